@@ -1,0 +1,50 @@
+//! `runner check` and `runner schema`.
+
+use std::path::PathBuf;
+
+use super::{Stop, load, print, scenario_files};
+use crate::cli;
+use crate::exit::Exit;
+use crate::plan::Plan;
+
+/// Finds every mistake in every file.
+pub(super) fn check(args: &cli::Check) -> Result<Exit, Stop> {
+    let everything = [PathBuf::from("experiments")];
+    let files = scenario_files(if args.files.is_empty() { &everything } else { &args.files })?;
+    let mut exit = Exit::Success;
+    for file in &files {
+        match load(file, None) {
+            Ok(plan) => print(&format!("{}: sound, {}\n{}", file.display(), size(&plan), skips(&plan))),
+            Err(stop) => {
+                eprintln!("error: {}\n", stop.message);
+                exit = stop.exit;
+            }
+        }
+    }
+    Ok(exit)
+}
+
+/// `48 cells x 5 repetitions = 240`
+pub(super) fn size(plan: &Plan) -> String {
+    let plural = |n: usize, word: &str| format!("{n} {word}{}", if n == 1 { "" } else { "s" });
+    let cells = plan.cells.iter().filter(|c| c.skipped.is_none()).count();
+    let repetitions = plural(plan.repetitions as usize, "repetition");
+    format!("{} x {repetitions} = {}", plural(cells, "cell"), cells * plan.repetitions as usize)
+}
+
+/// One line per reason for which cells are skipped.
+pub(super) fn skips(plan: &Plan) -> String {
+    let mut reasons: std::collections::BTreeMap<&str, usize> = std::collections::BTreeMap::new();
+    for reason in plan.cells.iter().filter_map(|c| c.skipped.as_deref()) {
+        *reasons.entry(reason).or_default() += 1;
+    }
+    reasons.iter().map(|(reason, count)| format!("SKIPPED: {count} of {} cells, because {reason}\n", plan.cells.len())).collect()
+}
+
+/// Prints the JSON Schema.
+pub(super) fn schema() -> Result<Exit, Stop> {
+    let json =
+        serde_json::to_string_pretty(&crate::schema::json_schema::generate()).map_err(|e| Stop::from_error(Exit::Failure, &e))?;
+    print(&format!("{json}\n"));
+    Ok(Exit::Success)
+}

@@ -1,0 +1,130 @@
+//! One file per subcommand: short stories over the layers.
+
+mod check;
+mod fixture;
+mod list;
+mod plan;
+
+use std::fmt::Write as _;
+use std::io::IsTerminal as _;
+use std::path::Path;
+
+use crate::cli::{Choice, Cli, Command};
+use crate::exit::Exit;
+use crate::plan::build::Rejection;
+use crate::plan::{Document, Options, Plan};
+use crate::schema::Mistake;
+
+/// What a subcommand may end with: a message that was not yet printed, and its exit code.
+#[derive(Debug)]
+pub struct Stop {
+    /// What to print after `error: `; empty when everything was said.
+    pub message: String,
+    /// How the program ends.
+    pub exit: Exit,
+}
+
+impl Stop {
+    fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self { message: message.into(), exit }
+    }
+
+    /// From an error with its chain of causes.
+    fn from_error(exit: Exit, error: &dyn std::error::Error) -> Self {
+        Self::new(exit, chain(error))
+    }
+}
+
+/// An error with its causes, each behind a colon.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let _ = write!(text, ": {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+/// Executes a command line.
+pub fn main(cli: Cli) -> Exit {
+    let result = match cli.command {
+        Command::Check(args) => check::check(&args),
+        Command::Plan(args) => plan::plan(&args),
+        Command::List(args) => list::list(&args),
+        Command::Schema => check::schema(),
+        Command::Fixture(args) => fixture::fixture(&args),
+        _ => Ok(Exit::Success),
+    };
+    result.unwrap_or_else(|stop| {
+        if !stop.message.is_empty() {
+            eprintln!("error: {}", stop.message);
+        }
+        stop.exit
+    })
+}
+
+/// Prints to standard output; a reader that has gone away (`runner list | head`) ends the program quietly.
+pub(crate) fn print(text: &str) {
+    use std::io::Write as _;
+    let mut out = std::io::stdout().lock();
+    if out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err() {
+        std::process::exit(Exit::Success.code().into());
+    }
+}
+
+fn colour() -> bool {
+    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+}
+
+/// Prints mistakes as `check` does, and counts them.
+fn report(path: &Path, mistakes: &[Mistake]) -> Stop {
+    for mistake in mistakes {
+        eprintln!("{}\n", mistake.render(colour()));
+    }
+    let plural = if mistakes.len() == 1 { "mistake" } else { "mistakes" };
+    Stop::new(Exit::InvalidInput, format!("{} has {} {plural}; nothing was started", path.display(), mistakes.len()))
+}
+
+/// Reads a scenario and makes its plan, or reports everything that is wrong with it.
+pub(crate) fn load(path: &Path, choice: Option<&Choice>) -> Result<Plan, Stop> {
+    let document = Document::read(path)
+        .map_err(|e| Stop::from_error(Exit::InvalidInput, &e))?
+        .map_err(|mistake| report(path, &[*mistake]))?;
+    let options = choice.map_or_else(Options::default, |c| Options {
+        settings: c.settings.clone(),
+        repetitions: c.repetitions,
+        seed: c.seed,
+    });
+    crate::plan::build(&document, &options, fresh_seed()).map_err(|rejection| match rejection {
+        Rejection::Mistakes(mistakes) => report(path, &mistakes),
+        Rejection::Option(message) => Stop::new(Exit::InvalidInput, message),
+    })
+}
+
+/// A seed that no other run has; small enough for every reader of JSON.
+fn fresh_seed() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    (now.as_nanos() as u64 ^ (u64::from(std::process::id()) << 32)) & ((1 << 53) - 1)
+}
+
+/// The scenario files among paths; folders are searched, not deeply.
+fn scenario_files(paths: &[std::path::PathBuf]) -> Result<Vec<std::path::PathBuf>, Stop> {
+    let mut files = Vec::new();
+    for path in paths {
+        if !path.is_dir() {
+            files.push(path.clone());
+            continue;
+        }
+        let entries =
+            std::fs::read_dir(path).map_err(|e| Stop::new(Exit::InvalidInput, format!("cannot read {}: {e}", path.display())))?;
+        let mut found: Vec<_> =
+            entries.flatten().map(|e| e.path()).filter(|p| p.extension().is_some_and(|e| e == "yaml" || e == "yml")).collect();
+        found.sort();
+        if found.is_empty() {
+            return Err(Stop::new(Exit::InvalidInput, format!("there is no scenario file (*.yaml) in {}", path.display())));
+        }
+        files.extend(found);
+    }
+    Ok(files)
+}

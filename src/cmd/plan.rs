@@ -1,0 +1,167 @@
+//! `runner plan`: what would be executed, and how long it takes.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::check::{size, skips};
+use super::{Stop, load, print};
+use crate::cli;
+use crate::exit::Exit;
+use crate::plan::{Arrivals, Body, Cell, Limit, Plan, Probe, Step, Target, Template, Workload};
+use crate::units::{exact_duration, human_bytes, human_duration};
+
+/// Prints the plan.
+pub(super) fn plan(args: &cli::Plan) -> Result<Exit, Stop> {
+    let plan = load(&args.file, Some(&args.choice))?;
+    if args.json {
+        let json = serde_json::to_string_pretty(&plan).map_err(|e| Stop::from_error(Exit::Failure, &e))?;
+        print(&format!("{json}\n"));
+        return Ok(Exit::Success);
+    }
+    let mut text = format!("{}: {}\n", plan.experiment, plan.question);
+    for factor in &plan.factors {
+        let labels: Vec<&str> = factor.levels.iter().map(|l| l.label.as_str()).collect();
+        text += &format!("  {}: {}\n", factor.name, labels.join(", "));
+    }
+    text += &format!("{}, order {:?}, seed {}\n", size(&plan), plan.order, plan.seed).to_lowercase();
+    text += &skips(&plan);
+    let (total, basis) = estimate(&plan);
+    text += &format!("estimated time: {} ({basis})\n", human_duration(total.as_nanos() as f64));
+    for (label, steps) in [("set-up", &plan.set_up), ("clean-up", &plan.clean_up)] {
+        for step in steps {
+            text += &format!("{label}, once: {step}\n");
+        }
+    }
+    // Cells that differ only in their levels' names are many; the first of each shape is shown in full.
+    let mut shapes: BTreeMap<String, String> = BTreeMap::new();
+    for cell in &plan.cells {
+        let body = describe(cell);
+        match shapes.get(&body) {
+            Some(first) => text += &format!("\ncell {}\n  as {first}\n", cell.id),
+            None => {
+                text += &format!("\ncell {}\n{body}", cell.id);
+                shapes.insert(body, cell.id.to_string());
+            }
+        }
+    }
+    print(&text);
+    Ok(Exit::Success)
+}
+
+fn words(argv: &[Template]) -> String {
+    argv.iter()
+        .map(Template::to_text)
+        .map(|w| if w.contains(char::is_whitespace) { format!("'{w}'") } else { w })
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+fn describe(cell: &Cell) -> String {
+    let mut text = String::new();
+    if let Some(reason) = &cell.skipped {
+        text += &format!("  SKIPPED: {reason}\n");
+    }
+    for (label, steps) in [("set-up, cell", &cell.set_up.cell), ("set-up, repetition", &cell.set_up.repetition)] {
+        text += &steps.iter().map(|s| format!("  {label}: {s}\n")).collect::<String>();
+    }
+    text += &cell.targets.iter().map(target).collect::<String>();
+    text += &cell.set_up.load.iter().map(|s| format!("  set-up, load: {s}\n")).collect::<String>();
+    text += &cell.workloads.iter().map(workload).collect::<String>();
+    for (label, steps) in [
+        ("clean-up, load", &cell.clean_up.load),
+        ("clean-up, repetition", &cell.clean_up.repetition),
+        ("clean-up, cell", &cell.clean_up.cell),
+    ] {
+        text += &steps.iter().map(|s| format!("  {label}: {s}\n")).collect::<String>();
+    }
+    text
+}
+
+fn target(target: &Target) -> String {
+    let mut text = String::new();
+    for replica in &target.replicas {
+        let name = if target.replicas.len() > 1 { format!("{}/{}", target.name, replica.number) } else { target.name.clone() };
+        let ports: Vec<String> = replica.ports.iter().map(u16::to_string).collect();
+        let ports = if ports.is_empty() { String::new() } else { format!("  port {}", ports.join(", ")) };
+        let ready = match &replica.ready {
+            Probe::Started => "at once".to_owned(),
+            Probe::Tcp { address } => format!("when {address} accepts"),
+            Probe::Http { url } => format!("when {url} answers"),
+            Probe::Log { pattern } => format!("when its log says `{pattern}`"),
+            Probe::Command { argv } => format!("when `{}` succeeds", words(argv)),
+        };
+        let command = if replica.argv.is_empty() { "runs already".to_owned() } else { words(&replica.argv) };
+        text += &format!("  target {name}: {command}\n    ready {ready}{ports}\n");
+        for (key, value) in &replica.env {
+            text += &format!("    env {key}={}\n", value.to_text());
+        }
+        if let Some(dir) = &replica.dir {
+            text += &format!("    in {}\n", dir.to_text());
+        }
+        for file in &replica.files {
+            text += &format!("    file ${{scratch}}/{}\n", file.name);
+            text += &file.content.to_text().lines().map(|l| format!("      | {l}\n")).collect::<String>();
+        }
+    }
+    text
+}
+
+fn limit(limit: Limit) -> String {
+    match limit {
+        Limit::Amount(n) => format!("{n} passes"),
+        Limit::Duration(d) => exact_duration(d),
+    }
+}
+
+fn workload(workload: &Workload) -> String {
+    let Arrivals::Closed { connections } = workload.arrivals;
+    let urls: Vec<String> = workload.urls.iter().map(ToString::to_string).collect();
+    let warm_up = workload.warm_up.map_or_else(String::new, |w| format!(" after a warm-up of {}", limit(w)));
+    let mut text = format!(
+        "  workload {}: {} on {connections} connections to {}{warm_up}\n",
+        workload.name,
+        limit(workload.limit),
+        urls.join(", ")
+    );
+    for step in &workload.steps {
+        text += &format!("    {}\n", describe_step(step));
+    }
+    text
+}
+
+fn describe_step(step: &Step) -> String {
+    let body = match &step.body {
+        Body::Empty => String::new(),
+        Body::Text(text) => format!("  body `{}`", text.to_text()),
+        Body::File(path) => format!("  body from {}", path.display()),
+        Body::Random(n) => format!("  body of {} random", human_bytes(*n as f64)),
+    };
+    let statuses = match step.expect.statuses.as_slice() {
+        [] => "2xx".to_owned(),
+        statuses => statuses.iter().map(u16::to_string).collect::<Vec<_>>().join(" or "),
+    };
+    let length = step.expect.length.map_or_else(String::new, |l| format!(", {l} bytes"));
+    format!("{}: {} {}{body}  expects {statuses}{length}", step.name, step.method, step.path.to_text())
+}
+
+/// What a repetition costs besides its load when nothing is known of it.
+const OVERHEAD: Duration = Duration::from_millis(300);
+/// What an amount costs when nothing is known of it.
+const PER_PASS: Duration = Duration::from_micros(300);
+
+/// The time of the whole plan, and what that is derived from.
+fn estimate(plan: &Plan) -> (Duration, &'static str) {
+    let cells = plan.cells.iter().filter(|c| c.skipped.is_none());
+    let guess = |cell: &Cell| {
+        let load = cell.workloads.iter().map(|w| {
+            let of = |l: Limit| match l {
+                Limit::Duration(d) => d,
+                Limit::Amount(n) => PER_PASS * u32::try_from(n).unwrap_or(u32::MAX) * w.steps.len() as u32,
+            };
+            of(w.limit) + w.warm_up.map_or(Duration::ZERO, of)
+        });
+        OVERHEAD + load.max().unwrap_or_default()
+    };
+    let one: Duration = cells.map(guess).sum();
+    (one * plan.repetitions, "a guess: amounts are taken at 300 µs per request, as no earlier run is known")
+}

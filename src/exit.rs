@@ -1,0 +1,37 @@
+//! Exit codes: all of them, here and in README.md.
+
+use std::process::ExitCode;
+
+/// How the program ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Everything was done and is valid.
+    Success,
+    /// Something outside of a repetition went wrong: a results directory that cannot be written, a full disk.
+    Failure,
+    /// The scenario or the command line is wrong; nothing was started.
+    InvalidInput,
+    /// Repetitions failed or are invalid; the others are on disk.
+    Repetitions,
+    /// Ended by Ctrl-C or SIGTERM; what was completed is on disk.
+    Interrupted,
+}
+
+impl Exit {
+    /// The number that the shell sees. 3 and 5 are kept for expectations that fail or cannot be decided.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Success => 0,
+            Self::Failure => 1,
+            Self::InvalidInput => 2,
+            Self::Repetitions => 4,
+            Self::Interrupted => 130,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code())
+    }
+}

@@ -1,0 +1,3 @@
+//! One file per protocol: how a step becomes an exchange on a connection.
+
+pub mod http;

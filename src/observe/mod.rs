@@ -1,0 +1,54 @@
+//! What the targets and the host do while they are measured: memory, processor time, threads, files, ports.
+//!
+//! In reading order:
+//! - [`procfs`]: pure parsers of `/proc` text; no file is opened there.
+//! - [`tree`]: which processes belong to a replica, orphans included.
+//! - [`ports`]: whether a port is free, and who holds it if not.
+//! - [`sample`]: the messages that leave this module.
+//! - [`sampler`]: one thread that reads everything on a fixed grid of instants and sends the messages. Behind it stand
+//!   `replica` (one process tree), `process` (one process), `ledger` (processor time that never runs backwards),
+//!   `allowance` (what the expensive readings may cost) and `host`.
+//!
+//! What it leaves out: it starts, signals and reaps nothing, writes no file, draws no conclusions, and knows nothing of load
+//! or phases. It does not use cgroups, because in a container there may be no writable one, and it does not use hardware
+//! counters, because many virtual machines have none. It reads its own network and pid namespace only.
+
+mod allowance;
+mod host;
+mod ledger;
+pub mod ports;
+mod process;
+pub mod procfs;
+mod replica;
+pub mod sample;
+pub mod sampler;
+pub mod tree;
+
+use std::{io, net::SocketAddr};
+
+pub use ports::{Holder, holder, is_free};
+pub use sample::{CoreTimes, HostSample, Observation, ProcessSample};
+pub use sampler::{Sampler, SamplerReport, Settings, Watched};
+
+/// Why something could not be observed.
+///
+/// A process that vanishes between two readings is normal, and therefore not among these.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Binding failed for another reason than that the address is taken.
+    #[error("cannot bind {address} to find out whether it is free")]
+    Bind {
+        /// The address that was tried.
+        address: SocketAddr,
+        /// What the kernel answered.
+        #[source]
+        source: io::Error,
+    },
+    /// The operating system refused another thread.
+    #[error("cannot start the thread that observes the targets")]
+    Thread {
+        /// What the kernel answered.
+        #[source]
+        source: io::Error,
+    },
+}

@@ -1,0 +1,217 @@
+//! One process: its open `/proc` files and what they last said.
+//!
+//! The open files are also its identity: they belong to the process, not to its pid, and fail for good once it is reaped, so a
+//! pid that was given to somebody else is never read by mistake.
+
+use std::{
+    collections::HashMap,
+    fs::{self, File},
+    io,
+    os::unix::fs::FileExt,
+};
+
+use rustix::io::Errno;
+
+use super::{
+    ledger::{Account, Cpu},
+    procfs::process::{self, Io, Stat},
+    tree,
+};
+
+/// One member of a replica's tree.
+#[derive(Debug)]
+pub(super) struct Process {
+    pub(super) pid: u32,
+    /// The latest reading.
+    pub(super) stat: Stat,
+    pub(super) account: Account,
+    pub(super) io: Io,
+    pub(super) peak_rss_bytes: u64,
+    pub(super) open_files: u64,
+    stat_file: File,
+    io_file: Option<File>,
+    status_file: Option<File>,
+    memory_file: Option<File>,
+    files_directory: String,
+    switches: Switches,
+}
+
+/// Context switches, which the kernel counts by thread.
+#[derive(Debug, Default)]
+struct Switches {
+    living: HashMap<u32, [u64; 2]>,
+    ended: [u64; 2],
+}
+
+/// Whether a process can still be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Presence {
+    /// It lives, or is a zombie.
+    Here,
+    /// It was reaped; the last reading stands.
+    Gone,
+}
+
+impl Process {
+    /// Opens and reads a process; `None` when it is gone.
+    pub(super) fn open(pid: u32, ns_per_tick: u64, buffer: &mut [u8]) -> Option<Self> {
+        let open = |name: &str| File::open(format!("/proc/{pid}/{name}"));
+        let stat_file = open("stat").ok()?;
+        let stat = process::stat(read(&stat_file, buffer).ok()?)?;
+        let mut process = Self {
+            pid,
+            stat,
+            account: Account::default(),
+            io: Io::default(),
+            peak_rss_bytes: 0,
+            open_files: 0,
+            stat_file,
+            // The right to read these may be missing; the process is watched without them then.
+            io_file: open("io").ok(),
+            status_file: open("status").ok(),
+            memory_file: None,
+            files_directory: format!("/proc/{pid}/fd"),
+            switches: Switches::default(),
+        };
+        let (own, waited) = process.times(ns_per_tick, buffer)?;
+        process.account = Account::open(own, waited);
+        Some(process)
+    }
+
+    /// The cheap readings: state, times, threads, resident size.
+    pub(super) fn refresh(&mut self, ns_per_tick: u64, buffer: &mut [u8]) -> Presence {
+        let Some((own, waited)) = self.times(ns_per_tick, buffer) else {
+            return Presence::Gone;
+        };
+        self.account.update(own, waited);
+        Presence::Here
+    }
+
+    /// Reads `stat` and the process's clock: own and waited-for time.
+    fn times(&mut self, ns_per_tick: u64, buffer: &mut [u8]) -> Option<(Cpu, Cpu)> {
+        // The clock goes by pid. As `stat` is read after it, and only from the right process, the clock was the right one too.
+        let clock_ns = cpu_clock_ns(self.pid);
+        self.stat = process::stat(read(&self.stat_file, buffer).ok()?)?;
+        let ns = |ticks: u64| ticks.saturating_mul(ns_per_tick);
+        let stat = &self.stat;
+        let total_ns = clock_ns.unwrap_or_else(|| ns(stat.user_ticks + stat.system_ticks));
+        let own = self.account.own().advance(total_ns, ns(stat.system_ticks));
+        let waited = Cpu { user_ns: ns(stat.waited_user_ticks), system_ns: ns(stat.waited_system_ticks) };
+        Some((own, waited))
+    }
+
+    /// The threads as of now. Asked for less than it seems: most processes have one, which the latest reading knows.
+    pub(super) fn threads(&self) -> Vec<u32> {
+        if self.stat.threads == 1 { vec![self.pid] } else { tree::threads(self.pid) }
+    }
+
+    /// The readings that are worth their price only now and then: storage, peak, open files, context switches of `threads`.
+    pub(super) fn survey(&mut self, threads: &[u32], buffer: &mut [u8]) {
+        let file = self.io_file.as_ref();
+        let text = file.and_then(|file| read(file, buffer).ok());
+        if let Some(io) = text.and_then(process::io) {
+            self.io = io;
+        }
+        let file = self.status_file.as_ref();
+        let text = file.and_then(|file| read(file, buffer).ok());
+        let Some(first_thread) = text.and_then(process::status) else {
+            return;
+        };
+        self.peak_rss_bytes = first_thread.peak_rss_bytes.unwrap_or(0);
+        self.open_files = open_files(&self.files_directory);
+        self.switches.see_all(threads.iter().filter_map(|thread| {
+            if *thread == self.pid {
+                return Some((*thread, first_thread));
+            }
+            let file = File::open(format!("/proc/{}/task/{thread}/status", self.pid)).ok()?;
+            Some((*thread, process::status(read(&file, buffer).ok()?)?))
+        }));
+    }
+
+    /// Voluntary and involuntary context switches of all threads that were ever seen.
+    pub(super) fn switches(&self) -> [u64; 2] {
+        self.switches.living.values().fold(self.switches.ended, add)
+    }
+
+    /// Proportional set size: 0 for a zombie, `None` when it may not be read.
+    ///
+    /// By far the dearest reading: the kernel walks all mapped pages, and those who want to map or unmap memory wait meanwhile.
+    pub(super) fn pss_bytes(&mut self, buffer: &mut [u8]) -> Option<u64> {
+        if self.stat.is_zombie() {
+            return Some(0);
+        }
+        // The file is tied to the memory that the process had when it was opened, and `exec` gives it new memory. A process that
+        // was first seen between `fork` and `exec` therefore needs the file opened again.
+        for _ in 0..2 {
+            let file = match self.memory_file.take() {
+                Some(file) => Ok(file),
+                None => File::open(format!("/proc/{}/smaps_rollup", self.pid)),
+            };
+            let text = file.and_then(|file| {
+                let text = read(&file, buffer)?;
+                self.memory_file = Some(file);
+                Ok(text)
+            });
+            match text {
+                Ok(text) => return Some(process::smaps_rollup(text).map_or(0, |it| it.pss_bytes)),
+                Err(error) if vanished(&error) => {}
+                Err(_) => return None,
+            }
+        }
+        Some(0)
+    }
+}
+
+impl Switches {
+    fn see_all(&mut self, threads: impl IntoIterator<Item = (u32, process::Status)>) {
+        let mut before = std::mem::take(&mut self.living);
+        for (thread, status) in threads {
+            before.remove(&thread);
+            let counts = [status.voluntary_switches, status.involuntary_switches];
+            self.living.insert(thread, counts);
+        }
+        self.ended = before.values().fold(self.ended, add);
+    }
+}
+
+fn add(a: [u64; 2], b: &[u64; 2]) -> [u64; 2] {
+    [a[0] + b[0], a[1] + b[1]]
+}
+
+fn read<'b>(file: &File, buffer: &'b mut [u8]) -> io::Result<&'b [u8]> {
+    let read = file.read_at(buffer, 0)?;
+    Ok(&buffer[..read])
+}
+
+fn vanished(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound || Errno::from_io_error(error) == Some(Errno::SRCH)
+}
+
+/// Since Linux 6.2 the size of the directory is the number of open files; before, it is 0 and the entries are counted.
+fn open_files(directory: &str) -> u64 {
+    match fs::metadata(directory).map(|metadata| metadata.len()) {
+        Ok(0) => fs::read_dir(directory).map_or(0, |entries| entries.count() as u64),
+        Ok(size) => size,
+        Err(_) => 0,
+    }
+}
+
+/// The processor time of all threads of `pid`, ended ones included, to the nanosecond – where `/proc/PID/stat` has clock ticks of
+/// 10 ms, `/proc/PID/schedstat` one thread only, and the sum over threads costs a file each. `None` when there is no such process.
+fn cpu_clock_ns(pid: u32) -> Option<u64> {
+    // The number of a clock is the pid shifted by three bits, and 0 means the caller. No kernel gives out pids above 2^22.
+    let pid = libc::pid_t::try_from(pid).ok().filter(|pid| (1..=1 << 22).contains(pid))?;
+    let mut clock: libc::clockid_t = 0;
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: both calls only write through the pointer they are given, which points to a local of the right type.
+    let failed = unsafe { libc::clock_getcpuclockid(pid, &raw mut clock) != 0 || libc::clock_gettime(clock, &raw mut time) != 0 };
+    if failed {
+        return None;
+    }
+    let seconds = u64::try_from(time.tv_sec).ok()?;
+    let nanoseconds = u64::try_from(time.tv_nsec).ok()?;
+    seconds.checked_mul(1_000_000_000)?.checked_add(nanoseconds)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,177 @@
+//! One replica: the processes of its tree, and their sums.
+
+use std::{sync::Arc, time::Instant};
+
+use super::{
+    ledger::Cpu,
+    process::{Presence, Process},
+    procfs::process::Io,
+    sample::ProcessSample,
+    tree::{self, Kin},
+};
+
+/// What a process tree of this host needs to be read.
+#[derive(Debug)]
+pub(super) struct Reader {
+    pub(super) buffer: Vec<u8>,
+    pub(super) ns_per_tick: u64,
+    pub(super) bytes_per_page: u64,
+}
+
+/// The tree of one replica. Members stand parents first: those found later have a member as parent, or none.
+#[derive(Debug)]
+pub(super) struct Replica {
+    pub(super) target: Arc<str>,
+    pub(super) number: u32,
+    /// How orphans of this replica are marked.
+    pub(super) marker: String,
+    members: Vec<Process>,
+    /// What members used that ended and had no parent in the tree.
+    ended: Ended,
+    /// The previous totals, below which none may fall.
+    last: Ended,
+    at: Instant,
+    pss_bytes: Option<u64>,
+}
+
+/// Totals that outlive the process they belong to.
+#[derive(Debug, Clone, Copy, Default)]
+struct Ended {
+    cpu: Cpu,
+    io: Io,
+    switches: [u64; 2],
+}
+
+impl Replica {
+    /// Watches `root`, and finds the rest of the tree with the first [`Self::survey`].
+    pub(super) fn new(target: &str, number: u32, root: u32, reader: &mut Reader) -> Self {
+        let root = Process::open(root, reader.ns_per_tick, &mut reader.buffer);
+        Self {
+            target: target.into(),
+            number,
+            marker: tree::marker(target, number),
+            members: root.into_iter().collect(),
+            ended: Ended::default(),
+            last: Ended::default(),
+            at: Instant::now(),
+            pss_bytes: None,
+        }
+    }
+
+    /// The cheap readings of every member; those that are gone leave the tree and their totals behind.
+    pub(super) fn refresh(&mut self, reader: &mut Reader) {
+        self.at = Instant::now();
+        self.pss_bytes = None;
+        // Parents are read before children. The other way round, a child that ends between the two readings would be counted
+        // twice: as itself, and in its parent's waited-for time.
+        let mut gone = Vec::new();
+        for (index, member) in self.members.iter_mut().enumerate() {
+            if member.refresh(reader.ns_per_tick, &mut reader.buffer) == Presence::Gone {
+                gone.push(index);
+            }
+        }
+        // Children are buried before parents, so that their totals travel upwards with them.
+        for index in gone.into_iter().rev() {
+            let member = self.members.remove(index);
+            self.bury(&member);
+        }
+    }
+
+    fn bury(&mut self, member: &Process) {
+        let [voluntary, involuntary] = member.switches();
+        self.ended.switches[0] += voluntary;
+        self.ended.switches[1] += involuntary;
+        let total = member.account.total();
+        let parent = member.stat.ppid;
+        // The kernel adds storage of a child to the parent that waits for it. Where the parent does not wait, it is lost here.
+        if let Some(parent) = self.members.iter_mut().find(|other| other.pid == parent) {
+            parent.account.bury(total);
+        } else {
+            self.ended.cpu += total;
+            self.ended.io.read_bytes += member.io.read_bytes;
+            self.ended.io.written_bytes += member.io.written_bytes;
+        }
+    }
+
+    /// The dearer readings: new members, and of all members peak, open files and context switches.
+    pub(super) fn survey(&mut self, reader: &mut Reader) {
+        let kin = Kin::now();
+        // Grows while it is walked: children follow their parents.
+        let mut next = 0;
+        while let Some(member) = self.members.get_mut(next) {
+            let threads = member.threads();
+            member.survey(&threads, &mut reader.buffer);
+            for child in kin.children_of(member.pid, &threads) {
+                self.join(child, reader);
+            }
+            next += 1;
+        }
+    }
+
+    /// Makes `pid` a member, unless it is one, or is gone.
+    pub(super) fn join(&mut self, pid: u32, reader: &mut Reader) {
+        if !self.has(pid) {
+            let process = Process::open(pid, reader.ns_per_tick, &mut reader.buffer);
+            self.members.extend(process);
+        }
+    }
+
+    pub(super) fn has(&self, pid: u32) -> bool {
+        self.members.iter().any(|member| member.pid == pid)
+    }
+
+    /// Reads the proportional set size of the tree, for this tick's sample.
+    pub(super) fn read_pss(&mut self, reader: &mut Reader) {
+        let sizes = self.members.iter_mut().map(|member| member.pss_bytes(&mut reader.buffer));
+        self.pss_bytes = sizes.sum();
+    }
+
+    /// The sums over the tree, as of the last [`Self::refresh`].
+    pub(super) fn sample(&mut self, reader: &Reader) -> ProcessSample {
+        let mut now = self.ended;
+        let (mut processes, mut threads) = (0, 0);
+        let (mut rss_bytes, mut peak_rss_bytes, mut open_files) = (0, 0, 0);
+        for member in &self.members {
+            now.cpu += member.account.total();
+            now.io.read_bytes += member.io.read_bytes;
+            now.io.written_bytes += member.io.written_bytes;
+            let [voluntary, involuntary] = member.switches();
+            now.switches[0] += voluntary;
+            now.switches[1] += involuntary;
+            if !member.stat.is_zombie() {
+                let rss = member.stat.rss_pages.saturating_mul(reader.bytes_per_page);
+                processes += 1;
+                threads += member.stat.threads;
+                rss_bytes += rss;
+                peak_rss_bytes += member.peak_rss_bytes;
+                open_files += member.open_files;
+            }
+        }
+        let last = &mut self.last;
+        last.cpu = last.cpu.max(now.cpu);
+        last.io.read_bytes = last.io.read_bytes.max(now.io.read_bytes);
+        last.io.written_bytes = last.io.written_bytes.max(now.io.written_bytes);
+        last.switches[0] = last.switches[0].max(now.switches[0]);
+        last.switches[1] = last.switches[1].max(now.switches[1]);
+        ProcessSample {
+            at: self.at,
+            target: Arc::clone(&self.target),
+            replica: self.number,
+            processes,
+            threads,
+            pss_bytes: self.pss_bytes,
+            rss_bytes,
+            peak_rss_bytes,
+            cpu_user_ns: last.cpu.user_ns,
+            cpu_system_ns: last.cpu.system_ns,
+            open_files,
+            voluntary_switches: last.switches[0],
+            involuntary_switches: last.switches[1],
+            read_bytes: last.io.read_bytes,
+            written_bytes: last.io.written_bytes,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,134 @@
+//! Which processes belong to a replica.
+//!
+//! The tree below a pid comes from `/proc/PID/task/*/children`, or from a look at every process where the kernel has no such
+//! file. A process that lost its parent is no longer below the root; it becomes a child of the nearest subreaper, here called
+//! the adopter. Such an orphan is recognised by the variable [`MARKER`] in the environment with which it was started.
+//! A program that clears its environment *and* leaves its parent before anybody looked is therefore missed.
+//!
+//! All answers are snapshots of something that moves: a pid may be gone, or new, a moment later.
+
+use std::{
+    collections::{HashMap, HashSet},
+    fs,
+    path::Path,
+    sync::OnceLock,
+};
+
+use super::procfs;
+
+/// The environment variable that says to which replica a process belongs: `RUNNER_REPLICA=<target>/<replica>`.
+pub const MARKER: &str = "RUNNER_REPLICA";
+
+/// The entry `RUNNER_REPLICA=<target>/<replica>` of a replica's environment.
+pub fn marker(target: &str, replica: u32) -> String {
+    format!("{MARKER}={target}/{replica}")
+}
+
+/// All processes below `root`, without it, parents before their children.
+pub fn descendants(root: u32) -> Vec<u32> {
+    let mut found = Kin::now().closure([root]);
+    found.remove(0);
+    found
+}
+
+/// The processes of a replica: `root` if it is still there, what is below it, and children of `adopter` that carry `marker`
+/// (the whole entry, see [`marker`]) with what is below them. Parents come before their children.
+pub fn members(root: u32, adopter: Option<u32>, marker: &str) -> Vec<u32> {
+    let kin = Kin::now();
+    let root = Path::new("/proc").join(root.to_string()).exists().then_some(root);
+    let orphans = adopter.map(|adopter| kin.children(adopter)).unwrap_or_default();
+    let orphans = orphans.into_iter().filter(|pid| marker_of(*pid).as_deref() == Some(marker));
+    kin.closure(root.into_iter().chain(orphans))
+}
+
+/// All pids of this pid namespace, in the order of the directory.
+pub(super) fn all_processes() -> Vec<u32> {
+    numbers_in("/proc")
+}
+
+/// The threads of a process; empty when it is gone.
+pub(super) fn threads(pid: u32) -> Vec<u32> {
+    numbers_in(&format!("/proc/{pid}/task"))
+}
+
+fn numbers_in(directory: &str) -> Vec<u32> {
+    let Ok(entries) = fs::read_dir(directory) else {
+        return Vec::new();
+    };
+    entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+}
+
+/// The entry of [`MARKER`] in the environment with which `pid` was started; `None` without one, or when it may not be read.
+pub(super) fn marker_of(pid: u32) -> Option<String> {
+    let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let entry = environment.split(|byte| *byte == 0).find(|entry| {
+        let value = entry.strip_prefix(MARKER.as_bytes());
+        value.is_some_and(|value| value.starts_with(b"="))
+    })?;
+    String::from_utf8(entry.to_vec()).ok()
+}
+
+/// A way to ask for the children of a process, good for one walk.
+pub(super) enum Kin {
+    /// The kernel lists the children of each thread.
+    Files,
+    /// Everybody's children, collected at once.
+    Table(HashMap<u32, Vec<u32>>),
+}
+
+impl Kin {
+    pub(super) fn now() -> Self {
+        static LISTED: OnceLock<bool> = OnceLock::new();
+        if *LISTED.get_or_init(|| Path::new("/proc/thread-self/children").exists()) { Kin::Files } else { Kin::table() }
+    }
+
+    fn table() -> Self {
+        let mut table: HashMap<u32, Vec<u32>> = HashMap::new();
+        for pid in all_processes() {
+            let stat = fs::read(format!("/proc/{pid}/stat")).ok();
+            if let Some(stat) = stat.and_then(|text| procfs::process::stat(&text)) {
+                table.entry(stat.ppid).or_default().push(pid);
+            }
+        }
+        Kin::Table(table)
+    }
+
+    /// The children of `pid`. While children come and go the kernel may leave one out; the next look has it.
+    pub(super) fn children(&self, pid: u32) -> Vec<u32> {
+        match self {
+            Kin::Files => self.children_of(pid, &threads(pid)),
+            Kin::Table(_) => self.children_of(pid, &[]),
+        }
+    }
+
+    /// The same for a process whose threads are known already: each has children of its own.
+    pub(super) fn children_of(&self, pid: u32, threads: &[u32]) -> Vec<u32> {
+        match self {
+            Kin::Files => threads
+                .iter()
+                .filter_map(|thread| fs::read_to_string(format!("/proc/{pid}/task/{thread}/children")).ok())
+                .flat_map(|text| pids(&text))
+                .collect(),
+            Kin::Table(table) => table.get(&pid).cloned().unwrap_or_default(),
+        }
+    }
+
+    /// The seeds and everything below them, each pid once, the seeds first in their order, parents before children they led to.
+    pub(super) fn closure(&self, seeds: impl IntoIterator<Item = u32>) -> Vec<u32> {
+        let mut seen = HashSet::new();
+        let mut found: Vec<u32> = seeds.into_iter().filter(|pid| seen.insert(*pid)).collect();
+        let mut next = 0;
+        while let Some(pid) = found.get(next).copied() {
+            next += 1;
+            found.extend(self.children(pid).into_iter().filter(|child| seen.insert(*child)));
+        }
+        found
+    }
+}
+
+fn pids(text: &str) -> Vec<u32> {
+    text.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect()
+}
+
+#[cfg(test)]
+pub(super) mod tests;

@@ -1,0 +1,258 @@
+//! Requests and set-up steps: from what was typed to what will be sent.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Action, Body, Carry, Expect, Place, Step, Template, Url};
+use crate::schema::source::one_of;
+use crate::schema::{Mistake, Node, SourceFile, types};
+
+/// What checks need to point at a mistake.
+pub(super) struct Pen<'a> {
+    pub file: &'a Arc<SourceFile>,
+    pub mistakes: &'a mut Vec<Mistake>,
+}
+
+impl Pen<'_> {
+    /// Notes a mistake at `node`, or at one of its keys.
+    pub fn say(&mut self, node: &Node, key: &str, found: impl Into<String>, expected: impl Into<String>) {
+        let span = node.get(key).map_or(node.span, |n| n.span);
+        self.mistakes.push(Mistake::new(self.file, span, found).expected(expected));
+    }
+
+    /// Checks that exactly one of several keys is there; returns which.
+    pub fn exactly_one<'k>(&mut self, node: &Node, what: &str, keys: &[&'k str]) -> Option<&'k str> {
+        let there: Vec<&str> = keys.iter().copied().filter(|k| node.get(k).is_some()).collect();
+        match there.as_slice() {
+            [one] => Some(one),
+            [] => {
+                self.say(node, "", format!("{what} is missing"), format!("expected {}", one_of(keys.iter().copied())));
+                None
+            }
+            [_, second, ..] => {
+                let entry = node.entry(second).map_or(node.span, |e| e.key_span);
+                self.mistakes.push(
+                    Mistake::new(
+                        self.file,
+                        entry,
+                        format!(
+                            "{what} stands here twice: {}",
+                            there.iter().map(|k| format!("`{k}`")).collect::<Vec<_>>().join(" and ")
+                        ),
+                    )
+                    .expected("expected exactly one of them"),
+                );
+                None
+            }
+        }
+    }
+}
+
+/// Finds a file that a scenario names: from the scenario's folder upwards, so that it does not matter from where runner is called.
+pub(super) fn find_file(scenario: &Path, name: &str) -> Option<PathBuf> {
+    let name = Path::new(name);
+    if name.is_absolute() {
+        return name.exists().then(|| name.to_owned());
+    }
+    let folder = scenario.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+    folder.ancestors().map(|a| a.join(name)).find(|p| p.exists())
+}
+
+pub(super) const METHODS: [&str; 7] = ["get", "head", "put", "post", "patch", "delete", "options"];
+
+/// The default time-out of a request.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+const ACTION_TIMEOUT: Duration = Duration::from_secs(60);
+
+fn valid_header(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+}
+
+pub(super) fn headers(pen: &mut Pen<'_>, node: &Node, typed: &BTreeMap<String, types::Text>) -> Vec<(String, Template)> {
+    for entry in node.get("headers").map(Node::entries).unwrap_or_default() {
+        if !valid_header(&entry.key) {
+            pen.mistakes.push(
+                Mistake::new(pen.file, entry.key_span, format!("`{}` cannot be the name of a header", entry.key))
+                    .expected("expected letters, digits and `-`"),
+            );
+        }
+        if entry.value.as_text().is_some_and(|v| v.contains(['\n', '\r'])) {
+            pen.mistakes
+                .push(Mistake::new(pen.file, entry.value.span, "a header with a line break").expected("expected one line"));
+        }
+    }
+    typed.iter().map(|(name, value)| (name.to_ascii_lowercase(), Template::parse(&value.0))).collect()
+}
+
+pub(super) fn body(pen: &mut Pen<'_>, node: &Node, typed: &types::Body) -> Option<Body> {
+    match pen.exactly_one(node, "the kind of body", &["text", "file", "random", "json"])? {
+        "text" => Some(Body::Text(Template::parse(&typed.text.as_ref()?.0))),
+        "random" => Some(Body::Random(typed.random?.0.0)),
+        "json" => Some(Body::Text(Template::parse(&typed.json.as_ref()?.to_string()))),
+        _ => {
+            let name = typed.file.as_ref()?;
+            let found = find_file(&pen.file.path, name).filter(|p| p.is_file());
+            if found.is_none() {
+                pen.say(
+                    node,
+                    "file",
+                    format!("there is no file `{name}`"),
+                    "expected a file, seen from the scenario's folder or one above it",
+                );
+            }
+            Some(Body::File(found?))
+        }
+    }
+}
+
+pub(super) fn expect(pen: &mut Pen<'_>, node: Option<&Node>, typed: Option<&types::Expect>) -> Expect {
+    let (Some(node), Some(typed)) = (node, typed) else { return Expect::default() };
+    let statuses = typed.status.clone().unwrap_or_default().0;
+    if let Some(status) = statuses.iter().find(|s| !(100..600).contains(*s)) {
+        pen.say(node, "status", format!("{status} is no HTTP status"), "expected a number from 100 to 599");
+    }
+    Expect {
+        statuses,
+        length: typed.length.map(|l| l.0.0),
+        text: typed.text.as_ref().map(|t| Template::parse(&t.0)),
+        contains: typed.contains.as_ref().map(|t| Template::parse(&t.0)),
+    }
+}
+
+pub(super) fn carry(
+    pen: &mut Pen<'_>,
+    node: &Node,
+    typed: &BTreeMap<String, types::Carry>,
+    taken: &BTreeSet<String>,
+) -> Vec<Carry> {
+    let mut carried = Vec::new();
+    for (name, place) in typed {
+        let Some(entry) = node.get("carry").and_then(|n| n.entry(name)) else { continue };
+        if taken.contains(name) || super::factors::RESERVED.iter().any(|(r, _)| r == name) {
+            pen.mistakes.push(
+                Mistake::new(pen.file, entry.key_span, format!("`{name}` is already something else"))
+                    .expected("expected a name that no factor and no `let` has"),
+            );
+        }
+        let place = match pen.exactly_one(&entry.value, "the place of the carried value", &["json", "header", "regex"]) {
+            Some("json") => place.json.clone().map(Place::Json),
+            Some("header") => place.header.as_ref().map(|h| Place::Header(h.to_ascii_lowercase())),
+            Some(_) => place.regex.clone().map(Place::Regex),
+            None => None,
+        };
+        match &place {
+            Some(Place::Json(pointer)) if !pointer.is_empty() && !pointer.starts_with('/') => {
+                pen.say(
+                    &entry.value,
+                    "json",
+                    format!("`{pointer}` is no JSON pointer"),
+                    "expected a path as `/rev` or `/rows/0/id`",
+                );
+            }
+            Some(Place::Regex(pattern)) => regex(pen, &entry.value, "regex", pattern),
+            _ => {}
+        }
+        if let Some(place) = place {
+            carried.push(Carry { name: name.clone(), place });
+        }
+    }
+    carried
+}
+
+pub(super) fn regex(pen: &mut Pen<'_>, node: &Node, key: &str, pattern: &str) {
+    if let Err(error) = regex::Regex::new(pattern) {
+        let reason = error.to_string().lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+        pen.say(node, key, format!("`{pattern}` is no regular expression"), reason);
+    }
+}
+
+/// A set-up or clean-up step.
+pub(super) fn action(pen: &mut Pen<'_>, node: &Node, typed: &types::Action) -> Option<Action> {
+    let kinds = ["command", "shell", "get", "put", "post", "delete"];
+    let kind = pen.exactly_one(node, "what this step does", &kinds)?;
+    let timeout = typed.timeout.map_or(ACTION_TIMEOUT, |d| d.0);
+    if matches!(kind, "command" | "shell") {
+        for key in ["headers", "body", "expect"] {
+            if let Some(entry) = node.entry(key) {
+                pen.mistakes.push(
+                    Mistake::new(pen.file, entry.key_span, format!("`{key}` belongs to a request, and this is a command"))
+                        .expected("expected only `command` or `shell`, `dir`, `env`, `timeout`"),
+                );
+            }
+        }
+        let argv = argv(pen, node, typed.command.as_deref(), typed.shell.as_deref(), &[])?;
+        let missing = super::targets::missing_program(&argv[0].to_text(), None);
+        if let Some(missing) = missing {
+            pen.say(
+                node,
+                "command",
+                format!("the program `{missing}` is not installed"),
+                "expected a program on PATH, or a path to one",
+            );
+        }
+        return Some(Action::Command {
+            argv,
+            dir: typed.dir.as_deref().map(Template::parse),
+            env: typed.env.iter().map(|(k, v)| (k.clone(), Template::parse(&v.0))).collect(),
+            timeout,
+        });
+    }
+    for key in ["dir", "env"] {
+        if let Some(entry) = node.entry(key) {
+            pen.mistakes.push(
+                Mistake::new(pen.file, entry.key_span, format!("`{key}` belongs to a command, and this is a request"))
+                    .expected("expected only the method, `headers`, `body`, `expect`, `timeout`"),
+            );
+        }
+    }
+    let target = [&typed.get, &typed.put, &typed.post, &typed.delete].into_iter().flatten().next()?;
+    let url = match Url::parse(&target.0) {
+        Ok(url) => url,
+        Err(expected) => {
+            pen.say(node, kind, format!("`{}` is no URL", target.0), expected);
+            return None;
+        }
+    };
+    let path = if url.path.is_empty() { "/" } else { &url.path };
+    let body = match (&typed.body, node.get("body")) {
+        (Some(typed), Some(node)) => body(pen, node, typed)?,
+        _ => Body::Empty,
+    };
+    Some(Action::Request {
+        step: Box::new(Step {
+            name: kind.to_owned(),
+            method: kind.to_ascii_uppercase(),
+            path: Template::parse(path),
+            headers: headers(pen, node, &typed.headers),
+            body,
+            expect: expect(pen, node.get("expect"), typed.expect.as_ref()),
+            carry: Vec::new(),
+            timeout,
+        }),
+        url: Url { path: String::new(), ..url },
+    })
+}
+
+/// The command line of `command:` or `shell:` with further arguments.
+pub(super) fn argv(
+    pen: &mut Pen<'_>,
+    node: &Node,
+    command: Option<&[types::Text]>,
+    shell: Option<&str>,
+    args: &[types::Text],
+) -> Option<Vec<Template>> {
+    let mut argv: Vec<Template> = match (command, shell) {
+        (Some([]), _) => {
+            pen.say(node, "command", "this command is empty", "expected `[program, argument, …]`");
+            return None;
+        }
+        (Some(command), _) => command.iter().map(|t| Template::parse(&t.0)).collect(),
+        (None, Some(shell)) => ["sh", "-c"].into_iter().map(Template::parse).chain([Template::parse(shell)]).collect(),
+        (None, None) => return None,
+    };
+    argv.extend(args.iter().map(|t| Template::parse(&t.0)));
+    Some(argv)
+}

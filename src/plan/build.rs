@@ -1,0 +1,522 @@
+//! From a parsed file to a plan, or to all of its mistakes.
+
+use std::cell::{Cell as StdCell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::actions::{self, Pen};
+use super::expr::{self, Scope};
+use super::factors::{self, Factor, Levels, RESERVED};
+use super::{Action, Cell, CellId, Plan, Steps, Target, graphs, targets, workloads};
+use crate::schema::source::{self, one_of};
+use crate::schema::{Data, Entry, Mistake, Node, SourceFile, Span, decode, node, types};
+
+const WINDOW: Duration = Duration::from_millis(500);
+
+/// A scenario file, read.
+#[derive(Clone, Debug)]
+pub struct Document {
+    file: Arc<SourceFile>,
+    root: Node,
+}
+
+impl Document {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// When it cannot be read at all; when it is no YAML, the mistake.
+    pub fn read(path: &Path) -> Result<Result<Self, Box<Mistake>>, source::Error> {
+        Ok(match SourceFile::read(path)? {
+            Ok(file) => node::parse(&file).map(|root| Self { file, root }),
+            Err(mistake) => Err(mistake),
+        })
+    }
+
+    /// A document made in memory.
+    ///
+    /// # Errors
+    /// The mistake when `text` is no YAML.
+    pub fn inline(path: &str, text: &str) -> Result<Self, Box<Mistake>> {
+        let file = SourceFile::inline(path, text);
+        node::parse(&file).map(|root| Self { file, root })
+    }
+}
+
+/// What the command line changes in a scenario.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// `--set factor=level,…`
+    pub settings: Vec<String>,
+    /// `--repetitions N`
+    pub repetitions: Option<u32>,
+    /// `--seed N`
+    pub seed: Option<u64>,
+}
+
+/// Why there is no plan.
+#[derive(Debug)]
+pub enum Rejection {
+    /// Mistakes in the file.
+    Mistakes(Vec<Mistake>),
+    /// An option that does not fit the file.
+    Option(String),
+}
+
+/// Makes the plan of a document. `fresh_seed` is used when neither the file nor the options give one.
+///
+/// All cells of all levels are checked, also those that `options` leave out.
+///
+/// # Errors
+/// Every mistake in the file, in the order of its lines; or the option that does not fit.
+pub fn build(document: &Document, options: &Options, fresh_seed: u64) -> Result<Plan, Rejection> {
+    let mut mistakes = Vec::new();
+    let built = Builder::new(document, options, &mut mistakes).and_then(|b| b.build(fresh_seed, &mut mistakes).transpose());
+    match built.transpose() {
+        Err(option) => Err(Rejection::Option(option)),
+        Ok(Some(plan)) if mistakes.is_empty() => Ok(plan),
+        Ok(_) => {
+            mistakes.sort_by(|a, b| (&a.file.path, a.span.start).cmp(&(&b.file.path, b.span.start)));
+            let mut seen = BTreeSet::new();
+            mistakes.retain(|m| seen.insert((m.file.path.clone(), m.span, m.found.clone())));
+            Err(Rejection::Mistakes(mistakes))
+        }
+    }
+}
+
+struct Builder<'a> {
+    file: &'a Arc<SourceFile>,
+    root: &'a Node,
+    typed: types::Experiment,
+    options: &'a Options,
+    factors: Vec<Factor>,
+    lets: &'a [Entry],
+    targets: &'a [Entry],
+    workloads: &'a [Entry],
+    /// Names that steps carry from answers.
+    carried: BTreeSet<String>,
+    elsewhere: BTreeMap<String, &'static str>,
+    used: RefCell<BTreeSet<String>>,
+    active: RefCell<BTreeSet<String>>,
+}
+
+impl<'a> Builder<'a> {
+    fn new(document: &'a Document, options: &'a Options, mistakes: &mut Vec<Mistake>) -> Option<Self> {
+        let (file, root) = (&document.file, &document.root);
+        if !matches!(root.data, Data::Map(_)) {
+            mistakes.push(
+                Mistake::new(file, root.span, format!("the file is {}, no experiment", root.describe()))
+                    .expected("expected `experiment: <name>`, `workloads:` and more"),
+            );
+            return None;
+        }
+        let typed = decode::decode::<types::Experiment>(file, root, mistakes);
+        let section = |name: &str| root.get(name).map(Node::entries).unwrap_or_default();
+        let factors = factors::read(file, root.get("factors"), mistakes);
+        let elsewhere = RESERVED
+            .iter()
+            .map(|(name, _)| {
+                let place = match *name {
+                    "replica" => "inside of a target",
+                    "targets" => "after the targets' ports: not in `let`, `when`, `replicas` or `port`",
+                    "scratch" | "repetition" => "inside of a repetition",
+                    _ => "in the steps of a workload",
+                };
+                ((*name).to_owned(), place)
+            })
+            .collect();
+        let mut carried = BTreeSet::new();
+        for part in ["workloads", "let"] {
+            if let Some(node) = root.get(part) {
+                carried_names(node, &mut carried);
+            }
+        }
+        let builder = Self {
+            file,
+            root,
+            typed: typed?,
+            options,
+            factors,
+            lets: section("let"),
+            targets: section("targets"),
+            workloads: section("workloads"),
+            carried,
+            elsewhere,
+            used: RefCell::default(),
+            active: RefCell::default(),
+        };
+        builder.check_names(mistakes);
+        Some(builder)
+    }
+
+    fn check_names(&self, mistakes: &mut Vec<Mistake>) {
+        let name = &self.typed.experiment;
+        let fits = !name.is_empty()
+            && name.len() <= 100
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+            && !name.starts_with('.');
+        if !fits {
+            let span = self.root.get("experiment").map_or(self.root.span, |n| n.span);
+            mistakes.push(
+                Mistake::new(self.file, span, format!("`{name}` cannot be the name of an experiment"))
+                    .expected("expected letters, digits, `-` and `_`: it names folders"),
+            );
+        }
+        for entry in self.lets {
+            let reserved =
+                RESERVED.iter().find(|(name, _)| *name == entry.key).map(|(_, meaning)| format!("it already means {meaning}"));
+            let factor = self.factors.iter().any(|f| f.name == entry.key).then(|| "a factor has this name".to_owned());
+            let nameable = entry.key.starts_with(|c: char| c.is_ascii_alphabetic())
+                && entry.key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+            let odd = (!nameable).then(|| "expected letters, digits and `_`, so that expressions can use it".to_owned());
+            if let Some(reason) = reserved.or(factor).or(odd) {
+                mistakes.push(
+                    Mistake::new(self.file, entry.key_span, format!("`{}` cannot be a name in `let`", entry.key))
+                        .expected(reason),
+                );
+            }
+        }
+        if self.typed.repetitions == 0 || self.options.repetitions == Some(0) {
+            let span = self.root.get("repetitions").map_or(self.root.span, |n| n.span);
+            mistakes.push(Mistake::new(self.file, span, "0 repetitions").expected("expected at least 1"));
+        }
+        if let Some(window) = self.typed.window
+            && !(Duration::from_millis(10)..=Duration::from_secs(600)).contains(&window.0)
+        {
+            let span = self.root.get("window").map_or(self.root.span, |n| n.span);
+            mistakes.push(
+                Mistake::new(self.file, span, format!("a window of {}", crate::units::exact_duration(window.0)))
+                    .expected("expected 10ms to 10m"),
+            );
+        }
+        for (key, entries) in [("workloads", self.workloads), ("targets", self.targets)] {
+            if let Some(node) = self.root.get(key)
+                && entries.is_empty()
+                && key == "workloads"
+            {
+                mistakes.push(
+                    Mistake::new(self.file, node.span, "no workload")
+                        .expected("expected at least one: `name: {url: …, load: …, steps: …}`"),
+                );
+            }
+            for entry in entries {
+                if !entry.key.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b)) || entry.key.is_empty() {
+                    mistakes.push(
+                        Mistake::new(self.file, entry.key_span, format!("`{}` cannot be a name here", entry.key))
+                            .expected("expected letters, digits, `-` and `_`: it names files"),
+                    );
+                }
+            }
+        }
+    }
+
+    fn build(mut self, fresh_seed: u64, mistakes: &mut Vec<Mistake>) -> Result<Option<Plan>, String> {
+        let every: Vec<Vec<usize>> = self.factors.iter().map(|f| (0..f.levels.len()).collect()).collect();
+        let rules = |key| self.root.get(key);
+        let every = factors::cells(self.file, &self.factors, &every, rules("exclude"), rules("include"), mistakes);
+        if !mistakes.is_empty() && every.is_empty() {
+            return Ok(None);
+        }
+        let env = expr::environment();
+        let steps = self.typed_steps(mistakes);
+        let mut paths = BTreeMap::new();
+        for levels in &every {
+            self.cell(&env, levels, &steps, &mut paths, mistakes);
+            if mistakes.len() > 2000 {
+                break;
+            }
+        }
+        let scope = self.scope(&env, &[]);
+        let set_up = self.actions(&scope, &steps.0, "run", mistakes);
+        let clean_up = self.actions(&scope, &steps.1, "run", mistakes);
+        let names: Vec<&str> = self.workloads.iter().map(|e| e.key.as_str()).collect();
+        let graphs = graphs::read(self.file, self.root.get("graphs"), &self.factors, &names, mistakes);
+        if mistakes.is_empty() {
+            self.check_used(mistakes);
+        }
+        if !mistakes.is_empty() {
+            return Ok(None);
+        }
+
+        let chosen = factors::choose(&mut self.factors, &self.options.settings)?;
+        let cells =
+            factors::cells(self.file, &self.factors, &chosen, self.root.get("exclude"), self.root.get("include"), mistakes);
+        let cells: Vec<Levels> =
+            cells.into_iter().filter(|c| c.iter().zip(&chosen).all(|(level, chosen)| chosen.contains(level))).collect();
+        if cells.is_empty() {
+            return Err("no cell is left by `--set` and `exclude`".to_owned());
+        }
+        let mut paths = BTreeMap::new();
+        let cells: Vec<Cell> = cells.iter().filter_map(|l| self.cell(&env, l, &steps, &mut paths, mistakes)).collect();
+        let factors = self
+            .factors
+            .iter()
+            .enumerate()
+            .map(|(i, f)| {
+                // In the order of the file; levels that only `--set` named stand behind.
+                let levels = (0..f.levels.len()).filter(|l| chosen[i].contains(l)).map(|l| f.levels[l].clone()).collect();
+                Factor { name: f.name.clone(), levels, span: f.span }
+            })
+            .collect();
+        Ok(Some(Plan {
+            experiment: self.typed.experiment.clone(),
+            question: self.typed.question.clone(),
+            source: self.file.path.clone(),
+            text: self.file.text.clone(),
+            seed: self.options.seed.or(self.typed.seed).unwrap_or(fresh_seed),
+            order: self.typed.order,
+            repetitions: self.options.repetitions.unwrap_or(self.typed.repetitions),
+            window: self.typed.window.map_or(WINDOW, |w| w.0),
+            factors,
+            set_up,
+            clean_up,
+            cells,
+            graphs,
+        }))
+    }
+
+    /// The levels' names in `set-up` and `clean-up`, checked; their steps stay as they are until a cell evaluates them.
+    fn typed_steps(&self, mistakes: &mut Vec<Mistake>) -> (Node, Node) {
+        let known = ["run", "cell", "repetition", "load"];
+        let section = |key: &str, mistakes: &mut Vec<Mistake>| {
+            let Some(node) = self.root.get(key) else { return Node { span: Span::default(), data: Data::Null } };
+            if !matches!(node.data, Data::Map(_) | Data::Null) {
+                mistakes.push(
+                    Mistake::new(self.file, node.span, format!("{} does not fit here", node.describe()))
+                        .expected(format!("expected a map with {}", one_of(known))),
+                );
+            }
+            for entry in node.entries() {
+                if !known.contains(&entry.key.as_str()) {
+                    mistakes.push(
+                        Mistake::new(self.file, entry.key_span, format!("unknown key `{}`", entry.key))
+                            .expected(format!("expected {}", one_of(known)))
+                            .did_you_mean(&entry.key, known),
+                    );
+                }
+            }
+            node.clone()
+        };
+        (section("set-up", mistakes), section("clean-up", mistakes))
+    }
+
+    fn scope<'s>(&'s self, env: &'s minijinja::Environment<'static>, levels: &[usize]) -> Scope<'s> {
+        let values = self.factors.iter().zip(levels).map(|(f, l)| (f.name.clone(), f.levels[*l].node.clone())).collect();
+        Scope {
+            file: self.file,
+            env,
+            lets: self.lets,
+            values,
+            late: BTreeMap::new(),
+            elsewhere: &self.elsewhere,
+            used: &self.used,
+            spent: StdCell::new(0),
+        }
+    }
+
+    fn actions(&self, scope: &Scope<'_>, steps: &Node, level: &str, mistakes: &mut Vec<Mistake>) -> Vec<Action> {
+        let Some(list) = steps.get(level) else { return Vec::new() };
+        let list = scope.resolve(list, mistakes);
+        let typed: Option<Vec<types::Action>> = decode::decode(self.file, &list, mistakes);
+        let mut pen = Pen { file: self.file, mistakes };
+        list.items()
+            .iter()
+            .zip(typed.iter().flatten())
+            .filter_map(|(node, typed)| actions::action(&mut pen, node, typed))
+            .collect()
+    }
+
+    fn cell(
+        &self,
+        env: &minijinja::Environment<'static>,
+        levels: &[usize],
+        steps: &(Node, Node),
+        paths: &mut BTreeMap<PathBuf, CellId>,
+        mistakes: &mut Vec<Mistake>,
+    ) -> Option<Cell> {
+        let before = mistakes.len();
+        let labels: Vec<(String, String)> =
+            self.factors.iter().zip(levels).map(|(f, l)| (f.name.clone(), f.levels[*l].label.clone())).collect();
+        let id = CellId(match labels.as_slice() {
+            [] => "all".to_owned(),
+            labels => labels.iter().map(|(f, l)| format!("{f}={l}")).collect::<Vec<_>>().join(","),
+        });
+        let mut scope = self.scope(env, levels);
+        let path = self.path(&scope, &id, paths, mistakes);
+
+        let outlines: Vec<targets::Outline<'_>> =
+            self.targets.iter().filter_map(|entry| targets::outline(&mut scope, entry, mistakes)).collect();
+        scope.values.insert("targets".to_owned(), targets::as_value(&outlines));
+        for name in ["scratch", "repetition"] {
+            scope.late.insert(name.to_owned(), "when a repetition starts");
+        }
+        let names: Vec<String> = self.targets.iter().map(|e| e.key.clone()).collect();
+        let mut skipped = None;
+        let mut started: Vec<Target> = Vec::new();
+        for outline in &outlines {
+            self.active.borrow_mut().insert(outline.entry.key.clone());
+            if let Some((target, reason)) = targets::target(&mut scope, outline, &names, mistakes) {
+                skipped = skipped.or(reason);
+                started.push(target);
+            }
+        }
+        self.check_ports(&started, mistakes);
+        let started = targets::sort(started).unwrap_or_else(|ring| {
+            let span = self.targets.iter().find(|e| e.key == ring[0]).map_or(self.root.span, |e| e.key_span);
+            mistakes.push(
+                Mistake::new(self.file, span, format!("{} wait for each other", ring.join(" and ")))
+                    .expected("expected an order in which they can be started"),
+            );
+            Vec::new()
+        });
+
+        let level = |scope: &Scope<'_>, steps: &Node, mistakes: &mut Vec<Mistake>| Steps {
+            cell: self.actions(scope, steps, "cell", mistakes),
+            repetition: self.actions(scope, steps, "repetition", mistakes),
+            load: self.actions(scope, steps, "load", mistakes),
+        };
+        let set_up = level(&scope, &steps.0, mistakes);
+        let clean_up = level(&scope, &steps.1, mistakes);
+        let workloads = self.cell_workloads(&mut scope, mistakes);
+        let path = path?;
+        (mistakes.len() == before).then_some(Cell {
+            id,
+            levels: labels,
+            path,
+            skipped,
+            targets: started,
+            workloads,
+            set_up,
+            clean_up,
+        })
+    }
+
+    fn cell_workloads(&self, scope: &mut Scope<'_>, mistakes: &mut Vec<Mistake>) -> Vec<super::Workload> {
+        let names = ["id", "pass", "connection"].map(str::to_owned);
+        for name in names.into_iter().chain(self.carried.iter().cloned()) {
+            scope.late.entry(name).or_insert("while the load runs");
+        }
+        let taken: BTreeSet<String> =
+            self.factors.iter().map(|f| f.name.clone()).chain(self.lets.iter().map(|e| e.key.clone())).collect();
+        let mut made = Vec::new();
+        for entry in self.workloads {
+            if let Some(when) = entry.value.get("when") {
+                let when = scope.resolve(when, mistakes);
+                if decode::decode::<bool>(self.file, &when, mistakes) != Some(true) {
+                    continue;
+                }
+            }
+            self.active.borrow_mut().insert(entry.key.clone());
+            let resolved = scope.resolve(&entry.value, mistakes);
+            let Some(typed) = decode::decode::<types::Workload>(self.file, &resolved, mistakes) else { continue };
+            let mut pen = Pen { file: self.file, mistakes };
+            made.extend(workloads::workload(&mut pen, &entry.key, &resolved, &typed, &taken));
+        }
+        made
+    }
+
+    fn check_ports(&self, targets: &[Target], mistakes: &mut Vec<Mistake>) {
+        let mut owner: BTreeMap<u16, &str> = BTreeMap::new();
+        for target in targets {
+            for port in target.replicas.iter().flat_map(|r| &r.ports) {
+                match owner.insert(*port, &target.name) {
+                    Some(other) if other != target.name => {
+                        let entry = self.targets.iter().find(|e| e.key == target.name);
+                        let span = entry.map_or(self.root.span, |e| e.value.get("port").map_or(e.key_span, |n| n.span));
+                        mistakes.push(
+                            Mistake::new(
+                                self.file,
+                                span,
+                                format!("the targets `{other}` and `{}` are both on port {port}", target.name),
+                            )
+                            .expected("expected a port of its own for each"),
+                        );
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    /// The folder of a cell: `layout`, or `factor=level` below each other.
+    fn path(
+        &self,
+        scope: &Scope<'_>,
+        id: &CellId,
+        paths: &mut BTreeMap<PathBuf, CellId>,
+        mistakes: &mut Vec<Mistake>,
+    ) -> Option<PathBuf> {
+        let Some(layout) = self.root.get("layout") else {
+            return Some(PathBuf::from(id.0.chars().map(|c| if c == '/' || c == '\0' { '_' } else { c }).collect::<String>()));
+        };
+        let resolved = scope.resolve(layout, mistakes);
+        let text = match &resolved.data {
+            Data::Text(text) => text.clone(),
+            Data::Int(i) => i.to_string(),
+            Data::Poison => return None,
+            _ => {
+                mistakes.push(
+                    Mistake::new(self.file, layout.span, format!("{} is no folder", resolved.describe()))
+                        .expected("expected a path as `${processes}p/${action}`"),
+                );
+                return None;
+            }
+        };
+        let path = PathBuf::from(&text);
+        let sound = !text.is_empty() && path.components().all(|c| matches!(c, std::path::Component::Normal(_)));
+        if !sound {
+            mistakes.push(
+                Mistake::new(self.file, layout.span, format!("the folder `{text}` leaves the results directory"))
+                    .expected("expected a relative path without `..`"),
+            );
+            return None;
+        }
+        if let Some(other) = paths.insert(path.clone(), id.clone()) {
+            mistakes.push(
+                Mistake::new(self.file, layout.span, format!("the cells `{other}` and `{id}` would share the folder `{text}`"))
+                    .expected("expected every factor with several levels in `layout`"),
+            );
+            return None;
+        }
+        Some(path)
+    }
+
+    /// Factors, names and parts that nothing uses: most often a typing error elsewhere.
+    fn check_used(&self, mistakes: &mut Vec<Mistake>) {
+        let used = self.used.borrow();
+        for factor in self.factors.iter().filter(|f| !used.contains(&f.name)) {
+            mistakes.push(
+                Mistake::new(self.file, factor.span, format!("nothing reads the factor `{}`", factor.name))
+                    .expected("all its levels would measure the same")
+                    .help(format!("use it, as `${{{}}}`, or remove it", factor.name)),
+            );
+        }
+        for entry in self.lets.iter().filter(|e| !used.contains(&e.key)) {
+            mistakes.push(
+                Mistake::new(self.file, entry.key_span, format!("nothing uses `{}`", entry.key))
+                    .expected(format!("expected `${{{}}}` somewhere", entry.key)),
+            );
+        }
+        let active = self.active.borrow();
+        for entry in self.targets.iter().chain(self.workloads).filter(|e| !active.contains(&e.key)) {
+            let span = entry.value.get("when").map_or(entry.key_span, |n| n.span);
+            mistakes.push(
+                Mistake::new(self.file, span, format!("`{}` is never there: `when` is false in every cell", entry.key))
+                    .expected("expected a condition that holds in some cell"),
+            );
+        }
+    }
+}
+
+fn carried_names(node: &Node, names: &mut BTreeSet<String>) {
+    for entry in node.entries() {
+        if entry.key == "carry" {
+            names.extend(entry.value.entries().iter().map(|e| e.key.clone()));
+        }
+        carried_names(&entry.value, names);
+    }
+    for item in node.items() {
+        carried_names(item, names);
+    }
+}

@@ -1,0 +1,574 @@
+//! `${…}`: expressions over names, evaluated where they stand, keeping type and position.
+//!
+//! A value that is one `${…}` takes the type of its result; inside longer text the result is printed.
+//! Some names get their value only later (`scratch` when a repetition starts, `id` with every pass);
+//! they stay in the text as `${name}` and are filled in by `Template` when their time has come.
+//! `$${` stands for the characters `${`.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use minijinja::{Environment, UndefinedBehavior};
+use serde_json::Value as Json;
+
+use crate::schema::{Data, Entry, Mistake, Node, SourceFile, Span};
+
+/// Values that one scope may grow to; more is a bomb made of `let`.
+const MAX_RESOLVED: usize = 200_000;
+
+/// A piece of a text with expressions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// Characters as they are, `$${` already turned into `${`.
+    Text(String),
+    /// The source of an expression and where it begins in the text, in bytes.
+    Expression(String, usize),
+}
+
+/// Splits text at its `${…}`.
+///
+/// # Errors
+/// The offset of a `${` that is never closed.
+pub fn pieces(text: &str) -> Result<Vec<Piece>, usize> {
+    let mut pieces = Vec::new();
+    let mut plain = String::new();
+    let mut at = 0;
+    while let Some(dollar) = text[at..].find("${").map(|i| at + i) {
+        if text[..dollar].ends_with('$') && dollar > at {
+            plain.push_str(&text[at..dollar - 1]);
+            plain.push_str("${");
+            at = dollar + 2;
+            continue;
+        }
+        plain.push_str(&text[at..dollar]);
+        if !plain.is_empty() {
+            pieces.push(Piece::Text(std::mem::take(&mut plain)));
+        }
+        let inner = &text[dollar + 2..];
+        let length = closing_brace(inner).ok_or(dollar)?;
+        pieces.push(Piece::Expression(inner[..length].trim().to_owned(), dollar));
+        at = dollar + 2 + length + 1;
+    }
+    plain.push_str(&text[at..]);
+    if !plain.is_empty() {
+        pieces.push(Piece::Text(plain));
+    }
+    Ok(pieces)
+}
+
+/// The offset of the `}` that ends an expression; braces and quotes inside it are skipped.
+fn closing_brace(text: &str) -> Option<usize> {
+    let mut depth = 0_usize;
+    let mut quote = None;
+    for (i, c) in text.char_indices() {
+        match (quote, c) {
+            (Some(q), c) if c == q => quote = None,
+            (Some(_), _) => {}
+            (None, '"' | '\'') => quote = Some(c),
+            (None, '{') => depth += 1,
+            (None, '}') if depth == 0 => return Some(i),
+            (None, '}') => depth -= 1,
+            _ => {}
+        }
+    }
+    None
+}
+
+/// Text whose remaining names are filled in later: when a repetition starts, or with every request.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Template(pub Vec<Part>);
+
+/// A part of a [`Template`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Characters.
+    Text(String),
+    /// A name whose value is known later.
+    Name(String),
+}
+
+impl Template {
+    /// Reads text in which only late names are left.
+    pub fn parse(text: &str) -> Self {
+        let parts = pieces(text).unwrap_or_else(|_| vec![Piece::Text(text.to_owned())]);
+        Self(
+            parts
+                .into_iter()
+                .map(|piece| match piece {
+                    Piece::Text(text) => Part::Text(text),
+                    Piece::Expression(name, _) => Part::Name(name),
+                })
+                .collect(),
+        )
+    }
+
+    /// The names that are left.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter_map(|part| match part {
+            Part::Name(name) => Some(name.as_str()),
+            Part::Text(_) => None,
+        })
+    }
+
+    /// Fills in what is known now and keeps the rest.
+    #[must_use]
+    pub fn fill(&self, values: &BTreeMap<&str, String>) -> Self {
+        let mut parts: Vec<Part> = Vec::new();
+        for part in &self.0 {
+            let part = match part {
+                Part::Name(name) => values.get(name.as_str()).map_or_else(|| part.clone(), |v| Part::Text(v.clone())),
+                Part::Text(_) => part.clone(),
+            };
+            match (parts.last_mut(), part) {
+                (Some(Part::Text(before)), Part::Text(text)) => before.push_str(&text),
+                (_, part) => parts.push(part),
+            }
+        }
+        Self(parts)
+    }
+
+    /// The text with everything filled in; names that are still open appear as `${name}`.
+    pub fn to_text(&self) -> String {
+        self.0
+            .iter()
+            .map(|part| match part {
+                Part::Text(text) => text.clone(),
+                Part::Name(name) => format!("${{{name}}}"),
+            })
+            .collect()
+    }
+}
+
+impl serde::Serialize for Template {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.to_text())
+    }
+}
+
+/// The expression engine: strict about unknown names, bounded in what it computes.
+pub fn environment() -> Environment<'static> {
+    let mut env = Environment::new();
+    env.set_undefined_behavior(UndefinedBehavior::Strict);
+    env.set_fuel(Some(100_000));
+    env.set_recursion_limit(50);
+    env
+}
+
+/// A node as expressions and templates see it.
+pub fn value_of(node: &Node) -> minijinja::Value {
+    minijinja::Value::from(minijinja::value::Serde(node.to_json()))
+}
+
+/// What is known at one place of the file, and what was read of it.
+pub struct Scope<'a> {
+    /// The file, for mistakes.
+    pub file: &'a Arc<SourceFile>,
+    /// The expression engine.
+    pub env: &'a Environment<'static>,
+    /// `let:` of the file.
+    pub lets: &'a [Entry],
+    /// Names with their values here.
+    pub values: BTreeMap<String, Node>,
+    /// Names whose value is known later, with when that is.
+    pub late: BTreeMap<String, &'static str>,
+    /// Names that exist, but elsewhere, with where that is.
+    pub elsewhere: &'a BTreeMap<String, &'static str>,
+    /// All names that were read, for the mistake "nothing reads this".
+    pub used: &'a RefCell<BTreeSet<String>>,
+    /// Values made so far.
+    pub spent: Cell<usize>,
+}
+
+impl Scope<'_> {
+    /// `node` with every expression in it evaluated. What is wrong is reported and poisoned.
+    pub fn resolve(&self, node: &Node, mistakes: &mut Vec<Mistake>) -> Node {
+        self.resolve_in(node, &mut Vec::new(), mistakes)
+    }
+
+    fn resolve_in(&self, node: &Node, stack: &mut Vec<String>, mistakes: &mut Vec<Mistake>) -> Node {
+        let data = match &node.data {
+            Data::Text(text) if text.contains("${") => return self.text(node, text, stack, mistakes),
+            Data::List(items) => Data::List(items.iter().map(|i| self.resolve_in(i, stack, mistakes)).collect()),
+            Data::Map(entries) => Data::Map(
+                entries.iter().map(|e| Entry { value: self.resolve_in(&e.value, stack, mistakes), ..e.clone() }).collect(),
+            ),
+            other => other.clone(),
+        };
+        Node { span: node.span, data }
+    }
+
+    fn text(&self, node: &Node, text: &str, stack: &mut Vec<String>, mistakes: &mut Vec<Mistake>) -> Node {
+        let poison = Node { span: node.span, data: Data::Poison };
+        let pieces = match pieces(text) {
+            Ok(pieces) => pieces,
+            Err(offset) => {
+                mistakes.push(
+                    Mistake::new(self.file, self.inside(node.span, &text[offset..]), "`${` without its `}`")
+                        .expected("expected `${expression}`")
+                        .help("write `$${` for the characters `${` themselves"),
+                );
+                return poison;
+            }
+        };
+        if let [Piece::Expression(source, _)] = pieces.as_slice() {
+            let span = self.inside(node.span, &format!("${{{source}"));
+            return self.expression(source, span, stack, mistakes).unwrap_or(poison);
+        }
+        let mut result = String::new();
+        let mut sound = true;
+        for piece in &pieces {
+            match piece {
+                Piece::Text(text) => result.push_str(&text.replace("${", "$${")),
+                Piece::Expression(source, _) => {
+                    let span = self.inside(node.span, &format!("${{{source}"));
+                    match self.expression(source, span, stack, mistakes).map(|n| n.data) {
+                        Some(Data::Text(text)) => result.push_str(&text),
+                        Some(Data::Int(i)) => result.push_str(&i.to_string()),
+                        Some(Data::Float(f)) => result.push_str(&f.to_string()),
+                        Some(Data::Bool(b)) => result.push_str(&b.to_string()),
+                        Some(Data::Poison) | None => sound = false,
+                        Some(other) => {
+                            let what = Node { span, data: other }.describe();
+                            mistakes.push(
+                                Mistake::new(self.file, span, format!("`{source}` is {what}"))
+                                    .expected("expected a text or a number, as it stands inside of a text"),
+                            );
+                            sound = false;
+                        }
+                    }
+                }
+            }
+        }
+        if sound { Node::text(node.span, result) } else { poison }
+    }
+
+    /// Where a stretch of a scalar stands in the file: the first place where its text occurs in the scalar's span.
+    fn inside(&self, span: Span, text: &str) -> Span {
+        let text: String = text.lines().next().unwrap_or_default().to_owned();
+        let source = self.file.text.get(span.start..span.end).unwrap_or_default();
+        match source.find(&text) {
+            Some(i) if !text.is_empty() => {
+                let close = usize::from(source[i + text.len()..].starts_with('}'));
+                Span { start: span.start + i, end: span.start + i + text.len() + close }
+            }
+            _ => span,
+        }
+    }
+
+    fn expression(&self, source: &str, span: Span, stack: &mut Vec<String>, mistakes: &mut Vec<Mistake>) -> Option<Node> {
+        if self.late.contains_key(source) {
+            self.used.borrow_mut().insert(source.to_owned());
+            return Some(Node::text(span, format!("${{{source}}}")));
+        }
+        if let Some(path) = Path::parse(source) {
+            return self.path(&path, span, stack, mistakes);
+        }
+        let compiled = match self.env.compile_expression(source) {
+            Ok(compiled) => compiled,
+            Err(error) => {
+                mistakes.push(
+                    Mistake::new(self.file, span, format!("`{source}` is no expression: {}", detail(&error)))
+                        .expected("expected an expression, as `${8000 + replica}` or `${proxy == \"haproxy\"}`"),
+                );
+                return None;
+            }
+        };
+        let mut context = BTreeMap::new();
+        let mut names: Vec<String> = compiled.undeclared_variables(false).into_iter().collect();
+        names.sort();
+        let mut sound = true;
+        for name in names {
+            if self.is_builtin(&name) {
+                continue;
+            }
+            if let Some(when) = self.late.get(&name) {
+                mistakes.push(
+                    Mistake::new(self.file, span, format!("`{name}` is known only {when}"))
+                        .expected(format!("expected `${{{name}}}` by itself: it can be inserted, but not be computed with")),
+                );
+                sound = false;
+                continue;
+            }
+            match self.name(&name, span, stack, mistakes).filter(|n| !n.is_poisoned()) {
+                Some(value) => {
+                    context.insert(name, value_of(&value));
+                }
+                None => sound = false,
+            }
+        }
+        if !sound {
+            return None;
+        }
+        let value = compiled.eval(&context).and_then(|value| {
+            if value.is_undefined() {
+                return Err(minijinja::Error::new(minijinja::ErrorKind::UndefinedError, "it has no value"));
+            }
+            serde_json::to_value(&value).map_err(|e| minijinja::Error::new(minijinja::ErrorKind::BadSerialization, e.to_string()))
+        });
+        match value {
+            Ok(json) => self.spend(Node::from_json(&whole(json), span), span, mistakes),
+            Err(error) => {
+                mistakes.push(
+                    Mistake::new(self.file, span, format!("`{source}` cannot be computed: {}", detail(&error)))
+                        .expected("expected an expression that has a value in every cell"),
+                );
+                None
+            }
+        }
+    }
+
+    fn spend(&self, node: Node, span: Span, mistakes: &mut Vec<Mistake>) -> Option<Node> {
+        let before = self.spent.get();
+        self.spent.set(before + node.count());
+        if self.spent.get() <= MAX_RESOLVED {
+            return Some(node);
+        }
+        if before <= MAX_RESOLVED {
+            mistakes.push(
+                Mistake::new(self.file, span, format!("expressions here grow to more than {MAX_RESOLVED} values"))
+                    .expected("expected fewer references to references"),
+            );
+        }
+        None
+    }
+
+    fn is_builtin(&self, name: &str) -> bool {
+        !self.values.contains_key(name)
+            && !self.lets.iter().any(|e| e.key == name)
+            && self.env.globals().any(|(global, _)| global == name)
+    }
+
+    /// The value of a name: of this scope, or of `let:`, evaluated here.
+    fn name(&self, name: &str, span: Span, stack: &mut Vec<String>, mistakes: &mut Vec<Mistake>) -> Option<Node> {
+        if let Some(value) = self.values.get(name) {
+            self.used.borrow_mut().insert(name.to_owned());
+            return self.spend(value.clone(), span, mistakes);
+        }
+        if let Some(entry) = self.lets.iter().find(|e| e.key == name) {
+            self.used.borrow_mut().insert(name.to_owned());
+            if stack.iter().any(|n| n == name) {
+                let ring = stack.iter().skip_while(|n| *n != name).map(String::as_str).chain([name]).collect::<Vec<_>>();
+                mistakes.push(
+                    Mistake::new(self.file, entry.key_span, format!("`{name}` is defined by itself: {}", ring.join(" → ")))
+                        .expected("expected a definition that ends"),
+                );
+                return None;
+            }
+            stack.push(name.to_owned());
+            let value = self.resolve_in(&entry.value, stack, mistakes);
+            stack.pop();
+            return self.spend(value, span, mistakes);
+        }
+        let mistake = Mistake::new(self.file, span, format!("nothing is named `{name}` here"));
+        let mistake = match self.elsewhere.get(name) {
+            Some(place) => mistake.expected(format!("`{name}` is known only {place}")),
+            None => mistake.expected(format!("expected {}", crate::schema::source::one_of(self.known()))),
+        };
+        mistakes.push(mistake.did_you_mean(name, self.known()));
+        None
+    }
+
+    fn known(&self) -> Vec<&str> {
+        let names = self.values.keys().chain(self.lets.iter().map(|e| &e.key)).chain(self.late.keys());
+        names.map(String::as_str).filter(|n| !n.starts_with('_')).collect()
+    }
+
+    /// Follows `name.key[expression]` through the tree, so that what is found keeps its own position.
+    fn path(&self, path: &Path, span: Span, stack: &mut Vec<String>, mistakes: &mut Vec<Mistake>) -> Option<Node> {
+        let mut node = self.name(&path.root, span, stack, mistakes)?;
+        let mut so_far = path.root.clone();
+        for step in &path.steps {
+            let key = match step {
+                PathStep::Key(key) => Node::text(span, key.clone()),
+                PathStep::Index(source) => self.expression(source, span, stack, mistakes)?,
+            };
+            let next = match (&node.data, &key.data) {
+                (Data::Map(_), _) => {
+                    let key = scalar_text(&key);
+                    node.get(&key).cloned()
+                }
+                (Data::List(items), Data::Int(i)) => {
+                    let index = if *i < 0 { *i + items.len() as i64 } else { *i };
+                    usize::try_from(index).ok().and_then(|i| items.get(i)).cloned()
+                }
+                _ => None,
+            };
+            let Some(next) = next else {
+                let key = scalar_text(&key);
+                let keys: Vec<&str> = node.entries().iter().map(|e| e.key.as_str()).collect();
+                let mistake = Mistake::new(self.file, span, format!("`{so_far}` has no `{key}`"));
+                mistakes.push(if keys.is_empty() {
+                    mistake.expected(format!("`{so_far}` is {}", node.describe()))
+                } else {
+                    mistake
+                        .expected(format!("expected {}", crate::schema::source::one_of(keys.iter().copied())))
+                        .did_you_mean(&key, keys.iter().copied())
+                });
+                return None;
+            };
+            so_far = format!("{so_far}.{}", scalar_text(&key));
+            node = next;
+        }
+        (!matches!(node.data, Data::Poison)).then_some(node)
+    }
+}
+
+fn scalar_text(node: &Node) -> String {
+    match &node.data {
+        Data::Text(text) => text.clone(),
+        Data::Int(i) => i.to_string(),
+        Data::Float(f) => f.to_string(),
+        Data::Bool(b) => b.to_string(),
+        _ => node.describe(),
+    }
+}
+
+/// A number that came out whole is a whole number: `8 / 2` may be a port.
+fn whole(json: Json) -> Json {
+    match json.as_f64() {
+        Some(f) if json.is_f64() && f.fract() == 0.0 && f.abs() < 9e15 => Json::from(f as i64),
+        _ => json,
+    }
+}
+
+fn detail(error: &minijinja::Error) -> String {
+    error.detail().map_or_else(|| error.kind().to_string(), str::to_owned)
+}
+
+/// `name.key[expression]`, the commonest expression.
+struct Path {
+    root: String,
+    steps: Vec<PathStep>,
+}
+
+enum PathStep {
+    Key(String),
+    Index(String),
+}
+
+impl Path {
+    fn parse(source: &str) -> Option<Self> {
+        let word = |s: &str| {
+            let end = s.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(s.len());
+            (end > 0 && !s.starts_with(|c: char| c.is_ascii_digit())).then_some(end)
+        };
+        let end = word(source)?;
+        let root = source[..end].to_owned();
+        if matches!(root.as_str(), "true" | "false" | "none" | "not" | "True" | "False" | "None") {
+            return None;
+        }
+        let mut steps = Vec::new();
+        let mut rest = &source[end..];
+        while !rest.is_empty() {
+            if let Some(after) = rest.strip_prefix('.') {
+                let end = word(after)?;
+                steps.push(PathStep::Key(after[..end].to_owned()));
+                rest = &after[end..];
+            } else if let Some(after) = rest.strip_prefix('[') {
+                let mut depth = 0;
+                let end = after.char_indices().find(|(_, c)| match c {
+                    '[' => {
+                        depth += 1;
+                        false
+                    }
+                    ']' if depth == 0 => true,
+                    ']' => {
+                        depth -= 1;
+                        false
+                    }
+                    _ => false,
+                })?;
+                let inner = &after[..end.0];
+                if inner.contains(':') || inner.trim().is_empty() {
+                    return None; // a slice, or nonsense: the engine says which
+                }
+                steps.push(PathStep::Index(inner.trim().to_owned()));
+                rest = &after[end.0 + 1..];
+            } else {
+                return None;
+            }
+        }
+        Some(Self { root, steps })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::node;
+
+    fn eval(lets: &str, text: &str) -> Result<Json, Vec<String>> {
+        let file = SourceFile::inline("x.yaml", lets);
+        let tree = node::parse(&file).unwrap();
+        let env = environment();
+        let used = RefCell::default();
+        let elsewhere = BTreeMap::new();
+        let span = Span::default();
+        let mut scope = Scope {
+            file: &file,
+            env: &env,
+            lets: tree.entries(),
+            values: BTreeMap::new(),
+            late: BTreeMap::from([("id".to_owned(), "while the load runs")]),
+            elsewhere: &elsewhere,
+            used: &used,
+            spent: Cell::new(0),
+        };
+        scope.values.insert("replica".to_owned(), Node { span, data: Data::Int(3) });
+        let mut mistakes = Vec::new();
+        let node = scope.resolve(&Node::text(span, text), &mut mistakes);
+        if mistakes.is_empty() { Ok(node.to_json()) } else { Err(mistakes.into_iter().map(|m| m.found).collect()) }
+    }
+
+    #[test]
+    fn one_expression_keeps_its_type() {
+        assert_eq!(eval("a: 1", "${8000 + replica}").unwrap(), Json::from(8003));
+        assert_eq!(eval("a: 1", "${replica == 3}").unwrap(), Json::from(true));
+        assert_eq!(eval("a: [1, {b: x}]", "${a[1].b}").unwrap(), Json::from("x"));
+        assert_eq!(eval("a: 1", "p${replica}/x").unwrap(), Json::from("p3/x"));
+        assert_eq!(eval("a: 1", "${8 / 2}").unwrap(), Json::from(4));
+        assert_eq!(eval("a: {x: 1}", "${a}").unwrap(), serde_json::json!({"x": 1}));
+    }
+
+    #[test]
+    fn late_names_stay_in_the_text_also_through_let() {
+        assert_eq!(eval("url: /blobs/${id}", "${url}").unwrap(), Json::from("/blobs/${id}"));
+        assert_eq!(eval("url: /blobs/${id}", "${url}?x").unwrap(), Json::from("/blobs/${id}?x"));
+        assert!(eval("a: 1", "${id ~ 'x'}").unwrap_err()[0].contains("known only while the load runs"));
+    }
+
+    #[test]
+    fn an_escaped_expression_is_text_to_the_end() {
+        assert_eq!(eval("a: 1", "$${id}-${replica}").unwrap(), Json::from("$${id}-3"));
+        let text = Template::parse("$${id}-${id}");
+        assert_eq!(text.names().collect::<Vec<_>>(), ["id"]);
+        assert_eq!(text.fill(&BTreeMap::from([("id", "7".to_owned())])).to_text(), "${id}-7");
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        for (lets, text, part) in [
+            ("a: 1", "${b}", "nothing is named `b`"),
+            ("a: {size: 1}", "${a.sze}", "`a` has no `sze`"),
+            ("a: 1", "${1 +}", "is no expression"),
+            ("a: 1", "${", "without its `}`"),
+            ("a: x", "${a - 1}", "cannot be computed"),
+            ("a: ${b}\nb: ${a}", "${a}", "defined by itself"),
+            ("a: [1]", "x${a}", "is a list"),
+        ] {
+            let found = eval(lets, text).unwrap_err();
+            assert!(found[0].contains(part), "{text}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn a_bomb_made_of_let_is_bounded() {
+        let mut lets = String::from("a0: [x, x, x, x, x, x, x, x, x, x]\n");
+        for i in 1..9 {
+            let item = format!("\"${{a{}}}\"", i - 1);
+            lets += &format!("a{i}: [{}]\n", [item.as_str(); 10].join(", "));
+        }
+        assert!(eval(&lets, "${a8}").unwrap_err()[0].contains("grow to more than"));
+    }
+}

@@ -1,0 +1,326 @@
+//! The pictures that a scenario asks for.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::factors::{Factor, label_of, unknown_factor};
+use crate::schema::source::one_of;
+use crate::schema::{Data, Mistake, Node, SourceFile, types};
+
+/// A picture, or one per level of its facets.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Graph {
+    /// What is drawn.
+    pub shape: Shape,
+    /// Factor (or `time`, or `step`) along the x axis.
+    pub x: Option<String>,
+    /// Factor (or `target`, or `step`) that gives the colours.
+    pub series: Option<String>,
+    /// Factors of which each level gets a picture of its own.
+    pub facet: Vec<String>,
+    /// Only cells with one of these labels per factor.
+    pub only: Vec<(String, Vec<String>)>,
+    /// Only this step; the pass as a whole when there is none.
+    pub step: Option<String>,
+    /// Only this workload.
+    pub workload: Option<String>,
+    /// A title of its own.
+    pub title: Option<String>,
+}
+
+/// What a picture shows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Shape {
+    /// Grouped bars with intervals.
+    Bars(Metric),
+    /// Bars as a ratio to a level of the series.
+    Ratio(Metric, String),
+    /// Over the time of a repetition.
+    Lines(Metric),
+    /// The distribution of a time.
+    Quantiles(Time),
+}
+
+/// Which time of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum Time {
+    Response,
+    Service,
+}
+
+/// A point of a distribution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum Quantile {
+    Mean,
+    P50,
+    P90,
+    P95,
+    P99,
+    P999,
+    Max,
+}
+
+/// A measured figure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Metric {
+    /// Correct passes (or requests of a step) per second.
+    Throughput,
+    /// Share of passes with an error.
+    Errors,
+    /// A time of a request.
+    Time(Time, Quantile),
+    /// Proportional set size.
+    Pss,
+    /// Resident set size.
+    Rss,
+    /// Processor time per second.
+    Cpu,
+    /// Threads.
+    Threads,
+    /// Open files.
+    OpenFiles,
+    /// From start to readiness.
+    StartUp,
+}
+
+const METRICS: [(&str, Metric); 22] = [
+    ("throughput", Metric::Throughput),
+    ("errors", Metric::Errors),
+    ("response_mean", Metric::Time(Time::Response, Quantile::Mean)),
+    ("response_p50", Metric::Time(Time::Response, Quantile::P50)),
+    ("response_p90", Metric::Time(Time::Response, Quantile::P90)),
+    ("response_p95", Metric::Time(Time::Response, Quantile::P95)),
+    ("response_p99", Metric::Time(Time::Response, Quantile::P99)),
+    ("response_p999", Metric::Time(Time::Response, Quantile::P999)),
+    ("response_max", Metric::Time(Time::Response, Quantile::Max)),
+    ("service_mean", Metric::Time(Time::Service, Quantile::Mean)),
+    ("service_p50", Metric::Time(Time::Service, Quantile::P50)),
+    ("service_p90", Metric::Time(Time::Service, Quantile::P90)),
+    ("service_p95", Metric::Time(Time::Service, Quantile::P95)),
+    ("service_p99", Metric::Time(Time::Service, Quantile::P99)),
+    ("service_p999", Metric::Time(Time::Service, Quantile::P999)),
+    ("service_max", Metric::Time(Time::Service, Quantile::Max)),
+    ("pss", Metric::Pss),
+    ("rss", Metric::Rss),
+    ("cpu", Metric::Cpu),
+    ("threads", Metric::Threads),
+    ("open_files", Metric::OpenFiles),
+    ("start_up", Metric::StartUp),
+];
+
+impl Metric {
+    /// The word for it in YAML, columns and file names.
+    pub fn name(self) -> &'static str {
+        METRICS.iter().find(|(_, m)| *m == self).map_or("", |(name, _)| name)
+    }
+
+    /// Whether it belongs to targets rather than to requests.
+    pub fn is_resource(self) -> bool {
+        matches!(self, Self::Pss | Self::Rss | Self::Cpu | Self::Threads | Self::OpenFiles | Self::StartUp)
+    }
+}
+
+/// Reads `graphs:`.
+pub fn read(
+    file: &Arc<SourceFile>,
+    node: Option<&Node>,
+    factors: &[Factor],
+    workloads: &[&str],
+    mistakes: &mut Vec<Mistake>,
+) -> Vec<Graph> {
+    let mut graphs = Vec::new();
+    for item in node.map(Node::items).unwrap_or_default() {
+        let before = mistakes.len();
+        let Some(typed) = crate::schema::decode::decode::<types::Graph>(file, item, mistakes) else { continue };
+        let graph = Reader { file, item, factors, mistakes }.graph(&typed, workloads);
+        if mistakes.len() == before
+            && let Some(graph) = graph
+        {
+            graphs.push(graph);
+        }
+    }
+    graphs
+}
+
+struct Reader<'a> {
+    file: &'a Arc<SourceFile>,
+    item: &'a Node,
+    factors: &'a [Factor],
+    mistakes: &'a mut Vec<Mistake>,
+}
+
+impl Reader<'_> {
+    fn say(&mut self, key: &str, found: String, expected: String) {
+        let span = self.item.get(key).map_or(self.item.span, |n| n.span);
+        self.mistakes.push(Mistake::new(self.file, span, found).expected(expected));
+    }
+
+    fn metric(&mut self, key: &str, name: &str, over_time: bool) -> Option<Metric> {
+        let fits = |m: &Metric| !over_time || !matches!(m, Metric::StartUp);
+        let known: Vec<&str> = METRICS.iter().filter(|(_, m)| fits(m)).map(|(n, _)| *n).collect();
+        if let Some((_, metric)) = METRICS.iter().find(|(n, m)| *n == name && fits(m)) {
+            return Some(*metric);
+        }
+        let span = self.item.get(key).map_or(self.item.span, |n| n.span);
+        self.mistakes.push(
+            Mistake::new(self.file, span, format!("there is no metric `{name}` for `{key}`"))
+                .expected(format!("expected {}", one_of(known.iter().copied())))
+                .did_you_mean(name, known),
+        );
+        None
+    }
+
+    fn factor(&mut self, key: &str, name: &str, also: &[&str]) {
+        if also.contains(&name) || self.factors.iter().any(|f| f.name == name) {
+            return;
+        }
+        let span = self.item.get(key).map_or(self.item.span, |n| n.span);
+        let known: Vec<&str> = self.factors.iter().map(|f| f.name.as_str()).chain(also.iter().copied()).collect();
+        self.mistakes.push(
+            Mistake::new(self.file, span, format!("`{name}` is no factor"))
+                .expected(format!("expected {}", one_of(known.iter().copied())))
+                .did_you_mean(name, known),
+        );
+    }
+
+    fn graph(&mut self, typed: &types::Graph, workloads: &[&str]) -> Option<Graph> {
+        let shapes = ["bars", "ratio", "lines", "quantiles"];
+        let chosen: Vec<&str> = shapes.into_iter().filter(|s| self.item.get(s).is_some()).collect();
+        if chosen.len() != 1 {
+            let found = match chosen.as_slice() {
+                [] => "this graph does not say what it draws".to_owned(),
+                several => format!("this graph draws {} at once", several.join(" and ")),
+            };
+            self.say("", found, format!("expected one of {}", one_of(shapes)));
+            return None;
+        }
+        let mut x = typed.x.clone();
+        let mut series = typed.series.clone();
+        let shape = if let Some(name) = &typed.bars {
+            Shape::Bars(self.metric("bars", name, false)?)
+        } else if let Some(name) = &typed.ratio {
+            let metric = self.metric("ratio", name, false)?;
+            Shape::Ratio(metric, self.baseline(typed)?)
+        } else if let Some(name) = &typed.lines {
+            x.get_or_insert_with(|| "time".to_owned());
+            let metric = self.metric("lines", name, true)?;
+            series.get_or_insert_with(|| if metric.is_resource() { "target" } else { "step" }.to_owned());
+            Shape::Lines(metric)
+        } else {
+            match typed.quantiles.as_deref() {
+                Some("response") => Shape::Quantiles(Time::Response),
+                Some("service") => Shape::Quantiles(Time::Service),
+                other => {
+                    self.say(
+                        "quantiles",
+                        format!("there is no distribution of `{}`", other.unwrap_or_default()),
+                        "expected `response` or `service`".to_owned(),
+                    );
+                    return None;
+                }
+            }
+        };
+        match (&shape, &x) {
+            (Shape::Bars(_) | Shape::Ratio(..), Some(name)) => self.factor("x", name, &["step"]),
+            (Shape::Bars(_) | Shape::Ratio(..), None) => {
+                self.say("", "this graph has no `x`".into(), "expected `x: <factor>`".into())
+            }
+            (Shape::Lines(_), Some(name)) if name != "time" => {
+                self.say("x", format!("`lines` over `{name}`"), "expected `x: time`; a factor as x makes `bars`".into());
+            }
+            (Shape::Quantiles(_), Some(_)) => {
+                self.say("x", "`quantiles` have no `x`".into(), "expected none: x is the quantile".into())
+            }
+            _ => {}
+        }
+        if let Some(name) = &series {
+            let also: &[&str] = match &shape {
+                Shape::Lines(m) if m.is_resource() => &["target"],
+                Shape::Bars(m) if m.is_resource() => &["target"],
+                _ => &["step"],
+            };
+            self.factor("series", name, also);
+        }
+        for name in &typed.facet.0 {
+            self.factor("facet", name, &[]);
+        }
+        if let Some(name) = &typed.workload
+            && !workloads.contains(&name.as_str())
+        {
+            self.say(
+                "workload",
+                format!("there is no workload `{name}`"),
+                format!("expected {}", one_of(workloads.iter().copied())),
+            );
+        }
+        let only = self.only();
+        Some(Graph {
+            shape,
+            x,
+            series,
+            facet: typed.facet.0.clone(),
+            only,
+            step: typed.step.clone(),
+            workload: typed.workload.clone(),
+            title: typed.title.clone(),
+        })
+    }
+
+    fn baseline(&mut self, typed: &types::Graph) -> Option<String> {
+        let Some(series) = &typed.series else {
+            self.say("", "this ratio has no `series`".into(), "expected `series: <factor>` whose baseline is 1".into());
+            return None;
+        };
+        let factors = self.factors;
+        let Some(factor) = factors.iter().find(|f| f.name == *series) else {
+            self.factor("series", series, &[]);
+            return None;
+        };
+        let label = typed.baseline.as_ref().map(label_of);
+        match label {
+            Some(label) if factor.level(&label).is_some() => Some(label),
+            found => {
+                let known = one_of(factor.levels.iter().map(|l| l.label.as_str()));
+                let found =
+                    found.map_or("this ratio has no `baseline`".to_owned(), |l| format!("`{l}` is no level of `{series}`"));
+                self.say("baseline", found, format!("expected {known}"));
+                None
+            }
+        }
+    }
+
+    fn only(&mut self) -> Vec<(String, Vec<String>)> {
+        let mut only = Vec::new();
+        let item = self.item;
+        for entry in item.get("where").map(Node::entries).unwrap_or_default() {
+            let Some(factor) = self.factors.iter().find(|f| f.name == entry.key) else {
+                self.mistakes.push(unknown_factor(self.file, entry.key_span, &entry.key, self.factors));
+                continue;
+            };
+            let one = [entry.value.clone()];
+            let wanted = if let Data::List(items) = &entry.value.data { items.as_slice() } else { &one };
+            let mut labels = Vec::new();
+            for node in wanted {
+                let label = label_of(&node.to_json());
+                if factor.level(&label).is_none() {
+                    let known: Vec<&str> = factor.levels.iter().map(|l| l.label.as_str()).collect();
+                    self.mistakes.push(
+                        Mistake::new(self.file, node.span, format!("the factor `{}` has no level `{label}`", entry.key))
+                            .expected(format!("expected {}", one_of(known.iter().copied())))
+                            .did_you_mean(&label, known),
+                    );
+                }
+                labels.push(label);
+            }
+            only.push((entry.key.clone(), labels));
+        }
+        only
+    }
+}

@@ -1,0 +1,405 @@
+//! The experiment as it will run: defaults filled, expressions evaluated, cells expanded, seeds fixed.
+//!
+//! Only this module reads `schema`; nothing behind it re-checks. `build` makes a [`Plan`] or the list of
+//! all mistakes. What is still open in a plan are the late names of a [`Template`]: `${scratch}` and
+//! `${repetition}` until a repetition starts, `${id}` and carried values until a request is made.
+
+pub mod actions;
+pub mod build;
+pub mod expr;
+pub mod factors;
+pub mod graphs;
+pub mod order;
+pub mod targets;
+pub mod workloads;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Serialize;
+
+pub use crate::schema::types::{Order, Signal};
+pub use build::{Document, Options, build};
+pub use expr::{Part, Template};
+pub use factors::{Factor, Level};
+pub use graphs::{Graph, Metric, Quantile, Shape};
+
+/// An experiment, ready to be executed.
+#[derive(Clone, Debug, Serialize)]
+pub struct Plan {
+    /// Name of the experiment.
+    pub experiment: String,
+    /// The question that it answers.
+    pub question: String,
+    /// The file from which it was read.
+    pub source: PathBuf,
+    /// The file's text, as typed.
+    #[serde(skip)]
+    pub text: String,
+    /// Seed of everything random.
+    pub seed: u64,
+    /// Order of the repetitions.
+    pub order: Order,
+    /// Repetitions of each cell.
+    pub repetitions: u32,
+    /// Length of the windows in which requests are counted.
+    #[serde(serialize_with = "as_text")]
+    pub window: Duration,
+    /// All factors with the levels chosen.
+    pub factors: Vec<Factor>,
+    /// What is done once, before and after everything else.
+    pub set_up: Vec<Action>,
+    /// What is done once, at the end.
+    pub clean_up: Vec<Action>,
+    /// The cells, in the order of the file.
+    pub cells: Vec<Cell>,
+    /// The pictures.
+    pub graphs: Vec<Graph>,
+}
+
+fn as_text<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&crate::units::exact_duration(*duration))
+}
+
+/// The name of a cell: its levels, `processes=2,proxy=builtin`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct CellId(pub String);
+
+impl fmt::Display for CellId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One level chosen per factor, and what that means.
+#[derive(Clone, Debug, Serialize)]
+pub struct Cell {
+    /// Its name.
+    pub id: CellId,
+    /// Factor and label of the level, in the order of the file.
+    pub levels: Vec<(String, String)>,
+    /// Its folder below `cells/`.
+    pub path: PathBuf,
+    /// Why it is not executed on this machine.
+    pub skipped: Option<String>,
+    /// Targets in the order in which they are started.
+    pub targets: Vec<Target>,
+    /// The load.
+    pub workloads: Vec<Workload>,
+    /// Steps before.
+    pub set_up: Steps,
+    /// Steps afterwards.
+    pub clean_up: Steps,
+}
+
+/// Set-up or clean-up steps of a cell.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Steps {
+    /// Once per cell.
+    pub cell: Vec<Action>,
+    /// Per repetition, without targets.
+    pub repetition: Vec<Action>,
+    /// Per repetition, while the targets run.
+    pub load: Vec<Action>,
+}
+
+/// Something under test or around it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Target {
+    /// Its name.
+    pub name: String,
+    /// Its processes; one without a command line when it already runs elsewhere.
+    pub replicas: Vec<Replica>,
+    /// Names of the targets that must be ready before.
+    pub after: Vec<String>,
+    /// How long a replica may take to become ready.
+    #[serde(serialize_with = "as_text")]
+    pub ready_timeout: Duration,
+    /// The first signal at the end.
+    pub stop_signal: Signal,
+    /// How long it may take to end before it is killed.
+    #[serde(serialize_with = "as_text")]
+    pub stop_grace: Duration,
+    /// Programs that it needs.
+    pub needs: Vec<String>,
+}
+
+impl Target {
+    /// Whether runner starts it.
+    pub fn is_started(&self) -> bool {
+        self.replicas.iter().any(|r| !r.argv.is_empty())
+    }
+}
+
+/// One process of a target.
+#[derive(Clone, Debug, Serialize)]
+pub struct Replica {
+    /// Its number, from 1.
+    pub number: u32,
+    /// Program and arguments; empty when it already runs.
+    pub argv: Vec<Template>,
+    /// Environment variables to add.
+    pub env: Vec<(String, Template)>,
+    /// Working directory, if not the runner's.
+    pub dir: Option<Template>,
+    /// Ports on which it will listen, the main one first.
+    pub ports: Vec<u16>,
+    /// Files to make in the scratch directory.
+    pub files: Vec<RenderedFile>,
+    /// How to know that it is ready.
+    pub ready: Probe,
+    /// Processors on which it may run; all when empty.
+    pub cpus: Vec<u32>,
+}
+
+/// A configuration file made from a template.
+#[derive(Clone, Debug, Serialize)]
+pub struct RenderedFile {
+    /// Its name in the scratch directory.
+    pub name: String,
+    /// Its content.
+    pub content: Template,
+}
+
+/// How to know that a replica is ready.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Probe {
+    /// As soon as it is started.
+    Started,
+    /// This address accepts connections.
+    Tcp {
+        /// `host:port`
+        address: String,
+    },
+    /// `GET` answers with a status below 400.
+    Http {
+        /// Where.
+        url: Url,
+    },
+    /// A line of its output matches.
+    Log {
+        /// A regular expression.
+        pattern: String,
+    },
+    /// A command ends with exit code 0.
+    Command {
+        /// Program and arguments.
+        argv: Vec<Template>,
+    },
+}
+
+/// An `http://` address, taken apart.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Url {
+    /// Host name or address, without brackets.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// What precedes every path, without a slash at its end; a path and query when it is a whole URL.
+    pub path: String,
+}
+
+impl Url {
+    /// Reads `http://host:port/path`.
+    ///
+    /// # Errors
+    /// What was expected.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        let Some(rest) = text.strip_prefix("http://") else {
+            return Err(if text.starts_with("https://") {
+                "expected `http://…`: TLS is not supported yet"
+            } else {
+                "expected `http://host:port`"
+            });
+        };
+        let (authority, path) = rest.find('/').map_or((rest, ""), |i| rest.split_at(i));
+        let (host, port) = match authority.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => {
+                (host, port.parse().ok().filter(|p| *p > 0).ok_or("expected a port from 1 to 65535")?)
+            }
+            _ => (authority, 80),
+        };
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        if host.is_empty() || host.contains(|c: char| c.is_whitespace() || c == '@') {
+            return Err("expected `http://host:port`");
+        }
+        Ok(Self { host: host.to_owned(), port, path: path.trim_end_matches('/').to_owned() })
+    }
+
+    /// `host:port`, with brackets where needed; also the `Host` header.
+    pub fn authority(&self) -> String {
+        if self.host.contains(':') { format!("[{}]:{}", self.host, self.port) } else { format!("{}:{}", self.host, self.port) }
+    }
+}
+
+impl fmt::Display for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "http://{}{}", self.authority(), self.path)
+    }
+}
+
+/// Requests and how they arrive.
+#[derive(Clone, Debug, Serialize)]
+pub struct Workload {
+    /// Its name.
+    pub name: String,
+    /// Where; connections are dealt out in turn.
+    pub urls: Vec<Url>,
+    /// How requests arrive.
+    pub arrivals: Arrivals,
+    /// When the measurement ends.
+    pub limit: Limit,
+    /// What comes before it.
+    pub warm_up: Option<Limit>,
+    /// The requests of one pass.
+    pub steps: Vec<Step>,
+    /// Generator threads.
+    pub threads: u32,
+    /// Processors on which they may run; all when empty.
+    pub cpus: Vec<u32>,
+}
+
+/// How requests arrive.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Arrivals {
+    /// Each connection begins a pass when its last one has ended.
+    Closed {
+        /// Connections.
+        connections: u32,
+    },
+}
+
+/// How many or how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Limit {
+    /// So many passes.
+    Amount(u64),
+    /// So long.
+    #[serde(serialize_with = "as_text")]
+    Duration(Duration),
+}
+
+/// One request of a pass.
+#[derive(Clone, Debug, Serialize)]
+pub struct Step {
+    /// Its name in results.
+    pub name: String,
+    /// `GET`, `PUT`, …
+    pub method: String,
+    /// Path and query.
+    pub path: Template,
+    /// Headers, names in lower case.
+    pub headers: Vec<(String, Template)>,
+    /// What is sent.
+    pub body: Body,
+    /// What must come back.
+    pub expect: Expect,
+    /// What is kept for the steps behind.
+    pub carry: Vec<Carry>,
+    /// How long it may take.
+    #[serde(serialize_with = "as_text")]
+    pub timeout: Duration,
+}
+
+/// A request body.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Body {
+    /// None.
+    Empty,
+    /// Text.
+    Text(Template),
+    /// A file's content.
+    File(PathBuf),
+    /// So many random bytes.
+    Random(u64),
+}
+
+/// What an answer must be.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Expect {
+    /// One of these; any 2xx when empty.
+    pub statuses: Vec<u16>,
+    /// Length of the body.
+    pub length: Option<u64>,
+    /// The whole body.
+    pub text: Option<Template>,
+    /// Part of the body.
+    pub contains: Option<Template>,
+}
+
+/// A value taken from an answer.
+#[derive(Clone, Debug, Serialize)]
+pub struct Carry {
+    /// Its name in the steps behind.
+    pub name: String,
+    /// Where it stands.
+    pub place: Place,
+}
+
+/// Where a carried value stands.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Place {
+    /// A JSON pointer into the body.
+    Json(String),
+    /// A header, in lower case.
+    Header(String),
+    /// A regular expression on the body.
+    Regex(String),
+}
+
+/// A set-up or clean-up step.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Action {
+    /// A command that must end with exit code 0.
+    Command {
+        /// Program and arguments.
+        argv: Vec<Template>,
+        /// Working directory.
+        dir: Option<Template>,
+        /// Environment.
+        env: Vec<(String, Template)>,
+        /// How long it may take.
+        #[serde(serialize_with = "as_text")]
+        timeout: Duration,
+    },
+    /// A request that must be answered as expected.
+    Request {
+        /// Where, without the path.
+        url: Url,
+        /// The request.
+        step: Box<Step>,
+    },
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Command { argv, .. } => f.write_str(&argv.iter().map(Template::to_text).collect::<Vec<_>>().join(" ")),
+            Self::Request { url, step } => write!(f, "{} http://{}{}", step.method, url.authority(), step.path.to_text()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_taken_apart() {
+        let url = Url::parse("http://127.0.0.1:8000").unwrap();
+        assert_eq!((url.host.as_str(), url.port, url.path.as_str()), ("127.0.0.1", 8000, ""));
+        let url = Url::parse("http://[::1]:81/a/b?c").unwrap();
+        assert_eq!((url.host.as_str(), url.port, url.path.as_str(), url.authority().as_str()), ("::1", 81, "/a/b?c", "[::1]:81"));
+        assert_eq!(Url::parse("http://localhost").unwrap().port, 80);
+        for wrong in ["", "localhost:80", "http://", "http://x:99999", "https://x", "http://a b"] {
+            assert!(Url::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+}

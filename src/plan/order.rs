@@ -1,0 +1,48 @@
+//! Which repetition is executed when. Pure: the same plan gives the same order.
+
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_xoshiro::Xoshiro256PlusPlus;
+
+use super::{Order, Plan};
+
+/// One repetition of one cell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Turn {
+    /// Index of the cell in the plan.
+    pub cell: usize,
+    /// Number of the repetition, from 1.
+    pub repetition: u32,
+}
+
+/// All repetitions in the order of their execution; cells that are skipped have none.
+pub fn sequence(plan: &Plan) -> Vec<Turn> {
+    let cells: Vec<usize> = (0..plan.cells.len()).filter(|c| plan.cells[*c].skipped.is_none()).collect();
+    let turns = |order: &[usize], repetition| order.iter().map(move |c| Turn { cell: *c, repetition }).collect::<Vec<_>>();
+    match plan.order {
+        Order::Sequential => {
+            cells.iter().flat_map(|c| (1..=plan.repetitions).map(|repetition| Turn { cell: *c, repetition })).collect()
+        }
+        Order::Rounds => (1..=plan.repetitions).flat_map(|r| turns(&cells, r)).collect(),
+        Order::Interleaved => {
+            let mut rng = Xoshiro256PlusPlus::seed_from_u64(plan.seed);
+            let mut order = cells;
+            (1..=plan.repetitions)
+                .flat_map(|r| {
+                    order.shuffle(&mut rng);
+                    turns(&order, r)
+                })
+                .collect()
+        }
+    }
+}
+
+/// A seed of its own for each repetition, so that one can be executed again by itself (SplitMix64, Steele et al. 2014).
+pub fn seed_of(plan_seed: u64, turn: Turn) -> u64 {
+    let mut z = plan_seed
+        .wrapping_add((turn.cell as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15))
+        .wrapping_add(u64::from(turn.repetition).wrapping_mul(0xD1B5_4A32_D192_ED03));
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}

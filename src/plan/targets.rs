@@ -1,0 +1,468 @@
+//! Targets: command lines, ports, rendered files, readiness, and their order.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::actions::{self, Pen, find_file};
+use super::expr::{Part, Scope, value_of};
+use super::{Probe, RenderedFile, Replica, Target, Template, Url};
+use crate::schema::source::{SourceFile, one_of};
+use crate::schema::{Entry, Mistake, Node, Span, decode, types};
+
+/// The servers that ship with runner.
+pub const FIXTURES: [&str; 3] = ["blobs-server", "proxy", "faulty"];
+/// First word of the command line of a fixture; the supervisor replaces it by the executable beside runner.
+pub const FIXTURES_PROGRAM: &str = "runner-fixtures";
+const READY_TIMEOUT: Duration = Duration::from_secs(10);
+const STOP_GRACE: Duration = Duration::from_secs(5);
+const MAX_REPLICAS: u32 = 1000;
+
+/// Where a program is found: on PATH, or where Debian keeps servers that an ordinary user's PATH lacks.
+pub fn find_program(name: &str) -> Option<PathBuf> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let runs = |p: &Path| p.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0);
+    if name.contains('/') {
+        return Some(PathBuf::from(name)).filter(|p| runs(p));
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain(["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from))
+        .map(|folder| folder.join(name))
+        .find(|p| runs(p))
+}
+
+/// The program of a command line if it is not installed. What contains late names or is relative to another folder is not looked for.
+pub(super) fn missing_program(program: &str, dir: Option<&str>) -> Option<String> {
+    let knowable = !program.contains("${")
+        && program != FIXTURES_PROGRAM
+        && !(program.contains('/') && !program.starts_with('/') && dir.is_some());
+    (knowable && find_program(program).is_none()).then(|| program.to_owned())
+}
+
+/// What the first pass over a target finds: whether it is there, and its ports.
+pub(super) struct Outline<'a> {
+    pub entry: &'a Entry,
+    pub ports: Vec<Option<u16>>,
+}
+
+/// The first pass: `when`, `replicas` and `port`, which everything else may refer to.
+pub(super) fn outline<'a>(scope: &mut Scope<'_>, entry: &'a Entry, mistakes: &mut Vec<Mistake>) -> Option<Outline<'a>> {
+    #[derive(serde::Deserialize)]
+    struct Ports {
+        #[serde(default)]
+        port: Option<types::Port>,
+        #[serde(default)]
+        replicas: Option<u32>,
+        #[serde(default)]
+        when: Option<bool>,
+    }
+    let pick = |keys: &[&str]| Node {
+        span: entry.value.span,
+        data: crate::schema::Data::Map(
+            entry.value.entries().iter().filter(|e| keys.contains(&e.key.as_str())).cloned().collect(),
+        ),
+    };
+    let first = scope.resolve(&pick(&["when", "replicas"]), mistakes);
+    let first = decode::decode::<Ports>(scope.file, &first, mistakes)?;
+    if first.when == Some(false) {
+        return None;
+    }
+    let replicas = first.replicas.unwrap_or(1);
+    if replicas == 0 || replicas > MAX_REPLICAS {
+        let span = entry.value.get("replicas").map_or(entry.value.span, |n| n.span);
+        mistakes.push(
+            Mistake::new(scope.file, span, format!("{replicas} replicas")).expected(format!("expected 1 to {MAX_REPLICAS}")),
+        );
+        return None;
+    }
+    let mut ports = Vec::new();
+    for number in 1..=replicas {
+        let node = with_replica(scope, entry, number, |scope| scope.resolve(&pick(&["port"]), mistakes));
+        let typed = decode::decode::<Ports>(scope.file, &node, mistakes);
+        ports.push(typed.and_then(|p| p.port).map(|p| p.0));
+    }
+    Some(Outline { entry, ports })
+}
+
+fn with_replica<T>(scope: &mut Scope<'_>, entry: &Entry, number: u32, f: impl FnOnce(&Scope<'_>) -> T) -> T {
+    let data = crate::schema::Data::Int(i64::from(number));
+    scope.values.insert("replica".to_owned(), Node { span: entry.key_span, data });
+    let result = f(scope);
+    scope.values.remove("replica");
+    result
+}
+
+/// `targets` as expressions and templates see it.
+pub(super) fn as_value(outlines: &[Outline<'_>]) -> Node {
+    let mut targets = serde_json::Map::new();
+    for outline in outlines {
+        let ports: Vec<u16> = outline.ports.iter().copied().flatten().collect();
+        let replicas: Vec<_> = outline
+            .ports
+            .iter()
+            .enumerate()
+            .map(|(i, port)| {
+                let port = port.unwrap_or(0);
+                json!({"replica": i + 1, "port": port, "address": format!("127.0.0.1:{port}"), "url": format!("http://127.0.0.1:{port}")})
+            })
+            .collect();
+        targets.insert(
+            outline.entry.key.clone(),
+            json!({
+                "ports": ports,
+                "addresses": ports.iter().map(|p| format!("127.0.0.1:{p}")).collect::<Vec<_>>(),
+                "urls": ports.iter().map(|p| format!("http://127.0.0.1:{p}")).collect::<Vec<_>>(),
+                "replicas": replicas,
+            }),
+        );
+    }
+    Node::from_json(&targets.into(), Span::default())
+}
+
+/// The second pass: everything. Returns the target and, if a program that it needs is missing, why its cell is skipped.
+pub(super) fn target(
+    scope: &mut Scope<'_>,
+    outline: &Outline<'_>,
+    names: &[String],
+    mistakes: &mut Vec<Mistake>,
+) -> Option<(Target, Option<String>)> {
+    let entry = outline.entry;
+    let mut replicas = Vec::new();
+    let mut common = None;
+    let mut seen: BTreeMap<u16, u32> = BTreeMap::new();
+    for number in 1..=outline.ports.len() as u32 {
+        let before = mistakes.len();
+        let resolved = with_replica(scope, entry, number, |scope| scope.resolve(&entry.value, mistakes));
+        let typed: Option<types::Target> = decode::decode(scope.file, &resolved, mistakes);
+        let Some(typed) = typed else { continue };
+        let file = scope.file;
+        let mut pen = Pen { file, mistakes };
+        let Some(replica) = replica(&mut pen, scope, entry, &resolved, &typed, number) else { continue };
+        for port in &replica.ports {
+            if let Some(other) = seen.insert(*port, number) {
+                let found = if other == number {
+                    format!("the target `{}` has port {port} twice", entry.key)
+                } else {
+                    format!("replicas {other} and {number} of `{}` are both on port {port}", entry.key)
+                };
+                pen.say(&resolved, "port", found, "expected a port for each, as `port: ${8000 + replica}`");
+            }
+        }
+        for name in &typed.after.0 {
+            if !names.contains(name) {
+                let span = resolved.get("after").map_or(resolved.span, |n| n.span);
+                let known: Vec<&str> = names.iter().map(String::as_str).filter(|n| *n != entry.key).collect();
+                pen.mistakes.push(
+                    Mistake::new(file, span, format!("there is no target `{name}`"))
+                        .expected(format!("expected {}", one_of(known.iter().copied())))
+                        .did_you_mean(name, known),
+                );
+            }
+        }
+        if mistakes.len() == before {
+            replicas.push(replica);
+            common.get_or_insert((typed, resolved));
+        }
+        if mistakes.len() > before + 20 {
+            break; // The other replicas have the same mistakes.
+        }
+    }
+    let (typed, resolved) = common?;
+    let missing: Vec<&String> = typed.needs.0.iter().filter(|n| find_program(n).is_none()).collect();
+    let skipped = missing.first().map(|name| format!("{name} is not installed"));
+    if skipped.is_none()
+        && let Some(program) = replicas[0].argv.first().map(Template::to_text)
+        && let Some(program) = missing_program(&program, typed.dir.as_deref())
+    {
+        let key = if typed.command.is_some() { "command" } else { "shell" };
+        let mut pen = Pen { file: scope.file, mistakes };
+        pen.say(
+            &resolved,
+            key,
+            format!("the program `{program}` is not installed"),
+            "expected a program on PATH, or a path to one",
+        );
+        if let Some(mistake) = mistakes.last_mut() {
+            mistake.help = Some(format!("with `needs: {program}` cells with this target are skipped where it is missing"));
+        }
+    }
+    let target = Target {
+        name: entry.key.clone(),
+        replicas,
+        after: typed.after.0,
+        ready_timeout: typed.ready.as_ref().and_then(|r| r.timeout).map_or(READY_TIMEOUT, |d| d.0),
+        stop_signal: typed.stop.signal.unwrap_or_default(),
+        stop_grace: typed.stop.grace.map_or(STOP_GRACE, |d| d.0),
+        needs: typed.needs.0,
+    };
+    Some((target, skipped))
+}
+
+fn replica(
+    pen: &mut Pen<'_>,
+    scope: &mut Scope<'_>,
+    entry: &Entry,
+    node: &Node,
+    typed: &types::Target,
+    number: u32,
+) -> Option<Replica> {
+    let kind = pen.exactly_one(node, "what to start", &["fixture", "command", "shell", "address"])?;
+    let ports: Vec<u16> = typed.port.iter().chain(typed.ports.values()).map(|p| p.0).collect();
+    if let Some(address) = &typed.address {
+        for key in ["args", "env", "dir", "render", "replicas", "port", "ports", "stop", "cpus", "needs"] {
+            if let Some(entry) = node.entry(key) {
+                pen.mistakes.push(
+                    Mistake::new(pen.file, entry.key_span, format!("`{key}` has no meaning for a target that already runs"))
+                        .expected("expected only `address`, `when`, `after`, `ready`"),
+                );
+            }
+        }
+        let url = match Url::parse(address) {
+            Ok(url) => url,
+            Err(expected) => {
+                pen.say(node, "address", format!("`{address}` is no address"), expected);
+                return None;
+            }
+        };
+        let ready = probe(pen, node, typed, Some(&url.authority()))?;
+        return Some(Replica { number, argv: vec![], env: vec![], dir: None, ports: vec![], files: vec![], ready, cpus: vec![] });
+    }
+    let argv = if let Some(fixture) = &typed.fixture {
+        if !FIXTURES.contains(&fixture.as_str()) {
+            let span = node.get("fixture").map_or(node.span, |n| n.span);
+            pen.mistakes.push(
+                Mistake::new(pen.file, span, format!("there is no fixture `{fixture}`"))
+                    .expected(format!("expected {}", one_of(FIXTURES)))
+                    .did_you_mean(fixture, FIXTURES),
+            );
+            return None;
+        }
+        let port = typed.port.map(|p| p.0.to_string());
+        let words = [FIXTURES_PROGRAM.to_owned(), fixture.clone()]
+            .into_iter()
+            .chain(port.into_iter().flat_map(|p| ["--port".to_owned(), p]));
+        words.map(|w| Template::parse(&w)).chain(typed.args.iter().map(|t| Template::parse(&t.0))).collect()
+    } else {
+        let _ = kind;
+        actions::argv(pen, node, typed.command.as_deref(), typed.shell.as_deref(), &typed.args)?
+    };
+    let address = typed.port.map(|p| format!("127.0.0.1:{}", p.0));
+    let ready = probe(pen, node, typed, address.as_deref())?;
+    let files = render(pen, scope, entry, node, typed, number);
+    let dir = match typed.dir.as_deref() {
+        Some(dir) if dir.contains("${") => Some(Template::parse(dir)),
+        Some(dir) => {
+            let found = find_file(&pen.file.path, dir).filter(|p| p.is_dir());
+            if found.is_none() {
+                pen.say(
+                    node,
+                    "dir",
+                    format!("there is no folder `{dir}`"),
+                    "expected a folder, seen from the scenario's folder or one above it",
+                );
+            }
+            found.map(|p| Template(vec![Part::Text(p.display().to_string())]))
+        }
+        None => None,
+    };
+    let env = typed.env.iter().map(|(k, v)| (k.clone(), Template::parse(&v.0))).collect();
+    Some(Replica { number, argv, env, dir, ports, files, ready, cpus: typed.cpus.clone() })
+}
+
+fn probe(pen: &mut Pen<'_>, node: &Node, typed: &types::Target, address: Option<&str>) -> Option<Probe> {
+    let (Some(typed), Some(node)) = (&typed.ready, node.get("ready")) else {
+        return Some(address.map_or(Probe::Started, |a| Probe::Tcp { address: a.to_owned() }));
+    };
+    match pen.exactly_one(node, "how to know that it is ready", &["tcp", "http", "log", "command"])? {
+        "tcp" => typed.tcp.map(|p| Probe::Tcp { address: format!("127.0.0.1:{}", p.0) }),
+        "log" => {
+            let pattern = typed.log.clone()?;
+            actions::regex(pen, node, "log", &pattern);
+            Some(Probe::Log { pattern })
+        }
+        "command" => {
+            let argv = actions::argv(pen, node, typed.command.as_deref(), None, &[])?;
+            if let Some(program) = missing_program(&argv[0].to_text(), None) {
+                pen.say(
+                    node,
+                    "command",
+                    format!("the program `{program}` is not installed"),
+                    "expected a program on PATH, or a path to one",
+                );
+            }
+            Some(Probe::Command { argv })
+        }
+        _ => {
+            let http = typed.http.as_deref()?;
+            let url = if http.starts_with('/') {
+                let Some(address) = address else {
+                    pen.say(
+                        node,
+                        "http",
+                        "this target has no port to ask",
+                        "expected `port:` in the target, or a whole URL here",
+                    );
+                    return None;
+                };
+                Url::parse(&format!("http://{address}{http}"))
+            } else {
+                Url::parse(http)
+            };
+            match url {
+                Ok(url) => Some(Probe::Http { url }),
+                Err(expected) => {
+                    pen.say(node, "http", format!("`{http}` is neither a path nor a URL"), expected);
+                    None
+                }
+            }
+        }
+    }
+}
+
+/// Stands for `${scratch}` while a file is rendered: what the file says itself about `${…}` stays as it is.
+const SCRATCH_MARK: &str = "\u{1}scratch\u{1}";
+
+fn render(
+    pen: &mut Pen<'_>,
+    scope: &mut Scope<'_>,
+    entry: &Entry,
+    node: &Node,
+    typed: &types::Target,
+    number: u32,
+) -> Vec<RenderedFile> {
+    let mut files = Vec::new();
+    for (name, template) in &typed.render {
+        let Some(place) = node.get("render").and_then(|n| n.entry(name)) else { continue };
+        if name.contains('/') || name.starts_with('.') || name.is_empty() {
+            pen.mistakes.push(
+                Mistake::new(pen.file, place.key_span, format!("`{name}` cannot be the name of a rendered file"))
+                    .expected("expected a plain file name; it is made in the scratch directory"),
+            );
+            continue;
+        }
+        let Some(path) = find_file(&pen.file.path, template).filter(|p| p.is_file()) else {
+            pen.mistakes.push(
+                Mistake::new(pen.file, place.value.span, format!("there is no template `{template}`"))
+                    .expected("expected a file, seen from the scenario's folder or one above it"),
+            );
+            continue;
+        };
+        let shown = path.strip_prefix(std::env::current_dir().unwrap_or_default()).unwrap_or(&path).to_owned();
+        let text = match SourceFile::read(&path) {
+            Ok(Ok(file)) => file.text.clone(),
+            Ok(Err(mistake)) => {
+                pen.mistakes.push(*mistake);
+                continue;
+            }
+            Err(error) => {
+                pen.mistakes.push(Mistake::new(pen.file, place.value.span, error.to_string()).expected("expected a template"));
+                continue;
+            }
+        };
+        let file = SourceFile::inline(&shown.display().to_string(), &text);
+        if let Some(content) = render_one(pen, scope, entry, &file, number, typed) {
+            files.push(RenderedFile { name: name.clone(), content });
+        }
+    }
+    files
+}
+
+fn render_one(
+    pen: &mut Pen<'_>,
+    scope: &mut Scope<'_>,
+    entry: &Entry,
+    file: &std::sync::Arc<SourceFile>,
+    number: u32,
+    typed: &types::Target,
+) -> Option<Template> {
+    let line_span = |line: Option<usize>| {
+        let line = line.unwrap_or(1).max(1);
+        let start: usize = file.text.split_inclusive('\n').take(line - 1).map(str::len).sum();
+        let text = file.text[start..].lines().next().unwrap_or_default();
+        let indent = text.len() - text.trim_start().len();
+        Span { start: start + indent, end: start + text.len() }
+    };
+    let detail = |error: &minijinja::Error| error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
+    let mut env = scope.env.clone();
+    // A line that holds only `{% … %}` leaves nothing behind.
+    let lines = env.syntax().to_builder().keep_trailing_newline(true).trim_blocks(true).lstrip_blocks(true).build();
+    env.set_syntax(lines.expect("white space cannot contradict the delimiters"));
+    let template = match env.template_from_named_str("template", &file.text) {
+        Ok(template) => template,
+        Err(error) => {
+            pen.mistakes.push(Mistake::new(file, line_span(error.line()), format!("no valid template: {}", detail(&error))));
+            return None;
+        }
+    };
+    let names: BTreeSet<String> = template.undeclared_variables(false).into_iter().collect();
+    let mut context: BTreeMap<String, minijinja::Value> = BTreeMap::new();
+    let mut sound = true;
+    for name in names {
+        if name == "scratch" {
+            context.insert(name, SCRATCH_MARK.into());
+        } else if name == "port"
+            && let Some(port) = typed.port
+        {
+            context.insert(name, port.0.into());
+        } else if scope.env.globals().any(|(global, _)| global == name) {
+            // `range` and its like.
+        } else {
+            let asked = Node::text(Span::default(), format!("${{{name}}}"));
+            let mut inner = Vec::new();
+            let value = with_replica(scope, entry, number, |scope| scope.resolve(&asked, &mut inner));
+            match inner.pop() {
+                None => {
+                    context.insert(name, value_of(&value));
+                }
+                Some(mistake) => {
+                    let start = file.text.find(name.as_str()).unwrap_or(0);
+                    pen.mistakes.push(Mistake { file: file.clone(), span: Span { start, end: start + name.len() }, ..mistake });
+                    sound = false;
+                }
+            }
+        }
+    }
+    if !sound {
+        return None;
+    }
+    match template.render(&context) {
+        Ok(text) => {
+            let mut parts = Vec::new();
+            for (i, piece) in text.split(SCRATCH_MARK).enumerate() {
+                if i > 0 {
+                    parts.push(Part::Name("scratch".to_owned()));
+                }
+                parts.push(Part::Text(piece.to_owned()));
+            }
+            Some(Template(parts))
+        }
+        Err(error) => {
+            pen.mistakes.push(
+                Mistake::new(file, line_span(error.line()), format!("cannot be rendered: {}", detail(&error)))
+                    .expected("expected names that are known here"),
+            );
+            None
+        }
+    }
+}
+
+/// Sorts targets so that each stands behind those in its `after`; otherwise the order of the file is kept.
+///
+/// # Errors
+/// The names of a ring.
+pub(super) fn sort(targets: Vec<Target>) -> Result<Vec<Target>, Vec<String>> {
+    let names: BTreeSet<String> = targets.iter().map(|t| t.name.clone()).collect();
+    let mut waiting = targets;
+    let mut sorted: Vec<Target> = Vec::new();
+    while !waiting.is_empty() {
+        let ready = |t: &Target| t.after.iter().filter(|a| names.contains(*a)).all(|a| sorted.iter().any(|s| s.name == *a));
+        match waiting.iter().position(ready) {
+            Some(i) => sorted.push(waiting.remove(i)),
+            None => return Err(waiting.into_iter().map(|t| t.name).collect()),
+        }
+    }
+    Ok(sorted)
+}

@@ -1,0 +1,214 @@
+//! Grouped bars with error bars and single repetitions.
+
+use super::canvas::{Align, Canvas, Pattern, Rect, Turn};
+use super::frame::{Frame, GAP, TICK};
+use super::legend::{self, Entry, Mark};
+use super::palette::{self, AXIS, GRID, INK, Look, PAPER, SOFT_INK};
+use super::scale::{Scale, drawable};
+use super::text::Style;
+use super::{Bar, BarSeries, Error, Figure, number};
+
+/// Part of the width of a group that its bars take.
+const FILLED: f64 = 0.82;
+/// Wider bars look like areas.
+const WIDEST_BAR: f64 = 96.0;
+/// Turned names of groups take at most this height.
+const TALLEST_NAME: f64 = 220.0;
+
+pub(super) fn draw(
+    canvas: &Canvas,
+    figure: &Figure,
+    groups: &[String],
+    series: &[BarSeries],
+    reference: Option<f64>,
+) -> Result<(), Error> {
+    let reference = reference.and_then(drawable);
+    let names: Vec<&str> = series.iter().map(|one| one.name.as_str()).collect();
+    let looks = palette::looks(&names);
+    let bars = || series.iter().flat_map(|one| one.bars.iter().take(groups.len()).flatten());
+    let visible = || bars().filter(|bar| drawable(bar.value).is_some());
+    let extent = visible().flat_map(|bar| [bar.value, bar.low, bar.high].into_iter().chain(bar.points.iter().copied()));
+    let y_scale = Scale::from_zero(extent.chain(reference));
+    let absent = visible().count() < series.len() * groups.len();
+
+    let mut entries: Vec<Entry> =
+        series.iter().zip(&looks).map(|(one, look)| Entry { name: one.name.clone(), mark: Mark::Bar(*look) }).collect();
+    if let Some(value) = reference {
+        let name = format!("reference {}", number::single(value));
+        entries.push(Entry { name, mark: Mark::Reference });
+    }
+    if absent {
+        entries.push(Entry { name: "skipped or failed".to_owned(), mark: Mark::Absent });
+    }
+
+    let frame = Frame::new(canvas, figure, &entries, &y_scale)?;
+    let slot = frame.area.width() / groups.len().max(1) as f64;
+    let labels = GroupNames::fit(groups, slot, TALLEST_NAME.min(frame.area.height() / 2.0));
+    let plot = Rect { bottom: frame.area.bottom - labels.height - GAP, ..frame.area };
+    frame.y_axis(plot)?;
+    for i in 1..groups.len() / labels.every {
+        let x = plot.left + slot * (i * labels.every) as f64;
+        canvas.rect(Rect { left: x, right: x + 1.0, ..plot }, GRID)?;
+    }
+    labels.draw(canvas, plot, slot)?;
+
+    let row = Row { canvas, plot, y_scale: &y_scale };
+    let width = (slot * FILLED / series.len().max(1) as f64).min(WIDEST_BAR);
+    for group in 0..groups.len() {
+        let middle = plot.left + slot * (group as f64 + 0.5);
+        let start = middle - width * series.len() as f64 / 2.0;
+        for (i, (one, look)) in series.iter().zip(&looks).enumerate() {
+            let left = start + width * i as f64;
+            match one.bars.get(group).and_then(Option::as_ref) {
+                Some(bar) if drawable(bar.value).is_some() => row.bar(bar, *look, left, width)?,
+                _ => row.absent(left, width)?,
+            }
+        }
+    }
+    if let Some(value) = reference {
+        let y = row.y(value);
+        canvas.patterned(&[(plot.left, y), (plot.right, y)], 1.6, INK, Pattern::Stripes)?;
+    }
+    frame.edges(plot)?;
+    let floor = row.y(0.0).round();
+    canvas.rect(Rect { top: floor, bottom: floor + 1.0, ..plot }, AXIS)?;
+    if visible().next().is_none() { frame.no_data(plot) } else { Ok(()) }
+}
+
+/// Where bars stand.
+struct Row<'a, 'b> {
+    canvas: &'a Canvas<'b>,
+    plot: Rect,
+    y_scale: &'a Scale,
+}
+
+impl Row<'_, '_> {
+    fn y(&self, value: f64) -> f64 {
+        self.plot.bottom - self.y_scale.place(value) * self.plot.height()
+    }
+
+    /// One bar in a place `width` wide; its value is drawable.
+    fn bar(&self, bar: &Bar, look: Look, left: f64, width: f64) -> Result<(), Error> {
+        let gap = if width >= 6.0 { 1.0 } else { 0.0 };
+        let (zero, end) = (self.y(0.0), self.y(bar.value));
+        let mut rect = Rect { left: left + gap, top: zero.min(end), right: left + width - gap, bottom: zero.max(end) };
+        // A bar of zero still shows that something was measured.
+        rect.top = rect.top.min(rect.bottom - 2.0);
+        self.canvas.rect(rect, look.colour)?;
+        self.canvas.hatch(rect, look.pattern, PAPER)?;
+        self.points(&bar.points, left, width)?;
+        self.error_bar(bar, left + width / 2.0, width)
+    }
+
+    /// Repetitions from left to right, with the middle free for the error bar.
+    fn points(&self, points: &[f64], left: f64, width: f64) -> Result<(), Error> {
+        let radius = if width >= 20.0 {
+            3.5
+        } else if width >= 12.0 {
+            2.5
+        } else {
+            2.0
+        };
+        let spread = if width >= 14.0 && points.len() > 1 { 1.0 } else { 0.0 };
+        for (i, value) in points.iter().enumerate() {
+            let Some(value) = drawable(*value) else {
+                continue;
+            };
+            let t = (i as f64 + 0.5) / points.len() as f64 * 2.0 - 1.0;
+            let side = if t < 0.0 { -1.0 } else { 1.0 };
+            let x = left + width * (0.5 + spread * side * (0.16 + 0.24 * t.abs()));
+            self.canvas.dot((x, self.y(value)), radius, PAPER, INK)?;
+        }
+        Ok(())
+    }
+
+    /// A line with caps, on a lighter ground so that it shows on every colour.
+    fn error_bar(&self, bar: &Bar, x: f64, width: f64) -> Result<(), Error> {
+        let (Some(low), Some(high)) = (drawable(bar.low), drawable(bar.high)) else {
+            return Ok(());
+        };
+        // A single repetition has no spread; a cap would claim that it has none.
+        if low == high && bar.points.len() < 2 {
+            return Ok(());
+        }
+        let (top, bottom) = (self.y(high.max(low)), self.y(low.min(high)));
+        let cap = (width * 0.14).clamp(1.5, 9.0);
+        for (stroke, colour) in [(4.0, PAPER), (2.0, INK)] {
+            if stroke > 2.0 && (width < 12.0 || bottom - top < 2.0) {
+                continue;
+            }
+            self.canvas.line(&[(x, top), (x, bottom)], stroke, colour)?;
+            for y in [top, bottom] {
+                self.canvas.line(&[(x - cap, y), (x + cap, y)], stroke, colour)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A cross on the floor where a bar is missing.
+    fn absent(&self, left: f64, width: f64) -> Result<(), Error> {
+        let reach = (width * 0.3).clamp(1.5, 5.0);
+        legend::cross(self.canvas, (left + width / 2.0, self.y(0.0) - reach - 5.0), reach)
+    }
+}
+
+/// The names under the groups, made to fit.
+struct GroupNames {
+    style: Style,
+    turned: bool,
+    /// Only every so many groups have a name.
+    every: usize,
+    /// The lines of each name.
+    names: Vec<Vec<String>>,
+    /// Height that they take below the data, without the gap.
+    height: f64,
+}
+
+impl GroupNames {
+    /// Level in one line, level in up to three lines, or turned; with little room
+    /// some names are left out. `slot` is the width of a group, `tallest` the room
+    /// for turned names.
+    fn fit(groups: &[String], slot: f64, tallest: f64) -> Self {
+        let small = Style::regular(15.0);
+        let room = slot - 12.0;
+        for (style, most) in [(TICK, 1), (TICK, 3), (small, 3)] {
+            let names: Vec<_> = groups.iter().map(|name| style.wrap(name, room, most)).collect();
+            if groups.iter().all(|name| style.fits(name, room, most)) {
+                let lines = names.iter().map(Vec::len).max().unwrap_or(0).max(1);
+                let height = style.line_height() * lines as f64;
+                return GroupNames { style, turned: false, every: 1, names, height };
+            }
+        }
+        let line = small.line_height();
+        let every = ((line / slot).ceil() as usize).max(1);
+        let most = ((slot / line) as usize).clamp(1, 3);
+        let names: Vec<Vec<String>> = groups
+            .iter()
+            .map(|name| match most {
+                1 => vec![small.shorten_middle(name, tallest)],
+                _ => small.wrap(name, tallest, most),
+            })
+            .collect();
+        let height = names.iter().flatten().map(|line| small.width(line)).fold(0.0, f64::max);
+        GroupNames { style: small, turned: true, every, names, height }
+    }
+
+    fn draw(&self, canvas: &Canvas, plot: Rect, slot: f64) -> Result<(), Error> {
+        let line_height = self.style.line_height();
+        for (group, lines) in self.names.iter().enumerate().step_by(self.every) {
+            let middle = plot.left + slot * (group as f64 + 0.5);
+            for (i, line) in lines.iter().enumerate() {
+                let (at, align, turn) = if self.turned {
+                    let across = i as f64 - (lines.len() - 1) as f64 / 2.0;
+                    let at = (middle + across * line_height, plot.bottom + GAP);
+                    (at, Align::Right, Turn::Up)
+                } else {
+                    let at = (middle, plot.bottom + GAP + line_height * (i as f64 + 0.5));
+                    (at, Align::Centre, Turn::None)
+                };
+                canvas.text(line, at, self.style, SOFT_INK, align, turn)?;
+            }
+        }
+        Ok(())
+    }
+}

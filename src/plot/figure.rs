@@ -1,0 +1,104 @@
+//! What a figure shows, as plain data.
+//!
+//! Nothing here knows of pixels, colours or fonts; the caller decides what is
+//! compared with what, scales the values and names the units in the labels.
+//! Values that are not finite are allowed everywhere and are not drawn.
+
+/// One picture: the words around it and the data inside.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Figure {
+    /// What is shown, in one sentence; long titles are wrapped.
+    pub title: String,
+    /// The question that the figure answers, or the facet that it shows; may be empty.
+    pub subtitle: String,
+    /// The horizontal axis with its unit, e.g. `time (s)`; may be empty.
+    pub x_label: String,
+    /// The vertical axis with its unit, e.g. `memory (MiB)`; may be empty.
+    pub y_label: String,
+    /// Small print at the bottom: what a bar, an interval or a line stands for.
+    pub note: Option<String>,
+    /// What is drawn.
+    pub data: Data,
+}
+
+/// The three kinds of picture.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Data {
+    /// Grouped bars: one group for each x value, in it one bar for each series.
+    Bars {
+        /// Names of the x values, left to right.
+        groups: Vec<String>,
+        /// The bars of each series, in the order of `groups`.
+        series: Vec<BarSeries>,
+        /// A dashed horizontal line in the unit of the y axis, e.g. ratio 1.
+        reference: Option<f64>,
+    },
+    /// Values over time; the y axis starts at zero.
+    Lines {
+        /// What is compared; each series has one colour.
+        series: Vec<LineSeries>,
+        /// Stretches of time with a name, shown behind the lines.
+        phases: Vec<Phase>,
+    },
+    /// Quantile curves. The x axis is log10(1 / (1 − q)), so that every further
+    /// nine of the quantile takes the same width; the y axis is logarithmic.
+    Quantiles {
+        /// What is compared; each series is one curve.
+        series: Vec<QuantileSeries>,
+    },
+}
+
+/// The bars of one colour.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BarSeries {
+    /// The name in the legend.
+    pub name: String,
+    /// One entry for each group. `None` where the cell was skipped or failed: it
+    /// is drawn as a cross, for an absent bar would look like zero. A list that
+    /// is too short is filled with `None`.
+    pub bars: Vec<Option<Bar>>,
+}
+
+/// One bar with its uncertainty, all in the unit of the y axis.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Bar {
+    /// The height of the bar.
+    pub value: f64,
+    /// Lower end of the error bar.
+    pub low: f64,
+    /// Upper end of the error bar.
+    pub high: f64,
+    /// Single repetitions, drawn as small dots, left to right in this order.
+    pub points: Vec<f64>,
+}
+
+/// The lines of one colour.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LineSeries {
+    /// The name in the legend.
+    pub name: String,
+    /// One line for each repetition, each a list of (seconds, value) in the order
+    /// of time. A value that is not finite interrupts its line.
+    pub lines: Vec<Vec<(f64, f64)>>,
+}
+
+/// A stretch of time with a name, e.g. warm-up.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Phase {
+    /// The name above the stretch.
+    pub name: String,
+    /// Start in seconds, on the time axis of the lines.
+    pub start: f64,
+    /// End in seconds; a phase that ends before it starts is not drawn.
+    pub end: f64,
+}
+
+/// One quantile curve.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QuantileSeries {
+    /// The name in the legend.
+    pub name: String,
+    /// Pairs (q, value) in the order of q. Points with q outside [0, 1) are not
+    /// drawn; values of zero and less lie on the lower edge of the log axis.
+    pub points: Vec<(f64, f64)>,
+}

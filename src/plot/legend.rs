@@ -1,0 +1,97 @@
+//! The legend under the title: which mark stands for what.
+
+use super::Error;
+use super::canvas::{Align, Canvas, Pattern, Rect, Turn};
+use super::palette::{INK, Look, PAPER, SOFT_INK};
+use super::text::Style;
+
+const TEXT: Style = Style::regular(16.0);
+/// Width of a mark and of the space to its text.
+const MARK: f64 = 28.0;
+const SPACE: f64 = 8.0;
+/// Space between two entries in a row.
+const APART: f64 = 28.0;
+/// More rows would leave too little for the data.
+const MOST_ROWS: usize = 6;
+/// Narrower columns would leave too little of the names.
+const MOST_COLUMNS: usize = 6;
+
+/// A name with its mark.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Entry {
+    pub name: String,
+    pub mark: Mark,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Mark {
+    Bar(Look),
+    Line(Look),
+    /// The dashed line of a reference value.
+    Reference,
+    /// The cross in place of a bar.
+    Absent,
+}
+
+/// Draws the entries in rows from `corner` (left, top) and returns where they end below.
+///
+/// One row if they fit, else columns of equal width. With too many rows names
+/// lose their middle; what still does not fit is counted in a last entry.
+pub(super) fn draw(canvas: &Canvas, entries: &[Entry], (left, top): (f64, f64), width: f64) -> Result<f64, Error> {
+    if entries.is_empty() {
+        return Ok(top);
+    }
+    let widths: Vec<f64> = entries.iter().map(|e| MARK + SPACE + TEXT.width(&e.name)).collect();
+    let row_height = TEXT.line_height() + 3.0;
+    let in_one_row = widths.iter().sum::<f64>() + APART * (widths.len() - 1) as f64 <= width;
+    if in_one_row {
+        let mut x = left;
+        for (entry, width) in entries.iter().zip(&widths) {
+            draw_entry(canvas, entry, &entry.name, (x, top + row_height / 2.0))?;
+            x += width + APART;
+        }
+        return Ok(top + row_height);
+    }
+    let widest = widths.iter().copied().fold(0.0, f64::max).min(width);
+    let fitting = (((width + APART) / (widest + APART)) as usize).max(1);
+    let columns = fitting.max(entries.len().div_ceil(MOST_ROWS).min(MOST_COLUMNS));
+    // No more columns than the rows need, so that the last row is not nearly empty.
+    let columns = entries.len().div_ceil(entries.len().div_ceil(columns));
+    // Columns are as narrow as their names allow, so that marks and names stay together.
+    let column = (widest + APART).min((width + APART) / columns as f64);
+    let shown = entries.len().min(columns * MOST_ROWS);
+    for (i, entry) in entries[..shown].iter().enumerate() {
+        let x = left + column * (i % columns) as f64;
+        let y = top + row_height * ((i / columns) as f64 + 0.5);
+        if shown < entries.len() && i + 1 == shown {
+            let rest = format!("… and {} more", entries.len() - shown + 1);
+            canvas.text(&rest, (x, y), TEXT, SOFT_INK, Align::Left, Turn::None)?;
+        } else {
+            let name = TEXT.shorten_middle(&entry.name, column - APART - MARK - SPACE);
+            draw_entry(canvas, entry, &name, (x, y))?;
+        }
+    }
+    Ok(top + row_height * shown.div_ceil(columns) as f64)
+}
+
+fn draw_entry(canvas: &Canvas, entry: &Entry, name: &str, (x, y): (f64, f64)) -> Result<(), Error> {
+    let ends = [(x + 1.0, y), (x + MARK - 1.0, y)];
+    match entry.mark {
+        Mark::Bar(look) => {
+            let rect = Rect { left: x, top: y - 8.0, right: x + MARK, bottom: y + 8.0 };
+            canvas.rect(rect, look.colour)?;
+            canvas.hatch(rect, look.pattern, PAPER)?;
+        }
+        Mark::Line(look) => canvas.patterned(&ends, 3.0, look.colour, look.pattern)?,
+        Mark::Reference => canvas.patterned(&ends, 1.6, INK, Pattern::Stripes)?,
+        Mark::Absent => cross(canvas, (x + MARK / 2.0, y), 5.0)?,
+    }
+    canvas.text(name, (x + MARK + SPACE, y), TEXT, INK, Align::Left, Turn::None)
+}
+
+/// The mark of a value that does not exist; `reach` from its centre.
+pub(super) fn cross(canvas: &Canvas, (x, y): (f64, f64), reach: f64) -> Result<(), Error> {
+    let (left, right, top, bottom) = (x - reach, x + reach, y - reach, y + reach);
+    canvas.line(&[(left, top), (right, bottom)], 1.8, SOFT_INK)?;
+    canvas.line(&[(left, bottom), (right, top)], 1.8, SOFT_INK)
+}

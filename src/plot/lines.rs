@@ -1,0 +1,162 @@
+//! Values over time with the phases behind them.
+
+use plotters::style::{Color, RGBAColor};
+
+use super::canvas::{Align, Canvas, Pattern, Rect, Turn};
+use super::frame::{Frame, GAP, TICK, x_axis_height};
+use super::legend::{Entry, Mark};
+use super::palette::{self, AXIS, SOFT_INK};
+use super::scale::{Scale, drawable};
+use super::{Error, Figure, LineSeries, Phase};
+
+/// Ground of every second phase.
+const SHADE: RGBAColor = RGBAColor(0xf3, 0xf5, 0xf8, 1.0);
+/// Names of phases stand in at most so many rows above the data.
+const MOST_ROWS: usize = 4;
+
+pub(super) fn draw(canvas: &Canvas, figure: &Figure, series: &[LineSeries], phases: &[Phase]) -> Result<(), Error> {
+    let names: Vec<&str> = series.iter().map(|one| one.name.as_str()).collect();
+    let looks = palette::looks(&names);
+    let points = || series.iter().flat_map(|one| one.lines.iter().flatten()).filter_map(point);
+    let phases: Vec<&Phase> = phases
+        .iter()
+        .filter(|phase| drawable(phase.start).is_some() && drawable(phase.end).is_some())
+        .filter(|phase| phase.start <= phase.end)
+        .collect();
+    let y_scale = Scale::from_zero(points().map(|(_, value)| value));
+    let edges = phases.iter().flat_map(|phase| [phase.start, phase.end]);
+    let x_scale = Scale::tight(points().map(|(time, _)| time).chain(edges));
+
+    let entries: Vec<Entry> =
+        series.iter().zip(&looks).map(|(one, look)| Entry { name: one.name.clone(), mark: Mark::Line(*look) }).collect();
+    let frame = Frame::new(canvas, figure, &entries, &y_scale)?;
+    let area = frame.area;
+    let x = |time: f64| area.left + x_scale.place(time) * area.width();
+    let labels = phase_names(&phases, x, area);
+    let rows = labels.iter().map(|label| label.row + 1).max().unwrap_or(0);
+    let plot = Rect { top: area.top + TICK.line_height() * rows as f64, bottom: area.bottom - x_axis_height(), ..area };
+    for phase in phases.iter().step_by(2) {
+        canvas.rect(Rect { left: x(phase.start), right: x(phase.end), ..plot }, SHADE)?;
+    }
+    frame.y_axis(plot)?;
+    frame.x_axis(plot, &x_scale.ticks())?;
+    for phase in &phases {
+        for edge in [x(phase.start), x(phase.end)] {
+            canvas.patterned(&[(edge, plot.top), (edge, plot.bottom)], 1.2, AXIS, Pattern::Stripes)?;
+        }
+    }
+    for label in &labels {
+        let lower_edge = plot.top - TICK.line_height() * label.row as f64;
+        if let Some(pole) = label.pole {
+            let top = lower_edge - TICK.line_height() + 3.0;
+            canvas.line(&[(pole, top), (pole, plot.top)], 1.2, AXIS)?;
+        }
+        let at = (label.left, lower_edge - TICK.line_height() / 2.0);
+        canvas.text(&label.text, at, TICK, SOFT_INK, Align::Left, Turn::None)?;
+    }
+
+    for (one, look) in series.iter().zip(&looks) {
+        let (width, opacity) = match one.lines.len() {
+            0..=1 => (2.4, 1.0),
+            2..=6 => (1.8, 0.65),
+            _ => (1.4, 0.4),
+        };
+        for line in &one.lines {
+            // What is not a number interrupts the line.
+            for piece in line.split(|raw| point(raw).is_none()) {
+                let place = |(time, value): (f64, f64)| (x(time), plot.bottom - y_scale.place(value) * plot.height());
+                let piece: Vec<_> = piece.iter().filter_map(point).map(place).collect();
+                let colour = look.colour.mix(opacity);
+                match piece.as_slice() {
+                    [] => {}
+                    [alone] => canvas.line(&[*alone], 8.0, colour)?,
+                    _ => canvas.patterned(&piece, width, colour, look.pattern)?,
+                }
+            }
+        }
+    }
+    frame.edges(plot)?;
+    if points().next().is_none() { frame.no_data(plot) } else { Ok(()) }
+}
+
+fn point(raw: &(f64, f64)) -> Option<(f64, f64)> {
+    Some((drawable(raw.0)?, drawable(raw.1)?))
+}
+
+/// A name above the data; row 0 is the lowest.
+#[derive(Debug)]
+struct PhaseName {
+    left: f64,
+    row: usize,
+    text: String,
+    /// Where a line leads down to the start of the phase, like the pole of a flag.
+    pole: Option<f64>,
+}
+
+/// Puts each name over its phase, in the lowest row where it does not touch another.
+///
+/// A name that is wider than its phase begins at the start of the phase and flies
+/// over the next ones. They are placed from right to left, so that no pole
+/// crosses a name below. Where all rows are taken, a name is shortened to the
+/// width of its phase; phases that are too narrow for that stay without a name.
+fn phase_names(phases: &[&Phase], x: impl Fn(f64) -> f64, area: Rect) -> Vec<PhaseName> {
+    const NARROWEST: f64 = 40.0;
+    // The edge of the picture lies beyond that of the data.
+    let most_right = area.right + 24.0;
+    // Where the names of each row begin.
+    let mut rows = [most_right + GAP; MOST_ROWS];
+    let mut order: Vec<&&Phase> = phases.iter().filter(|p| !p.name.trim().is_empty()).collect();
+    order.sort_by(|a, b| b.start.total_cmp(&a.start));
+    let mut names = Vec::new();
+    for phase in order {
+        let (start, end) = (x(phase.start), x(phase.end));
+        let name = phase.name.trim();
+        let room = end - start - 2.0 * GAP;
+        for most in [room.max(area.width() / 3.0), room.max(NARROWEST)] {
+            let text = TICK.shorten_middle(name, most);
+            let width = TICK.width(&text);
+            let inside = width <= room;
+            let wished = if inside { (start + end - width) / 2.0 } else { start + 5.0 };
+            // At the right end a name moves to the left of its start, away from any pole.
+            let left = wished.min(most_right - width);
+            let Some(row) = rows.iter().position(|next| left + width + GAP <= *next) else {
+                continue;
+            };
+            let free = left == wished && rows[..row].iter().all(|next| start <= *next);
+            let pole = (!inside && free).then_some(start);
+            rows[row] = left;
+            for next in &mut rows[..=row] {
+                *next = next.min(pole.unwrap_or(*next));
+            }
+            names.push(PhaseName { left, row, text, pole });
+            break;
+        }
+    }
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_narrow_phases_do_not_touch() {
+        let area = Rect { left: 0.0, top: 0.0, right: 1000.0, bottom: 500.0 };
+        let phases: Vec<Phase> =
+            (0..12).map(|i| Phase { name: format!("phase number {i}"), start: f64::from(i), end: f64::from(i + 1) }).collect();
+        let phases: Vec<&Phase> = phases.iter().collect();
+        let names = phase_names(&phases, |time| time * 1000.0 / 12.0, area);
+        assert_eq!(names.len(), 12);
+        for (i, one) in names.iter().enumerate() {
+            for other in &names[..i] {
+                let right = |name: &PhaseName| name.left + TICK.width(&name.text);
+                let apart = right(one) < other.left || right(other) < one.left;
+                assert!(one.row != other.row || apart, "{one:?} {other:?}");
+                let crosses = |pole: f64, name: &PhaseName| name.left < pole && pole < right(name);
+                let lower = one.row < other.row && other.pole.is_some_and(|pole| crosses(pole, one));
+                let upper = other.row < one.row && one.pole.is_some_and(|pole| crosses(pole, other));
+                assert!(!lower && !upper, "{one:?} {other:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! Figures to pictures.
+//!
+//! [`Figure`] says what is shown, as plain data; [`render`] draws it and returns
+//! the bytes of a PNG file. The same figure always gives the same bytes: fonts
+//! are embedded, nothing depends on the system or on chance.
+//!
+//! In reading order: `figure` is the model; `bars`, `lines` and `quantiles` draw
+//! one kind of data each, inside the words and axes of `frame` and `legend`;
+//! `scale`, `number`, `text` and `palette` are pure helpers; `canvas` and
+//! `stroke` know pixels. Where the data come from, and where a picture is
+//! stored, is not known here.
+
+mod bars;
+mod canvas;
+mod figure;
+mod frame;
+mod legend;
+mod lines;
+mod number;
+mod palette;
+mod quantiles;
+mod scale;
+mod stroke;
+mod text;
+
+use plotters::prelude::{BitMapBackend, DrawingAreaErrorKind, DrawingBackend};
+
+pub use figure::{Bar, BarSeries, Data, Figure, LineSeries, Phase, QuantileSeries};
+
+/// Why a figure could not be drawn.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A shape could not be drawn into memory.
+    #[error("cannot draw the figure")]
+    Draw(#[from] DrawingAreaErrorKind<<BitMapBackend<'static> as DrawingBackend>::ErrorType>),
+    /// The finished picture could not be written as PNG.
+    #[error("cannot encode the figure as PNG")]
+    Encode(#[from] png::EncodingError),
+}
+
+/// Draws a figure and returns it as the bytes of a PNG file, 1200 × 800 pixels.
+///
+/// Values that are not finite are left out; a figure without any value says "no
+/// data" inside its axes.
+///
+/// # Errors
+/// Only when the drawing library or the encoder fails; no data make it fail.
+pub fn render(figure: &Figure) -> Result<Vec<u8>, Error> {
+    canvas::picture(|canvas| match &figure.data {
+        Data::Bars { groups, series, reference } => bars::draw(canvas, figure, groups, series, *reference),
+        Data::Lines { series, phases } => lines::draw(canvas, figure, series, phases),
+        Data::Quantiles { series } => quantiles::draw(canvas, figure, series),
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,89 @@
+//! Quantile curves on an axis where every nine takes the same width.
+
+use super::canvas::{Canvas, Rect};
+use super::frame::{Frame, x_axis_height};
+use super::legend::{Entry, Mark};
+use super::palette;
+use super::scale::{Scale, Tick, drawable};
+use super::{Error, Figure, QuantileSeries};
+
+pub(super) fn draw(canvas: &Canvas, figure: &Figure, series: &[QuantileSeries]) -> Result<(), Error> {
+    let names: Vec<&str> = series.iter().map(|one| one.name.as_str()).collect();
+    let looks = palette::looks(&names);
+    let points = || series.iter().flat_map(|one| &one.points).filter_map(point);
+    let y_scale = Scale::log(points().map(|(_, value)| value));
+    // Two nines are the least, so that the axis can be recognised.
+    let last = points().map(|(nines, _)| nines).fold(2.0, f64::max);
+
+    let entries: Vec<Entry> =
+        series.iter().zip(&looks).map(|(one, look)| Entry { name: one.name.clone(), mark: Mark::Line(*look) }).collect();
+    let frame = Frame::new(canvas, figure, &entries, &y_scale)?;
+    let plot = Rect { bottom: frame.area.bottom - x_axis_height(), ..frame.area };
+    frame.y_axis(plot)?;
+    frame.x_axis(plot, &ticks(last))?;
+    for (one, look) in series.iter().zip(&looks) {
+        let curve: Vec<_> = one
+            .points
+            .iter()
+            .filter_map(point)
+            .map(|(nines, value)| {
+                let x = plot.left + nines / last * plot.width();
+                (x, plot.bottom - y_scale.place(value) * plot.height())
+            })
+            .collect();
+        match curve.as_slice() {
+            [] => {}
+            [alone] => canvas.line(&[*alone], 8.0, look.colour)?,
+            _ => canvas.patterned(&curve, 2.4, look.colour, look.pattern)?,
+        }
+    }
+    frame.edges(plot)?;
+    if points().next().is_none() { frame.no_data(plot) } else { Ok(()) }
+}
+
+/// The point on the axes: log10(1 / (1 − q)) and the value.
+fn point(&(q, value): &(f64, f64)) -> Option<(f64, f64)> {
+    let inside = (0.0..1.0).contains(&q);
+    Some((-(1.0 - q).log10(), drawable(value)?)).filter(|_| inside).map(|(x, y)| (x.max(0.0), y))
+}
+
+/// 0 %, 50 %, 90 %, 99 %, 99.9 % … up to `last` nines.
+fn ticks(last: f64) -> Vec<Tick> {
+    let nines = (1..=last.floor() as usize).map(|nines| {
+        let label = match nines {
+            1 => "90 %".to_owned(),
+            2 => "99 %".to_owned(),
+            _ => format!("99.{} %", "9".repeat(nines - 2)),
+        };
+        (nines as f64, label)
+    });
+    [(0.0, "0 %".to_owned()), (2f64.log10(), "50 %".to_owned())]
+        .into_iter()
+        .chain(nines)
+        .map(|(nines, label)| Tick { at: nines / last, label: label.replace(' ', "\u{202f}") })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_nine_takes_the_same_width() {
+        let ticks = ticks(4.3);
+        let labels: Vec<_> = ticks.iter().map(|tick| tick.label.replace('\u{202f}', " ")).collect();
+        assert_eq!(labels, ["0 %", "50 %", "90 %", "99 %", "99.9 %", "99.99 %"]);
+        assert!((ticks[4].at - ticks[3].at - (ticks[3].at - ticks[2].at)).abs() < 1e-12);
+        let at = point(&(0.999, 5.0)).map(|(nines, _)| nines / 4.3);
+        assert!((at.unwrap_or(0.0) - ticks[4].at).abs() < 1e-9);
+    }
+
+    #[test]
+    fn only_quantiles_below_one_are_drawn() {
+        for q in [1.0, 1.5, -0.1, f64::NAN] {
+            assert_eq!(point(&(q, 1.0)), None);
+        }
+        assert_eq!(point(&(0.5, f64::INFINITY)), None);
+        assert_eq!(point(&(0.0, 1.0)), Some((0.0, 1.0)));
+    }
+}

@@ -1,0 +1,157 @@
+//! Whole figures: the same bytes every time, and no data that cannot be drawn.
+
+use super::*;
+
+fn figure(data: Data) -> Figure {
+    Figure {
+        title: "Title".to_owned(),
+        subtitle: "Which one?".to_owned(),
+        x_label: "time (s)".to_owned(),
+        y_label: "memory (MiB)".to_owned(),
+        note: Some("mean of 3 repetitions".to_owned()),
+        data,
+    }
+}
+
+fn bar(value: f64) -> Option<Bar> {
+    let points = vec![value, value * 0.9, value * 1.1];
+    Some(Bar { value, low: value * 0.9, high: value * 1.1, points })
+}
+
+fn bars(groups: &[&str], series: Vec<(&str, Vec<Option<Bar>>)>) -> Data {
+    Data::Bars {
+        groups: groups.iter().map(|group| (*group).to_owned()).collect(),
+        series: series.into_iter().map(|(name, bars)| BarSeries { name: name.to_owned(), bars }).collect(),
+        reference: Some(1.0),
+    }
+}
+
+fn lines(lines: Vec<Vec<(f64, f64)>>, phases: Vec<Phase>) -> Data {
+    Data::Lines { series: vec![LineSeries { name: "a".to_owned(), lines }], phases }
+}
+
+fn quantiles(points: Vec<(f64, f64)>) -> Data {
+    Data::Quantiles { series: vec![QuantileSeries { name: "a".to_owned(), points }] }
+}
+
+fn phase(name: &str, start: f64, end: f64) -> Phase {
+    Phase { name: name.to_owned(), start, end }
+}
+
+/// The pixels of a rendered figure, three bytes each.
+fn pixels(figure: &Figure) -> Vec<u8> {
+    let bytes = render(figure).expect("figures of any data can be drawn");
+    let mut reader = png::Decoder::new(std::io::Cursor::new(bytes)).read_info().expect("a PNG");
+    let mut pixels = vec![0; reader.output_buffer_size().expect("a size")];
+    let info = reader.next_frame(&mut pixels).expect("a picture");
+    assert_eq!((info.width, info.height), (1200, 800));
+    assert_eq!(pixels.len(), 1200 * 800 * 3);
+    pixels
+}
+
+#[test]
+fn a_figure_is_a_png_of_the_promised_size() {
+    let bytes = render(&figure(bars(&["x"], vec![("a", vec![bar(2.0)])]))).unwrap();
+    assert_eq!(&bytes[..8], b"\x89PNG\r\n\x1a\n");
+    assert_eq!(&bytes[16..24], &[0, 0, 1200u32.to_be_bytes()[2], 1200u32.to_be_bytes()[3], 0, 0, 3, 32]);
+}
+
+#[test]
+fn the_same_figure_gives_the_same_bytes() {
+    let all = [
+        bars(&["x", "y"], vec![("a", vec![bar(2.0), None]), ("b", vec![bar(3.0), bar(4.0)])]),
+        lines(vec![vec![(0.0, 1.0), (1.0, 3.0)]; 3], vec![phase("warm-up", 0.0, 0.5)]),
+        quantiles(vec![(0.0, 1.0), (0.9, 5.0), (0.999, 70.0)]),
+    ];
+    for data in all {
+        let figure = figure(data);
+        assert_eq!(render(&figure).unwrap(), render(&figure.clone()).unwrap());
+    }
+}
+
+#[test]
+fn nothing_reaches_the_edge_of_the_picture() {
+    let long = "a very long text about quantiles of responses and connections ".repeat(9);
+    let name = |i: usize| format!("{i} {}", &long[..38]);
+    let groups: Vec<String> = (0..12).map(name).collect();
+    let series = (0..30).map(|i| BarSeries { name: name(i), bars: vec![bar(1e5); 12] }).collect();
+    let series_over_time = (0..30).map(|i| LineSeries { name: name(i), lines: vec![vec![(0.0, 1.0), (90.0, 2.0)]] }).collect();
+    let phases = (0..20).map(|i| phase(&long, f64::from(i), f64::from(i) + 1.0)).collect();
+    let curve = vec![(0.0, 1e-9), (0.9999999, 1e12)];
+    for data in [
+        Data::Bars { groups, series, reference: Some(2e5) },
+        Data::Lines { series: series_over_time, phases },
+        Data::Quantiles { series: vec![QuantileSeries { name: long.clone(), points: curve }] },
+    ] {
+        let figure = Figure {
+            title: long.clone(),
+            subtitle: long.clone(),
+            x_label: long.clone(),
+            y_label: long.clone(),
+            note: Some(long.clone()),
+            data,
+        };
+        let pixels = pixels(&figure);
+        let white = |x: usize, y: usize| pixels[(y * 1200 + x) * 3..][..3] == [255; 3];
+        assert!((0..1200).all(|x| (0..8).chain(792..800).all(|y| white(x, y))));
+        assert!((0..800).all(|y| (0..8).chain(1192..1200).all(|x| white(x, y))));
+    }
+}
+
+#[test]
+fn an_absent_bar_does_not_look_like_zero() {
+    let with = |second| pixels(&figure(bars(&["x", "y"], vec![("a", vec![bar(2.0), second])])));
+    assert_ne!(with(None), with(bar(0.0)));
+}
+
+#[test]
+fn any_data_can_be_drawn() {
+    let nan = f64::NAN;
+    let inf = f64::INFINITY;
+    let odd = |value, low, high| Some(Bar { value, low, high, points: vec![value, nan, inf] });
+    let cases = [
+        bars(&[], vec![]),
+        bars(&["x"], vec![]),
+        bars(&[], vec![("a", vec![bar(1.0)])]),
+        bars(&["x", "y"], vec![("a", vec![]), ("b", vec![None, None, bar(7.0)])]),
+        bars(&["x"], vec![("a", vec![bar(0.0)])]),
+        bars(&["x"], vec![("a", vec![odd(nan, nan, nan)])]),
+        bars(&["x"], vec![("a", vec![odd(inf, -inf, inf)])]),
+        bars(&["x"], vec![("a", vec![odd(-5.0, -6.0, -4.0)])]),
+        bars(&["x"], vec![("a", vec![odd(5.0, 5.0, 5.0)])]),
+        bars(&["x"], vec![("a", vec![odd(5.0, 9.0, 1.0)])]),
+        bars(&["x"], vec![("a", vec![odd(f64::MAX, f64::MIN, f64::MAX)])]),
+        bars(&["x"], vec![("a", vec![odd(1e299, -1e299, 1e299)])]),
+        bars(&["x"], vec![("a", vec![odd(f64::MIN_POSITIVE, 0.0, 5e-324)])]),
+        bars(&[""; 200], vec![("", vec![bar(1.0); 200]); 9]),
+        lines(vec![], vec![]),
+        lines(vec![vec![]], vec![phase("", 0.0, 0.0)]),
+        lines(vec![vec![(1.0, 1.0)]], vec![phase("p", 2.0, 1.0), phase("q", nan, inf)]),
+        lines(vec![vec![(0.0, 0.0), (1.0, 0.0)]], vec![]),
+        lines(vec![vec![(nan, 1.0), (1.0, nan), (inf, inf), (2.0, 1e299)]], vec![]),
+        lines(vec![vec![(1e17, 1e-300), (1e17 + 16.0, -1e200)]], vec![]),
+        lines(vec![vec![(3.0, 1.0), (1.0, 2.0)]], vec![phase("late", 1e12, 2e12)]),
+        quantiles(vec![]),
+        quantiles(vec![(0.5, 0.0)]),
+        quantiles(vec![(0.5, 3.0)]),
+        quantiles(vec![(0.0, 0.0), (0.9, 1e-200), (0.99, 1e200), (1.0, 5.0), (nan, 5.0)]),
+        quantiles(vec![(0.5, nan), (0.6, inf), (0.7, -3.0)]),
+        quantiles(vec![(1.0 - f64::EPSILON / 2.0, 1.0)]),
+    ];
+    for data in cases {
+        render(&figure(data)).unwrap();
+    }
+}
+
+#[test]
+fn empty_words_and_foreign_letters_are_drawn() {
+    let figure = Figure {
+        title: "µs → 東京 \u{1f680} \n\t a\u{301}".to_owned(),
+        subtitle: String::new(),
+        x_label: String::new(),
+        y_label: String::new(),
+        note: None,
+        data: bars(&["\u{0}"], vec![("\n", vec![bar(1.0)])]),
+    };
+    pixels(&figure);
+}

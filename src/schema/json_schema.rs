@@ -1,0 +1,57 @@
+//! The JSON Schema of the language, generated from the types that read it, so that editors complete and check it.
+
+use schemars::Schema;
+use schemars::generate::SchemaSettings;
+use serde_json::{Value as Json, json};
+
+use super::types::Experiment;
+
+/// The schema, as `runner schema` prints it.
+pub fn generate() -> Json {
+    let mut settings = SchemaSettings::draft2020_12();
+    settings.inline_subschemas = false;
+    let schema: Schema = settings.into_generator().into_root_schema_for::<Experiment>();
+    let mut json = schema.to_value();
+    // An expression may stand for any value of a target, a workload or a step.
+    if let Some(Json::Object(definitions)) = json.get_mut("$defs") {
+        for (name, definition) in definitions.iter_mut() {
+            if !matches!(name.as_str(), "Graph" | "Order" | "Factor") {
+                allow_expressions(definition);
+            }
+        }
+    }
+    json
+}
+
+/// Lets `${…}` stand wherever a property or an item of `schema` may.
+fn allow_expressions(schema: &mut Json) {
+    let Json::Object(map) = schema else { return };
+    for key in ["properties", "$defs"] {
+        if let Some(Json::Object(properties)) = map.get_mut(key) {
+            for property in properties.values_mut() {
+                *property = or_expression(property.take());
+            }
+        }
+    }
+    for key in ["items", "additionalProperties"] {
+        if let Some(inner) = map.get_mut(key)
+            && inner.is_object()
+        {
+            *inner = or_expression(inner.take());
+        }
+    }
+}
+
+fn or_expression(mut schema: Json) -> Json {
+    allow_expressions(&mut schema);
+    let description = schema.get("description").cloned();
+    let default = schema.get("default").cloned();
+    let mut either = json!({"anyOf": [schema, {"type": "string", "pattern": "\\$\\{", "description": "an expression"}]});
+    if let Some(description) = description {
+        either["description"] = description;
+    }
+    if let Some(default) = default {
+        either["default"] = default;
+    }
+    either
+}

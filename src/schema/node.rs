@@ -1,0 +1,455 @@
+//! The YAML document as a tree in which every value knows where it stands.
+//!
+//! Two parses make it: `serde_yaml` says what each scalar is and refuses duplicate keys; the event
+//! parser of `saphyr` says where it is. They are walked side by side. Neither serde nor the rest of
+//! the program sees positions.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use saphyr_parser::{Event, Parser, ScanError};
+use serde_yaml::Value;
+
+use super::source::{Mistake, SourceFile, Span};
+
+/// Values in a document after its aliases are expanded; more is a YAML bomb.
+const MAX_NODES: usize = 100_000;
+/// Nesting of a document; more is no scenario.
+const MAX_DEPTH: usize = 64;
+
+/// A value and its place.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Node {
+    /// Where it was typed.
+    pub span: Span,
+    /// What it is.
+    pub data: Data,
+}
+
+/// A YAML value.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Data {
+    /// `~`, or nothing
+    Null,
+    /// `true`, `false`
+    Bool(bool),
+    /// A whole number.
+    Int(i64),
+    /// A number with a fraction.
+    Float(f64),
+    /// Text.
+    Text(String),
+    /// `[a, b]`
+    List(Vec<Node>),
+    /// `{a: 1}`, in the order typed
+    Map(Vec<Entry>),
+    /// A value in which a mistake was already reported.
+    Poison,
+}
+
+/// One key of a map with its value.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry {
+    /// The key.
+    pub key: String,
+    /// Where the key stands.
+    pub key_span: Span,
+    /// The value.
+    pub value: Node,
+}
+
+impl Node {
+    /// A node of a text.
+    pub fn text(span: Span, text: impl Into<String>) -> Self {
+        Self { span, data: Data::Text(text.into()) }
+    }
+
+    /// The entries of a map; none for anything else.
+    pub fn entries(&self) -> &[Entry] {
+        match &self.data {
+            Data::Map(entries) => entries,
+            _ => &[],
+        }
+    }
+
+    /// The items of a list; none for anything else.
+    pub fn items(&self) -> &[Node] {
+        match &self.data {
+            Data::List(items) => items,
+            _ => &[],
+        }
+    }
+
+    /// The value under a key.
+    pub fn get(&self, key: &str) -> Option<&Node> {
+        self.entries().iter().find(|e| e.key == key).map(|e| &e.value)
+    }
+
+    /// The entry of a key.
+    pub fn entry(&self, key: &str) -> Option<&Entry> {
+        self.entries().iter().find(|e| e.key == key)
+    }
+
+    /// The text, if it is one.
+    pub fn as_text(&self) -> Option<&str> {
+        match &self.data {
+            Data::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// `true` when a mistake was reported somewhere inside.
+    pub fn is_poisoned(&self) -> bool {
+        match &self.data {
+            Data::Poison => true,
+            Data::List(items) => items.iter().any(Self::is_poisoned),
+            Data::Map(entries) => entries.iter().any(|e| e.value.is_poisoned()),
+            _ => false,
+        }
+    }
+
+    /// The number of values in it, itself included.
+    pub fn count(&self) -> usize {
+        1 + match &self.data {
+            Data::List(items) => items.iter().map(Self::count).sum(),
+            Data::Map(entries) => entries.iter().map(|e| e.value.count()).sum(),
+            _ => 0,
+        }
+    }
+
+    /// As JSON, for serde and for expressions. Poisoned values become null.
+    pub fn to_json(&self) -> serde_json::Value {
+        use serde_json::Value as Json;
+        match &self.data {
+            Data::Null | Data::Poison => Json::Null,
+            Data::Bool(b) => Json::Bool(*b),
+            Data::Int(i) => Json::from(*i),
+            Data::Float(f) => Json::from(*f),
+            Data::Text(s) => Json::from(s.as_str()),
+            Data::List(items) => Json::Array(items.iter().map(Self::to_json).collect()),
+            Data::Map(entries) => Json::Object(entries.iter().map(|e| (e.key.clone(), e.value.to_json())).collect()),
+        }
+    }
+
+    /// From JSON, all of it standing at `span`.
+    pub fn from_json(json: &serde_json::Value, span: Span) -> Self {
+        use serde_json::Value as Json;
+        let data = match json {
+            Json::Null => Data::Null,
+            Json::Bool(b) => Data::Bool(*b),
+            Json::Number(n) => n.as_i64().map_or_else(|| Data::Float(n.as_f64().unwrap_or(f64::NAN)), Data::Int),
+            Json::String(s) => Data::Text(s.clone()),
+            Json::Array(items) => Data::List(items.iter().map(|i| Self::from_json(i, span)).collect()),
+            Json::Object(map) => Data::Map(
+                map.iter()
+                    .map(|(key, value)| Entry { key: key.clone(), key_span: span, value: Self::from_json(value, span) })
+                    .collect(),
+            ),
+        };
+        Self { span, data }
+    }
+
+    /// What it is, for messages: `the text "abc"`, `a list`.
+    pub fn describe(&self) -> String {
+        match &self.data {
+            Data::Null => "nothing".to_owned(),
+            Data::Bool(b) => format!("`{b}`"),
+            Data::Int(i) => format!("the number {i}"),
+            Data::Float(f) => format!("the number {f}"),
+            Data::Text(s) if s.chars().count() > 40 => format!("the text \"{}…\"", s.chars().take(40).collect::<String>()),
+            Data::Text(s) => format!("the text \"{s}\""),
+            Data::List(_) => "a list".to_owned(),
+            Data::Map(_) => "a map".to_owned(),
+            Data::Poison => "a mistake".to_owned(),
+        }
+    }
+}
+
+/// The parsed tree of a file.
+///
+/// # Errors
+/// The mistake that kept the text from being one YAML document of sensible size with text keys.
+pub fn parse(file: &Arc<SourceFile>) -> Result<Node, Box<Mistake>> {
+    let marked = Marks::new(file).document()?;
+    let value: Value = serde_yaml::from_str(&file.text).map_err(|e| from_yaml(file, &e))?;
+    join(file, &value, &marked).map_err(Box::new)
+}
+
+fn from_yaml(file: &Arc<SourceFile>, error: &serde_yaml::Error) -> Box<Mistake> {
+    let start = error.location().map_or(0, |l| l.index());
+    let message = error.to_string();
+    let message = message.split(" at line ").next().unwrap_or_default().to_owned();
+    let span = word_at(file, start);
+    Box::new(match message.strip_prefix("duplicate entry with key ") {
+        Some(key) => Mistake::new(file, span, format!("the key {} stands twice in this map", key.replace('"', "`")))
+            .expected("every key once"),
+        None => Mistake::new(file, span, message).expected("valid YAML"),
+    })
+}
+
+/// The run of characters that are no white space, at an offset.
+fn word_at(file: &SourceFile, start: usize) -> Span {
+    let start = start.min(file.text.len());
+    let end = file.text.get(start..).map_or(start, |rest| start + rest.find(char::is_whitespace).unwrap_or(rest.len()));
+    Span { start, end: end.max(start) }
+}
+
+/// The shape of the document with positions only.
+#[derive(Clone, Debug)]
+struct Mark {
+    span: Span,
+    kind: Kind,
+    count: usize,
+}
+
+#[derive(Clone, Debug)]
+enum Kind {
+    Scalar,
+    List(Vec<Arc<Mark>>),
+    Map(Vec<(Arc<Mark>, Arc<Mark>)>),
+}
+
+struct Marks<'a> {
+    file: &'a Arc<SourceFile>,
+    parser: Parser<'a, saphyr_parser::StrInput<'a>>,
+    anchors: HashMap<usize, Arc<Mark>>,
+    /// Byte offset of each character, only for text that is not ASCII.
+    offsets: Option<Vec<usize>>,
+    /// Values so far, aliases expanded.
+    total: usize,
+}
+
+impl<'a> Marks<'a> {
+    fn new(file: &'a Arc<SourceFile>) -> Self {
+        let offsets =
+            (!file.text.is_ascii()).then(|| file.text.char_indices().map(|(i, _)| i).chain([file.text.len()]).collect());
+        let parser = Parser::new_from_str(&file.text);
+        Self { file, parser, anchors: HashMap::new(), offsets, total: 0 }
+    }
+
+    fn byte(&self, index: usize) -> usize {
+        match &self.offsets {
+            Some(offsets) => offsets.get(index).copied().unwrap_or(self.file.text.len()),
+            None => index.min(self.file.text.len()),
+        }
+    }
+
+    fn next(&mut self) -> Result<(Event<'a>, Span), Box<Mistake>> {
+        match self.parser.next_event() {
+            Some(Ok((event, span))) => {
+                let span = Span { start: self.byte(span.start.index()), end: self.byte(span.end.index()) };
+                Ok((event, span))
+            }
+            Some(Err(error)) => Err(self.syntax(&error)),
+            None => Ok((Event::StreamEnd, Span { start: self.file.text.len(), end: self.file.text.len() })),
+        }
+    }
+
+    fn syntax(&self, error: &ScanError) -> Box<Mistake> {
+        let mut at = self.byte(error.marker().index());
+        if at == self.file.text.len() {
+            at = self.file.text.trim_end().len().saturating_sub(1);
+        }
+        Box::new(Mistake::new(self.file, word_at(self.file, at), error.info().to_owned()).expected("valid YAML"))
+    }
+
+    fn document(mut self) -> Result<Arc<Mark>, Box<Mistake>> {
+        loop {
+            let (event, span) = self.next()?;
+            match event {
+                Event::StreamStart | Event::DocumentStart(_) | Event::Nothing => {}
+                Event::StreamEnd => {
+                    return Err(Box::new(
+                        Mistake::new(self.file, Span::default(), "the file is empty")
+                            .expected("an experiment, starting with `experiment: <name>`"),
+                    ));
+                }
+                event => {
+                    let root = self.value(event, span, 0)?;
+                    loop {
+                        let (event, span) = self.next()?;
+                        match event {
+                            Event::StreamEnd => return Ok(root),
+                            Event::DocumentEnd => {}
+                            _ => {
+                                return Err(Box::new(
+                                    Mistake::new(self.file, word_at(self.file, span.start), "a second document in one file")
+                                        .expected("one experiment per file"),
+                                ));
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn value(&mut self, event: Event<'a>, span: Span, depth: usize) -> Result<Arc<Mark>, Box<Mistake>> {
+        if depth > MAX_DEPTH {
+            return Err(Box::new(
+                Mistake::new(self.file, span, format!("nested more than {MAX_DEPTH} deep")).expected("a flatter document"),
+            ));
+        }
+        let (anchor, mark) = match event {
+            Event::Alias(id) => {
+                let Some(mark) = self.anchors.get(&id).cloned() else {
+                    return Err(Box::new(
+                        Mistake::new(self.file, word_at(self.file, span.start), "an alias inside its own anchor")
+                            .expected("an alias of something that is complete"),
+                    ));
+                };
+                self.spend(mark.count, span)?;
+                return Ok(Arc::new(Mark { span, ..(*mark).clone() }));
+            }
+            Event::Scalar(_, _, anchor, tag) => {
+                self.no_tag(tag.is_some(), span)?;
+                (anchor, Mark { span, kind: Kind::Scalar, count: 1 })
+            }
+            Event::SequenceStart(anchor, tag) => {
+                self.no_tag(tag.is_some(), span)?;
+                let mut items = Vec::new();
+                let end = loop {
+                    match self.next()? {
+                        (Event::SequenceEnd, end) => break end.end,
+                        (event, span) => items.push(self.value(event, span, depth + 1)?),
+                    }
+                };
+                let count = 1 + items.iter().map(|m| m.count).sum::<usize>();
+                (anchor, Mark { span: Span { start: span.start, end }, kind: Kind::List(items), count })
+            }
+            Event::MappingStart(anchor, tag) => {
+                self.no_tag(tag.is_some(), span)?;
+                let mut entries = Vec::new();
+                let end = loop {
+                    match self.next()? {
+                        (Event::MappingEnd, end) => break end.end,
+                        (event, span) => {
+                            let key = self.value(event, span, depth + 1)?;
+                            let (event, span) = self.next()?;
+                            entries.push((key, self.value(event, span, depth + 1)?));
+                        }
+                    }
+                };
+                let count = 1 + entries.iter().map(|(k, v)| k.count + v.count).sum::<usize>();
+                (anchor, Mark { span: Span { start: span.start, end }, kind: Kind::Map(entries), count })
+            }
+            _ => {
+                return Err(Box::new(Mistake::new(self.file, span, "the document ends too early").expected("a value")));
+            }
+        };
+        self.spend(1, span)?;
+        let mark = Arc::new(mark);
+        if anchor > 0 {
+            self.anchors.insert(anchor, Arc::clone(&mark));
+        }
+        Ok(mark)
+    }
+
+    fn no_tag(&self, tagged: bool, span: Span) -> Result<(), Box<Mistake>> {
+        if !tagged {
+            return Ok(());
+        }
+        Err(Box::new(
+            Mistake::new(self.file, word_at(self.file, span.start), "a YAML tag (`!…`)")
+                .expected("a plain value; tags have no meaning here"),
+        ))
+    }
+
+    fn spend(&mut self, count: usize, span: Span) -> Result<(), Box<Mistake>> {
+        self.total = self.total.saturating_add(count);
+        if self.total <= MAX_NODES {
+            return Ok(());
+        }
+        Err(Box::new(
+            Mistake::new(
+                self.file,
+                word_at(self.file, span.start),
+                format!("the document grows to more than {MAX_NODES} values"),
+            )
+            .expected("a smaller document, or fewer aliases of aliases"),
+        ))
+    }
+}
+
+/// Walks both parses side by side.
+fn join(file: &Arc<SourceFile>, value: &Value, mark: &Mark) -> Result<Node, Mistake> {
+    let differ = || Mistake::new(file, mark.span, "this YAML can be read in two ways").expected("a simpler notation");
+    let data = match (value, &mark.kind) {
+        (Value::Null, _) => Data::Null,
+        (Value::Bool(b), _) => Data::Bool(*b),
+        (Value::Number(n), _) => match n.as_i64() {
+            Some(i) => Data::Int(i),
+            None => {
+                let float = n.as_f64().unwrap_or(f64::NAN);
+                if !float.is_finite() || n.is_u64() {
+                    return Err(Mistake::new(file, mark.span, format!("the number {n}"))
+                        .expected("a number between -9223372036854775808 and 9223372036854775807"));
+                }
+                Data::Float(float)
+            }
+        },
+        (Value::String(s), _) => Data::Text(s.clone()),
+        (Value::Sequence(values), Kind::List(marks)) if values.len() == marks.len() => {
+            Data::List(values.iter().zip(marks).map(|(v, m)| join(file, v, m)).collect::<Result<_, _>>()?)
+        }
+        (Value::Mapping(values), Kind::Map(marks)) if values.len() == marks.len() => {
+            let mut entries = Vec::new();
+            for ((key, value), (key_mark, value_mark)) in values.iter().zip(marks) {
+                let key_text = match key {
+                    Value::String(s) => s.clone(),
+                    Value::Number(n) => n.to_string(),
+                    Value::Bool(b) => b.to_string(),
+                    _ => return Err(Mistake::new(file, key_mark.span, "this key is no text").expected("a name as key")),
+                };
+                entries.push(Entry { key: key_text, key_span: key_mark.span, value: join(file, value, value_mark)? });
+            }
+            Data::Map(entries)
+        }
+        _ => return Err(differ()),
+    };
+    Ok(Node { span: mark.span, data })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tree(text: &str) -> Result<Node, String> {
+        parse(&SourceFile::inline("x.yaml", text)).map_err(|m| m.found)
+    }
+
+    #[test]
+    fn values_know_where_they_stand() {
+        let text = "a: [1, zwei]\nb: {c: 'x y'}\n";
+        let node = tree(text).unwrap();
+        let span = node.get("a").unwrap().items()[1].span;
+        assert_eq!(&text[span.start..span.end], "zwei");
+        let entry = node.get("b").unwrap().entry("c").unwrap();
+        assert_eq!(&text[entry.key_span.start..entry.key_span.end], "c");
+        assert_eq!(&text[entry.value.span.start..entry.value.span.end], "'x y'");
+    }
+
+    #[test]
+    fn positions_are_bytes_also_behind_letters_that_take_several() {
+        let text = "a: ümläüt\nb: wert\n";
+        let span = tree(text).unwrap().get("b").unwrap().span;
+        assert_eq!(&text[span.start..span.end], "wert");
+    }
+
+    #[test]
+    fn a_bomb_is_noticed_before_it_grows() {
+        let mut text = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x]\n");
+        for i in 1..12 {
+            let alias = format!("*a{}", i - 1);
+            text += &format!("a{i}: &a{i} [{}]\n", [alias.as_str(); 9].join(", "));
+        }
+        assert!(tree(&text).unwrap_err().contains("grows to more than"));
+    }
+
+    #[test]
+    fn depth_is_bounded() {
+        assert!(tree(&"[".repeat(10_000)).is_err());
+        let deep = format!("a: {}1{}", "[".repeat(100), "]".repeat(100));
+        assert!(tree(&deep).unwrap_err().contains("nested"));
+    }
+}

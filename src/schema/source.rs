@@ -1,0 +1,192 @@
+//! A scenario file as text, and the mistakes found in it: position, kind and wording kept apart.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet, renderer::DecorStyle};
+
+/// Files larger than this are refused: a scenario is written by a person.
+pub const MAX_FILE_BYTES: u64 = 1 << 20;
+
+/// Why a file could not be read at all; there is no line to show.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file is missing or may not be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The file as it was asked for.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is larger than [`MAX_FILE_BYTES`].
+    #[error("{} is {size} bytes long; a scenario file may have at most {MAX_FILE_BYTES} (large bodies belong in files of their own: `body: {{file: …}}`)", path.display())]
+    TooLarge {
+        /// The file as it was asked for.
+        path: PathBuf,
+        /// Its length in bytes.
+        size: u64,
+    },
+}
+
+/// A text and the name under which mistakes in it are shown.
+#[derive(Debug)]
+pub struct SourceFile {
+    /// The path as the user typed it.
+    pub path: PathBuf,
+    /// The whole text.
+    pub text: String,
+}
+
+impl SourceFile {
+    /// Reads a file that must be UTF-8 and of a sensible size.
+    ///
+    /// # Errors
+    /// [`Error`] when it cannot be read; a [`Mistake`] (as the inner `Err`) when it is not UTF-8.
+    pub fn read(path: &Path) -> Result<Result<Arc<Self>, Box<Mistake>>, Error> {
+        let read = |source| Error::Read { path: path.to_owned(), source };
+        let meta = std::fs::metadata(path).map_err(read)?;
+        if meta.is_dir() {
+            return Err(read(std::io::Error::other("it is a directory; give a scenario file in it")));
+        }
+        if meta.len() > MAX_FILE_BYTES {
+            return Err(Error::TooLarge { path: path.to_owned(), size: meta.len() });
+        }
+        let bytes = std::fs::read(path).map_err(read)?;
+        Ok(match String::from_utf8(bytes) {
+            Ok(text) => Ok(Arc::new(Self { path: path.to_owned(), text })),
+            Err(error) => {
+                let at = error.utf8_error().valid_up_to();
+                let byte = error.as_bytes()[at];
+                let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
+                let file = Arc::new(Self { path: path.to_owned(), text });
+                Err(Box::new(
+                    Mistake::new(&file, Span { start: at, end: at + 1 }, format!("byte 0x{byte:02x} is not UTF-8"))
+                        .expected("text in UTF-8"),
+                ))
+            }
+        })
+    }
+
+    /// A file made in memory, for tests and `--set`.
+    pub fn inline(path: &str, text: &str) -> Arc<Self> {
+        Arc::new(Self { path: path.into(), text: text.to_owned() })
+    }
+
+    /// Line and column (both from 1, columns in characters) of a byte offset.
+    pub fn line_column(&self, offset: usize) -> (usize, usize) {
+        let before = &self.text[..self.floor(offset)];
+        let line = before.matches('\n').count() + 1;
+        let column = before.rsplit('\n').next().map_or(0, |s| s.chars().count()) + 1;
+        (line, column)
+    }
+
+    fn floor(&self, offset: usize) -> usize {
+        let mut offset = offset.min(self.text.len());
+        while !self.text.is_char_boundary(offset) {
+            offset -= 1;
+        }
+        offset
+    }
+}
+
+/// A stretch of a [`SourceFile`], in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Span {
+    /// First byte.
+    pub start: usize,
+    /// One past the last byte.
+    pub end: usize,
+}
+
+/// One mistake of the user's: where, what was found, what was expected, what to do.
+#[derive(Clone, Debug)]
+pub struct Mistake {
+    /// The file in which it stands.
+    pub file: Arc<SourceFile>,
+    /// Where in the file.
+    pub span: Span,
+    /// What was found.
+    pub found: String,
+    /// What was expected there; shown under the line.
+    pub expected: Option<String>,
+    /// What to do, such as `did you mean …`.
+    pub help: Option<String>,
+}
+
+impl Mistake {
+    /// A mistake with its position and what was found.
+    pub fn new(file: &Arc<SourceFile>, span: Span, found: impl Into<String>) -> Self {
+        Self { file: Arc::clone(file), span, found: found.into(), expected: None, help: None }
+    }
+
+    /// Adds what was expected.
+    #[must_use]
+    pub fn expected(mut self, expected: impl Into<String>) -> Self {
+        self.expected = Some(expected.into());
+        self
+    }
+
+    /// Adds what to do.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// Adds `did you mean …` when one of the known names is near.
+    #[must_use]
+    pub fn did_you_mean<'a>(self, typed: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
+        match nearest(typed, known) {
+            Some(name) => self.help(format!("did you mean `{name}`?")),
+            None => self,
+        }
+    }
+
+    /// The mistake as `check` prints it, in the manner of rustc.
+    pub fn render(&self, colour: bool) -> String {
+        let file = &self.file;
+        let start = file.floor(self.span.start);
+        let line_end = file.text[start..].find('\n').map_or(file.text.len(), |i| start + i);
+        // A span over several lines is shown by its first one: what starts there is what was meant.
+        let end = file.floor(self.span.end.max(start)).clamp(start, line_end.max(start));
+        let line_start = file.text[..start].rfind('\n').map_or(0, |i| i + 1);
+        let line_number = file.line_column(start).0;
+        let line = &file.text[line_start..line_end];
+        let mut annotation = AnnotationKind::Primary.span(start - line_start..end - line_start);
+        if let Some(expected) = &self.expected {
+            annotation = annotation.label(expected);
+        }
+        let path = file.path.display().to_string();
+        let mut group = Level::ERROR
+            .primary_title(&self.found)
+            .element(Snippet::source(line).path(&path).line_start(line_number).annotation(annotation));
+        if let Some(help) = &self.help {
+            group = group.element(Level::HELP.message(help));
+        }
+        let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
+        renderer.decor_style(DecorStyle::Ascii).render(&[group])
+    }
+}
+
+/// The known name that is so near to the typed one that it was probably meant.
+pub fn nearest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let fold = |s: &str| s.to_lowercase().replace(['-', '_', ' '], "");
+    let (folded, limit) = (fold(typed), (typed.chars().count() / 3).clamp(1, 3));
+    known
+        .into_iter()
+        .map(|name| (strsim::damerau_levenshtein(&folded, &fold(name)), name))
+        .filter(|(distance, name)| *distance <= limit && *name != typed)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, name)| name)
+}
+
+/// `` `a`, `b` or `c` ``
+pub fn one_of<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let names: Vec<String> = names.into_iter().map(|n| format!("`{n}`")).collect();
+    match names.as_slice() {
+        [] => "nothing".to_owned(),
+        [one] => one.clone(),
+        [first @ .., last] => format!("{} or {last}", first.join(", ")),
+    }
+}

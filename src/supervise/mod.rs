@@ -1,0 +1,83 @@
+//! Targets as child processes that cannot outlive the runner.
+//!
+//! A small guard process (this executable, started again) owns everything that runs. It is the subreaper
+//! of all descendants, so nothing escapes by forking twice, and it holds one end of a socket: when the
+//! other end closes – the runner ended, crashed or was killed – it kills what is left and removes the
+//! scratch directory. `protocol` is what both say to each other, `guard` the process, `lifecycle` its
+//! decisions, `client` the runner's side, `probe` tells when a replica is ready.
+//!
+//! Order and meaning of targets are the executor's; what they use is `observe`'s.
+
+pub mod client;
+pub mod guard;
+pub mod lifecycle;
+pub mod probe;
+pub mod protocol;
+
+pub use client::{Guard, Process};
+pub use protocol::Exit;
+
+use std::path::PathBuf;
+
+/// What can go wrong with a process.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The guard process could not be started.
+    #[error("cannot start the guard process {}", path.display())]
+    Guard {
+        /// This executable.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The guard ended while it was needed.
+    #[error("the guard process ended unexpectedly; everything that it owned was killed")]
+    GuardGone,
+    /// A program could not be started.
+    #[error("cannot start `{program}`: {reason}")]
+    Spawn {
+        /// The command line.
+        program: String,
+        /// What the system said.
+        reason: String,
+    },
+    /// A replica ended before it was ready.
+    #[error("{name} {exit} before it was ready{}", log_tail(tail))]
+    EndedEarly {
+        /// Target and replica.
+        name: String,
+        /// How it ended.
+        exit: Exit,
+        /// The last lines of its log.
+        tail: Vec<String>,
+    },
+    /// A replica did not become ready in time.
+    #[error("{name} was not ready within {}: {reason}{}", crate::units::exact_duration(*timeout), log_tail(tail))]
+    NotReady {
+        /// Target and replica.
+        name: String,
+        /// How long it was given.
+        timeout: std::time::Duration,
+        /// What the last probe found.
+        reason: String,
+        /// The last lines of its log.
+        tail: Vec<String>,
+    },
+    /// A replica ended while it was needed.
+    #[error("{name} {exit} while it was needed{}", log_tail(tail))]
+    Died {
+        /// Target and replica.
+        name: String,
+        /// How it ended.
+        exit: Exit,
+        /// The last lines of its log.
+        tail: Vec<String>,
+    },
+}
+
+fn log_tail(lines: &[String]) -> String {
+    if lines.is_empty() {
+        return "; its log is empty".to_owned();
+    }
+    format!("; the end of its log:\n    | {}", lines.join("\n    | "))
+}

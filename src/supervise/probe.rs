@@ -1,0 +1,181 @@
+//! When a replica is ready: its port, an answer, a line of its log, or a command.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use http_body_util::Empty;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use super::client::{Guard, Process, What};
+use super::{Error, Exit};
+use crate::plan::{Probe, Signal, Url};
+
+/// How long between two looks. Start-up times are known to within this.
+const INTERVAL: Duration = Duration::from_millis(2);
+/// Looks at commands and logs cost more.
+const SLOW_INTERVAL: Duration = Duration::from_millis(20);
+/// One look that hangs is given up after this.
+const ONE_LOOK: Duration = Duration::from_secs(2);
+
+/// What a probe needs to know of its replica.
+#[derive(Debug)]
+pub struct Subject<'a> {
+    /// Target and replica, for messages.
+    pub name: &'a str,
+    /// The process; none when it already runs elsewhere.
+    pub process: Option<&'a Process>,
+    /// How to know.
+    pub probe: &'a Probe,
+    /// The command of a command probe, filled in.
+    pub argv: Vec<String>,
+    /// Its output files.
+    pub logs: [&'a Path; 2],
+    /// How long it may take.
+    pub timeout: Duration,
+}
+
+/// Waits until the replica is ready; returns when that was.
+///
+/// # Errors
+/// [`Error::EndedEarly`] as soon as its process ends, [`Error::NotReady`] when time is up, [`Error::GuardGone`].
+pub async fn wait(guard: &Guard, subject: &Subject<'_>) -> Result<Instant, Error> {
+    let last = std::cell::RefCell::new("it was never asked".to_owned());
+    let looking = async {
+        loop {
+            match look(guard, subject).await {
+                Ok(()) => return Ok(Instant::now()),
+                Err(Look::Not(reason)) => *last.borrow_mut() = reason,
+                Err(Look::Broken(error)) => return Err(error),
+            }
+            let pause = if matches!(subject.probe, Probe::Log { .. } | Probe::Command { .. }) { SLOW_INTERVAL } else { INTERVAL };
+            tokio::time::sleep(pause).await;
+        }
+    };
+    let ended = async {
+        match subject.process {
+            Some(process) => process.wait().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        biased;
+        ready = looking => {
+            // Something else may have answered on its port.
+            match (ready, subject.process.and_then(Process::exited)) {
+                (Ok(_), Some(exit)) => Err(ended_early(subject, exit)),
+                (ready, _) => ready,
+            }
+        },
+        exit = ended => Err(ended_early(subject, exit?)),
+        () = tokio::time::sleep(subject.timeout) => Err(Error::NotReady {
+            name: subject.name.to_owned(),
+            timeout: subject.timeout,
+            reason: last.take(),
+            tail: tail(subject.logs),
+        }),
+    }
+}
+
+fn ended_early(subject: &Subject<'_>, exit: Exit) -> Error {
+    Error::EndedEarly { name: subject.name.to_owned(), exit, tail: tail(subject.logs) }
+}
+
+enum Look {
+    Not(String),
+    Broken(Error),
+}
+
+async fn look(guard: &Guard, subject: &Subject<'_>) -> Result<(), Look> {
+    let timed_out = |what: &str| Look::Not(format!("{what} gave no answer within {} s", ONE_LOOK.as_secs()));
+    match subject.probe {
+        Probe::Started => Ok(()),
+        Probe::Tcp { address } => match tokio::time::timeout(ONE_LOOK, TcpStream::connect(address)).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(Look::Not(format!("{address}: {error}"))),
+            Err(_) => Err(timed_out(address)),
+        },
+        Probe::Http { url } => match tokio::time::timeout(ONE_LOOK, get(url)).await {
+            Ok(Ok(status)) if status < 400 => Ok(()),
+            Ok(Ok(status)) => Err(Look::Not(format!("{url} answered {status}"))),
+            Ok(Err(reason)) => Err(Look::Not(format!("{url}: {reason}"))),
+            Err(_) => Err(timed_out(&url.to_string())),
+        },
+        Probe::Log { pattern } => {
+            let pattern = regex::Regex::new(pattern).map_err(|e| Look::Not(e.to_string()))?;
+            let found = subject.logs.iter().any(|path| {
+                std::fs::read(path).is_ok_and(|bytes| String::from_utf8_lossy(&bytes).lines().any(|line| pattern.is_match(line)))
+            });
+            if found { Ok(()) } else { Err(Look::Not(format!("no line of its log matches `{pattern}`"))) }
+        }
+        Probe::Command { .. } => {
+            let what = What {
+                argv: subject.argv.clone(),
+                env: Vec::new(),
+                dir: None,
+                stdout: Path::new("/dev/null"),
+                stderr: Path::new("/dev/null"),
+                cpus: &[],
+            };
+            let process = match guard.spawn(what).await {
+                Ok(process) => process,
+                Err(error @ Error::Spawn { .. }) => return Err(Look::Not(error.to_string())),
+                Err(error) => return Err(Look::Broken(error)),
+            };
+            let exit = tokio::time::timeout(ONE_LOOK, process.wait()).await;
+            guard.stop(&process, Signal::Kill, Duration::ZERO).await.map_err(Look::Broken)?;
+            match exit {
+                Ok(Ok(Exit::Code(0))) => Ok(()),
+                Ok(Ok(exit)) => Err(Look::Not(format!("the command {exit}"))),
+                Ok(Err(error)) => Err(Look::Broken(error)),
+                Err(_) => Err(timed_out("the command")),
+            }
+        }
+    }
+}
+
+/// The status of a `GET`.
+async fn get(url: &Url) -> Result<u16, String> {
+    let text = |e: &dyn std::error::Error| e.source().map_or_else(|| e.to_string(), |s| format!("{e}: {s}"));
+    let stream = TcpStream::connect((url.host.as_str(), url.port)).await.map_err(|e| text(&e))?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|e| text(&e))?;
+    let path = if url.path.is_empty() { "/" } else { &url.path };
+    let request = hyper::Request::get(path)
+        .header("host", url.authority())
+        .header("connection", "close")
+        .body(Empty::<bytes::Bytes>::new())
+        .map_err(|e| text(&e))?;
+    tokio::select! {
+        biased;
+        answer = sender.send_request(request) => answer.map(|a| a.status().as_u16()).map_err(|e| text(&e)),
+        ended = connection => Err(ended.map_or_else(|e| text(&e), |()| "the connection was closed".to_owned())),
+    }
+}
+
+/// The last lines of a log, the error output first where it says anything.
+pub fn tail(logs: [&Path; 2]) -> Vec<String> {
+    const LINES: usize = 10;
+    let [out, err] = logs.map(|path| last_lines(path, LINES));
+    if err.is_empty() { out } else { err }
+}
+
+fn last_lines(path: &Path, count: usize) -> Vec<String> {
+    use std::io::{Read as _, Seek as _, SeekFrom};
+    let read = || -> std::io::Result<Vec<u8>> {
+        let mut file = std::fs::File::open(path)?;
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(16 * 1024)))?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    let bytes = read().unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes);
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(count)..].iter().map(|l| l.chars().take(300).collect()).collect()
+}
+
+/// The log files of a replica.
+pub fn log_paths(folder: &Path, target: &str, replica: u32) -> [PathBuf; 2] {
+    [folder.join(format!("{target}-{replica}.out")), folder.join(format!("{target}-{replica}.err"))]
+}

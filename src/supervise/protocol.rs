@@ -1,0 +1,125 @@
+//! What runner and guard say to each other: one JSON object per line.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// From the runner.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Request {
+    /// Start a process.
+    Spawn(Spawn),
+    /// Stop a process and its whole tree: signal, grace, kill.
+    Stop {
+        /// Which one.
+        id: u64,
+        /// The first signal's number.
+        signal: i32,
+        /// How long before it is killed.
+        grace_ms: u64,
+    },
+    /// Kill everything that is left, and say what that was.
+    Sweep,
+    /// Remove this directory when the runner is gone.
+    Adopt(PathBuf),
+    /// Do not remove this directory any more.
+    Release(PathBuf),
+}
+
+/// A process to start.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Spawn {
+    /// Chosen by the runner.
+    pub id: u64,
+    /// Program and arguments.
+    pub argv: Vec<String>,
+    /// Environment variables to add.
+    pub env: Vec<(String, String)>,
+    /// Working directory.
+    pub dir: Option<PathBuf>,
+    /// File to which its output is appended.
+    pub stdout: PathBuf,
+    /// File to which its error output is appended.
+    pub stderr: PathBuf,
+    /// Processors on which it may run; all when empty.
+    pub cpus: Vec<u32>,
+}
+
+/// The environment variable by which a process that was re-parented is still known; its value is `target/replica`.
+pub const MARKER: &str = "RUNNER_REPLICA";
+
+/// From the guard.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Event {
+    /// A process runs.
+    Started {
+        /// Which one.
+        id: u64,
+        /// Its process id.
+        pid: u32,
+    },
+    /// A process could not be started.
+    Failed {
+        /// Which one.
+        id: u64,
+        /// What the system said.
+        reason: String,
+    },
+    /// A process ended by itself or was stopped; others of its tree may still be there.
+    Exited {
+        /// Which one.
+        id: u64,
+        /// How.
+        exit: Exit,
+    },
+    /// A process that was asked to stop is gone, with its whole tree.
+    Stopped {
+        /// Which one.
+        id: u64,
+        /// Whether it had to be killed.
+        killed: bool,
+    },
+    /// Everything is gone.
+    Swept {
+        /// What had to be killed: process id and name.
+        left: Vec<(u32, String)>,
+    },
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Exit {
+    /// With this exit code.
+    Code(i32),
+    /// By this signal.
+    Signal(i32),
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Code(code) => write!(f, "ended with exit code {code}"),
+            Self::Signal(signal) => {
+                let name = match signal {
+                    1 => "SIGHUP",
+                    2 => "SIGINT",
+                    3 => "SIGQUIT",
+                    4 => "SIGILL",
+                    6 => "SIGABRT",
+                    7 => "SIGBUS",
+                    8 => "SIGFPE",
+                    9 => "SIGKILL",
+                    11 => "SIGSEGV",
+                    13 => "SIGPIPE",
+                    15 => "SIGTERM",
+                    _ => return write!(f, "was ended by signal {signal}"),
+                };
+                write!(f, "was ended by {name}")
+            }
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! Quantities as people write them: sizes and durations. Parsing and printing are inverses.
+//!
+//! Knows nothing of YAML; `schema` calls it and adds the position of a mistake.
+
+use std::fmt;
+use std::time::Duration;
+
+/// A number of bytes, written `512`, `10KiB`, `1.5MiB`, `2 GB`.
+///
+/// `KiB`, `MiB`, `GiB`, `TiB` are powers of 1024, `kB`, `MB`, `GB`, `TB` powers of 1000.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Bytes(pub u64);
+
+const BYTE_UNITS: [(&str, u64); 9] = [
+    ("TiB", 1 << 40),
+    ("GiB", 1 << 30),
+    ("MiB", 1 << 20),
+    ("KiB", 1 << 10),
+    ("TB", 1_000_000_000_000),
+    ("GB", 1_000_000_000),
+    ("MB", 1_000_000),
+    ("kB", 1_000),
+    ("B", 1),
+];
+
+/// Splits `12.5 MiB` into its number and its unit.
+fn split_unit(text: &str) -> Option<(f64, &str)> {
+    let text = text.trim();
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.' && c != '_').unwrap_or(text.len());
+    let number: f64 = text[..end].replace('_', "").parse().ok()?;
+    Some((number, text[end..].trim()))
+}
+
+impl Bytes {
+    /// Reads a size; `None` when `text` is none.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (number, unit) = split_unit(text)?;
+        let factor = match unit {
+            "" => 1,
+            "KB" | "K" | "k" => return None, // 1000 or 1024? The writer must say.
+            unit => BYTE_UNITS.iter().find(|(name, _)| *name == unit)?.1,
+        };
+        let bytes = number * factor as f64;
+        (bytes.fract() == 0.0 && bytes <= u64::MAX as f64 / 2.0).then_some(Self(bytes as u64))
+    }
+}
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (name, factor) in BYTE_UNITS {
+            if self.0 >= factor && self.0.is_multiple_of(factor) && factor > 1 {
+                return write!(f, "{}{name}", self.0 / factor);
+            }
+        }
+        write!(f, "{}B", self.0)
+    }
+}
+
+const TIME_UNITS: [(&str, u64); 6] =
+    [("h", 3_600_000_000_000), ("m", 60_000_000_000), ("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1_000), ("ns", 1)];
+
+/// Reads a duration such as `500ms`, `2.5s`, `1m30s`; `None` when `text` is none.
+pub fn parse_duration(text: &str) -> Option<Duration> {
+    let mut rest = text.trim();
+    let mut total = 0_u64;
+    let mut last = u64::MAX;
+    if rest == "0" {
+        return Some(Duration::ZERO);
+    }
+    if rest.is_empty() {
+        return None;
+    }
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let unit_end = rest[digits..].find(|c: char| c.is_ascii_digit()).map_or(rest.len(), |i| digits + i);
+        let number: f64 = rest[..digits].parse().ok()?;
+        let unit = match rest[digits..unit_end].trim() {
+            "min" => "m",
+            "µs" => "us",
+            unit => unit,
+        };
+        let factor = TIME_UNITS.iter().find(|(name, _)| *name == unit)?.1;
+        if factor >= last {
+            return None; // `1s2m`: units go from the largest to the smallest.
+        }
+        last = factor;
+        let nanos = number * factor as f64;
+        if nanos > 9e18 {
+            return None;
+        }
+        total = total.checked_add(nanos.round() as u64)?;
+        rest = rest[unit_end..].trim_start();
+    }
+    Some(Duration::from_nanos(total))
+}
+
+/// Prints a duration so that [`parse_duration`] reads the same one: `1m30s`, `1s500ms`.
+pub fn exact_duration(duration: Duration) -> String {
+    let mut nanos = duration.as_nanos() as u64;
+    if nanos == 0 {
+        return "0".to_owned();
+    }
+    let mut text = String::new();
+    for (name, factor) in TIME_UNITS {
+        if nanos >= factor {
+            text += &format!("{}{name}", nanos / factor);
+            nanos %= factor;
+        }
+    }
+    text
+}
+
+/// Prints a duration with three significant digits for a person: `1.23 ms`, `45.6 s`, `3m 20s`.
+pub fn human_duration(nanos: f64) -> String {
+    match nanos {
+        n if !n.is_finite() => "–".to_owned(),
+        n if n < 1e3 => format!("{n:.0} ns"),
+        n if n < 1e6 => format!("{} µs", significant(n / 1e3)),
+        n if n < 1e9 => format!("{} ms", significant(n / 1e6)),
+        n if n < 120e9 => format!("{} s", significant(n / 1e9)),
+        n if n < 7_200e9 => format!("{}m {:02}s", (n / 60e9) as u64, (n / 1e9) as u64 % 60),
+        n => format!("{}h {:02}m", (n / 3_600e9) as u64, (n / 60e9) as u64 % 60),
+    }
+}
+
+/// Prints a size with three significant digits for a person: `4.13 MiB`.
+pub fn human_bytes(bytes: f64) -> String {
+    match bytes {
+        n if !n.is_finite() => "–".to_owned(),
+        n if n < 1024.0 => format!("{n:.0} B"),
+        n if n < 1048576.0 => format!("{} KiB", significant(n / 1024.0)),
+        n if n < 1073741824.0 => format!("{} MiB", significant(n / 1048576.0)),
+        n => format!("{} GiB", significant(n / 1073741824.0)),
+    }
+}
+
+/// Three significant digits without an exponent: `0.123`, `1.23`, `12.3`, `123`, `12 345`.
+pub fn significant(number: f64) -> String {
+    match number.abs() {
+        n if !n.is_finite() => "–".to_owned(),
+        n if n >= 99.95 => grouped(number.round()),
+        n if n >= 9.995 => format!("{number:.1}"),
+        n if n >= 0.9995 || n == 0.0 => format!("{number:.2}"),
+        _ => format!("{number:.3}"),
+    }
+}
+
+/// A whole number with a thin gap between thousands: `12 345`.
+fn grouped(number: f64) -> String {
+    let digits = format!("{:.0}", number.abs());
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i) % 3 == 0 && digits.len() > 4 {
+            text.push(' ');
+        }
+        text.push(digit);
+    }
+    if number < 0.0 { format!("-{text}") } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn sizes_as_people_write_them() {
+        assert_eq!(Bytes::parse("10KiB"), Some(Bytes(10240)));
+        assert_eq!(Bytes::parse("1.5 MiB"), Some(Bytes(1_572_864)));
+        assert_eq!(Bytes::parse("2kB"), Some(Bytes(2000)));
+        assert_eq!(Bytes::parse("512"), Some(Bytes(512)));
+        for wrong in ["", "KiB", "10 apples", "10KB", "0.3B", "-1B"] {
+            assert_eq!(Bytes::parse(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn durations_as_people_write_them() {
+        assert_eq!(parse_duration("1m30s"), Some(Duration::from_secs(90)));
+        assert_eq!(parse_duration("2.5s"), Some(Duration::from_millis(2500)));
+        assert_eq!(parse_duration("100us"), Some(Duration::from_micros(100)));
+        for wrong in ["", "5", "s", "1s2m", "1x", "-1s"] {
+            assert_eq!(parse_duration(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn numbers_for_people() {
+        assert_eq!(significant(1234.5), "1235");
+        assert_eq!(significant(12345.6), "12 346");
+        assert_eq!(significant(0.01234), "0.012");
+        assert_eq!(human_duration(1_234_567.0), "1.23 ms");
+        assert_eq!(human_duration(200e9), "3m 20s");
+        assert_eq!(human_bytes(4.5 * 1048576.0), "4.50 MiB");
+    }
+
+    proptest! {
+        #[test]
+        fn a_printed_size_is_read_back(n in 0..u64::MAX / 4096) {
+            prop_assume!(n < 1 << 52);
+            prop_assert_eq!(Bytes::parse(&Bytes(n).to_string()), Some(Bytes(n)));
+        }
+
+        #[test]
+        fn a_printed_duration_is_read_back(n in 0..1_u64 << 52) {
+            let duration = Duration::from_nanos(n);
+            prop_assert_eq!(parse_duration(&exact_duration(duration)), Some(duration));
+        }
+    }
+}
