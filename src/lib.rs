@@ -9,13 +9,17 @@
 //! - `plot`: figures to PNG. Knows numbers and words, no experiment.
 //! - `units`: sizes and durations as people write them.
 
+pub mod analysis;
 pub mod cli;
 pub mod cmd;
+pub mod errors;
 pub mod exit;
+pub mod executor;
 pub mod load;
 pub mod observe;
 pub mod plan;
 pub mod plot;
+pub mod record;
 pub mod schema;
 pub mod supervise;
 pub mod units;

@@ -2,14 +2,18 @@
 
 mod check;
 mod fixture;
+mod graph;
 mod list;
 mod plan;
+mod progress;
+mod run;
+mod summarize;
 
-use std::fmt::Write as _;
 use std::io::IsTerminal as _;
 use std::path::Path;
 
 use crate::cli::{Choice, Cli, Command};
+use crate::errors::chain;
 use crate::exit::Exit;
 use crate::plan::build::Rejection;
 use crate::plan::{Document, Options, Plan};
@@ -35,17 +39,6 @@ impl Stop {
     }
 }
 
-/// An error with its causes, each behind a colon.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let _ = write!(text, ": {cause}");
-        source = cause.source();
-    }
-    text
-}
-
 /// Executes a command line.
 pub fn main(cli: Cli) -> Exit {
     let result = match cli.command {
@@ -54,7 +47,9 @@ pub fn main(cli: Cli) -> Exit {
         Command::List(args) => list::list(&args),
         Command::Schema => check::schema(),
         Command::Fixture(args) => fixture::fixture(&args),
-        _ => Ok(Exit::Success),
+        Command::Run(args) => run::run(&args),
+        Command::Summarize(args) => summarize::summarize(&args),
+        Command::Graph(args) => graph::graph(&args),
     };
     result.unwrap_or_else(|stop| {
         if !stop.message.is_empty() {

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::expr::{Part, Piece, expression_span, word_in};
 use super::{Action, Body, Carry, Expect, Place, Step, Template, Url};
-use crate::schema::source::one_of;
-use crate::schema::{Mistake, Node, SourceFile, types};
+use crate::schema::source::{all_of, one_of};
+use crate::schema::{Mistake, Node, SourceFile, Span, types};
 
 /// What checks need to point at a mistake.
 pub(super) struct Pen<'a> {
@@ -16,10 +17,34 @@ pub(super) struct Pen<'a> {
 }
 
 impl Pen<'_> {
-    /// Notes a mistake at `node`, or at one of its keys.
+    /// Notes a mistake at a value in `node`, or at its name when the value is missing.
     pub fn say(&mut self, node: &Node, key: &str, found: impl Into<String>, expected: impl Into<String>) {
-        let span = node.get(key).map_or(node.span, |n| n.span);
+        let span = node.get(key).map_or(node.head, |n| n.span);
         self.mistakes.push(Mistake::new(self.file, span, found).expected(expected));
+    }
+
+    /// Notes that a program is not there.
+    pub fn say_missing(&mut self, node: &Node, key: &str, program: &str) {
+        let command = node.get(key).unwrap_or(node);
+        let span = command.items().first().map_or(command.span, |n| n.span);
+        self.mistakes.push(
+            Mistake::new(self.file, span, format!("the program `{program}` is not installed"))
+                .expected("expected a program on PATH, or a path to one"),
+        );
+    }
+
+    /// A text that must be known before anything starts: one with late names is a mistake.
+    pub fn fixed(&mut self, node: &Node, key: &str, text: &str) -> Option<String> {
+        let template = Template::parse(text);
+        if let Some(name) = template.names().next() {
+            let span = find_name(self.file, node.get(key).unwrap_or(node), name).unwrap_or(node.head);
+            self.mistakes.push(
+                Mistake::new(self.file, span, format!("`{name}` is not known yet when `{key}` is needed"))
+                    .expected("expected only factors, names in `let` and what else is known beforehand"),
+            );
+            return None;
+        }
+        Some(template.to_text())
     }
 
     /// Checks that exactly one of several keys is there; returns which.
@@ -27,6 +52,8 @@ impl Pen<'_> {
         let there: Vec<&str> = keys.iter().copied().filter(|k| node.get(k).is_some()).collect();
         match there.as_slice() {
             [one] => Some(one),
+            // Most likely it is there, but misspelt, and that was said.
+            [] if node.entries().iter().any(|e| self.mistakes.iter().any(|m| m.span == e.key_span)) => None,
             [] => {
                 self.say(node, "", format!("{what} is missing"), format!("expected {}", one_of(keys.iter().copied())));
                 None
@@ -37,17 +64,30 @@ impl Pen<'_> {
                     Mistake::new(
                         self.file,
                         entry,
-                        format!(
-                            "{what} stands here twice: {}",
-                            there.iter().map(|k| format!("`{k}`")).collect::<Vec<_>>().join(" and ")
-                        ),
+                        format!("{what} is said more than once, by {}", all_of(there.iter().copied())),
                     )
-                    .expected("expected exactly one of them"),
+                    .expected("expected only one of them"),
                 );
                 None
             }
         }
     }
+}
+
+/// Where `${name}` stands in a part of the file, if it was typed there.
+pub(super) fn find_name(file: &SourceFile, node: &Node, name: &str) -> Option<Span> {
+    if let Some(text) = node.as_text() {
+        let pieces = super::expr::pieces(text).ok()?;
+        return pieces.iter().find_map(|piece| match piece {
+            Piece::Expression(source, offset) if source == name => {
+                let span = expression_span(file, node.span, text, *offset);
+                Some(word_in(file, span, name))
+            }
+            _ => None,
+        });
+    }
+    let inside = node.items().iter().chain(node.entries().iter().map(|e| &e.value));
+    inside.filter_map(|n| find_name(file, n, name)).next()
 }
 
 /// Finds a file that a scenario names: from the scenario's folder upwards, so that it does not matter from where runner is called.
@@ -93,7 +133,7 @@ pub(super) fn body(pen: &mut Pen<'_>, node: &Node, typed: &types::Body) -> Optio
         "random" => Some(Body::Random(typed.random?.0.0)),
         "json" => Some(Body::Text(Template::parse(&typed.json.as_ref()?.to_string()))),
         _ => {
-            let name = typed.file.as_ref()?;
+            let name = &pen.fixed(node, "file", typed.file.as_ref()?)?;
             let found = find_file(&pen.file.path, name).filter(|p| p.is_file());
             if found.is_none() {
                 pen.say(
@@ -110,10 +150,10 @@ pub(super) fn body(pen: &mut Pen<'_>, node: &Node, typed: &types::Body) -> Optio
 
 pub(super) fn expect(pen: &mut Pen<'_>, node: Option<&Node>, typed: Option<&types::Expect>) -> Expect {
     let (Some(node), Some(typed)) = (node, typed) else { return Expect::default() };
-    let statuses = typed.status.clone().unwrap_or_default().0;
-    if let Some(status) = statuses.iter().find(|s| !(100..600).contains(*s)) {
-        pen.say(node, "status", format!("{status} is no HTTP status"), "expected a number from 100 to 599");
+    if typed.status.as_ref().is_some_and(|s| s.0.is_empty()) {
+        pen.say(node, "status", "a list without a status", "expected at least one status");
     }
+    let statuses = typed.status.clone().unwrap_or_default().0;
     Expect {
         statuses,
         length: typed.length.map(|l| l.0.0),
@@ -131,7 +171,14 @@ pub(super) fn carry(
     let mut carried = Vec::new();
     for (name, place) in typed {
         let Some(entry) = node.get("carry").and_then(|n| n.entry(name)) else { continue };
-        if taken.contains(name) || super::factors::RESERVED.iter().any(|(r, _)| r == name) {
+        let nameable = name.starts_with(|c: char| c.is_ascii_alphabetic())
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        if !nameable {
+            pen.mistakes.push(
+                Mistake::new(pen.file, entry.key_span, format!("`{name}` cannot be the name of a carried value"))
+                    .expected("expected letters, digits and `_`, so that expressions can use it"),
+            );
+        } else if taken.contains(name) || super::factors::RESERVED.iter().any(|(r, _)| r == name) {
             pen.mistakes.push(
                 Mistake::new(pen.file, entry.key_span, format!("`{name}` is already something else"))
                     .expected("expected a name that no factor and no `let` has"),
@@ -165,7 +212,7 @@ pub(super) fn carry(
 pub(super) fn regex(pen: &mut Pen<'_>, node: &Node, key: &str, pattern: &str) {
     if let Err(error) = regex::Regex::new(pattern) {
         let reason = error.to_string().lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
-        pen.say(node, key, format!("`{pattern}` is no regular expression"), reason);
+        pen.say(node, key, format!("`{pattern}` is no regular expression: {reason}"), "expected a regular expression");
     }
 }
 
@@ -186,16 +233,11 @@ pub(super) fn action(pen: &mut Pen<'_>, node: &Node, typed: &types::Action) -> O
         let argv = argv(pen, node, typed.command.as_deref(), typed.shell.as_deref(), &[])?;
         let missing = super::targets::missing_program(&argv[0].to_text(), None);
         if let Some(missing) = missing {
-            pen.say(
-                node,
-                "command",
-                format!("the program `{missing}` is not installed"),
-                "expected a program on PATH, or a path to one",
-            );
+            pen.say_missing(node, "command", &missing);
         }
         return Some(Action::Command {
             argv,
-            dir: typed.dir.as_deref().map(Template::parse),
+            dir: folder(pen, node, typed.dir.as_deref()),
             env: typed.env.iter().map(|(k, v)| (k.clone(), Template::parse(&v.0))).collect(),
             timeout,
         });
@@ -210,7 +252,11 @@ pub(super) fn action(pen: &mut Pen<'_>, node: &Node, typed: &types::Action) -> O
     }
     let target = [&typed.get, &typed.put, &typed.post, &typed.delete].into_iter().flatten().next()?;
     let url = match Url::parse(&target.0) {
-        Ok(url) => url,
+        Ok(url) if !url.host.contains("${") => url,
+        Ok(_) => {
+            pen.fixed(node, kind, &target.0)?;
+            return None;
+        }
         Err(expected) => {
             pen.say(node, kind, format!("`{}` is no URL", target.0), expected);
             return None;
@@ -234,6 +280,25 @@ pub(super) fn action(pen: &mut Pen<'_>, node: &Node, typed: &types::Action) -> O
         }),
         url: Url { path: String::new(), ..url },
     })
+}
+
+/// A working directory: a folder that is there, or one in the scratch directory.
+pub(super) fn folder(pen: &mut Pen<'_>, node: &Node, dir: Option<&str>) -> Option<Template> {
+    let dir = dir?;
+    let template = Template::parse(dir);
+    if template.names().next().is_some() {
+        return Some(template);
+    }
+    let found = find_file(&pen.file.path, dir).filter(|p| p.is_dir());
+    if found.is_none() {
+        pen.say(
+            node,
+            "dir",
+            format!("there is no folder `{dir}`"),
+            "expected a folder, seen from the scenario's folder or one above it",
+        );
+    }
+    found.map(|p| Template(vec![Part::Text(p.display().to_string())]))
 }
 
 /// The command line of `command:` or `shell:` with further arguments.

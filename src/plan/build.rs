@@ -10,10 +10,15 @@ use super::actions::{self, Pen};
 use super::expr::{self, Scope};
 use super::factors::{self, Factor, Levels, RESERVED};
 use super::{Action, Cell, CellId, Plan, Steps, Target, graphs, targets, workloads};
-use crate::schema::source::{self, one_of};
+use crate::schema::source::{self, all_of, one_of};
 use crate::schema::{Data, Entry, Mistake, Node, SourceFile, Span, decode, node, types};
 
 const WINDOW: Duration = Duration::from_millis(500);
+
+/// No more mistakes than this are collected in one file.
+const MAX_MISTAKES: usize = 1000;
+/// How much of a file with mistakes is read again for further cells that bring no new ones, in values.
+const MAX_REREADING: usize = 1_000_000;
 
 /// A scenario file, read.
 #[derive(Clone, Debug)]
@@ -71,18 +76,36 @@ pub enum Rejection {
 /// # Errors
 /// Every mistake in the file, in the order of its lines; or the option that does not fit.
 pub fn build(document: &Document, options: &Options, fresh_seed: u64) -> Result<Plan, Rejection> {
+    if options.repetitions == Some(0) {
+        return Err(Rejection::Option("`--repetitions 0`: expected at least 1".to_owned()));
+    }
     let mut mistakes = Vec::new();
     let built = Builder::new(document, options, &mut mistakes).and_then(|b| b.build(fresh_seed, &mut mistakes).transpose());
     match built.transpose() {
         Err(option) => Err(Rejection::Option(option)),
         Ok(Some(plan)) if mistakes.is_empty() => Ok(plan),
         Ok(_) => {
-            mistakes.sort_by(|a, b| (&a.file.path, a.span.start).cmp(&(&b.file.path, b.span.start)));
+            // The scenario first, then the templates that it names.
+            let path = |m: &Mistake| (m.file.path != document.file.path).then(|| m.file.path.clone());
+            mistakes.sort_by_cached_key(|m| (path(m), m.span));
             let mut seen = BTreeSet::new();
-            mistakes.retain(|m| seen.insert((m.file.path.clone(), m.span, m.found.clone())));
+            mistakes.retain(|m| seen.insert((path(m), m.span, m.found.clone())));
+            mistakes.truncate(MAX_MISTAKES);
             Err(Rejection::Mistakes(mistakes))
         }
     }
+}
+
+/// Drops mistakes from `new` on that stand where one from `start` on stands already: another replica or another
+/// cell has the same mistake, only with other numbers.
+pub(super) fn forget_repeated(mistakes: &mut Vec<Mistake>, start: usize, new: usize) {
+    if mistakes.len() == new {
+        return;
+    }
+    let place = |m: &Mistake| (Arc::as_ptr(&m.file), m.span);
+    let known: std::collections::HashSet<_> = mistakes[start..new].iter().map(place).collect();
+    let fresh: Vec<Mistake> = mistakes.drain(new..).filter(|m| !known.contains(&place(m))).collect();
+    mistakes.extend(fresh);
 }
 
 struct Builder<'a> {
@@ -99,6 +122,8 @@ struct Builder<'a> {
     elsewhere: BTreeMap<String, &'static str>,
     used: RefCell<BTreeSet<String>>,
     active: RefCell<BTreeSet<String>>,
+    /// Names of the steps of all workloads in all cells.
+    step_names: RefCell<BTreeSet<String>>,
 }
 
 impl<'a> Builder<'a> {
@@ -106,12 +131,13 @@ impl<'a> Builder<'a> {
         let (file, root) = (&document.file, &document.root);
         if !matches!(root.data, Data::Map(_)) {
             mistakes.push(
-                Mistake::new(file, root.span, format!("the file is {}, no experiment", root.describe()))
+                Mistake::new(file, root.span, format!("the file holds {}, no experiment", root.describe()))
                     .expected("expected `experiment: <name>`, `workloads:` and more"),
             );
             return None;
         }
-        let typed = decode::decode::<types::Experiment>(file, root, mistakes);
+        // The sections are read part by part, each in its own time; here only that they are maps.
+        let typed = decode::salvage::<types::Experiment>(file, root, 1, mistakes)?;
         let section = |name: &str| root.get(name).map(Node::entries).unwrap_or_default();
         let factors = factors::read(file, root.get("factors"), mistakes);
         let elsewhere = RESERVED
@@ -135,7 +161,7 @@ impl<'a> Builder<'a> {
         let builder = Self {
             file,
             root,
-            typed: typed?,
+            typed,
             options,
             factors,
             lets: section("let"),
@@ -145,6 +171,7 @@ impl<'a> Builder<'a> {
             elsewhere,
             used: RefCell::default(),
             active: RefCell::default(),
+            step_names: RefCell::default(),
         };
         builder.check_names(mistakes);
         Some(builder)
@@ -152,11 +179,12 @@ impl<'a> Builder<'a> {
 
     fn check_names(&self, mistakes: &mut Vec<Mistake>) {
         let name = &self.typed.experiment;
+        let typed = self.root.get("experiment").is_some_and(|n| n.as_text().is_some());
         let fits = !name.is_empty()
             && name.len() <= 100
             && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
             && !name.starts_with('.');
-        if !fits {
+        if typed && !fits {
             let span = self.root.get("experiment").map_or(self.root.span, |n| n.span);
             mistakes.push(
                 Mistake::new(self.file, span, format!("`{name}` cannot be the name of an experiment"))
@@ -177,7 +205,7 @@ impl<'a> Builder<'a> {
                 );
             }
         }
-        if self.typed.repetitions == 0 || self.options.repetitions == Some(0) {
+        if self.typed.repetitions == 0 {
             let span = self.root.get("repetitions").map_or(self.root.span, |n| n.span);
             mistakes.push(Mistake::new(self.file, span, "0 repetitions").expected("expected at least 1"));
         }
@@ -190,16 +218,16 @@ impl<'a> Builder<'a> {
                     .expected("expected 10ms to 10m"),
             );
         }
-        for (key, entries) in [("workloads", self.workloads), ("targets", self.targets)] {
-            if let Some(node) = self.root.get(key)
-                && entries.is_empty()
-                && key == "workloads"
-            {
-                mistakes.push(
-                    Mistake::new(self.file, node.span, "no workload")
-                        .expected("expected at least one: `name: {url: …, load: …, steps: …}`"),
-                );
-            }
+        if let Some(node) = self.root.get("workloads")
+            && matches!(node.data, Data::Map(_))
+            && self.workloads.is_empty()
+        {
+            mistakes.push(
+                Mistake::new(self.file, node.span, "no workload")
+                    .expected("expected at least one: `name: {url: …, load: …, steps: …}`"),
+            );
+        }
+        for entries in [self.workloads, self.targets] {
             for entry in entries {
                 if !entry.key.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b)) || entry.key.is_empty() {
                     mistakes.push(
@@ -212,26 +240,31 @@ impl<'a> Builder<'a> {
     }
 
     fn build(mut self, fresh_seed: u64, mistakes: &mut Vec<Mistake>) -> Result<Option<Plan>, String> {
+        let names: Vec<&str> = self.workloads.iter().map(|e| e.key.as_str()).collect();
+        let graphs = graphs::read(self.file, self.root.get("graphs"), &self.factors, &names, mistakes);
         let every: Vec<Vec<usize>> = self.factors.iter().map(|f| (0..f.levels.len()).collect()).collect();
         let rules = |key| self.root.get(key);
         let every = factors::cells(self.file, &self.factors, &every, rules("exclude"), rules("include"), mistakes);
-        if !mistakes.is_empty() && every.is_empty() {
+        // Where names come from must be readable; otherwise every use of one would be reported.
+        let readable = ["factors", "let", "targets"]
+            .into_iter()
+            .all(|key| self.root.get(key).is_none_or(|n| matches!(n.data, Data::Map(_))));
+        if !readable || every.is_empty() {
             return Ok(None);
         }
         let env = expr::environment();
         let steps = self.typed_steps(mistakes);
-        let mut paths = BTreeMap::new();
-        for levels in &every {
-            self.cell(&env, levels, &steps, &mut paths, mistakes);
-            if mistakes.len() > 2000 {
-                break;
-            }
-        }
-        let scope = self.scope(&env, &[]);
+        self.check_cells(&env, &every, &steps, mistakes);
+        let mut scope = self.scope(&env, &[]);
+        let mut elsewhere = self.elsewhere.clone();
+        elsewhere.extend(self.factors.iter().map(|f| (f.name.clone(), "in a cell: under `cell`, `repetition` or `load`")));
+        scope.elsewhere = &elsewhere;
         let set_up = self.actions(&scope, &steps.0, "run", mistakes);
         let clean_up = self.actions(&scope, &steps.1, "run", mistakes);
-        let names: Vec<&str> = self.workloads.iter().map(|e| e.key.as_str()).collect();
-        let graphs = graphs::read(self.file, self.root.get("graphs"), &self.factors, &names, mistakes);
+        drop(scope);
+        if mistakes.is_empty() {
+            self.check_graph_steps(mistakes);
+        }
         if mistakes.is_empty() {
             self.check_used(mistakes);
         }
@@ -276,11 +309,76 @@ impl<'a> Builder<'a> {
         }))
     }
 
+    /// Makes every cell once for its mistakes. What stands in one place is reported once, from the first cell that has it.
+    fn check_cells(
+        &self,
+        env: &minijinja::Environment<'static>,
+        every: &[Levels],
+        steps: &(Node, Node),
+        mistakes: &mut Vec<Mistake>,
+    ) {
+        let mut paths = BTreeMap::new();
+        let start = mistakes.len();
+        let (mut rereading, mut seen) = (0, 0);
+        // In how many cells there is a mistake at a place, and the first of them.
+        let mut places: BTreeMap<Span, (usize, String)> = BTreeMap::new();
+        for levels in every {
+            let before = mistakes.len();
+            self.cell(env, levels, steps, &mut paths, mistakes);
+            let found = mistakes.len() - before;
+            seen += 1;
+            let spans: BTreeSet<Span> = mistakes[before..].iter().map(|m| m.span).collect();
+            for span in spans {
+                places.entry(span).or_insert_with(|| (0, self.cell_id(levels).0)).0 += 1;
+            }
+            forget_repeated(mistakes, start, before);
+            if mistakes.len() == before {
+                rereading += found * self.root.count();
+            }
+            if mistakes.len() > MAX_MISTAKES || rereading > MAX_REREADING {
+                break;
+            }
+        }
+        // A computed value may be wrong in some cells only.
+        for mistake in mistakes[start..].iter_mut().filter(|m| m.help.is_none()) {
+            let source = mistake.file.text.get(mistake.span.start..mistake.span.end).unwrap_or_default();
+            if let Some((count, first)) = places.get(&mistake.span)
+                && source.contains("${")
+                && *count < seen
+            {
+                mistake.help = Some(format!("this happens in {count} of {seen} cells, first in `{first}`"));
+            }
+        }
+    }
+
+    fn cell_id(&self, levels: &[usize]) -> CellId {
+        let labels = self.factors.iter().zip(levels).map(|(f, l)| format!("{}={}", f.name, f.levels[*l].label));
+        let id = labels.collect::<Vec<_>>().join(",");
+        CellId(if id.is_empty() { "all".to_owned() } else { id })
+    }
+
+    /// Graphs of one step must name one that some workload has.
+    fn check_graph_steps(&self, mistakes: &mut Vec<Mistake>) {
+        let known = self.step_names.borrow();
+        for node in self.root.get("graphs").map(Node::items).unwrap_or_default().iter().filter_map(|g| g.get("step")) {
+            if let Some(name) = node.as_text()
+                && !known.contains(name)
+            {
+                let known = || known.iter().map(String::as_str);
+                mistakes.push(
+                    Mistake::new(self.file, node.span, format!("no workload has a step `{name}`"))
+                        .expected(format!("expected {}", one_of(known())))
+                        .did_you_mean(name, known()),
+                );
+            }
+        }
+    }
+
     /// The levels' names in `set-up` and `clean-up`, checked; their steps stay as they are until a cell evaluates them.
     fn typed_steps(&self, mistakes: &mut Vec<Mistake>) -> (Node, Node) {
         let known = ["run", "cell", "repetition", "load"];
         let section = |key: &str, mistakes: &mut Vec<Mistake>| {
-            let Some(node) = self.root.get(key) else { return Node { span: Span::default(), data: Data::Null } };
+            let Some(node) = self.root.get(key) else { return Node::new(Span::default(), Data::Null) };
             if !matches!(node.data, Data::Map(_) | Data::Null) {
                 mistakes.push(
                     Mistake::new(self.file, node.span, format!("{} does not fit here", node.describe()))
@@ -318,13 +416,14 @@ impl<'a> Builder<'a> {
     fn actions(&self, scope: &Scope<'_>, steps: &Node, level: &str, mistakes: &mut Vec<Mistake>) -> Vec<Action> {
         let Some(list) = steps.get(level) else { return Vec::new() };
         let list = scope.resolve(list, mistakes);
-        let typed: Option<Vec<types::Action>> = decode::decode(self.file, &list, mistakes);
-        let mut pen = Pen { file: self.file, mistakes };
-        list.items()
-            .iter()
-            .zip(typed.iter().flatten())
-            .filter_map(|(node, typed)| actions::action(&mut pen, node, typed))
-            .collect()
+        let made = decode::decode_and(self.file, &list, mistakes, |typed: Vec<types::Action>, mistakes| {
+            // Where one could not be read at all, it is not known any more which is which.
+            let same = typed.len() == list.items().len();
+            let mut pen = Pen { file: self.file, mistakes };
+            let pairs = list.items().iter().zip(&typed).filter(|_| same);
+            Some(pairs.filter_map(|(node, typed)| actions::action(&mut pen, node, typed)).collect())
+        });
+        made.unwrap_or_default()
     }
 
     fn cell(
@@ -338,15 +437,19 @@ impl<'a> Builder<'a> {
         let before = mistakes.len();
         let labels: Vec<(String, String)> =
             self.factors.iter().zip(levels).map(|(f, l)| (f.name.clone(), f.levels[*l].label.clone())).collect();
-        let id = CellId(match labels.as_slice() {
-            [] => "all".to_owned(),
-            labels => labels.iter().map(|(f, l)| format!("{f}={l}")).collect::<Vec<_>>().join(","),
-        });
+        let id = self.cell_id(levels);
         let mut scope = self.scope(env, levels);
         let path = self.path(&scope, &id, paths, mistakes);
 
-        let outlines: Vec<targets::Outline<'_>> =
-            self.targets.iter().filter_map(|entry| targets::outline(&mut scope, entry, mistakes)).collect();
+        let outlines: Vec<(targets::Outline<'_>, bool)> = self
+            .targets
+            .iter()
+            .filter_map(|entry| match targets::outline(&mut scope, entry, mistakes) {
+                targets::Presence::There(outline) => Some((outline, true)),
+                targets::Presence::Unknown(outline) => Some((outline, false)),
+                targets::Presence::Absent => None,
+            })
+            .collect();
         scope.values.insert("targets".to_owned(), targets::as_value(&outlines));
         for name in ["scratch", "repetition"] {
             scope.late.insert(name.to_owned(), "when a repetition starts");
@@ -354,7 +457,7 @@ impl<'a> Builder<'a> {
         let names: Vec<String> = self.targets.iter().map(|e| e.key.clone()).collect();
         let mut skipped = None;
         let mut started: Vec<Target> = Vec::new();
-        for outline in &outlines {
+        for (outline, _) in &outlines {
             self.active.borrow_mut().insert(outline.entry.key.clone());
             if let Some((target, reason)) = targets::target(&mut scope, outline, &names, mistakes) {
                 skipped = skipped.or(reason);
@@ -363,21 +466,29 @@ impl<'a> Builder<'a> {
         }
         self.check_ports(&started, mistakes);
         let started = targets::sort(started).unwrap_or_else(|ring| {
-            let span = self.targets.iter().find(|e| e.key == ring[0]).map_or(self.root.span, |e| e.key_span);
-            mistakes.push(
-                Mistake::new(self.file, span, format!("{} wait for each other", ring.join(" and ")))
+            let entry = self.targets.iter().find(|e| e.key == ring[0]);
+            let span = entry.map_or(self.root.span, |e| e.value.get("after").map_or(e.key_span, |n| n.span));
+            let names = all_of(ring.iter().map(String::as_str));
+            mistakes.push(match ring.len() {
+                1 => Mistake::new(self.file, span, format!("the target {names} waits for itself"))
+                    .expected("expected another target"),
+                _ => Mistake::new(self.file, span, format!("the targets {names} wait for each other"))
                     .expected("expected an order in which they can be started"),
-            );
+            });
             Vec::new()
         });
 
-        let level = |scope: &Scope<'_>, steps: &Node, mistakes: &mut Vec<Mistake>| Steps {
-            cell: self.actions(scope, steps, "cell", mistakes),
-            repetition: self.actions(scope, steps, "repetition", mistakes),
-            load: self.actions(scope, steps, "load", mistakes),
+        let mut level = |steps: &Node, mistakes: &mut Vec<Mistake>| {
+            let (repetition, load) =
+                (self.actions(&scope, steps, "repetition", mistakes), self.actions(&scope, steps, "load", mistakes));
+            // Around a cell there is no repetition, and so no scratch directory.
+            let late = std::mem::take(&mut scope.late);
+            let cell = self.actions(&scope, steps, "cell", mistakes);
+            scope.late = late;
+            Steps { cell, repetition, load }
         };
-        let set_up = level(&scope, &steps.0, mistakes);
-        let clean_up = level(&scope, &steps.1, mistakes);
+        let set_up = level(&steps.0, mistakes);
+        let clean_up = level(&steps.1, mistakes);
         let workloads = self.cell_workloads(&mut scope, mistakes);
         let path = path?;
         (mistakes.len() == before).then_some(Cell {
@@ -409,9 +520,12 @@ impl<'a> Builder<'a> {
             }
             self.active.borrow_mut().insert(entry.key.clone());
             let resolved = scope.resolve(&entry.value, mistakes);
-            let Some(typed) = decode::decode::<types::Workload>(self.file, &resolved, mistakes) else { continue };
-            let mut pen = Pen { file: self.file, mistakes };
-            made.extend(workloads::workload(&mut pen, &entry.key, &resolved, &typed, &taken));
+            let workload = decode::decode_and(self.file, &resolved, mistakes, |typed: types::Workload, mistakes| {
+                let mut pen = Pen { file: self.file, mistakes };
+                workloads::workload(&mut pen, &entry.key, &resolved, &typed, &taken)
+            });
+            self.step_names.borrow_mut().extend(workload.iter().flat_map(|w| &w.steps).map(|s| s.name.clone()));
+            made.extend(workload);
         }
         made
     }
@@ -419,11 +533,15 @@ impl<'a> Builder<'a> {
     fn check_ports(&self, targets: &[Target], mistakes: &mut Vec<Mistake>) {
         let mut owner: BTreeMap<u16, &str> = BTreeMap::new();
         for target in targets {
-            for port in target.replicas.iter().flat_map(|r| &r.ports) {
+            for (i, port) in target.replicas.iter().flat_map(|r| r.ports.iter().enumerate()) {
                 match owner.insert(*port, &target.name) {
                     Some(other) if other != target.name => {
                         let entry = self.targets.iter().find(|e| e.key == target.name);
-                        let span = entry.map_or(self.root.span, |e| e.value.get("port").map_or(e.key_span, |n| n.span));
+                        let place = |e: &Entry| match e.value.get("port") {
+                            Some(port) if i == 0 => port.span,
+                            _ => e.value.get("ports").map_or(e.key_span, |n| n.span),
+                        };
+                        let span = entry.map_or(self.root.span, place);
                         mistakes.push(
                             Mistake::new(
                                 self.file,
@@ -464,7 +582,13 @@ impl<'a> Builder<'a> {
             }
         };
         let path = PathBuf::from(&text);
-        let sound = !text.is_empty() && path.components().all(|c| matches!(c, std::path::Component::Normal(_)));
+        let sound = !text.is_empty()
+            && !text.contains("${")
+            && path.components().all(|c| matches!(c, std::path::Component::Normal(_)));
+        if text.is_empty() {
+            mistakes.push(Mistake::new(self.file, layout.span, "an empty folder name").expected("expected a path as `${processes}p/${action}`"));
+            return None;
+        }
         if !sound {
             mistakes.push(
                 Mistake::new(self.file, layout.span, format!("the folder `{text}` leaves the results directory"))
@@ -479,12 +603,26 @@ impl<'a> Builder<'a> {
             );
             return None;
         }
+        let inside = |inner: &Path, outer: &Path| inner != outer && inner.starts_with(outer);
+        let below = paths.range(path.clone()..).nth(1).filter(|(p, _)| inside(p, &path));
+        let above = path.ancestors().skip(1).find_map(|a| paths.get_key_value(a));
+        if let Some((_, other)) = below.or(above) {
+            mistakes.push(
+                Mistake::new(self.file, layout.span, format!("the folder of one of the cells `{other}` and `{id}` is inside the other's"))
+                    .expected("expected as many folders for every cell"),
+            );
+            return None;
+        }
         Some(path)
     }
 
     /// Factors, names and parts that nothing uses: most often a typing error elsewhere.
     fn check_used(&self, mistakes: &mut Vec<Mistake>) {
-        let used = self.used.borrow();
+        let mut used = self.used.borrow().clone();
+        // What only an unused definition mentions is used as soon as that is.
+        for entry in self.lets.iter().filter(|e| !self.used.borrow().contains(&e.key)) {
+            mentioned(&entry.value, &mut used, &entry.key);
+        }
         for factor in self.factors.iter().filter(|f| !used.contains(&f.name)) {
             mistakes.push(
                 Mistake::new(self.file, factor.span, format!("nothing reads the factor `{}`", factor.name))
@@ -519,4 +657,13 @@ fn carried_names(node: &Node, names: &mut BTreeSet<String>) {
     for item in node.items() {
         carried_names(item, names);
     }
+}
+
+/// All words in the expressions of a part of the file, except one.
+fn mentioned(node: &Node, words: &mut BTreeSet<String>, except: &str) {
+    if let Some(text) = node.as_text().filter(|t| t.contains("${")) {
+        let split = text.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|w| *w != except);
+        words.extend(split.map(str::to_owned));
+    }
+    node.items().iter().chain(node.entries().iter().map(|e| &e.value)).for_each(|n| mentioned(n, words, except));
 }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use minijinja::{Environment, UndefinedBehavior};
 use serde_json::Value as Json;
 
+use crate::schema::source::one_of;
 use crate::schema::{Data, Entry, Mistake, Node, SourceFile, Span};
 
 /// Values that one scope may grow to; more is a bomb made of `let`.
@@ -79,6 +80,9 @@ fn closing_brace(text: &str) -> Option<usize> {
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Template(pub Vec<Part>);
 
+/// The expression for a dollar sign where one in the text would escape what follows.
+const DOLLAR: &str = "'$'";
+
 /// A part of a [`Template`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Part {
@@ -91,16 +95,37 @@ pub enum Part {
 impl Template {
     /// Reads text in which only late names are left.
     pub fn parse(text: &str) -> Self {
-        let parts = pieces(text).unwrap_or_else(|_| vec![Piece::Text(text.to_owned())]);
-        Self(
-            parts
-                .into_iter()
-                .map(|piece| match piece {
-                    Piece::Text(text) => Part::Text(text),
-                    Piece::Expression(name, _) => Part::Name(name),
-                })
-                .collect(),
-        )
+        let mut parts: Vec<Part> = Vec::new();
+        for piece in pieces(text).unwrap_or_else(|_| vec![Piece::Text(text.to_owned())]) {
+            let part = match piece {
+                Piece::Expression(name, _) if name == DOLLAR => Part::Text("$".to_owned()),
+                Piece::Expression(name, _) => Part::Name(name),
+                Piece::Text(text) => Part::Text(text),
+            };
+            match (parts.last_mut(), part) {
+                (Some(Part::Text(before)), Part::Text(text)) => before.push_str(&text),
+                (_, part) => parts.push(part),
+            }
+        }
+        Self(parts)
+    }
+
+    /// The text that [`Self::parse`] reads as this template: characters `${` are escaped again.
+    pub fn source(&self) -> String {
+        let mut text = String::new();
+        for (i, part) in self.0.iter().enumerate() {
+            match part {
+                Part::Name(name) => text += &format!("${{{name}}}"),
+                Part::Text(plain) => {
+                    let plain = plain.replace("${", "$${");
+                    // A dollar before `${name}` would make it an escape.
+                    let kept = if self.0.get(i + 1).is_some() { plain.trim_end_matches('$') } else { &plain };
+                    text += kept;
+                    text += &format!("${{{DOLLAR}}}").repeat(plain.len() - kept.len());
+                }
+            }
+        }
+        text
     }
 
     /// The names that are left.
@@ -142,7 +167,7 @@ impl Template {
 
 impl serde::Serialize for Template {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.to_text())
+        serializer.serialize_str(&self.source())
     }
 }
 
@@ -195,24 +220,24 @@ impl Scope<'_> {
             ),
             other => other.clone(),
         };
-        Node { span: node.span, data }
+        node.with(data)
     }
 
     fn text(&self, node: &Node, text: &str, stack: &mut Vec<String>, mistakes: &mut Vec<Mistake>) -> Node {
-        let poison = Node { span: node.span, data: Data::Poison };
+        let poison = node.with(Data::Poison);
         let pieces = match pieces(text) {
             Ok(pieces) => pieces,
             Err(offset) => {
                 mistakes.push(
-                    Mistake::new(self.file, self.inside(node.span, &text[offset..]), "`${` without its `}`")
+                    Mistake::new(self.file, expression_span(self.file, node.span, text, offset), "`${` without its `}`")
                         .expected("expected `${expression}`")
                         .help("write `$${` for the characters `${` themselves"),
                 );
                 return poison;
             }
         };
-        if let [Piece::Expression(source, _)] = pieces.as_slice() {
-            let span = self.inside(node.span, &format!("${{{source}"));
+        if let [Piece::Expression(source, offset)] = pieces.as_slice() {
+            let span = expression_span(self.file, node.span, text, *offset);
             return self.expression(source, span, stack, mistakes).unwrap_or(poison);
         }
         let mut result = String::new();
@@ -220,8 +245,8 @@ impl Scope<'_> {
         for piece in &pieces {
             match piece {
                 Piece::Text(text) => result.push_str(&text.replace("${", "$${")),
-                Piece::Expression(source, _) => {
-                    let span = self.inside(node.span, &format!("${{{source}"));
+                Piece::Expression(source, offset) => {
+                    let span = expression_span(self.file, node.span, text, *offset);
                     match self.expression(source, span, stack, mistakes).map(|n| n.data) {
                         Some(Data::Text(text)) => result.push_str(&text),
                         Some(Data::Int(i)) => result.push_str(&i.to_string()),
@@ -229,7 +254,7 @@ impl Scope<'_> {
                         Some(Data::Bool(b)) => result.push_str(&b.to_string()),
                         Some(Data::Poison) | None => sound = false,
                         Some(other) => {
-                            let what = Node { span, data: other }.describe();
+                            let what = Node::new(span, other).describe();
                             mistakes.push(
                                 Mistake::new(self.file, span, format!("`{source}` is {what}"))
                                     .expected("expected a text or a number, as it stands inside of a text"),
@@ -243,19 +268,6 @@ impl Scope<'_> {
         if sound { Node::text(node.span, result) } else { poison }
     }
 
-    /// Where a stretch of a scalar stands in the file: the first place where its text occurs in the scalar's span.
-    fn inside(&self, span: Span, text: &str) -> Span {
-        let text: String = text.lines().next().unwrap_or_default().to_owned();
-        let source = self.file.text.get(span.start..span.end).unwrap_or_default();
-        match source.find(&text) {
-            Some(i) if !text.is_empty() => {
-                let close = usize::from(source[i + text.len()..].starts_with('}'));
-                Span { start: span.start + i, end: span.start + i + text.len() + close }
-            }
-            _ => span,
-        }
-    }
-
     fn expression(&self, source: &str, span: Span, stack: &mut Vec<String>, mistakes: &mut Vec<Mistake>) -> Option<Node> {
         if self.late.contains_key(source) {
             self.used.borrow_mut().insert(source.to_owned());
@@ -267,8 +279,14 @@ impl Scope<'_> {
         let compiled = match self.env.compile_expression(source) {
             Ok(compiled) => compiled,
             Err(error) => {
+                // The engine counts in the expression; the file may have it in another notation.
+                let at = error.range().and_then(|range| {
+                    let start = span.start + self.file.text.get(span.start..span.end)?.find(source)?;
+                    let end = (start + range.end).min(start + source.len());
+                    (start + range.start < end).then_some(Span { start: start + range.start, end })
+                });
                 mistakes.push(
-                    Mistake::new(self.file, span, format!("`{source}` is no expression: {}", detail(&error)))
+                    Mistake::new(self.file, at.unwrap_or(span), format!("`{source}` is no expression: {}", detail(&error)))
                         .expected("expected an expression, as `${8000 + replica}` or `${proxy == \"haproxy\"}`"),
                 );
                 return None;
@@ -284,7 +302,7 @@ impl Scope<'_> {
             }
             if let Some(when) = self.late.get(&name) {
                 mistakes.push(
-                    Mistake::new(self.file, span, format!("`{name}` is known only {when}"))
+                    Mistake::new(self.file, word_in(self.file, span, &name), format!("`{name}` is known only {when}"))
                         .expected(format!("expected `${{{name}}}` by itself: it can be inserted, but not be computed with")),
                 );
                 sound = false;
@@ -348,10 +366,19 @@ impl Scope<'_> {
         if let Some(entry) = self.lets.iter().find(|e| e.key == name) {
             self.used.borrow_mut().insert(name.to_owned());
             if stack.iter().any(|n| n == name) {
-                let ring = stack.iter().skip_while(|n| *n != name).map(String::as_str).chain([name]).collect::<Vec<_>>();
+                // From whichever of its names a ring is entered, it is told from the one that stands first.
+                let mut ring: Vec<&str> = stack.iter().skip_while(|n| *n != name).map(String::as_str).collect();
+                let first = self.lets.iter().find(|e| ring.contains(&e.key.as_str())).unwrap_or(entry);
+                let turn = ring.iter().position(|n| *n == first.key).unwrap_or(0);
+                ring.rotate_left(turn);
+                ring.push(&first.key);
                 mistakes.push(
-                    Mistake::new(self.file, entry.key_span, format!("`{name}` is defined by itself: {}", ring.join(" → ")))
-                        .expected("expected a definition that ends"),
+                    Mistake::new(
+                        self.file,
+                        first.key_span,
+                        format!("`{}` is defined by itself: {}", first.key, ring.join(" → ")),
+                    )
+                    .expected("expected a definition that ends"),
                 );
                 return None;
             }
@@ -360,12 +387,11 @@ impl Scope<'_> {
             stack.pop();
             return self.spend(value, span, mistakes);
         }
-        let mistake = Mistake::new(self.file, span, format!("nothing is named `{name}` here"));
-        let mistake = match self.elsewhere.get(name) {
+        let mistake = Mistake::new(self.file, word_in(self.file, span, name), format!("nothing is named `{name}` here"));
+        mistakes.push(match self.elsewhere.get(name) {
             Some(place) => mistake.expected(format!("`{name}` is known only {place}")),
-            None => mistake.expected(format!("expected {}", crate::schema::source::one_of(self.known()))),
-        };
-        mistakes.push(mistake.did_you_mean(name, self.known()));
+            None => mistake.expected(format!("expected {}", one_of(self.known()))).did_you_mean(name, self.known()),
+        });
         None
     }
 
@@ -375,10 +401,15 @@ impl Scope<'_> {
     }
 
     /// Follows `name.key[expression]` through the tree, so that what is found keeps its own position.
+    ///
+    /// What is poisoned was reported where it stands, and is not missed here.
     fn path(&self, path: &Path, span: Span, stack: &mut Vec<String>, mistakes: &mut Vec<Mistake>) -> Option<Node> {
         let mut node = self.name(&path.root, span, stack, mistakes)?;
         let mut so_far = path.root.clone();
         for step in &path.steps {
+            if matches!(node.data, Data::Poison) {
+                return None;
+            }
             let key = match step {
                 PathStep::Key(key) => Node::text(span, key.clone()),
                 PathStep::Index(source) => self.expression(source, span, stack, mistakes)?,
@@ -388,6 +419,7 @@ impl Scope<'_> {
                     let key = scalar_text(&key);
                     node.get(&key).cloned()
                 }
+                (Data::Poison, _) => return None,
                 (Data::List(items), Data::Int(i)) => {
                     let index = if *i < 0 { *i + items.len() as i64 } else { *i };
                     usize::try_from(index).ok().and_then(|i| items.get(i)).cloned()
@@ -397,12 +429,21 @@ impl Scope<'_> {
             let Some(next) = next else {
                 let key = scalar_text(&key);
                 let keys: Vec<&str> = node.entries().iter().map(|e| e.key.as_str()).collect();
-                let mistake = Mistake::new(self.file, span, format!("`{so_far}` has no `{key}`"));
-                mistakes.push(if keys.is_empty() {
+                let place = match step {
+                    PathStep::Key(key) => word_in(self.file, span, key),
+                    PathStep::Index(source) => word_in(self.file, span, source),
+                };
+                let mistake = Mistake::new(self.file, place, format!("`{so_far}` has no `{key}`"));
+                mistakes.push(if let Data::List(items) = &node.data {
+                    mistake.expected(match items.len() {
+                        0 => format!("`{so_far}` is an empty list"),
+                        n => format!("expected a number from 0 to {}, as `{so_far}` is a list", n - 1),
+                    })
+                } else if keys.is_empty() {
                     mistake.expected(format!("`{so_far}` is {}", node.describe()))
                 } else {
                     mistake
-                        .expected(format!("expected {}", crate::schema::source::one_of(keys.iter().copied())))
+                        .expected(format!("expected {}", one_of(keys.iter().copied())))
                         .did_you_mean(&key, keys.iter().copied())
                 });
                 return None;
@@ -411,6 +452,29 @@ impl Scope<'_> {
             node = next;
         }
         (!matches!(node.data, Data::Poison)).then_some(node)
+    }
+}
+
+/// Where the `${` at `offset` of a scalar's text, and what belongs to it, stands in the file.
+///
+/// In the file the scalar may have quotes, escapes and line breaks, but it has as many `${` as its text.
+pub(super) fn expression_span(file: &SourceFile, span: Span, text: &str, offset: usize) -> Span {
+    let source = file.text.get(span.start..span.end).unwrap_or_default();
+    let number = text[..offset].matches("${").count();
+    let Some((start, _)) = source.match_indices("${").nth(number) else { return span };
+    let line = source[start..].lines().next().unwrap_or_default();
+    let length = closing_brace(&line[2..]).map_or_else(|| line.trim_end_matches(['"', '\'']).len(), |i| 2 + i + 1);
+    Span { start: span.start + start, end: span.start + start + length }
+}
+
+/// Where a word stands inside of a stretch of the file; all of the stretch when it is not found.
+pub(super) fn word_in(file: &SourceFile, span: Span, word: &str) -> Span {
+    let source = file.text.get(span.start..span.end).unwrap_or_default();
+    let part = |c: char| c.is_alphanumeric() || c == '_';
+    let alone = |i: &usize| !source[..*i].ends_with(part) && !source[i + word.len()..].starts_with(part);
+    match source.match_indices(word).map(|(i, _)| i).find(alone) {
+        Some(i) if !word.is_empty() => Span { start: span.start + i, end: span.start + i + word.len() },
+        _ => span,
     }
 }
 
@@ -515,7 +579,7 @@ mod tests {
             used: &used,
             spent: Cell::new(0),
         };
-        scope.values.insert("replica".to_owned(), Node { span, data: Data::Int(3) });
+        scope.values.insert("replica".to_owned(), Node::new(span, Data::Int(3)));
         let mut mistakes = Vec::new();
         let node = scope.resolve(&Node::text(span, text), &mut mistakes);
         if mistakes.is_empty() { Ok(node.to_json()) } else { Err(mistakes.into_iter().map(|m| m.found).collect()) }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::Value as Json;
 
 use crate::schema::source::one_of;
-use crate::schema::{Data, Mistake, Node, SourceFile, Span};
+use crate::schema::{Data, Entry, Mistake, Node, SourceFile, Span};
 
 /// More cells than this are a mistake of the writer's.
 pub const MAX_CELLS: usize = 10_000;
@@ -42,8 +42,23 @@ impl Factor {
         self.levels.iter().find(|l| l.label == label)
     }
 
+    /// Stands for a factor or a level in which a mistake was reported, so that its name is not missed as well.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.levels.iter().any(|l| matches!(l.node.data, Data::Poison))
+    }
+
+    fn broken(entry: &Entry) -> Self {
+        Self { name: entry.key.clone(), levels: vec![Level::broken(String::new(), entry.key_span)], span: entry.key_span }
+    }
+
     fn labels(&self) -> impl Iterator<Item = &str> {
         self.levels.iter().map(|l| l.label.as_str())
+    }
+}
+
+impl Level {
+    fn broken(label: String, span: Span) -> Self {
+        Self { label, value: Json::Null, by_default: true, node: Node::new(span, Data::Poison) }
     }
 }
 
@@ -81,6 +96,7 @@ pub fn read(file: &Arc<SourceFile>, node: Option<&Node>, mistakes: &mut Vec<Mist
                 Mistake::new(file, entry.key_span, format!("`{}` cannot be the name of a factor", entry.key))
                     .expected(format!("it already means {meaning}")),
             );
+            factors.push(Factor::broken(entry));
             continue;
         }
         let named_well = entry.key.starts_with(|c: char| c.is_ascii_alphabetic())
@@ -90,15 +106,19 @@ pub fn read(file: &Arc<SourceFile>, node: Option<&Node>, mistakes: &mut Vec<Mist
                 Mistake::new(file, entry.key_span, format!("`{}` cannot be the name of a factor", entry.key))
                     .expected("expected letters, digits and `_`, so that expressions can use it"),
             );
+            factors.push(Factor::broken(entry));
             continue;
         }
-        let Some(levels) = levels(file, &entry.key, &entry.value, mistakes) else { continue };
-        factors.push(Factor { name: entry.key.clone(), levels, span: entry.key_span });
+        factors.push(match levels(file, &entry.key, &entry.value, mistakes) {
+            Some(levels) => Factor { name: entry.key.clone(), levels, span: entry.key_span },
+            None => Factor::broken(entry),
+        });
     }
     factors
 }
 
 fn levels(file: &Arc<SourceFile>, name: &str, node: &Node, mistakes: &mut Vec<Mistake>) -> Option<Vec<Level>> {
+    let before = mistakes.len();
     let (items, default) = match &node.data {
         Data::List(items) => (items.clone(), None),
         Data::Map(_) if node.get("levels").is_some() => {
@@ -107,12 +127,16 @@ fn levels(file: &Arc<SourceFile>, name: &str, node: &Node, mistakes: &mut Vec<Mi
                 Data::List(items) => items.clone(),
                 _ => vec![n.clone()],
             });
-            (node.get("levels")?.items().to_vec(), default)
+            let Data::List(items) = &node.get("levels")?.data else {
+                mistakes.push(no_list(file, node.get("levels")?).expected("expected `levels: [a, b]`"));
+                return None;
+            };
+            (items.clone(), default)
         }
         Data::Map(_) if node.get("from").is_some() => (range(file, node, mistakes)?, None),
         _ => {
             mistakes.push(
-                Mistake::new(file, node.span, format!("{} is no list of levels", node.describe()))
+                no_list(file, node)
                     .expected("expected `[a, b]`, `{levels: [a, b], default: [a]}` or `{from: 1, to: 8}`"),
             );
             return None;
@@ -131,6 +155,7 @@ fn levels(file: &Arc<SourceFile>, name: &str, node: &Node, mistakes: &mut Vec<Mi
                 Mistake::new(file, item.span, format!("{} cannot be a level", item.describe()))
                     .expected("expected a fixed value: levels are known before any expression"),
             );
+            levels.push(Level::broken(label_of(&item.to_json()), item.span));
             continue;
         }
         let value = item.to_json();
@@ -152,17 +177,21 @@ fn levels(file: &Arc<SourceFile>, name: &str, node: &Node, mistakes: &mut Vec<Mi
             mistakes.push(unknown_level(file, item.span, name, &label, &levels));
         }
     }
-    if levels.iter().any(|l| l.by_default) {
-        Some(levels)
-    } else {
-        if mistakes.is_empty() {
+    if !levels.iter().any(|l| l.by_default) {
+        if mistakes.len() == before {
+            let place = node.get("default").unwrap_or(node);
             mistakes.push(
-                Mistake::new(file, node.span, format!("no level of `{name}` is executed by default"))
+                Mistake::new(file, place.span, format!("no level of `{name}` is executed by default"))
                     .expected("expected `default: [level, …]`"),
             );
         }
-        None
+        return None;
     }
+    Some(levels)
+}
+
+fn no_list(file: &Arc<SourceFile>, node: &Node) -> Mistake {
+    Mistake::new(file, node.span, format!("{} is no list of levels", node.describe()))
 }
 
 fn contains_expression(node: &Node) -> bool {
@@ -191,25 +220,36 @@ fn range(file: &Arc<SourceFile>, node: &Node, mistakes: &mut Vec<Mistake>) -> Op
         Some(Data::Float(f)) => Some(*f),
         _ => None,
     };
-    let mut wrong = |what: &str, expected: &str| {
-        mistakes.push(Mistake::new(file, node.span, what).expected(expected));
+    let mut wrong = |key: &str, what: &str, expected: &str| {
+        let span = node.get(key).map_or(node.head, |n| n.span);
+        mistakes.push(Mistake::new(file, span, what).expected(expected));
         None
     };
+    for key in ["from", "to", "step", "factor"] {
+        if let Some(value) = node.get(key)
+            && number(key).is_none()
+        {
+            return wrong(key, &format!("{} does not fit here", value.describe()), "expected a number");
+        }
+    }
     let (Some(from), Some(to)) = (number("from"), number("to")) else {
-        return wrong("this range has no two ends", "expected `{from: 1, to: 8}` with numbers");
+        return wrong("", "this range has no end", "expected `{from: 1, to: 8}`");
     };
     let (step, factor) = (number("step"), number("factor"));
-    if (node.get("step").is_some() && step.is_none())
-        || (node.get("factor").is_some() && factor.is_none())
-        || step.is_some() && factor.is_some()
-    {
-        return wrong("this range does not say how it goes on", "expected one number, `step: 2` or `factor: 2`");
+    if step.is_some() && factor.is_some() {
+        return wrong("factor", "this range goes on in two ways, by `step` and by `factor`", "expected one of them");
     }
     if from > to {
-        return wrong(&format!("this range goes down, from {from} to {to}"), "expected `from` to be at most `to`");
+        return wrong("to", &format!("this range goes down, from {from} to {to}"), "expected `from` to be at most `to`");
     }
-    if step.is_some_and(|s| s <= 0.0) || factor.is_some_and(|f| f <= 1.0 || from <= 0.0) {
-        return wrong("this range never ends", "expected `step` above 0, or `factor` above 1 and `from` above 0");
+    if step.is_some_and(|s| s <= 0.0) {
+        return wrong("step", "this range never ends", "expected a `step` above 0");
+    }
+    if factor.is_some_and(|f| f <= 1.0) {
+        return wrong("factor", "this range never ends", "expected a `factor` above 1");
+    }
+    if factor.is_some() && from <= 0.0 {
+        return wrong("from", "this range never ends", "expected `from` above 0, as each level is multiplied");
     }
     let mut values = Vec::new();
     let mut i = 0;
@@ -222,11 +262,11 @@ fn range(file: &Arc<SourceFile>, node: &Node, mistakes: &mut Vec<Mistake>) -> Op
             return Some(values);
         }
         if values.len() >= MAX_CELLS {
-            return wrong("this range has too many levels", "expected fewer levels");
+            return wrong("to", &format!("this range has more than {MAX_CELLS} levels"), "expected a nearer end, or larger steps");
         }
         let rounded = (value * 1e9).round() / 1e9;
         let data = if rounded.fract() == 0.0 { Data::Int(rounded as i64) } else { Data::Float(rounded) };
-        values.push(Node { span: node.span, data });
+        values.push(Node::new(node.span, data));
         i += 1;
     }
 }
@@ -250,11 +290,13 @@ pub fn cells(
     include: Option<&Node>,
     mistakes: &mut Vec<Mistake>,
 ) -> Vec<Levels> {
+    let before = mistakes.len();
     let total = chosen.iter().map(Vec::len).try_fold(1_usize, usize::checked_mul).unwrap_or(usize::MAX);
     if total > MAX_CELLS {
-        let span = factors.first().map_or_else(Span::default, |f| f.span);
+        let span = factors.iter().max_by_key(|f| f.levels.len()).map_or_else(Span::default, |f| f.span);
         mistakes.push(
-            Mistake::new(file, span, format!("the factors make {total} cells")).expected(format!("expected at most {MAX_CELLS}")),
+            Mistake::new(file, span, format!("the factors make {total} cells"))
+                .expected(format!("expected at most {MAX_CELLS}; this factor has the most levels")),
         );
         return Vec::new();
     }
@@ -273,7 +315,7 @@ pub fn cells(
             factors.iter().enumerate().filter(|(i, _)| !matched.contains_key(i)).map(|(_, f)| f.name.as_str()).collect();
         if !missing.is_empty() {
             mistakes.push(
-                Mistake::new(file, rule.span, format!("this cell has no level of {}", one_of(missing)))
+                Mistake::new(file, rule.head, format!("this cell has no level of {}", one_of(missing)))
                     .expected("expected one level of every factor"),
             );
             continue;
@@ -283,9 +325,9 @@ pub fn cells(
             cells.push(cell);
         }
     }
-    if cells.is_empty() && mistakes.is_empty() {
-        let span = exclude.map_or_else(Span::default, |n| n.span);
-        mistakes.push(Mistake::new(file, span, "no cell is left").expected("expected `exclude` to leave at least one cell"));
+    if cells.is_empty() && mistakes.len() == before {
+        let span = exclude.map_or_else(Span::default, |n| n.head);
+        mistakes.push(Mistake::new(file, span, "`exclude` leaves no cell").expected("expected rules that leave at least one cell"));
     }
     cells
 }
@@ -309,11 +351,18 @@ fn matcher(
             Data::List(items) => items.as_slice(),
             _ => &one,
         };
+        if wanted.is_empty() {
+            mistakes.push(
+                Mistake::new(file, entry.value.span, format!("no level of `{}`", entry.key)).expected("expected a level, or a list of them"),
+            );
+            sound = false;
+        }
         let mut levels = Vec::new();
         for level in wanted {
             let label = label_of(&level.to_json());
             match factors[i].levels.iter().position(|l| l.label == label) {
                 Some(l) => levels.push(l),
+                None if factors[i].is_broken() => sound = false,
                 None => {
                     mistakes.push(unknown_level(file, level.span, &entry.key, &label, &factors[i].levels));
                     sound = false;
@@ -328,9 +377,11 @@ fn matcher(
 /// The mistake of naming a factor that does not exist.
 pub fn unknown_factor(file: &Arc<SourceFile>, span: Span, name: &str, factors: &[Factor]) -> Mistake {
     let known: Vec<&str> = factors.iter().map(|f| f.name.as_str()).collect();
-    Mistake::new(file, span, format!("there is no factor `{name}`"))
-        .expected(format!("expected {}", one_of(known.iter().copied())))
-        .did_you_mean(name, known)
+    let mistake = Mistake::new(file, span, format!("there is no factor `{name}`"));
+    if known.is_empty() {
+        return mistake.expected("this experiment has no factors");
+    }
+    mistake.expected(format!("expected {}", one_of(known.iter().copied()))).did_you_mean(name, known)
 }
 
 /// Applies `--set factor=level,…`: selects levels by label, or gives a factor of numbers or maps new ones.

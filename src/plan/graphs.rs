@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::factors::{Factor, label_of, unknown_factor};
-use crate::schema::source::one_of;
+use crate::schema::source::{all_of, one_of};
 use crate::schema::{Data, Mistake, Node, SourceFile, types};
 
 /// A picture, or one per level of its facets.
@@ -158,8 +158,15 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn say(&mut self, key: &str, found: String, expected: String) {
-        let span = self.item.get(key).map_or(self.item.span, |n| n.span);
+        let span = self.item.get(key).map_or(self.item.head, |n| n.span);
         self.mistakes.push(Mistake::new(self.file, span, found).expected(expected));
+    }
+
+    /// Adds `did you mean …` to the mistake just noted.
+    fn suggest(&mut self, typed: &str, known: &[&str]) {
+        if let Some(mistake) = self.mistakes.pop() {
+            self.mistakes.push(mistake.did_you_mean(typed, known.iter().copied()));
+        }
     }
 
     fn metric(&mut self, key: &str, name: &str, over_time: bool) -> Option<Metric> {
@@ -181,11 +188,13 @@ impl Reader<'_> {
         if also.contains(&name) || self.factors.iter().any(|f| f.name == name) {
             return;
         }
-        let span = self.item.get(key).map_or(self.item.span, |n| n.span);
+        let span = self.item.get(key).map_or(self.item.head, |n| {
+            n.items().iter().find(|i| i.as_text() == Some(name)).unwrap_or(n).span
+        });
         let known: Vec<&str> = self.factors.iter().map(|f| f.name.as_str()).chain(also.iter().copied()).collect();
         self.mistakes.push(
             Mistake::new(self.file, span, format!("`{name}` is no factor"))
-                .expected(format!("expected {}", one_of(known.iter().copied())))
+                .expected(format!("expected {}", if known.is_empty() { "no such key: there are no factors".to_owned() } else { one_of(known.iter().copied()) }))
                 .did_you_mean(name, known),
         );
     }
@@ -196,9 +205,10 @@ impl Reader<'_> {
         if chosen.len() != 1 {
             let found = match chosen.as_slice() {
                 [] => "this graph does not say what it draws".to_owned(),
-                several => format!("this graph draws {} at once", several.join(" and ")),
+                several => format!("this graph draws {} at once", all_of(several.iter().copied())),
             };
-            self.say("", found, format!("expected one of {}", one_of(shapes)));
+            let span = chosen.get(1).and_then(|s| self.item.entry(s)).map_or(self.item.head, |e| e.key_span);
+            self.mistakes.push(Mistake::new(self.file, span, found).expected(format!("expected exactly one of {}", one_of(shapes))));
             return None;
         }
         let mut x = typed.x.clone();
@@ -218,11 +228,13 @@ impl Reader<'_> {
                 Some("response") => Shape::Quantiles(Time::Response),
                 Some("service") => Shape::Quantiles(Time::Service),
                 other => {
+                    let other = other.unwrap_or_default();
                     self.say(
                         "quantiles",
-                        format!("there is no distribution of `{}`", other.unwrap_or_default()),
+                        format!("there is no distribution of `{other}`"),
                         "expected `response` or `service`".to_owned(),
                     );
+                    self.suggest(other, &["response", "service"]);
                     return None;
                 }
             }
@@ -259,6 +271,7 @@ impl Reader<'_> {
                 format!("there is no workload `{name}`"),
                 format!("expected {}", one_of(workloads.iter().copied())),
             );
+            self.suggest(name, workloads);
         }
         let only = self.only();
         Some(Graph {
@@ -285,12 +298,18 @@ impl Reader<'_> {
         };
         let label = typed.baseline.as_ref().map(label_of);
         match label {
+            Some(_) if factor.is_broken() => None,
             Some(label) if factor.level(&label).is_some() => Some(label),
             found => {
-                let known = one_of(factor.levels.iter().map(|l| l.label.as_str()));
-                let found =
-                    found.map_or("this ratio has no `baseline`".to_owned(), |l| format!("`{l}` is no level of `{series}`"));
-                self.say("baseline", found, format!("expected {known}"));
+                let known: Vec<&str> = factor.levels.iter().map(|l| l.label.as_str()).collect();
+                let expected = one_of(known.iter().copied());
+                match found {
+                    Some(label) => {
+                        self.say("baseline", format!("`{label}` is no level of `{series}`"), format!("expected {expected}"));
+                        self.suggest(&label, &known);
+                    }
+                    None => self.say("", "this ratio has no `baseline`".into(), format!("expected `baseline:` with {expected}")),
+                }
                 None
             }
         }
@@ -309,7 +328,7 @@ impl Reader<'_> {
             let mut labels = Vec::new();
             for node in wanted {
                 let label = label_of(&node.to_json());
-                if factor.level(&label).is_none() {
+                if factor.level(&label).is_none() && !factor.is_broken() {
                     let known: Vec<&str> = factor.levels.iter().map(|l| l.label.as_str()).collect();
                     self.mistakes.push(
                         Mistake::new(self.file, node.span, format!("the factor `{}` has no level `{label}`", entry.key))

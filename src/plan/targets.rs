@@ -7,10 +7,11 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::actions::{self, Pen, find_file};
+use super::build::forget_repeated;
 use super::expr::{Part, Scope, value_of};
 use super::{Probe, RenderedFile, Replica, Target, Template, Url};
 use crate::schema::source::{SourceFile, one_of};
-use crate::schema::{Entry, Mistake, Node, Span, decode, types};
+use crate::schema::{Data, Entry, Mistake, Node, Span, decode, types};
 
 /// The servers that ship with runner.
 pub const FIXTURES: [&str; 3] = ["blobs-server", "proxy", "faulty"];
@@ -48,8 +49,17 @@ pub(super) struct Outline<'a> {
     pub ports: Vec<Option<u16>>,
 }
 
+/// Whether a target is there in a cell.
+pub(super) enum Presence<'a> {
+    There(Outline<'a>),
+    /// Its `when` is false.
+    Absent,
+    /// A mistake was reported; the rest of it can be checked nevertheless.
+    Unknown(Outline<'a>),
+}
+
 /// The first pass: `when`, `replicas` and `port`, which everything else may refer to.
-pub(super) fn outline<'a>(scope: &mut Scope<'_>, entry: &'a Entry, mistakes: &mut Vec<Mistake>) -> Option<Outline<'a>> {
+pub(super) fn outline<'a>(scope: &mut Scope<'_>, entry: &'a Entry, mistakes: &mut Vec<Mistake>) -> Presence<'a> {
     #[derive(serde::Deserialize)]
     struct Ports {
         #[serde(default)]
@@ -59,46 +69,51 @@ pub(super) fn outline<'a>(scope: &mut Scope<'_>, entry: &'a Entry, mistakes: &mu
         #[serde(default)]
         when: Option<bool>,
     }
-    let pick = |keys: &[&str]| Node {
-        span: entry.value.span,
-        data: crate::schema::Data::Map(
-            entry.value.entries().iter().filter(|e| keys.contains(&e.key.as_str())).cloned().collect(),
-        ),
+    let pick = |keys: &[&str]| {
+        entry.value.with(Data::Map(entry.value.entries().iter().filter(|e| keys.contains(&e.key.as_str())).cloned().collect()))
     };
-    let first = scope.resolve(&pick(&["when", "replicas"]), mistakes);
-    let first = decode::decode::<Ports>(scope.file, &first, mistakes)?;
+    let first_node = scope.resolve(&pick(&["when", "replicas"]), mistakes);
+    let Some(first) = decode::decode::<Ports>(scope.file, &first_node, mistakes) else {
+        return Presence::Unknown(Outline { entry, ports: vec![None] });
+    };
     if first.when == Some(false) {
-        return None;
+        return Presence::Absent;
     }
     let replicas = first.replicas.unwrap_or(1);
     if replicas == 0 || replicas > MAX_REPLICAS {
-        let span = entry.value.get("replicas").map_or(entry.value.span, |n| n.span);
+        let span = first_node.get("replicas").map_or(entry.key_span, |n| n.span);
         mistakes.push(
             Mistake::new(scope.file, span, format!("{replicas} replicas")).expected(format!("expected 1 to {MAX_REPLICAS}")),
         );
-        return None;
+        return Presence::Unknown(Outline { entry, ports: vec![None] });
     }
     let mut ports = Vec::new();
+    let (start, mut before, mut sound) = (mistakes.len(), mistakes.len(), true);
     for number in 1..=replicas {
+        forget_repeated(mistakes, start, before);
+        before = mistakes.len();
         let node = with_replica(scope, entry, number, |scope| scope.resolve(&pick(&["port"]), mistakes));
         let typed = decode::decode::<Ports>(scope.file, &node, mistakes);
+        sound &= typed.is_some();
         ports.push(typed.and_then(|p| p.port).map(|p| p.0));
     }
-    Some(Outline { entry, ports })
+    forget_repeated(mistakes, start, before);
+    let outline = Outline { entry, ports };
+    if sound { Presence::There(outline) } else { Presence::Unknown(outline) }
 }
 
 fn with_replica<T>(scope: &mut Scope<'_>, entry: &Entry, number: u32, f: impl FnOnce(&Scope<'_>) -> T) -> T {
-    let data = crate::schema::Data::Int(i64::from(number));
-    scope.values.insert("replica".to_owned(), Node { span: entry.key_span, data });
+    let data = Data::Int(i64::from(number));
+    scope.values.insert("replica".to_owned(), Node::new(entry.key_span, data));
     let result = f(scope);
     scope.values.remove("replica");
     result
 }
 
-/// `targets` as expressions and templates see it.
-pub(super) fn as_value(outlines: &[Outline<'_>]) -> Node {
-    let mut targets = serde_json::Map::new();
-    for outline in outlines {
+/// `targets` as expressions and templates see it; what is wrong is poisoned, so that it is not missed again.
+pub(super) fn as_value(outlines: &[(Outline<'_>, bool)]) -> Node {
+    let mut targets = Vec::new();
+    for (outline, known) in outlines {
         let ports: Vec<u16> = outline.ports.iter().copied().flatten().collect();
         let replicas: Vec<_> = outline
             .ports
@@ -109,17 +124,17 @@ pub(super) fn as_value(outlines: &[Outline<'_>]) -> Node {
                 json!({"replica": i + 1, "port": port, "address": format!("127.0.0.1:{port}"), "url": format!("http://127.0.0.1:{port}")})
             })
             .collect();
-        targets.insert(
-            outline.entry.key.clone(),
-            json!({
-                "ports": ports,
-                "addresses": ports.iter().map(|p| format!("127.0.0.1:{p}")).collect::<Vec<_>>(),
-                "urls": ports.iter().map(|p| format!("http://127.0.0.1:{p}")).collect::<Vec<_>>(),
-                "replicas": replicas,
-            }),
-        );
+        let value = json!({
+            "ports": ports,
+            "addresses": ports.iter().map(|p| format!("127.0.0.1:{p}")).collect::<Vec<_>>(),
+            "urls": ports.iter().map(|p| format!("http://127.0.0.1:{p}")).collect::<Vec<_>>(),
+            "replicas": replicas,
+        });
+        let span = outline.entry.key_span;
+        let value = if *known { Node::from_json(&value, span) } else { Node::new(span, Data::Poison) };
+        targets.push(Entry { key: outline.entry.key.clone(), key_span: span, value });
     }
-    Node::from_json(&targets.into(), Span::default())
+    Node::new(Span::default(), Data::Map(targets))
 }
 
 /// The second pass: everything. Returns the target and, if a program that it needs is missing, why its cell is skipped.
@@ -133,14 +148,26 @@ pub(super) fn target(
     let mut replicas = Vec::new();
     let mut common = None;
     let mut seen: BTreeMap<u16, u32> = BTreeMap::new();
+    let (start, mut before, mut sound) = (mistakes.len(), mistakes.len(), true);
     for number in 1..=outline.ports.len() as u32 {
-        let before = mistakes.len();
+        // The other replicas have the same mistakes; only those in other places are new.
+        forget_repeated(mistakes, start, before);
+        before = mistakes.len();
         let resolved = with_replica(scope, entry, number, |scope| scope.resolve(&entry.value, mistakes));
-        let typed: Option<types::Target> = decode::decode(scope.file, &resolved, mistakes);
-        let Some(typed) = typed else { continue };
         let file = scope.file;
+        let made = decode::decode_and(file, &resolved, mistakes, |typed: types::Target, mistakes| {
+            let mut pen = Pen { file, mistakes };
+            after_known(&mut pen, &resolved, &typed, entry, names);
+            Some((replica(&mut pen, scope, entry, &resolved, &typed, number)?, typed))
+        });
         let mut pen = Pen { file, mistakes };
-        let Some(replica) = replica(&mut pen, scope, entry, &resolved, &typed, number) else { continue };
+        let Some((replica, typed)) = made else {
+            sound = false;
+            if number > 50 {
+                break;
+            }
+            continue;
+        };
         for port in &replica.ports {
             if let Some(other) = seen.insert(*port, number) {
                 let found = if other == number {
@@ -151,40 +178,19 @@ pub(super) fn target(
                 pen.say(&resolved, "port", found, "expected a port for each, as `port: ${8000 + replica}`");
             }
         }
-        for name in &typed.after.0 {
-            if !names.contains(name) {
-                let span = resolved.get("after").map_or(resolved.span, |n| n.span);
-                let known: Vec<&str> = names.iter().map(String::as_str).filter(|n| *n != entry.key).collect();
-                pen.mistakes.push(
-                    Mistake::new(file, span, format!("there is no target `{name}`"))
-                        .expected(format!("expected {}", one_of(known.iter().copied())))
-                        .did_you_mean(name, known),
-                );
-            }
-        }
-        if mistakes.len() == before {
-            replicas.push(replica);
-            common.get_or_insert((typed, resolved));
-        }
-        if mistakes.len() > before + 20 {
-            break; // The other replicas have the same mistakes.
-        }
+        sound &= mistakes.len() == before;
+        replicas.push(replica);
+        common.get_or_insert((typed, resolved));
     }
-    let (typed, resolved) = common?;
+    forget_repeated(mistakes, start, before);
+    let (typed, resolved) = common.filter(|_| sound)?;
     let missing: Vec<&String> = typed.needs.0.iter().filter(|n| find_program(n).is_none()).collect();
     let skipped = missing.first().map(|name| format!("{name} is not installed"));
     if skipped.is_none()
         && let Some(program) = replicas[0].argv.first().map(Template::to_text)
         && let Some(program) = missing_program(&program, typed.dir.as_deref())
     {
-        let key = if typed.command.is_some() { "command" } else { "shell" };
-        let mut pen = Pen { file: scope.file, mistakes };
-        pen.say(
-            &resolved,
-            key,
-            format!("the program `{program}` is not installed"),
-            "expected a program on PATH, or a path to one",
-        );
+        Pen { file: scope.file, mistakes }.say_missing(&resolved, "command", &program);
         if let Some(mistake) = mistakes.last_mut() {
             mistake.help = Some(format!("with `needs: {program}` cells with this target are skipped where it is missing"));
         }
@@ -199,6 +205,23 @@ pub(super) fn target(
         needs: typed.needs.0,
     };
     Some((target, skipped))
+}
+
+/// Every name in `after` must be that of another target.
+fn after_known(pen: &mut Pen<'_>, node: &Node, typed: &types::Target, entry: &Entry, names: &[String]) {
+    for name in &typed.after.0 {
+        if !names.contains(name) {
+            let span = node.get("after").map_or(node.head, |n| {
+                n.items().iter().find(|i| i.as_text() == Some(name)).unwrap_or(n).span
+            });
+            let known: Vec<&str> = names.iter().map(String::as_str).filter(|n| *n != entry.key).collect();
+            pen.mistakes.push(
+                Mistake::new(pen.file, span, format!("there is no target `{name}`"))
+                    .expected(if known.is_empty() { "there is no other target".to_owned() } else { format!("expected {}", one_of(known.iter().copied())) })
+                    .did_you_mean(name, known),
+            );
+        }
+    }
 }
 
 fn replica(
@@ -220,7 +243,8 @@ fn replica(
                 );
             }
         }
-        let url = match Url::parse(address) {
+        let address = pen.fixed(node, "address", address)?;
+        let url = match Url::parse(&address) {
             Ok(url) => url,
             Err(expected) => {
                 pen.say(node, "address", format!("`{address}` is no address"), expected);
@@ -252,52 +276,36 @@ fn replica(
     let address = typed.port.map(|p| format!("127.0.0.1:{}", p.0));
     let ready = probe(pen, node, typed, address.as_deref())?;
     let files = render(pen, scope, entry, node, typed, number);
-    let dir = match typed.dir.as_deref() {
-        Some(dir) if dir.contains("${") => Some(Template::parse(dir)),
-        Some(dir) => {
-            let found = find_file(&pen.file.path, dir).filter(|p| p.is_dir());
-            if found.is_none() {
-                pen.say(
-                    node,
-                    "dir",
-                    format!("there is no folder `{dir}`"),
-                    "expected a folder, seen from the scenario's folder or one above it",
-                );
-            }
-            found.map(|p| Template(vec![Part::Text(p.display().to_string())]))
-        }
-        None => None,
-    };
+    let dir = actions::folder(pen, node, typed.dir.as_deref());
     let env = typed.env.iter().map(|(k, v)| (k.clone(), Template::parse(&v.0))).collect();
     Some(Replica { number, argv, env, dir, ports, files, ready, cpus: typed.cpus.clone() })
 }
 
 fn probe(pen: &mut Pen<'_>, node: &Node, typed: &types::Target, address: Option<&str>) -> Option<Probe> {
+    let has_port = node.get("port").is_some();
     let (Some(typed), Some(node)) = (&typed.ready, node.get("ready")) else {
         return Some(address.map_or(Probe::Started, |a| Probe::Tcp { address: a.to_owned() }));
     };
-    match pen.exactly_one(node, "how to know that it is ready", &["tcp", "http", "log", "command"])? {
+    match pen.exactly_one(node, "the probe", &["tcp", "http", "log", "command"])? {
         "tcp" => typed.tcp.map(|p| Probe::Tcp { address: format!("127.0.0.1:{}", p.0) }),
         "log" => {
-            let pattern = typed.log.clone()?;
+            let pattern = pen.fixed(node, "log", typed.log.as_ref()?)?;
             actions::regex(pen, node, "log", &pattern);
             Some(Probe::Log { pattern })
         }
         "command" => {
             let argv = actions::argv(pen, node, typed.command.as_deref(), None, &[])?;
             if let Some(program) = missing_program(&argv[0].to_text(), None) {
-                pen.say(
-                    node,
-                    "command",
-                    format!("the program `{program}` is not installed"),
-                    "expected a program on PATH, or a path to one",
-                );
+                pen.say_missing(node, "command", &program);
             }
             Some(Probe::Command { argv })
         }
         _ => {
-            let http = typed.http.as_deref()?;
+            let http = &*pen.fixed(node, "http", typed.http.as_ref()?)?;
             let url = if http.starts_with('/') {
+                if address.is_none() && has_port {
+                    return None; // The port itself is wrong.
+                }
                 let Some(address) = address else {
                     pen.say(
                         node,
@@ -393,7 +401,7 @@ fn render_one(
     let template = match env.template_from_named_str("template", &file.text) {
         Ok(template) => template,
         Err(error) => {
-            pen.mistakes.push(Mistake::new(file, line_span(error.line()), format!("no valid template: {}", detail(&error))));
+            pen.mistakes.push(Mistake::new(file, line_span(error.line()), format!("no valid template: {}", detail(&error))).expected("expected a template in the manner of Jinja"));
             return None;
         }
     };
@@ -407,6 +415,8 @@ fn render_one(
             && let Some(port) = typed.port
         {
             context.insert(name, port.0.into());
+        } else if name == "port" && entry.value.get("port").is_some() {
+            sound = false; // The port itself is wrong.
         } else if scope.env.globals().any(|(global, _)| global == name) {
             // `range` and its like.
         } else {
@@ -418,8 +428,7 @@ fn render_one(
                     context.insert(name, value_of(&value));
                 }
                 Some(mistake) => {
-                    let start = file.text.find(name.as_str()).unwrap_or(0);
-                    pen.mistakes.push(Mistake { file: file.clone(), span: Span { start, end: start + name.len() }, ..mistake });
+                    pen.mistakes.push(Mistake { file: file.clone(), span: name_in_template(&file.text, &name), ..mistake });
                     sound = false;
                 }
             }
@@ -449,6 +458,18 @@ fn render_one(
     }
 }
 
+/// Where a template first uses a name: inside of `{{ … }}` or `{% … %}`.
+fn name_in_template(text: &str, name: &str) -> Span {
+    let part = |c: char| c.is_alphanumeric() || c == '_';
+    let alone = |i: &usize| !text[..*i].ends_with(part) && !text[i + name.len()..].starts_with(part);
+    let inside = |i: &usize| {
+        let last = |words: [&str; 2]| words.iter().filter_map(|w| text[..*i].rfind(w)).max();
+        last(["{{", "{%"]) > last(["}}", "%}"])
+    };
+    let start = text.match_indices(name).map(|(i, _)| i).filter(alone).find(inside).unwrap_or(0);
+    Span { start, end: (start + name.len()).min(text.len()) }
+}
+
 /// Sorts targets so that each stands behind those in its `after`; otherwise the order of the file is kept.
 ///
 /// # Errors
@@ -461,7 +482,17 @@ pub(super) fn sort(targets: Vec<Target>) -> Result<Vec<Target>, Vec<String>> {
         let ready = |t: &Target| t.after.iter().filter(|a| names.contains(*a)).all(|a| sorted.iter().any(|s| s.name == *a));
         match waiting.iter().position(ready) {
             Some(i) => sorted.push(waiting.remove(i)),
-            None => return Err(waiting.into_iter().map(|t| t.name).collect()),
+            None => {
+                // Each one left waits for another one left; who follows that long enough goes round the ring.
+                let mut ring: Vec<&str> = Vec::new();
+                let mut at = &waiting[0];
+                while !ring.contains(&at.name.as_str()) {
+                    ring.push(&at.name);
+                    let next = at.after.iter().find_map(|a| waiting.iter().find(|t| t.name == *a));
+                    at = next.expect("a target that is not ready waits for one that is left");
+                }
+                return Err(ring.into_iter().skip_while(|n| *n != at.name).map(str::to_owned).collect());
+            }
         }
     }
     Ok(sorted)

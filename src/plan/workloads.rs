@@ -19,10 +19,14 @@ pub(super) fn workload(
 ) -> Option<Workload> {
     let before = pen.mistakes.len();
     let mut urls = Vec::new();
-    for url in &typed.url.0 {
-        match Url::parse(url) {
+    for (i, url) in typed.url.0.iter().enumerate() {
+        let Some(url) = pen.fixed(node, "url", url) else { continue };
+        match Url::parse(&url) {
             Ok(url) => urls.push(url),
-            Err(expected) => pen.say(node, "url", format!("`{url}` is no URL for a load"), expected),
+            Err(expected) => {
+                let span = node.get("url").map_or(node.head, |n| n.items().get(i).unwrap_or(n).span);
+                pen.mistakes.push(Mistake::new(pen.file, span, format!("`{url}` is no URL for a load")).expected(expected));
+            }
         }
     }
     if typed.url.0.is_empty() {
@@ -40,17 +44,17 @@ pub(super) fn workload(
         pen.say(
             closed,
             "connections",
-            format!("{connections} connections"),
+            format!("{} cannot carry a load", counted(connections, "connection")),
             format!("expected 1 to {MAX_CONNECTIONS} connections"),
         );
     }
     let threads = typed.threads.unwrap_or(1);
-    if threads == 0 || threads > connections.max(1) {
+    if threads == 0 || connections > 0 && threads > connections {
         pen.say(
             node,
             "threads",
-            format!("{threads} threads for {connections} connections"),
-            "expected at least 1 thread, and at least one connection for each",
+            format!("{} for {}", counted(threads, "thread"), counted(connections, "connection")),
+            "expected at least one thread, and at least one connection for each",
         );
     }
     if typed.steps.is_empty() {
@@ -60,15 +64,23 @@ pub(super) fn workload(
     let timeout = typed.timeout.map_or(REQUEST_TIMEOUT, |d| d.0);
     let mut steps: Vec<Step> = Vec::new();
     let mut carried: BTreeSet<String> = BTreeSet::new();
-    for (item, typed) in node.get("steps").map(Node::items).unwrap_or_default().iter().zip(&typed.steps) {
-        let Some(mut step) = self::step(pen, item, typed, timeout, taken) else { continue };
+    let items = node.get("steps").map(Node::items).unwrap_or_default();
+    // Where one could not be read at all, it is not known any more which is which.
+    let readable = if items.len() == typed.steps.len() { typed.steps.as_slice() } else { &[] };
+    for (item, typed) in items.iter().zip(readable) {
+        let step = self::step(pen, item, typed, timeout, taken);
+        let carries = item.get("carry").map(Node::entries).unwrap_or_default().iter().map(|e| e.key.clone());
+        let Some(mut step) = step else {
+            carried.extend(carries);
+            continue;
+        };
         for (name, value) in &common {
             if !step.headers.iter().any(|(n, _)| n == name) {
                 step.headers.push((name.clone(), value.clone()));
             }
         }
         names_in_time(pen, item, &step, &carried);
-        carried.extend(step.carry.iter().map(|c| c.name.clone()));
+        carried.extend(carries);
         if let Some(named) = typed.name.as_ref().filter(|n| steps.iter().any(|s| s.name == **n)) {
             pen.say(item, "name", format!("two steps are named `{named}`"), "expected a name of its own for each step");
         }
@@ -85,6 +97,10 @@ pub(super) fn workload(
         threads,
         cpus: typed.cpus.clone(),
     })
+}
+
+fn counted(number: u32, word: &str) -> String {
+    format!("{number} {word}{}", if number == 1 { "" } else { "s" })
 }
 
 fn limit(pen: &mut Pen<'_>, node: &Node, what: &str, amount: Option<u64>, duration: Option<types::Duration>) -> Option<Limit> {
@@ -130,8 +146,12 @@ fn step(
         (Some(typed), Some(node)) => actions::body(pen, node, typed)?,
         _ => Body::Empty,
     };
+    let name = match &typed.name {
+        Some(name) => pen.fixed(node, "name", name)?,
+        None => method.to_owned(),
+    };
     Some(Step {
-        name: typed.name.clone().unwrap_or_else(|| method.to_owned()),
+        name,
         method: method.to_ascii_uppercase(),
         path: super::Template::parse(&path.0),
         headers: actions::headers(pen, node, &typed.headers),
@@ -157,10 +177,12 @@ fn names_in_time(pen: &mut Pen<'_>, node: &Node, step: &Step, carried: &BTreeSet
         _ => None,
     };
     let templates = templates.chain(body).chain(&step.expect.text).chain(&step.expect.contains);
-    for name in templates.flat_map(super::Template::names) {
+    let names: BTreeSet<&str> = templates.flat_map(super::Template::names).collect();
+    for name in names {
         if !known.contains(&name) && !carried.contains(name) {
+            let span = actions::find_name(pen.file, node, name).unwrap_or(node.head);
             pen.mistakes.push(
-                Mistake::new(pen.file, node.span, format!("`{name}` is used before it is carried"))
+                Mistake::new(pen.file, span, format!("`{name}` is used before it is carried"))
                     .expected("expected `carry` in a step before this one"),
             );
         }

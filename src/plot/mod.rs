@@ -7,11 +7,13 @@
 //! In reading order: `figure` is the model; `bars`, `lines` and `quantiles` draw
 //! one kind of data each, inside the words and axes of `frame` and `legend`;
 //! `scale`, `number`, `text` and `palette` are pure helpers; `canvas` and
-//! `stroke` know pixels. Where the data come from, and where a picture is
-//! stored, is not known here.
+//! `stroke` know pixels. `compose` chooses the numbers that a graph of a scenario
+//! shows; it alone knows of summaries. Where a picture is
+//! stored is not known here.
 
 mod bars;
 mod canvas;
+pub mod compose;
 mod figure;
 mod frame;
 mod legend;

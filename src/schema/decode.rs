@@ -10,20 +10,43 @@ use serde_json::Value as Json;
 use serde_path_to_error::Segment;
 
 use super::node::{Data, Node};
-use super::source::{Mistake, SourceFile, one_of};
+use super::source::{Mistake, SourceFile, Span, nearest, one_of};
+
+/// More mistakes than this in one part of a file are not looked for: each costs another reading of the part.
+const MAX_MISTAKES: usize = 60;
 
 /// Reads `node` as a `T`; `None` when anything in it is wrong, and then `mistakes` has grown
 /// (or the node was poisoned by an earlier mistake).
 pub fn decode<T: DeserializeOwned>(file: &Arc<SourceFile>, node: &Node, mistakes: &mut Vec<Mistake>) -> Option<T> {
+    let before = mistakes.len();
+    let value = salvage(file, node, usize::MAX, mistakes);
+    value.filter(|_| mistakes.len() == before && !node.is_poisoned())
+}
+
+/// Like [`decode`], but returns what is left when all that is wrong was cut off and all that is missing was
+/// replaced by something empty, so that the rest of a file can be checked too.
+///
+/// Keys without a value are mistakes down to a depth of `nulls`: what lies deeper is read later, by itself.
+pub fn salvage<T: DeserializeOwned>(
+    file: &Arc<SourceFile>,
+    node: &Node,
+    nulls: usize,
+    mistakes: &mut Vec<Mistake>,
+) -> Option<T> {
+    let before = mistakes.len();
     let mut json = node.to_json();
     let mut cut: Vec<Vec<Step>> = Vec::new();
-    cut_poison(node, &mut Vec::new(), &mut cut);
-    for path in cut.clone() {
-        remove(&mut json, &path);
+    cut_empty(file, node, nulls, &mut Vec::new(), &mut cut, mistakes);
+    // From the end, so that the indexes of what is cut later stay what they are.
+    for path in cut.iter().rev() {
+        remove(&mut json, path);
     }
-    loop {
+    let mut stand_ins: Vec<StandIn> = Vec::new();
+    // Keys that are there, only misspelt.
+    let mut misspelt: Vec<Vec<Step>> = Vec::new();
+    while mistakes.len() - before < MAX_MISTAKES {
         let error = match serde_path_to_error::deserialize::<_, T>(&json) {
-            Ok(value) => return cut.is_empty().then_some(value),
+            Ok(value) => return Some(value),
             Err(error) => error,
         };
         let mut path: Vec<Step> = error.path().iter().filter_map(Step::from_segment).collect();
@@ -33,21 +56,77 @@ pub fn decode<T: DeserializeOwned>(file: &Arc<SourceFile>, node: &Node, mistakes
         {
             path.push(Step::Key(field.clone()));
         }
-        // Lists may have lost items before this one; the tree has not.
-        let original = restore(&path, &cut);
-        let excused = wording.missing.as_ref().is_some_and(|field| {
-            cut.iter()
-                .any(|c| c.len() == original.len() + 1 && c.starts_with(&original) && c.last() == Some(&Step::Key(field.clone())))
-        });
-        if !excused {
+        let invented = stand_ins.iter().any(|s| path.starts_with(&s.path));
+        if let Some(field) = &wording.missing {
+            // Lists may have lost items before this one; the tree has not.
+            let original = restore(&path, &cut);
+            let missing: Vec<Step> = original.iter().cloned().chain([Step::Key(field.clone())]).collect();
+            if !invented && !cut.contains(&missing) && !misspelt.contains(&missing) {
+                mistakes.push(wording.mistake(file, node, &original));
+            }
+            path.push(Step::Key(field.clone()));
+            insert(&mut json, &path, StandIn::KINDS[0]())?;
+            stand_ins.push(StandIn { path, kind: 0 });
+        } else if let Some(stand_in) = stand_ins.iter_mut().rev().find(|s| path.starts_with(&s.path)) {
+            stand_in.kind += 1;
+            insert(&mut json, &stand_in.path, StandIn::KINDS.get(stand_in.kind)?())?;
+        } else {
+            let original = restore(&path, &cut);
             mistakes.push(wording.mistake(file, node, &original));
+            if let (Some(typed), [parents @ .., _]) = (&wording.unknown_key, original.as_slice())
+                && let Some(meant) = nearest(typed, wording.known.iter().map(String::as_str))
+            {
+                misspelt.push(parents.iter().cloned().chain([Step::Key(meant.to_owned())]).collect());
+            }
+            if path.is_empty() {
+                return None;
+            }
+            remove(&mut json, &path);
+            cut.push(original);
         }
-        if path.is_empty() {
-            return None;
-        }
-        remove(&mut json, &path);
-        cut.push(original);
     }
+    None
+}
+
+/// Reads `node` as a `T` and goes on to `check` what it means, also when something in it is wrong: then the mistakes that
+/// `check` finds are kept only where none was reported yet, and there is no result.
+pub fn decode_and<T: DeserializeOwned, R>(
+    file: &Arc<SourceFile>,
+    node: &Node,
+    mistakes: &mut Vec<Mistake>,
+    check: impl FnOnce(T, &mut Vec<Mistake>) -> Option<R>,
+) -> Option<R> {
+    let before = mistakes.len();
+    let typed = salvage(file, node, usize::MAX, mistakes)?;
+    let mut reported: Vec<Span> = Vec::new();
+    node.poisoned(&mut reported);
+    reported.extend(mistakes[before..].iter().map(|m| m.span));
+    let read = mistakes.len();
+    let checked = check(typed, mistakes);
+    if reported.is_empty() {
+        return checked;
+    }
+    let fresh: Vec<Mistake> =
+        mistakes.drain(read..).filter(|m| m.file.path != file.path || !reported.iter().any(|s| m.touches(*s))).collect();
+    mistakes.extend(fresh);
+    None
+}
+
+/// What stands for a value that is missing, so that what else is missing is found in the same round.
+struct StandIn {
+    path: Vec<Step>,
+    /// Which of `KINDS` is tried.
+    kind: usize,
+}
+
+impl StandIn {
+    const KINDS: [fn() -> Json; 5] = [
+        || Json::Object(serde_json::Map::new()),
+        || Json::Array(Vec::new()),
+        || Json::from(""),
+        || Json::from(0),
+        || Json::from(false),
+    ];
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -67,26 +146,62 @@ impl Step {
     }
 }
 
-fn cut_poison(node: &Node, path: &mut Vec<Step>, cut: &mut Vec<Vec<Step>>) {
+/// Notes the branches in which a mistake was reported, and reports those in which nothing was typed.
+fn cut_empty(
+    file: &Arc<SourceFile>,
+    node: &Node,
+    nulls: usize,
+    path: &mut Vec<Step>,
+    cut: &mut Vec<Vec<Step>>,
+    mistakes: &mut Vec<Mistake>,
+) {
     match &node.data {
         Data::Poison => cut.push(path.clone()),
         Data::List(items) => {
-            // From the end, so that the indexes of what is cut later stay what they are.
-            for (i, item) in items.iter().enumerate().rev() {
+            for (i, item) in items.iter().enumerate() {
                 path.push(Step::Index(i));
-                cut_poison(item, path, cut);
+                if matches!(item.data, Data::Null) && nulls > 0 {
+                    mistakes.push(Mistake::new(file, item.span, "an item without a value").expected("expected a value"));
+                    cut.push(path.clone());
+                }
+                cut_empty(file, item, nulls.saturating_sub(1), path, cut, mistakes);
                 path.pop();
             }
         }
         Data::Map(entries) => {
             for entry in entries {
+                // `body: {json: null}` means what it says.
+                let meant = entry.key == "json" && path.last() == Some(&Step::Key("body".to_owned()));
                 path.push(Step::Key(entry.key.clone()));
-                cut_poison(&entry.value, path, cut);
+                if matches!(entry.value.data, Data::Null) && nulls > 0 && !meant {
+                    mistakes.push(
+                        Mistake::new(file, entry.value.span, format!("the key `{}` has no value", entry.key))
+                            .expected("expected a value, or no such key"),
+                    );
+                    cut.push(path.clone());
+                }
+                if !meant {
+                    cut_empty(file, &entry.value, nulls.saturating_sub(1), path, cut, mistakes);
+                }
                 path.pop();
             }
         }
         _ => {}
     }
+}
+
+/// Puts a value at a path whose parents exist; `None` when they do not.
+fn insert(json: &mut Json, path: &[Step], value: Json) -> Option<()> {
+    let mut at = json;
+    for (i, step) in path.iter().enumerate() {
+        at = match step {
+            Step::Key(key) if i + 1 == path.len() => at.as_object_mut()?.entry(key.clone()).or_insert(Json::Null),
+            Step::Key(key) => at.get_mut(key.as_str())?,
+            Step::Index(index) => at.get_mut(*index)?,
+        };
+    }
+    *at = value;
+    Some(())
 }
 
 fn remove(json: &mut Json, path: &[Step]) {
@@ -145,6 +260,7 @@ fn restore(path: &[Step], cut: &[Vec<Step>]) -> Vec<Step> {
 struct Wording {
     found: String,
     expected: Option<String>,
+    help: Option<String>,
     unknown_key: Option<String>,
     missing: Option<String>,
     known: Vec<String>,
@@ -152,7 +268,7 @@ struct Wording {
 
 impl Wording {
     fn of(message: &str) -> Self {
-        let mut wording = Self { found: message.to_owned(), expected: None, unknown_key: None, missing: None, known: Vec::new() };
+        let mut wording = Self { found: message.to_owned(), expected: None, help: None, unknown_key: None, missing: None, known: Vec::new() };
         if let Some(rest) = message.strip_prefix("unknown field ") {
             let (name, known) = quoted_then_list(rest);
             wording.found = format!("unknown key `{name}`");
@@ -167,7 +283,7 @@ impl Wording {
         } else if let Some(rest) = message.strip_prefix("missing field ") {
             let name = rest.trim_matches('`').to_owned();
             wording.found = format!("the key `{name}` is missing");
-            wording.expected = Some(format!("expected a key `{name}` here"));
+            wording.expected = Some(format!("expected `{name}:` in here"));
             wording.missing = Some(name);
         } else if let Some((_, expected)) = message
             .strip_prefix("invalid type: ")
@@ -176,9 +292,11 @@ impl Wording {
         {
             wording.found = "@".to_owned(); // said with the words of YAML, see `mistake`
             wording.expected = Some(format!("expected {}", plain_type(expected)));
-        } else if let Some((found, expected)) = message.split_once("||") {
+        } else if let Some((found, rest)) = message.split_once("||") {
+            let (expected, help) = rest.split_once("||").map_or((rest, None), |(e, h)| (e, Some(h.to_owned())));
             wording.found = found.to_owned();
             wording.expected = Some(expected.to_owned());
+            wording.help = help;
         }
         wording
     }
@@ -205,9 +323,22 @@ impl Wording {
             node = next;
             span = node.span;
         }
+        if self.missing.is_some() {
+            span = node.head;
+        }
         let found = if self.found == "@" { format!("{} does not fit here", node.describe()) } else { self.found.clone() };
         let mut mistake = Mistake::new(file, span, found);
         mistake.expected.clone_from(&self.expected);
+        mistake.help.clone_from(&self.help);
+        match &node.data {
+            Data::Int(number) if *number > 0 && self.expected.as_deref().is_some_and(|e| e.ends_with(NATURAL)) => {
+                mistake = mistake.expected("expected a smaller number");
+            }
+            Data::Int(_) | Data::Float(_) | Data::Bool(_) if self.expected.as_deref() == Some("expected a text") => {
+                mistake = mistake.help(format!("in quotes it is a text: \"{}\"", node.to_json()));
+            }
+            _ => {}
+        }
         match (&self.unknown_key, node.as_text()) {
             (Some(name), _) => mistake.did_you_mean(name, self.known.iter().map(String::as_str)),
             (None, Some(text)) if !self.known.is_empty() => mistake.did_you_mean(text, self.known.iter().map(String::as_str)),
@@ -222,9 +353,11 @@ fn quoted_then_list(text: &str) -> (String, Vec<String>) {
     (quoted.next().unwrap_or_default(), quoted.collect())
 }
 
+const NATURAL: &str = "a whole number that is not negative";
+
 fn plain_type(expected: &str) -> String {
     match expected {
-        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number that is not negative".to_owned(),
+        "u8" | "u16" | "u32" | "u64" | "usize" => NATURAL.to_owned(),
         "i64" | "i32" => "a whole number".to_owned(),
         "f64" | "f32" => "a number".to_owned(),
         "a boolean" => "`true` or `false`".to_owned(),

@@ -20,8 +20,10 @@ const MAX_DEPTH: usize = 64;
 /// A value and its place.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Node {
-    /// Where it was typed.
+    /// Where it was typed; where a map or a list takes several lines, something short that stands for it.
     pub span: Span,
+    /// Where to point when something is missing in it: its key, or itself.
+    pub head: Span,
     /// What it is.
     pub data: Data,
 }
@@ -59,9 +61,20 @@ pub struct Entry {
 }
 
 impl Node {
+    /// A value at a place.
+    pub fn new(span: Span, data: Data) -> Self {
+        Self { span, head: span, data }
+    }
+
     /// A node of a text.
     pub fn text(span: Span, text: impl Into<String>) -> Self {
-        Self { span, data: Data::Text(text.into()) }
+        Self::new(span, Data::Text(text.into()))
+    }
+
+    /// The same place with another value.
+    #[must_use]
+    pub fn with(&self, data: Data) -> Self {
+        Self { data, ..*self }
     }
 
     /// The entries of a map; none for anything else.
@@ -108,6 +121,14 @@ impl Node {
         }
     }
 
+    /// The places of values in which a mistake was reported.
+    pub fn poisoned(&self, places: &mut Vec<Span>) {
+        if matches!(self.data, Data::Poison) {
+            places.extend([self.span, self.head]);
+        }
+        self.items().iter().chain(self.entries().iter().map(|e| &e.value)).for_each(|n| n.poisoned(places));
+    }
+
     /// The number of values in it, itself included.
     pub fn count(&self) -> usize {
         1 + match &self.data {
@@ -146,13 +167,13 @@ impl Node {
                     .collect(),
             ),
         };
-        Self { span, data }
+        Self::new(span, data)
     }
 
     /// What it is, for messages: `the text "abc"`, `a list`.
     pub fn describe(&self) -> String {
         match &self.data {
-            Data::Null => "nothing".to_owned(),
+            Data::Null => "an empty value".to_owned(),
             Data::Bool(b) => format!("`{b}`"),
             Data::Int(i) => format!("the number {i}"),
             Data::Float(f) => format!("the number {f}"),
@@ -172,7 +193,9 @@ impl Node {
 pub fn parse(file: &Arc<SourceFile>) -> Result<Node, Box<Mistake>> {
     let marked = Marks::new(file).document()?;
     let value: Value = serde_yaml::from_str(&file.text).map_err(|e| from_yaml(file, &e))?;
-    join(file, &value, &marked).map_err(Box::new)
+    let mut root = join(file, &value, &marked).map_err(Box::new)?;
+    root.head = root.entries().first().map_or(root.span, |e| e.key_span);
+    Ok(root)
 }
 
 fn from_yaml(file: &Arc<SourceFile>, error: &serde_yaml::Error) -> Box<Mistake> {
@@ -182,8 +205,8 @@ fn from_yaml(file: &Arc<SourceFile>, error: &serde_yaml::Error) -> Box<Mistake> 
     let span = word_at(file, start);
     Box::new(match message.strip_prefix("duplicate entry with key ") {
         Some(key) => Mistake::new(file, span, format!("the key {} stands twice in this map", key.replace('"', "`")))
-            .expected("every key once"),
-        None => Mistake::new(file, span, message).expected("valid YAML"),
+            .expected("expected every key once"),
+        None => Mistake::new(file, span, message).expected("expected valid YAML"),
     })
 }
 
@@ -250,7 +273,7 @@ impl<'a> Marks<'a> {
         if at == self.file.text.len() {
             at = self.file.text.trim_end().len().saturating_sub(1);
         }
-        Box::new(Mistake::new(self.file, word_at(self.file, at), error.info().to_owned()).expected("valid YAML"))
+        Box::new(Mistake::new(self.file, word_at(self.file, at), error.info().to_owned()).expected("expected valid YAML"))
     }
 
     fn document(mut self) -> Result<Arc<Mark>, Box<Mistake>> {
@@ -261,7 +284,7 @@ impl<'a> Marks<'a> {
                 Event::StreamEnd => {
                     return Err(Box::new(
                         Mistake::new(self.file, Span::default(), "the file is empty")
-                            .expected("an experiment, starting with `experiment: <name>`"),
+                            .expected("expected an experiment, starting with `experiment: <name>`"),
                     ));
                 }
                 event => {
@@ -273,8 +296,8 @@ impl<'a> Marks<'a> {
                             Event::DocumentEnd => {}
                             _ => {
                                 return Err(Box::new(
-                                    Mistake::new(self.file, word_at(self.file, span.start), "a second document in one file")
-                                        .expected("one experiment per file"),
+                                    Mistake::new(self.file, word_at(self.file, span.start), "a second document begins here")
+                                        .expected("expected one experiment per file"),
                                 ));
                             }
                         }
@@ -287,7 +310,7 @@ impl<'a> Marks<'a> {
     fn value(&mut self, event: Event<'a>, span: Span, depth: usize) -> Result<Arc<Mark>, Box<Mistake>> {
         if depth > MAX_DEPTH {
             return Err(Box::new(
-                Mistake::new(self.file, span, format!("nested more than {MAX_DEPTH} deep")).expected("a flatter document"),
+                Mistake::new(self.file, span, format!("nested more than {MAX_DEPTH} deep")).expected("expected a flatter document"),
             ));
         }
         let (anchor, mark) = match event {
@@ -295,7 +318,7 @@ impl<'a> Marks<'a> {
                 let Some(mark) = self.anchors.get(&id).cloned() else {
                     return Err(Box::new(
                         Mistake::new(self.file, word_at(self.file, span.start), "an alias inside its own anchor")
-                            .expected("an alias of something that is complete"),
+                            .expected("expected an alias of something that is complete"),
                     ));
                 };
                 self.spend(mark.count, span)?;
@@ -315,15 +338,22 @@ impl<'a> Marks<'a> {
                     }
                 };
                 let count = 1 + items.iter().map(|m| m.count).sum::<usize>();
-                (anchor, Mark { span: Span { start: span.start, end }, kind: Kind::List(items), count })
+                let short = self.short(span.start, end, items.first().map(|m| m.span), items.last().map(|m| m.span));
+                (anchor, Mark { span: short, kind: Kind::List(items), count })
             }
             Event::MappingStart(anchor, tag) => {
                 self.no_tag(tag.is_some(), span)?;
-                let mut entries = Vec::new();
+                let mut entries: Vec<(Arc<Mark>, Arc<Mark>)> = Vec::new();
+                let mut seen: HashMap<String, usize> = HashMap::new();
                 let end = loop {
                     match self.next()? {
                         (Event::MappingEnd, end) => break end.end,
                         (event, span) => {
+                            if let Event::Scalar(text, ..) = &event
+                                && let Some(first) = seen.insert(text.to_string(), span.start)
+                            {
+                                return Err(self.twice(text, span, first));
+                            }
                             let key = self.value(event, span, depth + 1)?;
                             let (event, span) = self.next()?;
                             entries.push((key, self.value(event, span, depth + 1)?));
@@ -331,10 +361,11 @@ impl<'a> Marks<'a> {
                     }
                 };
                 let count = 1 + entries.iter().map(|(k, v)| k.count + v.count).sum::<usize>();
-                (anchor, Mark { span: Span { start: span.start, end }, kind: Kind::Map(entries), count })
+                let (first, last) = (entries.first().map(|(k, _)| k.span), entries.last().map(|(_, v)| v.span));
+                (anchor, Mark { span: self.short(span.start, end, first, last), kind: Kind::Map(entries), count })
             }
             _ => {
-                return Err(Box::new(Mistake::new(self.file, span, "the document ends too early").expected("a value")));
+                return Err(Box::new(Mistake::new(self.file, span, "the document ends too early").expected("expected a value")));
             }
         };
         self.spend(1, span)?;
@@ -345,13 +376,34 @@ impl<'a> Marks<'a> {
         Ok(mark)
     }
 
+    fn twice(&self, key: &str, span: Span, first: usize) -> Box<Mistake> {
+        let line = self.file.line_column(first).0;
+        Box::new(
+            Mistake::new(self.file, span, format!("the key `{key}` stands twice in this map"))
+                .expected(format!("expected every key once; the first one stands in line {line}")),
+        )
+    }
+
+    /// What stands for a map or a list: all of it when it is written in one line, otherwise its beginning.
+    fn short(&self, start: usize, end: usize, first: Option<Span>, last: Option<Span>) -> Span {
+        let flow = self.file.text[start..].starts_with(['[', '{']);
+        // The end of an indented block is only noticed at what follows it.
+        let end = if flow { end } else { last.map_or(start, |l| l.end).max(start) };
+        match first {
+            Some(first) if self.file.text[start..end].contains('\n') => {
+                if flow { Span { start, end: start + 1 } } else { first }
+            }
+            _ => Span { start, end },
+        }
+    }
+
     fn no_tag(&self, tagged: bool, span: Span) -> Result<(), Box<Mistake>> {
         if !tagged {
             return Ok(());
         }
         Err(Box::new(
             Mistake::new(self.file, word_at(self.file, span.start), "a YAML tag (`!…`)")
-                .expected("a plain value; tags have no meaning here"),
+                .expected("expected a plain value; tags have no meaning here"),
         ))
     }
 
@@ -366,14 +418,14 @@ impl<'a> Marks<'a> {
                 word_at(self.file, span.start),
                 format!("the document grows to more than {MAX_NODES} values"),
             )
-            .expected("a smaller document, or fewer aliases of aliases"),
+            .expected("expected a smaller document, or fewer aliases of aliases"),
         ))
     }
 }
 
 /// Walks both parses side by side.
 fn join(file: &Arc<SourceFile>, value: &Value, mark: &Mark) -> Result<Node, Mistake> {
-    let differ = || Mistake::new(file, mark.span, "this YAML can be read in two ways").expected("a simpler notation");
+    let differ = || Mistake::new(file, mark.span, "this YAML can be read in two ways").expected("expected a simpler notation");
     let data = match (value, &mark.kind) {
         (Value::Null, _) => Data::Null,
         (Value::Bool(b), _) => Data::Bool(*b),
@@ -383,7 +435,7 @@ fn join(file: &Arc<SourceFile>, value: &Value, mark: &Mark) -> Result<Node, Mist
                 let float = n.as_f64().unwrap_or(f64::NAN);
                 if !float.is_finite() || n.is_u64() {
                     return Err(Mistake::new(file, mark.span, format!("the number {n}"))
-                        .expected("a number between -9223372036854775808 and 9223372036854775807"));
+                        .expected("expected a number between -9223372036854775808 and 9223372036854775807"));
                 }
                 Data::Float(float)
             }
@@ -399,15 +451,24 @@ fn join(file: &Arc<SourceFile>, value: &Value, mark: &Mark) -> Result<Node, Mist
                     Value::String(s) => s.clone(),
                     Value::Number(n) => n.to_string(),
                     Value::Bool(b) => b.to_string(),
-                    _ => return Err(Mistake::new(file, key_mark.span, "this key is no text").expected("a name as key")),
+                    _ => return Err(Mistake::new(file, key_mark.span, "this key is no text").expected("expected a name as key")),
                 };
-                entries.push(Entry { key: key_text, key_span: key_mark.span, value: join(file, value, value_mark)? });
+                let key_span = key_mark.span;
+                let mut value = join(file, value, value_mark)?;
+                value.head = key_span;
+                // What begins in another line, or goes on there, is best shown by its key.
+                let below = file.text.get(key_span.end..value.span.start).is_some_and(|gap| gap.contains('\n'));
+                let several = matches!(value.data, Data::List(_) | Data::Map(_)) && (below || value.span.end == value.span.start + 1);
+                if several || value.span.start >= value.span.end {
+                    value.span = key_span;
+                }
+                entries.push(Entry { key: key_text, key_span, value });
             }
             Data::Map(entries)
         }
         _ => return Err(differ()),
     };
-    Ok(Node { span: mark.span, data })
+    Ok(Node::new(mark.span, data))
 }
 
 #[cfg(test)]

@@ -7,6 +7,8 @@ use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet, renderer::Deco
 
 /// Files larger than this are refused: a scenario is written by a person.
 pub const MAX_FILE_BYTES: u64 = 1 << 20;
+/// More mistakes than this are counted, but not shown: nobody reads them before mending the first ones.
+pub const MAX_SHOWN: usize = 50;
 
 /// Why a file could not be read at all; there is no line to show.
 #[derive(Debug, thiserror::Error)]
@@ -54,23 +56,23 @@ impl SourceFile {
         }
         let bytes = std::fs::read(path).map_err(read)?;
         Ok(match String::from_utf8(bytes) {
-            Ok(text) => Ok(Arc::new(Self { path: path.to_owned(), text })),
+            Ok(text) => Ok(Arc::new(Self { path: path.to_owned(), text: without_mark(text) })),
             Err(error) => {
                 let at = error.utf8_error().valid_up_to();
                 let byte = error.as_bytes()[at];
                 let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
                 let file = Arc::new(Self { path: path.to_owned(), text });
                 Err(Box::new(
-                    Mistake::new(&file, Span { start: at, end: at + 1 }, format!("byte 0x{byte:02x} is not UTF-8"))
-                        .expected("text in UTF-8"),
+                    Mistake::new(&file, Span { start: at, end: at + '\u{fffd}'.len_utf8() }, format!("the byte 0x{byte:02x} is not UTF-8"))
+                        .expected("expected text in UTF-8"),
                 ))
             }
         })
     }
 
-    /// A file made in memory, for tests and `--set`.
+    /// A file made in memory, for tests and templates.
     pub fn inline(path: &str, text: &str) -> Arc<Self> {
-        Arc::new(Self { path: path.into(), text: text.to_owned() })
+        Arc::new(Self { path: path.into(), text: without_mark(text.to_owned()) })
     }
 
     /// Line and column (both from 1, columns in characters) of a byte offset.
@@ -87,6 +89,14 @@ impl SourceFile {
             offset -= 1;
         }
         offset
+    }
+}
+
+/// Without the byte order mark that some editors put first: it is no part of the text, and would shift columns.
+fn without_mark(text: String) -> String {
+    match text.strip_prefix('\u{feff}') {
+        Some(rest) => rest.to_owned(),
+        None => text,
     }
 }
 
@@ -120,6 +130,11 @@ impl Mistake {
         Self { file: Arc::clone(file), span, found: found.into(), expected: None, help: None }
     }
 
+    /// Whether it stands, at least in part, where another one stands.
+    pub fn touches(&self, span: Span) -> bool {
+        self.span == span || self.span.start < span.end && span.start < self.span.end
+    }
+
     /// Adds what was expected.
     #[must_use]
     pub fn expected(mut self, expected: impl Into<String>) -> Self {
@@ -148,6 +163,7 @@ impl Mistake {
         let file = &self.file;
         let start = file.floor(self.span.start);
         let line_end = file.text[start..].find('\n').map_or(file.text.len(), |i| start + i);
+        let line_end = if file.text[start..line_end].ends_with('\r') { line_end - 1 } else { line_end };
         // A span over several lines is shown by its first one: what starts there is what was meant.
         let end = file.floor(self.span.end.max(start)).clamp(start, line_end.max(start));
         let line_start = file.text[..start].rfind('\n').map_or(0, |i| i + 1);
@@ -169,16 +185,47 @@ impl Mistake {
     }
 }
 
+/// All mistakes of a file as `check` prints them, an empty line behind each; from [`MAX_SHOWN`] on they are only counted.
+pub fn render_all(mistakes: &[Mistake], colour: bool) -> String {
+    let mut text: String = mistakes.iter().take(MAX_SHOWN).map(|m| m.render(colour) + "\n\n").collect();
+    match mistakes.len().saturating_sub(MAX_SHOWN) {
+        0 => {}
+        1 => text += "… and 1 more mistake\n\n",
+        more => text += &format!("… and {more} more mistakes\n\n"),
+    }
+    text
+}
+
 /// The known name that is so near to the typed one that it was probably meant.
+///
+/// Numbers and single letters are near to everything and never suggested.
 pub fn nearest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let fold = |s: &str| s.to_lowercase().replace(['-', '_', ' '], "");
     let (folded, limit) = (fold(typed), (typed.chars().count() / 3).clamp(1, 3));
+    let known: Vec<&str> = known.into_iter().collect();
+    // `SIGTERM` for `TERM`, `conn` for `connections`
+    let part = |name: &&&str| {
+        typed.len().min(name.len()) > 2 && **name != typed && (typed.ends_with(**name) || name.starts_with(typed))
+    };
+    let partly = known.iter().find(part).copied();
     known
         .into_iter()
+        .filter(|name| *name != typed && name.chars().count().max(typed.chars().count()) > 2 && name.parse::<f64>().is_err())
         .map(|name| (strsim::damerau_levenshtein(&folded, &fold(name)), name))
-        .filter(|(distance, name)| *distance <= limit && *name != typed)
+        .filter(|(distance, name)| *distance <= limit && *distance < name.chars().count().min(folded.chars().count()).max(1))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, name)| name)
+        .or(partly.filter(|name| name.parse::<f64>().is_err()))
+}
+
+/// `` `a`, `b` and `c` ``
+pub fn all_of<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let names: Vec<String> = names.into_iter().map(|n| format!("`{n}`")).collect();
+    match names.as_slice() {
+        [] => "nothing".to_owned(),
+        [one] => one.clone(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
 }
 
 /// `` `a`, `b` or `c` ``
@@ -188,5 +235,50 @@ pub fn one_of<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
         [] => "nothing".to_owned(),
         [one] => one.clone(),
         [first @ .., last] => format!("{} or {last}", first.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rendered(text: &str, word: &str) -> String {
+        let file = SourceFile::inline("x.yaml", text);
+        let start = file.text.find(word).unwrap();
+        Mistake::new(&file, Span { start, end: start + word.len() }, "found").expected("expected").render(false)
+    }
+
+    #[test]
+    fn line_ends_and_a_byte_order_mark_do_not_move_a_mistake() {
+        let plain = rendered("a: 1\nb: wrong\nc: 2\n", "wrong");
+        assert!(plain.contains("x.yaml:2:4"), "{plain}");
+        assert_eq!(rendered("a: 1\r\nb: wrong\r\nc: 2\r\n", "wrong"), plain);
+        assert_eq!(rendered("\u{feff}a: 1\nb: wrong\nc: 2\n", "wrong"), plain);
+        assert!(rendered("\u{feff}b: wrong\n", "wrong").contains("x.yaml:1:4"));
+    }
+
+    #[test]
+    fn columns_count_characters() {
+        assert!(rendered("ä: {ö: ü, b: wrong}\n", "wrong").contains("x.yaml:1:14"));
+        assert!(rendered("\tb: wrong\n", "wrong").contains("x.yaml:1:5"));
+    }
+
+    #[test]
+    fn suggestions_are_near_and_never_numbers() {
+        assert_eq!(nearest("prot", ["port", "ports"]), Some("port"));
+        assert_eq!(nearest("set_up", ["set-up"]), Some("set-up"));
+        assert_eq!(nearest("gt", ["get", "put"]), Some("get"));
+        assert_eq!(nearest("SIGTERM", ["INT", "TERM"]), Some("TERM"));
+        assert_eq!(nearest("100", ["10", "1000"]), None);
+        assert_eq!(nearest("a", ["b", "c"]), None);
+    }
+
+    #[test]
+    fn thousands_of_mistakes_are_counted_not_shown() {
+        let file = SourceFile::inline("x.yaml", "a");
+        let mistakes = vec![Mistake::new(&file, Span { start: 0, end: 1 }, "found"); MAX_SHOWN + 7];
+        let text = render_all(&mistakes, false);
+        assert_eq!(text.matches("error: found").count(), MAX_SHOWN);
+        assert!(text.ends_with("… and 7 more mistakes\n\n"));
     }
 }

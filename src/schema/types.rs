@@ -69,7 +69,8 @@ pub struct Experiment {
     pub clean_up: Json,
     /// The pictures that answer the question.
     #[serde(default)]
-    pub graphs: Vec<Graph>,
+    #[schemars(with = "Vec<Graph>")]
+    pub graphs: Vec<Json>,
 }
 
 fn one() -> u32 {
@@ -404,8 +405,13 @@ pub struct Body {
     #[serde(default)]
     pub random: Option<Size>,
     /// This value as JSON.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "also_null")]
     pub json: Option<Json>,
+}
+
+/// `json: null` is a body, not the lack of one.
+fn also_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Json>, D::Error> {
+    Json::deserialize(deserializer).map(Some)
 }
 
 /// What an answer must be.
@@ -499,7 +505,8 @@ macro_rules! scalar {
                     fn visit_str<E: de::Error>(self, $text: &str) -> Result<$name, E> {
                         let value: Option<$inner> = $from_text;
                         value.map($name).ok_or_else(|| {
-                            E::custom(format!("the text \"{}\" does not fit here||expected {}", $text, $expecting))
+                            let help = hint($text).map_or_else(String::new, |hint| format!("||{hint}"));
+                            E::custom(format!("the text \"{}\" does not fit here||expected {}{help}", $text, $expecting))
                         })
                     }
                     fn visit_i64<E: de::Error>(self, $number: i64) -> Result<$name, E> {
@@ -524,6 +531,18 @@ macro_rules! scalar {
             }
         }
     };
+}
+
+/// Help for a notation that is nearly right.
+fn hint(text: &str) -> Option<String> {
+    let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    match &text[number.len()..] {
+        "KB" | "K" | "k" | "kb" | "Kb" if !number.is_empty() => {
+            let (number, unit) = (number.trim(), &text[number.len()..]);
+            Some(format!("`{unit}` is ambiguous: write `{number}kB` for 1000 bytes each or `{number}KiB` for 1024"))
+        }
+        _ => None,
+    }
 }
 
 /// A duration such as `500ms`, `2s`, `1m30s`.
@@ -597,6 +616,16 @@ impl JsonSchema for Text {
     }
 }
 
+/// An HTTP status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Status(pub u16);
+scalar!(
+    Status, u16, "a status from 100 to 599",
+    {"type": "integer", "minimum": 100, "maximum": 599, "description": "a status from 100 to 599"},
+    |text| text.parse().ok().filter(|s| (100..600).contains(s)),
+    |number| u16::try_from(number).ok().filter(|s| (100..600).contains(s))
+);
+
 /// One item or a list of them, with what one item is called.
 struct OneOrMany<T>(&'static str, PhantomData<T>);
 
@@ -610,6 +639,9 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for OneOrMany<T> {
     }
     fn visit_u64<E: de::Error>(self, v: u64) -> Result<Vec<T>, E> {
         Ok(vec![T::deserialize(de::value::U64Deserializer::new(v))?])
+    }
+    fn visit_i64<E: de::Error>(self, v: i64) -> Result<Vec<T>, E> {
+        Ok(vec![T::deserialize(de::value::I64Deserializer::new(v))?])
     }
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<T>, A::Error> {
         let mut items = Vec::new();
@@ -648,7 +680,8 @@ pub struct Statuses(pub Vec<u16>);
 
 impl<'de> Deserialize<'de> for Statuses {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(OneOrMany("a status as 200", PhantomData)).map(Self)
+        let statuses: Vec<Status> = deserializer.deserialize_any(OneOrMany("a status from 100 to 599", PhantomData))?;
+        Ok(Self(statuses.into_iter().map(|s| s.0).collect()))
     }
 }
 

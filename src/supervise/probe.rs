@@ -145,11 +145,21 @@ async fn get(url: &Url) -> Result<u16, String> {
         .header("connection", "close")
         .body(Empty::<bytes::Bytes>::new())
         .map_err(|e| text(&e))?;
-    tokio::select! {
+    let mut answer = std::pin::pin!(sender.send_request(request));
+    let early = tokio::select! {
         biased;
-        answer = sender.send_request(request) => answer.map(|a| a.status().as_u16()).map_err(|e| text(&e)),
-        ended = connection => Err(ended.map_or_else(|e| text(&e), |()| "the connection was closed".to_owned())),
-    }
+        answer = &mut answer => Some(answer),
+        ended = connection => {
+            ended.map_err(|e| text(&e))?;
+            None
+        }
+    };
+    // A connection that ends has delivered its answer before, if there was one.
+    let answer = match early {
+        Some(answer) => answer,
+        None => answer.await,
+    };
+    answer.map(|a| a.status().as_u16()).map_err(|e| text(&e))
 }
 
 /// The last lines of a log, the error output first where it says anything.

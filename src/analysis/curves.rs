@@ -1,0 +1,130 @@
+//! What graphs need beyond the summary: values over time and whole distributions.
+
+use hdrhistogram::Histogram;
+
+use super::tables::{self, StepKey, wide_histogram};
+use super::{Error, summarize};
+use crate::record::{Metric, Repetition, RunRecord, Time};
+
+/// Points of one repetition: seconds since the begin of the load, value.
+pub type Line = Vec<(f64, f64)>;
+
+/// A resource of a target over the time of a repetition, summed over its replicas.
+///
+/// Samples of replicas are taken shortly after each other; they are joined on a grid of 100 ms.
+/// `cpu` is the share of each interval, in processors; the others are the last value read.
+///
+/// # Errors
+/// When the table is missing or damaged.
+pub fn resource(repetition: &Repetition, target: &str, metric: Metric) -> Result<Line, Error> {
+    const STEP_NS: i64 = 100_000_000;
+    let rows = tables::resources(repetition)?;
+    let mine: Vec<_> = rows.iter().filter(|((name, _), _)| name == target).map(|(_, rows)| rows).collect();
+    let (Some(first), Some(last)) = (
+        mine.iter().filter_map(|r| r.at_ns.first()).max().copied(),
+        mine.iter().filter_map(|r| r.at_ns.last()).max().copied(),
+    ) else {
+        return Ok(Vec::new());
+    };
+    let at = |column: &dyn Fn(&tables::ReplicaRows, usize) -> Option<u64>, ns: i64| -> Option<f64> {
+        let values: Option<Vec<u64>> = mine
+            .iter()
+            .map(|rows| {
+                let end = rows.at_ns.partition_point(|t| *t <= ns);
+                (0..end).rev().find_map(|i| column(rows, i))
+            })
+            .collect();
+        values.map(|v| v.iter().sum::<u64>() as f64)
+    };
+    let mut line = Line::new();
+    let mut ns = first;
+    while ns <= last {
+        let value = match metric {
+            Metric::Cpu => {
+                let used: f64 = mine.iter().map(|r| r.cpu_at(ns) - r.cpu_at(ns - STEP_NS)).sum();
+                (ns > first).then_some(used / STEP_NS as f64)
+            }
+            Metric::Pss => at(&|r, i| r.pss_bytes[i], ns),
+            Metric::Rss => at(&|r, i| Some(r.rss_bytes[i]), ns),
+            Metric::Threads => at(&|r, i| Some(r.threads[i]), ns),
+            Metric::OpenFiles => at(&|r, i| Some(r.open_files[i]), ns),
+            _ => None,
+        };
+        line.extend(value.map(|v| (ns as f64 / 1e9, v)));
+        ns += STEP_NS;
+    }
+    Ok(line)
+}
+
+/// A figure of a step over the windows of a repetition.
+///
+/// # Errors
+/// When the table is missing or damaged.
+pub fn windows(repetition: &Repetition, workload: Option<&str>, step: &str, metric: Metric, window_s: f64) -> Result<Line, Error> {
+    use hdrhistogram::serialization::Deserializer;
+    use std::collections::BTreeMap;
+    let path = repetition.path.join("windows.parquet");
+    let frame = crate::record::tables::read(&path)?;
+    let table = |source| Error::Table { path: path.clone(), source };
+    let text = |name: &str| frame.column(name).and_then(|c| c.str().cloned()).map_err(table);
+    let number = |name: &str| frame.column(name).and_then(|c| c.u64().cloned()).map_err(table);
+    let (workloads, steps, outcomes) = (text("workload")?, text("step")?, text("outcome")?);
+    let (starts, counts) = (number("window_start_ns")?, number("requests")?);
+    let times = match metric {
+        Metric::Time(Time::Service, _) => "service_ns_hdr",
+        _ => "response_ns_hdr",
+    };
+    let histograms = frame.column(times).and_then(|c| c.binary().cloned()).map_err(table)?;
+    let mut sums: BTreeMap<u64, (u64, u64, Histogram<u64>)> = BTreeMap::new();
+    let mut decoder = Deserializer::new();
+    for row in 0..frame.height() {
+        let other_workload = workload.is_some_and(|w| workloads.get(row) != Some(w));
+        if other_workload || steps.get(row) != Some(step) {
+            continue;
+        }
+        let entry = sums.entry(starts.get(row).unwrap_or_default()).or_insert_with(|| (0, 0, wide_histogram()));
+        let count = counts.get(row).unwrap_or_default();
+        entry.0 += count;
+        if outcomes.get(row) == Some("ok") {
+            entry.1 += count;
+            if let Ok(histogram) = decoder.deserialize::<u64, _>(&mut histograms.get(row).unwrap_or_default()) {
+                let _ = entry.2.add(histogram);
+            }
+        }
+    }
+    let value = |(all, ok, histogram): &(u64, u64, Histogram<u64>)| match metric {
+        Metric::Throughput => Some(*ok as f64 / window_s),
+        Metric::Errors => Some((all - ok) as f64 / (*all).max(1) as f64 * 100.0),
+        Metric::Time(_, quantile) => summarize::times(histogram).map(|t| super::summary::at(&t, quantile)),
+        _ => None,
+    };
+    Ok(sums.iter().filter_map(|(start, sum)| Some((*start as f64 / 1e9 + window_s / 2.0, value(sum)?))).collect())
+}
+
+/// The distribution of a time over all valid repetitions of cells: (quantile, nanoseconds), one point per recorded value.
+///
+/// # Errors
+/// When a table is missing or damaged.
+pub fn distribution(repetitions: &[&Repetition], key: &StepKey, time: Time) -> Result<Vec<(f64, f64)>, Error> {
+    let mut sum = wide_histogram();
+    for repetition in repetitions {
+        if let Some(rows) = tables::steps(repetition)?.get(key) {
+            let histogram = if time == Time::Service { &rows.service } else { &rows.response };
+            sum.add(histogram).expect("both have the same bounds");
+        }
+    }
+    let total = sum.len();
+    let mut points = Vec::new();
+    let mut below = 0;
+    for value in sum.iter_recorded() {
+        points.push((below as f64 / total as f64, value.value_iterated_to() as f64));
+        below += value.count_since_last_iteration();
+        points.push(((below as f64 - 0.5) / total as f64, value.value_iterated_to() as f64));
+    }
+    Ok(points)
+}
+
+/// The repetitions of a cell that count.
+pub fn valid(run: &RunRecord, cell: usize) -> Vec<&Repetition> {
+    run.repetitions.iter().filter(|r| r.cell == cell && r.status.verdict == crate::record::Verdict::Valid).collect()
+}

@@ -1,0 +1,198 @@
+//! `summary.json`. Keys carry units; times are nanoseconds, sizes bytes.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+/// What a run says.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Summary {
+    /// Version of the format.
+    pub format: u32,
+    /// Name of the experiment.
+    pub experiment: String,
+    /// Its question.
+    pub question: String,
+    /// Name of the run.
+    pub run: String,
+    /// Seed of the run.
+    pub seed: u64,
+    /// The machine, in one line.
+    pub machine: String,
+    /// Factors and their levels, in the order of the file.
+    pub factors: Vec<(String, Vec<String>)>,
+    /// One entry per cell.
+    pub cells: Vec<CellSummary>,
+    /// What could not be read.
+    pub damaged: Vec<String>,
+}
+
+/// One cell.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct CellSummary {
+    /// Its name.
+    pub cell: String,
+    /// Its levels.
+    pub levels: BTreeMap<String, String>,
+    /// Why it was not executed, if so.
+    pub skipped: Option<String>,
+    /// What became of its repetitions.
+    pub repetitions: Repetitions,
+    /// Each step in each phase, and the pass as a whole.
+    pub steps: Vec<StepSummary>,
+    /// Each target, during the load.
+    pub targets: Vec<TargetSummary>,
+    /// The load generator.
+    pub generator: Option<GeneratorSummary>,
+}
+
+/// What became of the repetitions of a cell.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Repetitions {
+    /// How many there should be.
+    pub planned: u32,
+    /// How many count.
+    pub valid: u32,
+    /// How many were completed and do not count.
+    pub invalid: u32,
+    /// How many were not completed.
+    pub failed: u32,
+    /// Why: number of the repetition and reason.
+    pub reasons: Vec<(u32, String)>,
+    /// Words for the first failed request of each kind.
+    pub errors: Vec<String>,
+}
+
+/// One step of a workload in one phase.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct StepSummary {
+    /// Name of the workload.
+    pub workload: String,
+    /// Name of the phase.
+    pub phase: String,
+    /// Name of the step; `(pass)` is the pass as a whole.
+    pub step: String,
+    /// Requests that ended.
+    pub requests: u64,
+    /// Those that were answered as expected.
+    pub ok: u64,
+    /// The others by kind.
+    pub errors: BTreeMap<String, u64>,
+    /// Bytes of request bodies.
+    pub sent_bytes: u64,
+    /// Bytes of response bodies.
+    pub received_bytes: u64,
+    /// Right answers per second.
+    pub throughput_per_s: Option<Estimate>,
+    /// Completed − sent, of right answers, all repetitions merged.
+    pub service_ns: Option<Times>,
+    /// Completed − intended, likewise.
+    pub response_ns: Option<Times>,
+    /// Each valid repetition by itself.
+    pub by_repetition: Vec<StepRepetition>,
+}
+
+/// One step in one repetition.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct StepRepetition {
+    /// Number of the repetition.
+    pub repetition: u32,
+    /// Requests that ended.
+    pub requests: u64,
+    /// Those that were answered as expected.
+    pub ok: u64,
+    /// Right answers per second.
+    pub throughput_per_s: f64,
+    /// Completed − sent.
+    pub service_ns: Option<Times>,
+    /// Completed − intended.
+    pub response_ns: Option<Times>,
+}
+
+/// A distribution of times.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Times {
+    /// Arithmetic mean.
+    pub mean: f64,
+    /// Median.
+    pub p50: u64,
+    /// 90 %.
+    pub p90: u64,
+    /// 95 %.
+    pub p95: u64,
+    /// 99 %.
+    pub p99: u64,
+    /// 99.9 %.
+    pub p99_9: u64,
+    /// The longest.
+    pub max: u64,
+}
+
+/// A figure over repetitions, with bootstrap (BCa) 95 % intervals.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Estimate {
+    /// How many repetitions.
+    pub n: usize,
+    /// Arithmetic mean.
+    pub mean: f64,
+    /// Its interval; none for a single repetition.
+    pub mean_interval: Option<(f64, f64)>,
+    /// Median.
+    pub median: f64,
+    /// Its interval; none for a single repetition.
+    pub median_interval: Option<(f64, f64)>,
+    /// Standard deviation (n − 1); none for a single repetition.
+    pub standard_deviation: Option<f64>,
+    /// Smallest.
+    pub min: f64,
+    /// Largest.
+    pub max: f64,
+    /// Each repetition.
+    pub values: Vec<f64>,
+}
+
+/// One target during the load, summed over its replicas.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TargetSummary {
+    /// Its name.
+    pub target: String,
+    /// How many replicas.
+    pub replicas: u32,
+    /// Whether it is watched; what runs elsewhere is not.
+    pub watched: bool,
+    /// From being started to being ready, the slowest replica.
+    pub start_up_ns: Option<Estimate>,
+    /// Largest proportional set size during the load.
+    pub pss_bytes: Option<Estimate>,
+    /// Largest resident set size during the load.
+    pub rss_bytes: Option<Estimate>,
+    /// Processor seconds per second.
+    pub cpu_cores: Option<Estimate>,
+    /// Most threads.
+    pub threads: Option<Estimate>,
+    /// Most open files.
+    pub open_files: Option<Estimate>,
+}
+
+/// The load generator.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct GeneratorSummary {
+    /// Its threads' processor seconds per second and thread; near 1 it is the bottleneck.
+    pub cpu_share: Estimate,
+    /// Requests per second of its processor time.
+    pub requests_per_cpu_s: Estimate,
+}
+
+/// One point of a distribution.
+pub fn at(times: &Times, quantile: crate::record::Quantile) -> f64 {
+    use crate::record::Quantile;
+    match quantile {
+        Quantile::Mean => times.mean,
+        Quantile::P50 => times.p50 as f64,
+        Quantile::P90 => times.p90 as f64,
+        Quantile::P95 => times.p95 as f64,
+        Quantile::P99 => times.p99 as f64,
+        Quantile::P999 => times.p99_9 as f64,
+        Quantile::Max => times.max as f64,
+    }
+}

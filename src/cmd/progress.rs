@@ -1,0 +1,140 @@
+//! What is seen of a run while it goes on: a bar on a terminal, lines on a pipe, JSON for scripts, or nothing.
+
+use std::io::IsTerminal as _;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::{Value, json};
+
+use super::print;
+use crate::executor::Progress;
+use crate::load::passes;
+use crate::record::Verdict;
+use crate::record::status::Status;
+use crate::units::{human_duration, significant};
+
+/// How progress is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Style {
+    /// A bar if standard error is a terminal, lines otherwise.
+    People,
+    /// Nothing.
+    Quiet,
+    /// One JSON object per event on standard output.
+    Json,
+}
+
+/// The progress of a run.
+pub(super) struct Reporter {
+    style: Style,
+    bar: Option<ProgressBar>,
+    begun: Instant,
+    total: u64,
+    done: u64,
+}
+
+impl Reporter {
+    pub(super) fn new(style: Style, total: usize) -> Self {
+        let bar = (style == Style::People && std::io::stderr().is_terminal()).then(|| {
+            let bar = ProgressBar::with_draw_target(Some(total as u64), ProgressDrawTarget::stderr());
+            let template = "{bar:20.cyan/blue} {pos}/{len}  {prefix}  {wide_msg}";
+            bar.set_style(ProgressStyle::with_template(template).expect("the template is a constant").progress_chars("━╸─"));
+            bar.set_prefix("ETA –");
+            bar
+        });
+        Self { style, bar, begun: Instant::now(), total: total as u64, done: 0 }
+    }
+
+    /// A line for people, above the bar.
+    pub(super) fn say(&self, line: &str) {
+        match (&self.bar, self.style) {
+            (Some(bar), _) => bar.suspend(|| eprintln!("{line}")),
+            (None, Style::People) => eprintln!("{line}"),
+            _ => {}
+        }
+    }
+
+    /// An event for scripts.
+    pub(super) fn event(&self, event: &Value) {
+        if self.style == Style::Json {
+            print(&format!("{event}\n"));
+        }
+    }
+
+    fn eta(&self) -> String {
+        if self.done == 0 {
+            return "–".to_owned();
+        }
+        let left = self.begun.elapsed().as_secs_f64() / self.done as f64 * (self.total - self.done) as f64;
+        human_duration(left.max(1.0).round() * 1e9)
+    }
+
+    /// A repetition begins.
+    pub(super) fn begin(&self, cell: &str, repetition: u32) {
+        self.event(&json!({"event": "repetition-begins", "cell": cell, "repetition": repetition}));
+    }
+
+    /// Called several times a second while a repetition runs.
+    pub(super) fn tick(&self, cell: &str, repetition: u32, progress: &Progress, rate: f64) {
+        let Some(bar) = &self.bar else { return };
+        bar.set_prefix(format!("ETA {}", self.eta()));
+        let stage = progress.stage.get();
+        let rate = if stage == "load" && rate > 0.0 { format!(" {}/s", significant(rate)) } else { String::new() };
+        let share = progress
+            .expected
+            .get()
+            .filter(|_| stage == "load")
+            .map_or_else(String::new, |n| format!(" {:.0} %", passes(&progress.passes) as f64 / n.max(1) as f64 * 100.0));
+        bar.set_message(format!("#{repetition} {stage}{share}{rate}  {}", short(cell)));
+    }
+
+    /// A repetition ended.
+    pub(super) fn end(&mut self, status: &Status) {
+        self.done += 1;
+        let passes: u64 = status.phases.iter().filter(|p| p.phase == "during").map(|p| p.passes).sum();
+        let time: u64 = status.phases.iter().filter(|p| p.phase == "during").map(|p| p.end_ns - p.start_ns).max().unwrap_or(0);
+        let rate = passes as f64 / (time.max(1) as f64 / 1e9);
+        self.event(&json!({
+            "event": "repetition-ends",
+            "cell": status.cell,
+            "repetition": status.repetition,
+            "verdict": status.verdict,
+            "passes": passes,
+            "passes_per_s": rate,
+            "done": self.done,
+            "of": self.total,
+        }));
+        let what = match &status.verdict {
+            Verdict::Valid => format!("{} passes/s", significant(rate)),
+            Verdict::Invalid { reasons } => format!("INVALID: {}", reasons.join("; ")),
+            Verdict::Failed { reason } => format!("FAILED: {reason}"),
+        };
+        let line = format!("[{}/{}] {} #{}  {what}", self.done, self.total, status.cell, status.repetition);
+        match &self.bar {
+            Some(bar) => {
+                bar.set_position(self.done);
+                if status.verdict != Verdict::Valid {
+                    bar.suspend(|| eprintln!("{line}"));
+                }
+            }
+            None if self.style == Style::People => eprintln!("{line}  ETA {}", self.eta()),
+            None => {}
+        }
+        if !status.left_behind.is_empty() {
+            self.say(&format!("  left behind and killed: {}", status.left_behind.join(", ")));
+        }
+    }
+
+    /// The end of the run.
+    pub(super) fn finish(&self) -> Duration {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+        self.begun.elapsed()
+    }
+}
+
+/// Levels without their factors, which are the same in every line.
+fn short(cell: &str) -> String {
+    cell.split(',').map(|part| part.split_once('=').map_or(part, |(_, level)| level)).collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,40 @@
+//! `runner summarize`.
+
+use std::path::{Path, PathBuf};
+
+use super::{Stop, print};
+use crate::analysis::{self, Summary};
+use crate::cli;
+use crate::exit::Exit;
+use crate::record::files::{json_bytes, write_whole};
+use crate::record::{RunRecord, read};
+
+/// Aggregates runs into summary.json and a table.
+pub(super) fn summarize(args: &cli::Summarize) -> Result<Exit, Stop> {
+    for run in runs(&args.paths)? {
+        let (_, summary) = aggregate(&run)?;
+        if args.json {
+            print(&String::from_utf8_lossy(&json_bytes(&summary)));
+        } else {
+            print(&format!("{}\n", analysis::text::table(&summary)));
+        }
+    }
+    Ok(Exit::Success)
+}
+
+/// The runs that paths on the command line mean.
+pub(super) fn runs(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Stop> {
+    let mut runs = Vec::new();
+    for path in paths {
+        runs.extend(read::find(path).map_err(|e| Stop::from_error(Exit::InvalidInput, &e))?);
+    }
+    Ok(runs)
+}
+
+/// Reads a run, aggregates it, and writes its summary.json.
+pub(super) fn aggregate(run: &Path) -> Result<(RunRecord, Summary), Stop> {
+    let record = RunRecord::open(run).map_err(|e| Stop::from_error(Exit::InvalidInput, &e))?;
+    let summary = analysis::summarize(&record).map_err(|e| Stop::from_error(Exit::Failure, &e))?;
+    write_whole(&run.join("summary.json"), &json_bytes(&summary)).map_err(|e| Stop::from_error(Exit::Failure, &e))?;
+    Ok((record, summary))
+}

@@ -1,0 +1,15 @@
+//! How errors are said: each module has its own type, and its message leaves the cause out; here the chain is joined.
+
+use std::error::Error;
+use std::fmt::Write as _;
+
+/// An error with its causes, each behind a colon.
+pub fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let _ = write!(text, ": {cause}");
+        source = cause.source();
+    }
+    text
+}

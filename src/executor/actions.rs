@@ -1,0 +1,89 @@
+//! The scenario's own set-up and clean-up steps: commands, owned by the guard, and requests.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::Error;
+use super::targets::fill_all;
+use crate::plan::{Action, Arrivals, Limit, Signal, Template, Url, Workload};
+use crate::supervise::client::What;
+use crate::supervise::{Exit, Guard, probe};
+
+/// Values of late names.
+pub type Late<'a> = BTreeMap<&'a str, String>;
+
+/// Executes steps in order.
+///
+/// # Errors
+/// [`Error::Action`] at the first that fails.
+pub async fn execute(guard: &Guard, level: &'static str, steps: &[Action], late: &Late<'_>, logs: &Path) -> Result<(), Error> {
+    for (number, step) in steps.iter().enumerate() {
+        let failed = |reason: String| Error::Action { level, step: step.to_string(), reason };
+        match step {
+            Action::Command { argv, dir, env, timeout } => {
+                let name = format!("{}-{}", level.replace([' ', ','], "-"), number + 1);
+                let [out, err] = [logs.join(format!("{name}.out")), logs.join(format!("{name}.err"))];
+                let what = What {
+                    argv: fill_all(argv, late),
+                    env: env.iter().map(|(k, v)| (k.clone(), v.fill(late).to_text())).collect(),
+                    dir: dir.as_ref().map(|d| PathBuf::from(d.fill(late).to_text())),
+                    stdout: &out,
+                    stderr: &err,
+                    cpus: &[],
+                };
+                let process = guard.spawn(what).await.map_err(|e| failed(e.to_string()))?;
+                let exit = tokio::time::timeout(*timeout, process.wait()).await;
+                // What the command left in the background ends with it.
+                guard.stop(&process, Signal::Kill, std::time::Duration::ZERO).await?;
+                let tail = || {
+                    let lines = probe::tail([&out, &err]);
+                    if lines.is_empty() { String::new() } else { format!("\n    | {}", lines.join("\n    | ")) }
+                };
+                match exit {
+                    Ok(Ok(Exit::Code(0))) => {}
+                    Ok(Ok(exit)) => return Err(failed(format!("it {exit}{}", tail()))),
+                    Ok(Err(error)) => return Err(error.into()),
+                    Err(_) => return Err(failed(format!("it took longer than {}", crate::units::exact_duration(*timeout)))),
+                }
+            }
+            Action::Request { url, step } => {
+                request(url, step, late).await.map_err(|e| failed(e.to_string()))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A request is a pass of one step that is checked like any other.
+async fn request(url: &Url, step: &crate::plan::Step, late: &Late<'_>) -> Result<(), crate::load::Error> {
+    let workload = Workload {
+        name: "step".to_owned(),
+        urls: vec![url.clone()],
+        arrivals: Arrivals::Closed { connections: 1 },
+        limit: Limit::Amount(1),
+        warm_up: None,
+        steps: vec![step.clone()],
+        threads: 1,
+        cpus: Vec::new(),
+    };
+    crate::load::verify(&fill_workload(&workload, late), 0).await
+}
+
+/// A workload in which only the names of passes are open.
+pub fn fill_workload(workload: &Workload, late: &Late<'_>) -> Arc<Workload> {
+    let mut workload = workload.clone();
+    for step in &mut workload.steps {
+        step.path = step.path.fill(late);
+        for (_, value) in &mut step.headers {
+            *value = value.fill(late);
+        }
+        if let crate::plan::Body::Text(text) = &mut step.body {
+            *text = text.fill(late);
+        }
+        for text in [&mut step.expect.text, &mut step.expect.contains] {
+            *text = text.as_ref().map(|t: &Template| t.fill(late));
+        }
+    }
+    Arc::new(workload)
+}

@@ -1,0 +1,40 @@
+//! Ctrl-C and SIGTERM: once means finish cleanly, twice means now.
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+/// How often the user asked for an end.
+#[derive(Clone, Debug)]
+pub struct Interrupt(watch::Receiver<u32>);
+
+impl Interrupt {
+    /// Begins to listen. Must be called inside of a tokio runtime.
+    ///
+    /// # Errors
+    /// When signals cannot be listened to.
+    pub fn listen() -> std::io::Result<Self> {
+        let (to, from) = watch::channel(0);
+        let mut sources = [signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?, signal(SignalKind::hangup())?];
+        tokio::spawn(async move {
+            loop {
+                let [a, b, c] = &mut sources;
+                tokio::select! { _ = a.recv() => {}, _ = b.recv() => {}, _ = c.recv() => {} }
+                to.send_modify(|count| *count += 1);
+            }
+        });
+        Ok(Self(from))
+    }
+
+    /// How often so far.
+    pub fn count(&self) -> u32 {
+        *self.0.borrow()
+    }
+
+    /// Waits until the user has asked for an end so often.
+    pub async fn asked(&self, times: u32) {
+        let mut receiver = self.0.clone();
+        if receiver.wait_for(|count| *count >= times).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! One repetition from set-up to tear-down; the only place that knows the order of its parts.
+//!
+//! scratch directory → set-up → targets in order, each ready → verify → set-up of the load → load (warm-up, during) →
+//! clean-up of the load → targets stopped in reverse → proof that nothing is left → clean-up → result made durable.
+//!
+//! `repetition` tells that story, `targets` starts and stops, `actions` are the scenario's own steps, `recorder` takes
+//! in what load and observation report, `interrupt` is Ctrl-C. Which repetition comes when is `cmd::run`'s business.
+
+pub mod actions;
+pub mod interrupt;
+pub mod recorder;
+pub mod repetition;
+pub mod targets;
+
+use std::path::PathBuf;
+
+pub use interrupt::Interrupt;
+pub use repetition::{Executor, Progress};
+
+/// What ends a repetition before its time.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A port that a target needs is taken.
+    #[error("port {port}, which `{target}` needs, is taken{}", holder.as_ref().map_or_else(String::new, |h| format!(" by {h}")))]
+    PortTaken {
+        /// The port.
+        port: u16,
+        /// The target.
+        target: String,
+        /// Who holds it.
+        holder: Option<String>,
+    },
+    /// A port is still taken after its target was stopped.
+    #[error("port {port} is still taken after `{target}` was stopped{}", holder.as_ref().map_or_else(String::new, |h| format!(", by {h}")))]
+    PortKept {
+        /// The port.
+        port: u16,
+        /// The target.
+        target: String,
+        /// Who holds it.
+        holder: Option<String>,
+    },
+    /// A port cannot be looked at.
+    #[error(transparent)]
+    Observe(#[from] crate::observe::Error),
+    /// A process of a target.
+    #[error(transparent)]
+    Supervise(#[from] crate::supervise::Error),
+    /// The load.
+    #[error(transparent)]
+    Load(#[from] crate::load::Error),
+    /// The results.
+    #[error(transparent)]
+    Record(#[from] crate::record::Error),
+    /// A scratch file.
+    #[error("cannot make {} in the scratch directory", path.display())]
+    Scratch {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A step of the scenario's own failed.
+    #[error("the {level} step `{step}` failed: {reason}")]
+    Action {
+        /// `set-up` or `clean-up`, and its level.
+        level: &'static str,
+        /// The step.
+        step: String,
+        /// What happened.
+        reason: String,
+    },
+    /// The executable with the fixtures is missing.
+    #[error("{0}")]
+    Fixtures(String),
+    /// Ctrl-C.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl Error {
+    /// Whether going on with the next repetition makes no sense.
+    pub fn ends_the_run(&self) -> bool {
+        matches!(self, Self::Record(_) | Self::Fixtures(_) | Self::Interrupted | Self::Supervise(crate::supervise::Error::GuardGone))
+    }
+}

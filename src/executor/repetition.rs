@@ -1,0 +1,368 @@
+//! The story of one repetition.
+
+use std::cell::{Cell as StdCell, RefCell};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tokio::sync::watch;
+
+use super::actions::{self, Late, fill_workload};
+use super::interrupt::Interrupt;
+use super::recorder::Recorder;
+use super::targets::{self, Place, Running, ns_since};
+use super::Error;
+use crate::errors::chain;
+use crate::load::{self, Job, Report};
+use crate::observe::{Sampler, Settings, Watched};
+use crate::plan::order::{Turn, seed_of};
+use crate::plan::{Cell, Limit, Plan};
+use crate::record::manifest::now;
+use crate::record::status::{GeneratorStatus, ObserverStatus, PhaseStatus, Status, Timings, Verdict};
+use crate::record::{FORMAT, RepetitionWriter, RunDirectory};
+use crate::supervise::Guard;
+
+/// What may be seen of a repetition while it runs.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// What is being done.
+    pub stage: StdCell<&'static str>,
+    /// Passes that ended, of all workloads.
+    pub passes: Arc<AtomicU64>,
+    /// Passes in all, where that is known.
+    pub expected: StdCell<Option<u64>>,
+}
+
+/// Executes repetitions of one plan.
+#[derive(Debug)]
+pub struct Executor<'a> {
+    /// The plan.
+    pub plan: &'a Plan,
+    /// The owner of processes.
+    pub guard: &'a Guard,
+    /// Where results go.
+    pub directory: &'a RunDirectory,
+    /// Below which scratch directories are made.
+    pub scratch: &'a Path,
+    /// The fixtures' executable.
+    pub fixtures: &'a Path,
+    /// Ctrl-C.
+    pub interrupt: &'a Interrupt,
+}
+
+/// What a repetition has so far; it outlives whatever breaks the repetition off.
+#[derive(Default)]
+struct Session {
+    running: Vec<Running>,
+    events: RefCell<Vec<(Instant, serde_json::Value)>>,
+    abort: Option<watch::Sender<bool>>,
+    loads: Vec<load::Running>,
+    reports: Vec<(usize, Report)>,
+    epoch: Option<Instant>,
+    ready_at: Option<Instant>,
+    timings: Timings,
+}
+
+impl Session {
+    fn event(&self, value: serde_json::Value) {
+        self.events.borrow_mut().push((Instant::now(), value));
+    }
+}
+
+impl Executor<'_> {
+    /// Executes a repetition and makes its result durable, whatever became of it.
+    ///
+    /// # Errors
+    /// Only what ends the run: results that cannot be written, the guard's end, an interruption. A repetition that
+    /// fails otherwise is a result: its status says why.
+    pub async fn repetition(&self, turn: Turn, progress: &Progress) -> Result<Status, Error> {
+        let begin = Instant::now();
+        let started_at = now();
+        let cell = &self.plan.cells[turn.cell];
+        let scratch = self.scratch.join(format!("{}-{}", turn.cell, turn.repetition));
+        let mut session = Session::default();
+        progress.stage.set("set-up");
+
+        let writer = self.directory.repetition(cell, turn.repetition)?;
+        let (to_recorder, observations) = mpsc::channel();
+        let workloads = cell.workloads.iter().map(|w| (w.name.clone(), w.steps.iter().map(|s| s.name.clone()).collect())).collect();
+        let recorder = Recorder::start(writer.directory(), workloads, observations)?;
+        let settings = Settings { adopter: Some(self.guard.pid()), ..Settings::default() };
+        let sampler = Sampler::start(Vec::new(), settings, to_recorder).map_err(Error::Observe)?;
+
+        let repetition = turn.repetition.to_string();
+        let late: Late<'_> = BTreeMap::from([("scratch", scratch.display().to_string()), ("repetition", repetition)]);
+        let logs = writer.logs();
+        let place = Place { guard: self.guard, late: &late, scratch: &scratch, logs: &logs, fixtures: self.fixtures };
+
+        let outcome = tokio::select! {
+            biased;
+            () = self.interrupt.asked(1) => Err(Error::Interrupted),
+            outcome = self.measure(cell, turn, &place, &recorder, &sampler, progress, &mut session) => outcome,
+        };
+        let sampled = Instant::now();
+        let stopped = tokio::select! {
+            biased;
+            () = self.interrupt.asked(2) => {
+                // Now means now: the guard kills everything in one sweep.
+                self.guard.sweep().await?;
+                Err(Error::Interrupted)
+            },
+            stopped = self.tear_down(cell, &place, &mut session, progress) => stopped,
+        };
+        let observer = sampler.stop();
+        let _ = std::fs::remove_dir_all(&scratch);
+        let (left_behind, stopped) = match stopped {
+            Ok(left) => (left, Ok(())),
+            Err(error) => (Vec::new(), Err(error)),
+        };
+        let outcome = outcome.and(stopped);
+        if let Err(error @ Error::Interrupted) = outcome {
+            drop(recorder);
+            return Err(error);
+        }
+        if let Err(Error::Record(error)) = outcome {
+            return Err(error.into());
+        }
+
+        progress.stage.set("record");
+        let recording = Instant::now();
+        let written = recorder.finish().await;
+        session.timings.record_ns = ns_since(recording);
+        session.timings.total_ns = ns_since(begin);
+        let t = &mut session.timings;
+        t.overhead_ns = t.total_ns.saturating_sub(t.steps_ns + t.target_start_ns + t.load_ns + t.target_stop_ns);
+        let observer = ObserverStatus {
+            samples: observer.samples,
+            cpu_ns: observer.cpu_ns,
+            wall_ns: observer.elapsed_ns,
+            skipped_ticks: observer.skipped_ticks,
+        };
+        let _ = sampled;
+        let status = self.status(cell, turn, started_at, &outcome, observer, left_behind, &session);
+        written?;
+        let events = events(&session);
+        finish(writer, &events, &status)?;
+        match outcome {
+            Err(error) if error.ends_the_run() => Err(error),
+            _ => Ok(status),
+        }
+    }
+
+    /// From the scratch directory to the end of the load.
+    #[allow(clippy::too_many_arguments)]
+    async fn measure(
+        &self,
+        cell: &Cell,
+        turn: Turn,
+        place: &Place<'_>,
+        recorder: &Recorder,
+        sampler: &Sampler,
+        progress: &Progress,
+        session: &mut Session,
+    ) -> Result<(), Error> {
+        let seed = seed_of(self.plan.seed, turn);
+        std::fs::create_dir_all(place.scratch)
+            .map_err(|source| Error::Scratch { path: place.scratch.to_owned(), source })?;
+        targets::check_ports(cell)?;
+
+        let steps = Instant::now();
+        actions::execute(self.guard, "set-up, repetition", &cell.set_up.repetition, place.late, place.logs).await?;
+        session.timings.steps_ns += ns_since(steps);
+
+        progress.stage.set("start");
+        let starting = Instant::now();
+        for target in &cell.targets {
+            let Session { running, events, .. } = session;
+            targets::start(target, place, running, |one| {
+                if let Some(pid) = one.status.pid {
+                    sampler.add(Watched { target: one.status.target.clone(), replica: one.status.replica, pid });
+                }
+                events.borrow_mut().push((Instant::now(), json!({"event": "started", "target": one.name, "pid": one.status.pid})));
+            })
+            .await?;
+            session.event(json!({"event": "ready", "target": target.name}));
+        }
+        session.ready_at = Some(Instant::now());
+        session.timings.target_start_ns = ns_since(starting);
+
+        let workloads: Vec<_> = cell.workloads.iter().map(|w| fill_workload(w, place.late)).collect();
+        progress.stage.set("verify");
+        for workload in &workloads {
+            tokio::select! {
+                biased;
+                died = targets::death(&session.running) => return Err(died),
+                verified = load::verify(workload, seed) => verified?,
+            }
+        }
+        let steps = Instant::now();
+        actions::execute(self.guard, "set-up, load", &cell.set_up.load, place.late, place.logs).await?;
+        session.timings.steps_ns += ns_since(steps);
+
+        progress.stage.set("load");
+        progress.expected.set(expected_passes(cell));
+        let (abort, asked) = watch::channel(false);
+        session.abort = Some(abort);
+        let epoch = Instant::now();
+        session.epoch = Some(epoch);
+        recorder.set_epoch(epoch);
+        session.event(json!({"event": "load-begins"}));
+        for (index, workload) in workloads.iter().enumerate() {
+            let job = Job {
+                workload: Arc::clone(workload),
+                index: index as u16,
+                epoch,
+                window: self.plan.window,
+                seed: seed ^ (index as u64) << 48,
+                rows: recorder.rows.clone(),
+                progress: Arc::clone(&progress.passes),
+                abort: asked.clone(),
+            };
+            session.loads.push(load::start(&job)?);
+        }
+        let over = async {
+            while !session.loads.iter().all(load::Running::is_finished) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = over => {},
+            died = targets::death(&session.running) => return Err(died),
+        }
+        for (index, load) in std::mem::take(&mut session.loads).into_iter().enumerate() {
+            session.reports.push((index, load.finish().await?));
+        }
+        session.timings.load_ns = ns_since(epoch);
+        session.event(json!({"event": "load-ends"}));
+
+        let steps = Instant::now();
+        actions::execute(self.guard, "clean-up, load", &cell.clean_up.load, place.late, place.logs).await?;
+        session.timings.steps_ns += ns_since(steps);
+        // A target that died in the very last moment was not noticed by the load.
+        if session.running.iter().any(|r| r.process.as_ref().is_some_and(|p| p.exited().is_some())) {
+            return Err(targets::death(&session.running).await);
+        }
+        Ok(())
+    }
+
+    /// Ends load and targets, proves that nothing is left, and cleans up. Returns what had been left behind.
+    async fn tear_down(&self, cell: &Cell, place: &Place<'_>, session: &mut Session, progress: &Progress) -> Result<Vec<String>, Error> {
+        progress.stage.set("stop");
+        if let Some(abort) = &session.abort {
+            abort.send_replace(true);
+        }
+        for (index, load) in std::mem::take(&mut session.loads).into_iter().enumerate() {
+            session.reports.push((index, load.finish().await?));
+        }
+        let stopping = Instant::now();
+        let stopped = targets::stop(self.guard, &mut session.running).await;
+        session.timings.target_stop_ns = ns_since(stopping);
+        let left: Vec<String> = self.guard.sweep().await?.into_iter().map(|(pid, name)| format!("{pid} ({name})")).collect();
+        for one in &session.running {
+            session.event(json!({"event": "stopped", "target": one.name, "killed": one.status.killed, "ended": one.status.ended}));
+        }
+        if !left.is_empty() {
+            session.event(json!({"event": "left-behind", "processes": left}));
+        }
+        stopped?;
+        // Only ports that were ours: one that was taken from the start has been said already.
+        if session.running.len() == cell.targets.iter().map(|t| t.replicas.len()).sum::<usize>() {
+            targets::check_ports_again(cell)?;
+        }
+        let steps = Instant::now();
+        actions::execute(self.guard, "clean-up, repetition", &cell.clean_up.repetition, place.late, place.logs).await?;
+        session.timings.steps_ns += ns_since(steps);
+        Ok(left)
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn status(
+        &self,
+        cell: &Cell,
+        turn: Turn,
+        started_at: String,
+        outcome: &Result<(), Error>,
+        observer: ObserverStatus,
+        left_behind: Vec<String>,
+        session: &Session,
+    ) -> Status {
+        let phases: Vec<PhaseStatus> = session
+            .reports
+            .iter()
+            .flat_map(|(index, report)| {
+                report.phases.iter().map(|p| PhaseStatus {
+                    workload: cell.workloads[*index].name.clone(),
+                    phase: p.phase.name().to_owned(),
+                    start_ns: p.start_ns,
+                    end_ns: p.end_ns,
+                    passes: p.passes,
+                })
+            })
+            .collect();
+        let mut timings = session.timings;
+        if let (Some(ready), Some(epoch), Some(first)) =
+            (session.ready_at, session.epoch, phases.iter().map(|p| p.start_ns).min())
+        {
+            timings.ready_to_first_request_ns = epoch.duration_since(ready).as_nanos() as u64 + first;
+        }
+        let sum = |f: fn(&Report) -> u64| session.reports.iter().map(|(_, r)| f(r)).sum();
+        Status {
+            format: FORMAT,
+            cell: cell.id.0.clone(),
+            repetition: turn.repetition,
+            seed: seed_of(self.plan.seed, turn),
+            started_at,
+            verdict: match outcome {
+                Ok(()) => Verdict::Valid,
+                Err(error) => Verdict::Failed { reason: chain(error) },
+            },
+            phases,
+            targets: session.running.iter().map(|r| r.status.clone()).collect(),
+            generator: GeneratorStatus {
+                cpu_ns: sum(|r| r.generator_cpu_ns),
+                wall_ns: sum(|r| r.generator_wall_ns),
+                connects: sum(|r| r.connects),
+            },
+            observer,
+            timings,
+            errors: session.reports.iter().flat_map(|(_, r)| r.examples.clone()).collect(),
+            left_behind,
+        }
+    }
+}
+
+fn events(session: &Session) -> Vec<serde_json::Value> {
+    let events = session.events.borrow();
+    let epoch = session.epoch.or_else(|| events.first().map(|(at, _)| *at));
+    events
+        .iter()
+        .map(|(at, value)| {
+            let at_ns = epoch.map_or(0, |epoch| match at.checked_duration_since(epoch) {
+                Some(after) => after.as_nanos() as i64,
+                None => -(epoch.duration_since(*at).as_nanos() as i64),
+            });
+            let mut object = serde_json::Map::from_iter([("at_ns".to_owned(), at_ns.into())]);
+            if let serde_json::Value::Object(rest) = value {
+                object.extend(rest.clone());
+            }
+            object.into()
+        })
+        .collect()
+}
+
+fn finish(writer: RepetitionWriter, events: &[serde_json::Value], status: &Status) -> Result<PathBuf, Error> {
+    Ok(writer.finish(events, status)?)
+}
+
+fn expected_passes(cell: &Cell) -> Option<u64> {
+    let of = |limit: Limit| match limit {
+        Limit::Amount(n) => Some(n),
+        Limit::Duration(_) => None,
+    };
+    cell.workloads.iter().map(|w| Some(of(w.limit)? + w.warm_up.map_or(Some(0), of)?)).sum()
+}

@@ -1,0 +1,230 @@
+//! Targets of a repetition: started in order, watched, stopped in reverse.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::Error;
+use super::actions::Late;
+use crate::observe::ports;
+use crate::plan::targets::FIXTURES_PROGRAM;
+use crate::plan::{Cell, Probe, Replica, Signal, Target, Template};
+use crate::record::status::TargetStatus;
+use crate::supervise::client::What;
+use crate::supervise::probe::{self, Subject, log_paths};
+use crate::supervise::{Error as SuperviseError, Guard, Process, protocol::MARKER};
+
+/// A replica that was started, or that ran already.
+#[derive(Debug)]
+pub struct Running {
+    /// Target and replica, for messages.
+    pub name: String,
+    /// Its process, if it is ours.
+    pub process: Option<Process>,
+    logs: [PathBuf; 2],
+    signal: Signal,
+    grace: Duration,
+    /// What the status says of it.
+    pub status: TargetStatus,
+}
+
+/// Fills in a command line.
+pub fn fill_all(argv: &[Template], late: &Late<'_>) -> Vec<String> {
+    argv.iter().map(|t| t.fill(late).to_text()).collect()
+}
+
+fn name_of(target: &Target, replica: &Replica) -> String {
+    if target.replicas.len() > 1 { format!("{}/{}", target.name, replica.number) } else { target.name.clone() }
+}
+
+/// Every port of a cell must be free before its targets are started.
+///
+/// # Errors
+/// [`Error::PortTaken`] with its holder.
+pub fn check_ports(cell: &Cell) -> Result<(), Error> {
+    each_port(cell, |port, target, holder| Error::PortTaken { port, target, holder })
+}
+
+/// Every port of a cell must be free again after its targets were stopped.
+///
+/// # Errors
+/// [`Error::PortKept`] with its holder.
+pub fn check_ports_again(cell: &Cell) -> Result<(), Error> {
+    each_port(cell, |port, target, holder| Error::PortKept { port, target, holder })
+}
+
+fn each_port(cell: &Cell, error: impl Fn(u16, String, Option<String>) -> Error) -> Result<(), Error> {
+    for target in &cell.targets {
+        for port in target.replicas.iter().flat_map(|r| &r.ports) {
+            if !ports::is_free(SocketAddr::from((Ipv4Addr::LOCALHOST, *port)))? {
+                return Err(error(*port, target.name.clone(), ports::holder(*port).map(|h| h.to_string())));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What starting targets needs to know.
+#[derive(Debug)]
+pub struct Place<'a> {
+    /// The owner of processes.
+    pub guard: &'a Guard,
+    /// Values of late names.
+    pub late: &'a Late<'a>,
+    /// The scratch directory.
+    pub scratch: &'a Path,
+    /// Where logs go.
+    pub logs: &'a Path,
+    /// The fixtures' executable.
+    pub fixtures: &'a Path,
+}
+
+/// Makes the configuration files of a target's replica.
+///
+/// # Errors
+/// [`Error::Scratch`]; also when two replicas would write different files under one name.
+fn render(replica: &Replica, place: &Place<'_>) -> Result<(), Error> {
+    for file in &replica.files {
+        let path = place.scratch.join(&file.name);
+        let content = file.content.fill(place.late).to_text();
+        let failed = |source| Error::Scratch { path: path.clone(), source };
+        if std::fs::read_to_string(&path).is_ok_and(|before| before != content) {
+            return Err(failed(std::io::Error::other("another replica or target has made a different file of this name")));
+        }
+        std::fs::write(&path, content).map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// Starts the replicas of a target, all at once, and waits until each is ready. What was started is in `running`
+/// even when this fails or is dropped.
+///
+/// # Errors
+/// The first replica's that does not start or become ready.
+pub async fn start(target: &Target, place: &Place<'_>, running: &mut Vec<Running>, started: impl Fn(&Running)) -> Result<(), Error> {
+    let first = running.len();
+    for replica in &target.replicas {
+        render(replica, place)?;
+        let name = name_of(target, replica);
+        let logs = log_paths(place.logs, &target.name, replica.number);
+        let mut argv = fill_all(&replica.argv, place.late);
+        let process = match argv.first_mut() {
+            None => None,
+            Some(program) => {
+                if program == FIXTURES_PROGRAM {
+                    *program = place.fixtures.display().to_string();
+                } else if !program.contains('/')
+                    && let Some(path) = crate::plan::targets::find_program(program)
+                {
+                    *program = path.display().to_string();
+                }
+                let mut env: Vec<(String, String)> =
+                    replica.env.iter().map(|(k, v)| (k.clone(), v.fill(place.late).to_text())).collect();
+                env.push((MARKER.to_owned(), format!("{}/{}", target.name, replica.number)));
+                let dir = replica.dir.as_ref().map(|d| PathBuf::from(d.fill(place.late).to_text()));
+                let what = What { argv, env, dir, stdout: &logs[0], stderr: &logs[1], cpus: &replica.cpus };
+                Some(place.guard.spawn(what).await?)
+            }
+        };
+        let status = TargetStatus {
+            target: target.name.clone(),
+            replica: replica.number,
+            pid: process.as_ref().map(|p| p.pid),
+            start_up_ns: None,
+            ended: None,
+            killed: false,
+        };
+        let one = Running { name, process, logs, signal: target.stop_signal, grace: target.stop_grace, status };
+        started(&one);
+        running.push(one);
+    }
+    for (replica, one) in target.replicas.iter().zip(&mut running[first..]) {
+        let subject = Subject {
+            name: &one.name,
+            process: one.process.as_ref(),
+            probe: &replica.ready,
+            argv: match &replica.ready {
+                Probe::Command { argv } => fill_all(argv, place.late),
+                _ => Vec::new(),
+            },
+            logs: [&one.logs[0], &one.logs[1]],
+            timeout: target.ready_timeout,
+        };
+        let ready = probe::wait(place.guard, &subject).await?;
+        one.status.start_up_ns =
+            one.process.as_ref().map(|p| ready.saturating_duration_since(p.asked_at).as_nanos() as u64);
+    }
+    Ok(())
+}
+
+/// Waits until a process of ours ends that should not.
+pub async fn death(running: &[Running]) -> Error {
+    let waits: Vec<_> = running.iter().filter_map(|r| r.process.as_ref().map(|p| (r, p))).collect();
+    let mut pending: Vec<_> = waits.iter().map(|(r, p)| Box::pin(async move { (*r, p.wait().await) })).collect();
+    std::future::poll_fn(|cx| {
+        for future in &mut pending {
+            if let std::task::Poll::Ready((one, exit)) = future.as_mut().poll(cx) {
+                return std::task::Poll::Ready(match exit {
+                    Ok(exit) => SuperviseError::Died { name: one.name.clone(), exit, tail: one.tail() }.into(),
+                    Err(error) => error.into(),
+                });
+            }
+        }
+        std::task::Poll::Pending
+    })
+    .await
+}
+
+impl Running {
+    /// The last lines of its log.
+    pub fn tail(&self) -> Vec<String> {
+        probe::tail([&self.logs[0], &self.logs[1]])
+    }
+}
+
+/// Stops everything in reverse order, replicas of one target together. Returns what is left to say of each.
+///
+/// # Errors
+/// When the guard is gone.
+pub async fn stop(guard: &Guard, running: &mut [Running]) -> Result<(), Error> {
+    let mut end = running.len();
+    while end > 0 {
+        let target = running[end - 1].status.target.clone();
+        let start = running[..end].iter().rposition(|r| r.status.target != target).map_or(0, |i| i + 1);
+        let group = &mut running[start..end];
+        let mut stops = Vec::new();
+        for one in group.iter_mut() {
+            let Some(process) = &one.process else { continue };
+            one.status.ended = process.exited().map(|e| e.to_string());
+            stops.push((&mut one.status, Box::pin(guard.stop(process, one.signal, one.grace))));
+        }
+        for (status, stop) in join(stops).await {
+            status.killed = stop?;
+        }
+        end = start;
+    }
+    Ok(())
+}
+
+/// Drives several futures at once; returns their results in order.
+async fn join<K, F: Future + Unpin>(futures: Vec<(K, F)>) -> Vec<(K, F::Output)> {
+    let mut waiting: Vec<Option<(K, F)>> = futures.into_iter().map(Some).collect();
+    let mut done: Vec<Option<(K, F::Output)>> = waiting.iter().map(|_| None).collect();
+    std::future::poll_fn(|cx| {
+        for (waiting, done) in waiting.iter_mut().zip(&mut done) {
+            if let Some((_, future)) = waiting
+                && let std::task::Poll::Ready(output) = std::pin::Pin::new(future).poll(cx)
+            {
+                *done = waiting.take().map(|(key, _)| (key, output));
+            }
+        }
+        if waiting.iter().all(Option::is_none) { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+    })
+    .await;
+    done.into_iter().flatten().collect()
+}
+
+/// Nanoseconds since an instant.
+pub fn ns_since(start: Instant) -> u64 {
+    start.elapsed().as_nanos() as u64
+}

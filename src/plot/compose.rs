@@ -1,0 +1,392 @@
+//! From a summary and its run to figures: which numbers a graph of the scenario shows. Pure but for reading tables.
+
+use std::collections::BTreeMap;
+
+use super::{Bar, BarSeries, Data, Figure, LineSeries, Phase, QuantileSeries};
+use crate::analysis::summarize::{estimate, load_bounds};
+use crate::analysis::summary::{CellSummary, StepRepetition, StepSummary, Summary, at};
+use crate::analysis::{Error, curves, stats};
+use crate::record::tables::WHOLE;
+use crate::record::{Graph, Metric, RunRecord, Shape, Time};
+
+/// A figure and the name of its file, without `.png`.
+pub type Named = (String, Figure);
+
+/// All figures of a run, in the order of the scenario.
+///
+/// # Errors
+/// When a table that a graph needs cannot be read.
+pub fn figures(run: &RunRecord, summary: &Summary) -> Result<Vec<Named>, Error> {
+    let mut figures = Vec::new();
+    for graph in &run.plan.graphs {
+        for facet in facets(graph, summary) {
+            let composer = Composer { run, summary, graph, facet: &facet };
+            if let Some(figure) = composer.figure()? {
+                figures.push((composer.file_name(), figure));
+            }
+        }
+    }
+    // Two graphs of the same kind would share a name; the second gets a number.
+    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+    for (name, _) in &mut figures {
+        let count = seen.entry(name.clone()).or_default();
+        *count += 1;
+        if *count > 1 {
+            *name = format!("{name}-{count}");
+        }
+    }
+    Ok(figures)
+}
+
+/// One level for each factor that distinguishes pictures of a graph.
+type Facet = Vec<(String, String)>;
+
+/// Every combination of the facets' levels. Factors that a graph leaves open and that vary become facets of their own:
+/// a bar or a curve never mixes cells.
+fn facets(graph: &Graph, summary: &Summary) -> Vec<Facet> {
+    let bound = |name: &str| graph.x.as_deref() == Some(name) || graph.series.as_deref() == Some(name);
+    let mut facets: Vec<Facet> = vec![Vec::new()];
+    for (name, levels) in &summary.factors {
+        if bound(name) {
+            continue;
+        }
+        let wanted = graph.only.iter().find(|(factor, _)| factor == name).map(|(_, labels)| labels);
+        let levels: Vec<&String> = levels.iter().filter(|l| wanted.is_none_or(|w| w.contains(l))).collect();
+        if levels.len() <= 1 && !graph.facet.contains(name) && wanted.is_none() {
+            continue;
+        }
+        facets = facets
+            .iter()
+            .flat_map(|facet| levels.iter().map(|l| facet.iter().cloned().chain([(name.clone(), (*l).clone())]).collect()))
+            .collect();
+    }
+    facets
+}
+
+struct Composer<'a> {
+    run: &'a RunRecord,
+    summary: &'a Summary,
+    graph: &'a Graph,
+    facet: &'a Facet,
+}
+
+/// Unit of a metric and what its values are multiplied by.
+fn unit(metric: Metric) -> (&'static str, f64) {
+    match metric {
+        Metric::Throughput => ("passes/s", 1.0),
+        Metric::Errors => ("%", 1.0),
+        Metric::Time(..) => ("ms", 1e-6),
+        Metric::Pss | Metric::Rss => ("MiB", 1.0 / 1048576.0),
+        Metric::Cpu => ("processors", 1.0),
+        Metric::Threads | Metric::OpenFiles => ("number", 1.0),
+        Metric::StartUp => ("ms", 1e-6),
+    }
+}
+
+fn words(metric: Metric) -> String {
+    match metric {
+        Metric::Throughput => "throughput".to_owned(),
+        Metric::Errors => "errors".to_owned(),
+        Metric::Pss => "memory (PSS)".to_owned(),
+        Metric::Rss => "memory (RSS)".to_owned(),
+        Metric::Cpu => "CPU".to_owned(),
+        Metric::OpenFiles => "open files".to_owned(),
+        Metric::StartUp => "start-up time".to_owned(),
+        other => other.name().replacen("_p999", " time p99.9", 1).replacen("_p", " time p", 1).replace('_', " time "),
+    }
+}
+
+impl Composer<'_> {
+    fn cells(&self) -> impl Iterator<Item = (usize, &CellSummary)> {
+        self.summary.cells.iter().enumerate().filter(|(_, cell)| {
+            let level = |factor: &str| cell.levels.get(factor);
+            self.facet.iter().all(|(f, l)| level(f) == Some(l))
+                && self.graph.only.iter().all(|(f, labels)| level(f).is_some_and(|l| labels.contains(l)))
+        })
+    }
+
+    fn file_name(&self) -> String {
+        let (kind, metric) = match &self.graph.shape {
+            Shape::Bars(m) => ("bars", m.name()),
+            Shape::Ratio(m, _) => ("ratio", m.name()),
+            Shape::Lines(m) => ("lines", m.name()),
+            Shape::Quantiles(Time::Response) => ("quantiles", "response"),
+            Shape::Quantiles(Time::Service) => ("quantiles", "service"),
+        };
+        let mut parts = vec![metric.to_owned(), kind.to_owned()];
+        parts.extend(self.graph.step.clone());
+        parts.extend(self.facet.iter().map(|(factor, level)| format!("{factor}={level}")));
+        let safe = |c: char| if c.is_alphanumeric() || "-_=.+".contains(c) { c } else { '_' };
+        parts.join("-").chars().map(safe).collect()
+    }
+
+    /// Levels of a factor that occur in this picture, in the order of the file.
+    fn levels(&self, factor: &str) -> Vec<String> {
+        let all = self.summary.factors.iter().find(|(name, _)| name == factor).map(|(_, levels)| levels.as_slice());
+        let there = |l: &&String| self.cells().any(|(_, c)| c.levels.get(factor) == Some(l));
+        all.unwrap_or_default().iter().filter(there).cloned().collect()
+    }
+
+    fn step_name(&self) -> &str {
+        self.graph.step.as_deref().unwrap_or(WHOLE)
+    }
+
+    fn frame(&self, metric_words: &str, unit: &str, x_label: String, data: Data, note: String) -> Figure {
+        let of_step = self.graph.step.as_ref().map_or_else(String::new, |s| format!(" of the step {s}"));
+        let facet: Vec<String> = self.facet.iter().map(|(f, l)| format!("{f} {l}")).collect();
+        let title = self.graph.title.clone().unwrap_or_else(|| {
+            if self.summary.question.is_empty() { self.summary.experiment.clone() } else { self.summary.question.clone() }
+        });
+        let what = format!("{metric_words}{of_step}");
+        let subtitle = if facet.is_empty() { what.clone() } else { format!("{what}; {}", facet.join(", ")) };
+        let y_label = if unit.is_empty() { what } else { format!("{what} ({unit})") };
+        Figure { title, subtitle, x_label, y_label, note: Some(note), data }
+    }
+
+    fn figure(&self) -> Result<Option<Figure>, Error> {
+        if self.cells().next().is_none() {
+            return Ok(None);
+        }
+        match &self.graph.shape {
+            Shape::Bars(metric) => Ok(Some(self.bars(*metric, None))),
+            Shape::Ratio(metric, baseline) => Ok(Some(self.bars(*metric, Some(baseline)))),
+            Shape::Lines(metric) => self.lines(*metric),
+            Shape::Quantiles(time) => self.quantiles(*time).map(Some),
+        }
+    }
+
+    // ---- bars
+
+    /// The values of a metric, one per valid repetition. `series` names a step or target where that is what differs.
+    fn values(&self, cell: &CellSummary, metric: Metric, part: Option<&str>) -> Vec<f64> {
+        let (_, scale) = unit(metric);
+        if metric.is_resource() {
+            let mut sums: Vec<f64> = Vec::new();
+            for target in cell.targets.iter().filter(|t| part.is_none_or(|p| p == t.target)) {
+                let estimate = match metric {
+                    Metric::Pss => &target.pss_bytes,
+                    Metric::Rss => &target.rss_bytes,
+                    Metric::Cpu => &target.cpu_cores,
+                    Metric::Threads => &target.threads,
+                    Metric::OpenFiles => &target.open_files,
+                    _ => &target.start_up_ns,
+                };
+                let Some(estimate) = estimate else { continue };
+                if sums.is_empty() {
+                    sums.clone_from(&estimate.values);
+                } else {
+                    for (sum, value) in sums.iter_mut().zip(&estimate.values) {
+                        *sum += value;
+                    }
+                }
+            }
+            return sums.into_iter().map(|v| v * scale).collect();
+        }
+        let Some(step) = self.step(cell, part.unwrap_or(self.step_name())) else { return Vec::new() };
+        let value = |r: &StepRepetition| match metric {
+            Metric::Throughput => Some(r.throughput_per_s),
+            Metric::Errors => Some((r.requests - r.ok) as f64 / r.requests.max(1) as f64 * 100.0),
+            Metric::Time(Time::Service, q) => r.service_ns.map(|t| at(&t, q) * scale),
+            Metric::Time(Time::Response, q) => r.response_ns.map(|t| at(&t, q) * scale),
+            _ => None,
+        };
+        step.by_repetition.iter().filter_map(value).collect()
+    }
+
+    fn step<'c>(&self, cell: &'c CellSummary, name: &str) -> Option<&'c StepSummary> {
+        let workload = self.graph.workload.as_deref();
+        cell.steps.iter().find(|s| s.step == name && s.phase == "during" && workload.is_none_or(|w| w == s.workload))
+    }
+
+    /// Levels along an axis: a factor's, the steps that occur, or the targets.
+    fn axis(&self, name: Option<&str>) -> Vec<String> {
+        let distinct = |names: Vec<String>| {
+            let mut seen = Vec::new();
+            for name in names {
+                if !seen.contains(&name) {
+                    seen.push(name);
+                }
+            }
+            seen
+        };
+        match name {
+            None => vec![String::new()],
+            Some("step") => distinct(
+                self.cells().flat_map(|(_, c)| &c.steps).filter(|s| s.step != WHOLE).map(|s| s.step.clone()).collect(),
+            ),
+            Some("target") => distinct(self.cells().flat_map(|(_, c)| &c.targets).map(|t| t.target.clone()).collect()),
+            Some(factor) => self.levels(factor),
+        }
+    }
+
+    fn bars(&self, metric: Metric, baseline: Option<&str>) -> Figure {
+        let (unit, _) = unit(metric);
+        let unit = if metric == Metric::Throughput && self.graph.step.is_some() { "requests/s" } else { unit };
+        let (x, series) = (self.graph.x.as_deref(), self.graph.series.as_deref());
+        let groups = self.axis(x);
+        let values = |group: &str, level: &str| -> Vec<f64> {
+            let mut part = None;
+            let fits = |cell: &CellSummary, axis: Option<&str>, level: &str| match axis {
+                Some("step" | "target") | None => true,
+                Some(factor) => cell.levels.get(factor).is_some_and(|l| l == level),
+            };
+            for (axis, level) in [(x, group), (series, level)] {
+                if matches!(axis, Some("step" | "target")) {
+                    part = Some(level);
+                }
+            }
+            let cell = self.cells().find(|(_, c)| fits(c, x, group) && fits(c, series, level));
+            cell.map(|(_, c)| self.values(c, metric, part)).unwrap_or_default()
+        };
+        let label = |level: &str| match series {
+            None => String::new(),
+            Some("step" | "target") => level.to_owned(),
+            // `4 processes` reads better than a bare number.
+            Some(factor) if level.chars().all(|c| c.is_ascii_digit() || c == '.') => format!("{level} {factor}"),
+            Some(_) => level.to_owned(),
+        };
+        let bar = |group: &str, level: &str| {
+            let mine = values(group, level);
+            match baseline {
+                None => estimate(&mine).map(|e| {
+                    let (low, high) = e.mean_interval.unwrap_or((e.mean, e.mean));
+                    Bar { value: e.mean, low, high, points: e.values }
+                }),
+                Some(baseline) => {
+                    let base = values(group, baseline);
+                    if mine.is_empty() || base.is_empty() || stats::mean(&base) == 0.0 {
+                        return None;
+                    }
+                    let value = stats::mean(&mine) / stats::mean(&base);
+                    let interval = (level != baseline)
+                        .then(|| stats::bootstrap_ratio(&mine, &base, stats::mean, 0.95, 10_000, 1).ok())
+                        .flatten()
+                        .map_or((value, value), |i| (i.low, i.high));
+                    Some(Bar { value, low: interval.0, high: interval.1, points: Vec::new() })
+                }
+            }
+        };
+        let series_levels = self.axis(series);
+        let bars = series_levels
+            .iter()
+            .map(|level| BarSeries { name: label(level), bars: groups.iter().map(|g| bar(g, level)).collect() })
+            .collect();
+        let n = self.cells().map(|(_, c)| c.repetitions.valid).max().unwrap_or_default();
+        let data = Data::Bars { groups, series: bars, reference: baseline.map(|_| 1.0) };
+        let x_label = x.unwrap_or_default().to_owned();
+        match baseline {
+            None => {
+                let note = format!(
+                    "mean of {n} repetitions (dots: each one); error bars: bootstrap (BCa) 95 % interval of the mean; run {}",
+                    self.summary.run
+                );
+                self.frame(&words(metric), unit, x_label, data, note)
+            }
+            Some(baseline) => {
+                let base = label(baseline);
+                let note = format!(
+                    "ratio of means of {n} repetitions; error bars: bootstrap 95 % interval of the ratio; run {}",
+                    self.summary.run
+                );
+                self.frame(&format!("{}, ratio to {base}", words(metric)), "", x_label, data, note)
+            }
+        }
+    }
+
+    // ---- lines
+
+    fn lines(&self, metric: Metric) -> Result<Option<Figure>, Error> {
+        let (unit, scale) = unit(metric);
+        let mut series: Vec<LineSeries> = Vec::new();
+        let mut bounds: Vec<(f64, f64)> = Vec::new();
+        let mut warm_ups: Vec<f64> = Vec::new();
+        let by = self.graph.series.as_deref().unwrap_or_default();
+        for (index, cell) in self.cells() {
+            let parts: Vec<String> = if metric.is_resource() {
+                cell.targets.iter().filter(|t| t.watched).map(|t| t.target.clone()).collect()
+            } else if by == "step" {
+                cell.steps.iter().filter(|s| s.phase == "during").map(|s| s.step.clone()).collect()
+            } else {
+                vec![self.step_name().to_owned()]
+            };
+            for repetition in curves::valid(self.run, index) {
+                for part in &parts {
+                    let name = match by {
+                        "target" | "step" if part == WHOLE => "pass as a whole".to_owned(),
+                        "target" | "step" => part.clone(),
+                        factor => cell.levels.get(factor).cloned().unwrap_or_default(),
+                    };
+                    let mut line = if metric.is_resource() {
+                        curves::resource(repetition, part, metric)?
+                    } else {
+                        let window = crate::units::parse_duration(&self.run.plan.window).unwrap_or_default().as_secs_f64();
+                        curves::windows(repetition, self.graph.workload.as_deref(), part, metric, window)?
+                    };
+                    for point in &mut line {
+                        point.1 *= scale;
+                    }
+                    match series.iter_mut().find(|s| s.name == name) {
+                        Some(series) => series.lines.push(line),
+                        None => series.push(LineSeries { name, lines: vec![line] }),
+                    }
+                }
+                bounds.extend(load_bounds(repetition).map(|(s, e)| (s as f64 / 1e9, e as f64 / 1e9)));
+                warm_ups.extend(repetition.status.phases.iter().filter(|p| p.phase == "warm-up").map(|p| p.start_ns as f64 / 1e9));
+            }
+        }
+        if series.is_empty() {
+            return Ok(None);
+        }
+        let n = series.iter().map(|s| s.lines.len()).max().unwrap_or_default();
+        let median = |values: Vec<f64>| stats::median(&values);
+        let mut phases = Vec::new();
+        if !bounds.is_empty() {
+            let (start, end) = (median(bounds.iter().map(|b| b.0).collect()), median(bounds.iter().map(|b| b.1).collect()));
+            if !warm_ups.is_empty() {
+                phases.push(Phase { name: "warm-up".to_owned(), start: median(warm_ups), end: start });
+            }
+            phases.push(Phase { name: "during".to_owned(), start, end });
+        }
+        let note = format!("one line per repetition ({n}); 0 s is the begin of the load, phases at their medians; run {}", self.summary.run);
+        let data = Data::Lines { series, phases };
+        Ok(Some(self.frame(&words(metric), unit, "time since the load began (s)".to_owned(), data, note)))
+    }
+
+    // ---- quantiles
+
+    fn quantiles(&self, time: Time) -> Result<Figure, Error> {
+        let mut series = Vec::new();
+        let by = self.graph.series.as_deref();
+        for level in self.axis(by.filter(|b| *b != "step")) {
+            let mut names = vec![self.step_name().to_owned()];
+            if by == Some("step") {
+                names = self.axis(by);
+            }
+            for name in names {
+                let mut repetitions = Vec::new();
+                let mut workload = None;
+                for (index, cell) in self.cells() {
+                    if by.is_none_or(|b| b == "step" || cell.levels.get(b) == Some(&level)) {
+                        repetitions.extend(curves::valid(self.run, index));
+                        workload = workload.or(self.step(cell, &name).map(|s| s.workload.clone()));
+                    }
+                }
+                let Some(workload) = workload else { continue };
+                let key = (workload, "during".to_owned(), name.clone());
+                let points = curves::distribution(&repetitions, &key, time)?;
+                let points = points.into_iter().map(|(q, ns)| (q, ns * 1e-6)).collect();
+                let label = match by {
+                    None => "all".to_owned(),
+                    Some("step") => name,
+                    Some(factor) if level.chars().all(|c| c.is_ascii_digit() || c == '.') => format!("{level} {factor}"),
+                    Some(_) => level.clone(),
+                };
+                series.push(QuantileSeries { name: label, points });
+            }
+        }
+        let n = self.cells().map(|(_, c)| c.repetitions.valid).max().unwrap_or_default();
+        let what = if time == Time::Service { "service time" } else { "response time" };
+        let note = format!("{n} repetitions merged, right answers only; run {}", self.summary.run);
+        Ok(self.frame(what, "ms", "quantile".to_owned(), Data::Quantiles { series }, note))
+    }
+}

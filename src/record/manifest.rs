@@ -1,0 +1,155 @@
+//! `manifest.json`: on what, with what and how a run was made.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// The circumstances of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Version of the format.
+    pub format: u32,
+    /// Version of runner.
+    pub runner: String,
+    /// The command line.
+    pub command_line: Vec<String>,
+    /// When it began, UTC.
+    pub started_at: String,
+    /// The experiment's file as it was given.
+    pub source: String,
+    /// The host.
+    pub host: Host,
+    /// Kernel settings that change results.
+    pub settings: BTreeMap<String, String>,
+    /// State of the git checkout, if it is one: commit, and whether something was changed.
+    pub git: Option<Git>,
+    /// Versions of the programs that targets need.
+    pub programs: BTreeMap<String, String>,
+}
+
+/// The host.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Host {
+    /// Operating system.
+    pub system: String,
+    /// Kernel version.
+    pub kernel: String,
+    /// Name of the processor.
+    pub processor: String,
+    /// Logical processors that may be used.
+    pub cores: usize,
+    /// Memory.
+    pub memory_bytes: u64,
+    /// File system of the scratch directory.
+    pub scratch: String,
+    /// Limit on open files.
+    pub open_files: u64,
+    /// Load over the last minute when the run began.
+    pub load_1min: f64,
+}
+
+/// A git checkout.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Git {
+    /// The commit.
+    pub commit: String,
+    /// Whether files differ from it.
+    pub changed: bool,
+}
+
+const SETTINGS: [&str; 8] = [
+    "/proc/sys/net/ipv4/ip_local_port_range",
+    "/proc/sys/net/ipv4/tcp_congestion_control",
+    "/proc/sys/net/core/somaxconn",
+    "/proc/sys/net/ipv4/tcp_tw_reuse",
+    "/proc/sys/kernel/randomize_va_space",
+    "/proc/sys/vm/swappiness",
+    "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor",
+    "/sys/devices/system/cpu/smt/active",
+];
+
+impl Manifest {
+    /// Looks at this machine. `programs` are those that targets need.
+    pub fn collect(source: &str, programs: &[String], scratch: &std::path::Path) -> Self {
+        let mut system = sysinfo::System::new().ok();
+        if let Some(system) = &mut system {
+            system.refresh_memory();
+            system.refresh_cpu_list(sysinfo::CpuRefreshKind::nothing());
+        }
+        let processor = system.as_ref().and_then(|s| s.cpus().first().map(|c| c.brand().trim().to_owned()));
+        let unknown = || "unknown".to_owned();
+        let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+        Self {
+            format: super::FORMAT,
+            runner: env!("CARGO_PKG_VERSION").to_owned(),
+            command_line: std::env::args().collect(),
+            started_at: now(),
+            source: source.to_owned(),
+            host: Host {
+                system: sysinfo::System::long_os_version().unwrap_or_else(|_| unknown()),
+                kernel: sysinfo::System::kernel_version().unwrap_or_else(|_| unknown()),
+                processor: processor.unwrap_or_else(unknown),
+                cores: std::thread::available_parallelism().map_or(1, usize::from),
+                memory_bytes: system.as_ref().map_or(0, sysinfo::System::total_memory),
+                scratch: file_system(scratch),
+                open_files: limit.maximum.unwrap_or(u64::MAX),
+                load_1min: sysinfo::System::load_average().map_or(0.0, |l| l.one),
+            },
+            settings: SETTINGS
+                .iter()
+                .filter_map(|path| Some(((*path).to_owned(), std::fs::read_to_string(path).ok()?.split_whitespace().collect::<Vec<_>>().join(" "))))
+                .collect(),
+            git: git(),
+            programs: programs.iter().filter_map(|p| Some((p.clone(), version(p)?))).collect(),
+        }
+    }
+}
+
+/// The time, UTC, to the millisecond.
+pub fn now() -> String {
+    let now = jiff::Timestamp::now();
+    jiff::Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now).to_string()
+}
+
+/// The first line that a command prints within two seconds.
+fn first_line(program: &str, args: &[&str]) -> Option<String> {
+    let handle = duct::cmd(program, args).stdin_null().stderr_to_stdout().stdout_capture().unchecked().start().ok()?;
+    let output = match handle.wait_timeout(Duration::from_secs(2)) {
+        Ok(Some(output)) => output,
+        _ => {
+            let _ = handle.kill();
+            return None;
+        }
+    };
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    output.status.success().then(|| text.lines().next().unwrap_or_default().trim().to_owned()).filter(|l| !l.is_empty())
+}
+
+fn version(program: &str) -> Option<String> {
+    let path = crate::plan::targets::find_program(program)?;
+    let path = path.to_str()?;
+    let flags: &[&str] = if matches!(program, "haproxy" | "nginx") { &["-v"] } else { &["--version"] };
+    first_line(path, flags)
+}
+
+fn git() -> Option<Git> {
+    let commit = first_line("git", &["rev-parse", "HEAD"])?;
+    let changed = first_line("git", &["status", "--porcelain", "--untracked-files=no"]).is_some();
+    Some(Git { commit, changed })
+}
+
+/// The type of the file system on which a path lies, from the longest mount point above it.
+fn file_system(path: &std::path::Path) -> String {
+    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let path = path.ancestors().find_map(|p| p.canonicalize().ok()).unwrap_or_else(|| path.to_owned());
+    mounts
+        .lines()
+        .filter_map(|line| {
+            let mut fields = line.split(' ').skip(1);
+            Some((fields.next()?, fields.next()?))
+        })
+        .filter(|(point, _)| path.starts_with(point))
+        .max_by_key(|(point, _)| point.len())
+        .map_or_else(|| "unknown".to_owned(), |(_, kind)| kind.to_owned())
+}

@@ -1,0 +1,111 @@
+//! What a run leaves on disk, and how it is read again.
+//!
+//! ```text
+//! results/<experiment>/<UTC time>-<id>/
+//!   experiment.yaml  plan.json  manifest.json
+//!   cells/<layout>/run<N>/  windows.parquet  resources.parquet  host.parquet  events.jsonl  status.json  logs/
+//!   summary.json
+//! ```
+//!
+//! A repetition is written below a temporary name, synced and renamed: it is there whole, or not at all. Every file
+//! names the version of its format. What the numbers mean together is `analysis`'s.
+
+pub mod files;
+pub mod manifest;
+pub mod read;
+pub mod status;
+pub mod tables;
+pub mod write;
+
+use std::path::PathBuf;
+
+pub use crate::plan::graphs::{Graph, Metric, Quantile, Shape, Time};
+pub use read::{PlanRecord, Repetition, RunRecord};
+pub use status::{Status, Verdict};
+pub use write::{RepetitionWriter, RunDirectory};
+
+/// Version of the directory's format. Raised when an old reader would misunderstand it.
+pub const FORMAT: u32 = 1;
+
+/// What can go wrong with results on disk.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Something cannot be written.
+    #[error("cannot write {}{}", path.display(), if is_full(source) { " (the disk is full; every completed repetition is safe)" } else { "" })]
+    Write {
+        /// Where.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Something cannot be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// Where.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A table cannot be written.
+    #[error("cannot write the table {}", path.display())]
+    WriteTable {
+        /// Where.
+        path: PathBuf,
+        /// What polars said.
+        source: polars::error::PolarsError,
+    },
+    /// A table cannot be read.
+    #[error("cannot read the table {}", path.display())]
+    ReadTable {
+        /// Where.
+        path: PathBuf,
+        /// What polars said.
+        source: polars::error::PolarsError,
+    },
+    /// A JSON file is damaged.
+    #[error("{} is damaged", path.display())]
+    Damaged {
+        /// Where.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+    /// A format that this version does not know.
+    #[error("{} has format version {found}; this runner knows version {FORMAT}", path.display())]
+    Version {
+        /// Where.
+        path: PathBuf,
+        /// What it says.
+        found: u64,
+    },
+    /// There are no results.
+    #[error("there is no run in {}; expected a directory that `runner run` made", path.display())]
+    NoRun {
+        /// Where.
+        path: PathBuf,
+    },
+}
+
+impl Error {
+    /// Whether there is no room left on the disk.
+    pub fn is_disk_full(&self) -> bool {
+        match self {
+            Self::Write { source, .. } => is_full(source),
+            Self::WriteTable { source, .. } => {
+                let mut cause: Option<&dyn std::error::Error> = Some(source);
+                while let Some(error) = cause {
+                    if error.downcast_ref::<std::io::Error>().is_some_and(is_full) {
+                        return true;
+                    }
+                    cause = error.source();
+                }
+                source.to_string().contains("No space left")
+            }
+            _ => false,
+        }
+    }
+}
+
+fn is_full(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
+}

@@ -1,0 +1,168 @@
+//! A run's directory, read again. Nothing in it is changed but `summary.json`.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::files::read_json;
+use super::manifest::Manifest;
+use super::status::Status;
+use super::{Error, Graph};
+
+/// What analysis needs of `plan.json`.
+#[derive(Clone, Debug, Deserialize)]
+pub struct PlanRecord {
+    /// Name of the experiment.
+    pub experiment: String,
+    /// Its question.
+    pub question: String,
+    /// Its seed.
+    pub seed: u64,
+    /// Repetitions of each cell.
+    pub repetitions: u32,
+    /// Length of a window, as text.
+    pub window: String,
+    /// Factors with their levels.
+    pub factors: Vec<FactorRecord>,
+    /// Cells.
+    pub cells: Vec<CellRecord>,
+    /// Pictures.
+    pub graphs: Vec<Graph>,
+}
+
+/// A factor.
+#[derive(Clone, Debug, Deserialize)]
+pub struct FactorRecord {
+    /// Its name.
+    pub name: String,
+    /// Its levels.
+    pub levels: Vec<LevelRecord>,
+}
+
+/// A level.
+#[derive(Clone, Debug, Deserialize)]
+pub struct LevelRecord {
+    /// Its label.
+    pub label: String,
+}
+
+/// A cell.
+#[derive(Clone, Debug, Deserialize)]
+pub struct CellRecord {
+    /// Its name.
+    pub id: String,
+    /// Factor and label.
+    pub levels: Vec<(String, String)>,
+    /// Its folder below `cells/`.
+    pub path: PathBuf,
+    /// Why it was not executed.
+    pub skipped: Option<String>,
+    /// Its workloads.
+    pub workloads: Vec<WorkloadRecord>,
+    /// Its targets.
+    pub targets: Vec<Named>,
+}
+
+/// A workload.
+#[derive(Clone, Debug, Deserialize)]
+pub struct WorkloadRecord {
+    /// Its name.
+    pub name: String,
+    /// Its steps.
+    pub steps: Vec<Named>,
+}
+
+/// Something with a name.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Named {
+    /// The name.
+    pub name: String,
+}
+
+/// A repetition on disk.
+#[derive(Clone, Debug)]
+pub struct Repetition {
+    /// Its directory.
+    pub path: PathBuf,
+    /// Index of its cell in the plan.
+    pub cell: usize,
+    /// What became of it.
+    pub status: Status,
+}
+
+/// A run on disk.
+#[derive(Clone, Debug)]
+pub struct RunRecord {
+    /// Its directory.
+    pub path: PathBuf,
+    /// Its name: time and id.
+    pub name: String,
+    /// The plan.
+    pub plan: PlanRecord,
+    /// The circumstances.
+    pub manifest: Manifest,
+    /// All repetitions that are there, by cell and number.
+    pub repetitions: Vec<Repetition>,
+    /// What could not be read, in words; the rest is there.
+    pub damaged: Vec<String>,
+}
+
+impl RunRecord {
+    /// Reads plan, manifest and the status of every repetition.
+    ///
+    /// A repetition that cannot be read is named in `damaged` and left out.
+    ///
+    /// # Errors
+    /// [`Error::NoRun`], and what [`read_json`] says of plan and manifest.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        if !path.join("plan.json").is_file() {
+            return Err(Error::NoRun { path: path.to_owned() });
+        }
+        let plan: PlanRecord = read_json(&path.join("plan.json"))?;
+        let manifest: Manifest = read_json(&path.join("manifest.json"))?;
+        let (mut repetitions, mut damaged) = (Vec::new(), Vec::new());
+        for (cell, record) in plan.cells.iter().enumerate() {
+            let folder = path.join("cells").join(&record.path);
+            let mut numbers: Vec<u32> = std::fs::read_dir(&folder)
+                .into_iter()
+                .flatten()
+                .flatten()
+                .filter_map(|e| e.file_name().to_str()?.strip_prefix("run")?.parse().ok())
+                .collect();
+            numbers.sort_unstable();
+            for number in numbers {
+                let path = folder.join(format!("run{number}"));
+                match read_json::<Status>(&path.join("status.json")) {
+                    Ok(status) => repetitions.push(Repetition { path, cell, status }),
+                    Err(error) => damaged.push(crate::errors::chain(&error)),
+                }
+            }
+        }
+        let absolute = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let name = absolute.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Ok(Self { path: path.to_owned(), name, plan, manifest, repetitions, damaged })
+    }
+}
+
+/// The runs that a path means: itself, or the newest run of each experiment below it.
+///
+/// # Errors
+/// [`Error::NoRun`].
+pub fn find(path: &Path) -> Result<Vec<PathBuf>, Error> {
+    if path.join("plan.json").is_file() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let folders = |path: &Path| {
+        let mut found: Vec<PathBuf> =
+            std::fs::read_dir(path).into_iter().flatten().flatten().map(|e| e.path()).filter(|p| p.is_dir()).collect();
+        found.sort();
+        found
+    };
+    // Names begin with the time, so the last one is the newest.
+    let newest = |folder: &Path| folders(folder).into_iter().rev().find(|p| p.join("plan.json").is_file());
+    let runs: Vec<PathBuf> = match newest(path) {
+        Some(run) => vec![run],
+        None => folders(path).iter().filter_map(|f| newest(f)).collect(),
+    };
+    if runs.is_empty() { Err(Error::NoRun { path: path.to_owned() }) } else { Ok(runs) }
+}

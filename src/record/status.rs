@@ -1,0 +1,129 @@
+//! `status.json`: what became of a repetition.
+
+use serde::{Deserialize, Serialize};
+
+/// The status of one repetition. Times count from the begin of the load, in nanoseconds; what was before it is negative.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// Version of the format.
+    pub format: u32,
+    /// The cell.
+    pub cell: String,
+    /// Number of the repetition, from 1.
+    pub repetition: u32,
+    /// Its seed.
+    pub seed: u64,
+    /// When it began, UTC.
+    pub started_at: String,
+    /// Whether it counts.
+    pub verdict: Verdict,
+    /// The phases of each workload.
+    pub phases: Vec<PhaseStatus>,
+    /// Each replica.
+    pub targets: Vec<TargetStatus>,
+    /// The load generator itself.
+    pub generator: GeneratorStatus,
+    /// The observation itself.
+    pub observer: ObserverStatus,
+    /// Where the time went.
+    pub timings: Timings,
+    /// The first failed request of each kind, in words.
+    pub errors: Vec<String>,
+    /// Processes that a target left behind when it was stopped.
+    pub left_behind: Vec<String>,
+}
+
+/// Whether a repetition counts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "is")]
+pub enum Verdict {
+    /// It counts.
+    Valid,
+    /// It was completed, and does not count.
+    Invalid {
+        /// Why.
+        reasons: Vec<String>,
+    },
+    /// It was not completed.
+    Failed {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// One phase of one workload.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PhaseStatus {
+    /// Name of the workload.
+    pub workload: String,
+    /// Name of the phase.
+    pub phase: String,
+    /// First request sent.
+    pub start_ns: u64,
+    /// Last answer complete.
+    pub end_ns: u64,
+    /// Passes that ended.
+    pub passes: u64,
+}
+
+/// One replica.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TargetStatus {
+    /// Name of the target.
+    pub target: String,
+    /// Number of the replica.
+    pub replica: u32,
+    /// Its process id; none when runner did not start it.
+    pub pid: Option<u32>,
+    /// From being started to being ready.
+    pub start_up_ns: Option<u64>,
+    /// How it ended, if it did so by itself.
+    pub ended: Option<String>,
+    /// Whether it had to be killed.
+    pub killed: bool,
+}
+
+/// What the generator used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GeneratorStatus {
+    /// Processor time of its threads.
+    pub cpu_ns: u64,
+    /// How long they were there, summed.
+    pub wall_ns: u64,
+    /// Connections that it opened.
+    pub connects: u64,
+}
+
+/// What the observer used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObserverStatus {
+    /// Samples taken.
+    pub samples: u64,
+    /// Processor time of its thread.
+    pub cpu_ns: u64,
+    /// How long it was there.
+    pub wall_ns: u64,
+    /// Instants at which it was too late to sample.
+    pub skipped_ticks: u64,
+}
+
+/// Where the time of a repetition went. Not included is the writing of this very file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timings {
+    /// From begin to end.
+    pub total_ns: u64,
+    /// Set-up and clean-up steps of the scenario.
+    pub steps_ns: u64,
+    /// Targets started and ready.
+    pub target_start_ns: u64,
+    /// From the last target's readiness to the first request of the load.
+    pub ready_to_first_request_ns: u64,
+    /// The load.
+    pub load_ns: u64,
+    /// Targets stopped.
+    pub target_stop_ns: u64,
+    /// Tables written and synced.
+    pub record_ns: u64,
+    /// Everything that is neither steps, target start, load nor target stop.
+    pub overhead_ns: u64,
+}

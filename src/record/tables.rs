@@ -1,0 +1,244 @@
+//! Rows as Parquet: written in batches while a repetition runs, read back as data frames.
+
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use polars::io::parquet::write::BatchedWriter;
+use polars::prelude::*;
+
+use super::Error;
+use crate::load::WindowRow;
+use crate::observe::{HostSample, ProcessSample};
+
+/// Name of the pass as a whole in the column `step`.
+pub const WHOLE: &str = "(pass)";
+
+/// Rows that are collected before they are written.
+const BATCH: usize = 512;
+
+/// A Parquet file that is being written.
+struct Table {
+    path: PathBuf,
+    writer: BatchedWriter<BufWriter<File>>,
+}
+
+impl Table {
+    fn create(path: PathBuf, empty: &DataFrame) -> Result<Self, Error> {
+        let file = File::create(&path).map_err(|source| Error::Write { path: path.clone(), source })?;
+        let writer = ParquetWriter::new(BufWriter::new(file)).set_parallel(false).batched(empty.schema());
+        match writer {
+            Ok(writer) => Ok(Self { path, writer }),
+            Err(source) => Err(Error::WriteTable { path, source }),
+        }
+    }
+
+    fn write(&mut self, frame: &DataFrame) -> Result<(), Error> {
+        self.writer.write_batch(frame).map_err(|source| Error::WriteTable { path: self.path.clone(), source })
+    }
+
+    fn finish(self) -> Result<(), Error> {
+        let failed = |source| Error::Write { path: self.path.clone(), source };
+        self.writer.finish().map_err(|source| Error::WriteTable { path: self.path.clone(), source })?;
+        drop(self.writer); // flushes what is buffered; a fault shows when the file is synced and read back
+        File::open(&self.path).and_then(|f| f.sync_all()).map_err(failed)
+    }
+}
+
+/// Nanoseconds from `epoch` to `at`; negative before it.
+fn since(epoch: Instant, at: Instant) -> i64 {
+    match at.checked_duration_since(epoch) {
+        Some(after) => after.as_nanos() as i64,
+        None => -(epoch.duration_since(at).as_nanos() as i64),
+    }
+}
+
+/// The tables of one repetition.
+pub struct Tables {
+    workloads: Vec<(String, Vec<String>)>,
+    windows: (Table, Vec<WindowRow>),
+    resources: (Table, Vec<ProcessSample>),
+    host: (Table, Vec<HostSample>),
+    epoch: Option<Instant>,
+}
+
+impl Tables {
+    /// Creates the files. `workloads`: each one's name and its steps' names.
+    ///
+    /// # Errors
+    /// [`Error::Write`], [`Error::WriteTable`].
+    pub fn create(directory: &Path, workloads: Vec<(String, Vec<String>)>) -> Result<Self, Error> {
+        let now = Instant::now();
+        let table = |name: &str, empty: &DataFrame| Table::create(directory.join(name), empty);
+        Ok(Self {
+            windows: (table("windows.parquet", &window_frame(&workloads, &[]))?, Vec::new()),
+            resources: (table("resources.parquet", &resource_frame(now, &[]))?, Vec::new()),
+            host: (table("host.parquet", &host_frame(now, &[]))?, Vec::new()),
+            workloads,
+            epoch: None,
+        })
+    }
+
+    /// The begin of the load, from which all times count. Samples wait in memory until it is known.
+    pub fn set_epoch(&mut self, epoch: Instant) {
+        self.epoch = Some(epoch);
+    }
+
+    /// Adds windows.
+    ///
+    /// # Errors
+    /// [`Error::WriteTable`].
+    pub fn windows(&mut self, rows: Vec<WindowRow>) -> Result<(), Error> {
+        self.windows.1.extend(rows);
+        if self.windows.1.len() < BATCH { Ok(()) } else { self.flush() }
+    }
+
+    /// Adds a sample of a replica.
+    ///
+    /// # Errors
+    /// [`Error::WriteTable`].
+    pub fn process(&mut self, sample: ProcessSample) -> Result<(), Error> {
+        self.resources.1.push(sample);
+        if self.epoch.is_none() || self.resources.1.len() < 4 * BATCH { Ok(()) } else { self.flush() }
+    }
+
+    /// Adds a sample of the host.
+    pub fn host(&mut self, sample: HostSample) {
+        self.host.1.push(sample);
+    }
+
+    fn flush(&mut self) -> Result<(), Error> {
+        if !self.windows.1.is_empty() {
+            self.windows.0.write(&window_frame(&self.workloads, &self.windows.1))?;
+            self.windows.1.clear();
+        }
+        if let Some(epoch) = self.epoch {
+            if !self.resources.1.is_empty() {
+                self.resources.0.write(&resource_frame(epoch, &self.resources.1))?;
+                self.resources.1.clear();
+            }
+            if !self.host.1.is_empty() {
+                self.host.0.write(&host_frame(epoch, &self.host.1))?;
+                self.host.1.clear();
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what is left, and syncs.
+    ///
+    /// # Errors
+    /// [`Error::Write`], [`Error::WriteTable`].
+    pub fn finish(mut self) -> Result<(), Error> {
+        // A repetition that failed before its load counts from its first sample.
+        let first = self.resources.1.iter().map(|s| s.at).chain(self.host.1.iter().map(|s| s.at)).min();
+        self.epoch = self.epoch.or(first);
+        self.flush()?;
+        self.windows.0.finish()?;
+        self.resources.0.finish()?;
+        self.host.0.finish()
+    }
+}
+
+fn column<T, P>(name: &str, values: P) -> Column
+where
+    P: AsRef<T>,
+    T: ?Sized,
+    Series: NamedFrom<P, T>,
+{
+    Series::new(name.into(), values).into()
+}
+
+fn frame(height: usize, columns: Vec<Column>) -> DataFrame {
+    DataFrame::new(height, columns).expect("all columns are made from the same rows")
+}
+
+/// Columns of `windows.parquet`: one row per window, workload, step, phase and outcome.
+fn window_frame(workloads: &[(String, Vec<String>)], rows: &[WindowRow]) -> DataFrame {
+    let of = |f: fn(&WindowRow) -> u64| rows.iter().map(f).collect::<Vec<u64>>();
+    let workload = |r: &WindowRow| workloads.get(usize::from(r.workload));
+    let names: Vec<&str> = rows.iter().map(|r| workload(r).map_or("", |w| w.0.as_str())).collect();
+    let steps: Vec<&str> = rows
+        .iter()
+        .map(|r| r.step.map_or(WHOLE, |s| workload(r).and_then(|w| w.1.get(usize::from(s))).map_or("", String::as_str)))
+        .collect();
+    let phases: Vec<&str> = rows.iter().map(|r| r.phase.name()).collect();
+    let outcomes: Vec<&str> = rows.iter().map(|r| r.outcome.name()).collect();
+    let service: Vec<&[u8]> = rows.iter().map(|r| r.service.as_slice()).collect();
+    let response: Vec<&[u8]> = rows.iter().map(|r| r.response.as_slice()).collect();
+    frame(
+        rows.len(),
+        vec![
+            column("window_start_ns", of(|r| r.start_ns)),
+            column("workload", names),
+            column("step", steps),
+            column("phase", phases),
+            column("outcome", outcomes),
+            column("requests", of(|r| r.count)),
+            column("sent_bytes", of(|r| r.sent_bytes)),
+            column("received_bytes", of(|r| r.received_bytes)),
+            column("service_ns_hdr", service),
+            column("response_ns_hdr", response),
+        ],
+    )
+}
+
+/// Columns of `resources.parquet`: one row per sample and replica, over its whole process tree.
+fn resource_frame(epoch: Instant, rows: &[ProcessSample]) -> DataFrame {
+    let of = |f: fn(&ProcessSample) -> u64| rows.iter().map(f).collect::<Vec<u64>>();
+    let targets: Vec<&str> = rows.iter().map(|r| &*r.target).collect();
+    let replicas: Vec<u32> = rows.iter().map(|r| r.replica).collect();
+    let pss: Vec<Option<u64>> = rows.iter().map(|r| r.pss_bytes).collect();
+    frame(
+        rows.len(),
+        vec![
+            column("at_ns", rows.iter().map(|r| since(epoch, r.at)).collect::<Vec<i64>>()),
+            column("target", targets),
+            column("replica", replicas),
+            column("processes", of(|r| u64::from(r.processes))),
+            column("threads", of(|r| r.threads)),
+            column("pss_bytes", pss),
+            column("rss_bytes", of(|r| r.rss_bytes)),
+            column("peak_rss_bytes", of(|r| r.peak_rss_bytes)),
+            column("cpu_user_ns", of(|r| r.cpu_user_ns)),
+            column("cpu_system_ns", of(|r| r.cpu_system_ns)),
+            column("open_files", of(|r| r.open_files)),
+            column("voluntary_switches", of(|r| r.voluntary_switches)),
+            column("involuntary_switches", of(|r| r.involuntary_switches)),
+            column("read_bytes", of(|r| r.read_bytes)),
+            column("written_bytes", of(|r| r.written_bytes)),
+        ],
+    )
+}
+
+/// Columns of `host.parquet`: one row per sample and core; what belongs to the whole host is repeated.
+fn host_frame(epoch: Instant, rows: &[HostSample]) -> DataFrame {
+    let cores: Vec<_> = rows.iter().flat_map(|r| r.cores.iter().map(move |c| (r, c))).collect();
+    let of = |f: fn(&crate::observe::CoreTimes) -> u64| cores.iter().map(|(_, c)| f(c)).collect::<Vec<u64>>();
+    frame(
+        cores.len(),
+        vec![
+            column("at_ns", cores.iter().map(|(r, _)| since(epoch, r.at)).collect::<Vec<i64>>()),
+            column("core", cores.iter().map(|(_, c)| c.core).collect::<Vec<u32>>()),
+            column("user_ns", of(|c| c.user_ns)),
+            column("system_ns", of(|c| c.system_ns)),
+            column("idle_ns", of(|c| c.idle_ns)),
+            column("iowait_ns", of(|c| c.iowait_ns)),
+            column("steal_ns", of(|c| c.steal_ns)),
+            column("memory_total_bytes", cores.iter().map(|(r, _)| r.mem_total_bytes).collect::<Vec<u64>>()),
+            column("memory_available_bytes", cores.iter().map(|(r, _)| r.mem_available_bytes).collect::<Vec<u64>>()),
+            column("load_1min", cores.iter().map(|(r, _)| r.load_1min).collect::<Vec<f64>>()),
+            column("cpu_pressure_some_us", cores.iter().map(|(r, _)| r.cpu_pressure_some_us).collect::<Vec<Option<u64>>>()),
+        ],
+    )
+}
+
+/// Reads a table whole.
+///
+/// # Errors
+/// [`Error::Read`], [`Error::ReadTable`].
+pub fn read(path: &Path) -> Result<DataFrame, Error> {
+    let file = File::open(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+    ParquetReader::new(file).finish().map_err(|source| Error::ReadTable { path: path.to_owned(), source })
+}
