@@ -8,7 +8,10 @@ use crate::units::{human_bytes, human_duration, significant};
 
 /// The table with what was skipped, failed or wrong below it.
 pub fn table(summary: &Summary) -> String {
-    let varied: Vec<&str> = summary.factors.iter().filter(|(_, levels)| levels.len() > 1).map(|(name, _)| name.as_str()).collect();
+    // Only what differs between executed cells needs a column.
+    let executed = || summary.cells.iter().filter(|c| !c.steps.is_empty());
+    let differs = |factor: &str| executed().map(|c| c.levels.get(factor)).collect::<std::collections::BTreeSet<_>>().len() > 1;
+    let varied: Vec<&str> = summary.factors.iter().map(|(name, _)| name.as_str()).filter(|name| differs(name)).collect();
     let several_workloads = summary
         .cells
         .iter()
@@ -19,7 +22,7 @@ pub fn table(summary: &Summary) -> String {
     if several_workloads {
         header.push("workload".to_owned());
     }
-    header.extend(["per second", "95 %", "p50", "p99", "max", "PSS", "CPU"].map(str::to_owned));
+    header.extend(["per second", "95 %", "p50", "p99", "PSS", "CPU"].map(str::to_owned));
     table.set_header(header);
     for cell in &summary.cells {
         for step in cell.steps.iter().filter(|s| s.step == WHOLE && s.phase == "during") {
@@ -30,7 +33,7 @@ pub fn table(summary: &Summary) -> String {
         if index >= varied.len() + usize::from(several_workloads) {
             column.set_cell_alignment(CellAlignment::Right);
         }
-        column.set_padding((if index == 0 { 0 } else { 1 }, 1));
+        column.set_padding((if index == 0 { 0 } else { 1 }, 0));
     }
     let mut text = format!("{}  {}\n", summary.experiment, summary.run);
     if !summary.question.is_empty() {
@@ -47,8 +50,8 @@ pub fn table(summary: &Summary) -> String {
                 text += &format!("{rule}\n");
             }
         }
-        text += "\nmean over repetitions with its bootstrap 95 % interval; response times of passes, all repetitions merged;\n";
-        text += "PSS: largest sum over targets during the load, CPU: processors that targets used\n";
+        text += "\nper second: mean over repetitions, with the farther end of its bootstrap 95 % interval;\n";
+        text += "p50, p99: response times of passes; PSS: peaks of all targets, CPU: processors they used\n";
     }
     text += &notes(summary);
     text
@@ -68,12 +71,11 @@ fn row(cell: &CellSummary, step: &StepSummary, varied: &[&str], several_workload
     row.push(Cell::new(step.throughput_per_s.as_ref().map_or_else(String::new, |e| {
         e.mean_interval.map_or_else(
             || "one value".to_owned(),
-            |(low, high)| format!("-{:.0} +{:.0} %", (1.0 - low / e.mean) * 100.0, (high / e.mean - 1.0) * 100.0),
+            |(low, high)| format!("±{:.0} %", (1.0 - low / e.mean).max(high / e.mean - 1.0) * 100.0),
         )
     })));
     row.push(Cell::new(time(step.response_ns.map(|t| t.p50))));
     row.push(Cell::new(time(step.response_ns.map(|t| t.p99))));
-    row.push(Cell::new(time(step.response_ns.map(|t| t.max))));
     row.push(Cell::new(sum(|t| t.pss_bytes.as_ref()).map_or_else(|| "–".to_owned(), human_bytes)));
     row.push(Cell::new(sum(|t| t.cpu_cores.as_ref()).map_or_else(|| "–".to_owned(), significant)));
     row

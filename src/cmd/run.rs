@@ -16,7 +16,7 @@ use crate::exit::Exit;
 use crate::load::passes;
 use crate::plan::order::{Turn, sequence};
 use crate::plan::targets::FIXTURES_PROGRAM;
-use crate::plan::{Arrivals, Plan};
+use crate::plan::{Arrivals, Plan, Scratch};
 use crate::record::manifest::Manifest;
 use crate::record::{RunDirectory, Verdict};
 use crate::supervise::Guard;
@@ -103,12 +103,15 @@ fn enough_open_files(plan: &Plan) -> Result<(), Stop> {
 }
 
 /// A directory below which scratch directories are made; removed at the end, by the guard if need be.
-fn make_scratch() -> Result<PathBuf, Stop> {
-    let base = std::env::var_os("RUNNER_SCRATCH").map_or_else(std::env::temp_dir, PathBuf::from);
+fn make_scratch(kind: Scratch) -> Result<PathBuf, Stop> {
+    let base = match kind {
+        Scratch::Disk => std::env::var_os("RUNNER_SCRATCH").map_or_else(std::env::temp_dir, PathBuf::from),
+        Scratch::Memory => PathBuf::from("/dev/shm"),
+    };
     let name = format!("runner-{}-{:x}", std::process::id(), super::fresh_seed() & 0xffff_ffff);
     let path = std::path::absolute(base.join(name)).map_err(|e| Stop::new(Exit::Failure, format!("no scratch directory: {e}")))?;
-    std::fs::create_dir_all(&path)
-        .map_err(|e| Stop::new(Exit::Failure, format!("cannot make the scratch directory {}: {e}", path.display())))?;
+    let failed = |e| Stop::new(Exit::Failure, format!("cannot make the scratch directory {}: {e}", path.display()));
+    std::fs::create_dir_all(&path).map_err(failed)?;
     Ok(path)
 }
 
@@ -127,7 +130,7 @@ async fn execute(plan: &Plan, args: &cli::Run, style: Style, fixtures: &Path) ->
     }
 
     let interrupt = Interrupt::listen().map_err(|e| failure(&e))?;
-    let scratch = make_scratch()?;
+    let scratch = make_scratch(plan.scratch)?;
     let programs: Vec<String> = {
         let needs = plan.cells.iter().filter(|c| c.skipped.is_none()).flat_map(|c| &c.targets).flat_map(|t| t.needs.clone());
         needs.collect::<std::collections::BTreeSet<_>>().into_iter().collect()

@@ -104,7 +104,6 @@ impl Executor<'_> {
             () = self.interrupt.asked(1) => Err(Error::Interrupted),
             outcome = self.measure(cell, turn, &place, &recorder, &sampler, progress, &mut session) => outcome,
         };
-        let sampled = Instant::now();
         let stopped = tokio::select! {
             biased;
             () = self.interrupt.asked(2) => {
@@ -142,7 +141,6 @@ impl Executor<'_> {
             wall_ns: observer.elapsed_ns,
             skipped_ticks: observer.skipped_ticks,
         };
-        let _ = sampled;
         let status = self.status(cell, turn, started_at, &outcome, observer, left_behind, &session);
         written?;
         let events = events(&session);
@@ -207,6 +205,7 @@ impl Executor<'_> {
         progress.expected.set(expected_passes(cell));
         let (abort, asked) = watch::channel(false);
         session.abort = Some(abort);
+        sampler.sample_now();
         let epoch = Instant::now();
         session.epoch = Some(epoch);
         recorder.set_epoch(epoch);
@@ -239,6 +238,7 @@ impl Executor<'_> {
         }
         session.timings.load_ns = ns_since(epoch);
         session.event(json!({"event": "load-ends"}));
+        sampler.sample_now();
 
         let steps = Instant::now();
         actions::execute(self.guard, "clean-up, load", &cell.clean_up.load, place.late, place.logs).await?;

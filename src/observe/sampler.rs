@@ -95,6 +95,8 @@ pub struct Sampler {
 enum Command {
     Add(Watched),
     Remove(String, u32),
+    /// Everything at once, outside of the grid; says when it is done.
+    Sample(Sender<()>),
     Stop,
 }
 
@@ -121,6 +123,16 @@ impl Sampler {
     /// Sends no more samples of a replica. One that is being sent may still arrive.
     pub fn remove(&self, target: &str, replica: u32) {
         let _ = self.commands.send(Command::Remove(target.to_owned(), replica));
+    }
+
+    /// Takes a whole sample now, outside of the grid and whatever it costs, and waits for it (at most 200 ms).
+    ///
+    /// Begin and end of a load are sampled so: a load may be shorter than the interval.
+    pub fn sample_now(&self) {
+        let (done, wait) = mpsc::channel();
+        if self.commands.send(Command::Sample(done)).is_ok() {
+            let _ = wait.recv_timeout(Duration::from_millis(200));
+        }
     }
 
     /// Ends the thread, and waits for the tick that may be going on.
@@ -206,7 +218,7 @@ impl Work {
             self.report.skipped_ticks += next - tick - 1;
             tick = next;
             let due = start + instant_of(tick, self.interval);
-            if self.obey_until(due, inbox).is_err() {
+            if self.obey_until(tick, due, &mut cpu_before, inbox).is_err() {
                 break;
             }
             let late = Instant::now().saturating_duration_since(due);
@@ -218,12 +230,20 @@ impl Work {
     }
 
     /// Obeys commands until `due`; an error means: stop.
-    fn obey_until(&mut self, due: Instant, inbox: &Receiver<Command>) -> Result<(), Ended> {
+    fn obey_until(&mut self, tick: u64, due: Instant, cpu_before: &mut u64, inbox: &Receiver<Command>) -> Result<(), Ended> {
         loop {
             let left = due.saturating_duration_since(Instant::now());
             match inbox.recv_timeout(left) {
                 Ok(Command::Add(watched)) => self.add(&watched),
                 Ok(Command::Remove(target, number)) => self.remove(&target, number),
+                Ok(Command::Sample(done)) => {
+                    for entry in &mut self.entries {
+                        (entry.survey_due, entry.pss_due) = (None, None);
+                    }
+                    self.tick(tick, cpu_before)?;
+                    // Whoever asked may have given up waiting.
+                    let _ = done.send(());
+                }
                 Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => return Err(Ended),
                 Err(RecvTimeoutError::Timeout) => return Ok(()),
             }

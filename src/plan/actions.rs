@@ -171,8 +171,8 @@ pub(super) fn carry(
     let mut carried = Vec::new();
     for (name, place) in typed {
         let Some(entry) = node.get("carry").and_then(|n| n.entry(name)) else { continue };
-        let nameable = name.starts_with(|c: char| c.is_ascii_alphabetic())
-            && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        let nameable =
+            name.starts_with(|c: char| c.is_ascii_alphabetic()) && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
         if !nameable {
             pen.mistakes.push(
                 Mistake::new(pen.file, entry.key_span, format!("`{name}` cannot be the name of a carried value"))

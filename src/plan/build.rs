@@ -124,6 +124,8 @@ struct Builder<'a> {
     active: RefCell<BTreeSet<String>>,
     /// Names of the steps of all workloads in all cells.
     step_names: RefCell<BTreeSet<String>>,
+    /// Values made by expressions in all cells.
+    work: StdCell<usize>,
 }
 
 impl<'a> Builder<'a> {
@@ -172,6 +174,7 @@ impl<'a> Builder<'a> {
             used: RefCell::default(),
             active: RefCell::default(),
             step_names: RefCell::default(),
+            work: StdCell::new(0),
         };
         builder.check_names(mistakes);
         Some(builder)
@@ -299,6 +302,7 @@ impl<'a> Builder<'a> {
             text: self.file.text.clone(),
             seed: self.options.seed.or(self.typed.seed).unwrap_or(fresh_seed),
             order: self.typed.order,
+            scratch: self.typed.scratch,
             repetitions: self.options.repetitions.unwrap_or(self.typed.repetitions),
             window: self.typed.window.map_or(WINDOW, |w| w.0),
             factors,
@@ -323,7 +327,7 @@ impl<'a> Builder<'a> {
         // In how many cells there is a mistake at a place, and the first of them.
         let mut places: BTreeMap<Span, (usize, String)> = BTreeMap::new();
         for levels in every {
-            let before = mistakes.len();
+            let (before, work) = (mistakes.len(), self.work.get());
             self.cell(env, levels, steps, &mut paths, mistakes);
             let found = mistakes.len() - before;
             seen += 1;
@@ -333,7 +337,7 @@ impl<'a> Builder<'a> {
             }
             forget_repeated(mistakes, start, before);
             if mistakes.len() == before {
-                rereading += found * self.root.count();
+                rereading += found * self.root.count() + self.work.get() - work;
             }
             if mistakes.len() > MAX_MISTAKES || rereading > MAX_REREADING {
                 break;
@@ -490,6 +494,7 @@ impl<'a> Builder<'a> {
         let set_up = level(&steps.0, mistakes);
         let clean_up = level(&steps.1, mistakes);
         let workloads = self.cell_workloads(&mut scope, mistakes);
+        self.work.set(self.work.get() + scope.spent.get());
         let path = path?;
         (mistakes.len() == before).then_some(Cell {
             id,
@@ -582,11 +587,13 @@ impl<'a> Builder<'a> {
             }
         };
         let path = PathBuf::from(&text);
-        let sound = !text.is_empty()
-            && !text.contains("${")
-            && path.components().all(|c| matches!(c, std::path::Component::Normal(_)));
+        let sound =
+            !text.is_empty() && !text.contains("${") && path.components().all(|c| matches!(c, std::path::Component::Normal(_)));
         if text.is_empty() {
-            mistakes.push(Mistake::new(self.file, layout.span, "an empty folder name").expected("expected a path as `${processes}p/${action}`"));
+            mistakes.push(
+                Mistake::new(self.file, layout.span, "an empty folder name")
+                    .expected("expected a path as `${processes}p/${action}`"),
+            );
             return None;
         }
         if !sound {
@@ -608,8 +615,12 @@ impl<'a> Builder<'a> {
         let above = path.ancestors().skip(1).find_map(|a| paths.get_key_value(a));
         if let Some((_, other)) = below.or(above) {
             mistakes.push(
-                Mistake::new(self.file, layout.span, format!("the folder of one of the cells `{other}` and `{id}` is inside the other's"))
-                    .expected("expected as many folders for every cell"),
+                Mistake::new(
+                    self.file,
+                    layout.span,
+                    format!("the folder of one of the cells `{other}` and `{id}` is inside the other's"),
+                )
+                .expected("expected as many folders for every cell"),
             );
             return None;
         }

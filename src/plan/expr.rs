@@ -212,6 +212,9 @@ impl Scope<'_> {
     }
 
     fn resolve_in(&self, node: &Node, stack: &mut Vec<String>, mistakes: &mut Vec<Mistake>) -> Node {
+        if self.spent.get() > MAX_RESOLVED {
+            return node.with(Data::Poison); // It was reported; going on would take for ever.
+        }
         let data = match &node.data {
             Data::Text(text) if text.contains("${") => return self.text(node, text, stack, mistakes),
             Data::List(items) => Data::List(items.iter().map(|i| self.resolve_in(i, stack, mistakes)).collect()),

@@ -135,10 +135,8 @@ fn levels(file: &Arc<SourceFile>, name: &str, node: &Node, mistakes: &mut Vec<Mi
         }
         Data::Map(_) if node.get("from").is_some() => (range(file, node, mistakes)?, None),
         _ => {
-            mistakes.push(
-                no_list(file, node)
-                    .expected("expected `[a, b]`, `{levels: [a, b], default: [a]}` or `{from: 1, to: 8}`"),
-            );
+            mistakes
+                .push(no_list(file, node).expected("expected `[a, b]`, `{levels: [a, b], default: [a]}` or `{from: 1, to: 8}`"));
             return None;
         }
     };
@@ -262,7 +260,11 @@ fn range(file: &Arc<SourceFile>, node: &Node, mistakes: &mut Vec<Mistake>) -> Op
             return Some(values);
         }
         if values.len() >= MAX_CELLS {
-            return wrong("to", &format!("this range has more than {MAX_CELLS} levels"), "expected a nearer end, or larger steps");
+            return wrong(
+                "to",
+                &format!("this range has more than {MAX_CELLS} levels"),
+                "expected a nearer end, or larger steps",
+            );
         }
         let rounded = (value * 1e9).round() / 1e9;
         let data = if rounded.fract() == 0.0 { Data::Int(rounded as i64) } else { Data::Float(rounded) };
@@ -327,7 +329,8 @@ pub fn cells(
     }
     if cells.is_empty() && mistakes.len() == before {
         let span = exclude.map_or_else(Span::default, |n| n.head);
-        mistakes.push(Mistake::new(file, span, "`exclude` leaves no cell").expected("expected rules that leave at least one cell"));
+        mistakes
+            .push(Mistake::new(file, span, "`exclude` leaves no cell").expected("expected rules that leave at least one cell"));
     }
     cells
 }
@@ -353,7 +356,8 @@ fn matcher(
         };
         if wanted.is_empty() {
             mistakes.push(
-                Mistake::new(file, entry.value.span, format!("no level of `{}`", entry.key)).expected("expected a level, or a list of them"),
+                Mistake::new(file, entry.value.span, format!("no level of `{}`", entry.key))
+                    .expected("expected a level, or a list of them"),
             );
             sound = false;
         }

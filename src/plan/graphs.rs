@@ -188,13 +188,15 @@ impl Reader<'_> {
         if also.contains(&name) || self.factors.iter().any(|f| f.name == name) {
             return;
         }
-        let span = self.item.get(key).map_or(self.item.head, |n| {
-            n.items().iter().find(|i| i.as_text() == Some(name)).unwrap_or(n).span
-        });
+        let span =
+            self.item.get(key).map_or(self.item.head, |n| n.items().iter().find(|i| i.as_text() == Some(name)).unwrap_or(n).span);
         let known: Vec<&str> = self.factors.iter().map(|f| f.name.as_str()).chain(also.iter().copied()).collect();
         self.mistakes.push(
             Mistake::new(self.file, span, format!("`{name}` is no factor"))
-                .expected(format!("expected {}", if known.is_empty() { "no such key: there are no factors".to_owned() } else { one_of(known.iter().copied()) }))
+                .expected(format!(
+                    "expected {}",
+                    if known.is_empty() { "no such key: there are no factors".to_owned() } else { one_of(known.iter().copied()) }
+                ))
                 .did_you_mean(name, known),
         );
     }
@@ -208,7 +210,8 @@ impl Reader<'_> {
                 several => format!("this graph draws {} at once", all_of(several.iter().copied())),
             };
             let span = chosen.get(1).and_then(|s| self.item.entry(s)).map_or(self.item.head, |e| e.key_span);
-            self.mistakes.push(Mistake::new(self.file, span, found).expected(format!("expected exactly one of {}", one_of(shapes))));
+            self.mistakes
+                .push(Mistake::new(self.file, span, found).expected(format!("expected exactly one of {}", one_of(shapes))));
             return None;
         }
         let mut x = typed.x.clone();

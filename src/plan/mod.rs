@@ -10,6 +10,8 @@ pub mod expr;
 pub mod factors;
 pub mod graphs;
 pub mod order;
+#[cfg(test)]
+mod properties;
 pub mod targets;
 pub mod workloads;
 
@@ -19,7 +21,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-pub use crate::schema::types::{Order, Signal};
+pub use crate::schema::types::{Order, Scratch, Signal};
 pub use build::{Document, Options, build};
 pub use expr::{Part, Template};
 pub use factors::{Factor, Level};
@@ -41,6 +43,8 @@ pub struct Plan {
     pub seed: u64,
     /// Order of the repetitions.
     pub order: Order,
+    /// Where scratch directories are made.
+    pub scratch: Scratch,
     /// Repetitions of each cell.
     pub repetitions: u32,
     /// Length of the windows in which requests are counted.

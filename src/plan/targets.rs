@@ -211,13 +211,16 @@ pub(super) fn target(
 fn after_known(pen: &mut Pen<'_>, node: &Node, typed: &types::Target, entry: &Entry, names: &[String]) {
     for name in &typed.after.0 {
         if !names.contains(name) {
-            let span = node.get("after").map_or(node.head, |n| {
-                n.items().iter().find(|i| i.as_text() == Some(name)).unwrap_or(n).span
-            });
+            let span =
+                node.get("after").map_or(node.head, |n| n.items().iter().find(|i| i.as_text() == Some(name)).unwrap_or(n).span);
             let known: Vec<&str> = names.iter().map(String::as_str).filter(|n| *n != entry.key).collect();
             pen.mistakes.push(
                 Mistake::new(pen.file, span, format!("there is no target `{name}`"))
-                    .expected(if known.is_empty() { "there is no other target".to_owned() } else { format!("expected {}", one_of(known.iter().copied())) })
+                    .expected(if known.is_empty() {
+                        "there is no other target".to_owned()
+                    } else {
+                        format!("expected {}", one_of(known.iter().copied()))
+                    })
                     .did_you_mean(name, known),
             );
         }
@@ -401,7 +404,10 @@ fn render_one(
     let template = match env.template_from_named_str("template", &file.text) {
         Ok(template) => template,
         Err(error) => {
-            pen.mistakes.push(Mistake::new(file, line_span(error.line()), format!("no valid template: {}", detail(&error))).expected("expected a template in the manner of Jinja"));
+            pen.mistakes.push(
+                Mistake::new(file, line_span(error.line()), format!("no valid template: {}", detail(&error)))
+                    .expected("expected a template in the manner of Jinja"),
+            );
             return None;
         }
     };

@@ -115,7 +115,8 @@ impl Composer<'_> {
         };
         let mut parts = vec![metric.to_owned(), kind.to_owned()];
         parts.extend(self.graph.step.clone());
-        parts.extend(self.facet.iter().map(|(factor, level)| format!("{factor}={level}")));
+        let varies = |name: &str| self.summary.factors.iter().any(|(factor, levels)| factor == name && levels.len() > 1);
+        parts.extend(self.facet.iter().filter(|(factor, _)| varies(factor)).map(|(factor, level)| format!("{factor}={level}")));
         let safe = |c: char| if c.is_alphanumeric() || "-_=.+".contains(c) { c } else { '_' };
         parts.join("-").chars().map(safe).collect()
     }

@@ -23,20 +23,45 @@ pub fn decode<T: DeserializeOwned>(file: &Arc<SourceFile>, node: &Node, mistakes
     value.filter(|_| mistakes.len() == before && !node.is_poisoned())
 }
 
+/// The value at a path, or the last one on the way to it.
+fn nearest_node<'a>(mut node: &'a Node, path: &[Step]) -> &'a Node {
+    for step in path {
+        let next = match step {
+            Step::Key(key) => node.get(key),
+            Step::Index(index) => node.items().get(*index),
+        };
+        match next {
+            Some(next) => node = next,
+            None => break,
+        }
+    }
+    node
+}
+
 /// Like [`decode`], but returns what is left when all that is wrong was cut off and all that is missing was
 /// replaced by something empty, so that the rest of a file can be checked too.
 ///
 /// Keys without a value are mistakes down to a depth of `nulls`: what lies deeper is read later, by itself.
-pub fn salvage<T: DeserializeOwned>(
+pub fn salvage<T: DeserializeOwned>(file: &Arc<SourceFile>, node: &Node, nulls: usize, mistakes: &mut Vec<Mistake>) -> Option<T> {
+    salvage_noting(file, node, nulls, mistakes, &mut Vec::new())
+}
+
+/// Like [`salvage`]; `blind` are the places at which the value is not what was typed.
+fn salvage_noting<T: DeserializeOwned>(
     file: &Arc<SourceFile>,
     node: &Node,
     nulls: usize,
     mistakes: &mut Vec<Mistake>,
+    blind: &mut Vec<Span>,
 ) -> Option<T> {
     let before = mistakes.len();
     let mut json = node.to_json();
     let mut cut: Vec<Vec<Step>> = Vec::new();
     cut_empty(file, node, nulls, &mut Vec::new(), &mut cut, mistakes);
+    for path in &cut {
+        let value = nearest_node(node, path);
+        blind.extend([value.span, value.head]);
+    }
     // From the end, so that the indexes of what is cut later stay what they are.
     for path in cut.iter().rev() {
         remove(&mut json, path);
@@ -64,6 +89,7 @@ pub fn salvage<T: DeserializeOwned>(
             if !invented && !cut.contains(&missing) && !misspelt.contains(&missing) {
                 mistakes.push(wording.mistake(file, node, &original));
             }
+            blind.push(nearest_node(node, &original).head);
             path.push(Step::Key(field.clone()));
             insert(&mut json, &path, StandIn::KINDS[0]())?;
             stand_ins.push(StandIn { path, kind: 0 });
@@ -82,6 +108,8 @@ pub fn salvage<T: DeserializeOwned>(
                 return None;
             }
             remove(&mut json, &path);
+            let value = nearest_node(node, &original);
+            blind.extend([value.span, value.head]);
             cut.push(original);
         }
     }
@@ -97,9 +125,8 @@ pub fn decode_and<T: DeserializeOwned, R>(
     check: impl FnOnce(T, &mut Vec<Mistake>) -> Option<R>,
 ) -> Option<R> {
     let before = mistakes.len();
-    let typed = salvage(file, node, usize::MAX, mistakes)?;
     let mut reported: Vec<Span> = Vec::new();
-    node.poisoned(&mut reported);
+    let typed = salvage_noting(file, node, usize::MAX, mistakes, &mut reported)?;
     reported.extend(mistakes[before..].iter().map(|m| m.span));
     let read = mistakes.len();
     let checked = check(typed, mistakes);
@@ -268,7 +295,8 @@ struct Wording {
 
 impl Wording {
     fn of(message: &str) -> Self {
-        let mut wording = Self { found: message.to_owned(), expected: None, help: None, unknown_key: None, missing: None, known: Vec::new() };
+        let mut wording =
+            Self { found: message.to_owned(), expected: None, help: None, unknown_key: None, missing: None, known: Vec::new() };
         if let Some(rest) = message.strip_prefix("unknown field ") {
             let (name, known) = quoted_then_list(rest);
             wording.found = format!("unknown key `{name}`");

@@ -121,14 +121,6 @@ impl Node {
         }
     }
 
-    /// The places of values in which a mistake was reported.
-    pub fn poisoned(&self, places: &mut Vec<Span>) {
-        if matches!(self.data, Data::Poison) {
-            places.extend([self.span, self.head]);
-        }
-        self.items().iter().chain(self.entries().iter().map(|e| &e.value)).for_each(|n| n.poisoned(places));
-    }
-
     /// The number of values in it, itself included.
     pub fn count(&self) -> usize {
         1 + match &self.data {
@@ -310,7 +302,8 @@ impl<'a> Marks<'a> {
     fn value(&mut self, event: Event<'a>, span: Span, depth: usize) -> Result<Arc<Mark>, Box<Mistake>> {
         if depth > MAX_DEPTH {
             return Err(Box::new(
-                Mistake::new(self.file, span, format!("nested more than {MAX_DEPTH} deep")).expected("expected a flatter document"),
+                Mistake::new(self.file, span, format!("nested more than {MAX_DEPTH} deep"))
+                    .expected("expected a flatter document"),
             ));
         }
         let (anchor, mark) = match event {
@@ -391,7 +384,11 @@ impl<'a> Marks<'a> {
         let end = if flow { end } else { last.map_or(start, |l| l.end).max(start) };
         match first {
             Some(first) if self.file.text[start..end].contains('\n') => {
-                if flow { Span { start, end: start + 1 } } else { first }
+                if flow {
+                    Span { start, end: start + 1 }
+                } else {
+                    first
+                }
             }
             _ => Span { start, end },
         }
@@ -458,7 +455,8 @@ fn join(file: &Arc<SourceFile>, value: &Value, mark: &Mark) -> Result<Node, Mist
                 value.head = key_span;
                 // What begins in another line, or goes on there, is best shown by its key.
                 let below = file.text.get(key_span.end..value.span.start).is_some_and(|gap| gap.contains('\n'));
-                let several = matches!(value.data, Data::List(_) | Data::Map(_)) && (below || value.span.end == value.span.start + 1);
+                let several =
+                    matches!(value.data, Data::List(_) | Data::Map(_)) && (below || value.span.end == value.span.start + 1);
                 if several || value.span.start >= value.span.end {
                     value.span = key_span;
                 }

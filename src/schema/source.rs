@@ -63,8 +63,12 @@ impl SourceFile {
                 let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
                 let file = Arc::new(Self { path: path.to_owned(), text });
                 Err(Box::new(
-                    Mistake::new(&file, Span { start: at, end: at + '\u{fffd}'.len_utf8() }, format!("the byte 0x{byte:02x} is not UTF-8"))
-                        .expected("expected text in UTF-8"),
+                    Mistake::new(
+                        &file,
+                        Span { start: at, end: at + '\u{fffd}'.len_utf8() },
+                        format!("the byte 0x{byte:02x} is not UTF-8"),
+                    )
+                    .expected("expected text in UTF-8"),
                 ))
             }
         })
@@ -204,9 +208,8 @@ pub fn nearest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Opt
     let (folded, limit) = (fold(typed), (typed.chars().count() / 3).clamp(1, 3));
     let known: Vec<&str> = known.into_iter().collect();
     // `SIGTERM` for `TERM`, `conn` for `connections`
-    let part = |name: &&&str| {
-        typed.len().min(name.len()) > 2 && **name != typed && (typed.ends_with(**name) || name.starts_with(typed))
-    };
+    let part =
+        |name: &&&str| typed.len().min(name.len()) > 2 && **name != typed && (typed.ends_with(**name) || name.starts_with(typed));
     let partly = known.iter().find(part).copied();
     known
         .into_iter()

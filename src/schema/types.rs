@@ -39,6 +39,9 @@ pub struct Experiment {
     /// In which order repetitions are executed.
     #[serde(default)]
     pub order: Order,
+    /// Where scratch directories are made.
+    #[serde(default)]
+    pub scratch: Scratch,
     /// Seed of everything random. Without one, each run draws its own and records it.
     #[serde(default)]
     pub seed: Option<u64>,
@@ -90,9 +93,20 @@ pub enum Order {
     Sequential,
 }
 
+/// Where scratch directories are made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scratch {
+    /// In the system's temporary directory, or in `$RUNNER_SCRATCH`.
+    #[default]
+    Disk,
+    /// In memory (`/dev/shm`), so that files cost the same in every repetition.
+    Memory,
+}
+
 /// Levels of a factor, for the JSON Schema; read by hand in `plan::factors`.
 #[derive(JsonSchema)]
-#[serde(untagged)]
+#[serde(untagged, deny_unknown_fields)]
 #[allow(dead_code)]
 pub enum Factor {
     /// All levels, all of them executed by default.
