@@ -1,0 +1,520 @@
+//! What goes wrong: each fault is named, costs only what it touches, and is never counted as success.
+
+use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, TcpListener};
+use std::process::Stdio;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use serde_json::{Value as Json, json};
+
+use crate::server::Server;
+use crate::support::{Place, eventually, files, listing};
+
+/// A cell whose target has `ARGS` as arguments, and then one whose target is well.
+const SICK: &str = "
+experiment: test
+factors: {case: [sick, sound]}
+order: rounds
+layout: ${case}
+let:
+  args: {sound: [--mode, ok], sick: [ARGS]}
+targets:
+  web: {fixture: faulty, args: \"${args[case]}\", port: PORT1, ready: {tcp: PORT1, timeout: 300ms}, stop: {grace: 300ms}}
+workloads:
+  clients:
+    url: http://127.0.0.1:PORT1
+    timeout: 100ms
+    load: {closed: {connections: 2}, LIMIT}
+    steps: [{get: /, expect: {length: 12}}]
+";
+
+fn sick(args: &str, limit: &str) -> Place {
+    Place::with(&SICK.replace("ARGS", args).replace("LIMIT", limit))
+}
+
+/// Runs [`SICK`]: the first cell fails for these reasons, the other one is as it should be, and nothing is left.
+#[track_caller]
+fn fails_because(place: &Place, reasons: &[&str]) {
+    let outcome = place.run_test().expect(4).complains(&["[1/2] case=sick #1  FAILED", "[2/2] case=sound #1"]);
+    let verdict = place.status("sick/run1")["verdict"].clone();
+    assert_eq!(verdict["is"], "failed");
+    let reason = verdict["reason"].as_str().unwrap();
+    for part in reasons {
+        assert!(reason.contains(part), "`{part}` is not in: {reason}");
+        assert!(outcome.stderr.contains(part), "`{part}` is not said: {}", outcome.stderr);
+    }
+    assert_eq!(place.status("sound/run1")["verdict"]["is"], "valid");
+    let summary = place.summary();
+    let [sick, sound] = [0, 1].map(|cell| &summary["cells"][cell]["repetitions"]);
+    assert_eq!((&sick["failed"], &sick["valid"], &sick["reasons"][0][1]), (&json!(1), &json!(0), &json!(reason)));
+    assert_eq!((&sound["failed"], &sound["valid"]), (&json!(0), &json!(1)));
+    assert!(outcome.stdout.contains(reasons[0]), "`{}` is not in the table: {}", reasons[0], outcome.stdout);
+    place.assert_cleared(Duration::ZERO);
+}
+
+// ---- scenario files: that every mistake is named is shown in `mistakes`
+
+#[test]
+fn a_wrong_scenario_starts_nothing() {
+    let place = Place::with("experiment: test\nworkload: {}\n");
+    place.run_test().expect(2).complains(&["unknown key `workload`", "test.yaml:2:1", "did you mean `workloads`?"]);
+    place.run(&["run", "no-such-file.yaml"]).expect(2).complains(&["cannot read no-such-file.yaml"]);
+    assert_eq!(files(&place.path("")), ["test.yaml"]);
+}
+
+#[test]
+fn a_program_that_is_not_installed_is_a_mistake() {
+    let place = sick("--mode, ok", "amount: 1");
+    let text = std::fs::read_to_string(place.path("test.yaml")).unwrap();
+    let text = text.replace("fixture: faulty", "command: [no-such-program]");
+    std::fs::write(place.path("test.yaml"), text).unwrap();
+    place.run_test().expect(2).complains(&["no-such-program", "is not installed", "needs: no-such-program"]);
+    assert!(!place.path("results").exists());
+}
+
+/// Peak memory in KiB, time and exit code of `runner run FILE`.
+fn cost(place: &Place, file: &str) -> (i64, Duration, Option<i32>, String) {
+    // A shell's child is measured by nothing else, and GNU time is not everywhere: `wait4` says it.
+    let begun = Instant::now();
+    let mut child = place.runner().args(["run", file]).stderr(Stdio::piped()).spawn().unwrap();
+    let mut text = String::new();
+    std::io::Read::read_to_string(child.stderr.as_mut().unwrap(), &mut text).unwrap();
+    let mut status = 0;
+    // SAFETY: both pointers are valid for the call, and all zeroes is a valid `rusage`.
+    let usage = unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        let pid = child.id() as i32;
+        assert_eq!(libc::wait4(pid, &mut status, 0, &mut usage), pid);
+        usage
+    };
+    (usage.ru_maxrss, begun.elapsed(), libc::WIFEXITED(status).then(|| libc::WEXITSTATUS(status)), text)
+}
+
+/// A file that nobody wrote by hand is refused, at once and without taking the machine's memory.
+#[track_caller]
+fn refused(name: &str, bytes: &[u8], part: &str) {
+    let place = Place::new();
+    std::fs::write(place.path(name), bytes).unwrap();
+    let (peak_kib, took, code, text) = cost(&place, name);
+    assert_eq!(code, Some(2), "{text}");
+    assert!(text.contains(part) && text.contains(name), "`{part}` is not in: {text}");
+    assert!(peak_kib < 100 * 1024, "{peak_kib} KiB");
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    assert!(!place.path("results").exists());
+}
+
+#[test]
+fn a_huge_scenario_is_refused() {
+    let line = "# a comment that nobody has written\n";
+    let text = format!("experiment: test\n{}", line.repeat(10_000_000 / line.len()));
+    refused("huge.yaml", text.as_bytes(), "bytes long");
+    let text = format!("experiment: test\nfactors: {{number: [{}1]}}\n", "1, ".repeat(300_000));
+    refused("long.yaml", text.as_bytes(), "mistake");
+}
+
+#[test]
+fn a_scenario_that_is_no_text_is_refused() {
+    refused("latin.yaml", b"experiment: test\nquestion: caf\xe9?\n", "UTF-8");
+    refused("zeroes.yaml", &[0; 4096], "mistake");
+}
+
+#[test]
+fn a_bomb_is_refused() {
+    let mut text = "experiment: test\na0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for i in 1..30 {
+        let aliases = format!("*a{}, ", i - 1).repeat(10);
+        text += &format!("a{i}: &a{i} [{aliases}]\n");
+    }
+    refused("bomb.yaml", text.as_bytes(), "mistake");
+    refused("deep.yaml", "[".repeat(100_000).as_bytes(), "mistake");
+}
+
+// ---- targets
+
+#[test]
+fn a_port_that_is_taken_is_named_with_its_holder() {
+    let mut place = sick("--mode, ok", "amount: 1");
+    let port = place.port(1);
+    let _held = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
+    let name = std::env::current_exe().unwrap().file_name().unwrap().to_string_lossy().into_owned();
+    let holder = format!("pid {}", std::process::id());
+    let outcome = place.run_test().expect(4);
+    let outcome = outcome.complains(&[&format!("port {port}, which `web` needs, is taken by {holder}"), &name]);
+    assert!(outcome.stderr.contains("[2/2]"), "the run goes on: {}", outcome.stderr);
+    let reason = place.status("sick/run1")["verdict"]["reason"].clone();
+    assert!(reason.as_str().unwrap().contains(&holder), "{reason}");
+}
+
+#[test]
+fn a_target_that_exits_at_once_fails_its_repetition() {
+    let place = sick("--mode, ok, --exit-at-start, --exit-code, 7", "amount: 1");
+    fails_because(&place, &["web ended with exit code 7 before it was ready", "cannot go on"]);
+}
+
+#[test]
+fn a_target_that_never_becomes_ready_fails_its_repetition() {
+    let mut place = sick("--mode, ok, --never-listen", "amount: 1");
+    let port = place.port(1);
+    fails_because(&place, &["web was not ready within 300 ms", &format!("127.0.0.1:{port}: Connection refused")]);
+    let took = place.status("sick/run1")["timings"]["target_start_ns"].clone();
+    assert!(took.as_u64().unwrap() < 5_000_000_000, "{took}");
+}
+
+#[test]
+fn a_target_that_answers_wrongly_is_not_ready() {
+    let place = sick("--mode, status-500", "amount: 1");
+    let text = std::fs::read_to_string(place.path("test.yaml")).unwrap();
+    let tcp = text.split("ready: {").nth(1).unwrap().split(',').next().unwrap();
+    std::fs::write(place.path("test.yaml"), text.replace(tcp, "http: /health")).unwrap();
+    fails_because(&place, &["web was not ready within 300 ms", "/health answered 500"]);
+}
+
+#[test]
+fn a_target_that_ends_under_load_fails_its_repetition() {
+    let place = sick("--mode, ok, --exit-after, 50", "amount: 100000000");
+    fails_because(&place, &["web ended with exit code 3 while it was needed", "giving up after 50 requests"]);
+}
+
+#[test]
+fn the_end_of_a_target_is_noticed_at_once() {
+    // The best of three tries: what else this machine does is no fault of the runner's.
+    let place = Place::with(
+        "
+experiment: test
+repetitions: 3
+targets:
+  web: {fixture: faulty, args: [--mode, slow, --delay-ms, 20], port: PORT1}
+workloads:
+  clients:
+    url: http://127.0.0.1:PORT1
+    load: {closed: {connections: 2}, duration: 60s, warm-up: {amount: 1}}
+    steps: [{get: /}]
+set-up: {load: [{shell: \"echo ${repetition} >> DIR/loading\"}]}
+",
+    );
+    let started = place.start(&["run", "--json", "test.yaml"]);
+    let mut took = Vec::new();
+    for repetition in 1..=3 {
+        eventually("the load begins", || (place.lines("loading").len() == repetition).then_some(()));
+        let target = place.process("faulty");
+        let killed = Instant::now();
+        target.signal(Signal::KILL);
+        started.until_said("repetition-ends", repetition);
+        took.push(killed.elapsed());
+    }
+    started.wait().expect(4);
+    for repetition in 1..=3 {
+        let status = place.status(&format!("all/run{repetition}"));
+        let reason = status["verdict"]["reason"].as_str().unwrap();
+        assert!(reason.contains("web was ended by SIGKILL while it was needed"), "{reason}");
+        assert_eq!(status["targets"][0]["ended"], "was ended by SIGKILL");
+    }
+    assert!(took.iter().min().unwrap() < &Duration::from_millis(300), "{took:?}");
+}
+
+#[test]
+fn a_target_that_does_not_listen_is_killed_after_its_grace() {
+    let place = sick("--mode, ok, --ignore-term, --children, 1", "amount: 1");
+    place.run_test().expect(0);
+    let [sick, sound] = ["sick", "sound"].map(|cell| place.status(&format!("{cell}/run1")));
+    assert_eq!((&sick["targets"][0]["killed"], &sound["targets"][0]["killed"]), (&json!(true), &json!(false)));
+    let stop = sick["timings"]["target_stop_ns"].as_u64().unwrap();
+    assert!((300_000_000..2_000_000_000).contains(&stop), "{stop} ns for a grace of 300 ms");
+    place.assert_cleared(Duration::ZERO);
+}
+
+#[test]
+fn children_end_with_their_target() {
+    let place = sick("--mode, ok, --children, 3", "amount: 1");
+    place.run_test().expect(0);
+    let status = place.status("sick/run1");
+    assert_eq!((&status["targets"][0]["killed"], &status["left_behind"]), (&json!(false), &json!([])));
+    place.assert_cleared(Duration::ZERO);
+}
+
+#[test]
+fn grandchildren_that_have_escaped_end_too() {
+    // They have sessions of their own and a dead parent, and one kind of them does not listen either.
+    for (ignore, killed) in [("", false), (", --ignore-term", true)] {
+        let place = sick(&format!("--mode, ok, --children, 2, --escape{ignore}"), "amount: 1");
+        let started = place.start(&["run", "test.yaml"]);
+        eventually("two have escaped", || (place.processes().iter().filter(|p| p.command.contains("sleeper")).count() >= 2).then_some(()));
+        started.wait().expect(0);
+        assert_eq!(place.status("sick/run1")["targets"][0]["killed"], killed);
+        place.assert_cleared(Duration::ZERO);
+    }
+}
+
+#[test]
+fn a_target_that_cannot_be_executed_fails_its_repetition() {
+    let mut place = Place::new();
+    let program = place.write("program", "this is no program\n");
+    std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    place.write("test.yaml", &SICK.replace("fixture: faulty, args: \"${args[case]}\"", "command: [DIR/program]").replace("LIMIT", "amount: 1"));
+    place.run_test().expect(4).complains(&["cannot start", "program", "Exec format error"]);
+}
+
+// ---- set-up
+
+#[test]
+fn a_set_up_step_that_fails_is_named() {
+    let place = Place::with(&format!(
+        "{}set-up: {{repetition: [{{shell: \"echo no disk here >&2; test ${{case}} = sound\"}}]}}\n",
+        SICK.replace("ARGS", "--mode, ok").replace("LIMIT", "amount: 1")
+    ));
+    fails_because(&place, &["the set-up, repetition step", "ended with exit code 1", "no disk here"]);
+}
+
+#[test]
+fn a_set_up_step_that_takes_too_long_is_ended() {
+    let place = Place::with(&format!(
+        "{}set-up: {{repetition: [{{shell: \"test ${{case}} = sound || sleep 60\", timeout: 200ms}}]}}\n",
+        SICK.replace("ARGS", "--mode, ok").replace("LIMIT", "amount: 1")
+    ));
+    fails_because(&place, &["the set-up, repetition step", "took longer than 200 ms"]);
+}
+
+#[test]
+fn what_a_step_leaves_in_the_background_ends() {
+    let place = Place::with(&format!(
+        "{}set-up: {{run: [{{shell: \"sleep 77 & setsid sleep 78 & sleep 0.05\"}}]}}\n",
+        SICK.replace("ARGS", "--mode, ok").replace("LIMIT", "amount: 1")
+    ));
+    place.run_test().expect(0);
+    place.assert_cleared(Duration::ZERO);
+}
+
+// ---- answers
+
+#[test]
+fn a_wrong_answer_before_the_load_fails_the_repetition() {
+    let place = sick("--mode, status-500", "amount: 1");
+    fails_because(&place, &["the checked pass before the load failed", "GET / answered 500 instead of 2xx"]);
+    let place = sick("--mode, wrong-length", "amount: 1");
+    fails_because(&place, &["the checked pass before the load failed", "GET / answered 5 bytes instead of 12"]);
+}
+
+/// Every answer behind the checked pass is wrong in this way: the outcome under which it must be counted, and words.
+const WRONG: [(&str, &str, &str); 7] = [
+    ("status-500", "wrong-status", "GET / answered 500 instead of 2xx"),
+    ("wrong-length", "wrong-length", "GET / answered 5 bytes instead of 12"),
+    ("short-body", "short-body", "GET /"),
+    ("garbage", "garbage", "GET /"),
+    ("reset", "reset", "GET /"),
+    ("silent", "timeout", "no answer within 100"),
+    ("slow", "timeout", "no answer within 100"),
+];
+
+#[test]
+fn wrong_answers_are_counted_by_kind_and_never_as_success() {
+    let place = Place::with(
+        "
+experiment: test
+factors: {mode: [status-500, wrong-length, short-body, garbage, reset, silent, slow]}
+order: rounds
+layout: ${mode}
+targets:
+  web: {fixture: faulty, args: [--mode, \"${mode}\", --healthy, 1, --delay-ms, 10000], port: PORT1, stop: {grace: 100ms}}
+workloads:
+  clients:
+    url: http://127.0.0.1:PORT1
+    timeout: 100ms
+    load: {closed: {connections: 3}, amount: 12}
+    steps: [{get: /, expect: {length: 12}}, {name: behind, get: /}]
+",
+    );
+    let outcome = place.run_test();
+    let summary = place.summary();
+    for (cell, (mode, kind, words)) in WRONG.iter().enumerate() {
+        let cell = &summary["cells"][cell];
+        assert_eq!(cell["levels"]["mode"], *mode);
+        for step in ["(pass)", "get"] {
+            let step = cell["steps"].as_array().unwrap().iter().find(|s| s["step"] == step).unwrap();
+            let counts = (&step["requests"], &step["ok"], &step["errors"]);
+            assert_eq!(counts, (&json!(12), &json!(0), &json!({*kind: 12})), "{mode}: {}", cell["repetitions"]["errors"]);
+            assert_eq!((&step["service_ns"], &step["throughput_per_s"]["mean"]), (&Json::Null, &json!(0.0)), "{mode}");
+        }
+        // Nobody asks for what a failed step should have made.
+        assert!(cell["steps"].as_array().unwrap().iter().all(|s| s["step"] != "behind"), "{mode}");
+        let errors = cell["repetitions"]["errors"].to_string();
+        assert!(errors.contains(kind) && errors.contains(words), "{mode}: {errors}");
+        assert!(outcome.stdout.contains(kind), "{kind} is not in the table:\n{}", outcome.stdout);
+    }
+}
+
+#[test]
+fn connections_that_end_are_opened_again() {
+    // `close` announces it and costs nothing; `early-close` may meet the next request, which is then an error.
+    let place = Place::with(
+        "
+experiment: test
+factors: {mode: [close, early-close]}
+layout: ${mode}
+targets:
+  web: {fixture: faulty, args: [--mode, \"${mode}\"], port: PORT1}
+workloads:
+  clients:
+    url: http://127.0.0.1:PORT1
+    load: {closed: {connections: 2}, amount: 40}
+    steps: [{get: /, expect: {text: \"hello, world\"}}]
+",
+    );
+    place.run_test();
+    let summary = place.summary();
+    let [close, early] = [0, 1].map(|cell| &summary["cells"][cell]["steps"][1]);
+    assert_eq!((&close["requests"], &close["ok"]), (&json!(40), &json!(40)));
+    let errors = early["errors"].as_object().unwrap();
+    assert!(errors.keys().all(|kind| kind == "closed" || kind == "reset"), "{errors:?}");
+    let wrong: u64 = errors.values().map(|n| n.as_u64().unwrap()).sum();
+    assert_eq!((&early["requests"], early["ok"].as_u64().unwrap() + wrong), (&json!(40), 40));
+    assert!(early["ok"].as_u64().unwrap() > 0, "an answer that is whole is right, whatever becomes of its connection");
+    assert!(place.status("close/run1")["generator"]["connects"].as_u64().unwrap() >= 40);
+}
+
+#[test]
+fn wrong_content_is_counted() {
+    // The first request of a cell, which is the checked pass, is answered rightly; all others are not.
+    let seen: Mutex<BTreeSet<String>> = Mutex::default();
+    let server = Server::start(move |request| {
+        if seen.lock().unwrap().insert(request.path.clone()) {
+            (200, "x-answer: right\r\n".to_owned(), r#"{"answer": "right"}"#.to_owned())
+        } else {
+            (202, String::new(), r#"{"else": "wrong"}"#.to_owned())
+        }
+    });
+    let place = Place::with(
+        &"
+experiment: test
+factors: {checks: [status, text, contains, json, header, regex]}
+order: rounds
+layout: ${checks}
+let:
+  steps:
+    status: [{get: /status, expect: {status: [200, 404]}}]
+    text: [{get: /text, expect: {text: '{\"answer\": \"right\"}'}}]
+    contains: [{get: /contains, expect: {contains: right}}]
+    json: [{get: /json, carry: {x: {json: /answer}}}, {get: \"/${x}\"}]
+    header: [{get: /header, carry: {x: {header: X-Answer}}}, {get: \"/${x}\"}]
+    regex: [{get: /regex, carry: {x: {regex: ri(gh)t}}}, {get: \"/${x}\"}]
+workloads:
+  clients:
+    url: http://127.0.0.1:SERVER
+    load: {closed: {connections: 1}, amount: 3}
+    steps: ${steps[checks]}
+"
+        .replace("SERVER", &server.port.to_string()),
+    );
+    place.run_test();
+    let summary = place.summary();
+    let kinds = ["wrong-status", "wrong-body", "wrong-body", "nothing-to-carry", "nothing-to-carry", "nothing-to-carry"];
+    for (cell, kind) in kinds.iter().enumerate() {
+        let cell = &summary["cells"][cell];
+        let step = &cell["steps"][1];
+        assert_eq!((&step["ok"], &step["errors"]), (&json!(0), &json!({*kind: 3})), "{}", cell["cell"]);
+        let errors = cell["repetitions"]["errors"].to_string();
+        assert!(errors.contains(kind) && errors.contains("GET /"), "{}: {errors}", cell["cell"]);
+    }
+    let asked = server.requests();
+    assert!(asked.iter().all(|r| r.path != "/${x}"), "what was not carried is not asked for");
+}
+
+// ---- results
+
+#[test]
+fn a_results_directory_that_cannot_be_made_is_an_error() {
+    let mut place = sick("--mode, ok", "amount: 1");
+    // Permissions do not stop root; a file in its place stops everybody.
+    place.write("results", "no directory");
+    place.run_test().expect(1).complains(&["cannot write results/test", "Not a directory"]);
+    assert_eq!(std::fs::read_to_string(place.path("results")).unwrap(), "no directory");
+    place.assert_cleared(Duration::ZERO);
+}
+
+#[test]
+fn graphs_that_cannot_be_written_cost_no_result() {
+    let mut place = sick("--mode, ok", "amount: 1");
+    let text = std::fs::read_to_string(place.path("test.yaml")).unwrap();
+    place.write("test.yaml", &format!("{text}graphs: [{{bars: throughput, x: case}}]\n"));
+    place.write("graphs", "no directory");
+    place.run_test().expect(1).complains(&["cannot write graphs/test", "Not a directory"]);
+    assert_eq!(place.summary()["cells"][0]["repetitions"]["valid"], 1);
+    place.assert_cleared(Duration::ZERO);
+}
+
+/// A file system of its own, unmounted when dropped; none where this may not be done.
+struct SmallDisk<'a>(&'a Place);
+
+impl<'a> SmallDisk<'a> {
+    fn mount(place: &'a Place, size: &str) -> Option<Self> {
+        std::fs::create_dir(place.path("disk")).unwrap();
+        let mounted = Self::command(place, &["mount", "-t", "tmpfs", "-o", &format!("size={size}"), "none", "disk"]);
+        mounted.then_some(Self(place))
+    }
+
+    fn grow(&self, size: &str) {
+        assert!(Self::command(self.0, &["mount", "-o", &format!("remount,size={size}"), "disk"]));
+    }
+
+    fn command(place: &Place, words: &[&str]) -> bool {
+        let output = std::process::Command::new(words[0]).args(&words[1..]).current_dir(place.path("")).output();
+        output.is_ok_and(|output| output.status.success())
+    }
+}
+
+impl Drop for SmallDisk<'_> {
+    fn drop(&mut self) {
+        Self::command(self.0, &["umount", "--lazy", "disk"]);
+    }
+}
+
+#[test]
+fn a_full_disk_is_an_error_that_loses_no_repetition() {
+    let place = Place::with(
+        "
+experiment: test
+repetitions: 1000
+layout: all
+targets:
+  web: {fixture: faulty, args: [--mode, ok], port: PORT1}
+workloads:
+  clients:
+    url: http://127.0.0.1:PORT1
+    load: {closed: {connections: 1}, amount: 1}
+    steps: [{get: /}]
+",
+    );
+    let Some(disk) = SmallDisk::mount(&place, "400k") else {
+        println!("SKIPPED: this test may not mount a file system (it needs root)");
+        return;
+    };
+    let outcome = place.run(&["run", "test.yaml", "--out", "disk/results"]).expect(1);
+    let run = place.path("disk/results/test").join(&listing(&place.path("disk/results/test"))[0]);
+    let outcome = outcome.complains(&["disk is full", "No space left on device", "disk/results/test"]);
+    assert!(outcome.stderr.lines().any(|line| line.starts_with("error: ")), "{}", outcome.stderr);
+    place.assert_cleared(Duration::ZERO);
+
+    // Whatever was said to be done is there and whole; nothing else is there.
+    let done = outcome.stderr.lines().filter(|line| line.starts_with('[') && line.contains("passes/s")).count();
+    let kept = listing(&run.join("cells/all"));
+    assert!(done >= 2 && kept.len() == done, "{done} done, but there are {kept:?}");
+    assert!(kept.iter().all(|name| name.starts_with("run")), "{kept:?}");
+    disk.grow("4m");
+    let outcome = place.run(&["summarize", run.to_str().unwrap(), "--json"]).expect(0);
+    let summary: Json = serde_json::from_str(&outcome.stdout).unwrap();
+    let repetitions = &summary["cells"][0]["repetitions"];
+    assert_eq!((&repetitions["valid"], &repetitions["planned"]), (&json!(done), &json!(1000)));
+    assert_eq!(summary["cells"][0]["steps"][0]["ok"], done);
+    assert_eq!(summary["damaged"], json!([]));
+}
+
+#[test]
+fn a_reader_that_has_gone_away_ends_the_program_quietly() {
+    let place = sick("--mode, ok", "amount: 1");
+    let mut command = place.runner();
+    let mut child = command.args(["plan", "test.yaml"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}
