@@ -9,23 +9,29 @@ use crate::record::{Metric, Repetition, RunRecord, Time};
 /// Points of one repetition: seconds since the begin of the load, value.
 pub type Line = Vec<(f64, f64)>;
 
+/// Samples of replicas that lie closer together than this belong to one instant.
+const SAME_INSTANT_NS: i64 = 20_000_000;
+
 /// A resource of a target over the time of a repetition, summed over its replicas.
 ///
-/// Samples of replicas are taken shortly after each other; they are joined on a grid of 100 ms.
-/// `cpu` is the share of each interval, in processors; the others are the last value read.
+/// Points lie where samples were taken; between them a replica has its last value. `cpu` is what was used from one
+/// sample to the next, in processors, drawn as a step.
 ///
 /// # Errors
 /// When the table is missing or damaged.
 pub fn resource(repetition: &Repetition, target: &str, metric: Metric) -> Result<Line, Error> {
-    const STEP_NS: i64 = 100_000_000;
     let rows = tables::resources(repetition)?;
     let mine: Vec<_> = rows.iter().filter(|((name, _), _)| name == target).map(|(_, rows)| rows).collect();
-    let (Some(first), Some(last)) = (
-        mine.iter().filter_map(|r| r.at_ns.first()).max().copied(),
-        mine.iter().filter_map(|r| r.at_ns.last()).max().copied(),
-    ) else {
-        return Ok(Vec::new());
-    };
+    let mut instants: Vec<i64> = mine.iter().flat_map(|r| r.at_ns.iter().copied()).collect();
+    instants.sort_unstable();
+    // The last sample of each cluster: by then every replica was read.
+    let mut grid: Vec<i64> = Vec::new();
+    for at in instants {
+        match grid.last_mut() {
+            Some(last) if at - *last < SAME_INSTANT_NS => *last = at,
+            _ => grid.push(at),
+        }
+    }
     let at = |column: &dyn Fn(&tables::ReplicaRows, usize) -> Option<u64>, ns: i64| -> Option<f64> {
         let values: Option<Vec<u64>> = mine
             .iter()
@@ -36,31 +42,32 @@ pub fn resource(repetition: &Repetition, target: &str, metric: Metric) -> Result
             .collect();
         values.map(|v| v.iter().sum::<u64>() as f64)
     };
-    let mut line = Line::new();
-    let mut ns = first;
-    while ns <= last {
-        let value = match metric {
-            Metric::Cpu => {
-                let used: f64 = mine.iter().map(|r| r.cpu_at(ns) - r.cpu_at(ns - STEP_NS)).sum();
-                (ns > first).then_some(used / STEP_NS as f64)
-            }
-            Metric::Pss => at(&|r, i| r.pss_bytes[i], ns),
-            Metric::Rss => at(&|r, i| Some(r.rss_bytes[i]), ns),
-            Metric::Threads => at(&|r, i| Some(r.threads[i]), ns),
-            Metric::OpenFiles => at(&|r, i| Some(r.open_files[i]), ns),
-            _ => None,
-        };
-        line.extend(value.map(|v| (ns as f64 / 1e9, v)));
-        ns += STEP_NS;
+    let seconds = |ns: i64| ns as f64 / 1e9;
+    if metric == Metric::Cpu {
+        let used = |from: i64, to: i64| mine.iter().map(|r| r.cpu_at(to) - r.cpu_at(from)).sum::<f64>() / (to - from) as f64;
+        return Ok(grid.windows(2).flat_map(|w| [w[0], w[1]].map(|ns| (seconds(ns), used(w[0], w[1])))).collect());
     }
-    Ok(line)
+    let value = |ns: i64| match metric {
+        Metric::Pss => at(&|r, i| r.pss_bytes[i], ns),
+        Metric::Rss => at(&|r, i| Some(r.rss_bytes[i]), ns),
+        Metric::Threads => at(&|r, i| Some(r.threads[i]), ns),
+        Metric::OpenFiles => at(&|r, i| Some(r.open_files[i]), ns),
+        _ => None,
+    };
+    Ok(grid.iter().filter_map(|ns| Some((seconds(*ns), value(*ns)?))).collect())
 }
 
 /// A figure of a step over the windows of a repetition.
 ///
 /// # Errors
 /// When the table is missing or damaged.
-pub fn windows(repetition: &Repetition, workload: Option<&str>, step: &str, metric: Metric, window_s: f64) -> Result<Line, Error> {
+pub fn windows(
+    repetition: &Repetition,
+    workload: Option<&str>,
+    step: &str,
+    metric: Metric,
+    window_s: f64,
+) -> Result<Line, Error> {
     use hdrhistogram::serialization::Deserializer;
     use std::collections::BTreeMap;
     let path = repetition.path.join("windows.parquet");

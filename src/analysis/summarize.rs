@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
 
+use super::Error;
 use super::stats;
 use super::summary::{
     CellSummary, Estimate, GeneratorSummary, Repetitions, StepRepetition, StepSummary, Summary, TargetSummary, Times,
 };
 use super::tables::{self, StepKey, StepRows, wide_histogram};
-use super::Error;
 use crate::record::read::CellRecord;
 use crate::record::{FORMAT, Repetition, RunRecord, Verdict};
 
@@ -225,8 +225,7 @@ fn targets(cell: &CellRecord, valid: &[&Repetition], damaged: &mut Vec<String>) 
     let mut summaries = Vec::new();
     for target in &cell.targets {
         let statuses = || valid.iter().map(|r| r.status.targets.iter().filter(|t| t.target == target.name));
-        let start_up: Vec<f64> =
-            statuses().filter_map(|t| t.filter_map(|t| t.start_up_ns).max()).map(|ns| ns as f64).collect();
+        let start_up: Vec<f64> = statuses().filter_map(|t| t.filter_map(|t| t.start_up_ns).max()).map(|ns| ns as f64).collect();
         let peak = |column: fn(&tables::ReplicaRows, usize) -> Option<u64>| {
             let per_repetition: Vec<f64> = samples
                 .iter()

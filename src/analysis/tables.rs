@@ -45,7 +45,8 @@ pub fn steps(repetition: &Repetition) -> Result<BTreeMap<StepKey, StepRows>, Err
 
 fn merge(frame: &DataFrame) -> PolarsResult<BTreeMap<StepKey, StepRows>> {
     let mut merged: BTreeMap<StepKey, StepRows> = BTreeMap::new();
-    let (workloads, phases, steps) = (frame.column("workload")?.str()?, frame.column("phase")?.str()?, frame.column("step")?.str()?);
+    let (workloads, phases, steps) =
+        (frame.column("workload")?.str()?, frame.column("phase")?.str()?, frame.column("step")?.str()?);
     let outcomes = frame.column("outcome")?.str()?;
     let counts = frame.column("requests")?.u64()?;
     let (sent, received) = (frame.column("sent_bytes")?.u64()?, frame.column("received_bytes")?.u64()?);

@@ -74,9 +74,7 @@ fn colour() -> bool {
 
 /// Prints mistakes as `check` does, and counts them.
 fn report(path: &Path, mistakes: &[Mistake]) -> Stop {
-    for mistake in mistakes {
-        eprintln!("{}\n", mistake.render(colour()));
-    }
+    eprint!("{}", crate::schema::source::render_all(mistakes, colour()));
     let plural = if mistakes.len() == 1 { "mistake" } else { "mistakes" };
     Stop::new(Exit::InvalidInput, format!("{} has {} {plural}; nothing was started", path.display(), mistakes.len()))
 }

@@ -83,9 +83,13 @@ fn enough_open_files(plan: &Plan) -> Result<(), Stop> {
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
     let allowed = limit.maximum.unwrap_or(u64::MAX);
     for cell in &plan.cells {
-        let connections: u64 = cell.workloads.iter().map(|w| match w.arrivals {
-            Arrivals::Closed { connections } => u64::from(connections),
-        }).sum();
+        let connections: u64 = cell
+            .workloads
+            .iter()
+            .map(|w| match w.arrivals {
+                Arrivals::Closed { connections } => u64::from(connections),
+            })
+            .sum();
         let replicas: u64 = cell.targets.iter().map(|t| t.replicas.len() as u64 * 4).sum();
         if connections + replicas + OWN_FILES > allowed {
             return Err(Stop::new(
@@ -109,7 +113,8 @@ fn make_scratch(kind: Scratch) -> Result<PathBuf, Stop> {
         Scratch::Memory => PathBuf::from("/dev/shm"),
     };
     let name = format!("runner-{}-{:x}", std::process::id(), super::fresh_seed() & 0xffff_ffff);
-    let path = std::path::absolute(base.join(name)).map_err(|e| Stop::new(Exit::Failure, format!("no scratch directory: {e}")))?;
+    let path =
+        std::path::absolute(base.join(name)).map_err(|e| Stop::new(Exit::Failure, format!("no scratch directory: {e}")))?;
     let failed = |e| Stop::new(Exit::Failure, format!("cannot make the scratch directory {}: {e}", path.display()));
     std::fs::create_dir_all(&path).map_err(failed)?;
     Ok(path)
@@ -142,8 +147,10 @@ async fn execute(plan: &Plan, args: &cli::Run, style: Style, fixtures: &Path) ->
     })?;
     let guard = Guard::start().map_err(|e| failure(&e))?;
     guard.adopt(&scratch).await.map_err(|e| failure(&e))?;
-    reporter.event(&json!({"event": "run-begins", "experiment": plan.experiment, "directory": directory.path, "repetitions": turns.len(),
-        "skipped": plan.cells.iter().filter_map(|c| Some((c.id.0.clone(), c.skipped.clone()?))).collect::<BTreeMap<_, _>>()}));
+    reporter.event(
+        &json!({"event": "run-begins", "experiment": plan.experiment, "directory": directory.path, "repetitions": turns.len(),
+        "skipped": plan.cells.iter().filter_map(|c| Some((c.id.0.clone(), c.skipped.clone()?))).collect::<BTreeMap<_, _>>()}),
+    );
 
     let executor = Executor { plan, guard: &guard, directory: &directory, scratch: &scratch, fixtures, interrupt: &interrupt };
     let ended = repetitions(&executor, &turns, &mut reporter).await;
@@ -172,7 +179,11 @@ async fn execute(plan: &Plan, args: &cli::Run, style: Style, fixtures: &Path) ->
     };
     swept.map_err(|e| failure(&e))?;
     conclude(args, &directory, style, &reporter)?;
-    reporter.say(&format!("took {}; results in {}", crate::units::human_duration(took.as_nanos() as f64), directory.path.display()));
+    reporter.say(&format!(
+        "took {}; results in {}",
+        crate::units::human_duration(took.as_nanos() as f64),
+        directory.path.display()
+    ));
     Ok(if bad { Exit::Repetitions } else { Exit::Success })
 }
 
@@ -180,7 +191,8 @@ async fn execute(plan: &Plan, args: &cli::Run, style: Style, fixtures: &Path) ->
 async fn repetitions(executor: &Executor<'_>, turns: &[Turn], reporter: &mut Reporter) -> Result<bool, Error> {
     let plan = executor.plan;
     let logs = executor.directory.path.join("logs");
-    let has_steps = !plan.set_up.is_empty() || !plan.clean_up.is_empty()
+    let has_steps = !plan.set_up.is_empty()
+        || !plan.clean_up.is_empty()
         || plan.cells.iter().any(|c| !c.set_up.cell.is_empty() || !c.clean_up.cell.is_empty());
     if has_steps {
         crate::record::files::make_directory(&logs)?;
@@ -259,7 +271,8 @@ async fn watch(reporter: &Reporter, cell: &str, repetition: u32, progress: &Prog
 /// Summary, table and graphs of what is there.
 fn conclude(args: &cli::Run, directory: &RunDirectory, style: Style, reporter: &Reporter) -> Result<(), Stop> {
     let (record, summary) = summarize::aggregate(&directory.path)?;
-    let files = if args.no_graphs || record.repetitions.is_empty() { Vec::new() } else { graph::draw(&record, &summary, &args.graphs)? };
+    let files =
+        if args.no_graphs || record.repetitions.is_empty() { Vec::new() } else { graph::draw(&record, &summary, &args.graphs)? };
     reporter.event(&json!({"event": "run-ends", "directory": directory.path, "summary": directory.path.join("summary.json"), "graphs": files}));
     if style == Style::People {
         print(&format!("\n{}\n", analysis::text::table(&summary)));

@@ -8,7 +8,7 @@ use super::Error;
 use super::targets::fill_all;
 use crate::plan::{Action, Arrivals, Limit, Signal, Template, Url, Workload};
 use crate::supervise::client::What;
-use crate::supervise::{Exit, Guard, probe};
+use crate::supervise::{Exit, Guard, probe, protocol::MARKER};
 
 /// Values of late names.
 pub type Late<'a> = BTreeMap<&'a str, String>;
@@ -22,11 +22,12 @@ pub async fn execute(guard: &Guard, level: &'static str, steps: &[Action], late:
         let failed = |reason: String| Error::Action { level, step: step.to_string(), reason };
         match step {
             Action::Command { argv, dir, env, timeout } => {
-                let name = format!("{}-{}", level.replace([' ', ','], "-"), number + 1);
+                let name = format!("{}-{}", level.replace(", ", "-"), number + 1);
                 let [out, err] = [logs.join(format!("{name}.out")), logs.join(format!("{name}.err"))];
+                let filled = env.iter().map(|(k, v)| (k.clone(), v.fill(late).to_text()));
                 let what = What {
                     argv: fill_all(argv, late),
-                    env: env.iter().map(|(k, v)| (k.clone(), v.fill(late).to_text())).collect(),
+                    env: filled.chain([(MARKER.to_owned(), name.clone())]).collect(),
                     dir: dir.as_ref().map(|d| PathBuf::from(d.fill(late).to_text())),
                     stdout: &out,
                     stderr: &err,

@@ -81,6 +81,9 @@ pub enum Error {
 impl Error {
     /// Whether going on with the next repetition makes no sense.
     pub fn ends_the_run(&self) -> bool {
-        matches!(self, Self::Record(_) | Self::Fixtures(_) | Self::Interrupted | Self::Supervise(crate::supervise::Error::GuardGone))
+        matches!(
+            self,
+            Self::Record(_) | Self::Fixtures(_) | Self::Interrupted | Self::Supervise(crate::supervise::Error::GuardGone)
+        )
     }
 }

@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use tokio::sync::watch;
 
+use super::Error;
 use super::actions::{self, Late, fill_workload};
 use super::interrupt::Interrupt;
 use super::recorder::Recorder;
 use super::targets::{self, Place, Running, ns_since};
-use super::Error;
 use crate::errors::chain;
 use crate::load::{self, Job, Report};
 use crate::observe::{Sampler, Settings, Watched};
@@ -61,6 +61,8 @@ struct Session {
     events: RefCell<Vec<(Instant, serde_json::Value)>>,
     abort: Option<watch::Sender<bool>>,
     loads: Vec<load::Running>,
+    /// The set-up of the load was begun.
+    clean_up_load: bool,
     reports: Vec<(usize, Report)>,
     epoch: Option<Instant>,
     ready_at: Option<Instant>,
@@ -89,7 +91,8 @@ impl Executor<'_> {
 
         let writer = self.directory.repetition(cell, turn.repetition)?;
         let (to_recorder, observations) = mpsc::channel();
-        let workloads = cell.workloads.iter().map(|w| (w.name.clone(), w.steps.iter().map(|s| s.name.clone()).collect())).collect();
+        let workloads =
+            cell.workloads.iter().map(|w| (w.name.clone(), w.steps.iter().map(|s| s.name.clone()).collect())).collect();
         let recorder = Recorder::start(writer.directory(), workloads, observations)?;
         let settings = Settings { adopter: Some(self.guard.pid()), ..Settings::default() };
         let sampler = Sampler::start(Vec::new(), settings, to_recorder).map_err(Error::Observe)?;
@@ -164,8 +167,7 @@ impl Executor<'_> {
         session: &mut Session,
     ) -> Result<(), Error> {
         let seed = seed_of(self.plan.seed, turn);
-        std::fs::create_dir_all(place.scratch)
-            .map_err(|source| Error::Scratch { path: place.scratch.to_owned(), source })?;
+        std::fs::create_dir_all(place.scratch).map_err(|source| Error::Scratch { path: place.scratch.to_owned(), source })?;
         targets::check_ports(cell)?;
 
         let steps = Instant::now();
@@ -180,7 +182,9 @@ impl Executor<'_> {
                 if let Some(pid) = one.status.pid {
                     sampler.add(Watched { target: one.status.target.clone(), replica: one.status.replica, pid });
                 }
-                events.borrow_mut().push((Instant::now(), json!({"event": "started", "target": one.name, "pid": one.status.pid})));
+                events
+                    .borrow_mut()
+                    .push((Instant::now(), json!({"event": "started", "target": one.name, "pid": one.status.pid})));
             })
             .await?;
             session.event(json!({"event": "ready", "target": target.name}));
@@ -198,6 +202,7 @@ impl Executor<'_> {
             }
         }
         let steps = Instant::now();
+        session.clean_up_load = true;
         actions::execute(self.guard, "set-up, load", &cell.set_up.load, place.late, place.logs).await?;
         session.timings.steps_ns += ns_since(steps);
 
@@ -240,9 +245,6 @@ impl Executor<'_> {
         session.event(json!({"event": "load-ends"}));
         sampler.sample_now();
 
-        let steps = Instant::now();
-        actions::execute(self.guard, "clean-up, load", &cell.clean_up.load, place.late, place.logs).await?;
-        session.timings.steps_ns += ns_since(steps);
         // A target that died in the very last moment was not noticed by the load.
         if session.running.iter().any(|r| r.process.as_ref().is_some_and(|p| p.exited().is_some())) {
             return Err(targets::death(&session.running).await);
@@ -251,20 +253,38 @@ impl Executor<'_> {
     }
 
     /// Ends load and targets, proves that nothing is left, and cleans up. Returns what had been left behind.
-    async fn tear_down(&self, cell: &Cell, place: &Place<'_>, session: &mut Session, progress: &Progress) -> Result<Vec<String>, Error> {
+    async fn tear_down(
+        &self,
+        cell: &Cell,
+        place: &Place<'_>,
+        session: &mut Session,
+        progress: &Progress,
+    ) -> Result<Vec<String>, Error> {
         progress.stage.set("stop");
         if let Some(abort) = &session.abort {
             abort.send_replace(true);
         }
+        // Whatever goes wrong here, the rest is done nevertheless; the first error is the one that is told.
+        let mut result = Ok(());
         for (index, load) in std::mem::take(&mut session.loads).into_iter().enumerate() {
-            session.reports.push((index, load.finish().await?));
+            match load.finish().await {
+                Ok(report) => session.reports.push((index, report)),
+                Err(error) => result = result.and(Err(error.into())),
+            }
+        }
+        if session.clean_up_load {
+            let steps = Instant::now();
+            let cleaned = actions::execute(self.guard, "clean-up, load", &cell.clean_up.load, place.late, place.logs).await;
+            session.timings.steps_ns += ns_since(steps);
+            result = result.and(cleaned);
         }
         let stopping = Instant::now();
         let stopped = targets::stop(self.guard, &mut session.running).await;
         session.timings.target_stop_ns = ns_since(stopping);
         let left: Vec<String> = self.guard.sweep().await?.into_iter().map(|(pid, name)| format!("{pid} ({name})")).collect();
         for one in &session.running {
-            session.event(json!({"event": "stopped", "target": one.name, "killed": one.status.killed, "ended": one.status.ended}));
+            session
+                .event(json!({"event": "stopped", "target": one.name, "killed": one.status.killed, "ended": one.status.ended}));
         }
         if !left.is_empty() {
             session.event(json!({"event": "left-behind", "processes": left}));
@@ -272,12 +292,13 @@ impl Executor<'_> {
         stopped?;
         // Only ports that were ours: one that was taken from the start has been said already.
         if session.running.len() == cell.targets.iter().map(|t| t.replicas.len()).sum::<usize>() {
-            targets::check_ports_again(cell)?;
+            result = result.and(targets::check_ports_again(cell));
         }
         let steps = Instant::now();
-        actions::execute(self.guard, "clean-up, repetition", &cell.clean_up.repetition, place.late, place.logs).await?;
+        let cleaned =
+            actions::execute(self.guard, "clean-up, repetition", &cell.clean_up.repetition, place.late, place.logs).await;
         session.timings.steps_ns += ns_since(steps);
-        Ok(left)
+        result.and(cleaned).map(|()| left)
     }
 
     #[allow(clippy::too_many_arguments)]

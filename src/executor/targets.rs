@@ -101,7 +101,12 @@ fn render(replica: &Replica, place: &Place<'_>) -> Result<(), Error> {
 ///
 /// # Errors
 /// The first replica's that does not start or become ready.
-pub async fn start(target: &Target, place: &Place<'_>, running: &mut Vec<Running>, started: impl Fn(&Running)) -> Result<(), Error> {
+pub async fn start(
+    target: &Target,
+    place: &Place<'_>,
+    running: &mut Vec<Running>,
+    started: impl Fn(&Running),
+) -> Result<(), Error> {
     let first = running.len();
     for replica in &target.replicas {
         render(replica, place)?;
@@ -151,8 +156,7 @@ pub async fn start(target: &Target, place: &Place<'_>, running: &mut Vec<Running
             timeout: target.ready_timeout,
         };
         let ready = probe::wait(place.guard, &subject).await?;
-        one.status.start_up_ns =
-            one.process.as_ref().map(|p| ready.saturating_duration_since(p.asked_at).as_nanos() as u64);
+        one.status.start_up_ns = one.process.as_ref().map(|p| ready.saturating_duration_since(p.asked_at).as_nanos() as u64);
     }
     Ok(())
 }

@@ -169,7 +169,7 @@ async fn follow(shared: Rc<Shared>, prepared: Arc<Prepared>, number: u64, seed: 
     let mut connection: Option<Connection> = None;
     loop {
         // The connection is made before its next pass begins; a server's accept queue is not the request's time.
-        if connection.as_ref().is_none_or(|c| !c.is_open()) {
+        if connection.as_mut().is_none_or(|c| !c.is_open()) {
             shared.connects.set(shared.connects.get() + 1);
             match Connection::open(&prepared, number).await {
                 Ok(open) => connection = Some(open),
@@ -209,9 +209,11 @@ async fn pass(
     let mut sent = first_sent;
     let mut outcome = Outcome::Ok;
     let (mut sent_bytes, mut received_bytes) = (0, 0);
-    for (index, step) in prepared.steps.iter().enumerate() {
-        let index = Some(index as u16);
-        let exchange = match connection.take().filter(Connection::is_open) {
+    for (number_of_step, step) in prepared.steps.iter().enumerate() {
+        let index = Some(number_of_step as u16);
+        // The first step's connection was looked at just before the pass.
+        let usable = connection.as_mut().is_some_and(|c| number_of_step == 0 || c.is_open());
+        let exchange = match connection.take().filter(|_| usable) {
             Some(open) => Ok(open),
             None => {
                 shared.connects.set(shared.connects.get() + 1);

@@ -96,6 +96,12 @@ fn words(metric: Metric) -> String {
     }
 }
 
+/// A level as a legend shows it: a bare number says of what it is one.
+fn level_label(factor: &str, level: &str) -> String {
+    let number = level.chars().all(|c| c.is_ascii_digit() || c == '.');
+    if number { format!("{factor} {level}") } else { level.to_owned() }
+}
+
 impl Composer<'_> {
     fn cells(&self) -> impl Iterator<Item = (usize, &CellSummary)> {
         self.summary.cells.iter().enumerate().filter(|(_, cell)| {
@@ -212,9 +218,9 @@ impl Composer<'_> {
         };
         match name {
             None => vec![String::new()],
-            Some("step") => distinct(
-                self.cells().flat_map(|(_, c)| &c.steps).filter(|s| s.step != WHOLE).map(|s| s.step.clone()).collect(),
-            ),
+            Some("step") => {
+                distinct(self.cells().flat_map(|(_, c)| &c.steps).filter(|s| s.step != WHOLE).map(|s| s.step.clone()).collect())
+            }
             Some("target") => distinct(self.cells().flat_map(|(_, c)| &c.targets).map(|t| t.target.clone()).collect()),
             Some(factor) => self.levels(factor),
         }
@@ -242,9 +248,7 @@ impl Composer<'_> {
         let label = |level: &str| match series {
             None => String::new(),
             Some("step" | "target") => level.to_owned(),
-            // `4 processes` reads better than a bare number.
-            Some(factor) if level.chars().all(|c| c.is_ascii_digit() || c == '.') => format!("{level} {factor}"),
-            Some(_) => level.to_owned(),
+            Some(factor) => level_label(factor, level),
         };
         let bar = |group: &str, level: &str| {
             let mine = values(group, level);
@@ -332,7 +336,8 @@ impl Composer<'_> {
                     }
                 }
                 bounds.extend(load_bounds(repetition).map(|(s, e)| (s as f64 / 1e9, e as f64 / 1e9)));
-                warm_ups.extend(repetition.status.phases.iter().filter(|p| p.phase == "warm-up").map(|p| p.start_ns as f64 / 1e9));
+                warm_ups
+                    .extend(repetition.status.phases.iter().filter(|p| p.phase == "warm-up").map(|p| p.start_ns as f64 / 1e9));
             }
         }
         if series.is_empty() {
@@ -348,7 +353,10 @@ impl Composer<'_> {
             }
             phases.push(Phase { name: "during".to_owned(), start, end });
         }
-        let note = format!("one line per repetition ({n}); 0 s is the begin of the load, phases at their medians; run {}", self.summary.run);
+        let note = format!(
+            "one line per repetition ({n}); 0 s is the begin of the load, phases at their medians; run {}",
+            self.summary.run
+        );
         let data = Data::Lines { series, phases };
         Ok(Some(self.frame(&words(metric), unit, "time since the load began (s)".to_owned(), data, note)))
     }
@@ -379,8 +387,7 @@ impl Composer<'_> {
                 let label = match by {
                     None => "all".to_owned(),
                     Some("step") => name,
-                    Some(factor) if level.chars().all(|c| c.is_ascii_digit() || c == '.') => format!("{level} {factor}"),
-                    Some(_) => level.clone(),
+                    Some(factor) => level_label(factor, &level),
                 };
                 series.push(QuantileSeries { name: label, points });
             }

@@ -98,7 +98,12 @@ impl Manifest {
             },
             settings: SETTINGS
                 .iter()
-                .filter_map(|path| Some(((*path).to_owned(), std::fs::read_to_string(path).ok()?.split_whitespace().collect::<Vec<_>>().join(" "))))
+                .filter_map(|path| {
+                    Some((
+                        (*path).to_owned(),
+                        std::fs::read_to_string(path).ok()?.split_whitespace().collect::<Vec<_>>().join(" "),
+                    ))
+                })
                 .collect(),
             git: git(),
             programs: programs.iter().filter_map(|p| Some((p.clone(), version(p)?))).collect(),

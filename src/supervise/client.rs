@@ -49,7 +49,10 @@ impl Drop for GuardProcess {
 struct Shared {
     slots: HashMap<u64, Slot>,
     swept: Vec<oneshot::Sender<Vec<(u32, String)>>>,
+    /// The guard has ended.
     gone: bool,
+    /// It was told to, as nobody needs it any more.
+    closing: bool,
 }
 
 #[derive(Debug)]
@@ -96,6 +99,8 @@ impl Guard {
     pub fn start() -> Result<Self, Error> {
         let path = std::env::current_exe().unwrap_or_else(|_| "/proc/self/exe".into());
         let failed = |source| Error::Guard { path: path.clone(), source };
+        // Should the guard be killed, what it owned becomes ours, and we end it.
+        let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
         let (ours, theirs) = StdUnixStream::pair().map_err(failed)?;
         let mut command = Command::new(&path);
         command.arg(guard::ARGUMENT).stdin(Stdio::from(OwnedFd::from(theirs))).stdout(Stdio::null());
@@ -219,6 +224,12 @@ impl Guard {
     }
 }
 
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.shared().closing = true;
+    }
+}
+
 async fn listen(reader: OwnedReadHalf, shared: Arc<Mutex<Shared>>) {
     let mut lines = BufReader::new(reader).lines();
     while let Ok(Some(line)) = lines.next_line().await {
@@ -252,8 +263,12 @@ async fn listen(reader: OwnedReadHalf, shared: Arc<Mutex<Shared>>) {
             }
         }
     }
-    // Dropping the senders wakes everybody who waits.
     let mut shared = shared.lock().expect("nothing panics while it holds this lock");
+    if !shared.closing {
+        // The guard was killed before its time. What it owned has become ours and must not go on.
+        guard::kill_descendants(|| ());
+    }
+    // Dropping the senders wakes everybody who waits.
     shared.gone = true;
     shared.slots.clear();
     shared.swept.clear();

@@ -84,6 +84,10 @@ impl State {
                     Action::Signal => {
                         if let Some(signal) = Signal::from_named_raw(ward.signal) {
                             let _ = process::kill_process_group(ward.pid, signal);
+                            // What has left the group, as daemons do, would wait for the whole grace and then be killed.
+                            for pid in tree.into_iter().filter(|pid| !processes.is_in_group(*pid, ward.pid)) {
+                                let _ = process::kill_process(pid, signal);
+                            }
                         }
                     }
                     Action::Kill => {
@@ -193,23 +197,9 @@ impl State {
 
     /// Kills every descendant until none is left; returns those that were there.
     fn kill_all(&mut self) -> Vec<(u32, String)> {
-        let mut found: BTreeMap<u32, String> = BTreeMap::new();
-        let deadline = Instant::now() + Duration::from_secs(10);
-        loop {
-            self.reap();
-            let processes = Processes::read();
-            let left = processes.descendants(process::getpid());
-            if left.is_empty() || Instant::now() > deadline {
-                self.wards.clear();
-                return found.into_iter().collect();
-            }
-            for pid in left {
-                let raw = pid.as_raw_nonzero().get() as u32;
-                found.entry(raw).or_insert_with(|| name_of(raw));
-                let _ = process::kill_process(pid, Signal::KILL);
-            }
-            std::thread::sleep(Duration::from_millis(2));
-        }
+        let found = kill_descendants(|| self.reap());
+        self.wards.clear();
+        found
     }
 
     fn clear_up(&mut self) {
@@ -218,6 +208,28 @@ impl State {
             let _ = std::fs::remove_dir_all(path);
         }
     }
+}
+
+/// Kills every descendant of this process until none is left, or for 10 s; returns those that were there.
+pub(super) fn kill_descendants(mut reap: impl FnMut()) -> Vec<(u32, String)> {
+    let mut found: BTreeMap<u32, String> = BTreeMap::new();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    // One look takes time, and whoever loses its parent meanwhile is seen nowhere in it: two must find nothing.
+    let mut empty = 0;
+    while empty < 2 && Instant::now() < deadline {
+        reap();
+        let left = Processes::read().descendants(process::getpid());
+        empty = if left.is_empty() { empty + 1 } else { 0 };
+        for pid in &left {
+            let raw = pid.as_raw_nonzero().get() as u32;
+            found.entry(raw).or_insert_with(|| name_of(raw));
+            let _ = process::kill_process(*pid, Signal::KILL);
+        }
+        if !left.is_empty() {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+    found.into_iter().collect()
 }
 
 fn name_of(pid: u32) -> String {
@@ -303,6 +315,11 @@ impl Processes {
             at += 1;
         }
         known.into_iter().skip(1).filter_map(Pid::from_raw).collect()
+    }
+
+    fn is_in_group(&self, pid: Pid, group: Pid) -> bool {
+        let [pid, group] = [pid, group].map(|p| p.as_raw_nonzero().get());
+        self.rows.iter().any(|r| r.0 == pid && r.2 == group)
     }
 
     /// All processes that belong to a ward: its descendants, its process group, and orphans that carry its marker.

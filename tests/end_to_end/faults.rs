@@ -20,18 +20,24 @@ order: rounds
 layout: ${case}
 let:
   args: {sound: [--mode, ok], sick: [ARGS]}
+  amounts: {sound: 10, sick: AMOUNT}
 targets:
   web: {fixture: faulty, args: \"${args[case]}\", port: PORT1, ready: {tcp: PORT1, timeout: 300ms}, stop: {grace: 300ms}}
 workloads:
   clients:
     url: http://127.0.0.1:PORT1
     timeout: 100ms
-    load: {closed: {connections: 2}, LIMIT}
+    load: {closed: {connections: 2}, amount: \"${amounts[case]}\"}
     steps: [{get: /, expect: {length: 12}}]
 ";
 
-fn sick(args: &str, limit: &str) -> Place {
-    Place::with(&SICK.replace("ARGS", args).replace("LIMIT", limit))
+/// [`SICK`] with these arguments and something behind it.
+fn sick_and(args: &str, behind: &str) -> Place {
+    Place::with(&format!("{}{behind}", SICK.replace("ARGS", args).replace("AMOUNT", "1")))
+}
+
+fn sick(args: &str) -> Place {
+    sick_and(args, "")
 }
 
 /// Runs [`SICK`]: the first cell fails for these reasons, the other one is as it should be, and nothing is left.
@@ -66,7 +72,7 @@ fn a_wrong_scenario_starts_nothing() {
 
 #[test]
 fn a_program_that_is_not_installed_is_a_mistake() {
-    let place = sick("--mode, ok", "amount: 1");
+    let place = sick("--mode, ok");
     let text = std::fs::read_to_string(place.path("test.yaml")).unwrap();
     let text = text.replace("fixture: faulty", "command: [no-such-program]");
     std::fs::write(place.path("test.yaml"), text).unwrap();
@@ -135,7 +141,7 @@ fn a_bomb_is_refused() {
 
 #[test]
 fn a_port_that_is_taken_is_named_with_its_holder() {
-    let mut place = sick("--mode, ok", "amount: 1");
+    let mut place = sick("--mode, ok");
     let port = place.port(1);
     let _held = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
     let name = std::env::current_exe().unwrap().file_name().unwrap().to_string_lossy().into_owned();
@@ -149,31 +155,31 @@ fn a_port_that_is_taken_is_named_with_its_holder() {
 
 #[test]
 fn a_target_that_exits_at_once_fails_its_repetition() {
-    let place = sick("--mode, ok, --exit-at-start, --exit-code, 7", "amount: 1");
+    let place = sick("--mode, ok, --exit-at-start, --exit-code, 7");
     fails_because(&place, &["web ended with exit code 7 before it was ready", "cannot go on"]);
 }
 
 #[test]
 fn a_target_that_never_becomes_ready_fails_its_repetition() {
-    let mut place = sick("--mode, ok, --never-listen", "amount: 1");
+    let mut place = sick("--mode, ok, --never-listen");
     let port = place.port(1);
-    fails_because(&place, &["web was not ready within 300 ms", &format!("127.0.0.1:{port}: Connection refused")]);
+    fails_because(&place, &["web was not ready within 300ms", &format!("127.0.0.1:{port}: Connection refused")]);
     let took = place.status("sick/run1")["timings"]["target_start_ns"].clone();
     assert!(took.as_u64().unwrap() < 5_000_000_000, "{took}");
 }
 
 #[test]
 fn a_target_that_answers_wrongly_is_not_ready() {
-    let place = sick("--mode, status-500", "amount: 1");
+    let place = sick("--mode, status-500");
     let text = std::fs::read_to_string(place.path("test.yaml")).unwrap();
     let tcp = text.split("ready: {").nth(1).unwrap().split(',').next().unwrap();
     std::fs::write(place.path("test.yaml"), text.replace(tcp, "http: /health")).unwrap();
-    fails_because(&place, &["web was not ready within 300 ms", "/health answered 500"]);
+    fails_because(&place, &["web was not ready within 300ms", "/health answered 500"]);
 }
 
 #[test]
 fn a_target_that_ends_under_load_fails_its_repetition() {
-    let place = sick("--mode, ok, --exit-after, 50", "amount: 100000000");
+    let place = Place::with(&SICK.replace("ARGS", "--mode, ok, --exit-after, 50").replace("AMOUNT", "1000000000"));
     fails_because(&place, &["web ended with exit code 3 while it was needed", "giving up after 50 requests"]);
 }
 
@@ -216,7 +222,7 @@ set-up: {load: [{shell: \"echo ${repetition} >> DIR/loading\"}]}
 
 #[test]
 fn a_target_that_does_not_listen_is_killed_after_its_grace() {
-    let place = sick("--mode, ok, --ignore-term, --children, 1", "amount: 1");
+    let place = sick("--mode, ok, --ignore-term, --children, 1");
     place.run_test().expect(0);
     let [sick, sound] = ["sick", "sound"].map(|cell| place.status(&format!("{cell}/run1")));
     assert_eq!((&sick["targets"][0]["killed"], &sound["targets"][0]["killed"]), (&json!(true), &json!(false)));
@@ -227,7 +233,7 @@ fn a_target_that_does_not_listen_is_killed_after_its_grace() {
 
 #[test]
 fn children_end_with_their_target() {
-    let place = sick("--mode, ok, --children, 3", "amount: 1");
+    let place = sick("--mode, ok, --children, 3");
     place.run_test().expect(0);
     let status = place.status("sick/run1");
     assert_eq!((&status["targets"][0]["killed"], &status["left_behind"]), (&json!(false), &json!([])));
@@ -238,9 +244,11 @@ fn children_end_with_their_target() {
 fn grandchildren_that_have_escaped_end_too() {
     // They have sessions of their own and a dead parent, and one kind of them does not listen either.
     for (ignore, killed) in [("", false), (", --ignore-term", true)] {
-        let place = sick(&format!("--mode, ok, --children, 2, --escape{ignore}"), "amount: 1");
+        let place = sick(&format!("--mode, ok, --children, 2, --escape{ignore}"));
         let started = place.start(&["run", "test.yaml"]);
-        eventually("two have escaped", || (place.processes().iter().filter(|p| p.command.contains("sleeper")).count() >= 2).then_some(()));
+        eventually("two have escaped", || {
+            (place.processes().iter().filter(|p| p.command.contains("sleeper")).count() >= 2).then_some(())
+        });
         started.wait().expect(0);
         assert_eq!(place.status("sick/run1")["targets"][0]["killed"], killed);
         place.assert_cleared(Duration::ZERO);
@@ -250,38 +258,32 @@ fn grandchildren_that_have_escaped_end_too() {
 #[test]
 fn a_target_that_cannot_be_executed_fails_its_repetition() {
     let mut place = Place::new();
-    let program = place.write("program", "this is no program\n");
+    let program = place.write("program", "#!/no/such/interpreter\n");
     std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    place.write("test.yaml", &SICK.replace("fixture: faulty, args: \"${args[case]}\"", "command: [DIR/program]").replace("LIMIT", "amount: 1"));
-    place.run_test().expect(4).complains(&["cannot start", "program", "Exec format error"]);
+    place.write(
+        "test.yaml",
+        &SICK.replace("fixture: faulty", "command: [DIR/program]").replace("ARGS", "x").replace("AMOUNT", "1"),
+    );
+    place.run_test().expect(4).complains(&["cannot start", "program", "No such file or directory"]);
 }
 
 // ---- set-up
 
 #[test]
 fn a_set_up_step_that_fails_is_named() {
-    let place = Place::with(&format!(
-        "{}set-up: {{repetition: [{{shell: \"echo no disk here >&2; test ${{case}} = sound\"}}]}}\n",
-        SICK.replace("ARGS", "--mode, ok").replace("LIMIT", "amount: 1")
-    ));
+    let place = sick_and("--mode, ok", "set-up: {repetition: [{shell: \"echo no disk here >&2; test ${case} = sound\"}]}\n");
     fails_because(&place, &["the set-up, repetition step", "ended with exit code 1", "no disk here"]);
 }
 
 #[test]
 fn a_set_up_step_that_takes_too_long_is_ended() {
-    let place = Place::with(&format!(
-        "{}set-up: {{repetition: [{{shell: \"test ${{case}} = sound || sleep 60\", timeout: 200ms}}]}}\n",
-        SICK.replace("ARGS", "--mode, ok").replace("LIMIT", "amount: 1")
-    ));
-    fails_because(&place, &["the set-up, repetition step", "took longer than 200 ms"]);
+    let place = sick_and("--mode, ok", "set-up: {repetition: [{shell: \"test ${case} = sound || sleep 60\", timeout: 200ms}]}\n");
+    fails_because(&place, &["the set-up, repetition step", "took longer than 200ms"]);
 }
 
 #[test]
 fn what_a_step_leaves_in_the_background_ends() {
-    let place = Place::with(&format!(
-        "{}set-up: {{run: [{{shell: \"sleep 77 & setsid sleep 78 & sleep 0.05\"}}]}}\n",
-        SICK.replace("ARGS", "--mode, ok").replace("LIMIT", "amount: 1")
-    ));
+    let place = sick_and("--mode, ok", "set-up: {run: [{shell: \"sleep 77 & setsid sleep 78 & sleep 0.05\"}]}\n");
     place.run_test().expect(0);
     place.assert_cleared(Duration::ZERO);
 }
@@ -290,9 +292,9 @@ fn what_a_step_leaves_in_the_background_ends() {
 
 #[test]
 fn a_wrong_answer_before_the_load_fails_the_repetition() {
-    let place = sick("--mode, status-500", "amount: 1");
+    let place = sick("--mode, status-500");
     fails_because(&place, &["the checked pass before the load failed", "GET / answered 500 instead of 2xx"]);
-    let place = sick("--mode, wrong-length", "amount: 1");
+    let place = sick("--mode, wrong-length");
     fails_because(&place, &["the checked pass before the load failed", "GET / answered 5 bytes instead of 12"]);
 }
 
@@ -316,7 +318,7 @@ factors: {mode: [status-500, wrong-length, short-body, garbage, reset, silent, s
 order: rounds
 layout: ${mode}
 targets:
-  web: {fixture: faulty, args: [--mode, \"${mode}\", --healthy, 1, --delay-ms, 10000], port: PORT1, stop: {grace: 100ms}}
+  web: {fixture: faulty, args: [--mode, \"${mode}\", --healthy, 2, --delay-ms, 10000], port: PORT1, stop: {grace: 100ms}}
 workloads:
   clients:
     url: http://127.0.0.1:PORT1
@@ -424,7 +426,7 @@ workloads:
 
 #[test]
 fn a_results_directory_that_cannot_be_made_is_an_error() {
-    let mut place = sick("--mode, ok", "amount: 1");
+    let mut place = sick("--mode, ok");
     // Permissions do not stop root; a file in its place stops everybody.
     place.write("results", "no directory");
     place.run_test().expect(1).complains(&["cannot write results/test", "Not a directory"]);
@@ -434,9 +436,7 @@ fn a_results_directory_that_cannot_be_made_is_an_error() {
 
 #[test]
 fn graphs_that_cannot_be_written_cost_no_result() {
-    let mut place = sick("--mode, ok", "amount: 1");
-    let text = std::fs::read_to_string(place.path("test.yaml")).unwrap();
-    place.write("test.yaml", &format!("{text}graphs: [{{bars: throughput, x: case}}]\n"));
+    let mut place = sick_and("--mode, ok", "graphs: [{bars: throughput, x: case}]\n");
     place.write("graphs", "no directory");
     place.run_test().expect(1).complains(&["cannot write graphs/test", "Not a directory"]);
     assert_eq!(place.summary()["cells"][0]["repetitions"]["valid"], 1);
@@ -511,7 +511,7 @@ workloads:
 
 #[test]
 fn a_reader_that_has_gone_away_ends_the_program_quietly() {
-    let place = sick("--mode, ok", "amount: 1");
+    let place = sick("--mode, ok");
     let mut command = place.runner();
     let mut child = command.args(["plan", "test.yaml"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());

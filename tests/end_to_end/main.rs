@@ -5,6 +5,7 @@
 
 mod endings;
 mod faults;
+mod licences;
 mod mistakes;
 mod run;
 mod schema;

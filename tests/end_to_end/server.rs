@@ -71,7 +71,8 @@ fn serve(stream: TcpStream, seen: &Mutex<Vec<Request>>, answer: &dyn Fn(&Request
             return Ok(());
         }
         let mut words = line.split_ascii_whitespace().map(str::to_owned);
-        let mut request = Request { method: words.next().unwrap_or_default(), path: words.next().unwrap_or_default(), ..Request::default() };
+        let mut request =
+            Request { method: words.next().unwrap_or_default(), path: words.next().unwrap_or_default(), ..Request::default() };
         loop {
             let mut line = String::new();
             stream.read_line(&mut line)?;
@@ -82,8 +83,8 @@ fn serve(stream: TcpStream, seen: &Mutex<Vec<Request>>, answer: &dyn Fn(&Request
         request.body = vec![0; length];
         stream.read_exact(&mut request.body)?;
         let (status, headers, body) = answer(&request);
+        let (length, body) = (body.len(), if request.method == "HEAD" { "" } else { &body });
         seen.lock().expect("nobody panics while holding it").push(request);
-        let length = body.len();
         let whole = format!("HTTP/1.1 {status} said\r\ncontent-length: {length}\r\n{headers}\r\n{body}");
         stream.get_mut().write_all(whole.as_bytes())?;
     }

@@ -135,18 +135,19 @@ impl Place {
         Started::spawn(self.runner().args(args))
     }
 
-    /// The directory of the newest run of an experiment, whose name is given.
+    /// The directory of the one run of an experiment, whose name is given.
     pub fn run_directory(&self, experiment: &str) -> PathBuf {
         let runs = listing(&self.path("results").join(experiment));
-        self.path("results").join(experiment).join(runs.last().expect("there is a run"))
+        assert_eq!(runs.len(), 1, "one run is expected: {runs:?}");
+        self.path("results").join(experiment).join(&runs[0])
     }
 
-    /// `summary.json` of the newest run of the experiment `test`.
+    /// `summary.json` of the one run of the experiment `test`.
     pub fn summary(&self) -> Json {
         json(&self.run_directory("test").join("summary.json"))
     }
 
-    /// `status.json` of a repetition of the newest run of the experiment `test`.
+    /// `status.json` of a repetition of the one run of the experiment `test`.
     pub fn status(&self, repetition: &str) -> Json {
         json(&self.run_directory("test").join("cells").join(repetition).join("status.json"))
     }

@@ -1,23 +1,20 @@
-//! HTTP/1.1 over hyper, keep-alive, every answer checked.
+//! HTTP/1.1, keep-alive, every answer checked.
 //!
-//! Connection and request are polled by one task: nothing is spawned and nothing wakes another task on the way of
-//! a request. Bodies are streamed and counted; they are kept only where a check or a carried value needs them.
+//! What a request is and what its answer must be is known here; two paths carry it. `lean` writes and parses by itself
+//! and costs a third of the processor time; it takes workloads whose bodies fit into memory. `general` is hyper and
+//! streams bodies of any length. Both report the same outcomes and pass the same tests.
 
-use std::convert::Infallible;
+mod general;
+mod lean;
+
 use std::fmt::Write as _;
 use std::net::SocketAddr;
-use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
-use hyper::client::conn::http1;
 use hyper::header::{HOST, HeaderMap, HeaderName, HeaderValue};
-use hyper::{Method, Request, Uri};
-use hyper_util::rt::TokioIo;
+use hyper::{Method, Uri};
 use tokio::net::TcpStream;
-use tokio::time::{Instant as TokioInstant, Sleep};
 
 use crate::load::Error;
 use crate::load::windows::Outcome;
@@ -34,9 +31,11 @@ pub struct Prepared {
     pub steps: Vec<Step>,
     /// Addresses, with the `Host` header for each.
     pub addresses: Vec<(SocketAddr, HeaderValue)>,
-    /// Prefix of all paths.
     names: Vec<String>,
-    random: Bytes,
+    /// Whether the lean path takes it.
+    lean: bool,
+    /// The longest time-out of a step.
+    timeout: Duration,
 }
 
 /// One request, ready to be filled in.
@@ -45,6 +44,9 @@ pub struct Step {
     path: Text,
     fixed_uri: Option<Uri>,
     headers: HeaderMap,
+    /// The same as they stand on the wire.
+    fixed_head: Vec<u8>,
+    has_host: bool,
     late_headers: Vec<(HeaderName, Text)>,
     body: Body,
     statuses: Vec<u16>,
@@ -69,6 +71,15 @@ struct Text(Vec<TextPart>);
 enum TextPart {
     Text(String),
     Value(usize),
+}
+
+impl TextPart {
+    fn get<'a>(&'a self, values: &'a Values) -> &'a str {
+        match self {
+            Self::Text(text) => text,
+            Self::Value(place) => &values.values[*place],
+        }
+    }
 }
 
 impl Text {
@@ -96,12 +107,15 @@ impl Text {
     fn fill(&self, values: &Values) -> String {
         let mut text = String::with_capacity(64);
         for part in &self.0 {
-            text.push_str(match part {
-                TextPart::Text(text) => text,
-                TextPart::Value(place) => &values.values[*place],
-            });
+            text.push_str(part.get(values));
         }
         text
+    }
+
+    fn write(&self, values: &Values, out: &mut Vec<u8>) {
+        for part in &self.0 {
+            out.extend_from_slice(part.get(values).as_bytes());
+        }
     }
 }
 
@@ -153,7 +167,13 @@ impl Values {
     }
 }
 
+/// The block of which random bodies are slices; made once.
 fn random_block() -> Bytes {
+    static BLOCK: std::sync::OnceLock<Bytes> = std::sync::OnceLock::new();
+    BLOCK.get_or_init(make_random_block).clone()
+}
+
+fn make_random_block() -> Bytes {
     let mut block = Vec::with_capacity(RANDOM_BLOCK);
     let mut state = 0x243F_6A88_85A3_08D3_u64;
     while block.len() < RANDOM_BLOCK {
@@ -185,15 +205,16 @@ impl Prepared {
                 .map_err(|e| Error::Request { step: url.to_string(), reason: e.to_string() })?;
             addresses.push((address, host));
         }
-        let random = random_block();
         let prefix = workload.urls.first().map_or("", |u| u.path.as_str());
-        let steps = workload.steps.iter().map(|s| Step::new(s, prefix, &names, &random)).collect::<Result<_, _>>()?;
-        Ok(Self { steps, addresses, names, random })
+        let steps: Vec<Step> = workload.steps.iter().map(|s| Step::new(s, prefix, &names)).collect::<Result<_, _>>()?;
+        let lean = steps.iter().all(Step::is_lean);
+        let timeout = steps.iter().map(|s| s.timeout).max().unwrap_or(plan::actions::REQUEST_TIMEOUT);
+        Ok(Self { steps, addresses, names, lean, timeout })
     }
 }
 
 impl Step {
-    fn new(step: &plan::Step, prefix: &str, names: &[String], random: &Bytes) -> Result<Self, Error> {
+    fn new(step: &plan::Step, prefix: &str, names: &[String]) -> Result<Self, Error> {
         let invalid = |reason: String| Error::Request { step: step.name.clone(), reason };
         let text = |template: &Template| Text::new(template, names, &step.name);
         let mut path = text(&step.path)?;
@@ -246,6 +267,11 @@ impl Step {
             method: Method::from_bytes(step.method.as_bytes()).map_err(|e| invalid(e.to_string()))?,
             path,
             fixed_uri,
+            fixed_head: headers
+                .iter()
+                .flat_map(|(n, v)| [n.as_str().as_bytes(), b": ", v.as_bytes(), b"\r\n"].concat())
+                .collect(),
+            has_host: headers.contains_key(HOST),
             headers,
             late_headers,
             body,
@@ -255,8 +281,19 @@ impl Step {
             contains: step.expect.contains.as_ref().map(text).transpose()?,
             carry,
             timeout: step.timeout,
-            random: random.clone(),
+            random: random_block(),
         })
+    }
+
+    /// Whether its body fits into memory and is framed by runner itself.
+    fn is_lean(&self) -> bool {
+        let short = match &self.body {
+            Body::Random(length) => *length < RANDOM_BLOCK as u64,
+            Body::Fixed(bytes) => bytes.len() < 2 * RANDOM_BLOCK,
+            Body::Empty | Body::Text(_) => true,
+        };
+        let named = |name: &str| self.headers.contains_key(name) || self.late_headers.iter().any(|(n, _)| n.as_str() == name);
+        short && !["content-length", "transfer-encoding", "connection", "expect", "host"].iter().any(|n| named(n))
     }
 
     fn needs_body(&self) -> bool {
@@ -265,93 +302,9 @@ impl Step {
             || self.carry.iter().any(|(_, place, _)| !matches!(place, Place::Header(_)))
     }
 
-    fn request(&self, host: &HeaderValue, values: &mut Values) -> Result<(Request<Outgoing>, u64), Failure> {
-        let uri = match &self.fixed_uri {
-            Some(uri) => uri.clone(),
-            None => {
-                let path = self.path.fill(values);
-                Uri::try_from(path.as_str()).map_err(|e| Failure::unsent(format!("the path `{path}` is invalid: {e}")))?
-            }
-        };
-        let body = match &self.body {
-            Body::Empty => Outgoing::Empty,
-            Body::Fixed(bytes) => Outgoing::Once(bytes.clone()),
-            Body::Text(text) => Outgoing::Once(text.fill(values).into()),
-            Body::Random(n) => Outgoing::random(*n, &self.random, values.next_random()),
-        };
-        let size = body.size();
-        let mut request = Request::new(body);
-        *request.method_mut() = self.method.clone();
-        *request.uri_mut() = uri;
-        let headers = request.headers_mut();
-        headers.clone_from(&self.headers);
-        if !headers.contains_key(HOST) {
-            headers.insert(HOST, host.clone());
-        }
-        for (name, value) in &self.late_headers {
-            let text = value.fill(values);
-            let value =
-                HeaderValue::from_str(&text).map_err(|_| Failure::unsent(format!("the header {name} cannot be `{text}`")))?;
-            headers.insert(name.clone(), value);
-        }
-        Ok((request, size))
-    }
-}
-
-/// A request body.
-enum Outgoing {
-    Empty,
-    Once(Bytes),
-    Blocks { left: u64, block: Bytes },
-}
-
-impl Outgoing {
-    fn random(length: u64, block: &Bytes, random: u64) -> Self {
-        let len = block.len() as u64;
-        if length < len {
-            let start = (random % (len - length + 1)) as usize;
-            Self::Once(block.slice(start..start + length as usize))
-        } else {
-            Self::Blocks { left: length, block: block.clone() }
-        }
-    }
-
-    fn size(&self) -> u64 {
-        match self {
-            Self::Empty => 0,
-            Self::Once(bytes) => bytes.len() as u64,
-            Self::Blocks { left, .. } => *left,
-        }
-    }
-}
-
-impl HttpBody for Outgoing {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let this = &mut *self;
-        Poll::Ready(match this {
-            Self::Empty => None,
-            Self::Once(bytes) => {
-                let bytes = std::mem::take(bytes);
-                *this = Self::Empty;
-                (!bytes.is_empty()).then(|| Ok(Frame::data(bytes)))
-            }
-            Self::Blocks { left, block } => {
-                let take = (*left).min(block.len() as u64);
-                *left -= take;
-                (take > 0).then(|| Ok(Frame::data(block.slice(..take as usize))))
-            }
-        })
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.size() == 0
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.size())
+    /// The request in words, for messages.
+    fn label(&self, values: &Values) -> String {
+        format!("{} {}", self.method, self.path.fill(values))
     }
 }
 
@@ -399,33 +352,44 @@ impl Failure {
         };
         Self::new(outcome, format!("{doing}: {error}"))
     }
+}
 
-    fn of_hyper(error: &hyper::Error, what: &str, in_body: bool) -> Self {
-        let mut source = std::error::Error::source(error);
-        while let Some(inner) = source {
-            if let Some(io) = inner.downcast_ref::<std::io::Error>() {
-                return Self::of_io(io, what);
-            }
-            source = inner.source();
-        }
-        let outcome = match () {
-            () if error.is_parse() => Outcome::Garbage,
-            () if in_body => Outcome::Incomplete,
-            () if error.is_incomplete_message() || error.is_closed() || error.is_canceled() => Outcome::Closed,
-            () => Outcome::Garbage,
-        };
-        Self::new(outcome, format!("{what}: {error}"))
+/// What came back.
+struct Answer<'a> {
+    status: u16,
+    received_bytes: u64,
+    /// The body, where the step needs it.
+    body: Option<&'a [u8]>,
+    headers: &'a HeaderMap,
+}
+
+/// Checks an answer and takes what is to be carried.
+fn judge(step: &Step, answer: &Answer<'_>, values: &mut Values) -> Result<(), Failure> {
+    let status = answer.status;
+    let expected = if step.statuses.is_empty() { (200..300).contains(&status) } else { step.statuses.contains(&status) };
+    if !expected {
+        let words: Vec<String> = step.statuses.iter().map(u16::to_string).collect();
+        let wanted = if words.is_empty() { "2xx".to_owned() } else { words.join(" or ") };
+        return Err(Failure::wrong(Outcome::Status, format!("{} answered {status} instead of {wanted}", step.label(values))));
     }
+    if let Some(length) = step.length
+        && length != answer.received_bytes
+    {
+        let words = format!("{} answered {} bytes instead of {length}", step.label(values), answer.received_bytes);
+        return Err(Failure::wrong(Outcome::Length, words));
+    }
+    if answer.body.is_some() || !step.carry.is_empty() {
+        check(step, answer.body.unwrap_or_default(), answer.headers, values)?;
+    }
+    Ok(())
 }
 
 /// An open connection with at most one request on it.
-pub struct Connection {
-    sender: http1::SendRequest<Outgoing>,
-    connection: Pin<Box<http1::Connection<TokioIo<TcpStream>, Outgoing>>>,
-    ended: bool,
-    host: HeaderValue,
-    clock: Pin<Box<Sleep>>,
-    armed_until: TokioInstant,
+pub struct Connection(Path);
+
+enum Path {
+    Lean(Box<lean::Lean>),
+    General(Box<general::General>),
 }
 
 impl Connection {
@@ -435,30 +399,25 @@ impl Connection {
     /// The failure as it is recorded.
     pub async fn open(prepared: &Prepared, number: u64) -> Result<Self, Failure> {
         let (address, host) = &prepared.addresses[(number % prepared.addresses.len() as u64) as usize];
-        let timeout = prepared.steps.iter().map(|s| s.timeout).max().unwrap_or(plan::actions::REQUEST_TIMEOUT);
         let doing = || format!("connecting to {address}");
-        let stream = match tokio::time::timeout(timeout, TcpStream::connect(address)).await {
+        let stream = match tokio::time::timeout(prepared.timeout, TcpStream::connect(address)).await {
             Ok(stream) => stream.map_err(|e| Failure::of_io(&e, &doing()))?,
             Err(_) => return Err(Failure::new(Outcome::Timeout, format!("{} took longer than the time-out", doing()))),
         };
         stream.set_nodelay(true).map_err(|e| Failure::of_io(&e, &doing()))?;
-        let (sender, connection) =
-            http1::Builder::new().handshake(TokioIo::new(stream)).await.map_err(|e| Failure::of_hyper(&e, &doing(), false))?;
-        let armed_until = TokioInstant::now() + timeout;
-        let _ = &prepared.random;
-        Ok(Self {
-            sender,
-            connection: Box::pin(connection),
-            ended: false,
-            host: host.clone(),
-            clock: Box::pin(tokio::time::sleep_until(armed_until)),
-            armed_until,
-        })
+        if prepared.lean {
+            return Ok(Self(Path::Lean(Box::new(lean::Lean::new(stream, host.clone(), prepared.timeout)))));
+        }
+        let general = general::General::open(stream, host.clone(), prepared.timeout).await?;
+        Ok(Self(Path::General(Box::new(general))))
     }
 
     /// Whether a request can be sent; a connection that the server has closed meanwhile is noticed here.
-    pub fn is_open(&self) -> bool {
-        !self.ended && !self.sender.is_closed()
+    pub fn is_open(&mut self) -> bool {
+        match &mut self.0 {
+            Path::Lean(lean) => lean.is_open(),
+            Path::General(general) => general.is_open(),
+        }
     }
 
     /// Sends the request of a step, reads the answer to its end and checks it.
@@ -466,94 +425,16 @@ impl Connection {
     /// # Errors
     /// What was wrong, as it is recorded.
     pub async fn exchange(&mut self, step: &Step, values: &mut Values) -> Result<Done, Failure> {
-        let (request, sent_bytes) = step.request(&self.host, values)?;
-        let deadline = TokioInstant::now() + step.timeout;
-        let label = || format!("{} {}", step.method, step.path.fill(values));
-        let mut answer = std::pin::pin!(self.sender.send_request(request));
-        let mut driven = Driven {
-            connection: self.connection.as_mut(),
-            ended: &mut self.ended,
-            clock: self.clock.as_mut(),
-            armed_until: &mut self.armed_until,
-            deadline,
-        };
-        let response = match driven.until(|cx| answer.as_mut().poll(cx)).await {
-            Ok(Ok(response)) => response,
-            Ok(Err(error)) => return Err(Failure::of_hyper(&error, &label(), false)),
-            Err(Interrupted::Timeout) => {
-                return Err(Failure::new(Outcome::Timeout, format!("{}: no answer within {:?}", label(), step.timeout)));
-            }
-            Err(Interrupted::Ended) => {
-                return Err(Failure::new(
-                    Outcome::Closed,
-                    format!("{}: the connection was closed instead of an answer", label()),
-                ));
-            }
-        };
-        let (head, mut body) = response.into_parts();
-        let mut kept = step.needs_body().then(Vec::new);
-        let mut received_bytes = 0;
-        while !body.is_end_stream() {
-            let frame = driven.until(|cx| Pin::new(&mut body as &mut Incoming).poll_frame(cx)).await;
-            match frame {
-                Ok(None) => break,
-                Ok(Some(Ok(frame))) => {
-                    let Some(data) = frame.data_ref() else { continue };
-                    received_bytes += data.len() as u64;
-                    if let Some(kept) = &mut kept
-                        && kept.len() + data.len() <= MAX_KEPT
-                    {
-                        kept.extend_from_slice(data);
-                    }
-                }
-                Ok(Some(Err(error))) => return Err(Failure::of_hyper(&error, &label(), true)),
-                Err(Interrupted::Timeout) => {
-                    return Err(Failure::new(
-                        Outcome::Timeout,
-                        format!("{}: no whole answer within {:?}", label(), step.timeout),
-                    ));
-                }
-                Err(Interrupted::Ended) => {
-                    return Err(Failure::new(
-                        Outcome::Incomplete,
-                        format!("{}: the answer broke off after {received_bytes} bytes", label()),
-                    ));
-                }
-            }
+        match &mut self.0 {
+            Path::Lean(lean) => lean.exchange(step, values).await,
+            Path::General(general) => general.exchange(step, values).await,
         }
-        // Lets the connection finish the exchange, and notice a server that closes.
-        driven.settle().await;
-
-        let status = head.status.as_u16();
-        let expected = if step.statuses.is_empty() { (200..300).contains(&status) } else { step.statuses.contains(&status) };
-        if !expected {
-            let wanted = if step.statuses.is_empty() {
-                "2xx".to_owned()
-            } else {
-                format!("{:?}", step.statuses).trim_matches(['[', ']']).to_owned()
-            };
-            return Err(Failure::wrong(Outcome::Status, format!("{} answered {status} instead of {wanted}", label())));
-        }
-        if let Some(length) = step.length
-            && length != received_bytes
-        {
-            return Err(Failure::wrong(
-                Outcome::Length,
-                format!("{} answered {received_bytes} bytes instead of {length}", label()),
-            ));
-        }
-        if let Some(kept) = &kept {
-            self::check(step, kept, &head.headers, values)?;
-        } else if !step.carry.is_empty() {
-            self::check(step, &[], &head.headers, values)?;
-        }
-        Ok(Done { sent_bytes, received_bytes })
     }
 }
 
 /// Checks what is in the body and takes what is to be carried.
 fn check(step: &Step, body: &[u8], headers: &HeaderMap, values: &mut Values) -> Result<(), Failure> {
-    let label = |values: &Values| format!("{} {}", step.method, step.path.fill(values));
+    let label = |values: &Values| step.label(values);
     if let Some(text) = &step.text
         && text.fill(values).as_bytes() != body
     {
@@ -602,82 +483,39 @@ fn excerpt(body: &[u8]) -> String {
     if body.len() > 80 { format!("`{text}…`") } else { format!("`{text}`") }
 }
 
-enum Interrupted {
-    Timeout,
-    Ended,
-}
-
-/// The connection, driven while something on it is awaited.
-struct Driven<'a> {
-    connection: Pin<&'a mut http1::Connection<TokioIo<TcpStream>, Outgoing>>,
-    ended: &'a mut bool,
-    clock: Pin<&'a mut Sleep>,
-    armed_until: &'a mut TokioInstant,
-    deadline: TokioInstant,
-}
-
-impl Driven<'_> {
-    /// Drives the connection until `poll` is ready.
-    ///
-    /// Only the connection can make it ready, and it is polled right here: `poll` gets a waker that does nothing.
-    async fn until<T>(&mut self, mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Result<T, Interrupted> {
-        let mut quiet = Context::from_waker(Waker::noop());
-        std::future::poll_fn(|cx| {
-            if let Poll::Ready(value) = poll(&mut quiet) {
-                return Poll::Ready(Ok(value));
-            }
-            self.drive(cx);
-            if let Poll::Ready(value) = poll(&mut quiet) {
-                return Poll::Ready(Ok(value));
-            }
-            if *self.ended {
-                return Poll::Ready(Err(Interrupted::Ended));
-            }
-            if self.timed_out(cx) { Poll::Ready(Err(Interrupted::Timeout)) } else { Poll::Pending }
-        })
-        .await
-    }
-
-    fn drive(&mut self, cx: &mut Context<'_>) {
-        if !*self.ended && self.connection.as_mut().poll(cx).is_ready() {
-            *self.ended = true;
-        }
-    }
-
-    async fn settle(&mut self) {
-        std::future::poll_fn(|cx| {
-            self.drive(cx);
-            Poll::Ready(())
-        })
-        .await;
-    }
-
-    /// One timer per connection, armed anew only when it fires: a request costs no timer operation.
-    fn timed_out(&mut self, cx: &mut Context<'_>) -> bool {
-        if self.deadline < *self.armed_until {
-            *self.armed_until = self.deadline;
-            self.clock.as_mut().reset(self.deadline);
-        }
-        loop {
-            if self.clock.as_mut().poll(cx).is_pending() {
-                return false;
-            }
-            if TokioInstant::now() >= self.deadline {
-                return true;
-            }
-            *self.armed_until = self.deadline;
-            self.clock.as_mut().reset(self.deadline);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn prepared() -> Prepared {
+        let timeout = Duration::from_secs(1);
+        Prepared { steps: Vec::new(), addresses: Vec::new(), names: vec![String::new(); 3], lean: true, timeout }
+    }
+
+    impl Values {
+        pub(super) fn for_tests() -> Self {
+            Self::new(&prepared(), 1, 0)
+        }
+    }
+
+    /// A request for `/` that expects any 2xx.
+    pub(super) fn step(method: &str) -> Step {
+        let step = plan::Step {
+            name: "x".to_owned(),
+            method: method.to_owned(),
+            path: Template::parse("/"),
+            headers: Vec::new(),
+            body: plan::Body::Empty,
+            expect: plan::Expect::default(),
+            carry: Vec::new(),
+            timeout: Duration::from_secs(5),
+        };
+        Step::new(&step, "", &[]).unwrap()
+    }
+
     #[test]
     fn ids_are_fresh_for_every_pass_of_every_connection() {
-        let prepared = Prepared { steps: Vec::new(), addresses: Vec::new(), names: vec![String::new(); 3], random: Bytes::new() };
+        let prepared = prepared();
         let mut seen = std::collections::HashSet::new();
         for connection in 0..50 {
             let mut values = Values::new(&prepared, 42, connection);
@@ -687,23 +525,5 @@ mod tests {
                 assert!(seen.insert(values.values[ID].clone()));
             }
         }
-    }
-
-    #[test]
-    fn a_random_body_has_its_length_and_differs() {
-        let block = random_block();
-        let body = |length, random| match Outgoing::random(length, &block, random) {
-            Outgoing::Once(bytes) => bytes,
-            _ => panic!("a short body is one piece"),
-        };
-        assert_eq!(body(10_240, 1).len(), 10_240);
-        assert_ne!(body(10_240, 1), body(10_240, 2));
-        let mut long = Outgoing::random(5 << 20, &block, 3);
-        let mut total = 0;
-        let mut cx = Context::from_waker(Waker::noop());
-        while let Poll::Ready(Some(Ok(frame))) = Pin::new(&mut long).poll_frame(&mut cx) {
-            total += frame.into_data().map_or(0, |d| d.len());
-        }
-        assert_eq!(total, 5 << 20);
     }
 }

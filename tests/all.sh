@@ -1,0 +1,39 @@
+#!/bin/sh
+# What CI does: format, lints, tests, docs, licences, the shipped experiments, and the main job with real haproxy.
+set -eu
+cd "$(dirname "$0")/.."
+export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}"
+# Paths that programs are given must not depend on the folder in which they run.
+case $CARGO_TARGET_DIR in /*) ;; *) CARGO_TARGET_DIR=$PWD/$CARGO_TARGET_DIR ;; esac
+runner="$CARGO_TARGET_DIR/release/runner"
+step() { printf '\n=== %s\n' "$*"; }
+
+step format
+cargo fmt --all --check
+step build
+cargo build --release --workspace --locked
+step tests
+# One profile for everything: the libraries are built once.
+if cargo nextest --version >/dev/null 2>&1; then
+    cargo nextest run --release --workspace --locked --no-fail-fast
+else
+    cargo test --release --workspace --locked --no-fail-fast
+fi
+step lints
+cargo clippy --release --workspace --all-targets --locked -- -D warnings
+step docs
+RUSTDOCFLAGS="-D warnings" cargo doc --release --workspace --no-deps --locked --quiet
+step "shipped experiments"
+"$runner" check experiments/*.yaml
+step "the main job, reduced, with real haproxy"
+out=$(mktemp -d)
+trap 'rm -rf "$out"' EXIT
+"$runner" run experiments/blobs-parallel.yaml --set processes=1,2 --set action=baseline,get --repetitions 2 --out "$out/results" --graphs "$out/graphs"
+"$runner" run experiments/blobs-proxies.yaml --set action=get --repetitions 1 --out "$out/results" --graphs "$out/graphs"
+if PATH="$PATH:/usr/sbin" command -v haproxy >/dev/null; then
+    grep -q '"skipped": null' "$out"/results/blobs-parallel/*/summary.json
+    ! grep -q 'haproxy is not installed' "$out"/results/blobs-parallel/*/summary.json
+fi
+"$runner" graph "$out/results" --out "$out/again" >/dev/null
+diff -r "$out/graphs" "$out/again" && echo "the same input gives the same pictures"
+step "all of it passed"
