@@ -6,7 +6,10 @@
 //! - `schema`: a scenario as typed, with positions. Knows nothing of what the parts mean together.
 //! - `plan`: the experiment as it will run; nothing in it can be invalid. The only reader of `schema`.
 //! - `supervise`, `load`, `observe`: processes, requests, measurements of processes and host. They do not know each other.
-//! - `plot`: figures to PNG. Knows numbers and words, no experiment.
+//! - `executor`: one repetition from set-up to tear-down; drives the three and lets them report by message.
+//! - `record`: what a run leaves on disk, written whole or not at all, and read again.
+//! - `analysis`: from a run on disk to its summary; `stats` works on plain slices.
+//! - `plot`: figures to PNG; its `compose` chooses what a graph shows, the rest knows no experiment.
 //! - `units`: sizes and durations as people write them.
 
 pub mod analysis;

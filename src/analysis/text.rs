@@ -50,8 +50,8 @@ pub fn table(summary: &Summary) -> String {
                 text += &format!("{rule}\n");
             }
         }
-        text += "\nper second: mean over repetitions, with the farther end of its bootstrap 95 % interval;\n";
-        text += "p50, p99: response times of passes; PSS: peaks of all targets, CPU: processors they used\n";
+        text += "\nper second: mean over repetitions; 95 %: the farther end of its bootstrap interval\n";
+        text += "p50, p99: response times of passes; PSS, CPU: of all targets, peak and mean\n";
     }
     text += &notes(summary);
     text
@@ -69,10 +69,11 @@ fn row(cell: &CellSummary, step: &StepSummary, varied: &[&str], several_workload
     };
     row.push(Cell::new(step.throughput_per_s.as_ref().map_or_else(|| "–".to_owned(), |e| significant(e.mean))));
     row.push(Cell::new(step.throughput_per_s.as_ref().map_or_else(String::new, |e| {
-        e.mean_interval.map_or_else(
-            || "one value".to_owned(),
-            |(low, high)| format!("±{:.0} %", (1.0 - low / e.mean).max(high / e.mean - 1.0) * 100.0),
-        )
+        match e.mean_interval {
+            // The interval of two values is the two values.
+            Some((low, high)) if e.n > 2 => format!("±{:.0} %", (1.0 - low / e.mean).max(high / e.mean - 1.0) * 100.0),
+            _ => format!("n={}", e.n),
+        }
     })));
     row.push(Cell::new(time(step.response_ns.map(|t| t.p50))));
     row.push(Cell::new(time(step.response_ns.map(|t| t.p99))));

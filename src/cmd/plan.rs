@@ -1,6 +1,7 @@
 //! `runner plan`: what would be executed, and how long it takes.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 use super::check::{size, skips};
@@ -8,6 +9,7 @@ use super::{Stop, load, print};
 use crate::cli;
 use crate::exit::Exit;
 use crate::plan::{Arrivals, Body, Cell, Limit, Plan, Probe, Step, Target, Template, Workload};
+use crate::record::{RunRecord, Verdict, read};
 use crate::units::{exact_duration, human_bytes, human_duration};
 
 /// Prints the plan.
@@ -25,7 +27,7 @@ pub(super) fn plan(args: &cli::Plan) -> Result<Exit, Stop> {
     }
     text += &format!("{}, order {:?}, seed {}\n", size(&plan), plan.order, plan.seed).to_lowercase();
     text += &skips(&plan);
-    let (total, basis) = estimate(&plan);
+    let (total, basis) = estimate(&plan, &args.out);
     text += &format!("estimated time: {} ({basis})\n", human_duration(total.as_nanos() as f64));
     for (label, steps) in [("set-up", &plan.set_up), ("clean-up", &plan.clean_up)] {
         for step in steps {
@@ -149,9 +151,20 @@ const OVERHEAD: Duration = Duration::from_millis(300);
 /// What an amount costs when nothing is known of it.
 const PER_PASS: Duration = Duration::from_micros(300);
 
+/// How long a repetition of each cell took in the newest run below `out`.
+fn earlier(plan: &Plan, out: &Path) -> BTreeMap<String, Duration> {
+    let Ok(runs) = read::find(&out.join(&plan.experiment)) else { return BTreeMap::new() };
+    let mut times: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+    for run in runs.iter().filter_map(|path| RunRecord::open(path).ok()) {
+        for repetition in run.repetitions.iter().filter(|r| r.status.verdict == Verdict::Valid) {
+            times.entry(repetition.status.cell.clone()).or_default().push(repetition.status.timings.total_ns);
+        }
+    }
+    times.into_iter().map(|(cell, t)| (cell, Duration::from_nanos(t.iter().sum::<u64>() / t.len() as u64))).collect()
+}
+
 /// The time of the whole plan, and what that is derived from.
-fn estimate(plan: &Plan) -> (Duration, &'static str) {
-    let cells = plan.cells.iter().filter(|c| c.skipped.is_none());
+fn estimate(plan: &Plan, out: &Path) -> (Duration, String) {
     let guess = |cell: &Cell| {
         let load = cell.workloads.iter().map(|w| {
             let of = |l: Limit| match l {
@@ -162,6 +175,14 @@ fn estimate(plan: &Plan) -> (Duration, &'static str) {
         });
         OVERHEAD + load.max().unwrap_or_default()
     };
-    let one: Duration = cells.map(guess).sum();
-    (one * plan.repetitions, "a guess: amounts are taken at 300 µs per request, as no earlier run is known")
+    let known = earlier(plan, out);
+    let cells: Vec<&Cell> = plan.cells.iter().filter(|c| c.skipped.is_none()).collect();
+    let measured = cells.iter().filter(|c| known.contains_key(&c.id.0)).count();
+    let one: Duration = cells.iter().map(|c| known.get(&c.id.0).copied().unwrap_or_else(|| guess(c))).sum();
+    let basis = match measured {
+        0 => "a guess: amounts are taken at 300 µs per request, as no earlier run is known".to_owned(),
+        n if n == cells.len() => format!("from the newest run in {}", out.display()),
+        n => format!("{n} of {} cells from the newest run in {}, the others guessed", cells.len(), out.display()),
+    };
+    (one * plan.repetitions, basis)
 }

@@ -11,7 +11,7 @@ use crate::executor::Progress;
 use crate::load::passes;
 use crate::record::Verdict;
 use crate::record::status::Status;
-use crate::units::{human_duration, significant};
+use crate::units::significant;
 
 /// How progress is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +66,11 @@ impl Reporter {
             return "–".to_owned();
         }
         let left = self.begun.elapsed().as_secs_f64() / self.done as f64 * (self.total - self.done) as f64;
-        human_duration(left.max(1.0).round() * 1e9)
+        match left.ceil() as u64 {
+            s @ ..120 => format!("{s} s"),
+            s @ ..7200 => format!("{} min", s / 60),
+            s => format!("{} h {:02} min", s / 3600, s / 60 % 60),
+        }
     }
 
     /// A repetition begins.
@@ -91,8 +95,10 @@ impl Reporter {
     /// A repetition ended.
     pub(super) fn end(&mut self, status: &Status) {
         self.done += 1;
-        let passes: u64 = status.phases.iter().filter(|p| p.phase == "during").map(|p| p.passes).sum();
-        let time: u64 = status.phases.iter().filter(|p| p.phase == "during").map(|p| p.end_ns - p.start_ns).max().unwrap_or(0);
+        let during = || status.phases.iter().filter(|p| p.phase == "during");
+        let errors: u64 = during().map(|p| p.errors).sum();
+        let passes: u64 = during().map(|p| p.passes - p.errors).sum();
+        let time: u64 = during().map(|p| p.end_ns - p.start_ns).max().unwrap_or(0);
         let rate = passes as f64 / (time.max(1) as f64 / 1e9);
         self.event(&json!({
             "event": "repetition-ends",
@@ -101,10 +107,12 @@ impl Reporter {
             "verdict": status.verdict,
             "passes": passes,
             "passes_per_s": rate,
+            "errors": errors,
             "done": self.done,
             "of": self.total,
         }));
         let what = match &status.verdict {
+            Verdict::Valid if errors > 0 => format!("{} passes/s, {errors} ERRORS", significant(rate)),
             Verdict::Valid => format!("{} passes/s", significant(rate)),
             Verdict::Invalid { reasons } => format!("INVALID: {}", reasons.join("; ")),
             Verdict::Failed { reason } => format!("FAILED: {reason}"),
@@ -113,11 +121,14 @@ impl Reporter {
         match &self.bar {
             Some(bar) => {
                 bar.set_position(self.done);
-                if status.verdict != Verdict::Valid {
+                if status.verdict != Verdict::Valid || errors > 0 {
                     bar.suspend(|| eprintln!("{line}"));
                 }
             }
-            None if self.style == Style::People => eprintln!("{line}  ETA {}", self.eta()),
+            None if self.style == Style::People && self.done < self.total && status.verdict == Verdict::Valid => {
+                eprintln!("{line}  ETA {}", self.eta());
+            }
+            None if self.style == Style::People => eprintln!("{line}"),
             None => {}
         }
         if !status.left_behind.is_empty() {

@@ -192,6 +192,11 @@ impl Executor<'_> {
         session.ready_at = Some(Instant::now());
         session.timings.target_start_ns = ns_since(starting);
 
+        let steps = Instant::now();
+        session.clean_up_load = true;
+        actions::execute(self.guard, "set-up, load", &cell.set_up.load, place.late, place.logs).await?;
+        session.timings.steps_ns += ns_since(steps);
+
         let workloads: Vec<_> = cell.workloads.iter().map(|w| fill_workload(w, place.late)).collect();
         progress.stage.set("verify");
         for workload in &workloads {
@@ -201,11 +206,6 @@ impl Executor<'_> {
                 verified = load::verify(workload, seed) => verified?,
             }
         }
-        let steps = Instant::now();
-        session.clean_up_load = true;
-        actions::execute(self.guard, "set-up, load", &cell.set_up.load, place.late, place.logs).await?;
-        session.timings.steps_ns += ns_since(steps);
-
         progress.stage.set("load");
         progress.expected.set(expected_passes(cell));
         let (abort, asked) = watch::channel(false);
@@ -283,8 +283,9 @@ impl Executor<'_> {
         session.timings.target_stop_ns = ns_since(stopping);
         let left: Vec<String> = self.guard.sweep().await?.into_iter().map(|(pid, name)| format!("{pid} ({name})")).collect();
         for one in &session.running {
-            session
-                .event(json!({"event": "stopped", "target": one.name, "killed": one.status.killed, "ended": one.status.ended}));
+            let at = one.stopped_at.unwrap_or_else(Instant::now);
+            let event = json!({"event": "stopped", "target": one.name, "killed": one.status.killed, "ended": one.status.ended});
+            session.events.borrow_mut().push((at, event));
         }
         if !left.is_empty() {
             session.event(json!({"event": "left-behind", "processes": left}));
@@ -322,6 +323,7 @@ impl Executor<'_> {
                     start_ns: p.start_ns,
                     end_ns: p.end_ns,
                     passes: p.passes,
+                    errors: p.errors,
                 })
             })
             .collect();

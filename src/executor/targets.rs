@@ -26,6 +26,8 @@ pub struct Running {
     grace: Duration,
     /// What the status says of it.
     pub status: TargetStatus,
+    /// When its whole tree was gone.
+    pub stopped_at: Option<Instant>,
 }
 
 /// Fills in a command line.
@@ -139,24 +141,26 @@ pub async fn start(
             ended: None,
             killed: false,
         };
-        let one = Running { name, process, logs, signal: target.stop_signal, grace: target.stop_grace, status };
+        let one = Running { name, process, logs, signal: target.stop_signal, grace: target.stop_grace, status, stopped_at: None };
         started(&one);
         running.push(one);
     }
+    // All at once: a replica's start-up time is not the wait for another.
+    let mut probes = Vec::new();
     for (replica, one) in target.replicas.iter().zip(&mut running[first..]) {
-        let subject = Subject {
-            name: &one.name,
-            process: one.process.as_ref(),
-            probe: &replica.ready,
-            argv: match &replica.ready {
-                Probe::Command { argv } => fill_all(argv, place.late),
-                _ => Vec::new(),
-            },
-            logs: [&one.logs[0], &one.logs[1]],
-            timeout: target.ready_timeout,
+        let Running { name, process, logs, status, .. } = one;
+        let argv = match &replica.ready {
+            Probe::Command { argv } => fill_all(argv, place.late),
+            _ => Vec::new(),
         };
-        let ready = probe::wait(place.guard, &subject).await?;
-        one.status.start_up_ns = one.process.as_ref().map(|p| ready.saturating_duration_since(p.asked_at).as_nanos() as u64);
+        let process = process.as_ref();
+        let subject =
+            Subject { name, process, probe: &replica.ready, argv, logs: [&logs[0], &logs[1]], timeout: target.ready_timeout };
+        probes.push(((status, process), Box::pin(async move { probe::wait(place.guard, &subject).await })));
+    }
+    for ((status, process), ready) in join(probes, Result::is_err).await {
+        let ready = ready?;
+        status.start_up_ns = process.map(|p| ready.saturating_duration_since(p.asked_at).as_nanos() as u64);
     }
     Ok(())
 }
@@ -198,31 +202,39 @@ pub async fn stop(guard: &Guard, running: &mut [Running]) -> Result<(), Error> {
         let group = &mut running[start..end];
         let mut stops = Vec::new();
         for one in group.iter_mut() {
-            let Some(process) = &one.process else { continue };
-            one.status.ended = process.exited().map(|e| e.to_string());
-            stops.push((&mut one.status, Box::pin(guard.stop(process, one.signal, one.grace))));
+            let Running { process, status, stopped_at, signal, grace, .. } = one;
+            let Some(process) = process else { continue };
+            status.ended = process.exited().map(|e| e.to_string());
+            let stop = async {
+                let killed = guard.stop(process, *signal, *grace).await;
+                (killed, Instant::now())
+            };
+            stops.push(((status, stopped_at), Box::pin(stop)));
         }
-        for (status, stop) in join(stops).await {
-            status.killed = stop?;
+        for ((status, stopped_at), (killed, at)) in join(stops, |_| false).await {
+            status.killed = killed?;
+            *stopped_at = Some(at);
         }
         end = start;
     }
     Ok(())
 }
 
-/// Drives several futures at once; returns their results in order.
-async fn join<K, F: Future + Unpin>(futures: Vec<(K, F)>) -> Vec<(K, F::Output)> {
+/// Drives several futures at once; returns the results that there are, in order, when all are there or one is the `last`.
+async fn join<K, F: Future + Unpin>(futures: Vec<(K, F)>, last: impl Fn(&F::Output) -> bool) -> Vec<(K, F::Output)> {
     let mut waiting: Vec<Option<(K, F)>> = futures.into_iter().map(Some).collect();
     let mut done: Vec<Option<(K, F::Output)>> = waiting.iter().map(|_| None).collect();
     std::future::poll_fn(|cx| {
+        let mut enough = false;
         for (waiting, done) in waiting.iter_mut().zip(&mut done) {
             if let Some((_, future)) = waiting
                 && let std::task::Poll::Ready(output) = std::pin::Pin::new(future).poll(cx)
             {
+                enough |= last(&output);
                 *done = waiting.take().map(|(key, _)| (key, output));
             }
         }
-        if waiting.iter().all(Option::is_none) { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+        if enough || waiting.iter().all(Option::is_none) { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
     })
     .await;
     done.into_iter().flatten().collect()

@@ -69,7 +69,8 @@ impl Shared {
         }
     }
 
-    fn pass_ended(&self, arrival: &Arrival, sent_ns: u64, end_ns: u64) {
+    fn pass_ended(&self, arrival: &Arrival, outcome: Outcome, sent_ns: u64, end_ns: u64) {
+        let errors = u64::from(outcome != Outcome::Ok);
         self.progress.fetch_add(1, Ordering::Relaxed);
         let mut phases = self.phases.borrow_mut();
         match phases.iter_mut().find(|p| p.phase == arrival.phase) {
@@ -77,8 +78,9 @@ impl Shared {
                 phase.start_ns = phase.start_ns.min(sent_ns);
                 phase.end_ns = phase.end_ns.max(end_ns);
                 phase.passes += 1;
+                phase.errors += errors;
             }
-            None => phases.push(PhaseReport { phase: arrival.phase, start_ns: sent_ns, end_ns, passes: 1 }),
+            None => phases.push(PhaseReport { phase: arrival.phase, start_ns: sent_ns, end_ns, passes: 1, errors }),
         }
     }
 
@@ -179,7 +181,7 @@ async fn follow(shared: Rc<Shared>, prepared: Arc<Prepared>, number: u64, seed: 
                     shared.note(None, &failure);
                     let end = shared.now_ns();
                     shared.record(&ended(None, &arrival, failure.outcome, arrival.intended_ns, arrival.intended_ns, end));
-                    shared.pass_ended(&arrival, arrival.intended_ns, end);
+                    shared.pass_ended(&arrival, failure.outcome, arrival.intended_ns, end);
                     tokio::time::sleep(CONNECT_PAUSE).await;
                     continue;
                 }
@@ -253,7 +255,7 @@ async fn pass(
     let mut row = ended(None, arrival, outcome, arrival.intended_ns, first_sent, sent);
     (row.sent_bytes, row.received_bytes) = (sent_bytes, received_bytes);
     shared.record(&row);
-    shared.pass_ended(arrival, first_sent, sent);
+    shared.pass_ended(arrival, outcome, first_sent, sent);
 }
 
 /// One pass whose answers are checked and not counted.

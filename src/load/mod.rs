@@ -106,6 +106,8 @@ pub struct PhaseReport {
     pub end_ns: u64,
     /// Passes that ended, rightly or not.
     pub passes: u64,
+    /// Those that did not end rightly.
+    pub errors: u64,
 }
 
 impl Report {
@@ -117,6 +119,7 @@ impl Report {
                     ours.start_ns = ours.start_ns.min(theirs.start_ns);
                     ours.end_ns = ours.end_ns.max(theirs.end_ns);
                     ours.passes += theirs.passes;
+                    ours.errors += theirs.errors;
                 }
                 None => self.phases.push(theirs),
             }

@@ -11,7 +11,7 @@ pub struct Arrival {
     pub intended_ns: u64,
     /// To which phase it belongs.
     pub phase: Phase,
-    /// Its number, from 0, on this thread.
+    /// Its number, from 0; different on all threads.
     pub pass: u64,
 }
 
@@ -20,6 +20,8 @@ pub struct Arrival {
 pub struct ClosedLoop {
     stretches: Vec<Stretch>,
     pass: u64,
+    /// Passes of all threads have different numbers.
+    stride: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -47,7 +49,7 @@ impl ClosedLoop {
         let mut stretches: Vec<Stretch> = warm_up.map(|limit| stretch(Phase::WarmUp, limit)).into_iter().collect();
         stretches.push(stretch(Phase::During, during));
         stretches.reverse(); // the current one is the last
-        Self { stretches, pass: 0 }
+        Self { stretches, pass: thread, stride: threads }
     }
 
     /// The next pass of a connection that is free at `now_ns`; none when the load is over.
@@ -64,7 +66,7 @@ impl ClosedLoop {
             };
             if open {
                 let arrival = Arrival { intended_ns: now_ns, phase: stretch.phase, pass: self.pass };
-                self.pass += 1;
+                self.pass += self.stride;
                 return Some(arrival);
             }
             self.stretches.pop();

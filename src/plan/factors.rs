@@ -322,6 +322,13 @@ pub fn cells(
             );
             continue;
         }
+        if matched.values().any(|levels| levels.len() != 1) {
+            mistakes.push(
+                Mistake::new(file, rule.span, "this cell has several levels of a factor")
+                    .expected("expected one level of every factor; write one entry per cell"),
+            );
+            continue;
+        }
         let cell: Levels = (0..factors.len()).map(|i| matched[&i][0]).collect();
         if !cells.contains(&cell) {
             cells.push(cell);

@@ -115,19 +115,20 @@ pub(super) fn as_value(outlines: &[(Outline<'_>, bool)]) -> Node {
     let mut targets = Vec::new();
     for (outline, known) in outlines {
         let ports: Vec<u16> = outline.ports.iter().copied().flatten().collect();
-        let replicas: Vec<_> = outline
-            .ports
+        // What runs elsewhere has an address instead of ports; if that is an expression it is not known here.
+        let elsewhere = outline.entry.value.get("address").and_then(Node::as_text).and_then(|a| Url::parse(a).ok());
+        let address = |port: &u16| elsewhere.as_ref().map_or_else(|| format!("127.0.0.1:{port}"), Url::authority);
+        let ports = elsewhere.as_ref().map_or(ports, |url| vec![url.port]);
+        let url = |port: &u16| format!("http://{}", address(port));
+        let replicas: Vec<_> = ports
             .iter()
             .enumerate()
-            .map(|(i, port)| {
-                let port = port.unwrap_or(0);
-                json!({"replica": i + 1, "port": port, "address": format!("127.0.0.1:{port}"), "url": format!("http://127.0.0.1:{port}")})
-            })
+            .map(|(i, port)| json!({"replica": i + 1, "port": port, "address": address(port), "url": url(port)}))
             .collect();
         let value = json!({
             "ports": ports,
-            "addresses": ports.iter().map(|p| format!("127.0.0.1:{p}")).collect::<Vec<_>>(),
-            "urls": ports.iter().map(|p| format!("http://127.0.0.1:{p}")).collect::<Vec<_>>(),
+            "addresses": ports.iter().map(address).collect::<Vec<_>>(),
+            "urls": ports.iter().map(url).collect::<Vec<_>>(),
             "replicas": replicas,
         });
         let span = outline.entry.key_span;
@@ -333,8 +334,9 @@ fn probe(pen: &mut Pen<'_>, node: &Node, typed: &types::Target, address: Option<
     }
 }
 
-/// Stands for `${scratch}` while a file is rendered: what the file says itself about `${…}` stays as it is.
-const SCRATCH_MARK: &str = "\u{1}scratch\u{1}";
+/// Stand for late names while a file is rendered: what the file says itself about `${…}` stays as it is.
+/// Without letters, so that filters such as `upper` leave them alone.
+const LATE_MARKS: [(&str, &str); 2] = [("scratch", "\u{1}1\u{1}"), ("repetition", "\u{1}2\u{1}")];
 
 fn render(
     pen: &mut Pen<'_>,
@@ -415,8 +417,8 @@ fn render_one(
     let mut context: BTreeMap<String, minijinja::Value> = BTreeMap::new();
     let mut sound = true;
     for name in names {
-        if name == "scratch" {
-            context.insert(name, SCRATCH_MARK.into());
+        if let Some((_, mark)) = LATE_MARKS.iter().find(|(late, _)| *late == name) {
+            context.insert(name, (*mark).into());
         } else if name == "port"
             && let Some(port) = typed.port
         {
@@ -446,12 +448,14 @@ fn render_one(
     match template.render(&context) {
         Ok(text) => {
             let mut parts = Vec::new();
-            for (i, piece) in text.split(SCRATCH_MARK).enumerate() {
-                if i > 0 {
-                    parts.push(Part::Name("scratch".to_owned()));
-                }
-                parts.push(Part::Text(piece.to_owned()));
+            let mut rest = text.as_str();
+            let next = |rest: &str| LATE_MARKS.iter().filter_map(|(n, m)| Some((rest.find(m)?, *n, m.len()))).min();
+            while let Some((at, name, length)) = next(rest) {
+                parts.push(Part::Text(rest[..at].to_owned()));
+                parts.push(Part::Name(name.to_owned()));
+                rest = &rest[at + length..];
             }
+            parts.push(Part::Text(rest.to_owned()));
             Some(Template(parts))
         }
         Err(error) => {

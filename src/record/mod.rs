@@ -31,7 +31,7 @@ pub const FORMAT: u32 = 1;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Something cannot be written.
-    #[error("cannot write {}{}", path.display(), if is_full(source) { " (the disk is full; every completed repetition is safe)" } else { "" })]
+    #[error("cannot write {}{}", path.display(), full_hint(is_full(source)))]
     Write {
         /// Where.
         path: PathBuf,
@@ -47,7 +47,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A table cannot be written.
-    #[error("cannot write the table {}", path.display())]
+    #[error("cannot write the table {}{}", path.display(), full_hint(says_full(source)))]
     WriteTable {
         /// Where.
         path: PathBuf,
@@ -91,19 +91,19 @@ impl Error {
     pub fn is_disk_full(&self) -> bool {
         match self {
             Self::Write { source, .. } => is_full(source),
-            Self::WriteTable { source, .. } => {
-                let mut cause: Option<&dyn std::error::Error> = Some(source);
-                while let Some(error) = cause {
-                    if error.downcast_ref::<std::io::Error>().is_some_and(is_full) {
-                        return true;
-                    }
-                    cause = error.source();
-                }
-                source.to_string().contains("No space left")
-            }
+            Self::WriteTable { source, .. } => says_full(source),
             _ => false,
         }
     }
+}
+
+fn full_hint(full: bool) -> &'static str {
+    if full { " (the disk is full; every completed repetition is safe)" } else { "" }
+}
+
+/// polars keeps only the words of an I/O error.
+fn says_full(error: &polars::error::PolarsError) -> bool {
+    error.to_string().contains("No space left")
 }
 
 fn is_full(error: &std::io::Error) -> bool {

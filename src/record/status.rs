@@ -64,6 +64,8 @@ pub struct PhaseStatus {
     pub end_ns: u64,
     /// Passes that ended.
     pub passes: u64,
+    /// Those of them that were not answered as expected.
+    pub errors: u64,
 }
 
 /// One replica.

@@ -333,7 +333,7 @@ impl Processes {
         };
         let mut tree: Vec<Pid> = Vec::new();
         for (pid, parent, group) in &self.rows {
-            let belongs = *pid == raw || *group == raw || (*parent == guard && *pid != raw && marked(*pid));
+            let belongs = *pid == raw || *group == raw || (*parent == guard && marked(*pid));
             if belongs && let Some(pid) = Pid::from_raw(*pid) {
                 tree.push(pid);
                 tree.extend(self.descendants(pid));

@@ -571,6 +571,18 @@ workloads:
 }
 
 #[test]
+fn scratch_files_may_be_kept_in_memory() {
+    let place = Place::with(&format!(
+        "{SMALLEST}scratch: memory\nset-up: {{repetition: [{{shell: \"echo ${{scratch}} > DIR/scratch-is\"}}]}}\n"
+    ));
+    place.run_test().expect(0);
+    let scratch = place.lines("scratch-is").remove(0);
+    assert!(scratch.starts_with("/dev/shm/runner-"), "{scratch}");
+    let all = Path::new(&scratch).parent().unwrap();
+    assert!(!all.exists(), "{} is left behind", all.display());
+}
+
+#[test]
 fn replicas_share_the_load() {
     let mut place = Place::new();
     let first = place.port(1);
@@ -755,7 +767,7 @@ fn a_plan_says_what_would_be_done() {
 #[test]
 fn a_fixture_becomes_its_process() {
     let place = Place::new();
-    let started = place.start(&["fixture", "faulty", "--mode", "ok", "--port", "0"]);
+    let mut started = place.start(&["fixture", "faulty", "--mode", "ok", "--port", "0"]);
     started.until_said("listening on 127.0.0.1:", 1);
     let program = std::fs::read_link(format!("/proc/{}/exe", started.pid())).unwrap();
     assert_eq!(program.file_name().unwrap(), "runner-fixtures");

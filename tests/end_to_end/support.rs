@@ -262,9 +262,21 @@ impl Started {
         self.output.each_ref().map(|text| text.lock().expect("no reader panics").clone())
     }
 
+    /// Asks until there is an answer; when the command has ended there will be none.
+    pub fn until<T>(&mut self, what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+        eventually(what, || {
+            let answer = ask();
+            let ended = if answer.is_none() { self.child.try_wait().expect("it is our own child") } else { None };
+            assert!(ended.is_none(), "it ended before {what}: {:#?}", self.said());
+            answer
+        })
+    }
+
     /// Waits until its standard output contains this so many times.
-    pub fn until_said(&self, part: &str, times: usize) {
-        eventually(part, || (self.said()[0].matches(part).count() >= times).then_some(()));
+    pub fn until_said(&mut self, part: &str, times: usize) {
+        let stdout = Arc::clone(&self.output[0]);
+        let count = || stdout.lock().expect("no reader panics").matches(part).count();
+        self.until(part, || (count() >= times).then_some(()));
     }
 
     /// Waits for its end.

@@ -1,7 +1,7 @@
 //! HTTP/1.1, keep-alive, every answer checked.
 //!
 //! What a request is and what its answer must be is known here; two paths carry it. `lean` writes and parses by itself
-//! and costs a third of the processor time; it takes workloads whose bodies fit into memory. `general` is hyper and
+//! and costs two thirds of the processor time; it takes workloads whose bodies fit into memory. `general` is hyper and
 //! streams bodies of any length. Both report the same outcomes and pass the same tests.
 
 mod general;
