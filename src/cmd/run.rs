@@ -50,8 +50,12 @@ pub(super) fn run(args: &cli::Run) -> Result<Exit, Stop> {
         .build()
         .map_err(|e| Stop::new(Exit::Failure, format!("cannot start the runtime: {e}")))?;
     let mut exit = Exit::Success;
+    let interrupt = runtime.block_on(async { Interrupt::listen() }).map_err(|e| Stop::from_error(Exit::Failure, &e))?;
     for plan in &plans {
-        let ended = runtime.block_on(execute(plan, args, style, &fixtures))?;
+        if interrupt.count() > 0 {
+            return Ok(Exit::Interrupted);
+        }
+        let ended = runtime.block_on(execute(plan, args, style, &fixtures, &interrupt))?;
         match ended {
             Exit::Success => {}
             Exit::Interrupted => return Ok(Exit::Interrupted),
@@ -120,7 +124,7 @@ fn make_scratch(kind: Scratch) -> Result<PathBuf, Stop> {
     Ok(path)
 }
 
-async fn execute(plan: &Plan, args: &cli::Run, style: Style, fixtures: &Path) -> Result<Exit, Stop> {
+async fn execute(plan: &Plan, args: &cli::Run, style: Style, fixtures: &Path, interrupt: &Interrupt) -> Result<Exit, Stop> {
     let failure = |e: &dyn std::error::Error| Stop::from_error(Exit::Failure, e);
     let turns = sequence(plan);
     let mut reporter = Reporter::new(style, turns.len());
@@ -134,7 +138,6 @@ async fn execute(plan: &Plan, args: &cli::Run, style: Style, fixtures: &Path) ->
         return Err(Stop::new(Exit::Failure, format!("{}: every cell is skipped, there is nothing to run", plan.experiment)));
     }
 
-    let interrupt = Interrupt::listen().map_err(|e| failure(&e))?;
     let scratch = make_scratch(plan.scratch)?;
     let programs: Vec<String> = {
         let needs = plan.cells.iter().filter(|c| c.skipped.is_none()).flat_map(|c| &c.targets).flat_map(|t| t.needs.clone());
@@ -152,7 +155,7 @@ async fn execute(plan: &Plan, args: &cli::Run, style: Style, fixtures: &Path) ->
         "skipped": plan.cells.iter().filter_map(|c| Some((c.id.0.clone(), c.skipped.clone()?))).collect::<BTreeMap<_, _>>()}),
     );
 
-    let executor = Executor { plan, guard: &guard, directory: &directory, scratch: &scratch, fixtures, interrupt: &interrupt };
+    let executor = Executor { plan, guard: &guard, directory: &directory, scratch: &scratch, fixtures, interrupt };
     let ended = repetitions(&executor, &turns, &mut reporter).await;
     // Whatever happened: nothing of ours is left behind this line.
     let swept = guard.sweep().await;
@@ -221,6 +224,9 @@ async fn repetitions(executor: &Executor<'_>, turns: &[Turn], reporter: &mut Rep
         let mut bad = false;
         step("set-up, run", &plan.set_up).await?;
         for turn in turns {
+            if executor.interrupt.count() > 0 {
+                return Err(Error::Interrupted);
+            }
             let cell = &plan.cells[turn.cell];
             if begun.insert(turn.cell) {
                 step("set-up, cell", &cell.set_up.cell).await?;
@@ -241,7 +247,8 @@ async fn repetitions(executor: &Executor<'_>, turns: &[Turn], reporter: &mut Rep
                 clean("clean-up, cell", &cell.clean_up.cell).await?;
             }
         }
-        Ok(bad)
+        // Asked during the very last stop: its repetition is complete, and the user is told all the same.
+        if executor.interrupt.count() > 0 { Err(Error::Interrupted) } else { Ok(bad) }
     }
     .await;
     // Clean-up also after a failure; the first error is the one that is told.

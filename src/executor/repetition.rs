@@ -122,7 +122,11 @@ impl Executor<'_> {
             Ok(left) => (left, Ok(())),
             Err(error) => (Vec::new(), Err(error)),
         };
-        let outcome = outcome.and(stopped);
+        // That nothing can be run any more matters more than what failed because of it.
+        let outcome = match stopped {
+            Err(error) if error.ends_the_run() => Err(error),
+            stopped => outcome.and(stopped),
+        };
         if let Err(error @ Error::Interrupted) = outcome {
             drop(recorder);
             return Err(error);
@@ -203,7 +207,9 @@ impl Executor<'_> {
             tokio::select! {
                 biased;
                 died = targets::death(&session.running) => return Err(died),
-                verified = load::verify(workload, seed) => verified?,
+                verified = load::verify(workload, seed) => if let Err(error) = verified {
+                    return Err(self.cause(error, session).await);
+                },
             }
         }
         progress.stage.set("load");
@@ -250,6 +256,14 @@ impl Executor<'_> {
             return Err(targets::death(&session.running).await);
         }
         Ok(())
+    }
+
+    /// What a failed pass is due to: a target whose end is just about to be noticed, or the answer itself.
+    async fn cause(&self, error: load::Error, session: &Session) -> Error {
+        match tokio::time::timeout(Duration::from_millis(50), targets::death(&session.running)).await {
+            Ok(died) => died,
+            Err(_) => error.into(),
+        }
     }
 
     /// Ends load and targets, proves that nothing is left, and cleans up. Returns what had been left behind.

@@ -128,24 +128,26 @@ impl State {
         }
     }
 
+    /// Reads and handles what the runner has said; `false` when it is gone.
     fn read(&mut self) -> bool {
         let mut buffer = [0; 65536];
-        loop {
+        let open = loop {
             match self.socket.read(&mut buffer) {
-                Ok(0) => return false,
+                Ok(0) => break false,
                 Ok(n) => self.input.extend_from_slice(&buffer[..n]),
-                Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => break,
+                Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => break true,
                 Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(_) => return false,
+                Err(_) => break false,
             }
-        }
+        };
+        // Also the last words of a runner that is gone: they may name a directory to remove.
         while let Some(end) = self.input.iter().position(|b| *b == b'\n') {
             let line: Vec<u8> = self.input.drain(..=end).collect();
             if let Ok(request) = serde_json::from_slice(&line) {
                 self.handle(request);
             }
         }
-        true
+        open
     }
 
     fn handle(&mut self, request: Request) {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::support::{CLEARED, PATIENCE, Place, Started, files, is_connected, listing};
+use crate::support::{CLEARED, PATIENCE, Place, Started, connections, files, listing};
 
 /// A cell that is completed, and one in which the end comes.
 ///
@@ -88,7 +88,7 @@ fn at(moment: Moment, grace: &str) -> (Place, Started) {
         StartUp => started.until("all targets are started", || are_there(&["--never-listen", &format!("--port {web}")])),
         Load => {
             started.until("the load begins", || (!place.lines("loading").is_empty()).then_some(()));
-            started.until("the load goes on", || is_connected(web).then_some(()));
+            started.until("the load goes on", || (connections(web) == 2).then_some(()));
             are_there(&["sleeper", "faulty"]).expect("children and targets are there");
         }
         Stop => started.until("the last target is asked to end", || is_stopping(&place)),
@@ -128,7 +128,7 @@ fn nothing_is_half_done(place: &Place) {
 fn ends_cleanly(moment: Moment, signal: Signal) {
     let (place, started) = at(moment, "300ms");
     started.signal(signal);
-    let outcome = started.wait_within(Duration::from_secs(5)).expect(130);
+    let outcome = started.wait_within(Duration::from_secs(15)).expect(130);
     place.assert_cleared(Duration::ZERO);
     outcome.complains(&["interrupted; what was completed is in results/test/"]);
     // Targets that stop already are waited for, and then their repetition is complete.
@@ -182,7 +182,7 @@ workloads:
         let started = place.start(&["run", "test.yaml"]);
         place.process("sleep 61");
         started.signal(Signal::INT);
-        started.wait_within(Duration::from_secs(2)).expect(130);
+        started.wait_within(Duration::from_secs(15)).expect(130);
         place.assert_cleared(Duration::ZERO);
         nothing_is_half_done(&place);
     }
@@ -302,7 +302,7 @@ workloads:
 fn survives_its_guard(moment: Moment) {
     let (place, started) = at(moment, "30s");
     place.process("__guard").signal(Signal::KILL);
-    let outcome = started.wait_within(Duration::from_secs(3)).expect(1);
+    let outcome = started.wait_within(Duration::from_secs(15)).expect(1);
     place.assert_cleared(Duration::ZERO);
     outcome.complains(&["error: the guard process ended unexpectedly"]);
     assert_eq!(place.status("good/run1")["verdict"], json!({"is": "valid"}));
