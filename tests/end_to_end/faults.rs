@@ -10,7 +10,7 @@ use rustix::process::Signal;
 use serde_json::{Value as Json, json};
 
 use crate::server::Server;
-use crate::support::{Place, connections, eventually, files, listing};
+use crate::support::{Place, connections, files, listing};
 
 /// A cell whose target has `ARGS` as arguments, and then one whose target is well.
 const SICK: &str = "
@@ -239,11 +239,18 @@ fn children_end_with_their_target() {
 fn grandchildren_that_have_escaped_end_too() {
     // They have sessions of their own and a dead parent, and one kind of them does not listen either.
     for (ignore, killed) in [("", false), (", --ignore-term", true)] {
-        let place = sick(&format!("--mode, ok, --children, 2, --escape{ignore}"));
-        let started = place.start(&["run", "test.yaml"]);
-        eventually("two have escaped", || {
-            (place.processes().iter().filter(|p| p.command.contains("sleeper")).count() >= 2).then_some(())
-        });
+        let wait = "set-up: {load: [{shell: \"until test -e DIR/seen; do sleep 0.01; done\"}]}\n";
+        let place = sick_but(&format!("--mode, ok, --children, 2, --escape{ignore}"), &[], wait);
+        let mut started = place.start(&["run", "test.yaml"]);
+        let escaped = || {
+            place
+                .processes()
+                .iter()
+                .filter(|p| p.command.ends_with(" sleeper") || p.command.contains(" sleeper --ignore"))
+                .count()
+        };
+        started.until("two have escaped", || (escaped() == 2).then_some(()));
+        std::fs::write(place.path("seen"), "").unwrap();
         started.wait().expect(0);
         assert_eq!(place.status("sick/run1")["targets"][0]["killed"], killed);
         place.assert_cleared(Duration::ZERO);
