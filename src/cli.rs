@@ -59,7 +59,7 @@ pub struct Run {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub choice: Choice,
-    /// Where results go: DIR/<experiment>/<time>-<id>
+    /// Where results go: DIR/EXPERIMENT/TIME-ID
     #[arg(long, value_name = "DIR", default_value = "results")]
     pub out: PathBuf,
     /// Where graphs go
@@ -126,7 +126,7 @@ pub struct Graph {
     /// Directories of runs, or folders in which the newest run of each experiment is taken
     #[arg(value_name = "DIR", default_value = "results")]
     pub paths: Vec<PathBuf>,
-    /// Where graphs go: DIR/<experiment>/<run>/*.png
+    /// Where graphs go: DIR/EXPERIMENT/RUN/*.png
     #[arg(long, value_name = "DIR", default_value = "graphs")]
     pub out: PathBuf,
 }

@@ -138,18 +138,16 @@ async fn execute(plan: &Plan, args: &cli::Run, style: Style, fixtures: &Path, in
         return Err(Stop::new(Exit::Failure, format!("{}: every cell is skipped, there is nothing to run", plan.experiment)));
     }
 
+    // From here on the guard removes the scratch directory, however this ends.
+    let guard = Guard::start().map_err(|e| failure(&e))?;
     let scratch = make_scratch(plan.scratch)?;
+    guard.adopt(&scratch).await.map_err(|e| failure(&e))?;
     let programs: Vec<String> = {
         let needs = plan.cells.iter().filter(|c| c.skipped.is_none()).flat_map(|c| &c.targets).flat_map(|t| t.needs.clone());
         needs.collect::<std::collections::BTreeSet<_>>().into_iter().collect()
     };
     let manifest = Manifest::collect(&plan.source.display().to_string(), &programs, &scratch);
-    let directory = RunDirectory::create(&args.out, plan, &manifest).map_err(|e| {
-        let _ = std::fs::remove_dir_all(&scratch);
-        failure(&e)
-    })?;
-    let guard = Guard::start().map_err(|e| failure(&e))?;
-    guard.adopt(&scratch).await.map_err(|e| failure(&e))?;
+    let directory = RunDirectory::create(&args.out, plan, &manifest).map_err(|e| failure(&e))?;
     reporter.event(
         &json!({"event": "run-begins", "experiment": plan.experiment, "directory": directory.path, "repetitions": turns.len(),
         "skipped": plan.cells.iter().filter_map(|c| Some((c.id.0.clone(), c.skipped.clone()?))).collect::<BTreeMap<_, _>>()}),
@@ -166,7 +164,8 @@ async fn execute(plan: &Plan, args: &cli::Run, style: Style, fixtures: &Path, in
     let bad = match ended {
         Ok(bad) => bad,
         Err(Error::Interrupted) => {
-            conclude(args, &directory, style, &reporter)?;
+            // Twice means now: pictures can be drawn later.
+            conclude(args, &directory, style, &reporter, interrupt.count() < 2)?;
             if style != Style::Quiet {
                 eprintln!("interrupted; what was completed is in {}", directory.path.display());
             }
@@ -174,14 +173,14 @@ async fn execute(plan: &Plan, args: &cli::Run, style: Style, fixtures: &Path, in
         }
         Err(error) => {
             // What was completed is worth its summary, if there is still room for one.
-            if let Err(stop) = conclude(args, &directory, style, &reporter) {
+            if let Err(stop) = conclude(args, &directory, style, &reporter, true) {
                 eprintln!("error: {}", stop.message);
             }
             return Err(failure(&error));
         }
     };
     swept.map_err(|e| failure(&e))?;
-    conclude(args, &directory, style, &reporter)?;
+    conclude(args, &directory, style, &reporter, true)?;
     reporter.say(&format!(
         "took {}; results in {}",
         crate::units::human_duration(took.as_nanos() as f64),
@@ -276,10 +275,13 @@ async fn watch(reporter: &Reporter, cell: &str, repetition: u32, progress: &Prog
 }
 
 /// Summary, table and graphs of what is there.
-fn conclude(args: &cli::Run, directory: &RunDirectory, style: Style, reporter: &Reporter) -> Result<(), Stop> {
+fn conclude(args: &cli::Run, directory: &RunDirectory, style: Style, reporter: &Reporter, pictures: bool) -> Result<(), Stop> {
     let (record, summary) = summarize::aggregate(&directory.path)?;
-    let files =
-        if args.no_graphs || record.repetitions.is_empty() { Vec::new() } else { graph::draw(&record, &summary, &args.graphs)? };
+    let files = if args.no_graphs || !pictures || record.repetitions.is_empty() {
+        Vec::new()
+    } else {
+        graph::draw(&record, &summary, &args.graphs)?
+    };
     reporter.event(&json!({"event": "run-ends", "directory": directory.path, "summary": directory.path.join("summary.json"), "graphs": files}));
     if style == Style::People {
         print(&format!("\n{}\n", analysis::text::table(&summary)));
