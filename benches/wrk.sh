@@ -2,7 +2,7 @@
 # Requests per CPU-second of the generator: runner and wrk in turn against the same nginx, one core each.
 # Usage: benches/wrk.sh [ROUNDS]   (needs nginx and wrk; builds nothing)
 set -eu
-rounds=${1:-5}
+rounds=${1:-9}
 cd "$(dirname "$0")/.."
 runner=${RUNNER:-${CARGO_TARGET_DIR:-target}/release/runner}
 command -v wrk >/dev/null || { echo "SKIPPED: wrk is not installed"; exit 0; }
@@ -15,13 +15,13 @@ nginx_pid=$!
 sed -e '/^targets:/,/^workloads:/{/^workloads:/!d}' -e 's/8090/8091/' -e 's/^repetitions: .*/repetitions: 1/' experiments/keepalive.yaml >"$dir/keepalive.yaml"
 sleep 0.5
 for round in $(seq "$rounds"); do
-    "$runner" run "$dir/keepalive.yaml" --set requests=300000 --out "$dir/results" --no-graphs --quiet
+    "$runner" run "$dir/keepalive.yaml" --set requests=150000 --out "$dir/results" --no-graphs --quiet
     "$runner" summarize "$dir/results" --json >"$dir/summary.json"
     ours=$(python3 -c "import json; print(json.load(open('$dir/summary.json'))['cells'][0]['generator']['requests_per_cpu_s']['mean'])")
-    # wrk for about as long; user + system time from the shell's own `times` of its child.
+    # wrk for about as long; its user and system time as the kernel accounts it.
     theirs=$(python3 - <<PYTHON
 import re, resource, subprocess
-out = subprocess.run(["taskset", "-c", "1", "wrk", "-t1", "-c64", "-d5s", "http://127.0.0.1:8091/hello"], capture_output=True, text=True).stdout
+out = subprocess.run(["taskset", "-c", "1", "wrk", "-t1", "-c64", "-d2s", "http://127.0.0.1:8091/hello"], capture_output=True, text=True).stdout
 used = resource.getrusage(resource.RUSAGE_CHILDREN)
 print(int(re.search(r"(\d+) requests in", out).group(1)) / (used.ru_utime + used.ru_stime))
 PYTHON

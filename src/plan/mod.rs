@@ -309,6 +309,19 @@ pub struct Step {
     pub timeout: Duration,
 }
 
+impl Step {
+    /// The late names that it inserts, some of them several times.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let body = match &self.body {
+            Body::Text(text) => Some(text),
+            _ => None,
+        };
+        let headers = self.headers.iter().map(|(_, value)| value);
+        let expected = self.expect.text.iter().chain(&self.expect.contains);
+        headers.chain([&self.path]).chain(body).chain(expected).flat_map(Template::names)
+    }
+}
+
 /// A request body.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]

@@ -171,13 +171,7 @@ fn distinct(name: &str, steps: &[Step]) -> String {
 /// Every carried value that a step uses must come from a step before it.
 fn names_in_time(pen: &mut Pen<'_>, node: &Node, step: &Step, carried: &BTreeSet<String>) {
     let known = ["id", "pass", "connection", "scratch", "repetition"];
-    let templates = step.headers.iter().map(|(_, t)| t).chain([&step.path]);
-    let body = match &step.body {
-        Body::Text(text) => Some(text),
-        _ => None,
-    };
-    let templates = templates.chain(body).chain(&step.expect.text).chain(&step.expect.contains);
-    let names: BTreeSet<&str> = templates.flat_map(super::Template::names).collect();
+    let names: BTreeSet<&str> = step.names().collect();
     for name in names {
         if !known.contains(&name) && !carried.contains(name) {
             let span = actions::find_name(pen.file, node, name).unwrap_or(node.head);

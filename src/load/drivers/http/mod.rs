@@ -32,6 +32,8 @@ pub struct Prepared {
     /// Addresses, with the `Host` header for each.
     pub addresses: Vec<(SocketAddr, HeaderValue)>,
     names: Vec<String>,
+    uses_id: bool,
+    uses_pass: bool,
     /// Whether the lean path takes it.
     lean: bool,
     /// The longest time-out of a step.
@@ -122,6 +124,9 @@ impl Text {
 /// What differs from pass to pass on one connection: id, numbers, carried values, random bytes.
 pub struct Values {
     values: Vec<String>,
+    /// What nobody inserts is not written anew for every pass.
+    uses_id: bool,
+    uses_pass: bool,
     seed: u64,
     connection: u64,
     random: u64,
@@ -141,9 +146,10 @@ fn mix(mut z: u64) -> u64 {
 impl Values {
     /// The values of connection number `connection`.
     pub fn new(prepared: &Prepared, seed: u64, connection: u64) -> Self {
+        let (uses_id, uses_pass) = (prepared.uses_id, prepared.uses_pass);
         let mut values = vec![String::new(); prepared.names.len()];
         values[CONNECTION] = connection.to_string();
-        Self { values, seed, connection, random: mix(seed ^ connection.rotate_left(32)) }
+        Self { values, uses_id, uses_pass, seed, connection, random: mix(seed ^ connection.rotate_left(32)) }
     }
 
     /// Begins a pass: a fresh id, and no carried values.
@@ -151,14 +157,16 @@ impl Values {
         // The pair (connection, pass) is unique within a repetition as long as neither passes its half of 64 bits.
         let unique = (self.connection << 40) | (pass & ((1 << 40) - 1));
         let id = mix(unique ^ mix(self.seed));
-        for value in &mut self.values[..CONNECTION] {
-            value.clear();
-        }
         for value in &mut self.values[CONNECTION + 1..] {
             value.clear();
         }
-        let _ = write!(self.values[ID], "{id:016x}");
-        let _ = write!(self.values[PASS], "{pass}");
+        for (place, used) in [(ID, self.uses_id), (PASS, self.uses_pass)] {
+            if used {
+                self.values[place].clear();
+                // Writing into a text cannot fail.
+                let _ = if place == ID { write!(self.values[ID], "{id:016x}") } else { write!(self.values[PASS], "{pass}") };
+            }
+        }
     }
 
     fn next_random(&mut self) -> u64 {
@@ -207,9 +215,11 @@ impl Prepared {
         }
         let prefix = workload.urls.first().map_or("", |u| u.path.as_str());
         let steps: Vec<Step> = workload.steps.iter().map(|s| Step::new(s, prefix, &names)).collect::<Result<_, _>>()?;
+        let uses = |name: &str| workload.steps.iter().any(|s| s.names().any(|n| n == name));
+        let (uses_id, uses_pass) = (uses("id"), uses("pass"));
         let lean = steps.iter().all(Step::is_lean);
         let timeout = steps.iter().map(|s| s.timeout).max().unwrap_or(plan::actions::REQUEST_TIMEOUT);
-        Ok(Self { steps, addresses, names, lean, timeout })
+        Ok(Self { steps, addresses, names, uses_id, uses_pass, lean, timeout })
     }
 }
 
@@ -489,7 +499,15 @@ mod tests {
 
     fn prepared() -> Prepared {
         let timeout = Duration::from_secs(1);
-        Prepared { steps: Vec::new(), addresses: Vec::new(), names: vec![String::new(); 3], lean: true, timeout }
+        Prepared {
+            steps: Vec::new(),
+            addresses: Vec::new(),
+            names: vec![String::new(); 3],
+            uses_id: true,
+            uses_pass: true,
+            lean: true,
+            timeout,
+        }
     }
 
     impl Values {
