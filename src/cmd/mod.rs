@@ -63,8 +63,12 @@ pub fn main(cli: Cli) -> Exit {
 pub(crate) fn print(text: &str) {
     use std::io::Write as _;
     let mut out = std::io::stdout().lock();
-    if out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err() {
-        std::process::exit(Exit::Success.code().into());
+    if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        if error.kind() == std::io::ErrorKind::BrokenPipe {
+            std::process::exit(Exit::Success.code().into());
+        }
+        eprintln!("error: cannot write to standard output: {error}");
+        std::process::exit(Exit::Failure.code().into());
     }
 }
 

@@ -169,7 +169,10 @@ fn estimate(plan: &Plan, out: &Path) -> (Duration, String) {
         let load = cell.workloads.iter().map(|w| {
             let of = |l: Limit| match l {
                 Limit::Duration(d) => d,
-                Limit::Amount(n) => PER_PASS * u32::try_from(n).unwrap_or(u32::MAX) * w.steps.len() as u32,
+                Limit::Amount(n) => {
+                    // A year of nanoseconds is far below what a duration holds; longer estimates say no more.
+                    Duration::from_secs_f64((PER_PASS.as_secs_f64() * n as f64 * w.steps.len() as f64).min(3e9))
+                }
             };
             of(w.limit) + w.warm_up.map_or(Duration::ZERO, of)
         });

@@ -58,6 +58,8 @@ pub struct Executor<'a> {
 #[derive(Default)]
 struct Session {
     running: Vec<Running>,
+    /// Ports that no other runner may use meanwhile.
+    claims: Vec<std::os::unix::net::UnixDatagram>,
     events: RefCell<Vec<(Instant, serde_json::Value)>>,
     abort: Option<watch::Sender<bool>>,
     loads: Vec<load::Running>,
@@ -172,6 +174,7 @@ impl Executor<'_> {
     ) -> Result<(), Error> {
         let seed = seed_of(self.plan.seed, turn);
         std::fs::create_dir_all(place.scratch).map_err(|source| Error::Scratch { path: place.scratch.to_owned(), source })?;
+        session.claims = targets::claim_ports(cell)?;
         targets::check_ports(cell)?;
 
         let steps = Instant::now();

@@ -1,6 +1,8 @@
 //! Targets of a repetition: started in order, watched, stopped in reverse.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr as UnixAddress, UnixDatagram};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -45,6 +47,30 @@ fn name_of(target: &Target, replica: &Replica) -> String {
 /// [`Error::PortTaken`] with its holder.
 pub fn check_ports(cell: &Cell) -> Result<(), Error> {
     each_port(cell, |port, target, holder| Error::PortTaken { port, target, holder })
+}
+
+/// Claims every port of a cell among runners of this machine, until the claims are dropped.
+///
+/// A server may share its port (`SO_REUSEPORT`); then two runs that start at once would serve each other's load, and no
+/// look at the port tells. The claims are abstract socket names: they end with their process.
+///
+/// # Errors
+/// [`Error::PortTaken`] when another runner uses one.
+pub fn claim_ports(cell: &Cell) -> Result<Vec<UnixDatagram>, Error> {
+    let ports = cell.targets.iter().flat_map(|t| t.replicas.iter().flat_map(|r| &r.ports).map(|p| (t.name.clone(), *p)));
+    let mut claims = Vec::new();
+    for (target, port) in ports {
+        let name = UnixAddress::from_abstract_name(format!("runner-port-{port}"));
+        match name.and_then(|name| UnixDatagram::bind_addr(&name)) {
+            Ok(claim) => claims.push(claim),
+            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+                return Err(Error::PortTaken { port, target, holder: Some("another run of runner".to_owned()) });
+            }
+            // Without abstract names the look at the port has to do.
+            Err(_) => {}
+        }
+    }
+    Ok(claims)
 }
 
 /// Every port of a cell must be free again after its targets were stopped.

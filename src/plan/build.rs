@@ -13,6 +13,8 @@ use super::{Action, Cell, CellId, Plan, Steps, Target, graphs, targets, workload
 use crate::schema::source::{self, all_of, one_of};
 use crate::schema::{Data, Entry, Mistake, Node, SourceFile, Span, decode, node, types};
 
+/// More repetitions than this in one run are a typing error.
+const MAX_REPETITIONS: u64 = 1_000_000;
 const WINDOW: Duration = Duration::from_millis(500);
 
 /// No more mistakes than this are collected in one file.
@@ -282,6 +284,10 @@ impl<'a> Builder<'a> {
             cells.into_iter().filter(|c| c.iter().zip(&chosen).all(|(level, chosen)| chosen.contains(level))).collect();
         if cells.is_empty() {
             return Err("no cell is left by `--set` and `exclude`".to_owned());
+        }
+        let repetitions = self.options.repetitions.unwrap_or(self.typed.repetitions);
+        if cells.len() as u64 * u64::from(repetitions) > MAX_REPETITIONS {
+            return Err(format!("{} cells x {repetitions} repetitions are more than {MAX_REPETITIONS}", cells.len()));
         }
         let mut paths = BTreeMap::new();
         let cells: Vec<Cell> = cells.iter().filter_map(|l| self.cell(&env, l, &steps, &mut paths, mistakes)).collect();

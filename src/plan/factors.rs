@@ -414,6 +414,9 @@ pub fn choose(factors: &mut [Factor], settings: &[String]) -> Result<Vec<Vec<usi
                 .map_or_else(String::new, |n| format!("; did you mean `{n}`?"));
             return Err(format!("`--set {setting}`: there is no factor `{}`, expected {}{hint}", name.trim(), one_of(known)));
         };
+        if settings.iter().filter(|s| s.split_once('=').is_some_and(|(n, _)| n.trim() == name.trim())).count() > 1 {
+            return Err(format!("`{0}` is chosen twice; write `--set {0}=a,b`", name.trim()));
+        }
         let parsed: Vec<Json> = serde_yaml::from_str(&format!("[{values}]")).map_err(|_| {
             format!("`--set {setting}`: cannot read the levels; expected `{name}=a,b` or `{name}={{key: value}}`")
         })?;
