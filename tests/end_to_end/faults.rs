@@ -148,6 +148,19 @@ fn a_port_that_is_taken_is_named_with_its_holder() {
     assert!(reason.as_str().unwrap().contains(&holder), "{reason}");
 }
 
+/// A server that shares its port (`SO_REUSEPORT`) would let two runs serve each other's load.
+#[test]
+fn a_port_that_another_run_uses_is_not_shared() {
+    use std::os::linux::net::SocketAddrExt as _;
+    use std::os::unix::net::{SocketAddr, UnixDatagram};
+    let mut place = sick("--mode, ok");
+    let port = place.port(1);
+    let name = SocketAddr::from_abstract_name(format!("runner-port-{port}")).unwrap();
+    let _other_run = UnixDatagram::bind_addr(&name).unwrap();
+    let taken = format!("port {port}, which `web` needs, is taken by another run of runner");
+    place.run_test().expect(4).complains(&[&taken]);
+}
+
 #[test]
 fn a_target_that_exits_at_once_fails_its_repetition() {
     let place = sick("--mode, ok, --exit-at-start, --exit-code, 7");
