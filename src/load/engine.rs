@@ -7,13 +7,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
-use tokio::sync::watch;
 use tokio::task::LocalSet;
 
 use super::drivers::http::{Connection, Failure, Prepared, Values};
 use super::schedule::{Arrival, ClosedLoop};
 use super::windows::{Ended, Outcome, WindowRow, Windows};
-use super::{Error, PhaseReport, Report};
+use super::{Error, Job, PhaseReport, Report};
 use crate::plan;
 
 /// A connection that could not be made is tried again after this, so that a dead server is not hammered.
@@ -27,22 +26,8 @@ pub struct Share {
     pub threads: u64,
     /// The requests.
     pub prepared: Arc<Prepared>,
-    /// The load.
-    pub workload: Arc<plan::Workload>,
-    /// The workload's place in the repetition.
-    pub index: u16,
-    /// Instant that all times count from.
-    pub epoch: Instant,
-    /// Length of a window.
-    pub window: Duration,
-    /// Seed of ids and bodies.
-    pub seed: u64,
-    /// Where finished windows go.
-    pub rows: Sender<Vec<WindowRow>>,
-    /// Passes that ended.
-    pub progress: Arc<AtomicU64>,
-    /// Becomes `true` when the load is to be given up.
-    pub abort: watch::Receiver<bool>,
+    /// What all threads have in common.
+    pub job: Job,
 }
 
 /// What the connections of a thread share.
@@ -98,27 +83,32 @@ impl Shared {
 /// # Errors
 /// When its runtime cannot be made.
 pub fn run(share: Share) -> Result<Report, Error> {
-    if !share.workload.cpus.is_empty() {
+    if !share.job.workload.cpus.is_empty() {
         let mut set = rustix::thread::CpuSet::new();
-        for cpu in share.workload.cpus.iter().filter(|c| (**c as usize) < rustix::thread::CpuSet::MAX_CPU) {
+        for cpu in share.job.workload.cpus.iter().filter(|c| (**c as usize) < rustix::thread::CpuSet::MAX_CPU) {
             set.set(*cpu as usize);
         }
         rustix::thread::sched_setaffinity(None, &set)
-            .map_err(|e| Error::Thread(format!("it cannot run on processors {:?}: {e}", share.workload.cpus)))?;
+            .map_err(|e| Error::Thread(format!("it cannot run on processors {:?}: {e}", share.job.workload.cpus)))?;
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| Error::Thread(e.to_string()))?;
     let started = Instant::now();
     let cpu_before = thread_cpu_ns();
-    let plan::Arrivals::Closed { connections } = share.workload.arrivals;
-    let window_ns = share.window.as_nanos() as u64;
+    let plan::Arrivals::Closed { connections } = share.job.workload.arrivals;
+    let window_ns = share.job.window.as_nanos() as u64;
     let shared = Rc::new(Shared {
-        epoch: share.epoch,
-        schedule: RefCell::new(ClosedLoop::new(share.workload.warm_up, share.workload.limit, share.thread, share.threads)),
-        windows: RefCell::new(Windows::new(share.index, share.prepared.steps.len(), window_ns)),
-        rows: share.rows.clone(),
+        epoch: share.job.epoch,
+        schedule: RefCell::new(ClosedLoop::new(
+            share.job.workload.warm_up,
+            share.job.workload.limit,
+            share.thread,
+            share.threads,
+        )),
+        windows: RefCell::new(Windows::new(share.job.index, share.prepared.steps.len(), window_ns)),
+        rows: share.job.rows.clone(),
         phases: RefCell::default(),
         examples: RefCell::default(),
-        progress: Arc::clone(&share.progress),
+        progress: Arc::clone(&share.job.progress),
         connects: Cell::new(0),
     });
     let aborted = runtime.block_on(async {
@@ -126,9 +116,9 @@ pub fn run(share: Share) -> Result<Report, Error> {
         let mut tasks = Vec::new();
         for number in (0..u64::from(connections)).filter(|n| n % share.threads == share.thread) {
             let prepared = Arc::clone(&share.prepared);
-            tasks.push(local.spawn_local(follow(Rc::clone(&shared), prepared, number, share.seed)));
+            tasks.push(local.spawn_local(follow(Rc::clone(&shared), prepared, number, share.job.seed)));
         }
-        let mut abort = share.abort.clone();
+        let mut abort = share.job.abort.clone();
         let all = async {
             for task in tasks {
                 task.await.map_err(|e| Error::Thread(e.to_string()))?;

@@ -58,7 +58,7 @@ pub enum Error {
 }
 
 /// One workload of one repetition.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Job {
     /// What is sent; late names but those of passes are filled in.
     pub workload: Arc<plan::Workload>,
@@ -152,19 +152,7 @@ pub fn start(job: &Job) -> Result<Running, Error> {
     let threads = u64::from(job.workload.threads);
     let mut running = Running { threads: Vec::new() };
     for thread in 0..threads {
-        let share = engine::Share {
-            thread,
-            threads,
-            prepared: Arc::clone(&prepared),
-            workload: Arc::clone(&job.workload),
-            index: job.index,
-            epoch: job.epoch,
-            window: job.window,
-            seed: job.seed,
-            rows: job.rows.clone(),
-            progress: Arc::clone(&job.progress),
-            abort: job.abort.clone(),
-        };
+        let share = engine::Share { thread, threads, prepared: Arc::clone(&prepared), job: job.clone() };
         let handle = std::thread::Builder::new()
             .name(format!("load-{thread}"))
             .spawn(move || engine::run(share))
