@@ -56,6 +56,25 @@ impl fmt::Display for Bytes {
     }
 }
 
+/// Reads a rate such as `500/s`, `30/min`, `2.5/s` or `500` (per second), in events per second; `None` when `text` is none above 0.
+pub fn parse_rate(text: &str) -> Option<f64> {
+    let (number, unit) = split_unit(text)?;
+    let per = match unit.trim_start_matches('/').trim() {
+        "" if unit.is_empty() => 1.0,
+        "s" if unit.starts_with('/') => 1.0,
+        "min" | "m" if unit.starts_with('/') => 60.0,
+        "h" if unit.starts_with('/') => 3600.0,
+        _ => return None,
+    };
+    Some(number / per).filter(|rate| *rate > 0.0 && rate.is_finite())
+}
+
+/// Reads a percentage such as `0.1%`, as a fraction of 1; `None` when `text` is none.
+pub fn parse_percent(text: &str) -> Option<f64> {
+    let number: f64 = text.trim().strip_suffix('%')?.trim_end().parse().ok()?;
+    (number >= 0.0 && number.is_finite()).then_some(number / 100.0)
+}
+
 const TIME_UNITS: [(&str, u64); 6] =
     [("h", 3_600_000_000_000), ("m", 60_000_000_000), ("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1_000), ("ns", 1)];
 

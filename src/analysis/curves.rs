@@ -78,20 +78,26 @@ pub fn windows(
     let (workloads, steps, outcomes) = (text("workload")?, text("step")?, text("outcome")?);
     let (starts, counts) = (number("window_start_ns")?, number("requests")?);
     let times = match metric {
-        Metric::Time(Time::Service, _) => "service_ns_hdr",
-        _ => "response_ns_hdr",
+        Metric::Time(time, _) => format!("{}_ns_hdr", time.name()),
+        _ => "response_ns_hdr".to_owned(),
+    };
+    let times = times.as_str();
+    let bytes = match metric {
+        Metric::Upload => number("sent_bytes")?,
+        _ => number("received_bytes")?,
     };
     let histograms = frame.column(times).and_then(|c| c.binary().cloned()).map_err(table)?;
-    let mut sums: BTreeMap<u64, (u64, u64, Histogram<u64>)> = BTreeMap::new();
+    let mut sums: BTreeMap<u64, (u64, u64, Histogram<u64>, u64)> = BTreeMap::new();
     let mut decoder = Deserializer::new();
     for row in 0..frame.height() {
         let other_workload = workload.is_some_and(|w| workloads.get(row) != Some(w));
         if other_workload || steps.get(row) != Some(step) {
             continue;
         }
-        let entry = sums.entry(starts.get(row).unwrap_or_default()).or_insert_with(|| (0, 0, wide_histogram()));
+        let entry = sums.entry(starts.get(row).unwrap_or_default()).or_insert_with(|| (0, 0, wide_histogram(), 0));
         let count = counts.get(row).unwrap_or_default();
         entry.0 += count;
+        entry.3 += bytes.get(row).unwrap_or_default();
         if outcomes.get(row) == Some("ok") {
             entry.1 += count;
             if let Ok(histogram) = decoder.deserialize::<u64, _>(&mut histograms.get(row).unwrap_or_default()) {
@@ -99,9 +105,10 @@ pub fn windows(
             }
         }
     }
-    let value = |(all, ok, histogram): &(u64, u64, Histogram<u64>)| match metric {
+    let value = |(all, ok, histogram, bytes): &(u64, u64, Histogram<u64>, u64)| match metric {
         Metric::Throughput => Some(*ok as f64 / window_s),
         Metric::Errors => Some((all - ok) as f64 / (*all).max(1) as f64 * 100.0),
+        Metric::Upload | Metric::Download => Some(*bytes as f64 / window_s),
         Metric::Time(_, quantile) => summarize::times(histogram).map(|t| super::summary::at(&t, quantile)),
         _ => None,
     };
@@ -116,8 +123,7 @@ pub fn distribution(repetitions: &[&Repetition], key: &StepKey, time: Time) -> R
     let mut sum = wide_histogram();
     for repetition in repetitions {
         if let Some(rows) = tables::steps(repetition)?.get(key) {
-            let histogram = if time == Time::Service { &rows.service } else { &rows.response };
-            sum.add(histogram).expect("both have the same bounds");
+            sum.add(rows.time(time)).expect("both have the same bounds");
         }
     }
     let total = sum.len();

@@ -7,10 +7,12 @@ use hdrhistogram::Histogram;
 use super::Error;
 use super::stats;
 use super::summary::{
-    CellSummary, Estimate, GeneratorSummary, Repetitions, StepRepetition, StepSummary, Summary, TargetSummary, Times,
+    CellSummary, Estimate, GeneratorSummary, LimitSummary, MetricSummary, Repetitions, StepRepetition, StepSummary, Summary,
+    TargetSummary, Times,
 };
-use super::tables::{self, StepKey, StepRows, wide_histogram};
-use crate::record::read::CellRecord;
+use super::tables::{self, StepKey, StepRows};
+use crate::record::read::{CellRecord, DriverRecord, Named};
+use crate::record::status::PhaseStatus;
 use crate::record::{FORMAT, Repetition, RunRecord, Verdict};
 
 /// Resamples of each bootstrap.
@@ -92,23 +94,24 @@ fn summarize_cell(run: &RunRecord, cell: &CellRecord, all: &[&Repetition], damag
         skipped: cell.skipped.clone(),
         repetitions,
         steps: steps(cell, &rows),
+        metrics: metrics(cell, &valid, damaged),
+        limits: limits(cell, &valid),
         generator: generator(&rows),
         targets,
     }
 }
 
-/// Nanoseconds of a phase of a repetition.
-fn phase_bounds(repetition: &Repetition, workload: &str, phase: &str) -> Option<(u64, u64)> {
-    let found = repetition.status.phases.iter().find(|p| p.workload == workload && p.phase == phase)?;
-    Some((found.start_ns, found.end_ns))
+/// A phase of a workload in a repetition.
+fn phase<'r>(repetition: &'r Repetition, workload: &str, phase: &str) -> Option<&'r PhaseStatus> {
+    repetition.status.phases.iter().find(|p| p.workload == workload && p.phase == phase)
 }
 
 fn steps(cell: &CellRecord, rows: &[(&Repetition, BTreeMap<StepKey, StepRows>)]) -> Vec<StepSummary> {
     let mut summaries = Vec::new();
     for workload in &cell.workloads {
         let whole = crate::record::tables::WHOLE.to_owned();
-        let names: Vec<String> = [whole].into_iter().chain(workload.steps.iter().map(|s| s.name.clone())).collect();
-        for phase in ["during", "warm-up"] {
+        let names: Vec<String> = [whole].into_iter().chain(workload.steps()).collect();
+        for phase in ["before", "during", "after", "search", "warm-up"] {
             for name in &names {
                 let key = (workload.name.clone(), phase.to_owned(), name.clone());
                 if let Some(summary) = step(&key, rows) {
@@ -121,35 +124,56 @@ fn steps(cell: &CellRecord, rows: &[(&Repetition, BTreeMap<StepKey, StepRows>)])
 }
 
 fn step(key: &StepKey, rows: &[(&Repetition, BTreeMap<StepKey, StepRows>)]) -> Option<StepSummary> {
-    let (mut service, mut response) = (wide_histogram(), wide_histogram());
-    let mut outcomes: BTreeMap<String, u64> = BTreeMap::new();
-    let (mut sent_bytes, mut received_bytes) = (0, 0);
+    let mut merged = StepRows::empty();
     let mut by_repetition = Vec::new();
     for (repetition, steps) in rows {
-        let Some(step) = steps.get(key) else { continue };
-        let Some((start, end)) = phase_bounds(repetition, &key.0, &key.1) else { continue };
+        let Some(phase) = phase(repetition, &key.0, &key.1) else { continue };
+        // Where nothing was sent at all there are no rows, and what was offered counts nevertheless.
+        let none = StepRows::empty();
+        let step = match steps.get(key) {
+            Some(step) => step,
+            None if phase.unsent > 0 => &none,
+            None => continue,
+        };
         for (outcome, count) in &step.outcomes {
-            *outcomes.entry(outcome.clone()).or_default() += count;
+            *merged.outcomes.entry(outcome.clone()).or_default() += count;
         }
-        sent_bytes += step.sent_bytes;
-        received_bytes += step.received_bytes;
-        let same = "both have the same bounds";
-        service.add(&step.service).expect(same);
-        response.add(&step.response).expect(same);
+        merged.sent_bytes += step.sent_bytes;
+        merged.received_bytes += step.received_bytes;
+        for (sum, part) in [
+            (&mut merged.service, &step.service),
+            (&mut merged.response, &step.response),
+            (&mut merged.lag, &step.lag),
+            (&mut merged.connect, &step.connect),
+            (&mut merged.first_byte, &step.first_byte),
+        ] {
+            sum.add(part).expect("both have the same bounds");
+        }
         let ok = step.outcomes.get("ok").copied().unwrap_or_default();
+        let seconds = phase.end_ns.saturating_sub(phase.start_ns).max(1) as f64 / 1e9;
         by_repetition.push(StepRepetition {
             repetition: repetition.status.repetition,
             requests: step.outcomes.values().sum(),
             ok,
-            throughput_per_s: ok as f64 / (end.saturating_sub(start).max(1) as f64 / 1e9),
+            offered: phase.offered,
+            unsent: phase.unsent,
+            seconds,
+            throughput_per_s: ok as f64 / seconds,
+            upload_bytes_per_s: step.sent_bytes as f64 / seconds,
+            download_bytes_per_s: step.received_bytes as f64 / seconds,
             service_ns: times(&step.service),
             response_ns: times(&step.response),
+            lag_ns: times(&step.lag),
+            connect_ns: times(&step.connect),
+            first_byte_ns: times(&step.first_byte),
         });
     }
     if by_repetition.is_empty() {
         return None;
     }
-    let throughput: Vec<f64> = by_repetition.iter().map(|r| r.throughput_per_s).collect();
+    let estimated = |of: fn(&StepRepetition) -> f64| estimate(&by_repetition.iter().map(of).collect::<Vec<f64>>());
+    let moved = |bytes: u64, of: fn(&StepRepetition) -> f64| (bytes > 0).then(|| estimated(of)).flatten();
+    let mut outcomes = merged.outcomes;
     let requests = outcomes.values().sum();
     let ok = outcomes.remove("ok").unwrap_or_default();
     Some(StepSummary {
@@ -159,13 +183,82 @@ fn step(key: &StepKey, rows: &[(&Repetition, BTreeMap<StepKey, StepRows>)]) -> O
         requests,
         ok,
         errors: outcomes,
-        sent_bytes,
-        received_bytes,
-        throughput_per_s: estimate(&throughput),
-        service_ns: times(&service),
-        response_ns: times(&response),
+        sent_bytes: merged.sent_bytes,
+        received_bytes: merged.received_bytes,
+        offered: by_repetition.iter().map(|r| r.offered).sum(),
+        unsent: by_repetition.iter().map(|r| r.unsent).sum(),
+        throughput_per_s: estimated(|r| r.throughput_per_s),
+        upload_bytes_per_s: moved(merged.sent_bytes, |r| r.upload_bytes_per_s),
+        download_bytes_per_s: moved(merged.received_bytes, |r| r.download_bytes_per_s),
+        service_ns: times(&merged.service),
+        response_ns: times(&merged.response),
+        lag_ns: times(&merged.lag),
+        connect_ns: times(&merged.connect),
+        first_byte_ns: times(&merged.first_byte),
         by_repetition,
     })
+}
+
+/// What commands brought, one value per repetition.
+fn metrics(cell: &CellRecord, valid: &[&Repetition], damaged: &mut Vec<String>) -> Vec<MetricSummary> {
+    let mut found: BTreeMap<(String, String, String), Vec<f64>> = BTreeMap::new();
+    for repetition in valid {
+        match tables::metrics(repetition) {
+            Ok(rows) => rows.into_iter().for_each(|(key, value)| found.entry(key).or_default().push(value)),
+            Err(error) => damaged.push(crate::errors::chain(&error)),
+        }
+    }
+    let unit = |workload: &str, metric: &str| {
+        let driver = cell.workloads.iter().find(|w| w.name == workload).and_then(|w| w.driver.as_ref());
+        match driver {
+            Some(DriverRecord::Command { metrics }) => metrics.iter().find(|m| m.name == metric).map(|m| m.unit.clone()),
+            _ => None,
+        }
+        .unwrap_or_else(|| if metric.ends_with("_s") { "s".to_owned() } else { String::new() })
+    };
+    let summaries = found.into_iter().filter_map(|((workload, phase, metric), values)| {
+        Some(MetricSummary { unit: unit(&workload, &metric), value: estimate(&values)?, workload, phase, metric })
+    });
+    summaries.collect()
+}
+
+/// The highest rates that searches found.
+fn limits(cell: &CellRecord, valid: &[&Repetition]) -> Vec<LimitSummary> {
+    let mut summaries = Vec::new();
+    for workload in &cell.workloads {
+        let (mut rates, mut below_range, mut above_range, mut trials) = (Vec::new(), 0, 0, 0);
+        let mut reasons = Vec::new();
+        for repetition in valid {
+            let mine: Vec<_> = repetition.status.trials.iter().filter(|t| t.workload == workload.name).collect();
+            if mine.is_empty() {
+                continue;
+            }
+            trials += mine.len();
+            reasons.extend(mine.iter().flat_map(|t| t.reasons.iter().map(|r| format!("{:.0} per second: {r}", t.rate_per_s))));
+            let held = mine.iter().filter(|t| t.reasons.is_empty()).map(|t| t.rate_per_s).fold(f64::NAN, f64::max);
+            let highest = mine.iter().map(|t| t.rate_per_s).fold(0.0, f64::max);
+            if held.is_nan() {
+                below_range += 1;
+            } else {
+                // Nothing above it was tried: the range ended there.
+                above_range += u32::from(held >= highest);
+                rates.push(held);
+            }
+        }
+        if trials > 0 {
+            reasons.truncate(5);
+            let rate_per_s = estimate(&rates);
+            summaries.push(LimitSummary {
+                workload: workload.name.clone(),
+                rate_per_s,
+                below_range,
+                above_range,
+                trials,
+                reasons,
+            });
+        }
+    }
+    summaries
 }
 
 /// Mean and percentiles of a histogram; none when it is empty.
@@ -207,9 +300,9 @@ pub fn estimate(values: &[f64]) -> Option<Estimate> {
     })
 }
 
-/// From the first request of any workload's measurement to its last answer.
+/// From the first request of any workload behind its warm-up to the last answer.
 pub fn load_bounds(repetition: &Repetition) -> Option<(i64, i64)> {
-    let during = repetition.status.phases.iter().filter(|p| p.phase == "during");
+    let during = repetition.status.phases.iter().filter(|p| p.phase != "warm-up");
     let (start, end) = during.fold((u64::MAX, 0), |(s, e), p| (s.min(p.start_ns), e.max(p.end_ns)));
     (start < end).then_some((start as i64, end as i64))
 }
@@ -223,7 +316,10 @@ fn targets(cell: &CellRecord, valid: &[&Repetition], damaged: &mut Vec<String>) 
         }
     }
     let mut summaries = Vec::new();
-    for target in &cell.targets {
+    // A program that makes the load is watched like a target.
+    let commands = cell.workloads.iter().filter(|w| matches!(w.driver, Some(DriverRecord::Command { .. })));
+    let commands: Vec<Named> = commands.map(|w| Named { name: w.name.clone() }).collect();
+    for target in cell.targets.iter().chain(&commands) {
         let statuses = || valid.iter().map(|r| r.status.targets.iter().filter(|t| t.target == target.name));
         let start_up: Vec<f64> = statuses().filter_map(|t| t.filter_map(|t| t.start_up_ns).max()).map(|ns| ns as f64).collect();
         let peak = |column: fn(&tables::ReplicaRows, usize) -> Option<u64>| {
@@ -254,7 +350,7 @@ fn targets(cell: &CellRecord, valid: &[&Repetition], damaged: &mut Vec<String>) 
         summaries.push(TargetSummary {
             target: target.name.clone(),
             replicas: statuses().map(|t| t.count() as u32).max().unwrap_or_default(),
-            watched: statuses().flatten().any(|t| t.pid.is_some()),
+            watched: statuses().flatten().any(|t| t.pid.is_some()) || commands.iter().any(|c| c.name == target.name),
             start_up_ns: estimate(&start_up),
             pss_bytes: peak(|r, i| r.pss_bytes[i]),
             rss_bytes: peak(|r, i| Some(r.rss_bytes[i])),

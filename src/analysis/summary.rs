@@ -40,10 +40,46 @@ pub struct CellSummary {
     pub repetitions: Repetitions,
     /// Each step in each phase, and the pass as a whole.
     pub steps: Vec<StepSummary>,
+    /// What commands brought.
+    pub metrics: Vec<MetricSummary>,
+    /// The highest rates that searches found.
+    pub limits: Vec<LimitSummary>,
     /// Each target, during the load.
     pub targets: Vec<TargetSummary>,
     /// The load generator.
     pub generator: Option<GeneratorSummary>,
+}
+
+/// A figure that a command brought in one phase: the mean over its executions, one value per repetition.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct MetricSummary {
+    /// Name of the workload.
+    pub workload: String,
+    /// Name of the phase.
+    pub phase: String,
+    /// Its name.
+    pub metric: String,
+    /// Its unit.
+    pub unit: String,
+    /// Over repetitions.
+    pub value: Estimate,
+}
+
+/// The highest rate that held, per second, one value per repetition.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct LimitSummary {
+    /// Name of the workload.
+    pub workload: String,
+    /// Over the repetitions in which at least the lowest rate held.
+    pub rate_per_s: Option<Estimate>,
+    /// Repetitions in which not even the lowest rate held.
+    pub below_range: u32,
+    /// Repetitions in which even the highest rate held.
+    pub above_range: u32,
+    /// Trials of all repetitions.
+    pub trials: usize,
+    /// What did not hold, the first reasons.
+    pub reasons: Vec<String>,
 }
 
 /// What became of the repetitions of a cell.
@@ -82,12 +118,26 @@ pub struct StepSummary {
     pub sent_bytes: u64,
     /// Bytes of response bodies.
     pub received_bytes: u64,
+    /// Passes of this workload and phase that the schedule asked for.
+    pub offered: u64,
+    /// Those of them that were never sent: the percentiles below know nothing of them.
+    pub unsent: u64,
     /// Right answers per second.
     pub throughput_per_s: Option<Estimate>,
+    /// Bytes of request bodies per second.
+    pub upload_bytes_per_s: Option<Estimate>,
+    /// Bytes of response bodies per second.
+    pub download_bytes_per_s: Option<Estimate>,
     /// Completed − sent, of right answers, all repetitions merged.
     pub service_ns: Option<Times>,
     /// Completed − intended, likewise.
     pub response_ns: Option<Times>,
+    /// Sent − intended, likewise.
+    pub lag_ns: Option<Times>,
+    /// Connecting, of those right answers that had to.
+    pub connect_ns: Option<Times>,
+    /// First byte of the answer − sent.
+    pub first_byte_ns: Option<Times>,
     /// Each valid repetition by itself.
     pub by_repetition: Vec<StepRepetition>,
 }
@@ -101,12 +151,28 @@ pub struct StepRepetition {
     pub requests: u64,
     /// Those that were answered as expected.
     pub ok: u64,
+    /// Passes of this workload and phase that the schedule asked for.
+    pub offered: u64,
+    /// Those of them that were never sent.
+    pub unsent: u64,
+    /// How long the phase was, from its first request to its last answer.
+    pub seconds: f64,
     /// Right answers per second.
     pub throughput_per_s: f64,
+    /// Bytes of request bodies per second.
+    pub upload_bytes_per_s: f64,
+    /// Bytes of response bodies per second.
+    pub download_bytes_per_s: f64,
     /// Completed − sent.
     pub service_ns: Option<Times>,
     /// Completed − intended.
     pub response_ns: Option<Times>,
+    /// Sent − intended.
+    pub lag_ns: Option<Times>,
+    /// Connecting, of those that had to.
+    pub connect_ns: Option<Times>,
+    /// First byte of the answer − sent.
+    pub first_byte_ns: Option<Times>,
 }
 
 /// A distribution of times.

@@ -28,6 +28,66 @@ pub struct StepRows {
     pub service: Histogram<u64>,
     /// Response times of right answers.
     pub response: Histogram<u64>,
+    /// Their schedule lag.
+    pub lag: Histogram<u64>,
+    /// Connecting, of those that had to.
+    pub connect: Histogram<u64>,
+    /// From sending to the first byte, of those that had one.
+    pub first_byte: Histogram<u64>,
+}
+
+impl StepRows {
+    /// Nothing.
+    pub fn empty() -> Self {
+        Self {
+            outcomes: BTreeMap::new(),
+            sent_bytes: 0,
+            received_bytes: 0,
+            service: wide_histogram(),
+            response: wide_histogram(),
+            lag: wide_histogram(),
+            connect: wide_histogram(),
+            first_byte: wide_histogram(),
+        }
+    }
+
+    /// One of its times.
+    pub fn time(&self, time: crate::record::Time) -> &Histogram<u64> {
+        use crate::record::Time;
+        match time {
+            Time::Service => &self.service,
+            Time::Response => &self.response,
+            Time::Lag => &self.lag,
+            Time::Connect => &self.connect,
+            Time::FirstByte => &self.first_byte,
+        }
+    }
+}
+
+/// Reads `metrics.parquet` of a repetition: by workload, phase and metric the mean over executions. Without a command
+/// there is no such table.
+///
+/// # Errors
+/// When the table is damaged.
+pub fn metrics(repetition: &Repetition) -> Result<BTreeMap<(String, String, String), f64>, Error> {
+    let path = repetition.path.join("metrics.parquet");
+    if !path.exists() {
+        return Ok(BTreeMap::new());
+    }
+    let frame = tables::read(&path)?;
+    let mean = |frame: &DataFrame| -> PolarsResult<BTreeMap<(String, String, String), f64>> {
+        let text = |name: &str| frame.column(name).and_then(|c| c.str());
+        let (workloads, phases, names) = (text("workload")?, text("phase")?, text("metric")?);
+        let values = frame.column("value")?.f64()?;
+        let mut sums: BTreeMap<(String, String, String), (f64, u32)> = BTreeMap::new();
+        for row in 0..frame.height() {
+            let part = |column: &StringChunked| column.get(row).unwrap_or_default().to_owned();
+            let sum = sums.entry((part(workloads), part(phases), part(names))).or_default();
+            *sum = (sum.0 + values.get(row).unwrap_or(f64::NAN), sum.1 + 1);
+        }
+        Ok(sums.into_iter().map(|(key, (sum, n))| (key, sum / f64::from(n))).collect())
+    };
+    mean(&frame).map_err(|source| Error::Table { path, source })
 }
 
 /// Workload, phase, step.
@@ -51,21 +111,27 @@ fn merge(frame: &DataFrame) -> PolarsResult<BTreeMap<StepKey, StepRows>> {
     let counts = frame.column("requests")?.u64()?;
     let (sent, received) = (frame.column("sent_bytes")?.u64()?, frame.column("received_bytes")?.u64()?);
     let (service, response) = (frame.column("service_ns_hdr")?.binary()?, frame.column("response_ns_hdr")?.binary()?);
+    // Format 1 had no such columns.
+    let later = |name: &str| frame.column(name).and_then(|c| c.binary()).ok();
+    let (lag, connect, first_byte) = (later("lag_ns_hdr"), later("connect_ns_hdr"), later("first_byte_ns_hdr"));
     let mut decoder = Deserializer::new();
     for row in 0..frame.height() {
         let text = |column: &StringChunked| column.get(row).unwrap_or_default().to_owned();
-        let rows = merged.entry((text(workloads), text(phases), text(steps))).or_insert_with(|| StepRows {
-            outcomes: BTreeMap::new(),
-            sent_bytes: 0,
-            received_bytes: 0,
-            service: wide_histogram(),
-            response: wide_histogram(),
-        });
+        let rows = merged.entry((text(workloads), text(phases), text(steps))).or_insert_with(StepRows::empty);
         let outcome = text(outcomes);
         if outcome == "ok" {
-            for (column, sum) in [(service, &mut rows.service), (response, &mut rows.response)] {
+            let columns = [
+                (Some(service), &mut rows.service),
+                (Some(response), &mut rows.response),
+                (lag, &mut rows.lag),
+                (connect, &mut rows.connect),
+                (first_byte, &mut rows.first_byte),
+            ];
+            for (column, sum) in columns {
+                // Empty where no request of the window had such a time.
+                let Some(mut bytes) = column.and_then(|c| c.get(row)).filter(|b| !b.is_empty()) else { continue };
                 let histogram: Histogram<u64> = decoder
-                    .deserialize(&mut column.get(row).unwrap_or_default())
+                    .deserialize(&mut bytes)
                     .map_err(|e| PolarsError::ComputeError(format!("a histogram is damaged: {e}").into()))?;
                 sum.add(histogram).map_err(|e| PolarsError::ComputeError(format!("a histogram does not fit: {e}").into()))?;
             }

@@ -8,7 +8,10 @@ use super::check::{size, skips};
 use super::{Stop, load, print};
 use crate::cli;
 use crate::exit::Exit;
-use crate::plan::{Arrivals, Body, Cell, Limit, Plan, Probe, Step, Target, Template, Workload};
+use crate::plan::{
+    Arrivals, Body, Cell, Driver, Limit, Load, MetricSource, Pattern, Plan, Probe, Spacing, Step, Target, Template, Think,
+    Workload,
+};
 use crate::record::{RunRecord, Verdict, read};
 use crate::units::{exact_duration, human_bytes, human_duration};
 
@@ -116,19 +119,67 @@ fn limit(limit: Limit) -> String {
 }
 
 fn workload(workload: &Workload) -> String {
-    let Arrivals::Closed { connections } = workload.arrivals;
-    let urls: Vec<String> = workload.urls.iter().map(ToString::to_string).collect();
-    let warm_up = workload.warm_up.map_or_else(String::new, |w| format!(" after a warm-up of {}", limit(w)));
-    let mut text = format!(
-        "  workload {}: {} on {connections} connections to {}{warm_up}\n",
-        workload.name,
-        limit(workload.limit),
-        urls.join(", ")
-    );
-    for step in &workload.steps {
-        text += &format!("    {}\n", describe_step(step));
+    let mut lengths: Vec<String> = Vec::new();
+    for stretch in workload.load.stretches.iter().filter(|s| s.active) {
+        lengths.push(format!("{} {}", stretch.phase.name(), limit(stretch.limit)));
+    }
+    let mut text = format!("  workload {}: {}", workload.name, arrivals(&workload.load));
+    match &workload.driver {
+        Driver::Http(http) => {
+            let urls: Vec<String> = http.urls.iter().map(ToString::to_string).collect();
+            let socket = http.socket.as_ref().map_or_else(String::new, |s| format!(" over {}", s.to_text()));
+            let version = if http.version == 2 { format!(", HTTP/2 with {} streams", http.streams) } else { String::new() };
+            let once = if http.keep_alive { "" } else { ", one request per connection" };
+            text += &format!(" to {}{socket}{version}{once}\n    {}\n", urls.join(", "), lengths.join(", "));
+            text += &http.steps.iter().map(|s| format!("    {}\n", describe_step(s))).collect::<String>();
+        }
+        Driver::Command(command) => {
+            text += &format!("\n    {}\n    {}\n", lengths.join(", "), words(&command.argv));
+            for metric in &command.metrics {
+                let source = match &metric.source {
+                    MetricSource::Regex(pattern) => format!("regex `{pattern}`"),
+                    MetricSource::Json(pointer) => format!("JSON `{pointer}`"),
+                    MetricSource::Ratio(above, below) => format!("{above} / {below}"),
+                };
+                text += &format!("    metric {}: {source}\n", metric.name);
+            }
+        }
     }
     text
+}
+
+fn arrivals(load: &Load) -> String {
+    if let Some(find) = &load.find {
+        let conditions: Vec<&str> = find.conditions.iter().map(|c| c.words.as_str()).collect();
+        return format!("the highest rate from {} to {} per second with {}", find.low, find.high, conditions.join(", "));
+    }
+    match &load.arrivals {
+        Arrivals::Closed { connections, think, ramp } => {
+            let think = match think {
+                Think::None => String::new(),
+                Think::Constant(d) => format!(", thinking {}", exact_duration(*d)),
+                Think::Exponential(d) => format!(", thinking {} on average", exact_duration(*d)),
+            };
+            let ramp = if ramp.is_zero() { String::new() } else { format!(", begun within {}", exact_duration(*ramp)) };
+            format!("closed loop on {connections} connections{think}{ramp}")
+        }
+        Arrivals::Open { connections, pattern, spacing } => {
+            let spacing = if *spacing == Spacing::Poisson { "Poisson arrivals" } else { "even arrivals" };
+            let rate = match pattern {
+                Pattern::Rate(rate) => format!("{spacing}, {rate} per second"),
+                Pattern::Ramp { from, to } => format!("{spacing}, {from} to {to} per second"),
+                Pattern::Steps { rates, each, shuffled } => {
+                    let rates: Vec<String> = rates.iter().map(f64::to_string).collect();
+                    let order = if *shuffled { " in random order" } else { "" };
+                    format!("{spacing}, {} per second{order}, {} each", rates.join(", "), exact_duration(*each))
+                }
+                Pattern::Periodic { every, jitter } => {
+                    format!("an arrival every {}, jitter {}", exact_duration(*every), exact_duration(*jitter))
+                }
+            };
+            format!("open loop, {rate}, on {connections} connections")
+        }
+    }
 }
 
 fn describe_step(step: &Step) -> String {
@@ -148,6 +199,8 @@ fn describe_step(step: &Step) -> String {
 
 /// What a repetition costs besides its load when nothing is known of it.
 const OVERHEAD: Duration = Duration::from_millis(300);
+/// How many trials a search takes, about.
+const SEARCH_TRIALS: u32 = 12;
 /// What an amount costs when nothing is known of it.
 const PER_PASS: Duration = Duration::from_micros(300);
 
@@ -171,10 +224,13 @@ fn estimate(plan: &Plan, out: &Path) -> (Duration, String) {
                 Limit::Duration(d) => d,
                 Limit::Amount(n) => {
                     // A year of nanoseconds is far below what a duration holds; longer estimates say no more.
-                    Duration::from_secs_f64((PER_PASS.as_secs_f64() * n as f64 * w.steps.len() as f64).min(3e9))
+                    Duration::from_secs_f64((PER_PASS.as_secs_f64() * n as f64 * w.steps().len() as f64).min(3e9))
                 }
             };
-            of(w.limit) + w.warm_up.map_or(Duration::ZERO, of)
+            match &w.load.find {
+                Some(find) => find.trial * SEARCH_TRIALS,
+                None => w.load.stretches.iter().map(|s| of(s.limit)).sum(),
+            }
         });
         OVERHEAD + load.max().unwrap_or_default()
     };

@@ -16,7 +16,7 @@ use crate::exit::Exit;
 use crate::load::passes;
 use crate::plan::order::{Turn, sequence};
 use crate::plan::targets::FIXTURES_PROGRAM;
-use crate::plan::{Arrivals, Plan, Scratch};
+use crate::plan::{Plan, Scratch};
 use crate::record::manifest::Manifest;
 use crate::record::{RunDirectory, Verdict};
 use crate::supervise::Guard;
@@ -87,13 +87,7 @@ fn enough_open_files(plan: &Plan) -> Result<(), Stop> {
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
     let allowed = limit.maximum.unwrap_or(u64::MAX);
     for cell in &plan.cells {
-        let connections: u64 = cell
-            .workloads
-            .iter()
-            .map(|w| match w.arrivals {
-                Arrivals::Closed { connections } => u64::from(connections),
-            })
-            .sum();
+        let connections: u64 = cell.workloads.iter().map(|w| u64::from(w.load.arrivals.connections())).sum();
         let replicas: u64 = cell.targets.iter().map(|t| t.replicas.len() as u64 * 4).sum();
         if connections + replicas + OWN_FILES > allowed {
             return Err(Stop::new(

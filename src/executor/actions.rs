@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use super::Error;
 use super::targets::fill_all;
-use crate::plan::{Action, Arrivals, Limit, Signal, Template, Url, Workload};
+use crate::plan::workloads::single;
+use crate::plan::{Action, Driver, Http, Signal, Template, Url, Workload};
 use crate::supervise::client::What;
 use crate::supervise::{Exit, Guard, probe, protocol::MARKER};
 
@@ -58,32 +59,29 @@ pub async fn execute(guard: &Guard, level: &'static str, steps: &[Action], late:
 
 /// A request is a pass of one step that is checked like any other.
 async fn request(url: &Url, step: &crate::plan::Step, late: &Late<'_>) -> Result<(), crate::load::Error> {
-    let workload = Workload {
-        name: "step".to_owned(),
-        urls: vec![url.clone()],
-        arrivals: Arrivals::Closed { connections: 1 },
-        limit: Limit::Amount(1),
-        warm_up: None,
-        steps: vec![step.clone()],
-        threads: 1,
-        cpus: Vec::new(),
-    };
+    let workload = single("step", Http::plain(url.clone(), vec![step.clone()]));
     crate::load::verify(&fill_workload(&workload, late), 0).await
 }
 
 /// A workload in which only the names of passes are open.
 pub fn fill_workload(workload: &Workload, late: &Late<'_>) -> Arc<Workload> {
     let mut workload = workload.clone();
-    for step in &mut workload.steps {
-        step.path = step.path.fill(late);
-        for (_, value) in &mut step.headers {
-            *value = value.fill(late);
+    let fill_in = |template: &mut Template| *template = template.fill(late);
+    match &mut workload.driver {
+        Driver::Http(http) => {
+            http.socket.as_mut().map(fill_in);
+            for step in &mut http.steps {
+                fill_in(&mut step.path);
+                step.headers.iter_mut().for_each(|(_, value)| fill_in(value));
+                if let crate::plan::Body::Text(text) = &mut step.body {
+                    fill_in(text);
+                }
+                [&mut step.expect.text, &mut step.expect.contains].into_iter().flatten().for_each(fill_in);
+            }
         }
-        if let crate::plan::Body::Text(text) = &mut step.body {
-            *text = text.fill(late);
-        }
-        for text in [&mut step.expect.text, &mut step.expect.contains] {
-            *text = text.as_ref().map(|t: &Template| t.fill(late));
+        Driver::Command(command) => {
+            let env = command.env.iter_mut().map(|(_, value)| value);
+            command.argv.iter_mut().chain(env).chain(&mut command.dir).for_each(fill_in);
         }
     }
     Arc::new(workload)

@@ -3,11 +3,13 @@
 //! scratch directory → set-up → targets in order, each ready → verify → set-up of the load → load (warm-up, during) →
 //! clean-up of the load → targets stopped in reverse → proof that nothing is left → clean-up → result made durable.
 //!
-//! `repetition` tells that story, `targets` starts and stops, `actions` are the scenario's own steps, `recorder` takes
-//! in what load and observation report, `interrupt` is Ctrl-C. Which repetition comes when is `cmd::run`'s business.
+//! `repetition` tells that story, `targets` starts and stops, `launches` starts programs that make the load, `actions` are
+//! the scenario's own steps, `recorder` takes in what load and observation report, `limits` says whether it counts, `interrupt` is Ctrl-C. Which repetition comes when is `cmd::run`'s business.
 
 pub mod actions;
 pub mod interrupt;
+pub mod launches;
+pub mod limits;
 pub mod recorder;
 pub mod repetition;
 pub mod targets;

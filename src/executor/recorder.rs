@@ -5,9 +5,10 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::load::WindowRow;
+use crate::load::Rows;
 use crate::observe::Observation;
-use crate::record::{Error, tables::Tables};
+use crate::record::Error;
+use crate::record::tables::{Names, Tables};
 
 /// The thread and the ends of its channels.
 #[derive(Debug)]
@@ -15,7 +16,7 @@ pub struct Recorder {
     thread: JoinHandle<Result<(), Error>>,
     epoch: Sender<Instant>,
     /// For the load.
-    pub rows: Sender<Vec<WindowRow>>,
+    pub rows: Sender<Rows>,
 }
 
 impl Recorder {
@@ -23,11 +24,7 @@ impl Recorder {
     ///
     /// # Errors
     /// When the tables cannot be created.
-    pub fn start(
-        directory: &Path,
-        workloads: Vec<(String, Vec<String>)>,
-        observations: Receiver<Observation>,
-    ) -> Result<Self, Error> {
+    pub fn start(directory: &Path, workloads: Vec<Names>, observations: Receiver<Observation>) -> Result<Self, Error> {
         let tables = Tables::create(directory, workloads)?;
         let (rows, from_load) = mpsc::channel();
         let (epoch, from_executor) = mpsc::channel();
@@ -60,7 +57,7 @@ impl Recorder {
 
 fn listen(
     mut tables: Tables,
-    rows: &Receiver<Vec<WindowRow>>,
+    rows: &Receiver<Rows>,
     observations: &Receiver<Observation>,
     epoch: &Receiver<Instant>,
 ) -> Result<(), Error> {
@@ -71,7 +68,10 @@ fn listen(
         }
         let over = matches!(received, Err(RecvTimeoutError::Disconnected));
         if let Ok(rows) = received {
-            tables.windows(rows)?;
+            match rows {
+                Rows::Windows(rows) => tables.windows(rows)?,
+                Rows::Metric(row) => tables.metric(row),
+            }
         }
         // The sampler has stopped before the executor lets go of `rows`, so nothing of it is missed at the end.
         while let Ok(observation) = observations.try_recv() {

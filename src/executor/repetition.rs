@@ -16,13 +16,15 @@ use super::actions::{self, Late, fill_workload};
 use super::interrupt::Interrupt;
 use super::recorder::Recorder;
 use super::targets::{self, Place, Running, ns_since};
+use super::{launches, limits};
 use crate::errors::chain;
-use crate::load::{self, Job, Report};
+use crate::load::{self, Gate, Job, Report};
 use crate::observe::{Sampler, Settings, Watched};
 use crate::plan::order::{Turn, seed_of};
-use crate::plan::{Cell, Limit, Plan};
+use crate::plan::{Cell, Driver, Limit, Plan, Workload};
 use crate::record::manifest::now;
-use crate::record::status::{GeneratorStatus, ObserverStatus, PhaseStatus, Status, Timings, Verdict};
+use crate::record::status::{GeneratorStatus, ObserverStatus, PhaseStatus, Status, Timings, TrialStatus, Verdict};
+use crate::record::tables::Names;
 use crate::record::{FORMAT, RepetitionWriter, RunDirectory};
 use crate::supervise::Guard;
 
@@ -93,8 +95,7 @@ impl Executor<'_> {
 
         let writer = self.directory.repetition(cell, turn.repetition)?;
         let (to_recorder, observations) = mpsc::channel();
-        let workloads =
-            cell.workloads.iter().map(|w| (w.name.clone(), w.steps.iter().map(|s| s.name.clone()).collect())).collect();
+        let workloads = cell.workloads.iter().map(names).collect();
         let recorder = Recorder::start(writer.directory(), workloads, observations)?;
         let settings = Settings { adopter: Some(self.guard.pid()), ..Settings::default() };
         let sampler = Sampler::start(Vec::new(), settings, to_recorder).map_err(Error::Observe)?;
@@ -224,6 +225,8 @@ impl Executor<'_> {
         session.epoch = Some(epoch);
         recorder.set_epoch(epoch);
         session.event(json!({"event": "load-begins"}));
+        let gate = Arc::new(Gate::new(workloads.iter().map(|w| load::threads(w)).sum()));
+        let (launcher, mut asked_for) = tokio::sync::mpsc::unbounded_channel();
         for (index, workload) in workloads.iter().enumerate() {
             let job = Job {
                 workload: Arc::clone(workload),
@@ -232,6 +235,8 @@ impl Executor<'_> {
                 window: self.plan.window,
                 seed: seed ^ (index as u64) << 48,
                 rows: recorder.rows.clone(),
+                launcher: launcher.clone(),
+                gate: Arc::clone(&gate),
                 progress: Arc::clone(&progress.passes),
                 abort: asked.clone(),
             };
@@ -246,6 +251,7 @@ impl Executor<'_> {
             biased;
             () = over => {},
             died = targets::death(&session.running) => return Err(died),
+            broken = launches::serve(self.guard, sampler, place.logs, &mut asked_for) => match broken? {},
         }
         for (index, load) in std::mem::take(&mut session.loads).into_iter().enumerate() {
             session.reports.push((index, load.finish().await?));
@@ -334,11 +340,13 @@ impl Executor<'_> {
             .reports
             .iter()
             .flat_map(|(index, report)| {
-                report.phases.iter().map(|p| PhaseStatus {
+                report.phases.iter().filter(|p| p.passes > 0 || p.offered > 0).map(|p| PhaseStatus {
                     workload: cell.workloads[*index].name.clone(),
                     phase: p.phase.name().to_owned(),
-                    start_ns: p.start_ns,
+                    start_ns: p.start_ns.min(p.end_ns),
                     end_ns: p.end_ns,
+                    offered: p.offered,
+                    unsent: p.unsent,
                     passes: p.passes,
                     errors: p.errors,
                 })
@@ -350,6 +358,20 @@ impl Executor<'_> {
         {
             timings.ready_to_first_request_ns = epoch.duration_since(ready).as_nanos() as u64 + first;
         }
+        let mut timer_late = load::windows::new_histogram();
+        for (_, report) in &session.reports {
+            timer_late.add(&report.timer_late).expect("both have the same bounds");
+        }
+        let late = |q| (!timer_late.is_empty()).then(|| timer_late.value_at_quantile(q));
+        let trials = session.reports.iter().flat_map(|(index, report)| {
+            report.trials.iter().map(|t| TrialStatus {
+                workload: cell.workloads[*index].name.clone(),
+                rate_per_s: t.rate,
+                start_ns: t.start_ns,
+                end_ns: t.end_ns,
+                reasons: t.reasons.clone(),
+            })
+        });
         let sum = |f: fn(&Report) -> u64| session.reports.iter().map(|(_, r)| f(r)).sum();
         Status {
             format: FORMAT,
@@ -358,15 +380,26 @@ impl Executor<'_> {
             seed: seed_of(self.plan.seed, turn),
             started_at,
             verdict: match outcome {
-                Ok(()) => Verdict::Valid,
+                Ok(()) => {
+                    let reports: Vec<_> = session.reports.iter().map(|(i, r)| (&cell.workloads[*i], r)).collect();
+                    match limits::reasons(&self.plan.limits, &reports) {
+                        reasons if reasons.is_empty() => Verdict::Valid,
+                        reasons => Verdict::Invalid { reasons },
+                    }
+                }
                 Err(error) => Verdict::Failed { reason: chain(error) },
             },
             phases,
+            trials: trials.collect(),
             targets: session.running.iter().map(|r| r.status.clone()).collect(),
             generator: GeneratorStatus {
                 cpu_ns: sum(|r| r.generator_cpu_ns),
                 wall_ns: sum(|r| r.generator_wall_ns),
                 connects: sum(|r| r.connects),
+                timer_late_p50_ns: late(0.5),
+                timer_late_p99_ns: late(0.99),
+                timer_late_max_ns: late(1.0),
+                dropped_windows: sum(|r| r.dropped_windows),
             },
             observer,
             timings,
@@ -399,10 +432,19 @@ fn finish(writer: RepetitionWriter, events: &[serde_json::Value], status: &Statu
     Ok(writer.finish(events, status)?)
 }
 
+/// The names that belong to the numbers in a workload's rows.
+fn names(workload: &Workload) -> Names {
+    let metrics = match &workload.driver {
+        Driver::Http(_) => Vec::new(),
+        Driver::Command(command) => load::drivers::command::metric_names(command),
+    };
+    Names { workload: workload.name.clone(), steps: workload.steps(), metrics }
+}
+
 fn expected_passes(cell: &Cell) -> Option<u64> {
     let of = |limit: Limit| match limit {
         Limit::Amount(n) => Some(n),
         Limit::Duration(_) => None,
     };
-    cell.workloads.iter().map(|w| Some(of(w.limit)? + w.warm_up.map_or(Some(0), of)?)).sum()
+    cell.workloads.iter().flat_map(|w| &w.load.stretches).map(|s| of(s.limit)).sum()
 }

@@ -1,14 +1,18 @@
 //! The load engine: a schedule says when, a driver says how, the engine records what came of it.
 //!
-//! `schedule` is pure (budgets and instants), `windows` counts, `drivers` speak a protocol, `engine` follows the
-//! schedule on one thread. A generator thread shares nothing with another: it has its own runtime, connections,
-//! share of the amount and histograms, and sends finished windows as messages. This module starts the threads.
+//! `schedule` is pure (instants and budgets), `drivers` speak a protocol, `engine` lets the clients of one thread follow
+//! the schedule, `pacer` wakes them at exact instants, `windows` counts, `search` tries rates. A generator thread shares
+//! nothing with another: it has its own runtime, connections, share of the schedule and histograms, and sends finished
+//! windows as messages; `gate` lets all begin together. This module starts the threads.
 //!
 //! It knows nothing of targets, files or experiments.
 
 pub mod drivers;
 pub mod engine;
+pub mod gate;
+mod pacer;
 pub mod schedule;
+pub mod search;
 pub mod windows;
 
 use std::sync::Arc;
@@ -17,17 +21,21 @@ use std::sync::mpsc::Sender;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use hdrhistogram::Histogram;
 use tokio::sync::watch;
 
 use crate::plan;
-pub use windows::{Outcome, Phase, WindowRow};
+pub use drivers::command::{Launch, Launched, Launcher};
+pub use gate::Gate;
+pub use search::Trial;
+pub use windows::{Outcome, Phase, Totals, WindowRow};
 
 /// What can keep a load from being made.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A file that a request sends cannot be read.
-    #[error("cannot read the body {}", path.display())]
-    Body {
+    /// A file that a request sends or trusts cannot be read.
+    #[error("cannot read {}", path.display())]
+    File {
         /// The file.
         path: std::path::PathBuf,
         /// What the system said.
@@ -49,6 +57,9 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+    /// TLS cannot be set up.
+    #[error("TLS cannot be used: {0}")]
+    Tls(String),
     /// A generator thread could not be started, or broke.
     #[error("a generator thread failed: {0}")]
     Thread(String),
@@ -68,29 +79,67 @@ pub struct Job {
     pub epoch: Instant,
     /// Length of a window.
     pub window: Duration,
-    /// Seed of ids and random bodies.
+    /// Seed of schedule, ids and random bodies.
     pub seed: u64,
     /// Where finished windows go.
-    pub rows: Sender<Vec<WindowRow>>,
+    pub rows: Sender<Rows>,
+    /// Who starts the programs of a command workload.
+    pub launcher: Launcher,
+    /// Where the threads of all workloads wait for each other.
+    pub gate: Arc<Gate>,
     /// Passes that ended so far, for whoever watches.
     pub progress: Arc<AtomicU64>,
     /// Becomes `true` when the load is to be given up.
     pub abort: watch::Receiver<bool>,
 }
 
+/// What generator threads record.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Rows {
+    /// The windows that are over.
+    Windows(Vec<WindowRow>),
+    /// A figure that a command brought.
+    Metric(MetricRow),
+}
+
+/// A figure that a command brought.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct MetricRow {
+    /// When, nanoseconds since the epoch.
+    pub at_ns: u64,
+    /// Index of the workload.
+    pub workload: u16,
+    /// Index of the metric; see [`drivers::command::metric_names`].
+    pub metric: u16,
+    /// The phase of its pass.
+    pub phase: Phase,
+    /// The pass.
+    pub pass: u64,
+    /// The figure.
+    pub value: f64,
+}
+
 /// What a load was, after its end. Times are nanoseconds since the epoch.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Report {
-    /// Each phase that had a pass.
+    /// Each phase that had a pass or should have had one.
     pub phases: Vec<PhaseReport>,
-    /// Processor time of the generator threads.
+    /// The times of each phase's passes.
+    pub totals: Vec<(Phase, Totals)>,
+    /// Processor time of the generator threads since the gate opened.
     pub generator_cpu_ns: u64,
-    /// How long they were there, summed.
+    /// How long they were there since then, summed.
     pub generator_wall_ns: u64,
     /// Connections opened.
     pub connects: u64,
+    /// How late the generator's timers went off.
+    pub timer_late: Histogram<u32>,
+    /// Windows that could not be handed over to be recorded.
+    pub dropped_windows: u64,
     /// The first error of each kind, in words.
     pub examples: Vec<String>,
+    /// The trials of a search.
+    pub trials: Vec<Trial>,
     /// Whether it was given up.
     pub aborted: bool,
 }
@@ -104,36 +153,84 @@ pub struct PhaseReport {
     pub start_ns: u64,
     /// When its last answer was complete.
     pub end_ns: u64,
+    /// Passes that the schedule asked for.
+    pub offered: u64,
+    /// Those of them that were never sent.
+    pub unsent: u64,
     /// Passes that ended, rightly or not.
     pub passes: u64,
     /// Those that did not end rightly.
     pub errors: u64,
 }
 
+impl PhaseReport {
+    /// A phase in which nothing has happened.
+    pub fn empty(phase: Phase) -> Self {
+        Self { phase, start_ns: u64::MAX, end_ns: 0, offered: 0, unsent: 0, passes: 0, errors: 0 }
+    }
+}
+
 impl Report {
+    /// Nothing.
+    pub fn empty() -> Self {
+        Self {
+            phases: Vec::new(),
+            totals: Vec::new(),
+            generator_cpu_ns: 0,
+            generator_wall_ns: 0,
+            connects: 0,
+            timer_late: windows::new_histogram(),
+            dropped_windows: 0,
+            examples: Vec::new(),
+            trials: Vec::new(),
+            aborted: false,
+        }
+    }
+
     /// Adds what another thread did.
-    fn merge(&mut self, other: Self) {
+    pub fn merge(&mut self, other: Self) {
         for theirs in other.phases {
             match self.phases.iter_mut().find(|p| p.phase == theirs.phase) {
                 Some(ours) => {
                     ours.start_ns = ours.start_ns.min(theirs.start_ns);
                     ours.end_ns = ours.end_ns.max(theirs.end_ns);
+                    ours.offered += theirs.offered;
+                    ours.unsent += theirs.unsent;
                     ours.passes += theirs.passes;
                     ours.errors += theirs.errors;
                 }
                 None => self.phases.push(theirs),
             }
         }
-        self.phases.sort_by_key(|p| p.start_ns);
+        self.phases.sort_by_key(|p| p.phase);
+        for (phase, theirs) in other.totals {
+            match self.totals.iter_mut().find(|(p, _)| *p == phase) {
+                Some((_, ours)) => ours.add(&theirs),
+                None => self.totals.push((phase, theirs)),
+            }
+        }
         self.generator_cpu_ns += other.generator_cpu_ns;
         self.generator_wall_ns += other.generator_wall_ns;
         self.connects += other.connects;
+        self.timer_late.add(&other.timer_late).expect("both have the same bounds");
+        self.dropped_windows += other.dropped_windows;
         for example in other.examples {
             if !self.examples.contains(&example) && self.examples.len() < 20 {
                 self.examples.push(example);
             }
         }
+        self.trials.extend(other.trials);
         self.aborted |= other.aborted;
+    }
+
+    /// The times of a phase's passes.
+    pub fn totals_of(&self, phase: Phase) -> Option<&Totals> {
+        self.totals.iter().find(|(p, _)| *p == phase).map(|(_, t)| t)
+    }
+
+    /// What the schedule asked for in all phases, and what of that was never sent.
+    pub fn offered_and_unsent(&self) -> (u64, u64) {
+        self.phases.iter().fold((0, 0), |(o, u), p| (o + p.offered, u + p.unsent))
     }
 }
 
@@ -143,23 +240,48 @@ pub struct Running {
     threads: Vec<JoinHandle<Result<Report, Error>>>,
 }
 
+/// How many generator threads a workload has that wait at the gate.
+pub fn threads(workload: &plan::Workload) -> usize {
+    // The trials of a search have gates of their own.
+    if workload.load.find.is_some() { 1 } else { workload.threads as usize }
+}
+
 /// Starts the generator threads of a job.
 ///
 /// # Errors
-/// When the steps make no requests, a body or host cannot be found, or a thread cannot be started.
+/// When the steps make no requests, a file or host cannot be found, or a thread cannot be started.
 pub fn start(job: &Job) -> Result<Running, Error> {
-    let prepared = Arc::new(drivers::http::Prepared::new(&job.workload)?);
+    if let Some(find) = &job.workload.load.find {
+        let (job, find) = (job.clone(), find.clone());
+        let search = move || {
+            job.gate.arrive();
+            search::run(&job, &find)
+        };
+        return Ok(Running { threads: vec![spawn("search".to_owned(), search)?] });
+    }
+    match &job.workload.driver {
+        plan::Driver::Http(http) => start_with(&Arc::new(drivers::http::Http::new(http)?), job),
+        plan::Driver::Command(command) => {
+            start_with(&Arc::new(drivers::command::CommandDriver::new(command, &job.workload, job.launcher.clone())?), job)
+        }
+    }
+}
+
+fn start_with<D: drivers::Driver>(driver: &Arc<D>, job: &Job) -> Result<Running, Error> {
     let threads = u64::from(job.workload.threads);
     let mut running = Running { threads: Vec::new() };
     for thread in 0..threads {
-        let share = engine::Share { thread, threads, prepared: Arc::clone(&prepared), job: job.clone() };
-        let handle = std::thread::Builder::new()
-            .name(format!("load-{thread}"))
-            .spawn(move || engine::run(share))
-            .map_err(|e| Error::Thread(e.to_string()))?;
-        running.threads.push(handle);
+        let share = engine::Share { thread, threads, driver: Arc::clone(driver), job: job.clone() };
+        running.threads.push(spawn(format!("load-{thread}"), move || engine::run(&share))?);
     }
     Ok(running)
+}
+
+fn spawn(
+    name: String,
+    work: impl FnOnce() -> Result<Report, Error> + Send + 'static,
+) -> Result<JoinHandle<Result<Report, Error>>, Error> {
+    std::thread::Builder::new().name(name).spawn(work).map_err(|e| Error::Thread(e.to_string()))
 }
 
 impl Running {
@@ -176,7 +298,15 @@ impl Running {
         while !self.is_finished() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        let mut report = Report::default();
+        self.join()
+    }
+
+    /// Waits for the end of all threads.
+    ///
+    /// # Errors
+    /// The first thread's error.
+    pub fn join(self) -> Result<Report, Error> {
+        let mut report = Report::empty();
         for thread in self.threads {
             report.merge(thread.join().map_err(|_| Error::Thread("it panicked".to_owned()))??);
         }
@@ -184,13 +314,15 @@ impl Running {
     }
 }
 
-/// One pass through the steps of a workload, every answer checked; nothing is recorded.
+/// One pass through the steps of a workload, every answer checked; nothing is recorded. A command has no such pass.
 ///
 /// # Errors
 /// [`Error::Verify`] with what was wrong.
 pub async fn verify(workload: &plan::Workload, seed: u64) -> Result<(), Error> {
-    let prepared = Arc::new(drivers::http::Prepared::new(workload)?);
-    engine::verify(prepared, seed).await
+    match &workload.driver {
+        plan::Driver::Http(http) => drivers::http::verify(&Arc::new(drivers::http::Http::new(http)?), seed).await,
+        plan::Driver::Command(_) => Ok(()),
+    }
 }
 
 /// A counter that several loads of one repetition may share.

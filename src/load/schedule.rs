@@ -1,13 +1,22 @@
-//! When passes begin. Pure: time comes in as an argument, nothing is read or awaited.
+//! When passes begin. Pure: a seed and a plan give instants; time comes in as an argument, nothing is read or awaited.
+//!
+//! All instants are nanoseconds since the epoch of the repetition. A schedule belongs to one generator thread; the
+//! threads of a workload share its passes without speaking to each other.
 
-use crate::plan::Limit;
+mod closed;
+mod open;
+mod pattern;
 
-use super::windows::Phase;
+pub use closed::ClosedLoop;
+pub use open::OpenLoop;
+pub use pattern::Instants;
+
+use crate::plan::{Arrivals, Load, Phase};
 
 /// A pass that is to begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Arrival {
-    /// When it was meant to begin, in nanoseconds since the epoch.
+    /// When it was meant to begin.
     pub intended_ns: u64,
     /// To which phase it belongs.
     pub phase: Phase,
@@ -15,103 +24,87 @@ pub struct Arrival {
     pub pass: u64,
 }
 
-/// The closed loop: a pass begins when its connection is free, until the budget of the phase is used up.
-#[derive(Clone, Debug)]
-pub struct ClosedLoop {
-    stretches: Vec<Stretch>,
-    pass: u64,
-    /// Passes of all threads have different numbers.
-    stride: u64,
+/// What a client does that is free.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// It begins this pass.
+    Begin(Arrival),
+    /// Nothing before this instant.
+    At(u64),
+    /// Nothing any more.
+    Over,
 }
 
-#[derive(Clone, Debug)]
-struct Stretch {
-    phase: Phase,
-    budget: Budget,
+/// Whose part of a load it is.
+#[derive(Clone, Copy, Debug)]
+pub struct Part {
+    /// Number of the thread.
+    pub thread: u64,
+    /// Of how many.
+    pub threads: u64,
+    /// Of the workload in this repetition.
+    pub seed: u64,
 }
 
+/// The schedule of one generator thread.
 #[derive(Clone, Debug)]
-enum Budget {
-    Passes(u64),
-    Time { length_ns: u64, until_ns: Option<u64> },
+pub enum Schedule {
+    /// Arrivals follow completions.
+    Closed(ClosedLoop),
+    /// Arrivals follow a schedule.
+    Open(Box<OpenLoop>),
 }
 
-impl ClosedLoop {
-    /// The share of thread `thread` of `threads`: amounts are divided, durations are not.
-    pub fn new(warm_up: Option<Limit>, during: Limit, thread: u64, threads: u64) -> Self {
-        let stretch = |phase, limit| Stretch {
-            phase,
-            budget: match limit {
-                Limit::Amount(n) => Budget::Passes(n / threads + u64::from(thread < n % threads)),
-                Limit::Duration(d) => Budget::Time { length_ns: d.as_nanos() as u64, until_ns: None },
-            },
-        };
-        let mut stretches: Vec<Stretch> = warm_up.map(|limit| stretch(Phase::WarmUp, limit)).into_iter().collect();
-        stretches.push(stretch(Phase::During, during));
-        stretches.reverse(); // the current one is the last
-        Self { stretches, pass: thread, stride: threads }
+impl Schedule {
+    /// The share of one thread of a load that begins at `origin_ns`.
+    pub fn new(load: &Load, part: Part, origin_ns: u64) -> Self {
+        match &load.arrivals {
+            Arrivals::Closed { .. } => Self::Closed(ClosedLoop::new(&load.stretches, part, origin_ns)),
+            Arrivals::Open { pattern, spacing, .. } => {
+                Self::Open(Box::new(OpenLoop::new(load, pattern, *spacing, part, origin_ns)))
+            }
+        }
     }
 
-    /// The next pass of a connection that is free at `now_ns`; none when the load is over.
-    pub fn next(&mut self, now_ns: u64) -> Option<Arrival> {
-        loop {
-            let stretch = self.stretches.last_mut()?;
-            let open = match &mut stretch.budget {
-                Budget::Passes(left) => {
-                    let open = *left > 0;
-                    *left = left.saturating_sub(1);
-                    open
-                }
-                Budget::Time { length_ns, until_ns } => now_ns < *until_ns.get_or_insert(now_ns + *length_ns),
-            };
-            if open {
-                let arrival = Arrival { intended_ns: now_ns, phase: stretch.phase, pass: self.pass };
-                self.pass += self.stride;
-                return Some(arrival);
-            }
-            self.stretches.pop();
+    /// What a client does that is free at `now_ns`.
+    pub fn next(&mut self, now_ns: u64) -> Next {
+        match self {
+            Self::Closed(closed) => closed.next(now_ns),
+            Self::Open(open) => open.next(now_ns),
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-    use std::time::Duration;
+/// One round of SplitMix64 (Steele, Lea & Flood 2014): a bijection, so different inputs never collide.
+pub fn mix(mut z: u64) -> u64 {
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
 
-    proptest! {
-        /// However an amount is divided among threads, exactly that many passes begin, warm-up first, never back in time.
-        #[test]
-        fn amounts_are_kept(warm in 0_u64..50, amount in 1_u64..500, threads in 1_u64..8) {
-            let mut counts = [0_u64; 2];
-            for thread in 0..threads {
-                let mut schedule = ClosedLoop::new(Some(Limit::Amount(warm)), Limit::Amount(amount), thread, threads);
-                let (mut now, mut last, mut measuring) = (0, 0, false);
-                while let Some(arrival) = schedule.next(now) {
-                    prop_assert!(arrival.intended_ns >= last);
-                    last = arrival.intended_ns;
-                    measuring |= arrival.phase == Phase::During;
-                    prop_assert_eq!(measuring, arrival.phase == Phase::During);
-                    counts[usize::from(measuring)] += 1;
-                    now += 7;
-                }
-                prop_assert!(schedule.next(now).is_none());
-            }
-            prop_assert_eq!(counts, [warm, amount]);
-        }
+/// Random numbers from a seed, the same on every machine: SplitMix64.
+#[derive(Clone, Debug)]
+pub struct Random(u64);
 
-        #[test]
-        fn durations_begin_with_their_first_pass(warm_ms in 1_u64..50, during_ms in 1_u64..50, start in 0_u64..1_000_000) {
-            let ms = Duration::from_millis;
-            let mut schedule = ClosedLoop::new(Some(Limit::Duration(ms(warm_ms))), Limit::Duration(ms(during_ms)), 0, 1);
-            let (mut now, mut end) = (start, start);
-            while let Some(arrival) = schedule.next(now) {
-                end = arrival.intended_ns;
-                now += 100_000;
-            }
-            let total = (warm_ms + during_ms) * 1_000_000;
-            prop_assert!(end - start < total + 200_000 && end - start + 200_000 >= total);
-        }
+impl Random {
+    /// From a seed and what it is for.
+    pub fn new(seed: u64, purpose: u64) -> Self {
+        Self(mix(seed ^ mix(purpose)))
+    }
+
+    /// The next 64 bits.
+    pub fn bits(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        mix(self.0)
+    }
+
+    /// A number from above 0 up to and including 1.
+    pub fn share(&mut self) -> f64 {
+        ((self.bits() >> 11) + 1) as f64 / (1_u64 << 53) as f64
+    }
+
+    /// An exponentially distributed number with mean 1.
+    pub fn exponential(&mut self) -> f64 {
+        -libm::log(self.share())
     }
 }

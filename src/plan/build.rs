@@ -9,12 +9,14 @@ use std::time::Duration;
 use super::actions::{self, Pen};
 use super::expr::{self, Scope};
 use super::factors::{self, Factor, Levels, RESERVED};
-use super::{Action, Cell, CellId, Plan, Steps, Target, graphs, targets, workloads};
+use super::{Action, Cell, CellId, Limits, Plan, Steps, Target, arrivals, graphs, targets, workloads};
 use crate::schema::source::{self, all_of, one_of};
 use crate::schema::{Data, Entry, Mistake, Node, SourceFile, Span, decode, node, types};
 
 /// More repetitions than this in one run are a typing error.
 const MAX_REPETITIONS: u64 = 1_000_000;
+/// A generator that uses more of its processors than this has no time to spare.
+const GENERATOR_CPU: f64 = 0.95;
 const WINDOW: Duration = Duration::from_millis(500);
 
 /// No more mistakes than this are collected in one file.
@@ -246,7 +248,15 @@ impl<'a> Builder<'a> {
 
     fn build(mut self, fresh_seed: u64, mistakes: &mut Vec<Mistake>) -> Result<Option<Plan>, String> {
         let names: Vec<&str> = self.workloads.iter().map(|e| e.key.as_str()).collect();
-        let graphs = graphs::read(self.file, self.root.get("graphs"), &self.factors, &names, mistakes);
+        let figures: Vec<&str> = self
+            .workloads
+            .iter()
+            .filter(|e| e.value.get("command").is_some())
+            .flat_map(|e| e.value.get("metrics").map(Node::entries).unwrap_or_default())
+            .map(|e| e.key.as_str())
+            .chain(workloads::COMMAND_METRICS)
+            .collect();
+        let graphs = graphs::read(self.file, self.root.get("graphs"), &self.factors, &names, &figures, mistakes);
         let every: Vec<Vec<usize>> = self.factors.iter().map(|f| (0..f.levels.len()).collect()).collect();
         let rules = |key| self.root.get(key);
         let every = factors::cells(self.file, &self.factors, &every, rules("exclude"), rules("include"), mistakes);
@@ -311,6 +321,10 @@ impl<'a> Builder<'a> {
             scratch: self.typed.scratch,
             repetitions: self.options.repetitions.unwrap_or(self.typed.repetitions),
             window: self.typed.window.map_or(WINDOW, |w| w.0),
+            limits: Limits {
+                generator_cpu: self.typed.limits.generator_cpu.map_or(GENERATOR_CPU, |p| p.0),
+                lag_p99: self.typed.limits.lag_p99.map(|d| d.0),
+            },
             factors,
             set_up,
             clean_up,
@@ -499,7 +513,8 @@ impl<'a> Builder<'a> {
         };
         let set_up = level(&steps.0, mistakes);
         let clean_up = level(&steps.1, mistakes);
-        let workloads = self.cell_workloads(&mut scope, mistakes);
+        let (workloads, reason) = self.cell_workloads(&mut scope, mistakes);
+        skipped = skipped.or(reason);
         self.work.set(self.work.get() + scope.spent.get());
         let path = path?;
         (mistakes.len() == before).then_some(Cell {
@@ -514,14 +529,21 @@ impl<'a> Builder<'a> {
         })
     }
 
-    fn cell_workloads(&self, scope: &mut Scope<'_>, mistakes: &mut Vec<Mistake>) -> Vec<super::Workload> {
+    /// The workloads of a cell, and why it is skipped, if one of them is the reason.
+    fn cell_workloads(&self, scope: &mut Scope<'_>, mistakes: &mut Vec<Mistake>) -> (Vec<super::Workload>, Option<String>) {
+        let timeline = self.root.get("phases").and_then(|node| {
+            let node = scope.resolve(node, mistakes);
+            decode::decode_and(self.file, &node, mistakes, |typed: types::Phases, mistakes| {
+                Some(arrivals::timeline(&mut Pen { file: self.file, mistakes }, &node, &typed))
+            })
+        });
         let names = ["id", "pass", "connection"].map(str::to_owned);
         for name in names.into_iter().chain(self.carried.iter().cloned()) {
             scope.late.entry(name).or_insert("while the load runs");
         }
         let taken: BTreeSet<String> =
             self.factors.iter().map(|f| f.name.clone()).chain(self.lets.iter().map(|e| e.key.clone())).collect();
-        let mut made = Vec::new();
+        let (mut made, mut skipped) = (Vec::new(), None);
         for entry in self.workloads {
             if let Some(when) = entry.value.get("when") {
                 let when = scope.resolve(when, mistakes);
@@ -533,12 +555,14 @@ impl<'a> Builder<'a> {
             let resolved = scope.resolve(&entry.value, mistakes);
             let workload = decode::decode_and(self.file, &resolved, mistakes, |typed: types::Workload, mistakes| {
                 let mut pen = Pen { file: self.file, mistakes };
-                workloads::workload(&mut pen, &entry.key, &resolved, &typed, &taken)
+                workloads::workload(&mut pen, &entry.key, &resolved, &typed, &taken, timeline.as_ref())
             });
-            self.step_names.borrow_mut().extend(workload.iter().flat_map(|w| &w.steps).map(|s| s.name.clone()));
-            made.extend(workload);
+            let Some((workload, reason)) = workload else { continue };
+            self.step_names.borrow_mut().extend(workload.steps());
+            made.push(workload);
+            skipped = skipped.or(reason);
         }
-        made
+        (made, skipped)
     }
 
     fn check_ports(&self, targets: &[Target], mistakes: &mut Vec<Mistake>) {

@@ -50,6 +50,9 @@ pub enum Shape {
 pub enum Time {
     Response,
     Service,
+    Lag,
+    Connect,
+    FirstByte,
 }
 
 /// A point of a distribution.
@@ -74,6 +77,18 @@ pub enum Metric {
     Throughput,
     /// Share of passes with an error.
     Errors,
+    /// Passes that the schedule asked for, per second.
+    Offered,
+    /// Share of what was asked for that was never sent.
+    Unsent,
+    /// Bytes of request bodies per second.
+    Upload,
+    /// Bytes of response bodies per second.
+    Download,
+    /// The highest rate that held, found by a search.
+    Limit,
+    /// A figure that a command brings, by its name.
+    Command(Name),
     /// A time of a request.
     Time(Time, Quantile),
     /// Proportional set size.
@@ -90,9 +105,14 @@ pub enum Metric {
     StartUp,
 }
 
-const METRICS: [(&str, Metric); 22] = [
+const METRICS: [(&str, Metric); 48] = [
     ("throughput", Metric::Throughput),
     ("errors", Metric::Errors),
+    ("offered", Metric::Offered),
+    ("unsent", Metric::Unsent),
+    ("upload", Metric::Upload),
+    ("download", Metric::Download),
+    ("limit", Metric::Limit),
     ("response_mean", Metric::Time(Time::Response, Quantile::Mean)),
     ("response_p50", Metric::Time(Time::Response, Quantile::P50)),
     ("response_p90", Metric::Time(Time::Response, Quantile::P90)),
@@ -107,6 +127,27 @@ const METRICS: [(&str, Metric); 22] = [
     ("service_p99", Metric::Time(Time::Service, Quantile::P99)),
     ("service_p999", Metric::Time(Time::Service, Quantile::P999)),
     ("service_max", Metric::Time(Time::Service, Quantile::Max)),
+    ("lag_mean", Metric::Time(Time::Lag, Quantile::Mean)),
+    ("lag_p50", Metric::Time(Time::Lag, Quantile::P50)),
+    ("lag_p90", Metric::Time(Time::Lag, Quantile::P90)),
+    ("lag_p95", Metric::Time(Time::Lag, Quantile::P95)),
+    ("lag_p99", Metric::Time(Time::Lag, Quantile::P99)),
+    ("lag_p999", Metric::Time(Time::Lag, Quantile::P999)),
+    ("lag_max", Metric::Time(Time::Lag, Quantile::Max)),
+    ("connect_mean", Metric::Time(Time::Connect, Quantile::Mean)),
+    ("connect_p50", Metric::Time(Time::Connect, Quantile::P50)),
+    ("connect_p90", Metric::Time(Time::Connect, Quantile::P90)),
+    ("connect_p95", Metric::Time(Time::Connect, Quantile::P95)),
+    ("connect_p99", Metric::Time(Time::Connect, Quantile::P99)),
+    ("connect_p999", Metric::Time(Time::Connect, Quantile::P999)),
+    ("connect_max", Metric::Time(Time::Connect, Quantile::Max)),
+    ("first_byte_mean", Metric::Time(Time::FirstByte, Quantile::Mean)),
+    ("first_byte_p50", Metric::Time(Time::FirstByte, Quantile::P50)),
+    ("first_byte_p90", Metric::Time(Time::FirstByte, Quantile::P90)),
+    ("first_byte_p95", Metric::Time(Time::FirstByte, Quantile::P95)),
+    ("first_byte_p99", Metric::Time(Time::FirstByte, Quantile::P99)),
+    ("first_byte_p999", Metric::Time(Time::FirstByte, Quantile::P999)),
+    ("first_byte_max", Metric::Time(Time::FirstByte, Quantile::Max)),
     ("pss", Metric::Pss),
     ("rss", Metric::Rss),
     ("cpu", Metric::Cpu),
@@ -115,10 +156,59 @@ const METRICS: [(&str, Metric); 22] = [
     ("start_up", Metric::StartUp),
 ];
 
+/// The name of a figure that a scenario defines.
+///
+/// Such names are few, and each is kept until the end of the program, so that a metric can be copied like a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Name(&'static str);
+
+impl Name {
+    /// The one with this text.
+    pub fn new(text: &str) -> Self {
+        static KNOWN: std::sync::Mutex<Vec<&'static str>> = std::sync::Mutex::new(Vec::new());
+        let mut known = KNOWN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        Self(known.iter().find(|k| **k == text).copied().unwrap_or_else(|| {
+            known.push(String::from(text).leak());
+            known[known.len() - 1]
+        }))
+    }
+}
+
+impl<'de> Deserialize<'de> for Name {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(|text| Self::new(&text))
+    }
+}
+
+impl Time {
+    /// All times with their words.
+    pub const ALL: [(&'static str, Self); 5] = [
+        ("response", Self::Response),
+        ("service", Self::Service),
+        ("lag", Self::Lag),
+        ("connect", Self::Connect),
+        ("first_byte", Self::FirstByte),
+    ];
+
+    /// The word for it in YAML and file names.
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(_, t)| *t == self).map_or("", |(name, _)| name)
+    }
+}
+
 impl Metric {
+    /// All metrics that need no scenario, with their words.
+    pub fn all() -> impl Iterator<Item = (&'static str, Self)> {
+        METRICS.into_iter()
+    }
+
     /// The word for it in YAML, columns and file names.
     pub fn name(self) -> &'static str {
-        METRICS.iter().find(|(_, m)| *m == self).map_or("", |(name, _)| name)
+        match self {
+            Self::Command(Name(name)) => name,
+            _ => METRICS.iter().find(|(_, m)| *m == self).map_or("", |(name, _)| name),
+        }
     }
 
     /// Whether it belongs to targets rather than to requests.
@@ -133,13 +223,14 @@ pub fn read(
     node: Option<&Node>,
     factors: &[Factor],
     workloads: &[&str],
+    figures: &[&str],
     mistakes: &mut Vec<Mistake>,
 ) -> Vec<Graph> {
     let mut graphs = Vec::new();
     for item in node.map(Node::items).unwrap_or_default() {
         let before = mistakes.len();
         let Some(typed) = crate::schema::decode::decode::<types::Graph>(file, item, mistakes) else { continue };
-        let graph = Reader { file, item, factors, mistakes }.graph(&typed, workloads);
+        let graph = Reader { file, item, factors, figures, mistakes }.graph(&typed, workloads);
         if mistakes.len() == before
             && let Some(graph) = graph
         {
@@ -153,6 +244,8 @@ struct Reader<'a> {
     file: &'a Arc<SourceFile>,
     item: &'a Node,
     factors: &'a [Factor],
+    /// Names of what commands bring.
+    figures: &'a [&'a str],
     mistakes: &'a mut Vec<Mistake>,
 }
 
@@ -170,8 +263,12 @@ impl Reader<'_> {
     }
 
     fn metric(&mut self, key: &str, name: &str, over_time: bool) -> Option<Metric> {
-        let fits = |m: &Metric| !over_time || !matches!(m, Metric::StartUp);
-        let known: Vec<&str> = METRICS.iter().filter(|(_, m)| fits(m)).map(|(n, _)| *n).collect();
+        let fits = |m: &Metric| !over_time || !matches!(m, Metric::StartUp | Metric::Limit | Metric::Offered | Metric::Unsent);
+        if !over_time && self.figures.contains(&name) {
+            return Some(Metric::Command(Name::new(name)));
+        }
+        let own = self.figures.iter().copied().filter(|_| !over_time);
+        let known: Vec<&str> = METRICS.iter().filter(|(_, m)| fits(m)).map(|(n, _)| *n).chain(own).collect();
         if let Some((_, metric)) = METRICS.iter().find(|(n, m)| *n == name && fits(m)) {
             return Some(*metric);
         }
@@ -227,17 +324,13 @@ impl Reader<'_> {
             series.get_or_insert_with(|| if metric.is_resource() { "target" } else { "step" }.to_owned());
             Shape::Lines(metric)
         } else {
-            match typed.quantiles.as_deref() {
-                Some("response") => Shape::Quantiles(Time::Response),
-                Some("service") => Shape::Quantiles(Time::Service),
-                other => {
-                    let other = other.unwrap_or_default();
-                    self.say(
-                        "quantiles",
-                        format!("there is no distribution of `{other}`"),
-                        "expected `response` or `service`".to_owned(),
-                    );
-                    self.suggest(other, &["response", "service"]);
+            let name = typed.quantiles.as_deref().unwrap_or_default();
+            match Time::ALL.iter().find(|(known, _)| *known == name) {
+                Some((_, time)) => Shape::Quantiles(*time),
+                None => {
+                    let known = Time::ALL.map(|(name, _)| name);
+                    self.say("quantiles", format!("there is no distribution of `{name}`"), format!("expected {}", one_of(known)));
+                    self.suggest(name, &known);
                     return None;
                 }
             }

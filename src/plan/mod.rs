@@ -5,10 +5,12 @@
 //! `${repetition}` until a repetition starts, `${id}` and carried values until a request is made.
 
 pub mod actions;
+mod arrivals;
 pub mod build;
 pub mod expr;
 pub mod factors;
 pub mod graphs;
+pub mod load;
 pub mod order;
 #[cfg(test)]
 mod properties;
@@ -26,6 +28,10 @@ pub use build::{Document, Options, build};
 pub use expr::{Part, Template};
 pub use factors::{Factor, Level};
 pub use graphs::{Graph, Metric, Quantile, Shape};
+pub use load::{
+    Arrivals, Command, CommandMetric, Condition, Driver, Find, Http, Limit, Load, MetricSource, Pattern, Phase, Spacing, Stretch,
+    Think, Trust, Workload,
+};
 
 /// An experiment, ready to be executed.
 #[derive(Clone, Debug, Serialize)]
@@ -50,6 +56,8 @@ pub struct Plan {
     /// Length of the windows in which requests are counted.
     #[serde(serialize_with = "as_text")]
     pub window: Duration,
+    /// Beyond which a repetition is invalid.
+    pub limits: Limits,
     /// All factors with the levels chosen.
     pub factors: Vec<Factor>,
     /// What is done once, before and after everything else.
@@ -60,6 +68,24 @@ pub struct Plan {
     pub cells: Vec<Cell>,
     /// The pictures.
     pub graphs: Vec<Graph>,
+}
+
+/// Limits beyond which a repetition is invalid.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Limits {
+    /// Processor time of a generator thread per time.
+    pub generator_cpu: f64,
+    /// 99th percentile of the schedule lag of an open loop.
+    #[serde(serialize_with = "as_text_too")]
+    pub lag_p99: Option<Duration>,
+}
+
+#[allow(clippy::ref_option)]
+fn as_text_too<S: serde::Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    match duration {
+        Some(duration) => as_text(duration, serializer),
+        None => serializer.serialize_none(),
+    }
 }
 
 fn as_text<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
@@ -194,9 +220,11 @@ pub enum Probe {
     },
 }
 
-/// An `http://` address, taken apart.
+/// An `http://` or `https://` address, taken apart.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Url {
+    /// Whether it is `https://`.
+    pub tls: bool,
     /// Host name or address, without brackets.
     pub host: String,
     /// Port.
@@ -211,25 +239,23 @@ impl Url {
     /// # Errors
     /// What was expected.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
-        let Some(rest) = text.strip_prefix("http://") else {
-            return Err(if text.starts_with("https://") {
-                "expected `http://…`: TLS is not supported yet"
-            } else {
-                "expected `http://host:port`"
-            });
+        let (tls, rest) = match (text.strip_prefix("http://"), text.strip_prefix("https://")) {
+            (Some(rest), _) => (false, rest),
+            (_, Some(rest)) => (true, rest),
+            _ => return Err("expected `http://host:port` or `https://host:port`"),
         };
         let (authority, path) = rest.find('/').map_or((rest, ""), |i| rest.split_at(i));
         let (host, port) = match authority.rsplit_once(':') {
             Some((host, port)) if !port.ends_with(']') => {
                 (host, port.parse().ok().filter(|p| *p > 0).ok_or("expected a port from 1 to 65535")?)
             }
-            _ => (authority, 80),
+            _ => (authority, if tls { 443 } else { 80 }),
         };
         let host = host.trim_start_matches('[').trim_end_matches(']');
         if host.is_empty() || host.contains(|c: char| c.is_whitespace() || c == '@') {
             return Err("expected `http://host:port`");
         }
-        Ok(Self { host: host.to_owned(), port, path: path.trim_end_matches('/').to_owned() })
+        Ok(Self { tls, host: host.to_owned(), port, path: path.trim_end_matches('/').to_owned() })
     }
 
     /// `host:port`, with brackets where needed; also the `Host` header.
@@ -240,51 +266,8 @@ impl Url {
 
 impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}{}", self.authority(), self.path)
+        write!(f, "http{}://{}{}", if self.tls { "s" } else { "" }, self.authority(), self.path)
     }
-}
-
-/// Requests and how they arrive.
-#[derive(Clone, Debug, Serialize)]
-pub struct Workload {
-    /// Its name.
-    pub name: String,
-    /// Where; connections are dealt out in turn.
-    pub urls: Vec<Url>,
-    /// How requests arrive.
-    pub arrivals: Arrivals,
-    /// When the measurement ends.
-    pub limit: Limit,
-    /// What comes before it.
-    pub warm_up: Option<Limit>,
-    /// The requests of one pass.
-    pub steps: Vec<Step>,
-    /// Generator threads.
-    pub threads: u32,
-    /// Processors on which they may run; all when empty.
-    pub cpus: Vec<u32>,
-}
-
-/// How requests arrive.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Arrivals {
-    /// Each connection begins a pass when its last one has ended.
-    Closed {
-        /// Connections.
-        connections: u32,
-    },
-}
-
-/// How many or how long.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Limit {
-    /// So many passes.
-    Amount(u64),
-    /// So long.
-    #[serde(serialize_with = "as_text")]
-    Duration(Duration),
 }
 
 /// One request of a pass.
@@ -415,7 +398,8 @@ mod tests {
         let url = Url::parse("http://[::1]:81/a/b?c").unwrap();
         assert_eq!((url.host.as_str(), url.port, url.path.as_str(), url.authority().as_str()), ("::1", 81, "/a/b?c", "[::1]:81"));
         assert_eq!(Url::parse("http://localhost").unwrap().port, 80);
-        for wrong in ["", "localhost:80", "http://", "http://x:99999", "https://x", "http://a b"] {
+        assert_eq!(Url::parse("https://localhost").unwrap().to_string(), "https://localhost:443");
+        for wrong in ["", "localhost:80", "http://", "http://x:99999", "ftp://x", "http://a b"] {
             assert!(Url::parse(wrong).is_err(), "{wrong}");
         }
     }

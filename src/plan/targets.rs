@@ -138,6 +138,11 @@ pub(super) fn as_value(outlines: &[(Outline<'_>, bool)]) -> Node {
     Node::new(Span::default(), Data::Map(targets))
 }
 
+/// Why a cell is skipped, if a program that it needs is missing.
+pub(super) fn missing_need(needs: &[String]) -> Option<String> {
+    needs.iter().find(|n| find_program(n).is_none()).map(|name| format!("{name} is not installed"))
+}
+
 /// The second pass: everything. Returns the target and, if a program that it needs is missing, why its cell is skipped.
 pub(super) fn target(
     scope: &mut Scope<'_>,
@@ -185,8 +190,7 @@ pub(super) fn target(
     }
     forget_repeated(mistakes, start, before);
     let (typed, resolved) = common.filter(|_| sound)?;
-    let missing: Vec<&String> = typed.needs.0.iter().filter(|n| find_program(n).is_none()).collect();
-    let skipped = missing.first().map(|name| format!("{name} is not installed"));
+    let skipped = missing_need(&typed.needs.0);
     if skipped.is_none()
         && let Some(program) = replicas[0].argv.first().map(Template::to_text)
         && let Some(program) = missing_program(&program, typed.dir.as_deref())

@@ -1,23 +1,95 @@
-//! Workloads: the load and the steps of a pass.
+//! Workloads: what carries them, and the steps of a pass.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::actions::{self, METHODS, Pen, REQUEST_TIMEOUT};
-use super::{Arrivals, Body, Limit, Step, Url, Workload};
+use super::arrivals::{self, Timeline};
+use super::load::{Command, CommandMetric, Driver, Http, Limit, Load, MetricSource, Phase, Stretch, Trust, Workload};
+use super::{Arrivals, Body, Step, Template, Url};
+use crate::schema::source::one_of;
 use crate::schema::{Mistake, Node, types};
 
-/// More connections than this in one workload are a typing error on any machine.
-const MAX_CONNECTIONS: u32 = 1_000_000;
+/// The default time-out of a command that makes the load.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(600);
+/// What is known of every command without being looked for.
+pub const COMMAND_METRICS: [&str; 2] = ["cpu_s", "wall_s"];
 
-/// Makes a workload of what was typed; `node` is the evaluated YAML of it.
+/// Makes a workload of what was typed; `node` is the evaluated YAML of it. Also why its cell is skipped, if so.
 pub(super) fn workload(
     pen: &mut Pen<'_>,
     name: &str,
     node: &Node,
     typed: &types::Workload,
     taken: &BTreeSet<String>,
-) -> Option<Workload> {
+    timeline: Option<&Timeline>,
+) -> Option<(Workload, Option<String>)> {
     let before = pen.mistakes.len();
+    let kind = pen.exactly_one(node, "what carries this workload", &["url", "command"])?;
+    let driver = match kind {
+        "url" => {
+            refuse(pen, node, &["env", "dir", "metrics", "exit"], "it belongs to `command`");
+            http(pen, node, typed, taken).map(Driver::Http)
+        }
+        _ => {
+            refuse(pen, node, &["socket", "http", "tls", "steps", "headers"], "it belongs to requests, and this is a command");
+            command(pen, node, typed).map(Driver::Command)
+        }
+    };
+    let load = arrivals::load(pen, node, typed, timeline);
+    let threads = typed.threads.unwrap_or(1);
+    let connections = load.as_ref().map_or(u32::MAX, |l| l.arrivals.connections());
+    if threads == 0 || connections > 0 && threads > connections {
+        pen.say(
+            node,
+            "threads",
+            format!("{} for {}", counted(threads, "thread"), counted(connections, "connection")),
+            "expected at least one thread, and at least one connection for each",
+        );
+    }
+    if let (Some(Driver::Command(_)), Some(load)) = (&driver, &load)
+        && load.find.is_some()
+    {
+        pen.say(node, "load", "a search with a command", "expected requests of the runner's own: `url` and `steps`");
+    }
+    let skipped = super::targets::missing_need(&typed.needs.0);
+    (pen.mistakes.len() == before).then_some(())?;
+    Some((Workload { name: name.to_owned(), driver: driver?, load: load?, threads, cpus: typed.cpus.clone() }, skipped))
+}
+
+fn refuse(pen: &mut Pen<'_>, node: &Node, keys: &[&str], why: &str) {
+    for key in keys {
+        if let Some(entry) = node.entry(key) {
+            pen.mistakes
+                .push(Mistake::new(pen.file, entry.key_span, format!("`{key}` does not belong here")).expected(why.to_owned()));
+        }
+    }
+}
+
+/// A workload of one pass on one connection: what set-up and clean-up requests are.
+pub fn single(name: &str, http: Http) -> Workload {
+    let during = Stretch { phase: Phase::During, limit: Limit::Amount(1), active: true };
+    let load = Load { arrivals: Arrivals::closed(1), stretches: vec![during], drain: Duration::ZERO, find: None };
+    Workload { name: name.to_owned(), driver: Driver::Http(http), load, threads: 1, cpus: Vec::new() }
+}
+
+impl Http {
+    /// Plain HTTP/1.1 with keep-alive to one URL.
+    pub fn plain(url: Url, steps: Vec<Step>) -> Self {
+        Self {
+            urls: vec![url],
+            socket: None,
+            version: 1,
+            streams: 1,
+            keep_alive: true,
+            redirects: 0,
+            trust: Trust::System,
+            steps,
+        }
+    }
+}
+
+fn http(pen: &mut Pen<'_>, node: &Node, typed: &types::Workload, taken: &BTreeSet<String>) -> Option<Http> {
     let mut urls = Vec::new();
     for (i, url) in typed.url.0.iter().enumerate() {
         let Some(url) = pen.fixed(node, "url", url) else { continue };
@@ -32,34 +104,145 @@ pub(super) fn workload(
     if typed.url.0.is_empty() {
         pen.say(node, "url", "this workload has no URL", "expected `url: http://host:port`");
     }
-    let load = node.get("load")?;
-    let limit = limit(pen, load, "the end of the load", typed.load.amount, typed.load.duration);
-    let warm_up = match (&typed.load.warm_up, load.get("warm-up")) {
-        (Some(warm_up), Some(node)) => self::limit(pen, node, "the end of the warm-up", warm_up.amount, warm_up.duration),
-        _ => None,
-    };
-    let connections = typed.load.closed.connections;
-    if connections == 0 || connections > MAX_CONNECTIONS {
-        let closed = load.get("closed").unwrap_or(load);
-        pen.say(
-            closed,
-            "connections",
-            format!("{} cannot carry a load", counted(connections, "connection")),
-            format!("expected 1 to {MAX_CONNECTIONS} connections"),
-        );
-    }
-    let threads = typed.threads.unwrap_or(1);
-    if threads == 0 || connections > 0 && threads > connections {
-        pen.say(
-            node,
-            "threads",
-            format!("{} for {}", counted(threads, "thread"), counted(connections, "connection")),
-            "expected at least one thread, and at least one connection for each",
-        );
-    }
     if typed.steps.is_empty() {
         pen.say(node, "steps", "a pass without steps", "expected at least one request, as `[{get: /}]`");
     }
+    let version = typed.http.version.map_or(1, |v| v.0);
+    let streams = typed.http.streams.unwrap_or(1);
+    let keep_alive = typed.http.keep_alive.unwrap_or(true);
+    if let Some(part) = node.get("http") {
+        if version == 1 && streams != 1 {
+            pen.say(part, "streams", "several streams with HTTP/1.1", "expected `version: 2` beside it");
+        }
+        if streams == 0 || streams > 1000 {
+            pen.say(part, "streams", counted(streams, "stream"), "expected 1 to 1000 streams");
+        }
+        if version == 2 && !keep_alive {
+            pen.say(
+                part,
+                "keep-alive",
+                "HTTP/2 with one request per connection",
+                "expected `version: 1`, or no `keep-alive: false`",
+            );
+        }
+    }
+    let mut trust = Trust::System;
+    if let Some(part) = node.get("tls") {
+        if !urls.is_empty() && urls.iter().all(|u| !u.tls) {
+            pen.say(node, "tls", "no URL of this workload uses TLS", "expected `url: https://…`");
+        }
+        trust = match (&typed.tls.ca, typed.tls.verify) {
+            (Some(_), Some(false)) => {
+                pen.say(
+                    part,
+                    "verify",
+                    "certificates that are named and not verified",
+                    "expected either `ca` or `verify: false`",
+                );
+                Trust::Anybody
+            }
+            (_, Some(false)) => Trust::Anybody,
+            (Some(name), _) => {
+                let name = pen.fixed(part, "ca", name)?;
+                let found = actions::find_file(&pen.file.path, &name).filter(|p| p.is_file());
+                if found.is_none() {
+                    let expected = "expected a file, seen from the scenario's folder or one above it";
+                    pen.say(part, "ca", format!("there is no file `{name}`"), expected);
+                }
+                Trust::Ca(found?)
+            }
+            (None, _) => Trust::System,
+        };
+    }
+    let steps = steps(pen, node, typed, taken);
+    Some(Http {
+        urls,
+        socket: typed.socket.as_deref().map(Template::parse),
+        version,
+        streams,
+        keep_alive,
+        redirects: typed.http.redirects.unwrap_or(0),
+        trust,
+        steps,
+    })
+}
+
+fn command(pen: &mut Pen<'_>, node: &Node, typed: &types::Workload) -> Option<Command> {
+    let argv = actions::argv(pen, node, typed.command.as_deref(), None, &[])?;
+    if let Some(missing) = super::targets::missing_program(&argv[0].to_text(), None).filter(|m| !typed.needs.0.contains(m)) {
+        pen.say_missing(node, "command", &missing);
+    }
+    let mut metrics: Vec<CommandMetric> = Vec::new();
+    for (name, source) in &typed.metrics {
+        let Some(entry) = node.get("metrics").and_then(|m| m.entry(name)) else { continue };
+        let nameable = name.starts_with(|c: char| c.is_ascii_lowercase())
+            && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+        let known = super::Metric::all().any(|(n, _)| n == name) || COMMAND_METRICS.contains(&name.as_str());
+        if !nameable || known {
+            let why = if known { "it already is a metric" } else { "expected small letters, digits and `_`" };
+            pen.mistakes
+                .push(Mistake::new(pen.file, entry.key_span, format!("`{name}` cannot be the name of a metric")).expected(why));
+        }
+        let made = match pen.exactly_one(&entry.value, "the place of the metric", &["regex", "json", "ratio"]) {
+            Some("regex") => source.regex.clone().map(|pattern| {
+                actions::regex(pen, &entry.value, "regex", &pattern);
+                MetricSource::Regex(pattern)
+            }),
+            Some("json") => source.json.clone().map(|pointer| {
+                if !pointer.is_empty() && !pointer.starts_with('/') {
+                    let found = format!("`{pointer}` is no JSON pointer");
+                    pen.say(&entry.value, "json", found, "expected a path as `/requests/average`");
+                }
+                MetricSource::Json(pointer)
+            }),
+            Some(_) => ratio(pen, &entry.value, source.ratio.as_deref().unwrap_or_default(), typed),
+            None => None,
+        };
+        if let Some(made) = made {
+            metrics.push(CommandMetric {
+                name: name.clone(),
+                source: made,
+                times: source.times.unwrap_or(1.0),
+                unit: source.unit.clone().unwrap_or_default(),
+            });
+        }
+    }
+    // Ratios of what was taken from the output come behind it.
+    metrics.sort_by_key(|m| matches!(m.source, MetricSource::Ratio(..)));
+    let exit = typed.exit.as_ref().map_or_else(|| vec![0], |e| e.0.clone());
+    if exit.is_empty() {
+        pen.say(node, "exit", "a list without an exit code", "expected at least one, as `0`");
+    }
+    Some(Command {
+        argv,
+        env: typed.env.iter().map(|(k, v)| (k.clone(), Template::parse(&v.0))).collect(),
+        dir: actions::folder(pen, node, typed.dir.as_deref()),
+        exit,
+        timeout: typed.timeout.map_or(COMMAND_TIMEOUT, |d| d.0),
+        metrics,
+    })
+}
+
+fn ratio(pen: &mut Pen<'_>, node: &Node, of: &[String], typed: &types::Workload) -> Option<MetricSource> {
+    let [above, below] = of else {
+        pen.say(node, "ratio", "a ratio of other than two metrics", "expected `[a, b]`, which gives a / b");
+        return None;
+    };
+    let plain = typed.metrics.iter().filter(|(_, source)| source.ratio.is_none()).map(|(name, _)| name.as_str());
+    let known: Vec<&str> = plain.chain(COMMAND_METRICS).collect();
+    for name in [above, below] {
+        if !known.contains(&name.as_str()) {
+            let mistake =
+                Mistake::new(pen.file, node.get("ratio").map_or(node.span, |n| n.span), format!("there is no metric `{name}`"))
+                    .expected(format!("expected {}", one_of(known.iter().copied())))
+                    .did_you_mean(name, known.iter().copied());
+            pen.mistakes.push(mistake);
+        }
+    }
+    Some(MetricSource::Ratio(above.clone(), below.clone()))
+}
+
+fn steps(pen: &mut Pen<'_>, node: &Node, typed: &types::Workload, taken: &BTreeSet<String>) -> Vec<Step> {
     let common = actions::headers(pen, node, &typed.headers);
     let timeout = typed.timeout.map_or(REQUEST_TIMEOUT, |d| d.0);
     let mut steps: Vec<Step> = Vec::new();
@@ -87,37 +270,11 @@ pub(super) fn workload(
         step.name = distinct(&step.name, &steps);
         steps.push(step);
     }
-    (pen.mistakes.len() == before).then(|| Workload {
-        name: name.to_owned(),
-        urls,
-        arrivals: Arrivals::Closed { connections },
-        limit: limit.unwrap_or(Limit::Amount(1)),
-        warm_up,
-        steps,
-        threads,
-        cpus: typed.cpus.clone(),
-    })
+    steps
 }
 
-fn counted(number: u32, word: &str) -> String {
+pub(super) fn counted(number: u32, word: &str) -> String {
     format!("{number} {word}{}", if number == 1 { "" } else { "s" })
-}
-
-fn limit(pen: &mut Pen<'_>, node: &Node, what: &str, amount: Option<u64>, duration: Option<types::Duration>) -> Option<Limit> {
-    match pen.exactly_one(node, what, &["amount", "duration"])? {
-        "amount" => {
-            if amount == Some(0) {
-                pen.say(node, "amount", "an amount of 0", "expected at least 1");
-            }
-            amount.map(Limit::Amount)
-        }
-        _ => {
-            if duration.is_some_and(|d| d.0.is_zero()) {
-                pen.say(node, "duration", "a duration of 0", "expected a time, as `10s`");
-            }
-            duration.map(|d| Limit::Duration(d.0))
-        }
-    }
 }
 
 fn step(

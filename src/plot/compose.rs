@@ -74,7 +74,10 @@ struct Composer<'a> {
 fn unit(metric: Metric) -> (&'static str, f64) {
     match metric {
         Metric::Throughput => ("passes/s", 1.0),
-        Metric::Errors => ("%", 1.0),
+        Metric::Errors | Metric::Unsent => ("%", 1.0),
+        Metric::Offered | Metric::Limit => ("passes/s", 1.0),
+        Metric::Upload | Metric::Download => ("MB/s", 1e-6),
+        Metric::Command(_) => ("", 1.0),
         Metric::Time(..) => ("ms", 1e-6),
         Metric::Pss | Metric::Rss => ("MiB", 1.0 / 1048576.0),
         Metric::Cpu => ("processors", 1.0),
@@ -87,13 +90,23 @@ fn words(metric: Metric) -> String {
     match metric {
         Metric::Throughput => "throughput".to_owned(),
         Metric::Errors => "errors".to_owned(),
+        Metric::Offered => "offered rate".to_owned(),
+        Metric::Unsent => "never sent".to_owned(),
+        Metric::Limit => "highest rate that holds".to_owned(),
+        Metric::Command(_) => metric.name().replace('_', " "),
+        Metric::Time(Time::FirstByte, _) => words_of_time(metric.name().replacen("first_byte", "first-byte", 1).as_str()),
+        Metric::Time(Time::Lag, _) => words_of_time(metric.name()).replacen("lag time", "schedule lag", 1),
         Metric::Pss => "memory (PSS)".to_owned(),
         Metric::Rss => "memory (RSS)".to_owned(),
         Metric::Cpu => "CPU".to_owned(),
         Metric::OpenFiles => "open files".to_owned(),
         Metric::StartUp => "start-up time".to_owned(),
-        other => other.name().replacen("_p999", " time p99.9", 1).replacen("_p", " time p", 1).replace('_', " time "),
+        other => words_of_time(other.name()),
     }
+}
+
+fn words_of_time(name: &str) -> String {
+    name.replacen("_p999", " time p99.9", 1).replacen("_p", " time p", 1).replace('_', " time ")
 }
 
 /// A level as a legend shows it: a bare number says of what it is one.
@@ -116,8 +129,7 @@ impl Composer<'_> {
             Shape::Bars(m) => ("bars", m.name()),
             Shape::Ratio(m, _) => ("ratio", m.name()),
             Shape::Lines(m) => ("lines", m.name()),
-            Shape::Quantiles(Time::Response) => ("quantiles", "response"),
-            Shape::Quantiles(Time::Service) => ("quantiles", "service"),
+            Shape::Quantiles(time) => ("quantiles", time.name()),
         };
         let mut parts = vec![metric.to_owned(), kind.to_owned()];
         parts.extend(self.graph.step.clone());
@@ -189,12 +201,33 @@ impl Composer<'_> {
             }
             return sums.into_iter().map(|v| v * scale).collect();
         }
+        let mine = |workload: &str| self.graph.workload.as_deref().is_none_or(|w| w == workload);
+        if let Metric::Command(_) = metric {
+            let found = cell.metrics.iter().find(|m| m.metric == metric.name() && m.phase == "during" && mine(&m.workload));
+            return found.map_or_else(Vec::new, |m| m.value.values.clone());
+        }
+        if metric == Metric::Limit {
+            let found = cell.limits.iter().find(|l| mine(&l.workload)).and_then(|l| l.rate_per_s.as_ref());
+            return found.map_or_else(Vec::new, |e| e.values.clone());
+        }
         let Some(step) = self.step(cell, part.unwrap_or(self.step_name())) else { return Vec::new() };
         let value = |r: &StepRepetition| match metric {
             Metric::Throughput => Some(r.throughput_per_s),
             Metric::Errors => Some((r.requests - r.ok) as f64 / r.requests.max(1) as f64 * 100.0),
-            Metric::Time(Time::Service, q) => r.service_ns.map(|t| at(&t, q) * scale),
-            Metric::Time(Time::Response, q) => r.response_ns.map(|t| at(&t, q) * scale),
+            Metric::Offered => Some(r.offered as f64 / r.seconds),
+            Metric::Unsent => Some(r.unsent as f64 / r.offered.max(1) as f64 * 100.0),
+            Metric::Upload => Some(r.upload_bytes_per_s * scale),
+            Metric::Download => Some(r.download_bytes_per_s * scale),
+            Metric::Time(time, q) => {
+                let times = match time {
+                    Time::Service => r.service_ns,
+                    Time::Response => r.response_ns,
+                    Time::Lag => r.lag_ns,
+                    Time::Connect => r.connect_ns,
+                    Time::FirstByte => r.first_byte_ns,
+                };
+                times.map(|t| at(&t, q) * scale)
+            }
             _ => None,
         };
         step.by_repetition.iter().filter_map(value).collect()
@@ -393,7 +426,13 @@ impl Composer<'_> {
             }
         }
         let n = self.cells().map(|(_, c)| c.repetitions.valid).max().unwrap_or_default();
-        let what = if time == Time::Service { "service time" } else { "response time" };
+        let what = match time {
+            Time::Service => "service time",
+            Time::Response => "response time",
+            Time::Lag => "schedule lag",
+            Time::Connect => "time to connect",
+            Time::FirstByte => "time to the first byte",
+        };
         let note = format!("{n} repetitions merged, right answers only; run {}", self.summary.run);
         Ok(self.frame(what, "ms", "quantile".to_owned(), Data::Quantiles { series }, note))
     }

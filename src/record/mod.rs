@@ -3,7 +3,7 @@
 //! ```text
 //! results/<experiment>/<UTC time>-<id>/
 //!   experiment.yaml  plan.json  manifest.json
-//!   cells/<layout>/run<N>/  windows.parquet  resources.parquet  host.parquet  events.jsonl  status.json  logs/
+//!   cells/<layout>/run<N>/  windows.parquet  resources.parquet  host.parquet  metrics.parquet  events.jsonl  status.json  logs/
 //!   summary.json
 //! ```
 //!
@@ -25,7 +25,11 @@ pub use status::{Status, Verdict};
 pub use write::{RepetitionWriter, RunDirectory};
 
 /// Version of the directory's format. Raised when an old reader would misunderstand it.
-pub const FORMAT: u32 = 1;
+///
+/// 2: drivers in the plan; lag, connect and first-byte times in the windows; phases with what was offered and unsent.
+pub const FORMAT: u32 = 2;
+/// The oldest version that can still be read.
+pub const OLDEST_FORMAT: u32 = 1;
 
 /// What can go wrong with results on disk.
 #[derive(Debug, thiserror::Error)]
@@ -71,7 +75,7 @@ pub enum Error {
         source: serde_json::Error,
     },
     /// A format that this version does not know.
-    #[error("{} has format version {found}; this runner knows version {FORMAT}", path.display())]
+    #[error("{} has format version {found}; this runner knows versions {OLDEST_FORMAT} to {FORMAT}", path.display())]
     Version {
         /// Where.
         path: PathBuf,

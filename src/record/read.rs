@@ -68,8 +68,48 @@ pub struct CellRecord {
 pub struct WorkloadRecord {
     /// Its name.
     pub name: String,
-    /// Its steps.
-    pub steps: Vec<Named>,
+    /// What carries it; none in format 1, which knew only HTTP.
+    #[serde(default)]
+    pub driver: Option<DriverRecord>,
+    /// Its steps in format 1.
+    #[serde(default)]
+    steps: Vec<Named>,
+}
+
+/// What carries a workload.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DriverRecord {
+    /// Requests.
+    Http {
+        /// Its steps.
+        steps: Vec<Named>,
+    },
+    /// A program.
+    Command {
+        /// What it brings.
+        metrics: Vec<MetricRecord>,
+    },
+}
+
+/// A figure that a command brings.
+#[derive(Clone, Debug, Deserialize)]
+pub struct MetricRecord {
+    /// Its name.
+    pub name: String,
+    /// Its unit.
+    pub unit: String,
+}
+
+impl WorkloadRecord {
+    /// Names of its steps.
+    pub fn steps(&self) -> Vec<String> {
+        match &self.driver {
+            None => self.steps.iter().map(|s| s.name.clone()).collect(),
+            Some(DriverRecord::Http { steps }) => steps.iter().map(|s| s.name.clone()).collect(),
+            Some(DriverRecord::Command { .. }) => vec!["command".to_owned()],
+        }
+    }
 }
 
 /// Something with a name.

@@ -19,6 +19,9 @@ pub struct Status {
     pub verdict: Verdict,
     /// The phases of each workload.
     pub phases: Vec<PhaseStatus>,
+    /// The trials of searches, in order.
+    #[serde(default)]
+    pub trials: Vec<TrialStatus>,
     /// Each replica.
     pub targets: Vec<TargetStatus>,
     /// The load generator itself.
@@ -62,6 +65,12 @@ pub struct PhaseStatus {
     pub start_ns: u64,
     /// Last answer complete.
     pub end_ns: u64,
+    /// Passes that the schedule asked for.
+    #[serde(default)]
+    pub offered: u64,
+    /// Those of them that were never sent.
+    #[serde(default)]
+    pub unsent: u64,
     /// Passes that ended.
     pub passes: u64,
     /// Those of them that were not answered as expected.
@@ -94,6 +103,33 @@ pub struct GeneratorStatus {
     pub wall_ns: u64,
     /// Connections that it opened.
     pub connects: u64,
+    /// How late its timers went off, median; none without timers.
+    #[serde(default)]
+    pub timer_late_p50_ns: Option<u64>,
+    /// 99th percentile.
+    #[serde(default)]
+    pub timer_late_p99_ns: Option<u64>,
+    /// The latest.
+    #[serde(default)]
+    pub timer_late_max_ns: Option<u64>,
+    /// Windows that could not be recorded.
+    #[serde(default)]
+    pub dropped_windows: u64,
+}
+
+/// One trial of a search for the highest rate that holds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrialStatus {
+    /// Name of the workload.
+    pub workload: String,
+    /// Passes per second that were offered.
+    pub rate_per_s: f64,
+    /// When its first request was sent.
+    pub start_ns: u64,
+    /// When its last answer was complete.
+    pub end_ns: u64,
+    /// What did not hold; empty when the rate held.
+    pub reasons: Vec<String>,
 }
 
 /// What the observer used.

@@ -9,7 +9,7 @@ use polars::io::parquet::write::BatchedWriter;
 use polars::prelude::*;
 
 use super::Error;
-use crate::load::WindowRow;
+use crate::load::{MetricRow, WindowRow};
 use crate::observe::{HostSample, ProcessSample};
 
 /// Name of the pass as a whole in the column `step`.
@@ -54,9 +54,21 @@ fn since(epoch: Instant, at: Instant) -> i64 {
     }
 }
 
+/// Names that belong to the numbers in rows.
+#[derive(Clone, Debug)]
+pub struct Names {
+    /// Of the workload.
+    pub workload: String,
+    /// Of its steps.
+    pub steps: Vec<String>,
+    /// Of the figures that its command brings.
+    pub metrics: Vec<String>,
+}
+
 /// The tables of one repetition.
 pub struct Tables {
-    workloads: Vec<(String, Vec<String>)>,
+    workloads: Vec<Names>,
+    metrics: (PathBuf, Vec<MetricRow>),
     windows: (Table, Vec<WindowRow>),
     resources: (Table, Vec<ProcessSample>),
     host: (Table, Vec<HostSample>),
@@ -64,17 +76,18 @@ pub struct Tables {
 }
 
 impl Tables {
-    /// Creates the files. `workloads`: each one's name and its steps' names.
+    /// Creates the files.
     ///
     /// # Errors
     /// [`Error::Write`], [`Error::WriteTable`].
-    pub fn create(directory: &Path, workloads: Vec<(String, Vec<String>)>) -> Result<Self, Error> {
+    pub fn create(directory: &Path, workloads: Vec<Names>) -> Result<Self, Error> {
         let now = Instant::now();
         let table = |name: &str, empty: &DataFrame| Table::create(directory.join(name), empty);
         Ok(Self {
             windows: (table("windows.parquet", &window_frame(&workloads, &[]))?, Vec::new()),
             resources: (table("resources.parquet", &resource_frame(now, &[]))?, Vec::new()),
             host: (table("host.parquet", &host_frame(now, &[]))?, Vec::new()),
+            metrics: (directory.join("metrics.parquet"), Vec::new()),
             workloads,
             epoch: None,
         })
@@ -92,6 +105,11 @@ impl Tables {
     pub fn windows(&mut self, rows: Vec<WindowRow>) -> Result<(), Error> {
         self.windows.1.extend(rows);
         if self.windows.1.len() < BATCH { Ok(()) } else { self.flush() }
+    }
+
+    /// Adds a figure of a command.
+    pub fn metric(&mut self, row: MetricRow) {
+        self.metrics.1.push(row);
     }
 
     /// Adds a sample of a replica.
@@ -135,6 +153,12 @@ impl Tables {
         let first = self.resources.1.iter().map(|s| s.at).chain(self.host.1.iter().map(|s| s.at)).min();
         self.epoch = self.epoch.or(first);
         self.flush()?;
+        if !self.metrics.1.is_empty() {
+            let frame = metric_frame(&self.workloads, &self.metrics.1);
+            let mut table = Table::create(self.metrics.0, &frame)?;
+            table.write(&frame)?;
+            table.finish()?;
+        }
         self.windows.0.finish()?;
         self.resources.0.finish()?;
         self.host.0.finish()
@@ -155,18 +179,17 @@ fn frame(height: usize, columns: Vec<Column>) -> DataFrame {
 }
 
 /// Columns of `windows.parquet`: one row per window, workload, step, phase and outcome.
-fn window_frame(workloads: &[(String, Vec<String>)], rows: &[WindowRow]) -> DataFrame {
+fn window_frame(workloads: &[Names], rows: &[WindowRow]) -> DataFrame {
     let of = |f: fn(&WindowRow) -> u64| rows.iter().map(f).collect::<Vec<u64>>();
     let workload = |r: &WindowRow| workloads.get(usize::from(r.workload));
-    let names: Vec<&str> = rows.iter().map(|r| workload(r).map_or("", |w| w.0.as_str())).collect();
+    let names: Vec<&str> = rows.iter().map(|r| workload(r).map_or("", |w| w.workload.as_str())).collect();
     let steps: Vec<&str> = rows
         .iter()
-        .map(|r| r.step.map_or(WHOLE, |s| workload(r).and_then(|w| w.1.get(usize::from(s))).map_or("", String::as_str)))
+        .map(|r| r.step.map_or(WHOLE, |s| workload(r).and_then(|w| w.steps.get(usize::from(s))).map_or("", String::as_str)))
         .collect();
     let phases: Vec<&str> = rows.iter().map(|r| r.phase.name()).collect();
     let outcomes: Vec<&str> = rows.iter().map(|r| r.outcome.name()).collect();
-    let service: Vec<&[u8]> = rows.iter().map(|r| r.service.as_slice()).collect();
-    let response: Vec<&[u8]> = rows.iter().map(|r| r.response.as_slice()).collect();
+    let times = |f: fn(&WindowRow) -> &Vec<u8>| rows.iter().map(|r| f(r).as_slice()).collect::<Vec<&[u8]>>();
     frame(
         rows.len(),
         vec![
@@ -178,8 +201,31 @@ fn window_frame(workloads: &[(String, Vec<String>)], rows: &[WindowRow]) -> Data
             column("requests", of(|r| r.count)),
             column("sent_bytes", of(|r| r.sent_bytes)),
             column("received_bytes", of(|r| r.received_bytes)),
-            column("service_ns_hdr", service),
-            column("response_ns_hdr", response),
+            column("service_ns_hdr", times(|r| &r.service)),
+            column("response_ns_hdr", times(|r| &r.response)),
+            column("lag_ns_hdr", times(|r| &r.lag)),
+            column("connect_ns_hdr", times(|r| &r.connect)),
+            column("first_byte_ns_hdr", times(|r| &r.first_byte)),
+        ],
+    )
+}
+
+/// Columns of `metrics.parquet`: one row per pass of a command and figure.
+fn metric_frame(workloads: &[Names], rows: &[MetricRow]) -> DataFrame {
+    let of = |r: &MetricRow| workloads.get(usize::from(r.workload));
+    let metric = |r: &MetricRow| of(r).and_then(|w| w.metrics.get(usize::from(r.metric))).map_or("", String::as_str).to_owned();
+    frame(
+        rows.len(),
+        vec![
+            column("at_ns", rows.iter().map(|r| r.at_ns).collect::<Vec<u64>>()),
+            column(
+                "workload",
+                rows.iter().map(|r| of(r).map_or("", |w| w.workload.as_str()).to_owned()).collect::<Vec<String>>(),
+            ),
+            column("phase", rows.iter().map(|r| r.phase.name()).collect::<Vec<&str>>()),
+            column("pass", rows.iter().map(|r| r.pass).collect::<Vec<u64>>()),
+            column("metric", rows.iter().map(metric).collect::<Vec<String>>()),
+            column("value", rows.iter().map(|r| r.value).collect::<Vec<f64>>()),
         ],
     )
 }

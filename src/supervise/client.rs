@@ -58,7 +58,7 @@ struct Shared {
 #[derive(Debug)]
 struct Slot {
     started: Option<oneshot::Sender<Result<u32, String>>>,
-    exit: watch::Sender<Option<Exit>>,
+    exit: watch::Sender<Option<(Exit, u64)>>,
     stopped: watch::Sender<Option<bool>>,
 }
 
@@ -70,7 +70,7 @@ pub struct Process {
     pub pid: u32,
     /// When it was asked for.
     pub asked_at: Instant,
-    exit: watch::Receiver<Option<Exit>>,
+    exit: watch::Receiver<Option<(Exit, u64)>>,
     stopped: watch::Receiver<Option<bool>>,
 }
 
@@ -246,9 +246,9 @@ async fn listen(reader: OwnedReadHalf, shared: Arc<Mutex<Shared>>) {
                     let _ = started.send(Err(reason));
                 }
             }
-            Event::Exited { id, exit } => {
+            Event::Exited { id, exit, cpu_ns } => {
                 if let Some(slot) = shared.slots.get(&id) {
-                    slot.exit.send_replace(Some(exit));
+                    slot.exit.send_replace(Some((exit, cpu_ns)));
                 }
             }
             Event::Stopped { id, killed } => {
@@ -277,7 +277,7 @@ async fn listen(reader: OwnedReadHalf, shared: Arc<Mutex<Shared>>) {
 impl Process {
     /// How it ended, if it has.
     pub fn exited(&self) -> Option<Exit> {
-        *self.exit.borrow()
+        self.exit.borrow().map(|(exit, _)| exit)
     }
 
     /// Waits for its end.
@@ -287,6 +287,11 @@ impl Process {
     pub async fn wait(&self) -> Result<Exit, Error> {
         let mut exit = self.exit.clone();
         let exit = *exit.wait_for(Option::is_some).await.map_err(|_| Error::GuardGone)?;
-        exit.ok_or(Error::GuardGone)
+        exit.map(|(exit, _)| exit).ok_or(Error::GuardGone)
+    }
+
+    /// Processor time of it and of all children that it waited for, once it has ended.
+    pub fn cpu(&self) -> Option<Duration> {
+        self.exit.borrow().map(|(_, cpu_ns)| Duration::from_nanos(cpu_ns))
     }
 }

@@ -15,7 +15,7 @@ use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::process::{self, Pid, PidfdFlags, Signal, WaitOptions};
+use rustix::process::{self, Pid, PidfdFlags, Signal};
 
 use super::lifecycle::{Action, Stopping};
 use super::protocol::{Event, Exit, MARKER, Request, Spawn};
@@ -116,14 +116,13 @@ impl State {
     }
 
     fn reap(&mut self) {
-        while let Ok(Some((pid, status))) = process::wait(WaitOptions::NOHANG) {
-            let exit = status.exit_status().map(Exit::Code).or(status.terminating_signal().map(Exit::Signal));
+        while let Some((pid, exit, cpu_ns)) = wait_any() {
             let ward = self.wards.iter_mut().find(|(_, w)| w.pid == pid);
             if let (Some(exit), Some((id, ward))) = (exit, ward) {
                 ward.exited = true;
                 ward.pidfd = None;
                 let id = *id;
-                self.say(&Event::Exited { id, exit });
+                self.say(&Event::Exited { id, exit, cpu_ns });
             }
         }
     }
@@ -355,6 +354,21 @@ fn parent_and_group(stat: &str) -> Option<(i32, i32)> {
     let parent = fields.next()?.parse().ok()?;
     let group = fields.next()?.parse().ok()?;
     (!matches!(state, "Z" | "X")).then_some((parent, group))
+}
+
+/// Reaps a child that has ended: its id, how it ended, and the processor time of it and of all children it waited for.
+fn wait_any() -> Option<(Pid, Option<Exit>, u64)> {
+    let mut status = 0;
+    // SAFETY: zeros are a valid `rusage`; both pointers are valid for the whole call.
+    let (pid, usage) = unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        (libc::wait4(-1, &raw mut status, libc::WNOHANG, &raw mut usage), usage)
+    };
+    let pid = Pid::from_raw(pid.max(0))?;
+    let nanos = |t: libc::timeval| t.tv_sec as u64 * 1_000_000_000 + t.tv_usec as u64 * 1000;
+    let code = libc::WIFEXITED(status).then(|| Exit::Code(libc::WEXITSTATUS(status)));
+    let exit = code.or_else(|| libc::WIFSIGNALED(status).then(|| Exit::Signal(libc::WTERMSIG(status))));
+    Some((pid, exit, nanos(usage.ru_utime) + nanos(usage.ru_stime)))
 }
 
 #[cfg(test)]

@@ -74,6 +74,8 @@ pub enum Event {
         id: u64,
         /// How.
         exit: Exit,
+        /// Processor time of it and of all children that it waited for.
+        cpu_ns: u64,
     },
     /// A process that was asked to stop is gone, with its whole tree.
     Stopped {

@@ -1,3 +1,94 @@
-//! One file per protocol: how a step becomes an exchange on a connection.
+//! What carries a pass: one file per protocol.
+//!
+//! A new protocol is one file with two types: a [`Driver`] that holds what all connections of a workload share, made
+//! once from the plan, and a [`Client`] that carries one pass at a time. Neither knows of schedules, phases or windows:
+//! the engine calls [`Client::ready`] while there is time, [`Client::begin_pass`] and [`Client::exchange`] for each step
+//! when there is not, and takes all times from the [`Exchange`]s. The rest is a variant of `plan::Driver` and its line
+//! in `load::start`.
 
+pub mod command;
 pub mod http;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::windows::Outcome;
+
+/// What all clients of a workload share. Made once, read only.
+pub trait Driver: Send + Sync + 'static {
+    /// One of those that carry its passes.
+    type Client: Client;
+
+    /// How many steps a pass has.
+    fn steps(&self) -> usize;
+
+    /// How many clients share a connection; they are on the same thread and have neighbouring numbers.
+    fn streams(&self) -> u64 {
+        1
+    }
+
+    /// Makes client `number`, which is its own on all threads. Connects nothing yet.
+    ///
+    /// `group` is what the clients of one thread share; it is `Default` at the begin of the thread.
+    fn client(self: &Arc<Self>, number: u64, seed: u64, group: &std::rc::Rc<<Self::Client as Client>::Group>) -> Self::Client;
+}
+
+/// What carries one pass at a time: a connection, a stream of one, a process.
+pub trait Client: 'static {
+    /// What clients of one generator thread share, such as buffers.
+    type Group: Default;
+
+    /// Does what can be done before a pass begins, such as connecting. Called when nobody waits for it, and only then;
+    /// a client that is not ready when its pass begins makes itself so in its first exchange.
+    ///
+    /// # Errors
+    /// What kept it from becoming ready.
+    fn ready(&mut self) -> impl Future<Output = Result<(), Failure>>;
+
+    /// A pass begins; `pass` is its number in the workload.
+    fn begin_pass(&mut self, pass: u64);
+
+    /// Carries a step of the pass and judges its answer.
+    fn exchange(&mut self, step: usize) -> impl Future<Output = Exchange>;
+
+    /// How many connections it opened so far.
+    fn connects(&self) -> u64;
+}
+
+/// One step, carried.
+#[derive(Clone, Debug)]
+pub struct Exchange {
+    /// When the work on it began: connecting, where that was needed, or else writing the request.
+    pub sent: Instant,
+    /// How long connecting took, where that was needed.
+    pub connect: Option<Duration>,
+    /// When the first byte of the answer was there.
+    pub first_byte: Option<Instant>,
+    /// When the last byte was there, or what kept it from coming was known.
+    pub completed: Instant,
+    /// Bytes of the request body.
+    pub sent_bytes: u64,
+    /// Bytes of the answer's body.
+    pub received_bytes: u64,
+    /// Figures that it brought, in an order that the driver says; mostly none.
+    pub metrics: Vec<f64>,
+    /// Whether it was answered as expected.
+    pub result: Result<(), Failure>,
+}
+
+/// An exchange that did not come out as expected.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// Its kind.
+    pub outcome: Outcome,
+    /// What happened, for people.
+    pub words: String,
+}
+
+impl Failure {
+    /// A failure in words.
+    pub fn new(outcome: Outcome, words: impl Into<String>) -> Self {
+        Self { outcome, words: words.into() }
+    }
+}

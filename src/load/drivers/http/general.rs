@@ -6,7 +6,7 @@
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
@@ -17,7 +17,10 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::{Instant as TokioInstant, Sleep};
 
-use super::{Answer, Body, Done, Failure, MAX_KEPT, Step, Values, judge};
+use super::judge::{Answer, judge};
+use super::request::{Body, Step, Values};
+use super::{Carried, MAX_KEPT, of_io};
+use crate::load::drivers::Failure;
 use crate::load::windows::Outcome;
 
 /// A connection that hyper drives.
@@ -55,11 +58,49 @@ impl General {
     }
 
     /// Sends the request of a step, reads the answer to its end and checks it.
-    ///
-    /// # Errors
-    /// What was wrong, as it is recorded.
-    pub async fn exchange(&mut self, step: &Step, values: &mut Values) -> Result<Done, Failure> {
-        let (request, sent_bytes) = request(step, &self.host, values)?;
+    pub async fn exchange(&mut self, step: &Step, values: &mut Values) -> Carried {
+        let (request, sent_bytes) = match request(step, &self.host, values) {
+            Ok(made) => made,
+            Err(failure) => return Carried { usable: true, ..Carried::broken(None, failure) },
+        };
+        let mut carried =
+            Carried { sent_bytes, usable: true, ..Carried::broken(None, Failure::new(Outcome::Closed, String::new())) };
+        let (outcome, whole) = self.carry(step, values, request, &mut carried).await;
+        carried.completed = Instant::now();
+        carried.usable = whole;
+        carried.result = outcome;
+        carried
+    }
+
+    /// The exchange itself; also whether the answer was read to its end.
+    async fn carry(
+        &mut self,
+        step: &Step,
+        values: &mut Values,
+        request: Request<Outgoing>,
+        carried: &mut Carried,
+    ) -> (Result<(), Failure>, bool) {
+        match self.receive(step, values, request, carried).await {
+            Err(failure) => (Err(failure), false),
+            Ok((head, kept)) => {
+                let answer = Answer {
+                    status: head.status.as_u16(),
+                    received_bytes: carried.received_bytes,
+                    body: kept.as_deref(),
+                    headers: &head.headers,
+                };
+                (judge(step, &answer, values), true)
+            }
+        }
+    }
+
+    async fn receive(
+        &mut self,
+        step: &Step,
+        values: &Values,
+        request: Request<Outgoing>,
+        carried: &mut Carried,
+    ) -> Result<(hyper::http::response::Parts, Option<Vec<u8>>), Failure> {
         let deadline = TokioInstant::now() + step.timeout;
         let label = || format!("{} {}", step.method, step.path.fill(values));
         let mut answer = std::pin::pin!(self.sender.send_request(request));
@@ -83,16 +124,16 @@ impl General {
                 ));
             }
         };
+        carried.first_byte = Some(Instant::now());
         let (head, mut body) = response.into_parts();
         let mut kept = step.needs_body().then(Vec::new);
-        let mut received_bytes = 0;
         while !body.is_end_stream() {
             let frame = driven.until(|cx| Pin::new(&mut body as &mut Incoming).poll_frame(cx)).await;
             match frame {
                 Ok(None) => break,
                 Ok(Some(Ok(frame))) => {
                     let Some(data) = frame.data_ref() else { continue };
-                    received_bytes += data.len() as u64;
+                    carried.received_bytes += data.len() as u64;
                     if let Some(kept) = &mut kept
                         && kept.len() + data.len() <= MAX_KEPT
                     {
@@ -109,18 +150,20 @@ impl General {
                 Err(Interrupted::Ended) => {
                     return Err(Failure::new(
                         Outcome::Incomplete,
-                        format!("{}: the answer broke off after {received_bytes} bytes", label()),
+                        format!("{}: the answer broke off after {} bytes", label(), carried.received_bytes),
                     ));
                 }
             }
         }
         // Lets the connection finish the exchange, and notice a server that closes.
         driven.settle().await;
-
-        let answer = Answer { status: head.status.as_u16(), received_bytes, body: kept.as_deref(), headers: &head.headers };
-        judge(step, &answer, values)?;
-        Ok(Done { sent_bytes, received_bytes })
+        Ok((head, kept))
     }
+}
+
+/// A request that cannot be made: what it inserts does not fit.
+fn unsent(words: String) -> Failure {
+    Failure::new(Outcome::Carry, words)
 }
 
 fn request(step: &Step, host: &HeaderValue, values: &mut Values) -> Result<(Request<Outgoing>, u64), Failure> {
@@ -128,7 +171,7 @@ fn request(step: &Step, host: &HeaderValue, values: &mut Values) -> Result<(Requ
         Some(uri) => uri.clone(),
         None => {
             let path = step.path.fill(values);
-            Uri::try_from(path.as_str()).map_err(|e| Failure::unsent(format!("the path `{path}` is invalid: {e}")))?
+            Uri::try_from(path.as_str()).map_err(|e| unsent(format!("the path `{path}` is invalid: {e}")))?
         }
     };
     let body = match &step.body {
@@ -148,7 +191,7 @@ fn request(step: &Step, host: &HeaderValue, values: &mut Values) -> Result<(Requ
     }
     for (name, value) in &step.late_headers {
         let text = value.fill(values);
-        let value = HeaderValue::from_str(&text).map_err(|_| Failure::unsent(format!("the header {name} cannot be `{text}`")))?;
+        let value = HeaderValue::from_str(&text).map_err(|_| unsent(format!("the header {name} cannot be `{text}`")))?;
         headers.insert(name.clone(), value);
     }
     Ok((request, size))
@@ -158,7 +201,7 @@ fn of_hyper(error: &hyper::Error, what: &str, in_body: bool) -> Failure {
     let mut source = std::error::Error::source(error);
     while let Some(inner) = source {
         if let Some(io) = inner.downcast_ref::<std::io::Error>() {
-            return Failure::of_io(io, what);
+            return of_io(io, what);
         }
         source = inner.source();
     }
@@ -299,7 +342,7 @@ impl Driven<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::random_block;
+    use super::super::request::random_block;
     use super::*;
 
     #[test]

@@ -7,14 +7,17 @@
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant as StdInstant};
 
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
-use super::{Answer, Body, Done, Failure, MAX_KEPT, Step, Values, judge};
+use super::judge::{Answer, judge};
+use super::request::{Body, Step, Values};
+use super::{Carried, MAX_KEPT, of_io};
+use crate::load::drivers::Failure;
 use crate::load::windows::Outcome;
 use crate::plan::Place;
 
@@ -34,6 +37,9 @@ pub struct Lean {
     start: usize,
     end: usize,
     open: bool,
+    /// When the first and the last bytes of the answer were read.
+    first_read: Option<StdInstant>,
+    last_read: Option<StdInstant>,
     clock: Pin<Box<Sleep>>,
     armed_until: Instant,
     registered: bool,
@@ -71,6 +77,8 @@ impl Lean {
             start: 0,
             end: 0,
             open: true,
+            first_read: None,
+            last_read: None,
             clock: Box::pin(tokio::time::sleep_until(armed_until)),
             armed_until,
             registered: false,
@@ -96,7 +104,7 @@ impl Lean {
         let path_at = out.len();
         step.path.write(values, out);
         if out[path_at..].iter().any(|b| *b <= b' ' || *b == 0x7f) {
-            return Err(Failure::unsent(format!("the path `{}` is invalid: it contains white space", step.path.fill(values))));
+            return Err(unsent(format!("the path `{}` is invalid: it contains white space", step.path.fill(values))));
         }
         out.extend_from_slice(b" HTTP/1.1\r\n");
         if !step.has_host {
@@ -111,7 +119,7 @@ impl Lean {
             let value_at = out.len();
             value.write(values, out);
             if out[value_at..].iter().any(|b| (*b < b' ' && *b != b'\t') || *b == 0x7f) {
-                return Err(Failure::unsent(format!("the header {name} cannot be `{}`", value.fill(values))));
+                return Err(unsent(format!("the header {name} cannot be `{}`", value.fill(values))));
             }
             out.extend_from_slice(b"\r\n");
         }
@@ -141,11 +149,21 @@ impl Lean {
     }
 
     /// Sends the request of a step, reads the answer to its end and checks it.
-    ///
-    /// # Errors
-    /// What was wrong, as it is recorded.
-    pub async fn exchange(&mut self, step: &Step, values: &mut Values) -> Result<Done, Failure> {
-        let sent_bytes = self.compose(step, values)?;
+    pub async fn exchange(&mut self, step: &Step, values: &mut Values) -> Carried {
+        self.last_read = None;
+        self.first_read = None;
+        let sent_bytes = match self.compose(step, values) {
+            Ok(sent_bytes) => sent_bytes,
+            Err(failure) => return Carried { usable: true, ..Carried::broken(None, failure) },
+        };
+        let mut received_bytes = 0;
+        let result = self.carry(step, values, &mut received_bytes).await;
+        let completed = self.last_read.filter(|_| self.open || result.is_ok()).unwrap_or_else(StdInstant::now);
+        Carried { first_byte: self.first_read, completed, sent_bytes, received_bytes, usable: self.open, result }
+    }
+
+    /// The exchange itself.
+    async fn carry(&mut self, step: &Step, values: &mut Values, received_bytes: &mut u64) -> Result<(), Failure> {
         let deadline = Instant::now() + step.timeout;
         // Only an answer that is read to its end leaves the connection fit for the next request.
         self.open = false;
@@ -157,7 +175,7 @@ impl Lean {
                 Failure::new(Outcome::Closed, format!("{}: the connection was closed instead of an answer", step.label(values)))
             }
             ReadError::Closed => Failure::new(Outcome::Incomplete, format!("{}: the answer broke off", step.label(values))),
-            ReadError::Io(error) => Failure::of_io(&error, &step.label(values)),
+            ReadError::Io(error) => of_io(&error, &step.label(values)),
         };
         self.write(deadline).await.map_err(|e| words(e, "answer"))?;
         let mut headers = HeaderMap::new();
@@ -191,7 +209,7 @@ impl Lean {
             }
         };
         let mut kept = step.needs_body().then(Vec::new);
-        let received_bytes = match head.length {
+        *received_bytes = match head.length {
             Length::Known(length) => self.take(length, &mut kept, deadline).await.map_err(|e| words(e, "whole answer"))?,
             Length::Chunked => match self.chunks(&mut kept, deadline).await {
                 Ok(length) => length,
@@ -214,8 +232,8 @@ impl Lean {
         }
         (self.start, self.end) = (0, 0);
         self.open = head.keep_alive;
-        judge(step, &Answer { status: head.status, received_bytes, body: kept.as_deref(), headers: &headers }, values)?;
-        Ok(Done { sent_bytes, received_bytes })
+        let answer = Answer { status: head.status, received_bytes: *received_bytes, body: kept.as_deref(), headers: &headers };
+        judge(step, &answer, values)
     }
 
     /// Writes `output`. Should the server answer and close before it has read everything, its answer is kept.
@@ -262,6 +280,9 @@ impl Lean {
             Poll::Ready(Ok(())) if buffer.filled().is_empty() => Poll::Ready(Err(ReadError::Closed)),
             Poll::Ready(Ok(())) => {
                 self.end += buffer.filled().len();
+                let now = StdInstant::now();
+                self.first_read.get_or_insert(now);
+                self.last_read = Some(now);
                 Poll::Ready(Ok(()))
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(ReadError::Io(error))),
@@ -362,6 +383,11 @@ impl Lean {
     }
 }
 
+/// A request that cannot be made: what it inserts does not fit.
+fn unsent(words: String) -> Failure {
+    Failure::new(Outcome::Carry, words)
+}
+
 enum ChunkError {
     Read(ReadError),
     Garbage,
@@ -442,7 +468,7 @@ fn parse_head(input: &[u8], step: &Step, kept: &mut HeaderMap) -> Result<Option<
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::step;
+    use super::super::request::tests::step;
     use super::*;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -507,7 +533,7 @@ mod tests {
                 let mut results = Vec::new();
                 for _ in 0..count {
                     let result = lean.exchange(&step, &mut values).await;
-                    results.push(result.map(|d| d.received_bytes).map_err(|f| f.outcome));
+                    results.push(result.result.map(|()| result.received_bytes).map_err(|f| f.outcome));
                     if !lean.is_open() {
                         break;
                     }

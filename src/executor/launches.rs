@@ -1,0 +1,107 @@
+//! Programs that make the load: started when a generator thread asks for one, watched like targets, and waited for.
+
+use std::path::Path;
+use std::pin::Pin;
+use std::task::Poll;
+use std::time::Instant;
+
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use crate::load::{Launch, Launched};
+use crate::observe::{Sampler, Watched};
+use crate::plan::Signal;
+use crate::supervise::client::What;
+use crate::supervise::{Error, Exit, Guard, protocol::MARKER};
+
+/// How long a program that took too long may take to end before it is killed.
+const GRACE: std::time::Duration = std::time::Duration::from_secs(1);
+/// No more than this of a program's output is looked at.
+const MAX_OUTPUT: u64 = 16 << 20;
+
+/// Executes what is asked for, for ever.
+///
+/// # Errors
+/// When the guard is gone.
+pub async fn serve(
+    guard: &Guard,
+    sampler: &Sampler,
+    logs: &Path,
+    asked: &mut UnboundedReceiver<Launch>,
+) -> Result<std::convert::Infallible, Error> {
+    let mut running: Vec<Pin<Box<dyn Future<Output = Result<(), Error>> + '_>>> = Vec::new();
+    std::future::poll_fn(|cx| {
+        while let Poll::Ready(Some(launch)) = asked.poll_recv(cx) {
+            running.push(Box::pin(execute(guard, sampler, logs, launch)));
+        }
+        let mut broken = None;
+        running.retain_mut(|execution| match execution.as_mut().poll(cx) {
+            Poll::Ready(Ok(())) => false,
+            Poll::Ready(Err(error)) => {
+                broken = Some(error);
+                false
+            }
+            Poll::Pending => true,
+        });
+        broken.map_or(Poll::Pending, |error| Poll::Ready(Err(error)))
+    })
+    .await
+}
+
+async fn execute(guard: &Guard, sampler: &Sampler, logs: &Path, launch: Launch) -> Result<(), Error> {
+    let [out, err] = ["out", "err"].map(|kind| logs.join(format!("{}-{}.{kind}", launch.workload, launch.client + 1)));
+    // The output of earlier executions stands before this one's.
+    let before = [&out, &err].map(|path| std::fs::metadata(path).map_or(0, |m| m.len()));
+    let mut argv = launch.argv;
+    if let Some(program) = argv.first_mut().filter(|p| !p.contains('/'))
+        && let Some(path) = crate::plan::targets::find_program(program)
+    {
+        *program = path.display().to_string();
+    }
+    let marker = (MARKER.to_owned(), format!("{}/{}", launch.workload, launch.client + 1));
+    let env = launch.env.into_iter().chain([marker]).collect();
+    let what = What { argv, env, dir: launch.dir, stdout: &out, stderr: &err, cpus: &launch.cpus };
+    let process = match guard.spawn(what).await {
+        Ok(process) => process,
+        Err(Error::GuardGone) => return Err(Error::GuardGone),
+        Err(error) => {
+            let _ = launch.ended.send(Err(error.to_string()));
+            return Ok(());
+        }
+    };
+    let replica = launch.client as u32 + 1;
+    sampler.add(Watched { target: launch.workload.clone(), replica, pid: process.pid });
+    let waited = tokio::time::timeout(launch.timeout, process.wait()).await;
+    let ended = Instant::now();
+    sampler.remove(&launch.workload, replica);
+    // What the program left in the background ends with it.
+    guard.stop(&process, Signal::Term, if waited.is_err() { GRACE } else { std::time::Duration::ZERO }).await?;
+    let exit = process.exited();
+    let [stdout, stderr] = [(&out, before[0]), (&err, before[1])].map(|(path, from)| read_from(path, from));
+    let launched = Launched {
+        started: process.asked_at,
+        ended,
+        code: exit.and_then(|e| match e {
+            Exit::Code(code) => Some(code),
+            Exit::Signal(_) => None,
+        }),
+        words: exit.map_or_else(|| "did not end".to_owned(), |e| e.to_string()),
+        timed_out: waited.is_err(),
+        cpu: process.cpu().unwrap_or_default(),
+        stdout,
+        stderr,
+    };
+    // Nobody waits for it any more when the load was given up.
+    let _ = launch.ended.send(Ok(launched));
+    Ok(())
+}
+
+fn read_from(path: &Path, from: u64) -> Vec<u8> {
+    use std::io::{Read as _, Seek as _, SeekFrom};
+    let mut bytes = Vec::new();
+    let read = std::fs::File::open(path).and_then(|mut file| {
+        file.seek(SeekFrom::Start(from))?;
+        file.take(MAX_OUTPUT).read_to_end(&mut bytes)
+    });
+    // A log that cannot be read is an empty one; what is missed in it is reported.
+    if read.is_err() { Vec::new() } else { bytes }
+}

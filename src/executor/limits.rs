@@ -1,0 +1,43 @@
+//! Whether a repetition that was completed counts.
+
+use crate::load::{Phase, Report};
+use crate::plan::{Arrivals, Limits, Workload};
+use crate::units::human_duration;
+
+/// A load that is shorter than this says nothing about the share of a processor.
+const SHORTEST_NS: u64 = 50_000_000;
+
+/// Why a repetition does not count; empty when it does. `reports`: each workload with what its generator did.
+pub fn reasons(limits: &Limits, reports: &[(&Workload, &Report)]) -> Vec<String> {
+    let mut reasons = Vec::new();
+    for (workload, report) in reports {
+        let name = &workload.name;
+        let threads = f64::from(workload.threads);
+        let share = report.generator_cpu_ns as f64 / report.generator_wall_ns.max(1) as f64;
+        if report.generator_wall_ns as f64 / threads >= SHORTEST_NS as f64 && share > limits.generator_cpu {
+            reasons.push(format!(
+                "the generator of `{name}` was saturated: {:.0} % of the time of its threads was processor time, the limit is {:.0} %",
+                share * 100.0,
+                limits.generator_cpu * 100.0
+            ));
+        }
+        let is_open = matches!(workload.load.arrivals, Arrivals::Open { .. }) && workload.load.find.is_none();
+        if let Some(limit) = limits.lag_p99.filter(|_| is_open) {
+            for (phase, totals) in report.totals.iter().filter(|(p, _)| *p != Phase::WarmUp) {
+                let lag = totals.lag.value_at_quantile(0.99);
+                if u128::from(lag) > limit.as_nanos() {
+                    reasons.push(format!(
+                        "the schedule lag of `{name}` in `{}` was {} at p99, the limit is {}",
+                        phase.name(),
+                        human_duration(lag as f64),
+                        human_duration(limit.as_nanos() as f64)
+                    ));
+                }
+            }
+        }
+        if report.dropped_windows > 0 {
+            reasons.push(format!("{} windows of `{name}` could not be recorded", report.dropped_windows));
+        }
+    }
+    reasons
+}

@@ -1,0 +1,185 @@
+//! Waking clients at exact instants, on one generator thread.
+//!
+//! tokio's timers have a resolution of 1 ms; arrivals need microseconds. One `timerfd` per thread carries all of them.
+//! A client waits for an instant of its own (think time, ramp, phase) or, in an open loop, for any arrival: then it is
+//! idle, and arrivals are handed to idle clients in turn.
+
+use std::cell::{Cell, RefCell};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::future::poll_fn;
+use std::os::fd::OwnedFd;
+use std::task::{Poll, Waker};
+use std::time::Instant;
+
+use hdrhistogram::Histogram;
+use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime};
+use tokio::io::unix::AsyncFd;
+
+use super::schedule::{Arrival, Next};
+use super::windows::new_histogram;
+
+/// What an idle client is woken with.
+#[derive(Clone, Copy, Debug)]
+enum Call {
+    Waiting,
+    Arrival(Arrival),
+    Over,
+}
+
+struct Slot {
+    waker: Option<Waker>,
+    call: Call,
+    due: bool,
+}
+
+/// The clock of one generator thread.
+pub struct Pacer {
+    epoch: Instant,
+    /// The kernel's monotonic clock at the epoch.
+    zero_ns: u64,
+    timer: AsyncFd<OwnedFd>,
+    /// The instant for which the timer is set.
+    armed_ns: Cell<u64>,
+    instants: RefCell<BinaryHeap<Reverse<(u64, usize)>>>,
+    idle: RefCell<VecDeque<usize>>,
+    slots: RefCell<Vec<Slot>>,
+    late: RefCell<Histogram<u32>>,
+}
+
+impl Pacer {
+    /// A pacer for so many clients. Must be called inside of a tokio runtime.
+    ///
+    /// # Errors
+    /// When the system has no timer left.
+    pub fn new(epoch: Instant, clients: usize) -> std::io::Result<Self> {
+        let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+        let since = epoch.elapsed().as_nanos() as u64;
+        let slots = (0..clients).map(|_| Slot { waker: None, call: Call::Waiting, due: false }).collect();
+        Ok(Self {
+            epoch,
+            zero_ns: (now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64).saturating_sub(since),
+            // SAFETY: an `OwnedFd` is open, and nobody else's, for as long as it is there.
+            timer: unsafe { AsyncFd::register_with_interest(timer, tokio::io::Interest::READABLE)? },
+            armed_ns: Cell::new(u64::MAX),
+            instants: RefCell::default(),
+            idle: RefCell::default(),
+            slots: RefCell::new(slots),
+            late: RefCell::new(new_histogram()),
+        })
+    }
+
+    /// Nanoseconds since the epoch.
+    pub fn now_ns(&self) -> u64 {
+        self.epoch.elapsed().as_nanos() as u64
+    }
+
+    /// Sets the timer, unless it goes off before.
+    fn arm(&self, at_ns: u64) {
+        if at_ns >= self.armed_ns.get() {
+            return;
+        }
+        self.armed_ns.set(at_ns);
+        let at = self.zero_ns + at_ns;
+        let value = Timespec { tv_sec: (at / 1_000_000_000) as i64, tv_nsec: (at % 1_000_000_000) as i64 };
+        let timer = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value: value };
+        // It can only fail for a descriptor that is no timer or an instant that is none.
+        let _ = timerfd_settime(self.timer.get_ref(), TimerfdTimerFlags::ABSTIME, &timer);
+    }
+
+    /// Waits for an instant.
+    pub async fn until(&self, client: usize, at_ns: u64) {
+        if at_ns <= self.now_ns() {
+            return;
+        }
+        self.slots.borrow_mut()[client].due = false;
+        self.instants.borrow_mut().push(Reverse((at_ns, client)));
+        self.arm(at_ns);
+        poll_fn(|cx| {
+            let slot = &mut self.slots.borrow_mut()[client];
+            if slot.due {
+                return Poll::Ready(());
+            }
+            slot.waker = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// Waits for an arrival that nobody else takes; the next one is due at `at_ns`. None when the schedule is over.
+    pub async fn arrival(&self, client: usize, at_ns: u64) -> Option<Arrival> {
+        self.slots.borrow_mut()[client].call = Call::Waiting;
+        self.idle.borrow_mut().push_back(client);
+        self.arm(at_ns);
+        poll_fn(|cx| {
+            let slot = &mut self.slots.borrow_mut()[client];
+            match slot.call {
+                Call::Arrival(arrival) => Poll::Ready(Some(arrival)),
+                Call::Over => Poll::Ready(None),
+                Call::Waiting => {
+                    slot.waker = Some(cx.waker().clone());
+                    Poll::Pending
+                }
+            }
+        })
+        .await
+    }
+
+    fn wake(&self, client: usize, change: impl FnOnce(&mut Slot)) {
+        let slot = &mut self.slots.borrow_mut()[client];
+        change(slot);
+        if let Some(waker) = slot.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// Hands out what is due at `now_ns`, and sets the timer for what is next.
+    fn dispatch(&self, now_ns: u64, next: &impl Fn(u64) -> Next) {
+        loop {
+            let first = self.instants.borrow().peek().copied();
+            let Some(Reverse((at_ns, client))) = first else { break };
+            if at_ns > now_ns {
+                self.arm(at_ns);
+                break;
+            }
+            self.instants.borrow_mut().pop();
+            self.wake(client, |slot| slot.due = true);
+        }
+        loop {
+            let first = self.idle.borrow().front().copied();
+            let Some(client) = first else { break };
+            let call = match next(now_ns) {
+                Next::At(at_ns) => {
+                    self.arm(at_ns);
+                    break;
+                }
+                Next::Begin(arrival) => Call::Arrival(arrival),
+                Next::Over => Call::Over,
+            };
+            self.idle.borrow_mut().pop_front();
+            self.wake(client, |slot| slot.call = call);
+        }
+    }
+
+    /// Wakes clients for ever; `next` is the schedule of the open loop.
+    pub async fn run(&self, next: impl Fn(u64) -> Next) {
+        loop {
+            let Ok(mut ready) = self.timer.readable().await else { return };
+            ready.clear_ready();
+            let mut expirations = [0; 8];
+            // It is set anew while it goes off: then there is nothing to read, and the next time counts.
+            if rustix::io::read(self.timer.get_ref(), &mut expirations).is_err() {
+                continue;
+            }
+            let now_ns = self.now_ns();
+            self.late.borrow_mut().saturating_record(now_ns.saturating_sub(self.armed_ns.replace(u64::MAX)));
+            self.dispatch(now_ns, &next);
+        }
+    }
+
+    /// How late the timer went off, in nanoseconds.
+    pub fn late(&self) -> Histogram<u32> {
+        self.late.borrow().clone()
+    }
+}

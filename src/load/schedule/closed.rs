@@ -1,0 +1,141 @@
+//! The closed loop: a pass begins when its connection is free, until the budget of the phase is used up.
+
+use super::{Arrival, Next, Part};
+use crate::plan::{Limit, Phase, Stretch};
+
+/// The closed loop of one thread.
+#[derive(Clone, Debug)]
+pub struct ClosedLoop {
+    /// What is still to come; the current one is the last.
+    stretches: Vec<Budgeted>,
+    /// When the current one began.
+    start_ns: u64,
+    pass: u64,
+    /// Passes of all threads have different numbers.
+    stride: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Budgeted {
+    phase: Phase,
+    active: bool,
+    budget: Budget,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Budget {
+    Passes(u64),
+    Time(u64),
+}
+
+impl ClosedLoop {
+    /// The share of one thread: amounts are divided, durations are not.
+    pub fn new(stretches: &[Stretch], part: Part, origin_ns: u64) -> Self {
+        let budgeted = |stretch: &Stretch| Budgeted {
+            phase: stretch.phase,
+            active: stretch.active,
+            budget: match stretch.limit {
+                Limit::Amount(n) => Budget::Passes(n / part.threads + u64::from(part.thread < n % part.threads)),
+                Limit::Duration(d) => Budget::Time(d.as_nanos() as u64),
+            },
+        };
+        let stretches = stretches.iter().rev().map(budgeted).collect();
+        Self { stretches, start_ns: origin_ns, pass: part.thread, stride: part.threads }
+    }
+
+    /// What a connection does that is free at `now_ns`.
+    pub fn next(&mut self, now_ns: u64) -> Next {
+        loop {
+            let Some(stretch) = self.stretches.last_mut() else { return Next::Over };
+            let over_ns = match &mut stretch.budget {
+                Budget::Passes(0) => now_ns,
+                Budget::Passes(left) => {
+                    *left -= 1;
+                    return Next::Begin(self.begin(now_ns));
+                }
+                Budget::Time(length) => {
+                    let until = self.start_ns + *length;
+                    if now_ns < until {
+                        return if stretch.active { Next::Begin(self.begin(now_ns)) } else { Next::At(until) };
+                    }
+                    until
+                }
+            };
+            self.start_ns = over_ns;
+            self.stretches.pop();
+        }
+    }
+
+    fn begin(&mut self, now_ns: u64) -> Arrival {
+        let phase = self.stretches.last().map_or(Phase::During, |s| s.phase);
+        let arrival = Arrival { intended_ns: now_ns, phase, pass: self.pass };
+        self.pass += self.stride;
+        arrival
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::time::Duration;
+
+    fn stretch(phase: Phase, limit: Limit) -> Stretch {
+        Stretch { phase, limit, active: true }
+    }
+
+    fn part(thread: u64, threads: u64) -> Part {
+        Part { thread, threads, seed: 1 }
+    }
+
+    proptest! {
+        /// However an amount is divided among threads, exactly that many passes begin, warm-up first, never back in time.
+        #[test]
+        fn amounts_are_kept(warm in 0_u64..50, amount in 1_u64..500, threads in 1_u64..8) {
+            let mut counts = [0_u64; 2];
+            let mut passes = std::collections::BTreeSet::new();
+            let stretches = [stretch(Phase::WarmUp, Limit::Amount(warm)), stretch(Phase::During, Limit::Amount(amount))];
+            for thread in 0..threads {
+                let mut schedule = ClosedLoop::new(&stretches, part(thread, threads), 0);
+                let (mut now, mut last, mut measuring) = (0, 0, false);
+                while let Next::Begin(arrival) = schedule.next(now) {
+                    prop_assert!(arrival.intended_ns >= last);
+                    last = arrival.intended_ns;
+                    measuring |= arrival.phase == Phase::During;
+                    prop_assert_eq!(measuring, arrival.phase == Phase::During);
+                    prop_assert!(passes.insert(arrival.pass));
+                    counts[usize::from(measuring)] += 1;
+                    now += 7;
+                }
+                prop_assert_eq!(schedule.next(now), Next::Over);
+            }
+            prop_assert_eq!(counts, [warm, amount]);
+        }
+
+        #[test]
+        fn durations_follow_each_other_from_the_origin(warm_ms in 1_u64..50, during_ms in 1_u64..50, origin in 0_u64..1_000_000) {
+            let ms = |n| Limit::Duration(Duration::from_millis(n));
+            let stretches = [stretch(Phase::WarmUp, ms(warm_ms)), stretch(Phase::During, ms(during_ms))];
+            let mut schedule = ClosedLoop::new(&stretches, part(0, 1), origin);
+            let mut now = origin;
+            while let Next::Begin(arrival) = schedule.next(now) {
+                prop_assert_eq!(arrival.phase == Phase::WarmUp, now < origin + warm_ms * 1_000_000);
+                now += 100_000;
+            }
+            let total = (warm_ms + during_ms) * 1_000_000;
+            prop_assert!(now >= origin + total && now < origin + total + 100_000);
+        }
+    }
+
+    #[test]
+    fn a_phase_in_which_it_is_not_active_is_waited_out() {
+        let s = |n| Limit::Duration(Duration::from_secs(n));
+        let inactive = |phase, n| Stretch { phase, limit: s(n), active: false };
+        let stretches = [inactive(Phase::Before, 1), stretch(Phase::During, s(2)), inactive(Phase::After, 1)];
+        let mut schedule = ClosedLoop::new(&stretches, part(0, 1), 0);
+        assert_eq!(schedule.next(10), Next::At(1_000_000_000));
+        assert!(matches!(schedule.next(1_000_000_000), Next::Begin(Arrival { phase: Phase::During, .. })));
+        assert_eq!(schedule.next(3_000_000_000), Next::At(4_000_000_000));
+        assert_eq!(schedule.next(4_000_000_000), Next::Over);
+    }
+}

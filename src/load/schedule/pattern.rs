@@ -1,0 +1,240 @@
+//! Instants of an open loop: from a rate that may change and a spacing to a sequence of times.
+//!
+//! A rate r(t) is turned into its integral Λ(t), the number of arrivals expected by t. Evenly spaced arrivals lie at
+//! Λ = 0, 1, 2, …; those of a Poisson process at the partial sums of exponential gaps of mean 1 (time-rescaling:
+//! Çinlar, *Introduction to Stochastic Processes*, 1975, ch. 4). Λ is inverted exactly, piece by piece.
+
+use std::time::Duration;
+
+use super::Random;
+use crate::plan::{Pattern, Spacing};
+
+/// A stretch of time in which the rate is a straight line.
+#[derive(Clone, Copy, Debug)]
+struct Piece {
+    /// Its begin in seconds.
+    start_s: f64,
+    /// Arrivals expected before it.
+    before: f64,
+    /// Rate at its begin, per second.
+    rate: f64,
+    /// Change of the rate, per second.
+    slope: f64,
+}
+
+impl Piece {
+    fn expected_by(&self, at_s: f64) -> f64 {
+        let t = at_s - self.start_s;
+        self.before + self.rate * t + self.slope * t * t / 2.0
+    }
+
+    /// The inverse of `expected_by`, in the form of the quadratic formula that does not cancel.
+    fn when(&self, expected: f64) -> f64 {
+        let n = expected - self.before;
+        let root = (self.rate * self.rate + 2.0 * self.slope * n).max(0.0).sqrt();
+        self.start_s + 2.0 * n / (self.rate + root)
+    }
+}
+
+/// The instants at which passes are meant to begin, in nanoseconds from the begin of the pattern, ascending without end.
+#[derive(Clone, Debug)]
+pub struct Instants(Kind);
+
+#[derive(Clone, Debug)]
+enum Kind {
+    Rates { pieces: Vec<Piece>, current: usize, expected: f64, first: bool, spacing: Spacing, random: Random },
+    Periodic { every_ns: u64, jitter_ns: u64, number: u64, random: Random },
+}
+
+impl Instants {
+    /// The instants of a pattern that lasts `length_s`; a ramp ends there, and what comes later keeps the last rate.
+    pub fn new(pattern: &Pattern, spacing: Spacing, length_s: f64, seed: u64) -> Self {
+        let mut random = Random::new(seed, 0x61_7272_6976_616c);
+        let flat = |start_s, before, rate| Piece { start_s, before, rate, slope: 0.0 };
+        let pieces = match pattern {
+            Pattern::Periodic { every, jitter } => {
+                let nanos = |d: &Duration| d.as_nanos() as u64;
+                return Self(Kind::Periodic { every_ns: nanos(every), jitter_ns: nanos(jitter), number: 0, random });
+            }
+            Pattern::Rate(rate) => vec![flat(0.0, 0.0, *rate)],
+            Pattern::Ramp { from, to } => {
+                let ramp = Piece { start_s: 0.0, before: 0.0, rate: *from, slope: (to - from) / length_s };
+                vec![ramp, flat(length_s, ramp.expected_by(length_s), *to)]
+            }
+            Pattern::Steps { rates, each, shuffled } => {
+                let mut rates = rates.clone();
+                if *shuffled {
+                    // Fisher and Yates.
+                    for i in (1..rates.len()).rev() {
+                        rates.swap(i, (random.bits() % (i as u64 + 1)) as usize);
+                    }
+                }
+                let mut before = 0.0;
+                let mut pieces = Vec::new();
+                for (i, rate) in rates.iter().enumerate() {
+                    pieces.push(flat(i as f64 * each.as_secs_f64(), before, *rate));
+                    before += rate * each.as_secs_f64();
+                }
+                pieces
+            }
+        };
+        Self(Kind::Rates { pieces, current: 0, expected: 0.0, first: true, spacing, random })
+    }
+
+    /// The next instant.
+    pub fn next_ns(&mut self) -> u64 {
+        match &mut self.0 {
+            Kind::Periodic { every_ns, jitter_ns, number, random } => {
+                let late = if *jitter_ns == 0 { 0 } else { random.bits() % *jitter_ns };
+                *number += 1;
+                (*number - 1) * *every_ns + late
+            }
+            Kind::Rates { pieces, current, expected, first, spacing, random } => {
+                let gap = match spacing {
+                    Spacing::Poisson => random.exponential(),
+                    Spacing::Constant if *first => 0.0,
+                    Spacing::Constant => 1.0,
+                };
+                *first = false;
+                *expected += gap;
+                while pieces.get(*current + 1).is_some_and(|p| p.before <= *expected) {
+                    *current += 1;
+                }
+                (pieces[*current].when(*expected) * 1e9) as u64
+            }
+        }
+    }
+
+    /// Leaves out what lies before an instant.
+    pub fn skip_to(&mut self, at_ns: u64) {
+        match &mut self.0 {
+            Kind::Periodic { every_ns, number, .. } => *number = (*number).max(at_ns.div_ceil((*every_ns).max(1))),
+            Kind::Rates { pieces, current, expected, first, spacing, .. } => {
+                let at_s = at_ns as f64 / 1e9;
+                while pieces.get(*current + 1).is_some_and(|p| p.start_s <= at_s) {
+                    *current += 1;
+                }
+                let by = pieces[*current].expected_by(at_s);
+                if by > *expected {
+                    // A Poisson process has no memory; even spacing keeps its grid.
+                    *expected = if *spacing == Spacing::Constant { by.ceil() } else { by };
+                    *first = *spacing == Spacing::Constant;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn take(pattern: &Pattern, spacing: Spacing, length_s: f64, seed: u64, n: usize) -> Vec<u64> {
+        let mut instants = Instants::new(pattern, spacing, length_s, seed);
+        (0..n).map(|_| instants.next_ns()).collect()
+    }
+
+    fn patterns() -> impl Strategy<Value = Pattern> {
+        prop_oneof![
+            (0.1_f64..1e6).prop_map(Pattern::Rate),
+            (0.1_f64..1e5, 0.1_f64..1e5).prop_map(|(from, to)| Pattern::Ramp { from, to }),
+            (proptest::collection::vec(0.1_f64..1e5, 1..6), 1_u64..5000, any::<bool>())
+                .prop_map(|(rates, ms, shuffled)| Pattern::Steps { rates, each: Duration::from_millis(ms), shuffled }),
+            (1_u64..1_000_000, 0.0_f64..=1.0).prop_map(|(us, share)| {
+                let every = Duration::from_micros(us);
+                Pattern::Periodic { every, jitter: every.mul_f64(share) }
+            }),
+        ]
+    }
+
+    proptest! {
+        /// Never back in time, the same for the same seed, and skipping gives nothing earlier than asked for.
+        #[test]
+        fn instants_ascend(pattern in patterns(), poisson in any::<bool>(), seed in any::<u64>(), length in 0.1_f64..100.0, skip in 0_u64..10_000_000_000) {
+            let spacing = if poisson { Spacing::Poisson } else { Spacing::Constant };
+            let times = take(&pattern, spacing, length, seed, 500);
+            prop_assert!(times.is_sorted());
+            prop_assert_eq!(&times, &take(&pattern, spacing, length, seed, 500));
+            let mut skipped = Instants::new(&pattern, spacing, length, seed);
+            skipped.skip_to(skip);
+            // Within the rounding of nanoseconds.
+            prop_assert!(skipped.next_ns() + 2 >= skip);
+        }
+
+        /// Even spacing at a rate that changes: by any instant as many arrivals as the integral of the rate says.
+        #[test]
+        fn even_arrivals_follow_the_integral(from in 1.0_f64..1000.0, to in 1.0_f64..1000.0, length in 1.0_f64..20.0) {
+            let all = ((from + to) / 2.0 * length) as usize;
+            let times = take(&Pattern::Ramp { from, to }, Spacing::Constant, length, 1, all);
+            for (k, ns) in times.iter().enumerate() {
+                let t = *ns as f64 / 1e9;
+                let expected = from * t + (to - from) / length * t * t / 2.0;
+                prop_assert!((expected - k as f64).abs() < 1e-3, "{k}: {expected}");
+            }
+        }
+    }
+
+    #[test]
+    fn even_spacing_has_no_drift() {
+        let times = take(&Pattern::Rate(3.0), Spacing::Constant, 1.0, 1, 3_000_001);
+        assert_eq!(times[3_000_000], 1_000_000_000_000_000);
+        assert_eq!(times[1], 333_333_333);
+    }
+
+    /// Kolmogorov-Smirnov (Massey 1951): the gaps of a Poisson process are exponential. The critical distance at the 1 %
+    /// level for large n is 1.628 / √n.
+    #[test]
+    fn gaps_of_a_poisson_process_are_exponential() {
+        for (seed, rate) in [(1, 10.0), (2, 1000.0), (3, 50_000.0), (4, 1000.0), (5, 1000.0)] {
+            let n = 20_000;
+            let times = take(&Pattern::Rate(rate), Spacing::Poisson, 1.0, seed, n + 1);
+            let mut gaps: Vec<f64> = times.windows(2).map(|w| (w[1] - w[0]) as f64 / 1e9).collect();
+            gaps.sort_by(f64::total_cmp);
+            let distance = gaps
+                .iter()
+                .enumerate()
+                .map(|(i, gap)| {
+                    let model = 1.0 - (-gap * rate).exp();
+                    (model - i as f64 / n as f64).abs().max(((i + 1) as f64 / n as f64 - model).abs())
+                })
+                .fold(0.0, f64::max);
+            assert!(distance < 1.628 / (n as f64).sqrt(), "seed {seed}, rate {rate}: {distance}");
+        }
+    }
+
+    /// A Poisson process whose rate changes: by time-rescaling, the integrals between arrivals are exponential.
+    #[test]
+    fn a_poisson_ramp_rescales_to_exponential_gaps() {
+        let (from, to, length) = (100.0, 2000.0, 20.0);
+        let n = ((from + to) / 2.0 * length * 0.95) as usize;
+        let times = take(&Pattern::Ramp { from, to }, Spacing::Poisson, length, 7, n);
+        let integral = |ns: u64| {
+            let t = ns as f64 / 1e9;
+            from * t + (to - from) / length * t * t / 2.0
+        };
+        let mut gaps: Vec<f64> = times.windows(2).map(|w| integral(w[1]) - integral(w[0])).collect();
+        gaps.sort_by(f64::total_cmp);
+        let count = gaps.len() as f64;
+        let distance = gaps.iter().enumerate().map(|(i, g)| ((1.0 - (-g).exp()) - i as f64 / count).abs()).fold(0.0, f64::max);
+        assert!(distance < 1.628 / count.sqrt(), "{distance}");
+    }
+
+    #[test]
+    fn shuffled_steps_are_all_there_in_another_order() {
+        let rates: Vec<f64> = (1..=8).map(|r| f64::from(r) * 10.0).collect();
+        let pattern = Pattern::Steps { rates, each: Duration::from_secs(1), shuffled: true };
+        let mut orders = std::collections::BTreeSet::new();
+        for seed in 0..5 {
+            let times = take(&pattern, Spacing::Constant, 8.0, seed, 360);
+            let counts: Vec<usize> = (0..8).map(|s| times.iter().filter(|t| **t / 1_000_000_000 == s).count()).collect();
+            let mut sorted = counts.clone();
+            sorted.sort_unstable();
+            for (count, rate) in sorted.iter().zip([10, 20, 30, 40, 50, 60, 70, 80]) {
+                assert!(count.abs_diff(rate) <= 1, "{counts:?}");
+            }
+            orders.insert(counts);
+        }
+        assert!(orders.len() > 1);
+    }
+}

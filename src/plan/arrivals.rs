@@ -1,0 +1,296 @@
+//! How passes arrive: from `load:` as it was typed to a [`Load`].
+
+use std::time::Duration;
+
+use super::actions::Pen;
+use super::graphs::{Metric, Quantile, Time};
+use super::load::{Arrivals, Condition, Find, Limit, Load, Pattern, Phase, Stretch, Think};
+use crate::schema::source::one_of;
+use crate::schema::{Node, types};
+use crate::units;
+
+/// More connections than this in one workload are a typing error on any machine.
+const MAX_CONNECTIONS: u32 = 1_000_000;
+/// More arrivals per second than any machine can make.
+const MAX_RATE: f64 = 100_000_000.0;
+const OPEN_CONNECTIONS: u32 = 64;
+const DRAIN: Duration = Duration::from_secs(1);
+const TRIAL: Duration = Duration::from_secs(5);
+const PRECISION: f64 = 0.05;
+
+/// The phases of a repetition with their lengths, where the scenario gives them.
+pub(super) type Timeline = Vec<(Phase, Duration)>;
+
+/// Reads `phases:` of an experiment.
+pub(super) fn timeline(pen: &mut Pen<'_>, node: &Node, typed: &types::Phases) -> Timeline {
+    let lengths = [
+        (Phase::WarmUp, typed.warm_up),
+        (Phase::Before, typed.before),
+        (Phase::During, typed.during),
+        (Phase::After, typed.after),
+    ];
+    if typed.during.is_none() {
+        pen.say(node, "", "the phase `during` is missing", "expected how long it is, as `during: 10s`");
+    }
+    let mut timeline = Vec::new();
+    for (phase, length) in lengths {
+        let Some(length) = length else { continue };
+        if length.0.is_zero() {
+            pen.say(node, phase.name(), "a phase of 0", "expected a time, as `10s`");
+        }
+        timeline.push((phase, length.0));
+    }
+    timeline
+}
+
+/// Reads `load:` of a workload, `node` being the workload.
+pub(super) fn load(pen: &mut Pen<'_>, node: &Node, typed: &types::Workload, timeline: Option<&Timeline>) -> Option<Load> {
+    let (workload, node) = (node, node.get("load")?);
+    let kind = pen.exactly_one(node, "how passes arrive", &["closed", "open", "find"])?;
+    let part = node.get(kind).unwrap_or(node);
+    let mut own_length = None;
+    let (arrivals, find) = match kind {
+        "closed" => (closed(pen, part, typed.load.closed.as_ref()?), None),
+        "open" => (open(pen, part, typed.load.open.as_ref()?, &mut own_length), None),
+        _ => {
+            let (arrivals, find) = find(pen, part, typed.load.find.as_ref()?)?;
+            (arrivals, Some(find))
+        }
+    };
+    if kind != "open" {
+        refuse(pen, node, "drain", "only an open loop has arrivals that wait");
+    }
+    connections(pen, part, arrivals.connections());
+    let stretches = match (&find, timeline) {
+        (Some(find), _) => {
+            for key in ["amount", "duration"] {
+                refuse(pen, node, key, "a search ends by itself; `trial` says how long each rate is tried");
+            }
+            if timeline.is_some() {
+                pen.say(
+                    workload,
+                    "load",
+                    "a search in a repetition with `phases`",
+                    "expected a workload that has its own length",
+                );
+            }
+            vec![Stretch { phase: Phase::Search, limit: Limit::Duration(find.trial), active: true }]
+        }
+        (None, Some(timeline)) => {
+            for key in ["amount", "duration", "warm-up"] {
+                refuse(pen, node, key, "`phases` says how long everything is");
+            }
+            in_phases(pen, workload, typed.phases.as_ref(), timeline)
+        }
+        (None, None) => {
+            refuse(pen, workload, "phases", "the experiment has no `phases`, which would say how long they are");
+            stretches(pen, node, &typed.load, own_length)?
+        }
+    };
+    Some(Load { arrivals, stretches, drain: typed.load.drain.map_or(DRAIN, |d| d.0), find })
+}
+
+/// Notes a key that does not belong here.
+fn refuse(pen: &mut Pen<'_>, node: &Node, key: &str, why: &str) {
+    if let Some(entry) = node.entry(key) {
+        pen.mistakes.push(
+            crate::schema::Mistake::new(pen.file, entry.key_span, format!("`{key}` does not belong here"))
+                .expected(why.to_owned()),
+        );
+    }
+}
+
+fn in_phases(pen: &mut Pen<'_>, workload: &Node, chosen: Option<&types::Names>, timeline: &Timeline) -> Vec<Stretch> {
+    let names: Vec<&str> = timeline.iter().map(|(phase, _)| phase.name()).collect();
+    if let Some(chosen) = chosen {
+        for name in chosen.0.iter().filter(|n| !names.contains(&n.as_str())) {
+            pen.say(
+                workload,
+                "phases",
+                format!("this experiment has no phase `{name}`"),
+                format!("expected {}", one_of(names.iter().copied())),
+            );
+        }
+        if chosen.0.is_empty() {
+            pen.say(workload, "phases", "a workload without a phase", format!("expected {}", one_of(names.iter().copied())));
+        }
+    }
+    let active = |phase: Phase| chosen.is_none_or(|c| c.0.iter().any(|n| n == phase.name()));
+    let stretch =
+        |(phase, length): &(Phase, Duration)| Stretch { phase: *phase, limit: Limit::Duration(*length), active: active(*phase) };
+    timeline.iter().map(stretch).collect()
+}
+
+fn stretches(pen: &mut Pen<'_>, node: &Node, typed: &types::Load, own_length: Option<Duration>) -> Option<Vec<Stretch>> {
+    let during = match own_length {
+        Some(length) => {
+            for key in ["amount", "duration"] {
+                refuse(pen, node, key, "the steps of the rate say how long it is");
+            }
+            Limit::Duration(length)
+        }
+        None => limit(pen, node, "the end of the load", typed.amount, typed.duration)?,
+    };
+    let warm_up = match (&typed.warm_up, node.get("warm-up")) {
+        (Some(warm_up), Some(node)) => limit(pen, node, "the end of the warm-up", warm_up.amount, warm_up.duration),
+        _ => None,
+    };
+    let stretch = |phase, limit| Stretch { phase, limit, active: true };
+    Some(warm_up.map(|l| stretch(Phase::WarmUp, l)).into_iter().chain([stretch(Phase::During, during)]).collect())
+}
+
+fn limit(pen: &mut Pen<'_>, node: &Node, what: &str, amount: Option<u64>, duration: Option<types::Duration>) -> Option<Limit> {
+    match pen.exactly_one(node, what, &["amount", "duration"])? {
+        "amount" => {
+            if amount == Some(0) {
+                pen.say(node, "amount", "an amount of 0", "expected at least 1");
+            }
+            amount.map(Limit::Amount)
+        }
+        _ => {
+            if duration.is_some_and(|d| d.0.is_zero()) {
+                pen.say(node, "duration", "a duration of 0", "expected a time, as `10s`");
+            }
+            duration.map(|d| Limit::Duration(d.0))
+        }
+    }
+}
+
+fn connections(pen: &mut Pen<'_>, node: &Node, connections: u32) {
+    if connections == 0 || connections > MAX_CONNECTIONS {
+        pen.say(
+            node,
+            "connections",
+            format!("{} cannot carry a load", super::workloads::counted(connections, "connection")),
+            format!("expected 1 to {MAX_CONNECTIONS} connections"),
+        );
+    }
+}
+
+fn closed(pen: &mut Pen<'_>, node: &Node, typed: &types::Closed) -> Arrivals {
+    let mut think = Think::None;
+    if let (Some(typed), Some(node)) = (&typed.think, node.get("think")) {
+        think = match pen.exactly_one(node, "the think time", &["constant", "exponential"]) {
+            Some("constant") => typed.constant.map_or(Think::None, |d| Think::Constant(d.0)),
+            Some(_) => typed.exponential.map_or(Think::None, |d| Think::Exponential(d.0)),
+            None => Think::None,
+        };
+    }
+    Arrivals::Closed { connections: typed.connections, think, ramp: typed.ramp.map_or(Duration::ZERO, |d| d.0) }
+}
+
+fn fitting_rate(pen: &mut Pen<'_>, node: &Node, key: &str, rate: f64) {
+    if rate > MAX_RATE {
+        pen.say(node, key, format!("a rate of {rate} per second"), format!("expected at most {MAX_RATE} per second"));
+    }
+}
+
+fn open(pen: &mut Pen<'_>, node: &Node, typed: &types::Open, own_length: &mut Option<Duration>) -> Arrivals {
+    let kind = pen.exactly_one(node, "the rate of arrivals", &["rate", "ramp", "steps", "every"]);
+    if kind == Some("every") {
+        refuse(pen, node, "arrivals", "`every` and `jitter` say how passes are spaced");
+    } else {
+        refuse(pen, node, "jitter", "`jitter` belongs to `every`; `arrivals: poisson` spaces a rate at random");
+    }
+    let nothing = Pattern::Rate(1.0);
+    let pattern = match kind {
+        Some("rate") => typed.rate.map_or(nothing, |r| Pattern::Rate(r.0)),
+        Some("ramp") => typed.ramp.as_ref().map_or(nothing, |r| Pattern::Ramp { from: r.from.0, to: r.to.0 }),
+        Some("steps") => match (&typed.steps, node.get("steps")) {
+            (Some(steps), Some(node)) => {
+                if steps.rates.is_empty() {
+                    pen.say(node, "rates", "no rates", "expected a list, as `[100, 200, 500]`");
+                }
+                if steps.each.0.is_zero() {
+                    pen.say(node, "each", "steps of no length", "expected a time, as `10s`");
+                }
+                *own_length = Some(steps.each.0 * steps.rates.len() as u32);
+                Pattern::Steps { rates: steps.rates.iter().map(|r| r.0).collect(), each: steps.each.0, shuffled: steps.shuffled }
+            }
+            _ => nothing,
+        },
+        Some(_) => {
+            let every = typed.every.map_or(Duration::from_secs(1), |d| d.0);
+            let jitter = typed.jitter.map_or(Duration::ZERO, |d| d.0);
+            if every.is_zero() {
+                pen.say(node, "every", "an arrival every 0 s", "expected a time, as `100ms`");
+            }
+            if jitter > every {
+                pen.say(
+                    node,
+                    "jitter",
+                    format!("a jitter of {} in every {}", units::exact_duration(jitter), units::exact_duration(every)),
+                    "expected at most the time of `every`: arrivals do not overtake each other",
+                );
+            }
+            Pattern::Periodic { every, jitter }
+        }
+        None => nothing,
+    };
+    match &pattern {
+        Pattern::Rate(rate) => fitting_rate(pen, node, "rate", *rate),
+        Pattern::Ramp { from, to } => fitting_rate(pen, node, "ramp", from.max(*to)),
+        Pattern::Steps { rates, .. } => fitting_rate(pen, node, "steps", rates.iter().copied().fold(0.0, f64::max)),
+        Pattern::Periodic { .. } => {}
+    }
+    Arrivals::Open {
+        connections: typed.connections.unwrap_or(OPEN_CONNECTIONS),
+        pattern,
+        spacing: typed.arrivals.unwrap_or_default(),
+    }
+}
+
+fn find(pen: &mut Pen<'_>, node: &Node, typed: &types::Find) -> Option<(Arrivals, Find)> {
+    let before = pen.mistakes.len();
+    let (low, high) = typed.rate.0;
+    fitting_rate(pen, node, "rate", high);
+    let trial = typed.trial.map_or(TRIAL, |d| d.0);
+    if trial < Duration::from_millis(100) {
+        pen.say(node, "trial", "a trial that is too short to say anything", "expected at least 100ms");
+    }
+    let precision = typed.precision.map_or(PRECISION, |p| p.0);
+    if !(0.001..=1.0).contains(&precision) {
+        pen.say(node, "precision", format!("a precision of {}%", precision * 100.0), "expected 0.1% to 100%");
+    }
+    let conditions_node = node.get("while").unwrap_or(node);
+    if typed.conditions.is_empty() {
+        pen.say(node, "while", "nothing must hold", "expected at least one condition, as `{response_p99: \"< 50ms\"}`");
+    }
+    let conditions =
+        typed.conditions.iter().filter_map(|(name, bound)| condition(pen, conditions_node, name, &bound.0)).collect();
+    let arrivals = Arrivals::Open {
+        connections: typed.connections.unwrap_or(OPEN_CONNECTIONS),
+        pattern: Pattern::Rate(low),
+        spacing: typed.arrivals.unwrap_or_default(),
+    };
+    (pen.mistakes.len() == before).then_some((arrivals, Find { low, high, trial, precision, conditions }))
+}
+
+/// `response_p99: "< 50ms"`, `errors: "< 0.1%"`.
+fn condition(pen: &mut Pen<'_>, node: &Node, name: &str, bound: &str) -> Option<Condition> {
+    let fits = |m: &Metric| match m {
+        Metric::Time(Time::Response | Time::Service | Time::Lag, q) => *q != Quantile::Mean,
+        m => *m == Metric::Errors,
+    };
+    let known: Vec<&str> = Metric::all().filter(|(_, m)| fits(m)).map(|(n, _)| n).collect();
+    let Some((_, figure)) = Metric::all().find(|(n, m)| *n == name && fits(m)) else {
+        let span = node.entry(name).map_or(node.span, |e| e.key_span);
+        pen.mistakes.push(
+            crate::schema::Mistake::new(pen.file, span, format!("a rate cannot be judged by `{name}`"))
+                .expected(format!("expected {}", one_of(known.iter().copied())))
+                .did_you_mean(name, known),
+        );
+        return None;
+    };
+    let number = bound.trim().strip_prefix('<').map(|b| b.trim_start_matches('=').trim());
+    let below = match (figure, number) {
+        (Metric::Errors, Some(number)) => units::parse_percent(number),
+        (_, Some(number)) => units::parse_duration(number).map(|d| d.as_nanos() as f64),
+        (_, None) => None,
+    };
+    if below.is_none() {
+        let example = if figure == Metric::Errors { "`\"< 0.1%\"`" } else { "`\"< 50ms\"`" };
+        pen.say(node, name, format!("`{bound}` is no bound"), format!("expected one as {example}"));
+    }
+    Some(Condition { figure, below: below?, words: format!("{name} {}", bound.trim()) })
+}

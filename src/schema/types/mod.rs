@@ -1,0 +1,346 @@
+//! What each part of a scenario may say, as serde types. Unknown keys are mistakes everywhere.
+//!
+//! These types are read *after* `${…}` was evaluated, so they hold plain values; the JSON Schema
+//! (see `json_schema`) allows an expression wherever a value may stand.
+
+mod scalars;
+mod workload;
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde_json::Value as Json;
+
+pub use scalars::*;
+pub use workload::*;
+
+/// An experiment: one file, one question.
+#[derive(Debug, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Experiment {
+    /// Its name; also the folder's name under `results/` and `graphs/`.
+    pub experiment: String,
+    /// The question that it answers; the title of every graph.
+    #[serde(default)]
+    pub question: String,
+    /// The varied dimensions. A cell is one level of each.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, Factor>")]
+    pub factors: serde_json::Map<String, Json>,
+    /// Cells to leave out: all those that match one of these maps from factor to level(s).
+    #[serde(default)]
+    pub exclude: Vec<BTreeMap<String, Json>>,
+    /// Cells to add: each names a level of every factor.
+    #[serde(default)]
+    pub include: Vec<BTreeMap<String, Json>>,
+    /// How often each cell is executed, every time with fresh processes.
+    #[serde(default = "one")]
+    pub repetitions: u32,
+    /// In which order repetitions are executed.
+    #[serde(default)]
+    pub order: Order,
+    /// Where scratch directories are made.
+    #[serde(default)]
+    pub scratch: Scratch,
+    /// Seed of everything random. Without one, each run draws its own and records it.
+    #[serde(default)]
+    pub seed: Option<u64>,
+    /// Folder of a cell below `cells/`, such as `${processes}p/${action}`.
+    #[serde(default)]
+    pub layout: Option<String>,
+    /// Length of the windows in which requests are counted. 500 ms by default.
+    #[serde(default)]
+    pub window: Option<Duration>,
+    /// Names for what is used more than once. Evaluated where they are used.
+    #[serde(default, rename = "let")]
+    #[schemars(with = "BTreeMap<String, Json>")]
+    pub lets: serde_json::Map<String, Json>,
+    /// What is under test, and what stands around it.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, Target>")]
+    pub targets: serde_json::Map<String, Json>,
+    /// How long each phase of a repetition is, where workloads come and go. Without it a workload has its own `amount` or `duration`.
+    #[serde(default)]
+    #[schemars(with = "Option<Phases>")]
+    pub phases: Json,
+    /// Limits beyond which a repetition is invalid.
+    #[serde(default)]
+    pub limits: Limits,
+    /// The requests and how they arrive.
+    #[schemars(with = "BTreeMap<String, Workload>")]
+    pub workloads: serde_json::Map<String, Json>,
+    /// What is done before.
+    #[serde(default)]
+    #[schemars(with = "Steps")]
+    pub set_up: Json,
+    /// What is done afterwards, also after a failure.
+    #[serde(default)]
+    #[schemars(with = "Steps")]
+    pub clean_up: Json,
+    /// The pictures that answer the question.
+    #[serde(default)]
+    #[schemars(with = "Vec<Graph>")]
+    pub graphs: Vec<Json>,
+}
+
+fn one() -> u32 {
+    1
+}
+
+/// The order of repetitions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Order {
+    /// Round after round over all cells, each round shuffled: slow changes of the machine meet all cells alike.
+    #[default]
+    Interleaved,
+    /// Round after round, in the order of the file.
+    Rounds,
+    /// All repetitions of a cell, then the next cell.
+    Sequential,
+}
+
+/// Where scratch directories are made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scratch {
+    /// In the system's temporary directory, or in `$RUNNER_SCRATCH`.
+    #[default]
+    Disk,
+    /// In memory (`/dev/shm`), so that files cost the same in every repetition.
+    Memory,
+}
+
+/// Levels of a factor, for the JSON Schema; read by hand in `plan::factors`.
+#[derive(JsonSchema)]
+#[serde(untagged, deny_unknown_fields)]
+#[allow(dead_code)]
+pub enum Factor {
+    /// All levels, all of them executed by default.
+    Levels(Vec<Json>),
+    /// All levels, and those that are executed by default.
+    Chosen {
+        /// All levels.
+        levels: Vec<Json>,
+        /// The levels executed without `--set`.
+        default: Vec<Json>,
+    },
+    /// Whole numbers from one to another.
+    Range {
+        /// The first level.
+        from: f64,
+        /// The last level, inclusive.
+        to: f64,
+        /// What is added from level to level; 1 when neither this nor `factor` is given.
+        step: Option<f64>,
+        /// By what each level is multiplied to give the next.
+        factor: Option<f64>,
+    },
+}
+
+/// Something under test or around it.
+#[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Target {
+    /// Only in cells in which this is true.
+    #[serde(default)]
+    pub when: Option<bool>,
+    /// A server that ships with runner. `--port` is added when the target has a port.
+    #[serde(default)]
+    pub fixture: Option<String>,
+    /// A program and its arguments. No shell.
+    #[serde(default)]
+    pub command: Option<Vec<Text>>,
+    /// A command line for `sh -c`.
+    #[serde(default)]
+    pub shell: Option<String>,
+    /// `http://host:port` of something that already runs; it is neither started nor watched.
+    #[serde(default)]
+    pub address: Option<String>,
+    /// How many processes. Each knows its `${replica}`, counted from 1.
+    #[serde(default)]
+    pub replicas: Option<u32>,
+    /// The port on which it listens.
+    #[serde(default)]
+    pub port: Option<Port>,
+    /// Further ports by name.
+    #[serde(default)]
+    pub ports: BTreeMap<String, Port>,
+    /// Arguments after those of `fixture` or `command`.
+    #[serde(default)]
+    pub args: Vec<Text>,
+    /// Environment variables, added to the runner's own.
+    #[serde(default)]
+    pub env: BTreeMap<String, Text>,
+    /// Working directory.
+    #[serde(default)]
+    pub dir: Option<String>,
+    /// Files made in the scratch directory from templates: name to template file.
+    #[serde(default)]
+    pub render: BTreeMap<String, String>,
+    /// Programs without which cells with this target are skipped, loudly.
+    #[serde(default)]
+    pub needs: Names,
+    /// Targets that must be ready before this one is started.
+    #[serde(default)]
+    pub after: Names,
+    /// How to know that it is ready. By default: its port accepts connections.
+    #[serde(default)]
+    pub ready: Option<Ready>,
+    /// How it is stopped.
+    #[serde(default)]
+    pub stop: Stop,
+    /// Processors on which it may run.
+    #[serde(default)]
+    pub cpus: Vec<u32>,
+}
+
+/// How to know that a target is ready: exactly one probe.
+#[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Ready {
+    /// This port accepts connections.
+    #[serde(default)]
+    pub tcp: Option<Port>,
+    /// `GET` of this path (or URL) answers with a status below 400.
+    #[serde(default)]
+    pub http: Option<String>,
+    /// A line of its output matches this regular expression.
+    #[serde(default)]
+    pub log: Option<String>,
+    /// This command ends with exit code 0.
+    #[serde(default)]
+    pub command: Option<Vec<Text>>,
+    /// How long to wait; 10 s by default.
+    #[serde(default)]
+    pub timeout: Option<Duration>,
+}
+
+/// How a target is stopped.
+#[derive(Clone, Debug, Default, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Stop {
+    /// The first signal; `TERM` by default.
+    #[serde(default)]
+    pub signal: Option<Signal>,
+    /// How long it may take before it is killed; 5 s by default.
+    #[serde(default)]
+    pub grace: Option<Duration>,
+}
+
+/// A signal that asks a process to end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+#[allow(missing_docs)]
+pub enum Signal {
+    #[default]
+    Term,
+    Int,
+    Quit,
+    Hup,
+    Usr1,
+    Usr2,
+    Kill,
+}
+
+/// Steps at each level.
+#[derive(Clone, Debug, Default, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Steps {
+    /// Once, before the first or after the last repetition. Factors are not known here.
+    #[serde(default)]
+    pub run: Vec<Action>,
+    /// Before the first and after the last repetition of a cell.
+    #[serde(default)]
+    pub cell: Vec<Action>,
+    /// Before the targets of a repetition are started, or after they are stopped.
+    #[serde(default)]
+    pub repetition: Vec<Action>,
+    /// Directly before or after the load, while the targets run.
+    #[serde(default)]
+    pub load: Vec<Action>,
+}
+
+/// One set-up or clean-up step: a command or a request.
+#[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Action {
+    /// A program and its arguments; it must end with exit code 0.
+    #[serde(default)]
+    pub command: Option<Vec<Text>>,
+    /// A command line for `sh -c`.
+    #[serde(default)]
+    pub shell: Option<String>,
+    /// Working directory of the command.
+    #[serde(default)]
+    pub dir: Option<String>,
+    /// Environment of the command.
+    #[serde(default)]
+    pub env: BTreeMap<String, Text>,
+    /// `GET` of a URL.
+    #[serde(default)]
+    pub get: Option<Text>,
+    /// `PUT` to a URL.
+    #[serde(default)]
+    pub put: Option<Text>,
+    /// `POST` to a URL.
+    #[serde(default)]
+    pub post: Option<Text>,
+    /// `DELETE` of a URL.
+    #[serde(default)]
+    pub delete: Option<Text>,
+    /// Headers of the request.
+    #[serde(default)]
+    pub headers: BTreeMap<String, Text>,
+    /// Body of the request.
+    #[serde(default)]
+    pub body: Option<Body>,
+    /// What the answer must be; status 2xx by default.
+    #[serde(default)]
+    pub expect: Option<Expect>,
+    /// How long it may take; 60 s by default.
+    #[serde(default)]
+    pub timeout: Option<Duration>,
+}
+
+/// A picture: exactly one of `bars`, `ratio`, `lines`, `quantiles`.
+#[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Graph {
+    /// Grouped bars of this metric: the mean over repetitions with its 95 % interval.
+    #[serde(default)]
+    pub bars: Option<String>,
+    /// Bars of this metric as a ratio to the `baseline` level of `series`.
+    #[serde(default)]
+    pub ratio: Option<String>,
+    /// This metric over the time of a repetition.
+    #[serde(default)]
+    pub lines: Option<String>,
+    /// The distribution of `response` or `service` time.
+    #[serde(default)]
+    pub quantiles: Option<String>,
+    /// Factor (or `time`, or `step`) along the x axis.
+    #[serde(default)]
+    pub x: Option<String>,
+    /// Factor (or `target`, or `step`) that gives the colours.
+    #[serde(default)]
+    pub series: Option<String>,
+    /// Factors of which each level gets a picture of its own.
+    #[serde(default)]
+    pub facet: Names,
+    /// The level of `series` to which `ratio` compares.
+    #[serde(default)]
+    pub baseline: Option<Json>,
+    /// Only cells with these levels.
+    #[serde(default, rename = "where")]
+    pub only: BTreeMap<String, Json>,
+    /// Only this step of the passes; the pass as a whole by default.
+    #[serde(default)]
+    pub step: Option<String>,
+    /// Only this workload, where there are several.
+    #[serde(default)]
+    pub workload: Option<String>,
+    /// A title of its own.
+    #[serde(default)]
+    pub title: Option<String>,
+}

@@ -1,0 +1,292 @@
+//! Scalars with a notation of their own, and lists that may be one item.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::time::Duration as StdDuration;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+
+use crate::units;
+
+/// Reads a scalar from text or a number, saying what was expected.
+macro_rules! scalar {
+    ($name:ident, $inner:ty, $expecting:literal, $schema:tt, |$text:ident| $from_text:expr, |$number:ident| $from_number:expr) => {
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                struct V;
+                impl Visitor<'_> for V {
+                    type Value = $name;
+                    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                        f.write_str($expecting)
+                    }
+                    fn visit_str<E: de::Error>(self, $text: &str) -> Result<$name, E> {
+                        let value: Option<$inner> = $from_text;
+                        value.map($name).ok_or_else(|| {
+                            let help = hint($text).map_or_else(String::new, |hint| format!("||{hint}"));
+                            E::custom(format!("the text \"{}\" does not fit here||expected {}{help}", $text, $expecting))
+                        })
+                    }
+                    fn visit_i64<E: de::Error>(self, $number: i64) -> Result<$name, E> {
+                        let value: Option<$inner> = $from_number;
+                        value.map($name).ok_or_else(|| {
+                            E::custom(format!("the number {} does not fit here||expected {}", $number, $expecting))
+                        })
+                    }
+                    fn visit_u64<E: de::Error>(self, number: u64) -> Result<$name, E> {
+                        self.visit_i64(i64::try_from(number).unwrap_or(i64::MAX))
+                    }
+                    fn visit_f64<E: de::Error>(self, number: f64) -> Result<$name, E> {
+                        self.visit_str(&number.to_string())
+                    }
+                }
+                deserializer.deserialize_any(V)
+            }
+        }
+        impl JsonSchema for $name {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!($schema)
+            }
+        }
+    };
+}
+
+/// Help for a notation that is nearly right.
+fn hint(text: &str) -> Option<String> {
+    let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    match &text[number.len()..] {
+        "KB" | "K" | "k" | "kb" | "Kb" if !number.is_empty() => {
+            let (number, unit) = (number.trim(), &text[number.len()..]);
+            Some(format!("`{unit}` is ambiguous: write `{number}kB` for 1000 bytes each or `{number}KiB` for 1024"))
+        }
+        _ => None,
+    }
+}
+
+/// A duration such as `500ms`, `2s`, `1m30s`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Duration(pub StdDuration);
+scalar!(
+    Duration, StdDuration, "a duration with its unit, as `500ms`, `2s` or `1m30s`",
+    {"type": ["string", "integer"], "description": "a duration with its unit, as 500ms, 2s or 1m30s"},
+    |text| units::parse_duration(text),
+    |number| (number == 0).then_some(StdDuration::ZERO)
+);
+
+/// A size such as `10KiB`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size(pub units::Bytes);
+scalar!(
+    Size, units::Bytes, "a size in bytes, as `512`, `10KiB` or `5MB`",
+    {"type": ["string", "integer"], "description": "a size in bytes, as 512, 10KiB or 5MB"},
+    |text| units::Bytes::parse(text),
+    |number| u64::try_from(number).ok().map(units::Bytes)
+);
+
+/// A TCP port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Port(pub u16);
+scalar!(
+    Port, u16, "a port from 1 to 65535",
+    {"type": ["integer", "string"], "description": "a port from 1 to 65535"},
+    |text| text.parse().ok().filter(|p| *p > 0),
+    |number| u16::try_from(number).ok().filter(|p| *p > 0)
+);
+
+/// A text; numbers and booleans are taken as they were typed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Text(pub String);
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct V;
+        impl Visitor<'_> for V {
+            type Value = Text;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text")
+            }
+            fn visit_str<E: de::Error>(self, v: &str) -> Result<Text, E> {
+                Ok(Text(v.to_owned()))
+            }
+            fn visit_i64<E: de::Error>(self, v: i64) -> Result<Text, E> {
+                Ok(Text(v.to_string()))
+            }
+            fn visit_u64<E: de::Error>(self, v: u64) -> Result<Text, E> {
+                Ok(Text(v.to_string()))
+            }
+            fn visit_f64<E: de::Error>(self, v: f64) -> Result<Text, E> {
+                Ok(Text(v.to_string()))
+            }
+            fn visit_bool<E: de::Error>(self, v: bool) -> Result<Text, E> {
+                Ok(Text(v.to_string()))
+            }
+        }
+        deserializer.deserialize_any(V)
+    }
+}
+
+impl JsonSchema for Text {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Text".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": ["string", "number", "boolean"]})
+    }
+}
+
+/// Events per time, in events per second.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rate(pub f64);
+scalar!(
+    Rate, f64, "a rate above 0, as `500/s` or `30/min`",
+    {"type": ["string", "number"], "description": "a rate above 0, as 500/s or 30/min"},
+    |text| units::parse_rate(text),
+    |number| (number > 0).then_some(number as f64)
+);
+
+/// Two rates, as `100..20000`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RateRange(pub (f64, f64));
+scalar!(
+    RateRange, (f64, f64), "two rates, the lower first, as `100..20000`",
+    {"type": "string", "description": "two rates, the lower first, as 100..20000"},
+    |text| text.split_once("..").and_then(|(low, high)| Some((units::parse_rate(low)?, units::parse_rate(high)?))).filter(|(l, h)| l < h),
+    |number| (number < 0).then_some((0.0, 0.0))
+);
+
+/// A share, as a fraction of 1.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Percent(pub f64);
+scalar!(
+    Percent, f64, "a percentage above 0, as `5%`",
+    {"type": "string", "description": "a percentage above 0, as 5%"},
+    |text| units::parse_percent(text).filter(|p| *p > 0.0),
+    |number| (number < 0).then_some(0.0)
+);
+
+/// A version of HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HttpVersion(pub u8);
+scalar!(
+    HttpVersion, u8, "`1` or `2`",
+    {"enum": [1, 2], "description": "1 or 2"},
+    |text| text.parse().ok().filter(|v| (1..=2).contains(v)),
+    |number| u8::try_from(number).ok().filter(|v| (1..=2).contains(v))
+);
+
+/// An HTTP status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Status(pub u16);
+scalar!(
+    Status, u16, "a status from 100 to 599",
+    {"type": "integer", "minimum": 100, "maximum": 599, "description": "a status from 100 to 599"},
+    |text| text.parse().ok().filter(|s| (100..600).contains(s)),
+    |number| u16::try_from(number).ok().filter(|s| (100..600).contains(s))
+);
+
+/// One item or a list of them, with what one item is called.
+struct OneOrMany<T>(&'static str, PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for OneOrMany<T> {
+    type Value = Vec<T>;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{0}, or a list of them", self.0)
+    }
+    fn visit_str<E: de::Error>(self, v: &str) -> Result<Vec<T>, E> {
+        Ok(vec![T::deserialize(de::value::StrDeserializer::new(v))?])
+    }
+    fn visit_u64<E: de::Error>(self, v: u64) -> Result<Vec<T>, E> {
+        Ok(vec![T::deserialize(de::value::U64Deserializer::new(v))?])
+    }
+    fn visit_i64<E: de::Error>(self, v: i64) -> Result<Vec<T>, E> {
+        Ok(vec![T::deserialize(de::value::I64Deserializer::new(v))?])
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<T>, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = seq.next_element()? {
+            items.push(item);
+        }
+        Ok(items)
+    }
+    fn visit_map<A: MapAccess<'de>>(self, _: A) -> Result<Vec<T>, A::Error> {
+        Err(de::Error::invalid_type(de::Unexpected::Map, &self))
+    }
+}
+
+/// A name, or a list of names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Names(pub Vec<String>);
+
+impl<'de> Deserialize<'de> for Names {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(OneOrMany("a name", PhantomData)).map(Self)
+    }
+}
+
+impl JsonSchema for Names {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Names".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]})
+    }
+}
+
+/// An exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExitCode(pub u8);
+scalar!(
+    ExitCode, u8, "an exit code from 0 to 255",
+    {"type": "integer", "minimum": 0, "maximum": 255, "description": "an exit code from 0 to 255"},
+    |text| text.parse().ok(),
+    |number| u8::try_from(number).ok()
+);
+
+/// An exit code, or a list of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ExitCodes(pub Vec<u8>);
+
+impl<'de> Deserialize<'de> for ExitCodes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let codes: Vec<ExitCode> = deserializer.deserialize_any(OneOrMany("an exit code from 0 to 255", PhantomData))?;
+        Ok(Self(codes.into_iter().map(|c| c.0).collect()))
+    }
+}
+
+impl JsonSchema for ExitCodes {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "ExitCodes".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"anyOf": [
+            {"type": "integer", "minimum": 0, "maximum": 255},
+            {"type": "array", "items": {"type": "integer", "minimum": 0, "maximum": 255}}
+        ]})
+    }
+}
+
+/// A status, or a list of statuses.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Statuses(pub Vec<u16>);
+
+impl<'de> Deserialize<'de> for Statuses {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let statuses: Vec<Status> = deserializer.deserialize_any(OneOrMany("a status from 100 to 599", PhantomData))?;
+        Ok(Self(statuses.into_iter().map(|s| s.0).collect()))
+    }
+}
+
+impl JsonSchema for Statuses {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Statuses".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"anyOf": [
+            {"type": "integer", "minimum": 100, "maximum": 599},
+            {"type": "array", "items": {"type": "integer", "minimum": 100, "maximum": 599}}
+        ]})
+    }
+}

@@ -1,0 +1,399 @@
+//! What a workload may say: its driver, how requests arrive, and its steps.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::de::{Deserialize, Deserializer};
+use serde_json::Value as Json;
+
+use super::{Duration, ExitCodes, HttpVersion, Names, Percent, Rate, RateRange, Size, Statuses, Text};
+
+/// Requests and how they arrive: over HTTP (`url` and `steps`), or a program of its own (`command`).
+#[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Workload {
+    /// Only in cells in which this is true.
+    #[serde(default)]
+    pub when: Option<bool>,
+    /// `http://host:port` or `https://…`, or a list of them: connections are dealt out in turn.
+    #[serde(default)]
+    pub url: Names,
+    /// A Unix socket to connect to; `url` then only says what the `host` header is.
+    #[serde(default)]
+    pub socket: Option<String>,
+    /// How HTTP is spoken.
+    #[serde(default)]
+    pub http: Http,
+    /// How TLS is spoken with `https://`.
+    #[serde(default)]
+    pub tls: Tls,
+    /// A program and its arguments that makes the load by itself. Each pass is one execution of it. No shell.
+    #[serde(default)]
+    pub command: Option<Vec<Text>>,
+    /// Environment variables of `command`, added to the runner's own.
+    #[serde(default)]
+    pub env: BTreeMap<String, Text>,
+    /// Working directory of `command`.
+    #[serde(default)]
+    pub dir: Option<String>,
+    /// Programs without which cells with this workload are skipped, loudly.
+    #[serde(default)]
+    pub needs: Names,
+    /// What is taken from the output of `command`: name to place.
+    #[serde(default)]
+    pub metrics: BTreeMap<String, MetricSource>,
+    /// How `command` must end; exit code 0 by default.
+    #[serde(default)]
+    pub exit: Option<ExitCodes>,
+    /// How requests arrive.
+    pub load: Load,
+    /// The phases of the repetition in which this workload is there; all by default.
+    #[serde(default)]
+    pub phases: Option<Names>,
+    /// The requests of one pass. Each is measured by itself, and the pass as a whole.
+    #[serde(default)]
+    pub steps: Vec<Step>,
+    /// Headers of every request.
+    #[serde(default)]
+    pub headers: BTreeMap<String, Text>,
+    /// How long a request may take; 30 s by default. For `command`: 10 min.
+    #[serde(default)]
+    pub timeout: Option<Duration>,
+    /// Generator threads; 1 by default.
+    #[serde(default)]
+    pub threads: Option<u32>,
+    /// Processors on which the generator, or `command`, may run.
+    #[serde(default)]
+    pub cpus: Vec<u32>,
+}
+
+/// How HTTP is spoken.
+#[derive(Clone, Debug, Default, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Http {
+    /// `1` (HTTP/1.1, the default) or `2`.
+    #[serde(default)]
+    pub version: Option<HttpVersion>,
+    /// Requests at a time on one connection; only with version 2. 1 by default.
+    #[serde(default)]
+    pub streams: Option<u32>,
+    /// Whether a connection is used for more than one request; true by default.
+    #[serde(default)]
+    pub keep_alive: Option<bool>,
+    /// How many redirects are followed; 0 by default: a redirect is an answer like any other.
+    #[serde(default)]
+    pub redirects: Option<u32>,
+}
+
+/// How TLS is spoken.
+#[derive(Clone, Debug, Default, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Tls {
+    /// A file with the certificates (PEM) of those who may vouch for the server, instead of the system's.
+    #[serde(default)]
+    pub ca: Option<String>,
+    /// `false` takes any certificate from anybody.
+    #[serde(default)]
+    pub verify: Option<bool>,
+}
+
+/// Where in the output of a command a figure stands, or what it is made of: exactly one kind.
+#[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct MetricSource {
+    /// The first group (or the whole match) of a regular expression in the output, a number.
+    #[serde(default)]
+    pub regex: Option<String>,
+    /// A JSON pointer (RFC 6901) into the output, as `/requests/average`.
+    #[serde(default)]
+    pub json: Option<String>,
+    /// `[a, b]`: the metric a divided by the metric b. `cpu_s` and `wall_s` are known of every command.
+    #[serde(default)]
+    pub ratio: Option<Vec<String>>,
+    /// By what the number is multiplied; 1 by default.
+    #[serde(default)]
+    pub times: Option<f64>,
+    /// Its unit, for graphs: `1/s`, `ms`, …
+    #[serde(default)]
+    pub unit: Option<String>,
+}
+
+/// How requests arrive, and how many or how long: exactly one of `closed`, `open`, `find`.
+#[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Load {
+    /// Arrivals follow completions.
+    #[serde(default)]
+    pub closed: Option<Closed>,
+    /// Arrivals follow a schedule, whatever the answers do.
+    #[serde(default)]
+    pub open: Option<Open>,
+    /// The highest rate that holds is searched.
+    #[serde(default)]
+    pub find: Option<Find>,
+    /// How many passes in all.
+    #[serde(default)]
+    pub amount: Option<u64>,
+    /// How long.
+    #[serde(default)]
+    pub duration: Option<Duration>,
+    /// What comes before the measurement; recorded, marked, and left out of the statistics.
+    #[serde(default)]
+    pub warm_up: Option<WarmUp>,
+    /// How long arrivals that had to wait are still sent after the end of an open loop; 1 s by default.
+    /// What was not sent by then is counted as unsent.
+    #[serde(default)]
+    pub drain: Option<Duration>,
+}
+
+/// A closed loop.
+#[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Closed {
+    /// Connections, each with one request at a time.
+    pub connections: u32,
+    /// What a connection waits from the end of a pass to the begin of the next.
+    #[serde(default)]
+    pub think: Option<Think>,
+    /// From the first connection's begin to the last one's.
+    #[serde(default)]
+    pub ramp: Option<Duration>,
+}
+
+/// A think time: exactly one kind.
+#[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Think {
+    /// Always this long.
+    #[serde(default)]
+    pub constant: Option<Duration>,
+    /// Exponentially distributed with this mean.
+    #[serde(default)]
+    pub exponential: Option<Duration>,
+}
+
+/// An open loop: exactly one of `rate`, `ramp`, `steps`, `every`.
+#[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Open {
+    /// Passes per time, as `500/s`.
+    #[serde(default)]
+    pub rate: Option<Rate>,
+    /// A rate that changes steadily.
+    #[serde(default)]
+    pub ramp: Option<Ramp>,
+    /// One rate after the other.
+    #[serde(default)]
+    pub steps: Option<RateSteps>,
+    /// One pass in each such time.
+    #[serde(default)]
+    pub every: Option<Duration>,
+    /// With `every`: each pass is late by a random part of this, at most `every`.
+    #[serde(default)]
+    pub jitter: Option<Duration>,
+    /// How passes are spaced at a rate; evenly by default.
+    #[serde(default)]
+    pub arrivals: Option<Spacing>,
+    /// Connections: the most requests at a time. Arrivals that find all of them busy wait, and the wait counts. 64 by default.
+    #[serde(default)]
+    pub connections: Option<u32>,
+}
+
+/// How arrivals are spaced at a rate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Spacing {
+    /// Evenly.
+    #[default]
+    Constant,
+    /// Independently of each other, as those of many users: exponential gaps.
+    Poisson,
+}
+
+/// A rate that changes steadily over the measurement.
+#[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Ramp {
+    /// At its begin.
+    pub from: Rate,
+    /// At its end.
+    pub to: Rate,
+}
+
+/// One rate after the other.
+#[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct RateSteps {
+    /// The rates.
+    pub rates: Vec<Rate>,
+    /// How long each of them holds.
+    pub each: Duration,
+    /// In an order that the seed draws, so that time and rate are not confused.
+    #[serde(default)]
+    pub shuffled: bool,
+}
+
+/// The search for the highest rate that holds.
+#[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Find {
+    /// From which rate to which, as `100..20000`.
+    pub rate: RateRange,
+    /// What must be true at a rate that holds, as `{response_p99: "< 50ms", errors: "< 0.1%"}`.
+    #[serde(rename = "while")]
+    pub conditions: BTreeMap<String, Text>,
+    /// How long each rate is tried; 5 s by default.
+    #[serde(default)]
+    pub trial: Option<Duration>,
+    /// How closely the limit is searched; 5 % by default.
+    #[serde(default)]
+    pub precision: Option<Percent>,
+    /// How passes are spaced; evenly by default.
+    #[serde(default)]
+    pub arrivals: Option<Spacing>,
+    /// Connections; 64 by default.
+    #[serde(default)]
+    pub connections: Option<u32>,
+}
+
+/// Limits beyond which a repetition is invalid.
+#[derive(Clone, Debug, Default, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Limits {
+    /// Processor time of a generator thread per time; 95 % by default. A generator without spare time measures itself.
+    #[serde(default)]
+    pub generator_cpu: Option<Percent>,
+    /// 99th percentile of the schedule lag in an open loop; no limit by default.
+    #[serde(default)]
+    pub lag_p99: Option<Duration>,
+}
+
+/// The phases of a repetition, in this order.
+#[derive(Clone, Debug, Default, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Phases {
+    /// Recorded, marked, and left out of the statistics.
+    #[serde(default)]
+    pub warm_up: Option<Duration>,
+    /// Before what is of interest.
+    #[serde(default)]
+    pub before: Option<Duration>,
+    /// What is of interest.
+    pub during: Option<Duration>,
+    /// After it.
+    #[serde(default)]
+    pub after: Option<Duration>,
+}
+
+/// What comes before the measurement: an amount or a duration.
+#[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct WarmUp {
+    /// How many passes.
+    #[serde(default)]
+    pub amount: Option<u64>,
+    /// How long.
+    #[serde(default)]
+    pub duration: Option<Duration>,
+}
+
+/// One request: exactly one method with its path.
+#[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Step {
+    /// Name in results and graphs; the method by default.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// `GET` of a path.
+    #[serde(default)]
+    pub get: Option<Text>,
+    /// `HEAD` of a path.
+    #[serde(default)]
+    pub head: Option<Text>,
+    /// `PUT` to a path.
+    #[serde(default)]
+    pub put: Option<Text>,
+    /// `POST` to a path.
+    #[serde(default)]
+    pub post: Option<Text>,
+    /// `PATCH` of a path.
+    #[serde(default)]
+    pub patch: Option<Text>,
+    /// `DELETE` of a path.
+    #[serde(default)]
+    pub delete: Option<Text>,
+    /// `OPTIONS` of a path.
+    #[serde(default)]
+    pub options: Option<Text>,
+    /// Headers of this request.
+    #[serde(default)]
+    pub headers: BTreeMap<String, Text>,
+    /// Body of this request.
+    #[serde(default)]
+    pub body: Option<Body>,
+    /// What the answer must be; anything else is an error. Status 2xx by default.
+    #[serde(default)]
+    pub expect: Option<Expect>,
+    /// Values taken from the answer, for the steps behind: name to place.
+    #[serde(default)]
+    pub carry: BTreeMap<String, Carry>,
+    /// How long this request may take.
+    #[serde(default)]
+    pub timeout: Option<Duration>,
+}
+
+/// A request body: exactly one kind.
+#[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Body {
+    /// This text.
+    #[serde(default)]
+    pub text: Option<Text>,
+    /// The content of a file.
+    #[serde(default)]
+    pub file: Option<String>,
+    /// So many random bytes, others in every request.
+    #[serde(default)]
+    pub random: Option<Size>,
+    /// This value as JSON.
+    #[serde(default, deserialize_with = "also_null")]
+    pub json: Option<Json>,
+}
+
+/// `json: null` is a body, not the lack of one.
+fn also_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Json>, D::Error> {
+    Json::deserialize(deserializer).map(Some)
+}
+
+/// What an answer must be.
+#[derive(Clone, Debug, Default, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Expect {
+    /// One of these statuses.
+    #[serde(default)]
+    pub status: Option<Statuses>,
+    /// A body of this length.
+    #[serde(default)]
+    pub length: Option<Size>,
+    /// Exactly this body.
+    #[serde(default)]
+    pub text: Option<Text>,
+    /// This text somewhere in the body.
+    #[serde(default)]
+    pub contains: Option<Text>,
+}
+
+/// Where in an answer a carried value stands: exactly one kind.
+#[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Carry {
+    /// A JSON pointer (RFC 6901) into the body, as `/rev`.
+    #[serde(default)]
+    pub json: Option<String>,
+    /// The value of a header.
+    #[serde(default)]
+    pub header: Option<String>,
+    /// The first group (or the whole match) of a regular expression in the body.
+    #[serde(default)]
+    pub regex: Option<String>,
+}
