@@ -31,6 +31,10 @@ pub enum Command {
     Summarize(Summarize),
     /// Draw the graphs of results
     Graph(Graph),
+    /// Make a load on one URL: a quick look, with the engine of `run`
+    Load(Box<Load>),
+    /// Say what this machine can measure: the generator's own ceiling, timers, limits, missing programs
+    Doctor(Doctor),
     /// Become one of the servers that ship with runner
     #[command(disable_help_flag = true)]
     Fixture(Fixture),
@@ -129,6 +133,103 @@ pub struct Graph {
     /// Where graphs go: DIR/EXPERIMENT/RUN/*.png
     #[arg(long, value_name = "DIR", default_value = "graphs")]
     pub out: PathBuf,
+}
+
+/// `runner load`
+#[derive(Debug, Args)]
+pub struct Load {
+    /// Where: http://host:port/path or https://…
+    #[arg(value_name = "URL")]
+    pub url: String,
+    /// Connections, each with one request at a time
+    #[arg(long, short = 'c', value_name = "N", default_value_t = 64)]
+    pub connections: u32,
+    /// How long, as `10s`; 10 s without --amount
+    #[arg(long, short = 'd', value_name = "TIME", conflicts_with = "amount")]
+    pub duration: Option<String>,
+    /// How many requests
+    #[arg(long, short = 'n', value_name = "N")]
+    pub amount: Option<u64>,
+    /// Open loop: requests per second, as `5000` or `30/min`; without it each connection sends as fast as it is answered
+    #[arg(long, short = 'r', value_name = "RATE")]
+    pub rate: Option<String>,
+    /// With --rate: arrivals at random, as those of many users
+    #[arg(long, requires = "rate")]
+    pub poisson: bool,
+    /// Before the measurement, left out of the numbers, as `2s`
+    #[arg(long, value_name = "TIME")]
+    pub warm_up: Option<String>,
+    /// Generator threads
+    #[arg(long, short = 't', value_name = "N", default_value_t = 1)]
+    pub threads: u32,
+    /// Processors on which the generator may run, as `0,2`
+    #[arg(long, value_name = "CPU,…", value_delimiter = ',')]
+    pub cpus: Vec<u32>,
+    /// Method; GET, or POST with a body
+    #[arg(long, short = 'X', value_name = "METHOD")]
+    pub method: Option<String>,
+    /// A header, as `name: value`; may be given several times
+    #[arg(long = "header", short = 'H', value_name = "HEADER")]
+    pub headers: Vec<String>,
+    /// A body
+    #[arg(long, value_name = "TEXT")]
+    pub data: Option<String>,
+    /// A body from a file
+    #[arg(long, value_name = "FILE", conflicts_with = "data")]
+    pub data_file: Option<PathBuf>,
+    /// Statuses that are right; any 2xx by default
+    #[arg(long, value_name = "STATUS,…", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(100..600))]
+    pub expect_status: Vec<u16>,
+    /// How long a request may take, as `5s`; 30 s by default
+    #[arg(long, value_name = "TIME")]
+    pub timeout: Option<String>,
+    /// Speak HTTP/2
+    #[arg(long)]
+    pub http2: bool,
+    /// With --http2: requests at a time on one connection
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub streams: u32,
+    /// One request per connection
+    #[arg(long)]
+    pub no_keep_alive: bool,
+    /// Follow so many redirects
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub redirects: u32,
+    /// Take any certificate from anybody
+    #[arg(long)]
+    pub insecure: bool,
+    /// Certificates (PEM) of those who may vouch for the server, instead of the system's
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+    /// Connect to this Unix socket; the URL then only says what the `host` header is
+    #[arg(long, value_name = "PATH")]
+    pub unix_socket: Option<PathBuf>,
+    /// Write the windows as `run` does, to DIR/windows.parquet
+    #[arg(long, value_name = "DIR")]
+    pub record: Option<PathBuf>,
+    /// Seed of arrivals and random ids
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Print JSON instead of a table
+    #[arg(long)]
+    pub json: bool,
+    /// Say nothing but errors
+    #[arg(long, short)]
+    pub quiet: bool,
+}
+
+/// `runner doctor`
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// Print JSON instead of text
+    #[arg(long)]
+    pub json: bool,
+    /// How long each measurement takes, as `2s`
+    #[arg(long, value_name = "TIME", default_value = "2s")]
+    pub time: String,
+    /// Where scenario files are, whose programs are looked for
+    #[arg(long, value_name = "DIR", default_value = "experiments")]
+    pub experiments: PathBuf,
 }
 
 /// `runner fixture`

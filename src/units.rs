@@ -164,6 +164,11 @@ pub fn significant(number: f64) -> String {
     }
 }
 
+/// A number of things: `64`, `12 345`.
+pub fn count(number: u64) -> String {
+    grouped(number as f64)
+}
+
 /// A whole number with a thin gap between thousands: `12 345`.
 fn grouped(number: f64) -> String {
     let digits = format!("{:.0}", number.abs());

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Stop, load, print, scenario_files};
+use super::{Stop, print, read_plan, scenario_files};
 use crate::cli;
 use crate::exit::Exit;
 use crate::plan::Plan;
@@ -13,7 +13,7 @@ pub(super) fn check(args: &cli::Check) -> Result<Exit, Stop> {
     let files = scenario_files(if args.files.is_empty() { &everything } else { &args.files })?;
     let mut exit = Exit::Success;
     for file in &files {
-        match load(file, None) {
+        match read_plan(file, None) {
             Ok(plan) => print(&format!("{}: sound, {}\n{}", file.display(), size(&plan), skips(&plan))),
             Err(stop) => {
                 eprintln!("error: {}\n", stop.message);

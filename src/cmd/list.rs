@@ -1,7 +1,7 @@
 //! `runner list`.
 
 use super::check::{size, skips};
-use super::{Stop, load, print, scenario_files};
+use super::{Stop, print, read_plan, scenario_files};
 use crate::cli;
 use crate::exit::Exit;
 
@@ -9,7 +9,7 @@ use crate::exit::Exit;
 pub(super) fn list(args: &cli::List) -> Result<Exit, Stop> {
     let mut exit = Exit::Success;
     for file in scenario_files(&args.paths)? {
-        let plan = match load(&file, None) {
+        let plan = match read_plan(&file, None) {
             Ok(plan) => plan,
             Err(stop) => {
                 eprintln!("error: {}\n", stop.message);

@@ -1,9 +1,11 @@
 //! One file per subcommand: short stories over the layers.
 
 mod check;
+mod doctor;
 mod fixture;
 mod graph;
 mod list;
+mod load;
 mod plan;
 mod progress;
 mod run;
@@ -50,6 +52,8 @@ pub fn main(cli: Cli) -> Exit {
         Command::Run(args) => run::run(&args),
         Command::Summarize(args) => summarize::summarize(&args),
         Command::Graph(args) => graph::graph(&args),
+        Command::Load(args) => load::load(&args),
+        Command::Doctor(args) => doctor::doctor(&args),
     };
     result.unwrap_or_else(|stop| {
         if !stop.message.is_empty() {
@@ -84,7 +88,7 @@ fn report(path: &Path, mistakes: &[Mistake]) -> Stop {
 }
 
 /// Reads a scenario and makes its plan, or reports everything that is wrong with it.
-pub(crate) fn load(path: &Path, choice: Option<&Choice>) -> Result<Plan, Stop> {
+pub(crate) fn read_plan(path: &Path, choice: Option<&Choice>) -> Result<Plan, Stop> {
     let document = Document::read(path)
         .map_err(|e| Stop::from_error(Exit::InvalidInput, &e))?
         .map_err(|mistake| report(path, &[*mistake]))?;

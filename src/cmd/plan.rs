@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::check::{size, skips};
-use super::{Stop, load, print};
+use super::{Stop, print, read_plan};
 use crate::cli;
 use crate::exit::Exit;
 use crate::plan::{
@@ -17,7 +17,7 @@ use crate::units::{exact_duration, human_bytes, human_duration};
 
 /// Prints the plan.
 pub(super) fn plan(args: &cli::Plan) -> Result<Exit, Stop> {
-    let plan = load(&args.file, Some(&args.choice))?;
+    let plan = read_plan(&args.file, Some(&args.choice))?;
     if args.json {
         let json = serde_json::to_string_pretty(&plan).map_err(|e| Stop::from_error(Exit::Failure, &e))?;
         print(&format!("{json}\n"));

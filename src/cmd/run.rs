@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::check::{size, skips};
 use super::progress::{Reporter, Style};
-use super::{Stop, fixture, graph, load, print, summarize};
+use super::{Stop, fixture, graph, print, read_plan, summarize};
 use crate::analysis;
 use crate::cli;
 use crate::executor::{Error, Executor, Interrupt, Progress, actions};
@@ -31,7 +31,7 @@ pub(super) fn run(args: &cli::Run) -> Result<Exit, Stop> {
     let mut plans = Vec::new();
     let mut stopped = None;
     for file in &args.files {
-        match load(file, Some(&args.choice)) {
+        match read_plan(file, Some(&args.choice)) {
             Ok(plan) => plans.push(plan),
             Err(stop) => {
                 if let Some(Stop { message, .. }) = stopped.replace(stop) {
@@ -78,30 +78,40 @@ fn fixtures(plans: &[Plan]) -> Result<PathBuf, Stop> {
 }
 
 /// Files that runner itself needs besides connections.
-const OWN_FILES: u64 = 200;
+pub(super) const OWN_FILES: u64 = 200;
 
-/// Raises the limit on open files as far as allowed, and says before the run when connections will not fit.
-fn enough_open_files(plan: &Plan) -> Result<(), Stop> {
+/// Raises the limit on open files as far as allowed; returns it.
+pub(super) fn raise_open_files() -> u64 {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
-    let allowed = limit.maximum.unwrap_or(u64::MAX);
+    limit.maximum.unwrap_or(u64::MAX)
+}
+
+/// Says before the run when connections will not fit.
+fn enough_open_files(plan: &Plan) -> Result<(), Stop> {
+    let allowed = raise_open_files();
     for cell in &plan.cells {
         let connections: u64 = cell.workloads.iter().map(|w| u64::from(w.load.arrivals.connections())).sum();
         let replicas: u64 = cell.targets.iter().map(|t| t.replicas.len() as u64 * 4).sum();
-        if connections + replicas + OWN_FILES > allowed {
-            return Err(Stop::new(
-                Exit::InvalidInput,
-                format!(
-                    "the cell {} needs {connections} connections, but this machine allows {allowed} open files, \
-                     of which {} are left for connections (`ulimit -Hn`)",
-                    cell.id,
-                    allowed.saturating_sub(replicas + OWN_FILES)
-                ),
-            ));
-        }
+        fitting(&format!("the cell {}", cell.id), connections, replicas, allowed)?;
     }
     Ok(())
+}
+
+/// Says when connections do not fit into the limit on open files.
+pub(super) fn fitting(what: &str, connections: u64, others: u64, allowed: u64) -> Result<(), Stop> {
+    if connections + others + OWN_FILES <= allowed {
+        return Ok(());
+    }
+    Err(Stop::new(
+        Exit::InvalidInput,
+        format!(
+            "{what} needs {connections} connections, but this machine allows {allowed} open files, \
+             of which {} are left for connections (`ulimit -Hn`)",
+            allowed.saturating_sub(others + OWN_FILES)
+        ),
+    ))
 }
 
 /// A directory below which scratch directories are made; removed at the end, by the guard if need be.

@@ -21,6 +21,8 @@ pub struct Workload {
     pub threads: u32,
     /// Processors on which they, or the command, may run; all when empty.
     pub cpus: Vec<u32>,
+    /// Programs that it needs.
+    pub needs: Vec<String>,
 }
 
 impl Workload {

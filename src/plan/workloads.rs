@@ -54,7 +54,17 @@ pub(super) fn workload(
     }
     let skipped = super::targets::missing_need(&typed.needs.0);
     (pen.mistakes.len() == before).then_some(())?;
-    Some((Workload { name: name.to_owned(), driver: driver?, load: load?, threads, cpus: typed.cpus.clone() }, skipped))
+    Some((
+        Workload {
+            name: name.to_owned(),
+            driver: driver?,
+            load: load?,
+            threads,
+            cpus: typed.cpus.clone(),
+            needs: typed.needs.0.clone(),
+        },
+        skipped,
+    ))
 }
 
 fn refuse(pen: &mut Pen<'_>, node: &Node, keys: &[&str], why: &str) {
@@ -70,7 +80,7 @@ fn refuse(pen: &mut Pen<'_>, node: &Node, keys: &[&str], why: &str) {
 pub fn single(name: &str, http: Http) -> Workload {
     let during = Stretch { phase: Phase::During, limit: Limit::Amount(1), active: true };
     let load = Load { arrivals: Arrivals::closed(1), stretches: vec![during], drain: Duration::ZERO, find: None };
-    Workload { name: name.to_owned(), driver: Driver::Http(http), load, threads: 1, cpus: Vec::new() }
+    Workload { name: name.to_owned(), driver: Driver::Http(http), load, threads: 1, cpus: Vec::new(), needs: Vec::new() }
 }
 
 impl Http {

@@ -72,30 +72,13 @@ const SETTINGS: [&str; 8] = [
 impl Manifest {
     /// Looks at this machine. `programs` are those that targets need.
     pub fn collect(source: &str, programs: &[String], scratch: &std::path::Path) -> Self {
-        let mut system = sysinfo::System::new().ok();
-        if let Some(system) = &mut system {
-            system.refresh_memory();
-            system.refresh_cpu_list(sysinfo::CpuRefreshKind::nothing());
-        }
-        let processor = system.as_ref().and_then(|s| s.cpus().first().map(|c| c.brand().trim().to_owned()));
-        let unknown = || "unknown".to_owned();
-        let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
         Self {
             format: super::FORMAT,
             runner: env!("CARGO_PKG_VERSION").to_owned(),
             command_line: std::env::args().collect(),
             started_at: now(),
             source: source.to_owned(),
-            host: Host {
-                system: sysinfo::System::long_os_version().unwrap_or_else(|_| unknown()),
-                kernel: sysinfo::System::kernel_version().unwrap_or_else(|_| unknown()),
-                processor: processor.unwrap_or_else(unknown),
-                cores: std::thread::available_parallelism().map_or(1, usize::from),
-                memory_bytes: system.as_ref().map_or(0, sysinfo::System::total_memory),
-                scratch: file_system(scratch),
-                open_files: limit.maximum.unwrap_or(u64::MAX),
-                load_1min: sysinfo::System::load_average().map_or(0.0, |l| l.one),
-            },
+            host: Host::collect(scratch),
             settings: SETTINGS
                 .iter()
                 .filter_map(|path| {
@@ -107,6 +90,30 @@ impl Manifest {
                 .collect(),
             git: git(),
             programs: programs.iter().filter_map(|p| Some((p.clone(), version(p)?))).collect(),
+        }
+    }
+}
+
+impl Host {
+    /// Looks at this machine.
+    pub fn collect(scratch: &std::path::Path) -> Self {
+        let mut system = sysinfo::System::new().ok();
+        if let Some(system) = &mut system {
+            system.refresh_memory();
+            system.refresh_cpu_list(sysinfo::CpuRefreshKind::nothing());
+        }
+        let processor = system.as_ref().and_then(|s| s.cpus().first().map(|c| c.brand().trim().to_owned()));
+        let unknown = || "unknown".to_owned();
+        let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+        Self {
+            system: sysinfo::System::long_os_version().unwrap_or_else(|_| unknown()),
+            kernel: sysinfo::System::kernel_version().unwrap_or_else(|_| unknown()),
+            processor: processor.unwrap_or_else(unknown),
+            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            memory_bytes: system.as_ref().map_or(0, sysinfo::System::total_memory),
+            scratch: file_system(scratch),
+            open_files: limit.maximum.unwrap_or(u64::MAX),
+            load_1min: sysinfo::System::load_average().map_or(0.0, |l| l.one),
         }
     }
 }

@@ -1,0 +1,288 @@
+//! `runner doctor`: what this machine can measure, said before anybody believes a number.
+//!
+//! The ceiling of the generator is measured against a server that does nothing, on a processor of its own where there are
+//! two; lag and timers are measured at half of it. The rest is read: governor, load, limits, ports, programs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::Path;
+use std::process::{Child, Command as Program, Stdio};
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::{Stop, fixture, load, print, read_plan, scenario_files};
+use crate::cli;
+use crate::exit::Exit;
+use crate::plan::targets::find_program;
+use crate::plan::{Arrivals, Expect, Http, Limit, Pattern, Phase, Spacing, Step, Stretch, Template, Url, Workload, workloads};
+use crate::record::manifest::Host;
+use crate::units::{count, human_bytes, human_duration, significant};
+
+/// Connections of the measurements.
+const CONNECTIONS: u32 = 64;
+/// Above this load average others use the machine.
+const QUIET_LOAD: f64 = 0.5;
+/// Generators whose arrivals are later than this at the 99th percentile are of little use.
+const LATE_NS: u64 = 1_000_000;
+
+/// What was found.
+#[derive(Debug, Serialize)]
+struct Diagnosis {
+    machine: Machine,
+    ceiling: Option<Ceiling>,
+    missing_programs: BTreeMap<String, Vec<String>>,
+    /// What keeps numbers from being believed, in words.
+    warnings: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Machine {
+    host: Host,
+    governors: Vec<String>,
+    /// First and last port that outgoing connections use.
+    port_range: (u16, u16),
+    /// Connections to one address that fit.
+    connections: u64,
+    clock_source: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Ceiling {
+    /// Closed loop, one generator thread.
+    requests_per_s: f64,
+    requests_per_cpu_s: f64,
+    generator_cpu_share: f64,
+    /// Open loop at half of that.
+    offered_per_s: f64,
+    lag_p50_ns: u64,
+    lag_p99_ns: u64,
+    timer_late_p50_ns: Option<u64>,
+    timer_late_p99_ns: Option<u64>,
+}
+
+/// Examines this machine.
+pub(super) fn doctor(args: &cli::Doctor) -> Result<Exit, Stop> {
+    let time = crate::units::parse_duration(&args.time).filter(|t| *t >= Duration::from_millis(100)).ok_or_else(|| {
+        Stop::new(Exit::InvalidInput, format!("`--time {}`: expected a duration of at least 100ms, as `2s`", args.time))
+    })?;
+    let open_files = super::run::raise_open_files();
+    let machine = machine(open_files);
+    let mut warnings = warnings(&machine);
+    let ceiling = match measure(machine.host.cores, time) {
+        Ok(ceiling) => {
+            if ceiling.lag_p99_ns > LATE_NS {
+                warnings.push(format!(
+                    "arrivals are {} late at p99 at half the ceiling: open loops are blurred by that much",
+                    human_duration(ceiling.lag_p99_ns as f64)
+                ));
+            }
+            Some(ceiling)
+        }
+        Err(stop) => {
+            warnings.push(format!("the ceiling could not be measured: {}", stop.message));
+            None
+        }
+    };
+    let diagnosis = Diagnosis { machine, ceiling, missing_programs: missing(&args.experiments), warnings };
+    if args.json {
+        print(&format!("{}\n", serde_json::to_string_pretty(&diagnosis).expect("a diagnosis is always JSON")));
+    } else {
+        print(&text(&diagnosis));
+    }
+    Ok(Exit::Success)
+}
+
+fn read(path: impl AsRef<Path>) -> Option<String> {
+    std::fs::read_to_string(path).ok().map(|text| text.trim().to_owned())
+}
+
+fn machine(open_files: u64) -> Machine {
+    let host = Host::collect(&std::env::temp_dir());
+    let governors: BTreeSet<String> = std::fs::read_dir("/sys/devices/system/cpu")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|e| read(e.path().join("cpufreq/scaling_governor")))
+        .collect();
+    let range = read("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    let mut ports = range.split_whitespace().filter_map(|p| p.parse::<u16>().ok());
+    let port_range = (ports.next().unwrap_or(32768), ports.next().unwrap_or(60999));
+    let connections = open_files.saturating_sub(super::run::OWN_FILES).min(u64::from(port_range.1 - port_range.0) + 1);
+    Machine {
+        host,
+        governors: governors.into_iter().collect(),
+        port_range,
+        connections,
+        clock_source: read("/sys/devices/system/clocksource/clocksource0/current_clocksource").unwrap_or_default(),
+    }
+}
+
+fn warnings(machine: &Machine) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if machine.host.load_1min > QUIET_LOAD {
+        warnings.push(format!("the load average is {:.2}: others use this machine", machine.host.load_1min));
+    }
+    for governor in machine.governors.iter().filter(|g| *g != "performance") {
+        warnings.push(format!("the governor is `{governor}`: the processors' speed follows the load; `performance` is steadier"));
+    }
+    if machine.host.cores == 1 {
+        warnings.push("one core: generator and server take time from each other".to_owned());
+    }
+    if machine.host.open_files < 4096 {
+        warnings.push(format!("only {} open files are allowed (`ulimit -Hn`)", machine.host.open_files));
+    }
+    if !machine.clock_source.is_empty() && !["tsc", "kvm-clock", "arch_sys_counter"].contains(&machine.clock_source.as_str()) {
+        warnings.push(format!("the clock source is `{}`: reading the clock is dear", machine.clock_source));
+    }
+    warnings
+}
+
+/// A server that ends with this program's end of it.
+struct Server(Child);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Starts the null server, on the first processor where there are several; returns its URL.
+fn null_server(cores: usize) -> Result<(Server, Url), Stop> {
+    use std::os::unix::process::CommandExt as _;
+    let failed = |e: &dyn std::fmt::Display| Stop::new(Exit::Failure, format!("the null server cannot be started: {e}"));
+    let program = fixture::program().map_err(|m| Stop::new(Exit::Failure, m))?;
+    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|l| l.local_addr()).map_err(|e| failed(&e))?.port();
+    let mut command = Program::new(program);
+    command.args(["null", "--port", &port.to_string()]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let own = rustix::process::getpid();
+    // SAFETY: two system calls and nothing else.
+    unsafe {
+        command.pre_exec(move || {
+            rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
+            // It may have ended before the line above.
+            if rustix::process::getppid() != Some(own) {
+                return Err(std::io::Error::other("the parent has ended"));
+            }
+            if cores > 1 {
+                let mut first = rustix::thread::CpuSet::new();
+                first.set(0);
+                let _ = rustix::thread::sched_setaffinity(None, &first);
+            }
+            Ok(())
+        });
+    }
+    let server = Server(command.spawn().map_err(|e| failed(&e))?);
+    for _ in 0..200 {
+        if std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            let url = Url::parse(&format!("http://127.0.0.1:{port}")).expect("a constant form");
+            return Ok((server, url));
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Err(failed(&"it does not answer"))
+}
+
+fn measure(cores: usize, time: Duration) -> Result<Ceiling, Stop> {
+    let (_server, url) = null_server(cores)?;
+    let step = Step {
+        name: "get".to_owned(),
+        method: "GET".to_owned(),
+        path: Template::parse("/"),
+        headers: Vec::new(),
+        body: crate::plan::Body::Empty,
+        expect: Expect { statuses: vec![200], length: Some(12), ..Expect::default() },
+        carry: Vec::new(),
+        timeout: crate::plan::actions::REQUEST_TIMEOUT,
+    };
+    let mut workload: Workload = workloads::single("doctor", Http::plain(url, vec![step]));
+    let stretch = |phase, time| Stretch { phase, limit: Limit::Duration(time), active: true };
+    workload.load.stretches = vec![stretch(Phase::WarmUp, time / 10), stretch(Phase::During, time)];
+    workload.load.arrivals = Arrivals::closed(CONNECTIONS);
+    if cores > 1 {
+        workload.cpus = vec![1];
+    }
+    let closed = load::execute(&workload, 1, None, false)?;
+    let offered = (closed.throughput_per_s / 2.0).max(1.0);
+    workload.load.arrivals =
+        Arrivals::Open { connections: CONNECTIONS, pattern: Pattern::Rate(offered), spacing: Spacing::Poisson };
+    let open = load::execute(&workload, 1, None, false)?;
+    let lag = open.lag_ns.ok_or_else(|| Stop::new(Exit::Failure, "nothing was answered"))?;
+    Ok(Ceiling {
+        requests_per_s: closed.throughput_per_s,
+        requests_per_cpu_s: closed.generator.requests_per_cpu_s,
+        generator_cpu_share: closed.generator.cpu_share,
+        offered_per_s: offered,
+        lag_p50_ns: lag.p50,
+        lag_p99_ns: lag.p99,
+        timer_late_p50_ns: open.generator.timer_late_p50_ns,
+        timer_late_p99_ns: open.generator.timer_late_p99_ns,
+    })
+}
+
+/// Programs that experiments need and that are not here: program to experiments.
+fn missing(folder: &Path) -> BTreeMap<String, Vec<String>> {
+    let mut missing: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let files = if folder.is_dir() { scenario_files(&[folder.to_owned()]).unwrap_or_default() } else { Vec::new() };
+    for plan in files.iter().filter_map(|f| read_plan(f, None).ok()) {
+        let needs = plan.cells.iter().flat_map(|c| {
+            let targets = c.targets.iter().flat_map(|t| &t.needs);
+            targets.chain(c.workloads.iter().flat_map(|w| &w.needs))
+        });
+        for need in needs.collect::<BTreeSet<_>>().into_iter().filter(|n| find_program(n).is_none()) {
+            missing.entry(need.clone()).or_default().push(plan.experiment.clone());
+        }
+    }
+    missing
+}
+
+fn text(diagnosis: &Diagnosis) -> String {
+    let m = &diagnosis.machine;
+    let governors = if m.governors.is_empty() { "not visible".to_owned() } else { m.governors.join(", ") };
+    let mut text = format!(
+        "machine     {} cores, {}, {}, kernel {}\n",
+        m.host.cores,
+        m.host.processor,
+        human_bytes(m.host.memory_bytes as f64),
+        m.host.kernel
+    );
+    text += &format!("load        {:.2} (1 min)   governor {governors}   clock {}\n", m.host.load_1min, m.clock_source);
+    text += &format!(
+        "limits      {} open files, ports {}–{}: {} connections to one address fit\n",
+        m.host.open_files,
+        m.port_range.0,
+        m.port_range.1,
+        count(m.connections)
+    );
+    if let Some(c) = &diagnosis.ceiling {
+        text += &format!(
+            "ceiling     {} requests per second on {CONNECTIONS} connections against a server that does nothing\n",
+            significant(c.requests_per_s)
+        );
+        text += &format!(
+            "            {} requests per CPU-second, generator thread at {:.0} %\n",
+            significant(c.requests_per_cpu_s),
+            c.generator_cpu_share * 100.0
+        );
+        text += &format!(
+            "open loop   at {} per second: lag p50 {}, p99 {}\n",
+            significant(c.offered_per_s),
+            human_duration(c.lag_p50_ns as f64),
+            human_duration(c.lag_p99_ns as f64)
+        );
+        if let (Some(p50), Some(p99)) = (c.timer_late_p50_ns, c.timer_late_p99_ns) {
+            text += &format!("timers      late by {} (p50), {} (p99)\n", human_duration(p50 as f64), human_duration(p99 as f64));
+        }
+    }
+    if diagnosis.missing_programs.is_empty() {
+        text += "programs    all that the experiments need are here\n";
+    }
+    for (program, experiments) in &diagnosis.missing_programs {
+        text += &format!("MISSING     {program}, needed by {}\n", experiments.join(", "));
+    }
+    for warning in &diagnosis.warnings {
+        text += &format!("WARNING     {warning}\n");
+    }
+    text
+}

@@ -1,0 +1,388 @@
+//! `runner load URL`: one workload without a scenario, with the engine, the checks and the recording of `run`.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+use hdrhistogram::serialization::Deserializer;
+use serde::Serialize;
+use tokio::sync::watch;
+
+use super::{Stop, print};
+use crate::analysis::summarize::times;
+use crate::analysis::summary::Times;
+use crate::analysis::tables::StepRows;
+use crate::cli;
+use crate::executor::Interrupt;
+use crate::exit::Exit;
+use crate::load::{self, Gate, Job, Phase, Report, Rows, WindowRow, passes};
+use crate::plan::{
+    Arrivals, Body, Driver, Expect, Http, Limit, Load, Pattern, Spacing, Step, Stretch, Template, Think, Trust, Url, Workload,
+    workloads,
+};
+use crate::record::tables::{Names, Tables};
+use crate::units::{count, human_bytes, human_duration, significant};
+
+/// What a load came to.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Outcome {
+    url: String,
+    connections: u32,
+    /// From the first request to the last answer.
+    seconds: f64,
+    /// Requests that the schedule asked for.
+    offered: u64,
+    /// Those of them that were never sent.
+    unsent: u64,
+    requests: u64,
+    ok: u64,
+    errors: BTreeMap<String, u64>,
+    pub(super) throughput_per_s: f64,
+    upload_bytes_per_s: f64,
+    download_bytes_per_s: f64,
+    service_ns: Option<Times>,
+    response_ns: Option<Times>,
+    pub(super) lag_ns: Option<Times>,
+    connect_ns: Option<Times>,
+    first_byte_ns: Option<Times>,
+    pub(super) generator: Generator,
+    /// The first failed request of each kind, in words.
+    examples: Vec<String>,
+    interrupted: bool,
+}
+
+/// What the generator used.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Generator {
+    threads: u32,
+    connects: u64,
+    cpu_s: f64,
+    pub(super) cpu_share: f64,
+    pub(super) requests_per_cpu_s: f64,
+    pub(super) timer_late_p50_ns: Option<u64>,
+    pub(super) timer_late_p99_ns: Option<u64>,
+}
+
+/// Executes `runner load`.
+pub(super) fn load(args: &cli::Load) -> Result<Exit, Stop> {
+    let workload = workload(args)?;
+    super::run::fitting("this load", u64::from(args.connections), 0, super::run::raise_open_files())?;
+    let seed = args.seed.unwrap_or_else(super::fresh_seed);
+    let result = execute(&workload, seed, args.record.as_deref(), !args.json && !args.quiet)?;
+    if args.json {
+        let json = serde_json::to_string_pretty(&result).expect("a result is always JSON");
+        print(&format!("{json}\n"));
+    } else if !args.quiet {
+        print(&text(&result, &workload));
+    }
+    Ok(match (result.interrupted, result.ok) {
+        (true, _) => Exit::Interrupted,
+        (false, 0) => Exit::Repetitions,
+        _ => Exit::Success,
+    })
+}
+
+/// The workload that the command line describes.
+fn workload(args: &cli::Load) -> Result<Workload, Stop> {
+    let wrong = |message: String| Stop::new(Exit::InvalidInput, message);
+    let parsed = |option: &str, text: &Option<String>| match text.as_deref().map(|t| (t, crate::units::parse_duration(t))) {
+        None => Ok(None),
+        Some((_, Some(duration))) if !duration.is_zero() => Ok(Some(duration)),
+        Some((text, _)) => Err(wrong(format!("`{option} {text}`: expected a duration with its unit, as `10s` or `500ms`"))),
+    };
+    let url = Url::parse(&args.url).map_err(|expected| wrong(format!("`{}` is no URL: {expected}", args.url)))?;
+    if args.connections == 0 || args.threads == 0 || args.threads > args.connections {
+        return Err(wrong(format!(
+            "{} threads and {} connections: expected at least one thread, and at least one connection for each",
+            args.threads, args.connections
+        )));
+    }
+    let duration = parsed("--duration", &args.duration)?;
+    let limit = match (args.amount, duration) {
+        (Some(0), _) => return Err(wrong("`--amount 0`: expected at least 1".to_owned())),
+        (Some(amount), _) => Limit::Amount(amount),
+        (None, duration) => Limit::Duration(duration.unwrap_or(Duration::from_secs(10))),
+    };
+    let rate = match &args.rate {
+        Some(text) => Some(
+            crate::units::parse_rate(text)
+                .ok_or_else(|| wrong(format!("`--rate {text}`: expected a rate, as `5000` or `30/min`")))?,
+        ),
+        None => None,
+    };
+    let arrivals = match rate {
+        Some(rate) => Arrivals::Open {
+            connections: args.connections,
+            pattern: Pattern::Rate(rate),
+            spacing: if args.poisson { Spacing::Poisson } else { Spacing::Constant },
+        },
+        None => Arrivals::Closed { connections: args.connections, think: Think::None, ramp: Duration::ZERO },
+    };
+    let mut headers = Vec::new();
+    for header in &args.headers {
+        let Some((name, value)) = header.split_once(':') else {
+            return Err(wrong(format!("`--header {header}`: expected `name: value`")));
+        };
+        headers.push((name.trim().to_ascii_lowercase(), Template::parse(value.trim())));
+    }
+    let body = match (&args.data, &args.data_file) {
+        (Some(text), _) => Body::Text(Template::parse(text)),
+        (None, Some(path)) => Body::File(path.clone()),
+        (None, None) => Body::Empty,
+    };
+    let method = args.method.clone().unwrap_or_else(|| if matches!(body, Body::Empty) { "GET" } else { "POST" }.to_owned());
+    let path = if url.path.is_empty() { "/".to_owned() } else { url.path.clone() };
+    let step = Step {
+        name: method.to_ascii_lowercase(),
+        method: method.to_ascii_uppercase(),
+        path: Template::parse(&path),
+        headers,
+        body,
+        expect: Expect { statuses: args.expect_status.clone(), ..Expect::default() },
+        carry: Vec::new(),
+        timeout: parsed("--timeout", &args.timeout)?.unwrap_or(crate::plan::actions::REQUEST_TIMEOUT),
+    };
+    let trust = match (&args.ca, args.insecure) {
+        (_, true) => Trust::Anybody,
+        (Some(path), _) => Trust::Ca(path.clone()),
+        _ => Trust::System,
+    };
+    let http = Http {
+        socket: args.unix_socket.as_ref().map(|p| Template::parse(&p.display().to_string())),
+        version: if args.http2 { 2 } else { 1 },
+        streams: args.streams,
+        keep_alive: !args.no_keep_alive,
+        redirects: args.redirects,
+        trust,
+        ..Http::plain(Url { path: String::new(), ..url }, vec![step])
+    };
+    if args.streams != 1 && !args.http2 {
+        return Err(wrong("`--streams` needs `--http2`".to_owned()));
+    }
+    let stretch = |phase, limit| Stretch { phase, limit, active: true };
+    let warm_up = parsed("--warm-up", &args.warm_up)?.map(|d| stretch(Phase::WarmUp, Limit::Duration(d)));
+    Ok(Workload {
+        driver: Driver::Http(http),
+        load: Load {
+            arrivals,
+            stretches: warm_up.into_iter().chain([stretch(Phase::During, limit)]).collect(),
+            drain: Duration::from_secs(1),
+            find: None,
+        },
+        threads: args.threads,
+        cpus: args.cpus.clone(),
+        ..workloads::single("load", Http::plain(Url::parse("http://localhost").expect("a constant URL"), Vec::new()))
+    })
+}
+
+/// Makes a load and waits for its end. Rows are written to `record` when that is given.
+pub(super) fn execute(workload: &Workload, seed: u64, record: Option<&Path>, progress: bool) -> Result<Outcome, Stop> {
+    let failure = |e: &dyn std::error::Error| Stop::from_error(Exit::Failure, e);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Stop::new(Exit::Failure, format!("cannot start the runtime: {e}")))?;
+    let mut tables = None;
+    if let Some(directory) = record {
+        crate::record::files::make_directory(directory).map_err(|e| failure(&e))?;
+        let names = Names { workload: workload.name.clone(), steps: workload.steps(), metrics: Vec::new() };
+        tables = Some(Tables::create(directory, vec![names]).map_err(|e| failure(&e))?);
+    }
+    let (rows, received) = mpsc::channel();
+    let (abort, asked) = watch::channel(false);
+    let done = Arc::new(AtomicU64::new(0));
+    let job = Job {
+        workload: Arc::new(workload.clone()),
+        index: 0,
+        epoch: Instant::now(),
+        window: Duration::from_millis(500),
+        seed,
+        rows,
+        launcher: tokio::sync::mpsc::unbounded_channel().0,
+        gate: Arc::new(Gate::new(load::threads(workload))),
+        progress: Arc::clone(&done),
+        abort: asked,
+    };
+    let running = load::start(&job).map_err(|e| failure(&e))?;
+    drop(job);
+    let mut merged = StepRows::empty();
+    let mut take = |rows: Rows, merged: &mut StepRows| {
+        let Rows::Windows(rows) = rows else { return Ok(()) };
+        rows.iter().filter(|r| r.step.is_none() && r.phase == Phase::During).for_each(|r| merge(merged, r));
+        tables.as_mut().map_or(Ok(()), |t| t.windows(rows))
+    };
+    let report = runtime.block_on(async {
+        let interrupt = Interrupt::listen().map_err(|e| failure(&e))?;
+        let bar = progress.then(bar);
+        let (mut before, mut at) = (0, Instant::now());
+        while !running.is_finished() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            if interrupt.count() > 0 {
+                abort.send_replace(true);
+            }
+            while let Ok(rows) = received.try_recv() {
+                take(rows, &mut merged).map_err(|e| failure(&e))?;
+            }
+            if at.elapsed() > Duration::from_millis(250) {
+                let now = passes(&done);
+                if let Some(bar) = &bar {
+                    let rate = (now - before) as f64 / at.elapsed().as_secs_f64();
+                    bar.set_message(format!("{} requests, {} per second", count(now), significant(rate)));
+                    bar.tick();
+                }
+                (before, at) = (now, Instant::now());
+            }
+        }
+        if let Some(bar) = bar {
+            bar.finish_and_clear();
+        }
+        running.join().map_err(|e| failure(&e))
+    })?;
+    while let Ok(rows) = received.try_recv() {
+        take(rows, &mut merged).map_err(|e| failure(&e))?;
+    }
+    if let Some(tables) = tables {
+        tables.finish().map_err(|e| failure(&e))?;
+    }
+    Ok(conclude(workload, &report, merged))
+}
+
+fn bar() -> indicatif::ProgressBar {
+    let bar = indicatif::ProgressBar::new_spinner();
+    bar.set_style(indicatif::ProgressStyle::with_template("{spinner} {elapsed}  {msg}").expect("the template is a constant"));
+    bar
+}
+
+/// Adds a window of the pass as a whole.
+fn merge(merged: &mut StepRows, row: &WindowRow) {
+    *merged.outcomes.entry(row.outcome.name().to_owned()).or_default() += row.count;
+    merged.sent_bytes += row.sent_bytes;
+    merged.received_bytes += row.received_bytes;
+    if row.outcome != load::windows::Outcome::Ok {
+        return;
+    }
+    let mut decoder = Deserializer::new();
+    for (sum, bytes) in [
+        (&mut merged.service, &row.service),
+        (&mut merged.response, &row.response),
+        (&mut merged.lag, &row.lag),
+        (&mut merged.connect, &row.connect),
+        (&mut merged.first_byte, &row.first_byte),
+    ] {
+        if !bytes.is_empty() {
+            let histogram: Histogram<u64> = decoder.deserialize(&mut bytes.as_slice()).expect("the engine has just made it");
+            sum.add(histogram).expect("all have the same bounds");
+        }
+    }
+}
+
+fn conclude(workload: &Workload, report: &Report, mut merged: StepRows) -> Outcome {
+    let during = report.phases.iter().find(|p| p.phase == Phase::During);
+    let seconds = during.map_or(0.0, |p| p.end_ns.saturating_sub(p.start_ns) as f64 / 1e9);
+    let per_s = |n: u64| if seconds > 0.0 { n as f64 / seconds } else { 0.0 };
+    let requests: u64 = merged.outcomes.values().sum();
+    let all: u64 = report.phases.iter().map(|p| p.passes).sum();
+    let ok = merged.outcomes.remove("ok").unwrap_or_default();
+    let cpu_s = report.generator_cpu_ns as f64 / 1e9;
+    let late = |q| (!report.timer_late.is_empty()).then(|| report.timer_late.value_at_quantile(q));
+    let url = match &workload.driver {
+        Driver::Http(http) => http.urls.iter().zip(&http.steps).map(|(u, s)| format!("{u}{}", s.path.to_text())).collect(),
+        Driver::Command(_) => String::new(),
+    };
+    Outcome {
+        url,
+        connections: workload.load.arrivals.connections(),
+        seconds,
+        offered: during.map_or(0, |p| p.offered),
+        unsent: during.map_or(0, |p| p.unsent),
+        requests,
+        ok,
+        errors: merged.outcomes,
+        throughput_per_s: per_s(ok),
+        upload_bytes_per_s: per_s(merged.sent_bytes),
+        download_bytes_per_s: per_s(merged.received_bytes),
+        service_ns: times(&merged.service),
+        response_ns: times(&merged.response),
+        lag_ns: times(&merged.lag),
+        connect_ns: times(&merged.connect),
+        first_byte_ns: times(&merged.first_byte),
+        generator: Generator {
+            threads: workload.threads,
+            connects: report.connects,
+            cpu_s,
+            cpu_share: report.generator_cpu_ns as f64 / report.generator_wall_ns.max(1) as f64,
+            requests_per_cpu_s: if cpu_s > 0.0 { all as f64 / cpu_s } else { 0.0 },
+            timer_late_p50_ns: late(0.5),
+            timer_late_p99_ns: late(0.99),
+        },
+        examples: report.examples.clone(),
+        interrupted: report.aborted,
+    }
+}
+
+fn text(result: &Outcome, workload: &Workload) -> String {
+    let loop_of = match &workload.load.arrivals {
+        Arrivals::Open { pattern: Pattern::Rate(rate), .. } => format!("open loop, {} per second", significant(*rate)),
+        _ => "closed loop".to_owned(),
+    };
+    let mut text = format!(
+        "{}\n{loop_of} on {} connections for {}\n\n",
+        result.url,
+        result.connections,
+        human_duration(result.seconds * 1e9)
+    );
+    text += &format!("requests    {:>10}  {} per second\n", count(result.ok), significant(result.throughput_per_s));
+    for (outcome, number) in &result.errors {
+        text += &format!("ERRORS      {:>10}  {outcome}\n", count(*number));
+    }
+    if result.unsent > 0 {
+        let share = result.unsent as f64 / result.offered.max(1) as f64 * 100.0;
+        text += &format!(
+            "UNSENT      {:>10}  {share:.2} % of {} arrivals; no percentile below knows of them\n",
+            count(result.unsent),
+            count(result.offered)
+        );
+    }
+    for (word, rate) in [("upload", result.upload_bytes_per_s), ("download", result.download_bytes_per_s)] {
+        if rate > 0.0 {
+            text += &format!("{word:<11} {:>10}  per second\n", human_bytes(rate));
+        }
+    }
+    text += &format!("\n{:<11} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}\n", "", "mean", "p50", "p90", "p99", "p99.9", "max");
+    let rows = [
+        ("service", &result.service_ns),
+        ("response", &result.response_ns),
+        ("lag", &result.lag_ns),
+        ("connect", &result.connect_ns),
+        ("first byte", &result.first_byte_ns),
+    ];
+    for (word, times) in rows {
+        let Some(t) = times else { continue };
+        let values = [t.mean, t.p50 as f64, t.p90 as f64, t.p99 as f64, t.p99_9 as f64, t.max as f64];
+        text += &format!("{word:<11}");
+        text += &values.iter().map(|v| format!(" {:>9}", human_duration(*v))).collect::<String>();
+        text += "\n";
+    }
+    text += "\nservice: completed − sent; response: completed − intended; lag: sent − intended\n";
+    let g = &result.generator;
+    text += &format!(
+        "generator: {:.0} % of {} thread{}, {} requests per CPU-second, {} connections opened\n",
+        g.cpu_share * 100.0,
+        g.threads,
+        if g.threads == 1 { "" } else { "s" },
+        significant(g.requests_per_cpu_s),
+        count(g.connects)
+    );
+    if g.cpu_share > 0.95 {
+        text += "SATURATED: the generator had no time to spare; these numbers say how fast it is, not the server\n";
+    }
+    text += &result.examples.iter().map(|e| format!("  {e}\n")).collect::<String>();
+    if result.interrupted {
+        text += "INTERRUPTED: this is what there was until then\n";
+    }
+    text
+}
