@@ -16,21 +16,25 @@ pub fn table(summary: &Summary) -> String {
         .cells
         .iter()
         .any(|c| c.steps.iter().map(|s| s.workload.as_str()).collect::<std::collections::BTreeSet<_>>().len() > 1);
+    let shown = |s: &&StepSummary| s.step == WHOLE && !matches!(s.phase.as_str(), "warm-up" | "search");
+    let all = || summary.cells.iter().flat_map(|c| &c.steps).filter(shown);
+    let columns = Columns {
+        varied,
+        workload: several_workloads,
+        phase: all().any(|s| s.phase != "during"),
+        lag: all().any(|s| s.lag_ns.is_some_and(|l| l.max > 0)),
+        unsent: all().any(|s| s.unsent > 0),
+    };
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
-    let mut header: Vec<String> = varied.iter().map(|n| (*n).to_owned()).collect();
-    if several_workloads {
-        header.push("workload".to_owned());
-    }
-    header.extend(["per second", "95 %", "p50", "p99", "PSS", "CPU"].map(str::to_owned));
-    table.set_header(header);
+    table.set_header(columns.header());
     for cell in &summary.cells {
-        for step in cell.steps.iter().filter(|s| s.step == WHOLE && s.phase == "during") {
-            table.add_row(row(cell, step, &varied, several_workloads));
+        for step in cell.steps.iter().filter(shown) {
+            table.add_row(row(cell, step, &columns));
         }
     }
     for (index, column) in table.column_iter_mut().enumerate() {
-        if index >= varied.len() + usize::from(several_workloads) {
+        if index >= columns.names() {
             column.set_cell_alignment(CellAlignment::Right);
         }
         column.set_padding((if index == 0 { 0 } else { 1 }, 0));
@@ -40,8 +44,7 @@ pub fn table(summary: &Summary) -> String {
         text += &format!("{}\n", summary.question);
     }
     text.push('\n');
-    let has_rows = summary.cells.iter().any(|c| !c.steps.is_empty());
-    if has_rows {
+    if all().next().is_some() {
         let rendered = table.trim_fmt();
         let rule = "─".repeat(rendered.lines().map(|l| l.chars().count()).max().unwrap_or_default());
         for (number, line) in rendered.lines().enumerate() {
@@ -52,34 +55,135 @@ pub fn table(summary: &Summary) -> String {
         }
         text += "\nper second: mean over repetitions; 95 %: the farther end of its bootstrap interval\n";
         text += "p50, p99: response times of passes; PSS, CPU: of all targets, peak and mean\n";
+        if columns.lag {
+            text += "lag: p99 of how late passes were sent; it is part of their response times\n";
+        }
+        if columns.unsent {
+            text += "unsent: share of arrivals that were never sent; no response time knows of them\n";
+        }
     }
+    text += &figures(summary);
     text += &notes(summary);
     text
 }
 
-fn row(cell: &CellSummary, step: &StepSummary, varied: &[&str], several_workloads: bool) -> Vec<Cell> {
-    let mut row: Vec<Cell> = varied.iter().map(|f| Cell::new(cell.levels.get(*f).map_or("", String::as_str))).collect();
-    if several_workloads {
+/// Which columns there are: only what differs needs one.
+struct Columns<'a> {
+    varied: Vec<&'a str>,
+    workload: bool,
+    phase: bool,
+    lag: bool,
+    unsent: bool,
+}
+
+impl Columns<'_> {
+    /// How many of them are names, on the left.
+    fn names(&self) -> usize {
+        self.varied.len() + usize::from(self.workload) + usize::from(self.phase)
+    }
+
+    fn header(&self) -> Vec<String> {
+        let optional = |there: bool, name: &'static str| there.then_some(name);
+        let mut header: Vec<&str> = self.varied.clone();
+        header.extend(optional(self.workload, "workload"));
+        header.extend(optional(self.phase, "phase"));
+        header.extend(["per second", "95 %", "p50", "p99"]);
+        header.extend(optional(self.lag, "lag"));
+        header.extend(optional(self.unsent, "unsent"));
+        header.extend(["PSS", "CPU"]);
+        header.into_iter().map(str::to_owned).collect()
+    }
+}
+
+/// How far the interval of a mean reaches: `±5 %`, or how few values there are.
+fn spread(estimate: &Estimate) -> String {
+    match estimate.mean_interval {
+        // The interval of two values is the two values.
+        Some((low, high)) if estimate.n > 2 => {
+            format!("±{:.0} %", (1.0 - low / estimate.mean).max(high / estimate.mean - 1.0) * 100.0)
+        }
+        _ => format!("n={}", estimate.n),
+    }
+}
+
+fn row(cell: &CellSummary, step: &StepSummary, columns: &Columns<'_>) -> Vec<Cell> {
+    let mut row: Vec<Cell> = columns.varied.iter().map(|f| Cell::new(cell.levels.get(*f).map_or("", String::as_str))).collect();
+    if columns.workload {
         row.push(Cell::new(&step.workload));
     }
-    let time = |ns: Option<u64>| ns.map_or_else(|| "–".to_owned(), |ns| human_duration(ns as f64));
+    if columns.phase {
+        row.push(Cell::new(&step.phase));
+    }
+    let none = || "–".to_owned();
+    let time = |ns: Option<u64>| ns.map_or_else(none, |ns| human_duration(ns as f64));
     let sum = |of: fn(&super::summary::TargetSummary) -> Option<&Estimate>| {
         let values: Vec<f64> = cell.targets.iter().filter_map(|t| of(t).map(|e| e.mean)).collect();
         (!values.is_empty()).then(|| values.iter().sum::<f64>())
     };
-    row.push(Cell::new(step.throughput_per_s.as_ref().map_or_else(|| "–".to_owned(), |e| significant(e.mean))));
-    row.push(Cell::new(step.throughput_per_s.as_ref().map_or_else(String::new, |e| {
-        match e.mean_interval {
-            // The interval of two values is the two values.
-            Some((low, high)) if e.n > 2 => format!("±{:.0} %", (1.0 - low / e.mean).max(high / e.mean - 1.0) * 100.0),
-            _ => format!("n={}", e.n),
-        }
-    })));
+    row.push(Cell::new(step.throughput_per_s.as_ref().map_or_else(none, |e| significant(e.mean))));
+    row.push(Cell::new(step.throughput_per_s.as_ref().map_or_else(String::new, spread)));
     row.push(Cell::new(time(step.response_ns.map(|t| t.p50))));
     row.push(Cell::new(time(step.response_ns.map(|t| t.p99))));
-    row.push(Cell::new(sum(|t| t.pss_bytes.as_ref()).map_or_else(|| "–".to_owned(), human_bytes)));
-    row.push(Cell::new(sum(|t| t.cpu_cores.as_ref()).map_or_else(|| "–".to_owned(), significant)));
+    if columns.lag {
+        row.push(Cell::new(time(step.lag_ns.map(|t| t.p99))));
+    }
+    if columns.unsent {
+        row.push(Cell::new(format!("{:.2} %", step.unsent as f64 / step.offered.max(1) as f64 * 100.0)));
+    }
+    row.push(Cell::new(sum(|t| t.pss_bytes.as_ref()).map_or_else(none, human_bytes)));
+    row.push(Cell::new(sum(|t| t.cpu_cores.as_ref()).map_or_else(none, significant)));
     row
+}
+
+/// What commands brought and searches found, below the table.
+fn figures(summary: &Summary) -> String {
+    let mut text = String::new();
+    for cell in &summary.cells {
+        for limit in &cell.limits {
+            let found = match &limit.rate_per_s {
+                Some(rate) => format!("{} per second {}", significant(rate.mean), spread(rate)),
+                None => "none of the rates".to_owned(),
+            };
+            text += &format!("limit  {} {}: {found} holds ({} trials)\n", cell.cell, limit.workload, limit.trials);
+            for (count, what) in [
+                (limit.below_range, "not even the lowest rate held"),
+                (limit.above_range, "even the highest rate held: the limit is above the range"),
+            ] {
+                if count > 0 {
+                    text += &format!("  {what} in {count} of {} repetitions\n", cell.repetitions.valid);
+                }
+            }
+            if let Some(reason) = limit.reasons.first() {
+                text += &format!("  did not hold: {reason}\n");
+            }
+        }
+    }
+    let metrics =
+        || summary.cells.iter().flat_map(|c| c.metrics.iter().map(move |m| (c, m))).filter(|(_, m)| m.phase == "during");
+    if metrics().next().is_some() {
+        let mut table = Table::new();
+        table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+        for (cell, metric) in metrics() {
+            let unit = &metric.unit;
+            let value = significant(metric.value.mean);
+            table.add_row([
+                cell.cell.clone(),
+                metric.workload.clone(),
+                metric.metric.clone(),
+                value,
+                unit.clone(),
+                spread(&metric.value),
+            ]);
+        }
+        for (index, column) in table.column_iter_mut().enumerate() {
+            column.set_padding((if index == 0 { 0 } else { 1 }, 0));
+            if index == 3 {
+                column.set_cell_alignment(CellAlignment::Right);
+            }
+        }
+        text += &format!("{}\n", table.trim_fmt());
+    }
+    if text.is_empty() { text } else { format!("\n{text}") }
 }
 
 /// What was skipped, failed, invalid or answered wrongly: never in silence.

@@ -45,22 +45,23 @@ pub(super) fn timeline(pen: &mut Pen<'_>, node: &Node, typed: &types::Phases) ->
 
 /// Reads `load:` of a workload, `node` being the workload.
 pub(super) fn load(pen: &mut Pen<'_>, node: &Node, typed: &types::Workload, timeline: Option<&Timeline>) -> Option<Load> {
-    let (workload, node) = (node, node.get("load")?);
+    pen.exactly_one(node, "how requests arrive", &["load"])?;
+    let (workload, node, load) = (node, node.get("load")?, typed.load.as_ref()?);
     let kind = pen.exactly_one(node, "how passes arrive", &["closed", "open", "find"])?;
     let part = node.get(kind).unwrap_or(node);
     let mut own_length = None;
+    // Where a part could not be read, the others are looked at nevertheless.
     let (arrivals, find) = match kind {
-        "closed" => (closed(pen, part, typed.load.closed.as_ref()?), None),
-        "open" => (open(pen, part, typed.load.open.as_ref()?, &mut own_length), None),
-        _ => {
-            let (arrivals, find) = find(pen, part, typed.load.find.as_ref()?)?;
-            (arrivals, Some(find))
-        }
+        "closed" => (load.closed.as_ref().map(|typed| closed(pen, part, typed)), None),
+        "open" => (load.open.as_ref().map(|typed| open(pen, part, typed, &mut own_length)), None),
+        _ => load.find.as_ref().and_then(|typed| find(pen, part, typed)).unzip(),
     };
     if kind != "open" {
         refuse(pen, node, "drain", "only an open loop has arrivals that wait");
     }
-    connections(pen, part, arrivals.connections());
+    if let Some(arrivals) = &arrivals {
+        connections(pen, part, arrivals.connections());
+    }
     let stretches = match (&find, timeline) {
         (Some(find), _) => {
             for key in ["amount", "duration"] {
@@ -82,12 +83,14 @@ pub(super) fn load(pen: &mut Pen<'_>, node: &Node, typed: &types::Workload, time
             }
             in_phases(pen, workload, typed.phases.as_ref(), timeline)
         }
+        // Its end is not known where it could not be read.
+        (None, None) if kind == "find" || (kind == "open" && arrivals.is_none()) => return None,
         (None, None) => {
             refuse(pen, workload, "phases", "the experiment has no `phases`, which would say how long they are");
-            stretches(pen, node, &typed.load, own_length)?
+            stretches(pen, node, load, own_length)?
         }
     };
-    Some(Load { arrivals, stretches, drain: typed.load.drain.map_or(DRAIN, |d| d.0), find })
+    Some(Load { arrivals: arrivals?, stretches, drain: load.drain.map_or(DRAIN, |d| d.0), find })
 }
 
 /// Notes a key that does not belong here.
@@ -277,7 +280,7 @@ fn condition(pen: &mut Pen<'_>, node: &Node, name: &str, bound: &str) -> Option<
         let span = node.entry(name).map_or(node.span, |e| e.key_span);
         pen.mistakes.push(
             crate::schema::Mistake::new(pen.file, span, format!("a rate cannot be judged by `{name}`"))
-                .expected(format!("expected {}", one_of(known.iter().copied())))
+                .expected(format!("expected {}", super::graphs::expected_metrics(&known)))
                 .did_you_mean(name, known),
         );
         return None;

@@ -240,6 +240,15 @@ pub fn read(
     graphs
 }
 
+/// Names of metrics for people: times and their quantiles are not all spelt out.
+pub(super) fn expected_metrics(known: &[&str]) -> String {
+    let is_time = |name: &&str| METRICS.iter().any(|(n, m)| n == name && matches!(m, Metric::Time(..)));
+    let others: Vec<&str> = known.iter().copied().filter(|n| !is_time(n)).collect();
+    let times: Vec<String> = Time::ALL.iter().map(|(t, _)| format!("{t}_p99")).filter(|t| known.contains(&t.as_str())).collect();
+    let all: Vec<&str> = others.into_iter().chain(times.iter().map(String::as_str)).collect();
+    format!("{}; for `p99` also `mean`, `p50`, `p90`, `p95`, `p999`, `max`", one_of(all.iter().copied()))
+}
+
 struct Reader<'a> {
     file: &'a Arc<SourceFile>,
     item: &'a Node,
@@ -275,7 +284,7 @@ impl Reader<'_> {
         let span = self.item.get(key).map_or(self.item.span, |n| n.span);
         self.mistakes.push(
             Mistake::new(self.file, span, format!("there is no metric `{name}` for `{key}`"))
-                .expected(format!("expected {}", one_of(known.iter().copied())))
+                .expected(format!("expected {}", expected_metrics(&known)))
                 .did_you_mean(name, known),
         );
         None

@@ -14,7 +14,7 @@ use crate::schema::source::{SourceFile, one_of};
 use crate::schema::{Data, Entry, Mistake, Node, Span, decode, types};
 
 /// The servers that ship with runner.
-pub const FIXTURES: [&str; 3] = ["blobs-server", "proxy", "faulty"];
+pub const FIXTURES: [&str; 6] = ["blobs-server", "proxy", "faulty", "null", "stall", "queue"];
 /// First word of the command line of a fixture; the supervisor replaces it by the executable beside runner.
 pub const FIXTURES_PROGRAM: &str = "runner-fixtures";
 const READY_TIMEOUT: Duration = Duration::from_secs(10);

@@ -25,9 +25,16 @@ pub(super) fn workload(
     timeline: Option<&Timeline>,
 ) -> Option<(Workload, Option<String>)> {
     let before = pen.mistakes.len();
-    let kind = pen.exactly_one(node, "what carries this workload", &["url", "command"])?;
+    let kind = pen.exactly_one(node, "what carries this workload", &["url", "command"]);
     let driver = match kind {
-        "url" => {
+        None => {
+            // Steps are requests, whether or not it is said where they go.
+            if node.get("steps").is_none() {
+                pen.exactly_one(node, "what a pass consists of", &["steps"]);
+            }
+            None
+        }
+        Some("url") => {
             refuse(pen, node, &["env", "dir", "metrics", "exit"], "it belongs to `command`");
             http(pen, node, typed, taken).map(Driver::Http)
         }
@@ -114,7 +121,7 @@ fn http(pen: &mut Pen<'_>, node: &Node, typed: &types::Workload, taken: &BTreeSe
     if typed.url.0.is_empty() {
         pen.say(node, "url", "this workload has no URL", "expected `url: http://host:port`");
     }
-    if typed.steps.is_empty() {
+    if pen.exactly_one(node, "what a pass consists of", &["steps"]).is_some() && typed.steps.is_empty() {
         pen.say(node, "steps", "a pass without steps", "expected at least one request, as `[{get: /}]`");
     }
     let version = typed.http.version.map_or(1, |v| v.0);

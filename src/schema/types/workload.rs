@@ -46,7 +46,9 @@ pub struct Workload {
     #[serde(default)]
     pub exit: Option<ExitCodes>,
     /// How requests arrive.
-    pub load: Load,
+    #[serde(default)]
+    #[schemars(required)]
+    pub load: Option<Load>,
     /// The phases of the repetition in which this workload is there; all by default.
     #[serde(default)]
     pub phases: Option<Names>,

@@ -1,93 +1,131 @@
-//! The lean path: HTTP/1.1 with bodies that fit into memory, written and parsed without an allocation per request.
+//! The lean path: HTTP/1.1 over plain TCP, without an allocation per request.
 //!
-//! One `write` and one `read` per request where the answer comes in one piece; heads are parsed by `httparse`. It takes
-//! bodies by length, in chunks and until the end of the connection, skips 1xx answers, knows that HEAD, 204 and 304
-//! have no body, and treats bytes that nobody asked for as garbage.
+//! `answer` reads answers and knows no socket; here is the loop around it: one `write` and one `read` per request where
+//! the answer comes in one piece. Buffers belong to the thread, not to the connection: what comes is read and used up
+//! before another connection has its turn, so a connection that waits for its answer holds a few hundred bytes.
 
-use std::mem::MaybeUninit;
+mod answer;
+
+use std::cell::RefCell;
+use std::io::IoSlice;
+use std::ops::Range;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant as StdInstant};
 
+use bytes::{Buf as _, Bytes};
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
-use super::judge::{Answer, judge};
+use super::judge::{self, judge};
 use super::request::{Body, Step, Values};
 use super::{Carried, MAX_KEPT, of_io};
 use crate::load::drivers::Failure;
 use crate::load::windows::Outcome;
 use crate::plan::Place;
+use answer::{Answer, Cut, Garbage, Keep};
 
-/// The input buffer; also the longest head of an answer.
-const INPUT: usize = 16 << 10;
-/// The input buffer grows to this when a body is long.
+/// So much is read at a time.
+const INPUT: usize = 64 << 10;
+/// So much is read at a time while more than [`INPUT`] is known to be missing.
 const LARGE_INPUT: usize = 256 << 10;
-const MAX_HEADERS: usize = 96;
+/// Bodies up to this length are copied behind their head; longer ones are sent from where they are.
+const COPIED: usize = 4 << 10;
+
+/// What all connections of a thread use in turn.
+struct Buffers {
+    /// The request that is being sent.
+    output: Vec<u8>,
+    /// What was just read. Empty before the first read.
+    input: Vec<u8>,
+}
+
+thread_local! {
+    static BUFFERS: RefCell<Buffers> = const { RefCell::new(Buffers { output: Vec::new(), input: Vec::new() }) };
+}
 
 /// A connection that is written to and read from directly.
 pub struct Lean {
     stream: TcpStream,
     host: HeaderValue,
-    output: Vec<u8>,
-    /// Bytes that were read and not yet used are `input[start..end]`.
-    input: Box<[u8]>,
-    start: usize,
-    end: usize,
     open: bool,
-    /// When the first and the last bytes of the answer were read.
-    first_read: Option<StdInstant>,
-    last_read: Option<StdInstant>,
     clock: Pin<Box<Sleep>>,
     armed_until: Instant,
     registered: bool,
 }
 
-/// What a head says of its answer.
-struct Head {
-    status: u16,
-    length: Length,
-    keep_alive: bool,
+/// A request that is on its way, and its answer.
+struct UnderWay<'a> {
+    sending: Sending,
+    answer: Answer,
+    kept: Kept<'a>,
+    /// When the first and the last bytes of the answer were read.
+    first_read: Option<StdInstant>,
+    last_read: Option<StdInstant>,
+    deadline: Instant,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Length {
-    Known(u64),
-    Chunked,
-    UntilClosed,
+/// How far the sending of a request is.
+enum Sending {
+    Done,
+    Partly(Unsent),
+    Failed(std::io::Error),
 }
 
-enum ReadError {
+/// The part of a request that the system did not take at once.
+struct Unsent {
+    /// What was composed for this request.
+    composed: Bytes,
+    /// Its body, where that was not worth a copy.
+    body: Bytes,
+}
+
+/// What a step needs of an answer.
+struct Kept<'a> {
+    step: &'a Step,
+    headers: HeaderMap,
+    body: Option<Vec<u8>>,
+}
+
+/// Why an exchange broke off.
+enum Broken {
     Timeout,
-    Closed,
+    Cut(Cut),
+    Garbage(Garbage),
     Io(std::io::Error),
+}
+
+impl Keep for Kept<'_> {
+    fn header(&mut self, name: &str, value: &[u8]) {
+        let carries = |place: &Place| matches!(place, Place::Header(wanted) if name.eq_ignore_ascii_case(wanted));
+        if self.step.carry.iter().any(|(_, place, _)| carries(place))
+            && let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(value))
+        {
+            self.headers.append(name, value);
+        }
+    }
+
+    fn body(&mut self, bytes: &[u8]) {
+        if let Some(body) = &mut self.body {
+            let room = MAX_KEPT - body.len();
+            body.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        }
+    }
 }
 
 impl Lean {
     /// Begins to speak on a stream.
     pub fn new(stream: TcpStream, host: HeaderValue, timeout: Duration) -> Self {
         let armed_until = Instant::now() + timeout;
-        Self {
-            stream,
-            host,
-            output: Vec::with_capacity(512),
-            input: vec![0; INPUT].into(),
-            start: 0,
-            end: 0,
-            open: true,
-            first_read: None,
-            last_read: None,
-            clock: Box::pin(tokio::time::sleep_until(armed_until)),
-            armed_until,
-            registered: false,
-        }
+        let clock = Box::pin(tokio::time::sleep_until(armed_until));
+        Self { stream, host, open: true, clock, armed_until, registered: false }
     }
 
     /// Whether a request can be sent. Costs no system call while the server has sent nothing.
     pub fn is_open(&mut self) -> bool {
-        if self.open && self.start == self.end {
+        if self.open {
             let mut probe = [0; 1];
             // What comes unasked, be it the end of the stream, makes the connection unfit for another request.
             self.open = matches!(self.stream.try_read(&mut probe), Err(e) if e.kind() == std::io::ErrorKind::WouldBlock);
@@ -95,9 +133,69 @@ impl Lean {
         self.open
     }
 
-    /// Writes the request into `output`; returns the length of its body.
-    fn compose(&mut self, step: &Step, values: &mut Values) -> Result<u64, Failure> {
-        let out = &mut self.output;
+    /// Sends the request of a step, reads the answer to its end and checks it.
+    pub async fn exchange(&mut self, step: &Step, values: &mut Values) -> Carried {
+        self.exchange_since(StdInstant::now(), step, values).await
+    }
+
+    /// The same with a time-out that counts from `begin`.
+    pub async fn exchange_since(&mut self, begin: StdInstant, step: &Step, values: &mut Values) -> Carried {
+        let (sent_bytes, sending) = match self.send(step, values) {
+            Ok(sent) => sent,
+            Err(failure) => return Carried { usable: true, ..Carried::broken(None, failure) },
+        };
+        // Only an answer that is read to its end leaves the connection fit for the next request.
+        self.open = false;
+        let mut way = UnderWay {
+            sending,
+            answer: Answer::new(step.method == hyper::Method::HEAD),
+            kept: Kept { step, headers: HeaderMap::new(), body: step.needs_body().then(Vec::new) },
+            first_read: None,
+            last_read: None,
+            deadline: Instant::from_std(begin) + step.timeout,
+        };
+        let ended = std::future::poll_fn(|cx| self.poll_under_way(cx, &mut way)).await;
+        let UnderWay { answer, kept, first_read, last_read, .. } = way;
+        let received_bytes = answer.received();
+        let (completed, result) = match ended {
+            Ok(sent) => {
+                self.open = sent && answer.keeps_alive();
+                let got =
+                    judge::Answer { status: answer.status(), received_bytes, body: kept.body.as_deref(), headers: &kept.headers };
+                (last_read, judge(step, &got, values))
+            }
+            Err(broken) => (None, Err(broken.in_words(step, values, answer.has_begun()))),
+        };
+        let completed = completed.unwrap_or_else(StdInstant::now);
+        Carried { first_byte: first_read, completed, sent_bytes, received_bytes, usable: self.open, result }
+    }
+
+    /// Composes the request and sends as much of it as the system takes at once. Returns the length of its body, too.
+    fn send(&self, step: &Step, values: &mut Values) -> Result<(u64, Sending), Failure> {
+        BUFFERS.with_borrow_mut(|buffers| {
+            let out = &mut buffers.output;
+            let (length, body) = self.compose(step, values, out)?;
+            let sent = match &body {
+                None => self.stream.try_write(out),
+                Some(body) => self.stream.try_write_vectored(&[IoSlice::new(out), IoSlice::new(body)]),
+            };
+            let sent = match sent {
+                Ok(sent) => sent,
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => 0,
+                Err(error) => return Ok((length, Sending::Failed(error))),
+            };
+            let body = body.unwrap_or_default();
+            if sent == out.len() + body.len() {
+                return Ok((length, Sending::Done));
+            }
+            let mut unsent = Unsent { composed: Bytes::copy_from_slice(out), body };
+            unsent.advance(sent);
+            Ok((length, Sending::Partly(unsent)))
+        })
+    }
+
+    /// Writes the request into `out`. Returns the length of its body, and the body itself where it was not copied.
+    fn compose(&self, step: &Step, values: &mut Values, out: &mut Vec<u8>) -> Result<(u64, Option<Bytes>), Failure> {
         out.clear();
         out.extend_from_slice(step.method.as_str().as_bytes());
         out.push(b' ');
@@ -123,179 +221,105 @@ impl Lean {
             }
             out.extend_from_slice(b"\r\n");
         }
-        let finish = |out: &mut Vec<u8>, body: &[u8]| {
-            let mut digits = [0; 20];
-            out.extend_from_slice(b"content-length: ");
-            out.extend_from_slice(decimal(body.len() as u64, &mut digits));
-            out.extend_from_slice(b"\r\n\r\n");
-            out.extend_from_slice(body);
-            body.len() as u64
-        };
         Ok(match &step.body {
-            Body::Empty if matches!(step.method.as_str(), "PUT" | "POST" | "PATCH") => finish(out, &[]),
+            Body::Empty if matches!(step.method.as_str(), "PUT" | "POST" | "PATCH") => finish(out, &Bytes::new(), 0..0),
             Body::Empty => {
                 out.extend_from_slice(b"\r\n");
-                0
+                (0, None)
             }
-            Body::Fixed(bytes) => finish(out, bytes),
-            Body::Text(text) => finish(out, text.fill(values).as_bytes()),
+            Body::Fixed(bytes) => finish(out, bytes, 0..bytes.len()),
+            Body::Text(text) => {
+                let text = Bytes::from(text.fill(values));
+                finish(out, &text, 0..text.len())
+            }
             Body::Random(length) => {
                 let length = *length as usize;
                 let spare = step.random.len() - length;
                 let start = (values.next_random() % (spare as u64 + 1)) as usize;
-                finish(out, &step.random[start..start + length])
+                finish(out, &step.random, start..start + length)
             }
         })
     }
 
-    /// Sends the request of a step, reads the answer to its end and checks it.
-    pub async fn exchange(&mut self, step: &Step, values: &mut Values) -> Carried {
-        self.last_read = None;
-        self.first_read = None;
-        let sent_bytes = match self.compose(step, values) {
-            Ok(sent_bytes) => sent_bytes,
-            Err(failure) => return Carried { usable: true, ..Carried::broken(None, failure) },
-        };
-        let mut received_bytes = 0;
-        let result = self.carry(step, values, &mut received_bytes).await;
-        let completed = self.last_read.filter(|_| self.open || result.is_ok()).unwrap_or_else(StdInstant::now);
-        Carried { first_byte: self.first_read, completed, sent_bytes, received_bytes, usable: self.open, result }
-    }
-
-    /// The exchange itself.
-    async fn carry(&mut self, step: &Step, values: &mut Values, received_bytes: &mut u64) -> Result<(), Failure> {
-        let deadline = Instant::now() + step.timeout;
-        // Only an answer that is read to its end leaves the connection fit for the next request.
-        self.open = false;
-        let words = |error: ReadError, what: &str| match error {
-            ReadError::Timeout => {
-                Failure::new(Outcome::Timeout, format!("{}: no {what} within {:?}", step.label(values), step.timeout))
-            }
-            ReadError::Closed if what == "answer" => {
-                Failure::new(Outcome::Closed, format!("{}: the connection was closed instead of an answer", step.label(values)))
-            }
-            ReadError::Closed => Failure::new(Outcome::Incomplete, format!("{}: the answer broke off", step.label(values))),
-            ReadError::Io(error) => of_io(&error, &step.label(values)),
-        };
-        self.write(deadline).await.map_err(|e| words(e, "answer"))?;
-        let mut headers = HeaderMap::new();
-        let head = loop {
-            let parsed = parse_head(&self.input[self.start..self.end], step, &mut headers);
-            match parsed {
-                Ok(Some((used, head))) => {
-                    self.start += used;
-                    if (100..200).contains(&head.status) && head.status != 101 {
-                        headers.clear();
-                        continue;
-                    }
-                    break head;
-                }
-                Ok(None) if self.end - self.start >= INPUT => {
-                    return Err(Failure::new(
-                        Outcome::Garbage,
-                        format!("{}: the head of the answer is longer than {INPUT} bytes", step.label(values)),
-                    ));
-                }
-                Ok(None) => {
-                    let broken = self.end > self.start;
-                    self.fill(deadline).await.map_err(|e| words(e, if broken { "whole answer" } else { "answer" }))?;
-                }
-                Err(reason) => {
-                    return Err(Failure::new(
-                        Outcome::Garbage,
-                        format!("{}: the answer is no HTTP: {reason}", step.label(values)),
-                    ));
+    /// Sends what is left of the request and reads the answer. Returns whether all of the request was sent.
+    ///
+    /// Both are done as they can be: a server may answer before it has read everything, and one that sends a long
+    /// answer meanwhile may not read on until that is read.
+    fn poll_under_way(&mut self, cx: &mut Context<'_>, way: &mut UnderWay<'_>) -> Poll<Result<bool, Broken>> {
+        loop {
+            if let Sending::Partly(unsent) = &mut way.sending {
+                match self.poll_unsent(cx, unsent) {
+                    Poll::Ready(Ok(())) => way.sending = Sending::Done,
+                    Poll::Ready(Err(error)) => way.sending = Sending::Failed(error),
+                    Poll::Pending => {}
                 }
             }
-        };
-        let mut kept = step.needs_body().then(Vec::new);
-        *received_bytes = match head.length {
-            Length::Known(length) => self.take(length, &mut kept, deadline).await.map_err(|e| words(e, "whole answer"))?,
-            Length::Chunked => match self.chunks(&mut kept, deadline).await {
-                Ok(length) => length,
-                Err(ChunkError::Read(error)) => return Err(words(error, "whole answer")),
-                Err(ChunkError::Garbage) => {
-                    return Err(Failure::new(
-                        Outcome::Garbage,
-                        format!("{}: the chunks of the answer are damaged", step.label(values)),
-                    ));
+            if way.answer.is_whole() {
+                match way.sending {
+                    Sending::Done => return Poll::Ready(Ok(true)),
+                    Sending::Failed(_) => return Poll::Ready(Ok(false)),
+                    Sending::Partly(_) if self.timed_out(cx, way.deadline) => return Poll::Ready(Ok(false)),
+                    Sending::Partly(_) => return Poll::Pending,
                 }
-            },
-            Length::UntilClosed => self.rest(&mut kept, deadline).await.map_err(|e| words(e, "whole answer"))?,
-        };
-        if self.start < self.end {
-            let extra = self.end - self.start;
-            return Err(Failure::new(
-                Outcome::Garbage,
-                format!("{}: {extra} bytes that nobody asked for stand behind the answer", step.label(values)),
-            ));
+            }
+            let polled = self.poll_answer(cx, way);
+            // An early answer explains the end of the connection better than the end itself.
+            if let Sending::Failed(error) = &mut way.sending
+                && !way.answer.has_begun()
+                && !matches!(polled, Poll::Ready(Ok(()) | Err(Broken::Garbage(_))))
+            {
+                let error = std::mem::replace(error, std::io::ErrorKind::BrokenPipe.into());
+                return Poll::Ready(Err(Broken::Io(error)));
+            }
+            match polled {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(broken)) => return Poll::Ready(Err(broken)),
+                Poll::Pending if self.timed_out(cx, way.deadline) => return Poll::Ready(Err(Broken::Timeout)),
+                Poll::Pending => return Poll::Pending,
+            }
         }
-        (self.start, self.end) = (0, 0);
-        self.open = head.keep_alive;
-        let answer = Answer { status: head.status, received_bytes: *received_bytes, body: kept.as_deref(), headers: &headers };
-        judge(step, &answer, values)
     }
 
-    /// Writes `output`. Should the server answer and close before it has read everything, its answer is kept.
-    async fn write(&mut self, deadline: Instant) -> Result<(), ReadError> {
-        let mut written = 0;
-        std::future::poll_fn(|cx| {
-            while written < self.output.len() {
-                match Pin::new(&mut self.stream).poll_write(cx, &self.output[written..]) {
-                    Poll::Ready(Ok(n)) => written += n,
-                    Poll::Ready(Err(error)) => {
-                        // An early answer explains the end of the connection better than the end itself.
-                        let early = self.end > self.start || matches!(self.poll_fill(cx), Poll::Ready(Ok(())));
-                        return Poll::Ready(if early { Ok(()) } else { Err(ReadError::Io(error)) });
-                    }
-                    Poll::Pending => {
-                        return if self.timed_out(cx, deadline) { Poll::Ready(Err(ReadError::Timeout)) } else { Poll::Pending };
-                    }
-                }
+    /// Sends what the system takes of what is left.
+    fn poll_unsent(&mut self, cx: &mut Context<'_>, unsent: &mut Unsent) -> Poll<std::io::Result<()>> {
+        while !(unsent.composed.is_empty() && unsent.body.is_empty()) {
+            let slices = [IoSlice::new(&unsent.composed), IoSlice::new(&unsent.body)];
+            match ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, &slices))? {
+                0 => return Poll::Ready(Err(std::io::ErrorKind::WriteZero.into())),
+                sent => unsent.advance(sent),
             }
-            Poll::Ready(Ok(()))
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads once, into the buffer of the thread, and uses up what came.
+    fn poll_answer(&mut self, cx: &mut Context<'_>, way: &mut UnderWay<'_>) -> Poll<Result<(), Broken>> {
+        BUFFERS.with_borrow_mut(|buffers| {
+            let size = if way.answer.missing() > INPUT as u64 { LARGE_INPUT } else { INPUT };
+            if buffers.input.len() < size {
+                buffers.input.resize(size, 0);
+            }
+            let mut buffer = ReadBuf::new(&mut buffers.input[..size]);
+            // A read that does not fill the buffer also tells tokio that the socket is empty: no second `read` finds nothing.
+            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer)).map_err(Broken::Io)?;
+            if buffer.filled().is_empty() {
+                return Poll::Ready(way.answer.end().map_err(Broken::Cut));
+            }
+            let now = StdInstant::now();
+            way.first_read.get_or_insert(now);
+            way.last_read = Some(now);
+            Poll::Ready(way.answer.feed(buffer.filled(), &mut way.kept).map_err(Broken::Garbage))
         })
-        .await
-    }
-
-    /// Reads at least one byte more into `input`.
-    async fn fill(&mut self, deadline: Instant) -> Result<(), ReadError> {
-        std::future::poll_fn(|cx| match self.poll_fill(cx) {
-            Poll::Pending if self.timed_out(cx, deadline) => Poll::Ready(Err(ReadError::Timeout)),
-            polled => polled,
-        })
-        .await
-    }
-
-    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ReadError>> {
-        if self.start == self.end {
-            (self.start, self.end) = (0, 0);
-        } else if self.end == self.input.len() {
-            self.input.copy_within(self.start..self.end, 0);
-            (self.start, self.end) = (0, self.end - self.start);
-        }
-        let mut buffer = ReadBuf::new(&mut self.input[self.end..]);
-        // A read that does not fill the buffer also tells tokio that the socket is empty: no second `read` finds nothing.
-        match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
-            Poll::Ready(Ok(())) if buffer.filled().is_empty() => Poll::Ready(Err(ReadError::Closed)),
-            Poll::Ready(Ok(())) => {
-                self.end += buffer.filled().len();
-                let now = StdInstant::now();
-                self.first_read.get_or_insert(now);
-                self.last_read = Some(now);
-                Poll::Ready(Ok(()))
-            }
-            Poll::Ready(Err(error)) => Poll::Ready(Err(ReadError::Io(error))),
-            Poll::Pending => Poll::Pending,
-        }
     }
 
     /// One timer per connection, armed anew only when it fires: a request costs no timer operation.
     fn timed_out(&mut self, cx: &mut Context<'_>, deadline: Instant) -> bool {
+        // A task that has had its turn is asked again at once; the timer would not even answer it now.
+        if !tokio::task::coop::has_budget_remaining() {
+            return Instant::now() >= deadline;
+        }
         if deadline < self.armed_until {
-            self.armed_until = deadline;
-            self.clock.as_mut().reset(deadline);
-            self.registered = false;
+            self.arm(deadline);
         }
         while !self.registered || self.clock.is_elapsed() {
             if self.clock.as_mut().poll(cx).is_pending() {
@@ -306,79 +330,41 @@ impl Lean {
             if Instant::now() >= deadline {
                 return true;
             }
-            self.armed_until = deadline;
-            self.clock.as_mut().reset(deadline);
-            self.registered = false;
+            self.arm(deadline);
         }
         false
     }
 
-    /// Reads `length` bytes of a body.
-    async fn take(&mut self, length: u64, kept: &mut Option<Vec<u8>>, deadline: Instant) -> Result<u64, ReadError> {
-        let mut left = length;
-        loop {
-            let here = (self.end - self.start).min(usize::try_from(left).unwrap_or(usize::MAX));
-            keep(kept, &self.input[self.start..self.start + here]);
-            self.start += here;
-            left -= here as u64;
-            if left == 0 {
-                return Ok(length);
-            }
-            if left > INPUT as u64 && self.input.len() == INPUT {
-                self.input = vec![0; LARGE_INPUT].into();
-                (self.start, self.end) = (0, 0);
-            }
-            self.fill(deadline).await?;
-        }
+    fn arm(&mut self, deadline: Instant) {
+        self.armed_until = deadline;
+        self.clock.as_mut().reset(deadline);
+        self.registered = false;
     }
+}
 
-    /// Reads a body that ends with its connection.
-    async fn rest(&mut self, kept: &mut Option<Vec<u8>>, deadline: Instant) -> Result<u64, ReadError> {
-        let mut length = 0;
-        loop {
-            keep(kept, &self.input[self.start..self.end]);
-            length += (self.end - self.start) as u64;
-            self.start = self.end;
-            match self.fill(deadline).await {
-                Ok(()) => {}
-                Err(ReadError::Closed) => return Ok(length),
-                Err(error) => return Err(error),
-            }
-        }
+impl Unsent {
+    fn advance(&mut self, sent: usize) {
+        let composed = sent.min(self.composed.len());
+        self.composed.advance(composed);
+        self.body.advance(sent - composed);
     }
+}
 
-    /// Reads a body in chunks, with its trailers.
-    async fn chunks(&mut self, kept: &mut Option<Vec<u8>>, deadline: Instant) -> Result<u64, ChunkError> {
-        let mut length = 0;
-        loop {
-            let line = self.line(deadline).await?;
-            let size = line.split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
-            let size = std::str::from_utf8(size).ok().and_then(|s| u64::from_str_radix(s, 16).ok()).ok_or(ChunkError::Garbage)?;
-            if size == 0 {
-                // Trailers, up to an empty line.
-                while !self.line(deadline).await?.is_empty() {}
-                return Ok(length);
+impl Broken {
+    /// What happened; `begun` says whether a part of the answer was there.
+    fn in_words(self, step: &Step, values: &Values, begun: bool) -> Failure {
+        let label = step.label(values);
+        match self {
+            Self::Timeout => {
+                let what = if begun { "whole answer" } else { "answer" };
+                Failure::new(Outcome::Timeout, format!("{label}: no {what} within {:?}", step.timeout))
             }
-            length += self.take(size, kept, deadline).await.map_err(ChunkError::Read)?;
-            if !self.line(deadline).await?.is_empty() {
-                return Err(ChunkError::Garbage);
+            Self::Cut(Cut::Before) => {
+                Failure::new(Outcome::Closed, format!("{label}: the connection was closed instead of an answer"))
             }
-        }
-    }
-
-    /// A line without its end.
-    async fn line(&mut self, deadline: Instant) -> Result<Vec<u8>, ChunkError> {
-        loop {
-            let unread = &self.input[self.start..self.end];
-            if let Some(end) = unread.iter().position(|b| *b == b'\n') {
-                let line = unread[..end].strip_suffix(b"\r").ok_or(ChunkError::Garbage)?.to_vec();
-                self.start += end + 1;
-                return Ok(line);
-            }
-            if unread.len() > 1024 {
-                return Err(ChunkError::Garbage);
-            }
-            self.fill(deadline).await.map_err(ChunkError::Read)?;
+            Self::Cut(Cut::Within) => Failure::new(Outcome::Incomplete, format!("{label}: the answer broke off")),
+            Self::Garbage(garbage) => Failure::new(Outcome::Garbage, format!("{label}: {garbage}")),
+            Self::Io(error) => of_io(&error, &label),
         }
     }
 }
@@ -388,17 +374,18 @@ fn unsent(words: String) -> Failure {
     Failure::new(Outcome::Carry, words)
 }
 
-enum ChunkError {
-    Read(ReadError),
-    Garbage,
-}
-
-fn keep(kept: &mut Option<Vec<u8>>, bytes: &[u8]) {
-    if let Some(kept) = kept
-        && kept.len() + bytes.len() <= MAX_KEPT
-    {
-        kept.extend_from_slice(bytes);
+/// Ends a head, and puts a short body behind it. Returns the length of the body, and a long body itself.
+fn finish(out: &mut Vec<u8>, block: &Bytes, range: Range<usize>) -> (u64, Option<Bytes>) {
+    let length = range.len() as u64;
+    let mut digits = [0; 20];
+    out.extend_from_slice(b"content-length: ");
+    out.extend_from_slice(decimal(length, &mut digits));
+    out.extend_from_slice(b"\r\n\r\n");
+    if range.len() > COPIED {
+        return (length, Some(block.slice(range)));
     }
+    out.extend_from_slice(&block[range]);
+    (length, None)
 }
 
 fn decimal(mut number: u64, digits: &mut [u8; 20]) -> &[u8] {
@@ -413,92 +400,11 @@ fn decimal(mut number: u64, digits: &mut [u8; 20]) -> &[u8] {
     }
 }
 
-/// Reads a head: none while it is incomplete, an error when it is no HTTP.
-fn parse_head(input: &[u8], step: &Step, kept: &mut HeaderMap) -> Result<Option<(usize, Head)>, String> {
-    let mut space = [const { MaybeUninit::<httparse::Header<'_>>::uninit() }; MAX_HEADERS];
-    let mut response = httparse::Response::new(&mut []);
-    let used = match httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut response, input, &mut space) {
-        Ok(httparse::Status::Complete(used)) => used,
-        Ok(httparse::Status::Partial) => return Ok(None),
-        Err(error) => return Err(error.to_string()),
-    };
-    let status = response.code.unwrap_or_default();
-    let mut length = None;
-    let mut chunked = false;
-    let mut keep_alive = response.version == Some(1);
-    for header in response.headers.iter() {
-        let name = header.name;
-        if name.len() == 14 && name.eq_ignore_ascii_case("content-length") {
-            let text = std::str::from_utf8(header.value).unwrap_or_default().trim();
-            let plain = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-            let value: u64 = text.parse().ok().filter(|_| plain).ok_or_else(|| format!("content-length `{text}`"))?;
-            if length.is_some_and(|before| before != value) {
-                return Err("two different content-lengths".to_owned());
-            }
-            length = Some(value);
-        } else if name.len() == 17 && name.eq_ignore_ascii_case("transfer-encoding") {
-            chunked = header.value.trim_ascii().to_ascii_lowercase().ends_with(b"chunked");
-        } else if name.len() == 10 && name.eq_ignore_ascii_case("connection") {
-            let value = header.value.to_ascii_lowercase();
-            for token in value.split(|b| *b == b',').map(<[u8]>::trim_ascii) {
-                match token {
-                    b"close" => keep_alive = false,
-                    b"keep-alive" => keep_alive = true,
-                    _ => {}
-                }
-            }
-        }
-        if step.carry.iter().any(|(_, place, _)| matches!(place, Place::Header(wanted) if name.eq_ignore_ascii_case(wanted)))
-            && let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(header.value))
-        {
-            kept.append(name, value);
-        }
-    }
-    let length = match length {
-        _ if step.method == hyper::Method::HEAD || matches!(status, 100..=199 | 204 | 304) => Length::Known(0),
-        _ if chunked => Length::Chunked,
-        Some(length) => Length::Known(length),
-        None => {
-            keep_alive = false;
-            Length::UntilClosed
-        }
-    };
-    Ok(Some((used, Head { status, length, keep_alive })))
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::request::tests::step;
     use super::*;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-
-    fn head(method: &str, text: &str) -> Result<Option<(usize, u16, Length, bool)>, String> {
-        let parsed = parse_head(text.as_bytes(), &step(method), &mut HeaderMap::new());
-        parsed.map(|p| p.map(|(used, head)| (used, head.status, head.length, head.keep_alive)))
-    }
-
-    #[test]
-    fn heads_say_how_long_their_bodies_are() {
-        let text = "HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\nhello";
-        assert_eq!(head("GET", text).unwrap(), Some((39, 200, Length::Known(12), true)));
-        assert_eq!(head("HEAD", text).unwrap().unwrap().2, Length::Known(0));
-        assert_eq!(head("GET", "HTTP/1.1 204 No Content\r\n\r\n").unwrap().unwrap().2, Length::Known(0));
-        assert_eq!(
-            head("GET", "HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, Chunked\r\n\r\n").unwrap().unwrap().2,
-            Length::Chunked
-        );
-        let old = head("GET", "HTTP/1.0 200 OK\r\n\r\n").unwrap().unwrap();
-        assert_eq!((old.2, old.3), (Length::UntilClosed, false));
-        assert!(!head("GET", "HTTP/1.1 200 OK\r\nconnection: Close\r\ncontent-length: 0\r\n\r\n").unwrap().unwrap().3);
-        assert_eq!(head("GET", "HTTP/1.1 200 OK\r\nContent-Le").unwrap(), None);
-        for garbage in [
-            "HELLO\r\n\r\n",
-            "HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n",
-            "HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n",
-        ] {
-            assert!(head("GET", garbage).is_err(), "{garbage}");
-        }
-    }
 
     /// Serves one connection: each request is answered with the next of `answers`, byte by byte when `slowly`.
     fn exchanges(answers: Vec<&'static str>, slowly: bool) -> Vec<Result<u64, Outcome>> {
