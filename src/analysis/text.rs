@@ -3,6 +3,7 @@
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 
 use super::summary::{CellSummary, Estimate, StepSummary, Summary};
+use crate::plan::workloads::COMMAND_METRICS;
 use crate::record::tables::WHOLE;
 use crate::units::{human_bytes, human_duration, significant};
 
@@ -17,7 +18,15 @@ pub fn table(summary: &Summary) -> String {
         .iter()
         .any(|c| c.steps.iter().map(|s| s.workload.as_str()).collect::<std::collections::BTreeSet<_>>().len() > 1);
     let shown = |s: &&StepSummary| s.step == WHOLE && !matches!(s.phase.as_str(), "warm-up" | "search");
-    let all = || summary.cells.iter().flat_map(|c| &c.steps).filter(shown);
+    // What a command does stands in a table of its own, where it brings figures of its own.
+    let brings = |cell: &CellSummary, workload: &str| {
+        cell.metrics.iter().any(|m| m.workload == workload && !COMMAND_METRICS.contains(&m.metric.as_str()))
+    };
+    let rows = |cell: &CellSummary| -> Vec<StepSummary> {
+        cell.steps.iter().filter(shown).filter(|s| !brings(cell, &s.workload)).cloned().collect()
+    };
+    let every: Vec<(&CellSummary, Vec<StepSummary>)> = summary.cells.iter().map(|c| (c, rows(c))).collect();
+    let all = || every.iter().flat_map(|(_, steps)| steps);
     let columns = Columns {
         varied,
         workload: several_workloads,
@@ -28,8 +37,8 @@ pub fn table(summary: &Summary) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(columns.header());
-    for cell in &summary.cells {
-        for step in cell.steps.iter().filter(shown) {
+    for (cell, steps) in &every {
+        for step in steps {
             table.add_row(row(cell, step, &columns));
         }
     }
@@ -62,7 +71,7 @@ pub fn table(summary: &Summary) -> String {
             text += "unsent: share of arrivals that were never sent; no response time knows of them\n";
         }
     }
-    text += &figures(summary);
+    text += &figures(summary, &columns);
     text += &notes(summary);
     text
 }
@@ -136,15 +145,18 @@ fn row(cell: &CellSummary, step: &StepSummary, columns: &Columns<'_>) -> Vec<Cel
 }
 
 /// What commands brought and searches found, below the table.
-fn figures(summary: &Summary) -> String {
+fn figures(summary: &Summary, columns: &Columns<'_>) -> String {
     let mut text = String::new();
     for cell in &summary.cells {
         for limit in &cell.limits {
             let found = match &limit.rate_per_s {
-                Some(rate) => format!("{} per second {}", significant(rate.mean), spread(rate)),
+                Some(rate) => format!("at most {} per second {}", significant(rate.mean), spread(rate)),
                 None => "none of the rates".to_owned(),
             };
-            text += &format!("limit  {} {}: {found} holds ({} trials)\n", cell.cell, limit.workload, limit.trials);
+            if text.is_empty() {
+                text += "\n";
+            }
+            text += &format!("limit of {}, {}: {found} ({} trials)\n", limit.workload, cell.cell, limit.trials);
             for (count, what) in [
                 (limit.below_range, "not even the lowest rate held"),
                 (limit.above_range, "even the highest rate held: the limit is above the range"),
@@ -158,32 +170,47 @@ fn figures(summary: &Summary) -> String {
             }
         }
     }
-    let metrics =
-        || summary.cells.iter().flat_map(|c| c.metrics.iter().map(move |m| (c, m))).filter(|(_, m)| m.phase == "during");
-    if metrics().next().is_some() {
-        let mut table = Table::new();
-        table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
-        for (cell, metric) in metrics() {
-            let unit = &metric.unit;
-            let value = significant(metric.value.mean);
-            table.add_row([
-                cell.cell.clone(),
-                metric.workload.clone(),
-                metric.metric.clone(),
-                value,
-                unit.clone(),
-                spread(&metric.value),
-            ]);
+    text + &metrics(summary, &columns.varied)
+}
+
+/// What commands brought: a row for each cell, a column for each figure.
+fn metrics(summary: &Summary, varied: &[&str]) -> String {
+    let during = |c: &CellSummary| c.metrics.iter().filter(|m| m.phase == "during").cloned().collect::<Vec<_>>();
+    let own = |name: &str| !COMMAND_METRICS.contains(&name);
+    let mut names: Vec<(String, String)> = Vec::new();
+    for metric in summary.cells.iter().flat_map(during) {
+        let name = (metric.metric, metric.unit);
+        if !names.contains(&name) {
+            names.push(name);
         }
-        for (index, column) in table.column_iter_mut().enumerate() {
-            column.set_padding((if index == 0 { 0 } else { 1 }, 0));
-            if index == 3 {
-                column.set_cell_alignment(CellAlignment::Right);
-            }
-        }
-        text += &format!("{}\n", table.trim_fmt());
     }
-    if text.is_empty() { text } else { format!("\n{text}") }
+    // What is known of every command is of interest only where nothing else is.
+    if names.iter().any(|(name, _)| own(name)) {
+        names.retain(|(name, _)| own(name));
+    }
+    if names.is_empty() {
+        return String::new();
+    }
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    let header = names.iter().map(|(name, unit)| if unit.is_empty() { name.clone() } else { format!("{name}\n{unit}") });
+    table.set_header(varied.iter().map(|v| (*v).to_owned()).chain(header));
+    for cell in summary.cells.iter().filter(|c| !c.metrics.is_empty()) {
+        let found = during(cell);
+        let mut row: Vec<String> = varied.iter().map(|f| cell.levels.get(*f).cloned().unwrap_or_default()).collect();
+        for (name, _) in &names {
+            let value = found.iter().find(|m| m.metric == *name).map(|m| &m.value);
+            row.push(value.map_or_else(|| "–".to_owned(), |v| format!("{} {}", significant(v.mean), spread(v))));
+        }
+        table.add_row(row);
+    }
+    for (index, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((if index == 0 { 0 } else { 2 }, 0));
+        if index >= varied.len() {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    format!("\n{}\n\nmeans over repetitions, with the farther end of the 95 % interval\n", table.trim_fmt())
 }
 
 /// What was skipped, failed, invalid or answered wrongly: never in silence.

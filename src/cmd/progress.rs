@@ -95,10 +95,11 @@ impl Reporter {
     /// A repetition ended.
     pub(super) fn end(&mut self, status: &Status) {
         self.done += 1;
-        let during = || status.phases.iter().filter(|p| p.phase == "during");
+        let during = || status.phases.iter().filter(|p| p.phase != "warm-up");
         let errors: u64 = during().map(|p| p.errors).sum();
         let passes: u64 = during().map(|p| p.passes - p.errors).sum();
-        let time: u64 = during().map(|p| p.end_ns - p.start_ns).max().unwrap_or(0);
+        let start = during().map(|p| p.start_ns).min().unwrap_or(0);
+        let time = during().map(|p| p.end_ns).max().unwrap_or(0).saturating_sub(start);
         let rate = passes as f64 / (time.max(1) as f64 / 1e9);
         self.event(&json!({
             "event": "repetition-ends",
@@ -112,6 +113,12 @@ impl Reporter {
             "of": self.total,
         }));
         let what = match &status.verdict {
+            Verdict::Valid if !status.trials.is_empty() => {
+                match status.trials.iter().filter(|t| t.reasons.is_empty()).map(|t| t.rate_per_s).reduce(f64::max) {
+                    Some(rate) => format!("at most {} passes/s hold", significant(rate)),
+                    None => "none of the rates holds".to_owned(),
+                }
+            }
             Verdict::Valid if errors > 0 => format!("{} passes/s, {errors} ERRORS", significant(rate)),
             Verdict::Valid => format!("{} passes/s", significant(rate)),
             Verdict::Invalid { reasons } => format!("INVALID: {}", reasons.join("; ")),

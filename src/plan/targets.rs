@@ -21,9 +21,12 @@ const READY_TIMEOUT: Duration = Duration::from_secs(10);
 const STOP_GRACE: Duration = Duration::from_secs(5);
 const MAX_REPLICAS: u32 = 1000;
 
-/// Where a program is found: on PATH, or where Debian keeps servers that an ordinary user's PATH lacks.
+/// Where a program is found: on PATH, or where Debian keeps servers that an ordinary user's PATH lacks. `runner` is this one.
 pub fn find_program(name: &str) -> Option<PathBuf> {
     use std::os::unix::fs::PermissionsExt as _;
+    if name == env!("CARGO_PKG_NAME") {
+        return std::env::current_exe().ok();
+    }
     let runs = |p: &Path| p.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0);
     if name.contains('/') {
         return Some(PathBuf::from(name)).filter(|p| runs(p));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Bar, BarSeries, Data, Figure, LineSeries, Phase, QuantileSeries};
-use crate::analysis::summarize::{estimate, load_bounds};
+use crate::analysis::summarize::estimate;
 use crate::analysis::summary::{CellSummary, StepRepetition, StepSummary, Summary, at};
 use crate::analysis::{Error, curves, stats};
 use crate::record::tables::WHOLE;
@@ -69,6 +69,9 @@ struct Composer<'a> {
     graph: &'a Graph,
     facet: &'a Facet,
 }
+
+/// Phases in the order of time.
+const PHASES: [&str; 5] = ["warm-up", "before", "during", "after", "search"];
 
 /// Unit of a metric and what its values are multiplied by.
 fn unit(metric: Metric) -> (&'static str, f64) {
@@ -336,8 +339,7 @@ impl Composer<'_> {
     fn lines(&self, metric: Metric) -> Result<Option<Figure>, Error> {
         let (unit, scale) = unit(metric);
         let mut series: Vec<LineSeries> = Vec::new();
-        let mut bounds: Vec<(f64, f64)> = Vec::new();
-        let mut warm_ups: Vec<f64> = Vec::new();
+        let mut stretches: Vec<(&str, f64, f64)> = Vec::new();
         let by = self.graph.series.as_deref().unwrap_or_default();
         for (index, cell) in self.cells() {
             let parts: Vec<String> = if metric.is_resource() {
@@ -368,23 +370,31 @@ impl Composer<'_> {
                         None => series.push(LineSeries { name, lines: vec![line] }),
                     }
                 }
-                bounds.extend(load_bounds(repetition).map(|(s, e)| (s as f64 / 1e9, e as f64 / 1e9)));
-                warm_ups
-                    .extend(repetition.status.phases.iter().filter(|p| p.phase == "warm-up").map(|p| p.start_ns as f64 / 1e9));
+                for name in PHASES {
+                    let mine = || repetition.status.phases.iter().filter(|p| p.phase == name && p.end_ns > p.start_ns);
+                    let start = mine().map(|p| p.start_ns).min();
+                    let end = mine().map(|p| p.end_ns).max();
+                    stretches.extend(start.zip(end).map(|(s, e)| (name, s as f64 / 1e9, e as f64 / 1e9)));
+                }
             }
         }
         if series.is_empty() {
             return Ok(None);
         }
         let n = series.iter().map(|s| s.lines.len()).max().unwrap_or_default();
-        let median = |values: Vec<f64>| stats::median(&values);
-        let mut phases = Vec::new();
-        if !bounds.is_empty() {
-            let (start, end) = (median(bounds.iter().map(|b| b.0).collect()), median(bounds.iter().map(|b| b.1).collect()));
-            if !warm_ups.is_empty() {
-                phases.push(Phase { name: "warm-up".to_owned(), start: median(warm_ups), end: start });
+        let mut phases: Vec<Phase> = Vec::new();
+        for name in PHASES {
+            let of = |f: fn(&(&str, f64, f64)) -> f64| stretches.iter().filter(|s| s.0 == name).map(f).collect::<Vec<f64>>();
+            let (starts, ends) = (of(|s| s.1), of(|s| s.2));
+            if starts.is_empty() {
+                continue;
             }
-            phases.push(Phase { name: "during".to_owned(), start, end });
+            let (start, end) = (stats::median(&starts), stats::median(&ends));
+            // What was under way when the next phase began belongs to the phase in which it began; the picture shows the begin.
+            if let Some(before) = phases.last_mut() {
+                before.end = before.end.min(start);
+            }
+            phases.push(Phase { name: name.to_owned(), start, end });
         }
         let note = format!(
             "one line per repetition ({n}); 0 s is the begin of the load, phases at their medians; run {}",
