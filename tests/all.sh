@@ -37,6 +37,10 @@ if PATH="$PATH:/usr/sbin:/usr/local/sbin" command -v haproxy >/dev/null && grep 
     echo "haproxy is installed, and its cells were skipped all the same" >&2
     exit 1
 fi
+step "load tools as external programs, reduced"
+"$runner" run experiments/peers.yaml --set tool=runner,floor,wrk,ab,hey,h2load --set server=null --repetitions 1 --out "$out/results" --graphs "$out/graphs"
+"$runner" run experiments/httperf-classic.yaml --repetitions 1 --out "$out/results" --graphs "$out/graphs"
+step "the same input gives the same pictures"
 "$runner" graph "$out/results" --out "$out/again" >/dev/null
 diff -r "$out/graphs" "$out/again" && echo "the same input gives the same pictures"
 step "all of it passed"

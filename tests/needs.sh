@@ -1,11 +1,19 @@
 #!/bin/sh
-# Installs the real programs that tests run: haproxy, nginx, wrk. Where that is not possible it says so loudly;
-# the tests that need them then fail or are skipped by name.
+# Installs the real programs that tests and experiments run. Where that is not possible it says so loudly; the tests that
+# need them then fail or are skipped by name. (oha is no Debian package: its cells are skipped unless the user has it.)
 set -u
 missing=
-for program in haproxy nginx wrk; do
-    PATH="$PATH:/usr/sbin:/usr/local/sbin" command -v "$program" >/dev/null || missing="$missing $program"
-done
+need() {
+    PATH="$PATH:/usr/sbin:/usr/local/sbin" command -v "$1" >/dev/null || missing="$missing $2"
+}
+need haproxy haproxy
+need nginx nginx
+need openssl openssl
+need wrk wrk
+need ab apache2-utils
+need hey hey
+need h2load nghttp2-client
+need httperf httperf
 [ -n "$missing" ] || exit 0
 echo "installing:$missing"
 as_root=
