@@ -105,14 +105,20 @@ pub fn windows(
             }
         }
     }
-    let value = |(all, ok, histogram, bytes): &(u64, u64, Histogram<u64>, u64)| match metric {
-        Metric::Throughput => Some(*ok as f64 / window_s),
+    // The last window is only as long as the load was in it; a sliver of one says nothing of a rate.
+    let phases = repetition.status.phases.iter().filter(|p| workload.is_none_or(|w| w == p.workload));
+    let end_s = phases.map(|p| p.end_ns).max().unwrap_or_default() as f64 / 1e9;
+    let covered = |start_s: f64| (end_s - start_s).clamp(0.0, window_s);
+    sums.retain(|start, _| covered(*start as f64 / 1e9) >= window_s / 5.0);
+    let value = |start_s: f64, (all, ok, histogram, bytes): &(u64, u64, Histogram<u64>, u64)| match metric {
+        Metric::Throughput => Some(*ok as f64 / covered(start_s)),
         Metric::Errors => Some((all - ok) as f64 / (*all).max(1) as f64 * 100.0),
-        Metric::Upload | Metric::Download => Some(*bytes as f64 / window_s),
+        Metric::Upload | Metric::Download => Some(*bytes as f64 / covered(start_s)),
         Metric::Time(_, quantile) => summarize::times(histogram).map(|t| super::summary::at(&t, quantile)),
         _ => None,
     };
-    Ok(sums.iter().filter_map(|(start, sum)| Some((*start as f64 / 1e9 + window_s / 2.0, value(sum)?))).collect())
+    let point = |start_s: f64, sum| Some((start_s + covered(start_s) / 2.0, value(start_s, sum)?));
+    Ok(sums.iter().filter_map(|(start, sum)| point(*start as f64 / 1e9, sum)).collect())
 }
 
 /// The distribution of a time over all valid repetitions of cells: (quantile, nanoseconds), one point per recorded value.

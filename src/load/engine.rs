@@ -246,6 +246,13 @@ fn report(shared: &Shared, aborted: bool, began: Instant, cpu_before: u64) -> Re
             let report = phases[phase as usize].get_or_insert(PhaseReport::empty(phase));
             (report.offered, report.unsent) = (offered, unsent);
         }
+        // Passes come from the begin to the end of their phase, also where the first and the last lie inside of it.
+        for (phase, start_ns, end_ns) in open.bounds() {
+            if let Some(report) = &mut phases[*phase as usize] {
+                report.start_ns = report.start_ns.min(*start_ns);
+                report.end_ns = report.end_ns.max(*end_ns);
+            }
+        }
     }
     for report in phases.iter_mut().flatten() {
         report.offered = report.offered.max(report.passes);

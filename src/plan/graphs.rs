@@ -345,7 +345,7 @@ impl Reader<'_> {
             }
         };
         match (&shape, &x) {
-            (Shape::Bars(_) | Shape::Ratio(..), Some(name)) => self.factor("x", name, &["step"]),
+            (Shape::Bars(_) | Shape::Ratio(..), Some(name)) => self.factor("x", name, &["step", "workload", "phase"]),
             (Shape::Bars(_) | Shape::Ratio(..), None) => {
                 self.say("", "this graph has no `x`".into(), "expected `x: <factor>`".into())
             }
@@ -361,7 +361,8 @@ impl Reader<'_> {
             let also: &[&str] = match &shape {
                 Shape::Lines(m) if m.is_resource() => &["target"],
                 Shape::Bars(m) if m.is_resource() => &["target"],
-                _ => &["step"],
+                Shape::Lines(_) => &["step", "workload"],
+                _ => &["step", "workload", "phase"],
             };
             self.factor("series", name, also);
         }

@@ -73,6 +73,31 @@ struct Composer<'a> {
 /// Phases in the order of time.
 const PHASES: [&str; 5] = ["warm-up", "before", "during", "after", "search"];
 
+/// What an axis may stand for that is no factor.
+const PARTS: [&str; 4] = ["step", "target", "workload", "phase"];
+
+/// Which part of a cell is meant, where an axis or the graph says so.
+#[derive(Clone, Copy, Default)]
+struct Part<'a> {
+    step: Option<&'a str>,
+    target: Option<&'a str>,
+    workload: Option<&'a str>,
+    phase: Option<&'a str>,
+}
+
+impl<'a> Part<'a> {
+    /// Chooses a level of an axis that is no factor; others choose cells, not parts.
+    fn choose(&mut self, axis: Option<&str>, level: &'a str) {
+        match axis {
+            Some("step") => self.step = Some(level),
+            Some("target") => self.target = Some(level),
+            Some("workload") => self.workload = Some(level),
+            Some("phase") => self.phase = Some(level),
+            _ => {}
+        }
+    }
+}
+
 /// Unit of a metric and what its values are multiplied by.
 fn unit(metric: Metric) -> (&'static str, f64) {
     match metric {
@@ -149,6 +174,16 @@ impl Composer<'_> {
         all.unwrap_or_default().iter().filter(there).cloned().collect()
     }
 
+    /// The unit of a metric; that of a command's figure is in the summary.
+    fn unit(&self, metric: Metric) -> String {
+        if metric == Metric::Throughput && self.graph.step.is_some() {
+            return "requests/s".to_owned();
+        }
+        let Metric::Command(_) = metric else { return unit(metric).0.to_owned() };
+        let mut found = self.cells().flat_map(|(_, c)| &c.metrics).filter(|m| m.metric == metric.name());
+        found.next().map_or_else(String::new, |m| m.unit.clone())
+    }
+
     fn step_name(&self) -> &str {
         self.graph.step.as_deref().unwrap_or(WHOLE)
     }
@@ -180,11 +215,11 @@ impl Composer<'_> {
     // ---- bars
 
     /// The values of a metric, one per valid repetition. `series` names a step or target where that is what differs.
-    fn values(&self, cell: &CellSummary, metric: Metric, part: Option<&str>) -> Vec<f64> {
+    fn values(&self, cell: &CellSummary, metric: Metric, part: Part<'_>) -> Vec<f64> {
         let (_, scale) = unit(metric);
         if metric.is_resource() {
             let mut sums: Vec<f64> = Vec::new();
-            for target in cell.targets.iter().filter(|t| part.is_none_or(|p| p == t.target)) {
+            for target in cell.targets.iter().filter(|t| part.target.is_none_or(|p| p == t.target)) {
                 let estimate = match metric {
                     Metric::Pss => &target.pss_bytes,
                     Metric::Rss => &target.rss_bytes,
@@ -204,16 +239,21 @@ impl Composer<'_> {
             }
             return sums.into_iter().map(|v| v * scale).collect();
         }
-        let mine = |workload: &str| self.graph.workload.as_deref().is_none_or(|w| w == workload);
+        let workload = part.workload.or(self.graph.workload.as_deref());
+        let mine = |name: &str| workload.is_none_or(|w| w == name);
+        let phase = part.phase.unwrap_or("during");
         if let Metric::Command(_) = metric {
-            let found = cell.metrics.iter().find(|m| m.metric == metric.name() && m.phase == "during" && mine(&m.workload));
+            let found = cell.metrics.iter().find(|m| m.metric == metric.name() && m.phase == phase && mine(&m.workload));
             return found.map_or_else(Vec::new, |m| m.value.values.clone());
         }
         if metric == Metric::Limit {
             let found = cell.limits.iter().find(|l| mine(&l.workload)).and_then(|l| l.rate_per_s.as_ref());
             return found.map_or_else(Vec::new, |e| e.values.clone());
         }
-        let Some(step) = self.step(cell, part.unwrap_or(self.step_name())) else { return Vec::new() };
+        let name = part.step.unwrap_or(self.step_name());
+        let Some(step) = cell.steps.iter().find(|s| s.step == name && s.phase == phase && mine(&s.workload)) else {
+            return Vec::new();
+        };
         let value = |r: &StepRepetition| match metric {
             Metric::Throughput => Some(r.throughput_per_s),
             Metric::Errors => Some((r.requests - r.ok) as f64 / r.requests.max(1) as f64 * 100.0),
@@ -236,11 +276,6 @@ impl Composer<'_> {
         step.by_repetition.iter().filter_map(value).collect()
     }
 
-    fn step<'c>(&self, cell: &'c CellSummary, name: &str) -> Option<&'c StepSummary> {
-        let workload = self.graph.workload.as_deref();
-        cell.steps.iter().find(|s| s.step == name && s.phase == "during" && workload.is_none_or(|w| w == s.workload))
-    }
-
     /// Levels along an axis: a factor's, the steps that occur, or the targets.
     fn axis(&self, name: Option<&str>) -> Vec<String> {
         let distinct = |names: Vec<String>| {
@@ -257,33 +292,34 @@ impl Composer<'_> {
             Some("step") => {
                 distinct(self.cells().flat_map(|(_, c)| &c.steps).filter(|s| s.step != WHOLE).map(|s| s.step.clone()).collect())
             }
+            Some("workload") => distinct(self.cells().flat_map(|(_, c)| &c.steps).map(|s| s.workload.clone()).collect()),
+            Some("phase") => {
+                let there = |phase: &&str| self.cells().any(|(_, c)| c.steps.iter().any(|s| s.phase == **phase));
+                PHASES.iter().filter(|p| there(p)).map(|p| (*p).to_owned()).collect()
+            }
             Some("target") => distinct(self.cells().flat_map(|(_, c)| &c.targets).map(|t| t.target.clone()).collect()),
             Some(factor) => self.levels(factor),
         }
     }
 
     fn bars(&self, metric: Metric, baseline: Option<&str>) -> Figure {
-        let (unit, _) = unit(metric);
-        let unit = if metric == Metric::Throughput && self.graph.step.is_some() { "requests/s" } else { unit };
+        let unit = self.unit(metric);
         let (x, series) = (self.graph.x.as_deref(), self.graph.series.as_deref());
         let groups = self.axis(x);
         let values = |group: &str, level: &str| -> Vec<f64> {
-            let mut part = None;
+            let mut part = Part::default();
+            part.choose(x, group);
+            part.choose(series, level);
             let fits = |cell: &CellSummary, axis: Option<&str>, level: &str| match axis {
-                Some("step" | "target") | None => true,
-                Some(factor) => cell.levels.get(factor).is_some_and(|l| l == level),
+                Some(factor) if !PARTS.contains(&factor) => cell.levels.get(factor).is_some_and(|l| l == level),
+                _ => true,
             };
-            for (axis, level) in [(x, group), (series, level)] {
-                if matches!(axis, Some("step" | "target")) {
-                    part = Some(level);
-                }
-            }
             let cell = self.cells().find(|(_, c)| fits(c, x, group) && fits(c, series, level));
             cell.map(|(_, c)| self.values(c, metric, part)).unwrap_or_default()
         };
         let label = |level: &str| match series {
             None => String::new(),
-            Some("step" | "target") => level.to_owned(),
+            Some(part) if PARTS.contains(&part) => level.to_owned(),
             Some(factor) => level_label(factor, level),
         };
         let bar = |group: &str, level: &str| {
@@ -321,7 +357,7 @@ impl Composer<'_> {
                     "mean of {n} repetitions (dots: each one); error bars: bootstrap (BCa) 95 % interval of the mean; run {}",
                     self.summary.run
                 );
-                self.frame(&words(metric), unit, x_label, data, note)
+                self.frame(&words(metric), &unit, x_label, data, note)
             }
             Some(baseline) => {
                 let base = label(baseline);
@@ -337,30 +373,41 @@ impl Composer<'_> {
     // ---- lines
 
     fn lines(&self, metric: Metric) -> Result<Option<Figure>, Error> {
-        let (unit, scale) = unit(metric);
+        let (_, scale) = unit(metric);
         let mut series: Vec<LineSeries> = Vec::new();
         let mut stretches: Vec<(&str, f64, f64)> = Vec::new();
         let by = self.graph.series.as_deref().unwrap_or_default();
         for (index, cell) in self.cells() {
-            let parts: Vec<String> = if metric.is_resource() {
-                cell.targets.iter().filter(|t| t.watched).map(|t| t.target.clone()).collect()
+            let only = self.graph.workload.as_deref();
+            let steps = || cell.steps.iter().filter(|s| s.phase == "during" && only.is_none_or(|w| w == s.workload));
+            // Workload and step of each line, or the target; a pass of one step is that step.
+            let parts: Vec<(Option<String>, String)> = if metric.is_resource() {
+                cell.targets.iter().filter(|t| t.watched).map(|t| (None, t.target.clone())).collect()
             } else if by == "step" {
-                cell.steps.iter().filter(|s| s.phase == "during").map(|s| s.step.clone()).collect()
+                let single = |workload: &str| steps().filter(|s| s.workload == workload).count() == 2;
+                let shown = steps().filter(|s| s.step != WHOLE || !single(&s.workload));
+                shown.map(|s| (Some(s.workload.clone()), s.step.clone())).collect()
+            } else if by == "workload" {
+                let shown = steps().filter(|s| s.step == self.step_name());
+                shown.map(|s| (Some(s.workload.clone()), s.step.clone())).collect()
             } else {
-                vec![self.step_name().to_owned()]
+                vec![(only.map(str::to_owned), self.step_name().to_owned())]
             };
+            let several = parts.iter().any(|(w, _)| *w != parts[0].0);
             for repetition in curves::valid(self.run, index) {
-                for part in &parts {
-                    let name = match by {
-                        "target" | "step" if part == WHOLE => "pass as a whole".to_owned(),
-                        "target" | "step" => part.clone(),
-                        factor => cell.levels.get(factor).cloned().unwrap_or_default(),
+                for (workload, part) in &parts {
+                    let name = match (by, workload) {
+                        ("workload", Some(workload)) => workload.clone(),
+                        ("step", Some(workload)) if several => format!("{workload} {part}"),
+                        ("target" | "step", _) if part == WHOLE => "pass as a whole".to_owned(),
+                        ("target" | "step", _) => part.clone(),
+                        (factor, _) => cell.levels.get(factor).map_or_else(String::new, |l| level_label(factor, l)),
                     };
                     let mut line = if metric.is_resource() {
                         curves::resource(repetition, part, metric)?
                     } else {
                         let window = crate::units::parse_duration(&self.run.plan.window).unwrap_or_default().as_secs_f64();
-                        curves::windows(repetition, self.graph.workload.as_deref(), part, metric, window)?
+                        curves::windows(repetition, workload.as_deref(), part, metric, window)?
                     };
                     for point in &mut line {
                         point.1 *= scale;
@@ -401,7 +448,7 @@ impl Composer<'_> {
             self.summary.run
         );
         let data = Data::Lines { series, phases };
-        Ok(Some(self.frame(&words(metric), unit, "time since the load began (s)".to_owned(), data, note)))
+        Ok(Some(self.frame(&words(metric), &self.unit(metric), "time since the load began (s)".to_owned(), data, note)))
     }
 
     // ---- quantiles
@@ -409,31 +456,30 @@ impl Composer<'_> {
     fn quantiles(&self, time: Time) -> Result<Figure, Error> {
         let mut series = Vec::new();
         let by = self.graph.series.as_deref();
-        for level in self.axis(by.filter(|b| *b != "step")) {
-            let mut names = vec![self.step_name().to_owned()];
-            if by == Some("step") {
-                names = self.axis(by);
-            }
-            for name in names {
-                let mut repetitions = Vec::new();
-                let mut workload = None;
-                for (index, cell) in self.cells() {
-                    if by.is_none_or(|b| b == "step" || cell.levels.get(b) == Some(&level)) {
-                        repetitions.extend(curves::valid(self.run, index));
-                        workload = workload.or(self.step(cell, &name).map(|s| s.workload.clone()));
-                    }
+        for level in self.axis(by) {
+            let mut part = Part { workload: self.graph.workload.as_deref(), ..Part::default() };
+            part.choose(by, &level);
+            let (step, phase) = (part.step.unwrap_or(self.step_name()), part.phase.unwrap_or("during"));
+            let mut repetitions = Vec::new();
+            let mut workload = None;
+            for (index, cell) in self.cells() {
+                if by.is_none_or(|b| PARTS.contains(&b) || cell.levels.get(b) == Some(&level)) {
+                    repetitions.extend(curves::valid(self.run, index));
+                    let mut found = cell.steps.iter().filter(|s| s.step == step && s.phase == phase);
+                    let found = found.find(|s| part.workload.is_none_or(|w| w == s.workload));
+                    workload = workload.or(found.map(|s| s.workload.clone()));
                 }
-                let Some(workload) = workload else { continue };
-                let key = (workload, "during".to_owned(), name.clone());
-                let points = curves::distribution(&repetitions, &key, time)?;
-                let points = points.into_iter().map(|(q, ns)| (q, ns * 1e-6)).collect();
-                let label = match by {
-                    None => "all".to_owned(),
-                    Some("step") => name,
-                    Some(factor) => level_label(factor, &level),
-                };
-                series.push(QuantileSeries { name: label, points });
             }
+            let Some(workload) = workload else { continue };
+            let key = (workload, phase.to_owned(), step.to_owned());
+            let points = curves::distribution(&repetitions, &key, time)?;
+            let points = points.into_iter().map(|(q, ns)| (q, ns * 1e-6)).collect();
+            let label = match by {
+                None => "all".to_owned(),
+                Some(by) if PARTS.contains(&by) => level.clone(),
+                Some(factor) => level_label(factor, &level),
+            };
+            series.push(QuantileSeries { name: label, points });
         }
         let n = self.cells().map(|(_, c)| c.repetitions.valid).max().unwrap_or_default();
         let what = match time {

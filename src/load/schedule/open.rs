@@ -32,6 +32,8 @@ pub struct OpenLoop {
     /// When the schedule ends, once that was asked for.
     end_ns: Option<u64>,
     drain_ns: u64,
+    /// Begin and end of the stretches with a duration that are over, active ones only.
+    past: Vec<(Phase, u64, u64)>,
     offered: [u64; Phase::ALL.len()],
 }
 
@@ -76,6 +78,7 @@ impl OpenLoop {
             head: None,
             end_ns: None,
             drain_ns: load.drain.as_nanos() as u64,
+            past: Vec::new(),
             offered: [0; Phase::ALL.len()],
         };
         open.upcoming_ns = origin_ns + open.instants.next_ns();
@@ -86,6 +89,9 @@ impl OpenLoop {
     /// Goes on to the next stretch, which begins at `start_ns`.
     fn next_stretch(&mut self, start_ns: u64) {
         let over = self.stretches.pop();
+        if let Some(Stretch { phase, limit: Limit::Duration(_), active: true }) = over {
+            self.past.push((phase, self.start_ns, start_ns));
+        }
         (self.start_ns, self.arrived) = (start_ns, 0);
         if over.is_some_and(|s| s.phase == Phase::WarmUp)
             && let Some(measured) = self.measured.take()
@@ -169,6 +175,11 @@ impl OpenLoop {
             rest.last_ns
         });
         *self.end_ns.insert(end)
+    }
+
+    /// Begin and end of the phases that had a duration, once the schedule has ended.
+    pub fn bounds(&self) -> &[(Phase, u64, u64)] {
+        &self.past
     }
 
     /// By phase, how many arrivals there were and how many of them nobody took. Ends the schedule.
