@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Bar, BarSeries, Data, Figure, LineSeries, Phase, QuantileSeries};
 use crate::analysis::summarize::estimate;
-use crate::analysis::summary::{CellSummary, StepRepetition, StepSummary, Summary, at};
+use crate::analysis::summary::{CellSummary, StepRepetition, Summary, at};
 use crate::analysis::{Error, curves, stats};
 use crate::record::tables::WHOLE;
 use crate::record::{Graph, Metric, RunRecord, Shape, Time};
