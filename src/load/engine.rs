@@ -20,8 +20,8 @@ use crate::plan::{Arrivals, Think};
 const CONNECT_PAUSE: Duration = Duration::from_millis(10);
 /// Connections that are made at a time before the load; more would only overflow the server's accept queue.
 const CONNECTING: usize = 128;
-/// No longer than this the begin of the load waits for connections.
-const CONNECT_PATIENCE: Duration = Duration::from_secs(2);
+/// No longer than this the begin of the load waits for connections, and for each of them.
+const CONNECT_PATIENCE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_millis(2));
 /// How often progress is told, in passes.
 const TELL: u64 = 64;
 
@@ -215,7 +215,8 @@ async fn follow<D: Driver>(
 
 /// Connects as many clients as can be before the load; the others do so in their first exchange.
 async fn connect<C: Client>(clients: Vec<C>) -> Vec<C> {
-    let patience = tokio::time::Instant::now() + CONNECT_PATIENCE;
+    let (least, each) = CONNECT_PATIENCE;
+    let patience = tokio::time::Instant::now() + least + each * clients.len() as u32;
     let places = Rc::new(Semaphore::new(CONNECTING));
     let connecting: Vec<_> = clients
         .into_iter()

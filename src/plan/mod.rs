@@ -382,7 +382,7 @@ impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Command { argv, .. } => f.write_str(&argv.iter().map(Template::to_text).collect::<Vec<_>>().join(" ")),
-            Self::Request { url, step } => write!(f, "{} http://{}{}", step.method, url.authority(), step.path.to_text()),
+            Self::Request { url, step } => write!(f, "{} {url}{}", step.method, step.path.to_text()),
         }
     }
 }

@@ -1,274 +1,280 @@
 //! The general path: hyper, with bodies streamed in both directions. Takes what the lean path does not.
 //!
-//! Connection and request are polled by one task: nothing is spawned and nothing wakes another task on the way of
-//! a request.
+//! With HTTP/1.1, connection and request are polled by one task: nothing is spawned and nothing wakes another task on
+//! the way of a request. An HTTP/2 connection is shared (see `shared`) and has a task of its own.
 
-use std::convert::Infallible;
+use std::cell::Cell;
+use std::error::Error as _;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use bytes::Bytes;
-use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
-use hyper::client::conn::http1;
-use hyper::header::{HOST, HeaderValue};
-use hyper::{Request, Uri};
+use hyper::body::{Body as _, Incoming};
+use hyper::client::conn::{TrySendError, http1, http2};
+use hyper::http::response;
+use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tokio::time::{Instant as TokioInstant, Sleep};
 
-use super::judge::{Answer, judge};
-use super::request::{Body, Step, Values};
-use super::{Carried, MAX_KEPT, of_io};
+use super::body::Outgoing;
+use super::connect::Stream;
+use super::{MAX_KEPT, of_io};
 use crate::load::drivers::Failure;
 use crate::load::windows::Outcome;
 
-/// A connection that hyper drives.
-pub struct General {
-    sender: http1::SendRequest<Outgoing>,
-    connection: Pin<Box<http1::Connection<TokioIo<TcpStream>, Outgoing>>>,
-    ended: bool,
-    host: HeaderValue,
-    clock: Pin<Box<Sleep>>,
-    armed_until: TokioInstant,
+/// The most that is read at a time with HTTP/1.1, and the longest head. A connection that is idle holds at most this.
+const INPUT: usize = 64 << 10;
+
+/// A connection that hyper drives, or a client's share in one.
+pub(super) struct General {
+    speaks: Speaks,
+    clock: Clock,
+}
+
+enum Speaks {
+    Http1 {
+        sender: http1::SendRequest<Outgoing>,
+        connection: Pin<Box<http1::Connection<TokioIo<Stream>, Outgoing>>>,
+        /// How it ended.
+        ended: Option<Result<(), hyper::Error>>,
+        /// Whether something was read since it was last set.
+        heard: Rc<Cell<bool>>,
+    },
+    Http2(http2::SendRequest<Outgoing>),
+}
+
+/// What is asked of an exchange, apart from its request.
+pub(super) struct Asked<'a> {
+    /// Whether the body of the answer is looked into.
+    pub keep: bool,
+    pub deadline: TokioInstant,
+    /// For messages: the time-out, and what was requested.
+    pub timeout: std::time::Duration,
+    pub label: &'a dyn Fn() -> String,
+}
+
+/// What came of a request.
+pub(super) struct Received {
+    /// When the head of the answer was there.
+    pub first_byte: Option<Instant>,
+    /// When the last byte was there, or what kept it from coming was known.
+    pub completed: Instant,
+    /// Bytes of the body.
+    pub bytes: u64,
+    /// The answer, and its body where that was asked for.
+    pub answer: Result<(response::Parts, Option<Vec<u8>>), Failure>,
+    /// Whether another request can follow.
+    pub usable: bool,
+    /// The request, when nothing of it was sent because the connection was over before.
+    pub unsent: Option<Request<Outgoing>>,
+}
+
+impl Received {
+    /// A request that could not be sent.
+    pub fn failed(failure: Failure) -> Self {
+        Self { first_byte: None, completed: Instant::now(), bytes: 0, answer: Err(failure), usable: false, unsent: None }
+    }
 }
 
 impl General {
-    /// Begins to speak on a stream.
+    /// Begins to speak HTTP/1.1 on a stream.
     ///
     /// # Errors
     /// The failure as it is recorded.
-    pub async fn open(stream: TcpStream, host: HeaderValue, timeout: Duration) -> Result<Self, Failure> {
-        let (sender, connection) =
-            http1::Builder::new().handshake(TokioIo::new(stream)).await.map_err(|e| of_hyper(&e, "connecting", false))?;
-        let armed_until = TokioInstant::now() + timeout;
-        Ok(Self {
-            sender,
-            connection: Box::pin(connection),
-            ended: false,
-            host,
-            clock: Box::pin(tokio::time::sleep_until(armed_until)),
-            armed_until,
-        })
+    pub async fn http1(stream: Stream) -> Result<Self, Failure> {
+        let heard = stream.heard();
+        let (sender, connection) = http1::Builder::new()
+            .max_buf_size(INPUT)
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(|e| of_hyper(&e, "connecting", Stage::Head { heard: false }))?;
+        let speaks = Speaks::Http1 { sender, connection: Box::pin(connection), ended: None, heard };
+        Ok(Self { speaks, clock: Clock::new() })
+    }
+
+    /// Takes a share in an HTTP/2 connection.
+    pub fn http2(sender: http2::SendRequest<Outgoing>) -> Self {
+        Self { speaks: Speaks::Http2(sender), clock: Clock::new() }
     }
 
     /// Whether a request can be sent; a connection that the server has closed meanwhile is noticed here.
-    pub fn is_open(&self) -> bool {
-        !self.ended && !self.sender.is_closed()
-    }
-
-    /// Sends the request of a step, reads the answer to its end and checks it.
-    pub async fn exchange(&mut self, step: &Step, values: &mut Values) -> Carried {
-        let (request, sent_bytes) = match request(step, &self.host, values) {
-            Ok(made) => made,
-            Err(failure) => return Carried { usable: true, ..Carried::broken(None, failure) },
-        };
-        let mut carried =
-            Carried { sent_bytes, usable: true, ..Carried::broken(None, Failure::new(Outcome::Closed, String::new())) };
-        let (outcome, whole) = self.carry(step, values, request, &mut carried).await;
-        carried.completed = Instant::now();
-        carried.usable = whole;
-        carried.result = outcome;
-        carried
-    }
-
-    /// The exchange itself; also whether the answer was read to its end.
-    async fn carry(
-        &mut self,
-        step: &Step,
-        values: &mut Values,
-        request: Request<Outgoing>,
-        carried: &mut Carried,
-    ) -> (Result<(), Failure>, bool) {
-        match self.receive(step, values, request, carried).await {
-            Err(failure) => (Err(failure), false),
-            Ok((head, kept)) => {
-                let answer = Answer {
-                    status: head.status.as_u16(),
-                    received_bytes: carried.received_bytes,
-                    body: kept.as_deref(),
-                    headers: &head.headers,
-                };
-                (judge(step, &answer, values), true)
+    pub fn is_open(&mut self) -> bool {
+        match &mut self.speaks {
+            Speaks::Http1 { sender, connection, ended, .. } => {
+                // Nobody waits for an idle connection: what its server said meanwhile is looked at now. The waker may do
+                // nothing, as every exchange brings its own.
+                drive(connection.as_mut(), ended, &mut Context::from_waker(Waker::noop()));
+                ended.is_none() && !sender.is_closed()
             }
+            Speaks::Http2(sender) => !sender.is_closed(),
         }
     }
 
-    async fn receive(
-        &mut self,
-        step: &Step,
-        values: &Values,
-        request: Request<Outgoing>,
-        carried: &mut Carried,
-    ) -> Result<(hyper::http::response::Parts, Option<Vec<u8>>), Failure> {
-        let deadline = TokioInstant::now() + step.timeout;
-        let label = || format!("{} {}", step.method, step.path.fill(values));
-        let mut answer = std::pin::pin!(self.sender.send_request(request));
-        let mut driven = Driven {
-            connection: self.connection.as_mut(),
-            ended: &mut self.ended,
-            clock: self.clock.as_mut(),
-            armed_until: &mut self.armed_until,
-            deadline,
-        };
-        let response = match driven.until(|cx| answer.as_mut().poll(cx)).await {
-            Ok(Ok(response)) => response,
-            Ok(Err(error)) => return Err(of_hyper(&error, &label(), false)),
-            Err(Interrupted::Timeout) => {
-                return Err(Failure::new(Outcome::Timeout, format!("{}: no answer within {:?}", label(), step.timeout)));
-            }
-            Err(Interrupted::Ended) => {
-                return Err(Failure::new(
-                    Outcome::Closed,
-                    format!("{}: the connection was closed instead of an answer", label()),
-                ));
-            }
-        };
-        carried.first_byte = Some(Instant::now());
-        let (head, mut body) = response.into_parts();
-        let mut kept = step.needs_body().then(Vec::new);
-        while !body.is_end_stream() {
-            let frame = driven.until(|cx| Pin::new(&mut body as &mut Incoming).poll_frame(cx)).await;
-            match frame {
-                Ok(None) => break,
-                Ok(Some(Ok(frame))) => {
-                    let Some(data) = frame.data_ref() else { continue };
-                    carried.received_bytes += data.len() as u64;
-                    if let Some(kept) = &mut kept
-                        && kept.len() + data.len() <= MAX_KEPT
+    /// Sends a request and reads the answer to its end.
+    pub async fn exchange(&mut self, request: Request<Outgoing>, asked: &Asked<'_>) -> Received {
+        let mut received = Received::failed(Failure::new(Outcome::Closed, String::new()));
+        let clock = &mut self.clock;
+        match &mut self.speaks {
+            Speaks::Http1 { sender, connection, ended, heard } => {
+                heard.set(false);
+                let answer = std::pin::pin!(sender.try_send_request(request));
+                let mut driven = Driven { connection: Some((connection.as_mut(), ended)), clock, deadline: asked.deadline };
+                received.answer = receive(answer, &mut driven, asked, heard, &mut received).await;
+                received.completed = Instant::now();
+                // Lets the connection finish the exchange, and notice a server that closes or says more than it should.
+                if received.answer.is_ok() {
+                    driven.settle().await;
+                    if let Some(Err(error)) = ended
+                        && is_unasked(error)
                     {
-                        kept.extend_from_slice(data);
+                        let words = format!("{}: bytes that nobody asked for stand behind the answer", (asked.label)());
+                        received.answer = Err(Failure::new(Outcome::Garbage, words));
                     }
-                }
-                Ok(Some(Err(error))) => return Err(of_hyper(&error, &label(), true)),
-                Err(Interrupted::Timeout) => {
-                    return Err(Failure::new(
-                        Outcome::Timeout,
-                        format!("{}: no whole answer within {:?}", label(), step.timeout),
-                    ));
-                }
-                Err(Interrupted::Ended) => {
-                    return Err(Failure::new(
-                        Outcome::Incomplete,
-                        format!("{}: the answer broke off after {} bytes", label(), carried.received_bytes),
-                    ));
+                    // A server may answer before it has read the whole request; then nothing can follow.
+                    received.usable = ended.is_none() && sender.is_ready();
                 }
             }
+            Speaks::Http2(sender) => {
+                let answer = std::pin::pin!(sender.try_send_request(request));
+                let mut driven = Driven { connection: None, clock, deadline: asked.deadline };
+                received.answer = receive(answer, &mut driven, asked, &Cell::new(false), &mut received).await;
+                received.completed = Instant::now();
+                // What happens to one stream does not concern the others.
+                received.usable = !sender.is_closed();
+            }
         }
-        // Lets the connection finish the exchange, and notice a server that closes.
-        driven.settle().await;
-        Ok((head, kept))
+        received
     }
 }
 
-/// A request that cannot be made: what it inserts does not fit.
-fn unsent(words: String) -> Failure {
-    Failure::new(Outcome::Carry, words)
-}
-
-fn request(step: &Step, host: &HeaderValue, values: &mut Values) -> Result<(Request<Outgoing>, u64), Failure> {
-    let uri = match &step.fixed_uri {
-        Some(uri) => uri.clone(),
-        None => {
-            let path = step.path.fill(values);
-            Uri::try_from(path.as_str()).map_err(|e| unsent(format!("the path `{path}` is invalid: {e}")))?
+async fn receive(
+    mut answer: Pin<&mut impl Future<Output = Result<Response<Incoming>, TrySendError<Request<Outgoing>>>>>,
+    driven: &mut Driven<'_>,
+    asked: &Asked<'_>,
+    heard: &Cell<bool>,
+    received: &mut Received,
+) -> Result<(response::Parts, Option<Vec<u8>>), Failure> {
+    let label = asked.label;
+    let fail = |outcome, words: String| Err(Failure::new(outcome, format!("{}: {words}", label())));
+    let response = match driven.until(|cx| answer.as_mut().poll(cx)).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(mut error)) => {
+            received.unsent = error.take_message();
+            return Err(of_hyper(error.error(), &label(), Stage::Head { heard: heard.get() }));
         }
+        Err(Interrupted::Timeout) => return fail(Outcome::Timeout, format!("no answer within {:?}", asked.timeout)),
+        Err(Interrupted::Ended) => return fail(Outcome::Closed, "the connection was closed instead of an answer".to_owned()),
     };
-    let body = match &step.body {
-        Body::Empty => Outgoing::Empty,
-        Body::Fixed(bytes) => Outgoing::Once(bytes.clone()),
-        Body::Text(text) => Outgoing::Once(text.fill(values).into()),
-        Body::Random(n) => Outgoing::random(*n, &step.random, values.next_random()),
-    };
-    let size = body.size();
-    let mut request = Request::new(body);
-    *request.method_mut() = step.method.clone();
-    *request.uri_mut() = uri;
-    let headers = request.headers_mut();
-    headers.clone_from(&step.headers);
-    if !headers.contains_key(HOST) {
-        headers.insert(HOST, host.clone());
+    received.first_byte = Some(Instant::now());
+    let (head, mut body) = response.into_parts();
+    let mut kept = asked.keep.then(Vec::new);
+    while !body.is_end_stream() {
+        match driven.until(|cx| Pin::new(&mut body as &mut Incoming).poll_frame(cx)).await {
+            Ok(None) => break,
+            Ok(Some(Ok(frame))) => {
+                let Some(data) = frame.data_ref() else { continue };
+                received.bytes += data.len() as u64;
+                if let Some(kept) = &mut kept
+                    && kept.len() + data.len() <= MAX_KEPT
+                {
+                    kept.extend_from_slice(data);
+                }
+            }
+            Ok(Some(Err(error))) => return Err(of_hyper(&error, &label(), Stage::Body)),
+            Err(Interrupted::Timeout) => return fail(Outcome::Timeout, format!("no whole answer within {:?}", asked.timeout)),
+            Err(Interrupted::Ended) => {
+                return fail(Outcome::Incomplete, format!("the answer broke off after {} bytes", received.bytes));
+            }
+        }
     }
-    for (name, value) in &step.late_headers {
-        let text = value.fill(values);
-        let value = HeaderValue::from_str(&text).map_err(|_| unsent(format!("the header {name} cannot be `{text}`")))?;
-        headers.insert(name.clone(), value);
-    }
-    Ok((request, size))
+    Ok((head, kept))
 }
 
-fn of_hyper(error: &hyper::Error, what: &str, in_body: bool) -> Failure {
-    let mut source = std::error::Error::source(error);
+/// How far an exchange was when it failed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Before the head of the answer was there; whether a part of it was.
+    Head {
+        heard: bool,
+    },
+    Body,
+}
+
+impl Stage {
+    /// A connection that was closed now.
+    fn closed(self, what: &str) -> Failure {
+        match self {
+            Self::Head { heard: false } => {
+                Failure::new(Outcome::Closed, format!("{what}: the connection was closed instead of an answer"))
+            }
+            Self::Head { heard: true } | Self::Body => Failure::new(Outcome::Incomplete, format!("{what}: the answer broke off")),
+        }
+    }
+}
+
+/// What hyper said, as an outcome.
+pub(super) fn of_hyper(error: &hyper::Error, what: &str, stage: Stage) -> Failure {
+    let mut source = error.source();
     while let Some(inner) = source {
-        if let Some(io) = inner.downcast_ref::<std::io::Error>() {
-            return of_io(io, what);
+        if let Some(error) = inner.downcast_ref::<h2::Error>() {
+            return of_h2(error, what, stage);
+        }
+        if let Some(error) = inner.downcast_ref::<std::io::Error>() {
+            return of_io_in(error, what, stage);
         }
         source = inner.source();
     }
-    let outcome = match () {
-        () if error.is_parse() => Outcome::Garbage,
-        () if in_body => Outcome::Incomplete,
-        () if error.is_incomplete_message() || error.is_closed() || error.is_canceled() => Outcome::Closed,
-        () => Outcome::Garbage,
-    };
-    Failure::new(outcome, format!("{what}: {error}"))
+    match () {
+        () if error.is_incomplete_message() || error.is_closed() || error.is_canceled() => stage.closed(what),
+        () if stage == Stage::Body => Failure::new(Outcome::Incomplete, format!("{what}: {error}")),
+        () => Failure::new(Outcome::Garbage, format!("{what}: the answer is no HTTP: {error}")),
+    }
 }
 
-/// A request body.
-enum Outgoing {
-    Empty,
-    Once(Bytes),
-    Blocks { left: u64, block: Bytes },
-}
-
-impl Outgoing {
-    fn random(length: u64, block: &Bytes, random: u64) -> Self {
-        let len = block.len() as u64;
-        if length < len {
-            let start = (random % (len - length + 1)) as usize;
-            Self::Once(block.slice(start..start + length as usize))
-        } else {
-            Self::Blocks { left: length, block: block.clone() }
+/// What the system said, or hyper in its name.
+fn of_io_in(error: &std::io::Error, what: &str, stage: Stage) -> Failure {
+    use std::io::ErrorKind;
+    match error.kind() {
+        _ if error.raw_os_error().is_some() => of_io(error, what),
+        // The end of a connection is a broken pipe to h2.
+        ErrorKind::UnexpectedEof | ErrorKind::BrokenPipe => stage.closed(what),
+        // Damaged chunks.
+        ErrorKind::InvalidInput | ErrorKind::InvalidData if !is_tls(error) => {
+            Failure::new(Outcome::Garbage, format!("{what}: the answer is no HTTP: {error}"))
         }
-    }
-
-    fn size(&self) -> u64 {
-        match self {
-            Self::Empty => 0,
-            Self::Once(bytes) => bytes.len() as u64,
-            Self::Blocks { left, .. } => *left,
-        }
+        _ => of_io(error, what),
     }
 }
 
-impl HttpBody for Outgoing {
-    type Data = Bytes;
-    type Error = Infallible;
+fn is_tls(error: &std::io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<tokio_rustls::rustls::Error>())
+}
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let this = &mut *self;
-        Poll::Ready(match this {
-            Self::Empty => None,
-            Self::Once(bytes) => {
-                let bytes = std::mem::take(bytes);
-                *this = Self::Empty;
-                (!bytes.is_empty()).then(|| Ok(Frame::data(bytes)))
-            }
-            Self::Blocks { left, block } => {
-                let take = (*left).min(block.len() as u64);
-                *left -= take;
-                (take > 0).then(|| Ok(Frame::data(block.slice(..take as usize))))
-            }
-        })
+fn of_h2(error: &h2::Error, what: &str, stage: Stage) -> Failure {
+    let reason = || error.reason().map_or_else(String::new, |r| format!(" ({r:?})"));
+    match () {
+        () if error.is_io() => match error.get_io() {
+            Some(io) => of_io_in(io, what, stage),
+            None => stage.closed(what),
+        },
+        () if error.is_remote() && error.is_reset() => {
+            Failure::new(Outcome::Reset, format!("{what}: the server reset the stream{}", reason()))
+        }
+        () if error.is_remote() && error.is_go_away() && stage == Stage::Body => {
+            Failure::new(Outcome::Incomplete, format!("{what}: the answer broke off: the server said GOAWAY{}", reason()))
+        }
+        () if error.is_remote() && error.is_go_away() => {
+            Failure::new(Outcome::Closed, format!("{what}: the server said GOAWAY{} before it took this request", reason()))
+        }
+        () if stage == Stage::Body => Failure::new(Outcome::Incomplete, format!("{what}: the answer broke off: {error}")),
+        () => Failure::new(Outcome::Garbage, format!("{what}: the answer is no HTTP/2: {error}")),
     }
+}
 
-    fn is_end_stream(&self) -> bool {
-        self.size() == 0
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.size())
-    }
+/// Whether a connection ended because of bytes that nobody asked for. hyper says so in words only.
+fn is_unasked(error: &hyper::Error) -> bool {
+    error.to_string().contains("unexpected message")
 }
 
 enum Interrupted {
@@ -276,90 +282,86 @@ enum Interrupted {
     Ended,
 }
 
-/// The connection, driven while something on it is awaited.
+/// One timer per connection, armed anew only when it fires: a request costs no timer operation.
+struct Clock {
+    sleep: Pin<Box<Sleep>>,
+    until: TokioInstant,
+}
+
+impl Clock {
+    fn new() -> Self {
+        let until = TokioInstant::now();
+        Self { sleep: Box::pin(tokio::time::sleep_until(until)), until }
+    }
+
+    fn is_over(&mut self, cx: &mut Context<'_>, deadline: TokioInstant) -> bool {
+        if deadline < self.until {
+            self.until = deadline;
+            self.sleep.as_mut().reset(deadline);
+        }
+        loop {
+            if self.sleep.as_mut().poll(cx).is_pending() {
+                return false;
+            }
+            if TokioInstant::now() >= deadline {
+                return true;
+            }
+            self.until = deadline;
+            self.sleep.as_mut().reset(deadline);
+        }
+    }
+}
+
+type Http1<'a> = Pin<&'a mut http1::Connection<TokioIo<Stream>, Outgoing>>;
+
+/// Something that is awaited on a connection, until its deadline. Only HTTP/1.1 must be driven meanwhile.
 struct Driven<'a> {
-    connection: Pin<&'a mut http1::Connection<TokioIo<TcpStream>, Outgoing>>,
-    ended: &'a mut bool,
-    clock: Pin<&'a mut Sleep>,
-    armed_until: &'a mut TokioInstant,
+    connection: Option<(Http1<'a>, &'a mut Option<Result<(), hyper::Error>>)>,
+    clock: &'a mut Clock,
     deadline: TokioInstant,
 }
 
 impl Driven<'_> {
-    /// Drives the connection until `poll` is ready.
+    /// Waits until `poll` is ready, and drives the connection.
     ///
-    /// Only the connection can make it ready, and it is polled right here: `poll` gets a waker that does nothing.
+    /// With HTTP/1.1 only the connection can make it ready, and it is polled right here: `poll` gets a waker that does nothing.
     async fn until<T>(&mut self, mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Result<T, Interrupted> {
-        let mut quiet = Context::from_waker(Waker::noop());
         std::future::poll_fn(|cx| {
-            if let Poll::Ready(value) = poll(&mut quiet) {
+            if let Some((connection, ended)) = &mut self.connection {
+                let mut quiet = Context::from_waker(Waker::noop());
+                if let Poll::Ready(value) = poll(&mut quiet) {
+                    return Poll::Ready(Ok(value));
+                }
+                drive(connection.as_mut(), ended, cx);
+                if let Poll::Ready(value) = poll(&mut quiet) {
+                    return Poll::Ready(Ok(value));
+                }
+                if ended.is_some() {
+                    return Poll::Ready(Err(Interrupted::Ended));
+                }
+            } else if let Poll::Ready(value) = poll(cx) {
                 return Poll::Ready(Ok(value));
             }
-            self.drive(cx);
-            if let Poll::Ready(value) = poll(&mut quiet) {
-                return Poll::Ready(Ok(value));
-            }
-            if *self.ended {
-                return Poll::Ready(Err(Interrupted::Ended));
-            }
-            if self.timed_out(cx) { Poll::Ready(Err(Interrupted::Timeout)) } else { Poll::Pending }
+            if self.clock.is_over(cx, self.deadline) { Poll::Ready(Err(Interrupted::Timeout)) } else { Poll::Pending }
         })
         .await
     }
 
-    fn drive(&mut self, cx: &mut Context<'_>) {
-        if !*self.ended && self.connection.as_mut().poll(cx).is_ready() {
-            *self.ended = true;
-        }
-    }
-
     async fn settle(&mut self) {
         std::future::poll_fn(|cx| {
-            self.drive(cx);
+            if let Some((connection, ended)) = &mut self.connection {
+                drive(connection.as_mut(), ended, cx);
+            }
             Poll::Ready(())
         })
         .await;
     }
-
-    /// One timer per connection, armed anew only when it fires: a request costs no timer operation.
-    fn timed_out(&mut self, cx: &mut Context<'_>) -> bool {
-        if self.deadline < *self.armed_until {
-            *self.armed_until = self.deadline;
-            self.clock.as_mut().reset(self.deadline);
-        }
-        loop {
-            if self.clock.as_mut().poll(cx).is_pending() {
-                return false;
-            }
-            if TokioInstant::now() >= self.deadline {
-                return true;
-            }
-            *self.armed_until = self.deadline;
-            self.clock.as_mut().reset(self.deadline);
-        }
-    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::super::request::random_block;
-    use super::*;
-
-    #[test]
-    fn a_random_body_has_its_length_and_differs() {
-        let block = random_block();
-        let body = |length, random| match Outgoing::random(length, &block, random) {
-            Outgoing::Once(bytes) => bytes,
-            _ => panic!("a short body is one piece"),
-        };
-        assert_eq!(body(10_240, 1).len(), 10_240);
-        assert_ne!(body(10_240, 1), body(10_240, 2));
-        let mut long = Outgoing::random(5 << 20, &block, 3);
-        let mut total = 0;
-        let mut cx = Context::from_waker(Waker::noop());
-        while let Poll::Ready(Some(Ok(frame))) = Pin::new(&mut long).poll_frame(&mut cx) {
-            total += frame.into_data().map_or(0, |d| d.len());
-        }
-        assert_eq!(total, 5 << 20);
+fn drive(connection: Http1<'_>, ended: &mut Option<Result<(), hyper::Error>>, cx: &mut Context<'_>) {
+    if ended.is_none()
+        && let Poll::Ready(how) = connection.poll(cx)
+    {
+        *ended = Some(how);
     }
 }

@@ -25,7 +25,7 @@ use super::{Carried, MAX_KEPT, of_io};
 use crate::load::drivers::Failure;
 use crate::load::windows::Outcome;
 use crate::plan::Place;
-use answer::{Answer, Cut, Garbage, Keep};
+use answer::{Answer, Cut, Garbage, Keep, Seen};
 
 /// So much is read at a time.
 const INPUT: usize = 64 << 10;
@@ -40,10 +40,12 @@ struct Buffers {
     output: Vec<u8>,
     /// What was just read. Empty before the first read.
     input: Vec<u8>,
+    /// The head that was read last.
+    seen: Seen,
 }
 
 thread_local! {
-    static BUFFERS: RefCell<Buffers> = const { RefCell::new(Buffers { output: Vec::new(), input: Vec::new() }) };
+    static BUFFERS: RefCell<Buffers> = const { RefCell::new(Buffers { output: Vec::new(), input: Vec::new(), seen: Seen::new() }) };
 }
 
 /// A connection that is written to and read from directly.
@@ -98,6 +100,10 @@ enum Broken {
 }
 
 impl Keep for Kept<'_> {
+    fn wants_headers(&self) -> bool {
+        self.step.carry.iter().any(|(_, place, _)| matches!(place, Place::Header(_)))
+    }
+
     fn header(&mut self, name: &str, value: &[u8]) {
         let carries = |place: &Place| matches!(place, Place::Header(wanted) if name.eq_ignore_ascii_case(wanted));
         if self.step.carry.iter().any(|(_, place, _)| carries(place))
@@ -308,7 +314,7 @@ impl Lean {
             let now = StdInstant::now();
             way.first_read.get_or_insert(now);
             way.last_read = Some(now);
-            Poll::Ready(way.answer.feed(buffer.filled(), &mut way.kept).map_err(Broken::Garbage))
+            Poll::Ready(way.answer.feed(buffer.filled(), &mut buffers.seen, &mut way.kept).map_err(Broken::Garbage))
         })
     }
 
@@ -404,6 +410,7 @@ fn decimal(mut number: u64, digits: &mut [u8; 20]) -> &[u8] {
 mod tests {
     use super::super::request::tests::step;
     use super::*;
+    use crate::plan;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     /// Serves one connection: each request is answered with the next of `answers`, byte by byte when `slowly`.
@@ -473,10 +480,171 @@ mod tests {
             ("220 smtp.example ESMTP\r\n", Outcome::Garbage),
             ("HTTP/1.1 200 O", Outcome::Incomplete),
             ("", Outcome::Closed),
+            ("HTTP/1.1 103 Early Hints\r\n\r\n", Outcome::Closed),
+            ("HTTP/1.1 200 OK\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n", Outcome::Garbage),
             ("HTTP/1.1 500 No\r\ncontent-length: 0\r\n\r\n", Outcome::Status),
         ];
         for (answer, outcome) in cases {
             assert_eq!(exchanges(vec![answer], false), [Err(outcome)], "{answer:?}");
         }
+    }
+
+    fn put(length: u64, timeout: Duration) -> Step {
+        let step = plan::Step {
+            name: "x".to_owned(),
+            method: "PUT".to_owned(),
+            path: plan::Template::parse("/"),
+            headers: Vec::new(),
+            body: match length {
+                ..=LONG => plan::Body::Random(length),
+                _ => plan::Body::Text(plan::Template::parse(&"x".repeat(length as usize))),
+            },
+            expect: plan::Expect::default(),
+            carry: Vec::new(),
+            timeout,
+        };
+        Step::new(&step, "", &[]).unwrap()
+    }
+
+    /// One exchange with a server that does what `serve` says, and whether another one could follow.
+    fn exchange_with<F: Future<Output = ()>>(step: Step, serve: impl FnOnce(TcpStream) -> F) -> (Carried, bool) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async move {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let server = async move { serve(listener.accept().await.unwrap().0).await };
+            let client = async move {
+                let stream = TcpStream::connect(address).await.unwrap();
+                let mut lean = Lean::new(stream, HeaderValue::from_static("x"), step.timeout);
+                let carried = lean.exchange(&step, &mut Values::for_tests()).await;
+                let open = lean.is_open();
+                (carried, open)
+            };
+            tokio::join!(server, client).1
+        })
+    }
+
+    /// Reads a request up to the end of its head; returns how much of the body came with it.
+    async fn read_head(stream: &mut TcpStream) -> usize {
+        let mut request = Vec::new();
+        loop {
+            assert_ne!(stream.read_buf(&mut request).await.unwrap(), 0);
+            if let Some(end) = request.windows(4).position(|w| w == b"\r\n\r\n") {
+                return request.len() - end - 4;
+            }
+        }
+    }
+
+    const LONG: u64 = 1_000_000;
+    /// More than the system takes without anybody reading.
+    const ENDLESS: u64 = 40_000_000;
+    const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi";
+
+    #[test]
+    fn a_long_body_is_sent_whole() {
+        for length in [0, 1, COPIED as u64, COPIED as u64 + 1, LONG] {
+            let serve = |mut stream: TcpStream| async move {
+                let mut missing = length as usize - read_head(&mut stream).await;
+                let mut space = vec![0; 10_000];
+                while missing > 0 {
+                    missing -= stream.read(&mut space).await.unwrap();
+                    tokio::task::yield_now().await;
+                }
+                stream.write_all(OK).await.unwrap();
+                std::future::pending::<()>().await;
+            };
+            let serve = |stream| async move {
+                // The client is done when this is not.
+                let _ = tokio::time::timeout(Duration::from_millis(100), serve(stream)).await;
+            };
+            let (carried, open) = exchange_with(put(length, Duration::from_secs(5)), serve);
+            assert!(carried.result.is_ok() && carried.usable && open, "{:?}", carried.result);
+            assert_eq!((carried.sent_bytes, carried.received_bytes), (length, 2));
+            assert_eq!(carried.first_byte, Some(carried.completed), "one read, one instant");
+        }
+    }
+
+    #[test]
+    fn an_early_answer_is_kept() {
+        let serve = |mut stream: TcpStream| async move {
+            read_head(&mut stream).await;
+            stream.write_all(b"HTTP/1.1 413 Too Large\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+            // What was not read makes this end a reset.
+        };
+        let (carried, open) = exchange_with(put(ENDLESS, Duration::from_secs(5)), serve);
+        // The reset may overtake the answer; then it is what is told.
+        let outcome = carried.result.unwrap_err().outcome;
+        assert!(matches!(outcome, Outcome::Status | Outcome::Reset), "{outcome:?}");
+        assert!(!carried.usable && !open);
+    }
+
+    #[test]
+    fn who_answers_while_it_reads_is_listened_to() {
+        let serve = |mut stream: TcpStream| async move {
+            let mut missing = ENDLESS as usize - read_head(&mut stream).await;
+            stream.write_all(format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", ENDLESS).as_bytes()).await.unwrap();
+            // More than fits between the two: it is sent only when it is read meanwhile.
+            stream.write_all(&vec![b'x'; ENDLESS as usize]).await.unwrap();
+            let mut space = vec![0; 100_000];
+            while missing > 0 {
+                missing -= stream.read(&mut space).await.unwrap();
+            }
+        };
+        let (carried, _) = exchange_with(put(ENDLESS, Duration::from_secs(5)), serve);
+        assert!(carried.result.is_ok() && carried.usable, "{:?}", carried.result);
+        assert_eq!(carried.received_bytes, ENDLESS);
+        assert!(carried.first_byte.unwrap() < carried.completed);
+    }
+
+    #[test]
+    fn a_server_that_reads_nothing_or_says_nothing_times_out() {
+        for length in [0, ENDLESS] {
+            let serve = |mut stream: TcpStream| async move {
+                read_head(&mut stream).await;
+                let _ = tokio::time::timeout(Duration::from_millis(200), std::future::pending::<()>()).await;
+            };
+            let (carried, open) = exchange_with(put(length, Duration::from_millis(20)), serve);
+            assert_eq!(carried.result.unwrap_err().outcome, Outcome::Timeout);
+            assert!(carried.first_byte.is_none() && !carried.usable && !open);
+        }
+    }
+
+    #[test]
+    fn an_endless_answer_times_out() {
+        let serve = |mut stream: TcpStream| async move {
+            read_head(&mut stream).await;
+            stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+            while stream.write_all(&[b'x'; 100_000]).await.is_ok() {}
+        };
+        let (carried, open) = exchange_with(put(0, Duration::from_millis(50)), serve);
+        assert_eq!(carried.result.unwrap_err().outcome, Outcome::Timeout);
+        assert!(carried.first_byte.is_some() && !open);
+    }
+
+    #[test]
+    fn what_comes_behind_an_answer_closes_the_connection() {
+        let serve = |mut stream: TcpStream| async move {
+            read_head(&mut stream).await;
+            stream.write_all(OK).await.unwrap();
+            stream.write_all(OK).await.unwrap();
+        };
+        let (carried, open) = exchange_with(put(0, Duration::from_secs(5)), serve);
+        // Either it came with the answer, or it is noticed before the next request.
+        assert!(carried.result.is_err_and(|f| f.outcome == Outcome::Garbage) || !open);
+    }
+
+    /// What a connection holds in user space while it is idle or waits: nothing here owns a buffer.
+    #[test]
+    fn a_connection_is_small() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let mut lean = Lean::new(stream, HeaderValue::from_static("x"), Duration::from_secs(5));
+            let (step, mut values) = (step("GET"), Values::for_tests());
+            let exchange = size_of_val(&lean.exchange(&step, &mut values));
+            let clock = size_of::<Sleep>();
+            assert!(size_of::<Lean>() + clock + exchange < 2048, "{} + {clock} + {exchange}", size_of::<Lean>());
+        });
     }
 }

@@ -2,27 +2,40 @@
 //!
 //! `request` is what a request is, `judge` what its answer must be; two paths carry it. `lean` writes and parses HTTP/1.1
 //! by itself and costs two thirds of the processor time; it takes workloads whose bodies fit into memory, over plain TCP.
-//! `general` is hyper: HTTP/2, TLS, Unix sockets, redirects, bodies of any length. Both report the same outcomes and pass
-//! the same tests.
+//! `general` is hyper: HTTP/2, TLS, Unix sockets, redirects, bodies of any length; `chain` follows redirects over it,
+//! `shared` are its HTTP/2 connections, `body` its request bodies. Both report the same outcomes and pass the same tests.
+//! `connect` and `tls` make connections, `redirect` knows where a redirect leads.
+//!
+//! No request is ever sent twice: what a connection took with it when it broke has failed, and is counted as that.
 
+mod body;
+mod chain;
+mod connect;
+#[cfg(test)]
+mod faults;
 mod general;
 mod judge;
 mod lean;
+mod redirect;
 mod request;
+mod shared;
+mod tls;
 
-use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hyper::header::HeaderValue;
-use tokio::net::TcpStream;
+use tokio::time::Instant as TokioInstant;
 
 use super::{Client, Driver, Exchange, Failure};
 use crate::load::Error;
 use crate::load::windows::Outcome;
 use crate::plan;
+use connect::Server;
 use request::{Names, Step, Values};
+use shared::{Group, Shared};
+use tls::Tls;
 
 /// Bodies that must be looked into may be this long.
 const MAX_KEPT: usize = 16 << 20;
@@ -30,12 +43,17 @@ const MAX_KEPT: usize = 16 << 20;
 /// A workload's requests, made ready once and shared by all clients.
 pub struct Http {
     steps: Vec<Step>,
-    /// Addresses, with the `host` header for each.
-    addresses: Vec<(SocketAddr, HeaderValue)>,
+    servers: Vec<Server>,
     names: Names,
+    http2: bool,
+    /// Clients per connection.
+    streams: u64,
     keep_alive: bool,
+    redirects: u32,
     /// Whether the lean path takes it.
     lean: bool,
+    /// Why there is none, where a redirect may ask for it.
+    tls: Result<Tls, String>,
     /// The longest time-out of a step.
     timeout: Duration,
 }
@@ -44,24 +62,39 @@ impl Http {
     /// Makes the requests of a workload ready.
     ///
     /// # Errors
-    /// When a host has no address, a file cannot be read, or a request would be invalid.
+    /// When a host has no address, a file cannot be read, a request would be invalid, or nobody is trusted.
     pub fn new(http: &plan::Http) -> Result<Self, Error> {
-        use std::net::ToSocketAddrs as _;
-        let mut addresses = Vec::new();
-        for url in &http.urls {
-            let resolve = |source| Error::Resolve { host: url.host.clone(), source };
-            let mut found = (url.host.as_str(), url.port).to_socket_addrs().map_err(resolve)?;
-            let address = found.next().ok_or_else(|| resolve(std::io::Error::other("it has no address")))?;
-            let host = HeaderValue::from_str(&url.authority())
-                .map_err(|e| Error::Request { step: url.to_string(), reason: e.to_string() })?;
-            addresses.push((address, host));
-        }
+        let socket = http.socket.as_ref().map(|s| PathBuf::from(s.to_text()));
+        let servers: Vec<Server> = http.urls.iter().map(|u| Server::new(u, socket.as_deref())).collect::<Result<_, _>>()?;
         let prefix = http.urls.first().map_or("", |u| u.path.as_str());
         let names = Names::new(&http.steps);
-        let steps: Vec<Step> = http.steps.iter().map(|s| Step::new(s, prefix, names.as_slice())).collect::<Result<_, _>>()?;
-        let lean = steps.iter().all(Step::is_lean);
-        let timeout = steps.iter().map(|s| s.timeout).max().unwrap_or(plan::actions::REQUEST_TIMEOUT);
-        Ok(Self { steps, addresses, names, keep_alive: http.keep_alive, lean, timeout })
+        let http2 = http.version == 2;
+        let step = |s| Step::new(s, prefix, names.as_slice());
+        let step = |s| step(s).map(|step| if http.keep_alive { step } else { step.closing() });
+        let steps: Vec<Step> = http.steps.iter().map(step).collect::<Result<_, _>>()?;
+        let secret = http.urls.iter().any(|u| u.tls);
+        let tls = match secret || http.redirects > 0 {
+            true => Tls::new(&http.trust, http2),
+            false => Err(Error::Tls("no URL uses it".to_owned())),
+        };
+        let tls = match tls {
+            Err(error) if secret => return Err(error),
+            // Only a redirect could ask for it.
+            tls => tls.map_err(|e| crate::errors::chain(&e)),
+        };
+        let plain = !http2 && !secret && socket.is_none() && http.redirects == 0;
+        Ok(Self {
+            lean: plain && steps.iter().all(Step::is_lean),
+            timeout: steps.iter().map(|s| s.timeout).max().unwrap_or(plan::actions::REQUEST_TIMEOUT),
+            steps,
+            servers,
+            names,
+            http2,
+            streams: if http2 { u64::from(http.streams).max(1) } else { 1 },
+            keep_alive: http.keep_alive,
+            redirects: http.redirects,
+            tls,
+        })
     }
 }
 
@@ -72,22 +105,29 @@ impl Driver for Http {
         self.steps.len()
     }
 
-    fn client(self: &Arc<Self>, number: u64, seed: u64, _group: &Rc<()>) -> HttpClient {
+    fn streams(&self) -> u64 {
+        self.streams
+    }
+
+    fn client(self: &Arc<Self>, number: u64, seed: u64, group: &Rc<Group>) -> HttpClient {
         HttpClient {
             http: Arc::clone(self),
             number,
             values: Values::new(&self.names, seed, number),
+            shared: self.http2.then(|| group.connection(number / self.streams)),
             connection: None,
             connects: 0,
         }
     }
 }
 
-/// A connection with at most one request on it, made anew when it is lost.
+/// A connection, or a stream of one, with at most one request on it; made anew when it is lost.
 pub struct HttpClient {
     http: Arc<Http>,
     number: u64,
     values: Values,
+    /// The HTTP/2 connection that it shares with others.
+    shared: Option<Rc<Shared>>,
     connection: Option<Connection>,
     connects: u64,
 }
@@ -132,22 +172,6 @@ fn of_io(error: &std::io::Error, doing: &str) -> Failure {
 }
 
 impl Connection {
-    /// Connects; addresses are dealt out in turn.
-    async fn open(http: &Http, number: u64) -> Result<Self, Failure> {
-        let (address, host) = &http.addresses[(number % http.addresses.len() as u64) as usize];
-        let doing = || format!("connecting to {address}");
-        let stream = match tokio::time::timeout(http.timeout, TcpStream::connect(address)).await {
-            Ok(stream) => stream.map_err(|e| of_io(&e, &doing()))?,
-            Err(_) => return Err(Failure::new(Outcome::Timeout, format!("{} took longer than the time-out", doing()))),
-        };
-        stream.set_nodelay(true).map_err(|e| of_io(&e, &doing()))?;
-        if http.lean {
-            return Ok(Self::Lean(Box::new(lean::Lean::new(stream, host.clone(), http.timeout))));
-        }
-        let general = general::General::open(stream, host.clone(), http.timeout).await?;
-        Ok(Self::General(Box::new(general)))
-    }
-
     /// Whether a request can be sent; a connection that the server has closed meanwhile is noticed here.
     fn is_open(&mut self) -> bool {
         match self {
@@ -158,19 +182,80 @@ impl Connection {
 }
 
 impl HttpClient {
-    async fn connect(&mut self) -> Result<(), Failure> {
-        self.connects += 1;
-        self.connection = Some(Connection::open(&self.http, self.number).await?);
+    /// The server of its connection; they are dealt out in turn.
+    fn server(http: &Http, number: u64) -> &Server {
+        &http.servers[(number / http.streams % http.servers.len() as u64) as usize]
+    }
+
+    async fn connect(&mut self, deadline: TokioInstant) -> Result<(), Failure> {
+        let http = &self.http;
+        let server = Self::server(http, self.number);
+        let connects = &mut self.connects;
+        self.connection = Some(if let Some(shared) = &self.shared {
+            let connect = async {
+                let stream = server.open(&http.tls, deadline, connects).await?;
+                shared::begin(stream, http.streams as u32, deadline).await
+            };
+            Connection::General(Box::new(general::General::http2(shared.get(deadline, connect).await?)))
+        } else if http.lean {
+            let stream = server.tcp(deadline, connects).await?;
+            Connection::Lean(Box::new(lean::Lean::new(stream, server.host.clone(), http.timeout)))
+        } else {
+            let stream = server.open(&http.tls, deadline, connects).await?;
+            Connection::General(Box::new(general::General::http1(stream).await?))
+        });
         Ok(())
     }
 
     fn is_connected(&mut self) -> bool {
         self.connection.as_mut().is_some_and(Connection::is_open)
     }
+
+    /// Connects where that is needed; how long that took is added to `connect`.
+    async fn connect_if_needed(&mut self, deadline: TokioInstant, connect: &mut Option<Duration>) -> Result<(), Failure> {
+        if self.is_connected() {
+            return Ok(());
+        }
+        self.connection = None;
+        if let Some(sender) = self.shared.as_ref().and_then(|s| s.open()) {
+            // Somebody else has made it.
+            self.connection = Some(Connection::General(Box::new(general::General::http2(sender))));
+            return Ok(());
+        }
+        let begun = Instant::now();
+        self.connect(deadline).await?;
+        *connect = Some(connect.unwrap_or_default() + begun.elapsed());
+        Ok(())
+    }
+
+    /// A step on the lean path.
+    async fn lean(&mut self, step: usize, sent: Instant, connect: &mut Option<Duration>) -> Carried {
+        // What is rare is boxed: each of many connections has room for all that is not.
+        if !self.is_connected() {
+            let deadline = TokioInstant::from_std(sent) + self.http.steps[step].timeout;
+            if let Err(failure) = Box::pin(self.connect_if_needed(deadline, connect)).await {
+                return Carried::broken(None, failure);
+            }
+        }
+        let step = &self.http.steps[step];
+        let Some(Connection::Lean(lean)) = &mut self.connection else {
+            return Carried::broken(None, Failure::new(Outcome::Closed, "there is no connection"));
+        };
+        let exchange = lean.exchange(step, &mut self.values);
+        let carried = match connect {
+            // It counts its time-out from here; that of the step began with connecting.
+            Some(_) => Box::pin(tokio::time::timeout_at(TokioInstant::from_std(sent) + step.timeout, exchange)).await,
+            None => Ok(exchange.await),
+        };
+        carried.unwrap_or_else(|_| {
+            let words = format!("{}: no answer within {:?}, connecting included", step.label(&self.values), step.timeout);
+            Carried::broken(None, Failure::new(Outcome::Timeout, words))
+        })
+    }
 }
 
 impl Client for HttpClient {
-    type Group = ();
+    type Group = Group;
 
     async fn ready(&mut self) -> Result<(), Failure> {
         // Where each request has a connection of its own, connecting is part of the request.
@@ -178,7 +263,7 @@ impl Client for HttpClient {
             return Ok(());
         }
         self.connection = None;
-        self.connect().await
+        Box::pin(self.connect(TokioInstant::now() + self.http.timeout)).await
     }
 
     fn begin_pass(&mut self, pass: u64) {
@@ -188,28 +273,9 @@ impl Client for HttpClient {
     async fn exchange(&mut self, step: usize) -> Exchange {
         let sent = Instant::now();
         let mut connect = None;
-        if !self.is_connected() {
-            self.connection = None;
-            let connected = self.connect().await;
-            connect = Some(sent.elapsed());
-            if let Err(failure) = connected {
-                return Exchange {
-                    sent,
-                    connect: None,
-                    first_byte: None,
-                    completed: Instant::now(),
-                    sent_bytes: 0,
-                    received_bytes: 0,
-                    metrics: Vec::new(),
-                    result: Err(failure),
-                };
-            }
-        }
-        let step = &self.http.steps[step];
-        let carried = match &mut self.connection {
-            Some(Connection::Lean(lean)) => lean.exchange(step, &mut self.values).await,
-            Some(Connection::General(general)) => general.exchange(step, &mut self.values).await,
-            None => Carried::broken(None, Failure::new(Outcome::Closed, "there is no connection")),
+        let carried = match self.http.lean {
+            true => self.lean(step, sent, &mut connect).await,
+            false => Box::pin(self.chain(step, sent, &mut connect)).await,
         };
         if !carried.usable || !self.http.keep_alive {
             self.connection = None;
@@ -236,17 +302,24 @@ impl Client for HttpClient {
 /// # Errors
 /// [`Error::Verify`] with what was wrong.
 pub async fn verify(http: &Arc<Http>, seed: u64) -> Result<(), Error> {
-    // Numbers that no load has, so that its ids are its own.
-    let first = u64::from(u32::MAX) / http.addresses.len() as u64 * http.addresses.len() as u64;
-    for address in 0..http.addresses.len() as u64 {
-        let mut client = http.client(first + address, seed, &Rc::default());
-        client.connect().await.map_err(|f| Error::Verify(f.words))?;
+    // HTTP/2 connections have tasks of their own, on this thread.
+    tokio::task::LocalSet::new().run_until(check(http, seed)).await
+}
+
+async fn check(http: &Arc<Http>, seed: u64) -> Result<(), Error> {
+    let addresses = http.servers.len() as u64;
+    // Numbers that no load has, so that its ids are its own; ids are made of their last 24 bits.
+    let first = (1 << 24) / (addresses * http.streams) * addresses - addresses;
+    let failed = |f: Failure| Error::Verify(f.words);
+    for address in 0..addresses {
+        let mut client = http.client((first + address) * http.streams, seed, &Rc::default());
+        client.connect(TokioInstant::now() + http.timeout).await.map_err(failed)?;
         if address > 0 {
             continue; // It answers; the steps are checked once.
         }
         client.begin_pass(0);
         for step in 0..http.steps.len() {
-            client.exchange(step).await.result.map_err(|f| Error::Verify(f.words))?;
+            client.exchange(step).await.result.map_err(failed)?;
         }
     }
     Ok(())

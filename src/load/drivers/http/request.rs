@@ -4,27 +4,36 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use bytes::Bytes;
-use hyper::header::{HOST, HeaderMap, HeaderName, HeaderValue};
-use hyper::{Method, Uri};
+use hyper::Method;
+use hyper::header::{self, HOST, HeaderMap, HeaderName, HeaderValue};
+use hyper::http::uri::PathAndQuery;
 
+use super::body::{LongFile, Source};
 use crate::load::Error;
+use crate::load::drivers::Failure;
 use crate::load::schedule::mix;
+use crate::load::windows::Outcome;
 use crate::plan::{self, Part, Place, Template};
 
 /// Random bodies are slices of one block of random bytes of this size (and streamed when they are longer).
 const RANDOM_BLOCK: usize = 1 << 20;
+/// Longer files are not kept in memory.
+const LONG_FILE: u64 = 1 << 20;
 
 /// One request, ready to be filled in.
 pub struct Step {
     pub(super) method: Method,
     pub(super) path: Text,
-    pub(super) fixed_uri: Option<Uri>,
+    pub(super) fixed_path: Option<PathAndQuery>,
     pub(super) headers: HeaderMap,
     /// The same as they stand on the wire.
     pub(super) fixed_head: Vec<u8>,
     pub(super) has_host: bool,
     pub(super) late_headers: Vec<(HeaderName, Text)>,
     pub(super) body: Body,
+    /// A file that is sent instead of `body`; never on the lean path.
+    pub(super) long_file: Option<LongFile>,
+    is_lean: bool,
     pub(super) statuses: Vec<u16>,
     pub(super) length: Option<u64>,
     pub(super) text: Option<Text>,
@@ -199,7 +208,8 @@ impl Step {
                 path = Text(vec![TextPart::Text(format!("{a}{b}"))]);
             }
         }
-        let fixed_uri = path.fixed().map(|p| p.parse::<Uri>().map_err(|e| invalid(format!("path `{p}`: {e}")))).transpose()?;
+        let parse = |p: &str| p.parse::<PathAndQuery>().map_err(|e| invalid(format!("path `{p}`: {e}")));
+        let fixed_path = path.fixed().map(parse).transpose()?;
         let mut headers = HeaderMap::new();
         let mut late_headers = Vec::new();
         for (name, value) in &step.headers {
@@ -212,6 +222,7 @@ impl Step {
                 None => late_headers.push((name, value)),
             }
         }
+        let mut long_file = None;
         let body = match &step.body {
             plan::Body::Empty => Body::Empty,
             plan::Body::Random(n) => Body::Random(*n),
@@ -223,8 +234,26 @@ impl Step {
                 }
             }
             plan::Body::File(path) => {
-                Body::Fixed(std::fs::read(path).map_err(|source| Error::File { path: path.clone(), source })?.into())
+                let failed = |source| Error::File { path: path.clone(), source };
+                // Opened and not only looked at: a file that may not be read is known before the load.
+                let file = std::fs::File::open(path).map_err(failed)?;
+                let length = file.metadata().map_err(failed)?.len();
+                if length > LONG_FILE {
+                    long_file = Some(LongFile { path: path.clone(), length });
+                    Body::Empty
+                } else {
+                    Body::Fixed(std::fs::read(path).map_err(failed)?.into())
+                }
             }
+        };
+        let framed_by_hand = ["content-length", "transfer-encoding", "connection", "expect", "host"]
+            .iter()
+            .any(|name| headers.contains_key(*name) || late_headers.iter().any(|(n, _)| n.as_str() == *name));
+        let short = match &body {
+            Body::Random(length) => *length < RANDOM_BLOCK as u64,
+            Body::Fixed(bytes) => bytes.len() < 2 * RANDOM_BLOCK,
+            Body::Empty => long_file.is_none(),
+            Body::Text(_) => true,
         };
         let carry = step
             .carry
@@ -241,7 +270,7 @@ impl Step {
         Ok(Self {
             method: Method::from_bytes(step.method.as_bytes()).map_err(|e| invalid(e.to_string()))?,
             path,
-            fixed_uri,
+            fixed_path,
             fixed_head: headers
                 .iter()
                 .flat_map(|(n, v)| [n.as_str().as_bytes(), b": ", v.as_bytes(), b"\r\n"].concat())
@@ -250,6 +279,8 @@ impl Step {
             headers,
             late_headers,
             body,
+            long_file,
+            is_lean: short && !framed_by_hand,
             statuses: step.expect.statuses.clone(),
             length: step.expect.length,
             text: step.expect.text.as_ref().map(text).transpose()?,
@@ -260,15 +291,55 @@ impl Step {
         })
     }
 
+    /// The same as the only request on its connection, which it says to the server.
+    pub(super) fn closing(mut self) -> Self {
+        if !self.headers.contains_key(header::CONNECTION) {
+            self.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+            self.fixed_head.extend_from_slice(b"connection: close\r\n");
+        }
+        self
+    }
+
     /// Whether its body fits into memory and is framed by runner itself.
     pub(super) fn is_lean(&self) -> bool {
-        let short = match &self.body {
-            Body::Random(length) => *length < RANDOM_BLOCK as u64,
-            Body::Fixed(bytes) => bytes.len() < 2 * RANDOM_BLOCK,
-            Body::Empty | Body::Text(_) => true,
-        };
-        let named = |name: &str| self.headers.contains_key(name) || self.late_headers.iter().any(|(n, _)| n.as_str() == name);
-        short && !["content-length", "transfer-encoding", "connection", "expect", "host"].iter().any(|n| named(n))
+        self.is_lean
+    }
+
+    /// The path and query of this request.
+    ///
+    /// # Errors
+    /// When what was inserted makes it invalid.
+    pub(super) fn path(&self, values: &Values) -> Result<PathAndQuery, Failure> {
+        if let Some(path) = &self.fixed_path {
+            return Ok(path.clone());
+        }
+        let path = self.path.fill(values);
+        path.parse().map_err(|e| unsent(format!("the path `{path}` is invalid: {e}")))
+    }
+
+    /// The headers of this request, without those that are made of its body and its server.
+    ///
+    /// # Errors
+    /// When what was inserted makes one invalid.
+    pub(super) fn headers(&self, values: &Values) -> Result<HeaderMap, Failure> {
+        let mut headers = self.headers.clone();
+        for (name, value) in &self.late_headers {
+            let text = value.fill(values);
+            let value = HeaderValue::from_str(&text).map_err(|_| unsent(format!("the header {name} cannot be `{text}`")))?;
+            headers.insert(name.clone(), value);
+        }
+        Ok(headers)
+    }
+
+    /// The body of this request; the next one's random bytes are others.
+    pub(super) fn source(&self, values: &mut Values) -> Source<'_> {
+        match (&self.long_file, &self.body) {
+            (Some(file), _) => Source::File(file),
+            (None, Body::Empty) => Source::Empty,
+            (None, Body::Fixed(bytes)) => Source::Once(bytes.clone()),
+            (None, Body::Text(text)) => Source::Once(text.fill(values).into()),
+            (None, Body::Random(n)) => Source::random(*n, &self.random, values.next_random()),
+        }
     }
 
     pub(super) fn needs_body(&self) -> bool {
@@ -281,6 +352,11 @@ impl Step {
     pub(super) fn label(&self, values: &Values) -> String {
         format!("{} {}", self.method, self.path.fill(values))
     }
+}
+
+/// A request that cannot be made: what it inserts does not fit.
+fn unsent(words: String) -> Failure {
+    Failure::new(Outcome::Carry, words)
 }
 
 #[cfg(test)]

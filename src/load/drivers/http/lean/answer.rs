@@ -18,6 +18,8 @@ const MAX_CHUNK_LINE: u16 = 1024;
 
 /// Takes what is to be kept of an answer.
 pub trait Keep {
+    /// Whether it takes headers.
+    fn wants_headers(&self) -> bool;
     /// A header of the answer itself, not of a 1xx answer before it. Trailers are not told.
     fn header(&mut self, name: &str, value: &[u8]);
     /// Bytes of the body, in order.
@@ -114,6 +116,16 @@ enum TrailerAt {
     LastLineFeed,
 }
 
+/// The head that was read last. A server says mostly the same as before, and the same bytes mean the same: a head that
+/// begins with all of them ends with them, and need not be read again.
+#[derive(Debug)]
+pub struct Seen {
+    text: Vec<u8>,
+    bodiless: bool,
+    /// None as long as there is no `text`.
+    head: Option<Head>,
+}
+
 /// What a head says of its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Head {
@@ -165,10 +177,10 @@ impl Answer {
     ///
     /// # Errors
     /// When they make no answer, or more than one. Nothing can be fed after that.
-    pub fn feed(&mut self, input: &[u8], keep: &mut impl Keep) -> Result<(), Garbage> {
+    pub fn feed(&mut self, input: &[u8], seen: &mut Seen, keep: &mut impl Keep) -> Result<(), Garbage> {
         let mut at = 0;
         if self.state == State::Head {
-            match self.feed_head(input, keep)? {
+            match self.feed_head(input, seen, keep)? {
                 Some(used) => at = used,
                 None => return Ok(()),
             }
@@ -226,7 +238,7 @@ impl Answer {
     }
 
     /// Reads heads up to that of the answer itself; returns how much of `input` they used.
-    fn feed_head(&mut self, input: &[u8], keep: &mut impl Keep) -> Result<Option<usize>, Garbage> {
+    fn feed_head(&mut self, input: &[u8], seen: &mut Seen, keep: &mut impl Keep) -> Result<Option<usize>, Garbage> {
         let mut at = 0;
         if !self.head.is_empty() {
             let held = self.head.len();
@@ -243,7 +255,7 @@ impl Answer {
         }
         while self.state == State::Head {
             let rest = &input[at..];
-            match parse_head(&rest[..rest.len().min(MAX_HEAD)], self.bodiless, keep)? {
+            match seen.read_head(&rest[..rest.len().min(MAX_HEAD)], self.bodiless, keep)? {
                 Some((used, head)) => at += self.begin(&head, used),
                 None => {
                     self.head.extend_from_slice(rest);
@@ -267,6 +279,33 @@ impl Head {
     /// 101 is none: nothing follows that would be HTTP.
     fn is_interim(&self) -> bool {
         (100..200).contains(&self.status) && self.status != 101
+    }
+}
+
+impl Seen {
+    /// Nothing yet.
+    pub const fn new() -> Self {
+        Self { text: Vec::new(), bodiless: false, head: None }
+    }
+
+    /// [`parse_head`], or what it said of the same bytes before.
+    fn read_head(&mut self, input: &[u8], bodiless: bool, keep: &mut impl Keep) -> Result<Option<(usize, Head)>, Garbage> {
+        if let Some(head) = self.head
+            && self.bodiless == bodiless
+            && !keep.wants_headers()
+            && input.starts_with(&self.text)
+        {
+            return Ok(Some((self.text.len(), head)));
+        }
+        let parsed = parse_head(input, bodiless, keep)?;
+        if let Some((used, head)) = parsed
+            && !head.is_interim()
+        {
+            self.text.clear();
+            self.text.extend_from_slice(&input[..used]);
+            (self.bodiless, self.head) = (bodiless, Some(head));
+        }
+        Ok(parsed)
     }
 }
 
@@ -402,5 +441,336 @@ fn between_chunks(state: State, byte: u8) -> Option<State> {
             }
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[derive(Default, Debug, PartialEq)]
+    struct Kept {
+        without_headers: bool,
+        headers: Vec<(String, Vec<u8>)>,
+        body: Vec<u8>,
+    }
+
+    impl Keep for Kept {
+        fn wants_headers(&self) -> bool {
+            !self.without_headers
+        }
+
+        fn header(&mut self, name: &str, value: &[u8]) {
+            if self.without_headers {
+                return;
+            }
+            self.headers.push((name.to_owned(), value.to_vec()));
+        }
+
+        fn body(&mut self, bytes: &[u8]) {
+            self.body.extend_from_slice(bytes);
+        }
+    }
+
+    /// Feeds `text` in pieces that end at `cuts`.
+    fn feed(head_only: bool, text: &[u8], cuts: &[usize]) -> (Result<(), Garbage>, Answer, Kept) {
+        let (mut answer, mut kept) = (Answer::new(head_only), Kept::default());
+        let mut cuts: Vec<usize> = cuts.iter().map(|c| c % (text.len() + 1)).chain([text.len()]).collect();
+        cuts.sort_unstable();
+        let mut at = 0;
+        for cut in cuts {
+            let fed = answer.feed(&text[at..cut], &mut Seen::new(), &mut kept);
+            at = cut;
+            if fed.is_err() {
+                return (fed, answer, kept);
+            }
+        }
+        (Ok(()), answer, kept)
+    }
+
+    /// What came of a text, however it was cut.
+    #[derive(Debug, PartialEq)]
+    struct Outcome {
+        fed: Result<(), Garbage>,
+        ended: Result<(), Cut>,
+        status: u16,
+        received: u64,
+        keeps_alive: bool,
+        whole: bool,
+        kept: Kept,
+    }
+
+    fn outcome(head_only: bool, text: &[u8], cuts: &[usize]) -> Outcome {
+        let (fed, mut answer, kept) = feed(head_only, text, cuts);
+        // How many bytes are seen behind an answer depends on the cuts.
+        let fed = fed.map_err(|g| if matches!(g, Garbage::Behind(_)) { Garbage::Behind(1) } else { g });
+        let ended = if fed.is_ok() { answer.end() } else { Ok(()) };
+        Outcome {
+            fed,
+            ended,
+            status: answer.status(),
+            received: answer.received(),
+            keeps_alive: answer.keeps_alive(),
+            whole: answer.is_whole(),
+            kept,
+        }
+    }
+
+    fn head(method: &str, text: &str) -> Result<Option<(u16, State, bool)>, Garbage> {
+        let (fed, answer, _) = feed(method == "HEAD", text.as_bytes(), &[]);
+        fed.map(|()| (answer.state != State::Head).then_some((answer.status, answer.state, answer.keep_alive)))
+    }
+
+    #[test]
+    fn heads_say_how_long_their_bodies_are() {
+        let text = "HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\nhello";
+        assert_eq!(head("GET", text).unwrap(), Some((200, State::Length(7), true)));
+        for bodiless in ["HTTP/1.1 204 No Content\r\n\r\n", "HTTP/1.1 304 Not Modified\r\ncontent-length: 9\r\n\r\n"] {
+            assert_eq!(head("GET", bodiless).unwrap().unwrap().1, State::Whole, "{bodiless}");
+        }
+        for bodiless in ["content-length: 12", "transfer-encoding: chunked", "x: y"] {
+            let text = format!("HTTP/1.1 200 OK\r\n{bodiless}\r\n\r\n");
+            assert_eq!(head("HEAD", &text).unwrap(), Some((200, State::Whole, true)));
+        }
+        let chunked = State::Size { size: 0, at: SizeAt::Begin, line: 0 };
+        for coding in ["transfer-encoding: gzip, Chunked", "transfer-encoding: gzip\r\ntransfer-encoding: chunked,"] {
+            assert_eq!(head("GET", &format!("HTTP/1.1 200 OK\r\n{coding}\r\n\r\n")).unwrap().unwrap().1, chunked);
+        }
+        let until_closed = Some((200, State::UntilClosed, false));
+        for open in ["HTTP/1.0 200 OK\r\n\r\n", "HTTP/1.1 200 OK\r\ntransfer-encoding: gzip\r\nconnection: keep-alive\r\n\r\n"] {
+            assert_eq!(head("GET", open).unwrap(), until_closed);
+        }
+        assert_eq!(head("GET", "HTTP/1.1 200 OK\r\nContent-Le").unwrap(), None);
+    }
+
+    #[test]
+    fn a_connection_lives_on_when_both_sides_know_it() {
+        for (version, connection, alive) in [
+            ("1.1", "x", true),
+            ("1.0", "x", false),
+            ("1.0", "Keep-Alive", true),
+            ("1.1", "Close", false),
+            ("1.1", "upgrade , close", false),
+            ("1.1", "close, keep-alive", false),
+        ] {
+            let text = format!("HTTP/{version} 200 OK\r\nconnection: {connection}\r\ncontent-length: 0\r\n\r\n");
+            assert_eq!(head("GET", &text).unwrap().unwrap().2, alive, "{text}");
+        }
+        assert!(!head("GET", "HTTP/1.1 101 Switching Protocols\r\n\r\n").unwrap().unwrap().2);
+    }
+
+    #[test]
+    fn what_could_be_understood_in_two_ways_is_garbage() {
+        let chunked = "transfer-encoding: chunked\r\n";
+        for (head, rest) in [
+            ("HELLO\r\n", ""),
+            ("220 smtp.example ESMTP\r\n", ""),
+            ("\r\nHTTP/1.1 200 OK\r\ncontent-length: 0\r\n", ""),
+            ("HTTP/2 200 OK\r\n", ""),
+            ("HTTP/1.1 200 OK\r\ncontent-length: -1\r\n", ""),
+            ("HTTP/1.1 200 OK\r\ncontent-length: +1\r\n", "x"),
+            ("HTTP/1.1 200 OK\r\ncontent-length:\r\n", ""),
+            ("HTTP/1.1 200 OK\r\ncontent-length: 1, 1\r\n", "x"),
+            ("HTTP/1.1 200 OK\r\ncontent-length: 18446744073709551616\r\n", ""),
+            ("HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n", "x"),
+            ("HTTP/1.1 200 OK\r\ncontent-length: 1\r\n 2\r\n", "x"),
+            ("HTTP/1.1 200 OK\r\ncontent-length : 1\r\n", "x"),
+            ("HTTP/1.1 200 OK\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n", "0\r\n\r\n"),
+            ("HTTP/1.1 200 OK\r\ncontent-length: 5\r\ntransfer-encoding: gzip\r\n", "hello"),
+            ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked, gzip\r\n", ""),
+            ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked, chunked\r\n", ""),
+            ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n", ""),
+            ("HTTP/1.1 200 OK\r\ntransfer-encoding:\r\n", ""),
+            ("HTTP/1.0 200 OK\r\ntransfer-encoding: chunked\r\n", "0\r\n\r\n"),
+        ] {
+            let text = format!("{head}\r\n{rest}");
+            assert!(matches!(feed(false, text.as_bytes(), &[]).0, Err(Garbage::Head(_))), "{text:?}");
+        }
+        for chunks in [
+            "\r\n",
+            "+5\r\nhello",
+            "-5\r\nhello",
+            " 5\r\nhello",
+            "0x5\r\nhello",
+            "5\nhello",
+            "5\r\rhello",
+            "5 5\r\nhello",
+            "g\r\n",
+            "5\r\nhello!\r\n",
+            "5\r\nhello\n",
+            "5\r\nhello5\r\n",
+            "10000000000000000\r\n",
+            "fffffffffffffffff\r\n",
+            "5;a\nb\r\nhello",
+            "5;a\rb\r\nhello",
+            "5;\0\r\nhello",
+            "0\n",
+            "0\r\n\n",
+            "0\r\n: x\r\n\r\n",
+            "0\r\nno colon\r\n\r\n",
+            "0\r\na:b\n\r\n",
+            "0\r\na: b\r\n c\r\n\r\n",
+            "0\r\na: b\r\n\rx",
+        ] {
+            let text = format!("HTTP/1.1 200 OK\r\n{chunked}\r\n{chunks}");
+            assert_eq!(feed(false, text.as_bytes(), &[]).0, Err(Garbage::Chunks), "{chunks:?}");
+        }
+    }
+
+    #[test]
+    fn chunks_may_be_written_in_several_ways() {
+        for chunks in [
+            "5\r\nhello\r\n0\r\n\r\n",
+            "5;x=\"y\tz\"\r\nhello\r\n0;last\r\n\r\n",
+            "2 \t;x\r\nhe\r\n003\r\nllo\r\n000\r\ntrailer: 1\r\nother:\r\n\r\n",
+            "00000000000000000000005\r\nhello\r\n0\r\n\r\n",
+        ] {
+            let text = format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{chunks}");
+            let (fed, answer, kept) = feed(false, text.as_bytes(), &[]);
+            assert_eq!((fed, answer.is_whole(), answer.received(), kept.body.as_slice()), (Ok(()), true, 5, &b"hello"[..]));
+            let behind = feed(false, format!("{text}HTTP").as_bytes(), &[]).0;
+            assert_eq!(behind, Err(Garbage::Behind(4)));
+        }
+        let huge = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nffffffffffffffff\r\nabc";
+        assert_eq!(feed(false, huge.as_bytes(), &[]).1.missing(), u64::MAX - 3);
+    }
+
+    #[test]
+    fn nothing_grows_without_end() {
+        let begin = "HTTP/1.1 200 OK\r\n";
+        let long = |end: &str, length: usize| {
+            let fill = length - begin.len() - "x: ".len() - end.len();
+            format!("{begin}x: {}{end}", "y".repeat(fill))
+        };
+        assert_eq!(feed(true, long("\r\n\r\n", MAX_HEAD).as_bytes(), &[]).0, Ok(()));
+        for (text, cuts) in [
+            (long("\r\n\r\n", MAX_HEAD + 1), vec![]),
+            (long("\r\n\r\n", MAX_HEAD + 1), vec![100, MAX_HEAD]),
+            (long("", MAX_HEAD), vec![5000]),
+            (long("\r\n\r\n", 3 * MAX_HEAD), vec![MAX_HEAD - 1]),
+        ] {
+            assert_eq!(feed(true, text.as_bytes(), &cuts).0, Err(Garbage::LongHead), "{} {cuts:?}", text.len());
+        }
+        let chunked = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+        let line = format!("{chunked}5;{}", "x".repeat(2000));
+        let trailers = format!("{chunked}0\r\n{}", "a: b\r\n".repeat(MAX_HEAD));
+        let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "a: b\r\n".repeat(MAX_HEADERS + 1));
+        assert_eq!(feed(false, line.as_bytes(), &[]).0, Err(Garbage::Chunks));
+        assert_eq!(feed(false, trailers.as_bytes(), &[]).0, Err(Garbage::Chunks));
+        assert!(matches!(feed(false, many.as_bytes(), &[]).0, Err(Garbage::Head(_))));
+        // What is held of a head is let go with its end.
+        assert_eq!(feed(false, b"HTTP/1.1 200 OK\r\n\r\n", &[7]).1.head.capacity(), 0);
+    }
+
+    #[test]
+    fn an_end_is_well_only_where_the_answer_ends() {
+        let head = "HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\nHTTP/1.1 200 OK\r\n";
+        let interim = head.find("HTTP/1.1 200").unwrap();
+        for body in ["content-length: 5\r\n\r\nhello", "transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\na: b\r\n\r\n"] {
+            let text = format!("{head}{body}");
+            for cut in 0..text.len() {
+                let (fed, mut answer, _) = feed(false, &text.as_bytes()[..cut], &[]);
+                let expected = if cut == 0 || cut == interim { Cut::Before } else { Cut::Within };
+                assert_eq!((fed, answer.end()), (Ok(()), Err(expected)), "{:?}", &text[..cut]);
+            }
+            assert_eq!(feed(false, text.as_bytes(), &[]).1.end(), Ok(()));
+        }
+        let (_, mut answer, kept) = feed(false, b"HTTP/1.1 200 OK\r\n\r\nall the rest", &[]);
+        assert!(!answer.is_whole());
+        assert_eq!((answer.end(), answer.is_whole(), answer.received(), kept.body.len()), (Ok(()), true, 12, 12));
+    }
+
+    /// A valid answer, and its body.
+    fn valid() -> impl Strategy<Value = (Vec<u8>, Vec<u8>)> {
+        let body = proptest::collection::vec(any::<u8>(), 0..200);
+        let chunk = (1_usize..40, "(;[a-z]{1,4}(=\"[ -!#-~]{0,4}\")?){0,2}", any::<bool>());
+        let headers = proptest::collection::vec(("x-[a-z]{0,8}", "[!-~]{0,20}"), 0..5);
+        (0_usize..3, headers, body, 0_u8..3, proptest::collection::vec(chunk, 1..6)).prop_map(
+            |(interim, headers, body, kind, chunks)| {
+                let mut text = b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n".repeat(interim);
+                text.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+                for (name, value) in &headers {
+                    text.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
+                }
+                if kind == 2 {
+                    text.extend_from_slice(b"Transfer-Encoding: chunked\r\n\r\n");
+                    let mut rest = body.as_slice();
+                    for (size, extension, upper) in chunks.iter().cycle() {
+                        let size = (*size).min(rest.len());
+                        let size_text = if *upper { format!("{size:X}") } else { format!("0{size:x}") };
+                        text.extend_from_slice(format!("{size_text}{extension}\r\n").as_bytes());
+                        if size == 0 {
+                            break;
+                        }
+                        text.extend_from_slice(&rest[..size]);
+                        text.extend_from_slice(b"\r\n");
+                        rest = &rest[size..];
+                    }
+                    for (name, value) in &headers {
+                        text.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
+                    }
+                    text.extend_from_slice(b"\r\n");
+                } else {
+                    let length = if kind == 1 { format!("content-length: {}\r\n", body.len()) } else { String::new() };
+                    text.extend_from_slice(length.as_bytes());
+                    text.extend_from_slice(b"\r\n");
+                    text.extend_from_slice(&body);
+                }
+                (text, body)
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn a_valid_answer_is_read_however_it_is_cut((text, body) in valid(), cuts in proptest::collection::vec(any::<usize>(), 0..40)) {
+            let whole = outcome(false, &text, &[]);
+            prop_assert_eq!((&whole.fed, whole.ended, whole.status), (&Ok(()), Ok(()), 200));
+            prop_assert_eq!((&whole.kept.body, whole.received), (&body, body.len() as u64));
+            prop_assert_eq!(&outcome(false, &text, &cuts), &whole);
+            let every: Vec<usize> = (0..text.len()).collect();
+            prop_assert_eq!(&outcome(false, &text, &every), &whole);
+        }
+
+        /// Having seen one head makes no difference to the next, be it the same, longer, shorter or damaged.
+        #[test]
+        fn what_was_seen_before_makes_no_difference(
+            (first, _) in valid(),
+            damage in proptest::collection::vec((any::<usize>(), any::<u8>()), 0..3),
+            heads: (bool, bool),
+            cut: usize,
+        ) {
+            let mut second = first.clone();
+            for (at, byte) in damage {
+                let at = at % second.len();
+                second[at] = byte;
+            }
+            second.truncate(cut % (2 * second.len()));
+            let read = |head_only: bool, text: &[u8], seen: &mut Seen| {
+                let (mut answer, mut kept) = (Answer::new(head_only), Kept { without_headers: true, ..Kept::default() });
+                let fed = answer.feed(text, seen, &mut kept);
+                (fed, answer.end(), answer.status(), answer.received(), answer.keeps_alive(), kept)
+            };
+            let mut seen = Seen::new();
+            let _ = read(heads.0, &first, &mut seen);
+            prop_assert_eq!(read(heads.1, &second, &mut seen), read(heads.1, &second, &mut Seen::new()));
+            prop_assert_eq!(read(heads.0, &first, &mut seen), read(heads.0, &first, &mut Seen::new()));
+        }
+
+        /// Also where it is damaged.
+        #[test]
+        fn a_damaged_answer_is_the_same_however_it_is_cut(
+            (mut text, _) in valid(),
+            damage in proptest::collection::vec((any::<usize>(), any::<u8>()), 1..4),
+            head_only: bool,
+            cuts in proptest::collection::vec(any::<usize>(), 0..40),
+        ) {
+            for (at, byte) in damage {
+                let at = at % text.len();
+                text[at] = byte;
+            }
+            prop_assert_eq!(outcome(head_only, &text, &cuts), outcome(head_only, &text, &[]));
+        }
     }
 }

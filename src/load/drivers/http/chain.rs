@@ -1,0 +1,211 @@
+//! A step on the general path: its request, and those to which redirects lead.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hyper::header::{AUTHORIZATION, CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderName, LOCATION};
+use hyper::http::uri::{Authority, PathAndQuery};
+use hyper::{Method, Request, Uri};
+use tokio::time::Instant as TokioInstant;
+
+use super::body::{Outgoing, Source, Upload};
+use super::connect::Server;
+use super::general::{Asked, General, Received};
+use super::judge::{Answer, judge};
+use super::redirect::{is_redirect, next_method, resolve};
+use super::request::{Step, Values};
+use super::{Carried, Connection, Http, HttpClient, shared};
+use crate::load::drivers::Failure;
+use crate::load::windows::Outcome;
+
+/// A request as it stands, apart from whom it is for.
+struct Message<'a> {
+    method: Method,
+    path: PathAndQuery,
+    headers: HeaderMap,
+    source: Source<'a>,
+}
+
+impl<'a> Message<'a> {
+    fn new(step: &'a Step, values: &mut Values) -> Result<Self, Failure> {
+        Ok(Self {
+            method: step.method.clone(),
+            path: step.path(values)?,
+            headers: step.headers(values)?,
+            source: step.source(values),
+        })
+    }
+
+    /// Makes the request for a server. The headers are gone then, unless it is made `again`.
+    fn request(&mut self, server: &Server, http2: bool, again: bool) -> Result<(Request<Outgoing>, Upload), Failure> {
+        let (body, upload) = self.source.open()?;
+        let empty = body.size() == 0;
+        let mut headers = if again { self.headers.clone() } else { std::mem::take(&mut self.headers) };
+        let path = self.path.clone();
+        let uri = if http2 {
+            // The `host` header is a part of the address here.
+            let named: Option<Authority> = headers.remove(HOST).and_then(|h| h.as_bytes().try_into().ok());
+            let authority = named.unwrap_or_else(|| server.authority.clone());
+            let uri = Uri::builder().scheme(server.scheme()).authority(authority).path_and_query(path).build();
+            uri.map_err(|e| Failure::new(Outcome::Carry, format!("the path `{}` is invalid: {e}", self.path)))?
+        } else {
+            if !headers.contains_key(HOST) {
+                headers.insert(HOST, server.host.clone());
+            }
+            if empty && matches!(self.method, Method::PUT | Method::POST | Method::PATCH) {
+                headers.entry(CONTENT_LENGTH).or_insert(0.into());
+            }
+            Uri::from(path)
+        };
+        let mut request = Request::new(body);
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = uri;
+        *request.headers_mut() = headers;
+        Ok((request, upload))
+    }
+
+    /// Becomes what a redirect asks for.
+    fn redirect(&mut self, status: u16, path: PathAndQuery, elsewhere: bool) {
+        let method = next_method(status, &self.method);
+        if method != self.method {
+            self.method = method;
+            self.source = Source::Empty;
+            let of_body = |name: &HeaderName| name.as_str().starts_with("content-") || name.as_str() == "transfer-encoding";
+            let names: Vec<HeaderName> = self.headers.keys().filter(|n| of_body(n)).cloned().collect();
+            names.iter().for_each(|name| while self.headers.remove(name).is_some() {});
+        }
+        if elsewhere {
+            // What was meant for one server is not told to another.
+            [HOST, AUTHORIZATION, COOKIE].iter().for_each(|name| while self.headers.remove(name).is_some() {});
+        }
+        self.path = path;
+    }
+}
+
+impl HttpClient {
+    /// Sends the request of a step, follows redirects, and checks the last answer. Bytes are those of all of them.
+    pub(super) async fn chain(&mut self, step: usize, sent: Instant, connect: &mut Option<Duration>) -> Carried {
+        let http = Arc::clone(&self.http);
+        let step = &http.steps[step];
+        let home = Self::server(&http, self.number);
+        let deadline = TokioInstant::from_std(sent) + step.timeout;
+        let mut carried = Carried { usable: true, ..Carried::broken(None, Failure::new(Outcome::Closed, String::new())) };
+        let mut message = match Message::new(step, &mut self.values) {
+            Ok(message) => message,
+            Err(failure) => return Carried { result: Err(failure), ..carried },
+        };
+        let mut elsewhere: Option<Server> = None;
+        for followed in 0.. {
+            let server = elsewhere.as_ref().unwrap_or(home);
+            let received = self.one(step, &mut message, server, elsewhere.is_some(), deadline, connect, &mut carried).await;
+            let failed = |failure: Failure| match followed {
+                0 => Err(failure),
+                1 => Err(Failure { words: format!("{} (after 1 redirect)", failure.words), ..failure }),
+                n => Err(Failure { words: format!("{} (after {n} redirects)", failure.words), ..failure }),
+            };
+            carried.first_byte = received.first_byte;
+            carried.completed = received.completed;
+            carried.received_bytes += received.bytes;
+            let (head, kept) = match received.answer {
+                Ok(answer) => answer,
+                Err(failure) => return Carried { result: failed(failure), ..carried },
+            };
+            let status = head.status.as_u16();
+            let location = head.headers.get(LOCATION).filter(|_| is_redirect(status) && !step.statuses.contains(&status));
+            if let Some(location) = location.filter(|_| followed < http.redirects) {
+                let location = String::from_utf8_lossy(location.as_bytes()).into_owned();
+                let resolved = resolve(&server.url, message.path.as_str(), &location);
+                let (url, path) = match resolved {
+                    Ok(resolved) => resolved,
+                    Err(reason) => {
+                        let label = step.label(&self.values);
+                        let words = format!("{label} answered {status} with the location `{location}`: {reason}");
+                        return Carried { result: failed(Failure::new(Outcome::Garbage, words)), ..carried };
+                    }
+                };
+                message.redirect(status, path, !server.is(&url));
+                if home.is(&url) {
+                    elsewhere = None;
+                } else if !server.is(&url) {
+                    match Server::find(&url, deadline).await {
+                        Ok(found) => elsewhere = Some(found),
+                        Err(failure) => {
+                            return Carried { result: failed(failure), completed: Instant::now(), ..carried };
+                        }
+                    }
+                }
+                continue;
+            }
+            let answer = Answer { status, received_bytes: received.bytes, body: kept.as_deref(), headers: &head.headers };
+            carried.result = judge(step, &answer, &mut self.values).or_else(failed);
+            return carried;
+        }
+        carried
+    }
+
+    /// One request of a chain. The connection is its own unless it goes `elsewhere`: that one is closed afterwards.
+    #[allow(clippy::too_many_arguments)]
+    async fn one(
+        &mut self,
+        step: &Step,
+        message: &mut Message<'_>,
+        server: &Server,
+        elsewhere: bool,
+        deadline: TokioInstant,
+        connect: &mut Option<Duration>,
+        carried: &mut Carried,
+    ) -> Received {
+        let http = Arc::clone(&self.http);
+        let mut stranger = None;
+        if elsewhere {
+            let begun = Instant::now();
+            match open(&http, server, deadline, &mut self.connects).await {
+                Ok(opened) => stranger = Some(opened),
+                Err(failure) => return Received::failed(failure),
+            }
+            *connect = Some(connect.unwrap_or_default() + begun.elapsed());
+        } else if let Err(failure) = self.connect_if_needed(deadline, connect).await {
+            carried.usable = false;
+            return Received::failed(failure);
+        }
+        let (mut request, upload) = match message.request(server, http.http2, http.redirects > 0) {
+            Ok(made) => made,
+            Err(failure) => return Received::failed(failure),
+        };
+        for again in [false, true] {
+            let values = &self.values;
+            let asked = Asked { keep: step.needs_body(), deadline, timeout: step.timeout, label: &|| step.label(values) };
+            let general = match (&mut stranger, &mut self.connection) {
+                (Some(stranger), _) => stranger,
+                (None, Some(Connection::General(general))) => &mut **general,
+                _ => return Received::failed(Failure::new(Outcome::Closed, "there is no connection")),
+            };
+            let mut received = general.exchange(request, &asked).await;
+            if !elsewhere {
+                carried.usable = received.usable;
+            }
+            // The connection was over before any of the request was sent: this is its first time on another one.
+            if let Some(unsent) = received.unsent.take().filter(|_| !again && !elsewhere) {
+                request = unsent;
+                self.connection = None;
+                match self.connect_if_needed(deadline, connect).await {
+                    Ok(()) => continue,
+                    Err(failure) => return Received::failed(failure),
+                }
+            }
+            upload.abandon();
+            carried.sent_bytes += upload.sent();
+            if let Some(failure) = upload.broken().filter(|_| received.answer.is_err()) {
+                received.answer = Err(Failure { words: format!("{}: {}", step.label(&self.values), failure.words), ..failure });
+            }
+            return received;
+        }
+        unreachable!("the second time returns")
+    }
+}
+
+/// A connection that nobody else uses.
+async fn open(http: &Http, server: &Server, deadline: TokioInstant, opened: &mut u64) -> Result<General, Failure> {
+    let stream = server.open(&http.tls, deadline, opened).await?;
+    if http.http2 { Ok(General::http2(shared::begin(stream, 1, deadline).await?)) } else { General::http1(stream).await }
+}

@@ -1,0 +1,273 @@
+//! From a URL to a stream of bytes: over TCP or a Unix socket, with TLS where the URL says so.
+
+use std::cell::Cell;
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+
+use hyper::header::HeaderValue;
+use hyper::http::uri::{Authority, Scheme};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::Instant;
+use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls::pki_types::ServerName;
+
+use super::of_io;
+use super::tls::Tls;
+use crate::load::Error;
+use crate::load::drivers::Failure;
+use crate::load::windows::Outcome;
+use crate::plan::Url;
+
+/// Whom to connect to, and what it is called in requests.
+pub(super) struct Server {
+    /// Without a path.
+    pub url: Url,
+    /// The `host` header.
+    pub host: HeaderValue,
+    /// The same for HTTP/2.
+    pub authority: Authority,
+    /// Whom its certificate must name, with TLS.
+    name: Option<ServerName<'static>>,
+    way: Way,
+}
+
+enum Way {
+    /// Addresses of the host, and which of them answered last: `localhost` has two, and often only one is served.
+    Tcp(Vec<SocketAddr>, AtomicUsize),
+    Unix(PathBuf),
+}
+
+impl Server {
+    /// Resolves the host of a URL, or takes a socket instead.
+    ///
+    /// # Errors
+    /// When the host has no address, or cannot be named in a request.
+    pub fn new(url: &Url, socket: Option<&Path>) -> Result<Self, Error> {
+        let way = match socket {
+            Some(path) => Way::Unix(path.to_owned()),
+            None => {
+                let resolve = |source| Error::Resolve { host: url.host.clone(), source };
+                let found: Vec<SocketAddr> = (url.host.as_str(), url.port).to_socket_addrs().map_err(resolve)?.collect();
+                if found.is_empty() {
+                    return Err(resolve(io::Error::other("it has no address")));
+                }
+                Way::Tcp(found, AtomicUsize::new(0))
+            }
+        };
+        Self::with(url, way).map_err(|reason| Error::Request { step: url.to_string(), reason })
+    }
+
+    /// The server of a URL that was not known before.
+    ///
+    /// # Errors
+    /// When the host has no address.
+    pub async fn find(url: &Url, deadline: Instant) -> Result<Self, Failure> {
+        let failed =
+            |outcome, why: &dyn std::fmt::Display| Failure::new(outcome, format!("cannot resolve `{}`: {why}", url.host));
+        let looking = tokio::net::lookup_host((url.host.as_str(), url.port));
+        let found: Vec<SocketAddr> = match tokio::time::timeout_at(deadline, looking).await {
+            Ok(found) => found.map_err(|e| failed(Outcome::Io, &e))?.collect(),
+            Err(_) => return Err(failed(Outcome::Timeout, &"it took longer than the time-out")),
+        };
+        if found.is_empty() {
+            return Err(failed(Outcome::Io, &"it has no address"));
+        }
+        Self::with(url, Way::Tcp(found, AtomicUsize::new(0))).map_err(|e| Failure::new(Outcome::Garbage, format!("{url}: {e}")))
+    }
+
+    fn with(url: &Url, way: Way) -> Result<Self, String> {
+        let name = url.tls.then(|| ServerName::try_from(url.host.clone())).transpose().map_err(|e| e.to_string())?;
+        let text = url.authority();
+        Ok(Self {
+            url: Url { path: String::new(), ..url.clone() },
+            host: HeaderValue::from_str(&text).map_err(|e| e.to_string())?,
+            authority: text.parse().map_err(|e| format!("{e}"))?,
+            name,
+            way,
+        })
+    }
+
+    /// `http` or `https`.
+    pub fn scheme(&self) -> Scheme {
+        if self.url.tls { Scheme::HTTPS } else { Scheme::HTTP }
+    }
+
+    /// Whether a URL leads to it.
+    pub fn is(&self, url: &Url) -> bool {
+        (self.url.tls, self.url.port) == (url.tls, url.port) && self.url.host.eq_ignore_ascii_case(&url.host)
+    }
+
+    /// How messages call it.
+    pub fn label(&self) -> String {
+        match &self.way {
+            Way::Tcp(addresses, works) => match addresses[works.load(Ordering::Relaxed)] {
+                address if address.ip().to_string() == self.url.host => address.to_string(),
+                address => format!("{} ({address})", self.url.authority()),
+            },
+            Way::Unix(path) => path.display().to_string(),
+        }
+    }
+
+    /// Connects over TCP, at whichever address answers; adds to `opened` when it did.
+    ///
+    /// # Errors
+    /// What the last address said.
+    pub async fn tcp(&self, deadline: Instant, opened: &mut u64) -> Result<TcpStream, Failure> {
+        let Way::Tcp(addresses, works) = &self.way else {
+            return Err(Failure::new(Outcome::Io, format!("{} is no TCP address", self.label())));
+        };
+        let first = works.load(Ordering::Relaxed);
+        let mut failure = None;
+        for turn in 0..addresses.len() {
+            let at = (first + turn) % addresses.len();
+            let doing = || format!("connecting to {}", addresses[at]);
+            match tokio::time::timeout_at(deadline, TcpStream::connect(addresses[at])).await {
+                Ok(Ok(stream)) => {
+                    *opened += 1;
+                    if turn > 0 {
+                        works.store(at, Ordering::Relaxed);
+                    }
+                    stream.set_nodelay(true).map_err(|e| of_io(&e, &doing()))?;
+                    return Ok(stream);
+                }
+                Ok(Err(error)) => failure = Some(of_io(&error, &doing())),
+                Err(_) => return Err(Failure::new(Outcome::Timeout, format!("{} took longer than the time-out", doing()))),
+            }
+        }
+        Err(failure.unwrap_or_else(|| Failure::new(Outcome::Io, format!("{} has no address", self.url.host))))
+    }
+
+    async fn unix(path: &Path, deadline: Instant, opened: &mut u64) -> Result<UnixStream, Failure> {
+        let doing = || format!("connecting to {}", path.display());
+        let connecting = UnixStream::connect(path);
+        let stream = match tokio::time::timeout_at(deadline, connecting).await {
+            Ok(Err(error)) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(Failure::new(Outcome::Refused, format!("{}: there is no such socket", doing())));
+            }
+            Ok(connected) => connected.map_err(|e| of_io(&e, &doing()))?,
+            Err(_) => return Err(Failure::new(Outcome::Timeout, format!("{} took longer than the time-out", doing()))),
+        };
+        *opened += 1;
+        Ok(stream)
+    }
+
+    /// Connects, and shakes hands with TLS where the URL says so; adds to `opened` as soon as there is a connection.
+    ///
+    /// # Errors
+    /// What kept it from being connected.
+    pub async fn open(&self, tls: &Result<Tls, String>, deadline: Instant, opened: &mut u64) -> Result<Stream, Failure> {
+        let plain = match &self.way {
+            Way::Tcp(..) => Plain::Tcp(self.tcp(deadline, opened).await?),
+            Way::Unix(path) => Plain::Unix(Self::unix(path, deadline, opened).await?),
+        };
+        let inner = match &self.name {
+            None => Inner::Plain(plain),
+            Some(name) => {
+                let tls = tls.as_ref().map_err(|words| Failure::new(Outcome::Io, words.clone()))?;
+                Inner::Tls(Box::new(tls.handshake(plain, name.clone(), &self.label(), deadline).await?))
+            }
+        };
+        Ok(Stream { inner, heard: Rc::default() })
+    }
+}
+
+/// A connection, whatever it goes over.
+pub(super) struct Stream {
+    inner: Inner,
+    heard: Rc<Cell<bool>>,
+}
+
+enum Inner {
+    Plain(Plain),
+    Tls(Box<TlsStream<Plain>>),
+}
+
+/// A connection without TLS.
+enum Plain {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl Stream {
+    /// Becomes true whenever something was read.
+    pub fn heard(&self) -> Rc<Cell<bool>> {
+        Rc::clone(&self.heard)
+    }
+}
+
+/// Does the same with whatever a stream goes over.
+macro_rules! whichever {
+    ($stream:expr; $($variant:path),+; $inner:ident => $call:expr) => {
+        match $stream {
+            $($variant($inner) => $call,)+
+        }
+    };
+}
+
+impl AsyncRead for Plain {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        whichever!(self.get_mut(); Self::Tcp, Self::Unix; stream => Pin::new(stream).poll_read(cx, buffer))
+    }
+}
+
+impl AsyncWrite for Plain {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        whichever!(self.get_mut(); Self::Tcp, Self::Unix; stream => Pin::new(stream).poll_write(cx, bytes))
+    }
+
+    fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        whichever!(self.get_mut(); Self::Tcp, Self::Unix; stream => Pin::new(stream).poll_write_vectored(cx, bytes))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        whichever!(self.get_mut(); Self::Tcp, Self::Unix; stream => Pin::new(stream).poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        whichever!(self.get_mut(); Self::Tcp, Self::Unix; stream => Pin::new(stream).poll_shutdown(cx))
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buffer.filled().len();
+        let polled = whichever!(&mut this.inner; Inner::Plain, Inner::Tls; stream => Pin::new(stream).poll_read(cx, buffer));
+        if buffer.filled().len() > before {
+            this.heard.set(true);
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        whichever!(&mut self.get_mut().inner; Inner::Plain, Inner::Tls; stream => Pin::new(stream).poll_write(cx, bytes))
+    }
+
+    fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        whichever!(&mut self.get_mut().inner; Inner::Plain, Inner::Tls; stream => Pin::new(stream).poll_write_vectored(cx, bytes))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        whichever!(&self.inner; Inner::Plain, Inner::Tls; stream => stream.is_write_vectored())
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        whichever!(&mut self.get_mut().inner; Inner::Plain, Inner::Tls; stream => Pin::new(stream).poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        whichever!(&mut self.get_mut().inner; Inner::Plain, Inner::Tls; stream => Pin::new(stream).poll_shutdown(cx))
+    }
+}

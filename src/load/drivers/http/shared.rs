@@ -1,0 +1,121 @@
+//! HTTP/2 connections that several clients of a generator thread share.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use hyper::client::conn::http2::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use super::body::Outgoing;
+use super::connect::Stream;
+use super::general::{Stage, of_hyper};
+use crate::load::drivers::Failure;
+use crate::load::windows::Outcome;
+
+/// How much of one answer the server may send ahead; long downloads are slow when it is less than what is on the way.
+const STREAM_WINDOW: u32 = 1 << 20;
+/// The same for all streams of a connection at most.
+const CONNECTION_WINDOW: u32 = 64 << 20;
+/// Streams that were reset are remembered for a second, as frames of theirs may still come; a server that is too slow for
+/// the time-out makes many of them.
+const RESET_STREAMS: usize = 1 << 14;
+
+/// The connections of one generator thread.
+#[derive(Default)]
+pub struct Group(RefCell<BTreeMap<u64, Rc<Shared>>>);
+
+impl Group {
+    /// The connection with this number.
+    pub(super) fn connection(&self, number: u64) -> Rc<Shared> {
+        Rc::clone(self.0.borrow_mut().entry(number).or_default())
+    }
+}
+
+/// A connection of several clients, made when the first of them needs it, and again when it is lost.
+#[derive(Default)]
+pub(super) struct Shared {
+    sender: RefCell<Option<SendRequest<Outgoing>>>,
+    /// Who has it connects; the others wait.
+    turn: Mutex<()>,
+    /// Attempts that failed so far, and how the last one did.
+    failures: Cell<u64>,
+    failure: RefCell<Option<Failure>>,
+}
+
+impl Shared {
+    /// The connection, if it is there.
+    pub fn open(&self) -> Option<SendRequest<Outgoing>> {
+        self.sender.borrow().as_ref().filter(|s| !s.is_closed()).cloned()
+    }
+
+    /// The connection; one client makes it with `connect`, and the others wait for that one.
+    ///
+    /// # Errors
+    /// What kept it from being made, whoever tried.
+    pub async fn get(
+        &self,
+        deadline: Instant,
+        connect: impl Future<Output = Result<SendRequest<Outgoing>, Failure>>,
+    ) -> Result<SendRequest<Outgoing>, Failure> {
+        if let Some(sender) = self.open() {
+            return Ok(sender);
+        }
+        let before = self.failures.get();
+        let Ok(_turn) = tokio::time::timeout_at(deadline, self.turn.lock()).await else {
+            return Err(Failure::new(Outcome::Timeout, "waiting for the connection took longer than the time-out"));
+        };
+        if let Some(sender) = self.open() {
+            return Ok(sender);
+        }
+        // What another one has just tried in vain is not tried again; but its time-out may have been a shorter one.
+        if self.failures.get() > before
+            && let Some(failure) = self.failure.borrow().as_ref().filter(|f| f.outcome != Outcome::Timeout)
+        {
+            return Err(failure.clone());
+        }
+        let connected = connect.await;
+        match &connected {
+            Ok(sender) => *self.sender.borrow_mut() = Some(sender.clone()),
+            Err(failure) => {
+                self.failures.set(self.failures.get() + 1);
+                *self.failure.borrow_mut() = Some(failure.clone());
+            }
+        }
+        connected
+    }
+}
+
+/// Lets a spawned task stay on its thread.
+#[derive(Clone, Copy)]
+struct Here;
+
+impl<F: Future + 'static> hyper::rt::Executor<F> for Here {
+    fn execute(&self, task: F) {
+        tokio::task::spawn_local(task);
+    }
+}
+
+/// Begins to speak HTTP/2 on a stream; a task of its own drives the connection until nobody can send on it any more.
+///
+/// # Errors
+/// The failure as it is recorded.
+pub(super) async fn begin(stream: Stream, streams: u32, deadline: Instant) -> Result<SendRequest<Outgoing>, Failure> {
+    let mut builder = http2::Builder::new(Here);
+    builder
+        .adaptive_window(false)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(STREAM_WINDOW.saturating_mul(streams).min(CONNECTION_WINDOW))
+        .max_concurrent_reset_streams(RESET_STREAMS)
+        .max_local_error_reset_streams(None);
+    let beginning = builder.handshake(TokioIo::new(stream));
+    let (sender, connection) = match tokio::time::timeout_at(deadline, beginning).await {
+        Ok(begun) => begun.map_err(|e| of_hyper(&e, "connecting", Stage::Head { heard: false }))?,
+        Err(_) => return Err(Failure::new(Outcome::Timeout, "beginning HTTP/2 took longer than the time-out")),
+    };
+    // How it ends is told to the requests on it.
+    tokio::task::spawn_local(async move { drop(connection.await) });
+    Ok(sender)
+}
