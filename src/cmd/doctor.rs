@@ -14,7 +14,7 @@ use serde::Serialize;
 use super::{Stop, fixture, load, print, read_plan, scenario_files};
 use crate::cli;
 use crate::exit::Exit;
-use crate::plan::targets::find_program;
+use crate::plan::programs::find_program;
 use crate::plan::{Arrivals, Expect, Http, Limit, Pattern, Phase, Spacing, Step, Stretch, Template, Url, Workload, workloads};
 use crate::record::manifest::Host;
 use crate::units::{count, human_bytes, human_duration, significant};

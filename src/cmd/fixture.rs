@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::Stop;
 use crate::cli;
 use crate::exit::Exit;
-use crate::plan::targets::FIXTURES_PROGRAM;
+use crate::plan::programs::FIXTURES_PROGRAM;
 
 /// Where the fixtures' executable is: beside this one, or (for tests) one folder up.
 ///

@@ -15,7 +15,7 @@ use crate::executor::{Error, Executor, Interrupt, Progress, actions};
 use crate::exit::Exit;
 use crate::load::passes;
 use crate::plan::order::{Turn, sequence};
-use crate::plan::targets::FIXTURES_PROGRAM;
+use crate::plan::programs::FIXTURES_PROGRAM;
 use crate::plan::{Plan, Scratch};
 use crate::record::manifest::Manifest;
 use crate::record::{RunDirectory, Verdict};

@@ -1,18 +1,13 @@
 //! The scenario's own set-up and clean-up steps: commands, owned by the guard, and requests.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use super::Error;
-use super::targets::fill_all;
+use super::late::{Late, fill_all, fill_workload};
 use crate::plan::workloads::single;
-use crate::plan::{Action, Driver, Http, Signal, Template, Url, Workload};
+use crate::plan::{Action, Http, Signal, Url};
 use crate::supervise::client::What;
 use crate::supervise::{Exit, Guard, probe, protocol::MARKER};
-
-/// Values of late names.
-pub type Late<'a> = BTreeMap<&'a str, String>;
 
 /// Executes steps in order.
 ///
@@ -61,28 +56,4 @@ pub async fn execute(guard: &Guard, level: &'static str, steps: &[Action], late:
 async fn request(url: &Url, step: &crate::plan::Step, late: &Late<'_>) -> Result<(), crate::load::Error> {
     let workload = single("step", Http::plain(url.clone(), vec![step.clone()]));
     crate::load::verify(&fill_workload(&workload, late), 0).await
-}
-
-/// A workload in which only the names of passes are open.
-pub fn fill_workload(workload: &Workload, late: &Late<'_>) -> Arc<Workload> {
-    let mut workload = workload.clone();
-    let fill_in = |template: &mut Template| *template = template.fill(late);
-    match &mut workload.driver {
-        Driver::Http(http) => {
-            http.socket.as_mut().map(fill_in);
-            for step in &mut http.steps {
-                fill_in(&mut step.path);
-                step.headers.iter_mut().for_each(|(_, value)| fill_in(value));
-                if let crate::plan::Body::Text(text) = &mut step.body {
-                    fill_in(text);
-                }
-                [&mut step.expect.text, &mut step.expect.contains].into_iter().flatten().for_each(fill_in);
-            }
-        }
-        Driver::Command(command) => {
-            let env = command.env.iter_mut().map(|(_, value)| value);
-            command.argv.iter_mut().chain(env).chain(&mut command.dir).for_each(fill_in);
-        }
-    }
-    Arc::new(workload)
 }

@@ -53,7 +53,7 @@ async fn execute(guard: &Guard, sampler: &Sampler, logs: &Path, launch: Launch) 
     let before = [&out, &err].map(|path| std::fs::metadata(path).map_or(0, |m| m.len()));
     let mut argv = launch.argv;
     if let Some(program) = argv.first_mut().filter(|p| !p.contains('/'))
-        && let Some(path) = crate::plan::targets::find_program(program)
+        && let Some(path) = crate::plan::programs::find_program(program)
     {
         *program = path.display().to_string();
     }

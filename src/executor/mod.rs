@@ -8,6 +8,7 @@
 
 pub mod actions;
 pub mod interrupt;
+pub mod late;
 pub mod launches;
 pub mod limits;
 pub mod recorder;

@@ -12,8 +12,9 @@ use serde_json::json;
 use tokio::sync::watch;
 
 use super::Error;
-use super::actions::{self, Late, fill_workload};
+use super::actions;
 use super::interrupt::Interrupt;
+use super::late::{Late, fill_workload};
 use super::recorder::Recorder;
 use super::targets::{self, Place, Running, ns_since};
 use super::{launches, limits};

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::Error;
-use super::actions::Late;
+use super::late::{Late, fill_all};
 use crate::observe::ports;
-use crate::plan::targets::FIXTURES_PROGRAM;
-use crate::plan::{Cell, Probe, Replica, Signal, Target, Template};
+use crate::plan::programs::FIXTURES_PROGRAM;
+use crate::plan::{Cell, Probe, Replica, Signal, Target};
 use crate::record::status::TargetStatus;
 use crate::supervise::client::What;
 use crate::supervise::probe::{self, Subject, log_paths};
@@ -30,11 +30,6 @@ pub struct Running {
     pub status: TargetStatus,
     /// When its whole tree was gone.
     pub stopped_at: Option<Instant>,
-}
-
-/// Fills in a command line.
-pub fn fill_all(argv: &[Template], late: &Late<'_>) -> Vec<String> {
-    argv.iter().map(|t| t.fill(late).to_text()).collect()
 }
 
 fn name_of(target: &Target, replica: &Replica) -> String {
@@ -147,7 +142,7 @@ pub async fn start(
                 if program == FIXTURES_PROGRAM {
                     *program = place.fixtures.display().to_string();
                 } else if !program.contains('/')
-                    && let Some(path) = crate::plan::targets::find_program(program)
+                    && let Some(path) = crate::plan::programs::find_program(program)
                 {
                     *program = path.display().to_string();
                 }

@@ -2,93 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
-use super::expr::{Part, Piece, expression_span, word_in};
+use super::expr::Part;
+use super::pen::Pen;
 use super::{Action, Body, Carry, Expect, Place, Step, Template, Url};
-use crate::schema::source::{all_of, one_of};
-use crate::schema::{Mistake, Node, SourceFile, Span, types};
-
-/// What checks need to point at a mistake.
-pub(super) struct Pen<'a> {
-    pub file: &'a Arc<SourceFile>,
-    pub mistakes: &'a mut Vec<Mistake>,
-}
-
-impl Pen<'_> {
-    /// Notes a mistake at a value in `node`, or at its name when the value is missing.
-    pub fn say(&mut self, node: &Node, key: &str, found: impl Into<String>, expected: impl Into<String>) {
-        let span = node.get(key).map_or(node.head, |n| n.span);
-        self.mistakes.push(Mistake::new(self.file, span, found).expected(expected));
-    }
-
-    /// Notes that a program is not there.
-    pub fn say_missing(&mut self, node: &Node, key: &str, program: &str) {
-        let command = node.get(key).unwrap_or(node);
-        let span = command.items().first().map_or(command.span, |n| n.span);
-        self.mistakes.push(
-            Mistake::new(self.file, span, format!("the program `{program}` is not installed"))
-                .expected("expected a program on PATH, or a path to one"),
-        );
-    }
-
-    /// A text that must be known before anything starts: one with late names is a mistake.
-    pub fn fixed(&mut self, node: &Node, key: &str, text: &str) -> Option<String> {
-        let template = Template::parse(text);
-        if let Some(name) = template.names().next() {
-            let span = find_name(self.file, node.get(key).unwrap_or(node), name).unwrap_or(node.head);
-            self.mistakes.push(
-                Mistake::new(self.file, span, format!("`{name}` is not known yet when `{key}` is needed"))
-                    .expected("expected only factors, names in `let` and what else is known beforehand"),
-            );
-            return None;
-        }
-        Some(template.to_text())
-    }
-
-    /// Checks that exactly one of several keys is there; returns which.
-    pub fn exactly_one<'k>(&mut self, node: &Node, what: &str, keys: &[&'k str]) -> Option<&'k str> {
-        let there: Vec<&str> = keys.iter().copied().filter(|k| node.get(k).is_some()).collect();
-        match there.as_slice() {
-            [one] => Some(one),
-            // Most likely it is there, but misspelt, and that was said.
-            [] if node.entries().iter().any(|e| self.mistakes.iter().any(|m| m.span == e.key_span)) => None,
-            [] => {
-                self.say(node, "", format!("{what} is missing"), format!("expected {}", one_of(keys.iter().copied())));
-                None
-            }
-            [_, second, ..] => {
-                let entry = node.entry(second).map_or(node.span, |e| e.key_span);
-                self.mistakes.push(
-                    Mistake::new(
-                        self.file,
-                        entry,
-                        format!("{what} is said more than once, by {}", all_of(there.iter().copied())),
-                    )
-                    .expected("expected only one of them"),
-                );
-                None
-            }
-        }
-    }
-}
-
-/// Where `${name}` stands in a part of the file, if it was typed there.
-pub(super) fn find_name(file: &SourceFile, node: &Node, name: &str) -> Option<Span> {
-    if let Some(text) = node.as_text() {
-        let pieces = super::expr::pieces(text).ok()?;
-        return pieces.iter().find_map(|piece| match piece {
-            Piece::Expression(source, offset) if source == name => {
-                let span = expression_span(file, node.span, text, *offset);
-                Some(word_in(file, span, name))
-            }
-            _ => None,
-        });
-    }
-    let inside = node.items().iter().chain(node.entries().iter().map(|e| &e.value));
-    inside.filter_map(|n| find_name(file, n, name)).next()
-}
+use crate::schema::{Mistake, Node, types};
 
 /// Finds a file that a scenario names: from the scenario's folder upwards, so that it does not matter from where runner is called.
 pub(super) fn find_file(scenario: &Path, name: &str) -> Option<PathBuf> {
@@ -231,7 +150,7 @@ pub(super) fn action(pen: &mut Pen<'_>, node: &Node, typed: &types::Action) -> O
             }
         }
         let argv = argv(pen, node, typed.command.as_deref(), typed.shell.as_deref(), &[])?;
-        let missing = super::targets::missing_program(&argv[0].to_text(), None);
+        let missing = super::programs::missing_program(&argv[0].to_text(), None);
         if let Some(missing) = missing {
             pen.say_missing(node, "command", &missing);
         }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::actions::Pen;
 use super::graphs::{Metric, Quantile, Time};
 use super::load::{Arrivals, Condition, Find, Limit, Load, Pattern, Phase, Stretch, Think};
+use super::pen::Pen;
 use crate::schema::source::one_of;
 use crate::schema::{Node, types};
 use crate::units;
@@ -164,7 +164,7 @@ fn connections(pen: &mut Pen<'_>, node: &Node, connections: u32) {
         pen.say(
             node,
             "connections",
-            format!("{} cannot carry a load", super::workloads::counted(connections, "connection")),
+            format!("{} cannot carry a load", super::pen::counted(connections, "connection")),
             format!("expected 1 to {MAX_CONNECTIONS} connections"),
         );
     }

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::actions::{self, Pen};
+use super::actions;
 use super::expr::{self, Scope};
 use super::factors::{self, Factor, Levels, RESERVED};
+use super::pen::{Pen, forget_repeated};
 use super::{Action, Cell, CellId, Limits, Plan, Steps, Target, arrivals, graphs, targets, workloads};
 use crate::schema::source::{self, all_of, one_of};
 use crate::schema::{Data, Entry, Mistake, Node, SourceFile, Span, decode, node, types};
@@ -98,18 +99,6 @@ pub fn build(document: &Document, options: &Options, fresh_seed: u64) -> Result<
             Err(Rejection::Mistakes(mistakes))
         }
     }
-}
-
-/// Drops mistakes from `new` on that stand where one from `start` on stands already: another replica or another
-/// cell has the same mistake, only with other numbers.
-pub(super) fn forget_repeated(mistakes: &mut Vec<Mistake>, start: usize, new: usize) {
-    if mistakes.len() == new {
-        return;
-    }
-    let place = |m: &Mistake| (Arc::as_ptr(&m.file), m.span);
-    let known: std::collections::HashSet<_> = mistakes[start..new].iter().map(place).collect();
-    let fresh: Vec<Mistake> = mistakes.drain(new..).filter(|m| !known.contains(&place(m))).collect();
-    mistakes.extend(fresh);
 }
 
 struct Builder<'a> {

@@ -12,6 +12,8 @@ pub mod factors;
 pub mod graphs;
 pub mod load;
 pub mod order;
+mod pen;
+pub mod programs;
 #[cfg(test)]
 mod properties;
 pub mod targets;

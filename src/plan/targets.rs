@@ -1,50 +1,23 @@
 //! Targets: command lines, ports, rendered files, readiness, and their order.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::json;
 
-use super::actions::{self, Pen, find_file};
-use super::build::forget_repeated;
+use super::actions::{self, find_file};
 use super::expr::{Part, Scope, value_of};
+use super::pen::{Pen, forget_repeated};
+use super::programs::{FIXTURES_PROGRAM, missing_need, missing_program};
 use super::{Probe, RenderedFile, Replica, Target, Template, Url};
 use crate::schema::source::{SourceFile, one_of};
 use crate::schema::{Data, Entry, Mistake, Node, Span, decode, types};
 
 /// The servers that ship with runner.
 pub const FIXTURES: [&str; 6] = ["blobs-server", "proxy", "faulty", "null", "stall", "queue"];
-/// First word of the command line of a fixture; the supervisor replaces it by the executable beside runner.
-pub const FIXTURES_PROGRAM: &str = "runner-fixtures";
 const READY_TIMEOUT: Duration = Duration::from_secs(10);
 const STOP_GRACE: Duration = Duration::from_secs(5);
 const MAX_REPLICAS: u32 = 1000;
-
-/// Where a program is found: on PATH, or where Debian keeps servers that an ordinary user's PATH lacks. `runner` is this one.
-pub fn find_program(name: &str) -> Option<PathBuf> {
-    use std::os::unix::fs::PermissionsExt as _;
-    if name == env!("CARGO_PKG_NAME") {
-        return std::env::current_exe().ok();
-    }
-    let runs = |p: &Path| p.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0);
-    if name.contains('/') {
-        return Some(PathBuf::from(name)).filter(|p| runs(p));
-    }
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
-        .chain(["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from))
-        .map(|folder| folder.join(name))
-        .find(|p| runs(p))
-}
-
-/// The program of a command line if it is not installed. What contains late names or is relative to another folder is not looked for.
-pub(super) fn missing_program(program: &str, dir: Option<&str>) -> Option<String> {
-    let knowable = !program.contains("${")
-        && program != FIXTURES_PROGRAM
-        && !(program.contains('/') && !program.starts_with('/') && dir.is_some());
-    (knowable && find_program(program).is_none()).then(|| program.to_owned())
-}
 
 /// What the first pass over a target finds: whether it is there, and its ports.
 pub(super) struct Outline<'a> {
@@ -139,11 +112,6 @@ pub(super) fn as_value(outlines: &[(Outline<'_>, bool)]) -> Node {
         targets.push(Entry { key: outline.entry.key.clone(), key_span: span, value });
     }
     Node::new(Span::default(), Data::Map(targets))
-}
-
-/// Why a cell is skipped, if a program that it needs is missing.
-pub(super) fn missing_need(needs: &[String]) -> Option<String> {
-    needs.iter().find(|n| find_program(n).is_none()).map(|name| format!("{name} is not installed"))
 }
 
 /// The second pass: everything. Returns the target and, if a program that it needs is missing, why its cell is skipped.

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::actions::{self, METHODS, Pen, REQUEST_TIMEOUT};
+use super::actions::{self, METHODS, REQUEST_TIMEOUT};
 use super::arrivals::{self, Timeline};
 use super::load::{Command, CommandMetric, Driver, Http, Limit, Load, MetricSource, Phase, Stretch, Trust, Workload};
+use super::pen::{Pen, counted, find_name};
 use super::{Arrivals, Body, Step, Template, Url};
 use crate::schema::source::one_of;
 use crate::schema::{Mistake, Node, types};
@@ -59,7 +60,7 @@ pub(super) fn workload(
     {
         pen.say(node, "load", "a search with a command", "expected requests of the runner's own: `url` and `steps`");
     }
-    let skipped = super::targets::missing_need(&typed.needs.0);
+    let skipped = super::programs::missing_need(&typed.needs.0);
     (pen.mistakes.len() == before).then_some(())?;
     Some((
         Workload {
@@ -186,7 +187,7 @@ fn http(pen: &mut Pen<'_>, node: &Node, typed: &types::Workload, taken: &BTreeSe
 
 fn command(pen: &mut Pen<'_>, node: &Node, typed: &types::Workload) -> Option<Command> {
     let argv = actions::argv(pen, node, typed.command.as_deref(), None, &[])?;
-    if let Some(missing) = super::targets::missing_program(&argv[0].to_text(), None).filter(|m| !typed.needs.0.contains(m)) {
+    if let Some(missing) = super::programs::missing_program(&argv[0].to_text(), None).filter(|m| !typed.needs.0.contains(m)) {
         pen.say_missing(node, "command", &missing);
     }
     let mut metrics: Vec<CommandMetric> = Vec::new();
@@ -290,10 +291,6 @@ fn steps(pen: &mut Pen<'_>, node: &Node, typed: &types::Workload, taken: &BTreeS
     steps
 }
 
-pub(super) fn counted(number: u32, word: &str) -> String {
-    format!("{number} {word}{}", if number == 1 { "" } else { "s" })
-}
-
 fn step(
     pen: &mut Pen<'_>,
     node: &Node,
@@ -348,7 +345,7 @@ fn names_in_time(pen: &mut Pen<'_>, node: &Node, step: &Step, carried: &BTreeSet
     let names: BTreeSet<&str> = step.names().collect();
     for name in names {
         if !known.contains(&name) && !carried.contains(name) {
-            let span = actions::find_name(pen.file, node, name).unwrap_or(node.head);
+            let span = find_name(pen.file, node, name).unwrap_or(node.head);
             pen.mistakes.push(
                 Mistake::new(pen.file, span, format!("`{name}` is used before it is carried"))
                     .expected("expected `carry` in a step before this one"),

@@ -139,7 +139,7 @@ fn first_line(program: &str, args: &[&str]) -> Option<String> {
 }
 
 fn version(program: &str) -> Option<String> {
-    let path = crate::plan::targets::find_program(program)?;
+    let path = crate::plan::programs::find_program(program)?;
     let path = path.to_str()?;
     let flags: &[&str] = if matches!(program, "haproxy" | "nginx") { &["-v"] } else { &["--version"] };
     first_line(path, flags)

@@ -1,0 +1,36 @@
+//! Where programs are.
+
+use std::path::{Path, PathBuf};
+
+/// First word of the command line of a fixture; the supervisor replaces it by the executable beside runner.
+pub const FIXTURES_PROGRAM: &str = "runner-fixtures";
+
+/// Where a program is found: on PATH, or where Debian keeps servers that an ordinary user's PATH lacks. `runner` is this one.
+pub fn find_program(name: &str) -> Option<PathBuf> {
+    use std::os::unix::fs::PermissionsExt as _;
+    if name == env!("CARGO_PKG_NAME") {
+        return std::env::current_exe().ok();
+    }
+    let runs = |p: &Path| p.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0);
+    if name.contains('/') {
+        return Some(PathBuf::from(name)).filter(|p| runs(p));
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain(["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from))
+        .map(|folder| folder.join(name))
+        .find(|p| runs(p))
+}
+
+/// The program of a command line if it is not installed. What contains late names or is relative to another folder is not looked for.
+pub(super) fn missing_program(program: &str, dir: Option<&str>) -> Option<String> {
+    let knowable = !program.contains("${")
+        && program != FIXTURES_PROGRAM
+        && !(program.contains('/') && !program.starts_with('/') && dir.is_some());
+    (knowable && find_program(program).is_none()).then(|| program.to_owned())
+}
+
+/// Why a cell is skipped, if a program that it needs is missing.
+pub(super) fn missing_need(needs: &[String]) -> Option<String> {
+    needs.iter().find(|n| find_program(n).is_none()).map(|name| format!("{name} is not installed"))
+}
