@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use tokio::runtime::LocalOptions;
 use tokio::sync::Semaphore;
-use tokio::task::LocalSet;
 
 use super::drivers::{Client, Driver, Exchange, Failure};
 use super::pacer::Pacer;
@@ -120,8 +120,9 @@ fn pin(cpus: &[u32]) -> Result<(), Error> {
 pub fn run<D: Driver>(share: &Share<D>) -> Result<Report, Error> {
     let broken = |e: std::io::Error| Error::Thread(e.to_string());
     let job = &share.job;
-    let prepared =
-        pin(&job.workload.cpus).and_then(|()| tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(broken));
+    let prepared = pin(&job.workload.cpus).and_then(|()| {
+        tokio::runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default()).map_err(broken)
+    });
     let runtime = prepared.inspect_err(|_| job.gate.arrive())?;
     let streams = share.driver.streams();
     let clients: Vec<u64> = (0..u64::from(job.workload.load.arrivals.connections()) * streams)
@@ -147,7 +148,7 @@ pub fn run<D: Driver>(share: &Share<D>) -> Result<Report, Error> {
         single_step: share.driver.steps() == 1,
     });
     let begin = Cell::new((job.epoch, 0));
-    let aborted = runtime.block_on(LocalSet::new().run_until(async {
+    let aborted = runtime.block_on(async {
         let mut abort = job.abort.clone();
         let load = follow(share, &clients, &shared, &begin);
         tokio::select! {
@@ -156,7 +157,7 @@ pub fn run<D: Driver>(share: &Share<D>) -> Result<Report, Error> {
             // An error means that nobody can ask for an end any more; then nobody waits for one either.
             _ = abort.wait_for(|asked| *asked) => Ok(true),
         }
-    }))?;
+    })?;
     let (began, cpu_before) = begin.get();
     Ok(report(&shared, aborted, began, cpu_before))
 }
@@ -291,11 +292,19 @@ impl<C: Client> Follower<C> {
     async fn closed(mut self, begin_ns: u64, think: Think, mut random: Random) {
         let shared = Rc::clone(&self.shared);
         let mut free_ns = begin_ns;
+        // When the pass before ended, while nothing was waited for since.
+        let mut ended_ns = None;
         loop {
-            shared.pacer.until(self.slot, free_ns).await;
+            if ended_ns.is_none() {
+                shared.pacer.until(self.slot, free_ns).await;
+            }
+            let connects = self.client.connects();
             // The connection is made before its next pass begins; a server's accept queue is not the request's time.
             let ready = self.client.ready().await;
-            let now_ns = shared.pacer.now_ns();
+            let now_ns = match ended_ns.take() {
+                Some(ended_ns) if self.client.connects() == connects => ended_ns,
+                _ => shared.pacer.now_ns(),
+            };
             let arrival = match shared.next(now_ns) {
                 Next::Begin(arrival) => arrival,
                 Next::At(at_ns) => {
@@ -318,7 +327,10 @@ impl<C: Client> Follower<C> {
             let intended_ns = if think == Think::None { None } else { Some(free_ns.max(begin_ns)) };
             let end_ns = self.pass(&arrival, intended_ns).await;
             free_ns = match think {
-                Think::None => 0,
+                Think::None => {
+                    ended_ns = Some(end_ns);
+                    0
+                }
                 Think::Constant(d) => end_ns + d.as_nanos() as u64,
                 Think::Exponential(mean) => end_ns + (random.exponential() * mean.as_nanos() as f64) as u64,
             };

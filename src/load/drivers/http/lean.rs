@@ -139,13 +139,8 @@ impl Lean {
         self.open
     }
 
-    /// Sends the request of a step, reads the answer to its end and checks it.
-    pub async fn exchange(&mut self, step: &Step, values: &mut Values) -> Carried {
-        self.exchange_since(StdInstant::now(), step, values).await
-    }
-
-    /// The same with a time-out that counts from `begin`.
-    pub async fn exchange_since(&mut self, begin: StdInstant, step: &Step, values: &mut Values) -> Carried {
+    /// Sends the request of a step, reads the answer to its end and checks it. Its time-out counts from `begin`.
+    pub async fn exchange(&mut self, begin: StdInstant, step: &Step, values: &mut Values) -> Carried {
         let (sent_bytes, sending) = match self.send(step, values) {
             Ok(sent) => sent,
             Err(failure) => return Carried { usable: true, ..Carried::broken(None, failure) },
@@ -445,7 +440,7 @@ mod tests {
                 let mut values = Values::for_tests();
                 let mut results = Vec::new();
                 for _ in 0..count {
-                    let result = lean.exchange(&step, &mut values).await;
+                    let result = lean.exchange(StdInstant::now(), &step, &mut values).await;
                     results.push(result.result.map(|()| result.received_bytes).map_err(|f| f.outcome));
                     if !lean.is_open() {
                         break;
@@ -516,7 +511,7 @@ mod tests {
             let client = async move {
                 let stream = TcpStream::connect(address).await.unwrap();
                 let mut lean = Lean::new(stream, HeaderValue::from_static("x"), step.timeout);
-                let carried = lean.exchange(&step, &mut Values::for_tests()).await;
+                let carried = lean.exchange(StdInstant::now(), &step, &mut Values::for_tests()).await;
                 let open = lean.is_open();
                 (carried, open)
             };
@@ -642,7 +637,7 @@ mod tests {
             let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
             let mut lean = Lean::new(stream, HeaderValue::from_static("x"), Duration::from_secs(5));
             let (step, mut values) = (step("GET"), Values::for_tests());
-            let exchange = size_of_val(&lean.exchange(&step, &mut values));
+            let exchange = size_of_val(&lean.exchange(StdInstant::now(), &step, &mut values));
             let clock = size_of::<Sleep>();
             assert!(size_of::<Lean>() + clock + exchange < 2048, "{} + {clock} + {exchange}", size_of::<Lean>());
         });

@@ -241,16 +241,7 @@ impl HttpClient {
         let Some(Connection::Lean(lean)) = &mut self.connection else {
             return Carried::broken(None, Failure::new(Outcome::Closed, "there is no connection"));
         };
-        let exchange = lean.exchange(step, &mut self.values);
-        let carried = match connect {
-            // It counts its time-out from here; that of the step began with connecting.
-            Some(_) => Box::pin(tokio::time::timeout_at(TokioInstant::from_std(sent) + step.timeout, exchange)).await,
-            None => Ok(exchange.await),
-        };
-        carried.unwrap_or_else(|_| {
-            let words = format!("{}: no answer within {:?}, connecting included", step.label(&self.values), step.timeout);
-            Carried::broken(None, Failure::new(Outcome::Timeout, words))
-        })
+        lean.exchange(sent, step, &mut self.values).await
     }
 }
 

@@ -1,0 +1,35 @@
+//! Any text is a plan or a list of mistakes that can be shown; nothing panics, nothing hangs.
+#![no_main]
+#![allow(dead_code)]
+
+#[path = "../../src/errors.rs"]
+mod errors;
+#[path = "../../src/plan/mod.rs"]
+mod plan;
+#[path = "../../src/schema/mod.rs"]
+mod schema;
+#[path = "../../src/units.rs"]
+mod units;
+
+use libfuzzer_sys::fuzz_target;
+use plan::build::Rejection;
+use schema::source::render_all;
+
+fuzz_target!(|text: &str| {
+    let mistakes = match plan::Document::inline("fuzz.yaml", text) {
+        Err(mistake) => vec![*mistake],
+        Ok(document) => match plan::build(&document, &plan::Options::default(), 1) {
+            Err(Rejection::Mistakes(mistakes)) => mistakes,
+            Err(Rejection::Option(option)) => panic!("no option was given, and `{option}` does not fit"),
+            Ok(plan) => {
+                // What can be built can also be written down.
+                assert!(serde_json::to_string(&plan).is_ok_and(|text| !text.is_empty()));
+                return;
+            }
+        },
+    };
+    assert!(!mistakes.is_empty(), "neither a plan nor a mistake");
+    for colour in [false, true] {
+        assert!(!render_all(&mistakes, colour).is_empty());
+    }
+});
