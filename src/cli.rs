@@ -204,7 +204,7 @@ pub struct Load {
     /// Connect to this Unix socket; the URL then only says what the `host` header is
     #[arg(long, value_name = "PATH")]
     pub unix_socket: Option<PathBuf>,
-    /// Write the windows as `run` does, to DIR/windows.parquet
+    /// Write to DIR what `run` records of a load: windows.parquet and its empty neighbours
     #[arg(long, value_name = "DIR")]
     pub record: Option<PathBuf>,
     /// Seed of arrivals and random ids

@@ -38,7 +38,7 @@ if PATH="$PATH:/usr/sbin:/usr/local/sbin" command -v haproxy >/dev/null && grep 
     exit 1
 fi
 step "load tools as external programs, reduced"
-"$runner" run experiments/peers.yaml --set tool=runner,floor,wrk,ab,hey,h2load --set server=null --repetitions 1 --out "$out/results" --graphs "$out/graphs"
+"$runner" run experiments/peers.yaml --set tool=runner,floor,wrk,ab,hey,h2load --set server=null-server --repetitions 1 --out "$out/results" --graphs "$out/graphs"
 "$runner" run experiments/httperf-classic.yaml --repetitions 1 --out "$out/results" --graphs "$out/graphs"
 step "the same input gives the same pictures"
 "$runner" graph "$out/results" --out "$out/again" >/dev/null

@@ -155,7 +155,7 @@ fn null_server(cores: usize) -> Result<(Server, Url), Stop> {
     let program = fixture::program().map_err(|m| Stop::new(Exit::Failure, m))?;
     let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|l| l.local_addr()).map_err(|e| failed(&e))?.port();
     let mut command = Program::new(program);
-    command.args(["null", "--port", &port.to_string()]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.args(["null-server", "--port", &port.to_string()]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let own = rustix::process::getpid();
     // SAFETY: two system calls and nothing else.
     unsafe {

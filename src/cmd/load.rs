@@ -163,6 +163,22 @@ fn workload(args: &cli::Load) -> Result<Workload, Stop> {
     if args.streams != 1 && !args.http2 {
         return Err(wrong("`--streams` needs `--http2`".to_owned()));
     }
+    if args.streams == 0 || args.streams > workloads::MAX_STREAMS {
+        return Err(wrong(format!("`--streams {}`: expected 1 to {}", args.streams, workloads::MAX_STREAMS)));
+    }
+    if args.http2 && args.no_keep_alive {
+        return Err(wrong("`--http2` with `--no-keep-alive`: one request per connection needs HTTP/1.1".to_owned()));
+    }
+    for (option, file) in [("--ca", &args.ca), ("--data-file", &args.data_file)] {
+        if let Some(file) = file.as_ref().filter(|f| !f.is_file()) {
+            return Err(wrong(format!("`{option} {}`: there is no such file", file.display())));
+        }
+    }
+    for cpu in &args.cpus {
+        if !Path::new(&format!("/sys/devices/system/cpu/cpu{cpu}")).exists() {
+            return Err(wrong(format!("`--cpus {cpu}`: this machine has no such processor")));
+        }
+    }
     let stretch = |phase, limit| Stretch { phase, limit, active: true };
     let warm_up = parsed("--warm-up", &args.warm_up)?.map(|d| stretch(Phase::WarmUp, Limit::Duration(d)));
     Ok(Workload {
@@ -207,7 +223,10 @@ pub(super) fn execute(workload: &Workload, seed: u64, record: Option<&Path>, pro
         progress: Arc::clone(&done),
         abort: asked,
     };
-    let running = load::start(&job).map_err(|e| failure(&e))?;
+    let running = load::start(&job).map_err(|error| {
+        let exit = if matches!(error, load::Error::Thread(_)) { Exit::Failure } else { Exit::InvalidInput };
+        Stop::from_error(exit, &error)
+    })?;
     drop(job);
     let mut merged = StepRows::empty();
     let mut take = |rows: Rows, merged: &mut StepRows| {

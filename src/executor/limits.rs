@@ -34,6 +34,16 @@ pub fn reasons(limits: &Limits, reports: &[(&Workload, &Report)]) -> Vec<String>
                     ));
                 }
             }
+            // What was never sent is later than any limit.
+            for phase in report.phases.iter().filter(|p| p.phase != Phase::WarmUp && p.unsent > p.offered / 100) {
+                reasons.push(format!(
+                    "{} of {} arrivals of `{name}` in `{}` were never sent, which is more than the 1 % that may lag behind {}",
+                    phase.unsent,
+                    phase.offered,
+                    phase.phase.name(),
+                    human_duration(limit.as_nanos() as f64)
+                ));
+            }
         }
         if report.dropped_windows > 0 {
             reasons.push(format!("{} windows of `{name}` could not be recorded", report.dropped_windows));

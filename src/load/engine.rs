@@ -192,7 +192,7 @@ async fn follow<D: Driver>(
     for (slot, (number, client)) in numbers.iter().zip(clients).enumerate() {
         let shared = Rc::clone(shared);
         let follower = Follower { slot, client, shared };
-        let begin_ns = origin_ns + (ramp.as_nanos() as u64 / all.max(1)) * number;
+        let begin_ns = origin_ns + ramp.as_nanos() as u64 * number / (all - 1).max(1);
         tasks.push(match load.arrivals {
             Arrivals::Closed { think, .. } => {
                 let random = Random::new(job.seed, 0x7468_696e_6b00 ^ number.rotate_left(32));
@@ -319,8 +319,7 @@ impl<C: Client> Follower<C> {
                 // A pass of one step is recorded as that step.
                 shared.record(&Ended { step: shared.single_step.then_some(0), ..failed });
                 shared.pass_ended(&arrival, failure.outcome, now_ns, now_ns);
-                tokio::time::sleep(CONNECT_PAUSE).await;
-                free_ns = 0;
+                free_ns = now_ns + CONNECT_PAUSE.as_nanos() as u64;
                 continue;
             }
             // Without think time the next pass is meant to begin as soon as this one ends, which is when it does.

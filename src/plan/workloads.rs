@@ -13,6 +13,8 @@ use crate::schema::{Mistake, Node, types};
 
 /// The default time-out of a command that makes the load.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(600);
+/// More requests at a time on one connection than any server takes.
+pub const MAX_STREAMS: u32 = 1000;
 /// What is known of every command without being looked for.
 pub const COMMAND_METRICS: [&str; 2] = ["cpu_s", "wall_s"];
 
@@ -132,8 +134,8 @@ fn http(pen: &mut Pen<'_>, node: &Node, typed: &types::Workload, taken: &BTreeSe
         if version == 1 && streams != 1 {
             pen.say(part, "streams", "several streams with HTTP/1.1", "expected `version: 2` beside it");
         }
-        if streams == 0 || streams > 1000 {
-            pen.say(part, "streams", counted(streams, "stream"), "expected 1 to 1000 streams");
+        if streams == 0 || streams > MAX_STREAMS {
+            pen.say(part, "streams", counted(streams, "stream"), format!("expected 1 to {MAX_STREAMS} streams"));
         }
         if version == 2 && !keep_alive {
             pen.say(

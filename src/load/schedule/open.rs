@@ -50,11 +50,7 @@ impl OpenLoop {
             .sum();
         let measured = Instants::new(pattern, spacing, length_s, part.seed);
         // The warm-up has the rate with which the measurement begins.
-        let first = match pattern {
-            Pattern::Ramp { from, .. } => Pattern::Rate(*from),
-            Pattern::Steps { rates, .. } => Pattern::Rate(rates.first().copied().unwrap_or(1.0)),
-            other => other.clone(),
-        };
+        let first = measured.first_rate().map_or_else(|| pattern.clone(), Pattern::Rate);
         let has_warm_up = load.stretches.first().is_some_and(|s| s.phase == Phase::WarmUp);
         let (instants, measured) = if has_warm_up {
             (Instants::new(&first, spacing, length_s, part.seed ^ 1), Some(measured))

@@ -105,6 +105,14 @@ impl Instants {
         }
     }
 
+    /// The rate with which it begins; none where there is a pass in each stretch of time.
+    pub fn first_rate(&self) -> Option<f64> {
+        match &self.0 {
+            Kind::Rates { pieces, .. } => pieces.first().map(|p| p.rate),
+            Kind::Periodic { .. } => None,
+        }
+    }
+
     /// Leaves out what lies before an instant.
     pub fn skip_to(&mut self, at_ns: u64) {
         match &mut self.0 {
