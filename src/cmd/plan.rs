@@ -113,6 +113,7 @@ fn target(target: &Target) -> String {
 
 fn limit(limit: Limit) -> String {
     match limit {
+        Limit::Amount(1) => "1 pass".to_owned(),
         Limit::Amount(n) => format!("{n} passes"),
         Limit::Duration(d) => exact_duration(d),
     }
@@ -121,7 +122,7 @@ fn limit(limit: Limit) -> String {
 fn workload(workload: &Workload) -> String {
     let mut lengths: Vec<String> = Vec::new();
     for stretch in workload.load.stretches.iter().filter(|s| s.active) {
-        lengths.push(format!("{} {}", stretch.phase.name(), limit(stretch.limit)));
+        lengths.push(format!("{}: {}", stretch.phase.name(), limit(stretch.limit)));
     }
     let mut text = format!("  workload {}: {}", workload.name, arrivals(&workload.load));
     match &workload.driver {
@@ -148,6 +149,10 @@ fn workload(workload: &Workload) -> String {
     text
 }
 
+fn connected(connections: u32) -> String {
+    format!("{connections} connection{}", if connections == 1 { "" } else { "s" })
+}
+
 fn arrivals(load: &Load) -> String {
     if let Some(find) = &load.find {
         let conditions: Vec<&str> = find.conditions.iter().map(|c| c.words.as_str()).collect();
@@ -161,7 +166,7 @@ fn arrivals(load: &Load) -> String {
                 Think::Exponential(d) => format!(", thinking {} on average", exact_duration(*d)),
             };
             let ramp = if ramp.is_zero() { String::new() } else { format!(", begun within {}", exact_duration(*ramp)) };
-            format!("closed loop on {connections} connections{think}{ramp}")
+            format!("closed loop on {}{think}{ramp}", connected(*connections))
         }
         Arrivals::Open { connections, pattern, spacing } => {
             let spacing = if *spacing == Spacing::Poisson { "Poisson arrivals" } else { "even arrivals" };
@@ -177,7 +182,7 @@ fn arrivals(load: &Load) -> String {
                     format!("an arrival every {}, jitter {}", exact_duration(*every), exact_duration(*jitter))
                 }
             };
-            format!("open loop, {rate}, on {connections} connections")
+            format!("open loop, {rate}, on {}", connected(*connections))
         }
     }
 }

@@ -83,7 +83,7 @@ fn the_smallest_experiment_leaves_the_documented_directory() {
     let [typed, kept] = [place.path("test.yaml"), run.join("experiment.yaml")].map(|path| std::fs::read(path).unwrap());
     assert_eq!(kept, typed, "as typed, to the byte");
     for name in ["plan.json", "manifest.json", "summary.json", "cells/all/run1/status.json"] {
-        assert_eq!(json(&run.join(name))["format"], 1, "{name}");
+        assert_eq!(json(&run.join(name))["format"], 2, "{name}");
     }
     let [status, manifest] = ["cells/all/run1/status.json", "manifest.json"].map(|name| json(&run.join(name)));
     assert_eq!(status["verdict"], json!({"is": "valid"}));
@@ -740,7 +740,8 @@ fn a_plan_says_what_would_be_done() {
       target web: runner-fixtures faulty --port PORT1 --mode ok
         ready when 127.0.0.1:PORT1 accepts  port PORT1
       set-up, load: sh -c echo load >> DIR/steps
-      workload clients: 1 passes on 1 connections to http://127.0.0.1:PORT1
+      workload clients: closed loop on 1 connection to http://127.0.0.1:PORT1
+        during: 1 pass
         get: GET /  expects 2xx
       clean-up, load: sh -c echo load over >> DIR/steps
       clean-up, repetition: sh -c echo repetition 1 ${repetition} over >> DIR/steps
@@ -752,7 +753,8 @@ fn a_plan_says_what_would_be_done() {
       target web: runner-fixtures faulty --port PORT1 --mode ok
         ready when 127.0.0.1:PORT1 accepts  port PORT1
       set-up, load: sh -c echo load >> DIR/steps
-      workload clients: 1 passes on 1 connections to http://127.0.0.1:PORT1
+      workload clients: closed loop on 1 connection to http://127.0.0.1:PORT1
+        during: 1 pass
         get: GET /  expects 2xx
       clean-up, load: sh -c echo load over >> DIR/steps
       clean-up, repetition: sh -c echo repetition 2 ${repetition} over >> DIR/steps
