@@ -18,6 +18,9 @@ const GRACE: std::time::Duration = std::time::Duration::from_secs(1);
 /// No more than this of a program's output is looked at.
 const MAX_OUTPUT: u64 = 16 << 20;
 
+/// An execution that is under way.
+type Execution<'a> = Pin<Box<dyn Future<Output = Result<(), Error>> + 'a>>;
+
 /// Executes what is asked for, for ever.
 ///
 /// # Errors
@@ -28,7 +31,7 @@ pub async fn serve(
     logs: &Path,
     asked: &mut UnboundedReceiver<Launch>,
 ) -> Result<std::convert::Infallible, Error> {
-    let mut running: Vec<Pin<Box<dyn Future<Output = Result<(), Error>> + '_>>> = Vec::new();
+    let mut running: Vec<Execution<'_>> = Vec::new();
     std::future::poll_fn(|cx| {
         while let Poll::Ready(Some(launch)) = asked.poll_recv(cx) {
             running.push(Box::pin(execute(guard, sampler, logs, launch)));
