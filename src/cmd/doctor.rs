@@ -249,7 +249,7 @@ fn text(diagnosis: &Diagnosis) -> String {
     );
     text += &format!("load        {:.2} (1 min)   governor {governors}   clock {}\n", m.host.load_1min, m.clock_source);
     text += &format!(
-        "limits      {} open files, ports {}–{}: {} connections to one address fit\n",
+        "limits      {} open files, ports {}–{}:\n            {} connections to one address fit\n",
         m.host.open_files,
         m.port_range.0,
         m.port_range.1,
@@ -257,7 +257,7 @@ fn text(diagnosis: &Diagnosis) -> String {
     );
     if let Some(c) = &diagnosis.ceiling {
         text += &format!(
-            "ceiling     {} requests per second on {CONNECTIONS} connections against a server that does nothing\n",
+            "ceiling     {} requests per second on {CONNECTIONS} connections\n            against a server that does nothing\n",
             significant(c.requests_per_s)
         );
         text += &format!(

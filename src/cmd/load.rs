@@ -361,7 +361,7 @@ fn text(result: &Outcome, workload: &Workload) -> String {
     if result.unsent > 0 {
         let share = result.unsent as f64 / result.offered.max(1) as f64 * 100.0;
         text += &format!(
-            "UNSENT      {:>10}  {share:.2} % of {} arrivals; no percentile below knows of them\n",
+            "UNSENT      {:>10}  {share:.2} % of {} arrivals; no time below knows of them\n",
             count(result.unsent),
             count(result.offered)
         );
@@ -371,7 +371,9 @@ fn text(result: &Outcome, workload: &Workload) -> String {
             text += &format!("{word:<11} {:>10}  per second\n", human_bytes(rate));
         }
     }
-    text += &format!("\n{:<11} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}\n", "", "mean", "p50", "p90", "p99", "p99.9", "max");
+    if result.service_ns.is_some() {
+        text += &format!("\n{:<11} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}\n", "", "mean", "p50", "p90", "p99", "p99.9", "max");
+    }
     let rows = [
         ("service", &result.service_ns),
         ("response", &result.response_ns),
@@ -389,7 +391,7 @@ fn text(result: &Outcome, workload: &Workload) -> String {
     text += "\nservice: completed − sent; response: completed − intended; lag: sent − intended\n";
     let g = &result.generator;
     text += &format!(
-        "generator: {:.0} % of {} thread{}, {} requests per CPU-second, {} connections opened\n",
+        "generator: {:.0} % of {} thread{}, {} requests per CPU-second,\n  {} connections opened\n",
         g.cpu_share * 100.0,
         g.threads,
         if g.threads == 1 { "" } else { "s" },
@@ -397,7 +399,8 @@ fn text(result: &Outcome, workload: &Workload) -> String {
         count(g.connects)
     );
     if g.cpu_share > 0.95 {
-        text += "SATURATED: the generator had no time to spare; these numbers say how fast it is, not the server\n";
+        text +=
+            "SATURATED: the generator had no time to spare;\n  these numbers say how fast it is, not how fast the server is\n";
     }
     text += &result.examples.iter().map(|e| format!("  {e}\n")).collect::<String>();
     if result.interrupted {
