@@ -181,11 +181,21 @@ fn split(frame: &DataFrame) -> PolarsResult<BTreeMap<(String, u32), ReplicaRows>
         let replica = part.column("replica")?.u32()?.get(0).unwrap_or_default();
         let numbers = |name: &str| -> PolarsResult<Vec<u64>> { Ok(part.column(name)?.u64()?.into_no_null_iter().collect()) };
         let (user, system) = (numbers("cpu_user_ns")?, numbers("cpu_system_ns")?);
+        // A command begins anew with each execution: what the one before had used still counts.
+        let mut cpu_ns: Vec<u64> = user.iter().zip(&system).map(|(u, s)| u + s).collect();
+        let (mut before, mut last) = (0, 0);
+        for used in &mut cpu_ns {
+            if *used < last {
+                before += last;
+            }
+            last = *used;
+            *used += before;
+        }
         let rows = ReplicaRows {
             at_ns: part.column("at_ns")?.i64()?.into_no_null_iter().collect(),
             pss_bytes: part.column("pss_bytes")?.u64()?.iter().collect(),
             rss_bytes: numbers("rss_bytes")?,
-            cpu_ns: user.iter().zip(&system).map(|(u, s)| u + s).collect(),
+            cpu_ns,
             threads: numbers("threads")?,
             open_files: numbers("open_files")?,
         };

@@ -231,6 +231,9 @@ pub fn notes(summary: &Summary) -> String {
                 text += &format!("{word}: {count} of {} repetitions of {}\n", r.planned, cell.cell);
             }
         }
+        if r.valid > 0 && cell.steps.is_empty() {
+            text += &format!("NOTHING: no pass began in {}\n", cell.cell);
+        }
         for (number, reason) in r.reasons.iter().take(3) {
             text += &format!("  repetition {number}: {reason}\n");
         }

@@ -15,7 +15,7 @@ use crate::supervise::{Error, Exit, Guard, protocol::MARKER};
 
 /// How long a program that took too long may take to end before it is killed.
 const GRACE: std::time::Duration = std::time::Duration::from_secs(1);
-/// No more than this of a program's output is looked at.
+/// No more than this of a program's output is looked at: the end of it, where figures stand.
 const MAX_OUTPUT: u64 = 16 << 20;
 
 /// An execution that is under way.
@@ -102,7 +102,8 @@ fn read_from(path: &Path, from: u64) -> Vec<u8> {
     use std::io::{Read as _, Seek as _, SeekFrom};
     let mut bytes = Vec::new();
     let read = std::fs::File::open(path).and_then(|mut file| {
-        file.seek(SeekFrom::Start(from))?;
+        let end = file.metadata()?.len();
+        file.seek(SeekFrom::Start(from.max(end.saturating_sub(MAX_OUTPUT))))?;
         file.take(MAX_OUTPUT).read_to_end(&mut bytes)
     });
     // A log that cannot be read is an empty one; what is missed in it is reported.
