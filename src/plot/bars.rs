@@ -38,7 +38,7 @@ pub(super) fn draw(
         entries.push(Entry { name, mark: Mark::Reference });
     }
     if absent {
-        entries.push(Entry { name: "skipped or failed".to_owned(), mark: Mark::Absent });
+        entries.push(Entry { name: "nothing measured".to_owned(), mark: Mark::Absent });
     }
 
     let frame = Frame::new(canvas, figure, &entries, &y_scale)?;

@@ -53,7 +53,7 @@ pub enum Data {
 pub struct BarSeries {
     /// The name in the legend.
     pub name: String,
-    /// One entry for each group. `None` where the cell was skipped or failed: it
+    /// One entry for each group. `None` where nothing was measured: it
     /// is drawn as a cross, for an absent bar would look like zero. A list that
     /// is too short is filled with `None`.
     pub bars: Vec<Option<Bar>>,
