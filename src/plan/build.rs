@@ -282,11 +282,23 @@ impl<'a> Builder<'a> {
         let cells: Vec<Levels> =
             cells.into_iter().filter(|c| c.iter().zip(&chosen).all(|(level, chosen)| chosen.contains(level))).collect();
         if cells.is_empty() {
-            return Err("no cell is left by `--set` and `exclude`".to_owned());
+            let Some(exclude) = self.root.get("exclude").filter(|_| self.options.settings.is_empty()) else {
+                return Err("no cell is left by `--set` and `exclude`".to_owned());
+            };
+            if mistakes.is_empty() {
+                mistakes.push(Mistake::new(self.file, exclude.span, "every cell that would be executed is excluded"));
+            }
+            return Ok(None);
         }
         let repetitions = self.options.repetitions.unwrap_or(self.typed.repetitions);
         if cells.len() as u64 * u64::from(repetitions) > MAX_REPETITIONS {
-            return Err(format!("{} cells x {repetitions} repetitions are more than {MAX_REPETITIONS}", cells.len()));
+            let found = format!("{} cells x {repetitions} repetitions are more than {MAX_REPETITIONS}", cells.len());
+            if self.options.repetitions.is_some() || !self.options.settings.is_empty() {
+                return Err(found);
+            }
+            let place = self.root.get("repetitions").or(self.root.get("factors")).unwrap_or(self.root);
+            mistakes.push(Mistake::new(self.file, place.span, found));
+            return Ok(None);
         }
         let mut paths = BTreeMap::new();
         let cells: Vec<Cell> = cells.iter().filter_map(|l| self.cell(&env, l, &steps, &mut paths, mistakes)).collect();
