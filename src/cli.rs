@@ -7,7 +7,9 @@ use clap::{Args, Parser, Subcommand};
 /// Declarative performance experiments: which variant is faster, by how much, and can it be believed?
 #[derive(Debug, Parser)]
 #[command(name = "runner", version, max_term_width = 100, arg_required_else_help = true)]
-#[command(after_help = "Exit codes: 0 success, 1 failure, 2 invalid input, 4 repetitions failed or invalid, 130 interrupted.")]
+#[command(
+    after_help = "Exit codes: 0 success, 1 failure, 2 invalid input, 3 an expectation failed, 4 repetitions failed or invalid, 5 inconclusive, 130 interrupted."
+)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -19,6 +21,12 @@ pub struct Cli {
 pub enum Command {
     /// Execute experiments, then summarize and draw them
     Run(Run),
+    /// Execute experiments many times and say how stable the results are
+    Repeat(Repeat),
+    /// Go on with a run where it ended, doing only what is missing
+    Resume(Resume),
+    /// Say which of several runs, or levels of a factor, is faster, by how much, and whether that can be told
+    Compare(Compare),
     /// Find every mistake in scenario files; nothing is started
     Check(Check),
     /// Print what `run` would do: cells, commands, ports, files, and how long it takes
@@ -54,6 +62,37 @@ pub struct Choice {
     pub seed: Option<u64>,
 }
 
+/// Where what comes of a run goes, and how much is said meanwhile.
+#[derive(Debug, Args)]
+pub struct Output {
+    /// Where graphs go
+    #[arg(long, value_name = "DIR", default_value = "graphs")]
+    pub graphs: PathBuf,
+    /// Do not draw graphs at the end
+    #[arg(long)]
+    pub no_graphs: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub reports: Reports,
+    /// Say nothing but errors
+    #[arg(long, short, conflicts_with = "json")]
+    pub quiet: bool,
+    /// One JSON object per event on standard output, for scripts
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Reports for continuous integration.
+#[derive(Debug, Args)]
+pub struct Reports {
+    /// Write expectations and repetitions as JUnit XML
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+    /// Append the summary in GitHub's Markdown, as to "$GITHUB_STEP_SUMMARY"
+    #[arg(long, value_name = "FILE")]
+    pub markdown: Option<PathBuf>,
+}
+
 /// `runner run`
 #[derive(Debug, Args)]
 pub struct Run {
@@ -66,18 +105,95 @@ pub struct Run {
     /// Where results go: DIR/EXPERIMENT/TIME-ID
     #[arg(long, value_name = "DIR", default_value = "results")]
     pub out: PathBuf,
-    /// Where graphs go
-    #[arg(long, value_name = "DIR", default_value = "graphs")]
-    pub graphs: PathBuf,
-    /// Do not draw graphs at the end
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub output: Output,
+}
+
+/// `runner repeat`
+#[derive(Debug, Args)]
+pub struct Repeat {
+    /// Scenario files
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Rounds over all cells; with --until or --for the most of them
+    #[arg(long = "repetitions", short = 'n', value_name = "N")]
+    pub rounds: Option<u32>,
+    /// Go on until the 95 % interval of every cell's median is within ± this share, as `2%`
+    #[arg(long, value_name = "PERCENT")]
+    pub until: Option<String>,
+    /// With --until: not before so many rounds
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub least: u32,
+    /// Begin no round that would not end within this time, as `30m`
+    #[arg(long = "for", value_name = "TIME")]
+    pub budget: Option<String>,
+    /// The metric whose stability is in question
+    #[arg(long, value_name = "METRIC", default_value = "throughput")]
+    pub metric: String,
+    /// Select levels of a factor, by label: `--set processes=1,4`
+    #[arg(long = "set", value_name = "FACTOR=LEVEL,…")]
+    pub settings: Vec<String>,
+    /// Seed of order, ids and random bodies; without one each run draws its own and records it
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Where results go: DIR/EXPERIMENT/TIME-ID
+    #[arg(long, value_name = "DIR", default_value = "results")]
+    pub out: PathBuf,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub output: Output,
+}
+
+/// `runner resume`
+#[derive(Debug, Args)]
+pub struct Resume {
+    /// The directory of a run, or a folder whose newest run is meant
+    #[arg(value_name = "DIR")]
+    pub path: PathBuf,
+    /// Take the scenario from the run's own experiment.yaml, not from where it was read
     #[arg(long)]
-    pub no_graphs: bool,
-    /// Say nothing but errors
-    #[arg(long, short, conflicts_with = "json")]
-    pub quiet: bool,
-    /// One JSON object per event on standard output, for scripts
+    pub as_recorded: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub output: Output,
+}
+
+/// `runner compare`
+#[derive(Debug, Args)]
+pub struct Compare {
+    /// Directories of runs, the baseline first; with --by only one
+    #[arg(required = true, value_name = "DIR")]
+    pub paths: Vec<PathBuf>,
+    /// Compare the levels of this factor within one run
+    #[arg(long, value_name = "FACTOR")]
+    pub by: Option<String>,
+    /// With --by: the level that the others are compared with; the first one by default
+    #[arg(long, value_name = "LEVEL", requires = "by")]
+    pub baseline: Option<String>,
+    /// A difference within ± this share does not matter
+    #[arg(long, value_name = "PERCENT", default_value = "5%")]
+    pub threshold: String,
+    /// Compare these metrics: by default throughput, response_p50, response_p99 and pss, or what a program brings
+    #[arg(long, value_name = "METRIC,…", value_delimiter = ',')]
+    pub metric: Vec<String>,
+    /// Exit with 3 when anything is slower or uses more, with 5 when something cannot be told
     #[arg(long)]
-    pub json: bool,
+    pub fail_on_slower: bool,
+    /// How it is printed
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+}
+
+/// How something is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// A table for a terminal
+    Text,
+    /// JSON
+    Json,
+    /// GitHub's Markdown
+    Markdown,
 }
 
 /// `runner check`
@@ -122,6 +238,9 @@ pub struct Summarize {
     /// Print the summary as JSON instead of a table
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub reports: Reports,
 }
 
 /// `runner graph`

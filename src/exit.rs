@@ -11,20 +11,26 @@ pub enum Exit {
     Failure,
     /// The scenario or the command line is wrong; nothing was started.
     InvalidInput,
+    /// Something that the scenario expects does not hold.
+    Expectation,
     /// Repetitions failed or are invalid; the others are on disk.
     Repetitions,
+    /// Whether what the scenario expects holds cannot be told.
+    Inconclusive,
     /// Ended by Ctrl-C or SIGTERM; what was completed is on disk.
     Interrupted,
 }
 
 impl Exit {
-    /// The number that the shell sees. 3 and 5 are kept for expectations that fail or cannot be decided.
+    /// The number that the shell sees. Of several the first of failure, expectation, repetitions, inconclusive is told.
     pub fn code(self) -> u8 {
         match self {
             Self::Success => 0,
             Self::Failure => 1,
             Self::InvalidInput => 2,
+            Self::Expectation => 3,
             Self::Repetitions => 4,
+            Self::Inconclusive => 5,
             Self::Interrupted => 130,
         }
     }

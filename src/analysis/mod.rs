@@ -1,10 +1,16 @@
 //! From a run on disk to what it says: a pure function of the directory.
 //!
 //! `tables` gathers rows of all repetitions with polars, `summarize` makes the summary of them, `summary` is its form,
+//! `figures` the values in it by name, `stability`, `expectations` and `compare` what is concluded from them,
 //! `text` the table for people, `curves` what graphs need beyond the summary. `stats` works on plain slices.
 //! Repetitions, not requests, are the sample; percentiles come from merged histograms and are never averaged within a repetition.
 
+pub mod compare;
 pub mod curves;
+pub mod expectations;
+pub mod figures;
+pub mod report;
+pub mod stability;
 pub mod stats;
 pub mod summarize;
 pub mod summary;

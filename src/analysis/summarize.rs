@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
 
-use super::Error;
 use super::stats;
 use super::summary::{
     CellSummary, Estimate, GeneratorSummary, LimitSummary, MetricSummary, Repetitions, StepRepetition, StepSummary, Summary,
     TargetSummary, Times,
 };
 use super::tables::{self, StepKey, StepRows};
+use super::{Error, expectations, stability};
 use crate::record::read::{CellRecord, DriverRecord, Named};
 use crate::record::status::PhaseStatus;
-use crate::record::{FORMAT, Repetition, RunRecord, Verdict};
+use crate::record::{FORMAT, Metric, Repetition, RunRecord, Verdict};
 
 /// Resamples of each bootstrap.
 const RESAMPLES: usize = 10_000;
@@ -29,7 +29,11 @@ pub fn summarize(run: &RunRecord) -> Result<Summary, Error> {
     let mut cells = Vec::new();
     for (index, cell) in run.plan.cells.iter().enumerate() {
         let repetitions: Vec<&Repetition> = run.repetitions.iter().filter(|r| r.cell == index).collect();
-        cells.push(summarize_cell(run, cell, &repetitions, &mut damaged));
+        cells.push(self::cell(run, cell, &repetitions, &mut damaged));
+    }
+    let metric = run.plan.repeat.as_ref().map_or(Metric::Throughput, |r| r.metric);
+    for cell in &mut cells {
+        cell.stability = stability::of_cell(cell, metric);
     }
     let host = &run.manifest.host;
     Ok(Summary {
@@ -47,13 +51,21 @@ pub fn summarize(run: &RunRecord) -> Result<Summary, Error> {
             host.kernel
         ),
         factors: run.plan.factors.iter().map(|f| (f.name.clone(), f.levels.iter().map(|l| l.label.clone()).collect())).collect(),
+        repeated: run.plan.repeat.is_some(),
+        stability_of: metric.name().to_owned(),
+        expectations: expectations::judge(&run.plan.expect, &cells),
         cells,
         damaged,
     })
 }
 
-fn summarize_cell(run: &RunRecord, cell: &CellRecord, all: &[&Repetition], damaged: &mut Vec<String>) -> CellSummary {
-    let mut repetitions = Repetitions { planned: run.plan.repetitions, ..Repetitions::default() };
+/// The summary of a cell from some of its repetitions.
+pub fn cell(run: &RunRecord, cell: &CellRecord, all: &[&Repetition], damaged: &mut Vec<String>) -> CellSummary {
+    // What was repeated until something was known has as many as there are.
+    let open_end = run.plan.repeat.as_ref().is_some_and(|r| r.until.is_some() || r.budget_s.is_some());
+    let rounds = || run.repetitions.iter().map(|r| r.status.repetition).max().unwrap_or_default();
+    let planned = if open_end { rounds() } else { run.plan.repetitions };
+    let mut repetitions = Repetitions { planned, ..Repetitions::default() };
     if cell.skipped.is_some() {
         repetitions.planned = 0;
     }
@@ -68,6 +80,7 @@ fn summarize_cell(run: &RunRecord, cell: &CellRecord, all: &[&Repetition], damag
         match &status.verdict {
             Verdict::Valid => {
                 repetitions.valid += 1;
+                repetitions.counted.push(status.repetition);
                 valid.push(*repetition);
             }
             Verdict::Invalid { reasons } => {
@@ -98,7 +111,23 @@ fn summarize_cell(run: &RunRecord, cell: &CellRecord, all: &[&Repetition], damag
         limits: limits(cell, &valid),
         generator: generator(&rows),
         targets,
+        busy: busy(&valid),
+        stability: Vec::new(),
     }
+}
+
+/// More than this share of the processors' time is much.
+const MUCH: f64 = 0.1;
+
+/// Who else used the processors during the load of valid repetitions, where that was much in the median.
+fn busy(valid: &[&Repetition]) -> Option<String> {
+    let hosts: Vec<_> = valid.iter().filter_map(|r| r.status.host).collect();
+    let share = |of: fn(&crate::record::status::HostStatus) -> f64| stats::median(&hosts.iter().map(of).collect::<Vec<_>>());
+    let (others, steal) = (share(|h| h.others_share), share(|h| h.steal_share));
+    let words = [(others, "other programs used"), (steal, "the hypervisor took")]
+        .map(|(share, who)| (share > MUCH).then(|| format!("{who} {:.0} % of the processors' time", share * 100.0)));
+    let words: Vec<String> = words.into_iter().flatten().collect();
+    (!words.is_empty()).then(|| format!("{} during the load (median over repetitions)", words.join(", ")))
 }
 
 /// A phase of a workload in a repetition.

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+pub use super::expectations::Finding;
+pub use super::stability::Stability;
+
 /// What a run says.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Summary {
@@ -21,8 +24,14 @@ pub struct Summary {
     pub machine: String,
     /// Factors and their levels, in the order of the file.
     pub factors: Vec<(String, Vec<String>)>,
+    /// Whether the run was repeated to see how stable it is.
+    pub repeated: bool,
+    /// The metric whose stability was looked at.
+    pub stability_of: String,
     /// One entry per cell.
     pub cells: Vec<CellSummary>,
+    /// What the scenario expects, and whether it holds.
+    pub expectations: Vec<Finding>,
     /// What could not be read.
     pub damaged: Vec<String>,
 }
@@ -48,6 +57,10 @@ pub struct CellSummary {
     pub targets: Vec<TargetSummary>,
     /// The load generator.
     pub generator: Option<GeneratorSummary>,
+    /// Who else used the processors meanwhile, in words, where that was much.
+    pub busy: Option<String>,
+    /// How stable each workload is from repetition to repetition, where there are enough of them.
+    pub stability: Vec<Stability>,
 }
 
 /// A figure that a command brought in one phase: the mean over its executions, one value per repetition.
@@ -89,6 +102,8 @@ pub struct Repetitions {
     pub planned: u32,
     /// How many count.
     pub valid: u32,
+    /// The numbers of those that count.
+    pub counted: Vec<u32>,
     /// How many were completed and do not count.
     pub invalid: u32,
     /// How many were not completed.

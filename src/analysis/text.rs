@@ -2,7 +2,7 @@
 
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 
-use super::summary::{CellSummary, Estimate, StepSummary, Summary};
+use super::summary::{CellSummary, Estimate, Stability, StepSummary, Summary};
 use crate::plan::workloads::COMMAND_METRICS;
 use crate::record::tables::WHOLE;
 use crate::units::{human_bytes, human_duration, significant};
@@ -72,8 +72,76 @@ pub fn table(summary: &Summary) -> String {
         }
     }
     text += &figures(summary, &columns);
+    if summary.repeated {
+        text += &stability(summary);
+    }
+    text += &expectations(summary);
     text += &notes(summary);
     text
+}
+
+/// How stable each cell is from round to round; what is odd stands below.
+fn stability(summary: &Summary) -> String {
+    let rows: Vec<(&CellSummary, &Stability)> =
+        summary.cells.iter().flat_map(|c| c.stability.iter().map(move |s| (c, s))).collect();
+    if rows.is_empty() {
+        return String::new();
+    }
+    let several = rows.iter().map(|(_, s)| s.workload.as_str()).collect::<std::collections::BTreeSet<_>>().len() > 1;
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(["n", "median", "±", "CV", "drift", "p", "lag-1 r", "n eff", "cell"]);
+    let metric = super::figures::metric_of(&summary.stability_of);
+    let percent = |share: f64| format!("{:.1} %", share * 100.0);
+    for (cell, s) in &rows {
+        let unit = super::expectations::unit_of(cell, metric);
+        let name = if several { format!("{} {}", cell.cell, s.workload) } else { cell.cell.clone() };
+        table.add_row([
+            s.n.to_string(),
+            super::figures::human(metric, &unit, s.median),
+            s.half_width().map_or_else(|| "–".to_owned(), percent),
+            percent(s.coefficient_of_variation),
+            format!("{:+.1} %", s.drift_share * 100.0),
+            super::stability::p(s.drift_p),
+            format!("{:.2}", s.lag1_autocorrelation),
+            format!("{:.0}", s.effective_repetitions),
+            name,
+        ]);
+    }
+    for (index, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((if index == 0 { 0 } else { 2 }, 0));
+        if index < 8 {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    let rendered: String = table.trim_fmt().lines().map(|l| format!("{}\n", l.trim_end())).collect();
+    let mut text = format!("\nstability of {} over rounds\n{rendered}", summary.stability_of);
+    text += "±: half of the 95 % interval of the median; drift: Theil-Sen from first to last round,\n";
+    text += "p of Kendall's test; lag-1 r: between successive rounds; n eff: as many independent ones\n";
+    for (cell, s) in rows {
+        for warning in s.warnings() {
+            let name = if several { format!("{} {}", cell.cell, s.workload) } else { cell.cell.clone() };
+            text += &format!("  {}{warning}\n", if name.is_empty() { String::new() } else { format!("{name}: ") });
+        }
+    }
+    text
+}
+
+/// What the scenario expects, and whether it holds.
+fn expectations(summary: &Summary) -> String {
+    use super::expectations::Outcome;
+    let mut text = String::new();
+    for finding in &summary.expectations {
+        let word = match finding.outcome {
+            Outcome::Pass => "pass",
+            Outcome::Skipped => "skipped",
+            Outcome::Inconclusive => "INCONCLUSIVE",
+            Outcome::Fail => "FAIL",
+        };
+        let cell = if finding.cell.is_empty() { String::new() } else { format!(" [{}]", finding.cell) };
+        text += &format!("{word}: {}{cell}\n  {}\n", finding.expectation, finding.words);
+    }
+    if text.is_empty() { text } else { format!("\n{text}") }
 }
 
 /// Which columns there are: only what differs needs one.
@@ -231,6 +299,9 @@ pub fn notes(summary: &Summary) -> String {
                 text += &format!("{word}: {count} of {} repetitions of {}\n", r.planned, cell.cell);
             }
         }
+        if let Some(busy) = &cell.busy {
+            text += &format!("BUSY: {busy}\n");
+        }
         if r.valid > 0 && cell.steps.is_empty() {
             text += &format!("NOTHING: no pass began in {}\n", cell.cell);
         }
@@ -239,6 +310,10 @@ pub fn notes(summary: &Summary) -> String {
         }
         if r.reasons.len() > 3 {
             text += &format!("  and {} more\n", r.reasons.len() - 3);
+        }
+        // Of repetitions that do not count nothing else is left that says what was wrong.
+        if r.valid == 0 {
+            text += &r.errors.iter().take(3).map(|e| format!("  {e}\n")).collect::<String>();
         }
         let wrong: u64 = cell.steps.iter().filter(|s| s.step == WHOLE).flat_map(|s| s.errors.values()).sum();
         if wrong > 0 {

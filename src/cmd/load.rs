@@ -188,6 +188,7 @@ fn workload(args: &cli::Load) -> Result<Workload, Stop> {
             stretches: warm_up.into_iter().chain([stretch(Phase::During, limit)]).collect(),
             drain: Duration::from_secs(1),
             find: None,
+            auto_warm_up: false,
         },
         threads: args.threads,
         cpus: args.cpus.clone(),

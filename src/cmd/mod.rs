@@ -1,13 +1,18 @@
 //! One file per subcommand: short stories over the layers.
 
 mod check;
+mod compare;
 mod doctor;
+mod execute;
 mod fixture;
 mod graph;
 mod list;
+mod live;
 mod load;
 mod plan;
 mod progress;
+mod reports;
+mod resume;
 mod run;
 mod summarize;
 
@@ -50,6 +55,9 @@ pub fn main(cli: Cli) -> Exit {
         Command::Schema => check::schema(),
         Command::Fixture(args) => fixture::fixture(&args),
         Command::Run(args) => run::run(&args),
+        Command::Repeat(args) => run::repeat(&args),
+        Command::Resume(args) => resume::resume(&args),
+        Command::Compare(args) => compare::compare(&args),
         Command::Summarize(args) => summarize::summarize(&args),
         Command::Graph(args) => graph::graph(&args),
         Command::Load(args) => load::load(&args),
@@ -89,18 +97,43 @@ fn report(path: &Path, mistakes: &[Mistake]) -> Stop {
 
 /// Reads a scenario and makes its plan, or reports everything that is wrong with it.
 pub(crate) fn read_plan(path: &Path, choice: Option<&Choice>) -> Result<Plan, Stop> {
-    let document = Document::read(path)
-        .map_err(|e| Stop::from_error(Exit::InvalidInput, &e))?
-        .map_err(|mistake| report(path, &[*mistake]))?;
     let options = choice.map_or_else(Options::default, |c| Options {
         settings: c.settings.clone(),
         repetitions: c.repetitions,
         seed: c.seed,
+        repeat: None,
     });
-    crate::plan::build(&document, &options, fresh_seed()).map_err(|rejection| match rejection {
+    plan_of(path, &options)
+}
+
+/// The same with all options.
+fn plan_of(path: &Path, options: &Options) -> Result<Plan, Stop> {
+    plan_from(path, Document::read(path).map_err(|e| Stop::from_error(Exit::InvalidInput, &e))?, options)
+}
+
+/// The same from a document that was read, or could not be.
+fn plan_from(path: &Path, document: Result<Document, Box<Mistake>>, options: &Options) -> Result<Plan, Stop> {
+    let document = document.map_err(|mistake| report(path, &[*mistake]))?;
+    crate::plan::build(&document, options, fresh_seed()).map_err(|rejection| match rejection {
         Rejection::Mistakes(mistakes) => report(path, &mistakes),
         Rejection::Option(message) => Stop::new(Exit::InvalidInput, message),
     })
+}
+
+/// All plans, or every reason why there is none: each but the last is printed.
+fn report_all(plans: impl Iterator<Item = Result<Plan, Stop>>) -> Result<Vec<Plan>, Stop> {
+    let (mut made, mut stopped) = (Vec::new(), None);
+    for plan in plans {
+        match plan {
+            Ok(plan) => made.push(plan),
+            Err(stop) => {
+                if let Some(Stop { message, .. }) = stopped.replace(stop) {
+                    eprintln!("error: {message}");
+                }
+            }
+        }
+    }
+    stopped.map_or(Ok(made), Err)
 }
 
 /// A seed that no other run has; small enough for every reader of JSON.

@@ -3,15 +3,19 @@
 use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 
+use super::live::Live;
 use super::print;
 use crate::executor::Progress;
 use crate::load::passes;
 use crate::record::Verdict;
 use crate::record::status::Status;
 use crate::units::significant;
+
+/// So many cells are shown with their medians while a run is repeated: a terminal has 24 lines.
+const MOST_LINES: usize = 12;
 
 /// How progress is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,18 +35,24 @@ pub(super) struct Reporter {
     begun: Instant,
     total: u64,
     done: u64,
+    /// Repetitions that were there at the begin.
+    before: u64,
+    /// The bar and, below it, a line for each of the cells with the widest intervals.
+    lines: MultiProgress,
+    cells: Vec<ProgressBar>,
 }
 
 impl Reporter {
     pub(super) fn new(style: Style, total: usize) -> Self {
+        let lines = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
         let bar = (style == Style::People && std::io::stderr().is_terminal()).then(|| {
-            let bar = ProgressBar::with_draw_target(Some(total as u64), ProgressDrawTarget::stderr());
+            let bar = lines.add(ProgressBar::new(total as u64));
             let template = "{bar:20.cyan/blue} {pos}/{len}  {prefix}  {wide_msg}";
             bar.set_style(ProgressStyle::with_template(template).expect("the template is a constant").progress_chars("━╸─"));
             bar.set_prefix("ETA –");
             bar
         });
-        Self { style, bar, begun: Instant::now(), total: total as u64, done: 0 }
+        Self { style, bar, begun: Instant::now(), total: total as u64, done: 0, before: 0, lines, cells: Vec::new() }
     }
 
     /// A line for people, above the bar.
@@ -62,14 +72,46 @@ impl Reporter {
     }
 
     fn eta(&self) -> String {
-        if self.done == 0 {
+        if self.done == self.before {
             return "–".to_owned();
         }
-        let left = self.begun.elapsed().as_secs_f64() / self.done as f64 * (self.total - self.done) as f64;
+        let left = self.begun.elapsed().as_secs_f64() / (self.done - self.before) as f64 * (self.total - self.done) as f64;
         match left.ceil() as u64 {
             s @ ..120 => format!("{s} s"),
             s @ ..7200 => format!("{} min", s / 60),
             s => format!("{} h {:02} min", s / 3600, s / 60 % 60),
+        }
+    }
+
+    /// So many repetitions were there before.
+    pub(super) fn there(&mut self, done: usize) {
+        self.done = done as u64;
+        self.before = done as u64;
+        if let Some(bar) = &self.bar {
+            bar.set_position(self.done);
+        }
+        if done > 0 {
+            self.say(&format!("{done} of {} repetitions are there already", self.total));
+        }
+    }
+
+    /// A round ended.
+    pub(super) fn round(&mut self, round: u32, live: &Live) {
+        self.event(&live.json(round));
+        let narrow = live.narrow();
+        let widest = live.widest();
+        if self.bar.is_some() {
+            while self.cells.len() < widest.len().min(MOST_LINES) {
+                let line = self.lines.add(ProgressBar::new_spinner());
+                line.set_style(ProgressStyle::with_template("  {wide_msg}").expect("the template is a constant"));
+                self.cells.push(line);
+            }
+            for (line, (name, words)) in self.cells.iter().zip(&widest) {
+                line.set_message(format!("{words}  {name}"));
+            }
+        } else if let Some((name, words)) = widest.first() {
+            let enough = narrow.map_or_else(String::new, |(narrow, of)| format!("; narrow enough: {narrow} of {of}"));
+            self.say(&format!("round {round}: widest interval {words}  {name}{enough}"));
         }
     }
 
@@ -93,7 +135,7 @@ impl Reporter {
     }
 
     /// A repetition ended.
-    pub(super) fn end(&mut self, status: &Status) {
+    pub(super) fn end(&mut self, status: &Status, so_far: &str) {
         self.done += 1;
         let during = || status.phases.iter().filter(|p| p.phase != "warm-up");
         let errors: u64 = during().map(|p| p.errors).sum();
@@ -124,7 +166,8 @@ impl Reporter {
             Verdict::Invalid { reasons } => format!("INVALID: {}", reasons.join("; ")),
             Verdict::Failed { reason } => format!("FAILED: {reason}"),
         };
-        let line = format!("[{}/{}] {} #{}  {what}", self.done, self.total, status.cell, status.repetition);
+        let so_far = if so_far.is_empty() { String::new() } else { format!(", {so_far}") };
+        let line = format!("[{}/{}] {} #{}  {what}{so_far}", self.done, self.total, status.cell, status.repetition);
         match &self.bar {
             Some(bar) => {
                 bar.set_position(self.done);
@@ -146,6 +189,7 @@ impl Reporter {
     /// The end of the run.
     pub(super) fn finish(&self) -> Duration {
         if let Some(bar) = &self.bar {
+            self.cells.iter().for_each(ProgressBar::finish_and_clear);
             bar.finish_and_clear();
         }
         self.begun.elapsed()
@@ -153,6 +197,6 @@ impl Reporter {
 }
 
 /// Levels without their factors, which are the same in every line.
-fn short(cell: &str) -> String {
+pub(super) fn short(cell: &str) -> String {
     cell.split(',').map(|part| part.split_once('=').map_or(part, |(_, level)| level)).collect::<Vec<_>>().join(" ")
 }

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Stop, print};
+use super::execute::verdict;
+use super::{Stop, print, reports};
 use crate::analysis::{self, Summary};
 use crate::cli;
 use crate::exit::Exit;
@@ -11,6 +12,7 @@ use crate::record::{RunRecord, read};
 
 /// Aggregates runs into summary.json and a table.
 pub(super) fn summarize(args: &cli::Summarize) -> Result<Exit, Stop> {
+    let mut summaries = Vec::new();
     for run in runs(&args.paths)? {
         let (_, summary) = aggregate(&run)?;
         if args.json {
@@ -18,8 +20,12 @@ pub(super) fn summarize(args: &cli::Summarize) -> Result<Exit, Stop> {
         } else {
             print(&format!("{}\n", analysis::text::table(&summary)));
         }
+        summaries.push(summary);
     }
-    Ok(Exit::Success)
+    reports::write(&args.reports, &summaries.iter().collect::<Vec<_>>())?;
+    // Invalid repetitions are a matter of the run that made them; what is expected is judged here.
+    let judged = |exit| summaries.iter().any(|s| verdict(s) == exit);
+    Ok([Exit::Expectation, Exit::Inconclusive].into_iter().find(|exit| judged(*exit)).unwrap_or(Exit::Success))
 }
 
 /// The runs that paths on the command line mean.

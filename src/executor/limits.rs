@@ -1,5 +1,6 @@
 //! Whether a repetition that was completed counts.
 
+use super::host::HostUse;
 use crate::load::{Phase, Report};
 use crate::plan::{Arrivals, Limits, Workload};
 use crate::units::human_duration;
@@ -7,9 +8,27 @@ use crate::units::human_duration;
 /// A load that is shorter than this says nothing about the share of a processor.
 const SHORTEST_NS: u64 = 50_000_000;
 
-/// Why a repetition does not count; empty when it does. `reports`: each workload with what its generator did.
-pub fn reasons(limits: &Limits, reports: &[(&Workload, &Report)]) -> Vec<String> {
+/// The kernel counts processors' time in steps of 10 ms: below this much of it a share says nothing.
+pub const SHORTEST_HOST_NS: u64 = 500_000_000;
+
+/// Why a repetition does not count; empty when it does. `reports`: each workload with what its generator did; `host`: none
+/// where the load was too short to say.
+pub fn reasons(limits: &Limits, reports: &[(&Workload, &Report)], host: Option<&HostUse>) -> Vec<String> {
     let mut reasons = Vec::new();
+    if let Some(host) = host {
+        for (limit, share, who) in [
+            (limits.host_steal, host.steal_share, "the hypervisor took"),
+            (limits.host_load, host.others_share, "programs outside of the experiment used"),
+        ] {
+            if let Some(limit) = limit.filter(|limit| share > *limit) {
+                reasons.push(format!(
+                    "{who} {:.1} % of the processors' time during the load, the limit is {}",
+                    share * 100.0,
+                    percent(limit)
+                ));
+            }
+        }
+    }
     for (workload, report) in reports {
         let name = &workload.name;
         let threads = f64::from(workload.threads);
@@ -20,6 +39,18 @@ pub fn reasons(limits: &Limits, reports: &[(&Workload, &Report)]) -> Vec<String>
                 share * 100.0,
                 limits.generator_cpu * 100.0
             ));
+        }
+        for phase in report.phases.iter().filter(|p| !matches!(p.phase, Phase::WarmUp | Phase::Search)) {
+            let share = phase.errors as f64 / phase.passes.max(1) as f64;
+            if share > limits.errors {
+                reasons.push(format!(
+                    "{} of {} passes of `{name}` in `{}` were not answered as expected, the limit is {}",
+                    phase.errors,
+                    phase.passes,
+                    phase.phase.name(),
+                    percent(limits.errors)
+                ));
+            }
         }
         let is_open = matches!(workload.load.arrivals, Arrivals::Open { .. }) && workload.load.find.is_none();
         if let Some(limit) = limits.lag_p99.filter(|_| is_open) {
@@ -50,4 +81,9 @@ pub fn reasons(limits: &Limits, reports: &[(&Workload, &Report)]) -> Vec<String>
         }
     }
     reasons
+}
+
+/// A share in words: `1 %`, `0.1 %`.
+fn percent(share: f64) -> String {
+    format!("{} %", crate::units::significant(share * 100.0))
 }

@@ -4,9 +4,11 @@
 //! clean-up of the load → targets stopped in reverse → proof that nothing is left → clean-up → result made durable.
 //!
 //! `repetition` tells that story, `targets` starts and stops, `launches` starts programs that make the load, `actions` are
-//! the scenario's own steps, `recorder` takes in what load and observation report, `limits` says whether it counts, `interrupt` is Ctrl-C. Which repetition comes when is `cmd::run`'s business.
+//! the scenario's own steps, `recorder` takes in what load and observation report, `host` who
+//! used the processors meanwhile, `limits` says whether it counts, `interrupt` is Ctrl-C. Which repetition comes when is `cmd::run`'s business.
 
 pub mod actions;
+pub mod host;
 pub mod interrupt;
 pub mod late;
 pub mod launches;

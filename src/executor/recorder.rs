@@ -5,6 +5,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use super::host::{HostUse, Meter};
 use crate::load::Rows;
 use crate::observe::Observation;
 use crate::record::Error;
@@ -13,10 +14,17 @@ use crate::record::tables::{Names, Tables};
 /// The thread and the ends of its channels.
 #[derive(Debug)]
 pub struct Recorder {
-    thread: JoinHandle<Result<(), Error>>,
-    epoch: Sender<Instant>,
+    thread: JoinHandle<Result<Option<HostUse>, Error>>,
+    marks: Sender<Mark>,
     /// For the load.
     pub rows: Sender<Rows>,
+}
+
+/// Begin or end of the load; a sample of everything was taken just before.
+#[derive(Clone, Copy, Debug)]
+enum Mark {
+    Begin(Instant),
+    End,
 }
 
 impl Recorder {
@@ -27,27 +35,33 @@ impl Recorder {
     pub fn start(directory: &Path, workloads: Vec<Names>, observations: Receiver<Observation>) -> Result<Self, Error> {
         let tables = Tables::create(directory, workloads)?;
         let (rows, from_load) = mpsc::channel();
-        let (epoch, from_executor) = mpsc::channel();
+        let (marks, from_executor) = mpsc::channel();
         let thread = std::thread::Builder::new()
             .name("record".to_owned())
             .spawn(move || listen(tables, &from_load, &observations, &from_executor))
             .map_err(|source| Error::Write { path: directory.to_owned(), source })?;
-        Ok(Self { thread, epoch, rows })
+        Ok(Self { thread, marks, rows })
     }
 
     /// Says when the load begins.
     pub fn set_epoch(&self, epoch: Instant) {
         // When the thread has given up, its error is found in `finish`.
-        let _ = self.epoch.send(epoch);
+        let _ = self.marks.send(Mark::Begin(epoch));
     }
 
-    /// Waits until everything is written. All other senders must be gone by now.
+    /// Says that the load has ended.
+    pub fn load_ended(&self) {
+        let _ = self.marks.send(Mark::End);
+    }
+
+    /// Waits until everything is written. All other senders must be gone by now. Returns what was used of the host from
+    /// begin to end of the load, if it came to an end.
     ///
     /// # Errors
     /// The first thing that could not be written.
-    pub async fn finish(self) -> Result<(), Error> {
+    pub async fn finish(self) -> Result<Option<HostUse>, Error> {
         drop(self.rows);
-        drop(self.epoch);
+        drop(self.marks);
         while !self.thread.is_finished() {
             tokio::time::sleep(Duration::from_micros(200)).await;
         }
@@ -59,14 +73,14 @@ fn listen(
     mut tables: Tables,
     rows: &Receiver<Rows>,
     observations: &Receiver<Observation>,
-    epoch: &Receiver<Instant>,
-) -> Result<(), Error> {
+    marks: &Receiver<Mark>,
+) -> Result<Option<HostUse>, Error> {
+    let mut meter = Meter::default();
     loop {
         let received = rows.recv_timeout(Duration::from_millis(100));
-        if let Ok(epoch) = epoch.try_recv() {
-            tables.set_epoch(epoch);
-        }
         let over = matches!(received, Err(RecvTimeoutError::Disconnected));
+        // A mark was sent behind the samples that belong to it.
+        let mark = marks.try_recv().ok();
         if let Ok(rows) = received {
             match rows {
                 Rows::Windows(rows) => tables.windows(rows)?,
@@ -76,12 +90,33 @@ fn listen(
         // The sampler has stopped before the executor lets go of `rows`, so nothing of it is missed at the end.
         while let Ok(observation) = observations.try_recv() {
             match observation {
-                Observation::Process(sample) => tables.process(sample)?,
-                Observation::Host(sample) => tables.host(sample),
+                Observation::Process(sample) => {
+                    meter.process(&sample);
+                    tables.process(sample)?;
+                }
+                Observation::Host(sample) => {
+                    meter.host(&sample);
+                    tables.host(sample);
+                }
             }
         }
+        match mark {
+            Some(Mark::Begin(epoch)) => {
+                tables.set_epoch(epoch);
+                meter.begin();
+            }
+            Some(Mark::End) => meter.end(),
+            None => {}
+        }
         if over {
-            return tables.finish();
+            // Both marks of a short load may still be there.
+            for mark in marks.try_iter() {
+                match mark {
+                    Mark::Begin(epoch) => tables.set_epoch(epoch),
+                    Mark::End => meter.end(),
+                }
+            }
+            return tables.finish().map(|()| meter.used());
         }
     }
 }

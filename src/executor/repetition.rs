@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use super::Error;
 use super::actions;
+use super::host::HostUse;
 use super::interrupt::Interrupt;
 use super::late::{Late, fill_workload};
 use super::recorder::Recorder;
@@ -24,7 +25,7 @@ use crate::observe::{Sampler, Settings, Watched};
 use crate::plan::order::{Turn, seed_of};
 use crate::plan::{Cell, Driver, Limit, Plan, Workload};
 use crate::record::manifest::now;
-use crate::record::status::{GeneratorStatus, ObserverStatus, PhaseStatus, Status, Timings, TrialStatus, Verdict};
+use crate::record::status::{GeneratorStatus, HostStatus, ObserverStatus, PhaseStatus, Status, Timings, TrialStatus, Verdict};
 use crate::record::tables::Names;
 use crate::record::{FORMAT, RepetitionWriter, RunDirectory};
 use crate::supervise::Guard;
@@ -152,8 +153,8 @@ impl Executor<'_> {
             wall_ns: observer.elapsed_ns,
             skipped_ticks: observer.skipped_ticks,
         };
-        let status = self.status(cell, turn, started_at, &outcome, observer, left_behind, &session);
-        written?;
+        let host = written?.filter(|h| h.time_ns >= limits::SHORTEST_HOST_NS);
+        let status = self.status(cell, turn, started_at, &outcome, observer, left_behind, &session, host);
         let events = events(&session);
         finish(writer, &events, &status)?;
         match outcome {
@@ -260,6 +261,7 @@ impl Executor<'_> {
         session.timings.load_ns = ns_since(epoch);
         session.event(json!({"event": "load-ends"}));
         sampler.sample_now();
+        recorder.load_ended();
 
         // A target that died in the very last moment was not noticed by the load.
         if session.running.iter().any(|r| r.process.as_ref().is_some_and(|p| p.exited().is_some())) {
@@ -336,6 +338,7 @@ impl Executor<'_> {
         observer: ObserverStatus,
         left_behind: Vec<String>,
         session: &Session,
+        host: Option<HostUse>,
     ) -> Status {
         let phases: Vec<PhaseStatus> = session
             .reports
@@ -383,7 +386,7 @@ impl Executor<'_> {
             verdict: match outcome {
                 Ok(()) => {
                     let reports: Vec<_> = session.reports.iter().map(|(i, r)| (&cell.workloads[*i], r)).collect();
-                    match limits::reasons(&self.plan.limits, &reports) {
+                    match limits::reasons(&self.plan.limits, &reports, host.as_ref()) {
                         reasons if reasons.is_empty() => Verdict::Valid,
                         reasons => Verdict::Invalid { reasons },
                     }
@@ -403,6 +406,7 @@ impl Executor<'_> {
                 dropped_windows: sum(|r| r.dropped_windows),
             },
             observer,
+            host: host.map(|h| HostStatus { steal_share: h.steal_share, others_share: h.others_share }),
             timings,
             errors: session.reports.iter().flat_map(|(_, r)| r.examples.clone()).collect(),
             left_behind,

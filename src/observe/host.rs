@@ -61,6 +61,7 @@ fn core_times(ticks: &CoreTicks, ns_per_tick: u64) -> CoreTimes {
         core: ticks.core,
         user_ns: ns(ticks.user + ticks.nice),
         system_ns: ns(ticks.system + ticks.irq + ticks.softirq),
+        interrupt_ns: ns(ticks.irq + ticks.softirq),
         idle_ns: ns(ticks.idle),
         iowait_ns: ns(ticks.iowait),
         steal_ns: ns(ticks.steal),
@@ -90,7 +91,7 @@ mod tests {
         let ticks = CoreTicks { core: 3, user: 1, nice: 10, system: 2, idle: 4, iowait: 5, irq: 20, softirq: 200, steal: 6 };
         assert_eq!(
             core_times(&ticks, 10),
-            CoreTimes { core: 3, user_ns: 110, system_ns: 2220, idle_ns: 40, iowait_ns: 50, steal_ns: 60 }
+            CoreTimes { core: 3, user_ns: 110, system_ns: 2220, interrupt_ns: 2200, idle_ns: 40, iowait_ns: 50, steal_ns: 60 }
         );
     }
 }

@@ -77,6 +77,8 @@ pub struct CoreTimes {
     pub user_ns: u64,
     /// Kernel mode, interrupts included.
     pub system_ns: u64,
+    /// Interrupts alone. No process owns them: those of a network load are due to it.
+    pub interrupt_ns: u64,
     /// Nothing to do.
     pub idle_ns: u64,
     /// Nothing to do while storage was awaited; the kernel says itself that it is a rough number.

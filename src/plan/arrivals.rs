@@ -19,26 +19,38 @@ const TRIAL: Duration = Duration::from_secs(5);
 const PRECISION: f64 = 0.05;
 
 /// The phases of a repetition with their lengths, where the scenario gives them.
-pub(super) type Timeline = Vec<(Phase, Duration)>;
+pub(super) struct Timeline {
+    lengths: Vec<(Phase, Duration)>,
+    /// The warm-up is found in the measurement.
+    auto_warm_up: bool,
+}
 
 /// Reads `phases:` of an experiment.
 pub(super) fn timeline(pen: &mut Pen<'_>, node: &Node, typed: &types::Phases) -> Timeline {
     let lengths = [
-        (Phase::WarmUp, typed.warm_up),
-        (Phase::Before, typed.before),
-        (Phase::During, typed.during),
-        (Phase::After, typed.after),
+        (Phase::WarmUp, typed.warm_up.and_then(|w| w.0)),
+        (Phase::Before, typed.before.map(|d| d.0)),
+        (Phase::During, typed.during.map(|d| d.0)),
+        (Phase::After, typed.after.map(|d| d.0)),
     ];
     if typed.during.is_none() {
         pen.say(node, "", "the phase `during` is missing", "expected how long it is, as `during: 10s`");
     }
-    let mut timeline = Vec::new();
+    let mut timeline = Timeline { lengths: Vec::new(), auto_warm_up: typed.warm_up.is_some_and(|w| w.0.is_none()) };
     for (phase, length) in lengths {
         let Some(length) = length else { continue };
-        if length.0.is_zero() {
+        if length.is_zero() {
             pen.say(node, phase.name(), "a phase of 0", "expected a time, as `10s`");
         }
-        timeline.push((phase, length.0));
+        timeline.lengths.push((phase, length));
+    }
+    if timeline.auto_warm_up && typed.before.is_some() {
+        pen.say(
+            node,
+            "warm-up",
+            "a warm-up that is found in `during`, behind a phase `before`",
+            "expected a time, as `10s`: `auto` marks the windows at the begin of `during`",
+        );
     }
     timeline
 }
@@ -62,10 +74,14 @@ pub(super) fn load(pen: &mut Pen<'_>, node: &Node, typed: &types::Workload, time
     if let Some(arrivals) = &arrivals {
         connections(pen, part, arrivals.connections());
     }
+    let auto_warm_up = matches!(load.warm_up, Some(types::WarmUp::Auto)) || timeline.is_some_and(|t| t.auto_warm_up);
     let stretches = match (&find, timeline) {
         (Some(find), _) => {
             for key in ["amount", "duration"] {
                 refuse(pen, node, key, "a search ends by itself; `trial` says how long each rate is tried");
+            }
+            if auto_warm_up {
+                refuse(pen, node, "warm-up", "each rate is tried by itself; none of them becomes steady first");
             }
             if timeline.is_some() {
                 pen.say(
@@ -90,7 +106,8 @@ pub(super) fn load(pen: &mut Pen<'_>, node: &Node, typed: &types::Workload, time
             stretches(pen, node, load, own_length)?
         }
     };
-    Some(Load { arrivals: arrivals?, stretches, drain: load.drain.map_or(DRAIN, |d| d.0), find })
+    let auto_warm_up = auto_warm_up && stretches.iter().any(|s| s.phase == Phase::During && s.active);
+    Some(Load { arrivals: arrivals?, stretches, drain: load.drain.map_or(DRAIN, |d| d.0), find, auto_warm_up })
 }
 
 /// Notes a key that does not belong here.
@@ -104,6 +121,7 @@ fn refuse(pen: &mut Pen<'_>, node: &Node, key: &str, why: &str) {
 }
 
 fn in_phases(pen: &mut Pen<'_>, workload: &Node, chosen: Option<&types::Names>, timeline: &Timeline) -> Vec<Stretch> {
+    let timeline = &timeline.lengths;
     let names: Vec<&str> = timeline.iter().map(|(phase, _)| phase.name()).collect();
     if let Some(chosen) = chosen {
         for name in chosen.0.iter().filter(|n| !names.contains(&n.as_str())) {
@@ -135,7 +153,9 @@ fn stretches(pen: &mut Pen<'_>, node: &Node, typed: &types::Load, own_length: Op
         None => limit(pen, node, "the end of the load", typed.amount, typed.duration)?,
     };
     let warm_up = match (&typed.warm_up, node.get("warm-up")) {
-        (Some(warm_up), Some(node)) => limit(pen, node, "the end of the warm-up", warm_up.amount, warm_up.duration),
+        (Some(types::WarmUp::Until(warm_up)), Some(node)) => {
+            limit(pen, node, "the end of the warm-up", warm_up.amount, warm_up.duration)
+        }
         _ => None,
     };
     let stretch = |phase, limit| Stretch { phase, limit, active: true };

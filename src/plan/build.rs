@@ -9,15 +9,19 @@ use std::time::Duration;
 use super::actions;
 use super::expr::{self, Scope};
 use super::factors::{self, Factor, Levels, RESERVED};
+use super::load::FEWEST_WINDOWS;
 use super::pen::{Pen, forget_repeated};
-use super::{Action, Cell, CellId, Limits, Plan, Steps, Target, arrivals, graphs, targets, workloads};
+use super::{Action, Cell, CellId, Limits, Plan, Repeat, Steps, Target, arrivals, expectations, graphs, targets, workloads};
 use crate::schema::source::{self, all_of, one_of};
 use crate::schema::{Data, Entry, Mistake, Node, SourceFile, Span, decode, node, types};
+use crate::units;
 
 /// More repetitions than this in one run are a typing error.
 const MAX_REPETITIONS: u64 = 1_000_000;
 /// A generator that uses more of its processors than this has no time to spare.
 const GENERATOR_CPU: f64 = 0.95;
+/// Of a system that answers more of its requests wrongly, the right answers' speed says little.
+const ERRORS: f64 = 0.01;
 const WINDOW: Duration = Duration::from_millis(500);
 
 /// No more mistakes than this are collected in one file.
@@ -63,6 +67,8 @@ pub struct Options {
     pub repetitions: Option<u32>,
     /// `--seed N`
     pub seed: Option<u64>,
+    /// What `repeat` was asked for.
+    pub repeat: Option<Repeat>,
 }
 
 /// Why there is no plan.
@@ -246,6 +252,9 @@ impl<'a> Builder<'a> {
             .chain(workloads::COMMAND_METRICS)
             .collect();
         let graphs = graphs::read(self.file, self.root.get("graphs"), &self.factors, &names, &figures, mistakes);
+        let targets: Vec<&str> = self.targets.iter().map(|e| e.key.as_str()).collect();
+        let known = expectations::Known { factors: &self.factors, workloads: &names, targets: &targets, figures: &figures };
+        let expect = expectations::read(self.file, self.root.get("expect"), &known, mistakes);
         let every: Vec<Vec<usize>> = self.factors.iter().map(|f| (0..f.levels.len()).collect()).collect();
         let rules = |key| self.root.get(key);
         let every = factors::cells(self.file, &self.factors, &every, rules("exclude"), rules("include"), mistakes);
@@ -318,19 +327,26 @@ impl<'a> Builder<'a> {
             source: self.file.path.clone(),
             text: self.file.text.clone(),
             seed: self.options.seed.or(self.typed.seed).unwrap_or(fresh_seed),
-            order: self.typed.order,
+            // Repeating asks for stability over time, which only rounds show.
+            order: if self.options.repeat.is_some() { types::Order::Interleaved } else { self.typed.order },
             scratch: self.typed.scratch,
             repetitions: self.options.repetitions.unwrap_or(self.typed.repetitions),
             window: self.typed.window.map_or(WINDOW, |w| w.0),
             limits: Limits {
                 generator_cpu: self.typed.limits.generator_cpu.map_or(GENERATOR_CPU, |p| p.0),
                 lag_p99: self.typed.limits.lag_p99.map(|d| d.0),
+                errors: self.typed.limits.errors.map_or(ERRORS, |s| s.0),
+                host_steal: self.typed.limits.host_steal.map(|s| s.0),
+                host_load: self.typed.limits.host_load.map(|s| s.0),
+                steady_state: self.typed.limits.steady_state,
             },
             factors,
             set_up,
             clean_up,
             cells,
             graphs,
+            expect,
+            repeat: self.options.repeat.clone(),
         }))
     }
 
@@ -560,10 +576,35 @@ impl<'a> Builder<'a> {
             });
             let Some((workload, reason)) = workload else { continue };
             self.step_names.borrow_mut().extend(workload.steps());
+            self.check_windows(&workload, &entry.value, mistakes);
             made.push(workload);
             skipped = skipped.or(reason);
         }
         (made, skipped)
+    }
+
+    /// A steady state is looked for in windows, and a few of them show none.
+    fn check_windows(&self, workload: &super::Workload, node: &Node, mistakes: &mut Vec<Mistake>) {
+        if !workload.load.auto_warm_up {
+            return;
+        }
+        let window = self.typed.window.map_or(WINDOW, |w| w.0);
+        let during = workload.load.stretches.iter().find(|s| s.phase == super::Phase::During);
+        let Some(super::Limit::Duration(length)) = during.map(|s| s.limit) else { return };
+        if length < window * FEWEST_WINDOWS {
+            let place = node.get("load").filter(|load| load.get("warm-up").is_some());
+            let place = place.or_else(|| self.root.get("phases")).unwrap_or(node);
+            let windows = length.as_nanos() / window.as_nanos().max(1);
+            Pen { file: self.file, mistakes }.say(
+                place,
+                "warm-up",
+                format!("{windows} windows are too few to find the steady state in"),
+                format!(
+                    "expected at least {FEWEST_WINDOWS}: a longer load, or a `window` shorter than {}",
+                    units::exact_duration(window)
+                ),
+            );
+        }
     }
 
     fn check_ports(&self, targets: &[Target], mistakes: &mut Vec<Mistake>) {

@@ -39,8 +39,18 @@ pub enum Shape {
     Ratio(Metric, String),
     /// Over the time of a repetition.
     Lines(Metric),
+    /// Each repetition by its round.
+    Rounds(Metric),
     /// The distribution of a time.
     Quantiles(Time),
+}
+
+impl Graph {
+    /// The picture of a metric by round, one for each cell.
+    pub fn rounds(metric: Metric) -> Self {
+        let (x, series, facet, only) = (None, None, Vec::new(), Vec::new());
+        Self { shape: Shape::Rounds(metric), x, series, facet, only, step: None, workload: None, title: None }
+    }
 }
 
 /// Which time of a request.
@@ -308,7 +318,7 @@ impl Reader<'_> {
     }
 
     fn graph(&mut self, typed: &types::Graph, workloads: &[&str]) -> Option<Graph> {
-        let shapes = ["bars", "ratio", "lines", "quantiles"];
+        let shapes = ["bars", "ratio", "lines", "rounds", "quantiles"];
         let chosen: Vec<&str> = shapes.into_iter().filter(|s| self.item.get(s).is_some()).collect();
         if chosen.len() != 1 {
             let found = match chosen.as_slice() {
@@ -332,6 +342,8 @@ impl Reader<'_> {
             let metric = self.metric("lines", name, true)?;
             series.get_or_insert_with(|| if metric.is_resource() { "target" } else { "step" }.to_owned());
             Shape::Lines(metric)
+        } else if let Some(name) = &typed.rounds {
+            Shape::Rounds(self.metric("rounds", name, false)?)
         } else {
             let name = typed.quantiles.as_deref().unwrap_or_default();
             match Time::ALL.iter().find(|(known, _)| *known == name) {
@@ -352,6 +364,9 @@ impl Reader<'_> {
             (Shape::Lines(_), Some(name)) if name != "time" => {
                 self.say("x", format!("`lines` over `{name}`"), "expected `x: time`; a factor as x makes `bars`".into());
             }
+            (Shape::Rounds(_), Some(_)) => {
+                self.say("x", "`rounds` have no `x`".into(), "expected none: x is the round".into());
+            }
             (Shape::Quantiles(_), Some(_)) => {
                 self.say("x", "`quantiles` have no `x`".into(), "expected none: x is the quantile".into())
             }
@@ -360,7 +375,7 @@ impl Reader<'_> {
         if let Some(name) = &series {
             let also: &[&str] = match &shape {
                 Shape::Lines(m) if m.is_resource() => &["target"],
-                Shape::Bars(m) if m.is_resource() => &["target"],
+                Shape::Bars(m) | Shape::Rounds(m) if m.is_resource() => &["target"],
                 Shape::Lines(_) => &["step", "workload"],
                 _ => &["step", "workload", "phase"],
             };

@@ -134,7 +134,12 @@ pub struct Load {
     pub drain: Duration,
     /// The search for a limit, of which this load is one trial.
     pub find: Option<Find>,
+    /// Whether the windows before the steady state are taken for the warm-up, afterwards.
+    pub auto_warm_up: bool,
 }
+
+/// Fewer windows than this show no steady state: a changepoint needs some on both sides.
+pub const FEWEST_WINDOWS: u32 = 10;
 
 /// A named stretch of a repetition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]

@@ -7,6 +7,7 @@
 pub mod actions;
 mod arrivals;
 pub mod build;
+pub mod expectations;
 pub mod expr;
 pub mod factors;
 pub mod graphs;
@@ -23,10 +24,11 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use crate::schema::types::{Order, Scratch, Signal};
 pub use build::{Document, Options, build};
+pub use expectations::{Expectation, Subject};
 pub use expr::{Part, Template};
 pub use factors::{Factor, Level};
 pub use graphs::{Graph, Metric, Quantile, Shape};
@@ -70,6 +72,23 @@ pub struct Plan {
     pub cells: Vec<Cell>,
     /// The pictures.
     pub graphs: Vec<Graph>,
+    /// What must hold.
+    pub expect: Vec<Expectation>,
+    /// How long repeating goes on, where it was asked for.
+    pub repeat: Option<Repeat>,
+}
+
+/// How long `repeat` goes on. `repetitions` of the plan is the most.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Repeat {
+    /// The metric whose stability is in question.
+    pub metric: Metric,
+    /// Until every cell's interval of it is so narrow: half of its width, as a share of the median.
+    pub until: Option<f64>,
+    /// Not before so many repetitions of each cell.
+    pub least: u32,
+    /// No new round when this time is used up, in seconds.
+    pub budget_s: Option<f64>,
 }
 
 /// Limits beyond which a repetition is invalid.
@@ -77,6 +96,14 @@ pub struct Plan {
 pub struct Limits {
     /// Processor time of a generator thread per time.
     pub generator_cpu: f64,
+    /// Share of a workload's passes in a phase that may be answered wrongly.
+    pub errors: f64,
+    /// Share of the processors' time that the hypervisor may take.
+    pub host_steal: Option<f64>,
+    /// Share of the processors' time that programs outside of the experiment may use.
+    pub host_load: Option<f64>,
+    /// Whether every measurement must become steady.
+    pub steady_state: bool,
     /// 99th percentile of the schedule lag of an open loop.
     #[serde(serialize_with = "as_text_too")]
     pub lag_p99: Option<Duration>,

@@ -37,6 +37,15 @@ pub fn sequence(plan: &Plan) -> Vec<Turn> {
     }
 }
 
+/// `turns` in rounds: each holds one repetition of every cell that still has one. All in one where the order has no rounds.
+pub fn rounds(order: Order, turns: &[Turn]) -> Vec<&[Turn]> {
+    match order {
+        Order::Sequential if turns.is_empty() => Vec::new(),
+        Order::Sequential => vec![turns],
+        Order::Rounds | Order::Interleaved => turns.chunk_by(|a, b| a.repetition == b.repetition).collect(),
+    }
+}
+
 /// A seed of its own for each repetition, so that one can be executed again by itself (SplitMix64, Steele et al. 2014).
 pub fn seed_of(plan_seed: u64, turn: Turn) -> u64 {
     let mut z = plan_seed

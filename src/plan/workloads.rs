@@ -89,7 +89,8 @@ fn refuse(pen: &mut Pen<'_>, node: &Node, keys: &[&str], why: &str) {
 /// A workload of one pass on one connection: what set-up and clean-up requests are.
 pub fn single(name: &str, http: Http) -> Workload {
     let during = Stretch { phase: Phase::During, limit: Limit::Amount(1), active: true };
-    let load = Load { arrivals: Arrivals::closed(1), stretches: vec![during], drain: Duration::ZERO, find: None };
+    let load =
+        Load { arrivals: Arrivals::closed(1), stretches: vec![during], drain: Duration::ZERO, find: None, auto_warm_up: false };
     Workload { name: name.to_owned(), driver: Driver::Http(http), load, threads: 1, cpus: Vec::new(), needs: Vec::new() }
 }
 

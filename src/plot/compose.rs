@@ -1,5 +1,7 @@
 //! From a summary and its run to figures: which numbers a graph of the scenario shows. Pure but for reading tables.
 
+mod rounds;
+
 use std::collections::BTreeMap;
 
 use super::{Bar, BarSeries, Data, Figure, LineSeries, Phase, QuantileSeries};
@@ -18,7 +20,10 @@ pub type Named = (String, Figure);
 /// When a table that a graph needs cannot be read.
 pub fn figures(run: &RunRecord, summary: &Summary) -> Result<Vec<Named>, Error> {
     let mut figures = Vec::new();
-    for graph in &run.plan.graphs {
+    // Repeating asks how stable a metric is: that has a picture of its own, if the scenario has none of it.
+    let repeated = run.plan.repeat.as_ref().map(|r| Graph::rounds(r.metric));
+    let repeated = repeated.filter(|graph| !run.plan.graphs.iter().any(|g| g.shape == graph.shape));
+    for graph in run.plan.graphs.iter().chain(&repeated) {
         for facet in facets(graph, summary) {
             let composer = Composer { run, summary, graph, facet: &facet };
             if let Some(figure) = composer.figure()? {
@@ -157,6 +162,7 @@ impl Composer<'_> {
             Shape::Bars(m) => ("bars", m.name()),
             Shape::Ratio(m, _) => ("ratio", m.name()),
             Shape::Lines(m) => ("lines", m.name()),
+            Shape::Rounds(m) => ("rounds", m.name()),
             Shape::Quantiles(time) => ("quantiles", time.name()),
         };
         let mut parts = vec![metric.to_owned(), kind.to_owned()];
@@ -208,6 +214,7 @@ impl Composer<'_> {
             Shape::Bars(metric) => Ok(Some(self.bars(*metric, None))),
             Shape::Ratio(metric, baseline) => Ok(Some(self.bars(*metric, Some(baseline)))),
             Shape::Lines(metric) => self.lines(*metric),
+            Shape::Rounds(metric) => Ok(self.rounds(*metric)),
             Shape::Quantiles(time) => self.quantiles(*time).map(Some),
         }
     }

@@ -21,7 +21,7 @@ pub struct Figure {
     pub data: Data,
 }
 
-/// The three kinds of picture.
+/// The kinds of picture.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Data {
     /// Grouped bars: one group for each x value, in it one bar for each series.
@@ -39,6 +39,11 @@ pub enum Data {
         series: Vec<LineSeries>,
         /// Stretches of time with a name, shown behind the lines.
         phases: Vec<Phase>,
+    },
+    /// Each repetition by its round; the y axis does not begin at zero.
+    Rounds {
+        /// What is compared; each series has one colour.
+        series: Vec<RoundSeries>,
     },
     /// Quantile curves. The x axis is log10(1 / (1 − q)), so that every further
     /// nine of the quantile takes the same width; the y axis is logarithmic.
@@ -80,6 +85,30 @@ pub struct LineSeries {
     /// One line for each repetition, each a list of (seconds, value) in the order
     /// of time. A value that is not finite interrupts its line.
     pub lines: Vec<Vec<(f64, f64)>>,
+}
+
+/// The repetitions of one colour.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RoundSeries {
+    /// The name in the legend.
+    pub name: String,
+    /// In the order of rounds.
+    pub points: Vec<RoundPoint>,
+    /// A dashed line.
+    pub median: Option<f64>,
+    /// A shaded stripe.
+    pub interval: Option<(f64, f64)>,
+}
+
+/// One repetition.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RoundPoint {
+    /// Its number, from 1.
+    pub round: u32,
+    /// Its value.
+    pub value: f64,
+    /// Whether it is marked as far from the others.
+    pub outlier: bool,
 }
 
 /// A stretch of time with a name, e.g. warm-up.

@@ -31,6 +31,8 @@ pub(super) enum Mark {
     Reference,
     /// The cross in place of a bar.
     Absent,
+    /// The ring around a point.
+    Ring,
 }
 
 /// Draws the entries in rows from `corner` (left, top) and returns where they end below.
@@ -85,6 +87,7 @@ fn draw_entry(canvas: &Canvas, entry: &Entry, name: &str, (x, y): (f64, f64)) ->
         Mark::Line(look) => canvas.patterned(&ends, 3.0, look.colour, look.pattern)?,
         Mark::Reference => canvas.patterned(&ends, 1.6, INK, Pattern::Stripes)?,
         Mark::Absent => cross(canvas, (x + MARK / 2.0, y), 5.0)?,
+        Mark::Ring => canvas.dot((x + MARK / 2.0, y), 7.0, PAPER, INK)?,
     }
     canvas.text(name, (x + MARK + SPACE, y), TEXT, INK, Align::Left, Turn::None)
 }

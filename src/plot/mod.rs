@@ -4,7 +4,7 @@
 //! the bytes of a PNG file. The same figure always gives the same bytes: fonts
 //! are embedded, nothing depends on the system or on chance.
 //!
-//! In reading order: `figure` is the model; `bars`, `lines` and `quantiles` draw
+//! In reading order: `figure` is the model; `bars`, `lines`, `rounds` and `quantiles` draw
 //! one kind of data each, inside the words and axes of `frame` and `legend`;
 //! `scale`, `number`, `text` and `palette` are pure helpers; `canvas` and
 //! `stroke` know pixels. `compose` chooses the numbers that a graph of a scenario
@@ -21,13 +21,14 @@ mod lines;
 mod number;
 mod palette;
 mod quantiles;
+mod rounds;
 mod scale;
 mod stroke;
 mod text;
 
 use plotters::prelude::{BitMapBackend, DrawingAreaErrorKind, DrawingBackend};
 
-pub use figure::{Bar, BarSeries, Data, Figure, LineSeries, Phase, QuantileSeries};
+pub use figure::{Bar, BarSeries, Data, Figure, LineSeries, Phase, QuantileSeries, RoundPoint, RoundSeries};
 
 /// Why a figure could not be drawn.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +52,7 @@ pub fn render(figure: &Figure) -> Result<Vec<u8>, Error> {
     canvas::picture(|canvas| match &figure.data {
         Data::Bars { groups, series, reference } => bars::draw(canvas, figure, groups, series, *reference),
         Data::Lines { series, phases } => lines::draw(canvas, figure, series, phases),
+        Data::Rounds { series } => rounds::draw(canvas, figure, series),
         Data::Quantiles { series } => quantiles::draw(canvas, figure, series),
     })
 }

@@ -26,6 +26,39 @@ pub struct Manifest {
     pub git: Option<Git>,
     /// Versions of the programs that targets need.
     pub programs: BTreeMap<String, String>,
+    /// The working directory, in which paths of the scenario are meant; none in formats 1 and 2.
+    #[serde(default)]
+    pub directory: Option<String>,
+    /// The options that changed the scenario; none in formats 1 and 2.
+    #[serde(default)]
+    pub choice: Option<Choice>,
+    /// Each time that the run was resumed.
+    #[serde(default)]
+    pub resumed: Vec<Resumed>,
+}
+
+/// Options that changed a scenario. The seed is in the plan.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Choice {
+    /// `--set`
+    pub settings: Vec<String>,
+    /// `--repetitions`
+    pub repetitions: Option<u32>,
+}
+
+/// The circumstances under which a run was resumed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Resumed {
+    /// When, UTC.
+    pub at: String,
+    /// The command line.
+    pub command_line: Vec<String>,
+    /// Version of runner.
+    pub runner: String,
+    /// The host.
+    pub host: Host,
+    /// Versions of the programs that targets need.
+    pub programs: BTreeMap<String, String>,
 }
 
 /// The host.
@@ -71,7 +104,7 @@ const SETTINGS: [&str; 8] = [
 
 impl Manifest {
     /// Looks at this machine. `programs` are those that targets need.
-    pub fn collect(source: &str, programs: &[String], scratch: &std::path::Path) -> Self {
+    pub fn collect(source: &str, programs: &[String], scratch: &std::path::Path, choice: Choice) -> Self {
         Self {
             format: super::FORMAT,
             runner: env!("CARGO_PKG_VERSION").to_owned(),
@@ -90,7 +123,16 @@ impl Manifest {
                 .collect(),
             git: git(),
             programs: programs.iter().filter_map(|p| Some((p.clone(), version(p)?))).collect(),
+            directory: std::env::current_dir().ok().map(|d| d.display().to_string()),
+            choice: Some(choice),
+            resumed: Vec::new(),
         }
+    }
+
+    /// Adds that the run goes on, under the circumstances of `now`.
+    pub fn add_resumed(&mut self, now: Self) {
+        let Self { command_line, started_at, runner, host, programs, .. } = now;
+        self.resumed.push(Resumed { at: started_at, command_line, runner, host, programs });
     }
 }
 

@@ -10,6 +10,7 @@
 //! A repetition is written below a temporary name, synced and renamed: it is there whole, or not at all. Every file
 //! names the version of its format. What the numbers mean together is `analysis`'s.
 
+pub mod difference;
 pub mod files;
 pub mod manifest;
 pub mod read;
@@ -20,6 +21,7 @@ pub mod write;
 use std::path::PathBuf;
 
 pub use crate::plan::graphs::{Graph, Metric, Quantile, Shape, Time};
+pub use crate::plan::{Expectation, Repeat, Subject};
 pub use read::{PlanRecord, Repetition, RunRecord};
 pub use status::{Status, Verdict};
 pub use write::{RepetitionWriter, RunDirectory};
@@ -27,7 +29,9 @@ pub use write::{RepetitionWriter, RunDirectory};
 /// Version of the directory's format. Raised when an old reader would misunderstand it.
 ///
 /// 2: drivers in the plan; lag, connect and first-byte times in the windows; phases with what was offered and unsent.
-pub const FORMAT: u32 = 2;
+/// 3: expectations, limits and the begin of a steady state in the plan; options in the manifest, so that a run can be
+/// resumed; the host in a repetition's status.
+pub const FORMAT: u32 = 3;
 /// The oldest version that can still be read.
 pub const OLDEST_FORMAT: u32 = 1;
 
@@ -81,6 +85,12 @@ pub enum Error {
         path: PathBuf,
         /// What it says.
         found: u64,
+    },
+    /// Another runner writes to the directory.
+    #[error("another runner is at work in {}: wait for its end, or interrupt it", path.display())]
+    Locked {
+        /// Where.
+        path: PathBuf,
     },
     /// There are no results.
     #[error("there is no run in {}; expected a directory that `runner run` made", path.display())]

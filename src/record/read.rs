@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::files::read_json;
 use super::manifest::Manifest;
 use super::status::Status;
-use super::{Error, Graph};
+use super::{Error, Expectation, Graph, Repeat};
 
 /// What analysis needs of `plan.json`.
 #[derive(Clone, Debug, Deserialize)]
@@ -28,6 +28,23 @@ pub struct PlanRecord {
     pub cells: Vec<CellRecord>,
     /// Pictures.
     pub graphs: Vec<Graph>,
+    /// What must hold; nothing in formats 1 and 2.
+    #[serde(default)]
+    pub expect: Vec<Expectation>,
+    /// How long repeating went on.
+    #[serde(default)]
+    pub repeat: Option<Repeat>,
+    /// Limits on what counts.
+    #[serde(default)]
+    pub limits: LimitsRecord,
+}
+
+/// What analysis judges by itself.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+pub struct LimitsRecord {
+    /// Whether every measurement must become steady.
+    #[serde(default)]
+    pub steady_state: bool,
 }
 
 /// A factor.
@@ -139,6 +156,8 @@ pub struct RunRecord {
     pub name: String,
     /// The plan.
     pub plan: PlanRecord,
+    /// The plan as it stands in the file.
+    pub raw_plan: serde_json::Value,
     /// The circumstances.
     pub manifest: Manifest,
     /// All repetitions that are there, by cell and number.
@@ -158,7 +177,9 @@ impl RunRecord {
         if !path.join("plan.json").is_file() {
             return Err(Error::NoRun { path: path.to_owned() });
         }
-        let plan: PlanRecord = read_json(&path.join("plan.json"))?;
+        let raw_plan: serde_json::Value = read_json(&path.join("plan.json"))?;
+        let damaged_plan = |source| Error::Damaged { path: path.join("plan.json"), source };
+        let plan = PlanRecord::deserialize(&raw_plan).map_err(damaged_plan)?;
         let manifest: Manifest = read_json(&path.join("manifest.json"))?;
         let (mut repetitions, mut damaged) = (Vec::new(), Vec::new());
         for (cell, record) in plan.cells.iter().enumerate() {
@@ -180,7 +201,7 @@ impl RunRecord {
         }
         let absolute = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let name = absolute.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Ok(Self { path: path.to_owned(), name, plan, manifest, repetitions, damaged })
+        Ok(Self { path: path.to_owned(), name, plan, raw_plan, manifest, repetitions, damaged })
     }
 }
 

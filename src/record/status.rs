@@ -28,6 +28,9 @@ pub struct Status {
     pub generator: GeneratorStatus,
     /// The observation itself.
     pub observer: ObserverStatus,
+    /// The host during the load; none in formats 1 and 2, and when there was no load.
+    #[serde(default)]
+    pub host: Option<HostStatus>,
     /// Where the time went.
     pub timings: Timings,
     /// The first failed request of each kind, in words.
@@ -143,6 +146,15 @@ pub struct ObserverStatus {
     pub wall_ns: u64,
     /// Instants at which it was too late to sample.
     pub skipped_ticks: u64,
+}
+
+/// Who else used the processors during the load, as shares of their time.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HostStatus {
+    /// What the hypervisor took away.
+    pub steal_share: f64,
+    /// What programs used that are neither targets nor runner; interrupts count for nobody.
+    pub others_share: f64,
 }
 
 /// Where the time of a repetition went. Not included is the writing of this very file.

@@ -1,20 +1,36 @@
 //! A run's directory while it is made.
 
+use std::collections::BTreeSet;
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
-use super::files::{json_bytes, make_directory, sync_directory, write_whole};
+use super::files::{json_bytes, make_directory, read_json, sync_directory, write_whole};
 use super::manifest::Manifest;
 use super::status::Status;
 use super::{Error, FORMAT};
+use crate::plan::order::Turn;
 use crate::plan::{Cell, Plan};
 
-/// The directory of a run.
-#[derive(Clone, Debug)]
+/// The directory of a run, locked: nobody else writes to it meanwhile.
+#[derive(Debug)]
 pub struct RunDirectory {
     /// Where it is.
     pub path: PathBuf,
     /// Its name: time and id.
     pub name: String,
+    /// The lock is the kernel's (flock) and ends with the process, however that ends.
+    _lock: File,
+}
+
+/// Locks a run's directory.
+fn lock(path: &Path) -> Result<File, Error> {
+    let file = File::open(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(Error::Locked { path: path.to_owned() }),
+        // A file system without locks: as before there were any.
+        Err(TryLockError::Error(_)) => Ok(file),
+    }
 }
 
 impl RunDirectory {
@@ -36,14 +52,63 @@ impl RunDirectory {
                 Err(source) => return Err(Error::Write { path, source }),
             }
         };
+        let lock = lock(&path)?;
         write_whole(&path.join("experiment.yaml"), plan.text.as_bytes())?;
-        let mut json = serde_json::to_value(plan).expect("a plan is always JSON");
-        if let serde_json::Value::Object(map) = &mut json {
-            map.shift_insert(0, "format".to_owned(), FORMAT.into());
-        }
-        write_whole(&path.join("plan.json"), &json_bytes(&json))?;
+        write_whole(&path.join("plan.json"), &json_bytes(&plan_json(plan)))?;
         write_whole(&path.join("manifest.json"), &json_bytes(manifest))?;
-        Ok(Self { path, name })
+        Ok(Self { path, name, _lock: lock })
+    }
+
+    /// Opens the directory of a run to go on with it. What was being written when it ended is removed, and a repetition
+    /// whose status cannot be read is moved aside as `run<N>.damaged`, so that it can be executed again.
+    ///
+    /// Returns the repetitions that are there, and what was moved aside.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] when another runner is at work there; [`Error::Read`], [`Error::Write`].
+    pub fn reopen(path: &Path, plan: &Plan) -> Result<(Self, BTreeSet<Turn>, Vec<PathBuf>), Error> {
+        let lock = lock(path)?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let (mut done, mut aside) = (BTreeSet::new(), Vec::new());
+        for (index, cell) in plan.cells.iter().enumerate() {
+            let folder = path.join("cells").join(&cell.path);
+            let mut entries: Vec<PathBuf> = match std::fs::read_dir(&folder) {
+                Ok(entries) => entries.flatten().map(|e| e.path()).collect(),
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
+                Err(source) => return Err(Error::Read { path: folder, source }),
+            };
+            entries.sort();
+            for entry in entries {
+                let file_name = entry.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                if file_name.starts_with(".run") && file_name.ends_with("-partial") {
+                    std::fs::remove_dir_all(&entry).map_err(|source| Error::Write { path: entry, source })?;
+                    continue;
+                }
+                let Some(repetition) = file_name.strip_prefix("run").and_then(|n| n.parse().ok()) else { continue };
+                if read_json::<Status>(&entry.join("status.json")).is_ok() {
+                    done.insert(Turn { cell: index, repetition });
+                } else {
+                    let mut to = entry.with_extension("damaged");
+                    for number in 2.. {
+                        if !to.exists() {
+                            break;
+                        }
+                        to = entry.with_extension(format!("damaged{number}"));
+                    }
+                    std::fs::rename(&entry, &to).map_err(|source| Error::Write { path: entry, source })?;
+                    aside.push(to);
+                }
+            }
+        }
+        Ok((Self { path: path.to_owned(), name, _lock: lock }, done, aside))
+    }
+
+    /// Writes the manifest anew.
+    ///
+    /// # Errors
+    /// [`Error::Write`].
+    pub fn write_manifest(&self, manifest: &Manifest) -> Result<(), Error> {
+        write_whole(&self.path.join("manifest.json"), &json_bytes(manifest))
     }
 
     /// Begins to write a repetition.
@@ -56,6 +121,15 @@ impl RunDirectory {
         make_directory(&partial.join("logs"))?;
         Ok(RepetitionWriter { partial, whole: parent.join(format!("run{repetition}")), done: false })
     }
+}
+
+/// A plan as it stands in `plan.json`.
+pub fn plan_json(plan: &Plan) -> serde_json::Value {
+    let mut json = serde_json::to_value(plan).expect("a plan is always JSON");
+    if let serde_json::Value::Object(map) = &mut json {
+        map.shift_insert(0, "format".to_owned(), FORMAT.into());
+    }
+    json
 }
 
 /// A repetition that is being written, below a temporary name.

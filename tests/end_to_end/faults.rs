@@ -326,6 +326,7 @@ fn wrong_answers_are_counted_by_kind_and_never_as_success() {
     let place = Place::with(
         "
 experiment: test
+limits: {errors: 100%}
 factors: {mode: [status-500, wrong-length, short-body, garbage, reset, silent, slow]}
 order: rounds
 layout: ${mode}
@@ -364,6 +365,7 @@ fn connections_that_end_are_opened_again() {
     let place = Place::with(
         "
 experiment: test
+limits: {errors: 100%}
 factors: {mode: [close, early-close]}
 layout: ${mode}
 targets:
@@ -401,6 +403,7 @@ fn wrong_content_is_counted() {
     let place = Place::with(
         &"
 experiment: test
+limits: {errors: 100%}
 factors: {checks: [status, text, contains, json, header, regex]}
 order: rounds
 layout: ${checks}

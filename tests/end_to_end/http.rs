@@ -55,7 +55,7 @@ http {
 fn run(place: &mut Place, workload: &str) -> Outcome {
     let scenario = "
 experiment: test
-limits: {generator-cpu: 100%}
+limits: {generator-cpu: 100%, errors: 100%}
 targets:
   nginx: {command: [nginx, -p, DIR, -e, DIR/error.log, -c, DIR/nginx.conf], port: PORT1}
 workloads:

@@ -441,6 +441,7 @@ fn the_time_in_which_a_server_was_away_is_in_no_later_response() {
     let place = Place::with(
         &"
 experiment: test
+limits: {errors: 100%}
 workloads:
   clients:
     url: http://127.0.0.1:SERVER
@@ -544,6 +545,7 @@ fn command(argv: &str, rest: &str, code: i32) -> (Place, Json) {
     let place = Place::with(
         &"
 experiment: test
+limits: {errors: 100%}
 workloads:
   tool:
     command: ARGV

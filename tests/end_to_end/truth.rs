@@ -152,6 +152,7 @@ fn what_was_never_sent_is_said() {
     let place = Place::with(
         "
 experiment: test
+limits: {errors: 100%}
 targets:
   mute: {fixture: faulty, args: [--mode, silent, --healthy, 1], port: PORT1}
 workloads:
@@ -362,6 +363,7 @@ fn nothing_is_double_and_nothing_lost_whatever_the_server_does() {
         let place = Place::with(
             &"
 experiment: test
+limits: {errors: 100%}
 workloads:
   clients:
     url: http://127.0.0.1:SERVER

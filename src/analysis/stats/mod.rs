@@ -1,17 +1,41 @@
-//! Numbers that say what was measured and how far to believe it: centre, spread, quantiles and bootstrap intervals.
+//! Numbers that say what was measured and how far to believe it: centre, spread, quantiles and intervals; whether samples
+//! differ and by how much; whether a series drifts, changes or settles; how many repetitions it takes.
 //!
 //! Plain slices go in and plain values come out; nothing here knows of tables, units or files. Every function keeps
-//! the unit of its input, except [`coefficient_of_variation`] and [`bootstrap_ratio`], whose results have none.
+//! the unit of its input, except where it says that its result has none.
 //!
 //! Where a description is not defined (the mean of nothing, the spread of one value) it is NaN, as IEEE 754 has it for
-//! 0/0, so that every description can be handed to the bootstrap as its `fn(&[f64]) -> f64`. The bootstrap itself
-//! never returns NaN: it says what is wrong as an [`Error`].
+//! 0/0, so that every description can be handed to the bootstrap as its `fn(&[f64]) -> f64`. Intervals and tests
+//! never return NaN: they say what is wrong as an [`Error`] (the bootstrap) or a [`SampleError`] (all others).
 //!
-//! Left out on purpose: hypothesis tests and p-values. An interval answers "by how much" as well as "whether".
+//! The same input and seed give the same bits on every machine: sums run in a fixed order, and logarithms and the like
+//! come from `libm`, not from the platform.
+//!
+//! Left out on purpose: tests that assume normal values.
 
 mod bootstrap;
+mod changepoints;
 mod descriptive;
+mod holm;
 mod normal;
+mod outliers;
+mod permutation;
+mod power;
+mod ranks;
+#[cfg(test)]
+mod reference;
+mod sample;
+mod steady;
+mod trend;
 
 pub use bootstrap::{Error, Interval, bootstrap_bca, bootstrap_ratio};
+pub use changepoints::{e_divisive, pelt};
 pub use descriptive::{coefficient_of_variation, mean, median, observed_quantile, quantile, standard_deviation};
+pub use holm::holm;
+pub use outliers::outliers;
+pub use permutation::{PermutationTest, permutation_test};
+pub use power::repetitions_needed;
+pub use ranks::{RankTest, Ratio, Shift, hodges_lehmann, hodges_lehmann_ratio, hodges_lehmann_shift, mann_whitney, smallest_p};
+pub use sample::SampleError;
+pub use steady::{Better, Class, Segment, Steadiness, classify, warm_up_rounds};
+pub use trend::{Lag1, RankCorrelation, Trend, autocorrelation, effective_sample_size, kendall, lag1, spearman, theil_sen};

@@ -200,7 +200,7 @@ mod tests {
     const S: u64 = 1_000_000_000;
 
     fn load(stretches: Vec<Stretch>) -> Load {
-        Load { arrivals: Arrivals::closed(1), stretches, drain: Duration::from_secs(1), find: None }
+        Load { arrivals: Arrivals::closed(1), stretches, drain: Duration::from_secs(1), find: None, auto_warm_up: false }
     }
 
     fn stretch(phase: Phase, limit: Limit) -> Stretch {

@@ -66,6 +66,10 @@ pub struct Experiment {
     /// Limits beyond which a repetition is invalid.
     #[serde(default)]
     pub limits: Limits,
+    /// What must hold: a run passes, fails, or cannot tell.
+    #[serde(default)]
+    #[schemars(with = "Vec<Expectation>")]
+    pub expect: Vec<Json>,
     /// The requests and how they arrive.
     #[schemars(with = "BTreeMap<String, Workload>")]
     pub workloads: serde_json::Map<String, Json>,
@@ -303,7 +307,33 @@ pub struct Action {
     pub timeout: Option<Duration>,
 }
 
-/// A picture: exactly one of `bars`, `ratio`, `lines`, `quantiles`.
+/// What must hold: a metric, or the ratio of a metric between two levels of a factor, above or below a bound. Further
+/// keys are factors with the level or levels of the cells that are meant; with `ratio` one of them is `4 over 1`.
+/// For the JSON Schema; read by hand in `plan::expectations`.
+#[derive(JsonSchema)]
+#[allow(dead_code)]
+pub struct Expectation {
+    /// A metric, as in graphs.
+    pub metric: Option<String>,
+    /// A metric of which two cells are compared.
+    pub ratio: Option<String>,
+    /// Of which workload, where there are several.
+    pub of: Option<String>,
+    /// In which phase; `during` by default.
+    pub phase: Option<String>,
+    /// Of which step; of the passes by default.
+    pub step: Option<String>,
+    /// Of which target, where it is a resource; of all together by default.
+    pub target: Option<String>,
+    /// It must be more than this, in the metric's unit: `1000/s`, `20ms`, `64MiB`, `1%`, a number.
+    pub above: Option<Json>,
+    /// It must be less than this.
+    pub below: Option<Json>,
+    /// What to call it in reports.
+    pub name: Option<String>,
+}
+
+/// A picture: exactly one of `bars`, `ratio`, `lines`, `rounds`, `quantiles`.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Graph {
@@ -316,6 +346,9 @@ pub struct Graph {
     /// This metric over the time of a repetition.
     #[serde(default)]
     pub lines: Option<String>,
+    /// This metric of each repetition by its round.
+    #[serde(default)]
+    pub rounds: Option<String>,
     /// The distribution of `response` or `service` time.
     #[serde(default)]
     pub quantiles: Option<String>,

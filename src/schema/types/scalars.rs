@@ -167,6 +167,26 @@ scalar!(
     |number| (number < 0).then_some(0.0)
 );
 
+/// A share that may be nothing, as a fraction of 1.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Share(pub f64);
+scalar!(
+    Share, f64, "a percentage from 0% on, as `1%`",
+    {"type": "string", "description": "a percentage from 0% on, as 1%"},
+    |text| units::parse_percent(text),
+    |number| (number < 0).then_some(0.0)
+);
+
+/// How long a phase of warm-up is; none stands for `auto`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct WarmUpLength(pub Option<StdDuration>);
+scalar!(
+    WarmUpLength, Option<StdDuration>, "`auto` or a time with its unit, as `10s`",
+    {"type": "string", "description": "auto, or a time with its unit, as 10s"},
+    |text| if text == "auto" { Some(None) } else { units::parse_duration(text).map(Some) },
+    |number| (number < 0).then_some(None)
+);
+
 /// A version of HTTP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HttpVersion(pub u8);

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::de::{Deserialize, Deserializer};
 use serde_json::Value as Json;
 
-use super::{Duration, ExitCodes, HttpVersion, Names, Percent, Rate, RateRange, Size, Statuses, Text};
+use super::{Duration, ExitCodes, HttpVersion, Names, Percent, Rate, RateRange, Share, Size, Statuses, Text, WarmUpLength};
 
 /// Requests and how they arrive: over HTTP (`url` and `steps`), or a program of its own (`command`).
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
@@ -139,7 +139,8 @@ pub struct Load {
     /// How long.
     #[serde(default)]
     pub duration: Option<Duration>,
-    /// What comes before the measurement; recorded, marked, and left out of the statistics.
+    /// What comes before the measurement; recorded, marked, and left out of the statistics. `auto`: all windows before
+    /// the load became steady.
     #[serde(default)]
     pub warm_up: Option<WarmUp>,
     /// How long arrivals that had to wait are still sent after the end of an open loop; 1 s by default.
@@ -268,15 +269,27 @@ pub struct Limits {
     /// 99th percentile of the schedule lag in an open loop; no limit by default.
     #[serde(default)]
     pub lag_p99: Option<Duration>,
+    /// Share of a workload's passes that may be answered wrongly, in each phase behind the warm-up; 1 % by default.
+    #[serde(default)]
+    pub errors: Option<Share>,
+    /// Share of the processors' time that the hypervisor may take away during the load; no limit by default.
+    #[serde(default)]
+    pub host_steal: Option<Share>,
+    /// Share of the processors' time that programs outside of the experiment may use during the load; no limit by default.
+    #[serde(default)]
+    pub host_load: Option<Share>,
+    /// Whether the measurement must become steady.
+    #[serde(default)]
+    pub steady_state: bool,
 }
 
 /// The phases of a repetition, in this order.
 #[derive(Clone, Debug, Default, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Phases {
-    /// Recorded, marked, and left out of the statistics.
+    /// Recorded, marked, and left out of the statistics. `auto`: the windows of `during` before the load became steady.
     #[serde(default)]
-    pub warm_up: Option<Duration>,
+    pub warm_up: Option<WarmUpLength>,
     /// Before what is of interest.
     #[serde(default)]
     pub before: Option<Duration>,
@@ -287,16 +300,62 @@ pub struct Phases {
     pub after: Option<Duration>,
 }
 
-/// What comes before the measurement: an amount or a duration.
+/// What comes before the measurement: an amount or a duration, or `auto`.
+#[derive(Clone, Debug)]
+pub enum WarmUp {
+    /// Whatever was before the steady state.
+    Auto,
+    /// As long as this says.
+    Until(WarmUpEnd),
+}
+
+/// The end of a warm-up: exactly one of both.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct WarmUp {
+pub struct WarmUpEnd {
     /// How many passes.
     #[serde(default)]
     pub amount: Option<u64>,
     /// How long.
     #[serde(default)]
     pub duration: Option<Duration>,
+}
+
+impl<'de> serde::Deserialize<'de> for WarmUp {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct V;
+        impl<'de> serde::de::Visitor<'de> for V {
+            type Value = WarmUp;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("`auto`, or `amount` or `duration`")
+            }
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<WarmUp, E> {
+                if text == "auto" {
+                    return Ok(WarmUp::Auto);
+                }
+                let hint = if crate::units::parse_duration(text).is_some() {
+                    format!("||write `warm-up: {{duration: {text}}}`")
+                } else {
+                    String::new()
+                };
+                Err(E::custom(format!("the text \"{text}\" does not fit here||expected `auto`, or `amount` or `duration`{hint}")))
+            }
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, map: A) -> Result<WarmUp, A::Error> {
+                WarmUpEnd::deserialize(serde::de::value::MapAccessDeserializer::new(map)).map(WarmUp::Until)
+            }
+        }
+        deserializer.deserialize_any(V)
+    }
+}
+
+impl JsonSchema for WarmUp {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "WarmUp".into()
+    }
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let end = generator.subschema_for::<WarmUpEnd>();
+        schemars::json_schema!({"anyOf": [{"const": "auto"}, end]})
+    }
 }
 
 /// One request: exactly one method with its path.

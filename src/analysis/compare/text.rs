@@ -1,0 +1,184 @@
+//! A comparison for people, as text of 80 columns or as Markdown.
+
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+
+use super::{Comparison, Row, Verdict};
+use crate::analysis::figures::{human, metric_of};
+use crate::analysis::stability::p;
+
+/// The comparison as a table with what must be known above and below it.
+pub fn text(comparison: &Comparison) -> String {
+    let mut text = format!("{}\n", title(comparison));
+    for difference in &comparison.differences {
+        text += &format!("  DIFFERS: {difference}\n");
+    }
+    text.push('\n');
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    let columns = Columns::of(comparison);
+    table.set_header(columns.header());
+    for row in &comparison.rows {
+        table.add_row(columns.row(row));
+    }
+    for (index, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((if index == 0 { 0 } else { 1 }, 0));
+        if (columns.names()..columns.names() + NUMBERS).contains(&index) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    let rendered = table.trim_fmt();
+    let rule = "─".repeat(rendered.lines().map(|l| l.trim_end().chars().count()).max().unwrap_or_default());
+    for (number, line) in rendered.lines().enumerate() {
+        text += &format!("{}\n", line.trim_end());
+        if number == 0 {
+            text += &format!("{rule}\n");
+        }
+    }
+    text += &format!("\n{}", method(comparison));
+    text += &counts(comparison);
+    for note in &comparison.notes {
+        text += &format!("NOTE: {note}\n");
+    }
+    text
+}
+
+/// The comparison in the Markdown of GitHub.
+pub fn markdown(comparison: &Comparison) -> String {
+    let columns = Columns::of(comparison);
+    let line =
+        |cells: &[String]| format!("| {} |\n", cells.iter().map(|c| c.replace('|', "\\|")).collect::<Vec<_>>().join(" | "));
+    let mut text = format!("### {}\n\n", title(comparison));
+    for difference in &comparison.differences {
+        text += &format!("- **differs:** {}\n", difference.replace('|', "\\|"));
+    }
+    if !comparison.differences.is_empty() {
+        text.push('\n');
+    }
+    let header = columns.header();
+    text += &line(&header);
+    let rule = |i: usize| if (columns.names()..columns.names() + NUMBERS).contains(&i) { "---:" } else { "---" }.to_owned();
+    text += &line(&(0..header.len()).map(rule).collect::<Vec<_>>());
+    for row in &comparison.rows {
+        let mut cells = columns.row(row);
+        if let Some(last) = cells.last_mut()
+            && !matches!(row.verdict, Verdict::NoDifferenceShown | Verdict::TooFewRepetitions)
+        {
+            *last = format!("**{last}**");
+        }
+        text += &line(&cells);
+    }
+    text += &format!("\n{}", method(comparison));
+    text += &counts(comparison);
+    for note in &comparison.notes {
+        text += &format!("\n> {note}\n");
+    }
+    text
+}
+
+fn title(comparison: &Comparison) -> String {
+    match &comparison.by {
+        Some(by) => format!("{}: levels of {by} against {}", comparison.experiment, comparison.baseline),
+        None => {
+            let mut sides: Vec<&str> = comparison.rows.iter().map(|r| r.side.as_str()).collect();
+            sides.dedup();
+            format!("{}: {} against {}", comparison.experiment, sides.join(", "), comparison.baseline)
+        }
+    }
+}
+
+fn method(comparison: &Comparison) -> String {
+    let threshold = crate::units::significant(comparison.threshold * 100.0);
+    let mut text = format!(
+        "ratio: other over baseline, Hodges-Lehmann with its 95 % interval; p: Mann-Whitney,\n\
+         Holm over {}; differences within {threshold} % do not matter\n",
+        if comparison.corrected_over == 1 { "1 row".to_owned() } else { format!("{} rows", comparison.corrected_over) },
+    );
+    if comparison.rows.iter().any(|r| r.more.is_some()) {
+        text += &format!("too few, +n: n more repetitions of each would show a difference of {threshold} %\n");
+    }
+    text
+}
+
+/// How often each verdict was given.
+fn counts(comparison: &Comparison) -> String {
+    let mut counts: Vec<(&str, usize)> = Vec::new();
+    for row in &comparison.rows {
+        let word = row.verdict.words();
+        match counts.iter_mut().find(|(w, _)| *w == word) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((word, 1)),
+        }
+    }
+    let words: Vec<String> = counts.iter().map(|(word, count)| format!("{count} {word}")).collect();
+    format!("{}\n", words.join(", "))
+}
+
+/// Columns of numbers: baseline, other, ratio, interval, p.
+const NUMBERS: usize = 5;
+
+/// Only what differs between rows needs a column.
+struct Columns<'a> {
+    comparison: &'a Comparison,
+    side: bool,
+    workload: bool,
+}
+
+impl<'a> Columns<'a> {
+    fn of(comparison: &'a Comparison) -> Self {
+        let several = |of: fn(&Row) -> &str| {
+            let names: std::collections::BTreeSet<&str> = comparison.rows.iter().map(of).filter(|n| !n.is_empty()).collect();
+            names.len() > 1
+        };
+        let side = several(|r| &r.side) || comparison.by.is_some();
+        Self { comparison, side, workload: several(|r| &r.workload) }
+    }
+
+    fn names(&self) -> usize {
+        self.comparison.factors.len() + usize::from(self.side) + usize::from(self.workload) + 1
+    }
+
+    fn header(&self) -> Vec<String> {
+        let mut header = self.comparison.factors.clone();
+        if self.side {
+            header.push(self.comparison.by.clone().unwrap_or_else(|| "run".to_owned()));
+        }
+        if self.workload {
+            header.push("workload".to_owned());
+        }
+        header.extend(["metric", "baseline", "other", "ratio", "95 %", "p", "verdict"].map(str::to_owned));
+        header
+    }
+
+    fn row(&self, row: &Row) -> Vec<String> {
+        let metric = metric_of(&row.metric);
+        let value = |v: f64| human(metric, &row.unit, v);
+        let mut cells: Vec<String> =
+            self.comparison.factors.iter().map(|f| row.levels.get(f).cloned().unwrap_or_default()).collect();
+        if self.side {
+            cells.push(row.side.clone());
+        }
+        if self.workload {
+            cells.push(row.workload.clone());
+        }
+        let none = || "–".to_owned();
+        cells.extend([
+            row.metric.clone(),
+            value(row.baseline_median),
+            value(row.median),
+            row.ratio.map_or_else(none, ratio),
+            row.ratio_interval.map_or_else(none, |(low, high)| format!("{}–{}", ratio(low), ratio(high))),
+            p(row.p_corrected),
+        ]);
+        cells.push(match (row.verdict, row.more) {
+            (Verdict::TooFewRepetitions, Some(more)) => format!("too few, +{more}"),
+            (Verdict::TooFewRepetitions, None) => "too few".to_owned(),
+            (verdict, _) => verdict.words().to_owned(),
+        });
+        cells
+    }
+}
+
+/// A ratio near 1 needs its third decimal, a large one does not.
+fn ratio(ratio: f64) -> String {
+    if ratio < 10.0 { format!("{ratio:.3}") } else { crate::units::significant(ratio) }
+}

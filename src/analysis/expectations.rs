@@ -1,0 +1,218 @@
+//! Whether what a scenario expects holds: by the 95 % interval, never by the point.
+//!
+//! An expectation holds when the whole interval lies on the right side of its bound, and fails when the whole interval
+//! lies on the wrong one. Otherwise, and where there are too few repetitions for an interval, it is inconclusive.
+//!
+//! Of a metric it is the BCa interval of the median; of a ratio the interval of Hodges and Lehmann, which belongs to
+//! the Mann-Whitney test.
+
+use serde::Serialize;
+
+use super::figures::{self, Part, human};
+use super::stats;
+use super::summarize::estimate;
+use super::summary::CellSummary;
+use crate::record::{Expectation, Metric, Subject};
+
+/// With fewer repetitions an interval of resamples says little: of 3 values there are 10 different resamples.
+pub const FEWEST: usize = 5;
+const LEVEL: f64 = 0.95;
+
+/// Whether an expectation holds in one cell.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Finding {
+    /// The expectation's name.
+    pub expectation: String,
+    /// The cell; of a ratio the one above the line.
+    pub cell: String,
+    /// Whether it holds.
+    pub outcome: Outcome,
+    /// What was found: the median, or the ratio.
+    pub value: Option<f64>,
+    /// Its 95 % interval.
+    pub interval: Option<(f64, f64)>,
+    /// The same in words, with the bound.
+    pub words: String,
+}
+
+/// What came of an expectation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// It holds.
+    Pass,
+    /// The cell was not executed on this machine.
+    Skipped,
+    /// It cannot be told.
+    Inconclusive,
+    /// It does not hold.
+    Fail,
+}
+
+impl Outcome {
+    /// The word for people.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Skipped => "skipped",
+            Self::Inconclusive => "inconclusive",
+            Self::Fail => "fail",
+        }
+    }
+}
+
+/// Looks at every cell that each expectation means.
+pub fn judge(expectations: &[Expectation], cells: &[CellSummary]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for expectation in expectations {
+        let before = findings.len();
+        for cell in cells.iter().filter(|c| fits(c, expectation)) {
+            match &expectation.subject {
+                Subject::Metric(metric) => findings.push(of_metric(expectation, *metric, cell)),
+                Subject::Ratio { metric, factor, level, over } => {
+                    if cell.levels.get(factor) == Some(level) {
+                        findings.push(of_ratio(expectation, *metric, cell, other(cells, cell, factor, over), over));
+                    }
+                }
+            }
+        }
+        if findings.len() == before {
+            findings.push(Finding {
+                outcome: Outcome::Inconclusive,
+                words: "no cell of this run is meant by it".to_owned(),
+                ..empty(expectation, "")
+            });
+        }
+    }
+    findings
+}
+
+fn fits(cell: &CellSummary, expectation: &Expectation) -> bool {
+    expectation.only.iter().all(|(factor, labels)| cell.levels.get(factor).is_some_and(|l| labels.contains(l)))
+}
+
+/// The cell that differs in one factor only.
+fn other<'c>(cells: &'c [CellSummary], cell: &CellSummary, factor: &str, over: &str) -> Option<&'c CellSummary> {
+    cells.iter().find(|c| {
+        c.levels.get(factor).is_some_and(|l| l == over)
+            && c.levels.iter().filter(|(f, _)| *f != factor).eq(cell.levels.iter().filter(|(f, _)| *f != factor))
+    })
+}
+
+fn empty(expectation: &Expectation, cell: &str) -> Finding {
+    Finding {
+        expectation: expectation.name.clone(),
+        cell: cell.to_owned(),
+        outcome: Outcome::Inconclusive,
+        value: None,
+        interval: None,
+        words: String::new(),
+    }
+}
+
+fn part(expectation: &Expectation) -> Part<'_> {
+    Part {
+        workload: expectation.workload.as_deref(),
+        phase: Some(&expectation.phase),
+        step: expectation.step.as_deref(),
+        target: expectation.target.as_deref(),
+    }
+}
+
+/// Why a cell cannot be judged at all.
+fn unusable(cell: &CellSummary, values: &[f64]) -> Option<(Outcome, String)> {
+    if let Some(reason) = &cell.skipped {
+        return Some((Outcome::Skipped, format!("not executed: {reason}")));
+    }
+    if cell.repetitions.valid == 0 {
+        return Some((Outcome::Inconclusive, "no valid repetition".to_owned()));
+    }
+    if values.is_empty() {
+        return Some((Outcome::Inconclusive, "this cell has no such figure".to_owned()));
+    }
+    None
+}
+
+fn of_metric(expectation: &Expectation, metric: Metric, cell: &CellSummary) -> Finding {
+    let unit = unit_of(cell, metric);
+    let values = figures::values(cell, metric, &part(expectation));
+    if let Some((outcome, words)) = unusable(cell, &values) {
+        return Finding { outcome, words, ..empty(expectation, &cell.cell) };
+    }
+    let Some(estimate) = estimate(&values) else { return empty(expectation, &cell.cell) };
+    let say = |v: f64| human(metric, &unit, v);
+    if values.len() < FEWEST {
+        let words = format!(
+            "median {}, but {} {} are too few for an interval: expected at least {FEWEST}",
+            say(estimate.median),
+            values.len(),
+            if values.len() == 1 { "repetition" } else { "repetitions" }
+        );
+        return Finding { value: Some(estimate.median), words, ..empty(expectation, &cell.cell) };
+    }
+    bounded(expectation, &cell.cell, estimate.median, estimate.median_interval, "median", &say)
+}
+
+fn of_ratio(expectation: &Expectation, metric: Metric, cell: &CellSummary, over: Option<&CellSummary>, level: &str) -> Finding {
+    let Some(over) = over else {
+        let words = format!("this run has no cell with `{level}` to compare with");
+        return Finding { words, ..empty(expectation, &cell.cell) };
+    };
+    let (above, below) = (figures::values(cell, metric, &part(expectation)), figures::values(over, metric, &part(expectation)));
+    for (cell_of, values) in [(cell, &above), (over, &below)] {
+        if let Some((outcome, words)) = unusable(cell_of, values) {
+            return Finding { outcome, words: format!("{}: {words}", cell_of.cell), ..empty(expectation, &cell.cell) };
+        }
+    }
+    match stats::hodges_lehmann_ratio(&below, &above, LEVEL) {
+        Ok(ratio) => match ratio.interval {
+            Some(interval) => {
+                bounded(expectation, &cell.cell, ratio.estimate, Some(interval), "ratio", &crate::units::significant)
+            }
+            None => {
+                let words = format!(
+                    "ratio {}, but {} and {} repetitions are too few for an interval",
+                    crate::units::significant(ratio.estimate),
+                    above.len(),
+                    below.len()
+                );
+                Finding { value: Some(ratio.estimate), words, ..empty(expectation, &cell.cell) }
+            }
+        },
+        Err(error) => Finding { words: error.to_string(), ..empty(expectation, &cell.cell) },
+    }
+}
+
+/// Judges an interval by the bounds.
+fn bounded(
+    expectation: &Expectation,
+    cell: &str,
+    value: f64,
+    interval: Option<(f64, f64)>,
+    what: &str,
+    say: &dyn Fn(f64) -> String,
+) -> Finding {
+    let (low, high) = interval.unwrap_or((value, value));
+    let above = expectation.above.map(|bound| (low > bound, high <= bound));
+    let below = expectation.below.map(|bound| (high < bound, low >= bound));
+    let bounds: Vec<(bool, bool)> = above.into_iter().chain(below).collect();
+    let outcome = if bounds.iter().any(|(_, fails)| *fails) {
+        Outcome::Fail
+    } else if bounds.iter().all(|(holds, _)| *holds) {
+        Outcome::Pass
+    } else {
+        Outcome::Inconclusive
+    };
+    let mut words = format!("{what} {} (95 %: {} to {})", say(value), say(low), say(high));
+    for (word, bound) in [("above", expectation.above), ("below", expectation.below)] {
+        if let Some(bound) = bound {
+            words += &format!(", expected {word} {}", say(bound));
+        }
+    }
+    Finding { outcome, value: Some(value), interval, words, ..empty(expectation, cell) }
+}
+
+/// The unit of a command's figure.
+pub fn unit_of(cell: &CellSummary, metric: Metric) -> String {
+    cell.metrics.iter().find(|m| m.metric == metric.name()).map_or_else(String::new, |m| m.unit.clone())
+}

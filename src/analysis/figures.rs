@@ -1,0 +1,149 @@
+//! The figures of a cell by name: what graphs, comparisons and expectations take from a summary.
+//!
+//! All values are in base units: nanoseconds, bytes, events per second, shares of 1, numbers.
+
+use super::summary::{CellSummary, Estimate, StepRepetition, TargetSummary, at};
+use crate::record::tables::WHOLE;
+use crate::record::{Metric, Time};
+
+/// Which part of a cell is meant, where that is said. The first that fits is taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Part<'a> {
+    /// Only this workload.
+    pub workload: Option<&'a str>,
+    /// This phase; `during` when there is none.
+    pub phase: Option<&'a str>,
+    /// This step; the pass as a whole when there is none.
+    pub step: Option<&'a str>,
+    /// Only this target; the sum of all when there is none.
+    pub target: Option<&'a str>,
+}
+
+/// A metric of a cell: the number of each valid repetition that has it, and its value.
+///
+/// Empty when the cell has no such figure.
+pub fn by_repetition(cell: &CellSummary, metric: Metric, part: &Part<'_>) -> Vec<(u32, f64)> {
+    let numbered = |values: &[f64]| -> Vec<(u32, f64)> {
+        // Where a repetition has no such value, it is not known which one.
+        let all = values.len() == cell.repetitions.counted.len();
+        let number = |i: usize| if all { cell.repetitions.counted[i] } else { i as u32 + 1 };
+        values.iter().enumerate().map(|(i, v)| (number(i), *v)).collect()
+    };
+    if metric.is_resource() {
+        return numbered(&resource(cell, metric, part.target));
+    }
+    let mine = |name: &str| part.workload.is_none_or(|w| w == name);
+    let phase = part.phase.unwrap_or("during");
+    if let Metric::Command(_) = metric {
+        let found = cell.metrics.iter().find(|m| m.metric == metric.name() && m.phase == phase && mine(&m.workload));
+        return found.map_or_else(Vec::new, |m| numbered(&m.value.values));
+    }
+    if metric == Metric::Limit {
+        let found = cell.limits.iter().find(|l| mine(&l.workload)).and_then(|l| l.rate_per_s.as_ref());
+        return found.map_or_else(Vec::new, |e| numbered(&e.values));
+    }
+    let name = part.step.unwrap_or(WHOLE);
+    let Some(step) = cell.steps.iter().find(|s| s.step == name && s.phase == phase && mine(&s.workload)) else {
+        return Vec::new();
+    };
+    step.by_repetition.iter().filter_map(|r| Some((r.repetition, request(r, metric)?))).collect()
+}
+
+/// The values of [`by_repetition`] alone.
+pub fn values(cell: &CellSummary, metric: Metric, part: &Part<'_>) -> Vec<f64> {
+    by_repetition(cell, metric, part).into_iter().map(|(_, v)| v).collect()
+}
+
+/// A resource of one target or of all together, one value per valid repetition.
+fn resource(cell: &CellSummary, metric: Metric, target: Option<&str>) -> Vec<f64> {
+    let of = |t: &TargetSummary| -> Option<Estimate> {
+        match metric {
+            Metric::Pss => t.pss_bytes.clone(),
+            Metric::Rss => t.rss_bytes.clone(),
+            Metric::Cpu => t.cpu_cores.clone(),
+            Metric::Threads => t.threads.clone(),
+            Metric::OpenFiles => t.open_files.clone(),
+            _ => t.start_up_ns.clone(),
+        }
+    };
+    let mut sums: Vec<f64> = Vec::new();
+    for target in cell.targets.iter().filter(|t| target.is_none_or(|name| name == t.target)) {
+        let Some(estimate) = of(target) else { continue };
+        if sums.is_empty() {
+            sums = estimate.values;
+        } else {
+            for (sum, value) in sums.iter_mut().zip(&estimate.values) {
+                *sum += value;
+            }
+        }
+    }
+    sums
+}
+
+/// A figure of requests in one repetition.
+fn request(repetition: &StepRepetition, metric: Metric) -> Option<f64> {
+    let r = repetition;
+    match metric {
+        Metric::Throughput => Some(r.throughput_per_s),
+        Metric::Errors => Some((r.requests - r.ok) as f64 / r.requests.max(1) as f64),
+        Metric::Offered => Some(r.offered as f64 / r.seconds),
+        Metric::Unsent => Some(r.unsent as f64 / r.offered.max(1) as f64),
+        Metric::Upload => Some(r.upload_bytes_per_s),
+        Metric::Download => Some(r.download_bytes_per_s),
+        Metric::Time(time, q) => {
+            let times = match time {
+                Time::Service => r.service_ns,
+                Time::Response => r.response_ns,
+                Time::Lag => r.lag_ns,
+                Time::Connect => r.connect_ns,
+                Time::FirstByte => r.first_byte_ns,
+            };
+            times.map(|t| at(&t, q))
+        }
+        _ => None,
+    }
+}
+
+/// A metric by its name; what is none of ours is one that a command brings.
+pub fn metric_of(name: &str) -> Metric {
+    let found = Metric::all().find(|(known, _)| *known == name);
+    found.map_or_else(|| Metric::Command(crate::plan::graphs::Name::new(name)), |(_, metric)| metric)
+}
+
+/// Whether more of a metric is better, worse, or neither.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// Throughput and the like.
+    More,
+    /// Times, errors, and what is used up.
+    Less,
+    /// A figure whose meaning only the scenario's author knows.
+    Unknown,
+}
+
+/// Whether more of `metric` is better. A command's figure in seconds is a time; of others nothing is known.
+pub fn direction(metric: Metric, unit: &str) -> Direction {
+    match metric {
+        Metric::Throughput | Metric::Offered | Metric::Upload | Metric::Download | Metric::Limit => Direction::More,
+        Metric::Command(_) if matches!(unit, "s" | "ms" | "us" | "µs" | "ns") => Direction::Less,
+        Metric::Command(_) if unit.ends_with("/s") => Direction::More,
+        Metric::Command(_) => Direction::Unknown,
+        _ => Direction::Less,
+    }
+}
+
+/// A value of a metric for people, with its unit: `12.3 ms`, `4.1 MiB`, `1234 /s`, `0.1 %`.
+pub fn human(metric: Metric, unit: &str, value: f64) -> String {
+    use crate::units::{human_bytes, human_duration, significant};
+    let signed = |of: fn(f64) -> String| if value < 0.0 { format!("-{}", of(-value)) } else { of(value) };
+    match metric {
+        Metric::Throughput | Metric::Offered | Metric::Limit => format!("{}/s", significant(value)),
+        Metric::Errors | Metric::Unsent => format!("{} %", significant(value * 100.0)),
+        Metric::Upload | Metric::Download => format!("{}/s", signed(human_bytes)),
+        Metric::Time(..) | Metric::StartUp => signed(human_duration),
+        Metric::Pss | Metric::Rss => signed(human_bytes),
+        Metric::Command(_) if unit.is_empty() => significant(value),
+        Metric::Command(_) => format!("{} {unit}", significant(value)),
+        Metric::Cpu | Metric::Threads | Metric::OpenFiles => significant(value),
+    }
+}

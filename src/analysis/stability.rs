@@ -1,0 +1,149 @@
+//! How stable a figure is from repetition to repetition: spread, drift, memory, a first stretch that is different, outliers.
+//!
+//! Nothing is removed here: what is odd is marked, and every repetition stays in every other number.
+
+use serde::Serialize;
+
+use super::figures::{self, Part};
+use super::stats;
+use super::summarize::estimate;
+use super::summary::CellSummary;
+use crate::record::Metric;
+
+/// Fewer repetitions than this show no trend: with 4 the smallest p of Kendall's test is 0.083.
+const FEWEST: usize = 5;
+/// Below this p a trend or a memory is called one.
+pub const SIGNIFICANT: f64 = 0.05;
+/// Seed of permutations.
+const SEED: u64 = 1;
+
+/// One figure of one workload over the rounds of a run.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Stability {
+    /// Name of the workload.
+    pub workload: String,
+    /// Repetitions that count.
+    pub n: usize,
+    /// Their median.
+    pub median: f64,
+    /// Its 95 % interval.
+    pub median_interval: Option<(f64, f64)>,
+    /// Standard deviation over mean.
+    pub coefficient_of_variation: f64,
+    /// Kendall's rank correlation between value and round: 1 rises always, −1 falls always.
+    pub drift_tau: f64,
+    /// How often chance alone gives a correlation so far from 0.
+    pub drift_p: f64,
+    /// Theil and Sen's slope over all rounds, as a share of the median.
+    pub drift_share: f64,
+    /// Correlation between successive repetitions.
+    pub lag1_autocorrelation: f64,
+    /// How often chance alone gives one so far from 0.
+    pub lag1_p: f64,
+    /// As many independent repetitions would say as much about the mean.
+    pub effective_repetitions: f64,
+    /// So many first rounds differ from all others.
+    pub warm_up_rounds: usize,
+    /// Numbers of the repetitions that lie far from the others; they count like all.
+    pub outliers: Vec<u32>,
+}
+
+impl Stability {
+    /// Half of the interval's width, as a share of the median.
+    pub fn half_width(&self) -> Option<f64> {
+        half_width(self.median, self.median_interval)
+    }
+
+    /// What speaks against taking the repetitions for independent draws from one distribution, in words.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if self.drift_p < SIGNIFICANT {
+            let up = if self.drift_share >= 0.0 { "+" } else { "−" };
+            warnings.push(format!(
+                "drifts, {up}{:.1} % from first to last round (p {})",
+                self.drift_share.abs() * 100.0,
+                p(self.drift_p)
+            ));
+        }
+        if self.lag1_p < SIGNIFICANT {
+            warnings.push(format!(
+                "successive repetitions are alike (r {:.2}, p {}): {} of them say as much as {:.0} independent ones",
+                self.lag1_autocorrelation,
+                p(self.lag1_p),
+                self.n,
+                self.effective_repetitions
+            ));
+        }
+        if self.warm_up_rounds > 0 {
+            warnings.push(format!("the first {} differ from the others", rounds(self.warm_up_rounds)));
+        }
+        if !self.outliers.is_empty() {
+            let numbers: Vec<String> = self.outliers.iter().map(|n| format!("#{n}")).collect();
+            warnings.push(format!("far from the others, and counted: {}", numbers.join(" ")));
+        }
+        warnings
+    }
+}
+
+fn rounds(n: usize) -> String {
+    if n == 1 { "round".to_owned() } else { format!("{n} rounds") }
+}
+
+/// A p value for people.
+pub fn p(p: f64) -> String {
+    if p < 0.0001 { "< 0.0001".to_owned() } else { format!("{}", (p * 10_000.0).round() / 10_000.0) }
+}
+
+/// Half of an interval's width, as a share of what it belongs to.
+pub fn half_width(centre: f64, interval: Option<(f64, f64)>) -> Option<f64> {
+    let (low, high) = interval?;
+    (centre != 0.0).then(|| (high - low) / 2.0 / centre.abs())
+}
+
+/// The stability of `metric` in each workload of a cell; of none with fewer than five repetitions.
+pub fn of_cell(cell: &CellSummary, metric: Metric) -> Vec<Stability> {
+    let mut names: Vec<&str> = Vec::new();
+    for name in cell.steps.iter().map(|s| s.workload.as_str()).chain(cell.limits.iter().map(|l| l.workload.as_str())) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    // What belongs to targets is the same for all workloads.
+    names.truncate(if metric.is_resource() { 1 } else { names.len() });
+    names.into_iter().filter_map(|workload| of_workload(cell, metric, workload)).collect()
+}
+
+fn of_workload(cell: &CellSummary, metric: Metric, workload: &str) -> Option<Stability> {
+    let part = Part { workload: Some(workload), ..Part::default() };
+    let numbered = figures::by_repetition(cell, metric, &part);
+    if numbered.len() < FEWEST {
+        return None;
+    }
+    let values: Vec<f64> = numbered.iter().map(|(_, v)| *v).collect();
+    let estimate = estimate(&values)?;
+    let trend = stats::kendall(&values).ok()?;
+    let memory = stats::lag1(&values).ok()?;
+    let slope = stats::theil_sen(&values);
+    let whole = slope * (values.len() - 1) as f64;
+    let outliers = stats::outliers(&values);
+    Some(Stability {
+        workload: workload.to_owned(),
+        n: values.len(),
+        median: estimate.median,
+        median_interval: estimate.median_interval,
+        coefficient_of_variation: finite(stats::coefficient_of_variation(&values)),
+        drift_tau: trend.tau,
+        drift_p: trend.p,
+        drift_share: finite(whole / estimate.median),
+        lag1_autocorrelation: memory.r,
+        lag1_p: memory.p,
+        effective_repetitions: stats::effective_sample_size(&values),
+        warm_up_rounds: stats::warm_up_rounds(&values, SEED),
+        outliers: outliers.into_iter().map(|i| numbered[i].0).collect(),
+    })
+}
+
+/// Zero where a ratio to nothing is asked for: of values that are all 0 there is no spread.
+fn finite(value: f64) -> f64 {
+    if value.is_finite() { value } else { 0.0 }
+}

@@ -1,0 +1,54 @@
+//! `runner compare`.
+
+use super::summarize::{aggregate, runs};
+use super::{Stop, print};
+use crate::analysis::compare::{self, Comparison, Options, Verdict};
+use crate::analysis::figures::metric_of;
+use crate::cli::{self, Format};
+use crate::exit::Exit;
+use crate::record::files::json_bytes;
+use crate::units;
+
+/// Compares runs with the first of them, or the levels of a factor within one.
+pub(super) fn compare(args: &cli::Compare) -> Result<Exit, Stop> {
+    let wrong = |message: String| Stop::new(Exit::InvalidInput, message);
+    let threshold = units::parse_percent(&args.threshold)
+        .filter(|share| (0.0..1.0).contains(share))
+        .ok_or_else(|| wrong(format!("`--threshold {}`: expected a percentage, as `5%`", args.threshold)))?;
+    let options = Options { threshold, metrics: args.metric.iter().map(|name| metric_of(name)).collect() };
+    let paths = runs(&args.paths)?;
+    let comparison = match (&args.by, paths.as_slice()) {
+        (Some(by), [path]) => {
+            let (_, summary) = aggregate(path)?;
+            compare::levels(&summary, by, args.baseline.as_deref(), &options)
+        }
+        (Some(_), _) => {
+            return Err(wrong(format!("`--by` compares levels within one run, but {} are given", paths.len())));
+        }
+        (None, [_]) => {
+            return Err(wrong("one run alone cannot be compared: name a second one, or a factor with `--by`".to_owned()));
+        }
+        (None, _) => {
+            let read = paths.iter().map(|path| aggregate(path)).collect::<Result<Vec<_>, Stop>>()?;
+            compare::runs(&read, &options)
+        }
+    };
+    let comparison = comparison.map_err(|e| Stop::from_error(Exit::InvalidInput, &e))?;
+    match args.format {
+        Format::Text => print(&compare::text::text(&comparison)),
+        Format::Markdown => print(&compare::text::markdown(&comparison)),
+        Format::Json => print(&String::from_utf8_lossy(&json_bytes(&comparison))),
+    }
+    Ok(if args.fail_on_slower { gate(&comparison) } else { Exit::Success })
+}
+
+fn gate(comparison: &Comparison) -> Exit {
+    let any = |of: &[Verdict]| comparison.rows.iter().any(|r| of.contains(&r.verdict));
+    if any(&[Verdict::Slower, Verdict::More]) {
+        Exit::Expectation
+    } else if any(&[Verdict::TooFewRepetitions]) {
+        Exit::Inconclusive
+    } else {
+        Exit::Success
+    }
+}

@@ -1,0 +1,322 @@
+//! One run: all repetitions of a plan, or those that are missing, then summary and graphs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::check::{size, skips};
+use super::live::Live;
+use super::progress::{Reporter, Style};
+use super::{Stop, graph, print, reports, run, summarize};
+use crate::analysis::{self, Summary};
+use crate::cli;
+use crate::executor::{Error, Executor, Interrupt, Progress, actions};
+use crate::exit::Exit;
+use crate::load::passes;
+use crate::plan::order::{Turn, rounds, sequence};
+use crate::plan::{Plan, Scratch};
+use crate::record::RunDirectory;
+use crate::record::manifest::{Choice, Manifest};
+use crate::supervise::Guard;
+
+/// What all runs of an invocation share.
+pub(super) struct Ground<'a> {
+    pub(super) output: &'a cli::Output,
+    pub(super) style: Style,
+    /// The fixtures' executable.
+    pub(super) fixtures: PathBuf,
+    pub(super) interrupt: Interrupt,
+    pub(super) runtime: tokio::runtime::Runtime,
+}
+
+/// Where a run begins.
+pub(super) enum Begin<'a> {
+    /// In a directory of its own below `out`.
+    New { out: &'a Path, choice: Choice },
+    /// Where it ended: with these repetitions already there, and this time used.
+    Again { directory: RunDirectory, manifest: Box<Manifest>, done: BTreeSet<Turn>, used: Duration },
+}
+
+/// A directory below which scratch directories are made; removed at the end, by the guard if need be.
+fn make_scratch(kind: Scratch) -> Result<PathBuf, Stop> {
+    let base = match kind {
+        Scratch::Disk => std::env::var_os("RUNNER_SCRATCH").map_or_else(std::env::temp_dir, PathBuf::from),
+        Scratch::Memory => PathBuf::from("/dev/shm"),
+    };
+    let name = format!("runner-{}-{:x}", std::process::id(), super::fresh_seed() & 0xffff_ffff);
+    let path =
+        std::path::absolute(base.join(name)).map_err(|e| Stop::new(Exit::Failure, format!("no scratch directory: {e}")))?;
+    let failed = |e| Stop::new(Exit::Failure, format!("cannot make the scratch directory {}: {e}", path.display()));
+    std::fs::create_dir_all(&path).map_err(failed)?;
+    Ok(path)
+}
+
+/// Executes a plan, or what is missing of it.
+pub(super) async fn execute(plan: &Plan, begin: Begin<'_>, ground: &Ground<'_>) -> Result<Exit, Stop> {
+    let style = ground.style;
+    let failure = |e: &dyn std::error::Error| Stop::from_error(Exit::Failure, e);
+    let all = sequence(plan);
+    let mut reporter = Reporter::new(style, all.len());
+    reporter.say(&format!("{}: {}", plan.experiment, plan.question));
+    reporter.say(&size(plan));
+    let skipped = skips(plan);
+    if !skipped.is_empty() {
+        reporter.say(skipped.trim_end());
+    }
+    if all.is_empty() {
+        return Err(Stop::new(Exit::Failure, format!("{}: every cell is skipped, there is nothing to run", plan.experiment)));
+    }
+
+    // From here on the guard removes the scratch directory, however this ends.
+    let guard = Guard::start().map_err(|e| failure(&e))?;
+    let scratch = make_scratch(plan.scratch)?;
+    guard.adopt(&scratch).await.map_err(|e| failure(&e))?;
+    let programs: Vec<String> = {
+        let needs = plan.cells.iter().filter(|c| c.skipped.is_none()).flat_map(|c| &c.targets).flat_map(|t| t.needs.clone());
+        needs.collect::<BTreeSet<_>>().into_iter().collect()
+    };
+    let now = |choice| Manifest::collect(&plan.source.display().to_string(), &programs, &scratch, choice);
+    let (directory, done, used) = match begin {
+        Begin::New { out, choice } => {
+            let directory = RunDirectory::create(out, plan, &now(choice)).map_err(|e| failure(&e))?;
+            (directory, BTreeSet::new(), Duration::ZERO)
+        }
+        Begin::Again { directory, mut manifest, done, used } => {
+            manifest.add_resumed(now(Choice::default()));
+            directory.write_manifest(&manifest).map_err(|e| failure(&e))?;
+            (directory, done, used)
+        }
+    };
+    let turns: Vec<Turn> = all.into_iter().filter(|turn| !done.contains(turn)).collect();
+    reporter.there(done.len());
+    reporter.event(
+        &json!({"event": "run-begins", "experiment": plan.experiment, "directory": directory.path, "repetitions": turns.len(),
+        "skipped": plan.cells.iter().filter_map(|c| Some((c.id.0.clone(), c.skipped.clone()?))).collect::<BTreeMap<_, _>>()}),
+    );
+    let cells = turns.iter().map(|t| t.cell).chain(done.iter().map(|t| t.cell)).collect::<BTreeSet<_>>().len();
+    let live = match &plan.repeat {
+        Some(repeat) => Some(Live::open(&directory.path, repeat, cells).map_err(|e| failure(&e))?),
+        None => None,
+    };
+
+    let executor = Executor {
+        plan,
+        guard: &guard,
+        directory: &directory,
+        scratch: &scratch,
+        fixtures: &ground.fixtures,
+        interrupt: &ground.interrupt,
+    };
+    let ended = Repetitions { executor: &executor, live, used, ended_by: None }.all(&turns, &mut reporter).await;
+    // Whatever happened: nothing of ours is left behind this line.
+    let swept = guard.sweep().await;
+    let _ = std::fs::remove_dir_all(&scratch);
+    drop(guard);
+    let took = reporter.finish();
+
+    let reason = match ended {
+        Ok(reason) => reason,
+        Err(Error::Interrupted) => {
+            // Twice means now: pictures can be drawn later.
+            conclude(ground, &directory, &reporter, ground.interrupt.count() < 2)?;
+            if style != Style::Quiet {
+                eprintln!("interrupted; what was completed is in {}", directory.path.display());
+                eprintln!("go on with: runner resume {}", directory.path.display());
+            }
+            return Ok(Exit::Interrupted);
+        }
+        Err(error) => {
+            // What was completed is worth its summary, if there is still room for one.
+            if let Err(stop) = conclude(ground, &directory, &reporter, true) {
+                eprintln!("error: {}", stop.message);
+            }
+            return Err(failure(&error));
+        }
+    };
+    swept.map_err(|e| failure(&e))?;
+    let exit = conclude(ground, &directory, &reporter, true)?;
+    if let Some(reason) = reason {
+        reporter.say(&reason);
+    }
+    reporter.say(&format!(
+        "took {}; results in {}",
+        crate::units::human_duration(took.as_nanos() as f64),
+        directory.path.display()
+    ));
+    Ok(exit)
+}
+
+/// All repetitions of a run in their order.
+struct Repetitions<'a> {
+    executor: &'a Executor<'a>,
+    /// Where the run is repeated until something is known.
+    live: Option<Live>,
+    /// Time that an earlier part of the run has used.
+    used: Duration,
+    ended_by: Option<String>,
+}
+
+impl Repetitions<'_> {
+    /// Executes `turns`, with set-up and clean-up of run and cells around them. Returns why it ended before all of them,
+    /// if it did.
+    async fn all(mut self, turns: &[Turn], reporter: &mut Reporter) -> Result<Option<String>, Error> {
+        let executor = self.executor;
+        let plan = executor.plan;
+        let logs = executor.directory.path.join("logs");
+        let has_steps = !plan.set_up.is_empty()
+            || !plan.clean_up.is_empty()
+            || plan.cells.iter().any(|c| !c.set_up.cell.is_empty() || !c.clean_up.cell.is_empty());
+        if has_steps {
+            crate::record::files::make_directory(&logs)?;
+        }
+        let nothing = BTreeMap::new();
+        let step = async |level, steps: &[crate::plan::Action]| {
+            tokio::select! {
+                biased;
+                () = executor.interrupt.asked(1) => Err(Error::Interrupted),
+                done = actions::execute(executor.guard, level, steps, &nothing, &logs) => done,
+            }
+        };
+        let clean = async |level, steps: &[crate::plan::Action]| {
+            tokio::select! {
+                biased;
+                () = executor.interrupt.asked(2) => Err(Error::Interrupted),
+                done = actions::execute(executor.guard, level, steps, &nothing, &logs) => done,
+            }
+        };
+        let mut left: BTreeMap<usize, u32> = BTreeMap::new();
+        for turn in turns {
+            *left.entry(turn.cell).or_default() += 1;
+        }
+        let mut begun = BTreeSet::new();
+        let started = Instant::now();
+        let body: Result<(), Error> = async {
+            step("set-up, run", &plan.set_up).await?;
+            let rounds = rounds(plan.order, turns);
+            let mut longest = Duration::ZERO;
+            for round in &rounds {
+                let round_started = Instant::now();
+                if self.is_over(round[0].repetition, started.elapsed(), longest) {
+                    break;
+                }
+                for turn in *round {
+                    if executor.interrupt.count() > 0 {
+                        return Err(Error::Interrupted);
+                    }
+                    let cell = &plan.cells[turn.cell];
+                    if begun.insert(turn.cell) {
+                        step("set-up, cell", &cell.set_up.cell).await?;
+                    }
+                    self.one(*turn, reporter).await?;
+                    let count = left.entry(turn.cell).or_default();
+                    *count -= 1;
+                    if *count == 0 {
+                        begun.remove(&turn.cell);
+                        clean("clean-up, cell", &cell.clean_up.cell).await?;
+                    }
+                }
+                if let Some(live) = &self.live {
+                    reporter.round(round[0].repetition, live);
+                }
+                longest = longest.max(round_started.elapsed());
+            }
+            // Asked during the very last stop: its repetition is complete, and the user is told all the same.
+            if executor.interrupt.count() > 0 { Err(Error::Interrupted) } else { Ok(()) }
+        }
+        .await;
+        // Clean-up also after a failure; the first error is the one that is told.
+        let mut cleaned = Ok(());
+        for cell in begun {
+            cleaned = cleaned.and(clean("clean-up, cell", &plan.cells[cell].clean_up.cell).await);
+        }
+        cleaned = cleaned.and(clean("clean-up, run", &plan.clean_up).await);
+        body?;
+        cleaned.map(|()| self.ended_by)
+    }
+
+    /// Whether no further round is begun.
+    fn is_over(&mut self, round: u32, elapsed: Duration, longest: Duration) -> bool {
+        let (Some(live), Some(repeat)) = (&self.live, &self.executor.plan.repeat) else { return false };
+        if live.is_enough() {
+            let until = repeat.until.unwrap_or_default() * 100.0;
+            self.ended_by = Some(format!(
+                "ended before round {round}: every interval is within ±{} %, looked at after each round, which makes\n\
+                 intervals somewhat too narrow (docs/measuring.md)",
+                crate::units::significant(until)
+            ));
+        } else if let Some(budget) = repeat.budget_s
+            && (self.used + elapsed + longest).as_secs_f64() > budget
+            && round > 1
+        {
+            self.ended_by = Some(format!("ended before round {round}: it would not end within {}", run::budget(budget)));
+        }
+        self.ended_by.is_some()
+    }
+
+    /// One repetition, watched.
+    async fn one(&mut self, turn: Turn, reporter: &mut Reporter) -> Result<(), Error> {
+        let cell = &self.executor.plan.cells[turn.cell];
+        reporter.begin(&cell.id.0, turn.repetition);
+        let progress = Progress::default();
+        let status = {
+            let watch = watch(reporter, &cell.id.0, turn.repetition, &progress);
+            let repetition = self.executor.repetition(turn, &progress);
+            tokio::select! { biased; status = repetition => status?, () = watch => unreachable!("it watches for ever") }
+        };
+        if let Some(live) = &mut self.live {
+            live.add(turn.cell, &status);
+        }
+        let so_far = self.live.as_ref().map(|live| live.of_cell(turn.cell)).unwrap_or_default();
+        reporter.end(&status, &so_far);
+        Ok(())
+    }
+}
+
+async fn watch(reporter: &Reporter, cell: &str, repetition: u32, progress: &Progress) {
+    let (mut before, mut at) = (0, Instant::now());
+    let mut rate = 0.0;
+    loop {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let (now, elapsed) = (passes(&progress.passes), at.elapsed());
+        if now > before && elapsed >= Duration::from_millis(100) {
+            rate = (now - before) as f64 / elapsed.as_secs_f64();
+            (before, at) = (now, Instant::now());
+        }
+        reporter.tick(cell, repetition, progress, rate);
+    }
+}
+
+/// Summary, table and graphs of what is there. Returns what the summary means for the exit code.
+fn conclude(ground: &Ground<'_>, directory: &RunDirectory, reporter: &Reporter, pictures: bool) -> Result<Exit, Stop> {
+    let output = ground.output;
+    let (record, summary) = summarize::aggregate(&directory.path)?;
+    let files = if output.no_graphs || !pictures || record.repetitions.is_empty() {
+        Vec::new()
+    } else {
+        graph::draw(&record, &summary, &output.graphs)?
+    };
+    reporter.event(&json!({"event": "run-ends", "directory": directory.path, "summary": directory.path.join("summary.json"), "graphs": files}));
+    if ground.style == Style::People {
+        print(&format!("\n{}\n", analysis::text::table(&summary)));
+        if let Some(folder) = files.first().and_then(|f| f.parent()) {
+            reporter.say(&format!("{} graphs in {}", files.len(), folder.display()));
+        }
+    }
+    reports::write(&output.reports, &[&summary])?;
+    Ok(verdict(&summary))
+}
+
+/// What a summary means for the exit code.
+pub(super) fn verdict(summary: &Summary) -> Exit {
+    use crate::analysis::expectations::Outcome;
+    let found = |outcome| summary.expectations.iter().any(|f| f.outcome == outcome);
+    let bad = summary.cells.iter().any(|c| c.repetitions.invalid + c.repetitions.failed > 0);
+    match (found(Outcome::Fail), bad, found(Outcome::Inconclusive)) {
+        (true, ..) => Exit::Expectation,
+        (_, true, _) => Exit::Repetitions,
+        (_, _, true) => Exit::Inconclusive,
+        _ => Exit::Success,
+    }
+}

@@ -1,0 +1,142 @@
+//! What is known of each cell while a run is repeated: the median so far, and how wide its interval is.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::analysis::figures::{self, Part, human};
+use crate::analysis::stability::half_width;
+use crate::analysis::{self, summarize};
+use crate::plan::Repeat;
+use crate::record::{Metric, Repetition, RunRecord, Status, Verdict};
+
+/// The figures of all repetitions so far.
+pub(super) struct Live {
+    run: RunRecord,
+    repeat: Repeat,
+    /// By cell and workload.
+    values: BTreeMap<(usize, String), Known>,
+    /// Cells that are executed.
+    cells: usize,
+}
+
+/// What is known of one figure.
+struct Known {
+    values: Vec<f64>,
+    median: f64,
+    /// Half of the interval's width, as a share of the median.
+    half_width: Option<f64>,
+    unit: String,
+}
+
+impl Live {
+    /// `directory`: of the run; repetitions that are there already count.
+    pub(super) fn open(directory: &Path, repeat: &Repeat, cells: usize) -> Result<Self, crate::record::Error> {
+        let mut run = RunRecord::open(directory)?;
+        let there = std::mem::take(&mut run.repetitions);
+        let mut live = Self { run, repeat: repeat.clone(), values: BTreeMap::new(), cells };
+        for repetition in there {
+            live.take(&repetition);
+        }
+        Ok(live)
+    }
+
+    /// A repetition ended.
+    pub(super) fn add(&mut self, cell: usize, status: &Status) {
+        let folder = self.run.path.join("cells").join(&self.run.plan.cells[cell].path);
+        let path = folder.join(format!("run{}", status.repetition));
+        self.take(&Repetition { path, cell, status: status.clone() });
+    }
+
+    fn take(&mut self, repetition: &Repetition) {
+        if repetition.status.verdict != Verdict::Valid {
+            return;
+        }
+        let record = &self.run.plan.cells[repetition.cell];
+        // What cannot be read is said by the summary.
+        let summary = summarize::cell(&self.run, record, &[repetition], &mut Vec::new());
+        let metric = self.repeat.metric;
+        let whole = [String::new()];
+        let names: Vec<String> = record.workloads.iter().map(|w| w.name.clone()).collect();
+        for workload in if metric.is_resource() { whole.as_slice() } else { &names } {
+            let part = Part { workload: Some(workload.as_str()).filter(|w| !w.is_empty()), ..Part::default() };
+            let Some(value) = figures::values(&summary, metric, &part).first().copied() else { continue };
+            let known = self.values.entry((repetition.cell, workload.clone())).or_insert_with(|| Known {
+                values: Vec::new(),
+                median: value,
+                half_width: None,
+                unit: analysis::expectations::unit_of(&summary, metric),
+            });
+            known.values.push(value);
+            if let Some(estimate) = summarize::estimate(&known.values) {
+                known.median = estimate.median;
+                // The interval of two or three values is no more than their range.
+                known.half_width = half_width(estimate.median, estimate.median_interval).filter(|_| estimate.n > 3);
+            }
+        }
+    }
+
+    fn metric(&self) -> Metric {
+        self.repeat.metric
+    }
+
+    /// What is known of a cell, in words: `median 1234/s ±2.1 %`.
+    pub(super) fn of_cell(&self, cell: usize) -> String {
+        let mine: Vec<(&String, &Known)> =
+            self.values.iter().filter(|((c, _), _)| *c == cell).map(|((_, workload), known)| (workload, known)).collect();
+        let several = mine.len() > 1;
+        let words = |(workload, known): &(&String, &Known)| {
+            let name = if several { format!("{workload} ") } else { String::new() };
+            format!("{name}{}", self.words(known))
+        };
+        mine.iter().map(words).collect::<Vec<_>>().join(", ")
+    }
+
+    fn words(&self, known: &Known) -> String {
+        let width = known.half_width.map_or_else(String::new, |w| format!(" ±{:.1} %", w * 100.0));
+        format!("median {}{width}", human(self.metric(), &known.unit, known.median))
+    }
+
+    /// The cells, the widest interval first: name and what is known.
+    pub(super) fn widest(&self) -> Vec<(String, String)> {
+        let mut all: Vec<(&(usize, String), &Known)> = self.values.iter().collect();
+        all.sort_by(|(_, a), (_, b)| b.half_width.unwrap_or(f64::INFINITY).total_cmp(&a.half_width.unwrap_or(f64::INFINITY)));
+        let several = |cell: usize| self.values.keys().filter(|(c, _)| *c == cell).count() > 1;
+        all.into_iter()
+            .map(|((cell, workload), known)| {
+                let id = super::progress::short(&self.run.plan.cells[*cell].id);
+                let name = if several(*cell) { format!("{id} {workload}") } else { id };
+                (name, format!("n {}  {}", known.values.len(), self.words(known)))
+            })
+            .collect()
+    }
+
+    /// With `--until`: how many figures are as narrow as that, and of how many.
+    pub(super) fn narrow(&self) -> Option<(usize, usize)> {
+        let until = self.repeat.until?;
+        let narrow = self.values.values().filter(|k| k.half_width.is_some_and(|w| w <= until)).count();
+        Some((narrow, self.values.len()))
+    }
+
+    /// Whether every cell's interval is as narrow as `--until` asks.
+    pub(super) fn is_enough(&self) -> bool {
+        let Some(until) = self.repeat.until else { return false };
+        let cells: std::collections::BTreeSet<usize> = self.values.keys().map(|(c, _)| *c).collect();
+        let narrow = |k: &Known| k.values.len() >= self.repeat.least as usize && k.half_width.is_some_and(|w| w <= until);
+        cells.len() == self.cells && self.values.values().all(narrow)
+    }
+
+    /// The same for scripts.
+    pub(super) fn json(&self, round: u32) -> Value {
+        let figures: Vec<Value> = self
+            .values
+            .iter()
+            .map(|((cell, workload), known)| {
+                json!({"cell": self.run.plan.cells[*cell].id, "workload": workload, "n": known.values.len(),
+                    "median": known.median, "half_width_share": known.half_width})
+            })
+            .collect();
+        json!({"event": "round-ends", "round": round, "metric": self.metric().name(), "figures": figures})
+    }
+}

@@ -1,0 +1,111 @@
+//! `runner resume`: goes on where a run ended, doing only what is missing.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::execute::{self, Begin, verdict};
+use super::{Stop, plan_from, plan_of, print, reports, run, summarize};
+use crate::cli;
+use crate::exit::Exit;
+use crate::plan::order::sequence;
+use crate::plan::{Document, Options, Plan};
+use crate::record::difference;
+use crate::record::files::read_json;
+use crate::record::manifest::Manifest;
+use crate::record::write::plan_json;
+use crate::record::{FORMAT, RunDirectory, RunRecord, Status};
+
+/// Goes on with a run.
+pub(super) fn resume(args: &cli::Resume) -> Result<Exit, Stop> {
+    let wrong = |message: String| Stop::new(Exit::InvalidInput, message);
+    let runs = summarize::runs(std::slice::from_ref(&args.path))?;
+    let [path] = runs.as_slice() else {
+        let names: Vec<String> = runs.iter().map(|r| format!("  {}", r.display())).collect();
+        return Err(wrong(format!("{} holds runs of several experiments; name one:\n{}", args.path.display(), names.join("\n"))));
+    };
+    let path = path.canonicalize().unwrap_or_else(|_| path.clone());
+    let record = RunRecord::open(&path).map_err(|e| Stop::from_error(Exit::InvalidInput, &e))?;
+    let (Some(choice), true) = (&record.manifest.choice, record.manifest.format == FORMAT) else {
+        return Err(wrong(format!(
+            "{} was made by an older runner, which did not record all that is needed to go on (format {}); begin a new run",
+            path.display(),
+            record.manifest.format
+        )));
+    };
+    // Paths of a scenario are meant in the directory in which the run began, those of the command line here.
+    let graphs = std::path::absolute(&args.output.graphs).unwrap_or_else(|_| args.output.graphs.clone());
+    let here = |file: &Option<std::path::PathBuf>| file.as_ref().map(|f| std::path::absolute(f).unwrap_or_else(|_| f.clone()));
+    let reports = cli::Reports { junit: here(&args.output.reports.junit), markdown: here(&args.output.reports.markdown) };
+    let (no_graphs, quiet, json) = (args.output.no_graphs, args.output.quiet, args.output.json);
+    let output = cli::Output { graphs, no_graphs, reports, quiet, json };
+    if let Some(directory) = &record.manifest.directory {
+        std::env::set_current_dir(directory)
+            .map_err(|e| wrong(format!("the run began in {directory}, which is not there any more: {e}")))?;
+    }
+    let options = Options {
+        settings: choice.settings.clone(),
+        repetitions: choice.repetitions,
+        seed: Some(record.plan.seed),
+        repeat: record.plan.repeat.clone(),
+    };
+    let plan = plan(&path, Path::new(&record.manifest.source), args.as_recorded, &options)?;
+    same_plan(&path, &record, &plan)?;
+
+    let (directory, done, aside) = RunDirectory::reopen(&path, &plan).map_err(|e| Stop::from_error(Exit::Failure, &e))?;
+    for moved in aside {
+        eprintln!("{} could not be read and was moved aside; it is executed again", moved.display());
+    }
+    if sequence(&plan).iter().all(|turn| done.contains(turn)) {
+        let (_, summary) = summarize::aggregate(&path)?;
+        if !output.quiet && !output.json {
+            print(&format!("nothing is missing in {}: all {} repetitions are there\n", path.display(), done.len()));
+        }
+        reports::write(&output.reports, &[&summary])?;
+        return Ok(verdict(&summary));
+    }
+    let used = record.repetitions.iter().map(|r| used(&r.status)).sum();
+    let manifest: Manifest = read_json(&path.join("manifest.json")).map_err(|e| Stop::from_error(Exit::Failure, &e))?;
+    let ground = run::prepare(std::slice::from_ref(&plan), &output)?;
+    let begin = Begin::Again { directory, manifest: Box::new(manifest), done, used };
+    ground.runtime.block_on(execute::execute(&plan, begin, &ground))
+}
+
+fn used(status: &Status) -> Duration {
+    Duration::from_nanos(status.timings.total_ns)
+}
+
+/// The plan anew, from where the scenario was read or from the copy in the run.
+fn plan(run: &Path, source: &Path, as_recorded: bool, options: &Options) -> Result<Plan, Stop> {
+    if as_recorded {
+        let file = run.join("experiment.yaml");
+        let text = std::fs::read_to_string(&file)
+            .map_err(|e| Stop::new(Exit::InvalidInput, format!("cannot read {}: {e}", file.display())))?;
+        return plan_from(source, Document::inline(&source.display().to_string(), &text), options);
+    }
+    if !source.exists() {
+        let message = format!(
+            "the scenario {} is not there any more; `--as-recorded` takes the copy in the run instead",
+            std::path::absolute(source).unwrap_or_else(|_| source.to_owned()).display()
+        );
+        return Err(Stop::new(Exit::InvalidInput, message));
+    }
+    plan_of(source, options)
+}
+
+/// Refuses a plan that is not the one with which the run began.
+fn same_plan(run: &Path, record: &RunRecord, plan: &Plan) -> Result<(), Stop> {
+    let differences = difference::between(&record.raw_plan, &plan_json(plan), &["source"]);
+    if differences.is_empty() {
+        return Ok(());
+    }
+    let lines = difference::shortened(differences, 20);
+    Err(Stop::new(
+        Exit::InvalidInput,
+        format!(
+            "the plan has changed since {} began, so what is missing would not belong to what is there:\n{}\n\
+             undo the change, or begin a new run",
+            run.display(),
+            lines.iter().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
+        ),
+    ))
+}

@@ -1,0 +1,62 @@
+//! Repetitions by round.
+
+use super::{Composer, PARTS, Part, level_label, unit, words};
+use crate::analysis::figures;
+use crate::analysis::stats;
+use crate::analysis::summarize::estimate;
+use crate::plot::{Data, Figure, RoundPoint, RoundSeries};
+use crate::record::Metric;
+
+impl Composer<'_> {
+    /// A metric of each repetition; without `series` one for each workload.
+    pub(super) fn rounds(&self, metric: Metric) -> Option<Figure> {
+        let by = self.graph.series.as_deref().or((!metric.is_resource()).then_some("workload"));
+        let (_, scale) = unit(metric);
+        // Errors are percentages in pictures, shares elsewhere.
+        let scale = if matches!(metric, Metric::Errors | Metric::Unsent) { 100.0 } else { scale };
+        let mut series = Vec::new();
+        for level in self.axis(by) {
+            let mut part = Part { workload: self.graph.workload.as_deref(), ..Part::default() };
+            part.choose(by, &level);
+            let fits = |factor: &str, levels: &std::collections::BTreeMap<String, String>| levels.get(factor) == Some(&level);
+            let chosen = |c: &crate::analysis::summary::CellSummary| by.is_none_or(|b| PARTS.contains(&b) || fits(b, &c.levels));
+            let Some((_, cell)) = self.cells().find(|(_, c)| chosen(c)) else { continue };
+            let part = figures::Part {
+                workload: part.workload,
+                phase: part.phase,
+                step: part.step.or(self.graph.step.as_deref()),
+                target: part.target,
+            };
+            let numbered = figures::by_repetition(cell, metric, &part);
+            let values: Vec<f64> = numbered.iter().map(|(_, v)| v * scale).collect();
+            let Some(estimate) = estimate(&values) else { continue };
+            let outliers = stats::outliers(&values);
+            let points = numbered.iter().zip(&values).enumerate();
+            let point = |(i, ((round, _), value)): (usize, (&(u32, f64), &f64))| RoundPoint {
+                round: *round,
+                value: *value,
+                outlier: outliers.contains(&i),
+            };
+            series.push(RoundSeries {
+                name: match by {
+                    Some(factor) if !PARTS.contains(&factor) => level_label(factor, &level),
+                    _ if level.is_empty() => "all targets".to_owned(),
+                    _ => level.clone(),
+                },
+                points: points.map(point).collect(),
+                median: Some(estimate.median),
+                interval: estimate.median_interval,
+            });
+        }
+        if series.is_empty() {
+            return None;
+        }
+        let n = series.iter().map(|s| s.points.len()).max().unwrap_or_default();
+        let note = format!(
+            "{n} valid repetitions; dashes: their median, shaded: its bootstrap (BCa) 95 % interval; the axis does not begin at 0; run {}",
+            self.summary.run
+        );
+        let unit = self.unit(metric);
+        Some(self.frame(&format!("{} by round", words(metric)), &unit, "round".to_owned(), Data::Rounds { series }, note))
+    }
+}

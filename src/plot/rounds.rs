@@ -1,0 +1,78 @@
+//! Each repetition by its round, with the median and its interval behind.
+//!
+//! The axis does not begin at zero: what is looked for is drift and spread, a few percent of the value.
+
+use plotters::style::Color;
+
+use super::canvas::{Canvas, Pattern, Rect};
+use super::frame::{Frame, x_axis_height};
+use super::legend::{Entry, Mark};
+use super::palette::{self, INK, PAPER};
+use super::scale::{Scale, Tick, drawable};
+use super::{Error, Figure, RoundSeries};
+
+/// The axis covers at least this share of the largest value, so that nothing is magnified beyond what matters.
+const LEAST_SPAN: f64 = 0.05;
+/// Space above and below the points, as a share of what they cover.
+const MARGIN: f64 = 0.08;
+
+pub(super) fn draw(canvas: &Canvas, figure: &Figure, series: &[RoundSeries]) -> Result<(), Error> {
+    let names: Vec<&str> = series.iter().map(|one| one.name.as_str()).collect();
+    let looks = palette::looks(&names);
+    let visible = |one: &RoundSeries| one.points.iter().copied().filter(|p| drawable(p.value).is_some()).collect::<Vec<_>>();
+    let values: Vec<f64> = series
+        .iter()
+        .flat_map(|one| {
+            let interval = one.interval.into_iter().flat_map(|(low, high)| [low, high]);
+            visible(one).into_iter().map(|p| p.value).chain(interval)
+        })
+        .filter_map(drawable)
+        .collect();
+    let (low, high) = values.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(*v), h.max(*v)));
+    let span = (high - low).max(LEAST_SPAN * low.abs().max(high.abs()));
+    let middle = f64::midpoint(low, high);
+    let reach = span * (0.5 + MARGIN);
+    let edges = if values.is_empty() { vec![0.0, 1.0] } else { vec![middle - reach, middle + reach] };
+    let y_scale = Scale::tight(edges);
+    let rounds = || series.iter().flat_map(|one| one.points.iter().map(|p| f64::from(p.round)));
+    let last = rounds().fold(1.0, f64::max);
+    let x_scale = Scale::tight([0.0, last + 1.0]);
+
+    let mut entries: Vec<Entry> =
+        series.iter().zip(&looks).map(|(one, look)| Entry { name: one.name.clone(), mark: Mark::Line(*look) }).collect();
+    if series.iter().any(|one| one.points.iter().any(|p| p.outlier)) {
+        entries.push(Entry { name: "far from the others (counted)".to_owned(), mark: Mark::Ring });
+    }
+    let frame = Frame::new(canvas, figure, &entries, &y_scale)?;
+    let plot = Rect { bottom: frame.area.bottom - x_axis_height(), ..frame.area };
+    let place = |round: f64, value: f64| {
+        (plot.left + x_scale.place(round) * plot.width(), plot.bottom - y_scale.place(value) * plot.height())
+    };
+    for (one, look) in series.iter().zip(&looks) {
+        if let Some((low, high)) = one.interval.filter(|(l, h)| drawable(*l).is_some() && drawable(*h).is_some()) {
+            let (top, bottom) = (place(0.0, high).1, place(0.0, low).1.max(place(0.0, high).1 + 1.0));
+            canvas.rect(Rect { top, bottom, ..plot }, look.colour.mix(0.15))?;
+        }
+    }
+    frame.y_axis(plot)?;
+    let whole: Vec<Tick> = x_scale.ticks().into_iter().filter(|t| t.at.fract() == 0.0 && t.at > 0.0 && t.at <= last).collect();
+    frame.x_axis(plot, &whole)?;
+    for (one, look) in series.iter().zip(&looks) {
+        if let Some(median) = one.median.and_then(drawable) {
+            let y = place(0.0, median).1;
+            canvas.patterned(&[(plot.left, y), (plot.right, y)], 1.4, look.colour, Pattern::Stripes)?;
+        }
+        let points = visible(one);
+        let line: Vec<_> = points.iter().map(|p| place(f64::from(p.round), p.value)).collect();
+        canvas.line(&line, 1.2, look.colour.mix(0.45))?;
+        for point in points {
+            let at = place(f64::from(point.round), point.value);
+            if point.outlier {
+                canvas.dot(at, 8.5, PAPER, INK)?;
+            }
+            canvas.dot(at, 4.5, look.colour, PAPER)?;
+        }
+    }
+    frame.edges(plot)?;
+    if values.is_empty() { frame.no_data(plot) } else { Ok(()) }
+}
