@@ -10,6 +10,8 @@
 //! that the difference may matter; *no difference shown* when the whole interval lies within the threshold, so that a
 //! difference that matters is ruled out; *too few repetitions* otherwise. How many more would do is Noether's formula.
 
+#[cfg(test)]
+mod calibration;
 mod circumstances;
 pub mod text;
 
@@ -285,7 +287,7 @@ fn judge(mut comparison: Comparison, pairs: &[Pair<'_>], options: &Options) -> R
                 }
                 continue;
             }
-            let row = row(side, levels, workload.unwrap_or_default(), metric, base, &a, &b);
+            let row = row(side, levels, workload.unwrap_or_default(), metric, unit_of(base, metric), &a, &b);
             cases.push(Case { row, metric, a, b });
         }
         for cell in [base, other] {
@@ -302,17 +304,8 @@ fn judge(mut comparison: Comparison, pairs: &[Pair<'_>], options: &Options) -> R
         let named = options.metrics.first().map_or("throughput", |m| m.name());
         return Err(Error::Metric(named.to_owned()));
     }
-    let corrected = stats::holm(&cases.iter().map(|c| c.row.p).collect::<Vec<f64>>());
-    let count = cases.len();
-    comparison.corrected_over = count;
-    for (mut case, p) in cases.into_iter().zip(corrected) {
-        case.row.p_corrected = p;
-        case.row.verdict = case.verdict(options.threshold);
-        if case.row.verdict == Verdict::TooFewRepetitions {
-            case.row.more = case.more(options.threshold, SIGNIFICANT / count as f64);
-        }
-        comparison.rows.push(case.row);
-    }
+    comparison.corrected_over = cases.len();
+    comparison.rows = judged(cases, options.threshold);
     let differs = |factor: &&String| {
         let labels: std::collections::BTreeSet<_> = comparison.rows.iter().map(|r| r.levels.get(*factor)).collect();
         labels.len() > 1
@@ -320,6 +313,21 @@ fn judge(mut comparison: Comparison, pairs: &[Pair<'_>], options: &Options) -> R
     let all: Vec<String> = comparison.rows.first().map(|r| r.levels.keys().cloned().collect()).unwrap_or_default();
     comparison.factors = all.iter().filter(differs).cloned().collect();
     Ok(comparison)
+}
+
+/// Corrects p over all cases, and gives each its verdict.
+fn judged(cases: Vec<Case>, threshold: f64) -> Vec<Row> {
+    let corrected = stats::holm(&cases.iter().map(|c| c.row.p).collect::<Vec<f64>>());
+    let count = cases.len();
+    let judge = |(mut case, p): (Case, f64)| {
+        case.row.p_corrected = p;
+        case.row.verdict = case.verdict(threshold);
+        if case.row.verdict == Verdict::TooFewRepetitions {
+            case.row.more = case.more(threshold, SIGNIFICANT / count as f64);
+        }
+        case.row
+    };
+    cases.into_iter().zip(corrected).map(judge).collect()
 }
 
 /// What is compared between two cells: each metric, with its workload where it has one.
@@ -359,7 +367,7 @@ fn row(
     levels: &BTreeMap<String, String>,
     workload: String,
     metric: Metric,
-    base: &CellSummary,
+    unit: String,
     a: &[f64],
     b: &[f64],
 ) -> Row {
@@ -369,7 +377,7 @@ fn row(
         levels: levels.clone(),
         workload,
         metric: metric.name().to_owned(),
-        unit: unit_of(base, metric),
+        unit,
         baseline_n: a.len(),
         baseline_median: stats::median(a),
         n: b.len(),
@@ -386,6 +394,12 @@ fn row(
 /// Whether a ratio's whole interval lies where a difference does not matter.
 fn within(interval: (f64, f64), threshold: f64) -> bool {
     interval.0 > 1.0 / (1.0 + threshold) && interval.1 < 1.0 + threshold
+}
+
+/// Compares two samples of a metric by themselves: a comparison of one row.
+pub fn samples(metric: Metric, unit: &str, baseline: &[f64], other: &[f64], threshold: f64) -> Row {
+    let row = row("", &BTreeMap::new(), String::new(), metric, unit.to_owned(), baseline, other);
+    judged(vec![Case { row, metric, a: baseline.to_vec(), b: other.to_vec() }], threshold).remove(0)
 }
 
 /// A row with its samples.

@@ -87,7 +87,7 @@ fn title(comparison: &Comparison) -> String {
 }
 
 fn method(comparison: &Comparison) -> String {
-    let threshold = crate::units::significant(comparison.threshold * 100.0);
+    let threshold = (comparison.threshold * 10_000.0).round() / 100.0;
     let mut text = format!(
         "ratio: other over baseline, Hodges-Lehmann with its 95 % interval; p: Mann-Whitney,\n\
          Holm over {}; differences within {threshold} % do not matter\n",
@@ -145,7 +145,7 @@ impl<'a> Columns<'a> {
         if self.workload {
             header.push("workload".to_owned());
         }
-        header.extend(["metric", "baseline", "other", "ratio", "95 %", "p", "verdict"].map(str::to_owned));
+        header.extend(["metric", "base", "other", "ratio", "95 %", "p", "verdict"].map(str::to_owned));
         header
     }
 
@@ -172,6 +172,7 @@ impl<'a> Columns<'a> {
         cells.push(match (row.verdict, row.more) {
             (Verdict::TooFewRepetitions, Some(more)) => format!("too few, +{more}"),
             (Verdict::TooFewRepetitions, None) => "too few".to_owned(),
+            (Verdict::NoDifferenceShown, _) => "no difference".to_owned(),
             (verdict, _) => verdict.words().to_owned(),
         });
         cells

@@ -1,0 +1,104 @@
+//! Is what a comparison says right? Simulated on recorded real repetitions.
+//!
+//! `tests/data/calibration.json` holds the throughput of 300 real repetitions of two servers, from
+//! `experiments/calibration.yaml`: one whose spread is known, and one whose spread is the machine's.
+
+use rand::SeedableRng as _;
+use rand::seq::SliceRandom as _;
+use rand_xoshiro::Xoshiro256PlusPlus;
+use serde::Deserialize;
+
+use super::{Verdict, samples};
+use crate::record::Metric;
+
+#[derive(Deserialize)]
+struct Recorded {
+    fixtures: Vec<Fixture>,
+}
+
+#[derive(Deserialize)]
+struct Fixture {
+    name: String,
+    throughput_per_s: Vec<f64>,
+}
+
+fn fixtures() -> Vec<Fixture> {
+    let recorded: Recorded = serde_json::from_str(include_str!("../../../tests/data/calibration.json")).unwrap();
+    assert!(recorded.fixtures.len() >= 2 && recorded.fixtures.iter().all(|f| f.throughput_per_s.len() >= 200));
+    recorded.fixtures
+}
+
+const THRESHOLD: f64 = 0.05;
+const COMPARISONS: usize = 200;
+
+/// `n` and `m` repetitions drawn without replacement, the second sample slowed by a share.
+fn draw(rng: &mut Xoshiro256PlusPlus, recorded: &[f64], n: usize, m: usize, slowed: f64) -> (Vec<f64>, Vec<f64>) {
+    let mut all = recorded.to_vec();
+    all.shuffle(rng);
+    let (a, b) = all[..n + m].split_at(n);
+    (a.to_vec(), b.iter().map(|v| v * (1.0 - slowed)).collect())
+}
+
+fn differs(verdict: Verdict) -> bool {
+    !matches!(verdict, Verdict::NoDifferenceShown | Verdict::TooFewRepetitions)
+}
+
+#[test]
+fn the_same_fixture_twice_is_called_different_in_at_most_5_percent() {
+    for fixture in fixtures() {
+        for n in [5, 10, 20, 40] {
+            // No threshold either: then every difference counts that is significant.
+            for threshold in [0.0, 0.01, THRESHOLD] {
+                let mut rng = Xoshiro256PlusPlus::seed_from_u64(7);
+                let wrong = (0..COMPARISONS)
+                    .filter(|_| {
+                        let (a, b) = draw(&mut rng, &fixture.throughput_per_s, n, n, 0.0);
+                        differs(samples(Metric::Throughput, "", &a, &b, threshold).verdict)
+                    })
+                    .count();
+                println!("{} n={n} threshold={threshold}: {wrong} of {COMPARISONS}", fixture.name);
+                // At a true rate of 5 % more than 10 of 200 would be seen in 4 of 10 series: what matters is the default
+                // threshold. Without one, the bound is that of a true 5 % (99.9 % of series have at most 21).
+                let most = if threshold == THRESHOLD { COMPARISONS / 20 } else { 21 };
+                assert!(wrong <= most, "{} n={n} threshold={threshold}: {wrong} of {COMPARISONS}", fixture.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_fixture_slowed_by_5_percent_is_called_slower_in_at_least_90_percent_with_as_many_repetitions_as_recommended() {
+    for fixture in fixtures() {
+        for pilot in [5, 10, 20] {
+            let mut rng = Xoshiro256PlusPlus::seed_from_u64(11);
+            let (mut slower, mut faster, mut recommended, mut beyond) = (0, 0, Vec::new(), 0);
+            for _ in 0..COMPARISONS {
+                let (a, b) = draw(&mut rng, &fixture.throughput_per_s, pilot, pilot, 0.05);
+                let first = samples(Metric::Throughput, "", &a, &b, THRESHOLD);
+                // What the tool says: these many do, or so many more.
+                let n = pilot + first.more.unwrap_or(0);
+                recommended.push(n);
+                let most = fixture.throughput_per_s.len() / 2;
+                beyond += usize::from(n > most);
+                let verdict = if first.more.is_none() {
+                    first.verdict
+                } else {
+                    let (a, b) = draw(&mut rng, &fixture.throughput_per_s, n.min(most), n.min(most), 0.05);
+                    samples(Metric::Throughput, "", &a, &b, THRESHOLD).verdict
+                };
+                slower += usize::from(verdict == Verdict::Slower);
+                faster += usize::from(verdict == Verdict::Faster);
+            }
+            recommended.sort_unstable();
+            println!(
+                "{} pilot={pilot}: slower {slower} of {COMPARISONS}, faster {faster}; recommended {} to {}, median {}; {beyond} cut",
+                fixture.name,
+                recommended[0],
+                recommended[COMPARISONS - 1],
+                recommended[COMPARISONS / 2]
+            );
+            assert!(slower * 10 >= COMPARISONS * 9, "{} pilot={pilot}: {slower} of {COMPARISONS}", fixture.name);
+            assert_eq!(faster, 0, "{} pilot={pilot}", fixture.name);
+        }
+    }
+}
