@@ -1,9 +1,12 @@
 //! What graphs need beyond the summary: values over time and whole distributions.
 
-use hdrhistogram::Histogram;
+use std::collections::BTreeMap;
 
-use super::tables::{self, StepKey, wide_histogram};
-use super::{Error, summarize};
+use super::counts::Sum;
+use super::summary::StepSummary;
+use super::tables::{self, ReplicaRows};
+use super::windows::{Decoded, Row};
+use super::{Error, summary};
 use crate::record::{Metric, Repetition, RunRecord, Time};
 
 /// Points of one repetition: seconds since the begin of the load, value.
@@ -12,16 +15,33 @@ pub type Line = Vec<(f64, f64)>;
 /// Samples of replicas that lie closer together than this belong to one instant.
 const SAME_INSTANT_NS: i64 = 20_000_000;
 
+/// A figure over the time of a repetition: one line for each of `parts`, whose table is read once.
+///
+/// `parts`: workload (all of them where there is none) and step, or target. `window_s`: length of a window.
+///
+/// # Errors
+/// When the table is missing or damaged.
+pub fn lines(
+    repetition: &Repetition,
+    parts: &[(Option<String>, String)],
+    metric: Metric,
+    window_s: f64,
+) -> Result<Vec<Line>, Error> {
+    if metric.is_resource() {
+        let rows = tables::resources(repetition, &[metric])?;
+        let replicas = |target: &str| rows.iter().filter(|((name, _), _)| name == target).map(|(_, rows)| rows).collect();
+        return Ok(parts.iter().map(|(_, target)| resource(&replicas(target), metric)).collect());
+    }
+    let times = if let Metric::Time(time, _) = metric { vec![time] } else { Vec::new() };
+    let decoded = tables::read_times(repetition, &times)?;
+    parts.iter().map(|(workload, step)| windows(repetition, &decoded, workload.as_deref(), step, metric, window_s)).collect()
+}
+
 /// A resource of a target over the time of a repetition, summed over its replicas.
 ///
 /// Points lie where samples were taken; between them a replica has its last value. `cpu` is what was used from one
 /// sample to the next, in processors, drawn as a step.
-///
-/// # Errors
-/// When the table is missing or damaged.
-pub fn resource(repetition: &Repetition, target: &str, metric: Metric) -> Result<Line, Error> {
-    let rows = tables::resources(repetition)?;
-    let mine: Vec<_> = rows.iter().filter(|((name, _), _)| name == target).map(|(_, rows)| rows).collect();
+fn resource(mine: &Vec<&ReplicaRows>, metric: Metric) -> Line {
     let mut instants: Vec<i64> = mine.iter().flat_map(|r| r.at_ns.iter().copied()).collect();
     instants.sort_unstable();
     // The last sample of each cluster: by then every replica was read.
@@ -45,7 +65,7 @@ pub fn resource(repetition: &Repetition, target: &str, metric: Metric) -> Result
     let seconds = |ns: i64| ns as f64 / 1e9;
     if metric == Metric::Cpu {
         let used = |from: i64, to: i64| mine.iter().map(|r| r.cpu_at(to) - r.cpu_at(from)).sum::<f64>() / (to - from) as f64;
-        return Ok(grid.windows(2).flat_map(|w| [w[0], w[1]].map(|ns| (seconds(ns), used(w[0], w[1])))).collect());
+        return grid.windows(2).flat_map(|w| [w[0], w[1]].map(|ns| (seconds(ns), used(w[0], w[1])))).collect();
     }
     let value = |ns: i64| match metric {
         Metric::Pss => at(&|r, i| r.pss_bytes[i], ns),
@@ -54,55 +74,38 @@ pub fn resource(repetition: &Repetition, target: &str, metric: Metric) -> Result
         Metric::OpenFiles => at(&|r, i| Some(r.open_files[i]), ns),
         _ => None,
     };
-    Ok(grid.iter().filter_map(|ns| Some((seconds(*ns), value(*ns)?))).collect())
+    grid.iter().filter_map(|ns| Some((seconds(*ns), value(*ns)?))).collect()
+}
+
+/// What the windows of a step hold.
+#[derive(Default)]
+struct Window<'d> {
+    requests: u64,
+    ok: u64,
+    bytes: u64,
+    right: Vec<&'d Row>,
 }
 
 /// A figure of a step over the windows of a repetition.
-///
-/// # Errors
-/// When the table is missing or damaged.
-pub fn windows(
+fn windows(
     repetition: &Repetition,
+    decoded: &Decoded,
     workload: Option<&str>,
     step: &str,
     metric: Metric,
     window_s: f64,
 ) -> Result<Line, Error> {
-    use hdrhistogram::serialization::Deserializer;
-    use std::collections::BTreeMap;
-    let path = repetition.path.join("windows.parquet");
-    let frame = crate::record::tables::read(&path)?;
-    let table = |source| Error::Table { path: path.clone(), source };
-    let text = |name: &str| frame.column(name).and_then(|c| c.str().cloned()).map_err(table);
-    let number = |name: &str| frame.column(name).and_then(|c| c.u64().cloned()).map_err(table);
-    let (workloads, steps, outcomes) = (text("workload")?, text("step")?, text("outcome")?);
-    let (starts, counts) = (number("window_start_ns")?, number("requests")?);
-    let times = match metric {
-        Metric::Time(time, _) => format!("{}_ns_hdr", time.name()),
-        _ => "response_ns_hdr".to_owned(),
-    };
-    let times = times.as_str();
-    let bytes = match metric {
-        Metric::Upload => number("sent_bytes")?,
-        _ => number("received_bytes")?,
-    };
-    let histograms = frame.column(times).and_then(|c| c.binary().cloned()).map_err(table)?;
-    let mut sums: BTreeMap<u64, (u64, u64, Histogram<u64>, u64)> = BTreeMap::new();
-    let mut decoder = Deserializer::new();
-    for row in 0..frame.height() {
-        let other_workload = workload.is_some_and(|w| workloads.get(row) != Some(w));
-        if other_workload || steps.get(row) != Some(step) {
+    let mut sums: BTreeMap<u64, Window> = BTreeMap::new();
+    for (key, ok, row) in decoded.rows() {
+        if workload.is_some_and(|w| w != key.0) || key.2 != step {
             continue;
         }
-        let entry = sums.entry(starts.get(row).unwrap_or_default()).or_insert_with(|| (0, 0, wide_histogram(), 0));
-        let count = counts.get(row).unwrap_or_default();
-        entry.0 += count;
-        entry.3 += bytes.get(row).unwrap_or_default();
-        if outcomes.get(row) == Some("ok") {
-            entry.1 += count;
-            if let Ok(histogram) = decoder.deserialize::<u64, _>(&mut histograms.get(row).unwrap_or_default()) {
-                let _ = entry.2.add(histogram);
-            }
+        let window = sums.entry(row.start_ns).or_default();
+        window.requests += row.requests;
+        window.bytes += if metric == Metric::Upload { row.sent_bytes } else { row.received_bytes };
+        if ok {
+            window.ok += row.requests;
+            window.right.push(row);
         }
     }
     // The last window is only as long as the load was in it; a sliver of one says nothing of a rate.
@@ -110,37 +113,40 @@ pub fn windows(
     let end_s = phases.map(|p| p.end_ns).max().unwrap_or_default() as f64 / 1e9;
     let covered = |start_s: f64| (end_s - start_s).clamp(0.0, window_s);
     sums.retain(|start, _| covered(*start as f64 / 1e9) >= window_s / 5.0);
-    let value = |start_s: f64, (all, ok, histogram, bytes): &(u64, u64, Histogram<u64>, u64)| match metric {
-        Metric::Throughput => Some(*ok as f64 / covered(start_s)),
-        Metric::Errors => Some((all - ok) as f64 / (*all).max(1) as f64 * 100.0),
-        Metric::Upload | Metric::Download => Some(*bytes as f64 / covered(start_s)),
-        Metric::Time(_, quantile) => summarize::times(histogram).map(|t| super::summary::at(&t, quantile)),
-        _ => None,
+    let value = |start_s: f64, window: &Window| -> Result<Option<f64>, Error> {
+        Ok(match metric {
+            Metric::Throughput => Some(window.ok as f64 / covered(start_s)),
+            Metric::Errors => Some((window.requests - window.ok) as f64 / window.requests.max(1) as f64 * 100.0),
+            Metric::Upload | Metric::Download => Some(window.bytes as f64 / covered(start_s)),
+            Metric::Time(time, quantile) => {
+                let times = decoded.distribution(window.right.iter().copied(), time)?.times();
+                times.map(|t| summary::at(&t, quantile))
+            }
+            _ => None,
+        })
     };
-    let point = |start_s: f64, sum| Some((start_s + covered(start_s) / 2.0, value(start_s, sum)?));
-    Ok(sums.iter().filter_map(|(start, sum)| point(*start as f64 / 1e9, sum)).collect())
+    let mut line = Line::new();
+    for (start_ns, window) in &sums {
+        let start_s = *start_ns as f64 / 1e9;
+        line.extend(value(start_s, window)?.map(|value| (start_s + covered(start_s) / 2.0, value)));
+    }
+    Ok(line)
 }
 
-/// The distribution of a time over all valid repetitions of cells: (quantile, nanoseconds), one point per recorded value.
-///
-/// # Errors
-/// When a table is missing or damaged.
-pub fn distribution(repetitions: &[&Repetition], key: &StepKey, time: Time) -> Result<Vec<(f64, f64)>, Error> {
-    let mut sum = wide_histogram();
-    for repetition in repetitions {
-        if let Some(rows) = tables::steps(repetition)?.get(key) {
-            sum.add(rows.time(time)).expect("both have the same bounds");
-        }
-    }
-    let total = sum.len();
+/// The distribution of a time over steps: (quantile, nanoseconds), two points per recorded value.
+pub fn distribution(steps: &[&StepSummary], time: Time) -> Vec<(f64, f64)> {
+    let mut sum = Sum::default();
+    steps.iter().for_each(|step| sum.add(step.distributions.of(time)));
+    let counts = sum.take();
+    let total = counts.len() as f64;
     let mut points = Vec::new();
     let mut below = 0;
-    for value in sum.iter_recorded() {
-        points.push((below as f64 / total as f64, value.value_iterated_to() as f64));
-        below += value.count_since_last_iteration();
-        points.push(((below as f64 - 0.5) / total as f64, value.value_iterated_to() as f64));
+    for (ns, count) in counts.values() {
+        points.push((below as f64 / total, ns as f64));
+        below += count;
+        points.push(((below as f64 - 0.5) / total, ns as f64));
     }
-    Ok(points)
+    points
 }
 
 /// The repetitions of a cell that count.

@@ -1,14 +1,18 @@
 //! From a run on disk to what it says: a pure function of the directory.
 //!
-//! `tables` gathers rows of all repetitions with polars, `summarize` makes the summary of them, `summary` is its form,
-//! `figures` the values in it by name, `stability`, `expectations` and `compare` what is concluded from them,
-//! `text` the table for people, `curves` what graphs need beyond the summary. `stats` works on plain slices.
+//! In reading order: `tables` reads a repetition with polars, `windows` is what it found of the requests, `counts` a
+//! distribution of times; `repetition` makes figures of one repetition, `summarize` the summary of all, `summary` is its
+//! form. `figures` are the values in it by name; `steadiness`, `stability`, `expectations` and `compare` are what is
+//! concluded. `text` is the table for people, `report` that for continuous integration, `curves` what graphs need beyond the
+//! summary. `stats` works on plain slices.
 //! Repetitions, not requests, are the sample; percentiles come from merged histograms and are never averaged within a repetition.
 
 pub mod compare;
+pub mod counts;
 pub mod curves;
 pub mod expectations;
 pub mod figures;
+mod repetition;
 pub mod report;
 pub mod stability;
 pub mod stats;
@@ -16,6 +20,7 @@ pub mod summarize;
 pub mod summary;
 pub mod tables;
 pub mod text;
+pub mod windows;
 
 pub use summarize::summarize;
 pub use summary::Summary;

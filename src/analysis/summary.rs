@@ -155,6 +155,9 @@ pub struct StepSummary {
     pub first_byte_ns: Option<Times>,
     /// Each valid repetition by itself.
     pub by_repetition: Vec<StepRepetition>,
+    /// All times of right answers, all repetitions merged: for graphs, too much for a file that people read.
+    #[serde(skip)]
+    pub distributions: super::windows::Distributions,
 }
 
 /// One step in one repetition.

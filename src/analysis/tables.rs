@@ -1,21 +1,21 @@
-//! Rows of all repetitions, gathered with polars.
+//! The tables of one repetition, read with polars: each once, and only the columns that are needed.
 
 use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
-use hdrhistogram::serialization::Deserializer;
 use polars::prelude::*;
 
 use super::Error;
+use super::windows::Decoded;
 use crate::load::windows::MAX_TIME_NS;
-use crate::record::{Repetition, tables};
+use crate::record::{Metric, Repetition, Time, tables};
 
 /// A histogram that takes in those of any number of windows.
 pub fn wide_histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, MAX_TIME_NS, 3).expect("the bounds are constants and in order")
 }
 
-/// What one step of one phase did in one repetition.
+/// What one step did, added up while it runs. From tables it is made by [`Decoded::merge`].
 #[derive(Clone, Debug)]
 pub struct StepRows {
     /// Requests by outcome.
@@ -50,18 +50,6 @@ impl StepRows {
             first_byte: wide_histogram(),
         }
     }
-
-    /// One of its times.
-    pub fn time(&self, time: crate::record::Time) -> &Histogram<u64> {
-        use crate::record::Time;
-        match time {
-            Time::Service => &self.service,
-            Time::Response => &self.response,
-            Time::Lag => &self.lag,
-            Time::Connect => &self.connect,
-            Time::FirstByte => &self.first_byte,
-        }
-    }
 }
 
 /// Reads `metrics.parquet` of a repetition: by workload, phase and metric the mean over executions. Without a command
@@ -90,57 +78,22 @@ pub fn metrics(repetition: &Repetition) -> Result<BTreeMap<(String, String, Stri
     mean(&frame).map_err(|source| Error::Table { path, source })
 }
 
-/// Workload, phase, step.
-pub type StepKey = (String, String, String);
-
-/// Reads `windows.parquet` of a repetition and merges its windows.
+/// Reads `windows.parquet` of a repetition, with all its times.
 ///
 /// # Errors
 /// When the table is missing or damaged.
-pub fn steps(repetition: &Repetition) -> Result<BTreeMap<StepKey, StepRows>, Error> {
-    let path = repetition.path.join("windows.parquet");
-    let frame = tables::read(&path)?;
-    merge(&frame).map_err(|source| Error::Table { path, source })
+pub fn read(repetition: &Repetition) -> Result<Decoded, Error> {
+    read_times(repetition, &Time::ALL.map(|(_, time)| time))
 }
 
-fn merge(frame: &DataFrame) -> PolarsResult<BTreeMap<StepKey, StepRows>> {
-    let mut merged: BTreeMap<StepKey, StepRows> = BTreeMap::new();
-    let (workloads, phases, steps) =
-        (frame.column("workload")?.str()?, frame.column("phase")?.str()?, frame.column("step")?.str()?);
-    let outcomes = frame.column("outcome")?.str()?;
-    let counts = frame.column("requests")?.u64()?;
-    let (sent, received) = (frame.column("sent_bytes")?.u64()?, frame.column("received_bytes")?.u64()?);
-    let (service, response) = (frame.column("service_ns_hdr")?.binary()?, frame.column("response_ns_hdr")?.binary()?);
-    // Format 1 had no such columns.
-    let later = |name: &str| frame.column(name).and_then(|c| c.binary()).ok();
-    let (lag, connect, first_byte) = (later("lag_ns_hdr"), later("connect_ns_hdr"), later("first_byte_ns_hdr"));
-    let mut decoder = Deserializer::new();
-    for row in 0..frame.height() {
-        let text = |column: &StringChunked| column.get(row).unwrap_or_default().to_owned();
-        let rows = merged.entry((text(workloads), text(phases), text(steps))).or_insert_with(StepRows::empty);
-        let outcome = text(outcomes);
-        if outcome == "ok" {
-            let columns = [
-                (Some(service), &mut rows.service),
-                (Some(response), &mut rows.response),
-                (lag, &mut rows.lag),
-                (connect, &mut rows.connect),
-                (first_byte, &mut rows.first_byte),
-            ];
-            for (column, sum) in columns {
-                // Empty where no request of the window had such a time.
-                let Some(mut bytes) = column.and_then(|c| c.get(row)).filter(|b| !b.is_empty()) else { continue };
-                let histogram: Histogram<u64> = decoder
-                    .deserialize(&mut bytes)
-                    .map_err(|e| PolarsError::ComputeError(format!("a histogram is damaged: {e}").into()))?;
-                sum.add(histogram).map_err(|e| PolarsError::ComputeError(format!("a histogram does not fit: {e}").into()))?;
-            }
-        }
-        *rows.outcomes.entry(outcome).or_default() += counts.get(row).unwrap_or_default();
-        rows.sent_bytes += sent.get(row).unwrap_or_default();
-        rows.received_bytes += received.get(row).unwrap_or_default();
-    }
-    Ok(merged)
+/// As [`read`], with the given times only; the others are then taken for empty.
+///
+/// # Errors
+/// When the table is missing or damaged.
+pub fn read_times(repetition: &Repetition, times: &[Time]) -> Result<Decoded, Error> {
+    let path = repetition.path.join("windows.parquet");
+    let frame = tables::read_columns(&path, &Decoded::columns(times))?;
+    Decoded::new(&path, repetition, &frame, times).map_err(|source| Error::Table { path, source })
 }
 
 /// One replica's samples, ascending in time.
@@ -162,27 +115,62 @@ pub struct ReplicaRows {
 
 /// Reads `resources.parquet` of a repetition: samples by target and replica.
 ///
+/// `metrics`: what is wanted; columns that none of them needs stay empty.
+///
 /// # Errors
 /// When the table is missing or damaged.
-pub fn resources(repetition: &Repetition) -> Result<BTreeMap<(String, u32), ReplicaRows>, Error> {
+pub fn resources(repetition: &Repetition, metrics: &[Metric]) -> Result<BTreeMap<(String, u32), ReplicaRows>, Error> {
     let path = repetition.path.join("resources.parquet");
-    let frame = tables::read(&path)?;
+    let mut columns = vec!["at_ns", "target", "replica"];
+    for metric in metrics {
+        columns.extend_from_slice(match metric {
+            Metric::Pss => &["pss_bytes"],
+            Metric::Rss => &["rss_bytes"],
+            Metric::Cpu => &["cpu_user_ns", "cpu_system_ns"],
+            Metric::Threads => &["threads"],
+            Metric::OpenFiles => &["open_files"],
+            _ => &[] as &[&str],
+        });
+    }
+    let frame = tables::read_columns(&path, &columns)?;
     split(&frame).map_err(|source| Error::Table { path, source })
 }
 
 fn split(frame: &DataFrame) -> PolarsResult<BTreeMap<(String, u32), ReplicaRows>> {
-    let mut found = BTreeMap::new();
-    if frame.height() == 0 {
-        return Ok(found);
+    let (targets, replicas) = (frame.column("target")?.str()?, frame.column("replica")?.u32()?);
+    let at_ns: Vec<i64> = frame.column("at_ns")?.i64()?.iter().map(Option::unwrap_or_default).collect();
+    // Rows of each replica. There are few, and they take turns: the next row mostly belongs to the one behind the last.
+    let mut groups: Vec<((&str, u32), Vec<usize>)> = Vec::new();
+    let mut last = 0;
+    for (row, key) in targets.iter().zip(replicas.iter()).enumerate() {
+        let key = (key.0.unwrap_or_default(), key.1.unwrap_or_default());
+        let next = (last + 1) % groups.len().max(1);
+        let found = groups.get(next).filter(|g| g.0 == key).map(|_| next).or_else(|| groups.iter().position(|g| g.0 == key));
+        last = found.unwrap_or_else(|| {
+            groups.push((key, Vec::new()));
+            groups.len() - 1
+        });
+        groups[last].1.push(row);
     }
-    for part in frame.partition_by_stable(["target", "replica"], true)? {
-        let part = part.sort(["at_ns"], SortMultipleOptions::default())?;
-        let target = part.column("target")?.str()?.get(0).unwrap_or_default().to_owned();
-        let replica = part.column("replica")?.u32()?.get(0).unwrap_or_default();
-        let numbers = |name: &str| -> PolarsResult<Vec<u64>> { Ok(part.column(name)?.u64()?.into_no_null_iter().collect()) };
-        let (user, system) = (numbers("cpu_user_ns")?, numbers("cpu_system_ns")?);
+    for (_, rows) in &mut groups {
+        if !rows.is_sorted_by_key(|row| at_ns[*row]) {
+            rows.sort_by_key(|row| at_ns[*row]);
+        }
+    }
+    let numbers = |name: &str| -> PolarsResult<Vec<Option<u64>>> {
+        // Not every reader wants every column.
+        let Ok(column) = frame.column(name) else { return Ok(Vec::new()) };
+        Ok(column.u64()?.iter().collect())
+    };
+    let columns = ["pss_bytes", "rss_bytes", "cpu_user_ns", "cpu_system_ns", "threads", "open_files"].map(numbers);
+    let [pss, rss, user, system, threads, open_files] = columns;
+    let (pss, rss, user, system, threads, open_files) = (pss?, rss?, user?, system?, threads?, open_files?);
+    let of = |column: &[Option<u64>], rows: &[usize]| -> Vec<u64> {
+        rows.iter().map_while(|row| column.get(*row)).map(|value| value.unwrap_or_default()).collect()
+    };
+    let replica = |((target, replica), rows): ((&str, u32), Vec<usize>)| {
         // A command begins anew with each execution: what the one before had used still counts.
-        let mut cpu_ns: Vec<u64> = user.iter().zip(&system).map(|(u, s)| u + s).collect();
+        let mut cpu_ns: Vec<u64> = of(&user, &rows).iter().zip(of(&system, &rows)).map(|(u, s)| u.saturating_add(s)).collect();
         let (mut before, mut last) = (0, 0);
         for used in &mut cpu_ns {
             if *used < last {
@@ -192,16 +180,16 @@ fn split(frame: &DataFrame) -> PolarsResult<BTreeMap<(String, u32), ReplicaRows>
             *used += before;
         }
         let rows = ReplicaRows {
-            at_ns: part.column("at_ns")?.i64()?.into_no_null_iter().collect(),
-            pss_bytes: part.column("pss_bytes")?.u64()?.iter().collect(),
-            rss_bytes: numbers("rss_bytes")?,
+            at_ns: rows.iter().map(|row| at_ns[*row]).collect(),
+            pss_bytes: rows.iter().map_while(|row| pss.get(*row).copied()).collect(),
+            rss_bytes: of(&rss, &rows),
             cpu_ns,
-            threads: numbers("threads")?,
-            open_files: numbers("open_files")?,
+            threads: of(&threads, &rows),
+            open_files: of(&open_files, &rows),
         };
-        found.insert((target, replica), rows);
-    }
-    Ok(found)
+        ((target.to_owned(), replica), rows)
+    };
+    Ok(groups.into_iter().map(replica).collect())
 }
 
 impl ReplicaRows {

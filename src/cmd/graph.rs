@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use rayon::prelude::*;
+
 use super::summarize::{aggregate, runs};
 use super::{Stop, print};
 use crate::analysis::Summary;
@@ -26,13 +28,13 @@ pub(super) fn graph(args: &cli::Graph) -> Result<Exit, Stop> {
 pub(super) fn draw(record: &RunRecord, summary: &Summary, out: &Path) -> Result<Vec<PathBuf>, Stop> {
     let figures = plot::compose::figures(record, summary).map_err(|e| Stop::from_error(Exit::Failure, &e))?;
     let folder = out.join(&summary.experiment).join(&summary.run);
-    let mut files = Vec::new();
-    for (name, figure) in figures {
-        let png = plot::render(&figure).map_err(|e| Stop::from_error(Exit::Failure, &e))?;
+    // On all cores, in any order; what is returned is in the order of the scenario.
+    let files = figures.par_iter().map(|(name, figure)| {
+        let png = plot::render(figure).map_err(|e| Stop::from_error(Exit::Failure, &e))?;
         let path = folder.join(format!("{name}.png"));
         let written = make_directory(&folder).and_then(|()| write_whole(&path, &png));
         written.map_err(|e| Stop::from_error(Exit::Failure, &e))?;
-        files.push(path);
-    }
-    Ok(files)
+        Ok(path)
+    });
+    files.collect()
 }

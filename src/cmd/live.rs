@@ -55,7 +55,7 @@ impl Live {
         }
         let record = &self.run.plan.cells[repetition.cell];
         // What cannot be read is said by the summary.
-        let summary = summarize::cell(&self.run, record, &[repetition], &mut Vec::new());
+        let (summary, _) = summarize::cell(&self.run, record, &[repetition]);
         let metric = self.repeat.metric;
         let whole = [String::new()];
         let names: Vec<String> = record.workloads.iter().map(|w| w.name.clone()).collect();

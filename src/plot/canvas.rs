@@ -189,17 +189,18 @@ impl Canvas<'_> {
 
 /// Averages blocks of `ZOOM` × `ZOOM` pixels.
 fn reduce(large: &[u8]) -> Vec<u8> {
-    let (zoom, across) = (ZOOM as usize, (WIDTH * ZOOM) as usize);
+    let (zoom, across) = (ZOOM as usize, (WIDTH * ZOOM * 3) as usize);
     let mut small = Vec::with_capacity((WIDTH * HEIGHT * 3) as usize);
-    for y in 0..HEIGHT as usize {
-        for x in 0..WIDTH as usize {
+    let mut sums = vec![0_u16; across];
+    for rows in large.chunks_exact(zoom * across) {
+        sums.fill(0);
+        for row in rows.chunks_exact(across) {
+            sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += u16::from(*value));
+        }
+        for block in sums.chunks_exact(zoom * 3) {
             for channel in 0..3 {
-                let mut sum = 0;
-                for row in 0..zoom {
-                    let start = ((y * zoom + row) * across + x * zoom) * 3 + channel;
-                    sum += (0..zoom).map(|i| u32::from(large[start + i * 3])).sum::<u32>();
-                }
-                small.push(((sum + ZOOM * ZOOM / 2) / (ZOOM * ZOOM)) as u8);
+                let sum: u16 = block[channel..].iter().step_by(3).sum();
+                small.push(((u32::from(sum) + ZOOM * ZOOM / 2) / (ZOOM * ZOOM)) as u8);
             }
         }
     }

@@ -4,12 +4,14 @@ mod rounds;
 
 use std::collections::BTreeMap;
 
+use rayon::prelude::*;
+
 use super::{Bar, BarSeries, Data, Figure, LineSeries, Phase, QuantileSeries};
-use crate::analysis::summarize::estimate;
-use crate::analysis::summary::{CellSummary, StepRepetition, Summary, at};
+use crate::analysis::summarize::{mean_interval, resamples};
+use crate::analysis::summary::{CellSummary, StepRepetition, StepSummary, Summary, at};
 use crate::analysis::{Error, curves, stats};
 use crate::record::tables::WHOLE;
-use crate::record::{Graph, Metric, RunRecord, Shape, Time};
+use crate::record::{Graph, Metric, Repetition, RunRecord, Shape, Time};
 
 /// A figure and the name of its file, without `.png`.
 pub type Named = (String, Figure);
@@ -19,18 +21,18 @@ pub type Named = (String, Figure);
 /// # Errors
 /// When a table that a graph needs cannot be read.
 pub fn figures(run: &RunRecord, summary: &Summary) -> Result<Vec<Named>, Error> {
-    let mut figures = Vec::new();
     // Repeating asks how stable a metric is: that has a picture of its own, if the scenario has none of it.
     let repeated = run.plan.repeat.as_ref().map(|r| Graph::rounds(r.metric));
     let repeated = repeated.filter(|graph| !run.plan.graphs.iter().any(|g| g.shape == graph.shape));
-    for graph in run.plan.graphs.iter().chain(&repeated) {
-        for facet in facets(graph, summary) {
-            let composer = Composer { run, summary, graph, facet: &facet };
-            if let Some(figure) = composer.figure()? {
-                figures.push((composer.file_name(), figure));
-            }
-        }
-    }
+    let of = |graph| facets(graph, summary).into_iter().map(move |facet| (graph, facet));
+    let wanted: Vec<(&Graph, Facet)> = run.plan.graphs.iter().chain(&repeated).flat_map(of).collect();
+    // On all cores; their order stays.
+    let composed = wanted.par_iter().map(|(graph, facet)| {
+        let composer = Composer { run, summary, graph, facet };
+        Ok(composer.figure()?.map(|figure| (composer.file_name(), figure)))
+    });
+    let composed: Vec<Option<Named>> = composed.collect::<Result<_, Error>>()?;
+    let mut figures: Vec<Named> = composed.into_iter().flatten().collect();
     // Two graphs of the same kind would share a name; the second gets a number.
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
     for (name, _) in &mut figures {
@@ -215,7 +217,7 @@ impl Composer<'_> {
             Shape::Ratio(metric, baseline) => Ok(Some(self.bars(*metric, Some(baseline)))),
             Shape::Lines(metric) => self.lines(*metric),
             Shape::Rounds(metric) => Ok(self.rounds(*metric)),
-            Shape::Quantiles(time) => self.quantiles(*time).map(Some),
+            Shape::Quantiles(time) => Ok(Some(self.quantiles(*time))),
         }
     }
 
@@ -332,10 +334,12 @@ impl Composer<'_> {
         let bar = |group: &str, level: &str| {
             let mine = values(group, level);
             match baseline {
-                None => estimate(&mine).map(|e| {
-                    let (low, high) = e.mean_interval.unwrap_or((e.mean, e.mean));
-                    Bar { value: e.mean, low, high, points: e.values }
-                }),
+                None if mine.is_empty() => None,
+                None => {
+                    let value = stats::mean(&mine);
+                    let (low, high) = mean_interval(&mine).unwrap_or((value, value));
+                    Some(Bar { value, low, high, points: mine })
+                }
                 Some(baseline) => {
                     let base = values(group, baseline);
                     if mine.is_empty() || base.is_empty() || stats::mean(&base) == 0.0 {
@@ -343,7 +347,9 @@ impl Composer<'_> {
                     }
                     let value = stats::mean(&mine) / stats::mean(&base);
                     let interval = (level != baseline)
-                        .then(|| stats::bootstrap_ratio(&mine, &base, stats::mean, 0.95, 10_000, 1).ok())
+                        .then(|| {
+                            stats::bootstrap_ratio(&mine, &base, stats::mean, 0.95, resamples(mine.len().max(base.len())), 1).ok()
+                        })
                         .flatten()
                         .map_or((value, value), |i| (i.low, i.high));
                     Some(Bar { value, low: interval.0, high: interval.1, points: Vec::new() })
@@ -401,20 +407,19 @@ impl Composer<'_> {
                 vec![(only.map(str::to_owned), self.step_name().to_owned())]
             };
             let several = parts.iter().any(|(w, _)| *w != parts[0].0);
-            for repetition in curves::valid(self.run, index) {
-                for (workload, part) in &parts {
+            let window = crate::units::parse_duration(&self.run.plan.window).unwrap_or_default().as_secs_f64();
+            let repetitions = curves::valid(self.run, index);
+            let read = |r: &&Repetition| curves::lines(r, &parts, metric, window);
+            // What cannot be read has no line; the summary names it.
+            let lines: Vec<_> = repetitions.par_iter().map(read).collect();
+            for (repetition, lines) in repetitions.into_iter().zip(lines) {
+                for ((workload, part), mut line) in parts.iter().zip(lines.unwrap_or_default()) {
                     let name = match (by, workload) {
                         ("workload", Some(workload)) => workload.clone(),
                         ("step", Some(workload)) if several => format!("{workload} {part}"),
                         ("target" | "step", _) if part == WHOLE => "pass as a whole".to_owned(),
                         ("target" | "step", _) => part.clone(),
                         (factor, _) => cell.levels.get(factor).map_or_else(String::new, |l| level_label(factor, l)),
-                    };
-                    let mut line = if metric.is_resource() {
-                        curves::resource(repetition, part, metric)?
-                    } else {
-                        let window = crate::units::parse_duration(&self.run.plan.window).unwrap_or_default().as_secs_f64();
-                        curves::windows(repetition, workload.as_deref(), part, metric, window)?
                     };
                     for point in &mut line {
                         point.1 *= scale;
@@ -460,26 +465,26 @@ impl Composer<'_> {
 
     // ---- quantiles
 
-    fn quantiles(&self, time: Time) -> Result<Figure, Error> {
+    fn quantiles(&self, time: Time) -> Figure {
         let mut series = Vec::new();
         let by = self.graph.series.as_deref();
         for level in self.axis(by) {
             let mut part = Part { workload: self.graph.workload.as_deref(), ..Part::default() };
             part.choose(by, &level);
             let (step, phase) = (part.step.unwrap_or(self.step_name()), part.phase.unwrap_or("during"));
-            let mut repetitions = Vec::new();
-            let mut workload = None;
-            for (index, cell) in self.cells() {
+            let mut steps: Vec<&StepSummary> = Vec::new();
+            for (_, cell) in self.cells() {
                 if by.is_none_or(|b| PARTS.contains(&b) || cell.levels.get(b) == Some(&level)) {
-                    repetitions.extend(curves::valid(self.run, index));
                     let mut found = cell.steps.iter().filter(|s| s.step == step && s.phase == phase);
-                    let found = found.find(|s| part.workload.is_none_or(|w| w == s.workload));
-                    workload = workload.or(found.map(|s| s.workload.clone()));
+                    // One workload: the first that has such a step.
+                    let workload = steps.first().map(|s| s.workload.as_str()).or(part.workload);
+                    steps.extend(found.find(|s| workload.is_none_or(|w| w == s.workload)));
                 }
             }
-            let Some(workload) = workload else { continue };
-            let key = (workload, phase.to_owned(), step.to_owned());
-            let points = curves::distribution(&repetitions, &key, time)?;
+            if steps.is_empty() {
+                continue;
+            }
+            let points = curves::distribution(&steps, time);
             let points = points.into_iter().map(|(q, ns)| (q, ns * 1e-6)).collect();
             let label = match by {
                 None => "all".to_owned(),
@@ -497,6 +502,6 @@ impl Composer<'_> {
             Time::FirstByte => "time to the first byte",
         };
         let note = format!("{n} repetitions merged, right answers only; run {}", self.summary.run);
-        Ok(self.frame(what, "ms", "quantile".to_owned(), Data::Quantiles { series }, note))
+        self.frame(what, "ms", "quantile".to_owned(), Data::Quantiles { series }, note)
     }
 }

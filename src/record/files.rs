@@ -55,10 +55,16 @@ pub fn json_bytes<T: serde::Serialize>(value: &T) -> Vec<u8> {
 pub fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, Error> {
     let bytes = std::fs::read(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
     let damaged = |source| Error::Damaged { path: path.to_owned(), source };
-    let value: serde_json::Value = serde_json::from_slice(&bytes).map_err(damaged)?;
-    let found = value.get("format").and_then(serde_json::Value::as_u64).unwrap_or(0);
+    // The version first, on its own: another version may have another form.
+    let found = serde_json::from_slice::<Format>(&bytes).map_err(damaged)?.format.and_then(|f| f.as_u64()).unwrap_or(0);
     if !(u64::from(super::OLDEST_FORMAT)..=u64::from(super::FORMAT)).contains(&found) {
         return Err(Error::Version { path: path.to_owned(), found });
     }
-    serde_json::from_value(value).map_err(damaged)
+    serde_json::from_slice(&bytes).map_err(damaged)
+}
+
+/// What every JSON file of a run has.
+#[derive(serde::Deserialize)]
+struct Format {
+    format: Option<serde_json::Value>,
 }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use rayon::prelude::*;
 use serde::Deserialize;
 
 use super::files::read_json;
@@ -181,7 +182,7 @@ impl RunRecord {
         let damaged_plan = |source| Error::Damaged { path: path.join("plan.json"), source };
         let plan = PlanRecord::deserialize(&raw_plan).map_err(damaged_plan)?;
         let manifest: Manifest = read_json(&path.join("manifest.json"))?;
-        let (mut repetitions, mut damaged) = (Vec::new(), Vec::new());
+        let mut numbered = Vec::new();
         for (cell, record) in plan.cells.iter().enumerate() {
             let folder = path.join("cells").join(&record.path);
             let mut numbers: Vec<u32> = std::fs::read_dir(&folder)
@@ -191,12 +192,19 @@ impl RunRecord {
                 .filter_map(|e| e.file_name().to_str()?.strip_prefix("run")?.parse().ok())
                 .collect();
             numbers.sort_unstable();
-            for number in numbers {
-                let path = folder.join(format!("run{number}"));
-                match read_json::<Status>(&path.join("status.json")) {
-                    Ok(status) => repetitions.push(Repetition { path, cell, status }),
-                    Err(error) => damaged.push(crate::errors::chain(&error)),
-                }
+            numbered.extend(numbers.into_iter().map(|number| (cell, folder.join(format!("run{number}")))));
+        }
+        // In any order on all cores; the order of what is found is that of the names.
+        let read = |(cell, path): (usize, PathBuf)| match read_json::<Status>(&path.join("status.json")) {
+            Ok(status) => Ok(Repetition { path, cell, status }),
+            Err(error) => Err(crate::errors::chain(&error)),
+        };
+        let found: Vec<Result<Repetition, String>> = numbered.into_par_iter().map(read).collect();
+        let (mut repetitions, mut damaged) = (Vec::new(), Vec::new());
+        for one in found {
+            match one {
+                Ok(repetition) => repetitions.push(repetition),
+                Err(words) => damaged.push(words),
             }
         }
         let absolute = path.canonicalize().unwrap_or_else(|_| path.to_owned());

@@ -1,0 +1,97 @@
+//! How long `runner graph` takes for large runs, and how time and memory grow with them.
+//!
+//! ```text
+//! cargo bench --bench analysis                       25, 100 and 400 repetitions of 48 cells
+//! cargo bench --bench analysis -- 100                100 repetitions only
+//! TMPDIR=/dev/shm cargo bench --bench analysis       without a disk, which the writing waits for
+//! ```
+//!
+//! A run directory is written through the record API by a process of its own (see `written`), so that the memory of
+//! the measured process is its own: the kernel counts what a child had before its exec. Then the built binary
+//! summarizes and draws it, `RUNS` times after one that warms the page cache; printed are the medians of wall time,
+//! processor time and the largest resident set, all from `wait4`.
+
+mod written;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Measured executions of each command.
+const RUNS: usize = 5;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
+    if let [what, out, repetitions] = arguments.as_slice()
+        && what == "write"
+    {
+        return written::run(Path::new(out), repetitions.parse().expect("a number of repetitions"));
+    }
+    let wanted: Vec<u32> = arguments.iter().filter_map(|a| a.parse().ok()).collect();
+    let wanted = if wanted.is_empty() { vec![25, 100, 400] } else { wanted };
+    println!(
+        "{:>12}  {:10}  {:>9}  {:>9}  {:>9}  {:>16}",
+        "repetitions", "command", "wall", "CPU", "peak RSS", "wall/repetition"
+    );
+    for repetitions in wanted {
+        let folder = tempfile::tempdir().expect("a temporary directory");
+        let run = write(folder.path(), repetitions);
+        for command in ["summarize", "graph"] {
+            let measured: Vec<Used> = (0..=RUNS).map(|_| execute(command, &run, &folder.path().join("graphs"))).skip(1).collect();
+            let median = |of: fn(&Used) -> f64| {
+                let mut values: Vec<f64> = measured.iter().map(of).collect();
+                values.sort_by(f64::total_cmp);
+                values[values.len() / 2]
+            };
+            let wall = median(|u| u.wall.as_secs_f64());
+            println!(
+                "{:>12}  {command:10}  {wall:>7.2} s  {:>7.2} s  {:>5.0} MiB  {:>13.0} us",
+                format!("{} x {repetitions}", written::CELLS),
+                median(|u| u.cpu.as_secs_f64()),
+                median(|u| u.peak_bytes as f64 / 1_048_576.0),
+                wall * 1e6 / (written::CELLS as f64 * f64::from(repetitions)),
+            );
+        }
+    }
+}
+
+/// Writes a run and returns its directory.
+fn write(folder: &Path, repetitions: u32) -> PathBuf {
+    let myself = std::env::current_exe().expect("a running program has a file");
+    let begin = Instant::now();
+    let output = Command::new(myself)
+        .args([Path::new("write"), folder, Path::new(&repetitions.to_string())])
+        .stderr(Stdio::inherit())
+        .output()
+        .expect("the bench starts itself");
+    assert!(output.status.success(), "the run could not be written");
+    let path = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
+    eprintln!("written in {:.0} s: {}", begin.elapsed().as_secs_f64(), path.display());
+    path
+}
+
+struct Used {
+    wall: Duration,
+    cpu: Duration,
+    peak_bytes: u64,
+}
+
+fn execute(command: &str, run: &Path, graphs: &Path) -> Used {
+    let begin = Instant::now();
+    let mut runner = Command::new(env!("CARGO_BIN_EXE_runner"));
+    runner.arg(command).arg(run).stdout(Stdio::null());
+    if command == "graph" {
+        runner.arg("--out").arg(graphs);
+    }
+    let child = runner.spawn().expect("the built binary starts");
+    let pid = i32::try_from(child.id()).expect("a process id is a positive i32");
+    let mut status = 0;
+    // SAFETY: all-zero bytes are a valid `rusage`, which holds numbers only.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: both pointers are to live variables; the child is waited for nowhere else.
+    let waited = unsafe { libc::wait4(pid, &raw mut status, 0, &raw mut usage) };
+    let wall = begin.elapsed();
+    assert!(waited == pid && status == 0, "`runner {command}` failed");
+    let time = |t: libc::timeval| Duration::from_micros(t.tv_sec as u64 * 1_000_000 + t.tv_usec as u64);
+    Used { wall, cpu: time(usage.ru_utime) + time(usage.ru_stime), peak_bytes: usage.ru_maxrss as u64 * 1024 }
+}

@@ -1,0 +1,358 @@
+//! Distributions of times as counts per bucket: decoded from HdrHistogram's V2 form, added up, and asked for percentiles.
+//!
+//! `hdrhistogram` itself keeps every bucket, 270 KB each, and decodes into a new one of these for each window. Here a
+//! window is decoded straight into a sum ([`Sum`]), and what is kept ([`Counts`]) holds only buckets that occur. All
+//! numbers are those that `hdrhistogram` gives, to the bit; the tests compare them.
+//!
+//! Only histograms as the engine makes them are understood: 1 ns to an hour, 3 significant digits, not compressed.
+//! Form and buckets: HdrHistogram's `AbstractHistogram.java`, `encodeIntoByteBuffer` and `countsArrayIndex`.
+
+use std::ops::Range;
+
+use super::summary::Times;
+use crate::load::windows::MAX_TIME_NS;
+
+/// Values below this have a bucket each; from there on each power of two has half as many buckets.
+const SUB_BUCKETS: u32 = 2048;
+const HALF: u32 = SUB_BUCKETS / 2;
+const HALF_MAGNITUDE: u32 = HALF.trailing_zeros();
+/// How many buckets there are: powers of two until the longest time fits.
+const BUCKETS: usize = {
+    let mut powers = 1;
+    while ((SUB_BUCKETS as u64) << (powers - 1)) <= MAX_TIME_NS {
+        powers += 1;
+    }
+    (powers + 1) * HALF as usize
+};
+
+/// First bytes of a histogram in the V2 form, with 16-bit words as this one has.
+const COOKIE: u32 = 0x1c84_9313;
+/// Bytes before the counts.
+const HEADER: usize = 40;
+
+/// Why bytes are no histogram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// Another form, or other bounds.
+    #[error("its head is not that of a histogram from 1 ns to an hour with 3 digits")]
+    Head,
+    /// More or fewer bytes than the head says.
+    #[error("it has another length than its head says")]
+    Length,
+    /// The last count is cut short.
+    #[error("its last count is cut short")]
+    CutShort,
+    /// A count beyond the last bucket, or of more than 2³² − 1 times, which no window has.
+    #[error("it counts times beyond its bounds")]
+    Beyond,
+}
+
+/// What a number of one byte means: a count, and how many buckets to go on. Zigzag: an even number is twice a count, an odd
+/// one says how many buckets, less one, are empty. Which comes next cannot be predicted, so it is looked up and not
+/// branched on: that takes a third of the time.
+const SHORT: [(u8, u8); 128] = {
+    let mut all = [(0, 1); 128];
+    let mut number = 0;
+    while number < 128 {
+        let half = number as u8 >> 1;
+        all[number] = if number & 1 == 0 { (half, 1) } else { (0, half + 1) };
+        number += 1;
+    }
+    all
+};
+
+/// What [`decode`] found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// Sum of all counts.
+    pub total: u64,
+    /// Every bucket that occurs lies in it.
+    pub buckets: Range<usize>,
+}
+
+/// Calls `each` with bucket and count, ascending, for every bucket that occurs and for some that do not, with a count of 0.
+///
+/// # Errors
+/// [`Error`]; `each` has then been called for what came before the fault.
+pub fn decode(bytes: &[u8], mut each: impl FnMut(usize, u64)) -> Result<Extent, Error> {
+    let Some((head, mut rest)) = bytes.split_at_checked(HEADER) else { return Err(Error::Length) };
+    let word = |at: usize| u32::from_be_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+    let long = |at: usize| (u64::from(word(at)) << 32) | u64::from(word(at + 4));
+    // Cookie, length of the counts, normalizing offset, digits, lowest, highest, ratio of conversion.
+    let expected = (COOKIE, 0, 3, 1, MAX_TIME_NS, 1_f64.to_bits());
+    if (word(0), word(8), word(12), long(16), long(24), long(32)) != expected {
+        return Err(Error::Head);
+    }
+    if word(4) as usize != rest.len() {
+        return Err(Error::Length);
+    }
+    let (mut bucket, mut total) = (0_usize, 0_u64);
+    // Mostly it begins with an empty stretch, and that is all that needs to be known of the first bucket that occurs.
+    let start = match rest {
+        [first, ..] if *first < 0x80 && first & 1 == 1 => usize::from(*first >> 1) + 1,
+        [first, second, ..] if *first & 1 == 1 && *second < 0x80 => {
+            (usize::from(*second) << 6 | usize::from(*first & 0x7f) >> 1) + 1
+        }
+        _ => 0,
+    };
+    while let Some((&first, behind)) = rest.split_first() {
+        rest = behind;
+        let (count, step) = match SHORT.get(usize::from(first)) {
+            Some((count, step)) => (u64::from(*count), usize::from(*step)),
+            None => {
+                let number = long_number(first, &mut rest).ok_or(Error::CutShort)?;
+                let half = number >> 1;
+                if number & 1 == 0 { (half, 1) } else { (0, usize::try_from(half).map_err(|_| Error::Beyond)? + 1) }
+            }
+        };
+        if bucket >= BUCKETS || count > u64::from(u32::MAX) {
+            return Err(Error::Beyond);
+        }
+        each(bucket, count);
+        total += count;
+        bucket = bucket.saturating_add(step);
+    }
+    Ok(Extent { total, buckets: start.min(bucket)..bucket.min(BUCKETS) })
+}
+
+/// LEB128 of at most nine bytes, of which the ninth has eight bits. The first one has been taken already.
+fn long_number(first: u8, rest: &mut &[u8]) -> Option<u64> {
+    let mut number = u64::from(first & 0x7f);
+    for place in 1..9 {
+        let (&byte, behind) = rest.split_first()?;
+        *rest = behind;
+        if place == 8 {
+            return Some(number | (u64::from(byte) << 56));
+        }
+        number |= u64::from(byte & 0x7f) << (7 * place);
+        if byte < 0x80 {
+            return Some(number);
+        }
+    }
+    None
+}
+
+/// The shortest time in a bucket, and how many nanoseconds wide it is.
+fn bounds(bucket: u32) -> (u64, u64) {
+    match (bucket >> HALF_MAGNITUDE).checked_sub(1) {
+        None => (u64::from(bucket), 1),
+        Some(power) => (u64::from((bucket & (HALF - 1)) + HALF) << power, 1 << power),
+    }
+}
+
+/// A distribution of times: how many lie in which bucket.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Bucket and count, ascending, no count of zero.
+    buckets: Vec<(u32, u64)>,
+    total: u64,
+}
+
+impl Counts {
+    /// How many times there are.
+    pub fn len(&self) -> u64 {
+        self.total
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.total == 0
+    }
+
+    /// Longest time of each bucket that occurs, in nanoseconds, ascending, with how many times lie in it.
+    pub fn values(&self) -> impl DoubleEndedIterator<Item = (u64, u64)> {
+        self.buckets.iter().map(|(bucket, count)| {
+            let (low, width) = bounds(*bucket);
+            (low + width - 1, *count)
+        })
+    }
+
+    /// Arithmetic mean in nanoseconds, each time taken for the middle of its bucket; none when there is no time.
+    pub fn mean(&self) -> Option<f64> {
+        let total = self.total as f64;
+        let part = |sum: f64, (bucket, count): &(u32, u64)| {
+            let (low, width) = bounds(*bucket);
+            sum + (low + (width >> 1)) as f64 * *count as f64 / total
+        };
+        (self.total > 0).then(|| self.buckets.iter().fold(0.0, part))
+    }
+
+    /// Percentiles in nanoseconds: for each of `shares`, ascending and in (0, 1], the longest time of the bucket in which
+    /// the smallest value lies that at least this share of all does not exceed (Hyndman & Fan 1996, type 1, to three
+    /// digits). All 0 when there is no time.
+    pub fn quantiles<const N: usize>(&self, shares: [f64; N]) -> [u64; N] {
+        let mut found = [0; N];
+        let mut values = self.values();
+        let (mut below, mut value) = (0, 0);
+        for (found, share) in found.iter_mut().zip(shares) {
+            let wanted = ((share * self.total as f64).ceil() as u64).max(1);
+            while below < wanted {
+                let Some((next, count)) = values.next() else { break };
+                (value, below) = (next, below + count);
+            }
+            *found = value;
+        }
+        found
+    }
+
+    /// Mean and percentiles; none when there is no time.
+    pub fn times(&self) -> Option<Times> {
+        let [p50, p90, p95, p99, p99_9] = self.quantiles([0.5, 0.9, 0.95, 0.99, 0.999]);
+        let max = self.values().next_back()?.0;
+        Some(Times { mean: self.mean()?, p50, p90, p95, p99, p99_9, max })
+    }
+}
+
+/// A sum of distributions. Holds every bucket, but memory is used only for those between the shortest and the longest
+/// time; to be used again and again.
+pub struct Sum {
+    counts: Vec<u64>,
+    /// The first bucket that occurs, and the one behind the last.
+    first: usize,
+    end: usize,
+}
+
+impl Default for Sum {
+    fn default() -> Self {
+        Self { counts: vec![0; BUCKETS], first: BUCKETS, end: 0 }
+    }
+}
+
+impl Sum {
+    /// Adds the times of an encoded histogram and returns how many they are.
+    ///
+    /// # Errors
+    /// [`Error`]; what came before the fault is then added.
+    pub fn add_encoded(&mut self, bytes: &[u8]) -> Result<u64, Error> {
+        let counts = self.counts.as_mut_slice();
+        match decode(bytes, |bucket, count| counts[bucket] += count) {
+            Ok(found) => {
+                self.first = self.first.min(found.buckets.start);
+                self.end = self.end.max(found.buckets.end);
+                Ok(found.total)
+            }
+            Err(error) => {
+                (self.first, self.end) = (0, BUCKETS);
+                Err(error)
+            }
+        }
+    }
+
+    /// Adds a distribution.
+    pub fn add(&mut self, counts: &Counts) {
+        let (Some((first, _)), Some((last, _))) = (counts.buckets.first(), counts.buckets.last()) else { return };
+        self.first = self.first.min(*first as usize);
+        self.end = self.end.max(*last as usize + 1);
+        for (bucket, count) in &counts.buckets {
+            let sum = &mut self.counts[*bucket as usize];
+            *sum = sum.saturating_add(*count);
+        }
+    }
+
+    /// The sum; nothing is in it afterwards.
+    pub fn take(&mut self) -> Counts {
+        let range = self.first.min(self.end)..self.end;
+        let mut found = Counts { buckets: Vec::with_capacity(range.len().min(512)), total: 0 };
+        for (bucket, count) in range.clone().zip(&mut self.counts[range]).filter(|(_, count)| **count > 0) {
+            found.total = found.total.saturating_add(*count);
+            found.buckets.push((bucket as u32, *count));
+            *count = 0;
+        }
+        (self.first, self.end) = (BUCKETS, 0);
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hdrhistogram::Histogram;
+    use hdrhistogram::serialization::{Deserializer, Serializer as _, V2Serializer};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::load::windows::new_histogram;
+
+    fn encoded(histogram: &Histogram<u32>) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        V2Serializer::new().serialize(histogram, &mut bytes).unwrap();
+        bytes
+    }
+
+    fn of(values: &[(u64, u32)]) -> Histogram<u32> {
+        let mut histogram = new_histogram();
+        values.iter().for_each(|(value, count)| histogram.saturating_record_n(*value, *count));
+        histogram
+    }
+
+    #[test]
+    fn there_are_as_many_buckets_as_hdrhistogram_has() {
+        assert_eq!(BUCKETS, new_histogram().distinct_values());
+    }
+
+    /// Times of all lengths, and counts that take up to five bytes.
+    fn times() -> impl Strategy<Value = Vec<(u64, u32)>> {
+        let time = (0_u32..43, any::<u64>()).prop_map(|(bits, any)| any & ((1 << bits) - 1));
+        let count = (0_u32..31, any::<u32>()).prop_map(|(bits, any)| any & ((1 << bits) - 1));
+        prop::collection::vec((time, count), 0..80)
+    }
+
+    proptest! {
+        #[test]
+        fn sums_say_what_hdrhistogram_says(windows in prop::collection::vec(times(), 1..4)) {
+            let mut expected: Histogram<u64> = Histogram::new_with_bounds(1, MAX_TIME_NS, 3).unwrap();
+            let (mut sum, mut of_sums) = (Sum::default(), Sum::default());
+            for window in &windows {
+                let histogram = of(window);
+                let bytes = encoded(&histogram);
+                let decoded: Histogram<u64> = Deserializer::new().deserialize(&mut bytes.as_slice()).unwrap();
+                expected.add(&decoded).unwrap();
+                prop_assert_eq!(sum.add_encoded(&bytes), Ok(histogram.len()));
+                let mut alone = Sum::default();
+                alone.add_encoded(&bytes).unwrap();
+                of_sums.add(&alone.take());
+            }
+            let found = sum.take();
+            prop_assert_eq!(&of_sums.take(), &found);
+            prop_assert!(sum.take().is_empty());
+            prop_assert_eq!(found.len(), expected.len());
+            let recorded: Vec<_> = expected.iter_recorded().map(|v| (v.value_iterated_to(), v.count_at_value())).collect();
+            prop_assert_eq!(found.values().collect::<Vec<_>>(), recorded);
+            let times = crate::analysis::summarize::times(&expected);
+            prop_assert_eq!(found.times().map(|t| t.mean.to_bits()), times.map(|t| t.mean.to_bits()));
+            prop_assert_eq!(found.times(), times);
+        }
+
+        /// Whatever the bytes are: no panic, and no other histogram than `hdrhistogram` reads from them.
+        #[test]
+        fn a_damaged_histogram_is_refused_or_read_alike(window in times(), at: prop::sample::Index, flip in 1_u8.., cut: bool) {
+            let mut bytes = encoded(&of(&window));
+            let at = at.index(bytes.len());
+            if cut { bytes.truncate(at) } else { bytes[at] ^= flip }
+            let mut sum = Sum::default();
+            if sum.add_encoded(&bytes).is_ok() {
+                let read: Histogram<u64> = Deserializer::new().deserialize(&mut bytes.as_slice()).unwrap();
+                prop_assert_eq!(sum.take().times(), crate::analysis::summarize::times(&read));
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_refused_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let mut whole = encoded(&of(&[]));
+            whole.truncate(HEADER);
+            whole[4..8].copy_from_slice(&(bytes.len() as u32).to_be_bytes());
+            whole.extend(bytes);
+            let _ = decode(&whole, |_, _| ());
+        }
+    }
+
+    #[test]
+    fn what_is_no_histogram_is_said() {
+        let mut bytes = encoded(&of(&[(1_000_000, 3)]));
+        assert_eq!(decode(&bytes[..30], |_, _| ()), Err(Error::Length));
+        assert_eq!(decode(&bytes[..bytes.len() - 1], |_, _| ()), Err(Error::Length));
+        bytes[15] = 2;
+        assert_eq!(decode(&bytes, |_, _| ()), Err(Error::Head));
+        let narrow: Histogram<u32> = Histogram::new_with_bounds(1, 1000, 3).unwrap();
+        assert_eq!(decode(&encoded(&narrow), |_, _| ()), Err(Error::Head));
+    }
+}

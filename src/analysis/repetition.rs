@@ -1,0 +1,68 @@
+//! One repetition: everything that the summary wants of its tables, each of which is read once.
+
+use std::collections::BTreeMap;
+
+use super::windows::{Merged, StepKey, load_bounds};
+use super::{Error, tables};
+use crate::record::read::Named;
+use crate::record::tables::WHOLE;
+use crate::record::{Metric, Repetition};
+
+/// What a repetition says.
+pub(super) struct Figures {
+    /// Its phases.
+    pub windows: Result<Merged, Error>,
+    /// Each target; none when there was no load.
+    pub targets: Result<Option<Vec<TargetFigures>>, Error>,
+    /// What commands brought: by workload, phase and name the mean over executions.
+    pub metrics: Result<BTreeMap<StepKey, f64>, Error>,
+}
+
+/// A target during the load, summed over its replicas; none where it was not watched.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct TargetFigures {
+    pub pss_bytes: Option<f64>,
+    pub rss_bytes: Option<f64>,
+    pub threads: Option<f64>,
+    pub open_files: Option<f64>,
+    pub cpu_cores: Option<f64>,
+}
+
+/// Reads the tables of a repetition. `targets`: those of which figures are wanted, in this order.
+pub(super) fn figures(repetition: &Repetition, targets: &[Named]) -> Figures {
+    let windows = tables::read(repetition).and_then(|decoded| decoded.merge(&BTreeMap::new()));
+    let phases = windows.as_ref().map_or(&repetition.status.phases, |merged| &merged.phases);
+    let bounds = load_bounds(phases);
+    let wanted = [Metric::Pss, Metric::Rss, Metric::Cpu, Metric::Threads, Metric::OpenFiles];
+    let resources = tables::resources(repetition, &wanted);
+    let targets = resources.map(|rows| bounds.map(|bounds| targets.iter().map(|t| target(&rows, &t.name, bounds)).collect()));
+    Figures { windows, targets, metrics: tables::metrics(repetition) }
+}
+
+fn target(rows: &BTreeMap<(String, u32), tables::ReplicaRows>, name: &str, (from, to): (i64, i64)) -> TargetFigures {
+    let mine: Vec<&tables::ReplicaRows> = rows.iter().filter(|((target, _), _)| target == name).map(|(_, rows)| rows).collect();
+    let peak = |column: fn(&tables::ReplicaRows, usize) -> Option<u64>| {
+        let peaks: Vec<u64> = mine.iter().filter_map(|rows| rows.peak(column, from, to)).collect();
+        (!peaks.is_empty()).then(|| peaks.iter().sum::<u64>() as f64)
+    };
+    let cpu = || mine.iter().map(|rows| rows.cpu_at(to) - rows.cpu_at(from)).sum::<f64>() / (to - from) as f64;
+    TargetFigures {
+        pss_bytes: peak(|r, i| r.pss_bytes[i]),
+        rss_bytes: peak(|r, i| Some(r.rss_bytes[i])),
+        threads: peak(|r, i| Some(r.threads[i])),
+        open_files: peak(|r, i| Some(r.open_files[i])),
+        cpu_cores: (!mine.is_empty()).then(cpu),
+    }
+}
+
+/// Share of a processor that a generator thread used, and requests per second of its processor time; none where neither
+/// is known.
+pub(super) fn generator(repetition: &Repetition, merged: &Merged) -> Option<(f64, f64)> {
+    let generator = repetition.status.generator;
+    if generator.cpu_ns == 0 || generator.wall_ns == 0 {
+        return None;
+    }
+    let single = merged.steps.iter().filter(|((_, _, step), _)| step != WHOLE);
+    let requests: u64 = single.flat_map(|(_, rows)| rows.outcomes.values()).sum();
+    Some((generator.cpu_ns as f64 / generator.wall_ns as f64, requests as f64 / (generator.cpu_ns as f64 / 1e9)))
+}

@@ -1,0 +1,425 @@
+//! The windows of one repetition, as they are read once and used for everything: for phases as a whole and window by window.
+//!
+//! Histograms stay encoded, each different one once – where nothing waits, response times are the service times, and the
+//! pass as a whole is its only step – and are added up when they are asked for. That takes a byte or two per bucket that
+//! occurs, where decoded ones would take eight.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use polars::prelude::*;
+
+use super::Error;
+use super::counts::{Counts, Sum};
+use super::summary::Times;
+use crate::record::status::PhaseStatus;
+use crate::record::tables::WHOLE;
+use crate::record::{Repetition, Time};
+
+/// Workload, phase, step.
+pub type StepKey = (String, String, String);
+
+/// How many kinds of times a window has.
+const TIMES: usize = Time::ALL.len();
+
+/// Columns of the times, in the order of [`time_index`].
+const COLUMNS: [&str; TIMES] = ["service_ns_hdr", "response_ns_hdr", "lag_ns_hdr", "connect_ns_hdr", "first_byte_ns_hdr"];
+
+/// Place of a time in arrays of [`TIMES`].
+const fn time_index(time: Time) -> usize {
+    match time {
+        Time::Service => 0,
+        Time::Response => 1,
+        Time::Lag => 2,
+        Time::Connect => 3,
+        Time::FirstByte => 4,
+    }
+}
+
+/// The distribution of each time of a step: right answers only.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Distributions([Arc<Counts>; TIMES]);
+
+impl Distributions {
+    /// One of them.
+    pub fn of(&self, time: Time) -> &Counts {
+        &self.0[time_index(time)]
+    }
+
+    /// Mean and percentiles of `Service`, `Response`, `Lag`, `Connect` and `FirstByte`, in this order; none where there is
+    /// no such time.
+    pub fn times(&self) -> [Option<Times>; TIMES] {
+        let mut found = [None; TIMES];
+        for (at, counts) in self.0.iter().enumerate() {
+            let same = self.0[..at].iter().position(|c| Arc::ptr_eq(c, counts));
+            found[at] = same.map_or_else(|| counts.times(), |same| found[same]);
+        }
+        found
+    }
+}
+
+/// Sums of the distributions of a step.
+#[derive(Default)]
+pub struct DistributionSums([Option<Sum>; TIMES]);
+
+impl DistributionSums {
+    /// Adds those of another repetition.
+    pub fn add(&mut self, distributions: &Distributions) {
+        for (sum, counts) in self.0.iter_mut().zip(&distributions.0) {
+            if !counts.is_empty() {
+                sum.get_or_insert_default().add(counts);
+            }
+        }
+    }
+
+    /// The sums. Equal ones are kept once.
+    pub fn finish(self) -> Distributions {
+        let mut found: [Arc<Counts>; TIMES] = Default::default();
+        for (at, sum) in self.0.into_iter().enumerate() {
+            let counts = sum.map_or_else(Counts::default, |mut s| s.take());
+            found[at] = match found[..at].iter().find(|f| ***f == counts) {
+                Some(same) => Arc::clone(same),
+                None => Arc::new(counts),
+            };
+        }
+        Distributions(found)
+    }
+}
+
+/// What one step of one phase did in one repetition.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StepCounts {
+    /// Requests by outcome.
+    pub outcomes: BTreeMap<String, u64>,
+    /// Bytes of request bodies.
+    pub sent_bytes: u64,
+    /// Bytes of response bodies.
+    pub received_bytes: u64,
+    /// Times of right answers.
+    pub times: Distributions,
+}
+
+/// The phases of one repetition.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Merged {
+    /// What each step did in each phase.
+    pub steps: BTreeMap<StepKey, StepCounts>,
+    /// The phases of each workload, with begin and end.
+    pub phases: Vec<PhaseStatus>,
+}
+
+impl Merged {
+    /// A phase of a workload.
+    pub fn phase(&self, workload: &str, phase: &str) -> Option<&PhaseStatus> {
+        self.phases.iter().find(|p| p.workload == workload && p.phase == phase)
+    }
+
+    /// From the first request of any workload behind its warm-up to the last answer, in nanoseconds since the begin of
+    /// the load; none when there was none.
+    pub fn load_bounds(&self) -> Option<(i64, i64)> {
+        load_bounds(&self.phases)
+    }
+}
+
+/// From the first request of any workload behind its warm-up to the last answer.
+pub fn load_bounds(phases: &[PhaseStatus]) -> Option<(i64, i64)> {
+    let measured = phases.iter().filter(|p| p.phase != "warm-up");
+    let (start, end) = measured.fold((u64::MAX, 0), |(s, e), p| (s.min(p.start_ns), e.max(p.end_ns)));
+    (start < end).then_some((start as i64, end as i64))
+}
+
+/// The passes that ended in one window.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct WindowPoint {
+    /// Begin of the window, nanoseconds since the begin of the load.
+    pub start_ns: u64,
+    /// Passes that ended in it.
+    pub requests: u64,
+    /// Those of them that were answered as expected.
+    pub ok: u64,
+    /// Mean response time of these, in nanoseconds; none without one.
+    pub mean_ns: Option<f64>,
+    /// Median of them.
+    pub median_ns: Option<u64>,
+}
+
+/// A histogram: part of `payload`. Empty where no request of the window had such a time.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Encoded {
+    range: std::ops::Range<usize>,
+    /// How many times must be in it, or may be where not every request has such a time.
+    requests: u64,
+    every: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Row {
+    pub(super) start_ns: u64,
+    /// Index into `keys`.
+    key: usize,
+    /// Index into `outcomes`.
+    outcome: usize,
+    pub(super) requests: u64,
+    pub(super) sent_bytes: u64,
+    pub(super) received_bytes: u64,
+    times: [Encoded; TIMES],
+}
+
+/// The windows of one repetition.
+#[derive(Clone, Debug)]
+pub struct Decoded {
+    /// Of the table, for errors.
+    path: PathBuf,
+    phases: Vec<PhaseStatus>,
+    keys: Vec<StepKey>,
+    outcomes: Vec<String>,
+    rows: Vec<Row>,
+    /// Encoded histograms, each different one of a row once.
+    payload: Vec<u8>,
+}
+
+thread_local! {
+    /// What sums are made in: 270 KB that need not be cleared for each of them.
+    static SCRATCH: RefCell<Sum> = RefCell::default();
+}
+
+impl Decoded {
+    /// Columns that [`Self::new`] needs for so many times.
+    pub(super) fn columns(wanted: &[Time]) -> Vec<&'static str> {
+        let always =
+            ["window_start_ns", "workload", "step", "phase", "outcome", "requests", "sent_bytes", "received_bytes"].into_iter();
+        always.chain(wanted.iter().map(|t| COLUMNS[time_index(*t)])).collect()
+    }
+
+    /// Takes the rows of `windows.parquet`. `wanted`: the times that will be asked for; others are taken for empty.
+    ///
+    /// # Errors
+    /// When a column is missing.
+    pub(super) fn new(path: &Path, repetition: &Repetition, frame: &DataFrame, wanted: &[Time]) -> PolarsResult<Self> {
+        let mut decoded = Self {
+            path: path.to_owned(),
+            phases: repetition.status.phases.clone(),
+            keys: Vec::new(),
+            outcomes: Vec::new(),
+            rows: Vec::with_capacity(frame.height()),
+            payload: Vec::new(),
+        };
+        let text = |name: &str| frame.column(name)?.str();
+        let number = |name: &str| frame.column(name)?.u64();
+        let (workloads, phases, steps, outcomes) = (text("workload")?, text("phase")?, text("step")?, text("outcome")?);
+        let (starts, requests) = (number("window_start_ns")?, number("requests")?);
+        let (sent, received) = (number("sent_bytes")?, number("received_bytes")?);
+        let mut columns = [const { None }; TIMES];
+        for time in wanted.iter().map(|t| time_index(*t)) {
+            // Format 1 had only the first two.
+            columns[time] = match frame.column(COLUMNS[time]) {
+                Err(_) if time > 1 => None,
+                column => Some(column?.binary()?),
+            };
+        }
+        for row in 0..frame.height() {
+            let part = |column: &UInt64Chunked| column.get(row).unwrap_or_default();
+            let key = [workloads, phases, steps].map(|c| c.get(row).unwrap_or_default());
+            let key = place(
+                &mut decoded.keys,
+                |k| [&k.0, &k.1, &k.2].iter().zip(&key).all(|(a, b)| a == b),
+                || (key[0].to_owned(), key[1].to_owned(), key[2].to_owned()),
+            );
+            let outcome = outcomes.get(row).unwrap_or_default();
+            let ok = outcome == "ok";
+            let outcome = place(&mut decoded.outcomes, |o| o == outcome, || outcome.to_owned());
+            let mut new = Row {
+                start_ns: part(starts),
+                key,
+                outcome,
+                requests: part(requests),
+                sent_bytes: part(sent),
+                received_bytes: part(received),
+                times: Default::default(),
+            };
+            for (time, column) in columns.iter().enumerate() {
+                // Times of wrong answers are on disk, and in no percentile.
+                let Some(bytes) = column.filter(|_| ok).and_then(|c| c.get(row)).filter(|b| !b.is_empty()) else { continue };
+                let before = decoded.rows.last().into_iter().flat_map(|r: &Row| &r.times);
+                let same = |e: &&Encoded| e.requests == new.requests && decoded.payload[e.range.clone()] == *bytes;
+                let known = new.times[..time].iter().chain(before).find(same).cloned();
+                new.times[time] = known.unwrap_or_else(|| {
+                    let start = decoded.payload.len();
+                    decoded.payload.extend_from_slice(bytes);
+                    // Only some requests have to connect, and not each has a first byte.
+                    Encoded { range: start..decoded.payload.len(), requests: new.requests, every: time < 3 }
+                });
+            }
+            decoded.rows.push(new);
+        }
+        Ok(decoded)
+    }
+
+    pub(super) fn rows(&self) -> impl Iterator<Item = (&StepKey, bool, &Row)> {
+        self.rows.iter().map(|r| (&self.keys[r.key], self.outcomes[r.outcome] == "ok", r))
+    }
+
+    /// The sum of histograms.
+    fn sum<'e>(&self, parts: impl IntoIterator<Item = &'e Encoded>) -> Result<Counts, Error> {
+        SCRATCH.with_borrow_mut(|sum| {
+            let added = parts.into_iter().try_for_each(|part| {
+                let found = sum.add_encoded(&self.payload[part.range.clone()]).map_err(|e| e.to_string())?;
+                // A count that differs is the mark of a damaged file.
+                if found == part.requests || !part.every && found < part.requests {
+                    Ok(())
+                } else {
+                    Err(format!("it holds {found} times of {} requests", part.requests))
+                }
+            });
+            let counts = sum.take();
+            let damaged = |words| PolarsError::ComputeError(format!("a histogram is damaged: {words}").into());
+            added.map(|()| counts).map_err(|words| Error::Table { path: self.path.clone(), source: damaged(words) })
+        })
+    }
+
+    /// The distribution of a time over rows.
+    ///
+    /// # Errors
+    /// When a histogram is damaged.
+    pub(super) fn distribution<'r>(&self, rows: impl IntoIterator<Item = &'r Row>, time: Time) -> Result<Counts, Error> {
+        let parts = rows.into_iter().map(|r| &r.times[time_index(time)]);
+        self.sum(parts.filter(|p| !p.range.is_empty()))
+    }
+
+    /// The passes of a workload in a phase, window by window, ascending; windows without any are left out.
+    ///
+    /// # Errors
+    /// When a histogram is damaged.
+    pub fn series(&self, workload: &str, phase: &str) -> Result<Vec<WindowPoint>, Error> {
+        let mut windows: BTreeMap<u64, (u64, u64, Vec<&Row>)> = BTreeMap::new();
+        for (key, ok, row) in self.rows() {
+            if key.0 == workload && key.1 == phase && key.2 == WHOLE {
+                let window = windows.entry(row.start_ns).or_default();
+                window.0 += row.requests;
+                if ok {
+                    window.1 += row.requests;
+                    window.2.push(row);
+                }
+            }
+        }
+        let point = |(start_ns, (requests, ok, rows)): (u64, (u64, u64, Vec<&Row>))| {
+            let response = self.distribution(rows, Time::Response)?;
+            let [median] = response.quantiles([0.5]);
+            let median_ns = (!response.is_empty()).then_some(median);
+            Ok(WindowPoint { start_ns, requests, ok, mean_ns: response.mean(), median_ns })
+        };
+        windows.into_iter().map(point).collect()
+    }
+
+    /// Merges windows into phases.
+    ///
+    /// `cuts`: by workload where its steady state begins, in nanoseconds since the begin of the load, at the begin of a
+    /// window. Windows of its phase `during` that start before count as `warm-up`, the phase begins at the cut, and a
+    /// warm-up reaches to it. What was offered goes with the passes that ended; what was never sent stays with the phase.
+    ///
+    /// # Errors
+    /// When a histogram is damaged.
+    pub fn merge(&self, cuts: &BTreeMap<String, u64>) -> Result<Merged, Error> {
+        let mut phases = self.phases.clone();
+        for (workload, cut) in cuts {
+            self.cut(&mut phases, workload, *cut);
+        }
+        let mut found: BTreeMap<StepKey, (StepCounts, [Vec<&Encoded>; TIMES])> = BTreeMap::new();
+        for (key, ok, row) in self.rows() {
+            let key = if is_cut(key, row, cuts) { &(key.0.clone(), "warm-up".to_owned(), key.2.clone()) } else { key };
+            if !found.contains_key(key) {
+                found.insert(key.clone(), Default::default());
+            }
+            let (step, parts) = found.get_mut(key).expect("it was there or has just been added");
+            add_to(&mut step.outcomes, &self.outcomes[row.outcome], row.requests);
+            step.sent_bytes += row.sent_bytes;
+            step.received_bytes += row.received_bytes;
+            if ok {
+                for (parts, part) in parts.iter_mut().zip(&row.times) {
+                    if !part.range.is_empty() {
+                        parts.push(part);
+                    }
+                }
+            }
+        }
+        // Where the same histograms are added, the sum is the same.
+        let mut known: Vec<(Vec<&Encoded>, Arc<Counts>)> = Vec::new();
+        let mut steps = BTreeMap::new();
+        for (key, (mut step, parts)) in found {
+            for (parts, counts) in parts.into_iter().zip(&mut step.times.0) {
+                *counts = match known.iter().find(|(p, _)| *p == parts) {
+                    Some((_, same)) => Arc::clone(same),
+                    None => {
+                        let new = Arc::new(self.sum(parts.iter().copied())?);
+                        known.push((parts, Arc::clone(&new)));
+                        new
+                    }
+                };
+            }
+            steps.insert(key, step);
+        }
+        Ok(Merged { steps, phases })
+    }
+
+    /// Moves the begin of the phase `during` of a workload to `cut`.
+    fn cut(&self, phases: &mut Vec<PhaseStatus>, workload: &str, cut: u64) {
+        let find = |phases: &[PhaseStatus], phase: &str| phases.iter().position(|p| p.workload == workload && p.phase == phase);
+        let Some(during) = find(phases, "during").filter(|at| phases[*at].start_ns < cut) else { return };
+        let (mut passes, mut errors) = (0, 0);
+        for (key, ok, row) in self.rows() {
+            if key.0 == workload && key.1 == "during" && key.2 == WHOLE && row.start_ns < cut {
+                passes += row.requests;
+                errors += if ok { 0 } else { row.requests };
+            }
+        }
+        let warm_up = find(phases, "warm-up").unwrap_or_else(|| {
+            let new = PhaseStatus {
+                workload: workload.to_owned(),
+                phase: "warm-up".to_owned(),
+                start_ns: phases[during].start_ns,
+                end_ns: cut,
+                offered: 0,
+                unsent: 0,
+                passes: 0,
+                errors: 0,
+            };
+            phases.push(new);
+            phases.len() - 1
+        });
+        let from = &mut phases[during];
+        let offered = passes.min(from.offered);
+        from.start_ns = cut.min(from.end_ns);
+        from.offered -= offered;
+        from.passes = from.passes.saturating_sub(passes);
+        from.errors = from.errors.saturating_sub(errors);
+        let end_ns = from.start_ns;
+        let to = &mut phases[warm_up];
+        to.end_ns = to.end_ns.max(end_ns);
+        to.offered += offered;
+        to.passes += passes;
+        to.errors += errors;
+    }
+}
+
+fn is_cut(key: &StepKey, row: &Row, cuts: &BTreeMap<String, u64>) -> bool {
+    key.1 == "during" && cuts.get(&key.0).is_some_and(|cut| row.start_ns < *cut)
+}
+
+/// Index of what `is` finds in `known`, which is short; `new` is added where there is none.
+fn place<T>(known: &mut Vec<T>, is: impl Fn(&T) -> bool, new: impl FnOnce() -> T) -> usize {
+    known.iter().position(is).unwrap_or_else(|| {
+        known.push(new());
+        known.len() - 1
+    })
+}
+
+fn add_to(sums: &mut BTreeMap<String, u64>, name: &str, count: u64) {
+    match sums.get_mut(name) {
+        Some(sum) => *sum += count,
+        None => {
+            sums.insert(name.to_owned(), count);
+        }
+    }
+}
