@@ -149,7 +149,7 @@ pub fn distribution(steps: &[&StepSummary], time: Time) -> Vec<(f64, f64)> {
     points
 }
 
-/// The repetitions of a cell that count.
-pub fn valid(run: &RunRecord, cell: usize) -> Vec<&Repetition> {
-    run.repetitions.iter().filter(|r| r.cell == cell && r.status.verdict == crate::record::Verdict::Valid).collect()
+/// The repetitions of a cell that count: `numbers` are those of the summary.
+pub fn counted<'r>(run: &'r RunRecord, cell: usize, numbers: &[u32]) -> Vec<&'r Repetition> {
+    run.repetitions.iter().filter(|r| r.cell == cell && numbers.contains(&r.status.repetition)).collect()
 }

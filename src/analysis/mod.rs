@@ -16,6 +16,7 @@ mod repetition;
 pub mod report;
 pub mod stability;
 pub mod stats;
+pub mod steadiness;
 pub mod summarize;
 pub mod summary;
 pub mod tables;

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use super::steadiness::{self, Steady};
 use super::windows::{Merged, StepKey, load_bounds};
 use super::{Error, tables};
-use crate::record::read::Named;
+use crate::record::read::{CellRecord, Named};
 use crate::record::tables::WHOLE;
 use crate::record::{Metric, Repetition};
 
@@ -12,6 +13,8 @@ use crate::record::{Metric, Repetition};
 pub(super) struct Figures {
     /// Its phases.
     pub windows: Result<Merged, Error>,
+    /// Each workload that should be steady.
+    pub steadiness: Vec<(String, Steady)>,
     /// Each target; none when there was no load.
     pub targets: Result<Option<Vec<TargetFigures>>, Error>,
     /// What commands brought: by workload, phase and name the mean over executions.
@@ -28,15 +31,21 @@ pub(super) struct TargetFigures {
     pub cpu_cores: Option<f64>,
 }
 
-/// Reads the tables of a repetition. `targets`: those of which figures are wanted, in this order.
-pub(super) fn figures(repetition: &Repetition, targets: &[Named]) -> Figures {
-    let windows = tables::read(repetition).and_then(|decoded| decoded.merge(&BTreeMap::new()));
+/// Reads the tables of a repetition of a cell. `targets`: those of which figures are wanted, in this order.
+pub(super) fn figures(repetition: &Repetition, cell: &CellRecord, targets: &[Named], window_ns: u64) -> Figures {
+    let mut steadiness = Vec::new();
+    let windows = tables::read(repetition).and_then(|decoded| {
+        steadiness = steadiness::of_repetition(repetition, &decoded, cell, window_ns)?;
+        let auto = |workload: &str| cell.workloads.iter().any(|w| w.name == workload && w.is_warmed_up_by_itself());
+        let cuts = steadiness.iter().filter(|(workload, _)| auto(workload));
+        decoded.merge(&cuts.filter_map(|(workload, steady)| Some((workload.clone(), steady.steady_from_ns?))).collect())
+    });
     let phases = windows.as_ref().map_or(&repetition.status.phases, |merged| &merged.phases);
     let bounds = load_bounds(phases);
     let wanted = [Metric::Pss, Metric::Rss, Metric::Cpu, Metric::Threads, Metric::OpenFiles];
     let resources = tables::resources(repetition, &wanted);
     let targets = resources.map(|rows| bounds.map(|bounds| targets.iter().map(|t| target(&rows, &t.name, bounds)).collect()));
-    Figures { windows, targets, metrics: tables::metrics(repetition) }
+    Figures { windows, steadiness, targets, metrics: tables::metrics(repetition) }
 }
 
 fn target(rows: &BTreeMap<(String, u32), tables::ReplicaRows>, name: &str, (from, to): (i64, i64)) -> TargetFigures {

@@ -11,6 +11,7 @@ use rayon::prelude::*;
 
 use super::repetition::{self, Figures};
 use super::stats;
+use super::steadiness::{self, Steadiness, Steady};
 use super::summary::{
     CellSummary, Estimate, GeneratorSummary, LimitSummary, MetricSummary, Repetitions, StepRepetition, StepSummary, Summary,
     TargetSummary, Times,
@@ -84,8 +85,6 @@ pub fn cell(run: &RunRecord, cell: &CellRecord, all: &[&Repetition]) -> (CellSum
         }
         match &status.verdict {
             Verdict::Valid => {
-                repetitions.valid += 1;
-                repetitions.counted.push(status.repetition);
                 valid.push(*repetition);
             }
             Verdict::Invalid { reasons } => {
@@ -99,11 +98,25 @@ pub fn cell(run: &RunRecord, cell: &CellRecord, all: &[&Repetition]) -> (CellSum
         }
     }
     let watched = watched(cell);
+    let window_ns = crate::units::parse_duration(&run.plan.window).unwrap_or_default().as_nanos().max(1) as u64;
     let mut sums = CellSums::new(cell);
-    for some in valid.chunks(AT_A_TIME) {
-        let read: Vec<Figures> = some.par_iter().map(|r| repetition::figures(r, &watched)).collect();
+    let mut steadiness: Vec<Steadiness> = Vec::new();
+    let completed = std::mem::take(&mut valid);
+    for some in completed.chunks(AT_A_TIME) {
+        let read: Vec<Figures> = some.par_iter().map(|r| repetition::figures(r, cell, &watched, window_ns)).collect();
         for (repetition, figures) in some.iter().zip(read) {
-            sums.add(repetition, figures);
+            let reasons = steadiness::reasons(&figures.steadiness, cell, run.plan.limits.steady_state);
+            note(&mut steadiness, cell, &figures.steadiness);
+            let number = repetition.status.repetition;
+            if reasons.is_empty() {
+                repetitions.valid += 1;
+                repetitions.counted.push(number);
+                sums.add(repetition, figures);
+                valid.push(*repetition);
+            } else {
+                repetitions.invalid += 1;
+                repetitions.reasons.extend(reasons.into_iter().map(|reason| (number, reason)));
+            }
         }
     }
     let mut estimates = Estimates::default();
@@ -118,10 +131,23 @@ pub fn cell(run: &RunRecord, cell: &CellRecord, all: &[&Repetition]) -> (CellSum
         targets: targets(cell, &watched, &valid, &sums.targets, &mut estimates),
         generator: generator(&sums.generator),
         busy: busy(&valid),
+        steadiness,
         stability: Vec::new(),
     };
     let [windows, resources, commands] = sums.damaged;
     (summary, windows.into_iter().chain(resources).chain(commands).collect())
+}
+
+/// Adds what the workloads of a repetition show.
+fn note(steadiness: &mut Vec<Steadiness>, cell: &CellRecord, found: &[(String, Steady)]) {
+    for (workload, steady) in found {
+        let at = steadiness.iter().position(|s| s.workload == *workload).unwrap_or_else(|| {
+            let auto_warm_up = cell.workloads.iter().any(|w| w.name == *workload && w.is_warmed_up_by_itself());
+            steadiness.push(Steadiness { workload: workload.clone(), auto_warm_up, by_repetition: Vec::new() });
+            steadiness.len() - 1
+        });
+        steadiness[at].by_repetition.push(*steady);
+    }
 }
 
 /// More than this share of the processors' time is much.
@@ -135,7 +161,7 @@ fn busy(valid: &[&Repetition]) -> Option<String> {
     let words = [(others, "other programs used"), (steal, "the hypervisor took")]
         .map(|(share, who)| (share > MUCH).then(|| format!("{who} {:.0} % of the processors' time", share * 100.0)));
     let words: Vec<String> = words.into_iter().flatten().collect();
-    (!words.is_empty()).then(|| format!("{} during the load (median over repetitions)", words.join(", ")))
+    (!words.is_empty()).then(|| format!("{} during the load, in the median", words.join(", ")))
 }
 
 /// Targets, and programs that make the load: these are watched like targets.

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 pub use super::expectations::Finding;
 pub use super::stability::Stability;
+pub use super::steadiness::Steadiness;
 
 /// What a run says.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -59,6 +60,8 @@ pub struct CellSummary {
     pub generator: Option<GeneratorSummary>,
     /// Who else used the processors meanwhile, in words, where that was much.
     pub busy: Option<String>,
+    /// Whether each workload was steady within its repetitions.
+    pub steadiness: Vec<Steadiness>,
     /// How stable each workload is from repetition to repetition, where there are enough of them.
     pub stability: Vec<Stability>,
 }

@@ -299,8 +299,17 @@ pub fn notes(summary: &Summary) -> String {
                 text += &format!("{word}: {count} of {} repetitions of {}\n", r.planned, cell.cell);
             }
         }
+        for steadiness in &cell.steadiness {
+            let (word, auto) = match steadiness.auto_warm_up {
+                true => ("WARM-UP", ", what was before is left out"),
+                false => ("NOT STEADY", ""),
+            };
+            if let Some(warning) = steadiness.warning() {
+                text += &format!("{word}: {warning}{auto} [{}]\n", cell.cell);
+            }
+        }
         if let Some(busy) = &cell.busy {
-            text += &format!("BUSY: {busy}\n");
+            text += &format!("BUSY: {busy} [{}]\n", cell.cell);
         }
         if r.valid > 0 && cell.steps.is_empty() {
             text += &format!("NOTHING: no pass began in {}\n", cell.cell);

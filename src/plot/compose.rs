@@ -150,6 +150,20 @@ fn level_label(factor: &str, level: &str) -> String {
     if number { format!("{factor} {level}") } else { level.to_owned() }
 }
 
+/// Name, begin and end of the phases of a repetition. Where the warm-up was found in the measurement, it is one of them.
+fn phases(cell: &CellSummary, repetition: &Repetition) -> Vec<(&'static str, u64, u64)> {
+    let mut found = Vec::new();
+    for phase in &repetition.status.phases {
+        let Some(name) = PHASES.into_iter().find(|name| *name == phase.phase) else { continue };
+        let auto = cell.steadiness.iter().filter(|s| s.auto_warm_up && s.workload == phase.workload && name == "during");
+        let mine = auto.flat_map(|s| &s.by_repetition).find(|s| s.repetition == repetition.status.repetition);
+        let cut = mine.and_then(|s| s.steady_from_ns).map_or(phase.start_ns, |cut| cut.max(phase.start_ns));
+        found.push(("warm-up", phase.start_ns, cut));
+        found.push((name, cut, phase.end_ns));
+    }
+    found
+}
+
 impl Composer<'_> {
     fn cells(&self) -> impl Iterator<Item = (usize, &CellSummary)> {
         self.summary.cells.iter().enumerate().filter(|(_, cell)| {
@@ -408,7 +422,7 @@ impl Composer<'_> {
             };
             let several = parts.iter().any(|(w, _)| *w != parts[0].0);
             let window = crate::units::parse_duration(&self.run.plan.window).unwrap_or_default().as_secs_f64();
-            let repetitions = curves::valid(self.run, index);
+            let repetitions = curves::counted(self.run, index, &cell.repetitions.counted);
             let read = |r: &&Repetition| curves::lines(r, &parts, metric, window);
             // What cannot be read has no line; the summary names it.
             let lines: Vec<_> = repetitions.par_iter().map(read).collect();
@@ -429,10 +443,11 @@ impl Composer<'_> {
                         None => series.push(LineSeries { name, lines: vec![line] }),
                     }
                 }
+                let phases = phases(cell, repetition);
                 for name in PHASES {
-                    let mine = || repetition.status.phases.iter().filter(|p| p.phase == name && p.end_ns > p.start_ns);
-                    let start = mine().map(|p| p.start_ns).min();
-                    let end = mine().map(|p| p.end_ns).max();
+                    let mine = || phases.iter().filter(|(phase, start, end)| *phase == name && end > start);
+                    let start = mine().map(|(_, start, _)| *start).min();
+                    let end = mine().map(|(_, _, end)| *end).max();
                     stretches.extend(start.zip(end).map(|(s, e)| (name, s as f64 / 1e9, e as f64 / 1e9)));
                 }
             }

@@ -55,7 +55,9 @@ pub(super) fn draw(canvas: &Canvas, figure: &Figure, series: &[RoundSeries]) -> 
         }
     }
     frame.y_axis(plot)?;
-    let whole: Vec<Tick> = x_scale.ticks().into_iter().filter(|t| t.at.fract() == 0.0 && t.at > 0.0 && t.at <= last).collect();
+    // Rounds are whole numbers from 1 on.
+    let is_round = |tick: &Tick| tick.at > 0.0 && tick.label.chars().all(|c| c.is_ascii_digit() || c.is_whitespace());
+    let whole: Vec<Tick> = x_scale.ticks().into_iter().filter(is_round).collect();
     frame.x_axis(plot, &whole)?;
     for (one, look) in series.iter().zip(&looks) {
         if let Some(median) = one.median.and_then(drawable) {

@@ -89,9 +89,34 @@ pub struct WorkloadRecord {
     /// What carries it; none in format 1, which knew only HTTP.
     #[serde(default)]
     pub driver: Option<DriverRecord>,
+    /// How its passes arrive; none in format 1.
+    #[serde(default)]
+    pub load: Option<LoadRecord>,
     /// Its steps in format 1.
     #[serde(default)]
     steps: Vec<Named>,
+}
+
+/// How passes arrive, as far as analysis needs it.
+#[derive(Clone, Debug, Deserialize)]
+pub struct LoadRecord {
+    /// What they follow, as in `plan.json`.
+    #[serde(default)]
+    arrivals: serde_json::Value,
+    /// The search, if it is one.
+    #[serde(default)]
+    find: Option<serde_json::Value>,
+    /// Whether the windows before the steady state are the warm-up.
+    #[serde(default)]
+    pub auto_warm_up: bool,
+}
+
+impl LoadRecord {
+    /// Whether the same load is made all the time: no search, no ramp, no steps.
+    pub fn is_stationary(&self) -> bool {
+        let changes = |key| self.arrivals.pointer(&format!("/open/pattern/{key}")).is_some();
+        self.find.is_none() && !changes("ramp") && !changes("steps")
+    }
 }
 
 /// What carries a workload.
@@ -120,6 +145,11 @@ pub struct MetricRecord {
 }
 
 impl WorkloadRecord {
+    /// Whether the windows before its steady state are its warm-up.
+    pub fn is_warmed_up_by_itself(&self) -> bool {
+        self.load.as_ref().is_some_and(|load| load.auto_warm_up)
+    }
+
     /// Names of its steps.
     pub fn steps(&self) -> Vec<String> {
         match &self.driver {

@@ -125,7 +125,7 @@ fn it_ends_when_every_interval_is_narrow() {
     assert_eq!(repetitions(&place), 6, "not before --least, and not after it");
     outcome.complains(&["ended before round 7: every interval is within ±2", "narrow enough: 1 of 1"]);
     let repetitions = &place.summary()["cells"][0]["repetitions"];
-    assert_eq!((&repetitions["planned"], &repetitions["valid"]), (&json!(50), &json!(6)));
+    assert_eq!((&repetitions["planned"], &repetitions["valid"]), (&json!(6), &json!(6)), "nothing is missing");
 }
 
 #[test]
@@ -200,12 +200,12 @@ fn options_that_make_no_sense_are_mistakes() {
         ("", ["how often", "`-n 100`, `--until 2%` or `--for 30m`"]),
         ("--until 0%", ["`--until 0%`", "above 0"]),
         ("--until 2", ["`--until 2`", "as `2%`"]),
-        ("--until -1%", ["--until", "-1%"]),
+        ("--until=-1%", ["`--until -1%`", "above 0"]),
         ("-n 5 --least 1", ["`--least 1`", "at least 2"]),
         ("-n 5 --until 2%", ["`-n 5`", "10 rounds of `--least`"]),
         ("-n 3 --until 2% --least 4", ["`-n 3`", "4 rounds of `--least`"]),
         ("-n 0", ["0", "at least 1"]),
-        ("-n many", ["many", "-n"]),
+        ("-n many", ["many", "--repetitions"]),
         ("--for soon", ["`--for soon`", "as `30m`"]),
         ("--for 0s", ["`--for 0s`", "as `30m`"]),
         ("-n 5 --metric nonsense", ["no metric `nonsense`", "expected one"]),
@@ -249,7 +249,7 @@ fn a_drift_is_found() {
     let place = numbers("100 + 10 * ${repetition}");
     let outcome = one(&place, "-n 10").expect(0);
     let s = stability(&place);
-    assert_eq!(s["drift_tau"], 1.0);
+    assert!((s["drift_tau"].as_f64().unwrap() - 1.0).abs() < 1e-9, "{s:#}");
     assert!(s["drift_p"].as_f64().unwrap() < 0.001, "{s:#}");
     // From 110 to 200, the median being 155.
     assert!((s["drift_share"].as_f64().unwrap() - 90.0 / 155.0).abs() < 1e-9, "{s:#}");
@@ -305,12 +305,13 @@ fn what_never_varies_is_no_trouble() {
             assert!(!outcome.stdout.contains(word), "`{word}` of {number}:\n{}", outcome.stdout);
         }
     }
-    // Neither is a share that is 0: the interval of 0 to 0 is as narrow as can be.
-    let place = numbers("7");
-    let outcome = one(&place, "-n 20 --until 2% --least 5 --metric errors");
-    assert_ne!(outcome.code, Some(0), "--metric is given twice");
-    let words = "repeat test.yaml -n 20 --until 2% --least 5 --metric errors --set kind=a --no-graphs";
-    place.run(&words.split(' ').collect::<Vec<_>>()).expect(0).complains(&["ended before round 6"]);
+}
+
+#[test]
+fn what_is_always_0_is_narrow_enough() {
+    let place = numbers("0");
+    one(&place, "-n 20 --until 2% --least 5").expect(0).complains(&["ended before round 6"]);
+    assert_eq!(repetitions(&place), 5);
 }
 
 #[test]

@@ -1,0 +1,226 @@
+//! Whether the load of a repetition was steady, and since when.
+//!
+//! Both throughput and median response time are looked at, window by window: a workload is steady when both are, from the
+//! later of both on. Classes and method are those of Barrett et al. 2017 (see [`stats::classify`]).
+//!
+//! Looked at is the phase `during` of workloads that should be steady at all: closed loops, and open loops at one rate.
+//! Searches, ramps and steps change by design, and a command's passes are runs of a program.
+
+use serde::Serialize;
+
+use super::Error;
+use super::stats::{self, Better, Class};
+use super::windows::{Decoded, WindowPoint};
+use crate::plan::load::FEWEST_WINDOWS;
+use crate::record::Repetition;
+use crate::record::read::{CellRecord, DriverRecord, WorkloadRecord};
+
+/// Levels within this share of each other are one level: what differs by less seldom matters.
+const TOLERANCE: f64 = 0.05;
+/// Seed of the permutations.
+const SEED: u64 = 1;
+
+/// The repetitions of a workload in a cell.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Steadiness {
+    /// Name of the workload.
+    pub workload: String,
+    /// Whether the windows before the steady state count as warm-up.
+    pub auto_warm_up: bool,
+    /// Each repetition that was completed, also those that do not count because of this.
+    pub by_repetition: Vec<Steady>,
+}
+
+/// What the windows of a workload in a repetition show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Steady {
+    /// Number of the repetition.
+    pub repetition: u32,
+    /// What they show.
+    pub state: State,
+    /// Begin of the steady state, since the begin of the load.
+    pub steady_from_ns: Option<u64>,
+    /// Whole windows of the measurement.
+    pub windows: usize,
+}
+
+/// What a series of windows shows; the worse is the greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// One level from begin to end.
+    Steady,
+    /// It became faster, then steady.
+    WarmingUp,
+    /// It became slower, then steady.
+    SlowingDown,
+    /// It changed to the end.
+    NoSteadyState,
+    /// Too few windows to tell.
+    TooShort,
+}
+
+impl State {
+    /// In words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Steady => "steady",
+            Self::WarmingUp => "warming up",
+            Self::SlowingDown => "slowing down",
+            Self::NoSteadyState => "no steady state",
+            Self::TooShort => "too short to tell",
+        }
+    }
+}
+
+impl Steadiness {
+    /// What is not steady, in words; none where all is, or cannot be told.
+    pub fn warning(&self) -> Option<String> {
+        let count = |state| self.by_repetition.iter().filter(|s| s.state == state).count();
+        let told = self.by_repetition.len() - count(State::TooShort);
+        let odd = [State::WarmingUp, State::SlowingDown, State::NoSteadyState].map(|state| (state, count(state)));
+        // One repetition in twenty is called unsteady by chance.
+        let steady_enough = odd.iter().map(|(_, n)| n).sum::<usize>() * 5 <= told;
+        if steady_enough {
+            return None;
+        }
+        let words: Vec<String> =
+            odd.iter().filter(|(_, n)| *n > 0).map(|(state, n)| format!("{} in {n}", state.words())).collect();
+        let begins: Vec<f64> = self
+            .by_repetition
+            .iter()
+            .filter(|s| matches!(s.state, State::WarmingUp | State::SlowingDown))
+            .filter_map(|s| s.steady_from_ns)
+            .map(|ns| ns as f64)
+            .collect();
+        let from = if begins.is_empty() {
+            String::new()
+        } else {
+            format!(", steady after {}", crate::units::human_duration(stats::median(&begins)))
+        };
+        let repetitions = if told == 1 { "repetition" } else { "repetitions" };
+        Some(format!("{}: {} of {told} {repetitions}{from}", self.workload, words.join(", ")))
+    }
+}
+
+/// Looks at every workload of a repetition that should be steady.
+///
+/// # Errors
+/// When a histogram is damaged.
+pub(super) fn of_repetition(
+    repetition: &Repetition,
+    decoded: &Decoded,
+    cell: &CellRecord,
+    window_ns: u64,
+) -> Result<Vec<(String, Steady)>, Error> {
+    let mut found = Vec::new();
+    for workload in cell.workloads.iter().filter(|w| should_be_steady(w)) {
+        let during = repetition.status.phases.iter().find(|p| p.workload == workload.name && p.phase == "during");
+        let Some(during) = during else { continue };
+        // The windows that lie whole in the phase.
+        let first = during.start_ns.div_ceil(window_ns);
+        let count = (during.end_ns / window_ns).saturating_sub(first) as usize;
+        let mut steady =
+            Steady { repetition: repetition.status.repetition, state: State::TooShort, steady_from_ns: None, windows: count };
+        if count >= FEWEST_WINDOWS as usize {
+            let points = decoded.series(&workload.name, "during")?;
+            let (state, from) = classify(&points, first * window_ns, count, window_ns);
+            steady.state = state;
+            steady.steady_from_ns = from.map(|window| match window {
+                // What lies before the first whole window is as steady as it.
+                0 => during.start_ns,
+                window => (first + window as u64) * window_ns,
+            });
+        }
+        found.push((workload.name.clone(), steady));
+    }
+    Ok(found)
+}
+
+fn should_be_steady(workload: &WorkloadRecord) -> bool {
+    let is_command = matches!(workload.driver, Some(DriverRecord::Command { .. }));
+    !is_command && workload.load.as_ref().is_none_or(|load| load.is_stationary())
+}
+
+/// State and first steady window of `count` windows from `start_ns` on.
+fn classify(points: &[WindowPoint], start_ns: u64, count: usize, window_ns: u64) -> (State, Option<usize>) {
+    // A window without a pass has no row.
+    let mut whole: Vec<Option<&WindowPoint>> = vec![None; count];
+    for point in points.iter().filter(|p| p.start_ns >= start_ns) {
+        if let Some(place) = whole.get_mut(((point.start_ns - start_ns) / window_ns) as usize) {
+            *place = Some(point);
+        }
+    }
+    let throughput: Vec<f64> = whole.iter().map(|p| p.map_or(0.0, |p| p.ok as f64)).collect();
+    let response: Option<Vec<f64>> = whole.iter().map(|p| p.and_then(|p| p.median_ns).map(|ns| ns as f64)).collect();
+    let mut worst = (State::Steady, Some(0));
+    for (series, better) in [(Some(throughput), Better::Higher), (response, Better::Lower)] {
+        let Some(Ok(found)) = series.map(|s| stats::classify(&s, better, TOLERANCE, SEED)) else { continue };
+        let state = match found.class {
+            Class::Flat => State::Steady,
+            Class::WarmUp => State::WarmingUp,
+            Class::SlowDown => State::SlowingDown,
+            Class::NoSteadyState => State::NoSteadyState,
+        };
+        let from = worst.1.zip(found.steady_from).map(|(a, b)| a.max(b));
+        worst = (worst.0.max(state), from);
+    }
+    worst
+}
+
+/// Why a repetition does not count: `required` by the limits, or needed for the warm-up.
+pub(super) fn reasons(found: &[(String, Steady)], cell: &CellRecord, required: bool) -> Vec<String> {
+    let mut reasons = Vec::new();
+    for (workload, steady) in found {
+        let auto = cell.workloads.iter().any(|w| w.name == *workload && w.is_warmed_up_by_itself());
+        if !auto && !required {
+            continue;
+        }
+        match steady.state {
+            State::NoSteadyState => reasons.push(format!("`{workload}` had no steady state: it changed to the end")),
+            State::TooShort => reasons.push(format!(
+                "`{workload}` was too short for its steady state to be found: {} whole windows, expected at least {FEWEST_WINDOWS}",
+                steady.windows
+            )),
+            _ => {}
+        }
+    }
+    reasons
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn points(ok: impl Iterator<Item = u64>) -> Vec<WindowPoint> {
+        ok.enumerate()
+            .filter(|(_, ok)| *ok > 0)
+            .map(|(i, ok)| WindowPoint {
+                start_ns: 500 * i as u64,
+                requests: ok,
+                ok,
+                mean_ns: Some(1e9 / ok as f64),
+                median_ns: Some(1_000_000_000 / ok),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_cold_begin_is_found_in_both_series() {
+        let noise = |i: u64| (i * 7919) % 13;
+        let cold = points((0..30).map(|i| if i < 5 { 400 + 20 * noise(i) / 13 } else { 1000 + noise(i) }));
+        assert_eq!(classify(&cold, 0, 30, 500), (State::WarmingUp, Some(5)));
+        let flat = points((0..30).map(|i| 1000 + noise(i)));
+        assert_eq!(classify(&flat, 0, 30, 500), (State::Steady, Some(0)));
+        let slowing = points((0..30).map(|i| if i < 8 { 1500 + noise(i) } else { 1000 + noise(i) }));
+        assert_eq!(classify(&slowing, 0, 30, 500), (State::SlowingDown, Some(8)));
+        let never = points((0..30).map(|i| 1000 + 100 * i + noise(i)));
+        assert_eq!(classify(&never, 0, 30, 500), (State::NoSteadyState, None));
+    }
+
+    #[test]
+    fn windows_without_a_pass_are_windows() {
+        let dead = points((0..30).map(|i| if i < 20 { 1000 + i % 3 } else { 0 }));
+        assert_eq!(classify(&dead, 0, 30, 500), (State::SlowingDown, Some(20)));
+    }
+}
