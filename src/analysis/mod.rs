@@ -23,6 +23,9 @@ pub mod tables;
 pub mod text;
 pub mod windows;
 
+#[cfg(test)]
+mod tests;
+
 pub use summarize::summarize;
 pub use summary::Summary;
 

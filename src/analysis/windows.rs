@@ -379,7 +379,7 @@ impl Decoded {
                 workload: workload.to_owned(),
                 phase: "warm-up".to_owned(),
                 start_ns: phases[during].start_ns,
-                end_ns: cut,
+                end_ns: phases[during].start_ns,
                 offered: 0,
                 unsent: 0,
                 passes: 0,

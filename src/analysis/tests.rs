@@ -1,0 +1,216 @@
+//! Runs that are written, damaged and summarized.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Instant;
+
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::summary::Summary;
+use super::{summarize, tables};
+use crate::load::windows::{Ended, Outcome, Phase, Windows};
+use crate::record::manifest::Manifest;
+use crate::record::status::{PhaseStatus, Status};
+use crate::record::tables::{Names, Tables, WHOLE};
+use crate::record::{Repetition, RunRecord, Time};
+
+const WINDOW_NS: u64 = 500_000_000;
+/// Windows in each repetition.
+const WINDOWS: u64 = 6;
+
+/// A repetition of 3 s: one request per 10 ms, of which each 50th fails; `took_ns` by its number.
+fn write(path: &Path, number: u32, took_ns: impl Fn(u64) -> u64) -> Status {
+    std::fs::create_dir_all(path).unwrap();
+    let names = Names { workload: "clients".to_owned(), steps: vec!["a".to_owned()], metrics: Vec::new() };
+    let mut tables = Tables::create(path, vec![names]).unwrap();
+    tables.set_epoch(Instant::now());
+    let mut windows = Windows::new(0, 1, WINDOW_NS);
+    let mut rows = Vec::new();
+    for i in 0..WINDOWS * 50 {
+        let at = i * 10_000_000;
+        let completed_ns = at + took_ns(i);
+        let ended = Ended {
+            step: Some(0),
+            phase: Phase::During,
+            outcome: if i % 50 == 7 { Outcome::Timeout } else { Outcome::Ok },
+            intended_ns: at,
+            sent_ns: at + i % 2 * 1000,
+            completed_ns,
+            connect_ns: (i == 0).then_some(40_000),
+            first_byte_ns: Some(completed_ns - 500),
+            sent_bytes: 10,
+            received_bytes: 20,
+        };
+        rows.extend(windows.record(&ended).unwrap_or_default());
+    }
+    rows.extend(windows.flush());
+    tables.windows(rows).unwrap();
+    tables.finish().unwrap();
+    let phase = |phase: &str, start_ns, end_ns, passes, errors| {
+        json!({"workload": "clients", "phase": phase, "start_ns": start_ns, "end_ns": end_ns, "offered": passes, "unsent": 0,
+            "passes": passes, "errors": errors})
+    };
+    let status = json!({
+        "format": 2, "cell": "c", "repetition": number, "seed": 1, "started_at": "", "verdict": {"is": "valid"},
+        "phases": [phase("during", 0, WINDOWS * WINDOW_NS, WINDOWS * 50, WINDOWS)], "targets": [],
+        "generator": {"cpu_ns": 1, "wall_ns": 2, "connects": 1},
+        "observer": {"samples": 0, "cpu_ns": 0, "wall_ns": 0, "skipped_ticks": 0},
+        "timings": {"total_ns": 0, "steps_ns": 0, "target_start_ns": 0, "ready_to_first_request_ns": 0, "load_ns": 0,
+            "target_stop_ns": 0, "record_ns": 0, "overhead_ns": 0},
+        "errors": [], "left_behind": [],
+    });
+    std::fs::write(path.join("status.json"), status.to_string()).unwrap();
+    serde_json::from_value(status).unwrap()
+}
+
+/// A run of one cell with so many repetitions.
+fn run(folder: &Path, repetitions: u32) {
+    for number in 1..=repetitions {
+        write(&folder.join(format!("cells/c/run{number}")), number, |i| 1_000_000 + i * 1000 * u64::from(number));
+    }
+    let plan = json!({
+        "format": 2, "experiment": "e", "question": "", "seed": 1, "repetitions": repetitions, "window": "500ms", "factors": [],
+        "cells": [{"id": "c", "levels": [], "path": "c", "skipped": null, "targets": [],
+            "workloads": [{"name": "clients", "driver": {"http": {"steps": [{"name": "a"}]}}}]}],
+        "graphs": [],
+    });
+    std::fs::write(folder.join("plan.json"), plan.to_string()).unwrap();
+    let manifest = Manifest::collect("e.yaml", &[], folder);
+    std::fs::write(folder.join("manifest.json"), serde_json::to_vec(&manifest).unwrap()).unwrap();
+}
+
+fn summary(folder: &Path) -> Summary {
+    summarize(&RunRecord::open(folder).unwrap()).unwrap()
+}
+
+/// Summarizes with one file changed, and puts it back.
+fn with_file(folder: &Path, file: &str, change: impl FnOnce(&mut Vec<u8>)) -> Summary {
+    let path = folder.join(file);
+    let whole = std::fs::read(&path).unwrap();
+    let mut bytes = whole.clone();
+    change(&mut bytes);
+    std::fs::write(&path, bytes).unwrap();
+    let summary = summary(folder);
+    std::fs::write(&path, whole).unwrap();
+    summary
+}
+
+#[test]
+fn a_damaged_file_is_named_and_the_rest_is_summarized() {
+    let folder = tempfile::tempdir().unwrap();
+    run(folder.path(), 3);
+    let whole = summary(folder.path());
+    assert_eq!((whole.damaged.len(), whole.cells[0].steps[0].by_repetition.len()), (0, 3));
+    for file in ["windows.parquet", "resources.parquet", "status.json"] {
+        let file = format!("cells/c/run2/{file}");
+        let length = std::fs::metadata(folder.path().join(&file)).unwrap().len() as usize;
+        for keep in [0, 1, 8, length / 3, length / 2, length - 9, length - 1] {
+            let found = with_file(folder.path(), &file, |bytes| bytes.truncate(keep));
+            assert_eq!(found.damaged.len(), 1, "{file} cut to {keep} of {length}");
+            assert!(found.damaged[0].contains(&file), "{:?}", found.damaged);
+            let left = found.cells[0].steps[0].by_repetition.iter().map(|r| r.repetition).collect::<Vec<_>>();
+            let expected: &[u32] = if file.contains("resources") { &[1, 2, 3] } else { &[1, 3] };
+            assert_eq!(left, expected, "{file} cut to {keep} of {length}");
+        }
+    }
+    std::fs::remove_file(folder.path().join("cells/c/run1/windows.parquet")).unwrap();
+    assert!(summary(folder.path()).damaged[0].contains("run1/windows.parquet"));
+}
+
+/// Each seventh byte of a table changed: no panic, the other repetitions stay, and what is read of counts and times of requests is
+/// what was written.
+#[test]
+fn bit_rot_is_named_or_does_not_matter() {
+    let folder = tempfile::tempdir().unwrap();
+    run(folder.path(), 2);
+    let whole = summary(folder.path());
+    let file = "cells/c/run2/windows.parquet";
+    let length = std::fs::metadata(folder.path().join(file)).unwrap().len() as usize;
+    let (mut named, mut same, mut other) = (0, 0, Vec::new());
+    for at in (0..length).step_by(7) {
+        let found = with_file(folder.path(), file, |bytes| bytes[at] ^= 1 << (at / 7 % 8));
+        assert_eq!(found.cells[0].steps[0].by_repetition[0], whole.cells[0].steps[0].by_repetition[0]);
+        if !found.damaged.is_empty() {
+            assert!(found.damaged[0].contains(file), "{:?}", found.damaged);
+            named += 1;
+        } else if found == whole {
+            same += 1;
+        } else {
+            other.push(at);
+        }
+    }
+    // Parquet as polars writes it has no checksums: another number of bytes, or a count moved to another bucket, looks like
+    // any other. Most of a table are counts that must add up, and it is these that are found.
+    let all = named + same + other.len();
+    assert!(other.len() * 8 < all, "{all} bytes: {named} named, {same} without influence, unnoticed {other:?}");
+}
+
+#[test]
+fn the_same_bytes_with_any_number_of_threads() {
+    let folder = tempfile::tempdir().unwrap();
+    run(folder.path(), 20);
+    let record = RunRecord::open(folder.path()).unwrap();
+    let bytes = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| crate::record::files::json_bytes(&summarize(&record).unwrap()))
+    };
+    let one = bytes(1);
+    assert!(one == bytes(2) && one == bytes(7));
+}
+
+fn repetition(folder: &Path, took_ns: impl Fn(u64) -> u64) -> Repetition {
+    let path = folder.join("run1");
+    let status = write(&path, 1, took_ns);
+    Repetition { path, cell: 0, status }
+}
+
+#[test]
+fn a_series_has_a_point_per_window() {
+    let folder = tempfile::tempdir().unwrap();
+    // The first second is slow.
+    let repetition = repetition(folder.path(), |i| if i < 100 { 3_000_000 } else { 1_000_000 });
+    let series = tables::read(&repetition).unwrap().series("clients", "during").unwrap();
+    assert_eq!(series.iter().map(|p| p.start_ns).collect::<Vec<_>>(), (0..WINDOWS).map(|w| w * WINDOW_NS).collect::<Vec<_>>());
+    assert!(series.iter().all(|p| (p.requests, p.ok) == (50, 49)), "{series:?}");
+    let medians: Vec<u64> = series.iter().filter_map(|p| p.median_ns).collect();
+    assert!(medians[..2].iter().all(|m| (2_999_000..3_003_000).contains(m)), "{medians:?}");
+    assert!(medians[2..].iter().all(|m| (999_000..1_002_000).contains(m)), "{medians:?}");
+    assert!(series.iter().zip(&medians).all(|(p, m)| (p.mean_ns.unwrap() - *m as f64).abs() < 3000.0), "{series:?}");
+    assert!(tables::read(&repetition).unwrap().series("clients", "before").unwrap().is_empty());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(8))]
+
+    /// A cut moves what began before it, and loses nothing.
+    #[test]
+    fn a_cut_moves_windows_to_the_warm_up(cut in 0..=WINDOWS + 1, at in 1_u64..3_000_000) {
+        let folder = tempfile::tempdir().unwrap();
+        let decoded = tables::read(&repetition(folder.path(), |i| at + i * 1000)).unwrap();
+        let all = decoded.merge(&BTreeMap::new()).unwrap();
+        prop_assert_eq!(all.phases.len(), 1);
+        let cut_ns = cut * WINDOW_NS;
+        let parts = decoded.merge(&BTreeMap::from([("clients".to_owned(), cut_ns), ("other".to_owned(), 1)])).unwrap();
+        let whole = &all.steps[&("clients".to_owned(), "during".to_owned(), WHOLE.to_owned())];
+        let of = |phase: &str| parts.steps.get(&("clients".to_owned(), phase.to_owned(), WHOLE.to_owned())).cloned().unwrap_or_default();
+        let (before, behind) = (of("warm-up"), of("during"));
+        prop_assert_eq!(before.received_bytes + behind.received_bytes, whole.received_bytes);
+        let passes = |s: &super::windows::StepCounts| s.outcomes.values().sum::<u64>();
+        prop_assert_eq!(passes(&before) + passes(&behind), passes(whole));
+        for (_, time) in Time::ALL {
+            prop_assert_eq!(before.times.of(time).len() + behind.times.of(time).len(), whole.times.of(time).len());
+        }
+        let phase = |name: &str| parts.phase("clients", name).cloned();
+        if cut == 0 {
+            prop_assert_eq!(phase("warm-up"), None);
+        } else {
+            let (warm_up, during): (PhaseStatus, PhaseStatus) = (phase("warm-up").unwrap(), phase("during").unwrap());
+            let end = WINDOWS * WINDOW_NS;
+            prop_assert_eq!((warm_up.start_ns, warm_up.end_ns), (0, cut_ns.min(end)));
+            prop_assert_eq!((during.start_ns, during.end_ns), (cut_ns.min(end), end));
+            prop_assert_eq!((warm_up.passes, warm_up.passes + during.passes), (passes(&before), passes(whole)));
+            prop_assert_eq!(warm_up.offered + during.offered, passes(whole));
+        }
+    }
+}
