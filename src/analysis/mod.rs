@@ -1,13 +1,15 @@
 //! From a run on disk to what it says: a pure function of the directory.
 //!
 //! In reading order: `tables` reads a repetition with polars, `windows` is what it found of the requests, `counts` a
-//! distribution of times; `repetition` makes figures of one repetition, `summarize` the summary of all, `summary` is its
+//! distribution of times; `repetition` makes figures of one repetition, `requests`
+//! exact percentiles where there are raw rows, `summarize` the summary of all, `summary` is its
 //! form, `text` the table for people, `curves` what graphs need beyond the summary. `stats` works on plain slices.
 //! Repetitions, not requests, are the sample; percentiles come from merged histograms and are never averaged within a repetition.
 
 pub mod counts;
 pub mod curves;
 mod repetition;
+mod requests;
 pub mod stats;
 pub mod summarize;
 pub mod summary;

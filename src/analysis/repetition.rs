@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::windows::{Merged, StepKey, load_bounds};
+use super::windows::{Decoded, Merged, StepKey, load_bounds};
 use super::{Error, tables};
 use crate::record::read::Named;
 use crate::record::tables::WHOLE;
@@ -30,13 +30,18 @@ pub(super) struct TargetFigures {
 
 /// Reads the tables of a repetition. `targets`: those of which figures are wanted, in this order.
 pub(super) fn figures(repetition: &Repetition, targets: &[Named]) -> Figures {
-    let windows = tables::read(repetition).and_then(|decoded| decoded.merge(&BTreeMap::new()));
+    let windows = tables::read(repetition).and_then(|decoded| decoded.merge(&cuts(&decoded)));
     let phases = windows.as_ref().map_or(&repetition.status.phases, |merged| &merged.phases);
     let bounds = load_bounds(phases);
     let wanted = [Metric::Pss, Metric::Rss, Metric::Cpu, Metric::Threads, Metric::OpenFiles];
     let resources = tables::resources(repetition, &wanted);
     let targets = resources.map(|rows| bounds.map(|bounds| targets.iter().map(|t| target(&rows, &t.name, bounds)).collect()));
     Figures { windows, targets, metrics: tables::metrics(repetition) }
+}
+
+/// By workload where its steady state begins, see [`Decoded::merge`]: nothing is cut off at present.
+pub(super) fn cuts(_decoded: &Decoded) -> BTreeMap<String, u64> {
+    BTreeMap::new()
 }
 
 fn target(rows: &BTreeMap<(String, u32), tables::ReplicaRows>, name: &str, (from, to): (i64, i64)) -> TargetFigures {

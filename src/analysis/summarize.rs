@@ -11,6 +11,7 @@ use rayon::prelude::*;
 
 use super::Error;
 use super::repetition::{self, Figures};
+use super::requests;
 use super::stats;
 use super::summary::{
     CellSummary, Estimate, GeneratorSummary, LimitSummary, MetricSummary, Repetitions, StepRepetition, StepSummary, Summary,
@@ -97,19 +98,22 @@ fn summarize_cell(run: &RunRecord, cell: &CellRecord, all: &[&Repetition]) -> (C
         }
     }
     let mut estimates = Estimates::default();
+    let mut steps: Vec<StepSummary> = sums.steps.into_iter().filter_map(|(key, step)| step.finish(key, &mut estimates)).collect();
+    let window = crate::units::parse_duration(&run.plan.window).unwrap_or_default();
+    let requests = requests::refine(&mut steps, &valid, (window.as_nanos() as u64).max(1));
     let summary = CellSummary {
         cell: cell.id.clone(),
         levels: cell.levels.iter().cloned().collect(),
         skipped: cell.skipped.clone(),
         repetitions,
-        steps: sums.steps.into_iter().filter_map(|(key, step)| step.finish(key, &mut estimates)).collect(),
+        steps,
         metrics: metrics(cell, sums.metrics),
         limits: limits(cell, &valid),
         targets: targets(cell, &watched, &valid, &sums.targets, &mut estimates),
         generator: generator(&sums.generator),
     };
     let [windows, resources, commands] = sums.damaged;
-    (summary, windows.into_iter().chain(resources).chain(commands).collect())
+    (summary, windows.into_iter().chain(resources).chain(commands).chain(requests).collect())
 }
 
 /// Targets, and programs that make the load: these are watched like targets.

@@ -326,6 +326,7 @@ impl<'a> Builder<'a> {
                 generator_cpu: self.typed.limits.generator_cpu.map_or(GENERATOR_CPU, |p| p.0),
                 lag_p99: self.typed.limits.lag_p99.map(|d| d.0),
             },
+            record: self.typed.record,
             factors,
             set_up,
             clean_up,

@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-pub use crate::schema::types::{Order, Scratch, Signal};
+pub use crate::schema::types::{Order, Record, Scratch, Signal};
 pub use build::{Document, Options, build};
 pub use expr::{Part, Template};
 pub use factors::{Factor, Level};
@@ -60,6 +60,8 @@ pub struct Plan {
     pub window: Duration,
     /// Beyond which a repetition is invalid.
     pub limits: Limits,
+    /// What is recorded beside the windows.
+    pub record: Record,
     /// All factors with the levels chosen.
     pub factors: Vec<Factor>,
     /// What is done once, before and after everything else.

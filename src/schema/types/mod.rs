@@ -66,6 +66,9 @@ pub struct Experiment {
     /// Limits beyond which a repetition is invalid.
     #[serde(default)]
     pub limits: Limits,
+    /// What is recorded beside the windows.
+    #[serde(default)]
+    pub record: Record,
     /// The requests and how they arrive.
     #[schemars(with = "BTreeMap<String, Workload>")]
     pub workloads: serde_json::Map<String, Json>,
