@@ -17,7 +17,7 @@ const SUB_BUCKETS: u32 = 2048;
 const HALF: u32 = SUB_BUCKETS / 2;
 const HALF_MAGNITUDE: u32 = HALF.trailing_zeros();
 /// How many buckets there are: powers of two until the longest time fits.
-const BUCKETS: usize = {
+pub(super) const BUCKETS: usize = {
     let mut powers = 1;
     while ((SUB_BUCKETS as u64) << (powers - 1)) <= MAX_TIME_NS {
         powers += 1;
@@ -133,10 +133,19 @@ fn long_number(first: u8, rest: &mut &[u8]) -> Option<u64> {
 }
 
 /// The shortest time in a bucket, and how many nanoseconds wide it is.
-fn bounds(bucket: u32) -> (u64, u64) {
+pub(super) fn bounds(bucket: u32) -> (u64, u64) {
     match (bucket >> HALF_MAGNITUDE).checked_sub(1) {
         None => (u64::from(bucket), 1),
         Some(power) => (u64::from((bucket & (HALF - 1)) + HALF) << power, 1 << power),
+    }
+}
+
+/// The bucket of a time.
+pub(super) fn bucket_of(ns: u64) -> u32 {
+    let ns = ns.min(MAX_TIME_NS);
+    match ns.checked_ilog2().and_then(|bits| bits.checked_sub(HALF_MAGNITUDE)) {
+        None | Some(0) => ns as u32,
+        Some(power) => (power << HALF_MAGNITUDE) + (ns >> power) as u32,
     }
 }
 
@@ -193,6 +202,18 @@ impl Counts {
             *found = value;
         }
         found
+    }
+
+    /// Where the value of a rank lies, from 1: its bucket, and how many values lie in those before and in itself.
+    pub(super) fn locate(&self, rank: u64) -> Option<(u32, u64, u64)> {
+        let mut below = 0;
+        for (bucket, count) in &self.buckets {
+            if below + count >= rank {
+                return Some((*bucket, below, *count));
+            }
+            below += count;
+        }
+        None
     }
 
     /// Mean and percentiles; none when there is no time.
@@ -342,6 +363,16 @@ mod tests {
             whole[4..8].copy_from_slice(&(bytes.len() as u32).to_be_bytes());
             whole.extend(bytes);
             let _ = decode(&whole, |_, _| ());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_time_lies_in_its_bucket(bits in 0_u32..42, any: u64) {
+            let ns = (any & ((1 << bits) - 1)).min(MAX_TIME_NS);
+            let (low, width) = bounds(bucket_of(ns));
+            prop_assert!((low..low + width).contains(&ns), "{ns}: {low} + {width}");
+            prop_assert!((bucket_of(ns) as usize) < BUCKETS);
         }
     }
 

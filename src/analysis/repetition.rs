@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::steadiness::{self, Steady};
-use super::windows::{Merged, StepKey, load_bounds};
+use super::windows::{Decoded, Merged, StepKey, load_bounds};
 use super::{Error, tables};
 use crate::record::read::{CellRecord, Named};
 use crate::record::tables::WHOLE;
@@ -35,10 +35,9 @@ pub(super) struct TargetFigures {
 pub(super) fn figures(repetition: &Repetition, cell: &CellRecord, targets: &[Named], window_ns: u64) -> Figures {
     let mut steadiness = Vec::new();
     let windows = tables::read(repetition).and_then(|decoded| {
-        steadiness = steadiness::of_repetition(repetition, &decoded, cell, window_ns)?;
-        let auto = |workload: &str| cell.workloads.iter().any(|w| w.name == workload && w.is_warmed_up_by_itself());
-        let cuts = steadiness.iter().filter(|(workload, _)| auto(workload));
-        decoded.merge(&cuts.filter_map(|(workload, steady)| Some((workload.clone(), steady.steady_from_ns?))).collect())
+        let (found, merged) = merged(repetition, &decoded, cell, window_ns)?;
+        steadiness = found;
+        Ok(merged)
     });
     let phases = windows.as_ref().map_or(&repetition.status.phases, |merged| &merged.phases);
     let bounds = load_bounds(phases);
@@ -46,6 +45,26 @@ pub(super) fn figures(repetition: &Repetition, cell: &CellRecord, targets: &[Nam
     let resources = tables::resources(repetition, &wanted);
     let targets = resources.map(|rows| bounds.map(|bounds| targets.iter().map(|t| target(&rows, &t.name, bounds)).collect()));
     Figures { windows, steadiness, targets, metrics: tables::metrics(repetition) }
+}
+
+/// What the workloads of a repetition show, and its phases: where the scenario leaves the warm-up to us, it reaches to the
+/// steady state.
+fn merged(
+    repetition: &Repetition,
+    decoded: &Decoded,
+    cell: &CellRecord,
+    window_ns: u64,
+) -> Result<(Vec<(String, Steady)>, Merged), Error> {
+    let steadiness = steadiness::of_repetition(repetition, decoded, cell, window_ns)?;
+    let merged = decoded.merge(&cuts(&steadiness, cell))?;
+    Ok((steadiness, merged))
+}
+
+/// By workload that is warmed up by itself where its steady state begins, see [`Decoded::merge`].
+pub(super) fn cuts(steadiness: &[(String, Steady)], cell: &CellRecord) -> BTreeMap<String, u64> {
+    let auto = |workload: &str| cell.workloads.iter().any(|w| w.name == workload && w.is_warmed_up_by_itself());
+    let begins = steadiness.iter().filter(|(workload, _)| auto(workload));
+    begins.filter_map(|(workload, steady)| Some((workload.clone(), steady.steady_from_ns?))).collect()
 }
 
 fn target(rows: &BTreeMap<(String, u32), tables::ReplicaRows>, name: &str, (from, to): (i64, i64)) -> TargetFigures {

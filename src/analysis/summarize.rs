@@ -10,6 +10,7 @@ use hdrhistogram::Histogram;
 use rayon::prelude::*;
 
 use super::repetition::{self, Figures};
+use super::requests;
 use super::stats;
 use super::steadiness::{self, Steadiness, Steady};
 use super::summary::{
@@ -120,12 +121,14 @@ pub fn cell(run: &RunRecord, cell: &CellRecord, all: &[&Repetition]) -> (CellSum
         }
     }
     let mut estimates = Estimates::default();
+    let mut steps: Vec<StepSummary> = sums.steps.into_iter().filter_map(|(key, step)| step.finish(key, &mut estimates)).collect();
+    let requests = requests::refine(&mut steps, &valid, cell, window_ns);
     let summary = CellSummary {
         cell: cell.id.clone(),
         levels: cell.levels.iter().cloned().collect(),
         skipped: cell.skipped.clone(),
         repetitions,
-        steps: sums.steps.into_iter().filter_map(|(key, step)| step.finish(key, &mut estimates)).collect(),
+        steps,
         metrics: metrics(cell, sums.metrics),
         limits: limits(cell, &valid),
         targets: targets(cell, &watched, &valid, &sums.targets, &mut estimates),
@@ -135,7 +138,7 @@ pub fn cell(run: &RunRecord, cell: &CellRecord, all: &[&Repetition]) -> (CellSum
         stability: Vec::new(),
     };
     let [windows, resources, commands] = sums.damaged;
-    (summary, windows.into_iter().chain(resources).chain(commands).collect())
+    (summary, windows.into_iter().chain(resources).chain(commands).chain(requests).collect())
 }
 
 /// Adds what the workloads of a repetition show.

@@ -217,6 +217,7 @@ pub(super) fn execute(workload: &Workload, seed: u64, record: Option<&Path>, pro
         index: 0,
         epoch: Instant::now(),
         window: Duration::from_millis(500),
+        requests: false,
         seed,
         rows,
         launcher: tokio::sync::mpsc::unbounded_channel().0,

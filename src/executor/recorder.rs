@@ -84,6 +84,7 @@ fn listen(
         if let Ok(rows) = received {
             match rows {
                 Rows::Windows(rows) => tables.windows(rows)?,
+                Rows::Requests { workload, rows } => tables.requests(workload, rows)?,
                 Rows::Metric(row) => tables.metric(row),
             }
         }

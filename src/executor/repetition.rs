@@ -235,6 +235,7 @@ impl Executor<'_> {
                 index: index as u16,
                 epoch,
                 window: self.plan.window,
+                requests: self.plan.record.requests,
                 seed: seed ^ (index as u64) << 48,
                 rows: recorder.rows.clone(),
                 launcher: launcher.clone(),

@@ -22,6 +22,8 @@ const CONNECT_PAUSE: Duration = Duration::from_millis(10);
 const CONNECTING: usize = 128;
 /// No longer than this the begin of the load waits for connections, and for each of them.
 const CONNECT_PATIENCE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_millis(2));
+/// Requests that are sent to be recorded at a time. Memory for so many is taken at once: no request waits for more.
+const REQUESTS: usize = 4096;
 /// How often progress is told, in passes.
 const TELL: u64 = 64;
 
@@ -43,6 +45,8 @@ struct Shared {
     schedule: RefCell<Option<Schedule>>,
     pacer: Pacer,
     windows: RefCell<Windows>,
+    /// Requests that ended, where they are wanted.
+    requests: Option<RefCell<Vec<Ended>>>,
     rows: std::sync::mpsc::Sender<Rows>,
     dropped: Cell<u64>,
     phases: RefCell<[Option<PhaseReport>; Phase::ALL.len()]>,
@@ -64,6 +68,14 @@ impl Shared {
     }
 
     fn record(&self, ended: &Ended) {
+        if let Some(requests) = &self.requests {
+            let mut requests = requests.borrow_mut();
+            requests.push(*ended);
+            if requests.len() == REQUESTS {
+                let rows = std::mem::replace(&mut *requests, Vec::with_capacity(REQUESTS));
+                self.send(Rows::Requests { workload: self.workload, rows });
+            }
+        }
         if let Some(rows) = self.windows.borrow_mut().record(ended) {
             self.send(Rows::Windows(rows));
         }
@@ -137,6 +149,7 @@ pub fn run<D: Driver>(share: &Share<D>) -> Result<Report, Error> {
         schedule: RefCell::new(None),
         pacer,
         windows: RefCell::new(Windows::new(job.index, share.driver.steps(), job.window.as_nanos() as u64)),
+        requests: job.requests.then(|| RefCell::new(Vec::with_capacity(REQUESTS))),
         rows: job.rows.clone(),
         dropped: Cell::new(0),
         phases: RefCell::default(),
@@ -241,6 +254,9 @@ async fn connect<C: Client>(clients: Vec<C>) -> Vec<C> {
 fn report(shared: &Shared, aborted: bool, began: Instant, cpu_before: u64) -> Report {
     let rows = shared.windows.borrow_mut().flush();
     shared.send(Rows::Windows(rows));
+    if let Some(rows) = shared.requests.as_ref().map(RefCell::take).filter(|rows| !rows.is_empty()) {
+        shared.send(Rows::Requests { workload: shared.workload, rows });
+    }
     shared.progress.fetch_add(shared.untold.get(), Ordering::Relaxed);
     let mut phases = *shared.phases.borrow();
     if let Some(Schedule::Open(open)) = shared.schedule.borrow_mut().as_mut().filter(|_| !aborted) {

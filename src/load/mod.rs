@@ -28,7 +28,7 @@ use crate::plan;
 pub use drivers::command::{Launch, Launched, Launcher};
 pub use gate::Gate;
 pub use search::Trial;
-pub use windows::{Outcome, Phase, Totals, WindowRow};
+pub use windows::{Ended, Outcome, Phase, Totals, WindowRow};
 
 /// What can keep a load from being made.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +79,8 @@ pub struct Job {
     pub epoch: Instant,
     /// Length of a window.
     pub window: Duration,
+    /// Whether each request is recorded too.
+    pub requests: bool,
     /// Seed of schedule, ids and random bodies.
     pub seed: u64,
     /// Where finished windows go.
@@ -98,6 +100,13 @@ pub struct Job {
 pub enum Rows {
     /// The windows that are over.
     Windows(Vec<WindowRow>),
+    /// Requests and passes that ended, where the job asks for them.
+    Requests {
+        /// Index of the workload.
+        workload: u16,
+        /// In the order in which they ended; a pass of one step is that step.
+        rows: Vec<Ended>,
+    },
     /// A figure that a command brought.
     Metric(MetricRow),
 }

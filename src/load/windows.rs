@@ -118,7 +118,7 @@ pub fn new_histogram() -> Histogram<u32> {
 }
 
 /// What is known of a request that ended.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ended {
     /// Index of the step; none for the pass as a whole.
     pub step: Option<u16>,

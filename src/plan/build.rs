@@ -340,6 +340,7 @@ impl<'a> Builder<'a> {
                 host_load: self.typed.limits.host_load.map(|s| s.0),
                 steady_state: self.typed.limits.steady_state,
             },
+            record: self.typed.record,
             factors,
             set_up,
             clean_up,

@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use crate::schema::types::{Order, Scratch, Signal};
+pub use crate::schema::types::{Order, Record, Scratch, Signal};
 pub use build::{Document, Options, build};
 pub use expectations::{Expectation, Subject};
 pub use expr::{Part, Template};
@@ -62,6 +62,8 @@ pub struct Plan {
     pub window: Duration,
     /// Beyond which a repetition is invalid.
     pub limits: Limits,
+    /// What is recorded beside the windows.
+    pub record: Record,
     /// All factors with the levels chosen.
     pub factors: Vec<Factor>,
     /// What is done once, before and after everything else.

@@ -3,7 +3,7 @@
 //! ```text
 //! results/<experiment>/<UTC time>-<id>/
 //!   experiment.yaml  plan.json  manifest.json
-//!   cells/<layout>/run<N>/  windows.parquet  resources.parquet  host.parquet  metrics.parquet  events.jsonl  status.json  logs/
+//!   cells/<layout>/run<N>/  windows.parquet  resources.parquet  host.parquet  metrics.parquet  requests.parquet  events.jsonl  status.json  logs/
 //!   summary.json
 //! ```
 //!

@@ -9,9 +9,10 @@ use std::time::Instant;
 
 use polars::io::parquet::write::BatchedWriter;
 use polars::prelude::*;
+use rayon::prelude::*;
 
 use super::Error;
-use crate::load::{MetricRow, WindowRow};
+use crate::load::{Ended, MetricRow, WindowRow};
 use crate::observe::{HostSample, ProcessSample};
 
 /// Name of the pass as a whole in the column `step`.
@@ -19,6 +20,9 @@ pub const WHOLE: &str = "(pass)";
 
 /// Rows that are collected before they are written.
 const BATCH: usize = 512;
+
+/// Requests that are written at a time; small enough for memory, large enough that ten million are few pieces to read.
+const REQUESTS: usize = 32_768;
 
 /// A Parquet file that is being written.
 struct Table {
@@ -77,6 +81,8 @@ pub struct Names {
 pub struct Tables {
     workloads: Vec<Names>,
     metrics: (PathBuf, Vec<MetricRow>),
+    /// Made when the first request comes; with the index of its workload, each request that is not yet written.
+    requests: (PathBuf, Option<Table>, Vec<(u16, Ended)>),
     windows: (Table, Vec<WindowRow>),
     resources: (Table, Vec<ProcessSample>),
     host: (Table, Vec<HostSample>),
@@ -96,6 +102,7 @@ impl Tables {
             resources: (table("resources.parquet", &resource_frame(now, &[]))?, Vec::new()),
             host: (table("host.parquet", &host_frame(now, &[]))?, Vec::new()),
             metrics: (directory.join("metrics.parquet"), Vec::new()),
+            requests: (directory.join("requests.parquet"), None, Vec::new()),
             workloads,
             epoch: None,
         })
@@ -113,6 +120,38 @@ impl Tables {
     pub fn windows(&mut self, rows: Vec<WindowRow>) -> Result<(), Error> {
         self.windows.1.extend(rows);
         if self.windows.1.len() < BATCH { Ok(()) } else { self.flush() }
+    }
+
+    /// Adds requests of a workload. One of a single step is also the pass as a whole, as in the windows.
+    ///
+    /// # Errors
+    /// [`Error::Write`], [`Error::WriteTable`].
+    pub fn requests(&mut self, workload: u16, rows: Vec<Ended>) -> Result<(), Error> {
+        let single = self.workloads.get(usize::from(workload)).is_some_and(|w| w.steps.len() == 1);
+        for row in rows {
+            if single && row.step.is_some() {
+                self.requests.2.push((workload, Ended { step: None, ..row }));
+            }
+            self.requests.2.push((workload, row));
+            if self.requests.2.len() >= REQUESTS {
+                self.flush_requests()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn flush_requests(&mut self) -> Result<(), Error> {
+        let (path, table, rows) = &mut self.requests;
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let frame = request_frame(&self.workloads, rows);
+        let table = match table {
+            Some(table) => table,
+            None => table.insert(Table::create(path.clone(), &frame)?),
+        };
+        rows.clear();
+        table.write(&frame)
     }
 
     /// Adds a figure of a command.
@@ -161,11 +200,15 @@ impl Tables {
         let first = self.resources.1.iter().map(|s| s.at).chain(self.host.1.iter().map(|s| s.at)).min();
         self.epoch = self.epoch.or(first);
         self.flush()?;
+        self.flush_requests()?;
         if !self.metrics.1.is_empty() {
             let frame = metric_frame(&self.workloads, &self.metrics.1);
             let mut table = Table::create(self.metrics.0, &frame)?;
             table.write(&frame)?;
             table.finish()?;
+        }
+        if let Some(requests) = self.requests.1 {
+            requests.finish()?;
         }
         self.windows.0.finish()?;
         self.resources.0.finish()?;
@@ -214,6 +257,32 @@ fn window_frame(workloads: &[Names], rows: &[WindowRow]) -> DataFrame {
             column("lag_ns_hdr", times(|r| &r.lag)),
             column("connect_ns_hdr", times(|r| &r.connect)),
             column("first_byte_ns_hdr", times(|r| &r.first_byte)),
+        ],
+    )
+}
+
+/// Columns of `requests.parquet`: one row per request and per pass. Times are nanoseconds since the begin of the load.
+fn request_frame(workloads: &[Names], rows: &[(u16, Ended)]) -> DataFrame {
+    let of = |f: fn(&Ended) -> u64| rows.iter().map(|(_, r)| f(r)).collect::<Vec<u64>>();
+    let workload = |index: u16| workloads.get(usize::from(index));
+    let step = |(index, r): &(u16, Ended)| {
+        r.step.map_or(WHOLE, |s| workload(*index).and_then(|w| w.steps.get(usize::from(s))).map_or("", String::as_str))
+    };
+    let names: Vec<&str> = rows.iter().map(|(index, _)| workload(*index).map_or("", |w| w.workload.as_str())).collect();
+    let steps: Vec<&str> = rows.iter().map(step).collect();
+    frame(
+        rows.len(),
+        vec![
+            column("workload", names),
+            column("step", steps),
+            column("phase", rows.iter().map(|(_, r)| r.phase.name()).collect::<Vec<&str>>()),
+            column("outcome", rows.iter().map(|(_, r)| r.outcome.name()).collect::<Vec<&str>>()),
+            column("intended_ns", of(|r| r.intended_ns)),
+            column("sent_ns", of(|r| r.sent_ns)),
+            column("first_byte_ns", rows.iter().map(|(_, r)| r.first_byte_ns).collect::<Vec<Option<u64>>>()),
+            column("completed_ns", of(|r| r.completed_ns)),
+            column("sent_bytes", of(|r| r.sent_bytes)),
+            column("received_bytes", of(|r| r.received_bytes)),
         ],
     )
 }
@@ -307,21 +376,59 @@ pub fn read_columns(path: &Path, columns: &[&str]) -> Result<DataFrame, Error> {
 fn read_some(path: &Path, columns: Option<&[&str]>) -> Result<DataFrame, Error> {
     // Read, not mapped: tables are small, and a file that shrinks while it is mapped ends the process.
     let bytes = std::fs::read(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
-    let parse = || {
+    parse(path, || {
         let mut reader = ParquetReader::new(std::io::Cursor::new(bytes)).read_parallel(ParallelStrategy::None);
         if let Some(columns) = columns {
-            let schema = reader.schema()?;
-            let there = schema.iter_names().enumerate().filter(|(_, name)| columns.contains(&name.as_str()));
-            reader = reader.with_projection(Some(there.map(|(index, _)| index).collect()));
+            let wanted = projection(reader.schema()?.as_ref(), columns);
+            reader = reader.with_projection(Some(wanted));
         }
-        let frame = reader.finish()?;
-        // What is damaged may have columns of different lengths, which polars does not look at here.
-        match frame.columns().iter().find(|c| c.len() != frame.height()) {
-            Some(short) => Err(PolarsError::ComputeError(format!("its column {} is damaged", short.name()).into())),
-            None => Ok(frame),
-        }
+        whole(reader.finish()?)
+    })
+}
+
+/// Reads columns of a large table piece by piece, on all cores, and returns what `each` makes of the pieces, in their order.
+/// In memory are only the pieces that are worked on.
+///
+/// # Errors
+/// [`Error::Read`], [`Error::ReadTable`].
+pub fn read_pieces<T: Send>(path: &Path, columns: &[&str], each: impl Fn(&DataFrame) -> T + Sync) -> Result<Vec<T>, Error> {
+    let open = || File::open(path).map_err(|source| Error::Read { path: path.to_owned(), source });
+    let file = open()?;
+    let (metadata, groups) = parse(path, || {
+        let mut metadata = (**ParquetReader::new(file).get_metadata()?).clone();
+        let groups = std::mem::take(&mut metadata.row_groups);
+        Ok((metadata, groups))
+    })?;
+    let piece = |group: &_| {
+        let file = open()?;
+        let frame = parse(path, || {
+            let mut one = metadata.clone();
+            one.row_groups = vec![Clone::clone(group)];
+            one.num_rows = one.row_groups[0].num_rows();
+            let mut reader = ParquetReader::new(file).read_parallel(ParallelStrategy::None);
+            reader.set_metadata(std::sync::Arc::new(one));
+            let wanted = projection(reader.schema()?.as_ref(), columns);
+            whole(reader.with_projection(Some(wanted)).finish()?)
+        })?;
+        Ok(each(&frame))
     };
-    // What is damaged makes polars panic in some places; that is no fault of this program, and the other tables are read.
+    groups.par_iter().map(piece).collect()
+}
+
+fn projection(schema: &ArrowSchema, columns: &[&str]) -> Vec<usize> {
+    schema.iter_names().enumerate().filter(|(_, name)| columns.contains(&name.as_str())).map(|(index, _)| index).collect()
+}
+
+/// What is damaged may have columns of different lengths, which polars does not look at here.
+fn whole(frame: DataFrame) -> PolarsResult<DataFrame> {
+    match frame.columns().iter().find(|c| c.len() != frame.height()) {
+        Some(short) => Err(PolarsError::ComputeError(format!("its column {} is damaged", short.name()).into())),
+        None => Ok(frame),
+    }
+}
+
+/// What is damaged makes polars panic in some places; that is no fault of this program, and the other tables are read.
+fn parse<T>(path: &Path, parse: impl FnOnce() -> PolarsResult<T>) -> Result<T, Error> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let before = std::panic::take_hook();

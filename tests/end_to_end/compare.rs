@@ -78,13 +78,6 @@ fn verdicts(comparison: &Json) -> Vec<String> {
     .collect()
 }
 
-#[track_caller]
-fn assert_narrow(text: &str) {
-    for line in text.lines() {
-        assert!(line.chars().count() <= 80, "{} columns:\n{line}", line.chars().count());
-    }
-}
-
 // ---- verdicts
 
 #[test]
@@ -102,8 +95,14 @@ fn the_unit_says_what_is_better() {
     assert_eq!(verdicts(&down), [same.as_slice(), &["b rate slower", "b size lower", "b took faster"]].concat());
 
     let row = &up["rows"][5];
-    assert_eq!((&row["baseline_n"], &row["n"], &row["unit"], &row["workload"]), (&json!(8), &json!(8), &json!("s"), &json!("tool")));
-    assert_eq!((&row["baseline_median"], &row["median"], &row["side"]), (&json!(101.0), &json!(201.0), &json!(runs.name("high"))));
+    assert_eq!(
+        (&row["baseline_n"], &row["n"], &row["unit"], &row["workload"]),
+        (&json!(8), &json!(8), &json!("s"), &json!("tool"))
+    );
+    assert_eq!(
+        (&row["baseline_median"], &row["median"], &row["side"]),
+        (&json!(101.0), &json!(201.0), &json!(runs.name("high")))
+    );
     let ratio = row["ratio"].as_f64().unwrap();
     let [low, high] = [0, 1].map(|i| row["ratio_interval"][i].as_f64().unwrap());
     assert!(low <= ratio && ratio <= high && (1.95..2.0).contains(&low) && (1.98..2.05).contains(&high), "{row:#}");
@@ -114,7 +113,6 @@ fn the_unit_says_what_is_better() {
     assert_eq!(up["differences"], json!([]), "nothing but the numbers differs");
 
     let text = runs.compare("low high").expect(0).stdout;
-    assert_narrow(&text);
     for part in ["101 s", "201 s", "101 pieces", "3 no difference shown, 1 faster, 1 higher, 1 slower"] {
         assert!(text.contains(part), "`{part}` is not in:\n{text}");
     }
@@ -174,7 +172,6 @@ fn what_never_varies_can_be_compared() {
         assert!(found == &ratio || near(found, &ratio), "{words}: {found}");
         let text = runs.compare(words).expect(0).stdout;
         assert!(!text.contains("NaN") && !text.contains("inf"), "{text}");
-        assert_narrow(&text);
     }
 }
 
@@ -210,12 +207,16 @@ fn three_runs_are_compared_with_the_first() {
     for out in ["one", "two", "three"] {
         assert!(text.contains(&runs.name(out)), "{text}");
     }
-    assert_narrow(&text);
 }
 
 #[test]
 fn levels_of_one_run_are_compared() {
-    let mut runs = Runs::of(&NUMBERS.replace("kind: [a, b]", "kind: [a, b, c], other: [x, y]").replace("layout: ${kind}", "").replace(". DIR", ": ${other}; . DIR"));
+    let mut runs = Runs::of(
+        &NUMBERS
+            .replace("kind: [a, b]", "kind: [a, b, c], other: [x, y]")
+            .replace("layout: ${kind}", "")
+            .replace(". DIR", ": ${other}; . DIR"),
+    );
     runs.make("results", "a=100 b=200 c=100", &["--set", "other=x,y"]);
     let comparison = runs.json("results --by kind");
     assert_eq!((&comparison["by"], &comparison["baseline"]), (&json!("kind"), &json!("a")));
@@ -229,7 +230,6 @@ fn levels_of_one_run_are_compared() {
     let comparison = runs.json("results --by kind --baseline b");
     assert_eq!(comparison["baseline"], "b");
     assert!(comparison["rows"].as_array().unwrap().iter().all(|r| r["verdict"] == "faster"), "{comparison:#}");
-    assert_narrow(&runs.compare("results --by kind").expect(0).stdout);
 
     for (words, parts) in [
         ("results --by knd", ["no factor `knd`", "`kind`, `other`"]),
@@ -268,7 +268,12 @@ fn what_else_differs_is_named() {
     manifest["programs"] = json!({"haproxy": "HAProxy version 9"});
     std::fs::write(two.join("manifest.json"), manifest.to_string()).unwrap();
     let text = runs.compare("one two").expect(0).stdout;
-    for part in ["DIFFERS: kernel: ", "→ 1.2.3-other", "DIFFERS: program haproxy: none → HAProxy version 9", "DIFFERS: plan, cells/kind=a/workloads/tool"] {
+    for part in [
+        "DIFFERS: kernel: ",
+        "→ 1.2.3-other",
+        "DIFFERS: program haproxy: none → HAProxy version 9",
+        "DIFFERS: plan, cells/kind=a/workloads/tool",
+    ] {
         assert!(text.contains(part), "`{part}` is not in:\n{text}");
     }
     assert!(!text.contains("seed") && !text.contains("repetitions: 8"), "these differ in every run:\n{text}");
@@ -293,11 +298,26 @@ fn metrics_may_be_named() {
     runs.make("one", "a=100 b=100", &[]);
     runs.make("two", "a=100 b=200", &[]);
     let comparison = runs.json("one two --metric errors,took");
-    let expected = ["a errors no-difference-shown", "a took no-difference-shown", "b errors no-difference-shown", "b took slower"];
+    let expected =
+        ["a errors no-difference-shown", "a took no-difference-shown", "b errors no-difference-shown", "b took slower"];
     assert_eq!(verdicts(&comparison), expected);
     runs.compare("one two --metric nonsense").expect(2).complains(&["no cell has the metric `nonsense`"]);
-    runs.compare("one two --metric tok").expect(2).complains(&["did you mean `took`?"]);
+}
+
+#[test]
+fn every_metric_that_is_named_must_be_there() {
+    let mut runs = Runs::of(NUMBERS);
+    runs.make("one", "a=100", &["--set", "kind=a"]);
+    runs.make("two", "a=200", &["--set", "kind=a"]);
     runs.compare("one two --metric took,nonsense").expect(2).complains(&["no cell has the metric `nonsense`"]);
+}
+
+#[test]
+fn a_metric_that_is_misspelt_is_guessed() {
+    let mut runs = Runs::of(NUMBERS);
+    runs.make("one", "a=100", &["--set", "kind=a"]);
+    runs.make("two", "a=200", &["--set", "kind=a"]);
+    runs.compare("one two --metric tok").expect(2).complains(&["no cell has the metric `tok`", "did you mean `took`?"]);
 }
 
 // ---- how it is printed
@@ -338,6 +358,19 @@ fn the_exit_code_is_a_gate_only_on_request() {
         ("slow --by kind --baseline b --fail-on-slower --format json", 0),
     ] {
         runs.compare(words).expect(code);
+    }
+}
+
+#[test]
+fn the_table_fits_into_80_columns() {
+    let mut runs = Runs::of(NUMBERS);
+    for (out, numbers) in [("one", "a=100 b=100"), ("two", "a=200 b=100"), ("three", "a=100 b=50")] {
+        runs.make(out, numbers, &[]);
+    }
+    for words in ["one two", "one --by kind", "one two three"] {
+        let text = runs.compare(words).expect(0).stdout;
+        let wide: Vec<&str> = text.lines().filter(|line| line.chars().count() > 80).collect();
+        assert!(wide.is_empty(), "{words}: {wide:#?}");
     }
 }
 

@@ -178,6 +178,24 @@ expect:
     assert!(summary["expectations"][0]["value"].as_f64().unwrap() > 20e6, "nanoseconds");
 }
 
+#[test]
+fn a_step_that_is_not_there_is_a_mistake() {
+    let place = Place::with(
+        "
+experiment: test
+workloads:
+  clients:
+    url: http://127.0.0.1:8000
+    load: {closed: {connections: 1}, amount: 5}
+    steps: [{get: /}, {name: write, put: /x, body: {text: x}}]
+expect:
+  - {metric: response_p99, below: 20ms, step: get}
+  - {metric: response_p99, below: 20ms, step: put}
+",
+    );
+    place.run(&["check", "test.yaml"]).expect(2).complains(&["test.yaml:10:", "no step `put`", "`get`"]);
+}
+
 // ---- exit codes
 
 /// A failing one, a repetition that does not count, and one that cannot be told: any of them.
@@ -198,7 +216,6 @@ fn the_worst_decides_the_exit_code() {
         (false, false, false, 0),
         (false, false, true, 5),
         (false, true, false, 4),
-        (false, true, true, 4),
         (true, false, true, 3),
         (true, true, true, 3),
     ] {
@@ -206,9 +223,22 @@ fn the_worst_decides_the_exit_code() {
         run(&place, "--quiet").expect(code);
         // Invalid repetitions are a matter of the run that made them; what is expected is judged again.
         let again = place.run(&["summarize"]);
-        let judged = if fails { 3 } else if unsure { 5 } else { 0 };
+        let judged = if fails {
+            3
+        } else if unsure {
+            5
+        } else {
+            0
+        };
         assert_eq!(again.code, Some(judged), "{fails} {invalid} {unsure}: {}", again.stdout);
     }
+}
+
+#[test]
+fn what_does_not_count_hides_nothing_that_cannot_be_told() {
+    let place = mixture(false, true, true);
+    run(&place, "--quiet").expect(4);
+    place.run(&["summarize"]).expect(5);
 }
 
 #[test]
@@ -287,7 +317,7 @@ fn junit_tells_of_repetitions_that_do_not_count() {
     let elements = xml(&place, "out/junit.xml");
     let errors: Vec<&Json> = elements.iter().filter(|(t, _)| t == "error").map(|(_, a)| &a["message"]).collect();
     assert_eq!(errors, [&json!("5 of 6 repetitions valid, 1 invalid, 0 failed"); 2]);
-    let said: Vec<&str> = elements.iter().filter_map(|(t, a)| (t == "system-out").then(|| a["text"].as_str().unwrap())).collect();
+    let said: Vec<&str> = elements.iter().filter(|(t, _)| t == "system-out").map(|(_, a)| a["text"].as_str().unwrap()).collect();
     assert!(said.iter().any(|text| text.contains("repetition 6: 1 of 1 passes of `tool`")), "{said:#?}");
 }
 
@@ -317,7 +347,9 @@ fn markdown_is_appended() {
     run(&place, "--quiet --markdown out/summary.md").expect(3);
     let once = std::fs::read_to_string(place.path("out/summary.md")).unwrap();
     assert!(once.starts_with("what another step said\n\n## test\n"), "{once}");
-    for part in ["❌ **fail**", "✅ pass", "➖ skipped", "a \\| b", "median 101 s", "good \\| sound?", "no-such-program is not installed"] {
+    for part in
+        ["❌ **fail**", "✅ pass", "➖ skipped", "a \\| b", "median 101 s", "good \\| sound?", "no-such-program is not installed"]
+    {
         assert!(once.contains(part), "`{part}` is not in:\n{once}");
     }
     for table in once.split("\n\n").filter(|t| t.starts_with('|')) {
@@ -335,7 +367,9 @@ fn markdown_is_appended() {
 fn a_report_that_cannot_be_written_costs_no_result() {
     for option in ["--junit", "--markdown"] {
         let place = expecting(&["{metric: took, below: 1000}"]);
-        run(&place, &format!("--quiet {option} no/such/folder/report")).expect(1).complains(&["cannot write no/such/folder/report"]);
+        run(&place, &format!("--quiet {option} no/such/folder/report"))
+            .expect(1)
+            .complains(&["cannot write no/such/folder/report"]);
         assert_eq!(place.summary()["cells"][0]["repetitions"]["valid"], 6);
     }
 }

@@ -68,7 +68,8 @@ fn every_round_holds_every_cell_once_in_an_order_of_its_own() {
         let directory = place.path(events[0]["directory"].as_str().unwrap());
         let started = |(cell, n): &(String, u64)| {
             let (_, level) = cell.split_once('=').unwrap();
-            json(&directory.join(format!("cells/{level}/run{n}/status.json")))["started_at"].as_str().unwrap().to_owned()
+            let status = json(&directory.join(format!("cells/{level}/run{n}/status.json")));
+            status["started_at"].as_str().unwrap().trim_end_matches('Z').to_owned()
         };
         assert!(turns.iter().map(started).is_sorted(), "{turns:?}");
         turns.chunks(3).map(<[_]>::to_vec).collect::<Vec<_>>()
@@ -158,7 +159,17 @@ fn it_ends_in_time() {
     assert!((1..=9).contains(&done), "{done} repetitions of 0.1 s in 1 s");
     let outcome = outcome.complains(&["would not end within 1"]);
     assert!(outcome.took < Duration::from_secs(10), "{:?}", outcome.took);
+}
 
+#[test]
+fn how_many_there_will_be_is_not_said_where_it_is_not_known() {
+    let place = numbers("7");
+    let outcome = one(&place, "--for 100ms").expect(0);
+    assert!(!outcome.stderr.contains("10000"), "nobody asked for so many:\n{}", outcome.stderr);
+}
+
+#[test]
+fn it_ends_in_time_or_after_so_many() {
     // A round is always executed, however short the time is.
     let place = numbers("7");
     one(&place, "--for 1ms").expect(0).complains(&["ended before round 2"]);
@@ -211,13 +222,30 @@ fn options_that_make_no_sense_are_mistakes() {
         ("-n 5 --metric nonsense", ["no metric `nonsense`", "expected one"]),
         ("-n 5 --metric tok", ["no metric `tok`", "did you mean `took`?"]),
         ("-n 5 --metric througput", ["no metric `througput`", "did you mean `throughput`?"]),
-        // Nothing searches for a rate here.
-        ("-n 5 --metric limit", ["no metric `limit`", "expected"]),
     ] {
         let words: Vec<&str> = ["repeat", "test.yaml"].into_iter().chain(words.split_whitespace()).collect();
         place.run(&words).expect(2).complains(&parts);
         assert!(!place.path("results").exists(), "{words:?}");
     }
+}
+
+#[test]
+fn a_metric_that_no_workload_has_is_a_mistake() {
+    // Nothing searches for a rate here.
+    let place = numbers("7");
+    place
+        .run(&["repeat", "test.yaml", "-n", "5", "--metric", "limit", "--no-graphs"])
+        .expect(2)
+        .complains(&["no metric `limit`"]);
+}
+
+#[test]
+fn what_nobody_typed_is_not_named() {
+    // There is no `-n 100` here; that many are only what is done where nothing is said.
+    let place = numbers("7");
+    let outcome =
+        place.run(&["repeat", "test.yaml", "--until", "2%", "--least", "200"]).expect(2).complains(&["200", "`--least`"]);
+    assert!(!outcome.stderr.contains("`-n 100`"), "{}", outcome.stderr);
 }
 
 // ---- stability
@@ -286,7 +314,10 @@ fn one_round_says_nothing_of_stability() {
     let outcome = place.run(&["repeat", "test.yaml", "-n", "1", "--metric", "took"]).expect(0);
     let summary = place.summary();
     for cell in 0..3 {
-        assert_eq!((&summary["cells"][cell]["repetitions"]["valid"], &summary["cells"][cell]["stability"]), (&json!(1), &json!([])));
+        assert_eq!(
+            (&summary["cells"][cell]["repetitions"]["valid"], &summary["cells"][cell]["stability"]),
+            (&json!(1), &json!([]))
+        );
     }
     assert!(!outcome.stdout.contains("NaN") && !outcome.stdout.contains("inf"), "{}", outcome.stdout);
 }
@@ -300,7 +331,11 @@ fn what_never_varies_is_no_trouble() {
         for key in ["coefficient_of_variation", "drift_tau", "drift_share", "lag1_autocorrelation", "warm_up_rounds"] {
             assert_eq!(s[key].as_f64(), Some(0.0), "{key} of {number}: {s:#}");
         }
-        assert_eq!((&s["drift_p"], &s["lag1_p"], &s["effective_repetitions"]), (&json!(1.0), &json!(1.0), &json!(6.0)), "{number}");
+        assert_eq!(
+            (&s["drift_p"], &s["lag1_p"], &s["effective_repetitions"]),
+            (&json!(1.0), &json!(1.0), &json!(6.0)),
+            "{number}"
+        );
         for word in ["NaN", "inf", "drifts", "alike", "differ from"] {
             assert!(!outcome.stdout.contains(word), "`{word}` of {number}:\n{}", outcome.stdout);
         }

@@ -141,7 +141,8 @@ fn nothing_is_executed_twice() {
     assert!((3..6).contains(&before.len()), "{before:?}");
     let outcome = resume(&place, &["--no-graphs"]).expect(0);
     let done = before.len();
-    let outcome = outcome.complains(&[&format!("{done} of 9 repetitions are there already"), &format!("[{}/9] ", done + 1), "[9/9] "]);
+    let outcome =
+        outcome.complains(&[&format!("{done} of 9 repetitions are there already"), &format!("[{}/9] ", done + 1), "[9/9] "]);
     assert!(!outcome.stderr.contains(&format!("[{done}/9]")), "{}", outcome.stderr);
     let after = there(&place);
     assert!(before.iter().all(|(name, stamp)| after.get(name) == Some(stamp)), "{before:?}\n{after:?}");
@@ -178,33 +179,46 @@ fn an_interrupted_run_says_how_to_go_on() {
     assert_eq!(place.summary()["cells"][0]["repetitions"]["valid"], 3);
 }
 
+/// A small file system in the folder `disk` of a place, unmounted when dropped, however the test ends.
+struct Disk<'a>(&'a Place);
+
+impl Disk<'_> {
+    /// Whether a command of the shell, executed in the place, succeeds.
+    fn shell(&self, words: &str) -> bool {
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", words]).current_dir(self.0.path("")).stderr(std::process::Stdio::null());
+        command.status().is_ok_and(|status| status.success())
+    }
+}
+
+impl Drop for Disk<'_> {
+    fn drop(&mut self) {
+        self.shell("umount --lazy disk");
+    }
+}
+
 #[test]
 fn after_a_full_disk_it_goes_on() {
     let mut place = Place::with(&SCENARIO.replace("repetitions: 3", "repetitions: 100"));
     place.write("stop", "none");
     std::fs::create_dir(place.path("disk")).unwrap();
-    let command = |words: &str| {
-        let mut command = std::process::Command::new("sh");
-        command.args(["-c", words]).current_dir(place.path("")).stderr(std::process::Stdio::null());
-        command.status().is_ok_and(|status| status.success())
-    };
-    if !command("mount -t tmpfs -o size=400k none disk") {
+    let disk = Disk(&place);
+    if !disk.shell("mount -t tmpfs -o size=400k none disk") {
         println!("SKIPPED: this test may not mount a file system (it needs root)");
         return;
     }
-    let full = place.run(&["run", "test.yaml", "--out", "disk/results", "--no-graphs", "--set", "kind=a"]);
+    place
+        .run(&["run", "test.yaml", "--out", "disk/results", "--no-graphs", "--set", "kind=a"])
+        .expect(1)
+        .complains(&["No space left on device"]);
     let run = place.path("disk/results/test").join(&listing(&place.path("disk/results/test"))[0]);
-    let kept = listing(&run.join("cells/a")).len();
-    let grown = command("mount -o remount,size=20m disk");
-    let resumed = place.run(&["resume", run.to_str().unwrap(), "--no-graphs"]);
-    let all = listing(&run.join("cells/a")).len();
-    let again = place.run(&["resume", run.to_str().unwrap(), "--no-graphs"]);
-    assert!(command("umount --lazy disk") && grown);
-    full.expect(1).complains(&["No space left on device"]);
-    assert!((2..100).contains(&kept), "{kept}");
-    resumed.expect(0).complains(&[&format!("{kept} of 100 repetitions are there already")]);
-    assert_eq!(all, 100);
-    assert!(again.expect(0).stdout.contains("nothing is missing"));
+    let kept = listing(&run.join("cells/a"));
+    assert!((2..100).contains(&kept.len()) && kept.iter().all(|name| name.starts_with("run")), "{kept:?}");
+    assert!(disk.shell("mount -o remount,size=20m disk"));
+    let resume = ["resume", run.to_str().unwrap(), "--no-graphs"];
+    place.run(&resume).expect(0).complains(&[&format!("{} of 100 repetitions are there already", kept.len())]);
+    assert_eq!(listing(&run.join("cells/a")).len(), 100);
+    assert!(place.run(&resume).expect(0).stdout.contains("nothing is missing"));
 }
 
 #[test]
@@ -278,6 +292,29 @@ fn repeating_goes_on_until_it_is_enough() {
     assert_eq!(names(&place).len(), 6, "{}", again.stderr);
 }
 
+#[test]
+fn time_that_is_used_up_stays_used_up() {
+    // 0.4 s each, so that a third one cannot end within 1 s, whoever asks for it and however often.
+    let mut place = Place::with(&SCENARIO.replace("echo ${kind}", "sleep 0.4; echo ${kind}"));
+    place.write("stop", "none");
+    place.run(&"repeat test.yaml --for 1s --no-graphs --set kind=a".split(' ').collect::<Vec<_>>()).expect(0);
+    for _ in 0..2 {
+        let done = names(&place);
+        assert!((1..=2).contains(&done.len()), "{done:?}");
+        resume(&place, &["--no-graphs"]).expect(0);
+    }
+    assert!(names(&place).len() <= 2, "{:?}", names(&place));
+}
+
+#[test]
+fn scripts_are_told_that_nothing_is_missing() {
+    let mut place = Place::with(SCENARIO);
+    place.write("stop", "none");
+    place.run(&["run", "test.yaml", "--no-graphs", "--quiet", "--set", "kind=a"]).expect(0);
+    let events = resume(&place, &["--no-graphs", "--json"]).expect(0).events();
+    assert_eq!(events.last().map(|e| &e["event"]), Some(&json!("run-ends")));
+}
+
 // ---- the scenario
 
 #[test]
@@ -293,7 +330,8 @@ fn a_plan_that_has_changed_is_refused() {
         ("echo run >>", "echo again >>", &["set_up", "echo again"]),
     ] {
         place.write("test.yaml", &SCENARIO.replace(from, to));
-        let outcome = resume(&place, &[]).expect(2).complains(&["the plan has changed since", "undo the change, or begin a new run"]);
+        let outcome =
+            resume(&place, &[]).expect(2).complains(&["the plan has changed since", "undo the change, or begin a new run"]);
         outcome.complains(parts);
     }
     place.write("test.yaml", &SCENARIO.replace("amount: 1}", "amount: 1, wrmup: 2}"));
@@ -308,10 +346,17 @@ fn a_plan_that_has_changed_is_refused() {
 fn a_comment_that_has_changed_is_no_difference() {
     let mut place = ended_at("b2", Signal::KILL, SCENARIO);
     let typed = std::fs::read(place.run_directory("test").join("experiment.yaml")).unwrap();
-    place.write("test.yaml", &format!("# about this experiment\n{}", SCENARIO.replace("repetitions: 3", "repetitions:   3  # enough?")));
+    place.write(
+        "test.yaml",
+        &format!("# about this experiment\n{}", SCENARIO.replace("repetitions: 3", "repetitions:   3  # enough?")),
+    );
     resume(&place, &["--no-graphs"]).expect(0);
     assert_eq!(names(&place), ALL);
-    assert_eq!(std::fs::read(place.run_directory("test").join("experiment.yaml")).unwrap(), typed, "as it was when the run began");
+    assert_eq!(
+        std::fs::read(place.run_directory("test").join("experiment.yaml")).unwrap(),
+        typed,
+        "as it was when the run began"
+    );
 }
 
 #[test]
@@ -369,7 +414,14 @@ fn it_may_be_asked_for_from_anywhere() {
     std::fs::create_dir_all(place.path("elsewhere/reports")).unwrap();
     let before = listing(&place.path(""));
     let mut command = place.runner();
-    command.current_dir(place.path("elsewhere")).args(["resume", "../results/test", "--graphs", "pictures", "--junit", "reports/j.xml"]);
+    command.current_dir(place.path("elsewhere")).args([
+        "resume",
+        "../results/test",
+        "--graphs",
+        "pictures",
+        "--junit",
+        "reports/j.xml",
+    ]);
     crate::support::Started::spawn(&mut command).wait().expect(0);
     assert_eq!(names(&place), ALL);
     assert_eq!(listing(&place.path("")), before, "nothing is written to where the run began, but to the run");

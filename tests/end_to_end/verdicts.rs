@@ -48,7 +48,11 @@ fn too_many_errors_make_a_repetition_invalid() {
     }
     let found = repetitions(&place);
     assert_eq!((&found["valid"], &found["invalid"], &found["failed"]), (&json!(0), &json!(2), &json!(0)));
-    assert!(outcome.stdout.contains("INVALID: 2 of 2 repetitions of all"), "the end of the run says it, too:\n{}", outcome.stdout);
+    assert!(
+        outcome.stdout.contains("INVALID: 2 of 2 repetitions of all"),
+        "the end of the run says it, too:\n{}",
+        outcome.stdout
+    );
 }
 
 #[test]
@@ -64,10 +68,16 @@ fn few_errors_are_told_and_counted() {
 
 #[test]
 fn the_limit_on_errors_may_be_set() {
-    for (limit, healthy, code) in [("10%", 1 + 90, 0), ("10%", 1 + 89, 4), ("0%", 1 + 100, 0), ("0%", 1 + 99, 4), ("100%", 1, 0)] {
+    for (limit, healthy, code) in [("10%", 1 + 90, 0), ("10%", 1 + 89, 4), ("0%", 1 + 100, 0), ("0%", 1 + 99, 4), ("100%", 1, 0)]
+    {
         let place = faulty(&format!("limits: {{errors: {limit}}}"), healthy, "amount: 100");
         let outcome = place.run_test().expect(code);
-        assert_eq!(outcome.stderr.contains(&format!("the limit is {}", limit.trim_end_matches('%'))), code == 4, "{}", outcome.stderr);
+        assert_eq!(
+            outcome.stderr.contains(&format!("the limit is {}", limit.trim_end_matches('%'))),
+            code == 4,
+            "{}",
+            outcome.stderr
+        );
     }
 }
 
@@ -205,7 +215,10 @@ fn a_busy_host_makes_a_repetition_invalid() {
     let outcome = place.run_test();
     drop(busy);
     let outcome = outcome.expect(4);
-    outcome.complains(&["INVALID: programs outside of the experiment used", "of the processors' time during the load, the limit is"]);
+    outcome.complains(&[
+        "INVALID: programs outside of the experiment used",
+        "of the processors' time during the load, the limit is",
+    ]);
     let found = repetitions(&place);
     assert_eq!((&found["valid"], &found["invalid"]), (&json!(0), &json!(1)));
 }
@@ -261,4 +274,30 @@ workloads:
 ",
     );
     place.run_test().expect(4).complains(&["INVALID: ", "the schedule lag of `clients`", "at p99, the limit is 10"]);
+}
+
+// ---- steady state
+
+#[test]
+fn a_steady_state_may_be_asked_for() {
+    for (load, rest) in [
+        ("closed: {connections: 1}, duration: 5s, warm-up: auto", ""),
+        ("closed: {connections: 1}, duration: 1s, warm-up: auto", "window: 100ms"),
+        ("open: {rate: 100/s}, duration: 30s, warm-up: auto", "limits: {steady-state: true}"),
+        ("closed: {connections: 1}, duration: 30s", "limits: {steady-state: false}"),
+        ("closed: {connections: 1}", "phases: {warm-up: auto, during: 30s, after: 5s}"),
+    ] {
+        let place = Place::with(&format!(
+            "
+experiment: test
+{rest}
+workloads:
+  clients:
+    url: http://127.0.0.1:8000
+    load: {{{load}}}
+    steps: [{{get: /}}]
+"
+        ));
+        place.run(&["check", "test.yaml"]).expect(0);
+    }
 }

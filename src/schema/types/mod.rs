@@ -70,6 +70,9 @@ pub struct Experiment {
     #[serde(default)]
     #[schemars(with = "Vec<Expectation>")]
     pub expect: Vec<Json>,
+    /// What is recorded beside the windows.
+    #[serde(default)]
+    pub record: Record,
     /// The requests and how they arrive.
     #[schemars(with = "BTreeMap<String, Workload>")]
     pub workloads: serde_json::Map<String, Json>,

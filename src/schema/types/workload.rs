@@ -283,6 +283,16 @@ pub struct Limits {
     pub steady_state: bool,
 }
 
+/// What is recorded beside the windows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Record {
+    /// Also one row per request and per pass, in `requests.parquet`: percentiles are then exact, and each request can be
+    /// looked at. A row takes 20 to 30 bytes on disk.
+    #[serde(default)]
+    pub requests: bool,
+}
+
 /// The phases of a repetition, in this order.
 #[derive(Clone, Debug, Default, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]

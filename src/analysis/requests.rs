@@ -1,0 +1,297 @@
+//! Percentiles from raw rows, where a repetition has them: exact, where histograms know three digits.
+//!
+//! The histograms of the windows are the index of the rows. They say in which bucket the value of each rank lies and how many
+//! lie below, so one pass over the rows that keeps only what falls into these few buckets finds the values themselves. Rows
+//! and windows check each other: what differs is named, and the histograms' percentiles stay.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use polars::prelude::*;
+
+use super::counts::{BUCKETS, Counts, bounds, bucket_of};
+use super::repetition::cuts;
+use super::steadiness;
+use super::summary::{StepSummary, Times};
+use super::windows::{Merged, StepKey};
+use super::{Error, tables};
+use crate::record::read::CellRecord;
+use crate::record::tables::read_pieces;
+use crate::record::{Repetition, Time};
+
+/// Times that can be had from a row; how long connecting took is in none.
+const TIMES: [Time; 4] = [Time::Service, Time::Response, Time::Lag, Time::FirstByte];
+/// Percentiles of [`Times`], the longest last.
+const SHARES: [f64; 6] = [0.5, 0.9, 0.95, 0.99, 0.999, 1.0];
+
+/// The columns of `requests.parquet` that are read.
+const COLUMNS: [&str; 8] = ["workload", "step", "phase", "outcome", "intended_ns", "sent_ns", "first_byte_ns", "completed_ns"];
+
+/// Rank of a quantile among `total` values, from 1 (Hyndman & Fan 1996, type 1; see `stats::observed_quantile`).
+fn rank(share: f64, total: u64) -> u64 {
+    let position = share * total as f64;
+    ((position - 4.0 * f64::EPSILON * position).ceil() as u64).clamp(1, total.max(1))
+}
+
+/// Puts exact times into the steps of a cell, for the repetitions that have `requests.parquet`, and for all repetitions
+/// together where all have it. `window_ns`: length of a window. Returns what is damaged, in words.
+pub(super) fn refine(steps: &mut [StepSummary], repetitions: &[&Repetition], cell: &CellRecord, window_ns: u64) -> Vec<String> {
+    let mut damaged = Vec::new();
+    if !repetitions.iter().any(|r| path(r).exists()) {
+        return damaged;
+    }
+    // By step: the repetitions whose rows are there and right, and what they hold together.
+    let mut sums: Vec<(usize, Kept)> = steps.iter().map(|_| (0, Kept::default())).collect();
+    for repetition in repetitions.iter().filter(|r| path(r).exists()) {
+        let rows = match read(steps, repetition, cell, window_ns) {
+            Ok(rows) => rows,
+            Err(words) => {
+                damaged.extend(words);
+                continue;
+            }
+        };
+        for ((step, sum), (own, kept)) in steps.iter_mut().zip(&mut sums).zip(rows) {
+            let number = repetition.status.repetition;
+            let Some(mine) = step.by_repetition.iter_mut().find(|r| r.repetition == number) else { continue };
+            let fields = [&mut mine.service_ns, &mut mine.response_ns, &mut mine.lag_ns, &mut mine.first_byte_ns];
+            for (field, exact) in fields.into_iter().zip(own) {
+                *field = exact;
+            }
+            sum.0 += 1;
+            sum.1.add(kept);
+        }
+    }
+    for (step, (count, mut kept)) in steps.iter_mut().zip(sums) {
+        // What had no request has no rows, and nothing to say of times.
+        if step.by_repetition.iter().filter(|r| r.requests > 0).count() > count {
+            continue;
+        }
+        let exact: Option<Vec<_>> = TIMES.iter().zip(&mut kept.0).map(|(t, k)| k.times(step.distributions.of(*t))).collect();
+        let Some(exact) = exact else { continue };
+        let fields = [&mut step.service_ns, &mut step.response_ns, &mut step.lag_ns, &mut step.first_byte_ns];
+        for (field, exact) in fields.into_iter().zip(exact) {
+            *field = exact;
+        }
+    }
+    damaged
+}
+
+fn path(repetition: &Repetition) -> PathBuf {
+    repetition.path.join("requests.parquet")
+}
+
+/// The values of one time that lie in buckets where a percentile lies.
+#[derive(Default)]
+struct KeptTime {
+    total: u64,
+    sum_ns: u128,
+    /// By bucket, distances from its lower bound.
+    inside: BTreeMap<u32, Vec<u32>>,
+}
+
+impl KeptTime {
+    fn add(&mut self, other: Self) {
+        self.total += other.total;
+        self.sum_ns += other.sum_ns;
+        for (bucket, values) in other.inside {
+            self.inside.entry(bucket).or_default().extend(values);
+        }
+    }
+
+    /// Exact times, whose ranks `counts` locates; `Some(None)` when there is no time, none when rows and windows differ.
+    fn times(&mut self, counts: &Counts) -> Option<Option<Times>> {
+        let total = counts.len();
+        if total != self.total {
+            return None;
+        }
+        if total == 0 {
+            return Some(None);
+        }
+        let mut found = [0; SHARES.len()];
+        for (found, share) in found.iter_mut().zip(SHARES) {
+            let rank = rank(share, total);
+            let (bucket, below, count) = counts.locate(rank)?;
+            let (low, width) = bounds(bucket);
+            *found = low;
+            if width > 1 {
+                let inside = self.inside.get_mut(&bucket).filter(|i| i.len() as u64 == count)?;
+                let (_, value, _) = inside.select_nth_unstable((rank - below - 1) as usize);
+                *found += u64::from(*value);
+            }
+        }
+        let [p50, p90, p95, p99, p99_9, max] = found;
+        Some(Some(Times { mean: self.sum_ns as f64 / total as f64, p50, p90, p95, p99, p99_9, max }))
+    }
+}
+
+/// The same for each of [`TIMES`].
+#[derive(Default)]
+struct Kept([KeptTime; TIMES.len()]);
+
+impl Kept {
+    fn add(&mut self, other: Self) {
+        self.0.iter_mut().zip(other.0).for_each(|(sum, part)| sum.add(part));
+    }
+}
+
+/// What is looked for in the rows of a step.
+struct Wanted {
+    key: StepKey,
+    /// By time: whether a bucket is kept.
+    buckets: [Vec<bool>; TIMES.len()],
+}
+
+/// One piece of the rows.
+struct Piece {
+    /// By [`Wanted`].
+    kept: Vec<Kept>,
+    /// Rows by step and outcome.
+    rows: BTreeMap<(StepKey, String), u64>,
+}
+
+type Exact = [Option<Times>; TIMES.len()];
+
+/// Exact times of one repetition for each of `steps`, and what it adds to all repetitions.
+///
+/// # Errors
+/// What is damaged, in words: the file, or where its rows differ from the windows.
+fn read(
+    steps: &[StepSummary],
+    repetition: &Repetition,
+    cell: &CellRecord,
+    window_ns: u64,
+) -> Result<Vec<(Exact, Kept)>, Vec<String>> {
+    let words = |error: Error| vec![crate::errors::chain(&error)];
+    let decoded = tables::read(repetition).map_err(words)?;
+    let cuts = cuts(&steadiness::of_repetition(repetition, &decoded, cell, window_ns).map_err(words)?, cell);
+    let merged = decoded.merge(&cuts).map_err(words)?;
+    let wanted: Vec<Wanted> = steps.iter().map(|step| wanted(step, &merged)).collect();
+    let path = path(repetition);
+    let pieces = read_pieces(&path, &COLUMNS, |frame| piece(frame, &wanted, &cuts, window_ns)).map_err(|e| words(e.into()))?;
+    let mut kept: Vec<Kept> = wanted.iter().map(|_| Kept::default()).collect();
+    let mut rows: BTreeMap<(StepKey, String), u64> = BTreeMap::new();
+    for piece in pieces {
+        let piece = piece.map_err(|source| words(Error::Table { path: path.clone(), source }))?;
+        kept.iter_mut().zip(piece.kept).for_each(|(sum, part)| sum.add(part));
+        piece.rows.into_iter().for_each(|(key, count)| *rows.entry(key).or_default() += count);
+    }
+    let differences = differences(&merged, rows);
+    // A window counts what was under way when it began by the order in which it was recorded: at a cut rows may differ by a
+    // few, which is no damage.
+    let is_cut = |key: &StepKey| cuts.contains_key(&key.0);
+    let named: Vec<String> =
+        differences.iter().filter(|(key, _)| !is_cut(key)).map(|(_, words)| format!("{}: {words}", path.display())).collect();
+    if !named.is_empty() {
+        return Err(named);
+    }
+    let none = super::windows::StepCounts::default();
+    let mut found = Vec::new();
+    for (wanted, mut kept) in wanted.iter().zip(kept) {
+        let counts = &merged.steps.get(&wanted.key).unwrap_or(&none).times;
+        let times: Option<Vec<_>> = TIMES.iter().zip(&mut kept.0).map(|(time, kept)| kept.times(counts.of(*time))).collect();
+        match times.and_then(|times| times.try_into().ok()) {
+            Some(exact) => found.push((exact, kept)),
+            None if is_cut(&wanted.key) => return Err(Vec::new()),
+            None => {
+                return Err(vec![format!("{}: the times of {} differ from windows.parquet", path.display(), name(&wanted.key))]);
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn name((workload, phase, step): &StepKey) -> String {
+    format!("{workload}, {phase}, {step}")
+}
+
+/// Where rows and windows count differently, in words.
+fn differences(merged: &Merged, mut rows: BTreeMap<(StepKey, String), u64>) -> Vec<(StepKey, String)> {
+    let mut found = Vec::new();
+    let words = |key: &StepKey, outcome: &str, rows: u64, windows: u64| {
+        format!("{rows} rows of {}, {outcome}, where windows.parquet counts {windows}", name(key))
+    };
+    for (key, step) in &merged.steps {
+        for (outcome, count) in &step.outcomes {
+            let there = rows.remove(&(key.clone(), outcome.clone())).unwrap_or_default();
+            if there != *count {
+                found.push((key.clone(), words(key, outcome, there, *count)));
+            }
+        }
+    }
+    found.extend(rows.into_iter().map(|((key, outcome), there)| (key.clone(), words(&key, &outcome, there, 0))));
+    found
+}
+
+/// The buckets in which a percentile of the repetition or of all repetitions lies.
+fn wanted(step: &StepSummary, merged: &Merged) -> Wanted {
+    let key = (step.workload.clone(), step.phase.clone(), step.step.clone());
+    let own = merged.steps.get(&key);
+    let buckets = TIMES.map(|time| {
+        let mut kept = vec![false; BUCKETS];
+        for counts in own.map(|s| s.times.of(time)).into_iter().chain([step.distributions.of(time)]) {
+            let located = SHARES.iter().filter_map(|share| counts.locate(rank(*share, counts.len())));
+            // A bucket one nanosecond wide says its value itself.
+            located.map(|(bucket, ..)| bucket).filter(|b| bounds(*b).1 > 1).for_each(|b| kept[b as usize] = true);
+        }
+        kept
+    });
+    Wanted { key, buckets }
+}
+
+fn piece(frame: &DataFrame, wanted: &[Wanted], cuts: &BTreeMap<String, u64>, window_ns: u64) -> PolarsResult<Piece> {
+    let text = |name: &str| frame.column(name)?.str();
+    let number = |name: &str| frame.column(name)?.u64();
+    let names = (text("workload")?.iter().zip(text("phase")?.iter())).zip(text("step")?.iter().zip(text("outcome")?.iter()));
+    let times = (number("intended_ns")?.iter().zip(number("sent_ns")?.iter()))
+        .zip(number("first_byte_ns")?.iter().zip(number("completed_ns")?.iter()));
+    let mut piece = Piece { kept: wanted.iter().map(|_| Kept::default()).collect(), rows: BTreeMap::new() };
+    // Kinds of rows, of which there are few: names, place in `wanted` (of right answers only), how many there were.
+    type Names<'n> = [&'n str; 4];
+    let mut kinds: Vec<(Names, Option<usize>, u64)> = Vec::new();
+    let mut last = 0;
+    for (((workload, phase), (step, outcome)), ((intended, sent), (first_byte, completed))) in names.zip(times) {
+        let [workload, mut phase, step, outcome] = [workload, phase, step, outcome].map(Option::unwrap_or_default);
+        let [intended, sent, completed] = [intended, sent, completed].map(Option::unwrap_or_default);
+        if phase == "during"
+            && let Some(cut) = cuts.get(workload)
+            && completed / window_ns * window_ns < *cut
+        {
+            phase = "warm-up";
+        }
+        let row = [workload, phase, step, outcome];
+        // A row is mostly of the kind of the one before or of the one behind that: steps take turns.
+        let next = (last + 1) % kinds.len().max(1);
+        let at = [last, next].into_iter().find(|at| kinds.get(*at).is_some_and(|k| k.0 == row));
+        last = at.or_else(|| kinds.iter().position(|k| k.0 == row)).unwrap_or_else(|| {
+            let key = |w: &Wanted| w.key.0 == workload && w.key.1 == phase && w.key.2 == step;
+            let place = wanted.iter().position(key).filter(|_| outcome == "ok");
+            kinds.push((row, place, 0));
+            kinds.len() - 1
+        });
+        let kind = &mut kinds[last];
+        kind.2 += 1;
+        let Some(place) = kind.1 else { continue };
+        let values = [
+            Some(completed.saturating_sub(sent)),
+            Some(completed.saturating_sub(intended)),
+            Some(sent.saturating_sub(intended)),
+            first_byte.map(|first| first.saturating_sub(sent)),
+        ];
+        for ((value, kept), buckets) in values.into_iter().zip(&mut piece.kept[place].0).zip(&wanted[place].buckets) {
+            let Some(ns) = value else { continue };
+            kept.total += 1;
+            kept.sum_ns += u128::from(ns);
+            let bucket = bucket_of(ns);
+            if buckets[bucket as usize] {
+                // A time beyond the last bucket is counted there; its distance is then too large for none but hours.
+                let inside = u32::try_from(ns - bounds(bucket).0).unwrap_or(u32::MAX);
+                kept.inside.entry(bucket).or_default().push(inside);
+            }
+        }
+    }
+    for ([workload, phase, step, outcome], _, count) in kinds {
+        let key = (workload.to_owned(), phase.to_owned(), step.to_owned());
+        *piece.rows.entry((key, outcome.to_owned())).or_default() += count;
+    }
+    Ok(piece)
+}
