@@ -164,6 +164,16 @@ pub fn significant(number: f64) -> String {
     }
 }
 
+/// A number that a person typed or might type: `1`, `0.5`, `101.5`; six significant digits, no zeros behind.
+pub fn plain(number: f64) -> String {
+    if number == 0.0 || !number.is_finite() {
+        return if number == 0.0 { "0".to_owned() } else { "–".to_owned() };
+    }
+    let before = std::iter::successors(Some(number.abs()), |n| Some(n / 10.0)).take_while(|n| *n >= 1.0).count();
+    let text = format!("{number:.*}", 6_usize.saturating_sub(before));
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+}
+
 /// A number of things: `64`, `12 345`.
 pub fn count(number: u64) -> String {
     grouped(number as f64)
@@ -210,6 +220,10 @@ mod tests {
 
     #[test]
     fn numbers_for_people() {
+        assert_eq!(
+            [1.0, 0.001, 101.5, 0.1 + 0.2, 123_456_789.0, 0.0].map(plain),
+            ["1", "0.001", "101.5", "0.3", "123456789", "0"]
+        );
         assert_eq!(significant(1234.5), "1235");
         assert_eq!(significant(12345.6), "12 346");
         assert_eq!(significant(0.01234), "0.012");

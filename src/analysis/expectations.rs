@@ -78,8 +78,8 @@ pub fn judge(expectations: &[Expectation], cells: &[CellSummary]) -> Vec<Finding
         }
         if findings.len() == before {
             findings.push(Finding {
-                outcome: Outcome::Inconclusive,
-                words: "no cell of this run is meant by it".to_owned(),
+                outcome: Outcome::Skipped,
+                words: "this run has none of the cells that it means".to_owned(),
                 ..empty(expectation, "")
             });
         }
@@ -156,7 +156,7 @@ fn of_metric(expectation: &Expectation, metric: Metric, cell: &CellSummary) -> F
 fn of_ratio(expectation: &Expectation, metric: Metric, cell: &CellSummary, over: Option<&CellSummary>, level: &str) -> Finding {
     let Some(over) = over else {
         let words = format!("this run has no cell with `{level}` to compare with");
-        return Finding { words, ..empty(expectation, &cell.cell) };
+        return Finding { outcome: Outcome::Skipped, words, ..empty(expectation, &cell.cell) };
     };
     let (above, below) = (figures::values(cell, metric, &part(expectation)), figures::values(over, metric, &part(expectation)));
     for (cell_of, values) in [(cell, &above), (over, &below)] {
@@ -193,8 +193,8 @@ fn bounded(
     say: &dyn Fn(f64) -> String,
 ) -> Finding {
     let (low, high) = interval.unwrap_or((value, value));
-    let above = expectation.above.map(|bound| (low > bound, high <= bound));
-    let below = expectation.below.map(|bound| (high < bound, low >= bound));
+    let above = expectation.above.as_ref().map(|bound| (low > bound.value, high <= bound.value));
+    let below = expectation.below.as_ref().map(|bound| (high < bound.value, low >= bound.value));
     let bounds: Vec<(bool, bool)> = above.into_iter().chain(below).collect();
     let outcome = if bounds.iter().any(|(_, fails)| *fails) {
         Outcome::Fail
@@ -204,9 +204,9 @@ fn bounded(
         Outcome::Inconclusive
     };
     let mut words = format!("{what} {} (95 %: {} to {})", say(value), say(low), say(high));
-    for (word, bound) in [("above", expectation.above), ("below", expectation.below)] {
+    for (word, bound) in [("above", &expectation.above), ("below", &expectation.below)] {
         if let Some(bound) = bound {
-            words += &format!(", expected {word} {}", say(bound));
+            words += &format!(", expected {word} {}", bound.typed);
         }
     }
     Finding { outcome, value: Some(value), interval, words, ..empty(expectation, cell) }

@@ -24,9 +24,9 @@ struct Case {
 ///
 /// An expectation that fails is a `failure`; one that cannot be told, and repetitions that are invalid or failed, are an
 /// `error`; what was not executed on this machine is `skipped`.
-pub fn junit(summaries: &[&Summary]) -> Vec<u8> {
+pub fn junit(summaries: &[Summary]) -> Vec<u8> {
     let mut writer = Writer::new_with_indent(Vec::new(), b' ', 2);
-    let suites: Vec<(&Summary, Vec<Case>)> = summaries.iter().map(|s| (*s, cases(s))).collect();
+    let suites: Vec<(&Summary, Vec<Case>)> = summaries.iter().map(|s| (s, cases(s))).collect();
     let all = || suites.iter().flat_map(|(_, cases)| cases);
     let root = counted(writer.create_element("testsuites").with_attribute(("name", "runner")), &all().collect::<Vec<_>>());
     root.write_inner_content(|writer| {

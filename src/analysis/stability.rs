@@ -97,6 +97,10 @@ pub fn p(p: f64) -> String {
 /// Half of an interval's width, as a share of what it belongs to.
 pub fn half_width(centre: f64, interval: Option<(f64, f64)>) -> Option<f64> {
     let (low, high) = interval?;
+    // Of what is always 0 the interval is as narrow as can be.
+    if low == high {
+        return Some(0.0);
+    }
     (centre != 0.0).then(|| (high - low) / 2.0 / centre.abs())
 }
 

@@ -69,7 +69,7 @@ pub fn summarize(run: &RunRecord) -> Result<Summary, Error> {
 /// The summary of a cell from some of its repetitions, and which of their tables are damaged.
 pub fn cell(run: &RunRecord, cell: &CellRecord, all: &[&Repetition]) -> (CellSummary, Vec<String>) {
     // What was repeated until something was known has as many as there are.
-    let open_end = run.plan.repeat.as_ref().is_some_and(|r| r.until.is_some() || r.budget_s.is_some());
+    let open_end = run.plan.repeat.as_ref().is_some_and(crate::record::Repeat::is_open_ended);
     let rounds = || run.repetitions.iter().map(|r| r.status.repetition).max().unwrap_or_default();
     let planned = if open_end { rounds() } else { run.plan.repetitions };
     let mut repetitions = Repetitions { planned, ..Repetitions::default() };

@@ -176,6 +176,8 @@ impl Columns<'_> {
 fn spread(estimate: &Estimate) -> String {
     match estimate.mean_interval {
         // The interval of two values is the two values.
+        Some((low, high)) if low == high => "±0 %".to_owned(),
+        Some(_) if estimate.mean == 0.0 => "–".to_owned(),
         Some((low, high)) if estimate.n > 2 => {
             format!("±{:.0} %", (1.0 - low / estimate.mean).max(high / estimate.mean - 1.0) * 100.0)
         }

@@ -29,7 +29,17 @@ pub(super) fn size(plan: &Plan) -> String {
     let plural = |n: usize, word: &str| format!("{n} {word}{}", if n == 1 { "" } else { "s" });
     let cells = plan.cells.iter().filter(|c| c.skipped.is_none()).count();
     let repetitions = plural(plan.repetitions as usize, "repetition");
-    format!("{} x {repetitions} = {}", plural(cells, "cell"), cells * plan.repetitions as usize)
+    match &plan.repeat {
+        Some(repeat) if repeat.is_open_ended() => {
+            let budget = repeat.budget_s.map(|s| format!("for {}", crate::units::human_duration(s * 1e9)));
+            let until = repeat.until.map(|u| {
+                format!("until every interval of {} is within ±{} %", repeat.metric.name(), crate::units::plain(u * 100.0))
+            });
+            let ends: Vec<String> = until.into_iter().chain(budget).collect();
+            format!("{}, round after round {}; at most {repetitions} of each", plural(cells, "cell"), ends.join(", or "))
+        }
+        _ => format!("{} x {repetitions} = {}", plural(cells, "cell"), cells * plan.repetitions as usize),
+    }
 }
 
 /// One line per reason for which cells are skipped.

@@ -1,7 +1,8 @@
 //! `runner compare`.
 
-use super::summarize::{aggregate, runs};
-use super::{Stop, print};
+use super::summarize::{read, runs};
+use super::{Stop, print, run};
+use crate::analysis::Summary;
 use crate::analysis::compare::{self, Comparison, Options, Verdict};
 use crate::analysis::figures::metric_of;
 use crate::cli::{self, Format};
@@ -19,7 +20,7 @@ pub(super) fn compare(args: &cli::Compare) -> Result<Exit, Stop> {
     let paths = runs(&args.paths)?;
     let comparison = match (&args.by, paths.as_slice()) {
         (Some(by), [path]) => {
-            let (_, summary) = aggregate(path)?;
+            let (_, summary) = read(path)?;
             compare::levels(&summary, by, args.baseline.as_deref(), &options)
         }
         (Some(_), _) => {
@@ -29,17 +30,29 @@ pub(super) fn compare(args: &cli::Compare) -> Result<Exit, Stop> {
             return Err(wrong("one run alone cannot be compared: name a second one, or a factor with `--by`".to_owned()));
         }
         (None, _) => {
-            let read = paths.iter().map(|path| aggregate(path)).collect::<Result<Vec<_>, Stop>>()?;
-            compare::runs(&read, &options)
+            let all = paths.iter().map(|path| read(path)).collect::<Result<Vec<_>, Stop>>()?;
+            compare::runs(&all, &options)
         }
     };
-    let comparison = comparison.map_err(|e| Stop::from_error(Exit::InvalidInput, &e))?;
+    let comparison = comparison.map_err(|error| match &error {
+        compare::Error::Metric(name) => {
+            let brought: Vec<String> = paths.iter().flat_map(|path| brought(path)).collect();
+            wrong(format!("{error}: {}", run::like(name, brought.iter().map(String::as_str))))
+        }
+        _ => Stop::from_error(Exit::InvalidInput, &error),
+    })?;
     match args.format {
         Format::Text => print(&compare::text::text(&comparison)),
         Format::Markdown => print(&compare::text::markdown(&comparison)),
         Format::Json => print(&String::from_utf8_lossy(&json_bytes(&comparison))),
     }
     Ok(if args.fail_on_slower { gate(&comparison) } else { Exit::Success })
+}
+
+/// Names of what commands brought in a run.
+fn brought(path: &std::path::Path) -> Vec<String> {
+    let metrics = |s: Summary| s.cells.into_iter().flat_map(|c| c.metrics).map(|m| m.metric).collect();
+    read(path).map(|(_, summary)| metrics(summary)).unwrap_or_default()
 }
 
 fn gate(comparison: &Comparison) -> Exit {

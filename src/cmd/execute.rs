@@ -1,5 +1,6 @@
 //! One run: all repetitions of a plan, or those that are missing, then summary and graphs.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -29,14 +30,16 @@ pub(super) struct Ground<'a> {
     pub(super) fixtures: PathBuf,
     pub(super) interrupt: Interrupt,
     pub(super) runtime: tokio::runtime::Runtime,
+    /// What the runs of this invocation came to, so far.
+    pub(super) summaries: RefCell<Vec<Summary>>,
 }
 
 /// Where a run begins.
 pub(super) enum Begin<'a> {
     /// In a directory of its own below `out`.
     New { out: &'a Path, choice: Choice },
-    /// Where it ended: with these repetitions already there, and this time used.
-    Again { directory: RunDirectory, manifest: Box<Manifest>, done: BTreeSet<Turn>, used: Duration },
+    /// Where it ended: with these repetitions already there, this time used, and the longest round so long.
+    Again { directory: RunDirectory, manifest: Box<Manifest>, done: BTreeSet<Turn>, used: Duration, longest: Duration },
 }
 
 /// A directory below which scratch directories are made; removed at the end, by the guard if need be.
@@ -58,7 +61,9 @@ pub(super) async fn execute(plan: &Plan, begin: Begin<'_>, ground: &Ground<'_>) 
     let style = ground.style;
     let failure = |e: &dyn std::error::Error| Stop::from_error(Exit::Failure, e);
     let all = sequence(plan);
-    let mut reporter = Reporter::new(style, all.len());
+    let repeat = plan.repeat.as_ref();
+    let budget = repeat.and_then(|r| r.budget_s).map(Duration::from_secs_f64);
+    let mut reporter = Reporter::new(style, all.len(), repeat.is_some_and(crate::plan::Repeat::is_open_ended), budget);
     reporter.say(&format!("{}: {}", plan.experiment, plan.question));
     reporter.say(&size(plan));
     let skipped = skips(plan);
@@ -78,15 +83,15 @@ pub(super) async fn execute(plan: &Plan, begin: Begin<'_>, ground: &Ground<'_>) 
         needs.collect::<BTreeSet<_>>().into_iter().collect()
     };
     let now = |choice| Manifest::collect(&plan.source.display().to_string(), &programs, &scratch, choice);
-    let (directory, done, used) = match begin {
+    let (directory, done, used, longest) = match begin {
         Begin::New { out, choice } => {
             let directory = RunDirectory::create(out, plan, &now(choice)).map_err(|e| failure(&e))?;
-            (directory, BTreeSet::new(), Duration::ZERO)
+            (directory, BTreeSet::new(), Duration::ZERO, Duration::ZERO)
         }
-        Begin::Again { directory, mut manifest, done, used } => {
+        Begin::Again { directory, mut manifest, done, used, longest } => {
             manifest.add_resumed(now(Choice::default()));
             directory.write_manifest(&manifest).map_err(|e| failure(&e))?;
-            (directory, done, used)
+            (directory, done, used, longest)
         }
     };
     let turns: Vec<Turn> = all.into_iter().filter(|turn| !done.contains(turn)).collect();
@@ -109,7 +114,7 @@ pub(super) async fn execute(plan: &Plan, begin: Begin<'_>, ground: &Ground<'_>) 
         fixtures: &ground.fixtures,
         interrupt: &ground.interrupt,
     };
-    let ended = Repetitions { executor: &executor, live, used, ended_by: None }.all(&turns, &mut reporter).await;
+    let ended = Repetitions { executor: &executor, live, used, longest, ended_by: None }.all(&turns, &mut reporter).await;
     // Whatever happened: nothing of ours is left behind this line.
     let swept = guard.sweep().await;
     let _ = std::fs::remove_dir_all(&scratch);
@@ -120,7 +125,7 @@ pub(super) async fn execute(plan: &Plan, begin: Begin<'_>, ground: &Ground<'_>) 
         Ok(reason) => reason,
         Err(Error::Interrupted) => {
             // Twice means now: pictures can be drawn later.
-            conclude(ground, &directory, &reporter, ground.interrupt.count() < 2)?;
+            conclude(ground, &directory, &reporter, ground.interrupt.count() < 2, Some("interrupted"))?;
             if style != Style::Quiet {
                 eprintln!("interrupted; what was completed is in {}", directory.path.display());
                 eprintln!("go on with: runner resume {}", directory.path.display());
@@ -129,14 +134,14 @@ pub(super) async fn execute(plan: &Plan, begin: Begin<'_>, ground: &Ground<'_>) 
         }
         Err(error) => {
             // What was completed is worth its summary, if there is still room for one.
-            if let Err(stop) = conclude(ground, &directory, &reporter, true) {
+            if let Err(stop) = conclude(ground, &directory, &reporter, true, Some(&failure(&error).message)) {
                 eprintln!("error: {}", stop.message);
             }
             return Err(failure(&error));
         }
     };
     swept.map_err(|e| failure(&e))?;
-    let exit = conclude(ground, &directory, &reporter, true)?;
+    let exit = conclude(ground, &directory, &reporter, true, reason.as_deref())?;
     if let Some(reason) = reason {
         reporter.say(&reason);
     }
@@ -155,6 +160,8 @@ struct Repetitions<'a> {
     live: Option<Live>,
     /// Time that an earlier part of the run has used.
     used: Duration,
+    /// The longest round so far.
+    longest: Duration,
     ended_by: Option<String>,
 }
 
@@ -195,10 +202,9 @@ impl Repetitions<'_> {
         let body: Result<(), Error> = async {
             step("set-up, run", &plan.set_up).await?;
             let rounds = rounds(plan.order, turns);
-            let mut longest = Duration::ZERO;
             for round in &rounds {
                 let round_started = Instant::now();
-                if self.is_over(round[0].repetition, started.elapsed(), longest) {
+                if self.is_over(round[0].repetition, started.elapsed()) {
                     break;
                 }
                 for turn in *round {
@@ -220,8 +226,9 @@ impl Repetitions<'_> {
                 if let Some(live) = &self.live {
                     reporter.round(round[0].repetition, live);
                 }
-                longest = longest.max(round_started.elapsed());
+                self.longest = self.longest.max(round_started.elapsed());
             }
+            self.not_reached();
             // Asked during the very last stop: its repetition is complete, and the user is told all the same.
             if executor.interrupt.count() > 0 { Err(Error::Interrupted) } else { Ok(()) }
         }
@@ -237,22 +244,36 @@ impl Repetitions<'_> {
     }
 
     /// Whether no further round is begun.
-    fn is_over(&mut self, round: u32, elapsed: Duration, longest: Duration) -> bool {
+    fn is_over(&mut self, round: u32, elapsed: Duration) -> bool {
         let (Some(live), Some(repeat)) = (&self.live, &self.executor.plan.repeat) else { return false };
         if live.is_enough() {
             let until = repeat.until.unwrap_or_default() * 100.0;
             self.ended_by = Some(format!(
                 "ended before round {round}: every interval is within ±{} %, looked at after each round, which makes\n\
                  intervals somewhat too narrow (docs/measuring.md)",
-                crate::units::significant(until)
+                crate::units::plain(until)
             ));
         } else if let Some(budget) = repeat.budget_s
-            && (self.used + elapsed + longest).as_secs_f64() > budget
+            && (self.used + elapsed + self.longest).as_secs_f64() > budget
             && round > 1
         {
             self.ended_by = Some(format!("ended before round {round}: it would not end within {}", run::budget(budget)));
         }
         self.ended_by.is_some()
+    }
+
+    /// Says so when all rounds were executed and the aim was not reached.
+    fn not_reached(&mut self) {
+        let (Some(live), Some(repeat), None) = (&self.live, &self.executor.plan.repeat, &self.ended_by) else { return };
+        if let (Some(until), Some((narrow, of))) = (repeat.until, live.narrow())
+            && !live.is_enough()
+        {
+            self.ended_by = Some(format!(
+                "±{} % was not reached in {} rounds: {narrow} of {of} intervals are so narrow",
+                crate::units::plain(until * 100.0),
+                self.executor.plan.repetitions
+            ));
+        }
     }
 
     /// One repetition, watched.
@@ -289,7 +310,13 @@ async fn watch(reporter: &Reporter, cell: &str, repetition: u32, progress: &Prog
 }
 
 /// Summary, table and graphs of what is there. Returns what the summary means for the exit code.
-fn conclude(ground: &Ground<'_>, directory: &RunDirectory, reporter: &Reporter, pictures: bool) -> Result<Exit, Stop> {
+fn conclude(
+    ground: &Ground<'_>,
+    directory: &RunDirectory,
+    reporter: &Reporter,
+    pictures: bool,
+    ended_by: Option<&str>,
+) -> Result<Exit, Stop> {
     let output = ground.output;
     let (record, summary) = summarize::aggregate(&directory.path)?;
     let files = if output.no_graphs || !pictures || record.repetitions.is_empty() {
@@ -297,26 +324,38 @@ fn conclude(ground: &Ground<'_>, directory: &RunDirectory, reporter: &Reporter, 
     } else {
         graph::draw(&record, &summary, &output.graphs)?
     };
-    reporter.event(&json!({"event": "run-ends", "directory": directory.path, "summary": directory.path.join("summary.json"), "graphs": files}));
+    reporter.event(&json!({"event": "run-ends", "directory": directory.path, "summary": directory.path.join("summary.json"), "graphs": files, "ended_by": ended_by}));
     if ground.style == Style::People {
         print(&format!("\n{}\n", analysis::text::table(&summary)));
         if let Some(folder) = files.first().and_then(|f| f.parent()) {
-            reporter.say(&format!("{} graphs in {}", files.len(), folder.display()));
+            let graphs = if files.len() == 1 { "graph" } else { "graphs" };
+            reporter.say(&format!("{} {graphs} in {}", files.len(), folder.display()));
         }
     }
-    reports::write(&output.reports, &[&summary])?;
-    Ok(verdict(&summary))
+    let exit = verdict(&summary);
+    reports::append(&output.reports, &summary)?;
+    ground.summaries.borrow_mut().push(summary);
+    reports::write(&output.reports, &ground.summaries.borrow())?;
+    Ok(exit)
 }
 
 /// What a summary means for the exit code.
 pub(super) fn verdict(summary: &Summary) -> Exit {
+    let bad = summary.cells.iter().any(|c| c.repetitions.invalid + c.repetitions.failed > 0);
+    match expected(summary) {
+        Exit::Expectation => Exit::Expectation,
+        _ if bad => Exit::Repetitions,
+        other => other,
+    }
+}
+
+/// What its expectations alone mean for the exit code.
+pub(super) fn expected(summary: &Summary) -> Exit {
     use crate::analysis::expectations::Outcome;
     let found = |outcome| summary.expectations.iter().any(|f| f.outcome == outcome);
-    let bad = summary.cells.iter().any(|c| c.repetitions.invalid + c.repetitions.failed > 0);
-    match (found(Outcome::Fail), bad, found(Outcome::Inconclusive)) {
-        (true, ..) => Exit::Expectation,
-        (_, true, _) => Exit::Repetitions,
-        (_, _, true) => Exit::Inconclusive,
+    match (found(Outcome::Fail), found(Outcome::Inconclusive)) {
+        (true, _) => Exit::Expectation,
+        (_, true) => Exit::Inconclusive,
         _ => Exit::Success,
     }
 }

@@ -35,6 +35,9 @@ pub(super) struct Reporter {
     begun: Instant,
     total: u64,
     done: u64,
+    /// How many there will be is not known.
+    open_ended: bool,
+    budget: Option<Duration>,
     /// Repetitions that were there at the begin.
     before: u64,
     /// The bar and, below it, a line for each of the cells with the widest intervals.
@@ -43,16 +46,31 @@ pub(super) struct Reporter {
 }
 
 impl Reporter {
-    pub(super) fn new(style: Style, total: usize) -> Self {
+    /// `open_ended`: `total` is only the most, and `budget` the time after which no round begins.
+    pub(super) fn new(style: Style, total: usize, open_ended: bool, budget: Option<Duration>) -> Self {
         let lines = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
         let bar = (style == Style::People && std::io::stderr().is_terminal()).then(|| {
             let bar = lines.add(ProgressBar::new(total as u64));
-            let template = "{bar:20.cyan/blue} {pos}/{len}  {prefix}  {wide_msg}";
+            let template = match open_ended {
+                true => "{spinner} {pos}  {prefix}  {wide_msg}",
+                false => "{bar:20.cyan/blue} {pos}/{len}  {prefix}  {wide_msg}",
+            };
             bar.set_style(ProgressStyle::with_template(template).expect("the template is a constant").progress_chars("━╸─"));
             bar.set_prefix("ETA –");
             bar
         });
-        Self { style, bar, begun: Instant::now(), total: total as u64, done: 0, before: 0, lines, cells: Vec::new() }
+        Self {
+            style,
+            bar,
+            begun: Instant::now(),
+            total: total as u64,
+            done: 0,
+            before: 0,
+            open_ended,
+            budget,
+            lines,
+            cells: Vec::new(),
+        }
     }
 
     /// A line for people, above the bar.
@@ -72,10 +90,12 @@ impl Reporter {
     }
 
     fn eta(&self) -> String {
-        if self.done == self.before {
+        if self.done == self.before || (self.open_ended && self.budget.is_none()) {
             return "–".to_owned();
         }
-        let left = self.begun.elapsed().as_secs_f64() / (self.done - self.before) as f64 * (self.total - self.done) as f64;
+        let left = self.budget.map_or(f64::INFINITY, |b| b.saturating_sub(self.begun.elapsed()).as_secs_f64());
+        let left =
+            left.min(self.begun.elapsed().as_secs_f64() / (self.done - self.before) as f64 * (self.total - self.done) as f64);
         match left.ceil() as u64 {
             s @ ..120 => format!("{s} s"),
             s @ ..7200 => format!("{} min", s / 60),
@@ -91,7 +111,8 @@ impl Reporter {
             bar.set_position(self.done);
         }
         if done > 0 {
-            self.say(&format!("{done} of {} repetitions are there already", self.total));
+            let of = if self.open_ended { String::new() } else { format!(" of {}", self.total) };
+            self.say(&format!("{done}{of} repetitions are there already"));
         }
     }
 
@@ -152,7 +173,7 @@ impl Reporter {
             "passes_per_s": rate,
             "errors": errors,
             "done": self.done,
-            "of": self.total,
+            "of": if self.open_ended { Value::Null } else { self.total.into() },
         }));
         let what = match &status.verdict {
             Verdict::Valid if !status.trials.is_empty() => {
@@ -167,7 +188,8 @@ impl Reporter {
             Verdict::Failed { reason } => format!("FAILED: {reason}"),
         };
         let so_far = if so_far.is_empty() { String::new() } else { format!(", {so_far}") };
-        let line = format!("[{}/{}] {} #{}  {what}{so_far}", self.done, self.total, status.cell, status.repetition);
+        let of = if self.open_ended { String::new() } else { format!("/{}", self.total) };
+        let line = format!("[{}{of}] {} #{}  {what}{so_far}", self.done, status.cell, status.repetition);
         match &self.bar {
             Some(bar) => {
                 bar.set_position(self.done);
@@ -176,7 +198,8 @@ impl Reporter {
                 }
             }
             None if self.style == Style::People && self.done < self.total && status.verdict == Verdict::Valid => {
-                eprintln!("{line}  ETA {}", self.eta());
+                let eta = self.eta();
+                eprintln!("{line}{}", if eta == "–" { String::new() } else { format!("  ETA {eta}") });
             }
             None if self.style == Style::People => eprintln!("{line}"),
             None => {}

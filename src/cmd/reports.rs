@@ -1,7 +1,6 @@
 //! Reports for continuous integration: JUnit XML, and Markdown as GitHub shows it.
 
 use std::io::Write as _;
-use std::path::Path;
 
 use super::Stop;
 use crate::analysis::{Summary, report};
@@ -9,18 +8,18 @@ use crate::cli;
 use crate::exit::Exit;
 use crate::record::files::write_whole;
 
-/// Writes what is asked for.
-pub(super) fn write(reports: &cli::Reports, summaries: &[&Summary]) -> Result<(), Stop> {
-    if let Some(path) = &reports.junit {
-        write_whole(path, &report::junit(summaries)).map_err(|e| Stop::from_error(Exit::Failure, &e))?;
+/// Writes the JUnit XML of all runs of an invocation, if it is asked for.
+pub(super) fn write(reports: &cli::Reports, summaries: &[Summary]) -> Result<(), Stop> {
+    match &reports.junit {
+        Some(path) => write_whole(path, &report::junit(summaries)).map_err(|e| Stop::from_error(Exit::Failure, &e)),
+        None => Ok(()),
     }
-    if let Some(path) = &reports.markdown {
-        let text: String = summaries.iter().map(|s| report::markdown(s)).collect();
-        append(path, &text).map_err(|e| Stop::new(Exit::Failure, format!("cannot write {}: {e}", path.display())))?;
-    }
-    Ok(())
 }
 
-fn append(path: &Path, text: &str) -> std::io::Result<()> {
-    std::fs::OpenOptions::new().create(true).append(true).open(path)?.write_all(text.as_bytes())
+/// Appends the Markdown of a run, if it is asked for.
+pub(super) fn append(reports: &cli::Reports, summary: &Summary) -> Result<(), Stop> {
+    let Some(path) = &reports.markdown else { return Ok(()) };
+    let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
+    file.and_then(|mut file| file.write_all(report::markdown(summary).as_bytes()))
+        .map_err(|e| Stop::new(Exit::Failure, format!("cannot write {}: {e}", path.display())))
 }

@@ -58,7 +58,15 @@ pub(super) fn repeat(args: &cli::Repeat) -> Result<Exit, Stop> {
         (None, None, None) => return Err(wrong("how often? expected `-n 100`, `--until 2%` or `--for 30m`".to_owned())),
     };
     if until.is_some() && most < args.least {
-        return Err(wrong(format!("`-n {most}` is less than the {} rounds of `--least`", args.least)));
+        return Err(wrong(match args.rounds {
+            Some(_) => {
+                format!("`-n {most}` is less than the {} rounds of `--least`: expected `--least {most}` or less", args.least)
+            }
+            None => format!(
+                "`--least {}` is more than the {most} rounds after which `--until` gives up: expected a larger `-n`",
+                args.least
+            ),
+        }));
     }
     let options = |metric| Options {
         settings: args.settings.clone(),
@@ -77,7 +85,15 @@ pub(super) fn repeat(args: &cli::Repeat) -> Result<Exit, Stop> {
 
 /// Says when no workload has a metric.
 fn known(plan: &Plan, metric: Metric) -> Result<(), Stop> {
-    let Metric::Command(_) = metric else { return Ok(()) };
+    let searched = || plan.cells.iter().flat_map(|c| &c.workloads).any(|w| w.load.find.is_some());
+    match metric {
+        Metric::Limit if !searched() => {
+            let message = format!("{} has no metric `limit`: no workload searches for one with `find`", plan.experiment);
+            return Err(Stop::new(Exit::InvalidInput, message));
+        }
+        Metric::Command(_) => {}
+        _ => return Ok(()),
+    }
     let brought: std::collections::BTreeSet<String> = plan
         .cells
         .iter()
@@ -91,17 +107,22 @@ fn known(plan: &Plan, metric: Metric) -> Result<(), Stop> {
     if brought.contains(metric.name()) {
         return Ok(());
     }
+    let help = like(metric.name(), brought.iter().map(String::as_str));
+    Err(Stop::new(Exit::InvalidInput, format!("{} has no metric `{}`: {help}", plan.experiment, metric.name())))
+}
+
+/// What a metric may be that is not there; `brought`: those of commands.
+pub(super) fn like<'n>(name: &str, brought: impl Iterator<Item = &'n str>) -> String {
     let near = Metric::all()
-        .map(|(name, _)| name)
-        .chain(brought.iter().map(String::as_str))
-        .map(|name| (strsim::jaro_winkler(name, metric.name()), name))
+        .map(|(known, _)| known)
+        .chain(brought)
+        .map(|known| (strsim::jaro_winkler(known, name), known))
         .filter(|(similarity, _)| *similarity > 0.8)
         .max_by(|a, b| a.0.total_cmp(&b.0));
-    let help = near.map_or_else(
+    near.map_or_else(
         || "expected one as `throughput` or `response_p99`".to_owned(),
-        |(_, name)| format!("did you mean `{name}`?"),
-    );
-    Err(Stop::new(Exit::InvalidInput, format!("{} has no metric `{}`: {help}", plan.experiment, metric.name())))
+        |(_, known)| format!("did you mean `{known}`?"),
+    )
 }
 
 fn all(plans: &[Plan], options: &Options, out: &Path, output: &cli::Output) -> Result<Exit, Stop> {
@@ -146,7 +167,7 @@ pub(super) fn prepare<'a>(plans: &[Plan], output: &'a cli::Output) -> Result<Gro
         .build()
         .map_err(|e| Stop::new(Exit::Failure, format!("cannot start the runtime: {e}")))?;
     let interrupt = runtime.block_on(async { Interrupt::listen() }).map_err(|e| Stop::from_error(Exit::Failure, &e))?;
-    Ok(Ground { output, style, fixtures, interrupt, runtime })
+    Ok(Ground { output, style, fixtures, interrupt, runtime, summaries: std::cell::RefCell::new(Vec::new()) })
 }
 
 /// Where the fixtures are, if any plan needs them.

@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use super::execute::verdict;
+use super::execute::expected;
 use super::{Stop, print, reports};
 use crate::analysis::{self, Summary};
 use crate::cli;
 use crate::exit::Exit;
 use crate::record::files::{json_bytes, write_whole};
-use crate::record::{RunRecord, read};
+use crate::record::{RunRecord, read as results};
 
 /// Aggregates runs into summary.json and a table.
 pub(super) fn summarize(args: &cli::Summarize) -> Result<Exit, Stop> {
@@ -22,9 +22,10 @@ pub(super) fn summarize(args: &cli::Summarize) -> Result<Exit, Stop> {
         }
         summaries.push(summary);
     }
-    reports::write(&args.reports, &summaries.iter().collect::<Vec<_>>())?;
+    summaries.iter().try_for_each(|s| reports::append(&args.reports, s))?;
+    reports::write(&args.reports, &summaries)?;
     // Invalid repetitions are a matter of the run that made them; what is expected is judged here.
-    let judged = |exit| summaries.iter().any(|s| verdict(s) == exit);
+    let judged = |exit| summaries.iter().any(|s| expected(s) == exit);
     Ok([Exit::Expectation, Exit::Inconclusive].into_iter().find(|exit| judged(*exit)).unwrap_or(Exit::Success))
 }
 
@@ -32,15 +33,21 @@ pub(super) fn summarize(args: &cli::Summarize) -> Result<Exit, Stop> {
 pub(super) fn runs(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Stop> {
     let mut runs = Vec::new();
     for path in paths {
-        runs.extend(read::find(path).map_err(|e| Stop::from_error(Exit::InvalidInput, &e))?);
+        runs.extend(results::find(path).map_err(|e| Stop::from_error(Exit::InvalidInput, &e))?);
     }
     Ok(runs)
 }
 
-/// Reads a run, aggregates it, and writes its summary.json.
-pub(super) fn aggregate(run: &Path) -> Result<(RunRecord, Summary), Stop> {
+/// Reads a run and aggregates it.
+pub(super) fn read(run: &Path) -> Result<(RunRecord, Summary), Stop> {
     let record = RunRecord::open(run).map_err(|e| Stop::from_error(Exit::InvalidInput, &e))?;
     let summary = analysis::summarize(&record).map_err(|e| Stop::from_error(Exit::Failure, &e))?;
+    Ok((record, summary))
+}
+
+/// Reads a run, aggregates it, and writes its summary.json.
+pub(super) fn aggregate(run: &Path) -> Result<(RunRecord, Summary), Stop> {
+    let (record, summary) = read(run)?;
     write_whole(&run.join("summary.json"), &json_bytes(&summary)).map_err(|e| Stop::from_error(Exit::Failure, &e))?;
     Ok((record, summary))
 }

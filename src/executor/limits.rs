@@ -85,5 +85,5 @@ pub fn reasons(limits: &Limits, reports: &[(&Workload, &Report)], host: Option<&
 
 /// A share in words: `1 %`, `0.1 %`.
 fn percent(share: f64) -> String {
-    format!("{} %", crate::units::significant(share * 100.0))
+    format!("{} %", crate::units::plain(share * 100.0))
 }

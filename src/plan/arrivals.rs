@@ -48,8 +48,8 @@ pub(super) fn timeline(pen: &mut Pen<'_>, node: &Node, typed: &types::Phases) ->
         pen.say(
             node,
             "warm-up",
-            "a warm-up that is found in `during`, behind a phase `before`",
-            "expected a time, as `10s`: `auto` marks the windows at the begin of `during`",
+            "`warm-up: auto` cannot stand with a phase `before`",
+            "expected a time, as `10s`: `auto` takes the warm-up from the begin of `during`",
         );
     }
     timeline

@@ -276,7 +276,7 @@ impl<'a> Builder<'a> {
         let clean_up = self.actions(&scope, &steps.1, "run", mistakes);
         drop(scope);
         if mistakes.is_empty() {
-            self.check_graph_steps(mistakes);
+            self.check_steps_named(mistakes);
         }
         if mistakes.is_empty() {
             self.check_used(mistakes);
@@ -400,9 +400,10 @@ impl<'a> Builder<'a> {
     }
 
     /// Graphs of one step must name one that some workload has.
-    fn check_graph_steps(&self, mistakes: &mut Vec<Mistake>) {
+    fn check_steps_named(&self, mistakes: &mut Vec<Mistake>) {
         let known = self.step_names.borrow();
-        for node in self.root.get("graphs").map(Node::items).unwrap_or_default().iter().filter_map(|g| g.get("step")) {
+        let items = |key| self.root.get(key).map(Node::items).unwrap_or_default();
+        for node in items("graphs").iter().chain(items("expect")).filter_map(|item| item.get("step")) {
             if let Some(name) = node.as_text()
                 && !known.contains(name)
             {

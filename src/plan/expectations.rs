@@ -32,9 +32,18 @@ pub struct Expectation {
     /// Only cells with one of these labels per factor.
     pub only: Vec<(String, Vec<String>)>,
     /// It must be more than this.
-    pub above: Option<f64>,
+    pub above: Option<Bound>,
     /// It must be less than this.
-    pub below: Option<f64>,
+    pub below: Option<Bound>,
+}
+
+/// A bound of an expectation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Bound {
+    /// In base units.
+    pub value: f64,
+    /// As it was typed.
+    pub typed: String,
 }
 
 /// What an expectation looks at.
@@ -110,8 +119,8 @@ impl Reader<'_> {
             if !KEYS.contains(&entry.key.as_str()) && !factors.iter().any(|f| f.name == entry.key) {
                 let known: Vec<&str> = KEYS.into_iter().chain(factors.iter().map(|f| f.name.as_str())).collect();
                 self.mistakes.push(
-                    Mistake::new(self.file, entry.key_span, format!("unknown field `{}`", entry.key))
-                        .expected(format!("expected {} or a factor", one_of(KEYS)))
+                    Mistake::new(self.file, entry.key_span, format!("unknown key `{}`", entry.key))
+                        .expected(format!("expected a factor, or {}", one_of(KEYS)))
                         .did_you_mean(&entry.key, known),
                 );
             }
@@ -150,8 +159,8 @@ impl Reader<'_> {
         if self.item.get("above").is_none() && self.item.get("below").is_none() {
             self.say("", "this expectation has no bound", "expected `above:` or `below:`, or both");
         }
-        if let (Some(above), Some(below)) = (above, below)
-            && above >= below
+        if let (Some(above), Some(below)) = (&above, &below)
+            && above.value >= below.value
         {
             self.say("below", "nothing is above the one and below the other", "expected `below` to be more than `above`");
         }
@@ -311,7 +320,7 @@ impl Reader<'_> {
     }
 
     /// A bound in base units.
-    fn bound(&mut self, key: &str, metric: Option<Metric>, kind: &str) -> Option<f64> {
+    fn bound(&mut self, key: &str, metric: Option<Metric>, kind: &str) -> Option<Bound> {
         let node = self.item.get(key)?;
         let text = self.text(key)?;
         let number = || text.trim().parse::<f64>().ok().filter(|n| n.is_finite());
@@ -329,13 +338,14 @@ impl Reader<'_> {
                 let rate = text.trim().strip_suffix("/s").unwrap_or(&text);
                 (Bytes::parse(rate.trim()).map(|b| b.0 as f64), "a size per second, as `10MiB/s`")
             }
-            Metric::Cpu | Metric::Threads | Metric::OpenFiles | Metric::Command(_) => (number(), "a number, as `1.5`"),
+            Metric::Command(_) => (number(), "a number in the metric's own unit, as `1.5`"),
+            Metric::Cpu | Metric::Threads | Metric::OpenFiles => (number(), "a number, as `1.5`"),
         };
         if value.is_none() {
             self.mistakes.push(
                 Mistake::new(self.file, node.span, format!("`{text}` is no bound here")).expected(format!("expected {example}")),
             );
         }
-        value
+        value.map(|value| Bound { value, typed: text.trim().to_owned() })
     }
 }

@@ -93,6 +93,13 @@ pub struct Repeat {
     pub budget_s: Option<f64>,
 }
 
+impl Repeat {
+    /// Whether it is not known beforehand how many rounds there will be.
+    pub fn is_open_ended(&self) -> bool {
+        self.until.is_some() || self.budget_s.is_some()
+    }
+}
+
 /// Limits beyond which a repetition is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Limits {

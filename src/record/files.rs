@@ -20,7 +20,9 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Error> {
         file.write_all(bytes)?;
         file.sync_all()?;
         std::fs::rename(&partial, path)?;
-        sync_directory(path.parent().unwrap_or(Path::new(".")))
+        // A bare name has an empty parent.
+        let parent = path.parent().filter(|p| !p.as_os_str().is_empty());
+        sync_directory(parent.unwrap_or(Path::new(".")))
     };
     write().map_err(|error| {
         let _ = std::fs::remove_file(&partial);

@@ -4,14 +4,19 @@
 //! are about scenario files. `load` is every way in which requests may arrive, `truth` whether what is measured is what
 //! happened. `support` gives each test a place of its own, `server` a server that it can look into.
 
+mod compare;
 mod endings;
+mod expect;
 mod faults;
 mod http;
 mod licences;
 mod load;
 mod mistakes;
+mod repeat;
+mod resume;
 mod run;
 mod schema;
 mod server;
 mod support;
 mod truth;
+mod verdicts;

@@ -55,7 +55,7 @@ pub enum Error {
     Level { factor: String, level: String, run: String, known: String },
     #[error("the factor `{factor}` has only the level `{level}` in {run}: there is nothing to compare with")]
     OneLevel { factor: String, level: String, run: String },
-    #[error("no cell has the metric `{0}`")]
+    #[error("no cell of both sides has the metric `{0}`")]
     Metric(String),
 }
 
@@ -170,6 +170,7 @@ pub fn runs(runs: &[(RunRecord, Summary)], options: &Options) -> Result<Comparis
     usable(baseline)?;
     let mut pairs = Vec::new();
     let mut comparison = Comparison { baseline: baseline.run.clone(), by: None, ..empty(baseline, options) };
+    comparison.notes.extend(damaged(baseline));
     for (index, (record, other)) in others.iter().enumerate() {
         if other.experiment != baseline.experiment {
             return Err(Error::Experiments {
@@ -183,6 +184,7 @@ pub fn runs(runs: &[(RunRecord, Summary)], options: &Options) -> Result<Comparis
             return Err(Error::Same(other.run.clone()));
         }
         usable(other)?;
+        comparison.notes.extend(damaged(other));
         for difference in differences(base, record) {
             let whose = if others.len() > 1 { format!("{}: ", other.run) } else { String::new() };
             comparison.differences.push(format!("{whose}{difference}"));
@@ -225,6 +227,7 @@ pub fn levels(summary: &Summary, by: &str, baseline: Option<&str>, options: &Opt
     let others = |c: &CellSummary| c.levels.iter().filter(|(f, _)| *f != by).map(|(f, l)| (f.clone(), l.clone())).collect();
     let mut pairs = Vec::new();
     let mut comparison = Comparison { baseline: base.to_owned(), by: Some(by.to_owned()), ..empty(summary, options) };
+    comparison.notes.extend(damaged(summary));
     for cell in summary.cells.iter().filter(|c| c.levels.get(by).is_some_and(|l| l != base)) {
         let rest: BTreeMap<String, String> = others(cell);
         let mine = summary.cells.iter().find(|c| c.levels.get(by).is_some_and(|l| l == base) && others(c) == rest);
@@ -241,6 +244,11 @@ pub fn levels(summary: &Summary, by: &str, baseline: Option<&str>, options: &Opt
 
 fn name(cell: &CellSummary) -> &str {
     if cell.cell.is_empty() { "the only cell" } else { &cell.cell }
+}
+
+/// What could not be read of a run.
+fn damaged(summary: &Summary) -> impl Iterator<Item = String> + '_ {
+    summary.damaged.iter().map(|what| format!("DAMAGED, and left out: {what}"))
 }
 
 fn usable(summary: &Summary) -> Result<(), Error> {
@@ -288,22 +296,14 @@ fn judge(mut comparison: Comparison, pairs: &[Pair<'_>], options: &Options) -> R
                 continue;
             }
             let row = row(side, levels, workload.unwrap_or_default(), metric, unit_of(base, metric), &a, &b);
-            cases.push(Case { row, metric, a, b });
-        }
-        for cell in [base, other] {
-            for stability in &cell.stability {
-                let alarming = stability.drift_p < stability::SIGNIFICANT || stability.lag1_p < stability::SIGNIFICANT;
-                let note = format!("{}, {}: {}", name(cell), stability.workload, stability.warnings().join("; "));
-                if alarming && !comparison.notes.contains(&note) {
-                    comparison.notes.push(note);
-                }
-            }
+            cases.push(Case { row, metric, names: [name(base).to_owned(), name(other).to_owned()], a, b });
         }
     }
-    if cases.is_empty() {
-        let named = options.metrics.first().map_or("throughput", |m| m.name());
-        return Err(Error::Metric(named.to_owned()));
+    let missing = options.metrics.iter().find(|m| !cases.iter().any(|c| c.metric == **m));
+    if cases.is_empty() || missing.is_some() {
+        return Err(Error::Metric(missing.map_or("throughput", |m| m.name()).to_owned()));
     }
+    notes_on_independence(&mut comparison, &cases, pairs);
     comparison.corrected_over = cases.len();
     comparison.rows = judged(cases, options.threshold);
     let differs = |factor: &&String| {
@@ -313,6 +313,35 @@ fn judge(mut comparison: Comparison, pairs: &[Pair<'_>], options: &Options) -> R
     let all: Vec<String> = comparison.rows.first().map(|r| r.levels.keys().cloned().collect()).unwrap_or_default();
     comparison.factors = all.iter().filter(differs).cloned().collect();
     Ok(comparison)
+}
+
+/// Notes samples that drift or remember, of all samples so many that chance alone gives one in twenty comparisons: p is
+/// too small for these, since their repetitions are not independent.
+fn notes_on_independence(comparison: &mut Comparison, cases: &[Case], pairs: &[Pair<'_>]) {
+    let level = stability::SIGNIFICANT / (2 * cases.len()) as f64;
+    let sides = comparison.by.is_none() && pairs.len() > 1;
+    for case in cases {
+        for (sample, cell, run) in [(&case.a, &case.names[0], &comparison.baseline), (&case.b, &case.names[1], &case.row.side)] {
+            let mut words = Vec::new();
+            if let Ok(trend) = stats::kendall(sample)
+                && trend.p < level
+            {
+                let share = stats::theil_sen(sample) * (sample.len() - 1) as f64 / stats::median(sample);
+                words.push(format!("drifts, {:+.1} % from first to last round", share * 100.0));
+            }
+            if let Ok(memory) = stats::lag1(sample)
+                && memory.p < level
+            {
+                words.push(format!("is alike in successive rounds (r {:.2})", memory.r));
+            }
+            let run = if sides { format!(" in {run}") } else { String::new() };
+            let note =
+                format!("{} of {cell}{run} {}: its repetitions are not independent", case.metric.name(), words.join(" and "));
+            if !words.is_empty() && !comparison.notes.contains(&note) {
+                comparison.notes.push(note);
+            }
+        }
+    }
 }
 
 /// Corrects p over all cases, and gives each its verdict.
@@ -399,13 +428,15 @@ fn within(interval: (f64, f64), threshold: f64) -> bool {
 /// Compares two samples of a metric by themselves: a comparison of one row.
 pub fn samples(metric: Metric, unit: &str, baseline: &[f64], other: &[f64], threshold: f64) -> Row {
     let row = row("", &BTreeMap::new(), String::new(), metric, unit.to_owned(), baseline, other);
-    judged(vec![Case { row, metric, a: baseline.to_vec(), b: other.to_vec() }], threshold).remove(0)
+    judged(vec![Case { row, metric, names: Default::default(), a: baseline.to_vec(), b: other.to_vec() }], threshold).remove(0)
 }
 
 /// A row with its samples.
 struct Case {
     row: Row,
     metric: Metric,
+    /// Of the cells.
+    names: [String; 2],
     a: Vec<f64>,
     b: Vec<f64>,
 }
@@ -442,7 +473,9 @@ impl Case {
     /// How many more repetitions of each would do; none where that cannot be told.
     fn more(&self, threshold: f64, alpha: f64) -> Option<usize> {
         let there = self.a.len().min(self.b.len());
-        let needed = stats::repetitions_needed(&self.a, &self.b, threshold, alpha, POWER).ok()?;
+        // Of fewer than three values the spread is not known: as many as any test needs.
+        let least = (there + 1..1000).find(|n| stats::smallest_p(*n, *n) < alpha)?;
+        let needed = if there < 3 { least } else { stats::repetitions_needed(&self.a, &self.b, threshold, alpha, POWER).ok()? };
         // As many as that are there, and the interval is still too wide: its width shrinks with the root of their number.
         let wide = self.row.ratio_interval.map_or(0.0, |(low, high)| {
             let half = (high - low) / 2.0;

@@ -9,6 +9,9 @@ use crate::analysis::stability::p;
 /// The comparison as a table with what must be known above and below it.
 pub fn text(comparison: &Comparison) -> String {
     let mut text = format!("{}\n", title(comparison));
+    for (letter, side) in letters(comparison) {
+        text += &format!("  {letter}: {side}\n");
+    }
     for difference in &comparison.differences {
         text += &format!("  DIFFERS: {difference}\n");
     }
@@ -48,10 +51,13 @@ pub fn markdown(comparison: &Comparison) -> String {
     let line =
         |cells: &[String]| format!("| {} |\n", cells.iter().map(|c| c.replace('|', "\\|")).collect::<Vec<_>>().join(" | "));
     let mut text = format!("### {}\n\n", title(comparison));
+    for (letter, side) in letters(comparison) {
+        text += &format!("- {letter}: {side}\n");
+    }
     for difference in &comparison.differences {
         text += &format!("- **differs:** {}\n", difference.replace('|', "\\|"));
     }
-    if !comparison.differences.is_empty() {
+    if !comparison.differences.is_empty() || !letters(comparison).is_empty() {
         text.push('\n');
     }
     let header = columns.header();
@@ -80,8 +86,10 @@ fn title(comparison: &Comparison) -> String {
         Some(by) => format!("{}: levels of {by} against {}", comparison.experiment, comparison.baseline),
         None => {
             let mut sides: Vec<&str> = comparison.rows.iter().map(|r| r.side.as_str()).collect();
+            sides.sort_unstable();
             sides.dedup();
-            format!("{}: {} against {}", comparison.experiment, sides.join(", "), comparison.baseline)
+            let others = if sides.len() == 1 { sides[0].to_owned() } else { format!("{} runs", sides.len()) };
+            format!("{}: {others} against {}", comparison.experiment, comparison.baseline)
         }
     }
 }
@@ -89,7 +97,7 @@ fn title(comparison: &Comparison) -> String {
 fn method(comparison: &Comparison) -> String {
     let threshold = (comparison.threshold * 10_000.0).round() / 100.0;
     let mut text = format!(
-        "ratio: other over baseline, Hodges-Lehmann with its 95 % interval; p: Mann-Whitney,\n\
+        "ratio: other over base, Hodges-Lehmann with its 95 % interval; p: Mann-Whitney,\n\
          Holm over {}; differences within {threshold} % do not matter\n",
         if comparison.corrected_over == 1 { "1 row".to_owned() } else { format!("{} rows", comparison.corrected_over) },
     );
@@ -97,6 +105,20 @@ fn method(comparison: &Comparison) -> String {
         text += &format!("too few, +n: n more repetitions of each would show a difference of {threshold} %\n");
     }
     text
+}
+
+/// Where several runs are compared with the baseline: a letter for each, since names are long.
+fn letters(comparison: &Comparison) -> Vec<(char, String)> {
+    let mut sides: Vec<String> = Vec::new();
+    for row in &comparison.rows {
+        if !sides.contains(&row.side) {
+            sides.push(row.side.clone());
+        }
+    }
+    if comparison.by.is_some() || sides.len() < 2 {
+        return Vec::new();
+    }
+    ('B'..='Z').zip(sides).collect()
 }
 
 /// How often each verdict was given.
@@ -155,7 +177,8 @@ impl<'a> Columns<'a> {
         let mut cells: Vec<String> =
             self.comparison.factors.iter().map(|f| row.levels.get(f).cloned().unwrap_or_default()).collect();
         if self.side {
-            cells.push(row.side.clone());
+            let letter = letters(self.comparison).into_iter().find(|(_, side)| *side == row.side);
+            cells.push(letter.map_or_else(|| row.side.clone(), |(letter, _)| letter.to_string()));
         }
         if self.workload {
             cells.push(row.workload.clone());
@@ -170,6 +193,7 @@ impl<'a> Columns<'a> {
             p(row.p_corrected),
         ]);
         cells.push(match (row.verdict, row.more) {
+            (Verdict::TooFewRepetitions, Some(more)) if more > 1000 => "too few, +>1000".to_owned(),
             (Verdict::TooFewRepetitions, Some(more)) => format!("too few, +{more}"),
             (Verdict::TooFewRepetitions, None) => "too few".to_owned(),
             (Verdict::NoDifferenceShown, _) => "no difference".to_owned(),
