@@ -1,8 +1,8 @@
 //! How long `runner graph` takes for large runs, and how time and memory grow with them.
 //!
 //! ```text
-//! cargo bench --bench analysis                       25, 100 and 400 repetitions of 48 cells
-//! cargo bench --bench analysis -- 100                100 repetitions only
+//! cargo bench --bench analysis                       25, 100 and 400 repetitions of 48 cells, then 10 million raw rows
+//! cargo bench --bench analysis -- 100                100 repetitions only, then the rows
 //! TMPDIR=/dev/shm cargo bench --bench analysis       without a disk, which the writing waits for
 //! ```
 //!
@@ -17,15 +17,19 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+/// Rows of the repetition that has one for each request.
+const ROWS: u64 = 10_000_000;
 /// Measured executions of each command.
 const RUNS: usize = 5;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
-    if let [what, out, repetitions] = arguments.as_slice()
-        && what == "write"
-    {
-        return written::run(Path::new(out), repetitions.parse().expect("a number of repetitions"));
+    if let [what, out, number] = arguments.as_slice() {
+        match what.as_str() {
+            "write" => return written::run(Path::new(out), number.parse().expect("a number of repetitions")),
+            "write-rows" => return written::run_with_rows(Path::new(out), number.parse().expect("a number of rows")),
+            _ => {}
+        }
     }
     let wanted: Vec<u32> = arguments.iter().filter_map(|a| a.parse().ok()).collect();
     let wanted = if wanted.is_empty() { vec![25, 100, 400] } else { wanted };
@@ -35,32 +39,45 @@ fn main() {
     );
     for repetitions in wanted {
         let folder = tempfile::tempdir().expect("a temporary directory");
-        let run = write(folder.path(), repetitions);
+        let run = write(folder.path(), "write", u64::from(repetitions));
         for command in ["summarize", "graph"] {
-            let measured: Vec<Used> = (0..=RUNS).map(|_| execute(command, &run, &folder.path().join("graphs"))).skip(1).collect();
-            let median = |of: fn(&Used) -> f64| {
-                let mut values: Vec<f64> = measured.iter().map(of).collect();
-                values.sort_by(f64::total_cmp);
-                values[values.len() / 2]
-            };
-            let wall = median(|u| u.wall.as_secs_f64());
-            println!(
-                "{:>12}  {command:10}  {wall:>7.2} s  {:>7.2} s  {:>5.0} MiB  {:>13.0} us",
-                format!("{} x {repetitions}", written::CELLS),
-                median(|u| u.cpu.as_secs_f64()),
-                median(|u| u.peak_bytes as f64 / 1_048_576.0),
-                wall * 1e6 / (written::CELLS as f64 * f64::from(repetitions)),
+            measure(
+                command,
+                &run,
+                &format!("{} x {repetitions}", written::CELLS),
+                u64::from(repetitions) * written::CELLS as u64,
             );
         }
     }
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let run = write(folder.path(), "write-rows", ROWS);
+    measure("summarize", &run, &format!("{} M rows", ROWS / 1_000_000), 1);
+}
+
+/// Executes a command several times and prints the medians of what it used.
+fn measure(command: &str, run: &Path, what: &str, repetitions: u64) {
+    let graphs = tempfile::tempdir().expect("a temporary directory");
+    let measured: Vec<Used> = (0..=RUNS).map(|_| execute(command, run, graphs.path())).skip(1).collect();
+    let median = |of: fn(&Used) -> f64| {
+        let mut values: Vec<f64> = measured.iter().map(of).collect();
+        values.sort_by(f64::total_cmp);
+        values[values.len() / 2]
+    };
+    let wall = median(|u| u.wall.as_secs_f64());
+    println!(
+        "{what:>12}  {command:10}  {wall:>7.2} s  {:>7.2} s  {:>5.0} MiB  {:>13.0} us",
+        median(|u| u.cpu.as_secs_f64()),
+        median(|u| u.peak_bytes as f64 / 1_048_576.0),
+        wall * 1e6 / repetitions as f64,
+    );
 }
 
 /// Writes a run and returns its directory.
-fn write(folder: &Path, repetitions: u32) -> PathBuf {
+fn write(folder: &Path, what: &str, number: u64) -> PathBuf {
     let myself = std::env::current_exe().expect("a running program has a file");
     let begin = Instant::now();
     let output = Command::new(myself)
-        .args([Path::new("write"), folder, Path::new(&repetitions.to_string())])
+        .args([Path::new(what), folder, Path::new(&number.to_string())])
         .stderr(Stdio::inherit())
         .output()
         .expect("the bench starts itself");

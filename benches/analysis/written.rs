@@ -11,7 +11,7 @@ use rand_xoshiro::rand_core::{Rng as _, SeedableRng as _};
 use runner::load::windows::{Ended, Outcome, Phase, WindowRow, Windows};
 use runner::observe::{CoreTimes, HostSample, ProcessSample};
 use runner::plan::{Cell, Document, Options, Plan, build};
-use runner::record::manifest::Manifest;
+use runner::record::manifest::{Choice, Manifest};
 use runner::record::status::{GeneratorStatus, PhaseStatus, Status, TargetStatus, Verdict};
 use runner::record::tables::{Names, Tables};
 use runner::record::{FORMAT, RunDirectory};
@@ -28,7 +28,7 @@ const VARIANTS: usize = 6;
 /// Writes the run below `out` and prints its directory.
 pub fn run(out: &Path, repetitions: u32) {
     let plan = plan(repetitions);
-    let manifest = Manifest::collect(&plan.source.to_string_lossy(), &[], out);
+    let manifest = Manifest::collect(&plan.source.to_string_lossy(), &[], out, Choice::default());
     let directory = RunDirectory::create(out, &plan, &manifest).expect("the directory can be made");
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
@@ -67,16 +67,23 @@ fn log_normal(rng: &mut Xoshiro256PlusPlus, median: f64, sigma: f64) -> f64 {
 
 /// The rows that the engine makes of one repetition: it is the engine's own code that makes them.
 fn windows(cell: &Cell, seed: u64) -> Vec<WindowRow> {
+    let mut windows = Windows::new(0, cell.workloads[0].steps().len(), WINDOW_NS);
+    let mut rows = Vec::new();
+    requests(cell, seed, LOAD_NS, |ended| rows.extend(windows.record(ended).unwrap_or_default()));
+    rows.extend(windows.flush());
+    rows
+}
+
+/// All requests, and the passes of several steps, of a load of this length.
+fn requests(cell: &Cell, seed: u64, load_ns: u64, mut each: impl FnMut(&Ended)) {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
     let steps = cell.workloads[0].steps().len();
-    let mut windows = Windows::new(0, steps, WINDOW_NS);
-    let mut rows = Vec::new();
     let mut free_at = [0_u64; CONNECTIONS];
     let mut connected = [false; CONNECTIONS];
     let mut error = 0_u32;
     loop {
         let (at, &begin) = free_at.iter().enumerate().min_by_key(|(_, t)| **t).expect("there are connections");
-        if begin >= LOAD_NS {
+        if begin >= load_ns {
             break;
         }
         let mut now = begin;
@@ -93,24 +100,70 @@ fn windows(cell: &Cell, seed: u64) -> Vec<WindowRow> {
                 outcome: if error % 20_000 == 0 { Outcome::Timeout } else { Outcome::Ok },
                 intended_ns: now,
                 sent_ns: now,
-                completed_ns: (now + took).min(LOAD_NS - 1),
+                completed_ns: (now + took).min(load_ns - 1),
                 connect_ns,
-                first_byte_ns: Some(first.min(LOAD_NS - 1)),
+                first_byte_ns: Some(first.min(load_ns - 1)),
                 sent_bytes: 10_240,
                 received_bytes: 10_240,
             };
-            rows.extend(windows.record(&ended).unwrap_or_default());
+            each(&ended);
             now += took;
             pass = Some(ended);
         }
         if let Some(last) = pass.filter(|_| steps > 1) {
             let whole = Ended { step: None, intended_ns: begin, sent_ns: begin, connect_ns: None, ..last };
-            rows.extend(windows.record(&whole).unwrap_or_default());
+            each(&whole);
         }
         free_at[at] = now;
     }
-    rows.extend(windows.flush());
-    rows
+}
+
+/// Writes a run of one repetition with a row for each of at least `rows` requests and passes.
+pub fn run_with_rows(out: &Path, rows: u64) {
+    let mut plan = plan(1);
+    plan.cells.retain(|cell| cell.workloads[0].steps().len() == 2);
+    plan.cells.truncate(1);
+    plan.graphs.clear();
+    let cell = &plan.cells[0];
+    let manifest = Manifest::collect(&plan.source.to_string_lossy(), &[], out, Choice::default());
+    let directory = RunDirectory::create(out, &plan, &manifest).expect("the directory can be made");
+    let writer = directory.repetition(cell, 1).expect("the repetition can be made");
+    let workload = &cell.workloads[0];
+    let names = Names { workload: workload.name.clone(), steps: workload.steps(), metrics: Vec::new() };
+    let mut tables = Tables::create(writer.directory(), vec![names]).expect("the tables can be made");
+    tables.set_epoch(Instant::now());
+    let mut windows = Windows::new(0, 2, WINDOW_NS);
+    // A pass takes 4 ms with its two steps, and three rows.
+    let load_ns = rows / 3 * 4_000_000 / CONNECTIONS as u64;
+    let mut every = Vec::new();
+    let mut batch = Vec::new();
+    requests(cell, 1, load_ns, |ended| {
+        if let Some(rows) = windows.record(ended) {
+            every.extend(rows.iter().cloned().map(without_times));
+            tables.windows(rows).expect("the windows can be written");
+        }
+        batch.push(*ended);
+        if batch.len() == 4096 {
+            tables.requests(0, std::mem::take(&mut batch)).expect("the requests can be written");
+        }
+    });
+    let last = windows.flush();
+    every.extend(last.iter().cloned().map(without_times));
+    tables.windows(last).expect("the windows can be written");
+    tables.requests(0, batch).expect("the requests can be written");
+    tables.finish().expect("the tables can be written");
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(1);
+    let mut status = status(cell, 1, &every, &mut rng);
+    status.phases[0].end_ns = load_ns;
+    writer.finish(&[], &status).expect("the repetition can be written");
+    eprintln!("{} rows", every.iter().map(|r| r.count).sum::<u64>());
+    println!("{}", directory.path.display());
+}
+
+/// Its counts only.
+fn without_times(row: WindowRow) -> WindowRow {
+    let none = Vec::new;
+    WindowRow { service: none(), response: none(), lag: none(), connect: none(), first_byte: none(), ..row }
 }
 
 fn write_cell(directory: &RunDirectory, cell: &Cell, repetitions: u32) {
@@ -166,6 +219,7 @@ fn samples(cell: &Cell, epoch: Instant, tables: &mut Tables, rng: &mut Xoshiro25
                 core,
                 user_ns: tick * 60_000_000,
                 system_ns: tick * 30_000_000,
+                interrupt_ns: 0,
                 idle_ns: tick * 10_000_000,
                 iowait_ns: 0,
                 steal_ns: 0,
@@ -222,6 +276,7 @@ fn status(cell: &Cell, repetition: u32, rows: &[WindowRow], rng: &mut Xoshiro256
             connects: CONNECTIONS as u64,
             ..GeneratorStatus::default()
         },
+        host: None,
         observer: Default::default(),
         timings: Default::default(),
         errors: Vec::new(),

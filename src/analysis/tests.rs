@@ -19,14 +19,15 @@ const WINDOW_NS: u64 = 500_000_000;
 /// Windows in each repetition.
 const WINDOWS: u64 = 6;
 
-/// A repetition of 3 s: one request per 10 ms, of which each 50th fails; `took_ns` by its number.
-fn write(path: &Path, number: u32, took_ns: impl Fn(u64) -> u64) -> Status {
+/// A repetition of 3 s: one request per 10 ms, of which each 50th fails; `took_ns` by its number. Those that `keep` says
+/// have a raw row too.
+fn write(path: &Path, number: u32, took_ns: impl Fn(u64) -> u64, keep: impl Fn(u64) -> bool) -> Status {
     std::fs::create_dir_all(path).unwrap();
     let names = Names { workload: "clients".to_owned(), steps: vec!["a".to_owned()], metrics: Vec::new() };
     let mut tables = Tables::create(path, vec![names]).unwrap();
     tables.set_epoch(Instant::now());
     let mut windows = Windows::new(0, 1, WINDOW_NS);
-    let mut rows = Vec::new();
+    let (mut rows, mut raw) = (Vec::new(), Vec::new());
     for i in 0..WINDOWS * 50 {
         let at = i * 10_000_000;
         let completed_ns = at + took_ns(i);
@@ -43,9 +44,11 @@ fn write(path: &Path, number: u32, took_ns: impl Fn(u64) -> u64) -> Status {
             received_bytes: 20,
         };
         rows.extend(windows.record(&ended).unwrap_or_default());
+        raw.extend(keep(i).then_some(ended));
     }
     rows.extend(windows.flush());
     tables.windows(rows).unwrap();
+    tables.requests(0, raw).unwrap();
     tables.finish().unwrap();
     let phase = |phase: &str, start_ns, end_ns, passes, errors| {
         json!({"workload": "clients", "phase": phase, "start_ns": start_ns, "end_ns": end_ns, "offered": passes, "unsent": 0,
@@ -64,10 +67,15 @@ fn write(path: &Path, number: u32, took_ns: impl Fn(u64) -> u64) -> Status {
     serde_json::from_value(status).unwrap()
 }
 
-/// A run of one cell with so many repetitions.
-fn run(folder: &Path, repetitions: u32) {
+/// How long a request takes.
+fn took_ns(number: u32, i: u64) -> u64 {
+    1_000_000 + i * 1001 * u64::from(number)
+}
+
+/// A run of one cell with so many repetitions; `keep` is asked for repetition and request.
+fn run(folder: &Path, repetitions: u32, keep: fn(u32, u64) -> bool) {
     for number in 1..=repetitions {
-        write(&folder.join(format!("cells/c/run{number}")), number, |i| 1_000_000 + i * 1000 * u64::from(number));
+        write(&folder.join(format!("cells/c/run{number}")), number, |i| took_ns(number, i), |i| keep(number, i));
     }
     let plan = json!({
         "format": 2, "experiment": "e", "question": "", "seed": 1, "repetitions": repetitions, "window": "500ms", "factors": [],
@@ -76,7 +84,7 @@ fn run(folder: &Path, repetitions: u32) {
         "graphs": [],
     });
     std::fs::write(folder.join("plan.json"), plan.to_string()).unwrap();
-    let manifest = Manifest::collect("e.yaml", &[], folder);
+    let manifest = Manifest::collect("e.yaml", &[], folder, crate::record::manifest::Choice::default());
     std::fs::write(folder.join("manifest.json"), serde_json::to_vec(&manifest).unwrap()).unwrap();
 }
 
@@ -99,7 +107,7 @@ fn with_file(folder: &Path, file: &str, change: impl FnOnce(&mut Vec<u8>)) -> Su
 #[test]
 fn a_damaged_file_is_named_and_the_rest_is_summarized() {
     let folder = tempfile::tempdir().unwrap();
-    run(folder.path(), 3);
+    run(folder.path(), 3, |_, _| false);
     let whole = summary(folder.path());
     assert_eq!((whole.damaged.len(), whole.cells[0].steps[0].by_repetition.len()), (0, 3));
     for file in ["windows.parquet", "resources.parquet", "status.json"] {
@@ -123,7 +131,7 @@ fn a_damaged_file_is_named_and_the_rest_is_summarized() {
 #[test]
 fn bit_rot_is_named_or_does_not_matter() {
     let folder = tempfile::tempdir().unwrap();
-    run(folder.path(), 2);
+    run(folder.path(), 2, |_, _| false);
     let whole = summary(folder.path());
     let file = "cells/c/run2/windows.parquet";
     let length = std::fs::metadata(folder.path().join(file)).unwrap().len() as usize;
@@ -149,7 +157,7 @@ fn bit_rot_is_named_or_does_not_matter() {
 #[test]
 fn the_same_bytes_with_any_number_of_threads() {
     let folder = tempfile::tempdir().unwrap();
-    run(folder.path(), 20);
+    run(folder.path(), 20, |_, _| false);
     let record = RunRecord::open(folder.path()).unwrap();
     let bytes = |threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
@@ -159,9 +167,61 @@ fn the_same_bytes_with_any_number_of_threads() {
     assert!(one == bytes(2) && one == bytes(7));
 }
 
+/// Times of sorted values: each of them was there.
+fn exact(mut ns: Vec<u64>) -> super::summary::Times {
+    ns.sort_unstable();
+    let values: Vec<f64> = ns.iter().map(|v| *v as f64).collect();
+    let q = |q| super::stats::observed_quantile(&values, q) as u64;
+    let mean = ns.iter().sum::<u64>() as f64 / ns.len() as f64;
+    super::summary::Times { mean, p50: q(0.5), p90: q(0.9), p95: q(0.95), p99: q(0.99), p99_9: q(0.999), max: q(1.0) }
+}
+
+#[test]
+fn raw_rows_make_times_exact() {
+    let folder = tempfile::tempdir().unwrap();
+    run(folder.path(), 3, |_, _| true);
+    let found = summary(folder.path());
+    assert_eq!(found.damaged, Vec::<String>::new());
+    let right = |number: u32| (0..WINDOWS * 50).filter(|i| i % 50 != 7).map(move |i| (i, took_ns(number, i)));
+    for step in &found.cells[0].steps {
+        let service = |number| right(number).map(|(i, ns)| ns - i % 2 * 1000);
+        assert_eq!(step.service_ns, Some(exact((1..=3).flat_map(service).collect())));
+        for one in &step.by_repetition {
+            assert_eq!(one.response_ns, Some(exact(right(one.repetition).map(|(_, ns)| ns).collect())));
+            assert_eq!(one.service_ns.map(|t| t.max), right(one.repetition).map(|(i, ns)| ns - i % 2 * 1000).max());
+            assert_eq!(one.lag_ns, Some(exact(right(one.repetition).map(|(i, _)| i % 2 * 1000).collect())));
+            assert!(one.connect_ns.is_some());
+        }
+    }
+}
+
+#[test]
+fn raw_rows_that_differ_from_the_windows_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    run(folder.path(), 3, |_, _| false);
+    let expected = summary(folder.path());
+    // Of the second repetition one row is missing.
+    run(folder.path(), 3, |number, i| (number, i) != (2, 100));
+    let found = summary(folder.path());
+    assert_eq!(found.damaged.len(), 2, "{:?}", found.damaged);
+    for words in &found.damaged {
+        assert!(words.contains("run2/requests.parquet: 293 rows of clients, during,"), "{words}");
+        assert!(words.contains("where windows.parquet counts 294"), "{words}");
+    }
+    for (found, expected) in found.cells[0].steps.iter().zip(&expected.cells[0].steps) {
+        assert_eq!(found.service_ns, expected.service_ns);
+        assert_eq!(found.by_repetition[1], expected.by_repetition[1]);
+        assert_ne!(found.by_repetition[2], expected.by_repetition[2]);
+    }
+    // A file that is damaged is named as any other.
+    let found = with_file(folder.path(), "cells/c/run1/requests.parquet", |bytes| bytes.truncate(1000));
+    assert!(found.damaged[0].contains("run1/requests.parquet"), "{:?}", found.damaged);
+    assert_eq!(found.cells[0].steps[0].by_repetition.len(), 3);
+}
+
 fn repetition(folder: &Path, took_ns: impl Fn(u64) -> u64) -> Repetition {
     let path = folder.join("run1");
-    let status = write(&path, 1, took_ns);
+    let status = write(&path, 1, took_ns, |_| false);
     Repetition { path, cell: 0, status }
 }
 
