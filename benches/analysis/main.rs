@@ -100,6 +100,7 @@ fn execute(command: &str, run: &Path, graphs: &Path) -> Used {
     if command == "graph" {
         runner.arg("--out").arg(graphs);
     }
+    #[expect(clippy::zombie_processes, reason = "`wait4` below waits, and says what was used")]
     let child = runner.spawn().expect("the built binary starts");
     let pid = i32::try_from(child.id()).expect("a process id is a positive i32");
     let mut status = 0;

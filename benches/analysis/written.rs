@@ -97,7 +97,7 @@ fn requests(cell: &Cell, seed: u64, load_ns: u64, mut each: impl FnMut(&Ended)) 
             let ended = Ended {
                 step: Some(step as u16),
                 phase: Phase::During,
-                outcome: if error % 20_000 == 0 { Outcome::Timeout } else { Outcome::Ok },
+                outcome: if error.is_multiple_of(20_000) { Outcome::Timeout } else { Outcome::Ok },
                 intended_ns: now,
                 sent_ns: now,
                 completed_ns: (now + took).min(load_ns - 1),

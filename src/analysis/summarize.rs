@@ -381,15 +381,15 @@ pub fn times(histogram: &Histogram<u64>) -> Option<Times> {
     })
 }
 
-/// How many resamples an interval of so many values has: 10 000 up to 20 values, 2 000 from 100 on, in between as many as
-/// draw 200 000 values.
+/// How many resamples an interval of so many values has: 10 000 up to 10 values, 2 000 from 50 on, in between as many as
+/// draw 100 000 values.
 ///
-/// An end of a 95 % interval is found with a standard error of √(p(1−p)/B)/φ(z_p) standard errors of the statistic for
-/// the resamples alone; with 2 000 that is 0.06, or 3 % of half the interval. Efron & Tibshirani 1993, ch. 14.3 and 19.3,
-/// use 2 000 for BCa. Measured with 100 values, over 200 seeds: an end varies by 4 % (2 000) or 2 % (10 000) of half the
-/// interval, and see `stats::bootstrap` for how far few repetitions put it off.
+/// For the resamples alone, an end of a 95 % interval has a standard error of √(p(1−p)/B)/φ(z_p) standard errors of the
+/// statistic: with 2 000 that is 0.06, or 3 % of half the interval, to which the estimated bias adds as much again (the test
+/// below measures it). Efron & Tibshirani 1993, ch. 14 and 19.3, take 2 000 for BCa. Few repetitions put an interval off by
+/// far more, see `stats::bootstrap`; there resamples cost little, and there are many.
 pub fn resamples(values: usize) -> usize {
-    (200_000 / values.max(1)).clamp(2_000, 10_000)
+    (100_000 / values.max(1)).clamp(2_000, 10_000)
 }
 
 /// The interval of a statistic of repetitions; none for a single one.
@@ -470,4 +470,37 @@ fn targets(
 fn generator(found: &[(f64, f64)]) -> Option<GeneratorSummary> {
     let (share, rate): (Vec<f64>, Vec<f64>) = found.iter().copied().unzip();
     Some(GeneratorSummary { cpu_share: estimate(&share)?, requests_per_cpu_s: estimate(&rate)? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_values_have_fewer_resamples() {
+        assert_eq!([1, 5, 10, 20, 50, 400].map(resamples), [10_000, 10_000, 10_000, 5_000, 2_000, 2_000]);
+    }
+
+    /// How far the ends of an interval of 100 skewed values vary with the seed, in half its width.
+    #[test]
+    fn an_end_varies_by_a_few_percent_of_the_interval() {
+        let values: Vec<f64> = (0..100).map(|i| libm::exp(f64::from(i * 37 % 100) / 50.0)).collect();
+        let spread = |resamples| {
+            let ends = (0..60).map(|seed| stats::bootstrap_bca(&values, stats::mean, 0.95, resamples, seed).unwrap());
+            let (low, high): (Vec<f64>, Vec<f64>) = ends.map(|i| (i.low, i.high)).unzip();
+            let half = (stats::mean(&high) - stats::mean(&low)) / 2.0;
+            stats::standard_deviation(&low).max(stats::standard_deviation(&high)) / half
+        };
+        let (few, many) = (spread(resamples(100)), spread(10_000));
+        println!("2 000 resamples: {few:.3}; 10 000: {many:.3}");
+        assert!(few < 0.06 && many < few, "2 000 resamples: {few:.3}; 10 000: {many:.3}");
+    }
+
+    #[test]
+    fn equal_values_have_an_interval_of_no_width() {
+        let estimate = estimate(&[0.1; 7]).unwrap();
+        assert_eq!((estimate.mean_interval, estimate.median_interval), (Some((0.1, 0.1)), Some((0.1, 0.1))));
+        assert_eq!(super::estimate(&[0.1]).unwrap().mean_interval, None);
+        assert_eq!(super::estimate(&[f64::NAN; 2]).unwrap().mean_interval, None);
+    }
 }
