@@ -40,6 +40,10 @@ fi
 step "load tools as external programs, reduced"
 "$runner" run experiments/peers.yaml --set tool=runner,floor,wrk,ab,hey,h2load --set server=null-server --repetitions 1 --out "$out/results" --graphs "$out/graphs"
 "$runner" run experiments/httperf-classic.yaml --repetitions 1 --out "$out/results" --graphs "$out/graphs"
+step "equal things are called equal, and 5 % slower is called slower"
+"$runner" repeat -n 20 experiments/calibration.yaml --quiet --junit "$out/calibration.xml" --out "$out/results" --graphs "$out/graphs"
+"$runner" compare "$out/results/calibration" --by variant --baseline as-is --metric throughput | tee "$out/compared"
+grep -q '^same .* no difference$' "$out/compared" && grep -q '^slowed .* slower$' "$out/compared"
 step "the same input gives the same pictures"
 "$runner" graph "$out/results" --out "$out/again" >/dev/null
 diff -r "$out/graphs" "$out/again" && echo "the same input gives the same pictures"

@@ -150,7 +150,8 @@ fn of_metric(expectation: &Expectation, metric: Metric, cell: &CellSummary) -> F
         );
         return Finding { value: Some(estimate.median), words, ..empty(expectation, &cell.cell) };
     }
-    bounded(expectation, &cell.cell, estimate.median, estimate.median_interval, "median", &say)
+    let unit = if matches!(metric, Metric::Command(_)) { unit.as_str() } else { "" };
+    bounded(expectation, &cell.cell, estimate.median, estimate.median_interval, ("median", unit), &say)
 }
 
 fn of_ratio(expectation: &Expectation, metric: Metric, cell: &CellSummary, over: Option<&CellSummary>, level: &str) -> Finding {
@@ -167,7 +168,7 @@ fn of_ratio(expectation: &Expectation, metric: Metric, cell: &CellSummary, over:
     match stats::hodges_lehmann_ratio(&below, &above, LEVEL) {
         Ok(ratio) => match ratio.interval {
             Some(interval) => {
-                bounded(expectation, &cell.cell, ratio.estimate, Some(interval), "ratio", &crate::units::significant)
+                bounded(expectation, &cell.cell, ratio.estimate, Some(interval), ("ratio", ""), &crate::units::significant)
             }
             None => {
                 let words = format!(
@@ -183,13 +184,13 @@ fn of_ratio(expectation: &Expectation, metric: Metric, cell: &CellSummary, over:
     }
 }
 
-/// Judges an interval by the bounds.
+/// Judges an interval by the bounds. `what` is looked at, and the unit in which its bounds were typed without one.
 fn bounded(
     expectation: &Expectation,
     cell: &str,
     value: f64,
     interval: Option<(f64, f64)>,
-    what: &str,
+    (what, unit): (&str, &str),
     say: &dyn Fn(f64) -> String,
 ) -> Finding {
     let (low, high) = interval.unwrap_or((value, value));
@@ -206,7 +207,8 @@ fn bounded(
     let mut words = format!("{what} {} (95 %: {} to {})", say(value), say(low), say(high));
     for (word, bound) in [("above", &expectation.above), ("below", &expectation.below)] {
         if let Some(bound) = bound {
-            words += &format!(", expected {word} {}", bound.typed);
+            let unit = if unit.is_empty() { String::new() } else { format!(" {unit}") };
+            words += &format!(", expected {word} {}{unit}", bound.typed);
         }
     }
     Finding { outcome, value: Some(value), interval, words, ..empty(expectation, cell) }

@@ -155,17 +155,27 @@ fn classify(points: &[WindowPoint], start_ns: u64, count: usize, window_ns: u64)
     let response: Option<Vec<f64>> = whole.iter().map(|p| p.and_then(|p| p.median_ns).map(|ns| ns as f64)).collect();
     let mut worst = (State::Steady, Some(0));
     for (series, better) in [(Some(throughput), Better::Higher), (response, Better::Lower)] {
-        let Some(Ok(found)) = series.map(|s| stats::classify(&s, better, TOLERANCE, SEED)) else { continue };
+        let Some(series) = series else { continue };
+        let Ok(found) = stats::classify(&series, better, TOLERANCE, SEED) else { continue };
+        let steady_from = found.steady_from.filter(|from| !moves_on(&series[*from..]));
         let state = match found.class {
+            _ if steady_from.is_none() => State::NoSteadyState,
             Class::Flat => State::Steady,
             Class::WarmUp => State::WarmingUp,
             Class::SlowDown => State::SlowingDown,
             Class::NoSteadyState => State::NoSteadyState,
         };
-        let from = worst.1.zip(found.steady_from).map(|(a, b)| a.max(b));
+        let from = worst.1.zip(steady_from).map(|(a, b)| a.max(b));
         worst = (worst.0.max(state), from);
     }
     worst
+}
+
+/// Whether what has no steps goes up or down all the same, by more than the tolerance: a ramp has no changepoint.
+fn moves_on(series: &[f64]) -> bool {
+    let moved = stats::theil_sen(series) * (series.len() - 1) as f64;
+    let far = moved.abs() > TOLERANCE * stats::median(series).abs();
+    far && stats::kendall(series).is_ok_and(|trend| trend.p < 0.01)
 }
 
 /// Why a repetition does not count: `required` by the limits, or needed for the warm-up.

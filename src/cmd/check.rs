@@ -36,7 +36,9 @@ pub(super) fn size(plan: &Plan) -> String {
                 format!("until every interval of {} is within ±{} %", repeat.metric.name(), crate::units::plain(u * 100.0))
             });
             let ends: Vec<String> = until.into_iter().chain(budget).collect();
-            format!("{}, round after round {}; at most {repetitions} of each", plural(cells, "cell"), ends.join(", or "))
+            // A time says enough by itself.
+            let most = repeat.until.map_or_else(String::new, |_| format!("; at most {repetitions} of each"));
+            format!("{}, round after round {}{most}", plural(cells, "cell"), ends.join(", or "))
         }
         _ => format!("{} x {repetitions} = {}", plural(cells, "cell"), cells * plan.repetitions as usize),
     }

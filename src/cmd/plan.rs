@@ -32,6 +32,9 @@ pub(super) fn plan(args: &cli::Plan) -> Result<Exit, Stop> {
     text += &skips(&plan);
     let (total, basis) = estimate(&plan, &args.out);
     text += &format!("estimated time: {} ({basis})\n", human_duration(total.as_nanos() as f64));
+    for expectation in &plan.expect {
+        text += &format!("expected: {}\n", expectation.name);
+    }
     for (label, steps) in [("set-up", &plan.set_up), ("clean-up", &plan.clean_up)] {
         for step in steps {
             text += &format!("{label}, once: {step}\n");

@@ -289,7 +289,7 @@ fn a_drift_is_noted() {
         runs.place.run(&words).expect(0);
     }
     let text = runs.compare("one two").expect(0).stdout;
-    assert!(text.contains("NOTE: kind=a, tool: drifts, +"), "{text}");
+    assert!(text.contains("NOTE: took of kind=a drifts, +"), "{text}");
 }
 
 #[test]

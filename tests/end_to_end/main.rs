@@ -2,7 +2,7 @@
 //!
 //! `run` is what goes well, `faults` what goes wrong, `endings` how it ends before its time, `resume` how it goes on;
 //! `mistakes` and `schema` are about scenario files. `load` is every way in which requests may arrive, `requests` that each can
-//! be looked at, `truth` whether what is measured is what happened. `repeat`, `compare`, `expect` and `verdicts` are about
+//! be looked at, `truth` whether what is measured is what happened. `steady`, `repeat`, `compare`, `expect` and `verdicts` are about
 //! what is concluded. `support` gives each test a place of its own, `server` a server that it can look into.
 
 mod compare;
@@ -19,6 +19,7 @@ mod resume;
 mod run;
 mod schema;
 mod server;
+mod steady;
 mod support;
 mod truth;
 mod verdicts;

@@ -243,8 +243,7 @@ fn a_metric_that_no_workload_has_is_a_mistake() {
 fn what_nobody_typed_is_not_named() {
     // There is no `-n 100` here; that many are only what is done where nothing is said.
     let place = numbers("7");
-    let outcome =
-        place.run(&["repeat", "test.yaml", "--until", "2%", "--least", "200"]).expect(2).complains(&["200", "`--least`"]);
+    let outcome = place.run(&["repeat", "test.yaml", "--until", "2%", "--least", "200"]).expect(2).complains(&["`--least 200`"]);
     assert!(!outcome.stderr.contains("`-n 100`"), "{}", outcome.stderr);
 }
 

@@ -1,10 +1,11 @@
 //! Is what a comparison says right? Simulated on recorded real repetitions.
 //!
-//! `tests/data/calibration.json` holds the throughput of 300 real repetitions of two servers, from
-//! `experiments/calibration.yaml`: one whose spread is known, and one whose spread is the machine's.
+//! `tests/data/calibration.json` holds the throughput of 200 real repetitions of two servers, from
+//! `experiments/calibration.yaml`: one whose spread is known, and one whose spread is the machine's. Samples are drawn
+//! from it with replacement.
 
 use rand::SeedableRng as _;
-use rand::seq::SliceRandom as _;
+use rand::seq::IndexedRandom as _;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::Deserialize;
 
@@ -31,12 +32,10 @@ fn fixtures() -> Vec<Fixture> {
 const THRESHOLD: f64 = 0.05;
 const COMPARISONS: usize = 200;
 
-/// `n` and `m` repetitions drawn without replacement, the second sample slowed by a share.
-fn draw(rng: &mut Xoshiro256PlusPlus, recorded: &[f64], n: usize, m: usize, slowed: f64) -> (Vec<f64>, Vec<f64>) {
-    let mut all = recorded.to_vec();
-    all.shuffle(rng);
-    let (a, b) = all[..n + m].split_at(n);
-    (a.to_vec(), b.iter().map(|v| v * (1.0 - slowed)).collect())
+/// Two samples of `n` repetitions, drawn with replacement, the second one slowed by a share.
+fn draw(rng: &mut Xoshiro256PlusPlus, recorded: &[f64], n: usize, slowed: f64) -> (Vec<f64>, Vec<f64>) {
+    let mut one = |slowed: f64| (0..n).map(|_| recorded.choose(rng).expect("it is not empty") * (1.0 - slowed)).collect();
+    (one(0.0), one(slowed))
 }
 
 fn differs(verdict: Verdict) -> bool {
@@ -52,15 +51,12 @@ fn the_same_fixture_twice_is_called_different_in_at_most_5_percent() {
                 let mut rng = Xoshiro256PlusPlus::seed_from_u64(7);
                 let wrong = (0..COMPARISONS)
                     .filter(|_| {
-                        let (a, b) = draw(&mut rng, &fixture.throughput_per_s, n, n, 0.0);
+                        let (a, b) = draw(&mut rng, &fixture.throughput_per_s, n, 0.0);
                         differs(samples(Metric::Throughput, "", &a, &b, threshold).verdict)
                     })
                     .count();
                 println!("{} n={n} threshold={threshold}: {wrong} of {COMPARISONS}", fixture.name);
-                // At a true rate of 5 % more than 10 of 200 would be seen in 4 of 10 series: what matters is the default
-                // threshold. Without one, the bound is that of a true 5 % (99.9 % of series have at most 21).
-                let most = if threshold == THRESHOLD { COMPARISONS / 20 } else { 21 };
-                assert!(wrong <= most, "{} n={n} threshold={threshold}: {wrong} of {COMPARISONS}", fixture.name);
+                assert!(wrong <= COMPARISONS / 20, "{} n={n} threshold={threshold}: {wrong} of {COMPARISONS}", fixture.name);
             }
         }
     }
@@ -69,21 +65,21 @@ fn the_same_fixture_twice_is_called_different_in_at_most_5_percent() {
 #[test]
 fn a_fixture_slowed_by_5_percent_is_called_slower_in_at_least_90_percent_with_as_many_repetitions_as_recommended() {
     for fixture in fixtures() {
-        for pilot in [5, 10, 20] {
+        // The spread of `plain` asks for a thousand repetitions, which takes its time.
+        let pilots: &[usize] = if fixture.name == "as-is" { &[5, 10, 20] } else { &[10] };
+        for pilot in pilots.iter().copied() {
             let mut rng = Xoshiro256PlusPlus::seed_from_u64(11);
-            let (mut slower, mut faster, mut recommended, mut beyond) = (0, 0, Vec::new(), 0);
+            let (mut slower, mut faster, mut recommended) = (0, 0, Vec::new());
             for _ in 0..COMPARISONS {
-                let (a, b) = draw(&mut rng, &fixture.throughput_per_s, pilot, pilot, 0.05);
+                let (a, b) = draw(&mut rng, &fixture.throughput_per_s, pilot, 0.05);
                 let first = samples(Metric::Throughput, "", &a, &b, THRESHOLD);
                 // What the tool says: these many do, or so many more.
                 let n = pilot + first.more.unwrap_or(0);
                 recommended.push(n);
-                let most = fixture.throughput_per_s.len() / 2;
-                beyond += usize::from(n > most);
                 let verdict = if first.more.is_none() {
                     first.verdict
                 } else {
-                    let (a, b) = draw(&mut rng, &fixture.throughput_per_s, n.min(most), n.min(most), 0.05);
+                    let (a, b) = draw(&mut rng, &fixture.throughput_per_s, n, 0.05);
                     samples(Metric::Throughput, "", &a, &b, THRESHOLD).verdict
                 };
                 slower += usize::from(verdict == Verdict::Slower);
@@ -91,7 +87,7 @@ fn a_fixture_slowed_by_5_percent_is_called_slower_in_at_least_90_percent_with_as
             }
             recommended.sort_unstable();
             println!(
-                "{} pilot={pilot}: slower {slower} of {COMPARISONS}, faster {faster}; recommended {} to {}, median {}; {beyond} cut",
+                "{} pilot={pilot}: slower {slower} of {COMPARISONS}, faster {faster}; recommended {} to {}, median {}",
                 fixture.name,
                 recommended[0],
                 recommended[COMPARISONS - 1],

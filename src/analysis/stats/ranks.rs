@@ -169,15 +169,16 @@ fn pairwise(
     for &from in a {
         pairs.extend(b.iter().map(|&to| compare(from, to)));
     }
-    pairs.sort_unstable_by(f64::total_cmp);
-    if !(pairs[0].is_finite() && pairs[pairs.len() - 1].is_finite()) {
+    if !pairs.iter().all(|pair| pair.is_finite()) {
         return Err(SampleError::Undefined);
     }
-    let estimate = middle_of(&pairs, middle);
+    // Four order statistics of up to a million pairs: they are selected, not sorted.
+    let mut at = |index: usize| *pairs.select_nth_unstable_by(index, f64::total_cmp).1;
+    let count = a.len() * b.len();
+    let (low, high) = (at((count - 1) / 2), at(count / 2));
+    let estimate = if low == high { low } else { middle(low, high) };
     Ok(match cut(a.len(), b.len(), 1.0 - level) {
-        Some((cut, level_reached)) => {
-            Ratio { estimate, interval: Some((pairs[cut - 1], pairs[pairs.len() - cut])), level_reached }
-        }
+        Some((cut, level_reached)) => Ratio { estimate, interval: Some((at(cut - 1), at(count - cut))), level_reached },
         None => Ratio { estimate, interval: None, level_reached: 1.0 - smallest_p(a.len(), b.len()) },
     })
 }
