@@ -1,9 +1,10 @@
 //! `runner` as its user sees it: the built executable, real processes, real files.
 //!
-//! `run` is what goes well, `faults` what goes wrong, `endings` how it ends before its time, `resume` how it goes on;
-//! `mistakes` and `schema` are about scenario files. `load` is every way in which requests may arrive, `requests` that each can
-//! be looked at, `truth` whether what is measured is what happened. `steady`, `repeat`, `compare`, `expect` and `verdicts` are about
-//! what is concluded. `support` gives each test a place of its own, `server` a server that it can look into.
+//! `run` is what goes well, `faults` what goes wrong, `endings` how it ends before its time, `resume` how it goes on,
+//! `old_results` what older versions left; `mistakes` and `schema` are about scenario files. `load` is every way in which
+//! requests may arrive, `requests` that each can be looked at, `truth` whether what is measured is what happened. `steady`,
+//! `repeat`, `compare`, `expect` and `verdicts` are about what is concluded. `support` gives each test a place of its own,
+//! `server` a server that it can look into.
 
 mod compare;
 mod endings;
@@ -13,6 +14,7 @@ mod http;
 mod licences;
 mod load;
 mod mistakes;
+mod old_results;
 mod repeat;
 mod requests;
 mod resume;
