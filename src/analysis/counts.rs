@@ -75,6 +75,17 @@ pub struct Extent {
 /// # Errors
 /// [`Error`]; `each` has then been called for what came before the fault.
 pub fn decode(bytes: &[u8], mut each: impl FnMut(usize, u64)) -> Result<Extent, Error> {
+    decode_while(bytes, |bucket, count| {
+        each(bucket, count);
+        true
+    })
+}
+
+/// The same until `each` says that it has seen enough; the extent then reaches as far.
+///
+/// # Errors
+/// As [`decode`], for faults before that.
+pub fn decode_while(bytes: &[u8], mut each: impl FnMut(usize, u64) -> bool) -> Result<Extent, Error> {
     let Some((head, mut rest)) = bytes.split_at_checked(HEADER) else { return Err(Error::Length) };
     let word = |at: usize| u32::from_be_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
     let long = |at: usize| (u64::from(word(at)) << 32) | u64::from(word(at + 4));
@@ -108,9 +119,12 @@ pub fn decode(bytes: &[u8], mut each: impl FnMut(usize, u64)) -> Result<Extent, 
         if bucket >= BUCKETS || count > u64::from(u32::MAX) {
             return Err(Error::Beyond);
         }
-        each(bucket, count);
+        let goes_on = each(bucket, count);
         total += count;
         bucket = bucket.saturating_add(step);
+        if !goes_on {
+            break;
+        }
     }
     Ok(Extent { total, buckets: start.min(bucket)..bucket.min(BUCKETS) })
 }
@@ -138,6 +152,12 @@ pub(super) fn bounds(bucket: u32) -> (u64, u64) {
         None => (u64::from(bucket), 1),
         Some(power) => (u64::from((bucket & (HALF - 1)) + HALF) << power, 1 << power),
     }
+}
+
+/// The longest time of a bucket.
+pub(super) fn longest(bucket: u32) -> u64 {
+    let (low, width) = bounds(bucket);
+    low + width - 1
 }
 
 /// The bucket of a time.

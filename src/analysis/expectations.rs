@@ -139,7 +139,8 @@ fn of_metric(expectation: &Expectation, metric: Metric, cell: &CellSummary) -> F
     if let Some((outcome, words)) = unusable(cell, &values) {
         return Finding { outcome, words, ..empty(expectation, &cell.cell) };
     }
-    let Some(estimate) = estimate(&values) else { return empty(expectation, &cell.cell) };
+    let known = figures::estimate_of(cell, metric, &part(expectation));
+    let Some(estimate) = known.or_else(|| estimate(&values)) else { return empty(expectation, &cell.cell) };
     let say = |v: f64| human(metric, &unit, v);
     if values.len() < FEWEST {
         let words = format!(

@@ -54,6 +54,17 @@ pub fn values(cell: &CellSummary, metric: Metric, part: &Part<'_>) -> Vec<f64> {
     by_repetition(cell, metric, part).into_iter().map(|(_, v)| v).collect()
 }
 
+/// The estimate that the summary has of a metric already, if it has one: what is drawn by chance is drawn once.
+pub fn estimate_of(cell: &CellSummary, metric: Metric, part: &Part<'_>) -> Option<Estimate> {
+    let mine = |name: &str| part.workload.is_none_or(|w| w == name);
+    if metric != Metric::Throughput || part.target.is_some() {
+        return None;
+    }
+    let (step, phase) = (part.step.unwrap_or(WHOLE), part.phase.unwrap_or("during"));
+    let found = cell.steps.iter().find(|s| s.step == step && s.phase == phase && mine(&s.workload));
+    found.and_then(|s| s.throughput_per_s.clone())
+}
+
 /// A resource of one target or of all together, one value per valid repetition.
 fn resource(cell: &CellSummary, metric: Metric, target: Option<&str>) -> Vec<f64> {
     let of = |t: &TargetSummary| -> Option<Estimate> {

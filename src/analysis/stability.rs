@@ -66,16 +66,13 @@ impl Stability {
             ));
         }
         if self.lag1_p < SIGNIFICANT {
-            warnings.push(format!(
-                "successive repetitions are alike (r {:.2}, p {}): {} of them say as much as {:.0} independent ones",
-                self.lag1_autocorrelation,
-                p(self.lag1_p),
-                self.n,
-                self.effective_repetitions
-            ));
+            warnings.push(format!("successive rounds are alike (r {:.2}, p {})", self.lag1_autocorrelation, p(self.lag1_p)));
         }
         if self.warm_up_rounds > 0 {
-            warnings.push(format!("the first {} differ from the others", rounds(self.warm_up_rounds)));
+            warnings.push(match self.warm_up_rounds {
+                1 => "the first round differs from the others".to_owned(),
+                n => format!("the first {n} rounds differ from the others"),
+            });
         }
         if !self.outliers.is_empty() {
             let numbers: Vec<String> = self.outliers.iter().map(|n| format!("#{n}")).collect();
@@ -83,10 +80,6 @@ impl Stability {
         }
         warnings
     }
-}
-
-fn rounds(n: usize) -> String {
-    if n == 1 { "round".to_owned() } else { format!("{n} rounds") }
 }
 
 /// A p value for people.
@@ -124,7 +117,7 @@ fn of_workload(cell: &CellSummary, metric: Metric, workload: &str) -> Option<Sta
         return None;
     }
     let values: Vec<f64> = numbered.iter().map(|(_, v)| *v).collect();
-    let estimate = estimate(&values)?;
+    let estimate = figures::estimate_of(cell, metric, &part).or_else(|| estimate(&values))?;
     let trend = stats::kendall(&values).ok()?;
     let memory = stats::lag1(&values).ok()?;
     let slope = stats::theil_sen(&values);

@@ -236,7 +236,6 @@ fn a_series_has_a_point_per_window() {
     let medians: Vec<u64> = series.iter().filter_map(|p| p.median_ns).collect();
     assert!(medians[..2].iter().all(|m| (2_999_000..3_003_000).contains(m)), "{medians:?}");
     assert!(medians[2..].iter().all(|m| (999_000..1_002_000).contains(m)), "{medians:?}");
-    assert!(series.iter().zip(&medians).all(|(p, m)| (p.mean_ns.unwrap() - *m as f64).abs() < 3000.0), "{series:?}");
     assert!(tables::read(&repetition).unwrap().series("clients", "before").unwrap().is_empty());
 }
 

@@ -73,7 +73,7 @@ pub fn table(summary: &Summary) -> String {
     }
     text += &figures(summary, &columns);
     if summary.repeated {
-        text += &stability(summary);
+        text += &stability(summary, &columns.varied);
     }
     text += &expectations(summary);
     text += &notes(summary);
@@ -81,13 +81,18 @@ pub fn table(summary: &Summary) -> String {
 }
 
 /// How stable each cell is from round to round; what is odd stands below.
-fn stability(summary: &Summary) -> String {
+fn stability(summary: &Summary, varied: &[&str]) -> String {
     let rows: Vec<(&CellSummary, &Stability)> =
         summary.cells.iter().flat_map(|c| c.stability.iter().map(move |s| (c, s))).collect();
     if rows.is_empty() {
         return String::new();
     }
     let several = rows.iter().map(|(_, s)| s.workload.as_str()).collect::<std::collections::BTreeSet<_>>().len() > 1;
+    // Only what differs between cells is a name.
+    let name = |cell: &CellSummary, s: &Stability| -> String {
+        let levels = varied.iter().filter_map(|f| cell.levels.get(*f)).map(String::as_str);
+        levels.chain(several.then_some(s.workload.as_str())).collect::<Vec<_>>().join(" ")
+    };
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(["n", "median", "±", "CV", "drift", "p", "lag-1 r", "n eff", "cell"]);
@@ -95,7 +100,6 @@ fn stability(summary: &Summary) -> String {
     let percent = |share: f64| format!("{:.1} %", share * 100.0);
     for (cell, s) in &rows {
         let unit = super::expectations::unit_of(cell, metric);
-        let name = if several { format!("{} {}", cell.cell, s.workload) } else { cell.cell.clone() };
         table.add_row([
             s.n.to_string(),
             super::figures::human(metric, &unit, s.median),
@@ -105,7 +109,7 @@ fn stability(summary: &Summary) -> String {
             super::stability::p(s.drift_p),
             format!("{:.2}", s.lag1_autocorrelation),
             format!("{:.0}", s.effective_repetitions),
-            name,
+            name(cell, s),
         ]);
     }
     for (index, column) in table.column_iter_mut().enumerate() {
@@ -116,11 +120,12 @@ fn stability(summary: &Summary) -> String {
     }
     let rendered: String = table.trim_fmt().lines().map(|l| format!("{}\n", l.trim_end())).collect();
     let mut text = format!("\nstability of {} over rounds\n{rendered}", summary.stability_of);
-    text += "±: half of the 95 % interval of the median; drift: Theil-Sen from first to last round,\n";
-    text += "p of Kendall's test; lag-1 r: between successive rounds; n eff: as many independent ones\n";
+    text += "±: half of the 95 % interval of the median; drift: from first to last round (Theil\n";
+    text += "and Sen), p: Kendall's test; lag-1 r: correlation of successive rounds; n eff: so\n";
+    text += "many independent repetitions would say as much\n";
     for (cell, s) in rows {
         for warning in s.warnings() {
-            let name = if several { format!("{} {}", cell.cell, s.workload) } else { cell.cell.clone() };
+            let name = name(cell, s);
             text += &format!("  {}{warning}\n", if name.is_empty() { String::new() } else { format!("{name}: ") });
         }
     }

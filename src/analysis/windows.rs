@@ -12,7 +12,7 @@ use std::sync::Arc;
 use polars::prelude::*;
 
 use super::Error;
-use super::counts::{Counts, Sum};
+use super::counts::{Counts, Sum, decode_while, longest};
 use super::summary::Times;
 use crate::record::status::PhaseStatus;
 use crate::record::tables::WHOLE;
@@ -139,9 +139,7 @@ pub struct WindowPoint {
     pub requests: u64,
     /// Those of them that were answered as expected.
     pub ok: u64,
-    /// Mean response time of these, in nanoseconds; none without one.
-    pub mean_ns: Option<f64>,
-    /// Median of them.
+    /// Median response time of these, in nanoseconds; none without one.
     pub median_ns: Option<u64>,
 }
 
@@ -305,12 +303,33 @@ impl Decoded {
             }
         }
         let point = |(start_ns, (requests, ok, rows)): (u64, (u64, u64, Vec<&Row>))| {
-            let response = self.distribution(rows, Time::Response)?;
-            let [median] = response.quantiles([0.5]);
-            let median_ns = (!response.is_empty()).then_some(median);
-            Ok(WindowPoint { start_ns, requests, ok, mean_ns: response.mean(), median_ns })
+            Ok(WindowPoint { start_ns, requests, ok, median_ns: self.median_response(&rows)? })
         };
         windows.into_iter().map(point).collect()
+    }
+
+    /// Median response time over rows.
+    ///
+    /// # Errors
+    /// When a histogram is damaged.
+    fn median_response(&self, rows: &[&Row]) -> Result<Option<u64>, Error> {
+        // Mostly a window has one histogram, which need not be added to anything.
+        if let [row] = rows {
+            let encoded = &row.times[time_index(Time::Response)];
+            let (wanted, mut below, mut found) = (encoded.requests.div_ceil(2), 0, None);
+            // That it is whole is checked where all of it is merged.
+            let decoded = decode_while(&self.payload[encoded.range.clone()], |bucket, count| {
+                below += count;
+                found = (count > 0 && below >= wanted).then_some(bucket);
+                found.is_none()
+            });
+            if let (Ok(_), Some(bucket)) = (decoded, found) {
+                return Ok(Some(longest(bucket as u32)));
+            }
+        }
+        let response = self.distribution(rows.iter().copied(), Time::Response)?;
+        let [median] = response.quantiles([0.5]);
+        Ok((!response.is_empty()).then_some(median))
     }
 
     /// Merges windows into phases.

@@ -249,8 +249,8 @@ impl Repetitions<'_> {
         if live.is_enough() {
             let until = repeat.until.unwrap_or_default() * 100.0;
             self.ended_by = Some(format!(
-                "ended before round {round}: every interval is within ±{} %, looked at after each round, which makes\n\
-                 intervals somewhat too narrow (docs/measuring.md)",
+                "ended before round {round}: every interval is within ±{} %; looking after\n\
+                 each round makes such intervals somewhat too narrow (docs/measuring.md)",
                 crate::units::plain(until)
             ));
         } else if let Some(budget) = repeat.budget_s

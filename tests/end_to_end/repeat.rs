@@ -281,7 +281,7 @@ fn a_drift_is_found() {
     // From 110 to 200, the median being 155.
     assert!((s["drift_share"].as_f64().unwrap() - 90.0 / 155.0).abs() < 1e-9, "{s:#}");
     assert!(s["effective_repetitions"].as_f64().unwrap() < 10.0, "{s:#}");
-    for part in ["drifts, +58.1 % from first to last round", "successive repetitions are alike"] {
+    for part in ["drifts, +58.1 % from first to last round", "successive rounds are alike"] {
         assert!(outcome.stdout.contains(part), "`{part}` is not in:\n{}", outcome.stdout);
     }
 }

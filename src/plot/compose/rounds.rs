@@ -29,7 +29,8 @@ impl Composer<'_> {
             };
             let numbered = figures::by_repetition(cell, metric, &part);
             let values: Vec<f64> = numbered.iter().map(|(_, v)| v * scale).collect();
-            let Some(estimate) = estimate(&values) else { continue };
+            let known = figures::estimate_of(cell, metric, &part).filter(|_| scale == 1.0);
+            let Some(estimate) = known.or_else(|| estimate(&values)) else { continue };
             let outliers = stats::outliers(&values);
             let points = numbered.iter().zip(&values).enumerate();
             let point = |(i, ((round, _), value)): (usize, (&(u32, f64), &f64))| RoundPoint {
