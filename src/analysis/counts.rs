@@ -9,7 +9,7 @@
 
 use std::ops::Range;
 
-use super::summary::Times;
+use super::times::Times;
 use crate::load::windows::MAX_TIME_NS;
 
 /// Values below this have a bucket each; from there on each power of two has half as many buckets.
@@ -358,7 +358,7 @@ mod tests {
             prop_assert_eq!(found.len(), expected.len());
             let recorded: Vec<_> = expected.iter_recorded().map(|v| (v.value_iterated_to(), v.count_at_value())).collect();
             prop_assert_eq!(found.values().collect::<Vec<_>>(), recorded);
-            let times = crate::analysis::summarize::times(&expected);
+            let times = crate::analysis::times::times(&expected);
             prop_assert_eq!(found.times().map(|t| t.mean.to_bits()), times.map(|t| t.mean.to_bits()));
             prop_assert_eq!(found.times(), times);
         }
@@ -372,7 +372,7 @@ mod tests {
             let mut sum = Sum::default();
             if sum.add_encoded(&bytes).is_ok() {
                 let read: Histogram<u64> = Deserializer::new().deserialize(&mut bytes.as_slice()).unwrap();
-                prop_assert_eq!(sum.take().times(), crate::analysis::summarize::times(&read));
+                prop_assert_eq!(sum.take().times(), crate::analysis::times::times(&read));
             }
         }
 

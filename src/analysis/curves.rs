@@ -116,7 +116,7 @@ fn windows(
     let value = |start_s: f64, window: &Window| -> Result<Option<f64>, Error> {
         Ok(match metric {
             Metric::Throughput => Some(window.ok as f64 / covered(start_s)),
-            Metric::Errors => Some((window.requests - window.ok) as f64 / window.requests.max(1) as f64 * 100.0),
+            Metric::Errors => Some((window.requests - window.ok) as f64 / window.requests.max(1) as f64),
             Metric::Upload | Metric::Download => Some(window.bytes as f64 / covered(start_s)),
             Metric::Time(time, quantile) => {
                 let times = decoded.distribution(window.right.iter().copied(), time)?.times();

@@ -10,6 +10,7 @@
 pub mod compare;
 pub mod counts;
 pub mod curves;
+pub mod estimate;
 pub mod expectations;
 pub mod figures;
 mod repetition;
@@ -22,6 +23,7 @@ pub mod summarize;
 pub mod summary;
 pub mod tables;
 pub mod text;
+pub mod times;
 pub mod windows;
 
 #[cfg(test)]

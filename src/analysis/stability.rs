@@ -4,9 +4,9 @@
 
 use serde::Serialize;
 
+use super::estimate::estimate;
 use super::figures::{self, Part};
 use super::stats;
-use super::summarize::estimate;
 use super::summary::CellSummary;
 use crate::record::Metric;
 

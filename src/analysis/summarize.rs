@@ -4,18 +4,17 @@
 //! into the sums of its cell, a few repetitions at a time. What is added up are integers, and figures are kept in the order
 //! of the repetitions: the summary is the same bytes, however many cores there are.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
-use hdrhistogram::Histogram;
 use rayon::prelude::*;
 
+use super::estimate::{Estimates, estimate};
 use super::repetition::{self, Figures};
 use super::requests;
 use super::stats;
 use super::steadiness::{self, Steadiness, Steady};
 use super::summary::{
-    CellSummary, Estimate, GeneratorSummary, LimitSummary, MetricSummary, Repetitions, StepRepetition, StepSummary, Summary,
-    TargetSummary, Times,
+    CellSummary, GeneratorSummary, LimitSummary, MetricSummary, Repetitions, StepRepetition, StepSummary, Summary, TargetSummary,
 };
 use super::windows::{DistributionSums, StepCounts, StepKey};
 use super::{Error, expectations, stability};
@@ -25,8 +24,6 @@ use crate::record::{FORMAT, Metric, Repetition, RunRecord, Verdict};
 
 /// Repetitions whose distributions are in memory at a time, for each cell that is worked on.
 const AT_A_TIME: usize = 16;
-/// Seed of each bootstrap: the same run gives the same intervals everywhere.
-const SEED: u64 = 1;
 
 /// Aggregates a run. Tables that cannot be read are named in `damaged`; the rest is aggregated.
 ///
@@ -364,78 +361,6 @@ fn limits(cell: &CellRecord, valid: &[&Repetition]) -> Vec<LimitSummary> {
     summaries
 }
 
-/// Mean and percentiles of a whole histogram; none when it is empty.
-pub fn times(histogram: &Histogram<u64>) -> Option<Times> {
-    if histogram.is_empty() {
-        return None;
-    }
-    let q = |q| histogram.value_at_quantile(q);
-    Some(Times {
-        mean: histogram.mean(),
-        p50: q(0.5),
-        p90: q(0.9),
-        p95: q(0.95),
-        p99: q(0.99),
-        p99_9: q(0.999),
-        max: histogram.max(),
-    })
-}
-
-/// How many resamples an interval of so many values has: 10 000 up to 10 values, 2 000 from 50 on, in between as many as
-/// draw 100 000 values.
-///
-/// For the resamples alone, an end of a 95 % interval has a standard error of √(p(1−p)/B)/φ(z_p) standard errors of the
-/// statistic: with 2 000 that is 0.06, or 3 % of half the interval, to which the estimated bias adds as much again (the test
-/// below measures it). Efron & Tibshirani 1993, ch. 14 and 19.3, take 2 000 for BCa. Few repetitions put an interval off by
-/// far more, see `stats::bootstrap`; there resamples cost little, and there are many.
-pub fn resamples(values: usize) -> usize {
-    (100_000 / values.max(1)).clamp(2_000, 10_000)
-}
-
-/// The interval of a statistic of repetitions; none for a single one.
-fn interval(values: &[f64], statistic: fn(&[f64]) -> f64) -> Option<(f64, f64)> {
-    // Of equal values every resample is the same: what the bootstrap would find need not be drawn.
-    if values.len() > 1 && values[0].is_finite() && values.iter().all(|v| v.to_bits() == values[0].to_bits()) {
-        return Some((values[0], values[0]));
-    }
-    let interval = stats::bootstrap_bca(values, statistic, 0.95, resamples(values.len()), SEED);
-    interval.ok().map(|i| (i.low, i.high))
-}
-
-/// The interval of the mean of repetitions; none for a single one.
-pub fn mean_interval(values: &[f64]) -> Option<(f64, f64)> {
-    interval(values, stats::mean)
-}
-
-/// Mean and median of a figure over repetitions, with intervals; none without repetitions.
-pub fn estimate(values: &[f64]) -> Option<Estimate> {
-    if values.is_empty() {
-        return None;
-    }
-    Some(Estimate {
-        n: values.len(),
-        mean: stats::mean(values),
-        mean_interval: mean_interval(values),
-        median: stats::median(values),
-        median_interval: interval(values, stats::median),
-        standard_deviation: (values.len() > 1).then(|| stats::standard_deviation(values)),
-        min: values.iter().copied().fold(f64::INFINITY, f64::min),
-        max: values.iter().copied().fold(f64::NEG_INFINITY, f64::max),
-        values: values.to_vec(),
-    })
-}
-
-/// Estimates that were made, by the bits of their values: the pass as a whole is often its only step.
-#[derive(Default)]
-struct Estimates(HashMap<Vec<u64>, Option<Estimate>>);
-
-impl Estimates {
-    fn of(&mut self, values: &[f64]) -> Option<Estimate> {
-        let bits = values.iter().map(|v| v.to_bits()).collect();
-        self.0.entry(bits).or_insert_with(|| estimate(values)).clone()
-    }
-}
-
 fn targets(
     cell: &CellRecord,
     watched: &[Named],
@@ -470,37 +395,4 @@ fn targets(
 fn generator(found: &[(f64, f64)]) -> Option<GeneratorSummary> {
     let (share, rate): (Vec<f64>, Vec<f64>) = found.iter().copied().unzip();
     Some(GeneratorSummary { cpu_share: estimate(&share)?, requests_per_cpu_s: estimate(&rate)? })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn many_values_have_fewer_resamples() {
-        assert_eq!([1, 5, 10, 20, 50, 400].map(resamples), [10_000, 10_000, 10_000, 5_000, 2_000, 2_000]);
-    }
-
-    /// How far the ends of an interval of 100 skewed values vary with the seed, in half its width.
-    #[test]
-    fn an_end_varies_by_a_few_percent_of_the_interval() {
-        let values: Vec<f64> = (0..100).map(|i| libm::exp(f64::from(i * 37 % 100) / 50.0)).collect();
-        let spread = |resamples| {
-            let ends = (0..60).map(|seed| stats::bootstrap_bca(&values, stats::mean, 0.95, resamples, seed).unwrap());
-            let (low, high): (Vec<f64>, Vec<f64>) = ends.map(|i| (i.low, i.high)).unzip();
-            let half = (stats::mean(&high) - stats::mean(&low)) / 2.0;
-            stats::standard_deviation(&low).max(stats::standard_deviation(&high)) / half
-        };
-        let (few, many) = (spread(resamples(100)), spread(10_000));
-        println!("2 000 resamples: {few:.3}; 10 000: {many:.3}");
-        assert!(few < 0.06 && many < few, "2 000 resamples: {few:.3}; 10 000: {many:.3}");
-    }
-
-    #[test]
-    fn equal_values_have_an_interval_of_no_width() {
-        let estimate = estimate(&[0.1; 7]).unwrap();
-        assert_eq!((estimate.mean_interval, estimate.median_interval), (Some((0.1, 0.1)), Some((0.1, 0.1))));
-        assert_eq!(super::estimate(&[0.1]).unwrap().mean_interval, None);
-        assert_eq!(super::estimate(&[f64::NAN; 2]).unwrap().mean_interval, None);
-    }
 }

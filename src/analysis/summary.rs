@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+pub use super::estimate::Estimate;
 pub use super::expectations::Finding;
 pub use super::stability::Stability;
 pub use super::steadiness::Steadiness;
+pub use super::times::{Times, at};
 
 /// What a run says.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -196,48 +198,6 @@ pub struct StepRepetition {
     pub first_byte_ns: Option<Times>,
 }
 
-/// A distribution of times.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Times {
-    /// Arithmetic mean.
-    pub mean: f64,
-    /// Median.
-    pub p50: u64,
-    /// 90 %.
-    pub p90: u64,
-    /// 95 %.
-    pub p95: u64,
-    /// 99 %.
-    pub p99: u64,
-    /// 99.9 %.
-    pub p99_9: u64,
-    /// The longest.
-    pub max: u64,
-}
-
-/// A figure over repetitions, with bootstrap (BCa) 95 % intervals.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Estimate {
-    /// How many repetitions.
-    pub n: usize,
-    /// Arithmetic mean.
-    pub mean: f64,
-    /// Its interval; none for a single repetition.
-    pub mean_interval: Option<(f64, f64)>,
-    /// Median.
-    pub median: f64,
-    /// Its interval; none for a single repetition.
-    pub median_interval: Option<(f64, f64)>,
-    /// Standard deviation (n − 1); none for a single repetition.
-    pub standard_deviation: Option<f64>,
-    /// Smallest.
-    pub min: f64,
-    /// Largest.
-    pub max: f64,
-    /// Each repetition.
-    pub values: Vec<f64>,
-}
-
 /// One target during the load, summed over its replicas.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TargetSummary {
@@ -268,18 +228,4 @@ pub struct GeneratorSummary {
     pub cpu_share: Estimate,
     /// Requests per second of its processor time.
     pub requests_per_cpu_s: Estimate,
-}
-
-/// One point of a distribution.
-pub fn at(times: &Times, quantile: crate::record::Quantile) -> f64 {
-    use crate::record::Quantile;
-    match quantile {
-        Quantile::Mean => times.mean,
-        Quantile::P50 => times.p50 as f64,
-        Quantile::P90 => times.p90 as f64,
-        Quantile::P95 => times.p95 as f64,
-        Quantile::P99 => times.p99 as f64,
-        Quantile::P999 => times.p99_9 as f64,
-        Quantile::Max => times.max as f64,
-    }
 }

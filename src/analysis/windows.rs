@@ -13,7 +13,7 @@ use polars::prelude::*;
 
 use super::Error;
 use super::counts::{Counts, Sum, decode_while, longest};
-use super::summary::Times;
+use super::times::Times;
 use crate::record::status::PhaseStatus;
 use crate::record::tables::WHOLE;
 use crate::record::{Repetition, Time};

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::check::{size, skips};
 use super::live::Live;
 use super::progress::{Reporter, Style};
-use super::{Stop, graph, print, reports, run, summarize};
+use super::{Stop, graph, print, reports, summarize};
 use crate::analysis::{self, Summary};
 use crate::cli;
 use crate::executor::{Error, Executor, Interrupt, Progress, actions};
@@ -257,7 +257,10 @@ impl Repetitions<'_> {
             && (self.used + elapsed + self.longest).as_secs_f64() > budget
             && round > 1
         {
-            self.ended_by = Some(format!("ended before round {round}: it would not end within {}", run::budget(budget)));
+            self.ended_by = Some(format!(
+                "ended before round {round}: it would not end within {}",
+                crate::units::human_duration(budget * 1e9)
+            ));
         }
         self.ended_by.is_some()
     }
@@ -332,30 +335,9 @@ fn conclude(
             reporter.say(&format!("{} {graphs} in {}", files.len(), folder.display()));
         }
     }
-    let exit = verdict(&summary);
+    let exit = reports::verdict(&summary);
     reports::append(&output.reports, &summary)?;
     ground.summaries.borrow_mut().push(summary);
     reports::write(&output.reports, &ground.summaries.borrow())?;
     Ok(exit)
-}
-
-/// What a summary means for the exit code.
-pub(super) fn verdict(summary: &Summary) -> Exit {
-    let bad = summary.cells.iter().any(|c| c.repetitions.invalid + c.repetitions.failed > 0);
-    match expected(summary) {
-        Exit::Expectation => Exit::Expectation,
-        _ if bad => Exit::Repetitions,
-        other => other,
-    }
-}
-
-/// What its expectations alone mean for the exit code.
-pub(super) fn expected(summary: &Summary) -> Exit {
-    use crate::analysis::expectations::Outcome;
-    let found = |outcome| summary.expectations.iter().any(|f| f.outcome == outcome);
-    match (found(Outcome::Fail), found(Outcome::Inconclusive)) {
-        (true, _) => Exit::Expectation,
-        (_, true) => Exit::Inconclusive,
-        _ => Exit::Success,
-    }
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::analysis::figures::{self, Part, human};
 use crate::analysis::stability::half_width;
-use crate::analysis::{self, summarize};
+use crate::analysis::{self, estimate, summarize};
 use crate::plan::Repeat;
 use crate::record::{Metric, Repetition, RunRecord, Status, Verdict};
 
@@ -69,7 +69,7 @@ impl Live {
                 unit: analysis::expectations::unit_of(&summary, metric),
             });
             known.values.push(value);
-            if let Some(estimate) = summarize::estimate(&known.values) {
+            if let Some(estimate) = estimate::estimate(&known.values) {
                 known.median = estimate.median;
                 // The interval of two or three values is no more than their range.
                 known.half_width = half_width(estimate.median, estimate.median_interval).filter(|_| estimate.n > 3);
@@ -105,7 +105,7 @@ impl Live {
         let several = |cell: usize| self.values.keys().filter(|(c, _)| *c == cell).count() > 1;
         all.into_iter()
             .map(|((cell, workload), known)| {
-                let id = super::progress::short(&self.run.plan.cells[*cell].id);
+                let id = short(&self.run.plan.cells[*cell].id);
                 let name = if several(*cell) { format!("{id} {workload}") } else { id };
                 (name, format!("n {}  {}", known.values.len(), self.words(known)))
             })
@@ -139,4 +139,9 @@ impl Live {
             .collect();
         json!({"event": "round-ends", "round": round, "metric": self.metric().name(), "figures": figures})
     }
+}
+
+/// Levels without their factors, which are the same in every line.
+pub(super) fn short(cell: &str) -> String {
+    cell.split(',').map(|part| part.split_once('=').map_or(part, |(_, level)| level)).collect::<Vec<_>>().join(" ")
 }

@@ -13,9 +13,9 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use super::{Stop, print};
-use crate::analysis::summarize::times;
 use crate::analysis::summary::Times;
 use crate::analysis::tables::StepRows;
+use crate::analysis::times::times;
 use crate::cli;
 use crate::executor::Interrupt;
 use crate::exit::Exit;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 
-use super::live::Live;
+use super::live::{Live, short};
 use super::print;
 use crate::executor::Progress;
 use crate::load::passes;
@@ -217,9 +217,4 @@ impl Reporter {
         }
         self.begun.elapsed()
     }
-}
-
-/// Levels without their factors, which are the same in every line.
-pub(super) fn short(cell: &str) -> String {
-    cell.split(',').map(|part| part.split_once('=').map_or(part, |(_, level)| level)).collect::<Vec<_>>().join(" ")
 }

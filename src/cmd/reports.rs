@@ -1,8 +1,9 @@
-//! Reports for continuous integration: JUnit XML, and Markdown as GitHub shows it.
+//! What summaries come to: the exit code, and reports for continuous integration (JUnit XML, Markdown as GitHub shows it).
 
 use std::io::Write as _;
 
 use super::Stop;
+use crate::analysis::expectations::Outcome;
 use crate::analysis::{Summary, report};
 use crate::cli;
 use crate::exit::Exit;
@@ -22,4 +23,24 @@ pub(super) fn append(reports: &cli::Reports, summary: &Summary) -> Result<(), St
     let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
     file.and_then(|mut file| file.write_all(report::markdown(summary).as_bytes()))
         .map_err(|e| Stop::new(Exit::Failure, format!("cannot write {}: {e}", path.display())))
+}
+
+/// What a summary means for the exit code.
+pub(super) fn verdict(summary: &Summary) -> Exit {
+    let bad = summary.cells.iter().any(|c| c.repetitions.invalid + c.repetitions.failed > 0);
+    match expected(summary) {
+        Exit::Expectation => Exit::Expectation,
+        _ if bad => Exit::Repetitions,
+        other => other,
+    }
+}
+
+/// What its expectations alone mean for the exit code.
+pub(super) fn expected(summary: &Summary) -> Exit {
+    let found = |outcome| summary.expectations.iter().any(|f| f.outcome == outcome);
+    match (found(Outcome::Fail), found(Outcome::Inconclusive)) {
+        (true, _) => Exit::Expectation,
+        (_, true) => Exit::Inconclusive,
+        _ => Exit::Success,
+    }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::execute::{self, Begin, verdict};
+use super::execute::{self, Begin};
 use super::live::Live;
 use super::{Stop, plan_from, plan_of, print, reports, run, summarize};
 use crate::cli;
@@ -94,7 +94,7 @@ fn complete(run: &Path, there: usize, known: bool, output: &cli::Output) -> Resu
         print(&format!("nothing is missing in {}: {why} {there} repetitions\n", run.display()));
     }
     reports::append(&output.reports, &summary)?;
-    let exit = verdict(&summary);
+    let exit = reports::verdict(&summary);
     reports::write(&output.reports, &[summary])?;
     Ok(exit)
 }

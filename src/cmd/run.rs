@@ -1,7 +1,6 @@
 //! `runner run` and `runner repeat`: execute experiments, then summarize and draw them.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use super::execute::{self, Begin, Ground};
 use super::progress::Style;
@@ -217,9 +216,4 @@ pub(super) fn fitting(what: &str, connections: u64, others: u64, allowed: u64) -
             allowed.saturating_sub(others + OWN_FILES)
         ),
     ))
-}
-
-/// A budget for people.
-pub(super) fn budget(seconds: f64) -> String {
-    units::human_duration(Duration::from_secs_f64(seconds).as_nanos() as f64)
 }

@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use super::execute::expected;
 use super::{Stop, print, reports};
 use crate::analysis::{self, Summary};
 use crate::cli;
@@ -25,7 +24,7 @@ pub(super) fn summarize(args: &cli::Summarize) -> Result<Exit, Stop> {
     summaries.iter().try_for_each(|s| reports::append(&args.reports, s))?;
     reports::write(&args.reports, &summaries)?;
     // Invalid repetitions are a matter of the run that made them; what is expected is judged here.
-    let judged = |exit| summaries.iter().any(|s| expected(s) == exit);
+    let judged = |exit| summaries.iter().any(|s| reports::expected(s) == exit);
     Ok([Exit::Expectation, Exit::Inconclusive].into_iter().find(|exit| judged(*exit)).unwrap_or(Exit::Success))
 }
 

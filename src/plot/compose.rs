@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use rayon::prelude::*;
 
 use super::{Bar, BarSeries, Data, Figure, LineSeries, Phase, QuantileSeries};
-use crate::analysis::summarize::{mean_interval, resamples};
-use crate::analysis::summary::{CellSummary, StepRepetition, StepSummary, Summary, at};
-use crate::analysis::{Error, curves, stats};
+use crate::analysis::estimate::{mean_interval, resamples};
+use crate::analysis::summary::{CellSummary, StepSummary, Summary};
+use crate::analysis::{Error, curves, figures, stats};
 use crate::record::tables::WHOLE;
 use crate::record::{Graph, Metric, Repetition, RunRecord, Shape, Time};
 
@@ -109,7 +109,7 @@ impl<'a> Part<'a> {
 fn unit(metric: Metric) -> (&'static str, f64) {
     match metric {
         Metric::Throughput => ("passes/s", 1.0),
-        Metric::Errors | Metric::Unsent => ("%", 1.0),
+        Metric::Errors | Metric::Unsent => ("%", 100.0),
         Metric::Offered | Metric::Limit => ("passes/s", 1.0),
         Metric::Upload | Metric::Download => ("MB/s", 1e-6),
         Metric::Command(_) => ("", 1.0),
@@ -237,66 +237,16 @@ impl Composer<'_> {
 
     // ---- bars
 
-    /// The values of a metric, one per valid repetition. `series` names a step or target where that is what differs.
+    /// The values of a metric in the unit of the picture, one per valid repetition.
     fn values(&self, cell: &CellSummary, metric: Metric, part: Part<'_>) -> Vec<f64> {
         let (_, scale) = unit(metric);
-        if metric.is_resource() {
-            let mut sums: Vec<f64> = Vec::new();
-            for target in cell.targets.iter().filter(|t| part.target.is_none_or(|p| p == t.target)) {
-                let estimate = match metric {
-                    Metric::Pss => &target.pss_bytes,
-                    Metric::Rss => &target.rss_bytes,
-                    Metric::Cpu => &target.cpu_cores,
-                    Metric::Threads => &target.threads,
-                    Metric::OpenFiles => &target.open_files,
-                    _ => &target.start_up_ns,
-                };
-                let Some(estimate) = estimate else { continue };
-                if sums.is_empty() {
-                    sums.clone_from(&estimate.values);
-                } else {
-                    for (sum, value) in sums.iter_mut().zip(&estimate.values) {
-                        *sum += value;
-                    }
-                }
-            }
-            return sums.into_iter().map(|v| v * scale).collect();
-        }
-        let workload = part.workload.or(self.graph.workload.as_deref());
-        let mine = |name: &str| workload.is_none_or(|w| w == name);
-        let phase = part.phase.unwrap_or("during");
-        if let Metric::Command(_) = metric {
-            let found = cell.metrics.iter().find(|m| m.metric == metric.name() && m.phase == phase && mine(&m.workload));
-            return found.map_or_else(Vec::new, |m| m.value.values.clone());
-        }
-        if metric == Metric::Limit {
-            let found = cell.limits.iter().find(|l| mine(&l.workload)).and_then(|l| l.rate_per_s.as_ref());
-            return found.map_or_else(Vec::new, |e| e.values.clone());
-        }
-        let name = part.step.unwrap_or(self.step_name());
-        let Some(step) = cell.steps.iter().find(|s| s.step == name && s.phase == phase && mine(&s.workload)) else {
-            return Vec::new();
+        let part = figures::Part {
+            workload: part.workload.or(self.graph.workload.as_deref()),
+            phase: part.phase,
+            step: Some(part.step.unwrap_or(self.step_name())),
+            target: part.target,
         };
-        let value = |r: &StepRepetition| match metric {
-            Metric::Throughput => Some(r.throughput_per_s),
-            Metric::Errors => Some((r.requests - r.ok) as f64 / r.requests.max(1) as f64 * 100.0),
-            Metric::Offered => Some(r.offered as f64 / r.seconds),
-            Metric::Unsent => Some(r.unsent as f64 / r.offered.max(1) as f64 * 100.0),
-            Metric::Upload => Some(r.upload_bytes_per_s * scale),
-            Metric::Download => Some(r.download_bytes_per_s * scale),
-            Metric::Time(time, q) => {
-                let times = match time {
-                    Time::Service => r.service_ns,
-                    Time::Response => r.response_ns,
-                    Time::Lag => r.lag_ns,
-                    Time::Connect => r.connect_ns,
-                    Time::FirstByte => r.first_byte_ns,
-                };
-                times.map(|t| at(&t, q) * scale)
-            }
-            _ => None,
-        };
-        step.by_repetition.iter().filter_map(value).collect()
+        figures::values(cell, metric, &part).into_iter().map(|v| v * scale).collect()
     }
 
     /// Levels along an axis: a factor's, the steps that occur, or the targets.

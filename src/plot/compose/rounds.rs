@@ -1,9 +1,9 @@
 //! Repetitions by round.
 
 use super::{Composer, PARTS, Part, level_label, unit, words};
+use crate::analysis::estimate::estimate;
 use crate::analysis::figures;
 use crate::analysis::stats;
-use crate::analysis::summarize::estimate;
 use crate::plot::{Data, Figure, RoundPoint, RoundSeries};
 use crate::record::Metric;
 
@@ -12,8 +12,6 @@ impl Composer<'_> {
     pub(super) fn rounds(&self, metric: Metric) -> Option<Figure> {
         let by = self.graph.series.as_deref().or((!metric.is_resource()).then_some("workload"));
         let (_, scale) = unit(metric);
-        // Errors are percentages in pictures, shares elsewhere.
-        let scale = if matches!(metric, Metric::Errors | Metric::Unsent) { 100.0 } else { scale };
         let mut series = Vec::new();
         for level in self.axis(by) {
             let mut part = Part { workload: self.graph.workload.as_deref(), ..Part::default() };

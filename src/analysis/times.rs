@@ -1,0 +1,54 @@
+//! A distribution of times in a few numbers.
+
+use hdrhistogram::Histogram;
+use serde::Serialize;
+
+/// A distribution of times.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Times {
+    /// Arithmetic mean.
+    pub mean: f64,
+    /// Median.
+    pub p50: u64,
+    /// 90 %.
+    pub p90: u64,
+    /// 95 %.
+    pub p95: u64,
+    /// 99 %.
+    pub p99: u64,
+    /// 99.9 %.
+    pub p99_9: u64,
+    /// The longest.
+    pub max: u64,
+}
+
+/// Mean and percentiles of a whole histogram; none when it is empty.
+pub fn times(histogram: &Histogram<u64>) -> Option<Times> {
+    if histogram.is_empty() {
+        return None;
+    }
+    let q = |q| histogram.value_at_quantile(q);
+    Some(Times {
+        mean: histogram.mean(),
+        p50: q(0.5),
+        p90: q(0.9),
+        p95: q(0.95),
+        p99: q(0.99),
+        p99_9: q(0.999),
+        max: histogram.max(),
+    })
+}
+
+/// One point of a distribution.
+pub fn at(times: &Times, quantile: crate::record::Quantile) -> f64 {
+    use crate::record::Quantile;
+    match quantile {
+        Quantile::Mean => times.mean,
+        Quantile::P50 => times.p50 as f64,
+        Quantile::P90 => times.p90 as f64,
+        Quantile::P95 => times.p95 as f64,
+        Quantile::P99 => times.p99 as f64,
+        Quantile::P999 => times.p99_9 as f64,
+        Quantile::Max => times.max as f64,
+    }
+}
