@@ -39,6 +39,13 @@ pub fn summarize(run: &RunRecord) -> Result<Summary, Error> {
     let (mut cells, of_cells): (Vec<CellSummary>, Vec<Vec<String>>) = summarized.into_iter().unzip();
     let metric = run.plan.repeat.as_ref().map_or(Metric::Throughput, |r| r.metric);
     cells.par_iter_mut().for_each(|cell| cell.stability = stability::of_cell(cell, metric));
+    // A table that is read for two reasons is damaged once.
+    let mut damaged = run.damaged.clone();
+    for words in of_cells.into_iter().flatten() {
+        if !damaged.contains(&words) {
+            damaged.push(words);
+        }
+    }
     let host = &run.manifest.host;
     Ok(Summary {
         format: FORMAT,
@@ -59,7 +66,7 @@ pub fn summarize(run: &RunRecord) -> Result<Summary, Error> {
         stability_of: metric.name().to_owned(),
         expectations: expectations::judge(&run.plan.expect, &cells),
         cells,
-        damaged: run.damaged.iter().cloned().chain(of_cells.into_iter().flatten()).collect(),
+        damaged,
     })
 }
 
@@ -161,7 +168,7 @@ fn busy(valid: &[&Repetition]) -> Option<String> {
     let words = [(others, "other programs used"), (steal, "the hypervisor took")]
         .map(|(share, who)| (share > MUCH).then(|| format!("{who} {:.0} % of the processors' time", share * 100.0)));
     let words: Vec<String> = words.into_iter().flatten().collect();
-    (!words.is_empty()).then(|| format!("{} during the load, in the median", words.join(", ")))
+    (!words.is_empty()).then(|| words.join(", "))
 }
 
 /// Targets, and programs that make the load: these are watched like targets.
