@@ -4,17 +4,17 @@ use serde_json::{Value as Json, json};
 
 use crate::support::Place;
 
-/// A queue whose first 600 ms are twice as slow; 16 connections keep it busy.
+/// A queue whose first 600 ms are eight times as slow, which no busy machine hides; 64 connections keep it busy.
 const COLD: &str = "
 experiment: test
-window: 50ms
+window: 100ms
 LIMITS
 targets:
   queue: {fixture: queue, port: PORT1, args: [--mean, 250us, SERVER, --seed, \"${repetition}\"]}
 workloads:
   easy:
     url: http://127.0.0.1:PORT1
-    load: {closed: {connections: 16}, duration: DURATION, WARM}
+    load: {closed: {connections: 64}, duration: DURATION, WARM}
     steps: [{get: /}]
 graphs: [{lines: throughput}]
 ";
@@ -33,7 +33,7 @@ fn throughput(summary: &Json, phase: &str) -> Option<f64> {
     steps.iter().find(|s| s["step"] == "(pass)" && s["phase"] == phase)?["throughput_per_s"]["mean"].as_f64()
 }
 
-const WARMS_UP: &str = "--cold-mean, 500us, --cold, 600ms";
+const WARMS_UP: &str = "--cold-mean, 2ms, --cold, 600ms";
 
 #[test]
 fn what_was_before_the_steady_state_is_the_warm_up_if_that_is_asked_for() {
@@ -42,9 +42,9 @@ fn what_was_before_the_steady_state_is_the_warm_up_if_that_is_asked_for() {
     let summary = asked.summary();
     assert_eq!(steady(&summary)["state"], "warming-up", "{}", summary["cells"][0]["steadiness"]);
     let from = steady(&summary)["steady_from_ns"].as_f64().unwrap() / 1e9;
-    assert!((0.55..0.75).contains(&from), "steady from {from} s");
+    assert!((0.55..1.0).contains(&from), "steady from {from} s");
     let [warm_up, during] = ["warm-up", "during"].map(|phase| throughput(&summary, phase).unwrap());
-    assert!((1.6..2.4).contains(&(during / warm_up)), "{warm_up} and {during} per second");
+    assert!(during > 3.0 * warm_up, "{warm_up} and {during} per second");
     assert!(outcome.stdout.contains("WARM-UP: easy: warming up in 1 of 1 repetition"), "{}", outcome.stdout);
 
     // Cold data are kept: without being asked for they are part of the measurement, and that is said.
@@ -60,8 +60,8 @@ fn what_was_before_the_steady_state_is_the_warm_up_if_that_is_asked_for() {
 #[test]
 fn a_load_that_never_becomes_steady_does_not_count_where_it_must() {
     // It becomes fast only in the last tenth.
-    let server = "--cold-mean, 1ms, --cold, 1350ms";
-    let must = cold("limits: {steady-state: true}", server, "1500ms", "");
+    let server = "--cold-mean, 2ms, --cold, 1700ms";
+    let must = cold("limits: {steady-state: true}", server, "1900ms", "");
     let outcome = must.run_test().expect(4);
     let summary = must.summary();
     let repetitions = &summary["cells"][0]["repetitions"];
