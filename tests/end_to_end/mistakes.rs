@@ -3,13 +3,11 @@
 //! A new kind of mistake is a new file there; its snapshot is read aloud before it is accepted. No file may depend on
 //! what is installed: programs that are missing are called `no-such-program`.
 
-use std::path::PathBuf;
-
-use crate::support::runner;
+use crate::support::{root, runner};
 
 #[test]
 fn every_mistake() {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/mistakes");
+    let folder = root().join("tests/mistakes");
     let mut names: Vec<String> = std::fs::read_dir(folder)
         .expect("the folder stands beside this file")
         .flatten()
@@ -22,7 +20,7 @@ fn every_mistake() {
     for name in names {
         let output = runner()
             .args(["check", &format!("tests/mistakes/{name}")])
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .current_dir(root())
             .env("NO_COLOR", "1")
             .output()
             .expect("the binary was built for this test");

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::support::{Place, runner};
+use crate::support::{Place, root, runner};
 
 /// Copies a run of this repository, without its summary.
 fn copy(from: &Path, to: &Path) {
@@ -19,7 +19,7 @@ fn copy(from: &Path, to: &Path) {
 
 /// A run of this repository in a folder of its own, and the original.
 fn run_of(place: &Place, folder: &str) -> (PathBuf, PathBuf) {
-    let original = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let original = root().join(folder);
     let copied = place.path(folder);
     copy(&original, &copied);
     (copied, original)
@@ -38,7 +38,7 @@ fn stays_the_same(folder: &str, graphs: &str) {
     let output = runner().args(["graph", copied.to_str().unwrap(), "--out", drawn.to_str().unwrap()]).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     same_bytes(&copied.join("summary.json"), &original.join("summary.json"));
-    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join(graphs);
+    let kept = root().join(graphs);
     let mut pictures = 0;
     for picture in std::fs::read_dir(&kept).unwrap().flatten() {
         let made = drawn.join(kept.strip_prefix(kept.ancestors().nth(2).unwrap()).unwrap()).join(picture.file_name());
@@ -65,7 +65,7 @@ fn old_runs_can_be_compared() {
     let run = "results/blobs-parallel/20261122T000858Z-823c";
     let compare = || {
         let words = ["compare", run, "--by", "processes", "--baseline", "1", "--format", "json"];
-        runner().current_dir(env!("CARGO_MANIFEST_DIR")).args(words).output().unwrap()
+        runner().current_dir(root()).args(words).output().unwrap()
     };
     let (one, two) = (compare(), compare());
     assert!(one.status.success(), "{one:?}");

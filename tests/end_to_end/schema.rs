@@ -1,10 +1,8 @@
 //! The JSON Schema that `runner schema` prints: what editors complete and check must be what `runner` reads.
 
-use std::path::Path;
-
 use serde_json::{Value as Json, json};
 
-use crate::support::runner;
+use crate::support::{root, runner};
 
 fn schema() -> Json {
     let output = runner().arg("schema").output().expect("the binary was built for this test");
@@ -14,7 +12,7 @@ fn schema() -> Json {
 
 /// The shipped experiments as JSON.
 fn experiments() -> Vec<(String, Json)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments");
+    let folder = root().join("experiments");
     let mut found: Vec<(String, Json)> = std::fs::read_dir(folder)
         .expect("the project has experiments")
         .map(|entry| entry.expect("a folder can be read to its end").path())

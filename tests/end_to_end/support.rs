@@ -32,6 +32,11 @@ fn binary() -> PathBuf {
     built.or_else(|| std::env::var_os("RUNNER_BIN").map(PathBuf::from)).expect("cargo builds the binary for these tests")
 }
 
+/// Of the repository: asked when a test runs, since two clones may share one build folder.
+pub fn root() -> PathBuf {
+    PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo says where the package is"))
+}
+
 /// The executable, to be run anywhere.
 pub fn runner() -> Command {
     let mut command = Command::new(binary());

@@ -89,7 +89,7 @@ targets:
 workloads:
   clients:
     url: http://127.0.0.1:PORT1
-    load: {open: {rate: 200/s, connections: 16}, duration: 12s, drain: 5s}
+    load: {open: {rate: 100/s, connections: 16}, duration: 12s, drain: 5s}
     steps: [{get: /}]
 ",
         );
@@ -106,9 +106,9 @@ workloads:
         started.wait().expect(0);
         let summary = place.summary();
         let whole = part(&summary, "all", "clients", "during", "(pass)");
-        assert_eq!((&whole["ok"], &whole["unsent"], &whole["errors"]), (&json!(2400), &json!(0), &json!({})));
-        // Half a per cent, of which the distance of two arrivals is a sixth.
-        differences(&whole["response_ns"], |q| stop_ms - (1.0 - q) * 12_000.0, 30.0)
+        assert_eq!((&whole["ok"], &whole["unsent"], &whole["errors"]), (&json!(1200), &json!(0), &json!({})));
+        // One per cent of the stall: arrivals are 10 ms apart, and 600 requests that waited are answered one after another.
+        differences(&whole["response_ns"], |q| stop_ms - (1.0 - q) * 12_000.0, 60.0)
     });
 }
 
