@@ -224,6 +224,8 @@ pub(super) fn execute(workload: &Workload, seed: u64, record: Option<&Path>, pro
         gate: Arc::new(Gate::new(load::threads(workload))),
         progress: Arc::clone(&done),
         abort: asked,
+        ledgers: Vec::new(),
+        follows: None,
     };
     let running = load::start(&job).map_err(|error| {
         let exit = if matches!(error, load::Error::Thread(_)) { Exit::Failure } else { Exit::InvalidInput };
@@ -312,7 +314,7 @@ fn conclude(workload: &Workload, report: &Report, mut merged: StepRows) -> Outco
     let late = |q| (!report.timer_late.is_empty()).then(|| report.timer_late.value_at_quantile(q));
     let url = match &workload.driver {
         Driver::Http(http) => http.urls.iter().zip(&http.steps).map(|(u, s)| format!("{u}{}", s.path.to_text())).collect(),
-        Driver::Command(_) => String::new(),
+        _ => String::new(),
     };
     Outcome {
         url,

@@ -8,6 +8,7 @@ use super::check::{size, skips};
 use super::{Stop, print, read_plan};
 use crate::cli;
 use crate::exit::Exit;
+use crate::plan::framed::{Bounds, ByteOrder, Message};
 use crate::plan::{
     Arrivals, Body, Cell, Driver, Limit, Load, MetricSource, Pattern, Plan, Probe, Spacing, Step, Target, Template, Think,
     Workload,
@@ -137,6 +138,29 @@ fn workload(workload: &Workload) -> String {
             text += &format!(" to {}{socket}{version}{once}\n    {}\n", urls.join(", "), lengths.join(", "));
             text += &http.steps.iter().map(|s| format!("    {}\n", describe_step(s))).collect::<String>();
         }
+        Driver::Framed(framed) => {
+            let once = if framed.keep_alive { "" } else { ", one pass per connection" };
+            let bounds = match &framed.framing.bounds {
+                Bounds::Length { bytes: 1, .. } => "frames begin with a byte of length".to_owned(),
+                Bounds::Length { bytes, order: ByteOrder::Big } => format!("frames begin with {bytes} bytes of length"),
+                Bounds::Length { bytes, order: ByteOrder::Little } => {
+                    format!("frames begin with {bytes} bytes of length, the least significant first")
+                }
+                Bounds::Delimiter(delimiter) => format!("frames end with {delimiter:?}"),
+            };
+            text += &format!(" to {}{once}; {bounds}\n    {}\n", framed.to, lengths.join(", "));
+            text += &framed.steps.iter().map(|s| format!("    {}\n", describe_message(s))).collect::<String>();
+        }
+        Driver::Author(author) => {
+            text += &format!(" to {}, an event per connection\n    {}\n", author.to, lengths.join(", "));
+            let size = author.size.map_or_else(String::new, |n| format!(", {} bytes", n));
+            text += &format!("    events {}#…{size}\n", author.ivo);
+        }
+        Driver::Subscriber(subscriber) => {
+            let wait = exact_duration(subscriber.wait);
+            text = format!("  workload {}: subscribed at {}\n", workload.name, subscriber.from);
+            text += &format!("    waits for the events of {}, {wait} after the last one at most\n", subscriber.of);
+        }
         Driver::Command(command) => {
             text += &format!("\n    {}\n    {}\n", lengths.join(", "), words(&command.argv));
             for metric in &command.metrics {
@@ -150,6 +174,20 @@ fn workload(workload: &Workload) -> String {
         }
     }
     text
+}
+
+fn describe_message(message: &Message) -> String {
+    let body = match &message.send {
+        None => String::new(),
+        Some(Body::Empty) => " nothing".to_owned(),
+        Some(Body::Text(text)) => format!(" `{}`", text.to_text()),
+        Some(Body::File(path)) => format!(" {}", path.display()),
+        Some(Body::Random(n)) => format!(" {n} random bytes"),
+    };
+    let answer = if message.answer { "" } else { ", no answer" };
+    let named = if message.send.is_some() { "send" } else { "receive" };
+    let name = if message.name == named { String::new() } else { format!("{}: ", message.name) };
+    format!("{name}{named}{body}{answer}")
 }
 
 fn connected(connections: u32) -> String {

@@ -93,16 +93,8 @@ fn known(plan: &Plan, metric: Metric) -> Result<(), Stop> {
         Metric::Command(_) => {}
         _ => return Ok(()),
     }
-    let brought: std::collections::BTreeSet<String> = plan
-        .cells
-        .iter()
-        .flat_map(|c| &c.workloads)
-        .filter_map(|w| match &w.driver {
-            crate::plan::Driver::Command(command) => Some(crate::load::drivers::command::metric_names(command)),
-            crate::plan::Driver::Http(_) => None,
-        })
-        .flatten()
-        .collect();
+    let brought: std::collections::BTreeSet<String> =
+        plan.cells.iter().flat_map(|c| &c.workloads).flat_map(crate::plan::Workload::metrics).collect();
     if brought.contains(metric.name()) {
         return Ok(());
     }

@@ -29,6 +29,16 @@ pub fn fill_workload(workload: &Workload, late: &Late<'_>) -> Arc<Workload> {
                 [&mut step.expect.text, &mut step.expect.contains].into_iter().flatten().for_each(fill_in);
             }
         }
+        Driver::Framed(framed) => {
+            for step in &mut framed.steps {
+                if let Some(crate::plan::Body::Text(text)) = &mut step.send {
+                    fill_in(text);
+                }
+                [&mut step.expect.text, &mut step.expect.contains].into_iter().flatten().for_each(fill_in);
+            }
+        }
+        Driver::Author(author) => fill_in(&mut author.event),
+        Driver::Subscriber(_) => {}
         Driver::Command(command) => {
             let env = command.env.iter_mut().map(|(_, value)| value);
             command.argv.iter_mut().chain(env).chain(&mut command.dir).for_each(fill_in);

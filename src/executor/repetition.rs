@@ -23,7 +23,7 @@ use crate::errors::chain;
 use crate::load::{self, Gate, Job, Report};
 use crate::observe::{Sampler, Settings, Watched};
 use crate::plan::order::{Turn, seed_of};
-use crate::plan::{Cell, Driver, Limit, Plan, Workload};
+use crate::plan::{Cell, Limit, Plan, Workload};
 use crate::record::manifest::now;
 use crate::record::status::{GeneratorStatus, HostStatus, ObserverStatus, PhaseStatus, Status, Timings, TrialStatus, Verdict};
 use crate::record::tables::Names;
@@ -229,22 +229,28 @@ impl Executor<'_> {
         session.event(json!({"event": "load-begins"}));
         let gate = Arc::new(Gate::new(workloads.iter().map(|w| load::threads(w)).sum()));
         let (launcher, mut asked_for) = tokio::sync::mpsc::unbounded_channel();
-        for (index, workload) in workloads.iter().enumerate() {
-            let job = Job {
-                workload: Arc::clone(workload),
-                index: index as u16,
-                epoch,
-                window: self.plan.window,
-                requests: self.plan.record.requests,
-                seed: seed ^ (index as u64) << 48,
-                rows: recorder.rows.clone(),
-                launcher: launcher.clone(),
-                gate: Arc::clone(&gate),
-                progress: Arc::clone(&progress.passes),
-                abort: asked.clone(),
-            };
-            session.loads.push(load::start(&job)?);
+        let jobs = workloads.iter().enumerate().map(|(index, workload)| Job {
+            workload: Arc::clone(workload),
+            index: index as u16,
+            epoch,
+            window: self.plan.window,
+            requests: self.plan.record.requests,
+            seed: seed ^ (index as u64) << 48,
+            rows: recorder.rows.clone(),
+            launcher: launcher.clone(),
+            gate: Arc::clone(&gate),
+            progress: Arc::clone(&progress.passes),
+            abort: asked.clone(),
+            ledgers: Vec::new(),
+            follows: None,
+        });
+        let mut jobs: Vec<Job> = jobs.collect();
+        load::connect(&mut jobs);
+        for job in &jobs {
+            session.loads.push(load::start(job)?);
         }
+        // The recorder ends when nobody can send to it any more.
+        drop(jobs);
         let over = async {
             while !session.loads.iter().all(load::Running::is_finished) {
                 tokio::time::sleep(Duration::from_millis(1)).await;
@@ -440,11 +446,7 @@ fn finish(writer: RepetitionWriter, events: &[serde_json::Value], status: &Statu
 
 /// The names that belong to the numbers in a workload's rows.
 fn names(workload: &Workload) -> Names {
-    let metrics = match &workload.driver {
-        Driver::Http(_) => Vec::new(),
-        Driver::Command(command) => load::drivers::command::metric_names(command),
-    };
-    Names { workload: workload.name.clone(), steps: workload.steps(), metrics }
+    Names { workload: workload.name.clone(), steps: workload.steps(), metrics: workload.metrics() }
 }
 
 fn expected_passes(cell: &Cell) -> Option<u64> {
@@ -452,5 +454,5 @@ fn expected_passes(cell: &Cell) -> Option<u64> {
         Limit::Amount(n) => Some(n),
         Limit::Duration(_) => None,
     };
-    cell.workloads.iter().flat_map(|w| &w.load.stretches).map(|s| of(s.limit)).sum()
+    cell.workloads.iter().filter(|w| !w.is_follower()).flat_map(|w| &w.load.stretches).map(|s| of(s.limit)).sum()
 }

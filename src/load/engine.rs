@@ -10,6 +10,7 @@ use tokio::runtime::LocalOptions;
 use tokio::sync::Semaphore;
 
 use super::drivers::{Client, Driver, Exchange, Failure};
+use super::ledger::{Ledger, Sent};
 use super::pacer::Pacer;
 use super::schedule::{Arrival, Next, Part, Random, Schedule};
 use super::windows::{Ended, Outcome, Phase, Windows};
@@ -54,6 +55,8 @@ struct Shared {
     progress: Arc<AtomicU64>,
     untold: Cell<u64>,
     connects: Cell<u64>,
+    /// Who waits for what is sent.
+    ledgers: Vec<Arc<Ledger>>,
     workload: u16,
     single_step: bool,
 }
@@ -125,6 +128,15 @@ fn pin(cpus: &[u32]) -> Result<(), Error> {
     rustix::thread::sched_setaffinity(None, &set).map_err(|e| Error::Thread(format!("it cannot run on processors {cpus:?}: {e}")))
 }
 
+/// Tells those who wait for what this thread sends that it has ended, however that came.
+struct End<'a>(&'a [Arc<Ledger>]);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|ledger| ledger.author_ends());
+    }
+}
+
 /// The whole life of a generator thread.
 ///
 /// # Errors
@@ -132,6 +144,7 @@ fn pin(cpus: &[u32]) -> Result<(), Error> {
 pub fn run<D: Driver>(share: &Share<D>) -> Result<Report, Error> {
     let broken = |e: std::io::Error| Error::Thread(e.to_string());
     let job = &share.job;
+    let _end = End(&job.ledgers);
     let prepared = pin(&job.workload.cpus).and_then(|()| {
         tokio::runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default()).map_err(broken)
     });
@@ -157,6 +170,7 @@ pub fn run<D: Driver>(share: &Share<D>) -> Result<Report, Error> {
         progress: Arc::clone(&job.progress),
         untold: Cell::new(0),
         connects: Cell::new(0),
+        ledgers: job.ledgers.clone(),
         workload: job.index,
         single_step: share.driver.steps() == 1,
     });
@@ -291,7 +305,8 @@ fn report(shared: &Shared, aborted: bool, began: Instant, cpu_before: u64) -> Re
     }
 }
 
-fn thread_cpu_ns() -> u64 {
+/// Processor time of the calling thread so far.
+pub(super) fn thread_cpu_ns() -> u64 {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
@@ -386,6 +401,12 @@ impl<C: Client> Follower<C> {
     async fn pass(&mut self, arrival: &Arrival, intended_ns: Option<u64>) -> u64 {
         let shared = Rc::clone(&self.shared);
         self.client.begin_pass(arrival.pass);
+        if !shared.ledgers.is_empty() {
+            let sent_ns = shared.pacer.now_ns();
+            let intended_ns = intended_ns.unwrap_or(sent_ns);
+            let sent = Sent { intended_ns, sent_ns, phase: arrival.phase, failed: false };
+            shared.ledgers.iter().for_each(|ledger| ledger.begins(arrival.pass, sent));
+        }
         let mut whole: Option<Ended> = None;
         for step in 0.. {
             let exchange = self.client.exchange(step).await;
@@ -426,6 +447,9 @@ impl<C: Client> Follower<C> {
                 shared.record(whole);
             }
             shared.pass_ended(arrival, whole.outcome, whole.sent_ns, whole.completed_ns);
+            if whole.outcome != Outcome::Ok {
+                shared.ledgers.iter().for_each(|ledger| ledger.fails(arrival.pass));
+            }
             return whole.completed_ns;
         }
         unreachable!("a pass ends with its last step")

@@ -1,7 +1,8 @@
 //! The load engine: a schedule says when, a driver says how, the engine records what came of it.
 //!
 //! `schedule` is pure (instants and budgets), `drivers` speak a protocol, `engine` lets the clients of one thread follow
-//! the schedule, `pacer` wakes them at exact instants, `windows` counts, `search` tries rates. A generator thread shares
+//! the schedule, `pacer` wakes them at exact instants, `windows` counts, `search` tries rates. A `subscriber` follows
+//! no schedule but what another workload sends, which stands in a `ledger`. A generator thread shares
 //! nothing with another: it has its own runtime, connections, share of the schedule and histograms, and sends finished
 //! windows as messages; `gate` lets all begin together. This module starts the threads.
 //!
@@ -10,9 +11,11 @@
 pub mod drivers;
 pub mod engine;
 pub mod gate;
+pub mod ledger;
 mod pacer;
 pub mod schedule;
 pub mod search;
+mod subscriber;
 pub mod windows;
 
 use std::sync::Arc;
@@ -26,7 +29,9 @@ use tokio::sync::watch;
 
 use crate::plan;
 pub use drivers::command::{Launch, Launched, Launcher};
+use drivers::vtp::document::Identity;
 pub use gate::Gate;
+use ledger::Ledger;
 pub use search::Trial;
 pub use windows::{Ended, Outcome, Phase, Totals, WindowRow};
 
@@ -93,6 +98,28 @@ pub struct Job {
     pub progress: Arc<AtomicU64>,
     /// Becomes `true` when the load is to be given up.
     pub abort: watch::Receiver<bool>,
+    /// Subscribers that wait for what it sends.
+    pub ledgers: Vec<Arc<Ledger>>,
+    /// Whose events it waits for, and which have been sent; only a subscriber does.
+    pub follows: Option<(Identity, Arc<Ledger>)>,
+}
+
+/// Lets subscribers know what their authors send. `jobs`: all of a repetition, in the order of their workloads.
+pub fn connect(jobs: &mut [Job]) {
+    for at in 0..jobs.len() {
+        let plan::Driver::Subscriber(subscriber) = &jobs[at].workload.driver else { continue };
+        let of = subscriber.of.clone();
+        for author in 0..jobs.len() {
+            if let plan::Driver::Author(driver) = &jobs[author].workload.driver
+                && jobs[author].workload.name == of
+            {
+                let identity = Identity::new(&driver.ivo, jobs[author].seed);
+                let ledger = Arc::new(Ledger::new(jobs[author].workload.threads as usize));
+                jobs[author].ledgers.push(Arc::clone(&ledger));
+                jobs[at].follows = Some((identity, ledger));
+            }
+        }
+    }
 }
 
 /// What generator threads record.
@@ -118,7 +145,7 @@ pub struct MetricRow {
     pub at_ns: u64,
     /// Index of the workload.
     pub workload: u16,
-    /// Index of the metric; see [`drivers::command::metric_names`].
+    /// Index of the metric; see [`plan::Workload::metrics`].
     pub metric: u16,
     /// The phase of its pass.
     pub phase: Phase,
@@ -270,6 +297,14 @@ pub fn start(job: &Job) -> Result<Running, Error> {
     }
     match &job.workload.driver {
         plan::Driver::Http(http) => start_with(&Arc::new(drivers::http::Http::new(http)?), job),
+        plan::Driver::Framed(framed) => start_with(&Arc::new(drivers::framed::Framed::new(framed)?), job),
+        plan::Driver::Author(author) => start_with(&Arc::new(drivers::vtp::Author::new(author)?), job),
+        plan::Driver::Subscriber(subscriber) => {
+            let (job, subscriber) = (job.clone(), subscriber.clone());
+            let (identity, ledger) = job.follows.clone().ok_or_else(|| Error::Thread("it follows nobody".to_owned()))?;
+            let life = move || subscriber::run(&job, &subscriber, identity, ledger);
+            Ok(Running { threads: vec![spawn("subscriber".to_owned(), life)?] })
+        }
         plan::Driver::Command(command) => {
             start_with(&Arc::new(drivers::command::CommandDriver::new(command, &job.workload, job.launcher.clone())?), job)
         }
@@ -323,14 +358,18 @@ impl Running {
     }
 }
 
-/// One pass through the steps of a workload, every answer checked; nothing is recorded. A command has no such pass.
+/// One pass through the steps of a workload, every answer checked; nothing is recorded. A command has no such pass, and
+/// of an author's broker only the connection is tried: an event would be counted by it.
 ///
 /// # Errors
 /// [`Error::Verify`] with what was wrong.
 pub async fn verify(workload: &plan::Workload, seed: u64) -> Result<(), Error> {
     match &workload.driver {
         plan::Driver::Http(http) => drivers::http::verify(&Arc::new(drivers::http::Http::new(http)?), seed).await,
-        plan::Driver::Command(_) => Ok(()),
+        plan::Driver::Framed(framed) => drivers::framed::verify(&Arc::new(drivers::framed::Framed::new(framed)?), seed).await,
+        plan::Driver::Author(author) => drivers::vtp::verify(&drivers::vtp::Author::new(author)?).await,
+        // It subscribes before the load begins; that is its check.
+        plan::Driver::Subscriber(_) | plan::Driver::Command(_) => Ok(()),
     }
 }
 

@@ -38,11 +38,15 @@ pub enum Outcome {
     Io,
     /// A command ended with another exit code than expected.
     Exit,
+    /// It was refused, with a reason.
+    Nak,
+    /// It never arrived.
+    Lost,
 }
 
 impl Outcome {
     /// All outcomes in the order of their numbers.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Ok,
         Self::Status,
         Self::Length,
@@ -56,6 +60,8 @@ impl Outcome {
         Self::Timeout,
         Self::Io,
         Self::Exit,
+        Self::Nak,
+        Self::Lost,
     ];
 
     /// The word in columns and summaries.
@@ -74,6 +80,8 @@ impl Outcome {
             Self::Timeout => "timeout",
             Self::Io => "io-error",
             Self::Exit => "wrong-exit",
+            Self::Nak => "nak",
+            Self::Lost => "lost",
         }
     }
 }

@@ -11,7 +11,7 @@ use super::expr::{self, Scope};
 use super::factors::{self, Factor, Levels, RESERVED};
 use super::load::FEWEST_WINDOWS;
 use super::pen::{Pen, forget_repeated};
-use super::{Action, Cell, CellId, Limits, Plan, Repeat, Steps, Target, arrivals, expectations, graphs, targets, workloads};
+use super::{Action, Cell, CellId, Limits, Plan, Repeat, Steps, Target, arrivals, expectations, graphs, targets, vtp, workloads};
 use crate::schema::source::{self, all_of, one_of};
 use crate::schema::{Data, Entry, Mistake, Node, SourceFile, Span, decode, node, types};
 use crate::units;
@@ -556,13 +556,13 @@ impl<'a> Builder<'a> {
                 Some(arrivals::timeline(&mut Pen { file: self.file, mistakes }, &node, &typed))
             })
         });
-        let names = ["id", "pass", "connection"].map(str::to_owned);
+        let names = ["id", "pass", "connection", "ivorn"].map(str::to_owned);
         for name in names.into_iter().chain(self.carried.iter().cloned()) {
             scope.late.entry(name).or_insert("while the load runs");
         }
         let taken: BTreeSet<String> =
             self.factors.iter().map(|f| f.name.clone()).chain(self.lets.iter().map(|e| e.key.clone())).collect();
-        let (mut made, mut skipped) = (Vec::new(), None);
+        let (mut made, mut nodes, mut skipped) = (Vec::new(), Vec::new(), None);
         for entry in self.workloads {
             if let Some(when) = entry.value.get("when") {
                 let when = scope.resolve(when, mistakes);
@@ -580,8 +580,10 @@ impl<'a> Builder<'a> {
             self.step_names.borrow_mut().extend(workload.steps());
             self.check_windows(&workload, &entry.value, mistakes);
             made.push(workload);
+            nodes.push(&entry.value);
             skipped = skipped.or(reason);
         }
+        vtp::connect(&mut Pen { file: self.file, mistakes }, &mut made, &nodes);
         (made, skipped)
     }
 

@@ -76,10 +76,11 @@ pub fn label_of(value: &Json) -> String {
 }
 
 /// Names that factors and `let` may not take, with what they mean already.
-pub const RESERVED: [(&str, &str); 7] = [
+pub const RESERVED: [(&str, &str); 8] = [
     ("id", "the fresh id of each pass"),
     ("pass", "the number of each pass"),
     ("connection", "the number of a connection"),
+    ("ivorn", "the identifier of an event"),
     ("replica", "the number of a replica"),
     ("scratch", "the scratch directory of a repetition"),
     ("repetition", "the number of a repetition"),

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::framed::Framed;
+use super::vtp::{ARRIVAL, Author, STAGES, Subscriber};
 use super::{Step, Template, Url, as_text};
 pub use crate::schema::types::Spacing;
 
@@ -26,10 +28,30 @@ pub struct Workload {
 }
 
 impl Workload {
+    /// Names of the figures that it brings beside times and counts, in the order in which they are recorded.
+    pub fn metrics(&self) -> Vec<String> {
+        match &self.driver {
+            Driver::Command(command) => {
+                let own = command.metrics.iter().map(|m| m.name.clone());
+                own.chain(super::workloads::COMMAND_METRICS.map(str::to_owned)).collect()
+            }
+            Driver::Subscriber(_) => super::vtp::ARRIVAL_METRICS.map(str::to_owned).to_vec(),
+            Driver::Http(_) | Driver::Framed(_) | Driver::Author(_) => Vec::new(),
+        }
+    }
+
+    /// Whether it follows another workload instead of a schedule.
+    pub fn is_follower(&self) -> bool {
+        matches!(self.driver, Driver::Subscriber(_))
+    }
+
     /// Names of the steps of a pass.
     pub fn steps(&self) -> Vec<String> {
         match &self.driver {
             Driver::Http(http) => http.steps.iter().map(|s| s.name.clone()).collect(),
+            Driver::Framed(framed) => framed.steps.iter().map(|s| s.name.clone()).collect(),
+            Driver::Author(_) => STAGES.map(str::to_owned).to_vec(),
+            Driver::Subscriber(_) => vec![ARRIVAL.to_owned()],
             Driver::Command(_) => vec!["command".to_owned()],
         }
     }
@@ -41,6 +63,12 @@ impl Workload {
 pub enum Driver {
     /// HTTP/1.1 or HTTP/2.
     Http(Http),
+    /// Messages over TCP.
+    Framed(Framed),
+    /// Events that are sent to a broker.
+    Author(Author),
+    /// Events that are received from one.
+    Subscriber(Subscriber),
     /// A program that makes the load by itself.
     Command(Command),
 }

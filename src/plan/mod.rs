@@ -10,6 +10,7 @@ pub mod build;
 pub mod expectations;
 pub mod expr;
 pub mod factors;
+pub mod framed;
 pub mod graphs;
 pub mod load;
 pub mod order;
@@ -18,6 +19,7 @@ pub mod programs;
 #[cfg(test)]
 mod properties;
 pub mod targets;
+pub mod vtp;
 pub mod workloads;
 
 use std::fmt;

@@ -28,7 +28,7 @@ pub(super) fn workload(
     timeline: Option<&Timeline>,
 ) -> Option<(Workload, Option<String>)> {
     let before = pen.mistakes.len();
-    let kind = pen.exactly_one(node, "what carries this workload", &["url", "command"]);
+    let kind = pen.exactly_one(node, "what carries this workload", &["url", "framed", "vtp", "command"]);
     let driver = match kind {
         None => {
             // Steps are requests, whether or not it is said where they go.
@@ -41,12 +41,27 @@ pub(super) fn workload(
             refuse(pen, node, &["env", "dir", "metrics", "exit"], "it belongs to `command`");
             http(pen, node, typed, taken).map(Driver::Http)
         }
+        Some("framed") => {
+            refuse(pen, node, &["env", "dir", "metrics", "exit"], "it belongs to `command`");
+            refuse(pen, node, &["socket", "http", "tls", "headers"], "it belongs to requests over HTTP, which have `url`");
+            super::framed::framed(pen, node, typed, taken).map(Driver::Framed)
+        }
+        Some("vtp") => {
+            refuse(pen, node, &["env", "dir", "metrics", "exit"], "it belongs to `command`");
+            refuse(pen, node, &["socket", "http", "tls", "headers", "steps"], "it belongs to requests, and these are events");
+            super::vtp::vtp(pen, node, typed)
+        }
         _ => {
             refuse(pen, node, &["socket", "http", "tls", "steps", "headers"], "it belongs to requests, and this is a command");
             command(pen, node, typed).map(Driver::Command)
         }
     };
-    let load = arrivals::load(pen, node, typed, timeline);
+    // A subscriber gets its author's phases when all workloads are known.
+    let load = match driver {
+        Some(Driver::Subscriber(_)) => Some(waiting()),
+        None if typed.vtp.as_ref().is_some_and(|v| v.from.is_some()) => None,
+        _ => arrivals::load(pen, node, typed, timeline),
+    };
     let threads = typed.threads.unwrap_or(1);
     let connections = load.as_ref().map_or(u32::MAX, |l| l.arrivals.connections());
     if threads == 0 || connections > 0 && threads > connections {
@@ -77,7 +92,13 @@ pub(super) fn workload(
     ))
 }
 
-fn refuse(pen: &mut Pen<'_>, node: &Node, keys: &[&str], why: &str) {
+/// What is to be filled in later.
+fn waiting() -> Load {
+    let arrivals = Arrivals::closed(1);
+    Load { arrivals, stretches: Vec::new(), drain: Duration::ZERO, find: None, auto_warm_up: false }
+}
+
+pub(super) fn refuse(pen: &mut Pen<'_>, node: &Node, keys: &[&str], why: &str) {
     for key in keys {
         if let Some(entry) = node.entry(key) {
             pen.mistakes
@@ -283,12 +304,12 @@ fn steps(pen: &mut Pen<'_>, node: &Node, typed: &types::Workload, taken: &BTreeS
                 step.headers.push((name.clone(), value.clone()));
             }
         }
-        names_in_time(pen, item, &step, &carried);
+        names_in_time(pen, item, step.names(), &carried);
         carried.extend(carries);
         if let Some(named) = typed.name.as_ref().filter(|n| steps.iter().any(|s| s.name == **n)) {
             pen.say(item, "name", format!("two steps are named `{named}`"), "expected a name of its own for each step");
         }
-        step.name = distinct(&step.name, &steps);
+        step.name = distinct(&step.name, |n| steps.iter().any(|s| s.name == n));
         steps.push(step);
     }
     steps
@@ -337,15 +358,19 @@ fn step(
 }
 
 /// `get`, `get-2`, …
-fn distinct(name: &str, steps: &[Step]) -> String {
-    let taken = |n: &str| steps.iter().any(|s| s.name == n);
+pub(super) fn distinct(name: &str, taken: impl Fn(&str) -> bool) -> String {
     (1..).map(|i| if i == 1 { name.to_owned() } else { format!("{name}-{i}") }).find(|n| !taken(n)).unwrap_or_default()
 }
 
 /// Every carried value that a step uses must come from a step before it.
-fn names_in_time(pen: &mut Pen<'_>, node: &Node, step: &Step, carried: &BTreeSet<String>) {
+pub(super) fn names_in_time<'a>(
+    pen: &mut Pen<'_>,
+    node: &Node,
+    names: impl Iterator<Item = &'a str>,
+    carried: &BTreeSet<String>,
+) {
     let known = ["id", "pass", "connection", "scratch", "repetition"];
-    let names: BTreeSet<&str> = step.names().collect();
+    let names: BTreeSet<&str> = names.collect();
     for name in names {
         if !known.contains(&name) && !carried.contains(name) {
             let span = find_name(pen.file, node, name).unwrap_or(node.head);

@@ -9,6 +9,7 @@ use super::files::read_json;
 use super::manifest::Manifest;
 use super::status::Status;
 use super::{Error, Expectation, Graph, Repeat};
+use crate::plan::vtp::{ARRIVAL, STAGES};
 
 /// What analysis needs of `plan.json`.
 #[derive(Clone, Debug, Deserialize)]
@@ -128,6 +129,15 @@ pub enum DriverRecord {
         /// Its steps.
         steps: Vec<Named>,
     },
+    /// Messages.
+    Framed {
+        /// Its steps.
+        steps: Vec<Named>,
+    },
+    /// Events that are sent.
+    Author {},
+    /// Events that are received.
+    Subscriber {},
     /// A program.
     Command {
         /// What it brings.
@@ -154,7 +164,9 @@ impl WorkloadRecord {
     pub fn steps(&self) -> Vec<String> {
         match &self.driver {
             None => self.steps.iter().map(|s| s.name.clone()).collect(),
-            Some(DriverRecord::Http { steps }) => steps.iter().map(|s| s.name.clone()).collect(),
+            Some(DriverRecord::Http { steps } | DriverRecord::Framed { steps }) => steps.iter().map(|s| s.name.clone()).collect(),
+            Some(DriverRecord::Author {}) => STAGES.map(str::to_owned).to_vec(),
+            Some(DriverRecord::Subscriber {}) => vec![ARRIVAL.to_owned()],
             Some(DriverRecord::Command { .. }) => vec!["command".to_owned()],
         }
     }

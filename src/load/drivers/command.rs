@@ -71,12 +71,6 @@ pub struct CommandDriver {
     launcher: Launcher,
 }
 
-/// Names of the figures of a command, in the order in which they are recorded.
-pub fn metric_names(command: &plan::Command) -> Vec<String> {
-    let own = command.metrics.iter().map(|m| m.name.clone());
-    own.chain(plan::workloads::COMMAND_METRICS.map(str::to_owned)).collect()
-}
-
 impl CommandDriver {
     /// Makes ready what does not change from pass to pass.
     ///
@@ -100,7 +94,7 @@ impl CommandDriver {
         })
     }
 
-    /// The figures of an execution, in the order of [`metric_names`].
+    /// The figures of an execution, in the order of [`plan::Workload::metrics`].
     fn metrics(&self, done: &Launched) -> Result<Vec<f64>, String> {
         let text = String::from_utf8_lossy(&done.stdout);
         let errors = String::from_utf8_lossy(&done.stderr);

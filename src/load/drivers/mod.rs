@@ -7,7 +7,12 @@
 //! in `load::start`.
 
 pub mod command;
+pub mod framed;
 pub mod http;
+mod judged;
+pub mod tcp;
+mod values;
+pub mod vtp;
 
 use std::future::Future;
 use std::sync::Arc;

@@ -8,7 +8,8 @@ use serde_json::Value as Json;
 
 use super::{Duration, ExitCodes, HttpVersion, Names, Percent, Rate, RateRange, Share, Size, Statuses, Text, WarmUpLength};
 
-/// Requests and how they arrive: over HTTP (`url` and `steps`), or a program of its own (`command`).
+/// Requests and how they arrive: over HTTP (`url` and `steps`), messages over TCP (`framed` and `steps`), events of the
+/// VOEvent Transport Protocol (`vtp`), or a program of its own (`command`).
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Workload {
@@ -27,6 +28,12 @@ pub struct Workload {
     /// How TLS is spoken with `https://`.
     #[serde(default)]
     pub tls: Tls,
+    /// Messages over TCP: how they are told apart. What they are stands in `steps`, as `{send: {text: …}}`.
+    #[serde(default)]
+    pub framed: Option<Framed>,
+    /// Events of the VOEvent Transport Protocol: sent by an author (`to`), or received by a subscriber (`from`).
+    #[serde(default)]
+    pub vtp: Option<Vtp>,
     /// A program and its arguments that makes the load by itself. Each pass is one execution of it. No shell.
     #[serde(default)]
     pub command: Option<Vec<Text>>,
@@ -97,6 +104,75 @@ pub struct Tls {
     /// `false` takes any certificate from anybody.
     #[serde(default)]
     pub verify: Option<bool>,
+}
+
+/// Messages over TCP, each a frame.
+#[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Framed {
+    /// `host:port`.
+    pub to: String,
+    /// How frames are told apart.
+    pub frame: Framing,
+    /// Whether a connection is used for more than one pass; true by default.
+    #[serde(default)]
+    pub keep_alive: Option<bool>,
+}
+
+/// How frames are told apart: exactly one of `length`, `delimiter`.
+#[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Framing {
+    /// Each begins with its length, in so many bytes: 1 to 8.
+    #[serde(default)]
+    pub length: Option<u8>,
+    /// The order of these bytes; `big` by default.
+    #[serde(default)]
+    pub order: Option<ByteOrder>,
+    /// Each ends with this text, as `"\n"`.
+    #[serde(default)]
+    pub delimiter: Option<String>,
+    /// The longest answer that is taken; 16 MiB by default.
+    #[serde(default)]
+    pub max: Option<Size>,
+}
+
+/// The order of the bytes of a number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ByteOrder {
+    /// The most significant first, as networks have it.
+    #[default]
+    Big,
+    /// The least significant first.
+    Little,
+}
+
+/// Events of the VOEvent Transport Protocol: exactly one of `to`, `from`.
+#[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Vtp {
+    /// `host:port` at which a broker takes events from authors. Each pass sends one event over a connection of its own.
+    #[serde(default)]
+    pub to: Option<String>,
+    /// `host:port` at which a broker sends events to subscribers. All that `of` sends is waited for; it has no `load`.
+    #[serde(default)]
+    pub from: Option<String>,
+    /// With `from`: the workload whose events are waited for. Not needed where there is only one with `to`.
+    #[serde(default)]
+    pub of: Option<String>,
+    /// With `from`: how long after the last arrival what is missing counts as lost; 5 s by default.
+    #[serde(default)]
+    pub wait: Option<Duration>,
+    /// Who speaks, as `ivo://authority/name`. Events are called `<ivo>#<id>`.
+    #[serde(default)]
+    pub ivo: Option<String>,
+    /// With `to`: the event, with `${ivorn}` where its identifier belongs. The smallest valid one by default.
+    #[serde(default)]
+    pub event: Option<Text>,
+    /// With `to`: events are made this long by a comment at their end.
+    #[serde(default)]
+    pub size: Option<Size>,
 }
 
 /// Where in the output of a command a figure stands, or what it is made of: exactly one kind.
@@ -368,7 +444,7 @@ impl JsonSchema for WarmUp {
     }
 }
 
-/// One request: exactly one method with its path.
+/// One request: exactly one method with its path; with `framed` exactly one of `send`, `receive`.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Step {
@@ -396,6 +472,15 @@ pub struct Step {
     /// `OPTIONS` of a path.
     #[serde(default)]
     pub options: Option<Text>,
+    /// With `framed`: a message that is sent.
+    #[serde(default)]
+    pub send: Option<Body>,
+    /// With `framed`: `true` waits for a message without sending one.
+    #[serde(default)]
+    pub receive: Option<bool>,
+    /// With `send`: whether a message comes back; true by default.
+    #[serde(default)]
+    pub answer: Option<bool>,
     /// Headers of this request.
     #[serde(default)]
     pub headers: BTreeMap<String, Text>,

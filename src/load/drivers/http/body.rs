@@ -187,8 +187,8 @@ impl HttpBody for Outgoing {
 
 #[cfg(test)]
 mod tests {
-    use super::super::request::random_block;
     use super::*;
+    use crate::load::drivers::values::random_block;
     use std::io::Write as _;
 
     #[test]

@@ -13,9 +13,10 @@ use super::connect::Server;
 use super::general::{Asked, General, Received};
 use super::judge::{Answer, judge};
 use super::redirect::{is_redirect, next_method, resolve};
-use super::request::{Step, Values};
+use super::request::Step;
 use super::{Carried, Connection, Http, HttpClient, shared};
 use crate::load::drivers::Failure;
+use crate::load::drivers::values::Values;
 use crate::load::windows::Outcome;
 
 /// A request as it stands, apart from whom it is for.

@@ -2,11 +2,10 @@
 
 use std::cell::Cell;
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use hyper::header::HeaderValue;
@@ -21,6 +20,7 @@ use super::of_io;
 use super::tls::Tls;
 use crate::load::Error;
 use crate::load::drivers::Failure;
+use crate::load::drivers::tcp::Addresses;
 use crate::load::windows::Outcome;
 use crate::plan::Url;
 
@@ -38,8 +38,7 @@ pub(super) struct Server {
 }
 
 enum Way {
-    /// Addresses of the host, and which of them answered last: `localhost` has two, and often only one is served.
-    Tcp(Vec<SocketAddr>, AtomicUsize),
+    Tcp(Addresses),
     Unix(PathBuf),
 }
 
@@ -51,14 +50,7 @@ impl Server {
     pub fn new(url: &Url, socket: Option<&Path>) -> Result<Self, Error> {
         let way = match socket {
             Some(path) => Way::Unix(path.to_owned()),
-            None => {
-                let resolve = |source| Error::Resolve { host: url.host.clone(), source };
-                let found: Vec<SocketAddr> = (url.host.as_str(), url.port).to_socket_addrs().map_err(resolve)?.collect();
-                if found.is_empty() {
-                    return Err(resolve(io::Error::other("it has no address")));
-                }
-                Way::Tcp(found, AtomicUsize::new(0))
-            }
+            None => Way::Tcp(Addresses::resolve(&url.host, url.port)?),
         };
         Self::with(url, way).map_err(|reason| Error::Request { step: url.to_string(), reason })
     }
@@ -75,10 +67,8 @@ impl Server {
             Ok(found) => found.map_err(|e| failed(Outcome::Io, &e))?.collect(),
             Err(_) => return Err(failed(Outcome::Timeout, &"it took longer than the time-out")),
         };
-        if found.is_empty() {
-            return Err(failed(Outcome::Io, &"it has no address"));
-        }
-        Self::with(url, Way::Tcp(found, AtomicUsize::new(0))).map_err(|e| Failure::new(Outcome::Garbage, format!("{url}: {e}")))
+        let addresses = Addresses::new(found).map_err(|e| failed(Outcome::Io, &e))?;
+        Self::with(url, Way::Tcp(addresses)).map_err(|e| Failure::new(Outcome::Garbage, format!("{url}: {e}")))
     }
 
     fn with(url: &Url, way: Way) -> Result<Self, String> {
@@ -106,7 +96,7 @@ impl Server {
     /// How messages call it.
     pub fn label(&self) -> String {
         match &self.way {
-            Way::Tcp(addresses, works) => match addresses[works.load(Ordering::Relaxed)] {
+            Way::Tcp(addresses) => match addresses.current() {
                 address if address.ip().to_string() == self.url.host => address.to_string(),
                 address => format!("{} ({address})", self.url.authority()),
             },
@@ -119,28 +109,12 @@ impl Server {
     /// # Errors
     /// What the last address said.
     pub async fn tcp(&self, deadline: Instant, opened: &mut u64) -> Result<TcpStream, Failure> {
-        let Way::Tcp(addresses, works) = &self.way else {
+        let Way::Tcp(addresses) = &self.way else {
             return Err(Failure::new(Outcome::Io, format!("{} is no TCP address", self.label())));
         };
-        let first = works.load(Ordering::Relaxed);
-        let mut failure = None;
-        for turn in 0..addresses.len() {
-            let at = (first + turn) % addresses.len();
-            let doing = || format!("connecting to {}", addresses[at]);
-            match tokio::time::timeout_at(deadline, TcpStream::connect(addresses[at])).await {
-                Ok(Ok(stream)) => {
-                    *opened += 1;
-                    if turn > 0 {
-                        works.store(at, Ordering::Relaxed);
-                    }
-                    stream.set_nodelay(true).map_err(|e| of_io(&e, &doing()))?;
-                    return Ok(stream);
-                }
-                Ok(Err(error)) => failure = Some(of_io(&error, &doing())),
-                Err(_) => return Err(Failure::new(Outcome::Timeout, format!("{} took longer than the time-out", doing()))),
-            }
-        }
-        Err(failure.unwrap_or_else(|| Failure::new(Outcome::Io, format!("{} has no address", self.url.host))))
+        let stream = addresses.connect(deadline).await?;
+        *opened += 1;
+        Ok(stream)
     }
 
     async fn unix(path: &Path, deadline: Instant, opened: &mut u64) -> Result<UnixStream, Failure> {

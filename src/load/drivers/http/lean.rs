@@ -20,9 +20,10 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
 use super::judge::{self, judge};
-use super::request::{Body, Step, Values};
+use super::request::{Body, Step};
 use super::{Carried, MAX_KEPT, of_io};
 use crate::load::drivers::Failure;
+use crate::load::drivers::values::Values;
 use crate::load::windows::Outcome;
 use crate::plan::Place;
 use answer::{Answer, Cut, Garbage, Keep, Seen};
@@ -101,12 +102,12 @@ enum Broken {
 
 impl Keep for Kept<'_> {
     fn wants_headers(&self) -> bool {
-        self.step.carry.iter().any(|(_, place, _)| matches!(place, Place::Header(_)))
+        self.step.judged.places().any(|place| matches!(place, Place::Header(_)))
     }
 
     fn header(&mut self, name: &str, value: &[u8]) {
         let carries = |place: &Place| matches!(place, Place::Header(wanted) if name.eq_ignore_ascii_case(wanted));
-        if self.step.carry.iter().any(|(_, place, _)| carries(place))
+        if self.step.judged.places().any(carries)
             && let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(value))
         {
             self.headers.append(name, value);

@@ -28,12 +28,14 @@ use std::time::{Duration, Instant};
 
 use tokio::time::Instant as TokioInstant;
 
+use super::tcp::of_io;
+use super::values::{Names, Values};
 use super::{Client, Driver, Exchange, Failure};
 use crate::load::Error;
 use crate::load::windows::Outcome;
 use crate::plan;
 use connect::Server;
-use request::{Names, Step, Values};
+use request::Step;
 use shared::{Group, Shared};
 use tls::Tls;
 
@@ -67,7 +69,8 @@ impl Http {
         let socket = http.socket.as_ref().map(|s| PathBuf::from(s.to_text()));
         let servers: Vec<Server> = http.urls.iter().map(|u| Server::new(u, socket.as_deref())).collect::<Result<_, _>>()?;
         let prefix = http.urls.first().map_or("", |u| u.path.as_str());
-        let names = Names::new(&http.steps);
+        let inserted = http.steps.iter().flat_map(plan::Step::names);
+        let names = Names::new(http.steps.iter().flat_map(|s| &s.carry), inserted);
         let http2 = http.version == 2;
         let step = |s| Step::new(s, prefix, names.as_slice());
         let step = |s| step(s).map(|step| if http.keep_alive { step } else { step.closing() });
@@ -156,19 +159,6 @@ impl Carried {
         let completed = Instant::now();
         Self { first_byte, completed, sent_bytes: 0, received_bytes: 0, usable: false, result: Err(failure) }
     }
-}
-
-/// What the system said, as an outcome.
-fn of_io(error: &std::io::Error, doing: &str) -> Failure {
-    use std::io::ErrorKind;
-    let outcome = match error.kind() {
-        ErrorKind::ConnectionRefused => Outcome::Refused,
-        ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::ConnectionAborted => Outcome::Reset,
-        ErrorKind::UnexpectedEof => Outcome::Incomplete,
-        ErrorKind::TimedOut => Outcome::Timeout,
-        _ => Outcome::Io,
-    };
-    Failure::new(outcome, format!("{doing}: {error}"))
 }
 
 impl Connection {

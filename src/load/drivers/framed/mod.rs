@@ -1,0 +1,230 @@
+//! Messages over TCP: a protocol of which the scenario says how its messages are told apart, and what they are.
+
+pub mod frame;
+pub mod stream;
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::time::Instant as TokioInstant;
+
+use super::judged::Judged;
+use super::tcp::Addresses;
+use super::values::{Names, RANDOM_BLOCK, Text, Values, random_block};
+use super::{Client, Driver, Exchange, Failure};
+use crate::load::Error;
+use crate::load::windows::Outcome;
+use crate::plan::framed::{Bounds, Framing};
+use crate::plan::{self, Body};
+use stream::Stream;
+
+/// A workload's messages, made ready once.
+pub struct Framed {
+    addresses: Addresses,
+    framing: Framing,
+    keep_alive: bool,
+    names: Names,
+    steps: Vec<Step>,
+    timeout: Duration,
+}
+
+struct Step {
+    name: String,
+    send: Option<Content>,
+    answer: bool,
+    judged: Judged,
+    timeout: Duration,
+}
+
+enum Content {
+    Fixed(Vec<u8>),
+    Text(Text),
+    Random(u64),
+}
+
+impl Framed {
+    /// Makes the messages of a workload ready.
+    ///
+    /// # Errors
+    /// When the host has no address, a file cannot be read, or a message cannot be made.
+    pub fn new(framed: &plan::framed::Framed) -> Result<Self, Error> {
+        let carried = framed.steps.iter().flat_map(|s| &s.carry);
+        let names = Names::new(carried, framed.steps.iter().flat_map(|s| s.names()));
+        let step = |step: &plan::framed::Message| {
+            let send = match &step.send {
+                None => None,
+                Some(Body::Empty) => Some(Content::Fixed(Vec::new())),
+                Some(Body::Random(length)) => Some(Content::Random(*length)),
+                Some(Body::File(path)) => {
+                    let failed = |source| Error::File { path: path.clone(), source };
+                    Some(Content::Fixed(std::fs::read(path).map_err(failed)?))
+                }
+                Some(Body::Text(template)) => Some(Content::Text(Text::new(template, names.as_slice(), &step.name)?)),
+            };
+            let judged = Judged::new(&step.name, &step.expect, &step.carry, names.as_slice())?;
+            Ok(Step { name: step.name.clone(), send, answer: step.answer, judged, timeout: step.timeout })
+        };
+        let steps: Vec<Step> = framed.steps.iter().map(step).collect::<Result<_, Error>>()?;
+        Ok(Self {
+            addresses: Addresses::resolve(&framed.to.host, framed.to.port)?,
+            framing: framed.framing.clone(),
+            keep_alive: framed.keep_alive,
+            timeout: steps.iter().map(|s| s.timeout).max().unwrap_or(plan::actions::REQUEST_TIMEOUT),
+            names,
+            steps,
+        })
+    }
+}
+
+impl Driver for Framed {
+    type Client = FramedClient;
+
+    fn steps(&self) -> usize {
+        self.steps.len()
+    }
+
+    fn client(self: &Arc<Self>, number: u64, seed: u64, _group: &Rc<()>) -> FramedClient {
+        let values = Values::new(&self.names, seed, number);
+        FramedClient { framed: Arc::clone(self), values, stream: None, connects: 0, out: Vec::new() }
+    }
+}
+
+/// A connection with one message at a time on it; made anew when it is lost.
+pub struct FramedClient {
+    framed: Arc<Framed>,
+    values: Values,
+    stream: Option<Stream>,
+    connects: u64,
+    out: Vec<u8>,
+}
+
+impl FramedClient {
+    async fn connect(&mut self, deadline: TokioInstant) -> Result<(), Failure> {
+        let tcp = self.framed.addresses.connect(deadline).await?;
+        self.connects += 1;
+        self.stream = Some(Stream::new(tcp));
+        Ok(())
+    }
+
+    /// Makes the frame of a step in `out`.
+    fn compose(&mut self, step: usize) -> Result<u64, Failure> {
+        let framed = &self.framed;
+        self.out.clear();
+        let Some(content) = &framed.steps[step].send else { return Ok(0) };
+        let start = frame::begin(&framed.framing, &mut self.out);
+        let before = self.out.len();
+        match content {
+            Content::Fixed(bytes) => self.out.extend_from_slice(bytes),
+            Content::Text(text) => text.write(&self.values, &mut self.out),
+            Content::Random(length) => {
+                let (block, mut left) = (random_block(), *length as usize);
+                let mut at = self.values.next_random() as usize % RANDOM_BLOCK;
+                while left > 0 {
+                    let piece = left.min(RANDOM_BLOCK - at);
+                    self.out.extend_from_slice(&block[at..at + piece]);
+                    (left, at) = (left - piece, 0);
+                }
+                // Random bytes may be anything, also what ends a message.
+                if let Bounds::Delimiter(delimiter) = &framed.framing.bounds {
+                    let other = if delimiter.as_bytes()[0] == b'.' { b'-' } else { b'.' };
+                    let first = delimiter.as_bytes()[0];
+                    self.out[before..].iter_mut().filter(|b| **b == first).for_each(|b| *b = other);
+                }
+            }
+        }
+        let length = (self.out.len() - before) as u64;
+        frame::end(&framed.framing, &mut self.out, start).map_err(|words| Failure::new(Outcome::Carry, words))?;
+        Ok(length)
+    }
+
+    async fn carry(&mut self, step: usize, exchange: &mut Exchange) -> Result<(), Failure> {
+        let framed = Arc::clone(&self.framed);
+        let (number, step) = (step, &framed.steps[step]);
+        let deadline = TokioInstant::from_std(exchange.sent) + step.timeout;
+        if number == 0 && self.stream.as_ref().is_some_and(|s| !s.is_open()) {
+            self.stream = None;
+        }
+        if self.stream.is_none() {
+            self.connect(deadline).await?;
+            exchange.connect = Some(exchange.sent.elapsed());
+        }
+        exchange.sent_bytes = self.compose(number)?;
+        let Some(stream) = &mut self.stream else { return Err(Failure::new(Outcome::Closed, "there is no connection")) };
+        if step.send.is_some() {
+            stream.send(&self.out, deadline, &step.name).await?;
+        }
+        if step.answer {
+            let (judged, values) = (&step.judged, &mut self.values);
+            let label = |_: &Values| step.name.clone();
+            let judge = |message: &[u8]| {
+                let length = message.len() as u64;
+                (length, judged.check(length, judged.needs_body().then_some(message), |_| None, label, values))
+            };
+            let (length, result) = stream.receive(&framed.framing, Some(deadline), &step.name, judge).await?;
+            exchange.received_bytes = length;
+            exchange.completed = Instant::now();
+            exchange.first_byte = Some(exchange.completed);
+            result?;
+        }
+        Ok(())
+    }
+}
+
+impl Client for FramedClient {
+    type Group = ();
+
+    async fn ready(&mut self) -> Result<(), Failure> {
+        if !self.framed.keep_alive || self.stream.as_ref().is_some_and(Stream::is_open) {
+            return Ok(());
+        }
+        self.stream = None;
+        let deadline = TokioInstant::now() + self.framed.timeout;
+        self.connect(deadline).await
+    }
+
+    fn begin_pass(&mut self, pass: u64) {
+        self.values.begin_pass(pass);
+    }
+
+    async fn exchange(&mut self, step: usize) -> Exchange {
+        let sent = Instant::now();
+        let mut exchange = Exchange {
+            sent,
+            connect: None,
+            first_byte: None,
+            completed: sent,
+            sent_bytes: 0,
+            received_bytes: 0,
+            metrics: Vec::new(),
+            result: Ok(()),
+        };
+        exchange.result = self.carry(step, &mut exchange).await;
+        if exchange.first_byte.is_none() {
+            exchange.completed = Instant::now();
+        }
+        // After a failure it is not known what the next message on the connection would answer.
+        if exchange.result.is_err() || !self.framed.keep_alive && step + 1 == self.framed.steps.len() {
+            self.stream = None;
+        }
+        exchange
+    }
+
+    fn connects(&self) -> u64 {
+        self.connects
+    }
+}
+
+/// One pass whose answers are checked and not counted.
+///
+/// # Errors
+/// [`Error::Verify`] with what was wrong.
+pub async fn verify(framed: &Arc<Framed>, seed: u64) -> Result<(), Error> {
+    // A number that no connection of a load has.
+    let mut client = framed.client((1 << 24) - 1, seed, &Rc::default());
+    client.begin_pass(0);
+    for step in 0..framed.steps.len() {
+        client.exchange(step).await.result.map_err(|f| Error::Verify(f.words))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,130 @@
+//! A TCP connection on which frames are sent and received.
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+use super::frame::{self, Seen};
+use crate::load::drivers::Failure;
+use crate::load::drivers::tcp::of_io;
+use crate::load::windows::Outcome;
+use crate::plan::framed::Framing;
+
+/// What is read at a time.
+const PIECE: usize = 16 << 10;
+
+/// A connection; after a failure nothing more can be said on it.
+pub struct Stream {
+    tcp: TcpStream,
+    /// What was read and not yet taken.
+    buffer: Vec<u8>,
+    /// The begin of `buffer` that was taken.
+    taken: usize,
+}
+
+impl Stream {
+    /// Over a connection that was just made.
+    pub fn new(tcp: TcpStream) -> Self {
+        Self { tcp, buffer: Vec::new(), taken: 0 }
+    }
+
+    /// Sends bytes, which are whole frames.
+    ///
+    /// # Errors
+    /// The failure as it is recorded; `doing` says what was tried.
+    pub async fn send(&mut self, bytes: &[u8], deadline: Instant, doing: &str) -> Result<(), Failure> {
+        // Most often all of it is taken at once, and no timer is needed.
+        match self.tcp.try_write(bytes) {
+            Ok(written) if written == bytes.len() => Ok(()),
+            Ok(written) => self.send_rest(&bytes[written..], deadline, doing).await,
+            Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => self.send_rest(bytes, deadline, doing).await,
+            Err(error) => Err(of_io(&error, doing)),
+        }
+    }
+
+    async fn send_rest(&mut self, bytes: &[u8], deadline: Instant, doing: &str) -> Result<(), Failure> {
+        match tokio::time::timeout_at(deadline, self.tcp.write_all(bytes)).await {
+            Ok(written) => written.map_err(|e| of_io(&e, doing)),
+            Err(_) => Err(Failure::new(Outcome::Timeout, format!("{doing}: it was not taken within the time-out"))),
+        }
+    }
+
+    /// Waits for a message, and gives it to `take` without its frame.
+    ///
+    /// # Errors
+    /// The failure as it is recorded; `doing` says what was waited for.
+    pub async fn receive<T>(
+        &mut self,
+        framing: &Framing,
+        deadline: Option<Instant>,
+        doing: &str,
+        take: impl FnOnce(&[u8]) -> T,
+    ) -> Result<T, Failure> {
+        let mut looked = 0;
+        loop {
+            match frame::first(framing, &self.buffer[self.taken..], looked) {
+                Seen::Whole { message, end } => {
+                    let message = self.taken + message.start..self.taken + message.end;
+                    let taken = take(&self.buffer[message]);
+                    self.taken += end;
+                    if self.taken == self.buffer.len() {
+                        self.buffer.clear();
+                        self.taken = 0;
+                    }
+                    return Ok(taken);
+                }
+                Seen::TooLong(length) => {
+                    let length = length.map_or_else(String::new, |n| format!(" of {n} bytes"));
+                    let words = format!("{doing}: a message{length}, and no more than {} bytes are taken", framing.max);
+                    return Err(Failure::new(Outcome::Garbage, words));
+                }
+                Seen::More => {}
+            }
+            looked = self.buffer.len() - self.taken;
+            if self.taken > 0 {
+                self.buffer.drain(..self.taken);
+                self.taken = 0;
+            }
+            self.buffer.reserve(PIECE);
+            let reading = self.tcp.read_buf(&mut self.buffer);
+            let read = match deadline {
+                None => reading.await,
+                Some(deadline) => match tokio::time::timeout_at(deadline, reading).await {
+                    Ok(read) => read,
+                    Err(_) => return Err(Failure::new(Outcome::Timeout, format!("{doing}: nothing came within the time-out"))),
+                },
+            };
+            match read {
+                Ok(0) if looked == 0 => {
+                    return Err(Failure::new(Outcome::Closed, format!("{doing}: the connection was closed instead")));
+                }
+                Ok(0) => {
+                    let words = format!("{doing}: the connection was closed after {looked} bytes of a message");
+                    return Err(Failure::new(Outcome::Incomplete, words));
+                }
+                Ok(_) => {}
+                Err(error) => return Err(of_io(&error, doing)),
+            }
+        }
+    }
+
+    /// Whether nothing has come that nobody asked for, such as the end.
+    pub fn is_open(&self) -> bool {
+        let mut byte = [0];
+        self.taken == self.buffer.len()
+            && matches!(self.tcp.try_read(&mut byte), Err(e) if e.kind() == std::io::ErrorKind::WouldBlock)
+    }
+
+    /// Lets the other side close first, as it will do in a moment: the ports of connections that we close are not to be
+    /// had for a minute, and soon there would be none left.
+    pub fn leave(mut self) {
+        const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
+        // The end may be there already.
+        if matches!(self.tcp.try_read(&mut [0; 64]), Ok(0)) {
+            return;
+        }
+        tokio::task::spawn_local(async move {
+            let _ = tokio::time::timeout(PATIENCE, self.tcp.read(&mut [0; 64])).await;
+        });
+    }
+}

@@ -1,0 +1,122 @@
+//! What an answer must hold, and what is carried from it, whatever protocol brought it.
+
+use super::Failure;
+use super::values::{Text, Values};
+use crate::load::Error;
+use crate::load::windows::Outcome;
+use crate::plan::{Carry, Expect, Place};
+
+/// What is expected of the body of an answer.
+pub struct Judged {
+    length: Option<u64>,
+    text: Option<Text>,
+    contains: Option<Text>,
+    carry: Vec<(usize, Place, Option<regex::Regex>)>,
+}
+
+impl Judged {
+    /// Makes ready what a step of this name expects. `names`: those of its values.
+    ///
+    /// # Errors
+    /// When a text inserts what has no value, or a pattern is no regular expression.
+    pub fn new(step: &str, expect: &Expect, carry: &[Carry], names: &[String]) -> Result<Self, Error> {
+        let invalid = |reason: String| Error::Request { step: step.to_owned(), reason };
+        let text = |template| Text::new(template, names, step);
+        let carry = carry.iter().map(|c| {
+            let place = names.iter().position(|n| *n == c.name);
+            let place = place.ok_or_else(|| invalid(format!("`{}` has no place", c.name)))?;
+            let pattern = match &c.place {
+                Place::Regex(pattern) => Some(regex::Regex::new(pattern).map_err(|e| invalid(e.to_string()))?),
+                _ => None,
+            };
+            Ok((place, c.place.clone(), pattern))
+        });
+        Ok(Self {
+            length: expect.length,
+            text: expect.text.as_ref().map(text).transpose()?,
+            contains: expect.contains.as_ref().map(text).transpose()?,
+            carry: carry.collect::<Result<_, Error>>()?,
+        })
+    }
+
+    /// Where what is carried stands.
+    pub fn places(&self) -> impl Iterator<Item = &Place> {
+        self.carry.iter().map(|(_, place, _)| place)
+    }
+
+    /// Whether the body must be kept to be judged.
+    pub fn needs_body(&self) -> bool {
+        self.text.is_some() || self.contains.is_some() || self.places().any(|place| !matches!(place, Place::Header(_)))
+    }
+
+    /// Checks an answer and takes what is to be carried.
+    ///
+    /// `length` in bytes; `body`: where it was kept; `header`: the value of a header, where there are any; `label`: what
+    /// was asked, for messages.
+    ///
+    /// # Errors
+    /// What differs from what was expected.
+    pub fn check<'a>(
+        &self,
+        length: u64,
+        body: Option<&[u8]>,
+        header: impl Fn(&str) -> Option<&'a str>,
+        label: impl Fn(&Values) -> String,
+        values: &mut Values,
+    ) -> Result<(), Failure> {
+        if let Some(expected) = self.length.filter(|expected| *expected != length) {
+            let words = format!("{} answered {length} bytes instead of {expected}", label(values));
+            return Err(Failure::new(Outcome::Length, words));
+        }
+        if body.is_none() && self.carry.is_empty() {
+            return Ok(());
+        }
+        let body = body.unwrap_or_default();
+        if let Some(text) = &self.text
+            && text.fill(values).as_bytes() != body
+        {
+            let words = format!("{} answered another body than expected: {}", label(values), excerpt(body));
+            return Err(Failure::new(Outcome::Body, words));
+        }
+        if let Some(part) = &self.contains {
+            let part = part.fill(values);
+            let there = part.is_empty() || body.windows(part.len()).any(|w| w == part.as_bytes());
+            if !there {
+                return Err(Failure::new(
+                    Outcome::Body,
+                    format!("{} answered without `{part}`: {}", label(values), excerpt(body)),
+                ));
+            }
+        }
+        let json = self.carry.iter().any(|(_, place, _)| matches!(place, Place::Json(_)));
+        let json = json.then(|| serde_json::from_slice::<serde_json::Value>(body).unwrap_or_default());
+        for (index, place, pattern) in &self.carry {
+            let found = match place {
+                Place::Header(name) => header(name).map(str::to_owned),
+                Place::Json(pointer) => json.as_ref().and_then(|j| j.pointer(pointer)).map(|v| match v {
+                    serde_json::Value::String(s) => s.clone(),
+                    other => other.to_string(),
+                }),
+                Place::Regex(_) => pattern.as_ref().and_then(|p| {
+                    let text = String::from_utf8_lossy(body);
+                    p.captures(&text).map(|c| c.get(1).or_else(|| c.get(0)).map_or_else(String::new, |m| m.as_str().to_owned()))
+                }),
+            };
+            match found {
+                Some(found) => values.carry(*index, found),
+                None => {
+                    let words = format!("{}: nothing to carry in {}", label(values), excerpt(body));
+                    return Err(Failure::new(Outcome::Carry, words));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The begin of a body, for messages.
+pub fn excerpt(body: &[u8]) -> String {
+    let text: String =
+        String::from_utf8_lossy(&body[..body.len().min(80)]).chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if body.len() > 80 { format!("`{text}…`") } else { format!("`{text}`") }
+}

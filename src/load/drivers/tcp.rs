@@ -1,0 +1,81 @@
+//! TCP connections: to whichever address of a host answers.
+
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+use super::Failure;
+use crate::load::Error;
+use crate::load::windows::Outcome;
+
+/// The addresses of a host, and which of them answered last: `localhost` has two, and often only one is served.
+pub struct Addresses {
+    all: Vec<SocketAddr>,
+    works: AtomicUsize,
+}
+
+impl Addresses {
+    /// Those that are known already.
+    ///
+    /// # Errors
+    /// In words, when there are none.
+    pub fn new(all: Vec<SocketAddr>) -> io::Result<Self> {
+        if all.is_empty() { Err(io::Error::other("it has no address")) } else { Ok(Self { all, works: AtomicUsize::new(0) }) }
+    }
+
+    /// Looks a host up.
+    ///
+    /// # Errors
+    /// [`Error::Resolve`].
+    pub fn resolve(host: &str, port: u16) -> Result<Self, Error> {
+        let failed = |source| Error::Resolve { host: host.to_owned(), source };
+        let found = (host, port).to_socket_addrs().map_err(failed)?.collect();
+        Self::new(found).map_err(failed)
+    }
+
+    /// The one that is tried first.
+    pub fn current(&self) -> SocketAddr {
+        self.all[self.works.load(Ordering::Relaxed)]
+    }
+
+    /// Connects to the first that answers.
+    ///
+    /// # Errors
+    /// What the last one said.
+    pub async fn connect(&self, deadline: Instant) -> Result<TcpStream, Failure> {
+        let first = self.works.load(Ordering::Relaxed);
+        let mut failure = None;
+        for turn in 0..self.all.len() {
+            let at = (first + turn) % self.all.len();
+            let doing = || format!("connecting to {}", self.all[at]);
+            match tokio::time::timeout_at(deadline, TcpStream::connect(self.all[at])).await {
+                Ok(Ok(stream)) => {
+                    if turn > 0 {
+                        self.works.store(at, Ordering::Relaxed);
+                    }
+                    stream.set_nodelay(true).map_err(|e| of_io(&e, &doing()))?;
+                    return Ok(stream);
+                }
+                Ok(Err(error)) => failure = Some(of_io(&error, &doing())),
+                Err(_) => return Err(Failure::new(Outcome::Timeout, format!("{} took longer than the time-out", doing()))),
+            }
+        }
+        Err(failure.unwrap_or_else(|| Failure::new(Outcome::Io, "there is no address to connect to")))
+    }
+}
+
+/// What the system said, as an outcome.
+pub fn of_io(error: &io::Error, doing: &str) -> Failure {
+    use std::io::ErrorKind;
+    let outcome = match error.kind() {
+        ErrorKind::ConnectionRefused => Outcome::Refused,
+        ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::ConnectionAborted => Outcome::Reset,
+        ErrorKind::UnexpectedEof => Outcome::Incomplete,
+        ErrorKind::TimedOut => Outcome::Timeout,
+        _ => Outcome::Io,
+    };
+    Failure::new(outcome, format!("{doing}: {error}"))
+}

@@ -1,0 +1,204 @@
+//! What differs from pass to pass, and the texts into which it is inserted; every protocol of ours has it.
+
+use std::fmt::Write as _;
+
+use bytes::Bytes;
+
+use crate::load::Error;
+use crate::load::schedule::mix;
+use crate::plan::{Carry, Part, Template};
+
+/// Random bodies are slices of one block of random bytes of this size (and streamed when they are longer).
+pub const RANDOM_BLOCK: usize = 1 << 20;
+
+/// A template whose names are places in [`Values`].
+pub struct Text(Vec<TextPart>);
+
+enum TextPart {
+    Text(String),
+    Value(usize),
+}
+
+impl TextPart {
+    fn get<'a>(&'a self, values: &'a Values) -> &'a str {
+        match self {
+            Self::Text(text) => text,
+            Self::Value(place) => &values.values[*place],
+        }
+    }
+}
+
+impl Text {
+    /// Reads a template.
+    ///
+    /// # Errors
+    /// When it inserts what has no value.
+    pub fn new(template: &Template, names: &[String], step: &str) -> Result<Self, Error> {
+        let parts = template.0.iter().map(|part| match part {
+            Part::Text(text) => Ok(TextPart::Text(text.clone())),
+            Part::Name(name) => {
+                let place = names.iter().position(|n| n == name);
+                place
+                    .map(TextPart::Value)
+                    .ok_or_else(|| Error::Request { step: step.to_owned(), reason: format!("`{name}` has no value here") })
+            }
+        });
+        parts.collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Puts a text before it.
+    pub fn prepend(&mut self, prefix: &str) {
+        if !prefix.is_empty() {
+            self.0.insert(0, TextPart::Text(prefix.to_owned()));
+            if let [TextPart::Text(a), TextPart::Text(b)] = self.0.as_slice() {
+                *self = Self(vec![TextPart::Text(format!("{a}{b}"))]);
+            }
+        }
+    }
+
+    /// The whole text, when it is always the same.
+    pub fn fixed(&self) -> Option<&str> {
+        match self.0.as_slice() {
+            [] => Some(""),
+            [TextPart::Text(text)] => Some(text),
+            _ => None,
+        }
+    }
+
+    /// With its values.
+    pub fn fill(&self, values: &Values) -> String {
+        let mut text = String::with_capacity(64);
+        for part in &self.0 {
+            text.push_str(part.get(values));
+        }
+        text
+    }
+
+    /// Appends it with its values.
+    pub fn write(&self, values: &Values, out: &mut Vec<u8>) {
+        for part in &self.0 {
+            out.extend_from_slice(part.get(values).as_bytes());
+        }
+    }
+}
+
+/// Names of the values that requests insert, in the order of their places.
+pub struct Names {
+    names: Vec<String>,
+    uses_id: bool,
+    uses_pass: bool,
+}
+
+impl Names {
+    /// Those of a pass, and what its steps carry. `inserted`: the names that its steps insert.
+    pub fn new<'a>(carried: impl Iterator<Item = &'a Carry>, inserted: impl Iterator<Item = &'a str>) -> Self {
+        let mut names: Vec<String> = ["id", "pass", "connection"].map(str::to_owned).to_vec();
+        for carry in carried {
+            if !names.contains(&carry.name) {
+                names.push(carry.name.clone());
+            }
+        }
+        let inserted: Vec<&str> = inserted.collect();
+        let uses = |name: &str| inserted.contains(&name);
+        Self { uses_id: uses("id"), uses_pass: uses("pass"), names }
+    }
+
+    /// The names themselves.
+    pub fn as_slice(&self) -> &[String] {
+        &self.names
+    }
+}
+
+/// What differs from pass to pass on one connection: id, numbers, carried values, random bytes.
+pub struct Values {
+    values: Vec<String>,
+    /// What nobody inserts is not written anew for every pass.
+    uses_id: bool,
+    uses_pass: bool,
+    seed: u64,
+    connection: u64,
+    random: u64,
+}
+
+const ID: usize = 0;
+const PASS: usize = 1;
+const CONNECTION: usize = 2;
+
+impl Values {
+    /// The values of connection number `connection`.
+    pub fn new(names: &Names, seed: u64, connection: u64) -> Self {
+        let (uses_id, uses_pass) = (names.uses_id, names.uses_pass);
+        let mut values = vec![String::new(); names.names.len()];
+        values[CONNECTION] = connection.to_string();
+        Self { values, uses_id, uses_pass, seed, connection, random: mix(seed ^ connection.rotate_left(32)) }
+    }
+
+    /// Begins a pass: a fresh id, and no carried values.
+    pub fn begin_pass(&mut self, pass: u64) {
+        // The pair (connection, pass) is unique within a repetition as long as neither passes its half of 64 bits.
+        let unique = (self.connection << 40) | (pass & ((1 << 40) - 1));
+        let id = mix(unique ^ mix(self.seed));
+        for value in &mut self.values[CONNECTION + 1..] {
+            value.clear();
+        }
+        for (place, used) in [(ID, self.uses_id), (PASS, self.uses_pass)] {
+            if used {
+                self.values[place].clear();
+                // Writing into a text cannot fail.
+                let _ = if place == ID { write!(self.values[ID], "{id:016x}") } else { write!(self.values[PASS], "{pass}") };
+            }
+        }
+    }
+
+    /// Keeps what was carried to a place.
+    pub fn carry(&mut self, place: usize, value: String) {
+        self.values[place] = value;
+    }
+
+    /// The next random number of this connection.
+    pub fn next_random(&mut self) -> u64 {
+        self.random = self.random.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        mix(self.random)
+    }
+}
+
+/// The block of which random bodies are slices; made once.
+pub fn random_block() -> Bytes {
+    static BLOCK: std::sync::OnceLock<Bytes> = std::sync::OnceLock::new();
+    BLOCK.get_or_init(make_random_block).clone()
+}
+
+fn make_random_block() -> Bytes {
+    let mut block = Vec::with_capacity(RANDOM_BLOCK);
+    let mut state = 0x243F_6A88_85A3_08D3_u64;
+    while block.len() < RANDOM_BLOCK {
+        state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        block.extend_from_slice(&mix(state).to_le_bytes());
+    }
+    block.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    impl Values {
+        pub(in crate::load::drivers) fn for_tests() -> Self {
+            Self::new(&Names { names: vec![String::new(); 3], uses_id: true, uses_pass: true }, 1, 0)
+        }
+    }
+
+    #[test]
+    fn ids_are_fresh_for_every_pass_of_every_connection() {
+        let names = Names { names: vec![String::new(); 3], uses_id: true, uses_pass: true };
+        let mut seen = std::collections::HashSet::new();
+        for connection in 0..50 {
+            let mut values = Values::new(&names, 42, connection);
+            for pass in 0..200 {
+                values.begin_pass(pass);
+                assert_eq!(values.values[ID].len(), 16);
+                assert!(seen.insert(values.values[ID].clone()));
+            }
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! The VOEvent Transport Protocol: an author sends each event over a connection of its own, and is told that the broker
+//! has it (ack) or will not have it (nak). A pass has three steps, which are its stages: connect, send, answer.
+//!
+//! The other end, the subscriber, follows no schedule: see [`crate::load::subscriber`].
+
+pub mod document;
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::time::Instant as TokioInstant;
+
+use super::framed::frame;
+use super::framed::stream::Stream;
+use super::judged::excerpt;
+use super::tcp::Addresses;
+use super::{Client, Driver, Exchange, Failure};
+use crate::load::Error;
+use crate::load::windows::Outcome;
+use crate::plan::framed::Framing;
+use crate::plan::vtp::STAGES;
+use crate::plan::{self, Part};
+use document::{Identity, Kind};
+
+/// What all events of a workload have in common.
+pub struct Author {
+    addresses: Addresses,
+    framing: Framing,
+    ivo: String,
+    event: Vec<Piece>,
+    size: usize,
+    timeout: Duration,
+}
+
+enum Piece {
+    Text(String),
+    Ivorn,
+    Pass,
+    Connection,
+}
+
+impl Author {
+    /// Makes the events of a workload ready.
+    ///
+    /// # Errors
+    /// When the host has no address, or an event inserts what has no value.
+    pub fn new(author: &plan::vtp::Author) -> Result<Self, Error> {
+        let piece = |part: &Part| match part {
+            Part::Text(text) => Ok(Piece::Text(text.clone())),
+            Part::Name(name) => match name.as_str() {
+                "ivorn" => Ok(Piece::Ivorn),
+                "pass" => Ok(Piece::Pass),
+                "connection" => Ok(Piece::Connection),
+                _ => Err(Error::Request { step: STAGES[1].to_owned(), reason: format!("`{name}` has no value here") }),
+            },
+        };
+        Ok(Self {
+            addresses: Addresses::resolve(&author.to.host, author.to.port)?,
+            framing: document::framing(),
+            ivo: author.ivo.clone(),
+            event: author.event.0.iter().map(piece).collect::<Result<_, _>>()?,
+            size: author.size.unwrap_or_default() as usize,
+            timeout: author.timeout,
+        })
+    }
+}
+
+impl Driver for Author {
+    type Client = AuthorClient;
+
+    fn steps(&self) -> usize {
+        STAGES.len()
+    }
+
+    fn client(self: &Arc<Self>, number: u64, seed: u64, _group: &Rc<()>) -> AuthorClient {
+        AuthorClient {
+            author: Arc::clone(self),
+            number,
+            identity: Identity::new(&self.ivo, seed),
+            pass: 0,
+            stream: None,
+            connects: 0,
+            out: Vec::new(),
+        }
+    }
+}
+
+/// One event at a time.
+pub struct AuthorClient {
+    author: Arc<Author>,
+    number: u64,
+    identity: Identity,
+    pass: u64,
+    stream: Option<Stream>,
+    connects: u64,
+    out: Vec<u8>,
+}
+
+impl AuthorClient {
+    fn compose(&mut self) -> Result<u64, Failure> {
+        const COMMENT: (&[u8], &[u8]) = (b"<!--", b"-->");
+        let (author, out) = (&self.author, &mut self.out);
+        out.clear();
+        let start = frame::begin(&author.framing, out);
+        let begin = out.len();
+        for piece in &author.event {
+            match piece {
+                Piece::Text(text) => out.extend_from_slice(text.as_bytes()),
+                Piece::Ivorn => out.extend_from_slice(self.identity.of(self.pass).as_bytes()),
+                Piece::Pass => out.extend_from_slice(self.pass.to_string().as_bytes()),
+                Piece::Connection => out.extend_from_slice(self.number.to_string().as_bytes()),
+            }
+        }
+        if let Some(room) = (author.size + begin).checked_sub(out.len() + COMMENT.0.len() + COMMENT.1.len()) {
+            out.extend_from_slice(COMMENT.0);
+            out.resize(out.len() + room, b'.');
+            out.extend_from_slice(COMMENT.1);
+        }
+        let length = (out.len() - begin) as u64;
+        frame::end(&author.framing, out, start).map_err(|words| Failure::new(Outcome::Carry, words))?;
+        Ok(length)
+    }
+
+    async fn carry(&mut self, step: usize, exchange: &mut Exchange) -> Result<(), Failure> {
+        let deadline = TokioInstant::from_std(exchange.sent) + self.author.timeout;
+        if step == 0 {
+            // What is left of an event that failed.
+            self.stream = None;
+            let tcp = self.author.addresses.connect(deadline).await?;
+            self.connects += 1;
+            self.stream = Some(Stream::new(tcp));
+            exchange.completed = Instant::now();
+            exchange.connect = Some(exchange.completed - exchange.sent);
+            return Ok(());
+        }
+        if step == 1 {
+            exchange.sent_bytes = self.compose()?;
+        }
+        let Some(stream) = &mut self.stream else { return Err(Failure::new(Outcome::Closed, "there is no connection")) };
+        if step == 1 {
+            stream.send(&self.out, deadline, "sending the event").await?;
+            exchange.completed = Instant::now();
+            return Ok(());
+        }
+        let doing = "waiting for the broker's answer";
+        let (length, answer) =
+            stream.receive(&self.author.framing, Some(deadline), doing, |answer| (answer.len(), judge(answer))).await?;
+        exchange.completed = Instant::now();
+        exchange.first_byte = Some(exchange.completed);
+        exchange.received_bytes = length as u64;
+        if let Some(stream) = self.stream.take() {
+            stream.leave();
+        }
+        answer
+    }
+}
+
+fn judge(answer: &[u8]) -> Result<(), Failure> {
+    match document::kind(answer) {
+        Kind::Ack => Ok(()),
+        Kind::Nak(reason) => Err(Failure::new(Outcome::Nak, format!("the broker refused an event: {reason}"))),
+        _ => Err(Failure::new(Outcome::Garbage, format!("the broker answered neither ack nor nak: {}", excerpt(answer)))),
+    }
+}
+
+impl Client for AuthorClient {
+    type Group = ();
+
+    async fn ready(&mut self) -> Result<(), Failure> {
+        // Connecting is part of sending an event.
+        Ok(())
+    }
+
+    fn begin_pass(&mut self, pass: u64) {
+        self.pass = pass;
+    }
+
+    async fn exchange(&mut self, step: usize) -> Exchange {
+        let sent = Instant::now();
+        let mut exchange = Exchange {
+            sent,
+            connect: None,
+            first_byte: None,
+            completed: sent,
+            sent_bytes: 0,
+            received_bytes: 0,
+            metrics: Vec::new(),
+            result: Ok(()),
+        };
+        exchange.result = self.carry(step, &mut exchange).await;
+        if exchange.result.is_err() {
+            // What the broker has answered is already stamped.
+            if exchange.first_byte.is_none() {
+                exchange.completed = Instant::now();
+            }
+            self.stream = None;
+        }
+        exchange
+    }
+
+    fn connects(&self) -> u64 {
+        self.connects
+    }
+}
+
+/// Whether the broker is there. No event is sent: each would be in its database, and at its subscribers.
+///
+/// # Errors
+/// [`Error::Verify`] with what was wrong.
+pub async fn verify(author: &Author) -> Result<(), Error> {
+    let deadline = TokioInstant::now() + author.timeout;
+    author.addresses.connect(deadline).await.map(drop).map_err(|f| Error::Verify(f.words))
+}

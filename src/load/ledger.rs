@@ -1,0 +1,141 @@
+//! What an author has sent and a subscriber waits for: the one thing that two workloads of a repetition share.
+//!
+//! Each subscriber has a ledger of its own. The author's threads write into it when a pass begins and when it has failed;
+//! the subscriber takes out what has arrived. A lock is taken for each event, for the time of one look into a table.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard};
+
+use super::Phase;
+
+/// An event that was sent. Times are nanoseconds since the epoch of the repetition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// When it was meant to be sent.
+    pub intended_ns: u64,
+    /// When its sending began.
+    pub sent_ns: u64,
+    /// The phase of its pass.
+    pub phase: Phase,
+    /// Whether the broker did not take it, as far as the author knows.
+    pub failed: bool,
+}
+
+/// What became of an arrival.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// It was waited for.
+    First(Sent),
+    /// It had arrived before.
+    Again,
+    /// Nobody has sent it.
+    Unknown,
+}
+
+/// Events on their way from one author to one subscriber.
+#[derive(Debug)]
+pub struct Ledger {
+    events: Mutex<Events>,
+    /// Threads of the author that may still send.
+    authors: AtomicUsize,
+}
+
+#[derive(Debug, Default)]
+struct Events {
+    on_their_way: HashMap<u64, Sent>,
+    /// One bit for each pass whose event has arrived.
+    arrived: Vec<u64>,
+}
+
+impl Ledger {
+    /// An empty one, for an author with so many threads.
+    pub fn new(threads: usize) -> Self {
+        Self { events: Mutex::default(), authors: AtomicUsize::new(threads) }
+    }
+
+    fn events(&self) -> MutexGuard<'_, Events> {
+        self.events.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// A pass begins: its event may arrive from now on.
+    pub fn begins(&self, pass: u64, sent: Sent) {
+        self.events().on_their_way.insert(pass, sent);
+    }
+
+    /// The broker did not take the event of a pass, as far as the author knows; it is not missed when it does not arrive.
+    pub fn fails(&self, pass: u64) {
+        if let Some(sent) = self.events().on_their_way.get_mut(&pass) {
+            sent.failed = true;
+        }
+    }
+
+    /// One thread of the author has ended.
+    pub fn author_ends(&self) {
+        self.authors.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// The event of a pass has arrived.
+    pub fn arrives(&self, pass: u64) -> Arrival {
+        let mut events = self.events();
+        let (word, bit) = ((pass / 64) as usize, 1 << (pass % 64));
+        if let Some(sent) = events.on_their_way.remove(&pass) {
+            if events.arrived.len() <= word {
+                events.arrived.resize(word + 1, 0);
+            }
+            events.arrived[word] |= bit;
+            return Arrival::First(sent);
+        }
+        match events.arrived.get(word) {
+            Some(bits) if bits & bit != 0 => Arrival::Again,
+            _ => Arrival::Unknown,
+        }
+    }
+
+    /// Whether nothing is sent any more and all that the broker took has arrived.
+    pub fn is_complete(&self) -> bool {
+        self.has_ended() && self.events().on_their_way.values().all(|sent| sent.failed)
+    }
+
+    /// Whether nothing is sent any more.
+    pub fn has_ended(&self) -> bool {
+        self.authors.load(Ordering::Acquire) == 0
+    }
+
+    /// What the broker took and has not arrived, in the order of passes.
+    pub fn missing(&self) -> Vec<(u64, Sent)> {
+        let events = self.events();
+        let mut missing: Vec<_> = events.on_their_way.iter().filter(|(_, s)| !s.failed).map(|(p, s)| (*p, *s)).collect();
+        missing.sort_unstable_by_key(|(pass, _)| *pass);
+        missing
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SENT: Sent = Sent { intended_ns: 1, sent_ns: 2, phase: Phase::During, failed: false };
+
+    #[test]
+    fn what_was_taken_is_waited_for() {
+        let ledger = Ledger::new(2);
+        for pass in [0, 3, 64, 1000] {
+            ledger.begins(pass, SENT);
+        }
+        ledger.fails(3);
+        assert_eq!(ledger.arrives(64), Arrival::First(SENT));
+        assert_eq!(ledger.arrives(64), Arrival::Again);
+        assert_eq!(ledger.arrives(65), Arrival::Unknown);
+        ledger.author_ends();
+        assert!(!ledger.has_ended());
+        ledger.author_ends();
+        assert!(ledger.has_ended() && !ledger.is_complete());
+        assert_eq!(ledger.missing(), [(0, SENT), (1000, SENT)]);
+        ledger.arrives(0);
+        ledger.arrives(1000);
+        assert!(ledger.is_complete());
+        // The author was not told that the broker took it, but it did.
+        assert_eq!(ledger.arrives(3), Arrival::First(Sent { failed: true, ..SENT }));
+    }
+}

@@ -1,0 +1,287 @@
+//! The other end of an author's events: a subscriber of our own, which stamps each arrival.
+//!
+//! It follows no schedule. It is there before the load begins (the gate waits for it), answers what the broker asks, and
+//! ends when all that the author's broker took has arrived, or nothing has come for a while after the author's end. From
+//! `ledger` it knows when each event was meant to be sent and when it was: arrivals are recorded like requests, so that
+//! the time from author to subscriber is the response time (from the intended instant) and the service time.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::time::Instant as TokioInstant;
+
+use super::drivers::Failure;
+use super::drivers::framed::frame;
+use super::drivers::framed::stream::Stream;
+use super::drivers::tcp::Addresses;
+use super::drivers::vtp::document::{self, Clock, Identity, Kind};
+use super::ledger::{Arrival, Ledger};
+use super::windows::{Ended, Outcome, Windows};
+use super::{Error, Job, MetricRow, Phase, PhaseReport, Report, Rows};
+use crate::plan::vtp::Subscriber;
+
+/// How often it looks whether the author has ended.
+const LOOK: Duration = Duration::from_millis(2);
+
+/// The whole life of a subscriber's thread. `identity`: how the author's events are called.
+///
+/// # Errors
+/// When it cannot subscribe. That the broker goes away later is a result: what is missing is lost.
+pub fn run(job: &Job, subscriber: &Subscriber, identity: Identity, ledger: Arc<Ledger>) -> Result<Report, Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|e| Error::Thread(e.to_string())).inspect_err(|_| job.gate.arrive())?;
+    runtime.block_on(async {
+        let subscribing = subscribe(subscriber);
+        let mut abort = job.abort.clone();
+        let subscribed = tokio::select! {
+            biased;
+            subscribed = subscribing => subscribed.map_err(|f| Error::Verify(f.words)),
+            _ = abort.wait_for(|asked| *asked) => Err(Error::Verify("it was given up".to_owned())),
+        };
+        job.gate.arrive();
+        let (stream, broker) = subscribed?;
+        let mut listener = Listener {
+            job,
+            subscriber,
+            identity,
+            ledger,
+            broker,
+            clock: Clock::default(),
+            out: Vec::new(),
+            windows: Windows::new(job.index, 1, job.window.as_nanos() as u64),
+            requests: Vec::new(),
+            phases: Default::default(),
+            duplicates: 0,
+            reordered: 0,
+            unexpected: 0,
+            highest: None,
+            last_arrival: None,
+            examples: Vec::new(),
+            dropped: 0,
+        };
+        let began = Instant::now();
+        let cpu_before = super::engine::thread_cpu_ns();
+        let aborted = tokio::select! {
+            biased;
+            () = listener.listen(stream) => false,
+            _ = abort.wait_for(|asked| *asked) => true,
+        };
+        Ok(listener.report(aborted, began, cpu_before))
+    })
+}
+
+/// Connects, and says who is there. Returns the name of the broker too.
+async fn subscribe(subscriber: &Subscriber) -> Result<(Stream, String), Failure> {
+    let from = &subscriber.from;
+    let addresses = Addresses::resolve(&from.host, from.port).map_err(|e| Failure::new(Outcome::Io, crate::errors::chain(&e)))?;
+    let deadline = TokioInstant::now() + subscriber.timeout;
+    let doing = format!("subscribing at {}:{}", from.host, from.port);
+    let mut stream = Stream::new(addresses.connect(deadline).await?);
+    let framing = document::framing();
+    let asked = stream.receive(&framing, Some(deadline), &doing, |asked| match document::kind(asked) {
+        Kind::Authenticate => document::origin(asked).map(str::to_owned),
+        _ => None,
+    });
+    let broker = asked
+        .await?
+        .ok_or_else(|| Failure::new(Outcome::Garbage, format!("{doing}: the broker did not begin with `authenticate`")))?;
+    let mut out = Vec::new();
+    say(&mut out, "authenticate", &broker, &subscriber.ivo, Clock::default().now());
+    stream.send(&out, deadline, &doing).await?;
+    Ok((stream, broker))
+}
+
+/// Makes a frame with a document of the transport.
+fn say(out: &mut Vec<u8>, role: &str, origin: &str, response: &str, time: &str) {
+    let framing = document::framing();
+    let start = frame::begin(&framing, out);
+    document::transport(out, role, origin, response, time);
+    frame::end(&framing, out, start).expect("a document of the transport is short");
+}
+
+struct Listener<'a> {
+    job: &'a Job,
+    subscriber: &'a Subscriber,
+    identity: Identity,
+    ledger: Arc<Ledger>,
+    broker: String,
+    clock: Clock,
+    out: Vec<u8>,
+    windows: Windows,
+    requests: Vec<Ended>,
+    phases: [Option<PhaseReport>; Phase::ALL.len()],
+    duplicates: u64,
+    reordered: u64,
+    unexpected: u64,
+    /// The highest pass whose event has arrived.
+    highest: Option<u64>,
+    last_arrival: Option<Instant>,
+    examples: Vec<String>,
+    dropped: u64,
+}
+
+/// What a message was.
+enum Message {
+    Event(Option<String>),
+    Asks(&'static str),
+    Nothing,
+}
+
+impl Listener<'_> {
+    /// Takes what comes until all of it is there, or the rest is lost.
+    async fn listen(&mut self, mut stream: Stream) {
+        let framing = document::framing();
+        let ended = loop {
+            // While nothing comes, it looks whether the author has ended; a message that is not yet whole stays where it is.
+            let mut receiving =
+                Box::pin(stream.receive(&framing, None, "waiting for events", |message| match document::kind(message) {
+                    Kind::Other => Message::Event(document::ivorn(message).map(str::to_owned)),
+                    Kind::IAmAlive => Message::Asks("iamalive"),
+                    Kind::Authenticate => Message::Asks("authenticate"),
+                    _ => Message::Nothing,
+                }));
+            let received = loop {
+                tokio::select! {
+                    biased;
+                    received = &mut receiving => break Some(received),
+                    () = tokio::time::sleep(LOOK) => if self.is_over() { break None },
+                }
+            };
+            drop(receiving);
+            let Some(received) = received else { break None };
+            let at = Instant::now();
+            self.out.clear();
+            match received {
+                Ok(Message::Event(ivorn)) => {
+                    let ivorn = ivorn.unwrap_or_default();
+                    self.arrives(&ivorn, at);
+                    say(&mut self.out, "ack", &ivorn, &self.subscriber.ivo, self.clock.now());
+                }
+                Ok(Message::Asks(role)) => say(&mut self.out, role, &self.broker, &self.subscriber.ivo, self.clock.now()),
+                Ok(Message::Nothing) => continue,
+                Err(failure) => break Some(failure),
+            }
+            let deadline = TokioInstant::now() + self.subscriber.timeout;
+            if let Err(failure) = stream.send(&self.out, deadline, "answering the broker").await {
+                break Some(failure);
+            }
+            if self.ledger.has_ended() && self.is_over() {
+                break None;
+            }
+        };
+        if let Some(failure) = ended {
+            self.examples.push(format!("{}: {}", failure.outcome.name(), failure.words));
+            // Whatever else is sent is lost; how much that is, is known when the author has ended.
+            while !self.ledger.has_ended() {
+                tokio::time::sleep(LOOK).await;
+            }
+        }
+        self.count_lost();
+    }
+
+    /// Whether nothing is to be waited for any more.
+    fn is_over(&mut self) -> bool {
+        if !self.ledger.has_ended() {
+            return false;
+        }
+        let since = *self.last_arrival.get_or_insert_with(Instant::now);
+        self.ledger.is_complete() || since.elapsed() >= self.subscriber.wait
+    }
+
+    fn ns(&self, at: Instant) -> u64 {
+        at.saturating_duration_since(self.job.epoch).as_nanos() as u64
+    }
+
+    fn arrives(&mut self, ivorn: &str, at: Instant) {
+        self.last_arrival = Some(at);
+        let Some(pass) = self.identity.pass(ivorn) else {
+            self.unexpected += 1;
+            return;
+        };
+        match self.ledger.arrives(pass) {
+            Arrival::First(sent) => {
+                // As RFC 4737 has it: one is reordered when a later one is there already.
+                self.reordered += u64::from(self.highest.is_some_and(|highest| pass < highest));
+                self.highest = self.highest.max(Some(pass));
+                let at_ns = self.ns(at);
+                self.record(sent, at_ns, Outcome::Ok);
+                let phase = self.phases[sent.phase as usize].get_or_insert(PhaseReport::empty(sent.phase));
+                phase.end_ns = phase.end_ns.max(at_ns);
+            }
+            Arrival::Again => self.duplicates += 1,
+            Arrival::Unknown => self.unexpected += 1,
+        }
+    }
+
+    fn record(&mut self, sent: super::ledger::Sent, at_ns: u64, outcome: Outcome) {
+        let ended = Ended {
+            step: Some(0),
+            phase: sent.phase,
+            outcome,
+            intended_ns: sent.intended_ns,
+            sent_ns: sent.sent_ns,
+            completed_ns: at_ns,
+            connect_ns: None,
+            first_byte_ns: None,
+            sent_bytes: 0,
+            received_bytes: 0,
+        };
+        let phase = self.phases[sent.phase as usize].get_or_insert(PhaseReport::empty(sent.phase));
+        phase.start_ns = phase.start_ns.min(sent.sent_ns);
+        phase.passes += 1;
+        phase.offered += 1;
+        phase.errors += u64::from(outcome != Outcome::Ok);
+        if self.job.requests {
+            self.requests.push(ended);
+        }
+        if let Some(rows) = self.windows.record(&ended) {
+            self.send(Rows::Windows(rows));
+        }
+    }
+
+    fn count_lost(&mut self) {
+        let missing = self.ledger.missing();
+        let at_ns = self.ns(Instant::now());
+        for (_, sent) in &missing {
+            self.record(*sent, at_ns, Outcome::Lost);
+        }
+        // A phase of which nothing has arrived ends here.
+        for phase in self.phases.iter_mut().flatten().filter(|p| p.end_ns == 0) {
+            phase.end_ns = at_ns;
+        }
+        if let Some((pass, _)) = missing.first() {
+            let first = self.identity.of(*pass);
+            let words = format!("{} events that the broker took did not arrive, `{first}` was the first", missing.len());
+            self.examples.push(format!("{}: {words}", Outcome::Lost.name()));
+        }
+        let counts = [missing.len() as u64, self.duplicates, self.reordered, self.unexpected];
+        for (metric, value) in counts.into_iter().enumerate() {
+            let (workload, metric) = (self.job.index, metric as u16);
+            self.send(Rows::Metric(MetricRow { at_ns, workload, metric, phase: Phase::During, pass: 0, value: value as f64 }));
+        }
+    }
+
+    fn send(&mut self, rows: Rows) {
+        self.dropped += u64::from(self.job.rows.send(rows).is_err());
+    }
+
+    fn report(mut self, aborted: bool, began: Instant, cpu_before: u64) -> Report {
+        let rows = self.windows.flush();
+        self.send(Rows::Windows(rows));
+        if !self.requests.is_empty() {
+            let rows = std::mem::take(&mut self.requests);
+            self.send(Rows::Requests { workload: self.job.index, rows });
+        }
+        Report {
+            phases: self.phases.into_iter().flatten().collect(),
+            totals: self.windows.totals().map(|(p, t)| (p, t.clone())).collect(),
+            generator_cpu_ns: super::engine::thread_cpu_ns().saturating_sub(cpu_before),
+            generator_wall_ns: began.elapsed().as_nanos() as u64,
+            connects: 1,
+            dropped_windows: self.dropped,
+            examples: self.examples,
+            aborted,
+            ..Report::empty()
+        }
+    }
+}
