@@ -127,7 +127,7 @@ pub fn run_with_rows(out: &Path, rows: u64) {
     let cell = &plan.cells[0];
     let manifest = Manifest::collect(&plan.source.to_string_lossy(), &[], out, Choice::default());
     let directory = RunDirectory::create(out, &plan, &manifest).expect("the directory can be made");
-    let writer = directory.repetition(cell, 1).expect("the repetition can be made");
+    let writer = directory.repetition(cell, 1, None).expect("the repetition can be made");
     let workload = &cell.workloads[0];
     let names = Names { workload: workload.name.clone(), steps: workload.steps(), metrics: Vec::new() };
     let mut tables = Tables::create(writer.directory(), vec![names]).expect("the tables can be made");
@@ -170,7 +170,7 @@ fn write_cell(directory: &RunDirectory, cell: &Cell, repetitions: u32) {
     let variants: Vec<Vec<WindowRow>> = (0..VARIANTS.min(repetitions as usize)).map(|v| windows(cell, v as u64)).collect();
     for repetition in 1..=repetitions {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(u64::from(repetition));
-        let writer = directory.repetition(cell, repetition).expect("the repetition can be made");
+        let writer = directory.repetition(cell, repetition, None).expect("the repetition can be made");
         let workload = &cell.workloads[0];
         let names = Names { workload: workload.name.clone(), steps: workload.steps(), metrics: Vec::new() };
         let mut tables = Tables::create(writer.directory(), vec![names]).expect("the tables can be made");

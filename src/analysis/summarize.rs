@@ -313,9 +313,13 @@ impl StepSums {
     }
 }
 
-/// What commands brought, one value per repetition.
+/// What commands brought and what was collected, one value per repetition.
 fn metrics(cell: &CellRecord, found: BTreeMap<StepKey, Vec<f64>>) -> Vec<MetricSummary> {
     let unit = |workload: &str, metric: &str| {
+        let collected = cell.collect.iter().find(|c| c.name == workload);
+        if let Some(found) = collected.and_then(|c| c.metrics.iter().find(|m| m.name == metric)) {
+            return found.unit.clone();
+        }
         let driver = cell.workloads.iter().find(|w| w.name == workload).and_then(|w| w.driver.as_ref());
         match driver {
             Some(DriverRecord::Command { metrics }) => metrics.iter().find(|m| m.name == metric).map(|m| m.unit.clone()),

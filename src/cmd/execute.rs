@@ -13,6 +13,7 @@ use super::progress::{Reporter, Style};
 use super::{Stop, graph, print, reports, summarize};
 use crate::analysis::{self, Summary};
 use crate::cli;
+use crate::executor::memory::{self, Memory};
 use crate::executor::{Error, Executor, Interrupt, Progress, actions};
 use crate::exit::Exit;
 use crate::load::passes;
@@ -42,10 +43,10 @@ pub(super) enum Begin<'a> {
     Again { directory: RunDirectory, manifest: Box<Manifest>, done: BTreeSet<Turn>, used: Duration, longest: Duration },
 }
 
-/// A directory below which scratch directories are made; removed at the end, by the guard if need be.
-fn make_scratch(kind: Scratch) -> Result<PathBuf, Stop> {
+/// An empty directory of our own.
+fn make_directory(kind: Scratch) -> Result<PathBuf, Stop> {
     let base = match kind {
-        Scratch::Disk => std::env::var_os("RUNNER_SCRATCH").map_or_else(std::env::temp_dir, PathBuf::from),
+        Scratch::Disk | Scratch::Tmpfs(_) => std::env::var_os("RUNNER_SCRATCH").map_or_else(std::env::temp_dir, PathBuf::from),
         Scratch::Memory => PathBuf::from("/dev/shm"),
     };
     let name = format!("runner-{}-{:x}", std::process::id(), super::fresh_seed() & 0xffff_ffff);
@@ -54,6 +55,24 @@ fn make_scratch(kind: Scratch) -> Result<PathBuf, Stop> {
     let failed = |e| Stop::new(Exit::Failure, format!("cannot make the scratch directory {}: {e}", path.display()));
     std::fs::create_dir_all(&path).map_err(failed)?;
     Ok(path)
+}
+
+/// A directory below which scratch directories are made, of its own kind of file system; removed at the end, by the guard
+/// however this ends.
+async fn make_scratch(kind: Scratch, guard: &Guard) -> Result<PathBuf, Stop> {
+    let failure = |e: &dyn std::error::Error| Stop::from_error(Exit::Failure, e);
+    let path = make_directory(kind)?;
+    guard.adopt(&path).await.map_err(|e| failure(&e))?;
+    match kind {
+        Scratch::Tmpfs(size) => make_memory(&path, size.0.0, guard).await.map(|memory| memory.path),
+        Scratch::Disk | Scratch::Memory => Ok(path),
+    }
+}
+
+/// A file system in memory at a directory that the guard knows.
+async fn make_memory(path: &Path, size: u64, guard: &Guard) -> Result<Memory, Stop> {
+    guard.adopt(&Memory::instead_of(path)).await.map_err(|e| Stop::from_error(Exit::Failure, &e))?;
+    Memory::make(path, size).map_err(|reason| Stop::new(Exit::Failure, reason))
 }
 
 /// Executes a plan, or what is missing of it.
@@ -76,8 +95,15 @@ pub(super) async fn execute(plan: &Plan, begin: Begin<'_>, ground: &Ground<'_>) 
 
     // From here on the guard removes the scratch directory, however this ends.
     let guard = Guard::start().map_err(|e| failure(&e))?;
-    let scratch = make_scratch(plan.scratch)?;
-    guard.adopt(&scratch).await.map_err(|e| failure(&e))?;
+    let scratch = make_scratch(plan.scratch, &guard).await?;
+    let memory = match plan.record.tmpfs {
+        Some(size) => {
+            let path = make_directory(Scratch::Disk)?;
+            guard.adopt(&path).await.map_err(|e| failure(&e))?;
+            Some(make_memory(&path, size.0.0, &guard).await?)
+        }
+        None => None,
+    };
     let programs: Vec<String> = {
         let needs = plan.cells.iter().filter(|c| c.skipped.is_none()).flat_map(|c| &c.targets).flat_map(|t| t.needs.clone());
         needs.collect::<BTreeSet<_>>().into_iter().collect()
@@ -111,13 +137,17 @@ pub(super) async fn execute(plan: &Plan, begin: Begin<'_>, ground: &Ground<'_>) 
         guard: &guard,
         directory: &directory,
         scratch: &scratch,
+        memory: memory.as_ref(),
         fixtures: &ground.fixtures,
         interrupt: &ground.interrupt,
     };
     let ended = Repetitions { executor: &executor, live, used, longest, ended_by: None }.all(&turns, &mut reporter).await;
     // Whatever happened: nothing of ours is left behind this line.
     let swept = guard.sweep().await;
-    let _ = std::fs::remove_dir_all(&scratch);
+    memory::remove(&scratch);
+    if let Some(memory) = &memory {
+        memory.remove();
+    }
     drop(guard);
     let took = reporter.finish();
 

@@ -10,8 +10,7 @@ use crate::cli;
 use crate::exit::Exit;
 use crate::plan::framed::{Bounds, ByteOrder, Message};
 use crate::plan::{
-    Arrivals, Body, Cell, Driver, Limit, Load, MetricSource, Pattern, Plan, Probe, Spacing, Step, Target, Template, Think,
-    Workload,
+    Arrivals, Body, Cell, Driver, Limit, Load, Pattern, Plan, Probe, Spacing, Step, Target, Template, Think, Workload,
 };
 use crate::record::{RunRecord, Verdict, read};
 use crate::units::{exact_duration, human_bytes, human_duration};
@@ -164,12 +163,7 @@ fn workload(workload: &Workload) -> String {
         Driver::Command(command) => {
             text += &format!("\n    {}\n    {}\n", lengths.join(", "), words(&command.argv));
             for metric in &command.metrics {
-                let source = match &metric.source {
-                    MetricSource::Regex(pattern) => format!("regex `{pattern}`"),
-                    MetricSource::Json(pointer) => format!("JSON `{pointer}`"),
-                    MetricSource::Ratio(above, below) => format!("{above} / {below}"),
-                };
-                text += &format!("    metric {}: {source}\n", metric.name);
+                text += &format!("    metric {}: {}\n", metric.name, metric.source);
             }
         }
     }

@@ -1,9 +1,10 @@
 //! The scenario's own set-up and clean-up steps: commands, owned by the guard, and requests.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use super::Error;
 use super::late::{Late, fill_all, fill_workload};
+use super::{Error, kept};
 use crate::plan::workloads::single;
 use crate::plan::{Action, Http, Signal, Url};
 use crate::supervise::client::What;
@@ -17,31 +18,27 @@ pub async fn execute(guard: &Guard, level: &'static str, steps: &[Action], late:
     for (number, step) in steps.iter().enumerate() {
         let failed = |reason: String| Error::Action { level, step: step.to_string(), reason };
         match step {
-            Action::Command { argv, dir, env, timeout } => {
+            Action::Command { argv, dir, env, timeout, cache } => {
                 let name = format!("{}-{}", level.replace(", ", "-"), number + 1);
-                let [out, err] = [logs.join(format!("{name}.out")), logs.join(format!("{name}.err"))];
                 let filled = env.iter().map(|(k, v)| (k.clone(), v.fill(late).to_text()));
-                let what = What {
+                let mut command = Command {
                     argv: fill_all(argv, late),
-                    env: filled.chain([(MARKER.to_owned(), name.clone())]).collect(),
+                    env: filled.collect(),
                     dir: dir.as_ref().map(|d| PathBuf::from(d.fill(late).to_text())),
-                    stdout: &out,
-                    stderr: &err,
-                    cpus: &[],
+                    timeout: *timeout,
+                    name,
                 };
-                let process = guard.spawn(what).await.map_err(|e| failed(e.to_string()))?;
-                let exit = tokio::time::timeout(*timeout, process.wait()).await;
-                // What the command left in the background ends with it.
-                guard.stop(&process, Signal::Kill, std::time::Duration::ZERO).await?;
-                let tail = || {
-                    let lines = probe::tail([&out, &err]);
-                    if lines.is_empty() { String::new() } else { format!("\n    | {}", lines.join("\n    | ")) }
+                let kept = match cache {
+                    Some(cache) => {
+                        let Some(kept) = kept::begin(cache).await.map_err(failed)? else { continue };
+                        command.env.push(("CACHE".to_owned(), cache.directory.display().to_string()));
+                        Some(kept)
+                    }
+                    None => None,
                 };
-                match exit {
-                    Ok(Ok(Exit::Code(0))) => {}
-                    Ok(Ok(exit)) => return Err(failed(format!("it {exit}{}", tail()))),
-                    Ok(Err(error)) => return Err(error.into()),
-                    Err(_) => return Err(failed(format!("it took longer than {}", crate::units::exact_duration(*timeout)))),
+                command.execute(guard, logs).await.map_err(|e| e.of(failed))?;
+                if let Some(kept) = kept {
+                    kept.whole().map_err(failed)?;
                 }
             }
             Action::Request { url, step } => {
@@ -50,6 +47,76 @@ pub async fn execute(guard: &Guard, level: &'static str, steps: &[Action], late:
         }
     }
     Ok(())
+}
+
+/// A command that is executed to its end.
+pub(super) struct Command {
+    /// Program and arguments.
+    pub argv: Vec<String>,
+    /// Environment variables to add.
+    pub env: Vec<(String, String)>,
+    /// Working directory.
+    pub dir: Option<PathBuf>,
+    /// How long it may take.
+    pub timeout: Duration,
+    /// What its logs are called.
+    pub name: String,
+}
+
+/// Why a command did not end well.
+pub(super) enum CommandError {
+    /// In words, with the end of its output.
+    Failed(String),
+    /// Nothing can be executed any more.
+    Guard(crate::supervise::Error),
+}
+
+impl CommandError {
+    /// As an error of the repetition.
+    pub fn of(self, failed: impl FnOnce(String) -> Error) -> Error {
+        match self {
+            Self::Failed(reason) => failed(reason),
+            Self::Guard(error) => error.into(),
+        }
+    }
+}
+
+impl Command {
+    /// Executes it; exit code 0 is expected. Returns where its output and its error output are.
+    ///
+    /// # Errors
+    /// When it does not end well, or not in time.
+    pub async fn execute(self, guard: &Guard, logs: &Path) -> Result<[PathBuf; 2], CommandError> {
+        let [out, err] = ["out", "err"].map(|kind| logs.join(format!("{}.{kind}", self.name)));
+        let what = What {
+            argv: self.argv,
+            env: self.env.into_iter().chain([(MARKER.to_owned(), self.name.clone())]).collect(),
+            dir: self.dir,
+            stdout: &out,
+            stderr: &err,
+            cpus: &[],
+        };
+        let process = guard.spawn(what).await.map_err(|e| match e {
+            crate::supervise::Error::GuardGone => CommandError::Guard(e),
+            e => CommandError::Failed(crate::errors::chain(&e)),
+        })?;
+        let exit = tokio::time::timeout(self.timeout, process.wait()).await;
+        // What the command left in the background ends with it.
+        guard.stop(&process, Signal::Kill, Duration::ZERO).await.map_err(CommandError::Guard)?;
+        match exit {
+            Ok(Ok(Exit::Code(0))) => Ok([out, err]),
+            Ok(Ok(exit)) => {
+                let lines = probe::tail([&out, &err]);
+                let tail = if lines.is_empty() { String::new() } else { format!("\n    | {}", lines.join("\n    | ")) };
+                Err(CommandError::Failed(format!("it {exit}{tail}")))
+            }
+            Ok(Err(error)) => Err(CommandError::Guard(error)),
+            Err(_) => {
+                let timeout = crate::units::exact_duration(self.timeout);
+                Err(CommandError::Failed(format!("it took longer than {timeout}")))
+            }
+        }
+    }
 }
 
 /// A request is a pass of one step that is checked like any other.

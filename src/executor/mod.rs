@@ -1,18 +1,21 @@
 //! One repetition from set-up to tear-down; the only place that knows the order of its parts.
 //!
 //! scratch directory → set-up → targets in order, each ready → verify → set-up of the load → load (warm-up, during) →
-//! clean-up of the load → targets stopped in reverse → proof that nothing is left → clean-up → result made durable.
+//! collect → clean-up of the load → targets stopped in reverse → proof that nothing is left → clean-up → result made durable.
 //!
 //! `repetition` tells that story, `targets` starts and stops, `launches` starts programs that make the load, `actions` are
-//! the scenario's own steps, `recorder` takes in what load and observation report, `host` who
+//! the scenario's own steps (`kept` what they keep for later runs), `collect` takes figures when the load is over, `recorder` takes in what load and observation report, `memory` are file systems in memory, `host` who
 //! used the processors meanwhile, `limits` says whether it counts, `interrupt` is Ctrl-C. Which repetition comes when is `cmd::run`'s business.
 
 pub mod actions;
+mod collect;
 pub mod host;
 pub mod interrupt;
+mod kept;
 pub mod late;
 pub mod launches;
 pub mod limits;
+pub mod memory;
 pub mod recorder;
 pub mod repetition;
 pub mod targets;
@@ -72,6 +75,14 @@ pub enum Error {
         level: &'static str,
         /// The step.
         step: String,
+        /// What happened.
+        reason: String,
+    },
+    /// What should be collected is not there.
+    #[error("`{name}` could not be collected: {reason}")]
+    Collect {
+        /// Its name.
+        name: String,
         /// What happened.
         reason: String,
     },

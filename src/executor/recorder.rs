@@ -9,6 +9,7 @@ use super::host::{HostUse, Meter};
 use crate::load::Rows;
 use crate::observe::Observation;
 use crate::record::Error;
+use crate::record::spill::Spill;
 use crate::record::tables::{Names, Tables};
 
 /// The thread and the ends of its channels.
@@ -28,12 +29,17 @@ enum Mark {
 }
 
 impl Recorder {
-    /// Creates the tables in `directory` and starts to listen.
+    /// Creates the tables in `directory` and starts to listen; what finds no room there goes on where `spill` says.
     ///
     /// # Errors
     /// When the tables cannot be created.
-    pub fn start(directory: &Path, workloads: Vec<Names>, observations: Receiver<Observation>) -> Result<Self, Error> {
-        let tables = Tables::create(directory, workloads)?;
+    pub fn start(
+        directory: &Path,
+        spill: Option<Spill>,
+        workloads: Vec<Names>,
+        observations: Receiver<Observation>,
+    ) -> Result<Self, Error> {
+        let tables = Tables::create_or_spill(directory, spill, workloads)?;
         let (rows, from_load) = mpsc::channel();
         let (marks, from_executor) = mpsc::channel();
         let thread = std::thread::Builder::new()

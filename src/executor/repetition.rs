@@ -16,9 +16,10 @@ use super::actions;
 use super::host::HostUse;
 use super::interrupt::Interrupt;
 use super::late::{Late, fill_workload};
+use super::memory::Memory;
 use super::recorder::Recorder;
 use super::targets::{self, Place, Running, ns_since};
-use super::{launches, limits};
+use super::{collect, launches, limits};
 use crate::errors::chain;
 use crate::load::{self, Gate, Job, Report};
 use crate::observe::{Sampler, Settings, Watched};
@@ -52,6 +53,8 @@ pub struct Executor<'a> {
     pub directory: &'a RunDirectory,
     /// Below which scratch directories are made.
     pub scratch: &'a Path,
+    /// A file system in memory in which repetitions are recorded, if that is asked for.
+    pub memory: Option<&'a Memory>,
     /// The fixtures' executable.
     pub fixtures: &'a Path,
     /// Ctrl-C.
@@ -95,10 +98,17 @@ impl Executor<'_> {
         let mut session = Session::default();
         progress.stage.set("set-up");
 
-        let writer = self.directory.repetition(cell, turn.repetition)?;
+        let memory = self.memory.map(|memory| memory.path.join(turn.cell.to_string()));
+        let writer = self.directory.repetition(cell, turn.repetition, memory.as_deref())?;
+        let spill = writer.spill();
         let (to_recorder, observations) = mpsc::channel();
-        let workloads = cell.workloads.iter().map(names).collect();
-        let recorder = Recorder::start(writer.directory(), workloads, observations)?;
+        let collected = cell.collect.iter().map(|c| Names {
+            workload: c.name.clone(),
+            steps: Vec::new(),
+            metrics: c.metrics.iter().map(|m| m.name.clone()).collect(),
+        });
+        let workloads = cell.workloads.iter().map(names).chain(collected).collect();
+        let recorder = Recorder::start(writer.directory(), spill.clone(), workloads, observations)?;
         let settings = Settings { adopter: Some(self.guard.pid()), ..Settings::default() };
         let sampler = Sampler::start(Vec::new(), settings, to_recorder).map_err(Error::Observe)?;
 
@@ -154,7 +164,12 @@ impl Executor<'_> {
             skipped_ticks: observer.skipped_ticks,
         };
         let host = written?.filter(|h| h.time_ns >= limits::SHORTEST_HOST_NS);
-        let status = self.status(cell, turn, started_at, &outcome, observer, left_behind, &session, host);
+        let mut status = self.status(cell, turn, started_at, &outcome, observer, left_behind, &session, host);
+        if let (Some(memory), Some(spill)) = (self.memory, &spill)
+            && let Some(reason) = memory.was_full(spill)
+        {
+            status.verdict.invalidate(reason);
+        }
         let events = events(&session);
         finish(writer, &events, &status)?;
         match outcome {
@@ -224,6 +239,7 @@ impl Executor<'_> {
         session.abort = Some(abort);
         sampler.sample_now();
         let epoch = Instant::now();
+        let begun_at = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         session.epoch = Some(epoch);
         recorder.set_epoch(epoch);
         session.event(json!({"event": "load-begins"}));
@@ -273,6 +289,47 @@ impl Executor<'_> {
         // A target that died in the very last moment was not noticed by the load.
         if session.running.iter().any(|r| r.process.as_ref().is_some_and(|p| p.exited().is_some())) {
             return Err(targets::death(&session.running).await);
+        }
+        let steps = Instant::now();
+        let collected = self.collect(cell, place, recorder, session, (epoch, begun_at)).await;
+        session.timings.steps_ns += ns_since(steps);
+        collected
+    }
+
+    /// Takes the figures that the scenario asks for, while the targets still run. `epoch`: the same instant on both clocks.
+    async fn collect(
+        &self,
+        cell: &Cell,
+        place: &Place<'_>,
+        recorder: &Recorder,
+        session: &Session,
+        (epoch, begun_at): (Instant, Duration),
+    ) -> Result<(), Error> {
+        if cell.collect.is_empty() {
+            return Ok(());
+        }
+        let measured = || session.reports.iter().flat_map(|(_, r)| &r.phases).filter(|p| p.phase != load::Phase::WarmUp);
+        let begin = measured().map(|p| p.start_ns).min().unwrap_or_default();
+        let end = measured().map(|p| p.end_ns).max().unwrap_or_default();
+        let seconds = |ns: u64| format!("{:.9}", (begun_at + Duration::from_nanos(ns)).as_secs_f64());
+        let mut late = place.late.clone();
+        late.insert("load_begin", seconds(begin));
+        late.insert("load_end", seconds(end));
+        let tables = place.logs.with_file_name("collected");
+        for (index, wanted) in cell.collect.iter().enumerate() {
+            let values = collect::collect(wanted, place, &late, &tables).await?;
+            for (metric, value) in values.into_iter().enumerate() {
+                let row = load::MetricRow {
+                    at_ns: epoch.elapsed().as_nanos() as u64,
+                    workload: (cell.workloads.len() + index) as u16,
+                    metric: metric as u16,
+                    phase: load::Phase::During,
+                    pass: 0,
+                    value,
+                };
+                // When the recorder has given up, its error is found at the end.
+                let _ = recorder.rows.send(load::Rows::Metric(row));
+            }
         }
         Ok(())
     }

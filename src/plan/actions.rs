@@ -145,7 +145,7 @@ pub(super) fn action(pen: &mut Pen<'_>, node: &Node, typed: &types::Action) -> O
             if let Some(entry) = node.entry(key) {
                 pen.mistakes.push(
                     Mistake::new(pen.file, entry.key_span, format!("`{key}` belongs to a request, and this is a command"))
-                        .expected("expected only `command` or `shell`, `dir`, `env`, `timeout`"),
+                        .expected("expected only `command` or `shell`, `dir`, `env`, `timeout`, `cache`"),
                 );
             }
         }
@@ -159,9 +159,10 @@ pub(super) fn action(pen: &mut Pen<'_>, node: &Node, typed: &types::Action) -> O
             dir: folder(pen, node, typed.dir.as_deref()),
             env: typed.env.iter().map(|(k, v)| (k.clone(), Template::parse(&v.0))).collect(),
             timeout,
+            cache: typed.cache.as_ref().map(|name| super::cache::of(name, typed)),
         });
     }
-    for key in ["dir", "env"] {
+    for key in ["dir", "env", "cache"] {
         if let Some(entry) = node.entry(key) {
             pen.mistakes.push(
                 Mistake::new(pen.file, entry.key_span, format!("`{key}` belongs to a command, and this is a request"))

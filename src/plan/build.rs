@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::actions;
+use super::collect::{self, Collect};
 use super::expr::{self, Scope};
 use super::factors::{self, Factor, Levels, RESERVED};
 use super::load::FEWEST_WINDOWS;
@@ -116,6 +117,7 @@ struct Builder<'a> {
     lets: &'a [Entry],
     targets: &'a [Entry],
     workloads: &'a [Entry],
+    collect: &'a [Entry],
     /// Names that steps carry from answers.
     carried: BTreeSet<String>,
     elsewhere: BTreeMap<String, &'static str>,
@@ -148,6 +150,8 @@ impl<'a> Builder<'a> {
                     "replica" => "inside of a target",
                     "targets" => "after the targets' ports: not in `let`, `when`, `replicas` or `port`",
                     "scratch" | "repetition" => "inside of a repetition",
+                    "load_begin" | "load_end" => "in `collect`",
+                    "cache" => "in a cell, where a set-up step has `cache`",
                     _ => "in the steps of a workload",
                 };
                 ((*name).to_owned(), place)
@@ -168,6 +172,7 @@ impl<'a> Builder<'a> {
             lets: section("let"),
             targets: section("targets"),
             workloads: section("workloads"),
+            collect: section("collect"),
             carried,
             elsewhere,
             used: RefCell::default(),
@@ -229,7 +234,13 @@ impl<'a> Builder<'a> {
                     .expected("expected at least one: `name: {url: …, load: …, steps: …}`"),
             );
         }
-        for entries in [self.workloads, self.targets] {
+        for entry in self.collect.iter().filter(|c| self.workloads.iter().any(|w| w.key == c.key)) {
+            mistakes.push(
+                Mistake::new(self.file, entry.key_span, format!("a workload is called `{}`, too", entry.key))
+                    .expected("expected a name of its own: metrics are told apart by it"),
+            );
+        }
+        for entries in [self.workloads, self.targets, self.collect] {
             for entry in entries {
                 if !entry.key.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b)) || entry.key.is_empty() {
                     mistakes.push(
@@ -242,15 +253,8 @@ impl<'a> Builder<'a> {
     }
 
     fn build(mut self, fresh_seed: u64, mistakes: &mut Vec<Mistake>) -> Result<Option<Plan>, String> {
-        let names: Vec<&str> = self.workloads.iter().map(|e| e.key.as_str()).collect();
-        let figures: Vec<&str> = self
-            .workloads
-            .iter()
-            .filter(|e| e.value.get("command").is_some())
-            .flat_map(|e| e.value.get("metrics").map(Node::entries).unwrap_or_default())
-            .map(|e| e.key.as_str())
-            .chain(workloads::COMMAND_METRICS)
-            .collect();
+        let names: Vec<&str> = self.workloads.iter().chain(self.collect).map(|e| e.key.as_str()).collect();
+        let figures = self.figures();
         let graphs = graphs::read(self.file, self.root.get("graphs"), &self.factors, &names, &figures, mistakes);
         let targets: Vec<&str> = self.targets.iter().map(|e| e.key.as_str()).collect();
         let known = expectations::Known { factors: &self.factors, workloads: &names, targets: &targets, figures: &figures };
@@ -349,6 +353,15 @@ impl<'a> Builder<'a> {
             expect,
             repeat: self.options.repeat.clone(),
         }))
+    }
+
+    /// Names of the metrics that this scenario brings by itself.
+    fn figures(&self) -> Vec<&'a str> {
+        let commands = self.workloads.iter().filter(|e| e.value.get("command").is_some());
+        let named = commands.chain(self.collect).flat_map(|e| e.value.get("metrics").map(Node::entries).unwrap_or_default());
+        let subscribed = self.workloads.iter().any(|e| e.value.get("vtp").is_some_and(|v| v.get("from").is_some()));
+        let arrivals = vtp::ARRIVAL_METRICS.into_iter().filter(|_| subscribed);
+        named.map(|e| e.key.as_str()).chain(workloads::COMMAND_METRICS).chain(arrivals).collect()
     }
 
     /// Makes every cell once for its mistakes. What stands in one place is reported once, from the first cell that has it.
@@ -456,9 +469,71 @@ impl<'a> Builder<'a> {
         }
     }
 
+    /// The steps of a list whose `when` holds, evaluated.
+    fn there(&self, scope: &Scope<'_>, list: &Node, mistakes: &mut Vec<Mistake>) -> Node {
+        let Data::List(items) = &list.data else { return scope.resolve(list, mistakes) };
+        let holds = |item: &&Node| match item.get("when") {
+            None => true,
+            Some(when) => {
+                let when = scope.resolve(when, &mut Vec::new());
+                // What is no condition is said when the whole step is read.
+                !matches!(when.data, Data::Bool(false))
+            }
+        };
+        let items: Vec<Node> = items.iter().filter(holds).cloned().collect();
+        scope.resolve(&list.with(Data::List(items)), mistakes)
+    }
+
+    /// Directories that set-up steps make and keep, by the names that the steps give them.
+    fn caches(&self, scope: &Scope<'_>, steps: &Node) -> Node {
+        let mut caches = Vec::new();
+        for level in ["run", "cell", "repetition", "load"] {
+            for item in steps.get(level).map(Node::items).unwrap_or_default() {
+                let Some(entry) = item.entry("cache") else { continue };
+                // Its mistakes are told where steps are read.
+                let resolved = scope.resolve(item, &mut Vec::new());
+                let typed = decode::decode::<types::Action>(self.file, &resolved, &mut Vec::new());
+                if let Some((typed, name)) = typed.as_ref().and_then(|t| Some((t, t.cache.as_ref()?))) {
+                    let directory = super::cache::of(name, typed).directory.display().to_string();
+                    let value = Node::text(entry.value.span, directory);
+                    caches.push(Entry { key: name.clone(), key_span: entry.key_span, value });
+                }
+            }
+        }
+        Node::new(Span::default(), Data::Map(caches))
+    }
+
+    /// What is collected in a cell, and why it is skipped, if that is the reason.
+    fn collected(&self, scope: &mut Scope<'_>, mistakes: &mut Vec<Mistake>) -> (Vec<Collect>, Option<String>) {
+        for name in ["load_begin", "load_end"] {
+            scope.late.insert(name.to_owned(), "when the load is over");
+        }
+        let (mut made, mut skipped) = (Vec::new(), None);
+        for entry in self.collect {
+            if let Some(when) = entry.value.get("when") {
+                let when = scope.resolve(when, mistakes);
+                if decode::decode::<bool>(self.file, &when, mistakes) != Some(true) {
+                    continue;
+                }
+            }
+            self.active.borrow_mut().insert(entry.key.clone());
+            let resolved = scope.resolve(&entry.value, mistakes);
+            let collected = decode::decode_and(self.file, &resolved, mistakes, |typed: types::Collect, mistakes| {
+                collect::collect(&mut Pen { file: self.file, mistakes }, entry, &resolved, &typed, &self.file.path)
+            });
+            let Some((collected, reason)) = collected else { continue };
+            made.push(collected);
+            skipped = skipped.or(reason);
+        }
+        for name in ["load_begin", "load_end"] {
+            scope.late.remove(name);
+        }
+        (made, skipped)
+    }
+
     fn actions(&self, scope: &Scope<'_>, steps: &Node, level: &str, mistakes: &mut Vec<Mistake>) -> Vec<Action> {
         let Some(list) = steps.get(level) else { return Vec::new() };
-        let list = scope.resolve(list, mistakes);
+        let list = self.there(scope, list, mistakes);
         let made = decode::decode_and(self.file, &list, mistakes, |typed: Vec<types::Action>, mistakes| {
             // Where one could not be read at all, it is not known any more which is which.
             let same = typed.len() == list.items().len();
@@ -484,6 +559,8 @@ impl<'a> Builder<'a> {
         let mut scope = self.scope(env, levels);
         let path = self.path(&scope, &id, paths, mistakes);
 
+        let caches = self.caches(&scope, &steps.0);
+        scope.values.insert("cache".to_owned(), caches);
         let outlines: Vec<(targets::Outline<'_>, bool)> = self
             .targets
             .iter()
@@ -532,6 +609,8 @@ impl<'a> Builder<'a> {
         };
         let set_up = level(&steps.0, mistakes);
         let clean_up = level(&steps.1, mistakes);
+        let (collect, reason) = self.collected(&mut scope, mistakes);
+        skipped = skipped.or(reason);
         let (workloads, reason) = self.cell_workloads(&mut scope, mistakes);
         skipped = skipped.or(reason);
         self.work.set(self.work.get() + scope.spent.get());
@@ -543,6 +622,7 @@ impl<'a> Builder<'a> {
             skipped,
             targets: started,
             workloads,
+            collect,
             set_up,
             clean_up,
         })
@@ -649,6 +729,9 @@ impl<'a> Builder<'a> {
         let Some(layout) = self.root.get("layout") else {
             return Some(PathBuf::from(id.0.chars().map(|c| if c == '/' || c == '\0' { '_' } else { c }).collect::<String>()));
         };
+        // `run<N>` is what the folder of a repetition is called anyway; whoever wants to see it in the layout may.
+        let whole = layout.as_text().map(|text| text.strip_suffix("/run${repetition}").unwrap_or(text));
+        let layout = &whole.map_or_else(|| layout.clone(), |text| layout.with(Data::Text(text.to_owned())));
         let resolved = scope.resolve(layout, mistakes);
         let text = match &resolved.data {
             Data::Text(text) => text.clone(),
@@ -724,7 +807,7 @@ impl<'a> Builder<'a> {
             );
         }
         let active = self.active.borrow();
-        for entry in self.targets.iter().chain(self.workloads).filter(|e| !active.contains(&e.key)) {
+        for entry in self.targets.iter().chain(self.workloads).chain(self.collect).filter(|e| !active.contains(&e.key)) {
             let span = entry.value.get("when").map_or(entry.key_span, |n| n.span);
             mistakes.push(
                 Mistake::new(self.file, span, format!("`{}` is never there: `when` is false in every cell", entry.key))

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::framed::Framed;
+use super::taken::TakenMetric;
 use super::vtp::{ARRIVAL, Author, STAGES, Subscriber};
 use super::{Step, Template, Url, as_text};
 pub use crate::schema::types::Spacing;
@@ -122,32 +123,7 @@ pub struct Command {
     #[serde(serialize_with = "as_text")]
     pub timeout: Duration,
     /// What is taken from its output, in this order.
-    pub metrics: Vec<CommandMetric>,
-}
-
-/// A figure from the output of a command.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct CommandMetric {
-    /// Its name.
-    pub name: String,
-    /// Where it comes from.
-    pub source: MetricSource,
-    /// By what it is multiplied.
-    pub times: f64,
-    /// Its unit.
-    pub unit: String,
-}
-
-/// Where a figure comes from.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum MetricSource {
-    /// The first group (or the whole match) of a regular expression in the output.
-    Regex(String),
-    /// A JSON pointer into the output.
-    Json(String),
-    /// One metric divided by another.
-    Ratio(String, String),
+    pub metrics: Vec<TakenMetric>,
 }
 
 /// How passes arrive.

@@ -7,6 +7,8 @@
 pub mod actions;
 mod arrivals;
 pub mod build;
+pub mod cache;
+pub mod collect;
 pub mod expectations;
 pub mod expr;
 pub mod factors;
@@ -18,6 +20,7 @@ mod pen;
 pub mod programs;
 #[cfg(test)]
 mod properties;
+pub mod taken;
 pub mod targets;
 pub mod vtp;
 pub mod workloads;
@@ -30,14 +33,17 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::schema::types::{Order, Record, Scratch, Signal};
 pub use build::{Document, Options, build};
+pub use cache::Cache;
+pub use collect::{Collect, CollectSource};
 pub use expectations::{Expectation, Subject};
 pub use expr::{Part, Template};
 pub use factors::{Factor, Level};
 pub use graphs::{Graph, Metric, Quantile, Shape};
 pub use load::{
-    Arrivals, Command, CommandMetric, Condition, Driver, Find, Http, Limit, Load, MetricSource, Pattern, Phase, Spacing, Stretch,
-    Think, Trust, Workload,
+    Arrivals, Command, Condition, Driver, Find, Http, Limit, Load, Pattern, Phase, Spacing, Stretch, Think, Trust, Workload,
 };
+
+pub use taken::{MetricSource, Pick, TableSource, TakenMetric};
 
 /// An experiment, ready to be executed.
 #[derive(Clone, Debug, Serialize)]
@@ -157,6 +163,8 @@ pub struct Cell {
     pub targets: Vec<Target>,
     /// The load.
     pub workloads: Vec<Workload>,
+    /// What is collected after the load.
+    pub collect: Vec<Collect>,
     /// Steps before.
     pub set_up: Steps,
     /// Steps afterwards.
@@ -408,6 +416,9 @@ pub enum Action {
         /// How long it may take.
         #[serde(serialize_with = "as_text")]
         timeout: Duration,
+        /// What it makes is kept, and it is not executed again.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cache: Option<Cache>,
     },
     /// A request that must be answered as expected.
     Request {

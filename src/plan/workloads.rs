@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use super::actions::{self, METHODS, REQUEST_TIMEOUT};
 use super::arrivals::{self, Timeline};
-use super::load::{Command, CommandMetric, Driver, Http, Limit, Load, MetricSource, Phase, Stretch, Trust, Workload};
+use super::load::{Command, Driver, Http, Limit, Load, Phase, Stretch, Trust, Workload};
 use super::pen::{Pen, counted, find_name};
-use super::{Arrivals, Body, Step, Template, Url};
-use crate::schema::source::one_of;
+use super::{Arrivals, Body, Step, Template, Url, taken};
 use crate::schema::{Mistake, Node, types};
 
 /// The default time-out of a command that makes the load.
@@ -214,43 +213,7 @@ fn command(pen: &mut Pen<'_>, node: &Node, typed: &types::Workload) -> Option<Co
     if let Some(missing) = super::programs::missing_program(&argv[0].to_text(), None).filter(|m| !typed.needs.0.contains(m)) {
         pen.say_missing(node, "command", &missing);
     }
-    let mut metrics: Vec<CommandMetric> = Vec::new();
-    for (name, source) in &typed.metrics {
-        let Some(entry) = node.get("metrics").and_then(|m| m.entry(name)) else { continue };
-        let nameable = name.starts_with(|c: char| c.is_ascii_lowercase())
-            && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
-        let known = super::Metric::all().any(|(n, _)| n == name) || COMMAND_METRICS.contains(&name.as_str());
-        if !nameable || known {
-            let why = if known { "it already is a metric" } else { "expected small letters, digits and `_`" };
-            pen.mistakes
-                .push(Mistake::new(pen.file, entry.key_span, format!("`{name}` cannot be the name of a metric")).expected(why));
-        }
-        let made = match pen.exactly_one(&entry.value, "the place of the metric", &["regex", "json", "ratio"]) {
-            Some("regex") => source.regex.clone().map(|pattern| {
-                actions::regex(pen, &entry.value, "regex", &pattern);
-                MetricSource::Regex(pattern)
-            }),
-            Some("json") => source.json.clone().map(|pointer| {
-                if !pointer.is_empty() && !pointer.starts_with('/') {
-                    let found = format!("`{pointer}` is no JSON pointer");
-                    pen.say(&entry.value, "json", found, "expected a path as `/requests/average`");
-                }
-                MetricSource::Json(pointer)
-            }),
-            Some(_) => ratio(pen, &entry.value, source.ratio.as_deref().unwrap_or_default(), typed),
-            None => None,
-        };
-        if let Some(made) = made {
-            metrics.push(CommandMetric {
-                name: name.clone(),
-                source: made,
-                times: source.times.unwrap_or(1.0),
-                unit: source.unit.clone().unwrap_or_default(),
-            });
-        }
-    }
-    // Ratios of what was taken from the output come behind it.
-    metrics.sort_by_key(|m| matches!(m.source, MetricSource::Ratio(..)));
+    let metrics = taken::metrics(pen, node, &typed.metrics, &COMMAND_METRICS, &["regex", "json", "csv", "ratio"]);
     let exit = typed.exit.as_ref().map_or_else(|| vec![0], |e| e.0.clone());
     if exit.is_empty() {
         pen.say(node, "exit", "a list without an exit code", "expected at least one, as `0`");
@@ -263,25 +226,6 @@ fn command(pen: &mut Pen<'_>, node: &Node, typed: &types::Workload) -> Option<Co
         timeout: typed.timeout.map_or(COMMAND_TIMEOUT, |d| d.0),
         metrics,
     })
-}
-
-fn ratio(pen: &mut Pen<'_>, node: &Node, of: &[String], typed: &types::Workload) -> Option<MetricSource> {
-    let [above, below] = of else {
-        pen.say(node, "ratio", "a ratio of other than two metrics", "expected `[a, b]`, which gives a / b");
-        return None;
-    };
-    let plain = typed.metrics.iter().filter(|(_, source)| source.ratio.is_none()).map(|(name, _)| name.as_str());
-    let known: Vec<&str> = plain.chain(COMMAND_METRICS).collect();
-    for name in [above, below] {
-        if !known.contains(&name.as_str()) {
-            let mistake =
-                Mistake::new(pen.file, node.get("ratio").map_or(node.span, |n| n.span), format!("there is no metric `{name}`"))
-                    .expected(format!("expected {}", one_of(known.iter().copied())))
-                    .did_you_mean(name, known.iter().copied());
-            pen.mistakes.push(mistake);
-        }
-    }
-    Some(MetricSource::Ratio(above.clone(), below.clone()))
 }
 
 fn steps(pen: &mut Pen<'_>, node: &Node, typed: &types::Workload, taken: &BTreeSet<String>) -> Vec<Step> {

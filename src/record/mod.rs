@@ -14,6 +14,7 @@ pub mod difference;
 pub mod files;
 pub mod manifest;
 pub mod read;
+pub mod spill;
 pub mod status;
 pub mod tables;
 pub mod write;
@@ -31,7 +32,8 @@ pub use write::{RepetitionWriter, RunDirectory};
 /// 2: drivers in the plan; lag, connect and first-byte times in the windows; phases with what was offered and unsent.
 /// 3: expectations, limits and the begin of a steady state in the plan; options in the manifest, so that a run can be
 /// resumed; the host in a repetition's status.
-pub const FORMAT: u32 = 3;
+/// 4: messages over TCP and events among the drivers; what is collected; links.
+pub const FORMAT: u32 = 4;
 /// The oldest version that can still be read.
 pub const OLDEST_FORMAT: u32 = 1;
 

@@ -80,6 +80,18 @@ pub struct CellRecord {
     pub workloads: Vec<WorkloadRecord>,
     /// Its targets.
     pub targets: Vec<Named>,
+    /// What is collected after the load; nothing before format 4.
+    #[serde(default)]
+    pub collect: Vec<CollectRecord>,
+}
+
+/// Something that is collected.
+#[derive(Clone, Debug, Deserialize)]
+pub struct CollectRecord {
+    /// Its name.
+    pub name: String,
+    /// Its figures.
+    pub metrics: Vec<MetricRecord>,
 }
 
 /// A workload.

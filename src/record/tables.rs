@@ -12,6 +12,7 @@ use polars::prelude::*;
 use rayon::prelude::*;
 
 use super::Error;
+use super::spill::{Spill, SpillFile};
 use crate::load::{Ended, MetricRow, WindowRow};
 use crate::observe::{HostSample, ProcessSample};
 
@@ -27,12 +28,13 @@ const REQUESTS: usize = 32_768;
 /// A Parquet file that is being written.
 struct Table {
     path: PathBuf,
-    writer: BatchedWriter<BufWriter<File>>,
+    writer: BatchedWriter<BufWriter<SpillFile>>,
+    spill: Option<Spill>,
 }
 
 impl Table {
-    fn create(path: PathBuf, empty: &DataFrame) -> Result<Self, Error> {
-        let file = File::create(&path).map_err(|source| Error::Write { path: path.clone(), source })?;
+    fn create(path: PathBuf, spill: Option<&Spill>, empty: &DataFrame) -> Result<Self, Error> {
+        let file = SpillFile::create(&path, spill.cloned()).map_err(|source| Error::Write { path: path.clone(), source })?;
         // The counts in a histogram are noise; what repeats is whole histograms, and these LZ4 finds as well as Zstd does.
         // It is read six times as fast. No reader skips rows by their smallest and largest values.
         let writer = ParquetWriter::new(BufWriter::new(file))
@@ -41,7 +43,7 @@ impl Table {
             .set_parallel(false)
             .batched(empty.schema());
         match writer {
-            Ok(writer) => Ok(Self { path, writer }),
+            Ok(writer) => Ok(Self { path, writer, spill: spill.cloned() }),
             Err(source) => Err(Error::WriteTable { path, source }),
         }
     }
@@ -51,10 +53,11 @@ impl Table {
     }
 
     fn finish(self) -> Result<(), Error> {
-        let failed = |source| Error::Write { path: self.path.clone(), source };
         self.writer.finish().map_err(|source| Error::WriteTable { path: self.path.clone(), source })?;
         drop(self.writer); // flushes what is buffered; a fault shows when the file is synced and read back
-        File::open(&self.path).and_then(|f| f.sync_all()).map_err(failed)
+        let elsewhere = self.spill.map(|spill| spill.directory.join(self.path.file_name().unwrap_or_default()));
+        let path = elsewhere.filter(|_| !self.path.exists()).unwrap_or(self.path);
+        File::open(&path).and_then(|f| f.sync_all()).map_err(|source| Error::Write { path, source })
     }
 }
 
@@ -87,6 +90,7 @@ pub struct Tables {
     resources: (Table, Vec<ProcessSample>),
     host: (Table, Vec<HostSample>),
     epoch: Option<Instant>,
+    spill: Option<Spill>,
 }
 
 impl Tables {
@@ -95,8 +99,16 @@ impl Tables {
     /// # Errors
     /// [`Error::Write`], [`Error::WriteTable`].
     pub fn create(directory: &Path, workloads: Vec<Names>) -> Result<Self, Error> {
+        Self::create_or_spill(directory, None, workloads)
+    }
+
+    /// As [`Tables::create`]; what finds no room there goes on where `spill` says.
+    ///
+    /// # Errors
+    /// [`Error::Write`], [`Error::WriteTable`].
+    pub fn create_or_spill(directory: &Path, spill: Option<Spill>, workloads: Vec<Names>) -> Result<Self, Error> {
         let now = Instant::now();
-        let table = |name: &str, empty: &DataFrame| Table::create(directory.join(name), empty);
+        let table = |name: &str, empty: &DataFrame| Table::create(directory.join(name), spill.as_ref(), empty);
         Ok(Self {
             windows: (table("windows.parquet", &window_frame(&workloads, &[]))?, Vec::new()),
             resources: (table("resources.parquet", &resource_frame(now, &[]))?, Vec::new()),
@@ -105,6 +117,7 @@ impl Tables {
             requests: (directory.join("requests.parquet"), None, Vec::new()),
             workloads,
             epoch: None,
+            spill,
         })
     }
 
@@ -148,7 +161,7 @@ impl Tables {
         let frame = request_frame(&self.workloads, rows);
         let table = match table {
             Some(table) => table,
-            None => table.insert(Table::create(path.clone(), &frame)?),
+            None => table.insert(Table::create(path.clone(), self.spill.as_ref(), &frame)?),
         };
         rows.clear();
         table.write(&frame)
@@ -203,7 +216,7 @@ impl Tables {
         self.flush_requests()?;
         if !self.metrics.1.is_empty() {
             let frame = metric_frame(&self.workloads, &self.metrics.1);
-            let mut table = Table::create(self.metrics.0, &frame)?;
+            let mut table = Table::create(self.metrics.0, self.spill.as_ref(), &frame)?;
             table.write(&frame)?;
             table.finish()?;
         }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::files::{json_bytes, make_directory, read_json, sync_directory, write_whole};
 use super::manifest::Manifest;
+use super::spill::Spill;
 use super::status::Status;
 use super::{Error, FORMAT};
 use crate::plan::order::Turn;
@@ -111,15 +112,17 @@ impl RunDirectory {
         write_whole(&self.path.join("manifest.json"), &json_bytes(manifest))
     }
 
-    /// Begins to write a repetition.
+    /// Begins to write a repetition. `memory`: a directory in which it is recorded first.
     ///
     /// # Errors
     /// [`Error::Write`].
-    pub fn repetition(&self, cell: &Cell, repetition: u32) -> Result<RepetitionWriter, Error> {
+    pub fn repetition(&self, cell: &Cell, repetition: u32, memory: Option<&Path>) -> Result<RepetitionWriter, Error> {
         let parent = self.path.join("cells").join(&cell.path);
+        make_directory(&parent)?;
         let partial = parent.join(format!(".run{repetition}-partial"));
-        make_directory(&partial.join("logs"))?;
-        Ok(RepetitionWriter { partial, whole: parent.join(format!("run{repetition}")), done: false })
+        let memory = memory.map(|memory| memory.join(format!("run{repetition}")));
+        make_directory(&memory.as_ref().unwrap_or(&partial).join("logs"))?;
+        Ok(RepetitionWriter { partial, memory, whole: parent.join(format!("run{repetition}")), done: false })
     }
 }
 
@@ -136,6 +139,8 @@ pub fn plan_json(plan: &Plan) -> serde_json::Value {
 #[derive(Debug)]
 pub struct RepetitionWriter {
     partial: PathBuf,
+    /// Where it is recorded before it is moved to `partial`.
+    memory: Option<PathBuf>,
     whole: PathBuf,
     done: bool,
 }
@@ -143,12 +148,17 @@ pub struct RepetitionWriter {
 impl RepetitionWriter {
     /// Where its files are made.
     pub fn directory(&self) -> &Path {
-        &self.partial
+        self.memory.as_deref().unwrap_or(&self.partial)
+    }
+
+    /// Where recording goes on when there is no room in memory; none when it is on disk anyway.
+    pub fn spill(&self) -> Option<Spill> {
+        self.memory.as_ref().map(|_| Spill::into(&self.partial))
     }
 
     /// Where logs are made.
     pub fn logs(&self) -> PathBuf {
-        self.partial.join("logs")
+        self.directory().join("logs")
     }
 
     /// Writes events and status, syncs, and gives the repetition its name.
@@ -156,10 +166,13 @@ impl RepetitionWriter {
     /// # Errors
     /// [`Error::Write`]; the repetition is then not there, and every other one is as it was.
     pub fn finish(mut self, events: &[serde_json::Value], status: &Status) -> Result<PathBuf, Error> {
+        if let Some(memory) = &self.memory {
+            move_into(memory, &self.partial)?;
+        }
         let lines: String = events.iter().map(|e| format!("{e}\n")).collect();
         write_whole(&self.partial.join("events.jsonl"), lines.as_bytes())?;
         // A log that says nothing is no file.
-        for log in std::fs::read_dir(self.logs()).into_iter().flatten().flatten() {
+        for log in std::fs::read_dir(self.partial.join("logs")).into_iter().flatten().flatten() {
             if log.metadata().is_ok_and(|m| m.len() == 0) {
                 let _ = std::fs::remove_file(log.path());
             }
@@ -173,8 +186,27 @@ impl RepetitionWriter {
     }
 }
 
+/// Copies a directory to disk, synced; what is there already, as it found no room in memory, stays.
+fn move_into(from: &Path, to: &Path) -> Result<(), Error> {
+    make_directory(to)?;
+    for entry in std::fs::read_dir(from).map_err(|source| Error::Read { path: from.to_owned(), source })?.flatten() {
+        let (path, to) = (entry.path(), to.join(entry.file_name()));
+        if path.is_dir() {
+            move_into(&path, &to)?;
+            continue;
+        }
+        let failed = |source| Error::Write { path: to.clone(), source };
+        std::fs::copy(&path, &to).map_err(failed)?;
+        File::open(&to).and_then(|file| file.sync_all()).map_err(failed)?;
+    }
+    sync_directory(to).map_err(|source| Error::Write { path: to.to_owned(), source })
+}
+
 impl Drop for RepetitionWriter {
     fn drop(&mut self) {
+        if let Some(memory) = &self.memory {
+            let _ = std::fs::remove_dir_all(memory);
+        }
         if !self.done {
             let _ = std::fs::remove_dir_all(&self.partial);
         }

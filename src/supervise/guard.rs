@@ -205,7 +205,9 @@ impl State {
 
     fn clear_up(&mut self) {
         self.kill_all();
-        for path in &self.scratch {
+        // What was made last may lie inside of what was made before.
+        for path in self.scratch.iter().rev() {
+            let _ = rustix::mount::unmount(path, rustix::mount::UnmountFlags::DETACH);
             let _ = std::fs::remove_dir_all(path);
         }
     }

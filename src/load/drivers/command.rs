@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Client, Driver, Exchange, Failure};
+use crate::extract::{Rules, Source};
 use crate::load::Error;
 use crate::load::windows::Outcome;
-use crate::plan::{self, MetricSource};
+use crate::plan;
 
 /// Where executions are asked for.
 pub type Launcher = mpsc::UnboundedSender<Launch>;
@@ -67,7 +68,7 @@ pub struct CommandDriver {
     dir: Option<PathBuf>,
     cpus: Vec<u32>,
     command: plan::Command,
-    patterns: Vec<Option<regex::Regex>>,
+    rules: Rules,
     launcher: Launcher,
 }
 
@@ -78,10 +79,6 @@ impl CommandDriver {
     /// When a pattern is no regular expression.
     pub fn new(command: &plan::Command, workload: &plan::Workload, launcher: Launcher) -> Result<Self, Error> {
         let invalid = |e: regex::Error| Error::Request { step: workload.name.clone(), reason: e.to_string() };
-        let pattern = |metric: &plan::CommandMetric| match &metric.source {
-            MetricSource::Regex(pattern) => regex::Regex::new(pattern).map(Some).map_err(invalid),
-            _ => Ok(None),
-        };
         Ok(Self {
             workload: workload.name.clone(),
             argv: command.argv.iter().map(plan::Template::to_text).collect(),
@@ -89,72 +86,19 @@ impl CommandDriver {
             dir: command.dir.as_ref().map(|d| PathBuf::from(d.to_text())),
             cpus: workload.cpus.clone(),
             command: command.clone(),
-            patterns: command.metrics.iter().map(pattern).collect::<Result<_, _>>()?,
+            rules: Rules::new(&command.metrics).map_err(invalid)?,
             launcher,
         })
     }
 
     /// The figures of an execution, in the order of [`plan::Workload::metrics`].
     fn metrics(&self, done: &Launched) -> Result<Vec<f64>, String> {
-        let text = String::from_utf8_lossy(&done.stdout);
-        let errors = String::from_utf8_lossy(&done.stderr);
-        let json: std::cell::OnceCell<serde_json::Value> = std::cell::OnceCell::new();
-        let mut values: Vec<(&str, f64)> = vec![
-            (plan::workloads::COMMAND_METRICS[0], done.cpu.as_secs_f64()),
-            (plan::workloads::COMMAND_METRICS[1], (done.ended - done.started).as_secs_f64()),
-        ];
-        for (metric, pattern) in self.command.metrics.iter().zip(&self.patterns) {
-            let missing = |what: &str| format!("the metric `{}`: {what}", metric.name);
-            let value = match (&metric.source, pattern) {
-                (MetricSource::Regex(source), Some(pattern)) => {
-                    let found = pattern.captures(&text).or_else(|| pattern.captures(&errors));
-                    let found = found.and_then(|c| c.get(1).or_else(|| c.get(0)));
-                    let found = found.ok_or_else(|| missing(&format!("nothing matches `{source}`")))?.as_str();
-                    number(found).ok_or_else(|| missing(&format!("`{found}` is no number")))?
-                }
-                (MetricSource::Json(pointer), _) => {
-                    let json = json.get_or_init(|| parse_json(&text));
-                    let found = json.pointer(pointer).ok_or_else(|| missing(&format!("there is nothing at `{pointer}`")))?;
-                    let text = found.as_str().map_or_else(|| found.to_string(), str::to_owned);
-                    number(&text).ok_or_else(|| missing(&format!("`{text}` is no number")))?
-                }
-                (MetricSource::Ratio(above, below), _) => {
-                    let get = |name: &str| values.iter().find(|(n, _)| *n == name).map_or(f64::NAN, |(_, v)| *v);
-                    let ratio = get(above) / get(below);
-                    if !ratio.is_finite() {
-                        return Err(missing(&format!("`{above}` / `{below}` is {ratio}")));
-                    }
-                    ratio
-                }
-                (MetricSource::Regex(_), None) => f64::NAN,
-            };
-            values.push((&metric.name, value * metric.times));
-        }
-        let values: Vec<f64> = values.into_iter().map(|(_, v)| v).collect();
-        Ok([&values[2..], &values[..2]].concat())
+        let [out, err] = [&done.stdout, &done.stderr].map(|bytes| String::from_utf8_lossy(bytes));
+        let measured = [done.cpu.as_secs_f64(), (done.ended - done.started).as_secs_f64()];
+        let known: Vec<(&str, f64)> = plan::workloads::COMMAND_METRICS.into_iter().zip(measured).collect();
+        let own = self.rules.take(Source::Text { out: &out, err: &err }, &known)?;
+        Ok(own.into_iter().chain(measured).collect())
     }
-}
-
-/// Output may have lines around its JSON: the first object or array that can be read is taken.
-fn parse_json(text: &str) -> serde_json::Value {
-    if let Ok(value) = serde_json::from_str(text) {
-        return value;
-    }
-    let starts = text.char_indices().filter(|(_, c)| matches!(c, '{' | '[')).map(|(at, _)| at).take(100);
-    let mut found = starts.filter_map(|at| serde_json::Deserializer::from_str(&text[at..]).into_iter().next()?.ok());
-    found.next().unwrap_or_default()
-}
-
-/// A number as programs print it: with thousands separated, or a unit of thousands behind it.
-fn number(text: &str) -> Option<f64> {
-    let text = text.trim().replace(',', "");
-    let (digits, factor) = match text.chars().last()? {
-        'k' | 'K' => (&text[..text.len() - 1], 1e3),
-        'M' => (&text[..text.len() - 1], 1e6),
-        'G' => (&text[..text.len() - 1], 1e9),
-        _ => (text.as_str(), 1.0),
-    };
-    digits.trim().parse::<f64>().ok().filter(|v| v.is_finite()).map(|v| v * factor)
 }
 
 impl Driver for CommandDriver {
@@ -256,12 +200,12 @@ impl CommandClient {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::CommandMetric;
+    use crate::plan::{MetricSource, TakenMetric};
 
     fn driver(metrics: Vec<(&str, MetricSource)>) -> CommandDriver {
         let metrics = metrics
             .into_iter()
-            .map(|(name, source)| CommandMetric { name: name.to_owned(), source, times: 1.0, unit: String::new() })
+            .map(|(name, source)| TakenMetric { name: name.to_owned(), source, times: 1.0, unit: String::new() })
             .collect();
         let command = plan::Command {
             argv: Vec::new(),
@@ -305,13 +249,5 @@ mod tests {
             of.metrics(&done("no such line", "")).unwrap_err(),
             "the metric `rate`: nothing matches `Request rate: ([0-9.]+) req/s`"
         );
-    }
-
-    #[test]
-    fn numbers_are_read_as_programs_print_them() {
-        assert_eq!(number("1,234,567"), Some(1_234_567.0));
-        assert_eq!(number(" 12.5k "), Some(12_500.0));
-        assert_eq!(number("nan"), None);
-        assert_eq!(number("x"), None);
     }
 }

@@ -84,6 +84,11 @@ pub struct Experiment {
     #[serde(default)]
     #[schemars(with = "Steps")]
     pub clean_up: Json,
+    /// What is collected after the load, while the targets still run: figures and tables out of files, databases and the
+    /// output of commands.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, Collect>")]
+    pub collect: serde_json::Map<String, Json>,
     /// The pictures that answer the question.
     #[serde(default)]
     #[schemars(with = "Vec<Graph>")]
@@ -116,6 +121,8 @@ pub enum Scratch {
     Disk,
     /// In memory (`/dev/shm`), so that files cost the same in every repetition.
     Memory,
+    /// In a file system in memory of its own, of at most this size.
+    Tmpfs(Size),
 }
 
 /// Levels of a factor, for the JSON Schema; read by hand in `plan::factors`.
@@ -268,10 +275,78 @@ pub struct Steps {
     pub load: Vec<Action>,
 }
 
+/// What is collected after the load: exactly one of `command`, `shell`, `fixture`, `file`, `sqlite`, and what is taken from it.
+#[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Collect {
+    /// Only in cells in which this is true.
+    #[serde(default)]
+    pub when: Option<bool>,
+    /// A program and its arguments; it must end with exit code 0. `${load_begin}` and `${load_end}` are the first request
+    /// and the last answer of the load, in seconds since 1970.
+    #[serde(default)]
+    pub command: Option<Vec<Text>>,
+    /// A command line for `sh -c`.
+    #[serde(default)]
+    pub shell: Option<String>,
+    /// A program that ships with runner.
+    #[serde(default)]
+    pub fixture: Option<String>,
+    /// A file.
+    #[serde(default)]
+    pub file: Option<Text>,
+    /// An SQLite database; it is opened for reading only.
+    #[serde(default)]
+    pub sqlite: Option<Text>,
+    /// Arguments after those of `command` or `fixture`.
+    #[serde(default)]
+    pub args: Vec<Text>,
+    /// Environment of the command.
+    #[serde(default)]
+    pub env: BTreeMap<String, Text>,
+    /// Working directory of the command.
+    #[serde(default)]
+    pub dir: Option<String>,
+    /// How long the command may take; 60 s by default.
+    #[serde(default)]
+    pub timeout: Option<Duration>,
+    /// Programs without which cells that collect this are skipped, loudly.
+    #[serde(default)]
+    pub needs: Names,
+    /// Figures, one value per repetition: name to place.
+    #[serde(default)]
+    pub metrics: BTreeMap<String, MetricSource>,
+    /// A table that is kept beside the repetition's other tables, as `collected/<name>.csv`.
+    #[serde(default)]
+    pub table: Option<TableSource>,
+}
+
+/// Where a table stands: exactly one kind.
+#[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct TableSource {
+    /// A JSON pointer to a list of objects in the output.
+    #[serde(default)]
+    pub json: Option<String>,
+    /// `true`: the output itself is CSV with a header.
+    #[serde(default)]
+    pub csv: Option<bool>,
+    /// All rows of a query.
+    #[serde(default)]
+    pub sql: Option<String>,
+}
+
 /// One set-up or clean-up step: a command or a request.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Action {
+    /// Only in cells in which this is true.
+    #[serde(default)]
+    pub when: Option<bool>,
+    /// A name for what this command makes once and keeps for later runs: a directory, `$CACHE` to the command and
+    /// `${cache.<name>}` elsewhere. It is made again when the command has changed.
+    #[serde(default)]
+    pub cache: Option<String>,
     /// A program and its arguments; it must end with exit code 0.
     #[serde(default)]
     pub command: Option<Vec<Text>>,

@@ -76,9 +76,16 @@ scalar!(
     |number| (number == 0).then_some(StdDuration::ZERO)
 );
 
-/// A size such as `10KiB`.
+/// A size such as `10KiB`; in a plan so many bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size(pub units::Bytes);
+
+impl serde::Serialize for Size {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(self.0.0)
+    }
+}
+
 scalar!(
     Size, units::Bytes, "a size in bytes, as `512`, `10KiB` or `5MB`",
     {"type": ["string", "integer"], "description": "a size in bytes, as 512, 10KiB or 5MB"},

@@ -175,7 +175,7 @@ pub struct Vtp {
     pub size: Option<Size>,
 }
 
-/// Where in the output of a command a figure stands, or what it is made of: exactly one kind.
+/// Where in the output of a command, in a file or a database a figure stands, or what it is made of: exactly one kind.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct MetricSource {
@@ -185,6 +185,12 @@ pub struct MetricSource {
     /// A JSON pointer (RFC 6901) into the output, as `/requests/average`.
     #[serde(default)]
     pub json: Option<String>,
+    /// A column of output that is CSV with a header, and which of its values.
+    #[serde(default)]
+    pub csv: Option<CsvSource>,
+    /// A query whose first row begins with the number; only where `sqlite` is collected.
+    #[serde(default)]
+    pub sql: Option<String>,
     /// `[a, b]`: the metric a divided by the metric b. `cpu_s` and `wall_s` are known of every command.
     #[serde(default)]
     pub ratio: Option<Vec<String>>,
@@ -194,6 +200,38 @@ pub struct MetricSource {
     /// Its unit, for graphs: `1/s`, `ms`, …
     #[serde(default)]
     pub unit: Option<String>,
+}
+
+/// A column of CSV.
+#[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct CsvSource {
+    /// Its name in the header.
+    pub column: String,
+    /// Which of its values; the last by default.
+    #[serde(default)]
+    pub pick: Option<Pick>,
+}
+
+/// One figure of several values.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Pick {
+    /// The first.
+    First,
+    /// The last.
+    #[default]
+    Last,
+    /// The smallest.
+    Min,
+    /// The largest.
+    Max,
+    /// Their arithmetic mean.
+    Mean,
+    /// Their sum.
+    Sum,
+    /// How many there are.
+    Count,
 }
 
 /// How requests arrive, and how many or how long: exactly one of `closed`, `open`, `find`.
@@ -367,6 +405,11 @@ pub struct Record {
     /// looked at. A row takes 20 to 30 bytes on disk.
     #[serde(default)]
     pub requests: bool,
+    /// Everything is recorded in a file system in memory of this size first, and moved to the results when a repetition
+    /// ends: no disk is written to during the load. When it is full, recording goes on on disk and the repetition does
+    /// not count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tmpfs: Option<Size>,
 }
 
 /// The phases of a repetition, in this order.

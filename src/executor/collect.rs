@@ -1,0 +1,71 @@
+//! What is collected after the load, while the targets still run.
+
+use std::path::{Path, PathBuf};
+
+use super::Error;
+use super::actions::Command;
+use super::late::{Late, fill_all};
+use super::targets::Place;
+use crate::extract::{Rules, Source, table};
+use crate::plan::programs::FIXTURES_PROGRAM;
+use crate::plan::{Collect, CollectSource};
+
+/// Longer files are no text to look for figures in.
+const MAX_TEXT: u64 = 256 << 20;
+
+/// Collects one thing: its figures, in the order of the plan; a table is written to `tables`.
+///
+/// `late` holds `load_begin` and `load_end`, too.
+///
+/// # Errors
+/// [`Error::Collect`] when something that should be there is not; errors of the guard.
+pub(super) async fn collect(wanted: &Collect, place: &Place<'_>, late: &Late<'_>, tables: &Path) -> Result<Vec<f64>, Error> {
+    let failed = |reason: String| Error::Collect { name: wanted.name.clone(), reason };
+    let rules = Rules::new(&wanted.metrics).map_err(|e| failed(e.to_string()))?;
+    let path: PathBuf;
+    let (out, err);
+    let source = match &wanted.source {
+        CollectSource::Sqlite(file) => {
+            path = PathBuf::from(file.fill(late).to_text());
+            Source::Sqlite(&path)
+        }
+        CollectSource::File(file) => {
+            out = read(Path::new(&file.fill(late).to_text())).map_err(failed)?;
+            Source::Text { out: &out, err: "" }
+        }
+        CollectSource::Command { argv, dir, env, timeout } => {
+            let mut argv = fill_all(argv, late);
+            if argv.first().is_some_and(|program| program == FIXTURES_PROGRAM) {
+                argv[0] = place.fixtures.display().to_string();
+            }
+            let command = Command {
+                argv,
+                env: env.iter().map(|(k, v)| (k.clone(), v.fill(late).to_text())).collect(),
+                dir: dir.as_ref().map(|d| PathBuf::from(d.fill(late).to_text())),
+                timeout: *timeout,
+                name: format!("collect-{}", wanted.name),
+            };
+            let paths = command.execute(place.guard, place.logs).await.map_err(|e| e.of(failed))?;
+            out = read(&paths[0]).map_err(failed)?;
+            err = read(&paths[1]).map_err(failed)?;
+            Source::Text { out: &out, err: &err }
+        }
+    };
+    // What is read is small; a query may take its time, and nothing else is to be done meanwhile.
+    if let Some(table_source) = &wanted.table {
+        let text = table(table_source, source).map_err(|e| failed(format!("the table: {e}")))?;
+        let write = |path: &Path| std::fs::create_dir_all(tables).and_then(|()| std::fs::write(path, text));
+        let path = tables.join(format!("{}.csv", wanted.name));
+        write(&path).map_err(|source| crate::record::Error::Write { path, source })?;
+    }
+    rules.take(source, &[]).map_err(failed)
+}
+
+fn read(path: &Path) -> Result<String, String> {
+    let failed = |e: std::io::Error| format!("cannot read {}: {e}", path.display());
+    let length = std::fs::metadata(path).map_err(failed)?.len();
+    if length > MAX_TEXT {
+        return Err(format!("{} has {length} bytes, and no more than {MAX_TEXT} are looked at", path.display()));
+    }
+    std::fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).map_err(failed)
+}

@@ -1,0 +1,84 @@
+//! File systems in memory: a mount of our own where that is allowed, a directory in `/dev/shm` otherwise.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+
+use rustix::io::Errno;
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+
+use crate::record::spill::Spill;
+use crate::units::human_bytes;
+
+/// Where every Linux has a file system in memory that all may write to.
+const SHARED: &str = "/dev/shm";
+/// Less room than this is none: files grow by pages.
+const PAGE: u64 = 4096;
+
+/// A file system in memory.
+#[derive(Debug)]
+pub struct Memory {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Whether it is a mount of our own, so that its size is kept to.
+    pub mounted: bool,
+    /// Its size in bytes, as asked for.
+    pub size: u64,
+}
+
+impl Memory {
+    /// Makes one of `size` bytes at `path`, an empty directory that is ours; or, where nothing may be mounted, a directory of
+    /// that name in `/dev/shm`.
+    ///
+    /// # Errors
+    /// In words, when there can be neither.
+    pub fn make(path: &Path, size: u64) -> Result<Self, String> {
+        let options = std::ffi::CString::new(format!("size={size},mode=0700")).expect("a number has no zero byte");
+        let refused = match mount("runner", path, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, Some(options.as_c_str())) {
+            Ok(()) => return Ok(Self { path: path.to_owned(), mounted: true, size }),
+            Err(error) => error,
+        };
+        let why = match refused {
+            Errno::PERM | Errno::ACCESS => "mounting is not allowed".to_owned(),
+            other => format!("mounting failed: {other}"),
+        };
+        let neither = |reason: String| format!("there is no tmpfs of {}: {why}, and {reason}", human_bytes(size as f64));
+        let free = room(Path::new(SHARED)).ok_or_else(|| neither(format!("there is no {SHARED}")))?;
+        if free < size {
+            return Err(neither(format!("{SHARED} has only {} left", human_bytes(free as f64))));
+        }
+        let shared = Path::new(SHARED).join(path.file_name().unwrap_or_default());
+        std::fs::create_dir_all(&shared).map_err(|e| neither(format!("{} cannot be made: {e}", shared.display())))?;
+        Ok(Self { path: shared, mounted: false, size })
+    }
+
+    /// Where `make` would put a directory if it may not mount; whoever clears up should know both.
+    pub fn instead_of(path: &Path) -> PathBuf {
+        Path::new(SHARED).join(path.file_name().unwrap_or_default())
+    }
+
+    /// In words, that there was no room any more, if so.
+    pub fn was_full(&self, spill: &Spill) -> Option<String> {
+        let spilled = spill.happened.load(Ordering::Relaxed);
+        let full = room(&self.path).is_some_and(|room| room < PAGE);
+        (spilled || full).then(|| {
+            let rest = if spilled { "recording went on on disk" } else { "logs may have lost their end" };
+            format!("the tmpfs of {} at {} was full: {rest}", human_bytes(self.size as f64), self.path.display())
+        })
+    }
+
+    /// Removes it with all that is in it.
+    pub fn remove(&self) {
+        remove(&self.path);
+    }
+}
+
+/// Removes a directory, and a mount if it is one.
+pub fn remove(path: &Path) {
+    let _ = unmount(path, UnmountFlags::DETACH);
+    let _ = std::fs::remove_dir_all(path);
+}
+
+/// Bytes that may still be written to a file system.
+fn room(path: &Path) -> Option<u64> {
+    rustix::fs::statvfs(path).ok().map(|s| s.f_bavail * s.f_frsize)
+}

@@ -1,0 +1,225 @@
+//! Figures out of what programs write: text, JSON, CSV, SQLite.
+//!
+//! What is wanted stands in the plan; where the text comes from is others' business: the output of a command that makes
+//! the load, or what is collected after it. Nothing is started here, and nothing but a database is opened.
+
+mod csv;
+mod sqlite;
+
+use std::cell::OnceCell;
+use std::path::Path;
+
+use serde_json::Value as Json;
+
+use crate::plan::{MetricSource, TableSource, TakenMetric};
+
+/// Where figures are looked for.
+#[derive(Clone, Copy, Debug)]
+pub enum Source<'a> {
+    /// What a program or file says, and what a program says to its standard error.
+    Text {
+        /// Standard output, or the content of a file.
+        out: &'a str,
+        /// Standard error.
+        err: &'a str,
+    },
+    /// A database.
+    Sqlite(&'a Path),
+}
+
+/// Figures that are wanted, made ready once.
+#[derive(Debug)]
+pub struct Rules {
+    rules: Vec<(TakenMetric, Option<regex::Regex>)>,
+}
+
+impl Rules {
+    /// Makes ready what is wanted.
+    ///
+    /// # Errors
+    /// When a pattern is no regular expression.
+    pub fn new(metrics: &[TakenMetric]) -> Result<Self, regex::Error> {
+        let rule = |metric: &TakenMetric| match &metric.source {
+            MetricSource::Regex(pattern) => regex::Regex::new(pattern).map(|p| (metric.clone(), Some(p))),
+            _ => Ok((metric.clone(), None)),
+        };
+        Ok(Self { rules: metrics.iter().map(rule).collect::<Result<_, _>>()? })
+    }
+
+    /// Takes the figures, in the order in which they are wanted. `known`: others, of which ratios may be made.
+    ///
+    /// # Errors
+    /// In words, the first that is not there or is no number.
+    pub fn take(&self, source: Source<'_>, known: &[(&str, f64)]) -> Result<Vec<f64>, String> {
+        let json = OnceCell::new();
+        let mut values: Vec<(&str, f64)> = Vec::with_capacity(self.rules.len());
+        for (metric, pattern) in &self.rules {
+            let missing = |what: String| format!("the metric `{}`: {what}", metric.name);
+            let value = match (&metric.source, source) {
+                (MetricSource::Ratio(above, below), _) => {
+                    let all = || values.iter().chain(known);
+                    let get = |name: &str| all().find(|(n, _)| *n == name).map_or(f64::NAN, |(_, v)| *v);
+                    Ok(get(above) / get(below)).and_then(|ratio: f64| match ratio.is_finite() {
+                        true => Ok(ratio),
+                        false => Err(format!("`{above}` / `{below}` is {ratio}")),
+                    })
+                }
+                (MetricSource::Sql(query), Source::Sqlite(path)) => sqlite::number(path, query),
+                (MetricSource::Sql(_), Source::Text { .. }) => Err("a query, and this is no database".to_owned()),
+                (_, Source::Sqlite(_)) => Err("this is a database: expected a query".to_owned()),
+                (MetricSource::Regex(source), Source::Text { out, err }) => match pattern {
+                    Some(pattern) => first_match(pattern, source, out, err).and_then(parsed),
+                    None => Err("no pattern".to_owned()),
+                },
+                (MetricSource::Json(pointer), Source::Text { out, .. }) => {
+                    let json: &Json = json.get_or_init(|| parse_json(out));
+                    match json.pointer(pointer) {
+                        None => Err(format!("there is nothing at `{pointer}`")),
+                        Some(Json::String(text)) => parsed(text),
+                        Some(found) => parsed(&found.to_string()),
+                    }
+                }
+                (MetricSource::Csv(column, pick), Source::Text { out, .. }) => csv::number(out, column, *pick),
+            };
+            values.push((&metric.name, value.map_err(missing)? * metric.times));
+        }
+        Ok(values.into_iter().map(|(_, v)| v).collect())
+    }
+}
+
+/// Takes a table, as CSV with a header.
+///
+/// # Errors
+/// In words, what is no table.
+pub fn table(wanted: &TableSource, source: Source<'_>) -> Result<String, String> {
+    match (wanted, source) {
+        (TableSource::Sql(query), Source::Sqlite(path)) => sqlite::table(path, query),
+        (TableSource::Sql(_), _) => Err("a query, and this is no database".to_owned()),
+        (_, Source::Sqlite(_)) => Err("this is a database: expected a query".to_owned()),
+        (TableSource::Csv, Source::Text { out, .. }) => csv::checked(out),
+        (TableSource::Json(pointer), Source::Text { out, .. }) => {
+            let json = parse_json(out);
+            csv::of_json(json.pointer(pointer).ok_or_else(|| format!("there is nothing at `{pointer}`"))?)
+        }
+    }
+}
+
+fn first_match<'t>(pattern: &regex::Regex, source: &str, out: &'t str, err: &'t str) -> Result<&'t str, String> {
+    let found = pattern.captures(out).or_else(|| pattern.captures(err));
+    let found = found.and_then(|c| c.get(1).or_else(|| c.get(0)));
+    found.map(|m| m.as_str()).ok_or_else(|| format!("nothing matches `{source}`"))
+}
+
+/// Output may have lines around its JSON: the first object or array that can be read is taken.
+fn parse_json(text: &str) -> Json {
+    if let Ok(value) = serde_json::from_str(text) {
+        return value;
+    }
+    let starts = text.char_indices().filter(|(_, c)| matches!(c, '{' | '[')).map(|(at, _)| at).take(100);
+    let mut found = starts.filter_map(|at| serde_json::Deserializer::from_str(&text[at..]).into_iter().next()?.ok());
+    found.next().unwrap_or_default()
+}
+
+fn parsed(text: &str) -> Result<f64, String> {
+    number(text).ok_or_else(|| format!("`{text}` is no number"))
+}
+
+/// A number as programs print it: with thousands separated, or a unit of thousands behind it.
+fn number(text: &str) -> Option<f64> {
+    let text = text.trim().replace(',', "");
+    let (digits, factor) = match text.chars().last()? {
+        'k' | 'K' => (&text[..text.len() - 1], 1e3),
+        'M' => (&text[..text.len() - 1], 1e6),
+        'G' => (&text[..text.len() - 1], 1e9),
+        _ => (text.as_str(), 1.0),
+    };
+    digits.trim().parse::<f64>().ok().filter(|v| v.is_finite()).map(|v| v * factor)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Pick;
+
+    fn taken(name: &str, source: MetricSource) -> TakenMetric {
+        TakenMetric { name: name.to_owned(), source, times: 1.0, unit: String::new() }
+    }
+
+    fn one(source: MetricSource, text: &str) -> Result<f64, String> {
+        let rules = Rules::new(&[taken("x", source)]).unwrap();
+        rules.take(Source::Text { out: text, err: "" }, &[]).map(|v| v[0])
+    }
+
+    #[test]
+    fn numbers_are_read_as_programs_print_them() {
+        for (text, value) in [("1,234.5", 1234.5), ("3.2k", 3200.0), ("1M", 1e6), (" 7 ", 7.0), ("1e3", 1000.0), ("-2", -2.0)] {
+            assert_eq!(number(text), Some(value), "{text}");
+        }
+        for text in ["", "x", "1.2.3", "NaN", "inf"] {
+            assert_eq!(number(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn json_may_have_lines_around_it() {
+        assert_eq!(parse_json("begin\n{\"a\": 1}\nend").pointer("/a"), Some(&1.into()));
+        assert_eq!(parse_json("nothing {at all"), Json::Null);
+    }
+
+    #[test]
+    fn each_place_has_its_figure_or_says_what_is_missing() {
+        let csv = |column: &str, pick| MetricSource::Csv(column.to_owned(), pick);
+        let table = "t,v\n1,10\n2,30\n3,20\n";
+        for (pick, value) in
+            [(Pick::First, 10.0), (Pick::Last, 20.0), (Pick::Min, 10.0), (Pick::Max, 30.0), (Pick::Mean, 20.0), (Pick::Sum, 60.0)]
+        {
+            assert_eq!(one(csv("v", pick), table), Ok(value), "{pick:?}");
+        }
+        assert_eq!(one(csv("v", Pick::Count), table), Ok(3.0));
+        assert_eq!(one(csv("w", Pick::Last), table).unwrap_err(), "the metric `x`: there is no column `w`: there are `t`, `v`");
+        assert_eq!(one(csv("v", Pick::Last), "t,v\n").unwrap_err(), "the metric `x`: the column `v` has no rows");
+        assert_eq!(one(csv("v", Pick::Max), "v\nten\n").unwrap_err(), "the metric `x`: `ten` is no number");
+        assert_eq!(one(MetricSource::Json("/a/0".to_owned()), "{\"a\": [\"1,000\"]}"), Ok(1000.0));
+        assert_eq!(one(MetricSource::Regex("took (.*) s".to_owned()), "took 1.5 s"), Ok(1.5));
+        assert!(one(MetricSource::Regex("took (.*) s".to_owned()), "").unwrap_err().contains("nothing matches"));
+        assert!(one(MetricSource::Sql("select 1".to_owned()), "").unwrap_err().contains("no database"));
+    }
+
+    #[test]
+    fn ratios_are_of_what_was_taken_and_what_is_known() {
+        let ratio = |a: &str, b: &str| MetricSource::Ratio(a.to_owned(), b.to_owned());
+        let rules = Rules::new(&[taken("n", MetricSource::Json("/n".to_owned())), taken("per_s", ratio("n", "wall_s"))]).unwrap();
+        let source = Source::Text { out: "{\"n\": 10}", err: "" };
+        assert_eq!(rules.take(source, &[("wall_s", 4.0)]), Ok(vec![10.0, 2.5]));
+        assert!(rules.take(source, &[("wall_s", 0.0)]).unwrap_err().contains("is inf"));
+    }
+
+    #[test]
+    fn tables_become_csv() {
+        let text = |out| Source::Text { out, err: "" };
+        let json = TableSource::Json("/rows".to_owned());
+        let rows = r#"{"rows": [{"a": 1, "b": "x,y"}, {"b": null, "c": 2.5}]}"#;
+        assert_eq!(table(&json, text(rows)).unwrap(), "a,b,c\n1,\"x,y\",\n,,2.5\n");
+        assert!(table(&json, text("{\"rows\": 3}")).unwrap_err().contains("no list"));
+        assert_eq!(table(&TableSource::Csv, text("a,b\n1,2\n")).unwrap(), "a,b\n1,2\n");
+        assert!(table(&TableSource::Csv, text("a,b\n1\n")).is_err());
+    }
+
+    #[test]
+    fn databases_are_asked_and_never_written_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("events.db");
+        let connection = rusqlite::Connection::open(&path).unwrap();
+        connection.execute_batch("create table e (t real, name text); insert into e values (1.5, 'a'), (2.5, 'b,c')").unwrap();
+        drop(connection);
+        let rules = Rules::new(&[taken("last", MetricSource::Sql("select max(t) from e".to_owned()))]).unwrap();
+        assert_eq!(rules.take(Source::Sqlite(&path), &[]), Ok(vec![2.5]));
+        let query = |q: &str| table(&TableSource::Sql(q.to_owned()), Source::Sqlite(&path));
+        assert_eq!(query("select name, t from e order by t").unwrap(), "name,t\na,1.5\n\"b,c\",2.5\n");
+        assert!(query("delete from e").is_err());
+        assert!(query("select * from f").unwrap_err().contains("no such table"));
+        let none = table(&TableSource::Sql("select 1".to_owned()), Source::Sqlite(&folder.path().join("none.db")));
+        assert!(none.unwrap_err().contains("unable to open"));
+        assert!(!folder.path().join("none.db").exists());
+    }
+}

@@ -1,0 +1,58 @@
+//! What a set-up step makes once and keeps for later runs: a directory whose name is made of the step's content.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::schema::types;
+
+/// A directory that is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Cache {
+    /// Its name in expressions.
+    pub name: String,
+    /// Where it is. A file `.step` in it says what made it, and that it is whole.
+    pub directory: PathBuf,
+    /// What makes it.
+    pub step: String,
+}
+
+/// Below which such directories are: `$RUNNER_CACHE`, or the user's cache.
+pub fn base() -> PathBuf {
+    let set = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    let user = || set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")));
+    let base = set("RUNNER_CACHE").or_else(|| user().map(|c| c.join("runner/steps")));
+    let base = base.unwrap_or_else(|| std::env::temp_dir().join("runner-cache"));
+    std::path::absolute(&base).unwrap_or(base)
+}
+
+/// Whether a program is one that a step makes.
+pub fn is_inside(program: &str) -> bool {
+    Path::new(program).starts_with(base())
+}
+
+/// The directory of a step.
+pub fn of(name: &str, typed: &types::Action) -> Cache {
+    let words: Vec<&str> = typed.command.iter().flatten().map(|t| t.0.as_str()).collect();
+    let env: Vec<String> = typed.env.iter().map(|(k, v)| format!("{k}={}", v.0)).collect();
+    let shell = typed.shell.as_deref().unwrap_or_default();
+    let step = format!("{words:?} {shell:?} {env:?} {:?}", typed.dir.as_deref().unwrap_or_default());
+    Cache { name: name.to_owned(), directory: base().join(format!("{name}-{:016x}", fnv(step.as_bytes()))), step }
+}
+
+/// FNV-1a (Fowler, Noll & Vo), 64 bits: the same on every machine and in every version.
+fn fnv(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hash_is_the_published_one() {
+        assert_eq!(fnv(b""), 0xcbf2_9ce4_8422_2325);
+        assert_eq!(fnv(b"a"), 0xaf63_dc4c_8601_ec8c);
+        assert_eq!(fnv(b"foobar"), 0x8594_4171_f739_67e8);
+    }
+}

@@ -1,0 +1,128 @@
+//! What is collected after the load: figures and tables out of files, databases and the output of commands.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::pen::Pen;
+use super::programs::{FIXTURES_PROGRAM, missing_need, missing_program};
+use super::taken::{self, TableSource, TakenMetric};
+use super::{Template, actions, as_text};
+use crate::schema::{Entry, Node, types};
+
+/// How long a command may take.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Something that is collected.
+#[derive(Clone, Debug, Serialize)]
+pub struct Collect {
+    /// Its name.
+    pub name: String,
+    /// Where it comes from.
+    pub source: CollectSource,
+    /// Figures, one value each per repetition.
+    pub metrics: Vec<TakenMetric>,
+    /// A table.
+    pub table: Option<TableSource>,
+}
+
+/// Where it comes from.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CollectSource {
+    /// What a command prints.
+    Command {
+        /// Program and arguments.
+        argv: Vec<Template>,
+        /// Working directory.
+        dir: Option<Template>,
+        /// Environment.
+        env: Vec<(String, Template)>,
+        /// How long it may take.
+        #[serde(serialize_with = "as_text")]
+        timeout: Duration,
+    },
+    /// A file.
+    File(Template),
+    /// An SQLite database.
+    Sqlite(Template),
+}
+
+/// Makes an entry of what was typed; `node` is its evaluated YAML. Also why its cell is skipped, if so.
+pub(super) fn collect(
+    pen: &mut Pen<'_>,
+    entry: &Entry,
+    node: &Node,
+    typed: &types::Collect,
+    scenario: &std::path::Path,
+) -> Option<(Collect, Option<String>)> {
+    let before = pen.mistakes.len();
+    let kinds = ["command", "shell", "fixture", "file", "sqlite"];
+    let kind = pen.exactly_one(node, "what this is collected from", &kinds)?;
+    let mut refuse = |keys: &[&str], why| super::workloads::refuse(pen, node, keys, why);
+    match kind {
+        "file" | "sqlite" => refuse(&["args", "env", "dir", "timeout"], "it belongs to a command, and this is a file"),
+        "shell" => refuse(&["args"], "expected the arguments in the command line of `shell` itself"),
+        _ => {}
+    }
+    let source = match kind {
+        "file" => CollectSource::File(file(&typed.file.as_ref()?.0, scenario)),
+        "sqlite" => CollectSource::Sqlite(file(&typed.sqlite.as_ref()?.0, scenario)),
+        _ => {
+            let argv = if let Some(name) = &typed.fixture {
+                let mut argv = vec![Template::parse(FIXTURES_PROGRAM), Template::parse(name)];
+                argv.extend(typed.args.iter().map(|a| Template::parse(&a.0)));
+                argv
+            } else {
+                actions::argv(pen, node, typed.command.as_deref(), typed.shell.as_deref(), &typed.args)?
+            };
+            let missing = missing_program(&argv[0].to_text(), typed.dir.as_deref()).filter(|m| !typed.needs.0.contains(m));
+            if let Some(missing) = missing {
+                pen.say_missing(node, "command", &missing);
+            }
+            CollectSource::Command {
+                argv,
+                dir: actions::folder(pen, node, typed.dir.as_deref()),
+                env: typed.env.iter().map(|(k, v)| (k.clone(), Template::parse(&v.0))).collect(),
+                timeout: typed.timeout.map_or(TIMEOUT, |d| d.0),
+            }
+        }
+    };
+    let kinds: &[&str] = if kind == "sqlite" { &["sql", "ratio"] } else { &["regex", "json", "csv", "ratio"] };
+    let metrics = taken::metrics(pen, node, &typed.metrics, &[], kinds);
+    let table = match (&typed.table, node.get("table")) {
+        (Some(typed), Some(part)) => table(pen, part, typed, kind == "sqlite"),
+        _ => None,
+    };
+    if typed.metrics.is_empty() && typed.table.is_none() {
+        pen.say(node, "", "nothing is taken from this", "expected `metrics` or `table`");
+    }
+    let skipped = missing_need(&typed.needs.0);
+    (pen.mistakes.len() == before).then_some(())?;
+    Some((Collect { name: entry.key.clone(), source, metrics, table }, skipped))
+}
+
+/// A file that stands beside the scenario, or one that the experiment makes.
+fn file(text: &str, scenario: &std::path::Path) -> Template {
+    let found: Option<PathBuf> = (!text.contains("${")).then(|| actions::find_file(scenario, text)).flatten();
+    Template::parse(&found.map_or_else(|| text.to_owned(), |path| path.display().to_string()))
+}
+
+fn table(pen: &mut Pen<'_>, node: &Node, typed: &types::TableSource, database: bool) -> Option<TableSource> {
+    let kinds: &[&str] = if database { &["sql"] } else { &["json", "csv"] };
+    match pen.exactly_one(node, "where the table stands", kinds)? {
+        "json" => {
+            let pointer = typed.json.clone()?;
+            taken::check_pointer(pen, node, &pointer);
+            Some(TableSource::Json(pointer))
+        }
+        "csv" => {
+            if typed.csv == Some(false) {
+                pen.say(node, "csv", "a table that is none", "expected `csv: true`");
+            }
+            Some(TableSource::Csv)
+        }
+        _ => typed.sql.clone().map(TableSource::Sql),
+    }
+}
