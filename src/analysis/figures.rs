@@ -96,6 +96,7 @@ fn request(repetition: &StepRepetition, metric: Metric) -> Option<f64> {
     let r = repetition;
     match metric {
         Metric::Throughput => Some(r.throughput_per_s),
+        Metric::Duration => Some(r.seconds * 1e9),
         Metric::Errors => Some((r.requests - r.ok) as f64 / r.requests.max(1) as f64),
         Metric::Offered => Some(r.offered as f64 / r.seconds),
         Metric::Unsent => Some(r.unsent as f64 / r.offered.max(1) as f64),
@@ -151,7 +152,7 @@ pub fn human(metric: Metric, unit: &str, value: f64) -> String {
         Metric::Throughput | Metric::Offered | Metric::Limit => format!("{}/s", significant(value)),
         Metric::Errors | Metric::Unsent => format!("{} %", significant(value * 100.0)),
         Metric::Upload | Metric::Download => format!("{}/s", signed(human_bytes)),
-        Metric::Time(..) | Metric::StartUp => signed(human_duration),
+        Metric::Time(..) | Metric::StartUp | Metric::Duration => signed(human_duration),
         Metric::Pss | Metric::Rss => signed(human_bytes),
         Metric::Command(_) if unit.is_empty() => significant(value),
         Metric::Command(_) => format!("{} {unit}", significant(value)),

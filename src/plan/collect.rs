@@ -9,8 +9,11 @@ use super::pen::Pen;
 use super::programs::{FIXTURES_PROGRAM, missing_need, missing_program};
 use super::taken::{self, TableSource, TakenMetric};
 use super::{Template, actions, as_text};
-use crate::schema::{Entry, Node, types};
+use crate::schema::source::one_of;
+use crate::schema::{Entry, Mistake, Node, types};
 
+/// Fixtures that read what others have written.
+const READERS: [&str; 1] = ["vtp-receipts"];
 /// How long a command may take.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -71,6 +74,12 @@ pub(super) fn collect(
         "sqlite" => CollectSource::Sqlite(file(&typed.sqlite.as_ref()?.0, scenario)),
         _ => {
             let argv = if let Some(name) = &typed.fixture {
+                if !READERS.contains(&name.as_str()) {
+                    let span = node.get("fixture").map_or(node.head, |n| n.span);
+                    let mistake = Mistake::new(pen.file, span, format!("no fixture called `{name}` collects anything"));
+                    let expected = format!("expected {}", one_of(READERS));
+                    pen.mistakes.push(mistake.expected(expected).did_you_mean(name, READERS));
+                }
                 let mut argv = vec![Template::parse(FIXTURES_PROGRAM), Template::parse(name)];
                 argv.extend(typed.args.iter().map(|a| Template::parse(&a.0)));
                 argv

@@ -326,7 +326,7 @@ impl Reader<'_> {
         let number = || text.trim().parse::<f64>().ok().filter(|n| n.is_finite());
         let (value, example) = match metric? {
             _ if kind == "ratio" => (number(), "a number, as `1.5`"),
-            Metric::Time(..) | Metric::StartUp => {
+            Metric::Time(..) | Metric::StartUp | Metric::Duration => {
                 (units::parse_duration(&text).map(|d| d.as_nanos() as f64), "a time with its unit, as `20ms`")
             }
             Metric::Pss | Metric::Rss => (Bytes::parse(&text).map(|b| b.0 as f64), "a size, as `64MiB`"),

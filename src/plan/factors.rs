@@ -421,6 +421,11 @@ pub fn choose(factors: &mut [Factor], settings: &[String]) -> Result<Vec<Vec<usi
         if settings.iter().filter(|s| s.split_once('=').is_some_and(|(n, _)| n.trim() == name.trim())).count() > 1 {
             return Err(format!("`{0}` is chosen twice; write `--set {0}=a,b`", name.trim()));
         }
+        // A level of that name would be meant.
+        if values.trim() == "all" && factors[i].level("all").is_none() {
+            chosen[i] = (0..factors[i].levels.len()).collect();
+            continue;
+        }
         let parsed: Vec<Json> = serde_yaml::from_str(&format!("[{values}]")).map_err(|_| {
             format!("`--set {setting}`: cannot read the levels; expected `{name}=a,b` or `{name}={{key: value}}`")
         })?;

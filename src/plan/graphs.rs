@@ -95,6 +95,8 @@ pub enum Metric {
     Upload,
     /// Bytes of response bodies per second.
     Download,
+    /// How long the phase was, from its first request to its last answer.
+    Duration,
     /// The highest rate that held, found by a search.
     Limit,
     /// A figure that a command brings, by its name.
@@ -115,7 +117,7 @@ pub enum Metric {
     StartUp,
 }
 
-const METRICS: [(&str, Metric); 48] = [
+const METRICS: [(&str, Metric); 49] = [
     ("throughput", Metric::Throughput),
     ("errors", Metric::Errors),
     ("offered", Metric::Offered),
@@ -123,6 +125,7 @@ const METRICS: [(&str, Metric); 48] = [
     ("upload", Metric::Upload),
     ("download", Metric::Download),
     ("limit", Metric::Limit),
+    ("duration", Metric::Duration),
     ("response_mean", Metric::Time(Time::Response, Quantile::Mean)),
     ("response_p50", Metric::Time(Time::Response, Quantile::P50)),
     ("response_p90", Metric::Time(Time::Response, Quantile::P90)),
@@ -282,7 +285,7 @@ impl Reader<'_> {
     }
 
     fn metric(&mut self, key: &str, name: &str, over_time: bool) -> Option<Metric> {
-        let fits = |m: &Metric| !over_time || !matches!(m, Metric::StartUp | Metric::Limit | Metric::Offered | Metric::Unsent);
+        let fits = |m: &Metric| !over_time || !matches!(m, Metric::StartUp | Metric::Limit | Metric::Duration | Metric::Offered | Metric::Unsent);
         if !over_time && self.figures.contains(&name) {
             return Some(Metric::Command(Name::new(name)));
         }

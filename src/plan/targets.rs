@@ -14,7 +14,8 @@ use crate::schema::source::{SourceFile, one_of};
 use crate::schema::{Data, Entry, Mistake, Node, Span, decode, types};
 
 /// The servers that ship with runner.
-pub const FIXTURES: [&str; 6] = ["blobs-server", "proxy", "faulty", "null-server", "stall", "queue"];
+pub const FIXTURES: [&str; 8] =
+    ["blobs-server", "proxy", "faulty", "null-server", "stall", "queue", "vtp-broker", "vtp-subscriber"];
 const READY_TIMEOUT: Duration = Duration::from_secs(10);
 const STOP_GRACE: Duration = Duration::from_secs(5);
 const MAX_REPLICAS: u32 = 1000;

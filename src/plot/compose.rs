@@ -118,6 +118,7 @@ fn unit(metric: Metric) -> (&'static str, f64) {
         Metric::Cpu => ("processors", 1.0),
         Metric::Threads | Metric::OpenFiles => ("number", 1.0),
         Metric::StartUp => ("ms", 1e-6),
+        Metric::Duration => ("s", 1e-9),
     }
 }
 
@@ -136,6 +137,7 @@ fn words(metric: Metric) -> String {
         Metric::Cpu => "CPU".to_owned(),
         Metric::OpenFiles => "open files".to_owned(),
         Metric::StartUp => "start-up time".to_owned(),
+        Metric::Duration => "duration".to_owned(),
         other => words_of_time(other.name()),
     }
 }
