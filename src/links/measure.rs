@@ -161,9 +161,10 @@ fn congestion_control() -> String {
     std::fs::read_to_string("/proc/sys/net/ipv4/tcp_congestion_control").map_or_else(|_| "?".to_owned(), |t| t.trim().to_owned())
 }
 
-/// How long after the last packet another may still come.
+/// How long after the last packet another may still come; 200 ms of it are for a machine that is busy elsewhere. Waited
+/// for only when packets are missing.
 fn patience(link: &Link) -> Duration {
-    link.round_trip() + link.forward.jitter + link.back.jitter + shaping::buffer(link) + Duration::from_millis(20)
+    link.round_trip() + link.forward.jitter + link.back.jitter + shaping::buffer(link) + Duration::from_millis(200)
 }
 
 type Found = (Vec<Duration>, OneWay, OneWay);
@@ -301,7 +302,7 @@ fn train(from: &UdpSocket, to: &UdpSocket, shape: &Shape, rate: f64, link: &Link
     })
 }
 
-/// Sends packets evenly, and returns when each arrived that did. At most 100 ms' worth is kept back to catch up.
+/// Sends packets evenly, and returns when each arrived that did.
 fn flood(
     from: &UdpSocket,
     to: &UdpSocket,
@@ -396,18 +397,22 @@ fn turns(mut near: TcpStream, mut far: TcpStream, link: &Link, part: Duration) -
             while far.read_exact(&mut byte).and_then(|()| far.write_all(&byte)).is_ok() {}
         });
         let mut rtts = Vec::new();
-        // The first waits until the connection would have been made, and does not count.
-        near.write_all(&[1])?;
-        near.read_exact(&mut [0])?;
-        let start = Instant::now();
-        let length = Duration::from_millis(200).max(10 * link.round_trip()).min(part);
-        while rtts.len() < 5 || (rtts.len() < 100 && start.elapsed() < length) {
+        let mut turn = || {
             let sent = Instant::now();
             near.write_all(&[1])?;
             near.read_exact(&mut [0])?;
-            rtts.push(sent.elapsed());
+            Ok(sent.elapsed())
+        };
+        let length = Duration::from_millis(200).max(10 * link.round_trip()).min(part);
+        // The first waits until the connection would have been made, and does not count.
+        let mut result = turn().map(drop);
+        let start = Instant::now();
+        while result.is_ok() && (rtts.len() < 5 || (rtts.len() < 100 && start.elapsed() < length)) {
+            result = turn().map(|rtt| rtts.push(rtt));
         }
-        Ok(rtts)
+        // The other end waits for more.
+        let _ = near.shutdown(std::net::Shutdown::Both);
+        result.map(|()| rtts)
     })
 }
 
