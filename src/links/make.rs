@@ -119,7 +119,7 @@ fn make_network(link: &Link, names: &Names, mechanism: Mechanism, seed: u64) -> 
     create(&names.middle)?;
     create(&names.far)?;
     let (network, claim) = claim(link, names.near.as_deref())?;
-    connect(link, names, &network)?;
+    connect(names, &network, mechanism == Mechanism::Netem && shaping::needs_single_packets(link))?;
     forward(&names.middle)?;
     let mut helpers = Vec::new();
     let mut rules_by = None;
@@ -192,10 +192,9 @@ fn claim(link: &Link, near: Option<&str>) -> Result<(Network, UnixDatagram), Err
 
 /// Both veth pairs with addresses and routes. Neighbours are known from the begin, so that no address resolution is
 /// delayed, or lost, with the first packet.
-fn connect(link: &Link, names: &Names, network: &Network) -> Result<(), Error> {
+fn connect(names: &Names, network: &Network, single_packets: bool) -> Result<(), Error> {
     let Network { near, middle_near, middle_far, far, first_half, second_half } = network;
     let [near_device, far_device] = [names.near_device.clone(), names.far_device()];
-    let single = shaping::needs_single_packets(link);
     // Link-local addresses of IPv6 would bring packets that nobody asked for.
     let ipv6 = Path::new("/proc/sys/net/ipv6").exists();
     let up = |device: &str, address: &Ipv4Addr, peer: &Ipv4Addr, peer_mac: u8| {
@@ -203,7 +202,7 @@ fn connect(link: &Link, names: &Names, network: &Network) -> Result<(), Error> {
         if ipv6 {
             lines += &format!("link set dev {device} addrgenmode none\n");
         }
-        if single {
+        if single_packets {
             lines += &format!("link set dev {device} gso_max_segs 1\n");
         }
         lines + &format!("link set dev {device} up\nneigh replace {peer} lladdr {} dev {device} nud permanent\n", mac(peer_mac))

@@ -9,7 +9,8 @@ const FRAME: f64 = 1514.0;
 /// What a link without a rate may carry at most before netem's queue is full.
 const UNLIMITED: f64 = 40e9;
 
-/// Whether large segments are a distortion: one of them is up to 44 packets that are lost, or arrive, together.
+/// Whether netem must not get large segments, each up to 44 packets that would be lost, or arrive, together: both ends then
+/// send single packets. A queue cuts segments by itself where it must, and so does TBF, and ends stay as fast as they are.
 pub fn needs_single_packets(link: &Link) -> bool {
     [&link.forward, &link.back].iter().any(|s| s.loss > 0.0 || s.rate_bits_per_s.is_some())
 }

@@ -4,8 +4,6 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use super::*;
@@ -13,9 +11,6 @@ use crate::plan::links::{Link, Mechanism, Shape, Tolerance};
 
 const MS: Duration = Duration::from_millis(1);
 const BUDGET: Duration = Duration::from_secs(6);
-
-/// Instants are measured: one at a time, or they would disturb each other.
-static ALONE: Mutex<()> = Mutex::new(());
 
 pub(super) fn link(forward: Shape, back: Shape) -> Link {
     let mut tolerance = Tolerance::for_shapes(&forward, &back);
@@ -62,9 +57,6 @@ fn delay(ms: u32) -> Shape {
     Shape { delay: ms * MS, ..Shape::default() }
 }
 
-/// A namespace number per test, since all run in one process.
-static NUMBERS: AtomicU32 = AtomicU32::new(0);
-
 /// Links that are undone in the order that the caller of this module must keep, also when a test fails.
 struct Cell {
     links: Vec<Link>,
@@ -75,8 +67,10 @@ struct Cell {
 
 impl Cell {
     fn new(links: Vec<Link>, mechanism: Mechanism) -> Self {
-        // Not a live process' number, so that nothing is taken for another's.
-        let pid = 4_200_000 + NUMBERS.fetch_add(1, Ordering::Relaxed) + std::process::id() % 1000 * 100;
+        Self::of(std::process::id(), links, mechanism)
+    }
+
+    fn of(pid: u32, links: Vec<Link>, mechanism: Mechanism) -> Self {
         let names = topology(&links, pid).unwrap();
         let mut cell = Self { links, made: Vec::new(), helpers: Vec::new(), names };
         for (link, names) in cell.links.iter().zip(&cell.names) {
@@ -94,7 +88,8 @@ impl Cell {
     fn measure(&self, at: usize) -> Measured {
         let start = Instant::now();
         let measured = measure(&self.made[at], &self.links[at], BUDGET).unwrap();
-        eprintln!("{:?} in {:?}: {measured:?}", self.links[at].forward, start.elapsed());
+        let rules = self.made[at].rules.unwrap_or("no rules");
+        eprintln!("{:?} in {:?}, {rules}: {measured:?}", self.links[at].forward, start.elapsed());
         measured
     }
 
@@ -197,8 +192,11 @@ fn networks() -> Vec<Mechanism> {
     .collect()
 }
 
-fn alone() -> std::sync::MutexGuard<'static, ()> {
-    ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+/// Instants are measured, and names are those of this process: one test at a time, also where each has a process of its own.
+fn alone() -> std::fs::File {
+    let lock = std::fs::File::open(std::env::current_exe().unwrap()).unwrap();
+    lock.lock().unwrap();
+    lock
 }
 
 #[test]
@@ -278,7 +276,8 @@ fn two_links_at_once_and_one_behind_the_other() {
             }
         });
         (0..3).for_each(|at| drop(cell.check(at)));
-        let other = Cell::new(vec![link(delay(5), delay(5))], mechanism);
+        // Another run, of a process that is alive.
+        let other = Cell::of(std::os::unix::process::parent_id(), vec![link(delay(5), delay(5))], mechanism);
         other.check(0);
         assert!(other.made[0].host != cell.made[0].host);
     }
