@@ -1,0 +1,167 @@
+//! Which mechanism works here: found out by doing it, in a namespace that is thrown away.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use rustix::io::Errno;
+use serde::Serialize;
+
+use super::namespace::{create, inside, undo};
+use super::nfqueue::Queue;
+use super::{Error, commands, make, shaping};
+use crate::plan::links::{Link, Mechanism, Shape};
+
+/// What a link will be made with, and what else was tried.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Choice {
+    /// Never [`Mechanism::Auto`].
+    pub mechanism: Mechanism,
+    /// What would have been preferred, in the order of preference.
+    pub rejected: Vec<Rejected>,
+}
+
+/// A mechanism that does not work here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Rejected {
+    /// Which.
+    pub mechanism: Mechanism,
+    /// Why not.
+    pub reason: String,
+}
+
+/// The mechanism for one link: the one that is asked, or the first that works. Takes some 10 ms for each that is tried.
+///
+/// # Errors
+/// [`Error::NoMechanism`] with the reasons of all that were tried.
+pub fn choose(asked: Mechanism, link: &Link) -> Result<Choice, Error> {
+    let candidates = match &asked {
+        Mechanism::Auto => &[Mechanism::Netem, Mechanism::Nfqueue, Mechanism::Relay][..],
+        one => std::slice::from_ref(one),
+    };
+    let mut rejected = Vec::new();
+    for &mechanism in candidates {
+        match works(mechanism, link) {
+            Ok(()) => return Ok(Choice { mechanism, rejected }),
+            Err(reason) => rejected.push(Rejected { mechanism, reason }),
+        }
+    }
+    Err(Error::NoMechanism { link: link.name.clone(), reasons: rejected })
+}
+
+/// The mechanisms for all links of a cell: when one can only be a relay, all are, since targets are either in a
+/// namespace or not.
+///
+/// # Errors
+/// [`Error::NoMechanism`], and [`Error::Mixed`] when another link must not be a relay.
+pub fn choose_all(links: &[Link]) -> Result<Vec<Choice>, Error> {
+    let choices = links.iter().map(|link| choose(link.mechanism, link)).collect::<Result<Vec<_>, _>>()?;
+    let Some(only_relay) = choices.iter().position(|c| c.mechanism == Mechanism::Relay) else { return Ok(choices) };
+    let all = links.iter().zip(choices).map(|(link, choice)| match choice.mechanism {
+        Mechanism::Relay => Ok(choice),
+        _ if link.mechanism != Mechanism::Auto => {
+            Err(Error::Mixed { link: links[only_relay].name.clone(), other: link.name.clone() })
+        }
+        better => {
+            let reason = format!("link `{}` works only as a relay here", links[only_relay].name);
+            let mut choice = choose(Mechanism::Relay, link)?;
+            choice.rejected.push(Rejected { mechanism: better, reason });
+            Ok(choice)
+        }
+    });
+    all.collect()
+}
+
+fn works(mechanism: Mechanism, link: &Link) -> Result<(), String> {
+    match mechanism {
+        Mechanism::Relay => relay(link),
+        Mechanism::Netem => in_namespace(|name| netem(name, link)),
+        Mechanism::Nfqueue => in_namespace(|name| nfqueue(name, link)),
+        Mechanism::Auto => Err("`auto` is no mechanism of its own".to_owned()),
+    }
+}
+
+fn relay(link: &Link) -> Result<(), String> {
+    if link.forward.loss > 0.0 || link.back.loss > 0.0 {
+        return Err("a relay forwards bytes and cannot lose packets: `loss` needs netem or nfqueue".to_owned());
+    }
+    if link.ports.is_empty() {
+        return Err("a relay needs to know the ports of the targets at the far side, and none is known".to_owned());
+    }
+    Ok(())
+}
+
+/// Namespaces of probes have numbers that no cell reaches; should this process be killed meanwhile, the next sweep
+/// finds them.
+static PROBES: AtomicU32 = AtomicU32::new(4_000_000_000);
+
+fn in_namespace(probe: impl FnOnce(&str) -> Result<(), Error>) -> Result<(), String> {
+    let name = format!("runner-{}-{}", std::process::id(), PROBES.fetch_add(1, Ordering::Relaxed));
+    let result = create(&name).and_then(|()| probe(&name));
+    let gone = undo(&name);
+    result.and(gone).map_err(|error| reason(&error))
+}
+
+fn reason(error: &Error) -> String {
+    let mut text = error.in_words();
+    let denied =
+        |errno: Errno| text.contains(&std::io::Error::from(errno).to_string()) || text.contains("Operation not permitted");
+    if denied(Errno::PERM) || denied(Errno::ACCESS) || denied(Errno::ROFS) {
+        text += "; it needs root, or at least CAP_SYS_ADMIN and CAP_NET_ADMIN";
+    }
+    text
+}
+
+fn pair(name: &str) -> Result<(), Error> {
+    commands::run("ip", &["-n", name, "-batch", "-"], "link add dev near type veth peer name far\n")
+}
+
+fn netem(name: &str, link: &Link) -> Result<(), Error> {
+    pair(name)?;
+    // A link may shape one direction only, or neither; what is named netem must work all the same.
+    let least = Shape { delay: std::time::Duration::from_millis(1), ..Shape::default() };
+    let [far, near] = [("far", &link.forward), ("near", &link.back)].map(|(device, shape)| {
+        let shape = if *shape == Shape::default() { &least } else { shape };
+        shaping::netem(device, shape, shaping::buffer(link))
+    });
+    commands::run("tc", &["-n", name, "-batch", "-"], &(far + &near))
+}
+
+fn nfqueue(name: &str, link: &Link) -> Result<(), Error> {
+    pair(name)?;
+    make::rates(name, link)?;
+    make::rules(name, link)?;
+    inside(Some(name), || {
+        for (queue, _, shape) in shaping::queues(link) {
+            Queue::open(queue, shape.loss == 0.0).map_err(|source| Error::Queue { queue, source })?;
+        }
+        Ok(())
+    })?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::links::tests::link;
+
+    #[test]
+    fn a_relay_says_what_it_cannot() {
+        let mut lossy = link(Shape { loss: 0.01, ..Shape::default() }, Shape::default());
+        let error = choose(Mechanism::Relay, &lossy).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "link `wan` cannot be emulated here:\n  relay: a relay forwards bytes and cannot lose packets: `loss` needs netem or nfqueue"
+        );
+        lossy.forward.loss = 0.0;
+        assert_eq!(choose(Mechanism::Relay, &lossy).unwrap().mechanism, Mechanism::Relay);
+        lossy.ports.clear();
+        assert!(choose(Mechanism::Relay, &lossy).is_err());
+    }
+
+    #[test]
+    fn missing_rights_are_explained() {
+        let denied = std::io::Error::from(Errno::ACCESS);
+        let error = Error::Namespace { what: "make", path: "/run/netns/x".into(), source: denied };
+        assert!(reason(&error).ends_with("it needs root, or at least CAP_SYS_ADMIN and CAP_NET_ADMIN"), "{}", reason(&error));
+        let unknown = Error::Command { command: "tc".into(), text: "Specified qdisc kind is unknown".into() };
+        assert_eq!(reason(&unknown), "`tc` failed: Specified qdisc kind is unknown");
+    }
+}

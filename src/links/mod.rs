@@ -1,0 +1,176 @@
+//! Link emulation: make a link, measure it, undo it.
+//!
+//! The path of the data, with `netem` and `nfqueue` (all addresses of a link are one /29 of 198.18.0.0/15, RFC 2544):
+//!
+//! ```text
+//!   near side: the runner's own namespace, or that of `from`        .1  rl<pid>-<n>
+//!     │  veth                                                        │
+//!   middle namespace: forwards                                      .2  near    ← qdiscs here shape `back`
+//!     │  both directions are shaped where packets leave it          .5  far     ← qdiscs here shape `forward`
+//!     │  veth                                                        │
+//!   far namespace: the targets of `to`, with a loopback of their own .6  link<n>
+//! ```
+//!
+//! With `netem` the qdiscs are netem (delay, jitter, loss) and in it TBF (rate). With `nfqueue` a helper in the middle
+//! namespace ([`holder`]) holds packets back or drops them as they are forwarded, and TBF alone makes the rate. With
+//! `relay` there is no namespace: a helper ([`relay`]) forwards TCP connections from ports of its own on 127.0.0.1.
+//!
+//! Why a middle: a packet that waits in its sender's own stack still counts as unsent there, and TCP sends no more than
+//! about 1 ms' worth of such bytes (TCP small queues); behind a hop it is on the way. Losses in the middle are losses,
+//! not refusals that the sender notices. And whatever targets do in their namespace, the emulation is in another.
+//!
+//! [`names`] tells what will be made before anything is, [`choice`] which mechanism works here, [`make`] makes it,
+//! [`measure`] says what it is really like, [`namespace`] undoes it. Nothing here knows of targets' lifecycle: helpers
+//! are started by the caller, and end when it ends them.
+
+pub mod choice;
+mod commands;
+pub mod holder;
+pub mod make;
+pub mod measure;
+pub mod names;
+pub mod namespace;
+mod nfqueue;
+pub mod relay;
+mod shaping;
+#[cfg(test)]
+mod tests;
+
+pub use choice::{Choice, Rejected, choose, choose_all};
+pub use make::{Helper, Made, make};
+pub use measure::{Measured, measure};
+pub use names::{Names, topology};
+pub use namespace::{enter, sweep_stale, undo};
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Runs a helper when the first argument is the hidden one of a helper; the others are the helper's.
+pub fn helper(args: &[String]) -> Option<ExitCode> {
+    let (name, rest) = args.split_first()?;
+    match name.as_str() {
+        holder::ARGUMENT => Some(holder::main(rest)),
+        relay::ARGUMENT => Some(relay::main(rest)),
+        _ => None,
+    }
+}
+
+/// What can go wrong with a link.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Targets cannot be arranged in namespaces as the links ask.
+    #[error("link `{link}` leads from `{target}` to the namespace in which `{target}` itself runs")]
+    ToItself {
+        /// Its name.
+        link: String,
+        /// The target on both sides.
+        target: String,
+    },
+    /// No mechanism that was allowed works here.
+    #[error("link `{link}` cannot be emulated here:{}", list(reasons))]
+    NoMechanism {
+        /// Its name.
+        link: String,
+        /// What was tried, and why it does not work.
+        reasons: Vec<Rejected>,
+    },
+    /// A relay beside other mechanisms.
+    #[error(
+        "link `{link}` works only as a relay, while `{other}` asks for namespaces; \
+         targets cannot be on both sides: use one kind for all links"
+    )]
+    Mixed {
+        /// The link that can only be a relay.
+        link: String,
+        /// The one that cannot be a relay.
+        other: String,
+    },
+    /// A program that is needed is not installed.
+    #[error("`{program}` is not installed, or not in PATH")]
+    Missing {
+        /// Which.
+        program: String,
+    },
+    /// A program refused.
+    #[error("`{command}` failed: {text}")]
+    Command {
+        /// The command line, with its input.
+        command: String,
+        /// What it wrote, or how it ended.
+        text: String,
+    },
+    /// A namespace could not be made, entered or removed.
+    #[error("cannot {what} the network namespace {}", path.display())]
+    Namespace {
+        /// What was tried.
+        what: &'static str,
+        /// Its file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A kernel setting could not be written or read.
+    #[error("cannot access {}", path.display())]
+    Setting {
+        /// Its file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Every network of the range is taken.
+    #[error("no free network in 198.18.0.0/15 is left for link `{link}`")]
+    NoNetwork {
+        /// Its name.
+        link: String,
+    },
+    /// A packet queue could not be opened.
+    #[error("cannot open packet queue {queue}")]
+    Queue {
+        /// Its number.
+        queue: u16,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The helper said something else than that it is ready.
+    #[error("the helper of link `{link}` should have announced itself with `{expected}`, and said `{line}`")]
+    NotReady {
+        /// Its name.
+        link: String,
+        /// What was expected.
+        expected: String,
+        /// What came.
+        line: String,
+    },
+    /// A measurement failed by itself, which says nothing of the link.
+    #[error("cannot measure link `{link}`: {what}")]
+    Measure {
+        /// Its name.
+        link: String,
+        /// What was tried.
+        what: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// No packet came back.
+    #[error("nothing that was sent through link `{link}` came back within {}", crate::units::exact_duration(*waited))]
+    Silent {
+        /// Its name.
+        link: String,
+        /// How long was waited.
+        waited: std::time::Duration,
+    },
+}
+
+impl Error {
+    /// With what the system said: for a list of reasons, where there is no chain to print.
+    fn in_words(&self) -> String {
+        match std::error::Error::source(self) {
+            Some(source) => format!("{self}: {source}"),
+            None => self.to_string(),
+        }
+    }
+}
+
+fn list(reasons: &[Rejected]) -> String {
+    reasons.iter().map(|r| format!("\n  {}: {}", r.mechanism.name(), r.reason)).collect()
+}

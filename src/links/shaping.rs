@@ -1,0 +1,135 @@
+//! From the shapes of a link to what `tc`, `nft` and `iptables` are told. Pure.
+
+use std::time::Duration;
+
+use crate::plan::links::{Link, Shape};
+
+/// A packet on an Ethernet link with an MTU of 1500.
+const FRAME: f64 = 1514.0;
+/// What a link without a rate may carry at most before netem's queue is full.
+const UNLIMITED: f64 = 40e9;
+
+/// Whether netem must not get large segments, each up to 44 packets that would be lost, or arrive, together: both ends then
+/// send single packets. A queue cuts segments by itself where it must, and so does TBF, and ends stay as fast as they are.
+pub fn needs_single_packets(link: &Link) -> bool {
+    [&link.forward, &link.back].iter().any(|s| s.loss > 0.0 || s.rate_bits_per_s.is_some())
+}
+
+/// How long a packet may wait for its turn: what a router has by the rule of thumb, one round trip, and at least 50 ms.
+pub fn buffer(link: &Link) -> Duration {
+    link.round_trip().max(Duration::from_millis(50))
+}
+
+/// Lines for `tc -batch`: netem for delay, jitter and loss, with TBF inside for the rate.
+pub fn netem(device: &str, shape: &Shape, buffer: Duration) -> String {
+    let Shape { delay, jitter, loss, rate_bits_per_s } = *shape;
+    if delay.is_zero() && jitter.is_zero() && loss == 0.0 {
+        return rate_bits_per_s.map_or_else(String::new, |rate| tbf(device, "root", rate, buffer));
+    }
+    let mut line = format!("qdisc add dev {device} root handle 1: netem limit {} delay {}us", limit(shape), micros(delay));
+    if !jitter.is_zero() {
+        // netem keeps the order of packets only when it has a rate to account for; this one takes no time.
+        line += &format!(" {}us", micros(jitter));
+    }
+    if loss > 0.0 {
+        line += &format!(" loss {}%", loss * 100.0);
+    }
+    if !jitter.is_zero() {
+        line += " rate 1tbit";
+    }
+    line += "\n";
+    if let Some(rate) = rate_bits_per_s {
+        line += &tbf(device, "parent 1:", rate, buffer);
+    }
+    line
+}
+
+/// With decimals where there are some: older versions of tc know no nanoseconds.
+fn micros(duration: Duration) -> f64 {
+    duration.as_nanos() as f64 / 1e3
+}
+
+/// A line for `tc -batch`: a token bucket.
+///
+/// The bucket holds 1 ms' worth, and at least two packets: small enough that a burst is no distortion at the scale of
+/// round trips, large enough that a timer which is late by some tenths of a millisecond costs no throughput.
+pub fn tbf(device: &str, place: &str, rate: f64, buffer: Duration) -> String {
+    let handle = if place == "root" { "1:" } else { "10:" };
+    format!(
+        "qdisc add dev {device} {place} handle {handle} tbf rate {}bit burst {}b latency {}us\n",
+        rate.round(),
+        burst(rate),
+        buffer.as_micros()
+    )
+}
+
+/// What TBF lets through at once, in bytes.
+pub fn burst(rate: f64) -> u64 {
+    (rate / 8.0 * 0.001).max(2.0 * FRAME).ceil() as u64
+}
+
+/// netem's queue in packets: all that are on the way at twice the rate, were they a third of the largest size, for small
+/// packets need their place too. The default of 1000 would drop silently. What has waited for its turn is in TBF's queue.
+pub fn limit(shape: &Shape) -> u64 {
+    let on_the_way = shape.rate_bits_per_s.unwrap_or(UNLIMITED) / 8.0 * (shape.delay + shape.jitter).as_secs_f64();
+    (1000.0 + 2.0 * on_the_way / (FRAME / 3.0)).min(4e9).ceil() as u64
+}
+
+/// The queues that the helper must serve: number, incoming device in the middle, shape.
+pub fn queues(link: &Link) -> Vec<(u16, &'static str, Shape)> {
+    let both = [(0, "near", link.forward), (1, "far", link.back)];
+    both.into_iter().filter(|(_, _, s)| !s.delay.is_zero() || !s.jitter.is_zero() || s.loss > 0.0).collect()
+}
+
+/// A rule set for `nft -f` that gives forwarded packets to the queues.
+pub fn nft(link: &Link) -> String {
+    let rules: String =
+        queues(link).iter().map(|(queue, device, _)| format!("iifname \"{device}\" queue num {queue}\n")).collect();
+    format!("table ip runner {{\nchain forward {{\ntype filter hook forward priority mangle\n{rules}}}\n}}\n")
+}
+
+/// The same for `iptables-legacy`, as argument lists.
+pub fn iptables(link: &Link) -> Vec<Vec<String>> {
+    let words = |text: String| text.split(' ').map(str::to_owned).collect();
+    let rule = |queue, device| words(format!("-w -t mangle -A FORWARD -i {device} -j NFQUEUE --queue-num {queue}"));
+    queues(link).into_iter().map(|(queue, device, _)| rule(queue, device)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::links::tests::link;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn netem_is_told_everything_with_a_limit_that_fits() {
+        let shape = Shape { delay: 100 * MS, ..Shape::default() };
+        assert_eq!(netem("far", &shape, 50 * MS), "qdisc add dev far root handle 1: netem limit 1982506 delay 100000us\n");
+        let shape = Shape { delay: 20 * MS, jitter: 5 * MS, loss: 0.01, rate_bits_per_s: Some(10e6) };
+        assert_eq!(
+            netem("far", &shape, 50 * MS),
+            "qdisc add dev far root handle 1: netem limit 1124 delay 20000us 5000us loss 1% rate 1tbit\n\
+             qdisc add dev far parent 1: handle 10: tbf rate 10000000bit burst 3028b latency 50000us\n"
+        );
+        let shape = Shape { rate_bits_per_s: Some(1e9), ..Shape::default() };
+        assert_eq!(
+            netem("far", &shape, 50 * MS),
+            "qdisc add dev far root handle 1: tbf rate 1000000000bit burst 125000b latency 50000us\n"
+        );
+        assert_eq!(netem("far", &Shape::default(), MS), "");
+    }
+
+    #[test]
+    fn only_directions_with_something_to_do_have_a_queue() {
+        let shape = Shape { delay: MS, ..Shape::default() };
+        let rate = Shape { rate_bits_per_s: Some(1e6), ..Shape::default() };
+        assert_eq!(queues(&link(shape, rate)).len(), 1);
+        assert_eq!(iptables(&link(rate, shape))[0].join(" "), "-w -t mangle -A FORWARD -i far -j NFQUEUE --queue-num 1");
+        assert_eq!(
+            nft(&link(shape, rate)),
+            "table ip runner {\nchain forward {\ntype filter hook forward priority mangle\niifname \"near\" queue num 0\n}\n}\n"
+        );
+        assert!(needs_single_packets(&link(shape, rate)) && !needs_single_packets(&link(shape, shape)));
+    }
+}

@@ -1,0 +1,115 @@
+//! Links as they will be emulated: between whom, with what delay, loss and rate, and how exactly.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::as_text;
+
+/// A path between two sides whose properties are emulated.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Link {
+    /// Its name.
+    pub name: String,
+    /// The target at the near side; none: the load, and everything that runs outside of namespaces.
+    pub from: Option<String>,
+    /// The targets at the far side, all in one namespace.
+    pub to: Vec<String>,
+    /// From the near to the far side.
+    pub forward: Shape,
+    /// From the far to the near side.
+    pub back: Shape,
+    /// How it is made.
+    pub mechanism: Mechanism,
+    /// How exact it must be.
+    pub tolerance: Tolerance,
+    /// TCP ports of the targets at the far side: a relay must know them.
+    pub ports: Vec<u16>,
+}
+
+impl Link {
+    /// The round trip asked: each delay is added once, in its direction.
+    pub fn round_trip(&self) -> Duration {
+        self.forward.delay + self.back.delay
+    }
+}
+
+/// What happens to packets in one direction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Shape {
+    /// Added to each packet's time on the way.
+    #[serde(serialize_with = "as_text")]
+    pub delay: Duration,
+    /// The delay is uniformly distributed from `delay` − `jitter` to `delay` + `jitter`; packets keep their order.
+    #[serde(serialize_with = "as_text")]
+    pub jitter: Duration,
+    /// The share of packets that are lost, each by itself.
+    pub loss: f64,
+    /// Bits per second, Ethernet headers included; unlimited when absent.
+    pub rate_bits_per_s: Option<f64>,
+}
+
+/// How a link is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mechanism {
+    /// The first of the others that works here.
+    Auto,
+    /// Network namespaces, and the kernel's own emulation.
+    Netem,
+    /// Network namespaces, and a process that holds packets back.
+    Nfqueue,
+    /// A process between TCP connections; no privilege needed, no loss possible.
+    Relay,
+}
+
+impl Mechanism {
+    /// The word in YAML, columns and messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Netem => "netem",
+            Self::Nfqueue => "nfqueue",
+            Self::Relay => "relay",
+        }
+    }
+}
+
+/// How far what is measured may be from what was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Tolerance {
+    /// Of the median round trip.
+    #[serde(serialize_with = "as_text")]
+    pub delay: Duration,
+    /// Of the share of lost packets, absolute.
+    pub loss: f64,
+    /// Of the rate, as a share of it.
+    pub rate: f64,
+}
+
+impl Tolerance {
+    /// What is demanded when nothing is said: 1 ms or 2 % of the round trip; a tenth of the losses, or one packet in
+    /// a thousand; a tenth of the rate.
+    pub fn for_shapes(forward: &Shape, back: &Shape) -> Self {
+        Self {
+            delay: Duration::from_millis(1).max((forward.delay + back.delay) / 50),
+            loss: (forward.loss.max(back.loss) * 0.1).max(0.001),
+            rate: 0.1,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_tolerance_follows_what_is_asked() {
+        let shape = |delay, loss| Shape { delay: Duration::from_millis(delay), loss, ..Shape::default() };
+        let near = Tolerance::for_shapes(&shape(1, 0.0), &shape(1, 0.0));
+        assert_eq!((near.delay, near.loss), (Duration::from_millis(1), 0.001));
+        let far = Tolerance::for_shapes(&shape(200, 0.0), &shape(100, 0.2));
+        assert_eq!(far.delay, Duration::from_millis(6));
+        assert!((far.loss - 0.02).abs() < 1e-12);
+    }
+}
