@@ -6,6 +6,7 @@
 //! - `schema`: a scenario as typed, with positions. Knows nothing of what the parts mean together.
 //! - `plan`: the experiment as it will run; nothing in it can be invalid. The only reader of `schema`.
 //! - `extract`: figures out of what programs write. Pure, but for the databases that it opens.
+//! - `links`: delay, loss and rate between targets and load: made, measured, undone.
 //! - `supervise`, `load`, `observe`: processes, requests, measurements of processes and host. They do not know each other.
 //! - `executor`: one repetition from set-up to tear-down; drives the three and lets them report by message.
 //! - `record`: what a run leaves on disk, written whole or not at all, and read again.
@@ -20,6 +21,7 @@ pub mod errors;
 pub mod executor;
 pub mod exit;
 pub mod extract;
+pub mod links;
 pub mod load;
 pub mod observe;
 pub mod plan;

@@ -69,6 +69,20 @@ pub fn parse_rate(text: &str) -> Option<f64> {
     Some(number / per).filter(|rate| *rate > 0.0 && rate.is_finite())
 }
 
+/// Reads a rate of bits such as `20Mbit/s`, `1Gbit/s` or `500kbit/s`, in bits per second; `None` when `text` is none above 0.
+pub fn parse_bit_rate(text: &str) -> Option<f64> {
+    let (number, unit) = split_unit(text)?;
+    let unit = unit.trim().strip_suffix("bit/s")?;
+    let factor = match unit {
+        "" => 1.0,
+        "k" => 1e3,
+        "M" => 1e6,
+        "G" => 1e9,
+        _ => return None,
+    };
+    Some(number * factor).filter(|rate| *rate > 0.0 && rate.is_finite())
+}
+
 /// Reads a percentage such as `0.1%`, as a fraction of 1; `None` when `text` is none.
 pub fn parse_percent(text: &str) -> Option<f64> {
     let number: f64 = text.trim().strip_suffix('%')?.trim_end().parse().ok()?;

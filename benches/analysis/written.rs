@@ -278,6 +278,7 @@ fn status(cell: &Cell, repetition: u32, rows: &[WindowRow], rng: &mut Xoshiro256
         },
         host: None,
         observer: Default::default(),
+        links: Vec::new(),
         timings: Default::default(),
         errors: Vec::new(),
         left_behind: Vec::new(),

@@ -95,6 +95,7 @@ impl Command {
             stdout: &out,
             stderr: &err,
             cpus: &[],
+            namespace: None,
         };
         let process = guard.spawn(what).await.map_err(|e| match e {
             crate::supervise::Error::GuardGone => CommandError::Guard(e),
@@ -122,5 +123,5 @@ impl Command {
 /// A request is a pass of one step that is checked like any other.
 async fn request(url: &Url, step: &crate::plan::Step, late: &Late<'_>) -> Result<(), crate::load::Error> {
     let workload = single("step", Http::plain(url.clone(), vec![step.clone()]));
-    crate::load::verify(&fill_workload(&workload, late), 0).await
+    crate::load::verify(&fill_workload(&workload, late, |_, _| None), 0).await
 }

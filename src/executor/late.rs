@@ -13,13 +13,20 @@ pub fn fill_all(argv: &[Template], late: &Late<'_>) -> Vec<String> {
     argv.iter().map(|t| t.fill(late).to_text()).collect()
 }
 
-/// A workload in which only the names of passes are open.
-pub fn fill_workload(workload: &Workload, late: &Late<'_>) -> Arc<Workload> {
+/// A workload in which only the names of passes are open. `reach`: where what listens at an address is really reached, if
+/// that is elsewhere.
+pub fn fill_workload(workload: &Workload, late: &Late<'_>, reach: impl Fn(&str, u16) -> Option<(String, u16)>) -> Arc<Workload> {
     let mut workload = workload.clone();
     let fill_in = |template: &mut Template| *template = template.fill(late);
+    let lead = |host: &mut String, port: &mut u16| {
+        if let Some(there) = reach(host, *port) {
+            (*host, *port) = there;
+        }
+    };
     match &mut workload.driver {
         Driver::Http(http) => {
             http.socket.as_mut().map(fill_in);
+            http.urls.iter_mut().for_each(|url| lead(&mut url.host, &mut url.port));
             for step in &mut http.steps {
                 fill_in(&mut step.path);
                 step.headers.iter_mut().for_each(|(_, value)| fill_in(value));
@@ -30,6 +37,7 @@ pub fn fill_workload(workload: &Workload, late: &Late<'_>) -> Arc<Workload> {
             }
         }
         Driver::Framed(framed) => {
+            lead(&mut framed.to.host, &mut framed.to.port);
             for step in &mut framed.steps {
                 if let Some(crate::plan::Body::Text(text)) = &mut step.send {
                     fill_in(text);
@@ -37,8 +45,11 @@ pub fn fill_workload(workload: &Workload, late: &Late<'_>) -> Arc<Workload> {
                 [&mut step.expect.text, &mut step.expect.contains].into_iter().flatten().for_each(fill_in);
             }
         }
-        Driver::Author(author) => fill_in(&mut author.event),
-        Driver::Subscriber(_) => {}
+        Driver::Author(author) => {
+            fill_in(&mut author.event);
+            lead(&mut author.to.host, &mut author.to.port);
+        }
+        Driver::Subscriber(subscriber) => lead(&mut subscriber.from.host, &mut subscriber.from.port),
         Driver::Command(command) => {
             let env = command.env.iter_mut().map(|(_, value)| value);
             command.argv.iter_mut().chain(env).chain(&mut command.dir).for_each(fill_in);

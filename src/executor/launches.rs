@@ -62,7 +62,7 @@ async fn execute(guard: &Guard, sampler: &Sampler, logs: &Path, launch: Launch) 
     }
     let marker = (MARKER.to_owned(), format!("{}/{}", launch.workload, launch.client + 1));
     let env = launch.env.into_iter().chain([marker]).collect();
-    let what = What { argv, env, dir: launch.dir, stdout: &out, stderr: &err, cpus: &launch.cpus };
+    let what = What { argv, env, dir: launch.dir, stdout: &out, stderr: &err, cpus: &launch.cpus, namespace: None };
     let process = match guard.spawn(what).await {
         Ok(process) => process,
         Err(Error::GuardGone) => return Err(Error::GuardGone),

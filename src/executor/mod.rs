@@ -1,10 +1,10 @@
 //! One repetition from set-up to tear-down; the only place that knows the order of its parts.
 //!
-//! scratch directory → set-up → targets in order, each ready → verify → set-up of the load → load (warm-up, during) →
+//! scratch directory → set-up → links, each measured → targets in order, each ready → verify → set-up of the load → load (warm-up, during) →
 //! collect → clean-up of the load → targets stopped in reverse → proof that nothing is left → clean-up → result made durable.
 //!
 //! `repetition` tells that story, `targets` starts and stops, `launches` starts programs that make the load, `actions` are
-//! the scenario's own steps (`kept` what they keep for later runs), `collect` takes figures when the load is over, `recorder` takes in what load and observation report, `memory` are file systems in memory, `host` who
+//! the scenario's own steps (`kept` what they keep for later runs), `collect` takes figures when the load is over, `recorder` takes in what load and observation report, `network` makes and undoes links, `memory` are file systems in memory, `host` who
 //! used the processors meanwhile, `limits` says whether it counts, `interrupt` is Ctrl-C. Which repetition comes when is `cmd::run`'s business.
 
 pub mod actions;
@@ -16,6 +16,7 @@ pub mod late;
 pub mod launches;
 pub mod limits;
 pub mod memory;
+mod network;
 pub mod recorder;
 pub mod repetition;
 pub mod targets;
@@ -54,6 +55,17 @@ pub enum Error {
     /// A process of a target.
     #[error(transparent)]
     Supervise(#[from] crate::supervise::Error),
+    /// A link.
+    #[error(transparent)]
+    Link(#[from] crate::links::Error),
+    /// The process that emulates a link.
+    #[error("the helper of link `{link}` does not work: {reason}")]
+    LinkHelper {
+        /// The link.
+        link: String,
+        /// What happened.
+        reason: String,
+    },
     /// The load.
     #[error(transparent)]
     Load(#[from] crate::load::Error),

@@ -17,6 +17,7 @@ use super::host::HostUse;
 use super::interrupt::Interrupt;
 use super::late::{Late, fill_workload};
 use super::memory::Memory;
+use super::network::Network;
 use super::recorder::Recorder;
 use super::targets::{self, Place, Running, ns_since};
 use super::{collect, launches, limits};
@@ -67,6 +68,7 @@ struct Session {
     running: Vec<Running>,
     /// Ports that no other runner may use meanwhile.
     claims: Vec<std::os::unix::net::UnixDatagram>,
+    network: Network,
     events: RefCell<Vec<(Instant, serde_json::Value)>>,
     abort: Option<watch::Sender<bool>>,
     loads: Vec<load::Running>,
@@ -165,6 +167,7 @@ impl Executor<'_> {
         };
         let host = written?.filter(|h| h.time_ns >= limits::SHORTEST_HOST_NS);
         let mut status = self.status(cell, turn, started_at, &outcome, observer, left_behind, &session, host);
+        session.network.reasons().into_iter().for_each(|reason| status.verdict.invalidate(reason));
         if let (Some(memory), Some(spill)) = (self.memory, &spill)
             && let Some(reason) = memory.was_full(spill)
         {
@@ -192,18 +195,24 @@ impl Executor<'_> {
     ) -> Result<(), Error> {
         let seed = seed_of(self.plan.seed, turn);
         std::fs::create_dir_all(place.scratch).map_err(|source| Error::Scratch { path: place.scratch.to_owned(), source })?;
-        session.claims = targets::claim_ports(cell)?;
-        targets::check_ports(cell)?;
-
         let steps = Instant::now();
         actions::execute(self.guard, "set-up, repetition", &cell.set_up.repetition, place.late, place.logs).await?;
+        progress.stage.set("links");
+        session.network.make(cell, place, seed).await?;
         session.timings.steps_ns += ns_since(steps);
+        let brought = session.network.late();
+        let mut late = place.late.clone();
+        late.extend(brought.iter().map(|(name, value)| (name.as_str(), value.clone())));
+        let place = &Place { late: &late, ..*place };
+        session.claims = targets::claim_ports(cell, &session.network)?;
+        targets::check_ports(cell, &session.network)?;
 
         progress.stage.set("start");
         let starting = Instant::now();
         for target in &cell.targets {
-            let Session { running, events, .. } = session;
-            targets::start(target, place, running, |one| {
+            let Session { running, events, network, .. } = session;
+            let namespace = network.namespace(&target.name);
+            targets::start(target, place, namespace.as_deref(), running, |one| {
                 if let Some(pid) = one.status.pid {
                     sampler.add(Watched { target: one.status.target.clone(), replica: one.status.replica, pid });
                 }
@@ -222,7 +231,10 @@ impl Executor<'_> {
         actions::execute(self.guard, "set-up, load", &cell.set_up.load, place.late, place.logs).await?;
         session.timings.steps_ns += ns_since(steps);
 
-        let workloads: Vec<_> = cell.workloads.iter().map(|w| fill_workload(w, place.late)).collect();
+        let workloads: Vec<_> = {
+            let reach = |host: &str, port| session.network.reach(host, port);
+            cell.workloads.iter().map(|w| fill_workload(w, place.late, reach)).collect()
+        };
         progress.stage.set("verify");
         for workload in &workloads {
             tokio::select! {
@@ -371,6 +383,7 @@ impl Executor<'_> {
         let stopping = Instant::now();
         let stopped = targets::stop(self.guard, &mut session.running).await;
         session.timings.target_stop_ns = ns_since(stopping);
+        result = result.and(session.network.undo(self.guard).await);
         let left: Vec<String> = self.guard.sweep().await?.into_iter().map(|(pid, name)| format!("{pid} ({name})")).collect();
         for one in &session.running {
             let at = one.stopped_at.unwrap_or_else(Instant::now);
@@ -383,7 +396,7 @@ impl Executor<'_> {
         stopped?;
         // Only ports that were ours: one that was taken from the start has been said already.
         if session.running.len() == cell.targets.iter().map(|t| t.replicas.len()).sum::<usize>() {
-            result = result.and(targets::check_ports_again(cell));
+            result = result.and(targets::check_ports_again(cell, &session.network));
         }
         let steps = Instant::now();
         let cleaned =
@@ -470,6 +483,7 @@ impl Executor<'_> {
                 dropped_windows: sum(|r| r.dropped_windows),
             },
             observer,
+            links: session.network.status(),
             host: host.map(|h| HostStatus { steal_share: h.steal_share, others_share: h.others_share }),
             timings,
             errors: session.reports.iter().flat_map(|(_, r)| r.examples.clone()).collect(),

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::Error;
 use super::late::{Late, fill_all};
+use super::network::Network;
 use crate::observe::ports;
 use crate::plan::programs::FIXTURES_PROGRAM;
 use crate::plan::{Cell, Probe, Replica, Signal, Target};
@@ -40,8 +41,8 @@ fn name_of(target: &Target, replica: &Replica) -> String {
 ///
 /// # Errors
 /// [`Error::PortTaken`] with its holder.
-pub fn check_ports(cell: &Cell) -> Result<(), Error> {
-    each_port(cell, |port, target, holder| Error::PortTaken { port, target, holder })
+pub(super) fn check_ports(cell: &Cell, network: &Network) -> Result<(), Error> {
+    each_port(cell, network, |port, target, holder| Error::PortTaken { port, target, holder })
 }
 
 /// Claims every port of a cell among runners of this machine, until the claims are dropped.
@@ -51,8 +52,9 @@ pub fn check_ports(cell: &Cell) -> Result<(), Error> {
 ///
 /// # Errors
 /// [`Error::PortTaken`] when another runner uses one.
-pub fn claim_ports(cell: &Cell) -> Result<Vec<UnixDatagram>, Error> {
-    let ports = cell.targets.iter().flat_map(|t| t.replicas.iter().flat_map(|r| &r.ports).map(|p| (t.name.clone(), *p)));
+pub(super) fn claim_ports(cell: &Cell, network: &Network) -> Result<Vec<UnixDatagram>, Error> {
+    let here = cell.targets.iter().filter(|t| network.is_here(&t.name));
+    let ports = here.flat_map(|t| t.replicas.iter().flat_map(|r| &r.ports).map(|p| (t.name.clone(), *p)));
     let mut claims = Vec::new();
     for (target, port) in ports {
         let name = UnixAddress::from_abstract_name(format!("runner-port-{port}"));
@@ -72,12 +74,12 @@ pub fn claim_ports(cell: &Cell) -> Result<Vec<UnixDatagram>, Error> {
 ///
 /// # Errors
 /// [`Error::PortKept`] with its holder.
-pub fn check_ports_again(cell: &Cell) -> Result<(), Error> {
-    each_port(cell, |port, target, holder| Error::PortKept { port, target, holder })
+pub(super) fn check_ports_again(cell: &Cell, network: &Network) -> Result<(), Error> {
+    each_port(cell, network, |port, target, holder| Error::PortKept { port, target, holder })
 }
 
-fn each_port(cell: &Cell, error: impl Fn(u16, String, Option<String>) -> Error) -> Result<(), Error> {
-    for target in &cell.targets {
+fn each_port(cell: &Cell, network: &Network, error: impl Fn(u16, String, Option<String>) -> Error) -> Result<(), Error> {
+    for target in cell.targets.iter().filter(|t| network.is_here(&t.name)) {
         for port in target.replicas.iter().flat_map(|r| &r.ports) {
             if !ports::is_free(SocketAddr::from((Ipv4Addr::LOCALHOST, *port)))? {
                 return Err(error(*port, target.name.clone(), ports::holder(*port).map(|h| h.to_string())));
@@ -119,7 +121,7 @@ fn render(replica: &Replica, place: &Place<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Starts the replicas of a target, all at once, and waits until each is ready. What was started is in `running`
+/// Starts the replicas of a target, all at once (inside of a network namespace, where there is one), and waits until each is ready. What was started is in `running`
 /// even when this fails or is dropped.
 ///
 /// # Errors
@@ -127,6 +129,7 @@ fn render(replica: &Replica, place: &Place<'_>) -> Result<(), Error> {
 pub async fn start(
     target: &Target,
     place: &Place<'_>,
+    namespace: Option<&Path>,
     running: &mut Vec<Running>,
     started: impl Fn(&Running),
 ) -> Result<(), Error> {
@@ -150,7 +153,7 @@ pub async fn start(
                     replica.env.iter().map(|(k, v)| (k.clone(), v.fill(place.late).to_text())).collect();
                 env.push((MARKER.to_owned(), format!("{}/{}", target.name, replica.number)));
                 let dir = replica.dir.as_ref().map(|d| PathBuf::from(d.fill(place.late).to_text()));
-                let what = What { argv, env, dir, stdout: &logs[0], stderr: &logs[1], cpus: &replica.cpus };
+                let what = What { argv, env, dir, stdout: &logs[0], stderr: &logs[1], cpus: &replica.cpus, namespace };
                 Some(place.guard.spawn(what).await?)
             }
         };
@@ -175,8 +178,15 @@ pub async fn start(
             _ => Vec::new(),
         };
         let process = process.as_ref();
-        let subject =
-            Subject { name, process, probe: &replica.ready, argv, logs: [&logs[0], &logs[1]], timeout: target.ready_timeout };
+        let subject = Subject {
+            name,
+            process,
+            probe: &replica.ready,
+            argv,
+            logs: [&logs[0], &logs[1]],
+            timeout: target.ready_timeout,
+            namespace,
+        };
         probes.push(((status, process), Box::pin(async move { probe::wait(place.guard, &subject).await })));
     }
     for ((status, process), ready) in join(probes, Result::is_err).await {

@@ -12,7 +12,9 @@ use super::expr::{self, Scope};
 use super::factors::{self, Factor, Levels, RESERVED};
 use super::load::FEWEST_WINDOWS;
 use super::pen::{Pen, forget_repeated};
-use super::{Action, Cell, CellId, Limits, Plan, Repeat, Steps, Target, arrivals, expectations, graphs, targets, vtp, workloads};
+use super::{
+    Action, Cell, CellId, Limits, Plan, Repeat, Steps, Target, arrivals, expectations, graphs, links, targets, vtp, workloads,
+};
 use crate::schema::source::{self, all_of, one_of};
 use crate::schema::{Data, Entry, Mistake, Node, SourceFile, Span, decode, node, types};
 use crate::units;
@@ -118,6 +120,7 @@ struct Builder<'a> {
     targets: &'a [Entry],
     workloads: &'a [Entry],
     collect: &'a [Entry],
+    links: &'a [Entry],
     /// Names that steps carry from answers.
     carried: BTreeSet<String>,
     elsewhere: BTreeMap<String, &'static str>,
@@ -148,7 +151,7 @@ impl<'a> Builder<'a> {
             .map(|(name, _)| {
                 let place = match *name {
                     "replica" => "inside of a target",
-                    "targets" => "after the targets' ports: not in `let`, `when`, `replicas` or `port`",
+                    "links" | "targets" => "after the targets' ports: not in `let`, `when`, `replicas` or `port`",
                     "scratch" | "repetition" => "inside of a repetition",
                     "load_begin" | "load_end" => "in `collect`",
                     "cache" => "in a cell, where a set-up step has `cache`",
@@ -173,6 +176,7 @@ impl<'a> Builder<'a> {
             targets: section("targets"),
             workloads: section("workloads"),
             collect: section("collect"),
+            links: section("links"),
             carried,
             elsewhere,
             used: RefCell::default(),
@@ -240,7 +244,7 @@ impl<'a> Builder<'a> {
                     .expected("expected a name of its own: metrics are told apart by it"),
             );
         }
-        for entries in [self.workloads, self.targets, self.collect] {
+        for entries in [self.workloads, self.targets, self.collect, self.links] {
             for entry in entries {
                 if !entry.key.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b)) || entry.key.is_empty() {
                     mistakes.push(
@@ -503,6 +507,36 @@ impl<'a> Builder<'a> {
         Node::new(Span::default(), Data::Map(caches))
     }
 
+    /// The links of a cell.
+    fn cell_links(
+        &self,
+        scope: &Scope<'_>,
+        targets: &[Target],
+        known: &[String],
+        mistakes: &mut Vec<Mistake>,
+    ) -> Vec<super::Link> {
+        let mut made = Vec::new();
+        for entry in self.links {
+            if let Some(when) = entry.value.get("when") {
+                let when = scope.resolve(when, mistakes);
+                if decode::decode::<bool>(self.file, &when, mistakes) != Some(true) {
+                    continue;
+                }
+            }
+            self.active.borrow_mut().insert(entry.key.clone());
+            let resolved = scope.resolve(&entry.value, mistakes);
+            made.extend(
+                decode::decode_and(self.file, &resolved, mistakes, |typed: types::Link, mistakes| {
+                    links::link(&mut Pen { file: self.file, mistakes }, entry, &resolved, &typed, targets, known)
+                        .map(Some)
+                        .or(Some(None))
+                })
+                .flatten(),
+            );
+        }
+        made
+    }
+
     /// What is collected in a cell, and why it is skipped, if that is the reason.
     fn collected(&self, scope: &mut Scope<'_>, mistakes: &mut Vec<Mistake>) -> (Vec<Collect>, Option<String>) {
         for name in ["load_begin", "load_end"] {
@@ -571,6 +605,7 @@ impl<'a> Builder<'a> {
             })
             .collect();
         scope.values.insert("targets".to_owned(), targets::as_value(&outlines));
+        scope.values.insert("links".to_owned(), links::as_value(self.links));
         for name in ["scratch", "repetition"] {
             scope.late.insert(name.to_owned(), "when a repetition starts");
         }
@@ -598,6 +633,7 @@ impl<'a> Builder<'a> {
             Vec::new()
         });
 
+        let links = self.cell_links(&scope, &started, &names, mistakes);
         let mut level = |steps: &Node, mistakes: &mut Vec<Mistake>| {
             let (repetition, load) =
                 (self.actions(&scope, steps, "repetition", mistakes), self.actions(&scope, steps, "load", mistakes));
@@ -611,7 +647,7 @@ impl<'a> Builder<'a> {
         let clean_up = level(&steps.1, mistakes);
         let (collect, reason) = self.collected(&mut scope, mistakes);
         skipped = skipped.or(reason);
-        let (workloads, reason) = self.cell_workloads(&mut scope, mistakes);
+        let (workloads, reason) = self.cell_workloads(&mut scope, &links, mistakes);
         skipped = skipped.or(reason);
         self.work.set(self.work.get() + scope.spent.get());
         let path = path?;
@@ -621,6 +657,7 @@ impl<'a> Builder<'a> {
             path,
             skipped,
             targets: started,
+            links,
             workloads,
             collect,
             set_up,
@@ -629,7 +666,12 @@ impl<'a> Builder<'a> {
     }
 
     /// The workloads of a cell, and why it is skipped, if one of them is the reason.
-    fn cell_workloads(&self, scope: &mut Scope<'_>, mistakes: &mut Vec<Mistake>) -> (Vec<super::Workload>, Option<String>) {
+    fn cell_workloads(
+        &self,
+        scope: &mut Scope<'_>,
+        links: &[super::Link],
+        mistakes: &mut Vec<Mistake>,
+    ) -> (Vec<super::Workload>, Option<String>) {
         let timeline = self.root.get("phases").and_then(|node| {
             let node = scope.resolve(node, mistakes);
             decode::decode_and(self.file, &node, mistakes, |typed: types::Phases, mistakes| {
@@ -663,7 +705,9 @@ impl<'a> Builder<'a> {
             nodes.push(&entry.value);
             skipped = skipped.or(reason);
         }
-        vtp::connect(&mut Pen { file: self.file, mistakes }, &mut made, &nodes);
+        let mut pen = Pen { file: self.file, mistakes };
+        vtp::connect(&mut pen, &mut made, &nodes);
+        links::reachable(&mut pen, links, &made, &nodes, self.root.get("links").unwrap_or(self.root));
         (made, skipped)
     }
 
@@ -807,7 +851,9 @@ impl<'a> Builder<'a> {
             );
         }
         let active = self.active.borrow();
-        for entry in self.targets.iter().chain(self.workloads).chain(self.collect).filter(|e| !active.contains(&e.key)) {
+        for entry in
+            self.targets.iter().chain(self.workloads).chain(self.collect).chain(self.links).filter(|e| !active.contains(&e.key))
+        {
             let span = entry.value.get("when").map_or(entry.key_span, |n| n.span);
             mistakes.push(
                 Mistake::new(self.file, span, format!("`{}` is never there: `when` is false in every cell", entry.key))

@@ -285,7 +285,9 @@ impl Reader<'_> {
     }
 
     fn metric(&mut self, key: &str, name: &str, over_time: bool) -> Option<Metric> {
-        let fits = |m: &Metric| !over_time || !matches!(m, Metric::StartUp | Metric::Limit | Metric::Duration | Metric::Offered | Metric::Unsent);
+        let fits = |m: &Metric| {
+            !over_time || !matches!(m, Metric::StartUp | Metric::Limit | Metric::Duration | Metric::Offered | Metric::Unsent)
+        };
         if !over_time && self.figures.contains(&name) {
             return Some(Metric::Command(Name::new(name)));
         }

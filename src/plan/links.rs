@@ -1,5 +1,10 @@
 //! Links as they will be emulated: between whom, with what delay, loss and rate, and how exactly.
 
+mod read;
+
+pub use read::is_local;
+pub(super) use read::{as_value, link, reachable};
+
 use std::time::Duration;
 
 use serde::Serialize;

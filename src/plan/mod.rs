@@ -14,6 +14,7 @@ pub mod expr;
 pub mod factors;
 pub mod framed;
 pub mod graphs;
+pub mod links;
 pub mod load;
 pub mod order;
 mod pen;
@@ -39,6 +40,7 @@ pub use expectations::{Expectation, Subject};
 pub use expr::{Part, Template};
 pub use factors::{Factor, Level};
 pub use graphs::{Graph, Metric, Quantile, Shape};
+pub use links::Link;
 pub use load::{
     Arrivals, Command, Condition, Driver, Find, Http, Limit, Load, Pattern, Phase, Spacing, Stretch, Think, Trust, Workload,
 };
@@ -161,6 +163,8 @@ pub struct Cell {
     pub skipped: Option<String>,
     /// Targets in the order in which they are started.
     pub targets: Vec<Target>,
+    /// What is emulated between them, and between them and the load.
+    pub links: Vec<Link>,
     /// The load.
     pub workloads: Vec<Workload>,
     /// What is collected after the load.

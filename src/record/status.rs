@@ -31,6 +31,9 @@ pub struct Status {
     /// The host during the load; none in formats 1 and 2, and when there was no load.
     #[serde(default)]
     pub host: Option<HostStatus>,
+    /// The links, and what was measured of them; none before format 4.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<LinkStatus>,
     /// Where the time went.
     pub timings: Timings,
     /// The first failed request of each kind, in words.
@@ -166,6 +169,21 @@ pub struct HostStatus {
     pub steal_share: f64,
     /// What programs used that are neither targets nor runner; interrupts count for nobody.
     pub others_share: f64,
+}
+
+/// A link of a repetition.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LinkStatus {
+    /// Its name.
+    pub link: String,
+    /// With what it was made: `netem`, `nfqueue`, `relay`.
+    pub mechanism: String,
+    /// What would have been preferred, and why it does not work here.
+    pub rejected: Vec<String>,
+    /// The far side's address, as seen from the near side.
+    pub host: String,
+    /// Round trips, losses and rates before the load; see `links::Measured`.
+    pub measured: serde_json::Value,
 }
 
 /// Where the time of a repetition went. Not included is the writing of this very file.

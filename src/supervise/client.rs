@@ -89,6 +89,8 @@ pub struct What<'a> {
     pub stderr: &'a Path,
     /// Processors on which it may run.
     pub cpus: &'a [u32],
+    /// File of the network namespace in which it runs; the runner's own when there is none.
+    pub namespace: Option<&'a Path>,
 }
 
 impl Guard {
@@ -163,6 +165,7 @@ impl Guard {
             stdout: what.stdout.to_owned(),
             stderr: what.stderr.to_owned(),
             cpus: what.cpus.to_vec(),
+            namespace: what.namespace.map(Path::to_owned),
         }))
         .await?;
         match starting.await {

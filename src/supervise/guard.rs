@@ -208,7 +208,10 @@ impl State {
         // What was made last may lie inside of what was made before.
         for path in self.scratch.iter().rev() {
             let _ = rustix::mount::unmount(path, rustix::mount::UnmountFlags::DETACH);
-            let _ = std::fs::remove_dir_all(path);
+            // A network namespace is a mounted file.
+            if std::fs::remove_file(path).is_err() {
+                let _ = std::fs::remove_dir_all(path);
+            }
         }
     }
 }
@@ -244,6 +247,11 @@ fn start(spawn: &Spawn) -> std::io::Result<Ward> {
     let open = |path: &PathBuf| OpenOptions::new().create(true).append(true).open(path);
     let guard = process::getpid();
     let cpus = spawn.cpus.clone();
+    let open_namespace = |path: &PathBuf| {
+        let named = |e: std::io::Error| std::io::Error::new(e.kind(), format!("network namespace {}: {e}", path.display()));
+        std::fs::File::open(path).map_err(named)
+    };
+    let namespace = spawn.namespace.as_ref().map(open_namespace).transpose()?;
     let mut command = Command::new(program);
     command
         .args(args)
@@ -260,6 +268,10 @@ fn start(spawn: &Spawn) -> std::io::Result<Ward> {
         process::set_parent_process_death_signal(Some(Signal::KILL))?;
         if process::getppid() != Some(guard) {
             return Err(std::io::ErrorKind::BrokenPipe.into());
+        }
+        if let Some(namespace) = &namespace {
+            let kind = rustix::thread::LinkNameSpaceType::Network;
+            rustix::thread::move_into_link_name_space(namespace.as_fd(), Some(kind))?;
         }
         if !cpus.is_empty() {
             let mut set = rustix::thread::CpuSet::new();

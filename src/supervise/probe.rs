@@ -33,6 +33,8 @@ pub struct Subject<'a> {
     pub logs: [&'a Path; 2],
     /// How long it may take.
     pub timeout: Duration,
+    /// File of the network namespace in which it runs, if it has one.
+    pub namespace: Option<&'a Path>,
 }
 
 /// Waits until the replica is ready; returns when that was.
@@ -90,12 +92,12 @@ async fn look(guard: &Guard, subject: &Subject<'_>) -> Result<(), Look> {
     let timed_out = |what: &str| Look::Not(format!("{what} gave no answer within {} s", ONE_LOOK.as_secs()));
     match subject.probe {
         Probe::Started => Ok(()),
-        Probe::Tcp { address } => match tokio::time::timeout(ONE_LOOK, TcpStream::connect(address)).await {
+        Probe::Tcp { address } => match tokio::time::timeout(ONE_LOOK, connect(address, subject.namespace)).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(Look::Not(format!("{address}: {error}"))),
             Err(_) => Err(timed_out(address)),
         },
-        Probe::Http { url } => match tokio::time::timeout(ONE_LOOK, get(url)).await {
+        Probe::Http { url } => match tokio::time::timeout(ONE_LOOK, get(url, subject.namespace)).await {
             Ok(Ok(status)) if status < 400 => Ok(()),
             Ok(Ok(status)) => Err(Look::Not(format!("{url} answered {status}"))),
             Ok(Err(reason)) => Err(Look::Not(format!("{url}: {reason}"))),
@@ -116,6 +118,7 @@ async fn look(guard: &Guard, subject: &Subject<'_>) -> Result<(), Look> {
                 stdout: Path::new("/dev/null"),
                 stderr: Path::new("/dev/null"),
                 cpus: &[],
+                namespace: subject.namespace,
             };
             let process = match guard.spawn(what).await {
                 Ok(process) => process,
@@ -134,10 +137,29 @@ async fn look(guard: &Guard, subject: &Subject<'_>) -> Result<(), Look> {
     }
 }
 
+/// Connects; inside of a network namespace, where there is one: a connection belongs to the one in which its socket was made.
+async fn connect(address: &str, namespace: Option<&Path>) -> std::io::Result<TcpStream> {
+    let Some(path) = namespace else { return TcpStream::connect(address).await };
+    let (path, address) = (path.to_owned(), address.to_owned());
+    let connecting = move || {
+        let file = std::fs::File::open(path)?;
+        let kind = rustix::thread::LinkNameSpaceType::Network;
+        rustix::thread::move_into_link_name_space(std::os::fd::AsFd::as_fd(&file), Some(kind))?;
+        let stream = std::net::TcpStream::connect(address)?;
+        stream.set_nonblocking(true)?;
+        Ok(stream)
+    };
+    // A thread of its own: it never leaves the namespace again.
+    let (to, from) = tokio::sync::oneshot::channel();
+    std::thread::Builder::new().name("probe".to_owned()).spawn(move || drop(to.send(connecting())))?;
+    let connected: std::io::Result<std::net::TcpStream> = from.await.map_err(std::io::Error::other)?;
+    TcpStream::from_std(connected?)
+}
+
 /// The status of a `GET`.
-async fn get(url: &Url) -> Result<u16, String> {
+async fn get(url: &Url, namespace: Option<&Path>) -> Result<u16, String> {
     let text = |e: &dyn std::error::Error| e.source().map_or_else(|| e.to_string(), |s| format!("{e}: {s}"));
-    let stream = TcpStream::connect((url.host.as_str(), url.port)).await.map_err(|e| text(&e))?;
+    let stream = connect(&url.authority(), namespace).await.map_err(|e| text(&e))?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|e| text(&e))?;
     let path = if url.path.is_empty() { "/" } else { &url.path };
     let request = hyper::Request::get(path)

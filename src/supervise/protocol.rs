@@ -45,6 +45,8 @@ pub struct Spawn {
     pub stderr: PathBuf,
     /// Processors on which it may run; all when empty.
     pub cpus: Vec<u32>,
+    /// File of the network namespace in which it runs; the runner's own when there is none.
+    pub namespace: Option<PathBuf>,
 }
 
 /// The environment variable by which a process that was re-parented is still known; its value is `target/replica`.

@@ -184,6 +184,16 @@ scalar!(
     |number| (number < 0).then_some(0.0)
 );
 
+/// Bits per second.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct BitRate(pub f64);
+scalar!(
+    BitRate, f64, "a rate of bits, as `20Mbit/s`",
+    {"type": "string", "description": "a rate of bits, as 20Mbit/s"},
+    |text| units::parse_bit_rate(text),
+    |number| (number < 0).then_some(0.0)
+);
+
 /// How long a phase of warm-up is; none stands for `auto`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct WarmUpLength(pub Option<StdDuration>);

@@ -1,0 +1,216 @@
+//! The links of a repetition: made before the targets, measured, and undone after everything else.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::Error;
+use super::targets::Place;
+use crate::links::{self, Choice, Made, Measured};
+use crate::plan::links::{Link, is_local};
+use crate::plan::{Cell, Signal};
+use crate::record::status::LinkStatus;
+use crate::supervise::client::What;
+use crate::supervise::{Guard, Process, protocol::MARKER};
+
+/// How long measuring one link may take, beside round trips.
+const BUDGET: Duration = Duration::from_secs(3);
+/// A helper that says nothing for so long will not say anything.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The links of one repetition; it outlives whatever breaks the repetition off.
+#[derive(Debug, Default)]
+pub(super) struct Network {
+    links: Vec<Laid>,
+    /// All namespaces that were or will be made.
+    namespaces: Vec<String>,
+    /// Held while something is made, so that nothing is undone meanwhile.
+    busy: Arc<Mutex<()>>,
+}
+
+/// A link that was made.
+#[derive(Debug)]
+struct Laid {
+    link: Link,
+    choice: Choice,
+    made: Made,
+    helpers: Vec<Process>,
+    measured: Option<Measured>,
+}
+
+impl Network {
+    /// Makes the links of a cell and measures them.
+    ///
+    /// # Errors
+    /// What cannot be made or measured. Whatever was made until then is undone by [`Network::undo`].
+    pub async fn make(&mut self, cell: &Cell, place: &Place<'_>, seed: u64) -> Result<(), Error> {
+        if cell.links.is_empty() {
+            return Ok(());
+        }
+        let all = cell.links.clone();
+        let chosen = self.blocking(move || links::choose_all(&all)).await?;
+        let names = links::topology(&cell.links, std::process::id())?;
+        for namespace in names.iter().flat_map(links::Names::namespaces) {
+            if !self.namespaces.iter().any(|n| n == namespace) {
+                self.namespaces.push(namespace.to_owned());
+                place.guard.adopt(&links::names::path(namespace)).await?;
+            }
+        }
+        for ((link, choice), names) in cell.links.iter().zip(chosen).zip(names) {
+            let (wanted, mechanism) = (link.clone(), choice.mechanism);
+            let mut made = self.blocking(move || links::make(&wanted, &names, mechanism, seed)).await?;
+            let mut helpers = Vec::new();
+            for helper in made.helpers.clone() {
+                let (process, line) = start(&helper, link, place).await?;
+                helpers.push(process);
+                made.ready(&line)?;
+            }
+            self.links.push(Laid { link: link.clone(), choice, made, helpers, measured: None });
+        }
+        // One after the other: one that is measured should not be in the way of another.
+        for at in 0..self.links.len() {
+            let Laid { link, choice, made, helpers, .. } = self.links.remove(at);
+            let budget = BUDGET + 10 * link.round_trip();
+            let (made, measured) = self
+                .blocking({
+                    let link = link.clone();
+                    move || {
+                        let measured = links::measure(&made, &link, budget);
+                        Ok((made, measured))
+                    }
+                })
+                .await?;
+            let (measured, failed) = match measured {
+                Ok(measured) => (Some(measured), None),
+                Err(error) => (None, Some(error)),
+            };
+            self.links.insert(at, Laid { link, choice, made, helpers, measured });
+            if let Some(error) = failed {
+                return Err(error.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Does what takes its time on a thread of its own.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        what: impl FnOnce() -> Result<T, links::Error> + Send + 'static,
+    ) -> Result<T, links::Error> {
+        let busy = Arc::clone(&self.busy);
+        let guarded = move || {
+            let _busy = busy.lock().unwrap_or_else(PoisonError::into_inner);
+            what()
+        };
+        match tokio::task::spawn_blocking(guarded).await {
+            Ok(done) => done,
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
+    }
+
+    /// The network namespace in which a target runs, if it has one.
+    pub fn namespace(&self, target: &str) -> Option<PathBuf> {
+        let far = self.links.iter().find(|l| l.link.to.iter().any(|t| t == target));
+        far.and_then(|l| l.made.namespace.clone())
+    }
+
+    /// Values of the late names that links bring.
+    pub fn late(&self) -> Vec<(String, String)> {
+        let names = |laid: &Laid| {
+            let port = laid.link.ports.first().and_then(|p| laid.made.ports.get(p)).copied().unwrap_or_default();
+            laid.link.late_names().into_iter().zip([laid.made.host.to_string(), port.to_string()])
+        };
+        self.links.iter().flat_map(names).collect()
+    }
+
+    /// Where the load reaches what listens at an address of this machine; none when no link lies between.
+    pub fn reach(&self, host: &str, port: u16) -> Option<(String, u16)> {
+        let from_load = self.links.iter().filter(|l| l.link.from.is_none() && is_local(host));
+        let mut found = from_load.filter_map(|l| Some((l.made.host.to_string(), *l.made.ports.get(&port)?)));
+        found.next()
+    }
+
+    /// What the status says of each.
+    pub fn status(&self) -> Vec<LinkStatus> {
+        let status = |laid: &Laid| LinkStatus {
+            link: laid.link.name.clone(),
+            mechanism: laid.made.mechanism.name().to_owned(),
+            rejected: laid.choice.rejected.iter().map(|r| format!("{}: {}", r.mechanism.name(), r.reason)).collect(),
+            host: laid.made.host.to_string(),
+            measured: laid.measured.as_ref().and_then(|m| serde_json::to_value(m).ok()).unwrap_or_default(),
+        };
+        self.links.iter().map(status).collect()
+    }
+
+    /// In what the links are not as they were asked.
+    pub fn reasons(&self) -> Vec<String> {
+        let measured = self.links.iter().filter_map(|l| Some(l.measured.as_ref()?.against(&l.link)));
+        measured.flatten().collect()
+    }
+
+    /// Ends helpers and removes namespaces; targets must be gone by now.
+    ///
+    /// # Errors
+    /// When the guard is gone, or something cannot be removed.
+    pub async fn undo(&mut self, guard: &Guard) -> Result<(), Error> {
+        let mut links = std::mem::take(&mut self.links);
+        for helper in links.iter().flat_map(|l| &l.helpers) {
+            guard.stop(helper, Signal::Kill, Duration::ZERO).await?;
+        }
+        let namespaces = std::mem::take(&mut self.namespaces);
+        for namespace in &namespaces {
+            guard.release(&links::names::path(namespace)).await?;
+        }
+        let undone = self.blocking(move || {
+            let undone: Vec<Result<(), links::Error>> = namespaces.iter().map(|n| links::undo(n)).collect();
+            undone.into_iter().collect()
+        });
+        let undone = undone.await;
+        // What they were like is still to be told; their networks stay claimed until then.
+        links.iter_mut().for_each(|l| l.helpers.clear());
+        self.links = links;
+        undone.map_err(Error::from)
+    }
+
+    /// Whether a target's ports are those of this machine, and not of a network of its own.
+    pub fn is_here(&self, target: &str) -> bool {
+        self.namespace(target).is_none()
+    }
+}
+
+/// Starts a helper and waits for its first line.
+async fn start(helper: &links::make::Helper, link: &Link, place: &Place<'_>) -> Result<(Process, String), Error> {
+    let failed = |reason: String| Error::LinkHelper { link: link.name.clone(), reason };
+    let runner = std::env::current_exe().map_err(|e| failed(e.to_string()))?;
+    let [out, err] = ["out", "err"].map(|kind| place.logs.join(format!("link-{}.{kind}", link.name)));
+    let what = What {
+        argv: [runner.display().to_string()].into_iter().chain(helper.argv.clone()).collect(),
+        env: vec![(MARKER.to_owned(), format!("link-{}", link.name))],
+        dir: None,
+        stdout: &out,
+        stderr: &err,
+        cpus: &[],
+        namespace: helper.namespace.as_deref(),
+    };
+    let process = place.guard.spawn(what).await?;
+    let begun = Instant::now();
+    loop {
+        if let Some(line) = first_line(&out, helper.ready) {
+            return Ok((process, line));
+        }
+        if let Some(exit) = process.exited() {
+            let said = std::fs::read_to_string(&err).unwrap_or_default();
+            return Err(failed(format!("it {exit}: {}", said.trim())));
+        }
+        if begun.elapsed() > PATIENCE {
+            return Err(failed("it does not become ready".to_owned()));
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+fn first_line(path: &Path, ready: &str) -> Option<String> {
+    let text = std::fs::read_to_string(path).ok()?;
+    let line = text.split_once('\n')?.0;
+    line.starts_with(ready).then(|| line.to_owned())
+}
