@@ -33,7 +33,7 @@ pub use build::{Document, Options, build};
 pub use expectations::{Expectation, Subject};
 pub use expr::{Part, Template};
 pub use factors::{Factor, Level};
-pub use graphs::{Graph, Metric, Quantile, Shape};
+pub use graphs::{Graph, Metric, Model, Quantile, Shape};
 pub use load::{
     Arrivals, Command, CommandMetric, Condition, Driver, Find, Http, Limit, Load, MetricSource, Pattern, Phase, Spacing, Stretch,
     Think, Trust, Workload,
