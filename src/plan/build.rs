@@ -13,7 +13,8 @@ use super::factors::{self, Factor, Levels, RESERVED};
 use super::load::FEWEST_WINDOWS;
 use super::pen::{Pen, forget_repeated};
 use super::{
-    Action, Cell, CellId, Limits, Plan, Repeat, Steps, Target, arrivals, expectations, graphs, links, targets, vtp, workloads,
+    Action, Cell, CellId, Graph, Limits, Plan, Repeat, Steps, Target, arrivals, expectations, graphs, links, targets, vtp,
+    workloads,
 };
 use crate::schema::source::{self, all_of, one_of};
 use crate::schema::{Data, Entry, Mistake, Node, SourceFile, Span, decode, node, types};
@@ -259,7 +260,7 @@ impl<'a> Builder<'a> {
     fn build(mut self, fresh_seed: u64, mistakes: &mut Vec<Mistake>) -> Result<Option<Plan>, String> {
         let names: Vec<&str> = self.workloads.iter().chain(self.collect).map(|e| e.key.as_str()).collect();
         let figures = self.figures();
-        let graphs = graphs::read(self.file, self.root.get("graphs"), &self.factors, &names, &figures, mistakes);
+        let mut graphs = graphs::read(self.file, self.root.get("graphs"), &self.factors, &names, &figures, mistakes);
         let targets: Vec<&str> = self.targets.iter().map(|e| e.key.as_str()).collect();
         let known = expectations::Known { factors: &self.factors, workloads: &names, targets: &targets, figures: &figures };
         let expect = expectations::read(self.file, self.root.get("expect"), &known, mistakes);
@@ -276,6 +277,7 @@ impl<'a> Builder<'a> {
         let env = expr::environment();
         let steps = self.typed_steps(mistakes);
         self.check_cells(&env, &every, &steps, mistakes);
+        self.compute_models(&env, &mut graphs, &every, mistakes);
         let mut scope = self.scope(&env, &[]);
         let mut elsewhere = self.elsewhere.clone();
         elsewhere.extend(self.factors.iter().map(|f| (f.name.clone(), "in a cell: under `cell`, `repetition` or `load`")));
@@ -317,6 +319,7 @@ impl<'a> Builder<'a> {
             mistakes.push(Mistake::new(self.file, place.span, found));
             return Ok(None);
         }
+        self.compute_models(&env, &mut graphs, &cells, mistakes);
         let mut paths = BTreeMap::new();
         let cells: Vec<Cell> = cells.iter().filter_map(|l| self.cell(&env, l, &steps, &mut paths, mistakes)).collect();
         let factors = self
@@ -408,6 +411,40 @@ impl<'a> Builder<'a> {
                 mistake.help = Some(format!("this happens in {count} of {seen} cells, first in `{first}`"));
             }
         }
+    }
+
+    /// Values of the graphs' models in those of the cells that they show; up to the first cell in which one is wrong.
+    fn compute_models(
+        &self,
+        env: &minijinja::Environment<'static>,
+        graphs: &mut [Graph],
+        cells: &[Levels],
+        mistakes: &mut Vec<Mistake>,
+    ) {
+        // What a model reads does not make cells different: its factors still count as unread.
+        let read = RefCell::default();
+        for graph in graphs {
+            let only = std::mem::take(&mut graph.only);
+            let shown = |levels: &Levels| {
+                let level = |name: &str| self.factors.iter().zip(levels).find(|(f, _)| f.name == name);
+                only.iter().all(|(name, labels)| level(name).is_some_and(|(f, l)| labels.contains(&f.levels[*l].label)))
+            };
+            if let Some(model) = graph.model_mut() {
+                model.values.clear();
+                let before = mistakes.len();
+                for levels in cells.iter().filter(|levels| shown(levels)) {
+                    let scope = Scope { used: &read, ..self.scope(env, levels) };
+                    let value = scope.number(&model.expression, model.span, mistakes);
+                    model.values.extend(value.map(|v| (self.cell_id(levels).0, v)));
+                    if mistakes.len() > before {
+                        break;
+                    }
+                }
+            }
+            graph.only = only;
+        }
+        let lets = self.lets.iter().map(|e| e.key.clone());
+        self.used.borrow_mut().extend(lets.filter(|name| read.borrow().contains(name)));
     }
 
     fn cell_id(&self, levels: &[usize]) -> CellId {

@@ -14,6 +14,7 @@ use serde_json::Value as Json;
 
 use crate::schema::source::one_of;
 use crate::schema::{Data, Entry, Mistake, Node, SourceFile, Span};
+use crate::units;
 
 /// Values that one scope may grow to; more is a bomb made of `let`.
 const MAX_RESOLVED: usize = 200_000;
@@ -177,7 +178,20 @@ pub fn environment() -> Environment<'static> {
     env.set_undefined_behavior(UndefinedBehavior::Strict);
     env.set_fuel(Some(100_000));
     env.set_recursion_limit(50);
+    // Levels such as `100ms` are texts; these are their numbers.
+    env.add_function("seconds", |value: minijinja::Value| {
+        let duration = units::parse_duration(&value.to_string());
+        duration.map(|d| d.as_secs_f64()).ok_or_else(|| no_quantity(&value, "duration such as `100ms`"))
+    });
+    env.add_function("bytes", |value: minijinja::Value| {
+        let size = units::Bytes::parse(&value.to_string());
+        size.map(|s| s.0).ok_or_else(|| no_quantity(&value, "size such as `10KiB`"))
+    });
     env
+}
+
+fn no_quantity(value: &minijinja::Value, expected: &str) -> minijinja::Error {
+    minijinja::Error::new(minijinja::ErrorKind::InvalidOperation, format!("`{value}` is no {expected}"))
 }
 
 /// A node as expressions and templates see it.
@@ -279,6 +293,72 @@ impl Scope<'_> {
         if let Some(path) = Path::parse(source) {
             return self.path(&path, span, stack, mistakes);
         }
+        match self.computed(source, span, stack, mistakes)? {
+            Ok(json) => self.spend(Node::from_json(&whole(json), span), span, mistakes),
+            Err(error) => {
+                mistakes.push(
+                    Mistake::new(self.file, span, format!("`{source}` cannot be computed: {}", detail(&error)))
+                        .expected("expected an expression that has a value in every cell"),
+                );
+                None
+            }
+        }
+    }
+
+    /// The number that an expression has here; none where arithmetic has none, as for a division by zero. What is no
+    /// number is a mistake.
+    pub fn number(&self, source: &str, span: Span, mistakes: &mut Vec<Mistake>) -> Option<f64> {
+        let before = mistakes.len();
+        let value = match Path::parse(source) {
+            Some(_) => self.expression(source, span, &mut Vec::new(), mistakes)?.to_json(),
+            None => match self.computed(source, span, &mut Vec::new(), mistakes)? {
+                Ok(json) => json,
+                // All that the engine says of arithmetic without a result, in contrast to operands that are no numbers.
+                Err(error) if detail(&error).starts_with("unable to calculate") => return None,
+                Err(error) => {
+                    mistakes.push(
+                        Mistake::new(self.file, span, format!("`{source}` cannot be computed: {}", detail(&error)))
+                            .expected("expected an expression of numbers"),
+                    );
+                    Json::Null
+                }
+            },
+        };
+        if mistakes.len() == before && !value.is_number() && !value.is_null() {
+            let what = Node::from_json(&value, span).describe();
+            mistakes.push(Mistake::new(self.file, span, format!("`{source}` is {what}")).expected("expected a number"));
+        }
+        if mistakes.len() > before
+            && let Some(last) = mistakes.last_mut().filter(|m| m.help.is_none())
+        {
+            last.help = self.text_read_as_number(source);
+        }
+        value.as_f64().filter(|number| number.is_finite())
+    }
+
+    /// What to do about the first quantity in an expression that stands there as a text.
+    fn text_read_as_number(&self, source: &str) -> Option<String> {
+        let mut words = source.split(|c: char| !c.is_alphanumeric() && c != '_');
+        words.find_map(|word| {
+            let text = self.values.get(word)?.as_text()?;
+            let function = match (units::parse_duration(text), units::Bytes::parse(text)) {
+                (Some(_), _) => "seconds",
+                (None, Some(_)) => "bytes",
+                (None, None) => return None,
+            };
+            let is_read = source.contains(&format!("{function}({word})"));
+            (!is_read).then(|| format!("`{word}` is a text such as `{text}`; its number is `{function}({word})`"))
+        })
+    }
+
+    /// The value of what is more than a path, or why it has none; nothing when mistakes were noted.
+    fn computed(
+        &self,
+        source: &str,
+        span: Span,
+        stack: &mut Vec<String>,
+        mistakes: &mut Vec<Mistake>,
+    ) -> Option<Result<Json, minijinja::Error>> {
         let compiled = match self.env.compile_expression(source) {
             Ok(compiled) => compiled,
             Err(error) => {
@@ -288,9 +368,14 @@ impl Scope<'_> {
                     let end = (start + range.end).min(start + source.len());
                     (start + range.start < end).then_some(Span { start: start + range.start, end })
                 });
+                // Some stand by themselves, without `${…}`.
+                let is_inside = self.file.text.get(span.start..span.end).is_some_and(|text| text.contains("${"));
                 mistakes.push(
                     Mistake::new(self.file, at.unwrap_or(span), format!("`{source}` is no expression: {}", detail(&error)))
-                        .expected("expected an expression, as `${8000 + replica}` or `${proxy == \"haproxy\"}`"),
+                        .expected(match is_inside {
+                            true => "expected an expression, as `${8000 + replica}` or `${proxy == \"haproxy\"}`",
+                            false => "expected an expression, as `connections / 2`",
+                        }),
                 );
                 return None;
             }
@@ -321,22 +406,12 @@ impl Scope<'_> {
         if !sound {
             return None;
         }
-        let value = compiled.eval(&context).and_then(|value| {
+        Some(compiled.eval(&context).and_then(|value| {
             if value.is_undefined() {
                 return Err(minijinja::Error::new(minijinja::ErrorKind::UndefinedError, "it has no value"));
             }
             serde_json::to_value(&value).map_err(|e| minijinja::Error::new(minijinja::ErrorKind::BadSerialization, e.to_string()))
-        });
-        match value {
-            Ok(json) => self.spend(Node::from_json(&whole(json), span), span, mistakes),
-            Err(error) => {
-                mistakes.push(
-                    Mistake::new(self.file, span, format!("`{source}` cannot be computed: {}", detail(&error)))
-                        .expected("expected an expression that has a value in every cell"),
-                );
-                None
-            }
-        }
+        }))
     }
 
     fn spend(&self, node: Node, span: Span, mistakes: &mut Vec<Mistake>) -> Option<Node> {
@@ -356,6 +431,7 @@ impl Scope<'_> {
 
     fn is_builtin(&self, name: &str) -> bool {
         !self.values.contains_key(name)
+            && !self.late.contains_key(name)
             && !self.lets.iter().any(|e| e.key == name)
             && self.env.globals().any(|(global, _)| global == name)
     }
@@ -596,6 +672,16 @@ mod tests {
         assert_eq!(eval("a: 1", "p${replica}/x").unwrap(), Json::from("p3/x"));
         assert_eq!(eval("a: 1", "${8 / 2}").unwrap(), Json::from(4));
         assert_eq!(eval("a: {x: 1}", "${a}").unwrap(), serde_json::json!({"x": 1}));
+    }
+
+    #[test]
+    fn quantities_become_numbers() {
+        assert_eq!(eval("rtt: 100ms", "${seconds(rtt) * 2}").unwrap(), serde_json::json!(0.2));
+        assert_eq!(eval("a: 1", "${seconds(0) + seconds('1m30s')}").unwrap(), Json::from(90));
+        assert_eq!(eval("size: 10KiB", "${bytes(size) // bytes(512)}").unwrap(), Json::from(20));
+        assert!(eval("a: 1", "${seconds(5)}").unwrap_err()[0].contains("`5` is no duration"));
+        // A name of the scenario's comes first.
+        assert_eq!(eval("seconds: 3", "${seconds + 1}").unwrap(), Json::from(4));
     }
 
     #[test]

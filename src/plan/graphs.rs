@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::factors::{Factor, label_of, unknown_factor};
 use crate::schema::source::{all_of, one_of};
-use crate::schema::{Data, Mistake, Node, SourceFile, types};
+use crate::schema::{Data, Mistake, Node, SourceFile, Span, types};
 
 /// A picture, or one per level of its facets.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -39,13 +39,40 @@ pub enum Shape {
     Ratio(Metric, String),
     /// Over the time of a repetition.
     Lines(Metric),
+    /// Means over the levels of a factor, joined by lines.
+    Trend {
+        /// What.
+        metric: Metric,
+        /// What it should be.
+        #[serde(default)]
+        model: Option<Model>,
+        /// Whether the y axis is logarithmic.
+        #[serde(default)]
+        log: bool,
+    },
     /// Each repetition by its round.
     Rounds(Metric),
     /// The distribution of a time.
     Quantiles(Time),
 }
 
+/// What a metric should be, computed from the levels of each cell.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Model {
+    /// The expression, as typed.
+    pub expression: String,
+    /// Its value by the name of the cell, in the unit of the picture. Cells in which it has none are missing.
+    pub values: Vec<(String, f64)>,
+    #[serde(skip)]
+    pub(crate) span: Span,
+}
+
 impl Graph {
+    /// The model that is drawn, if there is one.
+    pub(super) fn model_mut(&mut self) -> Option<&mut Model> {
+        if let Shape::Trend { model, .. } = &mut self.shape { model.as_mut() } else { None }
+    }
+
     /// The picture of a metric by round, one for each cell.
     pub fn rounds(metric: Metric) -> Self {
         let (x, series, facet, only) = (None, None, Vec::new(), Vec::new());
@@ -297,11 +324,14 @@ impl Reader<'_> {
             return Some(*metric);
         }
         let span = self.item.get(key).map_or(self.item.span, |n| n.span);
-        self.mistakes.push(
-            Mistake::new(self.file, span, format!("there is no metric `{name}` for `{key}`"))
-                .expected(format!("expected {}", expected_metrics(&known)))
-                .did_you_mean(name, known),
-        );
+        let mistake = Mistake::new(self.file, span, format!("there is no metric `{name}` for `{key}`"))
+            .expected(format!("expected {}", expected_metrics(&known)));
+        let not_over_time = self.figures.contains(&name) || METRICS.iter().any(|(n, _)| *n == name);
+        self.mistakes.push(if not_over_time {
+            mistake.help(format!("over time `{name}` has no values; with a factor as `x` it can be drawn"))
+        } else {
+            mistake.did_you_mean(name, known)
+        });
         None
     }
 
@@ -342,6 +372,15 @@ impl Reader<'_> {
         } else if let Some(name) = &typed.ratio {
             let metric = self.metric("ratio", name, false)?;
             Shape::Ratio(metric, self.baseline(typed)?)
+        } else if let (Some(name), Some(factor)) = (&typed.lines, typed.x.as_deref().filter(|x| *x != "time")) {
+            // Which metrics there are depends on x.
+            let before = self.mistakes.len();
+            self.factor("x", factor, &["time"]);
+            if self.mistakes.len() > before {
+                return None;
+            }
+            let metric = self.metric("lines", name, false)?;
+            Shape::Trend { metric, model: self.model(typed), log: typed.y == Some(types::Axis::Log) }
         } else if let Some(name) = &typed.lines {
             x.get_or_insert_with(|| "time".to_owned());
             let metric = self.metric("lines", name, true)?;
@@ -366,9 +405,6 @@ impl Reader<'_> {
             (Shape::Bars(_) | Shape::Ratio(..), None) => {
                 self.say("", "this graph has no `x`".into(), "expected `x: <factor>`".into())
             }
-            (Shape::Lines(_), Some(name)) if name != "time" => {
-                self.say("x", format!("`lines` over `{name}`"), "expected `x: time`; a factor as x makes `bars`".into());
-            }
             (Shape::Rounds(_), Some(_)) => {
                 self.say("x", "`rounds` have no `x`".into(), "expected none: x is the round".into());
             }
@@ -377,10 +413,17 @@ impl Reader<'_> {
             }
             _ => {}
         }
+        if !matches!(shape, Shape::Trend { .. }) {
+            for entry in ["model", "y"].into_iter().filter_map(|key| self.item.entry(key)) {
+                let found = format!("`{}` has no meaning here", entry.key);
+                let expected = "expected it only in `lines` with a factor as `x`";
+                self.mistakes.push(Mistake::new(self.file, entry.key_span, found).expected(expected));
+            }
+        }
         if let Some(name) = &series {
             let also: &[&str] = match &shape {
                 Shape::Lines(m) if m.is_resource() => &["target"],
-                Shape::Bars(m) | Shape::Rounds(m) if m.is_resource() => &["target"],
+                Shape::Bars(m) | Shape::Rounds(m) | Shape::Trend { metric: m, .. } if m.is_resource() => &["target"],
                 Shape::Lines(_) => &["step", "workload"],
                 _ => &["step", "workload", "phase"],
             };
@@ -410,6 +453,18 @@ impl Reader<'_> {
             workload: typed.workload.clone(),
             title: typed.title.clone(),
         })
+    }
+
+    /// The model as typed; its values come when the cells are known.
+    fn model(&mut self, typed: &types::Graph) -> Option<Model> {
+        let expression = typed.model.as_ref()?.0.trim().to_owned();
+        if expression.contains("${") {
+            let expected = "expected it without `${` and `}`, as `connections / 2`";
+            self.say("model", "a model is an expression by itself".into(), expected.into());
+            return None;
+        }
+        let span = self.item.get("model").map_or(self.item.span, |n| n.span);
+        Some(Model { expression, values: Vec::new(), span })
     }
 
     fn baseline(&mut self, typed: &types::Graph) -> Option<String> {
@@ -467,5 +522,68 @@ impl Reader<'_> {
             only.push((entry.key.clone(), labels));
         }
         only
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::build::Rejection;
+    use crate::plan::{Document, Options, build};
+
+    /// The graphs of a scenario with two factors; the settings are those of `--set`.
+    fn graphs(graph: &str, settings: &[&str]) -> Result<Vec<Graph>, Vec<Mistake>> {
+        let text = format!(
+            "experiment: x\nfactors: {{connections: [1, 8], rtt: [0, 10ms]}}\nlet: {{trips: 2}}\n\
+             workloads: {{w: {{url: \"http://127.0.0.1:1/${{connections}}/${{rtt}}\", \
+             load: {{closed: {{connections: 1}}, amount: 1}}, steps: [{{get: /}}]}}}}\ngraphs: [{{{graph}}}]\n"
+        );
+        let document = Document::inline("x.yaml", &text).unwrap();
+        let settings = settings.iter().map(|s| (*s).to_owned()).collect();
+        match build(&document, &Options { settings, ..Options::default() }, 1) {
+            Ok(plan) => Ok(plan.graphs),
+            Err(Rejection::Mistakes(mistakes)) => Err(mistakes),
+            Err(Rejection::Option(option)) => panic!("{option}"),
+        }
+    }
+
+    fn values(graph: &str, settings: &[&str]) -> Vec<(String, f64)> {
+        graphs(graph, settings).unwrap()[0].model_mut().unwrap().values.clone()
+    }
+
+    #[test]
+    fn a_model_has_a_value_in_each_cell_in_which_it_is_a_number() {
+        let graph = "lines: throughput, x: connections, series: rtt, model: connections / (trips * seconds(rtt))";
+        let all = [("connections=1,rtt=10ms".to_owned(), 50.0), ("connections=8,rtt=10ms".to_owned(), 400.0)];
+        assert_eq!(values(graph, &[]), all);
+        assert_eq!(values(graph, &["connections=8"]), all[1..]);
+        assert_eq!(values(&format!("{graph}, where: {{connections: 1}}"), &[]), all[..1]);
+        // The scenario checks what it does not draw only where it is drawn.
+        let graph = "lines: throughput, x: connections, where: {rtt: 0}, model: 3 * rtt + trips";
+        assert_eq!(values(graph, &[]).iter().map(|(_, v)| *v).collect::<Vec<_>>(), [2.0, 2.0]);
+    }
+
+    #[test]
+    fn a_shape_is_read_as_it_was_written() {
+        let graph = "lines: pss, x: rtt, series: target, y: log, model: trips";
+        let graphs = graphs(graph, &[]).unwrap();
+        let json = serde_json::to_value(&graphs).unwrap();
+        let mut read: Vec<Graph> = serde_json::from_value(json).unwrap();
+        // Where it stood in the file is not kept.
+        read[0].model_mut().unwrap().span = graphs[0].clone().model_mut().unwrap().span;
+        assert_eq!(read, graphs);
+        let first = serde_json::json!({"trend": {"metric": "throughput"}});
+        let shape = Shape::Trend { metric: Metric::Throughput, model: None, log: false };
+        assert_eq!(serde_json::from_value::<Shape>(first).unwrap(), shape);
+    }
+
+    #[test]
+    fn a_text_in_a_model_is_named_with_its_number() {
+        for model in ["connections / rtt", "2 * rtt"] {
+            let found = graphs(&format!("lines: throughput, x: connections, model: {model}"), &[]).unwrap_err();
+            assert_eq!(found.len(), 1, "{found:?}");
+            let help = found[0].help.as_deref().unwrap_or_default();
+            assert_eq!(help, "`rtt` is a text such as `10ms`; its number is `seconds(rtt)`", "{found:?}");
+        }
     }
 }

@@ -39,7 +39,7 @@ pub use collect::{Collect, CollectSource};
 pub use expectations::{Expectation, Subject};
 pub use expr::{Part, Template};
 pub use factors::{Factor, Level};
-pub use graphs::{Graph, Metric, Quantile, Shape};
+pub use graphs::{Graph, Metric, Model, Quantile, Shape};
 pub use links::Link;
 pub use load::{
     Arrivals, Command, Condition, Driver, Find, Http, Limit, Load, Pattern, Phase, Spacing, Stretch, Think, Trust, Workload,

@@ -13,7 +13,7 @@ const FILLED: f64 = 0.82;
 /// Wider bars look like areas.
 const WIDEST_BAR: f64 = 96.0;
 /// Turned names of groups take at most this height.
-const TALLEST_NAME: f64 = 220.0;
+pub(super) const TALLEST_NAME: f64 = 220.0;
 
 pub(super) fn draw(
     canvas: &Canvas,
@@ -148,12 +148,12 @@ impl Row<'_, '_> {
     /// A cross on the floor where a bar is missing.
     fn absent(&self, left: f64, width: f64) -> Result<(), Error> {
         let reach = (width * 0.3).clamp(1.5, 5.0);
-        legend::cross(self.canvas, (left + width / 2.0, self.y(0.0) - reach - 5.0), reach)
+        legend::cross(self.canvas, (left + width / 2.0, self.y(0.0) - reach - 5.0), reach, SOFT_INK)
     }
 }
 
 /// The names under the groups, made to fit.
-struct GroupNames {
+pub(super) struct GroupNames {
     style: Style,
     turned: bool,
     /// Only every so many groups have a name.
@@ -161,14 +161,14 @@ struct GroupNames {
     /// The lines of each name.
     names: Vec<Vec<String>>,
     /// Height that they take below the data, without the gap.
-    height: f64,
+    pub height: f64,
 }
 
 impl GroupNames {
     /// Level in one line, level in up to three lines, or turned; with little room
     /// some names are left out. `slot` is the width of a group, `tallest` the room
     /// for turned names.
-    fn fit(groups: &[String], slot: f64, tallest: f64) -> Self {
+    pub fn fit(groups: &[String], slot: f64, tallest: f64) -> Self {
         let small = Style::regular(15.0);
         let room = slot - 12.0;
         for (style, most) in [(TICK, 1), (TICK, 3), (small, 3)] {
@@ -193,7 +193,7 @@ impl GroupNames {
         GroupNames { style: small, turned: true, every, names, height }
     }
 
-    fn draw(&self, canvas: &Canvas, plot: Rect, slot: f64) -> Result<(), Error> {
+    pub fn draw(&self, canvas: &Canvas, plot: Rect, slot: f64) -> Result<(), Error> {
         let line_height = self.style.line_height();
         for (group, lines) in self.names.iter().enumerate().step_by(self.every) {
             let middle = plot.left + slot * (group as f64 + 0.5);

@@ -1,6 +1,7 @@
 //! From a summary and its run to figures: which numbers a graph of the scenario shows. Pure but for reading tables.
 
 mod rounds;
+mod trend;
 
 use std::collections::BTreeMap;
 
@@ -180,10 +181,12 @@ impl Composer<'_> {
             Shape::Bars(m) => ("bars", m.name()),
             Shape::Ratio(m, _) => ("ratio", m.name()),
             Shape::Lines(m) => ("lines", m.name()),
+            Shape::Trend { metric, .. } => ("lines-by", metric.name()),
             Shape::Rounds(m) => ("rounds", m.name()),
             Shape::Quantiles(time) => ("quantiles", time.name()),
         };
         let mut parts = vec![metric.to_owned(), kind.to_owned()];
+        parts.extend(self.graph.x.clone().filter(|_| matches!(self.graph.shape, Shape::Trend { .. })));
         parts.extend(self.graph.step.clone());
         let varies = |name: &str| self.summary.factors.iter().any(|(factor, levels)| factor == name && levels.len() > 1);
         parts.extend(self.facet.iter().filter(|(factor, _)| varies(factor)).map(|(factor, level)| format!("{factor}={level}")));
@@ -232,6 +235,7 @@ impl Composer<'_> {
             Shape::Bars(metric) => Ok(Some(self.bars(*metric, None))),
             Shape::Ratio(metric, baseline) => Ok(Some(self.bars(*metric, Some(baseline)))),
             Shape::Lines(metric) => self.lines(*metric),
+            Shape::Trend { metric, model, log } => Ok(Some(self.trend(*metric, model.as_ref(), *log))),
             Shape::Rounds(metric) => Ok(self.rounds(*metric)),
             Shape::Quantiles(time) => Ok(Some(self.quantiles(*time))),
         }
@@ -277,26 +281,36 @@ impl Composer<'_> {
         }
     }
 
+    /// The cell, and the part of it, at a level of x and one of the series.
+    fn cell_at<'a>(&'a self, group: &'a str, level: &'a str) -> Option<(&'a CellSummary, Part<'a>)> {
+        let (x, series) = (self.graph.x.as_deref(), self.graph.series.as_deref());
+        let mut part = Part::default();
+        part.choose(x, group);
+        part.choose(series, level);
+        let fits = |cell: &CellSummary, axis: Option<&str>, level: &str| match axis {
+            Some(factor) if !PARTS.contains(&factor) => cell.levels.get(factor).is_some_and(|l| l == level),
+            _ => true,
+        };
+        self.cells().find(|(_, c)| fits(c, x, group) && fits(c, series, level)).map(|(_, c)| (c, part))
+    }
+
+    /// A level of the series as the legend shows it.
+    fn series_label(&self, level: &str) -> String {
+        match self.graph.series.as_deref() {
+            None => String::new(),
+            Some(part) if PARTS.contains(&part) => level.to_owned(),
+            Some(factor) => level_label(factor, level),
+        }
+    }
+
     fn bars(&self, metric: Metric, baseline: Option<&str>) -> Figure {
         let unit = self.unit(metric);
         let (x, series) = (self.graph.x.as_deref(), self.graph.series.as_deref());
         let groups = self.axis(x);
         let values = |group: &str, level: &str| -> Vec<f64> {
-            let mut part = Part::default();
-            part.choose(x, group);
-            part.choose(series, level);
-            let fits = |cell: &CellSummary, axis: Option<&str>, level: &str| match axis {
-                Some(factor) if !PARTS.contains(&factor) => cell.levels.get(factor).is_some_and(|l| l == level),
-                _ => true,
-            };
-            let cell = self.cells().find(|(_, c)| fits(c, x, group) && fits(c, series, level));
-            cell.map(|(_, c)| self.values(c, metric, part)).unwrap_or_default()
+            self.cell_at(group, level).map(|(c, part)| self.values(c, metric, part)).unwrap_or_default()
         };
-        let label = |level: &str| match series {
-            None => String::new(),
-            Some(part) if PARTS.contains(&part) => level.to_owned(),
-            Some(factor) => level_label(factor, level),
-        };
+        let label = |level: &str| self.series_label(level);
         let bar = |group: &str, level: &str| {
             let mine = values(group, level);
             match baseline {

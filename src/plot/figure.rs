@@ -40,6 +40,19 @@ pub enum Data {
         /// Stretches of time with a name, shown behind the lines.
         phases: Vec<Phase>,
     },
+    /// Means over the levels of a factor, joined by lines, with their intervals.
+    Trend {
+        /// Names of the levels, left to right.
+        levels: Vec<String>,
+        /// Where they stand.
+        places: Places,
+        /// What is compared; each series has one colour.
+        series: Vec<TrendSeries>,
+        /// What the dashed lines of the series are called in the legend.
+        model: Option<String>,
+        /// Whether the y axis is logarithmic; otherwise it starts at zero.
+        log: bool,
+    },
     /// Each repetition by its round; the y axis does not begin at zero.
     Rounds {
         /// What is compared; each series has one colour.
@@ -85,6 +98,41 @@ pub struct LineSeries {
     /// One line for each repetition, each a list of (seconds, value) in the order
     /// of time. A value that is not finite interrupts its line.
     pub lines: Vec<Vec<(f64, f64)>>,
+}
+
+/// Where levels stand along the x axis.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Places {
+    /// Each as far from the next as any other.
+    Even,
+    /// By a number for each of them, ascending.
+    Linear(Vec<f64>),
+    /// By the logarithm of a positive number for each of them, ascending.
+    Log(Vec<f64>),
+}
+
+/// The means of one colour.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrendSeries {
+    /// The name in the legend.
+    pub name: String,
+    /// From left to right. A level that was not asked for has no point, and the line passes over it.
+    pub points: Vec<TrendPoint>,
+    /// What the values should be: index of the level, value. One that is not finite interrupts the dashed line.
+    pub model: Vec<(usize, f64)>,
+}
+
+/// One mean with its uncertainty, in the unit of the y axis.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TrendPoint {
+    /// Index of the level.
+    pub level: usize,
+    /// The mean. Not a number where nothing was measured: that interrupts the line and is drawn as a cross.
+    pub value: f64,
+    /// Lower end of the interval.
+    pub low: f64,
+    /// Upper end of the interval.
+    pub high: f64,
 }
 
 /// The repetitions of one colour.

@@ -1,5 +1,7 @@
 //! The legend under the title: which mark stands for what.
 
+use plotters::style::{Color, RGBAColor};
+
 use super::Error;
 use super::canvas::{Align, Canvas, Pattern, Rect, Turn};
 use super::palette::{INK, Look, PAPER, SOFT_INK};
@@ -27,6 +29,10 @@ pub(super) struct Entry {
 pub(super) enum Mark {
     Bar(Look),
     Line(Look),
+    /// A line through points.
+    Trend(Look),
+    /// The dashed line of a model; it has a row of its own where one row is too short.
+    Model(RGBAColor),
     /// The dashed line of a reference value.
     Reference,
     /// The cross in place of a bar.
@@ -53,6 +59,12 @@ pub(super) fn draw(canvas: &Canvas, entries: &[Entry], (left, top): (f64, f64), 
             x += width + APART;
         }
         return Ok(top + row_height);
+    }
+    if let [others @ .., Entry { mark: Mark::Model(_), .. }] = entries
+        && !others.is_empty()
+    {
+        let below = draw(canvas, others, (left, top), width)?;
+        return draw(canvas, &entries[others.len()..], (left, below), width);
     }
     let widest = widths.iter().copied().fold(0.0, f64::max).min(width);
     let fitting = (((width + APART) / (widest + APART)) as usize).max(1);
@@ -85,16 +97,37 @@ fn draw_entry(canvas: &Canvas, entry: &Entry, name: &str, (x, y): (f64, f64)) ->
             canvas.hatch(rect, look.pattern, PAPER)?;
         }
         Mark::Line(look) => canvas.patterned(&ends, 3.0, look.colour, look.pattern)?,
+        Mark::Trend(look) => {
+            canvas.line(&ends, 3.0, look.colour)?;
+            trend_dot(canvas, (x + MARK / 2.0, y), look, 1.0)?;
+        }
+        Mark::Model(colour) => dashed(canvas, &ends, colour)?,
         Mark::Reference => canvas.patterned(&ends, 1.6, INK, Pattern::Stripes)?,
-        Mark::Absent => cross(canvas, (x + MARK / 2.0, y), 5.0)?,
+        Mark::Absent => cross(canvas, (x + MARK / 2.0, y), 5.0, SOFT_INK)?,
         Mark::Ring => canvas.dot((x + MARK / 2.0, y), 7.0, PAPER, INK)?,
     }
     canvas.text(name, (x + MARK + SPACE, y), TEXT, INK, Align::Left, Turn::None)
 }
 
+/// The line of a model: broad and pale, so that it also shows behind measured values that follow it.
+pub(super) fn dashed(canvas: &Canvas, points: &[(f64, f64)], colour: RGBAColor) -> Result<(), Error> {
+    canvas.patterned(points, 4.5, colour.mix(0.5), Pattern::Stripes)
+}
+
+/// The mark of a mean. Lines of models are dashed, so that colours that come again differ in their dots.
+pub(super) fn trend_dot(canvas: &Canvas, at: (f64, f64), look: Look, size: f64) -> Result<(), Error> {
+    canvas.line(&[at], 11.0 * size, PAPER)?;
+    canvas.line(&[at], 9.0 * size, look.colour)?;
+    match look.pattern {
+        Pattern::Plain => Ok(()),
+        Pattern::Stripes => canvas.line(&[at], 5.0 * size, PAPER),
+        Pattern::Checks => canvas.line(&[at], 4.0 * size, INK),
+    }
+}
+
 /// The mark of a value that does not exist; `reach` from its centre.
-pub(super) fn cross(canvas: &Canvas, (x, y): (f64, f64), reach: f64) -> Result<(), Error> {
+pub(super) fn cross(canvas: &Canvas, (x, y): (f64, f64), reach: f64, colour: RGBAColor) -> Result<(), Error> {
     let (left, right, top, bottom) = (x - reach, x + reach, y - reach, y + reach);
-    canvas.line(&[(left, top), (right, bottom)], 1.8, SOFT_INK)?;
-    canvas.line(&[(left, bottom), (right, top)], 1.8, SOFT_INK)
+    canvas.line(&[(left, top), (right, bottom)], 1.8, colour)?;
+    canvas.line(&[(left, bottom), (right, top)], 1.8, colour)
 }

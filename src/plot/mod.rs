@@ -4,7 +4,7 @@
 //! the bytes of a PNG file. The same figure always gives the same bytes: fonts
 //! are embedded, nothing depends on the system or on chance.
 //!
-//! In reading order: `figure` is the model; `bars`, `lines`, `rounds` and `quantiles` draw
+//! In reading order: `figure` is the model; `bars`, `lines`, `trend`, `rounds` and `quantiles` draw
 //! one kind of data each, inside the words and axes of `frame` and `legend`;
 //! `scale`, `number`, `text` and `palette` are pure helpers; `canvas` and
 //! `stroke` know pixels. `compose` chooses the numbers that a graph of a scenario
@@ -25,10 +25,13 @@ mod rounds;
 mod scale;
 mod stroke;
 mod text;
+mod trend;
 
 use plotters::prelude::{BitMapBackend, DrawingAreaErrorKind, DrawingBackend};
 
-pub use figure::{Bar, BarSeries, Data, Figure, LineSeries, Phase, QuantileSeries, RoundPoint, RoundSeries};
+pub use figure::{
+    Bar, BarSeries, Data, Figure, LineSeries, Phase, Places, QuantileSeries, RoundPoint, RoundSeries, TrendPoint, TrendSeries,
+};
 
 /// Why a figure could not be drawn.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +55,9 @@ pub fn render(figure: &Figure) -> Result<Vec<u8>, Error> {
     canvas::picture(|canvas| match &figure.data {
         Data::Bars { groups, series, reference } => bars::draw(canvas, figure, groups, series, *reference),
         Data::Lines { series, phases } => lines::draw(canvas, figure, series, phases),
+        Data::Trend { levels, places, series, model, log } => {
+            trend::draw(canvas, figure, &trend::Trend { levels, places, series, model: model.as_deref(), log: *log })
+        }
         Data::Rounds { series } => rounds::draw(canvas, figure, series),
         Data::Quantiles { series } => quantiles::draw(canvas, figure, series),
     })

@@ -76,12 +76,17 @@ impl Scale {
 
     /// Where a value stands, as a fraction of the axis; values outside are moved to the edge.
     pub fn place(&self, value: f64) -> f64 {
-        let at = match *self {
+        let value = if let Scale::Log { min, .. } = *self { value.max(min) } else { value };
+        self.position(value).clamp(0.0, 1.0)
+    }
+
+    /// Where a value stands or would stand; not finite for zero and less on a logarithmic axis.
+    pub fn position(&self, value: f64) -> f64 {
+        match *self {
             Scale::Linear { min, max, .. } => (value - min) / (max - min),
             // The logarithms apart, for the quotient of the ends can overflow.
-            Scale::Log { min, max } => (value.max(min).log10() - min.log10()) / (max.log10() - min.log10()),
-        };
-        at.clamp(0.0, 1.0)
+            Scale::Log { min, max } => (value.log10() - min.log10()) / (max.log10() - min.log10()),
+        }
     }
 
     /// The marks with a label, ascending.

@@ -21,7 +21,7 @@ pub mod write;
 
 use std::path::PathBuf;
 
-pub use crate::plan::graphs::{Graph, Metric, Quantile, Shape, Time};
+pub use crate::plan::graphs::{Graph, Metric, Model, Quantile, Shape, Time};
 pub use crate::plan::{Expectation, Repeat, Subject};
 pub use read::{PlanRecord, Repetition, RunRecord};
 pub use status::{Status, Verdict};

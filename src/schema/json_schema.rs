@@ -15,7 +15,7 @@ pub fn generate() -> Json {
     // An expression may stand for any value of a target, a workload or a step.
     if let Some(Json::Object(definitions)) = json.get_mut("$defs") {
         for (name, definition) in definitions.iter_mut() {
-            if !matches!(name.as_str(), "Graph" | "Order" | "Factor" | "Expectation") {
+            if !matches!(name.as_str(), "Graph" | "Axis" | "Order" | "Factor" | "Expectation") {
                 allow_expressions(definition);
             }
         }

@@ -501,6 +501,16 @@ pub struct Expectation {
     pub name: Option<String>,
 }
 
+/// How values are placed on an axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Axis {
+    /// From zero, the default.
+    Linear,
+    /// Logarithmic: equal ratios are equal distances.
+    Log,
+}
+
 /// A picture: exactly one of `bars`, `ratio`, `lines`, `rounds`, `quantiles`.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -511,7 +521,7 @@ pub struct Graph {
     /// Bars of this metric as a ratio to the `baseline` level of `series`.
     #[serde(default)]
     pub ratio: Option<String>,
-    /// This metric over the time of a repetition.
+    /// This metric over the time of a repetition; with a factor as `x` its mean over that, with its 95 % interval.
     #[serde(default)]
     pub lines: Option<String>,
     /// This metric of each repetition by its round.
@@ -523,6 +533,13 @@ pub struct Graph {
     /// Factor (or `time`, or `step`) along the x axis.
     #[serde(default)]
     pub x: Option<String>,
+    /// The y axis of `lines` over a factor.
+    #[serde(default)]
+    pub y: Option<Axis>,
+    /// An expression over the factors that tells what `lines` over a factor should be, in the unit of the y axis:
+    /// `connections / (2 * seconds(rtt))`. It is drawn as a dashed line.
+    #[serde(default)]
+    pub model: Option<Text>,
     /// Factor (or `target`, or `step`) that gives the colours.
     #[serde(default)]
     pub series: Option<String>,
