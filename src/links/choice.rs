@@ -28,7 +28,7 @@ pub struct Rejected {
     pub reason: String,
 }
 
-/// The mechanism for one link: the one that is asked, or the first that works. Takes some 10 ms for each that is tried.
+/// The mechanism for one link: the one that is asked, or the first that works. Takes some 20 ms for each that is tried.
 ///
 /// # Errors
 /// [`Error::NoMechanism`] with the reasons of all that were tried.

@@ -24,7 +24,7 @@ pub const READY: &str = "link ready";
 /// So many announcements are read before it is looked whether a held packet is due.
 const AT_ONCE: usize = 64;
 
-/// Serves the queues until it is killed. Arguments: one `QUEUE:SHAPE` each, see [`encode`].
+/// Serves the queues until it is killed. Arguments: one `QUEUE:SHAPE` each, as `make` writes them.
 pub fn main(args: &[String]) -> ExitCode {
     let failed = |error: &dyn std::fmt::Display| {
         eprintln!("link helper: {error}");

@@ -75,7 +75,7 @@ impl Made {
     }
 }
 
-/// Makes a link with a mechanism that [`super::choose`] found to work. Takes some 20 ms, for up to seven commands.
+/// Makes a link with a mechanism that [`super::choose`] found to work. Takes some 40 ms, for up to six commands.
 ///
 /// The caller has arranged before that [`super::undo`] is called for all of [`Names::namespaces`], whatever happens; also
 /// when this fails. `seed` decides which packets are lost.

@@ -19,8 +19,8 @@
 //! about 1 ms' worth of such bytes (TCP small queues); behind a hop it is on the way. Losses in the middle are losses,
 //! not refusals that the sender notices. And whatever targets do in their namespace, the emulation is in another.
 //!
-//! [`names`] tells what will be made before anything is, [`choice`] which mechanism works here, [`make`] makes it,
-//! [`measure`] says what it is really like, [`namespace`] undoes it. Nothing here knows of targets' lifecycle: helpers
+//! [`names`] tells what will be made before anything is, [`choice`] which mechanism works here, [`mod@make`] makes it,
+//! [`mod@measure`] says what it is really like, [`namespace`] undoes it. Nothing here knows of targets' lifecycle: helpers
 //! are started by the caller, and end when it ends them.
 
 pub mod choice;

@@ -74,9 +74,11 @@ impl Cell {
         let names = topology(&links, pid).unwrap();
         let mut cell = Self { links, made: Vec::new(), helpers: Vec::new(), names };
         for (link, names) in cell.links.iter().zip(&cell.names) {
+            let start = Instant::now();
             let mut made = make(link, names, mechanism, 7).unwrap_or_else(|e| panic!("{e}: {:?}", std::error::Error::source(&e)));
+            eprintln!("made in {:?}", start.elapsed());
             for helper in made.helpers.clone() {
-                let (child, line) = start(&helper);
+                let (child, line) = start_helper(&helper);
                 cell.helpers.push(child);
                 made.ready(&line).unwrap();
             }
@@ -133,7 +135,7 @@ impl Drop for Cell {
 const BECOME: &str = "RUNNER_TEST_BECOMES_HELPER";
 
 /// Starts this executable again as a helper: it has no command line of its own, so a test becomes it.
-fn start(helper: &Helper) -> (Child, String) {
+fn start_helper(helper: &Helper) -> (Child, String) {
     let mut command = become_helper(&helper.argv);
     if let Some(namespace) = helper.namespace.clone() {
         // SAFETY: two system calls, nothing else.
@@ -182,14 +184,17 @@ fn becomes_a_helper() {
 /// The mechanisms with namespaces that work here; the others are named.
 fn networks() -> Vec<Mechanism> {
     let all = [Mechanism::Netem, Mechanism::Nfqueue].into_iter();
-    all.filter(|mechanism| match choose(*mechanism, &link(delay(1), delay(1))) {
+    let start = Instant::now();
+    let works = all.filter(|mechanism| match choose(*mechanism, &link(delay(1), delay(1))) {
         Ok(_) => true,
         Err(error) => {
             eprintln!("SKIPPED, NOT TESTED HERE: {error}");
             false
         }
-    })
-    .collect()
+    });
+    let works = works.collect();
+    eprintln!("chosen in {:?}", start.elapsed());
+    works
 }
 
 /// Instants are measured, and names are those of this process: one test at a time, also where each has a process of its own.
@@ -324,12 +329,14 @@ fn two_gigabits_per_second_pass_a_delay_of_1_ms() {
             eprintln!("{mechanism:?} {:?} + {:?}: {:.2} Gbit/s", forward.delay, back.delay, rate / 1e9);
             assert!(rate > 2e9 || forward.delay > MS);
         }
-        let lossless = Shape { loss: 1e-9, ..delay(1) };
-        let cell = Cell::new(vec![link(lossless, Shape::default())], mechanism);
-        eprintln!("{mechanism:?} single packets: {:.2} Gbit/s", tcp_bulk(&cell.made[0], Duration::from_secs(4)) * 8.0 / 1e9);
-        let rate = Shape { rate_bits_per_s: Some(20e6), ..delay(20) };
-        let cell = Cell::new(vec![link(rate, delay(20))], mechanism);
-        eprintln!("{mechanism:?} 20 Mbit/s, 40 ms: {:.2} Mbit/s", tcp_bulk(&cell.made[0], Duration::from_secs(6)) * 8.0 / 1e6);
+        // As if packets could be lost: each is one of its own.
+        let single = Shape { loss: 1e-9, ..delay(1) };
+        let rate = |made: &Made| tcp_bulk(made, Duration::from_secs(4)) * 8.0;
+        let found = rate(&Cell::new(vec![link(single, Shape::default())], mechanism).made[0]);
+        eprintln!("{mechanism:?} single packets: {:.2} Gbit/s", found / 1e9);
+        let narrow = Shape { rate_bits_per_s: Some(20e6), ..delay(20) };
+        let found = rate(&Cell::new(vec![link(narrow, delay(20))], mechanism).made[0]);
+        eprintln!("{mechanism:?} 20 Mbit/s, 40 ms: {:.2} Mbit/s", found / 1e6);
     }
 }
 

@@ -105,7 +105,7 @@ flock -u 9
 # --- one boot
 share=$(mktemp -d)
 qemu=
-trap '[ -z "$qemu" ] || kill "$qemu" 2>/dev/null || true; rm -rf "$share"' EXIT
+trap '[ -z "$qemu" ] || { kill "$qemu"; wait "$qemu"; } 2>/dev/null || true; rm -rf "$share"' EXIT
 printf -v command '%q ' "$@"
 printf -v folder '%q' "$PWD"
 cat >"$share/run.sh" <<EOG
