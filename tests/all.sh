@@ -40,6 +40,13 @@ fi
 step "load tools as external programs, reduced"
 "$runner" run experiments/peers.yaml --set tool=runner,floor,wrk,ab,hey,h2load --set server=null-server --repetitions 1 --out "$out/results" --graphs "$out/graphs"
 "$runner" run experiments/httperf-classic.yaml --repetitions 1 --out "$out/results" --graphs "$out/graphs"
+step "the study of Comet, reduced, builtin and real"
+"$runner" run experiments/comet-throughput.yaml --set connections=16 --repetitions 1 --out "$out/results" --graphs "$out/graphs" | tee "$out/comet"
+if /usr/bin/python3 -c "import ensurepip" 2>/dev/null; then
+    grep -q '"system": "comet"' "$out"/results/comet-throughput/*/summary.json && ! grep -Eq '^(SKIPPED|FAILED)' "$out/comet" || exit 1
+fi
+step "links by the kernel's own emulation, in a guest"
+sh tests/netem/test.sh "$runner"
 step "equal things are not called different, and 5 % slower not equal"
 "$runner" repeat -n 20 experiments/calibration.yaml --quiet --junit "$out/calibration.xml" --out "$out/results" --graphs "$out/graphs"
 "$runner" compare "$out/results/calibration" --by variant --baseline as-is --metric throughput | tee "$out/compared"

@@ -14,6 +14,11 @@ need ab apache2-utils
 need hey hey
 need h2load nghttp2-client
 need httperf httperf
+need tc iproute2
+need nft nftables
+need dockerd docker.io
+need busybox busybox-static
+/usr/bin/python3 -c "import ensurepip" 2>/dev/null || missing="$missing python3 python3-venv"
 [ -n "$missing" ] || exit 0
 echo "installing:$missing"
 as_root=

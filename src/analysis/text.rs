@@ -3,6 +3,7 @@
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 
 use super::summary::{CellSummary, Estimate, Stability, StepSummary, Summary};
+use crate::plan::vtp::ARRIVAL_METRICS;
 use crate::plan::workloads::COMMAND_METRICS;
 use crate::record::tables::WHOLE;
 use crate::units::{human_bytes, human_duration, significant};
@@ -20,7 +21,8 @@ pub fn table(summary: &Summary) -> String {
     let shown = |s: &&StepSummary| s.step == WHOLE && !matches!(s.phase.as_str(), "warm-up" | "search");
     // What a command does stands in a table of its own, where it brings figures of its own.
     let brings = |cell: &CellSummary, workload: &str| {
-        cell.metrics.iter().any(|m| m.workload == workload && !COMMAND_METRICS.contains(&m.metric.as_str()))
+        let known = |name: &str| COMMAND_METRICS.contains(&name) || ARRIVAL_METRICS.contains(&name);
+        cell.metrics.iter().any(|m| m.workload == workload && !known(m.metric.as_str()))
     };
     let rows = |cell: &CellSummary| -> Vec<StepSummary> {
         cell.steps.iter().filter(shown).filter(|s| !brings(cell, &s.workload)).cloned().collect()
@@ -248,7 +250,10 @@ fn figures(summary: &Summary, columns: &Columns<'_>) -> String {
     text + &metrics(summary, &columns.varied)
 }
 
-/// What commands brought: a row for each cell, a column for each figure.
+/// More figures than this do not stand beside each other.
+const FIGURES: usize = 5;
+
+/// What commands brought and what was collected: a row for each cell, a column for each figure.
 fn metrics(summary: &Summary, varied: &[&str]) -> String {
     let during = |c: &CellSummary| c.metrics.iter().filter(|m| m.phase == "during").cloned().collect::<Vec<_>>();
     let own = |name: &str| !COMMAND_METRICS.contains(&name);
@@ -263,9 +268,22 @@ fn metrics(summary: &Summary, varied: &[&str]) -> String {
     if names.iter().any(|(name, _)| own(name)) {
         names.retain(|(name, _)| own(name));
     }
-    if names.is_empty() {
-        return String::new();
+    // What a subscriber counts is of interest where something went wrong; reordering is usual.
+    let counts = |name: &str| summary.cells.iter().flat_map(during).any(|m| m.metric == name && m.value.max > 0.0);
+    names.retain(|(name, _)| !ARRIVAL_METRICS.contains(&name.as_str()) || name != "reordered" && counts(name));
+    let mut text = String::new();
+    for names in names.chunks(FIGURES) {
+        text += &figures_table(summary, varied, names);
     }
+    if !text.is_empty() {
+        text += "\nmeans over repetitions, with the farther end of the 95 % interval\n";
+    }
+    text
+}
+
+/// One table of figures.
+fn figures_table(summary: &Summary, varied: &[&str], names: &[(String, String)]) -> String {
+    let during = |c: &CellSummary| c.metrics.iter().filter(|m| m.phase == "during").cloned().collect::<Vec<_>>();
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     let header = names.iter().map(|(name, unit)| if unit.is_empty() { name.clone() } else { format!("{name}\n{unit}") });
@@ -273,7 +291,7 @@ fn metrics(summary: &Summary, varied: &[&str]) -> String {
     for cell in summary.cells.iter().filter(|c| !c.metrics.is_empty()) {
         let found = during(cell);
         let mut row: Vec<String> = varied.iter().map(|f| cell.levels.get(*f).cloned().unwrap_or_default()).collect();
-        for (name, _) in &names {
+        for (name, _) in names {
             let value = found.iter().find(|m| m.metric == *name).map(|m| &m.value);
             row.push(value.map_or_else(|| "–".to_owned(), |v| format!("{} {}", significant(v.mean), spread(v))));
         }
@@ -285,7 +303,7 @@ fn metrics(summary: &Summary, varied: &[&str]) -> String {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
-    format!("\n{}\n\nmeans over repetitions, with the farther end of the 95 % interval\n", table.trim_fmt())
+    format!("\n{}\n", table.trim_fmt())
 }
 
 /// What was skipped, failed, invalid or answered wrongly: never in silence.

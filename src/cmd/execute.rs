@@ -93,6 +93,10 @@ pub(super) async fn execute(plan: &Plan, begin: Begin<'_>, ground: &Ground<'_>) 
         return Err(Stop::new(Exit::Failure, format!("{}: every cell is skipped, there is nothing to run", plan.experiment)));
     }
 
+    if plan.cells.iter().any(|c| !c.links.is_empty()) {
+        // What a runner and its guard left that were killed together.
+        crate::links::sweep_stale();
+    }
     // From here on the guard removes the scratch directory, however this ends.
     let guard = Guard::start().map_err(|e| failure(&e))?;
     let scratch = make_scratch(plan.scratch, &guard).await?;

@@ -8,6 +8,7 @@ use super::check::{size, skips};
 use super::{Stop, print, read_plan};
 use crate::cli;
 use crate::exit::Exit;
+use crate::plan;
 use crate::plan::framed::{Bounds, ByteOrder, Message};
 use crate::plan::{
     Arrivals, Body, Cell, Driver, Limit, Load, Pattern, Plan, Probe, Spacing, Step, Target, Template, Think, Workload,
@@ -259,12 +260,17 @@ fn earlier(plan: &Plan, out: &Path) -> BTreeMap<String, Duration> {
 /// The time of the whole plan, and what that is derived from.
 fn estimate(plan: &Plan, out: &Path) -> (Duration, String) {
     let guess = |cell: &Cell| {
-        let load = cell.workloads.iter().map(|w| {
+        let load = cell.workloads.iter().filter(|w| !w.is_follower()).map(|w| {
+            // Over a link nothing is faster than its round trips.
+            let far = cell.links.iter().filter(|l| l.from.is_none() && w.addresses().iter().any(|(_, p)| l.ports.contains(p)));
+            let trips = far.map(plan::Link::round_trip).max().unwrap_or_default() * w.round_trips();
+            let slowest = trips.as_secs_f64() / f64::from(w.load.arrivals.connections().max(1));
+            let per_pass = (PER_PASS.as_secs_f64() * w.steps().len() as f64).max(slowest);
             let of = |l: Limit| match l {
                 Limit::Duration(d) => d,
                 Limit::Amount(n) => {
                     // A year of nanoseconds is far below what a duration holds; longer estimates say no more.
-                    Duration::from_secs_f64((PER_PASS.as_secs_f64() * n as f64 * w.steps().len() as f64).min(3e9))
+                    Duration::from_secs_f64((per_pass * n as f64).min(3e9))
                 }
             };
             match &w.load.find {

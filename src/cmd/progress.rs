@@ -160,7 +160,8 @@ impl Reporter {
         self.done += 1;
         let during = || status.phases.iter().filter(|p| p.phase != "warm-up");
         let errors: u64 = during().map(|p| p.errors).sum();
-        let passes: u64 = during().map(|p| p.passes - p.errors).sum();
+        // What has no schedule, as a subscriber, makes no passes of its own.
+        let passes: u64 = during().filter(|p| p.offered > 0).map(|p| p.passes - p.errors).sum();
         let start = during().map(|p| p.start_ns).min().unwrap_or(0);
         let time = during().map(|p| p.end_ns).max().unwrap_or(0).saturating_sub(start);
         let rate = passes as f64 / (time.max(1) as f64 / 1e9);

@@ -26,6 +26,8 @@ pub(super) struct Network {
     namespaces: Vec<String>,
     /// Held while something is made, so that nothing is undone meanwhile.
     busy: Arc<Mutex<()>>,
+    /// What broke before the end.
+    broken: Vec<String>,
 }
 
 /// A link that was made.
@@ -57,6 +59,12 @@ impl Network {
             }
         }
         for ((link, choice), names) in cell.links.iter().zip(chosen).zip(names) {
+            // The kernel takes a moment to remove what the repetition before has undone.
+            let device = Path::new("/sys/class/net").join(&names.near_device);
+            let begun = Instant::now();
+            while device.exists() && begun.elapsed() < PATIENCE {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
             let (wanted, mechanism) = (link.clone(), choice.mechanism);
             let mut made = self.blocking(move || links::make(&wanted, &names, mechanism, seed)).await?;
             let mut helpers = Vec::new();
@@ -145,7 +153,7 @@ impl Network {
     /// In what the links are not as they were asked.
     pub fn reasons(&self) -> Vec<String> {
         let measured = self.links.iter().filter_map(|l| Some(l.measured.as_ref()?.against(&l.link)));
-        measured.flatten().collect()
+        measured.flatten().chain(self.broken.iter().cloned()).collect()
     }
 
     /// Ends helpers and removes namespaces; targets must be gone by now.
@@ -153,6 +161,9 @@ impl Network {
     /// # Errors
     /// When the guard is gone, or something cannot be removed.
     pub async fn undo(&mut self, guard: &Guard) -> Result<(), Error> {
+        for laid in self.links.iter().filter(|l| l.helpers.iter().any(|h| h.exited().is_some())) {
+            self.broken.push(format!("the helper of link `{}` ended in the middle: packets were lost since", laid.link.name));
+        }
         let mut links = std::mem::take(&mut self.links);
         for helper in links.iter().flat_map(|l| &l.helpers) {
             guard.stop(helper, Signal::Kill, Duration::ZERO).await?;

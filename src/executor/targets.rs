@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::Error;
+use super::containers::Container;
 use super::late::{Late, fill_all};
 use super::network::Network;
 use crate::observe::ports;
+use crate::plan::containers;
 use crate::plan::programs::FIXTURES_PROGRAM;
 use crate::plan::{Cell, Probe, Replica, Signal, Target};
 use crate::record::status::TargetStatus;
@@ -22,8 +24,9 @@ use crate::supervise::{Error as SuperviseError, Guard, Process, protocol::MARKER
 pub struct Running {
     /// Target and replica, for messages.
     pub name: String,
-    /// Its process, if it is ours.
+    /// Its process, if it is ours; of a container that of the engine's client.
     pub process: Option<Process>,
+    container: Option<Container>,
     logs: [PathBuf; 2],
     signal: Signal,
     grace: Duration,
@@ -138,7 +141,16 @@ pub async fn start(
         render(replica, place)?;
         let name = name_of(target, replica);
         let logs = log_paths(place.logs, &target.name, replica.number);
-        let mut argv = fill_all(&replica.argv, place.late);
+        let mut late = place.late.clone();
+        let container = match &replica.engine {
+            Some(engine) => {
+                let container = Container::announce(engine, &target.name, replica.number, place.guard).await?;
+                late.insert(containers::NAME, container.name.clone());
+                Some(container)
+            }
+            None => None,
+        };
+        let mut argv = fill_all(&replica.argv, &late);
         let process = match argv.first_mut() {
             None => None,
             Some(program) => {
@@ -157,15 +169,29 @@ pub async fn start(
                 Some(place.guard.spawn(what).await?)
             }
         };
+        // What is watched of a container is what runs inside.
+        let pid = match (&container, &process) {
+            (Some(container), Some(client)) => container.pid(client, target.ready_timeout).await,
+            (_, process) => process.as_ref().map(|p| p.pid),
+        };
         let status = TargetStatus {
             target: target.name.clone(),
             replica: replica.number,
-            pid: process.as_ref().map(|p| p.pid),
+            pid,
             start_up_ns: None,
             ended: None,
             killed: false,
         };
-        let one = Running { name, process, logs, signal: target.stop_signal, grace: target.stop_grace, status, stopped_at: None };
+        let one = Running {
+            name,
+            process,
+            container,
+            logs,
+            signal: target.stop_signal,
+            grace: target.stop_grace,
+            status,
+            stopped_at: None,
+        };
         started(&one);
         running.push(one);
     }
@@ -226,6 +252,8 @@ impl Running {
 /// # Errors
 /// When the guard is gone.
 pub async fn stop(guard: &Guard, running: &mut [Running]) -> Result<(), Error> {
+    // One that does not go is told when all others are stopped.
+    let mut containers_gone = Ok(());
     let mut end = running.len();
     while end > 0 {
         let target = running[end - 1].status.target.clone();
@@ -233,22 +261,28 @@ pub async fn stop(guard: &Guard, running: &mut [Running]) -> Result<(), Error> {
         let group = &mut running[start..end];
         let mut stops = Vec::new();
         for one in group.iter_mut() {
-            let Running { process, status, stopped_at, signal, grace, .. } = one;
+            let Running { process, container, status, stopped_at, signal, grace, .. } = one;
             let Some(process) = process else { continue };
             status.ended = process.exited().map(|e| e.to_string());
             let stop = async {
+                // The client hands the signal on to what runs inside.
                 let killed = guard.stop(process, *signal, *grace).await;
-                (killed, Instant::now())
+                let removed = match container {
+                    Some(container) => container.remove(guard).await,
+                    None => Ok(()),
+                };
+                (killed, removed, Instant::now())
             };
             stops.push(((status, stopped_at), Box::pin(stop)));
         }
-        for ((status, stopped_at), (killed, at)) in join(stops, |_| false).await {
+        for ((status, stopped_at), (killed, removed, at)) in join(stops, |_| false).await {
             status.killed = killed?;
             *stopped_at = Some(at);
+            containers_gone = containers_gone.and(removed);
         }
         end = start;
     }
-    Ok(())
+    containers_gone
 }
 
 /// Drives several futures at once; returns the results that there are, in order, when all are there or one is the `last`.

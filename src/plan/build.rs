@@ -631,7 +631,9 @@ impl<'a> Builder<'a> {
         let path = self.path(&scope, &id, paths, mistakes);
 
         let caches = self.caches(&scope, &steps.0);
-        scope.values.insert("cache".to_owned(), caches);
+        if !caches.entries().is_empty() {
+            scope.values.insert("cache".to_owned(), caches);
+        }
         let outlines: Vec<(targets::Outline<'_>, bool)> = self
             .targets
             .iter()
@@ -642,7 +644,9 @@ impl<'a> Builder<'a> {
             })
             .collect();
         scope.values.insert("targets".to_owned(), targets::as_value(&outlines));
-        scope.values.insert("links".to_owned(), links::as_value(self.links));
+        if !self.links.is_empty() {
+            scope.values.insert("links".to_owned(), links::as_value(self.links));
+        }
         for name in ["scratch", "repetition"] {
             scope.late.insert(name.to_owned(), "when a repetition starts");
         }

@@ -76,7 +76,7 @@ pub fn label_of(value: &Json) -> String {
 }
 
 /// Names that factors and `let` may not take, with what they mean already.
-pub const RESERVED: [(&str, &str); 12] = [
+pub const RESERVED: [(&str, &str); 13] = [
     ("id", "the fresh id of each pass"),
     ("pass", "the number of each pass"),
     ("connection", "the number of a connection"),
@@ -85,6 +85,7 @@ pub const RESERVED: [(&str, &str); 12] = [
     ("scratch", "the scratch directory of a repetition"),
     ("repetition", "the number of a repetition"),
     ("targets", "the targets' ports and addresses"),
+    ("container", "the name of a container"),
     ("links", "the far sides of links"),
     ("cache", "the directories that set-up steps keep"),
     ("load_begin", "the begin of the load"),

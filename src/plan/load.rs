@@ -41,6 +41,29 @@ impl Workload {
         }
     }
 
+    /// Host and port of whatever it connects to; of a command that is not known.
+    pub fn addresses(&self) -> Vec<(&str, u16)> {
+        match &self.driver {
+            Driver::Http(http) => http.urls.iter().map(|u| (u.host.as_str(), u.port)).collect(),
+            Driver::Framed(framed) => vec![(&framed.to.host, framed.to.port)],
+            Driver::Author(author) => vec![(&author.to.host, author.to.port)],
+            Driver::Subscriber(subscriber) => vec![(&subscriber.from.host, subscriber.from.port)],
+            Driver::Command(_) => Vec::new(),
+        }
+    }
+
+    /// How often a pass goes to the other side and back, at least.
+    pub fn round_trips(&self) -> u32 {
+        let once = |keep_alive: bool| u32::from(!keep_alive);
+        match &self.driver {
+            Driver::Http(http) => http.steps.len() as u32 + once(http.keep_alive),
+            Driver::Framed(framed) => framed.steps.len() as u32 + once(framed.keep_alive),
+            // To connect, and to be answered.
+            Driver::Author(_) => 2,
+            Driver::Subscriber(_) | Driver::Command(_) => 0,
+        }
+    }
+
     /// Whether it follows another workload instead of a schedule.
     pub fn is_follower(&self) -> bool {
         matches!(self.driver, Driver::Subscriber(_))

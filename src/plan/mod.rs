@@ -9,6 +9,7 @@ mod arrivals;
 pub mod build;
 pub mod cache;
 pub mod collect;
+pub mod containers;
 pub mod expectations;
 pub mod expr;
 pub mod factors;
@@ -233,6 +234,9 @@ pub struct Replica {
     pub ready: Probe,
     /// Processors on which it may run; all when empty.
     pub cpus: Vec<u32>,
+    /// The engine of its container, whose name is the late name `container` in `argv`; none for a process.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub engine: Option<String>,
 }
 
 /// A configuration file made from a template.

@@ -97,6 +97,12 @@ pub(super) fn metrics(
             pen.mistakes
                 .push(Mistake::new(pen.file, entry.key_span, format!("`{name}` cannot be the name of a metric")).expected(why));
         }
+        let others = ["regex", "json", "csv", "sql", "ratio"].into_iter().filter(|k| !kinds.contains(k));
+        if let Some(other) = others.into_iter().find(|k| entry.value.get(k).is_some()) {
+            let expected = format!("expected {}", one_of(kinds.iter().copied()));
+            pen.say(&entry.value, other, format!("`{other}` does not belong here"), expected);
+            continue;
+        }
         let made = match pen.exactly_one(&entry.value, "the place of the metric", kinds) {
             Some("regex") => source.regex.clone().map(|pattern| {
                 actions::regex(pen, &entry.value, "regex", &pattern);
@@ -111,16 +117,6 @@ pub(super) fn metrics(
             Some(_) => ratio(pen, &entry.value, source.ratio.as_deref().unwrap_or_default(), typed, brought),
             None => None,
         };
-        for other in ["regex", "json", "csv", "sql", "ratio"].into_iter().filter(|k| !kinds.contains(k)) {
-            if entry.value.get(other).is_some() && made.is_some() {
-                pen.say(
-                    &entry.value,
-                    other,
-                    format!("`{other}` does not belong here"),
-                    format!("expected {}", one_of(kinds.iter().copied())),
-                );
-            }
-        }
         if let Some(made) = made {
             metrics.push(TakenMetric {
                 name: name.clone(),

@@ -9,7 +9,7 @@ use super::actions::{self, find_file};
 use super::expr::{Part, Scope, value_of};
 use super::pen::{Pen, forget_repeated};
 use super::programs::{FIXTURES_PROGRAM, missing_need, missing_program};
-use super::{Probe, RenderedFile, Replica, Target, Template, Url};
+use super::{Probe, RenderedFile, Replica, Target, Template, Url, containers};
 use crate::schema::source::{SourceFile, one_of};
 use crate::schema::{Data, Entry, Mistake, Node, Span, decode, types};
 
@@ -138,6 +138,10 @@ pub(super) fn target(
             after_known(&mut pen, &resolved, &typed, entry, names);
             Some((replica(&mut pen, scope, entry, &resolved, &typed, number)?, typed))
         });
+        let of_links = ["delay", "jitter", "loss", "rate"].map(|key| format!("unknown key `{key}`"));
+        for mistake in mistakes[before..].iter_mut().filter(|m| of_links.contains(&m.found)) {
+            mistake.help = Some(format!("it belongs to a link: `links: {{name: {{to: {}, delay: 100ms}}}}`", entry.key));
+        }
         let mut pen = Pen { file, mistakes };
         let Some((replica, typed)) = made else {
             sound = false;
@@ -162,7 +166,7 @@ pub(super) fn target(
     }
     forget_repeated(mistakes, start, before);
     let (typed, resolved) = common.filter(|_| sound)?;
-    let skipped = missing_need(&typed.needs.0);
+    let skipped = missing_need(&typed.needs.0).or_else(|| typed.container.as_ref().and_then(|_| containers::missing()));
     if skipped.is_none()
         && let Some(program) = replicas[0].argv.first().map(Template::to_text)
         && let Some(program) = missing_program(&program, typed.dir.as_deref())
@@ -212,7 +216,7 @@ fn replica(
     typed: &types::Target,
     number: u32,
 ) -> Option<Replica> {
-    let kind = pen.exactly_one(node, "what to start", &["fixture", "command", "shell", "address"])?;
+    let kind = pen.exactly_one(node, "what to start", &["fixture", "command", "shell", "container", "address"])?;
     let ports: Vec<u16> = typed.port.iter().chain(typed.ports.values()).map(|p| p.0).collect();
     if let Some(address) = &typed.address {
         for key in ["args", "env", "dir", "render", "replicas", "port", "ports", "stop", "cpus", "needs"] {
@@ -232,7 +236,17 @@ fn replica(
             }
         };
         let ready = probe(pen, node, typed, Some(&url.authority()))?;
-        return Some(Replica { number, argv: vec![], env: vec![], dir: None, ports: vec![], files: vec![], ready, cpus: vec![] });
+        return Some(Replica {
+            number,
+            argv: vec![],
+            env: vec![],
+            dir: None,
+            ports: vec![],
+            files: vec![],
+            ready,
+            cpus: vec![],
+            engine: None,
+        });
     }
     let argv = if let Some(fixture) = &typed.fixture {
         if !FIXTURES.contains(&fixture.as_str()) {
@@ -249,6 +263,16 @@ fn replica(
             .into_iter()
             .chain(port.into_iter().flat_map(|p| ["--port".to_owned(), p]));
         words.map(|w| Template::parse(&w)).chain(typed.args.iter().map(|t| Template::parse(&t.0))).collect()
+    } else if let Some(container) = &typed.container {
+        for key in ["args", "env", "dir", "cpus"] {
+            if let Some(entry) = node.entry(key) {
+                pen.mistakes.push(
+                    Mistake::new(pen.file, entry.key_span, format!("`{key}` has no meaning beside `container`"))
+                        .expected("expected it inside of `container`, where it has one"),
+                );
+            }
+        }
+        containers::argv(pen, node, container)
     } else {
         let _ = kind;
         actions::argv(pen, node, typed.command.as_deref(), typed.shell.as_deref(), &typed.args)?
@@ -258,7 +282,8 @@ fn replica(
     let files = render(pen, scope, entry, node, typed, number);
     let dir = actions::folder(pen, node, typed.dir.as_deref());
     let env = typed.env.iter().map(|(k, v)| (k.clone(), Template::parse(&v.0))).collect();
-    Some(Replica { number, argv, env, dir, ports, files, ready, cpus: typed.cpus.clone() })
+    let engine = typed.container.as_ref().map(|_| containers::engine().unwrap_or("docker").to_owned());
+    Some(Replica { number, argv, env, dir, ports, files, ready, cpus: typed.cpus.clone(), engine })
 }
 
 fn probe(pen: &mut Pen<'_>, node: &Node, typed: &types::Target, address: Option<&str>) -> Option<Probe> {

@@ -66,7 +66,7 @@ pub(super) fn vtp(pen: &mut Pen<'_>, node: &Node, typed: &types::Workload) -> Op
         "to" => {
             super::workloads::refuse(pen, part, &["of", "wait"], "it belongs to a subscriber, which has `from`");
             let to = address(pen, part, "to", said.to.as_deref()?);
-            let ivo = ivo(pen, part, said.ivo.as_deref(), "ivo://runner.test/author")?;
+            let ivo = ivo(pen, part, said.ivo.as_deref(), "ivo://runner.test/author");
             let event = Template::parse(said.event.as_ref().map_or(EVENT, |e| &e.0));
             if !event.names().any(|n| n == "ivorn") {
                 let expected = "expected `${ivorn}` in it, so that events can be told apart";
@@ -81,7 +81,7 @@ pub(super) fn vtp(pen: &mut Pen<'_>, node: &Node, typed: &types::Workload) -> Op
                 let expected = format!("expected at most {MAX_EVENT} bytes: brokers take no more");
                 pen.say(part, "size", format!("an event of {} bytes", size.unwrap_or_default()), expected);
             }
-            Some(Driver::Author(Author { to: to?, ivo, event, size, timeout }))
+            Some(Driver::Author(Author { to: to?, ivo: ivo?, event, size, timeout }))
         }
         _ => {
             super::workloads::refuse(pen, part, &["event", "size"], "it belongs to an author, which has `to`");

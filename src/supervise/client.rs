@@ -218,6 +218,22 @@ impl Guard {
         self.say(&Request::Adopt(directory.to_owned())).await
     }
 
+    /// Has a command executed when the runner is gone before it took this back with [`Guard::done`].
+    ///
+    /// # Errors
+    /// [`Error::GuardGone`].
+    pub async fn undo_by(&self, argv: &[String]) -> Result<(), Error> {
+        self.say(&Request::Undo(argv.to_vec())).await
+    }
+
+    /// Takes [`Guard::undo_by`] back.
+    ///
+    /// # Errors
+    /// [`Error::GuardGone`].
+    pub async fn done(&self, argv: &[String]) -> Result<(), Error> {
+        self.say(&Request::Done(argv.to_vec())).await
+    }
+
     /// Takes [`Guard::adopt`] back.
     ///
     /// # Errors

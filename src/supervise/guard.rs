@@ -37,6 +37,8 @@ struct State {
     socket: UnixStream,
     wards: BTreeMap<u64, Ward>,
     scratch: Vec<PathBuf>,
+    /// Commands that undo what is not a process of ours, such as containers.
+    undo: Vec<Vec<String>>,
     input: Vec<u8>,
 }
 
@@ -47,7 +49,7 @@ pub fn main() -> ExitCode {
     let _ = process::set_child_subreaper(Some(process::getpid()));
     let socket = UnixStream::from(std::io::stdin().as_fd().try_clone_to_owned().expect("standard input is open"));
     let _ = socket.set_nonblocking(true);
-    let mut state = State { socket, wards: BTreeMap::new(), scratch: Vec::new(), input: Vec::new() };
+    let mut state = State { socket, wards: BTreeMap::new(), scratch: Vec::new(), undo: Vec::new(), input: Vec::new() };
     while state.turn() {}
     state.clear_up();
     ExitCode::SUCCESS
@@ -175,6 +177,8 @@ impl State {
             }
             Request::Adopt(path) => self.scratch.push(path),
             Request::Release(path) => self.scratch.retain(|p| *p != path),
+            Request::Undo(argv) => self.undo.push(argv),
+            Request::Done(argv) => self.undo.retain(|a| *a != argv),
         }
     }
 
@@ -205,6 +209,14 @@ impl State {
 
     fn clear_up(&mut self) {
         self.kill_all();
+        for argv in &self.undo {
+            if let Some((program, args)) = argv.split_first() {
+                let mut command = Command::new(program);
+                command.args(args).stdin(std::process::Stdio::null());
+                command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+                let _ = command.status();
+            }
+        }
         // What was made last may lie inside of what was made before.
         for path in self.scratch.iter().rev() {
             let _ = rustix::mount::unmount(path, rustix::mount::UnmountFlags::DETACH);

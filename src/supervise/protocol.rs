@@ -26,6 +26,10 @@ pub enum Request {
     Adopt(PathBuf),
     /// Do not remove this directory any more.
     Release(PathBuf),
+    /// Execute this command when the runner is gone.
+    Undo(Vec<String>),
+    /// Do not execute it any more.
+    Done(Vec<String>),
 }
 
 /// A process to start.

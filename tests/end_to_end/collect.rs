@@ -49,7 +49,7 @@ collect:
     metrics: {last: {sql: select max(at) from e, unit: s}}
     table: {sql: select who from e order by at}
   command:
-    shell: echo \"{\\\"begin\\\" ${load_begin}, \\\"x\\\" [1]}\" | sed 's/\" /\": /g' ; test ${load_end} != 0
+    command: [printf, '{\"begin\":%s,\"end\":%s,\"x\":[1]}', \"${load_begin}\", \"${load_end}\"]
     metrics: {began: {json: /begin, unit: s}, x: {json: /x/0}}
 expect:
   - {metric: worst, of: rows, below: 31}

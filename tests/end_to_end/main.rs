@@ -3,16 +3,23 @@
 //! `run` is what goes well, `faults` what goes wrong, `endings` how it ends before its time, `resume` how it goes on,
 //! `old_results` what older versions left; `mistakes` and `schema` are about scenario files. `load` is every way in which
 //! requests may arrive, `requests` that each can be looked at, `truth` whether what is measured is what happened. `steady`,
+//! `framed` and `vtp` are protocols beside HTTP, `links` what lies between, `collect` what is taken afterwards, `memory`
+//! where it is recorded.
 //! `repeat`, `compare`, `expect` and `verdicts` are about what is concluded. `support` gives each test a place of its own,
 //! `server` a server that it can look into.
 
+mod collect;
 mod compare;
+mod containers;
 mod endings;
 mod expect;
 mod faults;
+mod framed;
 mod http;
 mod licences;
+mod links;
 mod load;
+mod memory;
 mod mistakes;
 mod old_results;
 mod repeat;
@@ -25,3 +32,4 @@ mod steady;
 mod support;
 mod truth;
 mod verdicts;
+mod vtp;

@@ -41,7 +41,8 @@ impl Addresses {
         self.all[self.works.load(Ordering::Relaxed)]
     }
 
-    /// Connects to the first that answers.
+    /// Connects to the first that answers. Small messages wait for the acknowledgement of those before them, unless the
+    /// caller says otherwise (`TCP_NODELAY`); who sends one only need not.
     ///
     /// # Errors
     /// What the last one said.
@@ -56,7 +57,6 @@ impl Addresses {
                     if turn > 0 {
                         self.works.store(at, Ordering::Relaxed);
                     }
-                    stream.set_nodelay(true).map_err(|e| of_io(&e, &doing()))?;
                     return Ok(stream);
                 }
                 Ok(Err(error)) => failure = Some(of_io(&error, &doing())),

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{Link, Mechanism, Shape, Tolerance};
 use crate::plan::Target;
-use crate::plan::load::{Driver, Workload};
+use crate::plan::load::Workload;
 use crate::plan::pen::Pen;
 use crate::schema::source::one_of;
 use crate::schema::{Data, Entry, Mistake, Node, Span, types};
@@ -34,6 +34,9 @@ pub(in crate::plan) fn link(
         } else if targets.iter().any(|t| t.name == *name && !t.is_started()) {
             let expected = "expected a target that runner starts: it must run in a network of its own";
             pen.say(node, key, format!("`{name}` runs already, elsewhere"), expected);
+        } else if targets.iter().any(|t| t.name == *name && t.replicas.iter().any(|r| r.engine.is_some())) {
+            let expected = "expected a process: the network of a container is its engine's";
+            pen.say(node, key, format!("`{name}` is a container"), expected);
         }
     }
     if typed.to.0.is_empty() {
@@ -123,14 +126,7 @@ pub(in crate::plan) fn reachable(pen: &mut Pen<'_>, links: &[Link], workloads: &
         }
     }
     for (workload, node) in workloads.iter().zip(nodes) {
-        let addresses: Vec<(&str, u16)> = match &workload.driver {
-            Driver::Http(http) => http.urls.iter().map(|u| (u.host.as_str(), u.port)).collect(),
-            Driver::Framed(framed) => vec![(&framed.to.host, framed.to.port)],
-            Driver::Author(author) => vec![(&author.to.host, author.to.port)],
-            Driver::Subscriber(subscriber) => vec![(&subscriber.from.host, subscriber.from.port)],
-            Driver::Command(_) => Vec::new(),
-        };
-        for (host, port) in addresses.into_iter().filter(|(host, _)| is_local(host)) {
+        for (host, port) in workload.addresses().into_iter().filter(|(host, _)| is_local(host)) {
             let far: Vec<&Link> = links.iter().filter(|l| l.ports.contains(&port)).collect();
             if !far.is_empty() && far.iter().all(|l| l.from.is_some()) {
                 let found = format!("no link leads from the load to {host}:{port}");

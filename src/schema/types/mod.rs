@@ -172,6 +172,9 @@ pub struct Target {
     /// A command line for `sh -c`.
     #[serde(default)]
     pub shell: Option<String>,
+    /// A container, started through `docker` or `podman`, whichever engine answers.
+    #[serde(default)]
+    pub container: Option<Container>,
     /// `http://host:port` of something that already runs; it is neither started nor watched.
     #[serde(default)]
     pub address: Option<String>,
@@ -211,6 +214,29 @@ pub struct Target {
     /// Processors on which it may run.
     #[serde(default)]
     pub cpus: Vec<u32>,
+}
+
+/// A container. Its image must be there; none is fetched.
+#[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Container {
+    /// Name of the image.
+    pub image: Text,
+    /// Arguments after the image.
+    #[serde(default)]
+    pub args: Vec<Text>,
+    /// Environment variables inside.
+    #[serde(default)]
+    pub env: BTreeMap<String, Text>,
+    /// Ports that are published on this machine's loopback, as `8098:8098`: the one here, the one inside.
+    #[serde(default)]
+    pub ports: Vec<Text>,
+    /// Directories of this machine that are seen inside, as `/here:/inside`.
+    #[serde(default)]
+    pub volumes: Vec<Text>,
+    /// The engine's network in which it runs, such as `host`.
+    #[serde(default)]
+    pub network: Option<Text>,
 }
 
 /// A path whose delay, loss and rate are emulated, and measured before each repetition.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::time::Instant as TokioInstant;
 
 use super::judged::Judged;
-use super::tcp::Addresses;
+use super::tcp::{Addresses, of_io};
 use super::values::{Names, RANDOM_BLOCK, Text, Values, random_block};
 use super::{Client, Driver, Exchange, Failure};
 use crate::load::Error;
@@ -102,6 +102,7 @@ pub struct FramedClient {
 impl FramedClient {
     async fn connect(&mut self, deadline: TokioInstant) -> Result<(), Failure> {
         let tcp = self.framed.addresses.connect(deadline).await?;
+        tcp.set_nodelay(true).map_err(|e| of_io(&e, "connecting"))?;
         self.connects += 1;
         self.stream = Some(Stream::new(tcp));
         Ok(())

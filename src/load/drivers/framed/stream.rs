@@ -115,12 +115,19 @@ impl Stream {
             && matches!(self.tcp.try_read(&mut byte), Err(e) if e.kind() == std::io::ErrorKind::WouldBlock)
     }
 
+    /// Whether the other side has closed the connection.
+    fn has_ended(&self) -> bool {
+        match self.tcp.try_read(&mut [0; 64]) {
+            Ok(read) => read == 0,
+            Err(error) => error.kind() != std::io::ErrorKind::WouldBlock,
+        }
+    }
+
     /// Lets the other side close first, as it will do in a moment: the ports of connections that we close are not to be
     /// had for a minute, and soon there would be none left.
     pub fn leave(mut self) {
         const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
-        // The end may be there already.
-        if matches!(self.tcp.try_read(&mut [0; 64]), Ok(0)) {
+        if self.has_ended() {
             return;
         }
         tokio::task::spawn_local(async move {

@@ -113,6 +113,7 @@ impl Server {
             return Err(Failure::new(Outcome::Io, format!("{} is no TCP address", self.label())));
         };
         let stream = addresses.connect(deadline).await?;
+        stream.set_nodelay(true).map_err(|e| of_io(&e, "connecting"))?;
         *opened += 1;
         Ok(stream)
     }

@@ -33,6 +33,9 @@ pub enum Kind<'a> {
 pub fn kind(document: &[u8]) -> Kind<'_> {
     let Ok(text) = std::str::from_utf8(document) else { return Kind::Garbage };
     let Some(root) = root(text) else { return Kind::Garbage };
+    if !is_closed(text, root) {
+        return Kind::Garbage;
+    }
     if !name(root).is_some_and(|name| name == "Transport" || name.ends_with(":Transport")) {
         return Kind::Other;
     }
@@ -85,6 +88,16 @@ fn root(text: &str) -> Option<&str> {
         }
     }
     None
+}
+
+/// Whether the outermost element ends where the document does.
+fn is_closed(text: &str, root: &str) -> bool {
+    let text = text.trim_end();
+    let name = name(root).unwrap_or_default();
+    root.ends_with('/') && text.ends_with("/>")
+        || text.strip_suffix('>').is_some_and(|t| t.trim_end().strip_suffix(name).is_some_and(|t| t.ends_with("</")))
+        // Comments may follow.
+        || text.ends_with("-->")
 }
 
 fn name(root: &str) -> Option<&str> {
@@ -207,7 +220,19 @@ mod tests {
             assert_eq!(kind(&document), expected);
             assert_eq!(origin(&document), Some("ivo://a/b"));
         }
-        for garbage in ["", "hello", "<", "<a", "\u{0}<a/>", "<?xml", "<!-- <a/>", "</a>"] {
+        for garbage in [
+            "",
+            "hello",
+            "<",
+            "<a",
+            "\u{0}<a/>",
+            "<?xml",
+            "<!-- <a/>",
+            "</a>",
+            "<a role='x'>",
+            "<a></b>",
+            "<t:Transport role='ack'><Origin>",
+        ] {
             assert_eq!(kind(garbage.as_bytes()), Kind::Garbage, "{garbage:?}");
         }
         assert_eq!(kind(b"\xff\xfe<a/>"), Kind::Garbage);

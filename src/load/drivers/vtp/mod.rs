@@ -80,6 +80,7 @@ impl Driver for Author {
             identity: Identity::new(&self.ivo, seed),
             pass: 0,
             stream: None,
+            leaving: None,
             connects: 0,
             out: Vec::new(),
         }
@@ -93,6 +94,8 @@ pub struct AuthorClient {
     identity: Identity,
     pass: u64,
     stream: Option<Stream>,
+    /// The connection of the event before.
+    leaving: Option<Stream>,
     connects: u64,
     out: Vec<u8>,
 }
@@ -149,8 +152,9 @@ impl AuthorClient {
         exchange.completed = Instant::now();
         exchange.first_byte = Some(exchange.completed);
         exchange.received_bytes = length as u64;
-        if let Some(stream) = self.stream.take() {
-            stream.leave();
+        // When the next event was answered, the broker has most likely closed the connection of this one.
+        if let Some(before) = std::mem::replace(&mut self.leaving, self.stream.take()) {
+            before.leave();
         }
         answer
     }

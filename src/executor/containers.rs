@@ -1,0 +1,83 @@
+//! Containers: what an engine runs for us is no child of ours, so it is found, removed and looked for by name.
+
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::Error;
+use crate::plan::programs::find_program;
+use crate::supervise::{Guard, Process};
+
+/// How often the engine is asked for a container's process.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// A container that was started, and must be gone at the end.
+#[derive(Debug)]
+pub(super) struct Container {
+    engine: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl Container {
+    /// Names a container of this runner. From now on the guard removes it when the runner is gone.
+    ///
+    /// # Errors
+    /// When the guard is gone.
+    pub async fn announce(engine: &str, target: &str, replica: u32, guard: &Guard) -> Result<Self, Error> {
+        let name = format!("runner-{}-{target}-{replica}", std::process::id());
+        let engine = find_program(engine).map_or_else(|| engine.to_owned(), |p| p.display().to_string());
+        let container = Self { engine, name };
+        guard.undo_by(&container.removal()).await?;
+        Ok(container)
+    }
+
+    fn removal(&self) -> Vec<String> {
+        [self.engine.as_str(), "rm", "--force", self.name.as_str()].map(str::to_owned).to_vec()
+    }
+
+    /// The first process inside, as soon as the engine knows it; none when its client ends before.
+    pub async fn pid(&self, client: &Process, patience: Duration) -> Option<u32> {
+        let begun = Instant::now();
+        while client.exited().is_none() && begun.elapsed() < patience {
+            let words = ["inspect", "--format", "{{.State.Pid}}", self.name.as_str()];
+            if let Ok(answer) = self.ask(&words).await
+                && let Some(pid) = answer.trim().parse().ok().filter(|pid| *pid > 0)
+            {
+                return Some(pid);
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        None
+    }
+
+    /// Removes it, and makes sure that it is gone.
+    ///
+    /// # Errors
+    /// [`Error::Container`] when the engine does not do so.
+    pub async fn remove(&self, guard: &Guard) -> Result<(), Error> {
+        // It is gone already when it has ended by itself.
+        let removed = self.ask(&["rm", "--force", self.name.as_str()]).await;
+        let filter = format!("name=^{}$", self.name);
+        let left = self.ask(&["ps", "--all", "--quiet", "--filter", &filter]).await;
+        let failed = |reason: String| Error::Container { name: self.name.clone(), reason };
+        match left {
+            Ok(left) if left.trim().is_empty() => {
+                guard.done(&self.removal()).await?;
+                Ok(())
+            }
+            Ok(_) => Err(failed(removed.err().unwrap_or_else(|| "it is still there".to_owned()))),
+            Err(reason) => Err(failed(reason)),
+        }
+    }
+
+    async fn ask(&self, words: &[&str]) -> Result<String, String> {
+        let mut command = Command::new(&self.engine);
+        command.args(words).stdin(Stdio::null());
+        let asked = tokio::task::spawn_blocking(move || command.output()).await.map_err(|e| e.to_string())?;
+        let output = asked.map_err(|e| format!("{}: {e}", self.engine))?;
+        if output.status.success() {
+            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        }
+        Err(String::from_utf8_lossy(&output.stderr).trim().to_owned())
+    }
+}

@@ -1,0 +1,164 @@
+//! Containers as targets, with a real engine of the test's own: started, watched, stopped, removed, whatever happens.
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use crate::load::part;
+use crate::support::{Place, Started, eventually};
+
+/// A private engine, with an image of a web server in it; ended when dropped.
+struct Engine {
+    folder: TempDir,
+    daemon: Child,
+}
+
+impl Engine {
+    /// None, loudly, where there is no engine to start.
+    fn start() -> Option<Self> {
+        let folder = tempfile::Builder::new().prefix("runner-docker-").tempdir_in("/var/tmp").expect("a folder");
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        let log = std::fs::File::create(path("log")).expect("the folder can be written to");
+        let started = Command::new("dockerd")
+            .args(["--data-root", &path("data"), "--exec-root", &path("exec"), "--pidfile", &path("pid")])
+            .args(["--host", &format!("unix://{}", path("sock")), "--iptables=false", "--ip6tables=false", "--bridge=none"])
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a file"))
+            .stderr(log)
+            .spawn();
+        let Ok(daemon) = started else {
+            eprintln!("NOT TESTED: dockerd is not installed");
+            return None;
+        };
+        let mut engine = Self { folder, daemon };
+        let ready = (0..500).any(|_| {
+            std::thread::sleep(Duration::from_millis(20));
+            engine.docker(&["info"]).status.success() || engine.daemon.try_wait().is_ok_and(|s| s.is_some())
+        });
+        if !ready || engine.daemon.try_wait().is_ok_and(|s| s.is_some()) {
+            let log = std::fs::read_to_string(engine.folder.path().join("log")).unwrap_or_default();
+            eprintln!("NOT TESTED: dockerd does not start here: {}", log.lines().last().unwrap_or_default());
+            return None;
+        }
+        engine.import();
+        Some(engine)
+    }
+
+    fn host(&self) -> String {
+        format!("unix://{}", self.folder.path().join("sock").display())
+    }
+
+    fn docker(&self, words: &[&str]) -> std::process::Output {
+        Command::new("docker").env("DOCKER_HOST", self.host()).args(words).output().expect("docker is installed with dockerd")
+    }
+
+    /// An image of one static binary, and a page to serve.
+    fn import(&self) {
+        let root = self.folder.path().join("root");
+        std::fs::create_dir_all(root.join("bin")).unwrap();
+        std::fs::create_dir_all(root.join("www")).unwrap();
+        let busybox = ["/bin/busybox", "/usr/bin/busybox"].map(PathBuf::from).into_iter().find(|p| p.exists());
+        std::fs::copy(busybox.expect("tests/needs.sh installs busybox-static"), root.join("bin/busybox")).unwrap();
+        std::fs::write(root.join("www/index.html"), "hello\n").unwrap();
+        let tar = self.folder.path().join("image.tar").display().to_string();
+        let root = root.display().to_string();
+        assert!(Command::new("tar").args(["-C", &root, "-cf", &tar, "."]).status().unwrap().success());
+        let imported = self.docker(&["import", &tar, "runner-test-web:1"]);
+        assert!(imported.status.success(), "{imported:?}");
+    }
+
+    fn containers(&self) -> String {
+        String::from_utf8_lossy(&self.docker(&["ps", "--all", "--format", "{{.Names}}"]).stdout).trim().to_owned()
+    }
+
+    fn run(&self, place: &Place) -> Started {
+        Started::spawn(place.runner().env("DOCKER_HOST", self.host()).args(["run", "test.yaml"]))
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        if let Some(pid) = Pid::from_raw(self.daemon.id() as i32) {
+            let _ = kill_process(pid, Signal::TERM);
+        }
+        let _ = self.daemon.wait();
+    }
+}
+
+const SCENARIO: &str = "
+experiment: test
+layout: all
+targets:
+  web:
+    container: {image: \"IMAGE\", network: host, env: {COLOUR: blue}, args: [/bin/busybox, httpd, -f, -p, \"127.0.0.1:PORT1\", -h, /www]}
+    port: PORT1
+    ready: {http: /index.html}
+    stop: {grace: 500ms}
+workloads:
+  clients:
+    url: http://127.0.0.1:PORT1
+    load: {closed: {connections: 2}, LIMIT}
+    steps: [{get: /index.html, expect: {text: \"hello\\n\"}}]
+";
+
+fn scenario(image: &str, limit: &str) -> Place {
+    Place::with(&SCENARIO.replace("IMAGE", image).replace("LIMIT", limit))
+}
+
+#[test]
+fn a_container_is_a_target_like_any_other() {
+    let Some(engine) = Engine::start() else { return };
+    let place = scenario("runner-test-web:1", "duration: 500ms");
+    engine.run(&place).wait().expect(0);
+    let summary = place.summary();
+    assert!(part(&summary, "all", "clients", "during", "(pass)")["ok"].as_u64() > Some(10));
+    // What is watched is what runs inside, not the engine's client.
+    let target = &summary["cells"][0]["targets"][0];
+    assert!(
+        target["pss_bytes"]["mean"].as_f64() > Some(1000.0) && target["cpu_cores"]["mean"].as_f64() > Some(0.001),
+        "{target}"
+    );
+    assert!(target["pss_bytes"]["mean"].as_f64() < Some(8e6), "a client is larger: {target}");
+    assert_eq!(engine.containers(), "");
+    place.assert_cleared(Duration::from_secs(5));
+
+    // An image that is not there is said, and not fetched.
+    let place = scenario("runner-test-none:1", "duration: 500ms");
+    engine.run(&place).wait().expect(4).complains(&["web", "runner-test-none:1"]);
+    assert_eq!(engine.containers(), "");
+}
+
+#[test]
+fn no_container_outlives_its_runner_and_an_engine_that_ends_is_told() {
+    let Some(mut engine) = Engine::start() else { return };
+    let running = |started: &mut Started| started.until("it runs", || engine.containers().starts_with("runner-").then_some(()));
+    let place = scenario("runner-test-web:1", "duration: 60s");
+    let mut started = engine.run(&place);
+    running(&mut started);
+    started.signal(Signal::KILL);
+    let _ = started.wait();
+    eventually("the container is removed", || engine.containers().is_empty().then_some(()));
+    place.assert_cleared(Duration::from_secs(15));
+
+    let place = scenario("runner-test-web:1", "duration: 20s");
+    let mut started = engine.run(&place);
+    started.until("the load goes on", || place.processes().iter().any(|p| p.command.contains("docker run")).then_some(()));
+    running(&mut started);
+    std::thread::sleep(Duration::from_millis(500));
+    kill_process(Pid::from_raw(engine.daemon.id() as i32).unwrap(), Signal::KILL).unwrap();
+    let _ = engine.daemon.wait();
+    started.wait_within(Duration::from_secs(40)).expect(4).complains(&["web"]);
+}
+
+#[test]
+fn without_an_engine_its_cells_are_skipped_loudly() {
+    let place = scenario("runner-test-web:1", "amount: 1");
+    let mut command = place.runner();
+    command.env("DOCKER_HOST", "unix:///nonexistent/sock").env("PATH", "/nonexistent").args(["check", "test.yaml"]);
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("SKIPPED") && said.contains("no container engine answers"), "{said}");
+}
