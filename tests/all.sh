@@ -46,7 +46,13 @@ if /usr/bin/python3 -c "import ensurepip" 2>/dev/null; then
     grep -q '"system": "comet"' "$out"/results/comet-throughput/*/summary.json && ! grep -Eq '^(SKIPPED|FAILED)' "$out/comet" || exit 1
 fi
 step "links by the kernel's own emulation, in a guest"
-sh tests/netem/test.sh "$runner"
+guest=0
+sh tests/netem/test.sh "$runner" || guest=$?
+case $guest in
+    0) ;;
+    125) echo "NOT TESTED: netem, since no guest could be started here" >&2 ;;
+    *) exit "$guest" ;;
+esac
 step "equal things are not called different, and 5 % slower not equal"
 "$runner" repeat -n 20 experiments/calibration.yaml --quiet --junit "$out/calibration.xml" --out "$out/results" --graphs "$out/graphs"
 "$runner" compare "$out/results/calibration" --by variant --baseline as-is --metric throughput | tee "$out/compared"
