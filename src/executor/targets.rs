@@ -163,7 +163,9 @@ pub async fn start(
                 }
                 let mut env: Vec<(String, String)> =
                     replica.env.iter().map(|(k, v)| (k.clone(), v.fill(place.late).to_text())).collect();
-                env.push((MARKER.to_owned(), format!("{}/{}", target.name, replica.number)));
+                // The client of an engine is not what is watched, whoever its parent is.
+                let client = if container.is_some() { "client of " } else { "" };
+                env.push((MARKER.to_owned(), format!("{client}{}/{}", target.name, replica.number)));
                 let dir = replica.dir.as_ref().map(|d| PathBuf::from(d.fill(place.late).to_text()));
                 let what = What { argv, env, dir, stdout: &logs[0], stderr: &logs[1], cpus: &replica.cpus, namespace };
                 Some(place.guard.spawn(what).await?)

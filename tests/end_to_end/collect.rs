@@ -72,7 +72,7 @@ graphs:
     let kept = place.run_directory("test").join("cells/all/run2/collected");
     assert_eq!(std::fs::read_to_string(kept.join("rows.csv")).unwrap(), "t,ms\n1,10\n2,30\n");
     assert_eq!(std::fs::read_to_string(kept.join("database.csv")).unwrap(), "who\na\nb\n");
-    assert!(outcome.stdout.contains("INCONCLUSIVE: worst below 31"), "two are too few: {}", outcome.stdout);
+    assert!(outcome.stdout.contains("INCONCLUSIVE: worst of rows below 31"), "two are too few: {}", outcome.stdout);
     let graphs = place.path("graphs/test");
     let drawn: Vec<String> = walk(&graphs);
     assert!(drawn.iter().any(|f| f.contains("worst")) && drawn.iter().any(|f| f.contains("took")), "{drawn:?}");
