@@ -35,7 +35,7 @@ pub(super) fn number(path: &Path, query: &str) -> Result<f64, String> {
 pub(super) fn table(path: &Path, query: &str) -> Result<String, String> {
     let connection = open(path)?;
     let mut statement = connection.prepare(query).map_err(|e| e.to_string())?;
-    let columns: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+    let columns: Vec<String> = statement.column_names().map(str::to_owned).collect();
     let mut rows = statement.query([]).map_err(|e| e.to_string())?;
     let mut found: Vec<Vec<String>> = Vec::new();
     while let Some(row) = rows.next().map_err(|e| e.to_string())? {

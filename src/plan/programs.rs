@@ -24,10 +24,9 @@ pub fn find_program(name: &str) -> Option<PathBuf> {
 
 /// The program of a command line if it is not installed. What contains late names or is relative to another folder is not looked for.
 pub(super) fn missing_program(program: &str, dir: Option<&str>) -> Option<String> {
-    let knowable = !program.contains("${")
-        && !super::cache::is_inside(program)
-        && program != FIXTURES_PROGRAM
-        && !(program.contains('/') && !program.starts_with('/') && dir.is_some());
+    let elsewhere = program.contains('/') && !program.starts_with('/') && dir.is_some();
+    let late = program.contains("${") || super::cache::is_inside(program);
+    let knowable = program != FIXTURES_PROGRAM && !elsewhere && !late;
     (knowable && find_program(program).is_none()).then(|| program.to_owned())
 }
 

@@ -1,7 +1,7 @@
 //! The VOEvent Transport Protocol: an author sends each event over a connection of its own, and is told that the broker
 //! has it (ack) or will not have it (nak). A pass has three steps, which are its stages: connect, send, answer.
 //!
-//! The other end, the subscriber, follows no schedule: see [`crate::load::subscriber`].
+//! The other end, the subscriber, follows no schedule: see `load::subscriber`.
 
 pub mod document;
 
