@@ -1,5 +1,7 @@
 //! Repetitions by round.
 
+use std::collections::BTreeSet;
+
 use super::{Composer, PARTS, Part, level_label, unit, words};
 use crate::analysis::estimate::estimate;
 use crate::analysis::figures;
@@ -13,7 +15,18 @@ impl Composer<'_> {
         let by = self.graph.series.as_deref().or((!metric.is_resource()).then_some("workload"));
         let (_, scale) = unit(metric);
         let mut series = Vec::new();
-        for level in self.axis(by) {
+        // What was collected belongs to no workload that makes requests.
+        let collected = || self.cells().flat_map(|(_, c)| &c.metrics).filter(|m| m.metric == metric.name());
+        let mut levels = match metric {
+            Metric::Command(_) if by == Some("workload") => {
+                collected().map(|m| m.workload.clone()).collect::<BTreeSet<String>>().into_iter().collect()
+            }
+            _ => self.axis(by),
+        };
+        if let (Some("workload"), Some(only)) = (by, &self.graph.workload) {
+            levels.retain(|level| level == only);
+        }
+        for level in levels {
             let mut part = Part { workload: self.graph.workload.as_deref(), ..Part::default() };
             part.choose(by, &level);
             let fits = |factor: &str, levels: &std::collections::BTreeMap<String, String>| levels.get(factor) == Some(&level);
