@@ -49,6 +49,19 @@ pub fn by_repetition(cell: &CellSummary, metric: Metric, part: &Part<'_>) -> Vec
     step.by_repetition.iter().filter_map(|r| Some((r.repetition, request(r, metric)?))).collect()
 }
 
+/// Names of all that has figures of its own in a cell: workloads, and what was collected.
+pub fn workloads(cell: &CellSummary) -> Vec<&str> {
+    let mut names: Vec<&str> = Vec::new();
+    let searched = cell.limits.iter().map(|l| l.workload.as_str());
+    let brought = cell.metrics.iter().map(|m| m.workload.as_str());
+    for name in cell.steps.iter().map(|s| s.workload.as_str()).chain(searched).chain(brought) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
+}
+
 /// The values of [`by_repetition`] alone.
 pub fn values(cell: &CellSummary, metric: Metric, part: &Part<'_>) -> Vec<f64> {
     by_repetition(cell, metric, part).into_iter().map(|(_, v)| v).collect()

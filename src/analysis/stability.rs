@@ -99,12 +99,7 @@ pub fn half_width(centre: f64, interval: Option<(f64, f64)>) -> Option<f64> {
 
 /// The stability of `metric` in each workload of a cell; of none with fewer than five repetitions.
 pub fn of_cell(cell: &CellSummary, metric: Metric) -> Vec<Stability> {
-    let mut names: Vec<&str> = Vec::new();
-    for name in cell.steps.iter().map(|s| s.workload.as_str()).chain(cell.limits.iter().map(|l| l.workload.as_str())) {
-        if !names.contains(&name) {
-            names.push(name);
-        }
-    }
+    let mut names = figures::workloads(cell);
     // What belongs to targets is the same for all workloads.
     names.truncate(if metric.is_resource() { 1 } else { names.len() });
     names.into_iter().filter_map(|workload| of_workload(cell, metric, workload)).collect()

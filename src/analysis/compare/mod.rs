@@ -23,6 +23,7 @@ use super::expectations::unit_of;
 use super::figures::{self, Direction, Part, direction};
 use super::summary::{CellSummary, Summary};
 use super::{stability, stats};
+use crate::plan::vtp::ARRIVAL_METRICS;
 use crate::plan::workloads::COMMAND_METRICS;
 use crate::record::{Metric, Quantile, RunRecord, Time};
 
@@ -362,21 +363,18 @@ fn judged(cases: Vec<Case>, threshold: f64) -> Vec<Row> {
 
 /// What is compared between two cells: each metric, with its workload where it has one.
 fn figures_of(base: &CellSummary, other: &CellSummary, wanted: &[Metric]) -> Vec<(Metric, Option<String>)> {
-    let mut workloads: Vec<&str> = Vec::new();
-    for name in base.steps.iter().map(|s| s.workload.as_str()).chain(base.limits.iter().map(|l| l.workload.as_str())) {
-        if !workloads.contains(&name) {
-            workloads.push(name);
-        }
-    }
     let mut found = Vec::new();
-    for workload in workloads {
+    for workload in figures::workloads(base) {
         let brought: Vec<Metric> = base
             .metrics
             .iter()
             .filter(|m| m.workload == workload && m.phase == "during")
             .map(|m| Metric::Command(crate::plan::graphs::Name::new(&m.metric)))
             .collect();
-        let own: Vec<Metric> = brought.iter().copied().filter(|m| !COMMAND_METRICS.contains(&m.name())).collect();
+        let own: Vec<Metric> = {
+            let known = |name: &str| COMMAND_METRICS.contains(&name) || ARRIVAL_METRICS.contains(&name);
+            brought.iter().copied().filter(|m| !known(m.name())).collect()
+        };
         let searched = [base, other].into_iter().all(|c| c.limits.iter().any(|l| l.workload == workload));
         let metrics: Vec<Metric> = match (wanted.is_empty(), searched, own.is_empty()) {
             (false, ..) => wanted.iter().copied().filter(|m| !m.is_resource()).collect(),
