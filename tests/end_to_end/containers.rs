@@ -85,6 +85,19 @@ impl Drop for Engine {
             let _ = kill_process(pid, Signal::TERM);
         }
         let _ = self.daemon.wait();
+        // What a daemon that was killed has left: what keeps its containers, those, and mounts.
+        let folder = self.folder.path().display().to_string();
+        for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+            let pid = entry.file_name().to_str().and_then(|n| n.parse::<i32>().ok()).and_then(Pid::from_raw);
+            let command = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            if let Some(pid) = pid.filter(|_| String::from_utf8_lossy(&command).contains(&folder)) {
+                let _ = kill_process(pid, Signal::KILL);
+            }
+        }
+        let mounts = std::fs::read_to_string("/proc/mounts").unwrap_or_default();
+        for mount in mounts.lines().filter_map(|l| l.split(' ').nth(1)).filter(|m| m.starts_with(&folder)).rev() {
+            let _ = rustix::mount::unmount(mount, rustix::mount::UnmountFlags::DETACH);
+        }
     }
 }
 
