@@ -87,12 +87,20 @@ impl Drop for Engine {
         let _ = self.daemon.wait();
         // What a daemon that was killed has left: what keeps its containers, those, and mounts.
         let folder = self.folder.path().display().to_string();
-        for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
-            let pid = entry.file_name().to_str().and_then(|n| n.parse::<i32>().ok()).and_then(Pid::from_raw);
-            let command = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
-            if let Some(pid) = pid.filter(|_| String::from_utf8_lossy(&command).contains(&folder)) {
-                let _ = kill_process(pid, Signal::KILL);
-            }
+        let ours = |pid: &str| {
+            let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            String::from_utf8_lossy(&command).contains(&folder)
+        };
+        let parent = |pid: &str| -> Option<String> {
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+            stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(1).map(str::to_owned)
+        };
+        let processes = crate::support::listing(std::path::Path::new("/proc"));
+        // All are looked at before the first is killed: what runs inside is known by its parent only.
+        let doomed = processes.iter().filter(|p| ours(p) || parent(p).is_some_and(|parent| ours(&parent)));
+        let doomed: Vec<Pid> = doomed.filter_map(|p| Pid::from_raw(p.parse().ok()?)).collect();
+        for pid in doomed {
+            let _ = kill_process(pid, Signal::KILL);
         }
         let mounts = std::fs::read_to_string("/proc/mounts").unwrap_or_default();
         for mount in mounts.lines().filter_map(|l| l.split(' ').nth(1)).filter(|m| m.starts_with(&folder)).rev() {
