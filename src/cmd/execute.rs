@@ -13,7 +13,7 @@ use super::progress::{Reporter, Style};
 use super::{Stop, graph, print, reports, summarize};
 use crate::analysis::{self, Summary};
 use crate::cli;
-use crate::executor::memory::{self, Memory};
+use crate::executor::memory::Memory;
 use crate::executor::{Error, Executor, Interrupt, Progress, actions};
 use crate::exit::Exit;
 use crate::load::passes;
@@ -21,7 +21,7 @@ use crate::plan::order::{Turn, rounds, sequence};
 use crate::plan::{Plan, Scratch};
 use crate::record::RunDirectory;
 use crate::record::manifest::{Choice, Manifest};
-use crate::supervise::Guard;
+use crate::supervise::{Guard, guard};
 
 /// What all runs of an invocation share.
 pub(super) struct Ground<'a> {
@@ -43,36 +43,36 @@ pub(super) enum Begin<'a> {
     Again { directory: RunDirectory, manifest: Box<Manifest>, done: BTreeSet<Turn>, used: Duration, longest: Duration },
 }
 
-/// An empty directory of our own.
-fn make_directory(kind: Scratch) -> Result<PathBuf, Stop> {
-    let base = match kind {
-        Scratch::Disk | Scratch::Tmpfs(_) => std::env::var_os("RUNNER_SCRATCH").map_or_else(std::env::temp_dir, PathBuf::from),
-        Scratch::Memory => PathBuf::from("/dev/shm"),
-    };
+/// An empty directory of our own; the guard removes it at the end, however that comes.
+async fn make_directory(base: PathBuf, guard: &Guard) -> Result<PathBuf, Stop> {
     let name = format!("runner-{}-{:x}", std::process::id(), super::fresh_seed() & 0xffff_ffff);
     let path =
         std::path::absolute(base.join(name)).map_err(|e| Stop::new(Exit::Failure, format!("no scratch directory: {e}")))?;
     let failed = |e| Stop::new(Exit::Failure, format!("cannot make the scratch directory {}: {e}", path.display()));
     std::fs::create_dir_all(&path).map_err(failed)?;
+    guard.adopt(&path).await.map_err(|e| Stop::from_error(Exit::Failure, &e))?;
     Ok(path)
 }
 
-/// A directory below which scratch directories are made, of its own kind of file system; removed at the end, by the guard
-/// however this ends.
+/// Where temporary files belong on disk.
+fn disk() -> PathBuf {
+    std::env::var_os("RUNNER_SCRATCH").map_or_else(std::env::temp_dir, PathBuf::from)
+}
+
+/// A directory below which scratch directories are made, in its own kind of file system.
 async fn make_scratch(kind: Scratch, guard: &Guard) -> Result<PathBuf, Stop> {
-    let failure = |e: &dyn std::error::Error| Stop::from_error(Exit::Failure, e);
-    let path = make_directory(kind)?;
-    guard.adopt(&path).await.map_err(|e| failure(&e))?;
     match kind {
-        Scratch::Tmpfs(size) => make_memory(&path, size.0.0, guard).await.map(|memory| memory.path),
-        Scratch::Disk | Scratch::Memory => Ok(path),
+        Scratch::Disk => make_directory(disk(), guard).await,
+        Scratch::Memory => make_directory(PathBuf::from("/dev/shm"), guard).await,
+        Scratch::Tmpfs(size) => make_memory(size.0.0, guard).await.map(|memory| memory.path),
     }
 }
 
-/// A file system in memory at a directory that the guard knows.
-async fn make_memory(path: &Path, size: u64, guard: &Guard) -> Result<Memory, Stop> {
-    guard.adopt(&Memory::instead_of(path)).await.map_err(|e| Stop::from_error(Exit::Failure, &e))?;
-    Memory::make(path, size).map_err(|reason| Stop::new(Exit::Failure, reason))
+/// A file system in memory.
+async fn make_memory(size: u64, guard: &Guard) -> Result<Memory, Stop> {
+    let path = make_directory(disk(), guard).await?;
+    guard.adopt(&Memory::instead_of(&path)).await.map_err(|e| Stop::from_error(Exit::Failure, &e))?;
+    Memory::make(&path, size).map_err(|reason| Stop::new(Exit::Failure, reason))
 }
 
 /// Executes a plan, or what is missing of it.
@@ -101,11 +101,7 @@ pub(super) async fn execute(plan: &Plan, begin: Begin<'_>, ground: &Ground<'_>) 
     let guard = Guard::start().map_err(|e| failure(&e))?;
     let scratch = make_scratch(plan.scratch, &guard).await?;
     let memory = match plan.record.tmpfs {
-        Some(size) => {
-            let path = make_directory(Scratch::Disk)?;
-            guard.adopt(&path).await.map_err(|e| failure(&e))?;
-            Some(make_memory(&path, size.0.0, &guard).await?)
-        }
+        Some(size) => Some(make_memory(size.0.0, &guard).await?),
         None => None,
     };
     let programs: Vec<String> = {
@@ -148,7 +144,7 @@ pub(super) async fn execute(plan: &Plan, begin: Begin<'_>, ground: &Ground<'_>) 
     let ended = Repetitions { executor: &executor, live, used, longest, ended_by: None }.all(&turns, &mut reporter).await;
     // Whatever happened: nothing of ours is left behind this line.
     let swept = guard.sweep().await;
-    memory::remove(&scratch);
+    guard::remove(&scratch);
     if let Some(memory) = &memory {
         memory.remove();
     }

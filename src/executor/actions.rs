@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::late::{Late, fill_all, fill_workload};
 use super::{Error, kept};
 use crate::plan::workloads::single;
-use crate::plan::{Action, Http, Signal, Url};
+use crate::plan::{Action, Http, Invocation, Signal, Url};
 use crate::supervise::client::What;
 use crate::supervise::{Exit, Guard, probe, protocol::MARKER};
 
@@ -18,16 +18,9 @@ pub async fn execute(guard: &Guard, level: &'static str, steps: &[Action], late:
     for (number, step) in steps.iter().enumerate() {
         let failed = |reason: String| Error::Action { level, step: step.to_string(), reason };
         match step {
-            Action::Command { argv, dir, env, timeout, cache } => {
+            Action::Command { invocation, cache } => {
                 let name = format!("{}-{}", level.replace(", ", "-"), number + 1);
-                let filled = env.iter().map(|(k, v)| (k.clone(), v.fill(late).to_text()));
-                let mut command = Command {
-                    argv: fill_all(argv, late),
-                    env: filled.collect(),
-                    dir: dir.as_ref().map(|d| PathBuf::from(d.fill(late).to_text())),
-                    timeout: *timeout,
-                    name,
-                };
+                let mut command = Command::new(invocation, late, name);
                 let kept = match cache {
                     Some(cache) => {
                         let Some(kept) = kept::begin(cache).await.map_err(failed)? else { continue };
@@ -82,6 +75,17 @@ impl CommandError {
 }
 
 impl Command {
+    /// One of the plan, with late names filled in.
+    pub fn new(invocation: &Invocation, late: &Late<'_>, name: String) -> Self {
+        Self {
+            argv: fill_all(&invocation.argv, late),
+            env: invocation.env.iter().map(|(k, v)| (k.clone(), v.fill(late).to_text())).collect(),
+            dir: invocation.dir.as_ref().map(|d| PathBuf::from(d.fill(late).to_text())),
+            timeout: invocation.timeout,
+            name,
+        }
+    }
+
     /// Executes it; exit code 0 is expected. Returns where its output and its error output are.
     ///
     /// # Errors

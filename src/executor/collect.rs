@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::Error;
 use super::actions::Command;
-use super::late::{Late, fill_all};
+use super::late::Late;
 use super::targets::Place;
 use crate::extract::{Rules, Source, table};
 use crate::plan::programs::FIXTURES_PROGRAM;
@@ -33,18 +33,11 @@ pub(super) async fn collect(wanted: &Collect, place: &Place<'_>, late: &Late<'_>
             out = read(Path::new(&file.fill(late).to_text())).map_err(failed)?;
             Source::Text { out: &out, err: "" }
         }
-        CollectSource::Command { argv, dir, env, timeout } => {
-            let mut argv = fill_all(argv, late);
-            if argv.first().is_some_and(|program| program == FIXTURES_PROGRAM) {
-                argv[0] = place.fixtures.display().to_string();
+        CollectSource::Command(invocation) => {
+            let mut command = Command::new(invocation, late, format!("collect-{}", wanted.name));
+            if let Some(program) = command.argv.first_mut().filter(|program| *program == FIXTURES_PROGRAM) {
+                *program = place.fixtures.display().to_string();
             }
-            let command = Command {
-                argv,
-                env: env.iter().map(|(k, v)| (k.clone(), v.fill(late).to_text())).collect(),
-                dir: dir.as_ref().map(|d| PathBuf::from(d.fill(late).to_text())),
-                timeout: *timeout,
-                name: format!("collect-{}", wanted.name),
-            };
             let paths = command.execute(place.guard, place.logs).await.map_err(|e| e.of(failed))?;
             out = read(&paths[0]).map_err(failed)?;
             err = read(&paths[1]).map_err(failed)?;

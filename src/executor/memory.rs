@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 use rustix::io::Errno;
-use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+use rustix::mount::{MountFlags, mount};
 
 use crate::record::spill::Spill;
+use crate::supervise::guard;
 use crate::units::human_bytes;
 
 /// Where every Linux has a file system in memory that all may write to.
@@ -68,14 +69,8 @@ impl Memory {
 
     /// Removes it with all that is in it.
     pub fn remove(&self) {
-        remove(&self.path);
+        guard::remove(&self.path);
     }
-}
-
-/// Removes a directory, and a mount if it is one.
-pub fn remove(path: &Path) {
-    let _ = unmount(path, UnmountFlags::DETACH);
-    let _ = std::fs::remove_dir_all(path);
 }
 
 /// Bytes that may still be written to a file system.

@@ -35,7 +35,7 @@ pub(super) struct Network {
 struct Laid {
     link: Link,
     choice: Choice,
-    made: Made,
+    made: Arc<Made>,
     helpers: Vec<Process>,
     measured: Option<Measured>,
 }
@@ -50,7 +50,7 @@ impl Network {
             return Ok(());
         }
         let all = cell.links.clone();
-        let chosen = self.blocking(move || links::choose_all(&all)).await?;
+        let chosen = blocking(&self.busy, move || links::choose_all(&all)).await?;
         let names = links::topology(&cell.links, std::process::id())?;
         for namespace in names.iter().flat_map(links::Names::namespaces) {
             if !self.namespaces.iter().any(|n| n == namespace) {
@@ -66,54 +66,22 @@ impl Network {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
             let (wanted, mechanism) = (link.clone(), choice.mechanism);
-            let mut made = self.blocking(move || links::make(&wanted, &names, mechanism, seed)).await?;
+            let mut made = blocking(&self.busy, move || links::make(&wanted, &names, mechanism, seed)).await?;
             let mut helpers = Vec::new();
             for helper in made.helpers.clone() {
                 let (process, line) = start(&helper, link, place).await?;
                 helpers.push(process);
                 made.ready(&line)?;
             }
-            self.links.push(Laid { link: link.clone(), choice, made, helpers, measured: None });
+            self.links.push(Laid { link: link.clone(), choice, made: Arc::new(made), helpers, measured: None });
         }
         // One after the other: one that is measured should not be in the way of another.
-        for at in 0..self.links.len() {
-            let Laid { link, choice, made, helpers, .. } = self.links.remove(at);
+        for laid in &mut self.links {
+            let (made, link) = (Arc::clone(&laid.made), laid.link.clone());
             let budget = BUDGET + 10 * link.round_trip();
-            let (made, measured) = self
-                .blocking({
-                    let link = link.clone();
-                    move || {
-                        let measured = links::measure(&made, &link, budget);
-                        Ok((made, measured))
-                    }
-                })
-                .await?;
-            let (measured, failed) = match measured {
-                Ok(measured) => (Some(measured), None),
-                Err(error) => (None, Some(error)),
-            };
-            self.links.insert(at, Laid { link, choice, made, helpers, measured });
-            if let Some(error) = failed {
-                return Err(error.into());
-            }
+            laid.measured = Some(blocking(&self.busy, move || links::measure(&made, &link, budget)).await?);
         }
         Ok(())
-    }
-
-    /// Does what takes its time on a thread of its own.
-    async fn blocking<T: Send + 'static>(
-        &self,
-        what: impl FnOnce() -> Result<T, links::Error> + Send + 'static,
-    ) -> Result<T, links::Error> {
-        let busy = Arc::clone(&self.busy);
-        let guarded = move || {
-            let _busy = busy.lock().unwrap_or_else(PoisonError::into_inner);
-            what()
-        };
-        match tokio::task::spawn_blocking(guarded).await {
-            Ok(done) => done,
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
-        }
     }
 
     /// The network namespace in which a target runs, if it has one.
@@ -164,28 +132,39 @@ impl Network {
         for laid in self.links.iter().filter(|l| l.helpers.iter().any(|h| h.exited().is_some())) {
             self.broken.push(format!("the helper of link `{}` ended in the middle: packets were lost since", laid.link.name));
         }
-        let mut links = std::mem::take(&mut self.links);
-        for helper in links.iter().flat_map(|l| &l.helpers) {
-            guard.stop(helper, Signal::Kill, Duration::ZERO).await?;
+        for helper in self.links.iter_mut().flat_map(|l| std::mem::take(&mut l.helpers)) {
+            guard.stop(&helper, Signal::Kill, Duration::ZERO).await?;
         }
         let namespaces = std::mem::take(&mut self.namespaces);
         for namespace in &namespaces {
             guard.release(&links::names::path(namespace)).await?;
         }
-        let undone = self.blocking(move || {
+        let undone = blocking(&self.busy, move || {
             let undone: Vec<Result<(), links::Error>> = namespaces.iter().map(|n| links::undo(n)).collect();
             undone.into_iter().collect()
         });
-        let undone = undone.await;
-        // What they were like is still to be told; their networks stay claimed until then.
-        links.iter_mut().for_each(|l| l.helpers.clear());
-        self.links = links;
-        undone.map_err(Error::from)
+        Ok(undone.await?)
     }
 
     /// Whether a target's ports are those of this machine, and not of a network of its own.
     pub fn is_here(&self, target: &str) -> bool {
         self.namespace(target).is_none()
+    }
+}
+
+/// Does what takes its time on a thread of its own, one thing after the other.
+async fn blocking<T: Send + 'static>(
+    busy: &Arc<Mutex<()>>,
+    what: impl FnOnce() -> Result<T, links::Error> + Send + 'static,
+) -> Result<T, links::Error> {
+    let busy = Arc::clone(busy);
+    let guarded = move || {
+        let _busy = busy.lock().unwrap_or_else(PoisonError::into_inner);
+        what()
+    };
+    match tokio::task::spawn_blocking(guarded).await {
+        Ok(done) => done,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
 }
 

@@ -40,7 +40,7 @@ pub use choice::{Choice, Rejected, choose, choose_all};
 pub use make::{Helper, Made, make};
 pub use measure::{Measured, measure};
 pub use names::{Names, topology};
-pub use namespace::{enter, sweep_stale, undo};
+pub use namespace::{sweep_stale, undo};
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -56,12 +56,11 @@ fn loopback_up() -> rustix::io::Result<()> {
     }
 }
 
-/// Moves the calling thread into the namespace whose file is `path`. Makes two system calls and nothing else, so that it
-/// may be called between fork and exec (with a path that needs no allocation: one below 256 bytes).
+/// Moves the calling thread into the namespace whose file is `path`.
 ///
 /// # Errors
 /// What the system says: no such file, no permission.
-pub fn enter(path: &Path) -> io::Result<()> {
+pub(super) fn enter(path: &Path) -> io::Result<()> {
     let file = rustix::fs::open(path, rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::CLOEXEC, rustix::fs::Mode::empty())?;
     Ok(move_into_link_name_space(std::os::fd::AsFd::as_fd(&file), Some(LinkNameSpaceType::Network))?)
 }

@@ -6,6 +6,7 @@ use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use super::namespace::enter;
 use super::*;
 use crate::plan::links::{Link, Mechanism, Shape, Tolerance};
 

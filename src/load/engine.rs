@@ -13,7 +13,8 @@ use super::drivers::{Client, Driver, Exchange, Failure};
 use super::ledger::{Ledger, Sent};
 use super::pacer::Pacer;
 use super::schedule::{Arrival, Next, Part, Random, Schedule};
-use super::windows::{Ended, Outcome, Phase, Windows};
+use super::tally::Tally;
+use super::windows::{Ended, Outcome, Phase};
 use super::{Error, Job, MetricRow, PhaseReport, Report, Rows};
 use crate::plan::{Arrivals, Think};
 
@@ -23,8 +24,6 @@ const CONNECT_PAUSE: Duration = Duration::from_millis(10);
 const CONNECTING: usize = 128;
 /// No longer than this the begin of the load waits for connections, and for each of them.
 const CONNECT_PATIENCE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_millis(2));
-/// Requests that are sent to be recorded at a time. Memory for so many is taken at once: no request waits for more.
-const REQUESTS: usize = 4096;
 /// How often progress is told, in passes.
 const TELL: u64 = 64;
 
@@ -45,11 +44,7 @@ struct Shared {
     epoch: Instant,
     schedule: RefCell<Option<Schedule>>,
     pacer: Pacer,
-    windows: RefCell<Windows>,
-    /// Requests that ended, where they are wanted.
-    requests: Option<RefCell<Vec<Ended>>>,
-    rows: std::sync::mpsc::Sender<Rows>,
-    dropped: Cell<u64>,
+    tally: RefCell<Tally>,
     phases: RefCell<[Option<PhaseReport>; Phase::ALL.len()]>,
     examples: RefCell<Vec<(Option<u16>, Outcome, String)>>,
     progress: Arc<AtomicU64>,
@@ -71,24 +66,7 @@ impl Shared {
     }
 
     fn record(&self, ended: &Ended) {
-        if let Some(requests) = &self.requests {
-            let mut requests = requests.borrow_mut();
-            requests.push(*ended);
-            if requests.len() == REQUESTS {
-                let rows = std::mem::replace(&mut *requests, Vec::with_capacity(REQUESTS));
-                self.send(Rows::Requests { workload: self.workload, rows });
-            }
-        }
-        if let Some(rows) = self.windows.borrow_mut().record(ended) {
-            self.send(Rows::Windows(rows));
-        }
-    }
-
-    fn send(&self, rows: Rows) {
-        // Nobody listens any more only when the repetition was given up.
-        if self.rows.send(rows).is_err() {
-            self.dropped.set(self.dropped.get() + 1);
-        }
+        self.tally.borrow_mut().record(ended);
     }
 
     fn pass_ended(&self, arrival: &Arrival, outcome: Outcome, sent_ns: u64, end_ns: u64) {
@@ -161,10 +139,7 @@ pub fn run<D: Driver>(share: &Share<D>) -> Result<Report, Error> {
         epoch: job.epoch,
         schedule: RefCell::new(None),
         pacer,
-        windows: RefCell::new(Windows::new(job.index, share.driver.steps(), job.window.as_nanos() as u64)),
-        requests: job.requests.then(|| RefCell::new(Vec::with_capacity(REQUESTS))),
-        rows: job.rows.clone(),
-        dropped: Cell::new(0),
+        tally: RefCell::new(Tally::new(job, share.driver.steps())),
         phases: RefCell::default(),
         examples: RefCell::default(),
         progress: Arc::clone(&job.progress),
@@ -266,11 +241,7 @@ async fn connect<C: Client>(clients: Vec<C>) -> Vec<C> {
 }
 
 fn report(shared: &Shared, aborted: bool, began: Instant, cpu_before: u64) -> Report {
-    let rows = shared.windows.borrow_mut().flush();
-    shared.send(Rows::Windows(rows));
-    if let Some(rows) = shared.requests.as_ref().map(RefCell::take).filter(|rows| !rows.is_empty()) {
-        shared.send(Rows::Requests { workload: shared.workload, rows });
-    }
+    shared.tally.borrow_mut().flush();
     shared.progress.fetch_add(shared.untold.get(), Ordering::Relaxed);
     let mut phases = *shared.phases.borrow();
     if let Some(Schedule::Open(open)) = shared.schedule.borrow_mut().as_mut().filter(|_| !aborted) {
@@ -290,15 +261,14 @@ fn report(shared: &Shared, aborted: bool, began: Instant, cpu_before: u64) -> Re
         report.offered = report.offered.max(report.passes);
     }
     let examples = shared.examples.borrow().iter().map(|(_, outcome, words)| format!("{}: {words}", outcome.name())).collect();
-    let totals = shared.windows.borrow().totals().map(|(p, t)| (p, t.clone())).collect();
     Report {
         phases: phases.into_iter().flatten().collect(),
-        totals,
+        totals: shared.tally.borrow().totals(),
         generator_cpu_ns: thread_cpu_ns().saturating_sub(cpu_before),
         generator_wall_ns: began.elapsed().as_nanos() as u64,
         connects: shared.connects.get(),
         timer_late: shared.pacer.late(),
-        dropped_windows: shared.dropped.get(),
+        dropped_windows: shared.tally.borrow().dropped(),
         examples,
         trials: Vec::new(),
         aborted,
@@ -440,7 +410,7 @@ impl<C: Client> Follower<C> {
                     whole
                 }
             };
-            if one.outcome == Outcome::Ok && step + 1 < shared.windows.borrow().steps() {
+            if one.outcome == Outcome::Ok && step + 1 < shared.tally.borrow().steps() {
                 continue;
             }
             if !shared.single_step {
@@ -457,7 +427,7 @@ impl<C: Client> Follower<C> {
 
     fn send_metrics(&self, arrival: &Arrival, exchange: &Exchange, at_ns: u64) {
         for (metric, value) in exchange.metrics.iter().enumerate() {
-            self.shared.send(Rows::Metric(MetricRow {
+            self.shared.tally.borrow_mut().send(Rows::Metric(MetricRow {
                 at_ns,
                 workload: self.shared.workload,
                 metric: metric as u16,

@@ -1,7 +1,7 @@
 //! The load engine: a schedule says when, a driver says how, the engine records what came of it.
 //!
 //! `schedule` is pure (instants and budgets), `drivers` speak a protocol, `engine` lets the clients of one thread follow
-//! the schedule, `pacer` wakes them at exact instants, `windows` counts, `search` tries rates. A `subscriber` follows
+//! the schedule, `pacer` wakes them at exact instants, `windows` counts and `tally` hands over, `search` tries rates. A `subscriber` follows
 //! no schedule but what another workload sends, which stands in a `ledger`. A generator thread shares
 //! nothing with another: it has its own runtime, connections, share of the schedule and histograms, and sends finished
 //! windows as messages; `gate` lets all begin together. This module starts the threads.
@@ -16,6 +16,7 @@ mod pacer;
 pub mod schedule;
 pub mod search;
 mod subscriber;
+mod tally;
 pub mod windows;
 
 use std::sync::Arc;

@@ -16,7 +16,8 @@ use super::drivers::framed::stream::Stream;
 use super::drivers::tcp::{Addresses, of_io};
 use super::drivers::vtp::document::{self, Clock, Identity, Kind};
 use super::ledger::{Arrival, Ledger};
-use super::windows::{Ended, Outcome, Windows};
+use super::tally::Tally;
+use super::windows::{Ended, Outcome};
 use super::{Error, Job, MetricRow, Phase, PhaseReport, Report, Rows};
 use crate::plan::vtp::Subscriber;
 
@@ -48,8 +49,7 @@ pub fn run(job: &Job, subscriber: &Subscriber, identity: Identity, ledger: Arc<L
             broker,
             clock: Clock::default(),
             out: Vec::new(),
-            windows: Windows::new(job.index, 1, job.window.as_nanos() as u64),
-            requests: Vec::new(),
+            tally: Tally::new(job, 1),
             phases: Default::default(),
             duplicates: 0,
             reordered: 0,
@@ -57,7 +57,6 @@ pub fn run(job: &Job, subscriber: &Subscriber, identity: Identity, ledger: Arc<L
             highest: None,
             last_arrival: None,
             examples: Vec::new(),
-            dropped: 0,
         };
         let began = Instant::now();
         let cpu_before = super::engine::thread_cpu_ns();
@@ -109,8 +108,7 @@ struct Listener<'a> {
     broker: String,
     clock: Clock,
     out: Vec<u8>,
-    windows: Windows,
-    requests: Vec<Ended>,
+    tally: Tally,
     phases: [Option<PhaseReport>; Phase::ALL.len()],
     duplicates: u64,
     reordered: u64,
@@ -119,7 +117,6 @@ struct Listener<'a> {
     highest: Option<u64>,
     last_arrival: Option<Instant>,
     examples: Vec<String>,
-    dropped: u64,
 }
 
 /// What a message was.
@@ -205,10 +202,7 @@ impl Listener<'_> {
                 // As RFC 4737 has it: one is reordered when a later one is there already.
                 self.reordered += u64::from(self.highest.is_some_and(|highest| pass < highest));
                 self.highest = self.highest.max(Some(pass));
-                let at_ns = self.ns(at);
-                self.record(sent, at_ns, Outcome::Ok);
-                let phase = self.phases[sent.phase as usize].get_or_insert(PhaseReport::empty(sent.phase));
-                phase.end_ns = phase.end_ns.max(at_ns);
+                self.record(sent, self.ns(at), Outcome::Ok);
             }
             Arrival::Again => self.duplicates += 1,
             Arrival::Unknown => self.unexpected += 1,
@@ -232,13 +226,11 @@ impl Listener<'_> {
         phase.start_ns = phase.start_ns.min(sent.sent_ns);
         // Nothing was offered: it has no schedule.
         phase.passes += 1;
-        phase.errors += u64::from(outcome != Outcome::Ok);
-        if self.job.requests {
-            self.requests.push(ended);
+        match outcome {
+            Outcome::Ok => phase.end_ns = phase.end_ns.max(at_ns),
+            _ => phase.errors += 1,
         }
-        if let Some(rows) = self.windows.record(&ended) {
-            self.send(Rows::Windows(rows));
-        }
+        self.tally.record(&ended);
     }
 
     fn count_lost(&mut self) {
@@ -259,28 +251,26 @@ impl Listener<'_> {
         let counts = [missing.len() as u64, self.duplicates, self.reordered, self.unexpected];
         for (metric, value) in counts.into_iter().enumerate() {
             let (workload, metric) = (self.job.index, metric as u16);
-            self.send(Rows::Metric(MetricRow { at_ns, workload, metric, phase: Phase::During, pass: 0, value: value as f64 }));
+            self.tally.send(Rows::Metric(MetricRow {
+                at_ns,
+                workload,
+                metric,
+                phase: Phase::During,
+                pass: 0,
+                value: value as f64,
+            }));
         }
-    }
-
-    fn send(&mut self, rows: Rows) {
-        self.dropped += u64::from(self.job.rows.send(rows).is_err());
     }
 
     fn report(mut self, aborted: bool, began: Instant, cpu_before: u64) -> Report {
-        let rows = self.windows.flush();
-        self.send(Rows::Windows(rows));
-        if !self.requests.is_empty() {
-            let rows = std::mem::take(&mut self.requests);
-            self.send(Rows::Requests { workload: self.job.index, rows });
-        }
+        self.tally.flush();
         Report {
             phases: self.phases.into_iter().flatten().collect(),
-            totals: self.windows.totals().map(|(p, t)| (p, t.clone())).collect(),
+            totals: self.tally.totals(),
             generator_cpu_ns: super::engine::thread_cpu_ns().saturating_sub(cpu_before),
             generator_wall_ns: began.elapsed().as_nanos() as u64,
             connects: 1,
-            dropped_windows: self.dropped,
+            dropped_windows: self.tally.dropped(),
             examples: self.examples,
             aborted,
             ..Report::empty()

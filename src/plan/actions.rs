@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::expr::Part;
 use super::pen::Pen;
-use super::{Action, Body, Carry, Expect, Place, Step, Template, Url};
+use super::{Action, Body, Carry, Expect, Invocation, Place, Step, Template, Url};
 use crate::schema::{Mistake, Node, types};
 
 /// Finds a file that a scenario names: from the scenario's folder upwards, so that it does not matter from where runner is called.
@@ -155,10 +155,7 @@ pub(super) fn action(pen: &mut Pen<'_>, node: &Node, typed: &types::Action) -> O
             pen.say_missing(node, "command", &missing);
         }
         return Some(Action::Command {
-            argv,
-            dir: folder(pen, node, typed.dir.as_deref()),
-            env: typed.env.iter().map(|(k, v)| (k.clone(), Template::parse(&v.0))).collect(),
-            timeout,
+            invocation: Invocation { argv, dir: folder(pen, node, typed.dir.as_deref()), env: environment(&typed.env), timeout },
             cache: typed.cache.as_ref().map(|name| super::cache::of(name, typed)),
         });
     }
@@ -200,6 +197,11 @@ pub(super) fn action(pen: &mut Pen<'_>, node: &Node, typed: &types::Action) -> O
         }),
         url: Url { path: String::new(), ..url },
     })
+}
+
+/// Environment variables of a command.
+pub(super) fn environment(typed: &BTreeMap<String, types::Text>) -> Vec<(String, Template)> {
+    typed.iter().map(|(name, value)| (name.clone(), Template::parse(&value.0))).collect()
 }
 
 /// A working directory: a folder that is there, or one in the scratch directory.

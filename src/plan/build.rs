@@ -510,6 +510,16 @@ impl<'a> Builder<'a> {
         }
     }
 
+    /// A part of a section, evaluated; none where its `when` does not hold in this cell.
+    fn part_that_is_there(&self, scope: &Scope<'_>, entry: &Entry, mistakes: &mut Vec<Mistake>) -> Option<Node> {
+        if let Some(when) = entry.value.get("when") {
+            let when = scope.resolve(when, mistakes);
+            (decode::decode::<bool>(self.file, &when, mistakes) == Some(true)).then_some(())?;
+        }
+        self.active.borrow_mut().insert(entry.key.clone());
+        Some(scope.resolve(&entry.value, mistakes))
+    }
+
     /// The steps of a list whose `when` holds, evaluated.
     fn there(&self, scope: &Scope<'_>, list: &Node, mistakes: &mut Vec<Mistake>) -> Node {
         let Data::List(items) = &list.data else { return scope.resolve(list, mistakes) };
@@ -554,22 +564,10 @@ impl<'a> Builder<'a> {
     ) -> Vec<super::Link> {
         let mut made = Vec::new();
         for entry in self.links {
-            if let Some(when) = entry.value.get("when") {
-                let when = scope.resolve(when, mistakes);
-                if decode::decode::<bool>(self.file, &when, mistakes) != Some(true) {
-                    continue;
-                }
-            }
-            self.active.borrow_mut().insert(entry.key.clone());
-            let resolved = scope.resolve(&entry.value, mistakes);
-            made.extend(
-                decode::decode_and(self.file, &resolved, mistakes, |typed: types::Link, mistakes| {
-                    links::link(&mut Pen { file: self.file, mistakes }, entry, &resolved, &typed, targets, known)
-                        .map(Some)
-                        .or(Some(None))
-                })
-                .flatten(),
-            );
+            let Some(resolved) = self.part_that_is_there(scope, entry, mistakes) else { continue };
+            made.extend(decode::decode_and(self.file, &resolved, mistakes, |typed: types::Link, mistakes| {
+                links::link(&mut Pen { file: self.file, mistakes }, entry, &resolved, &typed, targets, known)
+            }));
         }
         made
     }
@@ -581,14 +579,7 @@ impl<'a> Builder<'a> {
         }
         let (mut made, mut skipped) = (Vec::new(), None);
         for entry in self.collect {
-            if let Some(when) = entry.value.get("when") {
-                let when = scope.resolve(when, mistakes);
-                if decode::decode::<bool>(self.file, &when, mistakes) != Some(true) {
-                    continue;
-                }
-            }
-            self.active.borrow_mut().insert(entry.key.clone());
-            let resolved = scope.resolve(&entry.value, mistakes);
+            let Some(resolved) = self.part_that_is_there(scope, entry, mistakes) else { continue };
             let collected = decode::decode_and(self.file, &resolved, mistakes, |typed: types::Collect, mistakes| {
                 collect::collect(&mut Pen { file: self.file, mistakes }, entry, &resolved, &typed, &self.file.path)
             });
@@ -727,14 +718,7 @@ impl<'a> Builder<'a> {
             self.factors.iter().map(|f| f.name.clone()).chain(self.lets.iter().map(|e| e.key.clone())).collect();
         let (mut made, mut nodes, mut skipped) = (Vec::new(), Vec::new(), None);
         for entry in self.workloads {
-            if let Some(when) = entry.value.get("when") {
-                let when = scope.resolve(when, mistakes);
-                if decode::decode::<bool>(self.file, &when, mistakes) != Some(true) {
-                    continue;
-                }
-            }
-            self.active.borrow_mut().insert(entry.key.clone());
-            let resolved = scope.resolve(&entry.value, mistakes);
+            let Some(resolved) = self.part_that_is_there(scope, entry, mistakes) else { continue };
             let workload = decode::decode_and(self.file, &resolved, mistakes, |typed: types::Workload, mistakes| {
                 let mut pen = Pen { file: self.file, mistakes };
                 workloads::workload(&mut pen, &entry.key, &resolved, &typed, &taken, timeline.as_ref())

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::pen::Pen;
 use super::programs::{FIXTURES_PROGRAM, missing_need, missing_program};
 use super::taken::{self, TableSource, TakenMetric};
-use super::{Template, actions, as_text};
+use super::{Invocation, Template, actions};
 use crate::schema::source::one_of;
 use crate::schema::{Entry, Mistake, Node, types};
 
@@ -35,17 +35,7 @@ pub struct Collect {
 #[serde(rename_all = "kebab-case")]
 pub enum CollectSource {
     /// What a command prints.
-    Command {
-        /// Program and arguments.
-        argv: Vec<Template>,
-        /// Working directory.
-        dir: Option<Template>,
-        /// Environment.
-        env: Vec<(String, Template)>,
-        /// How long it may take.
-        #[serde(serialize_with = "as_text")]
-        timeout: Duration,
-    },
+    Command(Invocation),
     /// A file.
     File(Template),
     /// An SQLite database.
@@ -90,12 +80,12 @@ pub(super) fn collect(
             if let Some(missing) = missing {
                 pen.say_missing(node, "command", &missing);
             }
-            CollectSource::Command {
+            CollectSource::Command(Invocation {
                 argv,
                 dir: actions::folder(pen, node, typed.dir.as_deref()),
-                env: typed.env.iter().map(|(k, v)| (k.clone(), Template::parse(&v.0))).collect(),
+                env: actions::environment(&typed.env),
                 timeout: typed.timeout.map_or(TIMEOUT, |d| d.0),
-            }
+            })
         }
     };
     let kinds: &[&str] = if kind == "sqlite" { &["sql", "ratio"] } else { &["regex", "json", "csv", "ratio"] };

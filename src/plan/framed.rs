@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::actions::{self, REQUEST_TIMEOUT};
 use super::pen::Pen;
-use super::{Body, Carry, Expect, Template, Url, as_text};
+use super::{Body, Carry, Expect, Template, Url, as_text, workloads};
 pub use crate::schema::types::ByteOrder;
 use crate::schema::{Node, types};
 
@@ -162,12 +162,9 @@ pub(super) fn framed(pen: &mut Pen<'_>, node: &Node, typed: &types::Workload, ta
     let (mut steps, mut carried): (Vec<Message>, BTreeSet<String>) = (Vec::new(), BTreeSet::new());
     for (item, typed) in items.iter().zip(readable) {
         let Some(mut message) = message(pen, item, typed, timeout, taken, framing.as_ref()) else { continue };
-        super::workloads::names_in_time(pen, item, message.names().into_iter(), &carried);
+        workloads::names_in_time(pen, item, message.names().into_iter(), &carried);
         carried.extend(message.carry.iter().map(|c| c.name.clone()));
-        if let Some(named) = typed.name.as_ref().filter(|n| steps.iter().any(|s| s.name == **n)) {
-            pen.say(item, "name", format!("two steps are named `{named}`"), "expected a name of its own for each step");
-        }
-        message.name = super::workloads::distinct(&message.name, |n| steps.iter().any(|s| s.name == n));
+        message.name = workloads::own_name(pen, item, typed, &message.name, |n| steps.iter().any(|s| s.name == n));
         steps.push(message);
     }
     Some(Framed { to: to?, framing: framing?, keep_alive: said.keep_alive.unwrap_or(true), steps })
@@ -182,7 +179,7 @@ fn message(
     framing: Option<&Framing>,
 ) -> Option<Message> {
     let kind = pen.exactly_one(node, "what this step does", &["send", "receive"])?;
-    super::workloads::refuse(
+    workloads::refuse(
         pen,
         node,
         &["get", "head", "put", "post", "patch", "delete", "options", "headers", "body"],

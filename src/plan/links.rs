@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::as_text;
+pub use crate::schema::types::LinkMechanism as Mechanism;
 
 /// A path between two sides whose properties are emulated.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -52,20 +53,6 @@ pub struct Shape {
     pub loss: f64,
     /// Bits per second, Ethernet headers included; unlimited when absent.
     pub rate_bits_per_s: Option<f64>,
-}
-
-/// How a link is made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Mechanism {
-    /// The first of the others that works here.
-    Auto,
-    /// Network namespaces, and the kernel's own emulation.
-    Netem,
-    /// Network namespaces, and a process that holds packets back.
-    Nfqueue,
-    /// A process between TCP connections; no privilege needed, no loss possible.
-    Relay,
 }
 
 impl Mechanism {

@@ -409,21 +409,29 @@ pub enum Place {
     Regex(String),
 }
 
+/// A command that is executed to its end.
+#[derive(Clone, Debug, Serialize)]
+pub struct Invocation {
+    /// Program and arguments.
+    pub argv: Vec<Template>,
+    /// Working directory.
+    pub dir: Option<Template>,
+    /// Environment.
+    pub env: Vec<(String, Template)>,
+    /// How long it may take.
+    #[serde(serialize_with = "as_text")]
+    pub timeout: Duration,
+}
+
 /// A set-up or clean-up step.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Action {
     /// A command that must end with exit code 0.
     Command {
-        /// Program and arguments.
-        argv: Vec<Template>,
-        /// Working directory.
-        dir: Option<Template>,
-        /// Environment.
-        env: Vec<(String, Template)>,
-        /// How long it may take.
-        #[serde(serialize_with = "as_text")]
-        timeout: Duration,
+        /// What is executed.
+        #[serde(flatten)]
+        invocation: Invocation,
         /// What it makes is kept, and it is not executed again.
         #[serde(skip_serializing_if = "Option::is_none")]
         cache: Option<Cache>,
@@ -440,7 +448,9 @@ pub enum Action {
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Command { argv, .. } => f.write_str(&argv.iter().map(Template::to_text).collect::<Vec<_>>().join(" ")),
+            Self::Command { invocation, .. } => {
+                f.write_str(&invocation.argv.iter().map(Template::to_text).collect::<Vec<_>>().join(" "))
+            }
             Self::Request { url, step } => write!(f, "{} {url}{}", step.method, step.path.to_text()),
         }
     }

@@ -281,7 +281,7 @@ fn replica(
     let ready = probe(pen, node, typed, address.as_deref())?;
     let files = render(pen, scope, entry, node, typed, number);
     let dir = actions::folder(pen, node, typed.dir.as_deref());
-    let env = typed.env.iter().map(|(k, v)| (k.clone(), Template::parse(&v.0))).collect();
+    let env = actions::environment(&typed.env);
     let engine = typed.container.as_ref().map(|_| containers::engine().unwrap_or("docker").to_owned());
     Some(Replica { number, argv, env, dir, ports, files, ready, cpus: typed.cpus.clone(), engine })
 }

@@ -220,7 +220,7 @@ fn command(pen: &mut Pen<'_>, node: &Node, typed: &types::Workload) -> Option<Co
     }
     Some(Command {
         argv,
-        env: typed.env.iter().map(|(k, v)| (k.clone(), Template::parse(&v.0))).collect(),
+        env: actions::environment(&typed.env),
         dir: actions::folder(pen, node, typed.dir.as_deref()),
         exit,
         timeout: typed.timeout.map_or(COMMAND_TIMEOUT, |d| d.0),
@@ -250,10 +250,7 @@ fn steps(pen: &mut Pen<'_>, node: &Node, typed: &types::Workload, taken: &BTreeS
         }
         names_in_time(pen, item, step.names(), &carried);
         carried.extend(carries);
-        if let Some(named) = typed.name.as_ref().filter(|n| steps.iter().any(|s| s.name == **n)) {
-            pen.say(item, "name", format!("two steps are named `{named}`"), "expected a name of its own for each step");
-        }
-        step.name = distinct(&step.name, |n| steps.iter().any(|s| s.name == n));
+        step.name = own_name(pen, item, typed, &step.name, |n| steps.iter().any(|s| s.name == n));
         steps.push(step);
     }
     steps
@@ -301,8 +298,11 @@ fn step(
     })
 }
 
-/// `get`, `get-2`, …
-pub(super) fn distinct(name: &str, taken: impl Fn(&str) -> bool) -> String {
+/// The name of a step that no other has: `get`, `get-2`, …; one that was typed must be so already.
+pub(super) fn own_name(pen: &mut Pen<'_>, node: &Node, typed: &types::Step, name: &str, taken: impl Fn(&str) -> bool) -> String {
+    if let Some(named) = typed.name.as_ref().filter(|named| taken(named)) {
+        pen.say(node, "name", format!("two steps are named `{named}`"), "expected a name of its own for each step");
+    }
     (1..).map(|i| if i == 1 { name.to_owned() } else { format!("{name}-{i}") }).find(|n| !taken(n)).unwrap_or_default()
 }
 

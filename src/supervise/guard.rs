@@ -10,7 +10,7 @@ use std::io::{Read as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
@@ -218,13 +218,15 @@ impl State {
             }
         }
         // What was made last may lie inside of what was made before.
-        for path in self.scratch.iter().rev() {
-            let _ = rustix::mount::unmount(path, rustix::mount::UnmountFlags::DETACH);
-            // A network namespace is a mounted file.
-            if std::fs::remove_file(path).is_err() {
-                let _ = std::fs::remove_dir_all(path);
-            }
-        }
+        self.scratch.iter().rev().for_each(|path| remove(path));
+    }
+}
+
+/// Removes a directory with all that is in it, a mount if it is one, or a mounted file, as network namespaces are.
+pub fn remove(path: &Path) {
+    let _ = rustix::mount::unmount(path, rustix::mount::UnmountFlags::DETACH);
+    if std::fs::remove_file(path).is_err() {
+        let _ = std::fs::remove_dir_all(path);
     }
 }
 
@@ -282,8 +284,7 @@ fn start(spawn: &Spawn) -> std::io::Result<Ward> {
             return Err(std::io::ErrorKind::BrokenPipe.into());
         }
         if let Some(namespace) = &namespace {
-            let kind = rustix::thread::LinkNameSpaceType::Network;
-            rustix::thread::move_into_link_name_space(namespace.as_fd(), Some(kind))?;
+            enter(namespace)?;
         }
         if !cpus.is_empty() {
             let mut set = rustix::thread::CpuSet::new();
@@ -310,6 +311,12 @@ fn start(spawn: &Spawn) -> std::io::Result<Ward> {
         exited: false,
         stopping: None,
     })
+}
+
+/// Moves the calling thread into a network namespace: one system call.
+pub(super) fn enter(namespace: &std::fs::File) -> std::io::Result<()> {
+    let kind = rustix::thread::LinkNameSpaceType::Network;
+    Ok(rustix::thread::move_into_link_name_space(namespace.as_fd(), Some(kind))?)
 }
 
 /// Who is whose child, as one look at `/proc` shows it. Zombies do not count.

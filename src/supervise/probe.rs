@@ -142,9 +142,7 @@ async fn connect(address: &str, namespace: Option<&Path>) -> std::io::Result<Tcp
     let Some(path) = namespace else { return TcpStream::connect(address).await };
     let (path, address) = (path.to_owned(), address.to_owned());
     let connecting = move || {
-        let file = std::fs::File::open(path)?;
-        let kind = rustix::thread::LinkNameSpaceType::Network;
-        rustix::thread::move_into_link_name_space(std::os::fd::AsFd::as_fd(&file), Some(kind))?;
+        super::guard::enter(&std::fs::File::open(path)?)?;
         let stream = std::net::TcpStream::connect(address)?;
         stream.set_nonblocking(true)?;
         Ok(stream)

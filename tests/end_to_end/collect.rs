@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
-use crate::support::Place;
+use crate::support::{Place, files, listing};
 
 const TARGET: &str = "
 experiment: test
@@ -74,25 +74,14 @@ graphs:
     assert_eq!(std::fs::read_to_string(kept.join("database.csv")).unwrap(), "who\na\nb\n");
     assert!(outcome.stdout.contains("INCONCLUSIVE: worst of rows below 31"), "two are too few: {}", outcome.stdout);
     let graphs = place.path("graphs/test");
-    let drawn: Vec<String> = walk(&graphs);
+    let drawn = files(&graphs);
     assert!(drawn.iter().any(|f| f.contains("worst")) && drawn.iter().any(|f| f.contains("took")), "{drawn:?}");
     // Runs are compared by them, too.
     place.run(&["run", "test.yaml", "--quiet"]).expect(5);
-    let runs = crate::support::listing(&place.path("results/test"));
+    let runs = listing(&place.path("results/test"));
     let [a, b] = [0, 1].map(|i| format!("results/test/{}", runs[i]));
     let compared = place.run(&["compare", &a, &b, "--metric", "took"]).expect(0);
     assert!(compared.stdout.contains("took"), "{}", compared.stdout);
-}
-
-fn walk(folder: &std::path::Path) -> Vec<String> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).unwrap().flatten() {
-        match entry.path().is_dir() {
-            true => found.extend(walk(&entry.path())),
-            false => found.push(entry.file_name().to_string_lossy().into_owned()),
-        }
-    }
-    found
 }
 
 #[test]

@@ -53,10 +53,6 @@ fn assert_nothing_left(pid: u32) {
     crate::support::eventually("links are undone", || leftovers(pid).is_empty().then_some(()));
 }
 
-fn pid_of(started: &Started) -> u32 {
-    started.pid()
-}
-
 fn link(place: &Place) -> Json {
     place.status("all/run2")["links"][0].clone()
 }
@@ -68,7 +64,7 @@ fn a_link_delays_every_round_trip_and_is_measured_before() {
     }
     let place = scenario("delay: 50ms, tolerance: {delay: 5ms}", "amount: 8");
     let started = place.start(&["run", "test.yaml"]);
-    let pid = pid_of(&started);
+    let pid = started.pid();
     started.wait().expect(0);
     let link = link(&place);
     assert!(["netem", "nfqueue"].contains(&link["mechanism"].as_str().unwrap()), "{link}");
@@ -133,7 +129,7 @@ fn a_runner_that_is_killed_or_interrupted_leaves_no_link() {
     for signal in [Signal::KILL, Signal::INT] {
         let place = scenario("delay: 2ms", "duration: 30s");
         let mut started = place.start(&["run", "test.yaml"]);
-        let pid = pid_of(&started);
+        let pid = started.pid();
         started.until("the load goes on", || {
             let server = place.processes().into_iter().find(|p| p.command.contains("null-server"));
             server.filter(|_| !leftovers(pid).is_empty()).map(|_| ())

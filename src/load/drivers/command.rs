@@ -153,16 +153,7 @@ impl Client for CommandClient {
             Err(_) => Err("nobody starts programs any more".to_owned()),
         };
         let program = driver.argv.first().map_or("", String::as_str);
-        let mut exchange = Exchange {
-            sent: asked,
-            connect: None,
-            first_byte: None,
-            completed: Instant::now(),
-            sent_bytes: 0,
-            received_bytes: 0,
-            metrics: Vec::new(),
-            result: Ok(()),
-        };
+        let mut exchange = Exchange { completed: Instant::now(), ..Exchange::begun(asked) };
         match answer {
             Err(reason) => exchange.result = Err(Failure::new(Outcome::Io, format!("`{program}`: {reason}"))),
             Ok(done) => {

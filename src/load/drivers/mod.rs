@@ -82,6 +82,22 @@ pub struct Exchange {
     pub result: Result<(), Failure>,
 }
 
+impl Exchange {
+    /// One that begins now, and of which nothing else is known.
+    pub fn begun(sent: Instant) -> Self {
+        Self {
+            sent,
+            connect: None,
+            first_byte: None,
+            completed: sent,
+            sent_bytes: 0,
+            received_bytes: 0,
+            metrics: Vec::new(),
+            result: Ok(()),
+        }
+    }
+}
+
 /// An exchange that did not come out as expected.
 #[derive(Clone, Debug)]
 pub struct Failure {

@@ -65,16 +65,19 @@ pub(in crate::plan) fn link(
     let far = targets.iter().filter(|t| to.contains(&t.name));
     let mut ports: Vec<u16> = far.flat_map(|t| t.replicas.iter().flat_map(|r| r.ports.clone())).collect();
     ports.dedup();
-    let mechanism = match typed.mechanism {
-        types::LinkMechanism::Auto => Mechanism::Auto,
-        types::LinkMechanism::Netem => Mechanism::Netem,
-        types::LinkMechanism::Nfqueue => Mechanism::Nfqueue,
-        types::LinkMechanism::Relay => Mechanism::Relay,
-    };
-    Some(Link { name: entry.key.clone(), from: typed.from.clone(), to, forward, back, mechanism, tolerance, ports })
+    Some(Link {
+        name: entry.key.clone(),
+        from: typed.from.clone(),
+        to,
+        forward,
+        back,
+        mechanism: typed.mechanism,
+        tolerance,
+        ports,
+    })
 }
 
-fn shape(pen: &mut Pen<'_>, node: &Node, typed: &types::LinkShape, mechanism: types::LinkMechanism) -> Shape {
+fn shape(pen: &mut Pen<'_>, node: &Node, typed: &types::LinkShape, mechanism: Mechanism) -> Shape {
     let delay = typed.delay.map_or_else(Default::default, |d| d.0);
     let jitter = typed.jitter.map_or_else(Default::default, |d| d.0);
     if jitter > delay {
@@ -85,7 +88,7 @@ fn shape(pen: &mut Pen<'_>, node: &Node, typed: &types::LinkShape, mechanism: ty
     if loss >= 1.0 {
         pen.say(node, "loss", "a link that loses everything", "expected less than 100%");
     }
-    if loss > 0.0 && mechanism == types::LinkMechanism::Relay {
+    if loss > 0.0 && mechanism == Mechanism::Relay {
         let expected = "expected `mechanism: netem` or `nfqueue`, which have packets";
         pen.say(node, "loss", "a relay forwards connections, which lose nothing", expected);
     }

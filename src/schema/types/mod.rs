@@ -296,7 +296,7 @@ pub struct LinkShape {
 }
 
 /// How a link is made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum LinkMechanism {
     /// The first of the others that works here.

@@ -189,17 +189,7 @@ impl Client for FramedClient {
     }
 
     async fn exchange(&mut self, step: usize) -> Exchange {
-        let sent = Instant::now();
-        let mut exchange = Exchange {
-            sent,
-            connect: None,
-            first_byte: None,
-            completed: sent,
-            sent_bytes: 0,
-            received_bytes: 0,
-            metrics: Vec::new(),
-            result: Ok(()),
-        };
+        let mut exchange = Exchange::begun(Instant::now());
         exchange.result = self.carry(step, &mut exchange).await;
         if exchange.first_byte.is_none() {
             exchange.completed = Instant::now();

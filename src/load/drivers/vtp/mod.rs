@@ -181,17 +181,7 @@ impl Client for AuthorClient {
     }
 
     async fn exchange(&mut self, step: usize) -> Exchange {
-        let sent = Instant::now();
-        let mut exchange = Exchange {
-            sent,
-            connect: None,
-            first_byte: None,
-            completed: sent,
-            sent_bytes: 0,
-            received_bytes: 0,
-            metrics: Vec::new(),
-            result: Ok(()),
-        };
+        let mut exchange = Exchange::begun(Instant::now());
         exchange.result = self.carry(step, &mut exchange).await;
         if exchange.result.is_err() {
             // What the broker has answered is already stamped.
