@@ -129,7 +129,7 @@ pub fn run_with_rows(out: &Path, rows: u64) {
     let directory = RunDirectory::create(out, &plan, &manifest).expect("the directory can be made");
     let writer = directory.repetition(cell, 1, None).expect("the repetition can be made");
     let workload = &cell.workloads[0];
-    let names = Names { workload: workload.name.clone(), steps: workload.steps(), metrics: Vec::new() };
+    let names = Names { workload: workload.name.clone(), steps: workload.steps(), outcomes: Vec::new(), metrics: Vec::new() };
     let mut tables = Tables::create(writer.directory(), vec![names]).expect("the tables can be made");
     tables.set_epoch(Instant::now());
     let mut windows = Windows::new(0, 2, WINDOW_NS);
@@ -172,7 +172,7 @@ fn write_cell(directory: &RunDirectory, cell: &Cell, repetitions: u32) {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(u64::from(repetition));
         let writer = directory.repetition(cell, repetition, None).expect("the repetition can be made");
         let workload = &cell.workloads[0];
-        let names = Names { workload: workload.name.clone(), steps: workload.steps(), metrics: Vec::new() };
+        let names = Names { workload: workload.name.clone(), steps: workload.steps(), outcomes: Vec::new(), metrics: Vec::new() };
         let mut tables = Tables::create(writer.directory(), vec![names]).expect("the tables can be made");
         let epoch = Instant::now();
         tables.set_epoch(epoch);

@@ -110,7 +110,7 @@ fn request(repetition: &StepRepetition, metric: Metric) -> Option<f64> {
     match metric {
         Metric::Throughput => Some(r.throughput_per_s),
         Metric::Duration => Some(r.seconds * 1e9),
-        Metric::Errors => Some((r.requests - r.ok) as f64 / r.requests.max(1) as f64),
+        Metric::Errors => Some((r.requests - r.ok - r.named) as f64 / r.requests.max(1) as f64),
         Metric::Offered => Some(r.offered as f64 / r.seconds),
         Metric::Unsent => Some(r.unsent as f64 / r.offered.max(1) as f64),
         Metric::Upload => Some(r.upload_bytes_per_s),

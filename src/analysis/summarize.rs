@@ -20,6 +20,7 @@ use super::windows::{DistributionSums, StepCounts, StepKey};
 use super::{Error, expectations, stability};
 use crate::record::read::{CellRecord, DriverRecord, Named};
 use crate::record::status::PhaseStatus;
+use crate::record::tables::WHOLE;
 use crate::record::{FORMAT, Metric, Repetition, RunRecord, Verdict};
 
 /// Repetitions whose distributions are in memory at a time, for each cell that is worked on.
@@ -195,11 +196,12 @@ impl CellSums {
     fn new(cell: &CellRecord) -> Self {
         let mut steps = Vec::new();
         for workload in &cell.workloads {
-            let whole = crate::record::tables::WHOLE.to_owned();
+            let whole = WHOLE.to_owned();
             let names: Vec<String> = [whole].into_iter().chain(workload.steps()).collect();
             for phase in ["before", "during", "after", "search", "warm-up"] {
                 let key = |name: &String| (workload.name.clone(), phase.to_owned(), name.clone());
-                steps.extend(names.iter().map(|name| (key(name), StepSums::default())));
+                let sums = || StepSums { named: workload.outcomes(), ..StepSums::default() };
+                steps.extend(names.iter().map(|name| (key(name), sums())));
             }
         }
         Self { steps, metrics: BTreeMap::new(), targets: Vec::new(), generator: Vec::new(), damaged: Default::default() }
@@ -213,7 +215,16 @@ impl CellSums {
                     // Where nothing was sent at all there are no rows, and what was offered counts nevertheless.
                     let Some(phase) = merged.phase(&key.0, &key.1) else { continue };
                     match merged.steps.get(key) {
-                        Some(step) => sums.add(repetition.status.repetition, phase, step),
+                        Some(step) => {
+                            sums.add(repetition.status.repetition, phase, step);
+                            let (workload, phase, name) = key;
+                            let shares =
+                                sums.named.iter().filter(|_| name == WHOLE).map(|outcome| (outcome, step.share(outcome)));
+                            for (outcome, share) in shares {
+                                let key = (workload.clone(), phase.clone(), outcome.clone());
+                                self.metrics.entry(key).or_default().push(share * 100.0);
+                            }
+                        }
                         None if phase.unsent > 0 => sums.add(repetition.status.repetition, phase, &StepCounts::default()),
                         None => {}
                     }
@@ -236,6 +247,8 @@ impl CellSums {
 /// What a step adds up to.
 #[derive(Default)]
 struct StepSums {
+    /// The outcomes for which the scenario has names.
+    named: Vec<String>,
     outcomes: BTreeMap<String, u64>,
     sent_bytes: u64,
     received_bytes: u64,
@@ -251,13 +264,15 @@ impl StepSums {
         self.sent_bytes += step.sent_bytes;
         self.received_bytes += step.received_bytes;
         self.times.add(&step.times);
-        let ok = step.outcomes.get("ok").copied().unwrap_or_default();
+        let count = |outcome: &str| step.outcomes.get(outcome).copied().unwrap_or_default();
+        let ok = count("ok");
         let seconds = phase.end_ns.saturating_sub(phase.start_ns).max(1) as f64 / 1e9;
         let [service_ns, response_ns, lag_ns, connect_ns, first_byte_ns] = step.times.times();
         self.by_repetition.push(StepRepetition {
             repetition,
             requests: step.outcomes.values().sum(),
             ok,
+            named: self.named.iter().map(|name| count(name)).sum(),
             offered: phase.offered,
             unsent: phase.unsent,
             seconds,
@@ -286,6 +301,7 @@ impl StepSums {
         let mut outcomes = self.outcomes;
         let requests = outcomes.values().sum();
         let ok = outcomes.remove("ok").unwrap_or_default();
+        let named = self.named.into_iter().filter_map(|name| outcomes.remove_entry(&name)).collect();
         let distributions = self.times.finish();
         let [service_ns, response_ns, lag_ns, connect_ns, first_byte_ns] = distributions.times();
         Some(StepSummary {
@@ -294,6 +310,7 @@ impl StepSums {
             step,
             requests,
             ok,
+            named,
             errors: outcomes,
             sent_bytes: self.sent_bytes,
             received_bytes: self.received_bytes,
@@ -320,7 +337,11 @@ fn metrics(cell: &CellRecord, found: BTreeMap<StepKey, Vec<f64>>) -> Vec<MetricS
         if let Some(found) = collected.and_then(|c| c.metrics.iter().find(|m| m.name == metric)) {
             return found.unit.clone();
         }
-        let driver = cell.workloads.iter().find(|w| w.name == workload).and_then(|w| w.driver.as_ref());
+        let mut workloads = cell.workloads.iter().filter(|w| w.name == workload);
+        if workloads.clone().any(|w| w.outcomes().iter().any(|name| name == metric)) {
+            return "%".to_owned();
+        }
+        let driver = workloads.next().and_then(|w| w.driver.as_ref());
         match driver {
             Some(DriverRecord::Command { metrics }) => metrics.iter().find(|m| m.name == metric).map(|m| m.unit.clone()),
             _ => None,

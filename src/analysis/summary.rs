@@ -132,6 +132,8 @@ pub struct StepSummary {
     pub requests: u64,
     /// Those that were answered as expected.
     pub ok: u64,
+    /// Those whose outcome the scenario has a name for, by name: neither expected nor errors.
+    pub named: BTreeMap<String, u64>,
     /// The others by kind.
     pub errors: BTreeMap<String, u64>,
     /// Bytes of request bodies.
@@ -174,6 +176,8 @@ pub struct StepRepetition {
     pub requests: u64,
     /// Those that were answered as expected.
     pub ok: u64,
+    /// Those whose outcome the scenario has a name for.
+    pub named: u64,
     /// Passes of this workload and phase that the schedule asked for.
     pub offered: u64,
     /// Those of them that were never sent.

@@ -1,8 +1,10 @@
 //! The summary as a table that a person reads.
 
+use std::collections::BTreeSet;
+
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 
-use super::summary::{CellSummary, Estimate, Stability, StepSummary, Summary};
+use super::summary::{CellSummary, Estimate, Stability, StepSummary, Summary, TargetSummary};
 use crate::plan::vtp::ARRIVAL_METRICS;
 use crate::plan::workloads::COMMAND_METRICS;
 use crate::record::tables::WHOLE;
@@ -349,12 +351,25 @@ pub fn notes(summary: &Summary) -> String {
         if r.valid == 0 {
             text += &r.errors.iter().take(3).map(|e| format!("  {e}\n")).collect::<String>();
         }
+        for step in cell.steps.iter().filter(|s| s.step == WHOLE && s.phase != "warm-up") {
+            for (outcome, count) in &step.named {
+                let share = significant(*count as f64 / step.requests as f64 * 100.0);
+                let of = format!("{count} of {} passes of {} ({share} %)", step.requests, step.workload);
+                text += &format!("{}: {of} in {} [{}]\n", outcome.to_uppercase(), step.phase, cell.cell);
+            }
+        }
         let wrong: u64 = cell.steps.iter().filter(|s| s.step == WHOLE).flat_map(|s| s.errors.values()).sum();
         if wrong > 0 {
             let all: u64 = cell.steps.iter().filter(|s| s.step == WHOLE).map(|s| s.requests).sum();
             text += &format!("ERRORS: {wrong} of {all} passes of {} were not answered as expected\n", cell.cell);
             text += &r.errors.iter().take(3).map(|e| format!("  {e}\n")).collect::<String>();
         }
+    }
+    let elsewhere = |t: &&TargetSummary| t.replicas > 0 && !t.watched;
+    let unwatched: BTreeSet<&str> =
+        summary.cells.iter().flat_map(|c| &c.targets).filter(elsewhere).map(|t| t.target.as_str()).collect();
+    for target in unwatched {
+        text += &format!("NOT WATCHED: {target} is only an address; its memory and processors are not known\n");
     }
     for what in &summary.damaged {
         text += &format!("DAMAGED: {what}\n");

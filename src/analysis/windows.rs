@@ -101,6 +101,14 @@ pub struct StepCounts {
     pub times: Distributions,
 }
 
+impl StepCounts {
+    /// The share of an outcome.
+    pub fn share(&self, outcome: &str) -> f64 {
+        let all: u64 = self.outcomes.values().sum();
+        self.outcomes.get(outcome).copied().unwrap_or_default() as f64 / all.max(1) as f64
+    }
+}
+
 /// The phases of one repetition.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Merged {

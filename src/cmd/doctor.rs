@@ -191,8 +191,10 @@ fn measure(cores: usize, time: Duration) -> Result<Ceiling, Stop> {
         method: "GET".to_owned(),
         path: Template::parse("/"),
         headers: Vec::new(),
+        auth: None,
         body: crate::plan::Body::Empty,
         expect: Expect { statuses: vec![200], length: Some(12), ..Expect::default() },
+        outcomes: Vec::new(),
         carry: Vec::new(),
         timeout: crate::plan::actions::REQUEST_TIMEOUT,
     };

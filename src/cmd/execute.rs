@@ -18,7 +18,7 @@ use crate::executor::{Error, Executor, Interrupt, Progress, actions};
 use crate::exit::Exit;
 use crate::load::passes;
 use crate::plan::order::{Turn, rounds, sequence};
-use crate::plan::{Plan, Scratch};
+use crate::plan::{Cache, Plan, Scratch};
 use crate::record::RunDirectory;
 use crate::record::manifest::{Choice, Manifest};
 use crate::supervise::{Guard, guard};
@@ -208,29 +208,27 @@ impl Repetitions<'_> {
         if has_steps {
             crate::record::files::make_directory(&logs)?;
         }
-        let nothing = BTreeMap::new();
-        let step = async |level, steps: &[crate::plan::Action]| {
-            tokio::select! {
+        let late: BTreeMap<_, _> = plan.secrets.late().collect();
+        // `patience`: how often it takes to be asked to stop.
+        let step = async |level, steps: &[crate::plan::Action], patience| {
+            let done = tokio::select! {
                 biased;
-                () = executor.interrupt.asked(1) => Err(Error::Interrupted),
-                done = actions::execute(executor.guard, level, steps, &nothing, &logs) => done,
-            }
-        };
-        let clean = async |level, steps: &[crate::plan::Action]| {
-            tokio::select! {
-                biased;
-                () = executor.interrupt.asked(2) => Err(Error::Interrupted),
-                done = actions::execute(executor.guard, level, steps, &nothing, &logs) => done,
-            }
+                () = executor.interrupt.asked(patience) => Err(Error::Interrupted),
+                done = actions::execute(executor.guard, level, steps, &late, &logs) => done,
+            };
+            executor.directory.mask_logs()?;
+            done
         };
         let mut left: BTreeMap<usize, u32> = BTreeMap::new();
         for turn in turns {
             *left.entry(turn.cell).or_default() += 1;
         }
         let mut begun = BTreeSet::new();
+        // Cells whose set-up failed, and why: without it their repetitions have no meaning. Others go on.
+        let mut broken: BTreeMap<usize, String> = BTreeMap::new();
         let started = Instant::now();
         let body: Result<(), Error> = async {
-            step("set-up, run", &plan.set_up).await?;
+            step("set-up, run", &plan.set_up, 1).await?;
             let rounds = rounds(plan.order, turns);
             for round in &rounds {
                 let round_started = Instant::now();
@@ -242,15 +240,27 @@ impl Repetitions<'_> {
                         return Err(Error::Interrupted);
                     }
                     let cell = &plan.cells[turn.cell];
-                    if begun.insert(turn.cell) {
-                        step("set-up, cell", &cell.set_up.cell).await?;
+                    if begun.insert(turn.cell) && !broken.contains_key(&turn.cell) {
+                        let made = match vain(turn.cell, &broken, plan) {
+                            Some(reason) => Err(reason),
+                            None => match step("set-up, cell", &cell.set_up.cell, 1).await {
+                                Err(error @ Error::Action { .. }) => Err(crate::errors::chain(&error)),
+                                made => made.map(Ok)?,
+                            },
+                        };
+                        if let Err(reason) = made {
+                            broken.insert(turn.cell, reason);
+                        }
                     }
-                    self.one(*turn, reporter).await?;
+                    match broken.get(&turn.cell) {
+                        Some(reason) => self.in_vain(*turn, reason, reporter)?,
+                        None => self.one(*turn, reporter).await?,
+                    }
                     let count = left.entry(turn.cell).or_default();
                     *count -= 1;
                     if *count == 0 {
                         begun.remove(&turn.cell);
-                        clean("clean-up, cell", &cell.clean_up.cell).await?;
+                        step("clean-up, cell", &cell.clean_up.cell, 2).await?;
                     }
                 }
                 if let Some(live) = &self.live {
@@ -266,9 +276,9 @@ impl Repetitions<'_> {
         // Clean-up also after a failure; the first error is the one that is told.
         let mut cleaned = Ok(());
         for cell in begun {
-            cleaned = cleaned.and(clean("clean-up, cell", &plan.cells[cell].clean_up.cell).await);
+            cleaned = cleaned.and(step("clean-up, cell", &plan.cells[cell].clean_up.cell, 2).await);
         }
-        cleaned = cleaned.and(clean("clean-up, run", &plan.clean_up).await);
+        cleaned = cleaned.and(step("clean-up, run", &plan.clean_up, 2).await);
         body?;
         cleaned.map(|()| self.ended_by)
     }
@@ -309,6 +319,18 @@ impl Repetitions<'_> {
         }
     }
 
+    /// A repetition that cannot be: the set-up of its cell failed.
+    fn in_vain(&mut self, turn: Turn, reason: &str, reporter: &mut Reporter) -> Result<(), Error> {
+        reporter.begin(&self.executor.plan.cells[turn.cell].id.0, turn.repetition);
+        let status = self.executor.in_vain(turn, reason)?;
+        if let Some(live) = &mut self.live {
+            live.add(turn.cell, &status);
+        }
+        let so_far = self.live.as_ref().map(|live| live.of_cell(turn.cell)).unwrap_or_default();
+        reporter.end(&status, &so_far);
+        Ok(())
+    }
+
     /// One repetition, watched.
     async fn one(&mut self, turn: Turn, reporter: &mut Reporter) -> Result<(), Error> {
         let cell = &self.executor.plan.cells[turn.cell];
@@ -326,6 +348,18 @@ impl Repetitions<'_> {
         reporter.end(&status, &so_far);
         Ok(())
     }
+}
+
+/// Why the set-up of a cell would fail, if it has a step that makes what could not be made for another cell: installing
+/// is dear, and is not tried again within a run.
+fn vain(cell: usize, broken: &BTreeMap<usize, String>, plan: &Plan) -> Option<String> {
+    let steps = |cell: usize| plan.cells[cell].set_up.cell.iter().filter_map(|s| Some((s.cache()?, s.to_string())));
+    let failed = |(other, reason): (&usize, &String)| {
+        let same =
+            |(cache, words): (&Cache, String)| steps(cell).any(|(c, _)| c == cache) && reason.contains(&format!("`{words}`"));
+        steps(*other).any(same).then(|| reason.clone())
+    };
+    broken.iter().find_map(failed)
 }
 
 async fn watch(reporter: &Reporter, cell: &str, repetition: u32, progress: &Progress) {

@@ -143,6 +143,8 @@ fn workload(args: &cli::Load) -> Result<Workload, Stop> {
         headers,
         body,
         expect: Expect { statuses: args.expect_status.clone(), ..Expect::default() },
+        auth: None,
+        outcomes: Vec::new(),
         carry: Vec::new(),
         timeout: parsed("--timeout", &args.timeout)?.unwrap_or(crate::plan::actions::REQUEST_TIMEOUT),
     };
@@ -206,7 +208,7 @@ pub(super) fn execute(workload: &Workload, seed: u64, record: Option<&Path>, pro
     let mut tables = None;
     if let Some(directory) = record {
         crate::record::files::make_directory(directory).map_err(|e| failure(&e))?;
-        let names = Names { workload: workload.name.clone(), steps: workload.steps(), metrics: Vec::new() };
+        let names = Names { workload: workload.name.clone(), steps: workload.steps(), outcomes: Vec::new(), metrics: Vec::new() };
         tables = Some(Tables::create(directory, vec![names]).map_err(|e| failure(&e))?);
     }
     let (rows, received) = mpsc::channel();
@@ -282,7 +284,7 @@ fn bar() -> indicatif::ProgressBar {
 
 /// Adds a window of the pass as a whole.
 fn merge(merged: &mut StepRows, row: &WindowRow) {
-    *merged.outcomes.entry(row.outcome.name().to_owned()).or_default() += row.count;
+    *merged.outcomes.entry(row.outcome.name(&[]).to_owned()).or_default() += row.count;
     merged.sent_bytes += row.sent_bytes;
     merged.received_bytes += row.received_bytes;
     if row.outcome != load::windows::Outcome::Ok {

@@ -1,12 +1,12 @@
 //! The scenario's own set-up and clean-up steps: commands, owned by the guard, and requests.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::late::{Late, fill_all, fill_workload};
+use super::late::{Late, fill_all, fill_http};
 use super::{Error, kept};
-use crate::plan::workloads::single;
-use crate::plan::{Action, Http, Invocation, Signal, Url};
+use crate::plan::{Action, Http, Invocation, Signal, Step, Url};
 use crate::supervise::client::What;
 use crate::supervise::{Exit, Guard, probe, protocol::MARKER};
 
@@ -34,8 +34,8 @@ pub async fn execute(guard: &Guard, level: &'static str, steps: &[Action], late:
                     kept.whole().map_err(failed)?;
                 }
             }
-            Action::Request { url, step } => {
-                request(url, step, late).await.map_err(|e| failed(e.to_string()))?;
+            Action::Request { url, step, times } => {
+                request(url, step, *times, late).await.map_err(failed)?;
             }
         }
     }
@@ -124,8 +124,12 @@ impl Command {
     }
 }
 
-/// A request is a pass of one step that is checked like any other.
-async fn request(url: &Url, step: &crate::plan::Step, late: &Late<'_>) -> Result<(), crate::load::Error> {
-    let workload = single("step", Http::plain(url.clone(), vec![step.clone()]));
-    crate::load::verify(&fill_workload(&workload, late, |_, _| None), 0).await
+/// Sends a request so many times, each checked like any other. Returns the values of the last one.
+///
+/// # Errors
+/// In words, what was wrong.
+pub(super) async fn request(url: &Url, step: &Step, times: u64, late: &Late<'_>) -> Result<BTreeMap<String, String>, String> {
+    let mut http = Http::plain(url.clone(), vec![step.clone()]);
+    fill_http(&mut http, late);
+    crate::load::repeat(&http, 0, times).await.map_err(|e| e.to_string())
 }

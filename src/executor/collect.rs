@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use super::Error;
-use super::actions::Command;
+use super::actions::{Command, request};
 use super::late::Late;
 use super::targets::Place;
 use crate::extract::{Rules, Source, table};
+use crate::plan::collect::BODY;
 use crate::plan::programs::FIXTURES_PROGRAM;
 use crate::plan::{Collect, CollectSource};
 
@@ -31,6 +32,11 @@ pub(super) async fn collect(wanted: &Collect, place: &Place<'_>, late: &Late<'_>
         }
         CollectSource::File(file) => {
             out = read(Path::new(&file.fill(late).to_text())).map_err(failed)?;
+            Source::Text { out: &out, err: "" }
+        }
+        CollectSource::Get { url, step } => {
+            let mut values = request(url, step, 1, late).await.map_err(failed)?;
+            out = values.remove(BODY).unwrap_or_default();
             Source::Text { out: &out, err: "" }
         }
         CollectSource::Command(invocation) => {

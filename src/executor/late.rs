@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::plan::{Driver, Template, Workload};
+use crate::plan::{Driver, Http, Part, Template, Workload};
 
 /// Values of late names.
 pub type Late<'a> = BTreeMap<&'a str, String>;
@@ -25,16 +25,8 @@ pub fn fill_workload(workload: &Workload, late: &Late<'_>, reach: impl Fn(&str, 
     };
     match &mut workload.driver {
         Driver::Http(http) => {
-            http.socket.as_mut().map(fill_in);
+            fill_http(http, late);
             http.urls.iter_mut().for_each(|url| lead(&mut url.host, &mut url.port));
-            for step in &mut http.steps {
-                fill_in(&mut step.path);
-                step.headers.iter_mut().for_each(|(_, value)| fill_in(value));
-                if let crate::plan::Body::Text(text) = &mut step.body {
-                    fill_in(text);
-                }
-                [&mut step.expect.text, &mut step.expect.contains].into_iter().flatten().for_each(fill_in);
-            }
         }
         Driver::Framed(framed) => {
             lead(&mut framed.to.host, &mut framed.to.port);
@@ -56,4 +48,22 @@ pub fn fill_workload(workload: &Workload, late: &Late<'_>, reach: impl Fn(&str, 
         }
     }
     Arc::new(workload)
+}
+
+/// Requests in which only the names of passes are open.
+pub fn fill_http(http: &mut Http, late: &Late<'_>) {
+    let fill_in = |template: &mut Template| *template = template.fill(late);
+    http.socket.as_mut().map(fill_in);
+    for step in &mut http.steps {
+        fill_in(&mut step.path);
+        step.headers.iter_mut().for_each(|(_, value)| fill_in(value));
+        if let Some(auth) = step.auth.take().filter(|_| step.headers.iter().all(|(name, _)| name != "authorization")) {
+            let value = Template(vec![Part::Text(auth.header(late))]);
+            step.headers.push(("authorization".to_owned(), value));
+        }
+        if let crate::plan::Body::Text(text) = &mut step.body {
+            fill_in(text);
+        }
+        [&mut step.expect.text, &mut step.expect.contains].into_iter().flatten().for_each(fill_in);
+    }
 }

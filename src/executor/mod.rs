@@ -99,6 +99,12 @@ pub enum Error {
         /// What happened.
         reason: String,
     },
+    /// What all repetitions of a cell need could not be made.
+    #[error("{reason}")]
+    CellSetUp {
+        /// Which step of its set-up failed, and why.
+        reason: String,
+    },
     /// What should be collected is not there.
     #[error("`{name}` could not be collected: {reason}")]
     Collect {

@@ -1,7 +1,6 @@
 //! The story of one repetition.
 
 use std::cell::{Cell as StdCell, RefCell};
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -107,6 +106,7 @@ impl Executor<'_> {
         let collected = cell.collect.iter().map(|c| Names {
             workload: c.name.clone(),
             steps: Vec::new(),
+            outcomes: Vec::new(),
             metrics: c.metrics.iter().map(|m| m.name.clone()).collect(),
         });
         let workloads = cell.workloads.iter().map(names).chain(collected).collect();
@@ -115,7 +115,8 @@ impl Executor<'_> {
         let sampler = Sampler::start(Vec::new(), settings, to_recorder).map_err(Error::Observe)?;
 
         let repetition = turn.repetition.to_string();
-        let late: Late<'_> = BTreeMap::from([("scratch", scratch.display().to_string()), ("repetition", repetition)]);
+        let mut late: Late<'_> = self.plan.secrets.late().collect();
+        late.extend([("scratch", scratch.display().to_string()), ("repetition", repetition)]);
         let logs = writer.logs();
         let place = Place { guard: self.guard, late: &late, scratch: &scratch, logs: &logs, fixtures: self.fixtures };
 
@@ -173,12 +174,27 @@ impl Executor<'_> {
         {
             status.verdict.invalidate(reason);
         }
-        let events = events(&session);
+        let status = self.plan.secrets.mask_all(status);
+        let events = self.plan.secrets.mask_all(events(&session));
         finish(writer, &events, &status)?;
         match outcome {
             Err(error) if error.ends_the_run() => Err(error),
             _ => Ok(status),
         }
+    }
+
+    /// Records a repetition that was not begun, because the set-up of its cell failed.
+    ///
+    /// # Errors
+    /// Results that cannot be written.
+    pub fn in_vain(&self, turn: Turn, reason: &str) -> Result<Status, Error> {
+        let cell = &self.plan.cells[turn.cell];
+        let writer = self.directory.repetition(cell, turn.repetition, None)?;
+        let failed = Err(Error::CellSetUp { reason: reason.to_owned() });
+        let status = self.status(cell, turn, now(), &failed, ObserverStatus::default(), Vec::new(), &Session::default(), None);
+        let status = self.plan.secrets.mask_all(status);
+        finish(writer, &[], &status)?;
+        Ok(status)
     }
 
     /// From the scratch directory to the end of the load.
@@ -517,7 +533,7 @@ fn finish(writer: RepetitionWriter, events: &[serde_json::Value], status: &Statu
 
 /// The names that belong to the numbers in a workload's rows.
 fn names(workload: &Workload) -> Names {
-    Names { workload: workload.name.clone(), steps: workload.steps(), metrics: workload.metrics() }
+    Names { workload: workload.name.clone(), steps: workload.steps(), outcomes: workload.outcomes(), metrics: workload.metrics() }
 }
 
 fn expected_passes(cell: &Cell) -> Option<u64> {

@@ -70,7 +70,7 @@ impl Shared {
     }
 
     fn pass_ended(&self, arrival: &Arrival, outcome: Outcome, sent_ns: u64, end_ns: u64) {
-        let errors = u64::from(outcome != Outcome::Ok);
+        let errors = u64::from(outcome.is_error());
         let untold = self.untold.get() + 1;
         self.untold.set(untold % TELL);
         if untold == TELL {
@@ -260,7 +260,7 @@ fn report(shared: &Shared, aborted: bool, began: Instant, cpu_before: u64) -> Re
     for report in phases.iter_mut().flatten() {
         report.offered = report.offered.max(report.passes);
     }
-    let examples = shared.examples.borrow().iter().map(|(_, outcome, words)| format!("{}: {words}", outcome.name())).collect();
+    let examples = shared.examples.borrow().iter().map(|(_, outcome, words)| format!("{}: {words}", outcome.name(&[]))).collect();
     Report {
         phases: phases.into_iter().flatten().collect(),
         totals: shared.tally.borrow().totals(),
@@ -391,7 +391,9 @@ impl<C: Client> Follower<C> {
                 received_bytes: exchange.received_bytes,
                 ..ended(Some(step as u16), arrival, intended, sent_ns, completed_ns)
             };
-            if let Err(failure) = &exchange.result {
+            if let Err(failure) = &exchange.result
+                && failure.outcome.is_error()
+            {
                 shared.note(one.step, failure);
             }
             shared.record(&one);

@@ -19,6 +19,7 @@ mod subscriber;
 mod tally;
 pub mod windows;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
@@ -372,6 +373,15 @@ pub async fn verify(workload: &plan::Workload, seed: u64) -> Result<(), Error> {
         // It subscribes before the load begins; that is its check.
         plan::Driver::Subscriber(_) | plan::Driver::Command(_) => Ok(()),
     }
+}
+
+/// Passes of requests over HTTP one after the other, every answer checked; nothing is recorded. Returns the values of the
+/// last one by name, those that it carried among them.
+///
+/// # Errors
+/// [`Error::Verify`] with what was wrong.
+pub async fn repeat(http: &plan::Http, seed: u64, passes: u64) -> Result<BTreeMap<String, String>, Error> {
+    drivers::http::repeat(&Arc::new(drivers::http::Http::new(http)?), seed, passes).await
 }
 
 /// A counter that several loads of one repetition may share.

@@ -169,7 +169,7 @@ impl Listener<'_> {
             }
         };
         if let Some(failure) = ended {
-            self.examples.push(format!("{}: {}", failure.outcome.name(), failure.words));
+            self.examples.push(format!("{}: {}", failure.outcome.name(&[]), failure.words));
             // Whatever else is sent is lost; how much that is, is known when the author has ended.
             while !self.ledger.has_ended() {
                 tokio::time::sleep(LOOK).await;
@@ -246,7 +246,7 @@ impl Listener<'_> {
         if let Some((pass, _)) = missing.first() {
             let first = self.identity.of(*pass);
             let words = format!("{} events that the broker took did not arrive, `{first}` was the first", missing.len());
-            self.examples.push(format!("{}: {words}", Outcome::Lost.name()));
+            self.examples.push(format!("{}: {words}", Outcome::Lost.name(&[])));
         }
         let counts = [missing.len() as u64, self.duplicates, self.reordered, self.unexpected];
         for (metric, value) in counts.into_iter().enumerate() {

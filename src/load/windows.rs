@@ -6,85 +6,7 @@
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Serializer as _, V2Serializer};
 
-pub use crate::plan::Phase;
-
-/// What became of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(u8)]
-pub enum Outcome {
-    /// Answered as expected.
-    Ok,
-    /// Another status than expected.
-    Status,
-    /// Another length than expected.
-    Length,
-    /// Another body than expected.
-    Body,
-    /// A value to carry was not in the answer.
-    Carry,
-    /// The answer broke off before its end.
-    Incomplete,
-    /// The answer is no HTTP.
-    Garbage,
-    /// The connection was reset.
-    Reset,
-    /// The connection was closed instead of an answer.
-    Closed,
-    /// No connection could be made.
-    Refused,
-    /// No answer within the time-out.
-    Timeout,
-    /// Another fault of the system's.
-    Io,
-    /// A command ended with another exit code than expected.
-    Exit,
-    /// It was refused, with a reason.
-    Nak,
-    /// It never arrived.
-    Lost,
-}
-
-impl Outcome {
-    /// All outcomes in the order of their numbers.
-    pub const ALL: [Self; 15] = [
-        Self::Ok,
-        Self::Status,
-        Self::Length,
-        Self::Body,
-        Self::Carry,
-        Self::Incomplete,
-        Self::Garbage,
-        Self::Reset,
-        Self::Closed,
-        Self::Refused,
-        Self::Timeout,
-        Self::Io,
-        Self::Exit,
-        Self::Nak,
-        Self::Lost,
-    ];
-
-    /// The word in columns and summaries.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Status => "wrong-status",
-            Self::Length => "wrong-length",
-            Self::Body => "wrong-body",
-            Self::Carry => "nothing-to-carry",
-            Self::Incomplete => "short-body",
-            Self::Garbage => "garbage",
-            Self::Reset => "reset",
-            Self::Closed => "closed",
-            Self::Refused => "refused",
-            Self::Timeout => "timeout",
-            Self::Io => "io-error",
-            Self::Exit => "wrong-exit",
-            Self::Nak => "nak",
-            Self::Lost => "lost",
-        }
-    }
-}
+pub use crate::plan::{Outcome, Phase};
 
 /// One row of `windows.parquet`. Histograms are in HdrHistogram's V2 encoding, in nanoseconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -272,7 +194,7 @@ pub struct Windows {
 impl Windows {
     /// Windows of `length_ns`, for a workload with so many steps.
     pub fn new(workload: u16, steps: usize, length_ns: u64) -> Self {
-        let cells = (0..Phase::ALL.len() * (steps + 1) * Outcome::ALL.len()).map(|_| None).collect();
+        let cells = (0..Phase::ALL.len() * (steps + 1) * Outcome::COUNT).map(|_| None).collect();
         let totals = [const { None }; Phase::ALL.len()];
         Self { workload, length_ns, current: 0, steps, cells, totals, serializer: V2Serializer::new() }
     }
@@ -290,7 +212,7 @@ impl Windows {
         let rows = (window > self.current).then(|| self.flush()).filter(|rows| !rows.is_empty());
         self.current = self.current.max(window);
         let step = ended.step.map_or(self.steps, usize::from);
-        let index = (ended.phase as usize * (self.steps + 1) + step) * Outcome::ALL.len() + ended.outcome as usize;
+        let index = (ended.phase as usize * (self.steps + 1) + step) * Outcome::COUNT + ended.outcome.index();
         self.cells[index].get_or_insert_with(Cell::new).record(ended);
         rows
     }
@@ -300,8 +222,8 @@ impl Windows {
         let mut rows = Vec::new();
         for (index, cell) in self.cells.iter_mut().enumerate() {
             let Some(cell) = cell.as_mut().filter(|c| c.count > 0) else { continue };
-            let outcome = Outcome::ALL[index % Outcome::ALL.len()];
-            let rest = index / Outcome::ALL.len();
+            let outcome = Outcome::with_index(index % Outcome::COUNT);
+            let rest = index / Outcome::COUNT;
             let step = rest % (self.steps + 1);
             let phase = Phase::ALL[rest / (self.steps + 1)];
             let is_pass = step == self.steps || self.steps == 1;
@@ -402,7 +324,7 @@ mod tests {
         Ended {
             step,
             phase: Phase::During,
-            outcome: Outcome::ALL[outcome],
+            outcome: Outcome::with_index(outcome),
             intended_ns: at,
             sent_ns: at + lag,
             completed_ns: at + lag + took,

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::expr::Part;
 use super::pen::Pen;
-use super::{Action, Body, Carry, Expect, Invocation, Place, Step, Template, Url};
-use crate::schema::{Mistake, Node, types};
+use super::{Action, Auth, Body, Carry, Expect, Invocation, NamedOutcome, Outcome, Place, Step, Template, Url};
+use crate::schema::{Entry, Mistake, Node, types};
 
 /// Finds a file that a scenario names: from the scenario's folder upwards, so that it does not matter from where runner is called.
 pub(super) fn find_file(scenario: &Path, name: &str) -> Option<PathBuf> {
@@ -25,6 +25,8 @@ pub(super) const METHODS: [&str; 7] = ["get", "head", "put", "post", "patch", "d
 /// The default time-out of a request.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 const ACTION_TIMEOUT: Duration = Duration::from_secs(60);
+/// A set-up request that is sent more often than this is a load.
+const MOST_TIMES: u64 = 1_000_000;
 
 fn valid_header(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
@@ -44,6 +46,11 @@ pub(super) fn headers(pen: &mut Pen<'_>, node: &Node, typed: &BTreeMap<String, t
         }
     }
     typed.iter().map(|(name, value)| (name.to_ascii_lowercase(), Template::parse(&value.0))).collect()
+}
+
+/// Who asks.
+pub(super) fn auth(typed: Option<&types::Auth>) -> Option<Auth> {
+    typed.map(|a| Auth { user: Template::parse(&a.user.0), password: Template::parse(&a.password.0) })
 }
 
 pub(super) fn body(pen: &mut Pen<'_>, node: &Node, typed: &types::Body) -> Option<Body> {
@@ -81,6 +88,42 @@ pub(super) fn expect(pen: &mut Pen<'_>, node: Option<&Node>, typed: Option<&type
     }
 }
 
+/// Answers to which the scenario gives names.
+pub(super) fn outcomes(pen: &mut Pen<'_>, node: &Node, typed: &types::Step) -> Vec<NamedOutcome> {
+    let entries = node.get("outcomes").map(Node::entries).unwrap_or_default();
+    let mut made: Vec<NamedOutcome> = Vec::new();
+    for (name, statuses) in &typed.outcomes {
+        let Some(entry) = entries.iter().find(|e| e.key == *name) else { continue };
+        let mut say = |found: String, expected: &str| {
+            pen.mistakes.push(Mistake::new(pen.file, entry.key_span, found).expected(expected));
+        };
+        let named_well = name.starts_with(|c: char| c.is_ascii_lowercase())
+            && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_".contains(&b));
+        if !named_well {
+            say(format!("`{name}` cannot be the name of an outcome"), "expected small letters, digits, `-` and `_`");
+        } else if Outcome::taken().any(|taken| taken == name) {
+            say(format!("`{name}` is an outcome that every workload has"), "expected a name of its own");
+        }
+        if statuses.0.is_empty() {
+            say(format!("the outcome `{name}` has no status"), "expected at least one, as `409`");
+        }
+        let expected = typed.expect.as_ref().and_then(|e| e.status.as_ref());
+        let as_expected = |status: &u16| match expected {
+            Some(expected) => expected.0.contains(status),
+            None => (200..300).contains(status),
+        };
+        if let Some(status) = statuses.0.iter().find(|status| as_expected(status)) {
+            say(format!("the status {status} is expected already"), "expected a status that `expect` does not have");
+        } else if let Some((status, other)) =
+            statuses.0.iter().find_map(|s| Some((s, made.iter().find(|o| o.statuses.contains(s))?)))
+        {
+            say(format!("the status {status} means `{}` already", other.name), "expected one outcome for each status");
+        }
+        made.push(NamedOutcome { name: name.clone(), statuses: statuses.0.clone() });
+    }
+    made
+}
+
 pub(super) fn carry(
     pen: &mut Pen<'_>,
     node: &Node,
@@ -90,19 +133,7 @@ pub(super) fn carry(
     let mut carried = Vec::new();
     for (name, place) in typed {
         let Some(entry) = node.get("carry").and_then(|n| n.entry(name)) else { continue };
-        let nameable =
-            name.starts_with(|c: char| c.is_ascii_alphabetic()) && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-        if !nameable {
-            pen.mistakes.push(
-                Mistake::new(pen.file, entry.key_span, format!("`{name}` cannot be the name of a carried value"))
-                    .expected("expected letters, digits and `_`, so that expressions can use it"),
-            );
-        } else if taken.contains(name) || super::factors::RESERVED.iter().any(|(r, _)| r == name) {
-            pen.mistakes.push(
-                Mistake::new(pen.file, entry.key_span, format!("`{name}` is already something else"))
-                    .expected("expected a name that no factor and no `let` has"),
-            );
-        }
+        nameable(pen, entry, taken);
         let place = match pen.exactly_one(&entry.value, "the place of the carried value", &["json", "header", "regex"]) {
             Some("json") => place.json.clone().map(Place::Json),
             Some("header") => place.header.as_ref().map(|h| Place::Header(h.to_ascii_lowercase())),
@@ -128,6 +159,24 @@ pub(super) fn carry(
     carried
 }
 
+/// A value of passes must have a name that expressions can use and nothing else has.
+pub(super) fn nameable(pen: &mut Pen<'_>, entry: &Entry, taken: &BTreeSet<String>) {
+    let name = &entry.key;
+    let nameable =
+        name.starts_with(|c: char| c.is_ascii_alphabetic()) && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    if !nameable {
+        pen.mistakes.push(
+            Mistake::new(pen.file, entry.key_span, format!("`{name}` cannot be the name of a value"))
+                .expected("expected letters, digits and `_`, so that expressions can use it"),
+        );
+    } else if taken.contains(name) || super::factors::RESERVED.iter().any(|(r, _)| r == name) {
+        pen.mistakes.push(
+            Mistake::new(pen.file, entry.key_span, format!("`{name}` is already something else"))
+                .expected("expected a name that no factor and no `let` has"),
+        );
+    }
+}
+
 pub(super) fn regex(pen: &mut Pen<'_>, node: &Node, key: &str, pattern: &str) {
     if let Err(error) = regex::Regex::new(pattern) {
         let reason = error.to_string().lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
@@ -141,7 +190,7 @@ pub(super) fn action(pen: &mut Pen<'_>, node: &Node, typed: &types::Action) -> O
     let kind = pen.exactly_one(node, "what this step does", &kinds)?;
     let timeout = typed.timeout.map_or(ACTION_TIMEOUT, |d| d.0);
     if matches!(kind, "command" | "shell") {
-        for key in ["headers", "body", "expect"] {
+        for key in ["auth", "headers", "body", "expect", "times"] {
             if let Some(entry) = node.entry(key) {
                 pen.mistakes.push(
                     Mistake::new(pen.file, entry.key_span, format!("`{key}` belongs to a request, and this is a command"))
@@ -150,6 +199,13 @@ pub(super) fn action(pen: &mut Pen<'_>, node: &Node, typed: &types::Action) -> O
             }
         }
         let argv = argv(pen, node, typed.command.as_deref(), typed.shell.as_deref(), &[])?;
+        let of_requests = ["id", "pass"];
+        let values = argv.iter().flat_map(Template::names);
+        if let Some(name) = values.filter(|name| of_requests.contains(name)).next() {
+            let span = super::pen::find_name(pen.file, node, name).unwrap_or(node.head);
+            let mistake = Mistake::new(pen.file, span, format!("`{name}` has no value in a command"));
+            pen.mistakes.push(mistake.expected("expected it in a request only"));
+        }
         let missing = super::programs::missing_program(&argv[0].to_text(), None);
         if let Some(missing) = missing {
             pen.say_missing(node, "command", &missing);
@@ -163,40 +219,61 @@ pub(super) fn action(pen: &mut Pen<'_>, node: &Node, typed: &types::Action) -> O
         if let Some(entry) = node.entry(key) {
             pen.mistakes.push(
                 Mistake::new(pen.file, entry.key_span, format!("`{key}` belongs to a command, and this is a request"))
-                    .expected("expected only the method, `headers`, `body`, `expect`, `timeout`"),
+                    .expected("expected only the method, `auth`, `headers`, `body`, `expect`, `times`, `timeout`"),
             );
         }
     }
     let target = [&typed.get, &typed.put, &typed.post, &typed.delete].into_iter().flatten().next()?;
-    let url = match Url::parse(&target.0) {
-        Ok(url) if !url.host.contains("${") => url,
-        Ok(_) => {
-            pen.fixed(node, kind, &target.0)?;
-            return None;
-        }
-        Err(expected) => {
-            pen.say(node, kind, format!("`{}` is no URL", target.0), expected);
-            return None;
-        }
-    };
-    let path = if url.path.is_empty() { "/" } else { &url.path };
+    let (url, path) = url(pen, node, kind, &target.0)?;
     let body = match (&typed.body, node.get("body")) {
         (Some(typed), Some(node)) => body(pen, node, typed)?,
         _ => Body::Empty,
     };
-    Some(Action::Request {
-        step: Box::new(Step {
-            name: kind.to_owned(),
-            method: kind.to_ascii_uppercase(),
-            path: Template::parse(path),
-            headers: headers(pen, node, &typed.headers),
-            body,
-            expect: expect(pen, node.get("expect"), typed.expect.as_ref()),
-            carry: Vec::new(),
-            timeout,
-        }),
-        url: Url { path: String::new(), ..url },
-    })
+    let times = typed.times.unwrap_or(1);
+    if !(1..=MOST_TIMES).contains(&times) {
+        pen.say(node, "times", format!("{times} times"), format!("expected 1 to {MOST_TIMES}"));
+    }
+    let step = Step {
+        headers: headers(pen, node, &typed.headers),
+        auth: auth(typed.auth.as_ref()),
+        body,
+        expect: expect(pen, node.get("expect"), typed.expect.as_ref()),
+        ..plain(kind, path, timeout)
+    };
+    Some(Action::Request { step: Box::new(step), url, times })
+}
+
+/// A request that says no more than what is asked.
+pub(super) fn plain(method: &str, path: Template, timeout: Duration) -> Step {
+    Step {
+        name: method.to_owned(),
+        method: method.to_ascii_uppercase(),
+        path,
+        headers: Vec::new(),
+        auth: None,
+        body: Body::Empty,
+        expect: Expect::default(),
+        outcomes: Vec::new(),
+        carry: Vec::new(),
+        timeout,
+    }
+}
+
+/// A URL of a single request: where, and its path.
+pub(super) fn url(pen: &mut Pen<'_>, node: &Node, key: &str, text: &str) -> Option<(Url, Template)> {
+    let url = match Url::parse(text) {
+        Ok(url) if !url.host.contains("${") => url,
+        Ok(_) => {
+            pen.fixed(node, key, text)?;
+            return None;
+        }
+        Err(expected) => {
+            pen.say(node, key, format!("`{text}` is no URL"), expected);
+            return None;
+        }
+    };
+    let path = Template::parse(if url.path.is_empty() { "/" } else { &url.path });
+    Some((Url { path: String::new(), ..url }, path))
 }
 
 /// Environment variables of a command.

@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use super::actions;
 use super::collect::{self, Collect};
+use super::environment::Environment;
 use super::expr::{self, Scope};
 use super::factors::{self, Factor, Levels, RESERVED};
 use super::load::FEWEST_WINDOWS;
 use super::pen::{Pen, forget_repeated};
 use super::{
-    Action, Cell, CellId, Graph, Limits, Plan, Repeat, Steps, Target, arrivals, expectations, graphs, links, targets, vtp,
-    workloads,
+    Action, Cell, CellId, Graph, Limits, Plan, Repeat, Secrets, Steps, Target, arrivals, expectations, graphs, links, targets,
+    vtp, workloads,
 };
 use crate::schema::source::{self, all_of, one_of};
 use crate::schema::{Data, Entry, Mistake, Node, SourceFile, Span, decode, node, types};
@@ -122,7 +123,8 @@ struct Builder<'a> {
     workloads: &'a [Entry],
     collect: &'a [Entry],
     links: &'a [Entry],
-    /// Names that steps carry from answers.
+    environment: Environment,
+    /// Names that steps carry from answers, and those of values that are drawn.
     carried: BTreeSet<String>,
     elsewhere: BTreeMap<String, &'static str>,
     used: RefCell<BTreeSet<String>>,
@@ -155,6 +157,7 @@ impl<'a> Builder<'a> {
                     "links" | "targets" => "after the targets' ports: not in `let`, `when`, `replicas` or `port`",
                     "scratch" | "repetition" => "inside of a repetition",
                     "load_begin" | "load_end" => "in `collect`",
+                    "env" => "with the name of a variable, as `env.HOME`",
                     "cache" => "in a cell, where a set-up step has `cache`",
                     _ => "in the steps of a workload",
                 };
@@ -178,6 +181,7 @@ impl<'a> Builder<'a> {
             workloads: section("workloads"),
             collect: section("collect"),
             links: section("links"),
+            environment: Environment::read(file, root.get("env"), |name| std::env::var(name).ok(), mistakes),
             carried,
             elsewhere,
             used: RefCell::default(),
@@ -282,8 +286,17 @@ impl<'a> Builder<'a> {
         let mut elsewhere = self.elsewhere.clone();
         elsewhere.extend(self.factors.iter().map(|f| (f.name.clone(), "in a cell: under `cell`, `repetition` or `load`")));
         scope.elsewhere = &elsewhere;
+        scope.late = ["id", "pass"].map(|name| (name.to_owned(), "while requests are sent")).into();
         let set_up = self.actions(&scope, &steps.0, "run", mistakes);
         let clean_up = self.actions(&scope, &steps.1, "run", mistakes);
+        // A cell can be skipped for that; around the run there is nothing to skip.
+        for name in scope.unset.borrow().iter() {
+            let span = self.root.get("env").and_then(|n| n.entry(name)).map_or(self.root.span, |e| e.key_span);
+            mistakes.push(
+                Mistake::new(self.file, span, format!("the environment variable `{name}` is not set"))
+                    .expected("expected a value, as `run` in `set-up` or `clean-up` needs it"),
+            );
+        }
         drop(scope);
         if mistakes.is_empty() {
             self.check_steps_named(mistakes);
@@ -352,6 +365,8 @@ impl<'a> Builder<'a> {
                 steady_state: self.typed.limits.steady_state,
             },
             record: self.typed.record,
+            environment: self.environment.record(),
+            secrets: self.secrets(&cells, [&set_up, &clean_up]),
             factors,
             set_up,
             clean_up,
@@ -362,13 +377,27 @@ impl<'a> Builder<'a> {
         }))
     }
 
+    /// Secret values, and what requests make of them.
+    fn secrets(&self, cells: &[Cell], around: [&Vec<Action>; 2]) -> Secrets {
+        let mut secrets = self.environment.secrets();
+        let actions = cells.iter().flat_map(|c| [&c.set_up, &c.clean_up]).flat_map(|s| [&s.cell, &s.repetition, &s.load]);
+        let requests = actions.chain(around).flatten().filter_map(Action::request);
+        let requests = requests.chain(cells.iter().flat_map(|c| &c.collect).filter_map(|c| c.source.request()));
+        let steps = cells.iter().flat_map(|c| &c.workloads).flat_map(|w| w.driver.requests());
+        steps.chain(requests).filter_map(|step| step.auth.as_ref()).for_each(|auth| secrets.hide_credentials(auth));
+        secrets
+    }
+
     /// Names of the metrics that this scenario brings by itself.
     fn figures(&self) -> Vec<&'a str> {
         let commands = self.workloads.iter().filter(|e| e.value.get("command").is_some());
         let named = commands.chain(self.collect).flat_map(|e| e.value.get("metrics").map(Node::entries).unwrap_or_default());
         let subscribed = self.workloads.iter().any(|e| e.value.get("vtp").is_some_and(|v| v.get("from").is_some()));
         let arrivals = vtp::ARRIVAL_METRICS.into_iter().filter(|_| subscribed);
-        named.map(|e| e.key.as_str()).chain(workloads::COMMAND_METRICS).chain(arrivals).collect()
+        let steps = self.workloads.iter().filter_map(|e| e.value.get("steps")).flat_map(Node::items);
+        let outcomes = steps.filter_map(|s| s.get("outcomes")).flat_map(Node::entries);
+        let named = named.chain(outcomes).map(|e| e.key.as_str());
+        named.chain(workloads::COMMAND_METRICS).chain(arrivals).collect()
     }
 
     /// Makes every cell once for its mistakes. What stands in one place is reported once, from the first cell that has it.
@@ -504,6 +533,8 @@ impl<'a> Builder<'a> {
             lets: self.lets,
             values,
             late: BTreeMap::new(),
+            environment: &self.environment,
+            unset: RefCell::default(),
             elsewhere: &self.elsewhere,
             used: &self.used,
             spent: StdCell::new(0),
@@ -666,22 +697,29 @@ impl<'a> Builder<'a> {
         });
 
         let links = self.cell_links(&scope, &started, &names, mistakes);
+        // Requests of steps may be sent several times.
+        let of_requests = ["id", "pass"].map(str::to_owned);
+        scope.late.extend(of_requests.clone().map(|name| (name, "while requests are sent")));
         let mut level = |steps: &Node, mistakes: &mut Vec<Mistake>| {
             let (repetition, load) =
                 (self.actions(&scope, steps, "repetition", mistakes), self.actions(&scope, steps, "load", mistakes));
             // Around a cell there is no repetition, and so no scratch directory.
-            let late = std::mem::take(&mut scope.late);
+            let late = scope.late.clone();
+            scope.late.retain(|name, _| of_requests.contains(name));
             let cell = self.actions(&scope, steps, "cell", mistakes);
             scope.late = late;
             Steps { cell, repetition, load }
         };
         let set_up = level(&steps.0, mistakes);
         let clean_up = level(&steps.1, mistakes);
+        scope.late.retain(|name, _| !of_requests.contains(name));
         let (collect, reason) = self.collected(&mut scope, mistakes);
         skipped = skipped.or(reason);
         let (workloads, reason) = self.cell_workloads(&mut scope, &links, mistakes);
         skipped = skipped.or(reason);
         self.work.set(self.work.get() + scope.spent.get());
+        let unset = scope.unset.take().into_iter().next();
+        skipped = skipped.or(unset.map(|name| format!("the environment variable {name} is not set")));
         let path = path?;
         (mistakes.len() == before).then_some(Cell {
             id,
@@ -875,6 +913,13 @@ impl<'a> Builder<'a> {
                     .expected(format!("expected `${{{}}}` somewhere", entry.key)),
             );
         }
+        let variables = self.root.get("env").map(Node::entries).unwrap_or_default();
+        for entry in variables.iter().filter(|e| !used.contains(&format!("env.{}", e.key))) {
+            mistakes.push(
+                Mistake::new(self.file, entry.key_span, format!("nothing uses the variable `{}`", entry.key))
+                    .expected(format!("expected `${{env.{}}}` somewhere", entry.key)),
+            );
+        }
         let active = self.active.borrow();
         for entry in
             self.targets.iter().chain(self.workloads).chain(self.collect).chain(self.links).filter(|e| !active.contains(&e.key))
@@ -890,7 +935,7 @@ impl<'a> Builder<'a> {
 
 fn carried_names(node: &Node, names: &mut BTreeSet<String>) {
     for entry in node.entries() {
-        if entry.key == "carry" {
+        if entry.key == "carry" || entry.key == "draw" {
             names.extend(entry.value.entries().iter().map(|e| e.key.clone()));
         }
         carried_names(&entry.value, names);

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::pen::Pen;
 use super::programs::{FIXTURES_PROGRAM, missing_need, missing_program};
 use super::taken::{self, TableSource, TakenMetric};
-use super::{Invocation, Template, actions};
+use super::{Carry, Invocation, Place, Step, Template, Url, actions};
 use crate::schema::source::one_of;
 use crate::schema::{Entry, Mistake, Node, types};
 
@@ -16,6 +16,9 @@ use crate::schema::{Entry, Mistake, Node, types};
 const READERS: [&str; 1] = ["vtp-receipts"];
 /// How long a command may take.
 const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// What the body of an answer is called as a carried value.
+pub const BODY: &str = "body";
 
 /// Something that is collected.
 #[derive(Clone, Debug, Serialize)]
@@ -40,6 +43,23 @@ pub enum CollectSource {
     File(Template),
     /// An SQLite database.
     Sqlite(Template),
+    /// What a request is answered.
+    Get {
+        /// Where, without the path.
+        url: Url,
+        /// The request; it carries [`BODY`].
+        step: Box<Step>,
+    },
+}
+
+impl CollectSource {
+    /// Its request, if it is one.
+    pub fn request(&self) -> Option<&Step> {
+        match self {
+            Self::Get { step, .. } => Some(step),
+            _ => None,
+        }
+    }
 }
 
 /// Makes an entry of what was typed; `node` is its evaluated YAML. Also why its cell is skipped, if so.
@@ -51,15 +71,29 @@ pub(super) fn collect(
     scenario: &std::path::Path,
 ) -> Option<(Collect, Option<String>)> {
     let before = pen.mistakes.len();
-    let kinds = ["command", "shell", "fixture", "file", "sqlite"];
+    let kinds = ["command", "shell", "fixture", "file", "sqlite", "get"];
     let kind = pen.exactly_one(node, "what this is collected from", &kinds)?;
     let mut refuse = |keys: &[&str], why| super::workloads::refuse(pen, node, keys, why);
     match kind {
         "file" | "sqlite" => refuse(&["args", "env", "dir", "timeout"], "it belongs to a command, and this is a file"),
+        "get" => refuse(&["args", "env", "dir"], "it belongs to a command, and this is a request"),
         "shell" => refuse(&["args"], "expected the arguments in the command line of `shell` itself"),
         _ => {}
     }
+    if kind != "get" {
+        refuse(&["auth", "headers"], "it belongs to a request, which has `get`");
+    }
     let source = match kind {
+        "get" => {
+            let (url, path) = actions::url(pen, node, "get", &typed.get.as_ref()?.0)?;
+            let step = Step {
+                headers: actions::headers(pen, node, &typed.headers),
+                auth: actions::auth(typed.auth.as_ref()),
+                carry: vec![Carry { name: BODY.to_owned(), place: Place::Regex("(?s)^.*$".to_owned()) }],
+                ..actions::plain("get", path, typed.timeout.map_or(TIMEOUT, |d| d.0))
+            };
+            CollectSource::Get { url, step: Box::new(step) }
+        }
         "file" => CollectSource::File(file(&typed.file.as_ref()?.0, scenario)),
         "sqlite" => CollectSource::Sqlite(file(&typed.sqlite.as_ref()?.0, scenario)),
         _ => {

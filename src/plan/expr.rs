@@ -12,12 +12,16 @@ use std::sync::Arc;
 use minijinja::{Environment, UndefinedBehavior};
 use serde_json::Value as Json;
 
+use super::environment::{self, Variable};
 use crate::schema::source::one_of;
 use crate::schema::{Data, Entry, Mistake, Node, SourceFile, Span};
 use crate::units;
 
 /// Values that one scope may grow to; more is a bomb made of `let`.
 const MAX_RESOLVED: usize = 200_000;
+
+/// More letters than this are a file, not a part of a scenario.
+const MAX_LETTERS: u64 = 1 << 20;
 
 /// A piece of a text with expressions.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -187,7 +191,29 @@ pub fn environment() -> Environment<'static> {
         let size = units::Bytes::parse(&value.to_string());
         size.map(|s| s.0).ok_or_else(|| no_quantity(&value, "size such as `10KiB`"))
     });
+    // Text that no data base makes shorter by looking at it twice.
+    env.add_function("letters", |value: minijinja::Value| {
+        let length = units::Bytes::parse(&value.to_string()).ok_or_else(|| no_quantity(&value, "size such as `10KiB`"))?.0;
+        if length > MAX_LETTERS {
+            let words = format!("`{value}` is more than the {MAX_LETTERS} letters that an expression may make");
+            return Err(minijinja::Error::new(minijinja::ErrorKind::InvalidOperation, words));
+        }
+        Ok(letters(length as usize))
+    });
     env
+}
+
+/// Letters and digits in an order without a pattern, the same every time: base 36 of SplitMix64 (Steele, Lea & Flood 2014).
+fn letters(length: usize) -> String {
+    const DIGITS: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
+    let mut state = 0_u64;
+    let mut letter = || {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let bits = (state ^ state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let bits = (bits ^ bits >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        char::from(DIGITS[((bits ^ bits >> 31) % 36) as usize])
+    };
+    (0..length).map(|_| letter()).collect()
 }
 
 fn no_quantity(value: &minijinja::Value, expected: &str) -> minijinja::Error {
@@ -211,6 +237,10 @@ pub struct Scope<'a> {
     pub values: BTreeMap<String, Node>,
     /// Names whose value is known later, with when that is.
     pub late: BTreeMap<String, &'static str>,
+    /// Environment variables.
+    pub environment: &'a environment::Environment,
+    /// Those of them that are needed here and not set.
+    pub unset: RefCell<BTreeSet<String>>,
     /// Names that exist, but elsewhere, with where that is.
     pub elsewhere: &'a BTreeMap<String, &'static str>,
     /// All names that were read, for the mistake "nothing reads this".
@@ -290,6 +320,9 @@ impl Scope<'_> {
             self.used.borrow_mut().insert(source.to_owned());
             return Some(Node::text(span, format!("${{{source}}}")));
         }
+        if let Some(name) = source.strip_prefix("env.").filter(|n| n.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')) {
+            return self.variable(name, span, mistakes);
+        }
         if let Some(path) = Path::parse(source) {
             return self.path(&path, span, stack, mistakes);
         }
@@ -303,6 +336,51 @@ impl Scope<'_> {
                 None
             }
         }
+    }
+
+    /// An environment variable; none where it is not set.
+    fn variable(&self, name: &str, span: Span, mistakes: &mut Vec<Mistake>) -> Option<Node> {
+        let note_unset = || self.unset.borrow_mut().insert(name.to_owned());
+        self.used.borrow_mut().insert(format!("env.{name}"));
+        match self.environment.get(name) {
+            Some(Variable::Known(value)) => Some(Node::text(span, value.replace("${", "$${"))),
+            Some(Variable::Unset) => {
+                note_unset();
+                None
+            }
+            Some(Variable::Secret(value)) => {
+                if value.is_none() {
+                    note_unset();
+                }
+                Some(Node::text(span, format!("${{env.{name}}}")))
+            }
+            None => {
+                let known: Vec<&str> = self.environment.names().collect();
+                mistakes.push(
+                    Mistake::new(self.file, word_in(self.file, span, name), format!("no variable `{name}` is declared"))
+                        .expected(format!("expected it at the top of the file, as `env: {{{name}: {{}}}}`"))
+                        .did_you_mean(name, known),
+                );
+                None
+            }
+        }
+    }
+
+    /// What reading variables in a computation means. Returns whether all of them have a value.
+    fn variables_read(&self, names: &[String], span: Span, mistakes: &mut Vec<Mistake>) -> bool {
+        let mut sound = true;
+        for name in names {
+            let known = self.variable(name, span, mistakes).is_some();
+            let secret = matches!(self.environment.get(name), Some(Variable::Secret(_)));
+            if secret {
+                mistakes.push(
+                    Mistake::new(self.file, word_in(self.file, span, name), format!("`env.{name}` is secret"))
+                        .expected(format!("expected `${{env.{name}}}` by itself: it can be inserted, but not be computed with")),
+                );
+            }
+            sound &= known && !secret;
+        }
+        sound
     }
 
     /// The number that an expression has here; none where arithmetic has none, as for a division by zero. What is no
@@ -384,8 +462,14 @@ impl Scope<'_> {
         let mut names: Vec<String> = compiled.undeclared_variables(false).into_iter().collect();
         names.sort();
         let mut sound = true;
+        let mut environment = None;
         for name in names {
             if self.is_builtin(&name) {
+                continue;
+            }
+            if name == "env" {
+                let read = environment.insert(environment::Read::new(self.environment, |_| None));
+                context.insert(name, minijinja::Value::from_dyn_object(Arc::clone(read)));
                 continue;
             }
             if let Some(when) = self.late.get(&name) {
@@ -406,7 +490,11 @@ impl Scope<'_> {
         if !sound {
             return None;
         }
-        Some(compiled.eval(&context).and_then(|value| {
+        let result = compiled.eval(&context);
+        if !self.variables_read(&environment.map(|e| e.names()).unwrap_or_default(), span, mistakes) {
+            return None;
+        }
+        Some(result.and_then(|value| {
             if value.is_undefined() {
                 return Err(minijinja::Error::new(minijinja::ErrorKind::UndefinedError, "it has no value"));
             }
@@ -482,7 +570,24 @@ impl Scope<'_> {
     /// Follows `name.key[expression]` through the tree, so that what is found keeps its own position.
     ///
     /// What is poisoned was reported where it stands, and is not missed here.
+    ///
+    /// Of a map only the value that is chosen needs its environment variables: those of the others may be unset.
     fn path(&self, path: &Path, span: Span, stack: &mut Vec<String>, mistakes: &mut Vec<Mistake>) -> Option<Node> {
+        let before = self.unset.borrow().clone();
+        let found = self.follow(path, span, stack, mistakes);
+        if path.steps.is_empty() || *self.unset.borrow() == before {
+            return found;
+        }
+        let inserts = |name: &String| found.as_ref().is_some_and(|node| mentions(node, &format!("${{env.{name}}}")));
+        let is_broken = found.as_ref().is_none_or(Node::is_poisoned);
+        self.unset.borrow_mut().retain(|name| {
+            let is_secret = matches!(self.environment.get(name), Some(Variable::Secret(_)));
+            before.contains(name) || if is_secret { inserts(name) } else { is_broken }
+        });
+        found
+    }
+
+    fn follow(&self, path: &Path, span: Span, stack: &mut Vec<String>, mistakes: &mut Vec<Mistake>) -> Option<Node> {
         let mut node = self.name(&path.root, span, stack, mistakes)?;
         let mut so_far = path.root.clone();
         for step in &path.steps {
@@ -532,6 +637,12 @@ impl Scope<'_> {
         }
         (!matches!(node.data, Data::Poison)).then_some(node)
     }
+}
+
+/// Whether any text in a node has a part.
+fn mentions(node: &Node, part: &str) -> bool {
+    let inside = node.items().iter().chain(node.entries().iter().map(|e| &e.value));
+    node.as_text().is_some_and(|text| text.contains(part)) || inside.into_iter().any(|n| mentions(n, part))
 }
 
 /// Where the `${` at `offset` of a scalar's text, and what belongs to it, stands in the file.
@@ -654,6 +765,8 @@ mod tests {
             lets: tree.entries(),
             values: BTreeMap::new(),
             late: BTreeMap::from([("id".to_owned(), "while the load runs")]),
+            environment: &environment::Environment::default(),
+            unset: RefCell::default(),
             elsewhere: &elsewhere,
             used: &used,
             spent: Cell::new(0),
@@ -680,6 +793,14 @@ mod tests {
         assert_eq!(eval("a: 1", "${seconds(0) + seconds('1m30s')}").unwrap(), Json::from(90));
         assert_eq!(eval("size: 10KiB", "${bytes(size) // bytes(512)}").unwrap(), Json::from(20));
         assert!(eval("a: 1", "${seconds(5)}").unwrap_err()[0].contains("`5` is no duration"));
+        let text = eval("size: 1KiB", "${letters(size)}").unwrap();
+        let text = text.as_str().unwrap();
+        assert!(text.len() == 1024 && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()));
+        // A compressor would find more than half of what is here twice at most.
+        let pieces: BTreeSet<&str> = (0..1020).map(|i| &text[i..i + 4]).collect();
+        assert!(pieces.len() > 1000);
+        assert_eq!(eval("a: 1", "${[{'x': letters(2)}] * 2}").unwrap().as_array().map(Vec::len), Some(2));
+        assert!(eval("a: 1", "${letters('1GiB')}").unwrap_err()[0].contains("may make"));
         // A name of the scenario's comes first.
         assert_eq!(eval("seconds: 3", "${seconds + 1}").unwrap(), Json::from(4));
     }

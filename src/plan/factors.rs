@@ -76,11 +76,12 @@ pub fn label_of(value: &Json) -> String {
 }
 
 /// Names that factors and `let` may not take, with what they mean already.
-pub const RESERVED: [(&str, &str); 13] = [
+pub const RESERVED: [(&str, &str); 14] = [
     ("id", "the fresh id of each pass"),
     ("pass", "the number of each pass"),
     ("connection", "the number of a connection"),
     ("ivorn", "the identifier of an event"),
+    ("env", "environment variables"),
     ("replica", "the number of a replica"),
     ("scratch", "the scratch directory of a repetition"),
     ("repetition", "the number of a repetition"),

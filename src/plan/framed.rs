@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::actions::{self, REQUEST_TIMEOUT};
 use super::pen::Pen;
-use super::{Body, Carry, Expect, Template, Url, as_text, workloads};
+use super::{Body, Carry, Draw, Expect, Template, Url, as_text, workloads};
 pub use crate::schema::types::ByteOrder;
 use crate::schema::{Node, types};
 
@@ -23,6 +23,9 @@ pub struct Framed {
     pub framing: Framing,
     /// Whether a connection is used for more than one pass.
     pub keep_alive: bool,
+    /// Values that are drawn for each pass.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub draws: Vec<Draw>,
     /// The messages of one pass.
     pub steps: Vec<Message>,
 }
@@ -159,7 +162,8 @@ pub(super) fn framed(pen: &mut Pen<'_>, node: &Node, typed: &types::Workload, ta
     let timeout = typed.timeout.map_or(REQUEST_TIMEOUT, |d| d.0);
     let items = node.get("steps").map(Node::items).unwrap_or_default();
     let readable = if items.len() == typed.steps.len() { typed.steps.as_slice() } else { &[] };
-    let (mut steps, mut carried): (Vec<Message>, BTreeSet<String>) = (Vec::new(), BTreeSet::new());
+    let draws = workloads::draws(pen, node, &typed.draw, taken);
+    let (mut steps, mut carried): (Vec<Message>, BTreeSet<String>) = (Vec::new(), typed.draw.keys().cloned().collect());
     for (item, typed) in items.iter().zip(readable) {
         let Some(mut message) = message(pen, item, typed, timeout, taken, framing.as_ref()) else { continue };
         workloads::names_in_time(pen, item, message.names().into_iter(), &carried);
@@ -167,7 +171,7 @@ pub(super) fn framed(pen: &mut Pen<'_>, node: &Node, typed: &types::Workload, ta
         message.name = workloads::own_name(pen, item, typed, &message.name, |n| steps.iter().any(|s| s.name == n));
         steps.push(message);
     }
-    Some(Framed { to: to?, framing: framing?, keep_alive: said.keep_alive.unwrap_or(true), steps })
+    Some(Framed { to: to?, framing: framing?, keep_alive: said.keep_alive.unwrap_or(true), draws, steps })
 }
 
 fn message(
@@ -182,7 +186,7 @@ fn message(
     workloads::refuse(
         pen,
         node,
-        &["get", "head", "put", "post", "patch", "delete", "options", "headers", "body"],
+        &["get", "head", "put", "post", "patch", "delete", "options", "headers", "body", "outcomes"],
         "it belongs to requests over HTTP, and this is a message",
     );
     let send = match (&typed.send, node.get("send")) {

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::framed::Framed;
 use super::taken::TakenMetric;
 use super::vtp::{ARRIVAL, Author, STAGES, Subscriber};
-use super::{Step, Template, Url, as_text};
+use super::{Draw, Step, Template, Url, as_text};
 pub use crate::schema::types::Spacing;
 
 /// Requests and how they arrive.
@@ -39,6 +39,11 @@ impl Workload {
             Driver::Subscriber(_) => super::vtp::ARRIVAL_METRICS.map(str::to_owned).to_vec(),
             Driver::Http(_) | Driver::Framed(_) | Driver::Author(_) => Vec::new(),
         }
+    }
+
+    /// The outcomes to which it gives names, in the order of their numbers.
+    pub fn outcomes(&self) -> Vec<String> {
+        named_outcomes(self.driver.requests())
     }
 
     /// Host and port of whatever it connects to; of a command that is not known.
@@ -97,6 +102,27 @@ pub enum Driver {
     Command(Command),
 }
 
+impl Driver {
+    /// The requests of a pass, where it consists of requests over HTTP.
+    pub fn requests(&self) -> &[Step] {
+        match self {
+            Self::Http(http) => &http.steps,
+            _ => &[],
+        }
+    }
+}
+
+/// The outcomes to which steps give names, each once.
+pub fn named_outcomes(steps: &[Step]) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for outcome in steps.iter().flat_map(|s| &s.outcomes) {
+        if !names.contains(&outcome.name) {
+            names.push(outcome.name.clone());
+        }
+    }
+    names
+}
+
 /// A workload over HTTP.
 #[derive(Clone, Debug, Serialize)]
 pub struct Http {
@@ -114,6 +140,9 @@ pub struct Http {
     pub redirects: u32,
     /// Who may vouch for the server, with `https://`.
     pub trust: Trust,
+    /// Values that are drawn for each pass.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub draws: Vec<Draw>,
     /// The requests of one pass.
     pub steps: Vec<Step>,
 }

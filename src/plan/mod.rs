@@ -10,6 +10,7 @@ pub mod build;
 pub mod cache;
 pub mod collect;
 pub mod containers;
+pub mod environment;
 pub mod expectations;
 pub mod expr;
 pub mod factors;
@@ -18,15 +19,18 @@ pub mod graphs;
 pub mod links;
 pub mod load;
 pub mod order;
+pub mod outcome;
 mod pen;
 pub mod programs;
 #[cfg(test)]
 mod properties;
+pub mod secrets;
 pub mod taken;
 pub mod targets;
 pub mod vtp;
 pub mod workloads;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -46,6 +50,8 @@ pub use load::{
     Arrivals, Command, Condition, Driver, Find, Http, Limit, Load, Pattern, Phase, Spacing, Stretch, Think, Trust, Workload,
 };
 
+pub use outcome::Outcome;
+pub use secrets::{Auth, Secrets};
 pub use taken::{MetricSource, Pick, TableSource, TakenMetric};
 
 /// An experiment, ready to be executed.
@@ -75,6 +81,11 @@ pub struct Plan {
     pub limits: Limits,
     /// What is recorded beside the windows.
     pub record: Record,
+    /// Environment variables that the scenario reads: `***` for a secret, none where it is not set.
+    pub environment: BTreeMap<String, Option<String>>,
+    /// Their secret values.
+    #[serde(skip)]
+    pub secrets: Secrets,
     /// All factors with the levels chosen.
     pub factors: Vec<Factor>,
     /// What is done once, before and after everything else.
@@ -337,15 +348,49 @@ pub struct Step {
     pub path: Template,
     /// Headers, names in lower case.
     pub headers: Vec<(String, Template)>,
+    /// Who asks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auth: Option<Auth>,
     /// What is sent.
     pub body: Body,
     /// What must come back.
     pub expect: Expect,
+    /// Answers that are neither expected nor errors.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub outcomes: Vec<NamedOutcome>,
     /// What is kept for the steps behind.
     pub carry: Vec<Carry>,
     /// How long it may take.
     #[serde(serialize_with = "as_text")]
     pub timeout: Duration,
+}
+
+/// An outcome to which the scenario gives a name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NamedOutcome {
+    /// The name.
+    pub name: String,
+    /// The statuses that mean it.
+    pub statuses: Vec<u16>,
+}
+
+/// A value that is drawn anew for each pass, evenly and from the seed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Draw {
+    /// Its name in requests.
+    pub name: String,
+    /// Of what.
+    pub of: Urn,
+}
+
+/// What values are drawn of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Urn {
+    /// Whole numbers, both ends included.
+    Range(u64, u64),
+    /// Texts, at least one.
+    List(Vec<String>),
 }
 
 impl Step {
@@ -442,7 +487,27 @@ pub enum Action {
         url: Url,
         /// The request.
         step: Box<Step>,
+        /// How often it is sent.
+        times: u64,
     },
+}
+
+impl Action {
+    /// What it makes and keeps, if it does.
+    pub fn cache(&self) -> Option<&Cache> {
+        match self {
+            Self::Command { cache, .. } => cache.as_ref(),
+            Self::Request { .. } => None,
+        }
+    }
+
+    /// Its request, if it is one.
+    pub fn request(&self) -> Option<&Step> {
+        match self {
+            Self::Request { step, .. } => Some(step),
+            Self::Command { .. } => None,
+        }
+    }
 }
 
 impl fmt::Display for Action {
@@ -451,7 +516,10 @@ impl fmt::Display for Action {
             Self::Command { invocation, .. } => {
                 f.write_str(&invocation.argv.iter().map(Template::to_text).collect::<Vec<_>>().join(" "))
             }
-            Self::Request { url, step } => write!(f, "{} {url}{}", step.method, step.path.to_text()),
+            Self::Request { url, step, times } => {
+                write!(f, "{} {url}{}", step.method, step.path.to_text())?;
+                if *times > 1 { write!(f, " ({times} times)") } else { Ok(()) }
+            }
         }
     }
 }

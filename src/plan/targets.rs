@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::actions::{self, find_file};
+use super::environment::{self, Variable};
 use super::expr::{Part, Scope, value_of};
 use super::pen::{Pen, forget_repeated};
 use super::programs::{FIXTURES_PROGRAM, missing_need, missing_program};
@@ -24,6 +25,8 @@ const MAX_REPLICAS: u32 = 1000;
 pub(super) struct Outline<'a> {
     pub entry: &'a Entry,
     pub ports: Vec<Option<u16>>,
+    /// Where it already runs.
+    pub address: Option<Url>,
 }
 
 /// Whether a target is there in a cell.
@@ -50,8 +53,9 @@ pub(super) fn outline<'a>(scope: &mut Scope<'_>, entry: &'a Entry, mistakes: &mu
         entry.value.with(Data::Map(entry.value.entries().iter().filter(|e| keys.contains(&e.key.as_str())).cloned().collect()))
     };
     let first_node = scope.resolve(&pick(&["when", "replicas"]), mistakes);
+    let unknown = |ports| Presence::Unknown(Outline { entry, ports, address: None });
     let Some(first) = decode::decode::<Ports>(scope.file, &first_node, mistakes) else {
-        return Presence::Unknown(Outline { entry, ports: vec![None] });
+        return unknown(vec![None]);
     };
     if first.when == Some(false) {
         return Presence::Absent;
@@ -62,7 +66,7 @@ pub(super) fn outline<'a>(scope: &mut Scope<'_>, entry: &'a Entry, mistakes: &mu
         mistakes.push(
             Mistake::new(scope.file, span, format!("{replicas} replicas")).expected(format!("expected 1 to {MAX_REPLICAS}")),
         );
-        return Presence::Unknown(Outline { entry, ports: vec![None] });
+        return unknown(vec![None]);
     }
     let mut ports = Vec::new();
     let (start, mut before, mut sound) = (mistakes.len(), mistakes.len(), true);
@@ -75,7 +79,13 @@ pub(super) fn outline<'a>(scope: &mut Scope<'_>, entry: &'a Entry, mistakes: &mu
         ports.push(typed.and_then(|p| p.port).map(|p| p.0));
     }
     forget_repeated(mistakes, start, before);
-    let outline = Outline { entry, ports };
+    // What is wrong with an address is told in the second pass.
+    let address = entry.value.get("address").map(|node| scope.resolve(node, &mut Vec::new()));
+    let url = address.as_ref().and_then(|node| Url::parse(node.as_text()?).ok());
+    if address.is_some() && url.is_none() {
+        return unknown(ports);
+    }
+    let outline = Outline { entry, ports, address: url };
     if sound { Presence::There(outline) } else { Presence::Unknown(outline) }
 }
 
@@ -92,11 +102,11 @@ pub(super) fn as_value(outlines: &[(Outline<'_>, bool)]) -> Node {
     let mut targets = Vec::new();
     for (outline, known) in outlines {
         let ports: Vec<u16> = outline.ports.iter().copied().flatten().collect();
-        // What runs elsewhere has an address instead of ports; if that is an expression it is not known here.
-        let elsewhere = outline.entry.value.get("address").and_then(Node::as_text).and_then(|a| Url::parse(a).ok());
-        let address = |port: &u16| elsewhere.as_ref().map_or_else(|| format!("127.0.0.1:{port}"), Url::authority);
-        let ports = elsewhere.as_ref().map_or(ports, |url| vec![url.port]);
-        let url = |port: &u16| format!("http://{}", address(port));
+        // What runs elsewhere has an address instead of ports.
+        let elsewhere = outline.address.as_ref();
+        let address = |port: &u16| elsewhere.map_or_else(|| format!("127.0.0.1:{port}"), Url::authority);
+        let ports = elsewhere.map_or(ports, |url| vec![url.port]);
+        let url = |port: &u16| elsewhere.map_or_else(|| format!("http://{}", address(port)), Url::to_string);
         let replicas: Vec<_> = ports
             .iter()
             .enumerate()
@@ -335,9 +345,14 @@ fn probe(pen: &mut Pen<'_>, node: &Node, typed: &types::Target, address: Option<
     }
 }
 
-/// Stand for late names while a file is rendered: what the file says itself about `${…}` stays as it is.
-/// Without letters, so that filters such as `upper` leave them alone.
-const LATE_MARKS: [(&str, &str); 2] = [("scratch", "\u{1}1\u{1}"), ("repetition", "\u{1}2\u{1}")];
+/// Names that have their value late, and stand in rendered files as [`mark`]s.
+const LATE: [&str; 2] = ["scratch", "repetition"];
+
+/// Stands for a late name while a file is rendered: what the file says itself about `${…}` stays as it is.
+/// Without letters, so that filters such as `upper` leave it alone.
+fn mark(number: usize) -> String {
+    format!("\u{1}{number}\u{1}")
+}
 
 fn render(
     pen: &mut Pen<'_>,
@@ -417,9 +432,16 @@ fn render_one(
     let names: BTreeSet<String> = template.undeclared_variables(false).into_iter().collect();
     let mut context: BTreeMap<String, minijinja::Value> = BTreeMap::new();
     let mut sound = true;
+    let mut late: Vec<String> = LATE.map(str::to_owned).to_vec();
+    let secrets = scope.environment.names().filter(|n| matches!(scope.environment.get(n), Some(Variable::Secret(_))));
+    late.extend(secrets.map(|name| format!("env.{name}")));
+    let mark_of = |name: &str| late.iter().position(|l| l == name).map(|number| minijinja::Value::from(mark(number)));
+    let environment = environment::Read::new(scope.environment, |name| mark_of(&format!("env.{name}")));
     for name in names {
-        if let Some((_, mark)) = LATE_MARKS.iter().find(|(late, _)| *late == name) {
-            context.insert(name, (*mark).into());
+        if let Some(mark) = mark_of(&name) {
+            context.insert(name, mark);
+        } else if name == "env" {
+            context.insert(name, minijinja::Value::from_dyn_object(std::sync::Arc::clone(&environment)));
         } else if name == "port"
             && let Some(port) = typed.port
         {
@@ -446,14 +468,25 @@ fn render_one(
     if !sound {
         return None;
     }
-    match template.render(&context) {
+    let rendered = template.render(&context);
+    for name in environment.names() {
+        let mut inner = Vec::new();
+        sound &= scope.resolve(&Node::text(Span::default(), format!("${{env.{name}}}")), &mut inner).as_text().is_some();
+        let moved = |mistake| Mistake { file: file.clone(), span: name_in_template(&file.text, &name), ..mistake };
+        pen.mistakes.extend(inner.into_iter().map(moved));
+    }
+    if !sound {
+        return None;
+    }
+    match rendered {
         Ok(text) => {
             let mut parts = Vec::new();
             let mut rest = text.as_str();
-            let next = |rest: &str| LATE_MARKS.iter().filter_map(|(n, m)| Some((rest.find(m)?, *n, m.len()))).min();
+            let marks: Vec<String> = (0..late.len()).map(mark).collect();
+            let next = |rest: &str| marks.iter().zip(&late).filter_map(|(m, n)| Some((rest.find(m)?, n, m.len()))).min();
             while let Some((at, name, length)) = next(rest) {
                 parts.push(Part::Text(rest[..at].to_owned()));
-                parts.push(Part::Name(name.to_owned()));
+                parts.push(Part::Name(name.clone()));
                 rest = &rest[at + length..];
             }
             parts.push(Part::Text(rest.to_owned()));

@@ -1,13 +1,13 @@
 //! Workloads: what carries them, and the steps of a pass.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::actions::{self, METHODS, REQUEST_TIMEOUT};
 use super::arrivals::{self, Timeline};
-use super::load::{Command, Driver, Http, Limit, Load, Phase, Stretch, Trust, Workload};
+use super::load::{Command, Driver, Http, Limit, Load, Phase, Stretch, Trust, Workload, named_outcomes};
 use super::pen::{Pen, counted, find_name};
-use super::{Arrivals, Body, Step, Template, Url, taken};
+use super::{Arrivals, Body, Draw, Outcome, Step, Template, Url, Urn, taken};
 use crate::schema::{Mistake, Node, types};
 
 /// The default time-out of a command that makes the load.
@@ -42,16 +42,33 @@ pub(super) fn workload(
         }
         Some("framed") => {
             refuse(pen, node, &["env", "dir", "metrics", "exit"], "it belongs to `command`");
-            refuse(pen, node, &["socket", "http", "tls", "headers"], "it belongs to requests over HTTP, which have `url`");
+            refuse(
+                pen,
+                node,
+                &["socket", "http", "tls", "auth", "headers"],
+                "it belongs to requests over HTTP, which have `url`",
+            );
             super::framed::framed(pen, node, typed, taken).map(Driver::Framed)
         }
         Some("vtp") => {
             refuse(pen, node, &["env", "dir", "metrics", "exit"], "it belongs to `command`");
-            refuse(pen, node, &["socket", "http", "tls", "headers", "steps"], "it belongs to requests, and these are events");
+            refuse(
+                pen,
+                node,
+                &["socket", "http", "tls", "auth", "headers", "steps"],
+                "it belongs to requests, and these are events",
+            );
+            refuse(pen, node, &["draw"], "it belongs to requests and messages");
             super::vtp::vtp(pen, node, typed)
         }
         _ => {
-            refuse(pen, node, &["socket", "http", "tls", "steps", "headers"], "it belongs to requests, and this is a command");
+            refuse(
+                pen,
+                node,
+                &["socket", "http", "tls", "auth", "steps", "headers"],
+                "it belongs to requests, and this is a command",
+            );
+            refuse(pen, node, &["draw"], "it belongs to requests and messages");
             command(pen, node, typed).map(Driver::Command)
         }
     };
@@ -125,6 +142,7 @@ impl Http {
             keep_alive: true,
             redirects: 0,
             trust: Trust::System,
+            draws: Vec::new(),
             steps,
         }
     }
@@ -195,7 +213,13 @@ fn http(pen: &mut Pen<'_>, node: &Node, typed: &types::Workload, taken: &BTreeSe
             (None, _) => Trust::System,
         };
     }
+    let draws = draws(pen, node, &typed.draw, taken);
     let steps = steps(pen, node, typed, taken);
+    let named = named_outcomes(&steps).len();
+    if named > Outcome::MOST_NAMED {
+        let most = Outcome::MOST_NAMED;
+        pen.say(node, "steps", format!("{named} outcomes with names"), format!("expected at most {most} in one workload"));
+    }
     Some(Http {
         urls,
         socket: typed.socket.as_deref().map(Template::parse),
@@ -204,8 +228,45 @@ fn http(pen: &mut Pen<'_>, node: &Node, typed: &types::Workload, taken: &BTreeSe
         keep_alive,
         redirects: typed.http.redirects.unwrap_or(0),
         trust,
+        draws,
         steps,
     })
+}
+
+/// Values that are drawn for each pass.
+pub(super) fn draws(
+    pen: &mut Pen<'_>,
+    node: &Node,
+    typed: &BTreeMap<String, types::Draw>,
+    taken: &BTreeSet<String>,
+) -> Vec<Draw> {
+    let mut draws = Vec::new();
+    for (name, typed) in typed {
+        let Some(entry) = node.get("draw").and_then(|n| n.entry(name)) else { continue };
+        actions::nameable(pen, entry, taken);
+        let of = match pen.exactly_one(&entry.value, "what this value is drawn of", &["to", "of"]) {
+            Some("to") => {
+                let (from, to) = (typed.from.unwrap_or(0), typed.to.unwrap_or(0));
+                if from > to {
+                    pen.say(&entry.value, "to", format!("no number from {from} to {to}"), "expected the largest number here");
+                }
+                Urn::Range(from, to)
+            }
+            Some(_) => {
+                if typed.from.is_some() {
+                    refuse(pen, &entry.value, &["from"], "it belongs to `to`");
+                }
+                let list: Vec<String> = typed.of.iter().flatten().map(|text| text.0.clone()).collect();
+                if list.is_empty() {
+                    pen.say(&entry.value, "of", "a list without an item", "expected at least one");
+                }
+                Urn::List(list)
+            }
+            None => continue,
+        };
+        draws.push(Draw { name: name.clone(), of });
+    }
+    draws
 }
 
 fn command(pen: &mut Pen<'_>, node: &Node, typed: &types::Workload) -> Option<Command> {
@@ -230,9 +291,10 @@ fn command(pen: &mut Pen<'_>, node: &Node, typed: &types::Workload) -> Option<Co
 
 fn steps(pen: &mut Pen<'_>, node: &Node, typed: &types::Workload, taken: &BTreeSet<String>) -> Vec<Step> {
     let common = actions::headers(pen, node, &typed.headers);
+    let auth = actions::auth(typed.auth.as_ref());
     let timeout = typed.timeout.map_or(REQUEST_TIMEOUT, |d| d.0);
     let mut steps: Vec<Step> = Vec::new();
-    let mut carried: BTreeSet<String> = BTreeSet::new();
+    let mut carried: BTreeSet<String> = typed.draw.keys().cloned().collect();
     let items = node.get("steps").map(Node::items).unwrap_or_default();
     // Where one could not be read at all, it is not known any more which is which.
     let readable = if items.len() == typed.steps.len() { typed.steps.as_slice() } else { &[] };
@@ -248,6 +310,7 @@ fn steps(pen: &mut Pen<'_>, node: &Node, typed: &types::Workload, taken: &BTreeS
                 step.headers.push((name.clone(), value.clone()));
             }
         }
+        step.auth.clone_from(&auth);
         names_in_time(pen, item, step.names(), &carried);
         carried.extend(carries);
         step.name = own_name(pen, item, typed, &step.name, |n| steps.iter().any(|s| s.name == n));
@@ -291,8 +354,10 @@ fn step(
         method: method.to_ascii_uppercase(),
         path: super::Template::parse(&path.0),
         headers: actions::headers(pen, node, &typed.headers),
+        auth: None,
         body,
         expect: actions::expect(pen, node.get("expect"), typed.expect.as_ref()),
+        outcomes: actions::outcomes(pen, node, typed),
         carry: actions::carry(pen, node, &typed.carry, taken),
         timeout: typed.timeout.map_or(timeout, |d| d.0),
     })
@@ -316,7 +381,7 @@ pub(super) fn names_in_time<'a>(
     let known = ["id", "pass", "connection", "scratch", "repetition"];
     let names: BTreeSet<&str> = names.collect();
     for name in names {
-        if !known.contains(&name) && !carried.contains(name) {
+        if !known.contains(&name) && !name.contains('.') && !carried.contains(name) {
             let span = find_name(pen.file, node, name).unwrap_or(node.head);
             pen.mistakes.push(
                 Mistake::new(pen.file, span, format!("`{name}` is used before it is carried"))

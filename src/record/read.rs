@@ -139,7 +139,7 @@ pub enum DriverRecord {
     /// Requests.
     Http {
         /// Its steps.
-        steps: Vec<Named>,
+        steps: Vec<StepRecord>,
     },
     /// Messages.
     Framed {
@@ -172,16 +172,39 @@ impl WorkloadRecord {
         self.load.as_ref().is_some_and(|load| load.auto_warm_up)
     }
 
+    /// The outcomes to which it gives names, each once.
+    pub fn outcomes(&self) -> Vec<String> {
+        let Some(DriverRecord::Http { steps }) = &self.driver else { return Vec::new() };
+        let mut names: Vec<String> = Vec::new();
+        for outcome in steps.iter().flat_map(|s| &s.outcomes) {
+            if !names.contains(&outcome.name) {
+                names.push(outcome.name.clone());
+            }
+        }
+        names
+    }
+
     /// Names of its steps.
     pub fn steps(&self) -> Vec<String> {
         match &self.driver {
             None => self.steps.iter().map(|s| s.name.clone()).collect(),
-            Some(DriverRecord::Http { steps } | DriverRecord::Framed { steps }) => steps.iter().map(|s| s.name.clone()).collect(),
+            Some(DriverRecord::Http { steps }) => steps.iter().map(|s| s.name.clone()).collect(),
+            Some(DriverRecord::Framed { steps }) => steps.iter().map(|s| s.name.clone()).collect(),
             Some(DriverRecord::Author {}) => STAGES.map(str::to_owned).to_vec(),
             Some(DriverRecord::Subscriber {}) => vec![ARRIVAL.to_owned()],
             Some(DriverRecord::Command { .. }) => vec!["command".to_owned()],
         }
     }
+}
+
+/// A request of a pass.
+#[derive(Clone, Debug, Deserialize)]
+pub struct StepRecord {
+    /// The name.
+    pub name: String,
+    /// Outcomes with names; none before format 4.
+    #[serde(default)]
+    outcomes: Vec<Named>,
 }
 
 /// Something with a name.

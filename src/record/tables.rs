@@ -76,6 +76,8 @@ pub struct Names {
     pub workload: String,
     /// Of its steps.
     pub steps: Vec<String>,
+    /// Of the outcomes to which it gives names.
+    pub outcomes: Vec<String>,
     /// Of the figures that its command brings.
     pub metrics: Vec<String>,
 }
@@ -252,7 +254,7 @@ fn window_frame(workloads: &[Names], rows: &[WindowRow]) -> DataFrame {
         .map(|r| r.step.map_or(WHOLE, |s| workload(r).and_then(|w| w.steps.get(usize::from(s))).map_or("", String::as_str)))
         .collect();
     let phases: Vec<&str> = rows.iter().map(|r| r.phase.name()).collect();
-    let outcomes: Vec<&str> = rows.iter().map(|r| r.outcome.name()).collect();
+    let outcomes: Vec<&str> = rows.iter().map(|r| r.outcome.name(workload(r).map_or(&[], |w| &w.outcomes))).collect();
     let times = |f: fn(&WindowRow) -> &Vec<u8>| rows.iter().map(|r| f(r).as_slice()).collect::<Vec<&[u8]>>();
     frame(
         rows.len(),
@@ -289,7 +291,10 @@ fn request_frame(workloads: &[Names], rows: &[(u16, Ended)]) -> DataFrame {
             column("workload", names),
             column("step", steps),
             column("phase", rows.iter().map(|(_, r)| r.phase.name()).collect::<Vec<&str>>()),
-            column("outcome", rows.iter().map(|(_, r)| r.outcome.name()).collect::<Vec<&str>>()),
+            column(
+                "outcome",
+                rows.iter().map(|(i, r)| r.outcome.name(workload(*i).map_or(&[], |w| &w.outcomes))).collect::<Vec<&str>>(),
+            ),
             column("intended_ns", of(|r| r.intended_ns)),
             column("sent_ns", of(|r| r.sent_ns)),
             column("first_byte_ns", rows.iter().map(|(_, r)| r.first_byte_ns).collect::<Vec<Option<u64>>>()),

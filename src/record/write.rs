@@ -10,7 +10,7 @@ use super::spill::Spill;
 use super::status::Status;
 use super::{Error, FORMAT};
 use crate::plan::order::Turn;
-use crate::plan::{Cell, Plan};
+use crate::plan::{Cell, Plan, Secrets};
 
 /// The directory of a run, locked: nobody else writes to it meanwhile.
 #[derive(Debug)]
@@ -19,6 +19,8 @@ pub struct RunDirectory {
     pub path: PathBuf,
     /// Its name: time and id.
     pub name: String,
+    /// What must not be written down.
+    secrets: Secrets,
     /// The lock is the kernel's (flock) and ends with the process, however that ends.
     _lock: File,
 }
@@ -56,8 +58,8 @@ impl RunDirectory {
         let lock = lock(&path)?;
         write_whole(&path.join("experiment.yaml"), plan.text.as_bytes())?;
         write_whole(&path.join("plan.json"), &json_bytes(&plan_json(plan)))?;
-        write_whole(&path.join("manifest.json"), &json_bytes(manifest))?;
-        Ok(Self { path, name, _lock: lock })
+        write_whole(&path.join("manifest.json"), &json_bytes(&plan.secrets.mask_all(manifest.clone())))?;
+        Ok(Self { path, name, secrets: plan.secrets.clone(), _lock: lock })
     }
 
     /// Opens the directory of a run to go on with it. What was being written when it ended is removed, and a repetition
@@ -101,7 +103,7 @@ impl RunDirectory {
                 }
             }
         }
-        Ok((Self { path: path.to_owned(), name, _lock: lock }, done, aside))
+        Ok((Self { path: path.to_owned(), name, secrets: plan.secrets.clone(), _lock: lock }, done, aside))
     }
 
     /// Writes the manifest anew.
@@ -109,7 +111,15 @@ impl RunDirectory {
     /// # Errors
     /// [`Error::Write`].
     pub fn write_manifest(&self, manifest: &Manifest) -> Result<(), Error> {
-        write_whole(&self.path.join("manifest.json"), &json_bytes(manifest))
+        write_whole(&self.path.join("manifest.json"), &json_bytes(&self.secrets.mask_all(manifest.clone())))
+    }
+
+    /// Masks what set-up and clean-up steps around repetitions have printed.
+    ///
+    /// # Errors
+    /// [`Error::Write`].
+    pub fn mask_logs(&self) -> Result<(), Error> {
+        self.secrets.mask_directory(&self.path.join("logs")).map_err(|(path, source)| Error::Write { path, source })
     }
 
     /// Begins to write a repetition. `memory`: a directory in which it is recorded first.
@@ -122,7 +132,8 @@ impl RunDirectory {
         let partial = parent.join(format!(".run{repetition}-partial"));
         let memory = memory.map(|memory| memory.join(format!("run{repetition}")));
         make_directory(&memory.as_ref().unwrap_or(&partial).join("logs"))?;
-        Ok(RepetitionWriter { partial, memory, whole: parent.join(format!("run{repetition}")), done: false })
+        let whole = parent.join(format!("run{repetition}"));
+        Ok(RepetitionWriter { partial, memory, whole, secrets: self.secrets.clone(), done: false })
     }
 }
 
@@ -142,6 +153,7 @@ pub struct RepetitionWriter {
     /// Where it is recorded before it is moved to `partial`.
     memory: Option<PathBuf>,
     whole: PathBuf,
+    secrets: Secrets,
     done: bool,
 }
 
@@ -176,6 +188,10 @@ impl RepetitionWriter {
             if log.metadata().is_ok_and(|m| m.len() == 0) {
                 let _ = std::fs::remove_file(log.path());
             }
+        }
+        for folder in ["logs", "collected"] {
+            let masked = self.secrets.mask_directory(&self.partial.join(folder));
+            masked.map_err(|(path, source)| Error::Write { path, source })?;
         }
         write_whole(&self.partial.join("status.json"), &json_bytes(status))?;
         let failed = |source| Error::Write { path: self.whole.clone(), source };

@@ -1,12 +1,14 @@
 //! What differs from pass to pass, and the texts into which it is inserted; every protocol of ours has it.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::load::Error;
 use crate::load::schedule::mix;
-use crate::plan::{Carry, Part, Template};
+use crate::plan::{Carry, Draw, Part, Template, Urn};
 
 /// Random bodies are slices of one block of random bytes of this size (and streamed when they are longer).
 pub const RANDOM_BLOCK: usize = 1 << 20;
@@ -87,20 +89,25 @@ pub struct Names {
     names: Vec<String>,
     uses_id: bool,
     uses_pass: bool,
+    /// What is drawn for each pass, with its place.
+    draws: Arc<[(usize, Urn)]>,
 }
 
 impl Names {
-    /// Those of a pass, and what its steps carry. `inserted`: the names that its steps insert.
-    pub fn new<'a>(carried: impl Iterator<Item = &'a Carry>, inserted: impl Iterator<Item = &'a str>) -> Self {
+    /// Those of a pass, what is drawn for it, and what its steps carry. `inserted`: the names that its steps insert.
+    pub fn new<'a>(carried: impl Iterator<Item = &'a Carry>, inserted: impl Iterator<Item = &'a str>, draws: &[Draw]) -> Self {
         let mut names: Vec<String> = ["id", "pass", "connection"].map(str::to_owned).to_vec();
         for carry in carried {
             if !names.contains(&carry.name) {
                 names.push(carry.name.clone());
             }
         }
+        let first = names.len();
+        names.extend(draws.iter().map(|draw| draw.name.clone()));
+        let draws = draws.iter().enumerate().map(|(i, draw)| (first + i, draw.of.clone())).collect();
         let inserted: Vec<&str> = inserted.collect();
         let uses = |name: &str| inserted.contains(&name);
-        Self { uses_id: uses("id"), uses_pass: uses("pass"), names }
+        Self { uses_id: uses("id"), uses_pass: uses("pass"), draws, names }
     }
 
     /// The names themselves.
@@ -115,6 +122,7 @@ pub struct Values {
     /// What nobody inserts is not written anew for every pass.
     uses_id: bool,
     uses_pass: bool,
+    draws: Arc<[(usize, Urn)]>,
     seed: u64,
     connection: u64,
     random: u64,
@@ -130,7 +138,15 @@ impl Values {
         let (uses_id, uses_pass) = (names.uses_id, names.uses_pass);
         let mut values = vec![String::new(); names.names.len()];
         values[CONNECTION] = connection.to_string();
-        Self { values, uses_id, uses_pass, seed, connection, random: mix(seed ^ connection.rotate_left(32)) }
+        Self {
+            values,
+            uses_id,
+            uses_pass,
+            draws: Arc::clone(&names.draws),
+            seed,
+            connection,
+            random: mix(seed ^ connection.rotate_left(32)),
+        }
     }
 
     /// Begins a pass: a fresh id, and no carried values.
@@ -148,6 +164,25 @@ impl Values {
                 let _ = if place == ID { write!(self.values[ID], "{id:016x}") } else { write!(self.values[PASS], "{pass}") };
             }
         }
+        for (number, (place, urn)) in self.draws.iter().enumerate() {
+            let random = mix(id ^ mix(number as u64 + 1));
+            // Writing into a text cannot fail. The share of values that are too likely by this is as small as 2^-32.
+            let _ = match urn {
+                Urn::Range(from, to) => {
+                    let of = u128::from(to - from) + 1;
+                    write!(self.values[*place], "{}", from + (u128::from(random) * of >> 64) as u64)
+                }
+                Urn::List(items) => {
+                    let item = (u128::from(random) * items.len() as u128 >> 64) as usize;
+                    self.values[*place].write_str(&items[item])
+                }
+            };
+        }
+    }
+
+    /// All values by name; `names`: those that they were made for.
+    pub fn by_name(self, names: &[String]) -> BTreeMap<String, String> {
+        names.iter().cloned().zip(self.values).collect()
     }
 
     /// Keeps what was carried to a place.
@@ -184,13 +219,13 @@ mod tests {
 
     impl Values {
         pub(in crate::load::drivers) fn for_tests() -> Self {
-            Self::new(&Names { names: vec![String::new(); 3], uses_id: true, uses_pass: true }, 1, 0)
+            Self::new(&Names { names: vec![String::new(); 3], uses_id: true, uses_pass: true, draws: [].into() }, 1, 0)
         }
     }
 
     #[test]
     fn ids_are_fresh_for_every_pass_of_every_connection() {
-        let names = Names { names: vec![String::new(); 3], uses_id: true, uses_pass: true };
+        let names = Names { names: vec![String::new(); 3], uses_id: true, uses_pass: true, draws: [].into() };
         let mut seen = std::collections::HashSet::new();
         for connection in 0..50 {
             let mut values = Values::new(&names, 42, connection);
@@ -200,5 +235,27 @@ mod tests {
                 assert!(seen.insert(values.values[ID].clone()));
             }
         }
+    }
+
+    #[test]
+    fn values_are_drawn_evenly_anew_for_each_pass_and_again_from_the_same_seed() {
+        let draws = [("n", Urn::Range(5, 14)), ("word", Urn::List(vec!["a".to_owned(), "b".to_owned()]))];
+        let draws = draws.map(|(name, of)| Draw { name: name.to_owned(), of });
+        let names = Names::new([].iter(), [].into_iter(), &draws);
+        let (n, word) = (CONNECTION + 1, CONNECTION + 2);
+        let passes = |seed| {
+            let mut values = Values::new(&names, seed, 7);
+            (0..10_000_u64).map(move |pass| {
+                values.begin_pass(pass);
+                (values.values[n].parse::<u64>().unwrap(), values.values[word].clone())
+            })
+        };
+        let mut counts = BTreeMap::new();
+        passes(3).for_each(|(n, word)| *counts.entry((n, word)).or_insert(0) += 1);
+        assert_eq!(counts.len(), 20);
+        assert!(counts.keys().all(|(n, _)| (5..15).contains(n)));
+        // 500 expected, with a standard deviation of 22.
+        assert!(counts.values().all(|count| (380..620).contains(count)), "{counts:?}");
+        assert!(passes(3).eq(passes(3)) && !passes(3).eq(passes(4)));
     }
 }

@@ -51,6 +51,10 @@ pub struct Experiment {
     /// Length of the windows in which requests are counted. 500 ms by default.
     #[serde(default)]
     pub window: Option<Duration>,
+    /// Environment variables that `${env.NAME}` reads.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, Variable>")]
+    pub env: serde_json::Map<String, Json>,
     /// Names for what is used more than once. Evaluated where they are used.
     #[serde(default, rename = "let")]
     #[schemars(with = "BTreeMap<String, Json>")]
@@ -101,6 +105,28 @@ pub struct Experiment {
 
 fn one() -> u32 {
     1
+}
+
+/// An environment variable. Where it is not set, and has no default, cells that need it are skipped, loudly.
+#[derive(Clone, Debug, Default, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Variable {
+    /// Its value where it is not set.
+    #[serde(default)]
+    pub default: Option<Text>,
+    /// Whether it must not be written down: it can be inserted, but not be computed with.
+    #[serde(default)]
+    pub secret: bool,
+}
+
+/// User and password, for HTTP's basic authentication.
+#[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Auth {
+    /// Who.
+    pub user: Text,
+    /// What only they know: `${env.PASSWORD}`.
+    pub password: Text,
 }
 
 /// The order of repetitions.
@@ -391,7 +417,7 @@ pub struct Steps {
     pub load: Vec<Action>,
 }
 
-/// What is collected after the load: exactly one of `command`, `shell`, `fixture`, `file`, `sqlite`, and what is taken from it.
+/// What is collected after the load: exactly one of `command`, `shell`, `fixture`, `file`, `sqlite`, `get`, and what is taken from it.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Collect {
@@ -414,6 +440,15 @@ pub struct Collect {
     /// An SQLite database; it is opened for reading only.
     #[serde(default)]
     pub sqlite: Option<Text>,
+    /// The answer to `GET` of a URL; its status must be 2xx.
+    #[serde(default)]
+    pub get: Option<Text>,
+    /// User and password of the request.
+    #[serde(default)]
+    pub auth: Option<Auth>,
+    /// Headers of the request.
+    #[serde(default)]
+    pub headers: BTreeMap<String, Text>,
     /// Arguments after those of `command` or `fixture`.
     #[serde(default)]
     pub args: Vec<Text>,
@@ -423,7 +458,7 @@ pub struct Collect {
     /// Working directory of the command.
     #[serde(default)]
     pub dir: Option<String>,
-    /// How long the command may take; 60 s by default.
+    /// How long the command or request may take; 60 s by default.
     #[serde(default)]
     pub timeout: Option<Duration>,
     /// Programs without which cells that collect this are skipped, loudly.
@@ -487,6 +522,12 @@ pub struct Action {
     /// `DELETE` of a URL.
     #[serde(default)]
     pub delete: Option<Text>,
+    /// User and password of the request.
+    #[serde(default)]
+    pub auth: Option<Auth>,
+    /// How often the request is sent, one after the other; `${pass}` counts from 0. Once by default.
+    #[serde(default)]
+    pub times: Option<u64>,
     /// Headers of the request.
     #[serde(default)]
     pub headers: BTreeMap<String, Text>,

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::de::{Deserialize, Deserializer};
 use serde_json::Value as Json;
 
-use super::{Duration, ExitCodes, HttpVersion, Names, Percent, Rate, RateRange, Share, Size, Statuses, Text, WarmUpLength};
+use super::{Auth, Duration, ExitCodes, HttpVersion, Names, Percent, Rate, RateRange, Share, Size, Statuses, Text, WarmUpLength};
 
 /// Requests and how they arrive: over HTTP (`url` and `steps`), messages over TCP (`framed` and `steps`), events of the
 /// VOEvent Transport Protocol (`vtp`), or a program of its own (`command`).
@@ -59,9 +59,15 @@ pub struct Workload {
     /// The phases of the repetition in which this workload is there; all by default.
     #[serde(default)]
     pub phases: Option<Names>,
+    /// Values that are drawn anew for each pass, from the seed: name to what they are drawn of.
+    #[serde(default)]
+    pub draw: BTreeMap<String, Draw>,
     /// The requests of one pass. Each is measured by itself, and the pass as a whole.
     #[serde(default)]
     pub steps: Vec<Step>,
+    /// User and password of every request.
+    #[serde(default)]
+    pub auth: Option<Auth>,
     /// Headers of every request.
     #[serde(default)]
     pub headers: BTreeMap<String, Text>,
@@ -74,6 +80,21 @@ pub struct Workload {
     /// Processors on which the generator, or `command`, may run.
     #[serde(default)]
     pub cpus: Vec<u32>,
+}
+
+/// What a value is drawn of: whole numbers (`from`, `to`), or the items of a list (`of`).
+#[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Draw {
+    /// The smallest number; 0 by default.
+    #[serde(default)]
+    pub from: Option<u64>,
+    /// The largest number.
+    #[serde(default)]
+    pub to: Option<u64>,
+    /// These texts.
+    #[serde(default)]
+    pub of: Option<Vec<Text>>,
 }
 
 /// How HTTP is spoken.
@@ -533,6 +554,9 @@ pub struct Step {
     /// What the answer must be; anything else is an error. Status 2xx by default.
     #[serde(default)]
     pub expect: Option<Expect>,
+    /// Answers that are neither expected nor errors, counted by themselves: name to status. They end the pass.
+    #[serde(default)]
+    pub outcomes: BTreeMap<String, Statuses>,
     /// Values taken from the answer, for the steps behind: name to place.
     #[serde(default)]
     pub carry: BTreeMap<String, Carry>,

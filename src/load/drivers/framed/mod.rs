@@ -50,7 +50,7 @@ impl Framed {
     /// When the host has no address, a file cannot be read, or a message cannot be made.
     pub fn new(framed: &plan::framed::Framed) -> Result<Self, Error> {
         let carried = framed.steps.iter().flat_map(|s| &s.carry);
-        let names = Names::new(carried, framed.steps.iter().flat_map(|s| s.names()));
+        let names = Names::new(carried, framed.steps.iter().flat_map(|s| s.names()), &framed.draws);
         let step = |step: &plan::framed::Message| {
             let send = match &step.send {
                 None => None,

@@ -32,8 +32,10 @@ fn step(method: &str, path: &str) -> plan::Step {
         method: method.to_owned(),
         path: Template::parse(path),
         headers: Vec::new(),
+        auth: None,
         body: Body::Empty,
         expect: plan::Expect::default(),
+        outcomes: Vec::new(),
         carry: Vec::new(),
         timeout: Duration::from_secs(5),
     }

@@ -20,6 +20,9 @@ pub(super) struct Answer<'a> {
 pub(super) fn judge(step: &Step, answer: &Answer<'_>, values: &mut Values) -> Result<(), Failure> {
     let status = answer.status;
     let expected = if step.statuses.is_empty() { (200..300).contains(&status) } else { step.statuses.contains(&status) };
+    if let Some((_, outcome)) = step.named.iter().find(|(named, _)| *named == status && !expected) {
+        return Err(Failure::new(*outcome, format!("{} answered {status}", step.label(values))));
+    }
     if !expected {
         let words: Vec<String> = step.statuses.iter().map(u16::to_string).collect();
         let wanted = if words.is_empty() { "2xx".to_owned() } else { words.join(" or ") };

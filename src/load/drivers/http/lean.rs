@@ -491,15 +491,17 @@ mod tests {
             method: "PUT".to_owned(),
             path: plan::Template::parse("/"),
             headers: Vec::new(),
+            auth: None,
             body: match length {
                 ..=LONG => plan::Body::Random(length),
                 _ => plan::Body::Text(plan::Template::parse(&"x".repeat(length as usize))),
             },
             expect: plan::Expect::default(),
+            outcomes: Vec::new(),
             carry: Vec::new(),
             timeout,
         };
-        Step::new(&step, "", &[]).unwrap()
+        Step::new(&step, "", &[], &[]).unwrap()
     }
 
     /// One exchange with a server that does what `serve` says, and whether another one could follow.

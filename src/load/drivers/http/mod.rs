@@ -21,6 +21,7 @@ mod request;
 mod shared;
 mod tls;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -34,6 +35,7 @@ use super::{Client, Driver, Exchange, Failure};
 use crate::load::Error;
 use crate::load::windows::Outcome;
 use crate::plan;
+use crate::plan::load::named_outcomes;
 use connect::Server;
 use request::Step;
 use shared::{Group, Shared};
@@ -70,9 +72,10 @@ impl Http {
         let servers: Vec<Server> = http.urls.iter().map(|u| Server::new(u, socket.as_deref())).collect::<Result<_, _>>()?;
         let prefix = http.urls.first().map_or("", |u| u.path.as_str());
         let inserted = http.steps.iter().flat_map(plan::Step::names);
-        let names = Names::new(http.steps.iter().flat_map(|s| &s.carry), inserted);
+        let names = Names::new(http.steps.iter().flat_map(|s| &s.carry), inserted, &http.draws);
+        let outcomes = named_outcomes(&http.steps);
         let http2 = http.version == 2;
-        let step = |s| Step::new(s, prefix, names.as_slice());
+        let step = |s| Step::new(s, prefix, names.as_slice(), &outcomes);
         let step = |s| step(s).map(|step| if http.keep_alive { step } else { step.closing() });
         let steps: Vec<Step> = http.steps.iter().map(step).collect::<Result<_, _>>()?;
         let secret = http.urls.iter().any(|u| u.tls);
@@ -283,25 +286,43 @@ impl Client for HttpClient {
 /// # Errors
 /// [`Error::Verify`] with what was wrong.
 pub async fn verify(http: &Arc<Http>, seed: u64) -> Result<(), Error> {
-    // HTTP/2 connections have tasks of their own, on this thread.
-    tokio::task::LocalSet::new().run_until(check(http, seed)).await
+    repeat(http, seed, 1).await.map(drop)
 }
 
-async fn check(http: &Arc<Http>, seed: u64) -> Result<(), Error> {
+/// So many passes one after the other, whose answers are checked and not counted. Returns the values of the last one by
+/// name.
+///
+/// # Errors
+/// [`Error::Verify`] with what was wrong.
+pub async fn repeat(http: &Arc<Http>, seed: u64, passes: u64) -> Result<BTreeMap<String, String>, Error> {
+    // HTTP/2 connections have tasks of their own, on this thread.
+    tokio::task::LocalSet::new().run_until(check(http, seed, passes)).await
+}
+
+async fn check(http: &Arc<Http>, seed: u64, passes: u64) -> Result<BTreeMap<String, String>, Error> {
     let addresses = http.servers.len() as u64;
     // Numbers that no load has, so that its ids are its own; ids are made of their last 24 bits.
     let first = (1 << 24) / (addresses * http.streams) * addresses - addresses;
     let failed = |f: Failure| Error::Verify(f.words);
+    let mut values = BTreeMap::new();
     for address in 0..addresses {
         let mut client = http.client((first + address) * http.streams, seed, &Rc::default());
         client.connect(TokioInstant::now() + http.timeout).await.map_err(failed)?;
         if address > 0 {
             continue; // It answers; the steps are checked once.
         }
-        client.begin_pass(0);
-        for step in 0..http.steps.len() {
-            client.exchange(step).await.result.map_err(failed)?;
+        for pass in 0..passes {
+            client.begin_pass(pass);
+            for step in 0..http.steps.len() {
+                match client.exchange(step).await.result {
+                    Ok(()) => {}
+                    Err(failure) if failure.outcome.is_error() => return Err(failed(failure)),
+                    // What follows would ask for what is not there.
+                    Err(_) => break,
+                }
+            }
         }
+        values = client.values.by_name(http.names.as_slice());
     }
-    Ok(())
+    Ok(values)
 }

@@ -33,6 +33,8 @@ pub struct Step {
     pub(super) long_file: Option<LongFile>,
     is_lean: bool,
     pub(super) statuses: Vec<u16>,
+    /// Statuses that are an outcome with a name.
+    pub(super) named: Vec<(u16, Outcome)>,
     pub(super) judged: Judged,
     pub(super) timeout: Duration,
     pub(super) random: Bytes,
@@ -46,11 +48,11 @@ pub(super) enum Body {
 }
 
 impl Step {
-    /// Makes a step ready; `prefix` stands before its path.
+    /// Makes a step ready; `prefix` stands before its path, `outcomes` are those to which the workload gives names.
     ///
     /// # Errors
     /// When it would be no valid request, or a body cannot be read.
-    pub(super) fn new(step: &plan::Step, prefix: &str, names: &[String]) -> Result<Self, Error> {
+    pub(super) fn new(step: &plan::Step, prefix: &str, names: &[String], outcomes: &[String]) -> Result<Self, Error> {
         let invalid = |reason: String| Error::Request { step: step.name.clone(), reason };
         let text = |template: &Template| Text::new(template, names, &step.name);
         let mut path = text(&step.path)?;
@@ -117,6 +119,7 @@ impl Step {
             long_file,
             is_lean: short && !framed_by_hand,
             statuses: step.expect.statuses.clone(),
+            named: step.outcomes.iter().flat_map(|o| named(o, outcomes)).collect(),
             judged: Judged::new(&step.name, &step.expect, &step.carry, names)?,
             timeout: step.timeout,
             random: random_block(),
@@ -184,6 +187,12 @@ impl Step {
     }
 }
 
+/// The statuses of an outcome with a name, and its number.
+fn named(outcome: &plan::NamedOutcome, outcomes: &[String]) -> impl Iterator<Item = (u16, Outcome)> {
+    let place = outcomes.iter().position(|name| *name == outcome.name).unwrap_or_default() as u8;
+    outcome.statuses.iter().map(move |status| (*status, Outcome::Named(place)))
+}
+
 /// A request that cannot be made: what it inserts does not fit.
 fn unsent(words: String) -> Failure {
     Failure::new(Outcome::Carry, words)
@@ -200,11 +209,13 @@ pub(super) mod tests {
             method: method.to_owned(),
             path: Template::parse("/"),
             headers: Vec::new(),
+            auth: None,
             body: plan::Body::Empty,
             expect: plan::Expect::default(),
+            outcomes: Vec::new(),
             carry: Vec::new(),
             timeout: Duration::from_secs(5),
         };
-        Step::new(&step, "", &[]).unwrap()
+        Step::new(&step, "", &[], &[]).unwrap()
     }
 }

@@ -1,0 +1,223 @@
+//! Values that must not be written down: inserted where the scenario says so, and masked in whatever comes back.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::io::{self, BufRead as _, BufReader, BufWriter, Write as _};
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value as Json;
+
+use super::Template;
+
+/// What is written instead of a secret.
+pub const MASK: &str = "***";
+/// Lines of a secret of several lines that are shorter than this say nothing by themselves.
+const SHORTEST_LINE: usize = 8;
+
+/// Secrets by their late names, and all texts that give one of them away.
+#[derive(Clone, Default)]
+pub struct Secrets {
+    late: BTreeMap<String, String>,
+    /// The longest first: one may contain another.
+    hidden: Vec<String>,
+}
+
+/// The names only.
+impl fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.late.keys()).finish()
+    }
+}
+
+impl Secrets {
+    /// Values by late name, as `env.PASSWORD`.
+    pub fn new(late: BTreeMap<String, String>) -> Self {
+        let mut hidden = BTreeSet::new();
+        for value in late.values() {
+            hidden.insert(value.clone());
+            // As it stands inside of JSON.
+            hidden.insert(serde_json::to_string(value).unwrap_or_default().trim_matches('"').to_owned());
+            hidden.extend(value.lines().filter(|line| line.len() >= SHORTEST_LINE).map(str::to_owned));
+        }
+        let mut secrets = Self { late, hidden: Vec::new() };
+        hidden.into_iter().for_each(|text| secrets.hide(text));
+        secrets
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.late.is_empty()
+    }
+
+    /// Values by late name.
+    pub fn late(&self) -> impl Iterator<Item = (&str, String)> {
+        self.late.iter().map(|(name, value)| (name.as_str(), value.clone()))
+    }
+
+    /// Masks one more text.
+    fn hide(&mut self, text: String) {
+        if !text.is_empty() && !self.hidden.contains(&text) {
+            self.hidden.push(text);
+            self.hidden.sort_by_key(|text| std::cmp::Reverse(text.len()));
+        }
+    }
+
+    /// Masks what a request says of user and password, where one of the two is secret.
+    pub fn hide_credentials(&mut self, auth: &Auth) {
+        let late: BTreeMap<&str, String> = self.late().collect();
+        let secret = [&auth.user, &auth.password].into_iter().flat_map(Template::names).any(|name| late.contains_key(name));
+        let basic = secret.then(|| auth.basic(&late));
+        if let Some(basic) = basic {
+            self.hide(basic);
+        }
+    }
+
+    /// A text without what must not be written down.
+    pub fn mask<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        let mut masked = Cow::Borrowed(text);
+        for hidden in &self.hidden {
+            if masked.contains(hidden.as_str()) {
+                masked = Cow::Owned(masked.replace(hidden.as_str(), MASK));
+            }
+        }
+        masked
+    }
+
+    /// A value whose texts are masked; keys and numbers are left alone.
+    pub fn mask_all<T: serde::Serialize + serde::de::DeserializeOwned>(&self, value: T) -> T {
+        if self.is_empty() {
+            return value;
+        }
+        let masked = serde_json::to_value(&value).ok().and_then(|mut json| {
+            self.mask_json(&mut json);
+            serde_json::from_value(json).ok()
+        });
+        masked.unwrap_or(value)
+    }
+
+    /// The same of JSON.
+    pub fn mask_json(&self, json: &mut Json) {
+        match json {
+            Json::String(text) => {
+                if let Cow::Owned(masked) = self.mask(text) {
+                    *text = masked;
+                }
+            }
+            Json::Array(items) => items.iter_mut().for_each(|item| self.mask_json(item)),
+            Json::Object(map) => map.values_mut().for_each(|value| self.mask_json(value)),
+            _ => {}
+        }
+    }
+
+    /// Masks all files of a directory; of one that is not there, none.
+    ///
+    /// # Errors
+    /// What the system said, with the file.
+    pub fn mask_directory(&self, path: &Path) -> Result<(), (std::path::PathBuf, io::Error)> {
+        if self.is_empty() {
+            return Ok(());
+        }
+        for entry in std::fs::read_dir(path).into_iter().flatten().flatten() {
+            if entry.file_type().is_ok_and(|kind| kind.is_file()) {
+                self.mask_file(&entry.path()).map_err(|error| (entry.path(), error))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Masks a file line by line; one without a secret stays as it is.
+    fn mask_file(&self, path: &Path) -> io::Result<()> {
+        let is_secret = |line: &[u8]| self.hidden.iter().any(|h| line.windows(h.len()).any(|w| w == h.as_bytes()));
+        let mut lines = BufReader::new(std::fs::File::open(path)?);
+        let mut line = Vec::new();
+        let mut found = false;
+        while !found && lines.read_until(b'\n', &mut line)? > 0 {
+            found = is_secret(&line);
+            line.clear();
+        }
+        if !found {
+            return Ok(());
+        }
+        let partial = path.with_extension("masked");
+        let mut lines = BufReader::new(std::fs::File::open(path)?);
+        let mut masked = BufWriter::new(std::fs::File::create(&partial)?);
+        while lines.read_until(b'\n', &mut line)? > 0 {
+            if is_secret(&line) {
+                masked.write_all(self.mask(&String::from_utf8_lossy(&line)).as_bytes())?;
+            } else {
+                masked.write_all(&line)?;
+            }
+            line.clear();
+        }
+        masked.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+        std::fs::rename(&partial, path)
+    }
+}
+
+/// User and password of requests, for HTTP's basic authentication (RFC 7617).
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Auth {
+    /// Who.
+    pub user: Template,
+    /// What only they know.
+    pub password: Template,
+}
+
+impl Auth {
+    /// What stands behind `Basic`, with late names filled in.
+    fn basic(&self, late: &BTreeMap<&str, String>) -> String {
+        let [user, password] = [&self.user, &self.password].map(|t| t.fill(late).to_text());
+        STANDARD.encode(format!("{user}:{password}"))
+    }
+
+    /// The value of the header `authorization`.
+    pub fn header(&self, late: &BTreeMap<&str, String>) -> String {
+        format!("Basic {}", self.basic(late))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secrets() -> Secrets {
+        let late = [("env.PASSWORD", "pass\"word"), ("env.SHORT", "pass"), ("env.KEY", "-----BEGIN KEY-----\nabcdefghij\nxy\n")];
+        Secrets::new(late.map(|(name, value)| (name.to_owned(), value.to_owned())).into())
+    }
+
+    #[test]
+    fn what_gives_a_secret_away_is_masked() {
+        let mut secrets = secrets();
+        assert_eq!(secrets.mask(r#"it said pass"word, pass and "pass\"word"!"#), r#"it said ***, *** and "***"!"#);
+        assert_eq!(secrets.mask("line: abcdefghij, xy"), "line: ***, xy");
+        assert!(matches!(secrets.mask("nothing of that kind"), Cow::Borrowed(_)));
+        // RFC 7617, 2: `Aladdin` with `open sesame`.
+        let auth = Auth { user: Template::parse("Aladdin"), password: Template::parse("open sesame") };
+        assert_eq!(auth.header(&BTreeMap::new()), "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==");
+        secrets.hide_credentials(&auth);
+        assert_eq!(secrets.mask("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="), "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==");
+        let auth = Auth { user: Template::parse("me"), password: Template::parse("${env.SHORT}") };
+        secrets.hide_credentials(&auth);
+        assert_eq!(secrets.mask("Basic bWU6cGFzcw=="), "Basic ***");
+        assert_eq!(format!("{secrets:?}"), r#"{"env.KEY", "env.PASSWORD", "env.SHORT"}"#);
+    }
+
+    #[test]
+    fn values_and_files_are_masked() {
+        let json = serde_json::json!({"pass": ["pass", 1], "n": {"x": "a pass b"}});
+        assert_eq!(secrets().mask_all(json), serde_json::json!({"pass": ["***", 1], "n": {"x": "a *** b"}}));
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, bytes: &[u8]| std::fs::write(folder.path().join(name), bytes).unwrap();
+        write("a.out", b"one\n\xff pass\nthree pass");
+        write("b.out", b"nothing \xff\n");
+        secrets().mask_directory(folder.path()).unwrap();
+        let read = |name: &str| std::fs::read(folder.path().join(name)).unwrap();
+        assert_eq!(String::from_utf8_lossy(&read("a.out")), "one\n\u{fffd} ***\nthree ***");
+        assert_eq!(read("b.out"), b"nothing \xff\n");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+        secrets().mask_directory(Path::new("/nowhere")).unwrap();
+    }
+}
