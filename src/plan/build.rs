@@ -167,7 +167,9 @@ impl<'a> Builder<'a> {
         let mut carried = BTreeSet::new();
         for part in ["workloads", "let"] {
             if let Some(node) = root.get(part) {
-                carried_names(node, &mut carried);
+                names_under(node, &["carry", "draw"], &mut |name| {
+                    carried.insert(name.to_owned());
+                });
             }
         }
         let builder = Self {
@@ -394,9 +396,12 @@ impl<'a> Builder<'a> {
         let named = commands.chain(self.collect).flat_map(|e| e.value.get("metrics").map(Node::entries).unwrap_or_default());
         let subscribed = self.workloads.iter().any(|e| e.value.get("vtp").is_some_and(|v| v.get("from").is_some()));
         let arrivals = vtp::ARRIVAL_METRICS.into_iter().filter(|_| subscribed);
-        let steps = self.workloads.iter().filter_map(|e| e.value.get("steps")).flat_map(Node::items);
-        let outcomes = steps.filter_map(|s| s.get("outcomes")).flat_map(Node::entries);
-        let named = named.chain(outcomes).map(|e| e.key.as_str());
+        let mut outcomes = Vec::new();
+        for part in ["workloads", "let"] {
+            let under = self.root.get(part).into_iter();
+            under.for_each(|node| names_under(node, &["outcomes"], &mut |name| outcomes.push(name)));
+        }
+        let named = named.map(|e| e.key.as_str()).chain(outcomes);
         named.chain(workloads::COMMAND_METRICS).chain(arrivals).collect()
     }
 
@@ -718,8 +723,8 @@ impl<'a> Builder<'a> {
         let (workloads, reason) = self.cell_workloads(&mut scope, &links, mistakes);
         skipped = skipped.or(reason);
         self.work.set(self.work.get() + scope.spent.get());
-        let unset = scope.unset.take().into_iter().next();
-        skipped = skipped.or(unset.map(|name| format!("the environment variable {name} is not set")));
+        let unset: Vec<String> = scope.unset.take().into_iter().collect();
+        skipped = skipped.or(words_of_unset(&unset));
         let path = path?;
         (mistakes.len() == before).then_some(Cell {
             id,
@@ -933,15 +938,16 @@ impl<'a> Builder<'a> {
     }
 }
 
-fn carried_names(node: &Node, names: &mut BTreeSet<String>) {
+/// Calls `each` with the names in all maps under some keys, wherever these stand.
+fn names_under<'n>(node: &'n Node, keys: &[&str], each: &mut impl FnMut(&'n str)) {
     for entry in node.entries() {
-        if entry.key == "carry" || entry.key == "draw" {
-            names.extend(entry.value.entries().iter().map(|e| e.key.clone()));
+        if keys.contains(&entry.key.as_str()) {
+            entry.value.entries().iter().for_each(|e| each(&e.key));
         }
-        carried_names(&entry.value, names);
+        names_under(&entry.value, keys, each);
     }
     for item in node.items() {
-        carried_names(item, names);
+        names_under(item, keys, each);
     }
 }
 
@@ -952,4 +958,13 @@ fn mentioned(node: &Node, words: &mut BTreeSet<String>, except: &str) {
         words.extend(split.map(str::to_owned));
     }
     node.items().iter().chain(node.entries().iter().map(|e| &e.value)).for_each(|n| mentioned(n, words, except));
+}
+
+/// Why a cell is skipped that needs environment variables that are not set.
+fn words_of_unset(names: &[String]) -> Option<String> {
+    match names {
+        [] => None,
+        [one] => Some(format!("the environment variable {one} is not set")),
+        [others @ .., last] => Some(format!("the environment variables {} and {last} are not set", others.join(", "))),
+    }
 }

@@ -15,8 +15,8 @@ use crate::schema::source::{SourceFile, one_of};
 use crate::schema::{Data, Entry, Mistake, Node, Span, decode, types};
 
 /// The servers that ship with runner.
-pub const FIXTURES: [&str; 8] =
-    ["blobs-server", "proxy", "faulty", "null-server", "stall", "queue", "vtp-broker", "vtp-subscriber"];
+pub const FIXTURES: [&str; 9] =
+    ["blobs-server", "proxy", "faulty", "null-server", "stall", "queue", "cpu-server", "vtp-broker", "vtp-subscriber"];
 const READY_TIMEOUT: Duration = Duration::from_secs(10);
 const STOP_GRACE: Duration = Duration::from_secs(5);
 const MAX_REPLICAS: u32 = 1000;
@@ -298,9 +298,12 @@ fn replica(
 
 fn probe(pen: &mut Pen<'_>, node: &Node, typed: &types::Target, address: Option<&str>) -> Option<Probe> {
     let has_port = node.get("port").is_some();
-    let (Some(typed), Some(node)) = (&typed.ready, node.get("ready")) else {
-        return Some(address.map_or(Probe::Started, |a| Probe::Tcp { address: a.to_owned() }));
-    };
+    let by_default = || Some(address.map_or(Probe::Started, |a| Probe::Tcp { address: a.to_owned() }));
+    let (Some(typed), Some(node)) = (&typed.ready, node.get("ready")) else { return by_default() };
+    // Only how long it may take.
+    if node.get("timeout").is_some() && node.entries().len() == 1 {
+        return by_default();
+    }
     match pen.exactly_one(node, "the probe", &["tcp", "http", "log", "command"])? {
         "tcp" => typed.tcp.map(|p| Probe::Tcp { address: format!("127.0.0.1:{}", p.0) }),
         "log" => {
@@ -455,6 +458,8 @@ fn render_one(
             let mut inner = Vec::new();
             let value = with_replica(scope, entry, number, |scope| scope.resolve(&asked, &mut inner));
             match inner.pop() {
+                // It was reported where it stands, or its variable is not set.
+                None if value.is_poisoned() => sound = false,
                 None => {
                     context.insert(name, value_of(&value));
                 }
