@@ -18,6 +18,9 @@ need tc iproute2
 need nft nftables
 need dockerd docker.io
 need busybox busybox-static
+need gpg gnupg
+need node nodejs
+need npm npm
 /usr/bin/python3 -c "import ensurepip" 2>/dev/null || missing="$missing python3 python3-venv"
 [ -n "$missing" ] || exit 0
 echo "installing:$missing"

@@ -301,7 +301,8 @@ impl StepSums {
         let mut outcomes = self.outcomes;
         let requests = outcomes.values().sum();
         let ok = outcomes.remove("ok").unwrap_or_default();
-        let named = self.named.into_iter().filter_map(|name| outcomes.remove_entry(&name)).collect();
+        let named = self.named.into_iter().map(|name| (outcomes.remove(&name).unwrap_or_default(), name));
+        let named = named.map(|(count, name)| (name, count)).collect();
         let distributions = self.times.finish();
         let [service_ns, response_ns, lag_ns, connect_ns, first_byte_ns] = distributions.times();
         Some(StepSummary {

@@ -23,7 +23,8 @@ pub fn table(summary: &Summary) -> String {
     let shown = |s: &&StepSummary| s.step == WHOLE && !matches!(s.phase.as_str(), "warm-up" | "search");
     // What a command does stands in a table of its own, where it brings figures of its own.
     let brings = |cell: &CellSummary, workload: &str| {
-        let known = |name: &str| COMMAND_METRICS.contains(&name) || ARRIVAL_METRICS.contains(&name);
+        let outcome = |name: &str| cell.steps.iter().any(|s| s.workload == workload && s.named.contains_key(name));
+        let known = |name: &str| COMMAND_METRICS.contains(&name) || ARRIVAL_METRICS.contains(&name) || outcome(name);
         cell.metrics.iter().any(|m| m.workload == workload && !known(m.metric.as_str()))
     };
     let rows = |cell: &CellSummary| -> Vec<StepSummary> {
@@ -352,7 +353,7 @@ pub fn notes(summary: &Summary) -> String {
             text += &r.errors.iter().take(3).map(|e| format!("  {e}\n")).collect::<String>();
         }
         for step in cell.steps.iter().filter(|s| s.step == WHOLE && s.phase != "warm-up") {
-            for (outcome, count) in &step.named {
+            for (outcome, count) in step.named.iter().filter(|(_, count)| **count > 0) {
                 let share = significant(*count as f64 / step.requests as f64 * 100.0);
                 let of = format!("{count} of {} passes of {} ({share} %)", step.requests, step.workload);
                 text += &format!("{}: {of} in {} [{}]\n", outcome.to_uppercase(), step.phase, cell.cell);

@@ -131,5 +131,8 @@ impl Command {
 pub(super) async fn request(url: &Url, step: &Step, times: u64, late: &Late<'_>) -> Result<BTreeMap<String, String>, String> {
     let mut http = Http::plain(url.clone(), vec![step.clone()]);
     fill_http(&mut http, late);
-    crate::load::repeat(&http, 0, times).await.map_err(|e| e.to_string())
+    crate::load::repeat(&http, 0, times).await.map_err(|e| match e {
+        crate::load::Error::Verify(words) => words,
+        other => other.to_string(),
+    })
 }

@@ -81,8 +81,11 @@ impl Environment {
                             .expected("expected an address without `user:password@`")
                             .help("put them into variables of their own with `secret: true`, and name these in `auth`"),
                         );
+                        // Whatever is made of it is not shown with other mistakes either.
+                        Variable::Unset
+                    } else {
+                        Variable::Known(value)
                     }
-                    Variable::Known(value)
                 }
                 (false, None) => Variable::Unset,
             };

@@ -4,14 +4,19 @@
 //! `old_results` what older versions left; `mistakes` and `schema` are about scenario files. `load` is every way in which
 //! requests may arrive, `requests` that each can be looked at, `truth` whether what is measured is what happened. `steady`,
 //! `framed` and `vtp` are protocols beside HTTP, `links` what lies between, `collect` what is taken afterwards, `memory`
-//! where it is recorded.
+//! where it is recorded. `environment` is what comes from outside and may be secret, `answers` what may come back and what is
+//! asked besides; `cpu` and `couchdb` are the studies of pools and of documents, against the real servers.
 //! `repeat`, `compare`, `expect` and `verdicts` are about what is concluded. `support` gives each test a place of its own,
 //! `server` a server that it can look into.
 
+mod answers;
 mod collect;
 mod compare;
 mod containers;
+mod couchdb;
+mod cpu;
 mod endings;
+mod environment;
 mod expect;
 mod faults;
 mod framed;
