@@ -206,6 +206,17 @@ impl Counts {
         (self.total > 0).then(|| self.buckets.iter().fold(0.0, part))
     }
 
+    /// Standard deviation of the times themselves (divided by their number) in nanoseconds around their `mean`, each time
+    /// taken for the middle of its bucket; 0 when there is no time.
+    fn standard_deviation(&self, mean: f64) -> f64 {
+        let part = |sum: f64, (bucket, count): &(u32, u64)| {
+            let (low, width) = bounds(*bucket);
+            let distance = (low + (width >> 1)) as f64 - mean;
+            sum + (distance * distance) * *count as f64
+        };
+        (self.buckets.iter().fold(0.0, part) / self.total.max(1) as f64).sqrt()
+    }
+
     /// Percentiles in nanoseconds: for each of `shares`, ascending and in (0, 1], the longest time of the bucket in which
     /// the smallest value lies that at least this share of all does not exceed (Hyndman & Fan 1996, type 1, to three
     /// digits). All 0 when there is no time.
@@ -236,11 +247,12 @@ impl Counts {
         None
     }
 
-    /// Mean and percentiles; none when there is no time.
+    /// Mean, spread and percentiles; none when there is no time.
     pub fn times(&self) -> Option<Times> {
         let [p50, p90, p95, p99, p99_9] = self.quantiles([0.5, 0.9, 0.95, 0.99, 0.999]);
         let max = self.values().next_back()?.0;
-        Some(Times { mean: self.mean()?, p50, p90, p95, p99, p99_9, max })
+        let mean = self.mean()?;
+        Some(Times { mean, standard_deviation: self.standard_deviation(mean), p50, p90, p95, p99, p99_9, max })
     }
 }
 
@@ -359,7 +371,8 @@ mod tests {
             let recorded: Vec<_> = expected.iter_recorded().map(|v| (v.value_iterated_to(), v.count_at_value())).collect();
             prop_assert_eq!(found.values().collect::<Vec<_>>(), recorded);
             let times = crate::analysis::times::times(&expected);
-            prop_assert_eq!(found.times().map(|t| t.mean.to_bits()), times.map(|t| t.mean.to_bits()));
+            let bits = |t: Times| [t.mean, t.standard_deviation].map(f64::to_bits);
+            prop_assert_eq!(found.times().map(bits), times.map(bits));
             prop_assert_eq!(found.times(), times);
         }
 
@@ -393,6 +406,27 @@ mod tests {
             let (low, width) = bounds(bucket_of(ns));
             prop_assert!((low..low + width).contains(&ns), "{ns}: {low} + {width}");
             prop_assert!((bucket_of(ns) as usize) < BUCKETS);
+        }
+    }
+
+    proptest! {
+        /// Moved by a whole number of buckets of the same width a distribution is as wide as before; doubled in number too.
+        #[test]
+        fn a_spread_knows_neither_place_nor_number(values in prop::collection::vec(0_u64..1000, 1..40), by in 0_u64..1000) {
+            let spread = |values: &[u64], count| {
+                let mut sum = Sum::default();
+                sum.add_encoded(&encoded(&of(&values.iter().map(|v| (*v, count)).collect::<Vec<_>>()))).unwrap();
+                sum.take().times().unwrap().standard_deviation
+            };
+            let moved: Vec<u64> = values.iter().map(|v| v + by).collect();
+            let here = spread(&values, 1);
+            prop_assert!((here - spread(&moved, 1)).abs() < 1e-9 * (1.0 + here));
+            prop_assert!((here - spread(&values, 2)).abs() < 1e-9 * (1.0 + here));
+            // The sample's standard deviation, with n instead of n − 1.
+            let plain: Vec<f64> = values.iter().map(|v| *v as f64).collect();
+            let n = plain.len() as f64;
+            let sample = if plain.len() > 1 { crate::analysis::stats::standard_deviation(&plain) } else { 0.0 };
+            prop_assert!((here - sample * ((n - 1.0) / n).sqrt()).abs() < 1e-9 * (1.0 + here));
         }
     }
 

@@ -109,6 +109,7 @@ fn request(repetition: &StepRepetition, metric: Metric) -> Option<f64> {
     let r = repetition;
     match metric {
         Metric::Throughput => Some(r.throughput_per_s),
+        Metric::ThroughputStdev => r.throughput_stdev_per_s,
         Metric::Duration => Some(r.seconds * 1e9),
         Metric::Errors => Some((r.requests - r.ok - r.named) as f64 / r.requests.max(1) as f64),
         Metric::Offered => Some(r.offered as f64 / r.seconds),
@@ -162,7 +163,7 @@ pub fn human(metric: Metric, unit: &str, value: f64) -> String {
     use crate::units::{human_bytes, human_duration, significant};
     let signed = |of: fn(f64) -> String| if value < 0.0 { format!("-{}", of(-value)) } else { of(value) };
     match metric {
-        Metric::Throughput | Metric::Offered | Metric::Limit => format!("{}/s", significant(value)),
+        Metric::Throughput | Metric::ThroughputStdev | Metric::Offered | Metric::Limit => format!("{}/s", significant(value)),
         Metric::Errors | Metric::Unsent => format!("{} %", significant(value * 100.0)),
         Metric::Upload | Metric::Download => format!("{}/s", signed(human_bytes)),
         Metric::Time(..) | Metric::StartUp | Metric::Duration => signed(human_duration),

@@ -85,6 +85,8 @@ fn path(repetition: &Repetition) -> PathBuf {
 struct KeptTime {
     total: u64,
     sum_ns: u128,
+    /// Sum of squares.
+    squares_ns: u128,
     /// By bucket, distances from its lower bound.
     inside: BTreeMap<u32, Vec<u32>>,
 }
@@ -93,9 +95,17 @@ impl KeptTime {
     fn add(&mut self, other: Self) {
         self.total += other.total;
         self.sum_ns += other.sum_ns;
+        self.squares_ns = self.squares_ns.saturating_add(other.squares_ns);
         for (bucket, values) in other.inside {
             self.inside.entry(bucket).or_default().extend(values);
         }
+    }
+
+    /// √(n Σx² − (Σx)²) / n, which is exact up to the root; none where a product does not fit.
+    fn standard_deviation(&self) -> Option<f64> {
+        let n = u128::from(self.total);
+        let spread = n.checked_mul(self.squares_ns)?.checked_sub(self.sum_ns.checked_mul(self.sum_ns)?)?;
+        Some((spread as f64).sqrt() / n as f64)
     }
 
     /// Exact times, whose ranks `counts` locates; `Some(None)` when there is no time, none when rows and windows differ.
@@ -120,7 +130,10 @@ impl KeptTime {
             }
         }
         let [p50, p90, p95, p99, p99_9, max] = found;
-        Some(Some(Times { mean: self.sum_ns as f64 / total as f64, p50, p90, p95, p99, p99_9, max }))
+        let mean = self.sum_ns as f64 / total as f64;
+        // Numbers too large for that have three digits.
+        let standard_deviation = self.standard_deviation().or_else(|| Some(counts.times()?.standard_deviation))?;
+        Some(Some(Times { mean, standard_deviation, p50, p90, p95, p99, p99_9, max }))
     }
 }
 
@@ -281,6 +294,7 @@ fn piece(frame: &DataFrame, wanted: &[Wanted], cuts: &BTreeMap<String, u64>, win
             let Some(ns) = value else { continue };
             kept.total += 1;
             kept.sum_ns += u128::from(ns);
+            kept.squares_ns = kept.squares_ns.saturating_add(u128::from(ns) * u128::from(ns));
             let bucket = bucket_of(ns);
             if buckets[bucket as usize] {
                 // A time beyond the last bucket is counted there; its distance is then too large for none but hours.

@@ -117,7 +117,7 @@ pub fn cell(run: &RunRecord, cell: &CellRecord, all: &[&Repetition]) -> (CellSum
             if reasons.is_empty() {
                 repetitions.valid += 1;
                 repetitions.counted.push(number);
-                sums.add(repetition, figures);
+                sums.add(repetition, figures, window_ns);
                 valid.push(*repetition);
             } else {
                 repetitions.invalid += 1;
@@ -207,7 +207,7 @@ impl CellSums {
         Self { steps, metrics: BTreeMap::new(), targets: Vec::new(), generator: Vec::new(), damaged: Default::default() }
     }
 
-    fn add(&mut self, repetition: &Repetition, figures: Figures) {
+    fn add(&mut self, repetition: &Repetition, figures: Figures, window_ns: u64) {
         let words = |error: &Error| crate::errors::chain(error);
         match figures.windows {
             Ok(merged) => {
@@ -216,7 +216,7 @@ impl CellSums {
                     let Some(phase) = merged.phase(&key.0, &key.1) else { continue };
                     match merged.steps.get(key) {
                         Some(step) => {
-                            sums.add(repetition.status.repetition, phase, step);
+                            sums.add(repetition.status.repetition, phase, step, window_ns);
                             let (workload, phase, name) = key;
                             let shares =
                                 sums.named.iter().filter(|_| name == WHOLE).map(|outcome| (outcome, step.share(outcome)));
@@ -225,7 +225,9 @@ impl CellSums {
                                 self.metrics.entry(key).or_default().push(share * 100.0);
                             }
                         }
-                        None if phase.unsent > 0 => sums.add(repetition.status.repetition, phase, &StepCounts::default()),
+                        None if phase.unsent > 0 => {
+                            sums.add(repetition.status.repetition, phase, &StepCounts::default(), window_ns);
+                        }
                         None => {}
                     }
                 }
@@ -257,7 +259,7 @@ struct StepSums {
 }
 
 impl StepSums {
-    fn add(&mut self, repetition: u32, phase: &PhaseStatus, step: &StepCounts) {
+    fn add(&mut self, repetition: u32, phase: &PhaseStatus, step: &StepCounts, window_ns: u64) {
         for (outcome, count) in &step.outcomes {
             *self.outcomes.entry(outcome.clone()).or_default() += count;
         }
@@ -277,6 +279,7 @@ impl StepSums {
             unsent: phase.unsent,
             seconds,
             throughput_per_s: ok as f64 / seconds,
+            throughput_stdev_per_s: step.throughput_stdev(phase, window_ns),
             upload_bytes_per_s: step.sent_bytes as f64 / seconds,
             download_bytes_per_s: step.received_bytes as f64 / seconds,
             service_ns,

@@ -186,6 +186,8 @@ pub struct StepRepetition {
     pub seconds: f64,
     /// Right answers per second.
     pub throughput_per_s: f64,
+    /// Standard deviation (n − 1) of that over the windows that lie whole in the phase; none with fewer than two.
+    pub throughput_stdev_per_s: Option<f64>,
     /// Bytes of request bodies per second.
     pub upload_bytes_per_s: f64,
     /// Bytes of response bodies per second.

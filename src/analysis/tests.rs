@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::summary::Summary;
+use super::windows::StepCounts;
 use super::{summarize, tables};
 use crate::load::windows::{Ended, Outcome, Phase, Windows};
 use crate::record::manifest::Manifest;
@@ -173,7 +174,21 @@ fn exact(mut ns: Vec<u64>) -> super::summary::Times {
     let values: Vec<f64> = ns.iter().map(|v| *v as f64).collect();
     let q = |q| super::stats::observed_quantile(&values, q) as u64;
     let mean = ns.iter().sum::<u64>() as f64 / ns.len() as f64;
-    super::summary::Times { mean, p50: q(0.5), p90: q(0.9), p95: q(0.95), p99: q(0.99), p99_9: q(0.999), max: q(1.0) }
+    let squares: u128 = ns.iter().map(|v| u128::from(*v) * u128::from(*v)).sum();
+    let (n, sum) = (ns.len() as u128, ns.iter().map(|v| u128::from(*v)).sum::<u128>());
+    let standard_deviation = ((n * squares - sum * sum) as f64).sqrt() / n as f64;
+    let sample = super::stats::standard_deviation(&values) * ((n as f64 - 1.0) / n as f64).sqrt();
+    assert!((standard_deviation - sample).abs() <= 1e-9 * sample, "{standard_deviation} {sample}");
+    super::summary::Times {
+        mean,
+        standard_deviation,
+        p50: q(0.5),
+        p90: q(0.9),
+        p95: q(0.95),
+        p99: q(0.99),
+        p99_9: q(0.999),
+        max: q(1.0),
+    }
 }
 
 #[test]
@@ -239,6 +254,37 @@ fn a_series_has_a_point_per_window() {
     assert!(tables::read(&repetition).unwrap().series("clients", "before").unwrap().is_empty());
 }
 
+fn phase(start_ns: u64, end_ns: u64) -> PhaseStatus {
+    let (workload, phase) = ("clients".to_owned(), "during".to_owned());
+    PhaseStatus { workload, phase, start_ns, end_ns, offered: 0, unsent: 0, passes: 0, errors: 0 }
+}
+
+#[test]
+fn the_spread_of_throughput_is_that_of_whole_windows() {
+    let step = |ok_by_window: &[(u64, u64)]| StepCounts { ok_by_window: ok_by_window.to_vec(), ..StepCounts::default() };
+    // Windows of half a second; the one at 1.0 s had no right answer, that at 1.5 s two generator threads.
+    let some = step(&[(0, 90), (500, 10), (1500, 5), (1500, 9), (2000, 80)]);
+    let spread = |from, to| some.throughput_stdev(&phase(from, to), 500);
+    let rates = |ok: &[f64]| Some(super::stats::standard_deviation(&ok.iter().map(|n| n / 500e-9).collect::<Vec<_>>()));
+    assert_eq!(spread(0, 2500), rates(&[90.0, 10.0, 0.0, 14.0, 80.0]));
+    // The phase cuts the first and the last one.
+    assert_eq!(spread(1, 2499), rates(&[10.0, 0.0, 14.0]));
+    assert_eq!(spread(500, 1500), rates(&[10.0, 0.0]));
+    assert_eq!(spread(501, 1999), None);
+    assert_eq!(spread(0, 500), None);
+    assert_eq!(spread(2500, 2500), None);
+    assert_eq!(step(&[]).throughput_stdev(&phase(0, 1500), 500), Some(0.0));
+    // What is written is found again.
+    let folder = tempfile::tempdir().unwrap();
+    run(folder.path(), 2, |_, _| false);
+    for step in &summary(folder.path()).cells[0].steps {
+        for one in &step.by_repetition {
+            // 49 right answers in each of six windows.
+            assert_eq!(one.throughput_stdev_per_s, Some(0.0));
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(8))]
 
@@ -257,6 +303,9 @@ proptest! {
         prop_assert_eq!(before.received_bytes + behind.received_bytes, whole.received_bytes);
         let passes = |s: &super::windows::StepCounts| s.outcomes.values().sum::<u64>();
         prop_assert_eq!(passes(&before) + passes(&behind), passes(whole));
+        let counted = |s: &StepCounts| s.ok_by_window.iter().map(|(_, ok)| ok).sum::<u64>();
+        prop_assert_eq!(counted(whole), whole.outcomes["ok"]);
+        prop_assert_eq!(counted(&before) + counted(&behind), counted(whole));
         for (_, time) in Time::ALL {
             prop_assert_eq!(before.times.of(time).len() + behind.times.of(time).len(), whole.times.of(time).len());
         }

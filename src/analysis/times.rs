@@ -8,6 +8,8 @@ use serde::Serialize;
 pub struct Times {
     /// Arithmetic mean.
     pub mean: f64,
+    /// Standard deviation of these very times: their sum of squares is divided by their number.
+    pub standard_deviation: f64,
     /// Median.
     pub p50: u64,
     /// 90 %.
@@ -22,7 +24,7 @@ pub struct Times {
     pub max: u64,
 }
 
-/// Mean and percentiles of a whole histogram; none when it is empty.
+/// Mean, spread and percentiles of a whole histogram; none when it is empty.
 pub fn times(histogram: &Histogram<u64>) -> Option<Times> {
     if histogram.is_empty() {
         return None;
@@ -30,6 +32,7 @@ pub fn times(histogram: &Histogram<u64>) -> Option<Times> {
     let q = |q| histogram.value_at_quantile(q);
     Some(Times {
         mean: histogram.mean(),
+        standard_deviation: histogram.stdev(),
         p50: q(0.5),
         p90: q(0.9),
         p95: q(0.95),
@@ -44,6 +47,7 @@ pub fn at(times: &Times, quantile: crate::record::Quantile) -> f64 {
     use crate::record::Quantile;
     match quantile {
         Quantile::Mean => times.mean,
+        Quantile::Stdev => times.standard_deviation,
         Quantile::P50 => times.p50 as f64,
         Quantile::P90 => times.p90 as f64,
         Quantile::P95 => times.p95 as f64,

@@ -11,9 +11,9 @@ use std::sync::Arc;
 
 use polars::prelude::*;
 
-use super::Error;
 use super::counts::{Counts, Sum, decode_while, longest};
 use super::times::Times;
+use super::{Error, stats};
 use crate::record::status::PhaseStatus;
 use crate::record::tables::WHOLE;
 use crate::record::{Repetition, Time};
@@ -97,6 +97,9 @@ pub struct StepCounts {
     pub sent_bytes: u64,
     /// Bytes of response bodies.
     pub received_bytes: u64,
+    /// Begin of a window in nanoseconds since the begin of the load, and how many were answered as expected in it; a
+    /// window may stand there several times, or not at all when it had none.
+    pub ok_by_window: Vec<(u64, u64)>,
     /// Times of right answers.
     pub times: Distributions,
 }
@@ -106,6 +109,21 @@ impl StepCounts {
     pub fn share(&self, outcome: &str) -> f64 {
         let all: u64 = self.outcomes.values().sum();
         self.outcomes.get(outcome).copied().unwrap_or_default() as f64 / all.max(1) as f64
+    }
+
+    /// Standard deviation (n − 1) of right answers per second over the windows of `window_ns` that lie whole in a phase;
+    /// none with fewer than two of them.
+    pub fn throughput_stdev(&self, phase: &PhaseStatus, window_ns: u64) -> Option<f64> {
+        let first = phase.start_ns.div_ceil(window_ns);
+        let count = usize::try_from((phase.end_ns / window_ns).saturating_sub(first)).ok().filter(|count| *count > 1)?;
+        // A window without a right answer has no row, and counts.
+        let mut ok = vec![0; count];
+        for (start_ns, requests) in &self.ok_by_window {
+            let place = (start_ns / window_ns).checked_sub(first).and_then(|place| ok.get_mut(place as usize));
+            *place.unwrap_or(&mut 0) += requests;
+        }
+        let seconds = window_ns as f64 / 1e9;
+        Some(stats::standard_deviation(&ok.into_iter().map(|n: u64| n as f64 / seconds).collect::<Vec<_>>()))
     }
 }
 
@@ -364,6 +382,7 @@ impl Decoded {
             step.sent_bytes += row.sent_bytes;
             step.received_bytes += row.received_bytes;
             if ok {
+                step.ok_by_window.push((row.start_ns, row.requests));
                 for (parts, part) in parts.iter_mut().zip(&row.times) {
                     if !part.range.is_empty() {
                         parts.push(part);

@@ -94,6 +94,7 @@ pub fn judge(conditions: &[Condition], report: &Report) -> Vec<String> {
                 } else {
                     match quantile {
                         Quantile::Mean => histogram.mean(),
+                        Quantile::Stdev => histogram.stdev(),
                         Quantile::P50 => histogram.value_at_quantile(0.5) as f64,
                         Quantile::P90 => histogram.value_at_quantile(0.9) as f64,
                         Quantile::P95 => histogram.value_at_quantile(0.95) as f64,

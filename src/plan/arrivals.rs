@@ -292,7 +292,7 @@ fn find(pen: &mut Pen<'_>, node: &Node, typed: &types::Find) -> Option<(Arrivals
 /// `response_p99: "< 50ms"`, `errors: "< 0.1%"`.
 fn condition(pen: &mut Pen<'_>, node: &Node, name: &str, bound: &str) -> Option<Condition> {
     let fits = |m: &Metric| match m {
-        Metric::Time(Time::Response | Time::Service | Time::Lag, q) => *q != Quantile::Mean,
+        Metric::Time(Time::Response | Time::Service | Time::Lag, q) => !matches!(q, Quantile::Mean | Quantile::Stdev),
         m => *m == Metric::Errors,
     };
     let known: Vec<&str> = Metric::all().filter(|(_, m)| fits(m)).map(|(n, _)| n).collect();

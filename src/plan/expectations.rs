@@ -331,7 +331,7 @@ impl Reader<'_> {
             }
             Metric::Pss | Metric::Rss => (Bytes::parse(&text).map(|b| b.0 as f64), "a size, as `64MiB`"),
             Metric::Errors | Metric::Unsent => (units::parse_percent(&text), "a percentage, as `1%`"),
-            Metric::Throughput | Metric::Offered | Metric::Limit => {
+            Metric::Throughput | Metric::ThroughputStdev | Metric::Offered | Metric::Limit => {
                 (units::parse_rate(&text).or_else(number), "a rate, as `1000/s`")
             }
             Metric::Upload | Metric::Download => {

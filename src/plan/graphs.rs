@@ -92,12 +92,13 @@ pub enum Time {
     FirstByte,
 }
 
-/// A point of a distribution.
+/// A point of a distribution, its mean or its spread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[allow(missing_docs)]
 pub enum Quantile {
     Mean,
+    Stdev,
     P50,
     P90,
     P95,
@@ -112,6 +113,8 @@ pub enum Quantile {
 pub enum Metric {
     /// Correct passes (or requests of a step) per second.
     Throughput,
+    /// How far that varies from window to window within a phase: its standard deviation.
+    ThroughputStdev,
     /// Share of passes with an error.
     Errors,
     /// Passes that the schedule asked for, per second.
@@ -144,8 +147,9 @@ pub enum Metric {
     StartUp,
 }
 
-const METRICS: [(&str, Metric); 49] = [
+const METRICS: [(&str, Metric); 55] = [
     ("throughput", Metric::Throughput),
+    ("throughput_stdev", Metric::ThroughputStdev),
     ("errors", Metric::Errors),
     ("offered", Metric::Offered),
     ("unsent", Metric::Unsent),
@@ -154,6 +158,7 @@ const METRICS: [(&str, Metric); 49] = [
     ("limit", Metric::Limit),
     ("duration", Metric::Duration),
     ("response_mean", Metric::Time(Time::Response, Quantile::Mean)),
+    ("response_stdev", Metric::Time(Time::Response, Quantile::Stdev)),
     ("response_p50", Metric::Time(Time::Response, Quantile::P50)),
     ("response_p90", Metric::Time(Time::Response, Quantile::P90)),
     ("response_p95", Metric::Time(Time::Response, Quantile::P95)),
@@ -161,6 +166,7 @@ const METRICS: [(&str, Metric); 49] = [
     ("response_p999", Metric::Time(Time::Response, Quantile::P999)),
     ("response_max", Metric::Time(Time::Response, Quantile::Max)),
     ("service_mean", Metric::Time(Time::Service, Quantile::Mean)),
+    ("service_stdev", Metric::Time(Time::Service, Quantile::Stdev)),
     ("service_p50", Metric::Time(Time::Service, Quantile::P50)),
     ("service_p90", Metric::Time(Time::Service, Quantile::P90)),
     ("service_p95", Metric::Time(Time::Service, Quantile::P95)),
@@ -168,6 +174,7 @@ const METRICS: [(&str, Metric); 49] = [
     ("service_p999", Metric::Time(Time::Service, Quantile::P999)),
     ("service_max", Metric::Time(Time::Service, Quantile::Max)),
     ("lag_mean", Metric::Time(Time::Lag, Quantile::Mean)),
+    ("lag_stdev", Metric::Time(Time::Lag, Quantile::Stdev)),
     ("lag_p50", Metric::Time(Time::Lag, Quantile::P50)),
     ("lag_p90", Metric::Time(Time::Lag, Quantile::P90)),
     ("lag_p95", Metric::Time(Time::Lag, Quantile::P95)),
@@ -175,6 +182,7 @@ const METRICS: [(&str, Metric); 49] = [
     ("lag_p999", Metric::Time(Time::Lag, Quantile::P999)),
     ("lag_max", Metric::Time(Time::Lag, Quantile::Max)),
     ("connect_mean", Metric::Time(Time::Connect, Quantile::Mean)),
+    ("connect_stdev", Metric::Time(Time::Connect, Quantile::Stdev)),
     ("connect_p50", Metric::Time(Time::Connect, Quantile::P50)),
     ("connect_p90", Metric::Time(Time::Connect, Quantile::P90)),
     ("connect_p95", Metric::Time(Time::Connect, Quantile::P95)),
@@ -182,6 +190,7 @@ const METRICS: [(&str, Metric); 49] = [
     ("connect_p999", Metric::Time(Time::Connect, Quantile::P999)),
     ("connect_max", Metric::Time(Time::Connect, Quantile::Max)),
     ("first_byte_mean", Metric::Time(Time::FirstByte, Quantile::Mean)),
+    ("first_byte_stdev", Metric::Time(Time::FirstByte, Quantile::Stdev)),
     ("first_byte_p50", Metric::Time(Time::FirstByte, Quantile::P50)),
     ("first_byte_p90", Metric::Time(Time::FirstByte, Quantile::P90)),
     ("first_byte_p95", Metric::Time(Time::FirstByte, Quantile::P95)),
@@ -286,7 +295,7 @@ pub(super) fn expected_metrics(known: &[&str]) -> String {
     let others: Vec<&str> = known.iter().copied().filter(|n| !is_time(n)).collect();
     let times: Vec<String> = Time::ALL.iter().map(|(t, _)| format!("{t}_p99")).filter(|t| known.contains(&t.as_str())).collect();
     let all: Vec<&str> = others.into_iter().chain(times.iter().map(String::as_str)).collect();
-    format!("{}; for `p99` also `mean`, `p50`, `p90`, `p95`, `p999`, `max`", one_of(all.iter().copied()))
+    format!("{}; for `p99` also `mean`, `stdev`, `p50`, `p90`, `p95`, `p999`, `max`", one_of(all.iter().copied()))
 }
 
 struct Reader<'a> {
@@ -313,7 +322,16 @@ impl Reader<'_> {
 
     fn metric(&mut self, key: &str, name: &str, over_time: bool) -> Option<Metric> {
         let fits = |m: &Metric| {
-            !over_time || !matches!(m, Metric::StartUp | Metric::Limit | Metric::Duration | Metric::Offered | Metric::Unsent)
+            !over_time
+                || !matches!(
+                    m,
+                    Metric::StartUp
+                        | Metric::Limit
+                        | Metric::Duration
+                        | Metric::Offered
+                        | Metric::Unsent
+                        | Metric::ThroughputStdev
+                )
         };
         if !over_time && self.figures.contains(&name) {
             return Some(Metric::Command(Name::new(name)));

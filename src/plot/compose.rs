@@ -109,7 +109,7 @@ impl<'a> Part<'a> {
 /// Unit of a metric and what its values are multiplied by.
 fn unit(metric: Metric) -> (&'static str, f64) {
     match metric {
-        Metric::Throughput => ("passes/s", 1.0),
+        Metric::Throughput | Metric::ThroughputStdev => ("passes/s", 1.0),
         Metric::Errors | Metric::Unsent => ("%", 100.0),
         Metric::Offered | Metric::Limit => ("passes/s", 1.0),
         Metric::Upload | Metric::Download => ("MB/s", 1e-6),
@@ -126,6 +126,7 @@ fn unit(metric: Metric) -> (&'static str, f64) {
 fn words(metric: Metric) -> String {
     match metric {
         Metric::Throughput => "throughput".to_owned(),
+        Metric::ThroughputStdev => "standard deviation of throughput over windows".to_owned(),
         Metric::Errors => "errors".to_owned(),
         Metric::Offered => "offered rate".to_owned(),
         Metric::Unsent => "never sent".to_owned(),
@@ -144,7 +145,9 @@ fn words(metric: Metric) -> String {
 }
 
 fn words_of_time(name: &str) -> String {
-    name.replacen("_p999", " time p99.9", 1).replacen("_p", " time p", 1).replace('_', " time ")
+    let words =
+        name.replacen("_p999", " time p99.9", 1).replacen("_p", " time p", 1).replacen("_stdev", "_standard deviation", 1);
+    words.replace('_', " time ")
 }
 
 /// A level as a legend shows it: a bare number says of what it is one.
@@ -203,7 +206,7 @@ impl Composer<'_> {
 
     /// The unit of a metric; that of a command's figure is in the summary.
     fn unit(&self, metric: Metric) -> String {
-        if metric == Metric::Throughput && self.graph.step.is_some() {
+        if matches!(metric, Metric::Throughput | Metric::ThroughputStdev) && self.graph.step.is_some() {
             return "requests/s".to_owned();
         }
         let Metric::Command(_) = metric else { return unit(metric).0.to_owned() };

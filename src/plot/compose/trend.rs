@@ -219,6 +219,7 @@ mod tests {
             unsent: 0,
             seconds: 1.0,
             throughput_per_s,
+            throughput_stdev_per_s: None,
             upload_bytes_per_s: 0.0,
             download_bytes_per_s: 0.0,
             service_ns: None,
