@@ -3,8 +3,9 @@
 //! An expectation holds when the whole interval lies on the right side of its bound, and fails when the whole interval
 //! lies on the wrong one. Otherwise, and where there are too few repetitions for an interval, it is inconclusive.
 //!
-//! Of a metric it is the BCa interval of the median; of a ratio the interval of Hodges and Lehmann, which belongs to
-//! the Mann-Whitney test.
+//! Of a metric it is the BCa interval of the median; of a ratio between levels the interval of Hodges and Lehmann, which
+//! belongs to the Mann-Whitney test. Phases of one repetition belong together: of a ratio between them it is again the BCa
+//! interval of the median, of the ratio within each repetition.
 
 use serde::Serialize;
 
@@ -74,6 +75,7 @@ pub fn judge(expectations: &[Expectation], cells: &[CellSummary]) -> Vec<Finding
                         findings.push(of_ratio(expectation, *metric, cell, other(cells, cell, factor, over), over));
                     }
                 }
+                Subject::Phases { metric, over } => findings.push(of_phases(expectation, *metric, cell, over)),
             }
         }
         if findings.len() == before {
@@ -113,7 +115,7 @@ fn empty(expectation: &Expectation, cell: &str) -> Finding {
 fn part(expectation: &Expectation) -> Part<'_> {
     Part {
         workload: expectation.workload.as_deref(),
-        phase: Some(&expectation.phase),
+        phase: Some(expectation.phase.as_str()).filter(|_| expectation.phase_is_said || !expectation.subject.is_resource()),
         step: expectation.step.as_deref(),
         target: expectation.target.as_deref(),
     }
@@ -143,12 +145,7 @@ fn of_metric(expectation: &Expectation, metric: Metric, cell: &CellSummary) -> F
     let Some(estimate) = known.or_else(|| estimate(&values)) else { return empty(expectation, &cell.cell) };
     let say = |v: f64| human(metric, &unit, v);
     if values.len() < FEWEST {
-        let words = format!(
-            "median {}, but {} {} are too few for an interval: expected at least {FEWEST}",
-            say(estimate.median),
-            values.len(),
-            if values.len() == 1 { "repetition" } else { "repetitions" }
-        );
+        let words = format!("median {}, but {}", say(estimate.median), too_few(values.len()));
         return Finding { value: Some(estimate.median), words, ..empty(expectation, &cell.cell) };
     }
     let unit = if matches!(metric, Metric::Command(_)) { unit.as_str() } else { "" };
@@ -183,6 +180,41 @@ fn of_ratio(expectation: &Expectation, metric: Metric, cell: &CellSummary, over:
         },
         Err(error) => Finding { words: error.to_string(), ..empty(expectation, &cell.cell) },
     }
+}
+
+/// A metric in one phase over that in another, repetition by repetition.
+fn of_phases(expectation: &Expectation, metric: Metric, cell: &CellSummary, over: &str) -> Finding {
+    let above = part(expectation);
+    let below = Part { phase: Some(over), ..above };
+    for part in [&above, &below] {
+        if let Some((outcome, words)) = unusable(cell, &figures::values(cell, metric, part)) {
+            let phase = part.phase.unwrap_or_default();
+            let words = if outcome == Outcome::Skipped { words } else { format!("{phase}: {words}") };
+            return Finding { outcome, words, ..empty(expectation, &cell.cell) };
+        }
+    }
+    let ratios = match figures::ratios(cell, metric, &above, &below) {
+        Ok(ratios) => ratios.into_iter().map(|(_, ratio)| ratio).collect::<Vec<f64>>(),
+        Err(repetition) => {
+            let words = format!("{over}: it is 0 in repetition {repetition}, and nothing can be divided by that");
+            return Finding { words, ..empty(expectation, &cell.cell) };
+        }
+    };
+    let Some(estimate) = estimate(&ratios) else {
+        let words = "no repetition has both phases".to_owned();
+        return Finding { words, ..empty(expectation, &cell.cell) };
+    };
+    let say = crate::units::significant;
+    if ratios.len() < FEWEST {
+        let words = format!("ratio {}, but {}", say(estimate.median), too_few(ratios.len()));
+        return Finding { value: Some(estimate.median), words, ..empty(expectation, &cell.cell) };
+    }
+    bounded(expectation, &cell.cell, estimate.median, estimate.median_interval, ("ratio", ""), &say)
+}
+
+fn too_few(repetitions: usize) -> String {
+    let noun = if repetitions == 1 { "repetition" } else { "repetitions" };
+    format!("{repetitions} {noun} are too few for an interval: expected at least {FEWEST}")
 }
 
 /// Judges an interval by the bounds. `what` is looked at, and the unit in which its bounds were typed without one.

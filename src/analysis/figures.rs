@@ -2,7 +2,9 @@
 //!
 //! All values are in base units: nanoseconds, bytes, events per second, shares of 1, numbers.
 
-use super::summary::{CellSummary, Estimate, StepRepetition, TargetSummary, at};
+use std::collections::BTreeMap;
+
+use super::summary::{CellSummary, Estimate, Resources, StepRepetition, TargetSummary, at};
 use crate::record::tables::WHOLE;
 use crate::record::{Metric, Time};
 
@@ -11,7 +13,7 @@ use crate::record::{Metric, Time};
 pub struct Part<'a> {
     /// Only this workload.
     pub workload: Option<&'a str>,
-    /// This phase; `during` when there is none.
+    /// This phase; when there is none, `during` for what belongs to requests, the whole load for what belongs to targets.
     pub phase: Option<&'a str>,
     /// This step; the pass as a whole when there is none.
     pub step: Option<&'a str>,
@@ -30,7 +32,10 @@ pub fn by_repetition(cell: &CellSummary, metric: Metric, part: &Part<'_>) -> Vec
         values.iter().enumerate().map(|(i, v)| (number(i), *v)).collect()
     };
     if metric.is_resource() {
-        return numbered(&resource(cell, metric, part.target));
+        return match part.phase {
+            None => numbered(&resource(cell, metric, part.target)),
+            Some(phase) => resource_in(cell, metric, part.target, phase),
+        };
     }
     let mine = |name: &str| part.workload.is_none_or(|w| w == name);
     let phase = part.phase.unwrap_or("during");
@@ -47,6 +52,20 @@ pub fn by_repetition(cell: &CellSummary, metric: Metric, part: &Part<'_>) -> Vec
         return Vec::new();
     };
     step.by_repetition.iter().filter_map(|r| Some((r.repetition, request(r, metric)?))).collect()
+}
+
+/// A metric in one part of a cell divided by the same in another, for each repetition that has both: its number and the
+/// ratio.
+///
+/// # Errors
+/// The number of a repetition in which the metric is 0 below the line: without it the others would say something else.
+pub fn ratios(cell: &CellSummary, metric: Metric, above: &Part<'_>, below: &Part<'_>) -> Result<Vec<(u32, f64)>, u32> {
+    let below: BTreeMap<u32, f64> = by_repetition(cell, metric, below).into_iter().collect();
+    let ratio = |(number, value): (u32, f64)| {
+        let ratio = |base: &f64| if *base == 0.0 { Err(number) } else { Ok((number, value / base)) };
+        below.get(&number).map(ratio)
+    };
+    by_repetition(cell, metric, above).into_iter().filter_map(ratio).collect()
 }
 
 /// Names of all that has figures of its own in a cell: workloads, and what was collected.
@@ -102,6 +121,31 @@ fn resource(cell: &CellSummary, metric: Metric, target: Option<&str>) -> Vec<f64
         }
     }
     sums
+}
+
+/// A resource of one target or of all together in one phase: the number of each repetition in which it is known of all
+/// targets that have it at all, and its value.
+fn resource_in(cell: &CellSummary, metric: Metric, target: Option<&str>, phase: &str) -> Vec<(u32, f64)> {
+    let of = |r: &Resources| match metric {
+        Metric::Pss => r.pss_bytes,
+        Metric::Rss => r.rss_bytes,
+        Metric::Cpu => r.cpu_cores,
+        Metric::Threads => r.threads,
+        Metric::OpenFiles => r.open_files,
+        // Getting ready belongs to no phase.
+        _ => None,
+    };
+    let mine = cell.targets.iter().filter(|t| target.is_none_or(|name| name == t.target));
+    let phases = mine.filter_map(|t| t.phases.iter().find(|p| p.phase == phase));
+    let by_target: Vec<BTreeMap<u32, f64>> = phases
+        .map(|p| p.by_repetition.iter().filter_map(|(number, r)| Some((*number, of(r)?))).collect())
+        .filter(|values: &BTreeMap<u32, f64>| !values.is_empty())
+        .collect();
+    let Some((first, others)) = by_target.split_first() else { return Vec::new() };
+    let sum = |(number, value): (&u32, &f64)| {
+        others.iter().try_fold(*value, |sum, values| Some(sum + values.get(number)?)).map(|sum| (*number, sum))
+    };
+    first.iter().filter_map(sum).collect()
 }
 
 /// A figure of requests in one repetition.

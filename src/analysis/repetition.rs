@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::steadiness::{self, Steady};
-use super::windows::{Decoded, Merged, StepKey, load_bounds};
+use super::windows::{Decoded, Merged, StepKey, load_bounds, phase_bounds};
 use super::{Error, tables};
 use crate::record::read::{CellRecord, Named};
 use crate::record::tables::WHOLE;
@@ -15,20 +15,33 @@ pub(super) struct Figures {
     pub windows: Result<Merged, Error>,
     /// Each workload that should be steady.
     pub steadiness: Vec<(String, Steady)>,
-    /// Each target; none when there was no load.
+    /// Each target during the load; none when there was no load.
     pub targets: Result<Option<Vec<TargetFigures>>, Error>,
     /// What commands brought: by workload, phase and name the mean over executions.
     pub metrics: Result<BTreeMap<StepKey, f64>, Error>,
 }
 
-/// A target during the load, summed over its replicas; none where it was not watched.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+/// A target during the load and in each phase of it.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct TargetFigures {
+    pub load: Resources,
+    /// By name of the phase, in the order of time.
+    pub phases: Vec<(&'static str, Resources)>,
+}
+
+/// A target over some time, summed over its replicas; none where it was not watched.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Resources {
+    /// Sum of the replicas' largest proportional set sizes.
     pub pss_bytes: Option<f64>,
+    /// Sum of their largest resident set sizes.
     pub rss_bytes: Option<f64>,
-    pub threads: Option<f64>,
-    pub open_files: Option<f64>,
+    /// Processor seconds per second, on average.
     pub cpu_cores: Option<f64>,
+    /// Sum of their most threads.
+    pub threads: Option<f64>,
+    /// Sum of their most open files.
+    pub open_files: Option<f64>,
 }
 
 /// Reads the tables of a repetition of a cell. `targets`: those of which figures are wanted, in this order.
@@ -43,7 +56,9 @@ pub(super) fn figures(repetition: &Repetition, cell: &CellRecord, targets: &[Nam
     let bounds = load_bounds(phases);
     let wanted = [Metric::Pss, Metric::Rss, Metric::Cpu, Metric::Threads, Metric::OpenFiles];
     let resources = tables::resources(repetition, &wanted);
-    let targets = resources.map(|rows| bounds.map(|bounds| targets.iter().map(|t| target(&rows, &t.name, bounds)).collect()));
+    let phases = phase_bounds(phases);
+    let targets =
+        resources.map(|rows| bounds.map(|bounds| targets.iter().map(|t| target(&rows, &t.name, bounds, &phases)).collect()));
     Figures { windows, steadiness, targets, metrics: tables::metrics(repetition) }
 }
 
@@ -67,19 +82,36 @@ pub(super) fn cuts(steadiness: &[(String, Steady)], cell: &CellRecord) -> BTreeM
     begins.filter_map(|(workload, steady)| Some((workload.clone(), steady.steady_from_ns?))).collect()
 }
 
-fn target(rows: &BTreeMap<(String, u32), tables::ReplicaRows>, name: &str, (from, to): (i64, i64)) -> TargetFigures {
+fn target(
+    rows: &BTreeMap<(String, u32), tables::ReplicaRows>,
+    name: &str,
+    load: (i64, i64),
+    phases: &[(&'static str, (i64, i64))],
+) -> TargetFigures {
     let mine: Vec<&tables::ReplicaRows> = rows.iter().filter(|((target, _), _)| target == name).map(|(_, rows)| rows).collect();
+    let in_phase = |(phase, (from, to)): &(&'static str, (i64, i64))| {
+        // A command that ended before has nothing any more; a short phase without a sample is as the one before it.
+        let there: Vec<&tables::ReplicaRows> =
+            mine.iter().copied().filter(|rows| rows.at_ns.last().is_some_and(|last| last >= from)).collect();
+        // What it used is known from its clock, there or not.
+        (*phase, Resources { cpu_cores: resources(&mine, *from, *to).cpu_cores, ..resources(&there, *from, *to) })
+    };
+    TargetFigures { load: resources(&mine, load.0, load.1), phases: phases.iter().map(in_phase).collect() }
+}
+
+/// Peaks between two instants, and the mean of the processor time.
+fn resources(replicas: &[&tables::ReplicaRows], from: i64, to: i64) -> Resources {
     let peak = |column: fn(&tables::ReplicaRows, usize) -> Option<u64>| {
-        let peaks: Vec<u64> = mine.iter().filter_map(|rows| rows.peak(column, from, to)).collect();
+        let peaks: Vec<u64> = replicas.iter().filter_map(|rows| rows.peak(column, from, to)).collect();
         (!peaks.is_empty()).then(|| peaks.iter().sum::<u64>() as f64)
     };
-    let cpu = || mine.iter().map(|rows| rows.cpu_at(to) - rows.cpu_at(from)).sum::<f64>() / (to - from) as f64;
-    TargetFigures {
+    let cpu = || replicas.iter().map(|rows| rows.cpu_at(to) - rows.cpu_at(from)).sum::<f64>() / (to - from) as f64;
+    Resources {
         pss_bytes: peak(|r, i| r.pss_bytes[i]),
         rss_bytes: peak(|r, i| Some(r.rss_bytes[i])),
         threads: peak(|r, i| Some(r.threads[i])),
         open_files: peak(|r, i| Some(r.open_files[i])),
-        cpu_cores: (!mine.is_empty()).then(cpu),
+        cpu_cores: (!replicas.is_empty()).then(cpu),
     }
 }
 

@@ -9,15 +9,17 @@ use std::collections::BTreeMap;
 use rayon::prelude::*;
 
 use super::estimate::{Estimates, estimate};
-use super::repetition::{self, Figures};
+use super::repetition::{self, Figures, Resources};
 use super::requests;
 use super::stats;
 use super::steadiness::{self, Steadiness, Steady};
 use super::summary::{
-    CellSummary, GeneratorSummary, LimitSummary, MetricSummary, Repetitions, StepRepetition, StepSummary, Summary, TargetSummary,
+    CellSummary, GeneratorSummary, LimitSummary, MetricSummary, Repetitions, StepRepetition, StepSummary, Summary, TargetPhase,
+    TargetSummary,
 };
 use super::windows::{DistributionSums, StepCounts, StepKey};
 use super::{Error, expectations, stability};
+use crate::load::windows::Phase;
 use crate::record::read::{CellRecord, DriverRecord, Named};
 use crate::record::status::PhaseStatus;
 use crate::record::tables::WHOLE;
@@ -184,8 +186,8 @@ struct CellSums {
     steps: Vec<(StepKey, StepSums)>,
     /// By workload, phase and name, one value per repetition that has it.
     metrics: BTreeMap<StepKey, Vec<f64>>,
-    /// Per repetition, and per target in the order of [`watched`].
-    targets: Vec<Vec<repetition::TargetFigures>>,
+    /// Per repetition, which has this number, and per target in the order of [`watched`].
+    targets: Vec<(u32, Vec<repetition::TargetFigures>)>,
     /// Share of a processor, and requests per second of processor time.
     generator: Vec<(f64, f64)>,
     /// Windows, resources, metrics.
@@ -236,7 +238,7 @@ impl CellSums {
             Err(error) => self.damaged[0].push(words(&error)),
         }
         match figures.targets {
-            Ok(targets) => self.targets.extend(targets),
+            Ok(targets) => self.targets.extend(targets.map(|targets| (repetition.status.repetition, targets))),
             Err(error) => self.damaged[1].push(words(&error)),
         }
         match figures.metrics {
@@ -401,7 +403,7 @@ fn targets(
     cell: &CellRecord,
     watched: &[Named],
     valid: &[&Repetition],
-    found: &[Vec<repetition::TargetFigures>],
+    found: &[(u32, Vec<repetition::TargetFigures>)],
     estimates: &mut Estimates,
 ) -> Vec<TargetSummary> {
     // Behind the targets are the programs that make the load.
@@ -409,19 +411,42 @@ fn targets(
     let summary = |(index, target): (usize, &Named)| {
         let statuses = || valid.iter().map(|r| r.status.targets.iter().filter(|t| t.target == target.name));
         let start_up: Vec<f64> = statuses().filter_map(|t| t.filter_map(|t| t.start_up_ns).max()).map(|ns| ns as f64).collect();
-        let mut over = |of: fn(&repetition::TargetFigures) -> Option<f64>| {
-            estimates.of(&found.iter().filter_map(|targets| of(&targets[index])).collect::<Vec<f64>>())
+        let load: Vec<Resources> = found.iter().map(|(_, targets)| targets[index].load).collect();
+        let mut over =
+            |all: &[Resources], of: fn(&Resources) -> Option<f64>| estimates.of(&all.iter().filter_map(of).collect::<Vec<f64>>());
+        let in_phase = |phase: Phase| {
+            let one = |(number, targets): &(u32, Vec<repetition::TargetFigures>)| {
+                let of_phase = targets[index].phases.iter().find(|(name, _)| *name == phase.name());
+                of_phase.map(|(_, resources)| (*number, *resources))
+            };
+            (phase.name(), found.iter().filter_map(one).collect::<Vec<_>>())
         };
+        let by_phase: Vec<(&str, Vec<(u32, Resources)>)> =
+            Phase::ALL.into_iter().map(in_phase).filter(|(_, found)| !found.is_empty()).collect();
+        let phases = by_phase.into_iter().map(|(phase, by_repetition)| {
+            let all: Vec<Resources> = by_repetition.iter().map(|(_, resources)| *resources).collect();
+            TargetPhase {
+                phase: phase.to_owned(),
+                pss_bytes: over(&all, |t| t.pss_bytes),
+                rss_bytes: over(&all, |t| t.rss_bytes),
+                cpu_cores: over(&all, |t| t.cpu_cores),
+                threads: over(&all, |t| t.threads),
+                open_files: over(&all, |t| t.open_files),
+                by_repetition,
+            }
+        });
+        let phases = phases.collect();
         TargetSummary {
             target: target.name.clone(),
             replicas: statuses().map(|t| t.count() as u32).max().unwrap_or_default(),
             watched: statuses().flatten().any(|t| t.pid.is_some())
                 || watched[first_command..].iter().any(|c| c.name == target.name),
-            pss_bytes: over(|t| t.pss_bytes),
-            rss_bytes: over(|t| t.rss_bytes),
-            cpu_cores: over(|t| t.cpu_cores),
-            threads: over(|t| t.threads),
-            open_files: over(|t| t.open_files),
+            pss_bytes: over(&load, |t| t.pss_bytes),
+            rss_bytes: over(&load, |t| t.rss_bytes),
+            cpu_cores: over(&load, |t| t.cpu_cores),
+            threads: over(&load, |t| t.threads),
+            open_files: over(&load, |t| t.open_files),
+            phases,
             start_up_ns: estimates.of(&start_up),
         }
     };

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 pub use super::estimate::Estimate;
 pub use super::expectations::Finding;
+pub use super::repetition::Resources;
 pub use super::stability::Stability;
 pub use super::steadiness::Steadiness;
 pub use super::times::{Times, at};
@@ -225,6 +226,33 @@ pub struct TargetSummary {
     pub threads: Option<Estimate>,
     /// Most open files.
     pub open_files: Option<Estimate>,
+    /// The same by phase, in the order of time. One phase alone is the whole load, and not written a second time.
+    #[serde(skip_serializing_if = "is_single")]
+    pub phases: Vec<TargetPhase>,
+}
+
+fn is_single(phases: &[TargetPhase]) -> bool {
+    phases.len() <= 1
+}
+
+/// One target in one phase, from the earliest begin of that to its latest end over workloads; summed over its replicas.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TargetPhase {
+    /// Name of the phase.
+    pub phase: String,
+    /// Largest proportional set size in it.
+    pub pss_bytes: Option<Estimate>,
+    /// Largest resident set size in it.
+    pub rss_bytes: Option<Estimate>,
+    /// Processor seconds per second of it.
+    pub cpu_cores: Option<Estimate>,
+    /// Most threads.
+    pub threads: Option<Estimate>,
+    /// Most open files.
+    pub open_files: Option<Estimate>,
+    /// The number of each repetition and what it had: for sums over targets, and to compare phases.
+    #[serde(skip)]
+    pub by_repetition: Vec<(u32, Resources)>,
 }
 
 /// The load generator.

@@ -14,6 +14,7 @@ use polars::prelude::*;
 use super::counts::{Counts, Sum, decode_while, longest};
 use super::times::Times;
 use super::{Error, stats};
+use crate::load::windows::Phase;
 use crate::record::status::PhaseStatus;
 use crate::record::tables::WHOLE;
 use crate::record::{Repetition, Time};
@@ -154,6 +155,17 @@ pub fn load_bounds(phases: &[PhaseStatus]) -> Option<(i64, i64)> {
     let measured = phases.iter().filter(|p| p.phase != "warm-up");
     let (start, end) = measured.fold((u64::MAX, 0), |(s, e), p| (s.min(p.start_ns), e.max(p.end_ns)));
     (start < end).then_some((start as i64, end as i64))
+}
+
+/// Each phase from its earliest begin to its latest end over workloads, in the order of time, the warm-up too; those that
+/// took no time are left out.
+pub fn phase_bounds(phases: &[PhaseStatus]) -> Vec<(&'static str, (i64, i64))> {
+    let bounds = |name: &'static str| {
+        let mine = phases.iter().filter(|p| p.phase == name);
+        let (start, end) = mine.fold((u64::MAX, 0), |(s, e), p| (s.min(p.start_ns), e.max(p.end_ns)));
+        (start < end).then_some((name, (start as i64, end as i64)))
+    };
+    Phase::ALL.into_iter().filter_map(|phase| bounds(phase.name())).collect()
 }
 
 /// The passes that ended in one window.

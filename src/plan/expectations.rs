@@ -23,8 +23,11 @@ pub struct Expectation {
     pub subject: Subject,
     /// Of which workload; the only one, or the first that has such a figure.
     pub workload: Option<String>,
-    /// In which phase.
+    /// In which phase; of a ratio between phases the one above the line.
     pub phase: String,
+    /// Whether that was said. Where it was not, what belongs to targets is looked at during the whole load.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub phase_is_said: bool,
     /// Of which step; of the pass as a whole when there is none.
     pub step: Option<String>,
     /// Of which target; of all together when there is none.
@@ -63,6 +66,22 @@ pub enum Subject {
         /// Its level below the line.
         over: String,
     },
+    /// A metric in the expectation's phase, divided by the same in another phase of the same repetition.
+    Phases {
+        /// Of what.
+        metric: Metric,
+        /// The phase below the line.
+        over: String,
+    },
+}
+
+impl Subject {
+    /// Whether it belongs to targets rather than to requests.
+    pub fn is_resource(&self) -> bool {
+        match self {
+            Self::Metric(metric) | Self::Ratio { metric, .. } | Self::Phases { metric, .. } => metric.is_resource(),
+        }
+    }
 }
 
 /// The names that an expectation may use.
@@ -152,9 +171,16 @@ impl Reader<'_> {
                 "expected `pss`, `cpu` or another resource",
             );
         }
-        let phase = self.phase();
+        let (phase, over) = self.phase(key == "ratio", metric);
         let step = self.text("step");
         let (only, ratio) = self.selection(key == "ratio");
+        if let (Some(_), Some((factor, ..))) = (&over, &ratio) {
+            self.say(
+                "phase",
+                format!("this ratio is between phases and between levels of `{factor}` at once"),
+                "expected only one pair: of phases, or of levels",
+            );
+        }
         let (above, below) = (self.bound("above", metric, key), self.bound("below", metric, key));
         if self.item.get("above").is_none() && self.item.get("below").is_none() {
             self.say("", "this expectation has no bound", "expected `above:` or `below:`, or both");
@@ -164,14 +190,15 @@ impl Reader<'_> {
         {
             self.say("below", "nothing is above the one and below the other", "expected `below` to be more than `above`");
         }
-        let subject = match (key, ratio) {
-            ("ratio", Some((factor, level, over))) => Subject::Ratio { metric: metric?, factor, level, over },
-            ("ratio", None) => {
+        let subject = match (key, ratio, over) {
+            ("ratio", _, Some(over)) => Subject::Phases { metric: metric?, over },
+            ("ratio", Some((factor, level, over)), None) => Subject::Ratio { metric: metric?, factor, level, over },
+            ("ratio", None, None) => {
                 if !self.mistakes.iter().any(|m| m.span.start >= self.item.span.start && m.span.end <= self.item.span.end) {
                     self.say(
                         "",
-                        "this ratio does not say between which levels",
-                        "expected a factor with two of its levels, as `processes: 4 over 1`",
+                        "this ratio does not say between which levels or phases",
+                        "expected a factor with two of its levels, as `processes: 4 over 1`, or `phase: during over before`",
                     );
                 }
                 return None;
@@ -179,7 +206,8 @@ impl Reader<'_> {
             _ => Subject::Metric(metric?),
         };
         let name = self.text("name").unwrap_or_else(|| self.words());
-        Some(Expectation { name, subject, workload, phase, step, target, only, above, below })
+        let phase_is_said = self.item.get("phase").is_some();
+        Some(Expectation { name, subject, workload, phase, phase_is_said, step, target, only, above, below })
     }
 
     /// The expectation as it was typed, for reports.
@@ -249,18 +277,40 @@ impl Reader<'_> {
         None
     }
 
-    fn phase(&mut self) -> String {
-        let Some(name) = self.text("phase") else { return Phase::During.name().to_owned() };
-        let names = Phase::ALL.map(Phase::name);
-        if !names.contains(&name.as_str()) {
-            let span = self.item.get("phase").map_or(self.item.span, |n| n.span);
-            self.mistakes.push(
-                Mistake::new(self.file, span, format!("there is no phase `{name}`"))
-                    .expected(format!("expected {}", one_of(names)))
-                    .did_you_mean(&name, names),
-            );
+    /// The phase that is meant, and for a ratio between two the one below the line.
+    fn phase(&mut self, is_ratio: bool, metric: Option<Metric>) -> (String, Option<String>) {
+        let Some(text) = self.text("phase") else { return (Phase::During.name().to_owned(), None) };
+        if let Some(metric) = metric.filter(|m| !m.has_phases()) {
+            self.say("phase", format!("`{}` belongs to no phase", metric.name()), "expected no `phase`");
+            return (text, None);
         }
-        name
+        let pair = text.split_once(" over ").map(|(phase, over)| (phase.trim().to_owned(), over.trim().to_owned()));
+        let Some((phase, over)) = pair.filter(|_| is_ratio) else {
+            self.check_phase(&text);
+            return (text, None);
+        };
+        for name in [&phase, &over] {
+            self.check_phase(name);
+        }
+        if phase == over {
+            self.say("phase", "a ratio of a phase to itself", "expected two phases, as `during over before`");
+        }
+        (phase, Some(over))
+    }
+
+    fn check_phase(&mut self, name: &str) {
+        let names = Phase::ALL.map(Phase::name);
+        if names.contains(&name) {
+            return;
+        }
+        let span = self.item.get("phase").map_or(self.item.span, |n| n.span);
+        let mistake = Mistake::new(self.file, span, format!("there is no phase `{name}`"));
+        let mistake = mistake.expected(format!("expected {}", one_of(names)));
+        let pair = name.split_once(" over ").filter(|(a, b)| [a, b].iter().all(|n| names.contains(&n.trim())));
+        self.mistakes.push(match pair {
+            Some(_) => mistake.help("two phases can be compared with `ratio` instead of `metric`"),
+            None => mistake.did_you_mean(name, names),
+        });
     }
 
     /// The cells that are meant, and for a ratio the factor with the levels above and below the line.

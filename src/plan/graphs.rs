@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::factors::{Factor, label_of, unknown_factor};
+use super::load::Phase;
 use crate::schema::source::{all_of, one_of};
 use crate::schema::{Data, Mistake, Node, SourceFile, Span, types};
 
@@ -65,6 +66,16 @@ pub struct Model {
     pub values: Vec<(String, f64)>,
     #[serde(skip)]
     pub(crate) span: Span,
+}
+
+impl Shape {
+    /// The metric that is drawn; a distribution is none.
+    fn metric(&self) -> Option<Metric> {
+        match self {
+            Self::Bars(m) | Self::Ratio(m, _) | Self::Lines(m) | Self::Rounds(m) | Self::Trend { metric: m, .. } => Some(*m),
+            Self::Quantiles(_) => None,
+        }
+    }
 }
 
 impl Graph {
@@ -260,6 +271,11 @@ impl Metric {
         }
     }
 
+    /// Whether it can be told of one phase: what is found before the load, or in place of it, cannot.
+    pub fn has_phases(self) -> bool {
+        !matches!(self, Self::StartUp | Self::Limit)
+    }
+
     /// Whether it belongs to targets rather than to requests.
     pub fn is_resource(self) -> bool {
         matches!(self, Self::Pss | Self::Rss | Self::Cpu | Self::Threads | Self::OpenFiles | Self::StartUp)
@@ -441,11 +457,17 @@ impl Reader<'_> {
         if let Some(name) = &series {
             let also: &[&str] = match &shape {
                 Shape::Lines(m) if m.is_resource() => &["target"],
-                Shape::Bars(m) | Shape::Rounds(m) | Shape::Trend { metric: m, .. } if m.is_resource() => &["target"],
+                Shape::Bars(m) | Shape::Rounds(m) | Shape::Trend { metric: m, .. } if m.is_resource() => &["target", "phase"],
+                Shape::Ratio(m, _) if m.is_resource() => &["phase"],
                 Shape::Lines(_) => &["step", "workload"],
                 _ => &["step", "workload", "phase"],
             };
             self.factor("series", name, also);
+        }
+        if let Some(metric) = shape.metric().filter(|m| !m.has_phases()) {
+            for key in [("x", &x), ("series", &series)].into_iter().filter(|(_, name)| name.as_deref() == Some("phase")) {
+                self.say(key.0, format!("`{}` belongs to no phase", metric.name()), "expected a factor".into());
+            }
         }
         for name in &typed.facet.0 {
             self.factor("facet", name, &[]);
@@ -491,20 +513,26 @@ impl Reader<'_> {
             return None;
         };
         let factors = self.factors;
-        let Some(factor) = factors.iter().find(|f| f.name == *series) else {
-            self.factor("series", series, &[]);
+        let factor = factors.iter().find(|f| f.name == *series);
+        if factor.is_none() && series != "phase" {
+            self.factor("series", series, &["phase"]);
             return None;
+        }
+        // A factor may not be called `phase`.
+        let known: Vec<&str> = match factor {
+            Some(factor) => factor.levels.iter().map(|l| l.label.as_str()).collect(),
+            None => Phase::ALL.map(Phase::name).to_vec(),
         };
         let label = typed.baseline.as_ref().map(label_of);
         match label {
-            Some(_) if factor.is_broken() => None,
-            Some(label) if factor.level(&label).is_some() => Some(label),
+            Some(_) if factor.is_some_and(Factor::is_broken) => None,
+            Some(label) if known.contains(&label.as_str()) => Some(label),
             found => {
-                let known: Vec<&str> = factor.levels.iter().map(|l| l.label.as_str()).collect();
                 let expected = one_of(known.iter().copied());
                 match found {
                     Some(label) => {
-                        self.say("baseline", format!("`{label}` is no level of `{series}`"), format!("expected {expected}"));
+                        let what = if factor.is_some() { format!("no level of `{series}`") } else { "no phase".to_owned() };
+                        self.say("baseline", format!("`{label}` is {what}"), format!("expected {expected}"));
                         self.suggest(&label, &known);
                     }
                     None => self.say("", "this ratio has no `baseline`".into(), format!("expected `baseline:` with {expected}")),

@@ -542,8 +542,9 @@ pub struct Action {
     pub timeout: Option<Duration>,
 }
 
-/// What must hold: a metric, or the ratio of a metric between two levels of a factor, above or below a bound. Further
-/// keys are factors with the level or levels of the cells that are meant; with `ratio` one of them is `4 over 1`.
+/// What must hold: a metric, or the ratio of a metric between two levels of a factor or between two phases, above or below a
+/// bound. Further keys are factors with the level or levels of the cells that are meant; with `ratio` one of them is
+/// `4 over 1`, or `phase` is `during over before`.
 /// For the JSON Schema; read by hand in `plan::expectations`.
 #[derive(JsonSchema)]
 #[allow(dead_code)]
@@ -554,7 +555,8 @@ pub struct Expectation {
     pub ratio: Option<String>,
     /// Of which workload, where there are several.
     pub of: Option<String>,
-    /// In which phase; `during` by default.
+    /// In which phase; `during` by default, and of what belongs to targets the whole load. With `ratio` also two of them:
+    /// `during over before`.
     pub phase: Option<String>,
     /// Of which step; of the passes by default.
     pub step: Option<String>,
