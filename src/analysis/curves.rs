@@ -15,34 +15,48 @@ pub type Line = Vec<(f64, f64)>;
 /// Samples of replicas that lie closer together than this belong to one instant.
 const SAME_INSTANT_NS: i64 = 20_000_000;
 
+/// What a line shows.
+#[derive(Clone, Debug, PartialEq)]
+pub enum LinePart {
+    /// A step of a workload, or of all of them where there is none.
+    Step(Option<String>, String),
+    /// The sum of some targets.
+    Targets(Vec<String>),
+}
+
 /// A figure over the time of a repetition: one line for each of `parts`, whose table is read once.
 ///
-/// `parts`: workload (all of them where there is none) and step, or target. `window_s`: length of a window.
+/// `parts`: targets for what belongs to them, else steps; others have an empty line. `window_s`: length of a window.
 ///
 /// # Errors
 /// When the table is missing or damaged.
-pub fn lines(
-    repetition: &Repetition,
-    parts: &[(Option<String>, String)],
-    metric: Metric,
-    window_s: f64,
-) -> Result<Vec<Line>, Error> {
+pub fn lines(repetition: &Repetition, parts: &[LinePart], metric: Metric, window_s: f64) -> Result<Vec<Line>, Error> {
     if metric.is_resource() {
         let rows = tables::resources(repetition, &[metric])?;
-        let replicas = |target: &str| rows.iter().filter(|((name, _), _)| name == target).map(|(_, rows)| rows).collect();
-        return Ok(parts.iter().map(|(_, target)| resource(&replicas(target), metric)).collect());
+        let replicas = |target: &String| rows.iter().filter(|((name, _), _)| name == target).map(|(_, rows)| rows).collect();
+        let line = |part: &LinePart| match part {
+            LinePart::Targets(targets) => resource(&targets.iter().map(replicas).collect::<Vec<_>>(), metric),
+            LinePart::Step(..) => Line::new(),
+        };
+        return Ok(parts.iter().map(line).collect());
     }
     let times = if let Metric::Time(time, _) = metric { vec![time] } else { Vec::new() };
     let decoded = tables::read_times(repetition, &times)?;
-    parts.iter().map(|(workload, step)| windows(repetition, &decoded, workload.as_deref(), step, metric, window_s)).collect()
+    let line = |part: &LinePart| match part {
+        LinePart::Step(workload, step) => windows(repetition, &decoded, workload.as_deref(), step, metric, window_s),
+        LinePart::Targets(_) => Ok(Line::new()),
+    };
+    parts.iter().map(line).collect()
 }
 
-/// A resource of a target over the time of a repetition, summed over its replicas.
+/// A resource of targets over the time of a repetition, summed over them and their replicas.
 ///
-/// Points lie where samples were taken; between them a replica has its last value. `cpu` is what was used from one
+/// Points lie where samples were taken; between them a replica has its last value. Of several targets each counts from its
+/// first sample, by which all of its replicas were read, to its last one. `cpu` is what was used from one
 /// sample to the next, in processors, drawn as a step.
-fn resource(mine: &Vec<&ReplicaRows>, metric: Metric) -> Line {
-    let mut instants: Vec<i64> = mine.iter().flat_map(|r| r.at_ns.iter().copied()).collect();
+fn resource(targets: &[Vec<&ReplicaRows>], metric: Metric) -> Line {
+    let mine = || targets.iter().flatten();
+    let mut instants: Vec<i64> = mine().flat_map(|r| r.at_ns.iter().copied()).collect();
     instants.sort_unstable();
     // The last sample of each cluster: by then every replica was read.
     let mut grid: Vec<i64> = Vec::new();
@@ -53,18 +67,17 @@ fn resource(mine: &Vec<&ReplicaRows>, metric: Metric) -> Line {
         }
     }
     let at = |column: &dyn Fn(&tables::ReplicaRows, usize) -> Option<u64>, ns: i64| -> Option<f64> {
-        let values: Option<Vec<u64>> = mine
-            .iter()
-            .map(|rows| {
-                let end = rows.at_ns.partition_point(|t| *t <= ns);
-                (0..end).rev().find_map(|i| column(rows, i))
-            })
-            .collect();
-        values.map(|v| v.iter().sum::<u64>() as f64)
+        let last = |rows: &&ReplicaRows| {
+            let end = rows.at_ns.partition_point(|t| *t <= ns);
+            (0..end).rev().find_map(|i| column(rows, i))
+        };
+        let there = targets.iter().filter(|replicas| replicas.iter().any(|rows| held_until(rows) >= ns));
+        let values: Vec<u64> = there.filter_map(|replicas| replicas.iter().map(last).sum::<Option<u64>>()).collect();
+        (!values.is_empty()).then(|| values.iter().sum::<u64>() as f64)
     };
     let seconds = |ns: i64| ns as f64 / 1e9;
     if metric == Metric::Cpu {
-        let used = |from: i64, to: i64| mine.iter().map(|r| r.cpu_at(to) - r.cpu_at(from)).sum::<f64>() / (to - from) as f64;
+        let used = |from: i64, to: i64| mine().map(|r| r.cpu_at(to) - r.cpu_at(from)).sum::<f64>() / (to - from) as f64;
         return grid.windows(2).flat_map(|w| [w[0], w[1]].map(|ns| (seconds(ns), used(w[0], w[1])))).collect();
     }
     let value = |ns: i64| match metric {
@@ -75,6 +88,12 @@ fn resource(mine: &Vec<&ReplicaRows>, metric: Metric) -> Line {
         _ => None,
     };
     grid.iter().filter_map(|ns| Some((seconds(*ns), value(*ns)?))).collect()
+}
+
+/// Until when the last value of a replica is taken for its value: as long as its samples lay apart.
+fn held_until(rows: &ReplicaRows) -> i64 {
+    let [.., before, last] = rows.at_ns.as_slice() else { return rows.at_ns.last().map_or(i64::MIN, |at| at + SAME_INSTANT_NS) };
+    last + (last - before).max(SAME_INSTANT_NS)
 }
 
 /// What the windows of a step hold.

@@ -41,7 +41,7 @@ pub fn by_repetition(cell: &CellSummary, metric: Metric, part: &Part<'_>) -> Vec
     let phase = part.phase.unwrap_or("during");
     if let Metric::Command(_) = metric {
         let found = cell.metrics.iter().find(|m| m.metric == metric.name() && m.phase == phase && mine(&m.workload));
-        return found.map_or_else(Vec::new, |m| numbered(&m.value.values));
+        return found.map_or_else(Vec::new, |m| m.repetitions.iter().copied().zip(m.value.values.iter().copied()).collect());
     }
     if metric == Metric::Limit {
         let found = cell.limits.iter().find(|l| mine(&l.workload)).and_then(|l| l.rate_per_s.as_ref());

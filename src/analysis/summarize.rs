@@ -184,8 +184,8 @@ fn watched(cell: &CellRecord) -> Vec<Named> {
 struct CellSums {
     /// In the order in which they are shown.
     steps: Vec<(StepKey, StepSums)>,
-    /// By workload, phase and name, one value per repetition that has it.
-    metrics: BTreeMap<StepKey, Vec<f64>>,
+    /// By workload, phase and name, one value per repetition that has it, with its number.
+    metrics: BTreeMap<StepKey, Vec<(u32, f64)>>,
     /// Per repetition, which has this number, and per target in the order of [`watched`].
     targets: Vec<(u32, Vec<repetition::TargetFigures>)>,
     /// Share of a processor, and requests per second of processor time.
@@ -224,7 +224,7 @@ impl CellSums {
                                 sums.named.iter().filter(|_| name == WHOLE).map(|outcome| (outcome, step.share(outcome)));
                             for (outcome, share) in shares {
                                 let key = (workload.clone(), phase.clone(), outcome.clone());
-                                self.metrics.entry(key).or_default().push(share * 100.0);
+                                self.metrics.entry(key).or_default().push((repetition.status.repetition, share * 100.0));
                             }
                         }
                         None if phase.unsent > 0 => {
@@ -242,7 +242,9 @@ impl CellSums {
             Err(error) => self.damaged[1].push(words(&error)),
         }
         match figures.metrics {
-            Ok(rows) => rows.into_iter().for_each(|(key, value)| self.metrics.entry(key).or_default().push(value)),
+            Ok(rows) => rows.into_iter().for_each(|(key, value)| {
+                self.metrics.entry(key).or_default().push((repetition.status.repetition, value));
+            }),
             Err(error) => self.damaged[2].push(words(&error)),
         }
     }
@@ -337,7 +339,7 @@ impl StepSums {
 }
 
 /// What commands brought and what was collected, one value per repetition.
-fn metrics(cell: &CellRecord, found: BTreeMap<StepKey, Vec<f64>>) -> Vec<MetricSummary> {
+fn metrics(cell: &CellRecord, found: BTreeMap<StepKey, Vec<(u32, f64)>>) -> Vec<MetricSummary> {
     let unit = |workload: &str, metric: &str| {
         let collected = cell.collect.iter().find(|c| c.name == workload);
         if let Some(found) = collected.and_then(|c| c.metrics.iter().find(|m| m.name == metric)) {
@@ -355,7 +357,9 @@ fn metrics(cell: &CellRecord, found: BTreeMap<StepKey, Vec<f64>>) -> Vec<MetricS
         .unwrap_or_else(|| if metric.ends_with("_s") { "s".to_owned() } else { String::new() })
     };
     let summaries = found.into_iter().filter_map(|((workload, phase, metric), values)| {
-        Some(MetricSummary { unit: unit(&workload, &metric), value: estimate(&values)?, workload, phase, metric })
+        let (repetitions, values): (Vec<u32>, Vec<f64>) = values.into_iter().unzip();
+        let (unit, value) = (unit(&workload, &metric), estimate(&values)?);
+        Some(MetricSummary { unit, value, workload, phase, metric, repetitions })
     });
     summaries.collect()
 }

@@ -82,6 +82,9 @@ pub struct MetricSummary {
     pub unit: String,
     /// Over repetitions.
     pub value: Estimate,
+    /// The number of the repetition of each value.
+    #[serde(skip)]
+    pub repetitions: Vec<u32>,
 }
 
 /// The highest rate that held, per second, one value per repetition.

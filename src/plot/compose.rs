@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use rayon::prelude::*;
 
 use super::{Bar, BarSeries, Data, Figure, LineSeries, Phase, QuantileSeries};
-use crate::analysis::estimate::{mean_interval, resamples};
+use crate::analysis::curves::LinePart;
+use crate::analysis::estimate::{estimate, mean_interval, resamples};
 use crate::analysis::summary::{CellSummary, StepSummary, Summary};
 use crate::analysis::{Error, curves, figures, stats};
 use crate::record::tables::WHOLE;
@@ -249,13 +250,17 @@ impl Composer<'_> {
     /// The values of a metric in the unit of the picture, one per valid repetition.
     fn values(&self, cell: &CellSummary, metric: Metric, part: Part<'_>) -> Vec<f64> {
         let (_, scale) = unit(metric);
-        let part = figures::Part {
+        figures::values(cell, metric, &self.part(part)).into_iter().map(|v| v * scale).collect()
+    }
+
+    /// Which part of a cell is meant, with what the graph says of all of its axes.
+    fn part<'a>(&'a self, part: Part<'a>) -> figures::Part<'a> {
+        figures::Part {
             workload: part.workload.or(self.graph.workload.as_deref()),
             phase: part.phase,
             step: Some(part.step.unwrap_or(self.step_name())),
             target: part.target,
-        };
-        figures::values(cell, metric, &part).into_iter().map(|v| v * scale).collect()
+        }
     }
 
     /// Levels along an axis: a factor's, the steps that occur, or the targets.
@@ -323,6 +328,7 @@ impl Composer<'_> {
                     let (low, high) = mean_interval(&mine).unwrap_or((value, value));
                     Some(Bar { value, low, high, points: mine })
                 }
+                Some(baseline) if series == Some("phase") => self.ratio_of_phases(group, level, baseline, metric),
                 Some(baseline) => {
                     let base = values(group, baseline);
                     if mine.is_empty() || base.is_empty() || stats::mean(&base) == 0.0 {
@@ -357,13 +363,30 @@ impl Composer<'_> {
             }
             Some(baseline) => {
                 let base = label(baseline);
-                let note = format!(
-                    "ratio of means of {n} repetitions; error bars: bootstrap 95 % interval of the ratio; run {}",
-                    self.summary.run
-                );
+                let what = if series == Some("phase") {
+                    format!(
+                        "median of the ratios within {n} repetitions (dots: each one); error bars: bootstrap (BCa) 95 % interval of it"
+                    )
+                } else {
+                    format!("ratio of means of {n} repetitions; error bars: bootstrap 95 % interval of the ratio")
+                };
+                let note = format!("{what}; run {}", self.summary.run);
                 self.frame(&format!("{}, ratio to {base}", words(metric)), "", x_label, data, note)
             }
         }
+    }
+
+    /// A phase over another, repetition by repetition: both belong to the same processes.
+    fn ratio_of_phases(&self, group: &str, phase: &str, over: &str, metric: Metric) -> Option<Bar> {
+        let (cell, part) = self.cell_at(group, phase)?;
+        let above = self.part(part);
+        let below = figures::Part { phase: Some(over), ..above };
+        let ratios: Vec<f64> = figures::ratios(cell, metric, &above, &below).ok()?.into_iter().map(|(_, ratio)| ratio).collect();
+        let found = estimate(&ratios)?;
+        let (low, high) = found.median_interval.unwrap_or((found.median, found.median));
+        // A phase is 1 to itself, in every repetition.
+        let points = if phase == over { Vec::new() } else { ratios };
+        Some(Bar { value: found.median, low, high, points })
     }
 
     // ---- lines
@@ -376,40 +399,40 @@ impl Composer<'_> {
         for (index, cell) in self.cells() {
             let only = self.graph.workload.as_deref();
             let steps = || cell.steps.iter().filter(|s| s.phase == "during" && only.is_none_or(|w| w == s.workload));
-            // Workload and step of each line, or the target; a pass of one step is that step.
-            let parts: Vec<(Option<String>, String)> = if metric.is_resource() {
-                cell.targets.iter().filter(|t| t.watched).map(|t| (None, t.target.clone())).collect()
-            } else if by == "step" {
-                let single = |workload: &str| steps().filter(|s| s.workload == workload).count() == 2;
-                let shown = steps().filter(|s| s.step != WHOLE || !single(&s.workload));
-                shown.map(|s| (Some(s.workload.clone()), s.step.clone())).collect()
-            } else if by == "workload" {
-                let shown = steps().filter(|s| s.step == self.step_name());
-                shown.map(|s| (Some(s.workload.clone()), s.step.clone())).collect()
-            } else {
-                vec![(only.map(str::to_owned), self.step_name().to_owned())]
+            let of_step = |s: &StepSummary| LinePart::Step(Some(s.workload.clone()), s.step.clone());
+            let watched = || cell.targets.iter().filter(|t| t.watched).map(|t| t.target.clone());
+            // A pass of one step is that step.
+            let single = |workload: &str| steps().filter(|s| s.workload == workload).count() == 2;
+            let parts: Vec<LinePart> = match by {
+                "target" => watched().map(|t| LinePart::Targets(vec![t])).collect(),
+                _ if metric.is_resource() => vec![LinePart::Targets(watched().collect())],
+                "step" => steps().filter(|s| s.step != WHOLE || !single(&s.workload)).map(of_step).collect(),
+                "workload" => steps().filter(|s| s.step == self.step_name()).map(of_step).collect(),
+                _ => vec![LinePart::Step(only.map(str::to_owned), self.step_name().to_owned())],
             };
-            let several = parts.iter().any(|(w, _)| *w != parts[0].0);
+            let several = steps().any(|s| steps().any(|other| other.workload != s.workload));
+            let name = |part: &LinePart| match (by, part) {
+                ("workload", LinePart::Step(Some(workload), _)) => workload.clone(),
+                ("step", LinePart::Step(Some(workload), step)) if several => format!("{workload} {step}"),
+                ("step", LinePart::Step(_, step)) if step == WHOLE => "pass as a whole".to_owned(),
+                ("step", LinePart::Step(_, step)) => step.clone(),
+                ("target", LinePart::Targets(targets)) => targets.concat(),
+                (factor, _) => cell.levels.get(factor).map_or_else(String::new, |l| level_label(factor, l)),
+            };
+            let names: Vec<String> = parts.iter().map(name).collect();
             let window = crate::units::parse_duration(&self.run.plan.window).unwrap_or_default().as_secs_f64();
             let repetitions = curves::counted(self.run, index, &cell.repetitions.counted);
             let read = |r: &&Repetition| curves::lines(r, &parts, metric, window);
             // What cannot be read has no line; the summary names it.
             let lines: Vec<_> = repetitions.par_iter().map(read).collect();
             for (repetition, lines) in repetitions.into_iter().zip(lines) {
-                for ((workload, part), mut line) in parts.iter().zip(lines.unwrap_or_default()) {
-                    let name = match (by, workload) {
-                        ("workload", Some(workload)) => workload.clone(),
-                        ("step", Some(workload)) if several => format!("{workload} {part}"),
-                        ("target" | "step", _) if part == WHOLE => "pass as a whole".to_owned(),
-                        ("target" | "step", _) => part.clone(),
-                        (factor, _) => cell.levels.get(factor).map_or_else(String::new, |l| level_label(factor, l)),
-                    };
+                for (name, mut line) in names.iter().zip(lines.unwrap_or_default()) {
                     for point in &mut line {
                         point.1 *= scale;
                     }
-                    match series.iter_mut().find(|s| s.name == name) {
+                    match series.iter_mut().find(|s| s.name == *name) {
                         Some(series) => series.lines.push(line),
-                        None => series.push(LineSeries { name, lines: vec![line] }),
+                        None => series.push(LineSeries { name: name.clone(), lines: vec![line] }),
                     }
                 }
                 let phases = phases(cell, repetition);
@@ -437,7 +460,12 @@ impl Composer<'_> {
             if let Some(before) = phases.last_mut() {
                 before.end = before.end.min(start);
             }
-            phases.push(Phase { name: name.to_owned(), start, end });
+            phases.push(Phase { name: name.to_owned(), start, end, marked: false });
+        }
+        // Beside a warm-up the measurement is all there is; before or after something else it is what that is compared with.
+        let compared = phases.iter().any(|p| matches!(p.name.as_str(), "before" | "after"));
+        for phase in &mut phases {
+            phase.marked = compared && phase.name == "during";
         }
         let note = format!(
             "one line per repetition ({n}); 0 s is the begin of the load, phases at their medians; run {}",

@@ -168,6 +168,8 @@ pub struct Phase {
     pub start: f64,
     /// End in seconds; a phase that ends before it starts is not drawn.
     pub end: f64,
+    /// Whether it is the one that is of interest among others: it stands out from them.
+    pub marked: bool,
 }
 
 /// One quantile curve.

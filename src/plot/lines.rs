@@ -11,6 +11,9 @@ use super::{Error, Figure, LineSeries, Phase};
 
 /// Ground of every second phase.
 const SHADE: RGBAColor = RGBAColor(0xf3, 0xf5, 0xf8, 1.0);
+/// Grounds of the phase that is marked and of those beside it; the grid shows on both.
+const MARKED: RGBAColor = RGBAColor(0xfd, 0xf0, 0xcf, 1.0);
+const BESIDE: RGBAColor = RGBAColor(0xe9, 0xef, 0xf6, 1.0);
 /// Names of phases stand in at most so many rows above the data.
 const MOST_ROWS: usize = 4;
 
@@ -35,8 +38,17 @@ pub(super) fn draw(canvas: &Canvas, figure: &Figure, series: &[LineSeries], phas
     let labels = phase_names(&phases, x, area);
     let rows = labels.iter().map(|label| label.row + 1).max().unwrap_or(0);
     let plot = Rect { top: area.top + TICK.line_height() * rows as f64, bottom: area.bottom - x_axis_height(), ..area };
-    for phase in phases.iter().step_by(2) {
-        canvas.rect(Rect { left: x(phase.start), right: x(phase.end), ..plot }, SHADE)?;
+    let marked = phases.iter().position(|phase| phase.marked);
+    for (i, phase) in phases.iter().enumerate() {
+        let band = Rect { left: x(phase.start), right: x(phase.end), ..plot };
+        // Beside a marked phase all have a tab, in which their name stands.
+        let tab = Rect { top: area.top, ..band };
+        match marked {
+            None if i % 2 == 0 => canvas.rect(band, SHADE)?,
+            Some(marked) if i == marked => canvas.rect(tab, MARKED)?,
+            Some(marked) if i.abs_diff(marked) % 2 == 1 => canvas.rect(tab, BESIDE)?,
+            _ => {}
+        }
     }
     frame.y_axis(plot)?;
     frame.x_axis(plot, &x_scale.ticks())?;
@@ -142,8 +154,9 @@ mod tests {
     #[test]
     fn names_of_narrow_phases_do_not_touch() {
         let area = Rect { left: 0.0, top: 0.0, right: 1000.0, bottom: 500.0 };
-        let phases: Vec<Phase> =
-            (0..12).map(|i| Phase { name: format!("phase number {i}"), start: f64::from(i), end: f64::from(i + 1) }).collect();
+        let phases: Vec<Phase> = (0..12)
+            .map(|i| Phase { name: format!("phase number {i}"), start: f64::from(i), end: f64::from(i + 1), marked: false })
+            .collect();
         let phases: Vec<&Phase> = phases.iter().collect();
         let names = phase_names(&phases, |time| time * 1000.0 / 12.0, area);
         assert_eq!(names.len(), 12);

@@ -43,7 +43,7 @@ fn trend(levels: &[&str], places: Places, points: &[(usize, f64)], model: &[(usi
 }
 
 fn phase(name: &str, start: f64, end: f64) -> Phase {
-    Phase { name: name.to_owned(), start, end }
+    Phase { name: name.to_owned(), start, end, marked: false }
 }
 
 /// The pixels of a rendered figure, three bytes each.

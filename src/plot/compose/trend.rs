@@ -177,6 +177,7 @@ mod tests {
                 metric: "rate".to_owned(),
                 unit: "1/s".to_owned(),
                 value: estimate(&[base, base + 2.0]).unwrap(),
+                repetitions: vec![1, 2],
             });
         }
         let (name, levels, places, series, model) = trend_of(&run, &summary);
