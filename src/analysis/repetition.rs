@@ -126,3 +126,55 @@ pub(super) fn generator(repetition: &Repetition, merged: &Merged) -> Option<(f64
     let requests: u64 = single.flat_map(|(_, rows)| rows.outcomes.values()).sum();
     Some((generator.cpu_ns as f64 / generator.wall_ns as f64, requests as f64 / (generator.cpu_ns as f64 / 1e9)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Samples at these instants; of each resource so much, and a tenth of it as processor time.
+    fn replica(samples: &[(i64, u64)]) -> tables::ReplicaRows {
+        let values: Vec<u64> = samples.iter().map(|(_, value)| *value).collect();
+        tables::ReplicaRows {
+            at_ns: samples.iter().map(|(at, _)| *at).collect(),
+            pss_bytes: values.iter().map(|v| Some(*v)).collect(),
+            rss_bytes: values.clone(),
+            cpu_ns: samples.iter().map(|(at, _)| (*at).max(0) as u64 / 10).collect(),
+            threads: values.clone(),
+            open_files: values,
+        }
+    }
+
+    #[test]
+    fn a_phase_has_its_own_peaks_and_its_share_of_the_processors() {
+        let phases = [("before", (0, 1000)), ("during", (1000, 2000)), ("after", (2000, 2050))];
+        let server = |replica_number| {
+            (("server".to_owned(), replica_number), replica(&[(0, 5), (500, 7), (1500, 90), (1900, 80), (2100, 6)]))
+        };
+        // It makes the load in one phase only.
+        let tool = (("tool".to_owned(), 0), replica(&[(1010, 30), (1980, 40)]));
+        let rows = BTreeMap::from([server(0), server(1), tool]);
+        let found = target(&rows, "server", (0, 2050), &phases);
+        assert_eq!(found.load.pss_bytes, Some(180.0));
+        let pss: Vec<_> = found.phases.iter().map(|(name, r)| (*name, r.pss_bytes)).collect();
+        // No sample lies in the last one: it is as at its begin.
+        assert_eq!(pss, [("before", Some(14.0)), ("during", Some(180.0)), ("after", Some(160.0))]);
+        for (_, resources) in &found.phases {
+            assert_eq!([resources.rss_bytes, resources.threads, resources.open_files], [resources.pss_bytes; 3]);
+            assert!((resources.cpu_cores.unwrap() - 0.2).abs() < 1e-9, "{resources:?}");
+        }
+        let tool = target(&rows, "tool", (0, 2050), &phases);
+        let pss: Vec<_> = tool.phases.iter().map(|(_, r)| r.pss_bytes).collect();
+        assert_eq!(pss, [None, Some(40.0), None]);
+        let cpu: Vec<_> = tool.phases.iter().map(|(_, r)| r.cpu_cores).collect();
+        assert_eq!((cpu[0], cpu[2]), (Some(0.0), Some(0.0)));
+        let none = target(&rows, "elsewhere", (0, 2050), &phases);
+        assert!(none.phases.iter().all(|(_, r)| *r == Resources::default()), "{none:?}");
+    }
+
+    #[test]
+    fn one_phase_is_the_whole_load() {
+        let rows = BTreeMap::from([(("server".to_owned(), 0), replica(&[(-10, 5), (500, 7), (900, 6), (1100, 8)]))]);
+        let found = target(&rows, "server", (0, 1000), &[("during", (0, 1000))]);
+        assert_eq!(found.phases, [("during", found.load)]);
+    }
+}

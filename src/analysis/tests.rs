@@ -1,5 +1,7 @@
 //! Runs that are written, damaged and summarized.
 
+mod phases;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;

@@ -205,9 +205,16 @@ fn row(cell: &CellSummary, step: &StepSummary, columns: &Columns<'_>) -> Vec<Cel
     }
     let none = || "–".to_owned();
     let time = |ns: Option<u64>| ns.map_or_else(none, |ns| human_duration(ns as f64));
-    let sum = |of: fn(&super::summary::TargetSummary) -> Option<&Estimate>| {
-        let values: Vec<f64> = cell.targets.iter().filter_map(|t| of(t).map(|e| e.mean)).collect();
-        (!values.is_empty()).then(|| values.iter().sum::<f64>())
+    let sum = |values: Vec<f64>| (!values.is_empty()).then(|| values.iter().sum::<f64>());
+    let mean = |estimate: &Option<Estimate>| estimate.as_ref().map(|e| e.mean);
+    // Where the table has phases, each row is of its own.
+    let phases = || cell.targets.iter().flat_map(|t| &t.phases).filter(|p| p.phase == step.phase);
+    let (pss, cpu) = if columns.phase {
+        let pss = phases().filter_map(|p| mean(&p.pss_bytes)).collect();
+        (sum(pss), sum(phases().filter_map(|p| mean(&p.cpu_cores)).collect()))
+    } else {
+        let pss = cell.targets.iter().filter_map(|t| mean(&t.pss_bytes)).collect();
+        (sum(pss), sum(cell.targets.iter().filter_map(|t| mean(&t.cpu_cores)).collect()))
     };
     row.push(Cell::new(step.throughput_per_s.as_ref().map_or_else(none, |e| significant(e.mean))));
     row.push(Cell::new(step.throughput_per_s.as_ref().map_or_else(String::new, spread)));
@@ -219,8 +226,8 @@ fn row(cell: &CellSummary, step: &StepSummary, columns: &Columns<'_>) -> Vec<Cel
     if columns.unsent {
         row.push(Cell::new(format!("{:.2} %", step.unsent as f64 / step.offered.max(1) as f64 * 100.0)));
     }
-    row.push(Cell::new(sum(|t| t.pss_bytes.as_ref()).map_or_else(none, human_bytes)));
-    row.push(Cell::new(sum(|t| t.cpu_cores.as_ref()).map_or_else(none, significant)));
+    row.push(Cell::new(pss.map_or_else(none, human_bytes)));
+    row.push(Cell::new(cpu.map_or_else(none, significant)));
     row
 }
 

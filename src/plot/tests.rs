@@ -134,6 +134,27 @@ fn what_was_not_measured_differs_from_zero_and_from_what_was_not_asked_for() {
 }
 
 #[test]
+fn a_marked_phase_and_its_neighbours_are_told_apart_and_one_alone_is_calm() {
+    let count = |pixels: &[u8], colour: [u8; 3]| pixels.chunks_exact(3).filter(|pixel| *pixel == colour).count();
+    let (marked, beside, faint) = ([0xfd, 0xf0, 0xcf], [0xe9, 0xef, 0xf6], [0xf3, 0xf5, 0xf8]);
+    let line = || vec![vec![(0.0, 1.0), (8.0, 3.0)]];
+    let during = |marked| Phase { marked, ..phase("during", 3.0, 6.0) };
+    let with = |is_marked| {
+        let phases = vec![phase("warm-up", 0.0, 1.0), phase("before", 1.0, 3.0), during(is_marked), phase("after", 6.0, 8.0)];
+        pixels(&figure(lines(line(), phases)))
+    };
+    let found = with(true);
+    // `during` is 3 of 8 s long, and so are most of its pixels; its neighbours are 4 of 8 s.
+    let (inside, outside) = (count(&found, marked) as f64, count(&found, beside) as f64);
+    assert!((0.7..0.8).contains(&(inside / outside)), "{inside} {outside}");
+    assert!(count(&found, faint) == 0 && inside > 100_000.0);
+    for calm in [with(false), pixels(&figure(lines(line(), vec![during(false)])))] {
+        assert_eq!((count(&calm, marked), count(&calm, beside)), (0, 0));
+        assert!(count(&calm, faint) > 0);
+    }
+}
+
+#[test]
 fn any_data_can_be_drawn() {
     let nan = f64::NAN;
     let inf = f64::INFINITY;
@@ -155,6 +176,7 @@ fn any_data_can_be_drawn() {
         bars(&[""; 200], vec![("", vec![bar(1.0); 200]); 9]),
         lines(vec![], vec![]),
         lines(vec![vec![]], vec![phase("", 0.0, 0.0)]),
+        lines(vec![vec![]], vec![Phase { marked: true, ..phase("p", 1.0, 1.0) }, Phase { marked: true, ..phase("q", 5.0, 2.0) }]),
         lines(vec![vec![(1.0, 1.0)]], vec![phase("p", 2.0, 1.0), phase("q", nan, inf)]),
         lines(vec![vec![(0.0, 0.0), (1.0, 0.0)]], vec![]),
         lines(vec![vec![(nan, 1.0), (1.0, nan), (inf, inf), (2.0, 1e299)]], vec![]),

@@ -615,7 +615,7 @@ pub struct Graph {
     /// Factors of which each level gets a picture of its own.
     #[serde(default)]
     pub facet: Names,
-    /// The level of `series` to which `ratio` compares.
+    /// The level of `series` to which `ratio` compares; with `series: phase` a phase.
     #[serde(default)]
     pub baseline: Option<Json>,
     /// Only cells with these levels.
