@@ -200,8 +200,7 @@ pub(super) fn action(pen: &mut Pen<'_>, node: &Node, typed: &types::Action) -> O
         }
         let argv = argv(pen, node, typed.command.as_deref(), typed.shell.as_deref(), &[])?;
         let of_requests = ["id", "pass"];
-        let values = argv.iter().flat_map(Template::names);
-        if let Some(name) = values.filter(|name| of_requests.contains(name)).next() {
+        if let Some(name) = argv.iter().flat_map(Template::names).find(|name| of_requests.contains(name)) {
             let span = super::pen::find_name(pen.file, node, name).unwrap_or(node.head);
             let mistake = Mistake::new(pen.file, span, format!("`{name}` has no value in a command"));
             pen.mistakes.push(mistake.expected("expected it in a request only"));

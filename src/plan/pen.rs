@@ -35,10 +35,11 @@ impl Pen<'_> {
         let template = Template::parse(text);
         if let Some(name) = template.names().next() {
             let span = find_name(self.file, node.get(key).unwrap_or(node), name).unwrap_or(node.head);
-            self.mistakes.push(
-                Mistake::new(self.file, span, format!("`{name}` is not known yet when `{key}` is needed"))
-                    .expected("expected only factors, names in `let` and what else is known beforehand"),
-            );
+            let mistake = Mistake::new(self.file, span, format!("`{name}` is not known yet when `{key}` is needed"));
+            self.mistakes.push(mistake.expected(match name.starts_with("env.") {
+                true => "expected a variable that is no secret, as the plan holds what this is",
+                false => "expected only factors, names in `let` and what else is known beforehand",
+            }));
             return None;
         }
         Some(template.to_text())

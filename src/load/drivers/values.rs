@@ -170,10 +170,10 @@ impl Values {
             let _ = match urn {
                 Urn::Range(from, to) => {
                     let of = u128::from(to - from) + 1;
-                    write!(self.values[*place], "{}", from + (u128::from(random) * of >> 64) as u64)
+                    write!(self.values[*place], "{}", from + ((u128::from(random) * of) >> 64) as u64)
                 }
                 Urn::List(items) => {
-                    let item = (u128::from(random) * items.len() as u128 >> 64) as usize;
+                    let item = ((u128::from(random) * items.len() as u128) >> 64) as usize;
                     self.values[*place].write_str(&items[item])
                 }
             };
