@@ -6,7 +6,7 @@ use super::counts::Sum;
 use super::summary::StepSummary;
 use super::tables::{self, ReplicaRows};
 use super::windows::{Decoded, Row};
-use super::{Error, summary};
+use super::{Error, stats, summary};
 use crate::record::{Metric, Repetition, RunRecord, Time};
 
 /// Points of one repetition: seconds since the begin of the load, value.
@@ -152,6 +152,35 @@ fn windows(
     Ok(line)
 }
 
+/// Fewer lines than this stand for themselves.
+const LINES_WITH_MIDDLE: usize = 3;
+
+/// The median of lines over time, at the instants of the longest, where more than half of them have a value; empty when
+/// there are fewer than three. Between its points a line is taken for straight.
+pub fn middle(lines: &[Line]) -> Line {
+    let Some(longest) = lines.iter().max_by_key(|line| line.len()).filter(|_| lines.len() >= LINES_WITH_MIDDLE) else {
+        return Line::new();
+    };
+    let median = |at: &f64| {
+        let values: Vec<f64> = lines.iter().filter_map(|line| value_at(line, *at)).collect();
+        (values.len() * 2 > lines.len()).then(|| (*at, stats::median(&values)))
+    };
+    longest.iter().map(|(at, _)| at).filter_map(median).collect()
+}
+
+/// The value of a line at an instant; none before it begins and after it has ended, but for half the distance of its points.
+fn value_at(line: &Line, at: f64) -> Option<f64> {
+    let [first, .., last] = line.as_slice() else { return None };
+    let reach = (last.0 - first.0) / (line.len() - 1) as f64 / 2.0;
+    let next = line.partition_point(|(time, _)| *time <= at);
+    match (next.checked_sub(1).map(|i| line[i]), line.get(next)) {
+        (None, Some(next)) => (next.0 - at <= reach).then_some(next.1),
+        (Some(before), None) => (at - before.0 <= reach).then_some(before.1),
+        (Some(before), Some(next)) => Some(before.1 + (next.1 - before.1) * (at - before.0) / (next.0 - before.0)),
+        (None, None) => None,
+    }
+}
+
 /// The distribution of a time over steps: (quantile, nanoseconds), two points per recorded value.
 pub fn distribution(steps: &[&StepSummary], time: Time) -> Vec<(f64, f64)> {
     let mut sum = Sum::default();
@@ -171,4 +200,20 @@ pub fn distribution(steps: &[&StepSummary], time: Time) -> Vec<(f64, f64)> {
 /// The repetitions of a cell that count: `numbers` are those of the summary.
 pub fn counted<'r>(run: &'r RunRecord, cell: usize, numbers: &[u32]) -> Vec<&'r Repetition> {
     run.repetitions.iter().filter(|r| r.cell == cell && numbers.contains(&r.status.repetition)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_middle_of_lines_is_their_median_where_most_of_them_are() {
+        let line = |values: &[f64]| values.iter().enumerate().map(|(i, v)| (0.25 + i as f64 * 0.5, *v)).collect::<Line>();
+        let (a, b, c) = (line(&[1.0, 1.0, 1.0, 9.0]), line(&[2.0, 3.0, 7.0]), line(&[30.0, 2.0]));
+        assert_eq!(middle(&[a.clone(), b.clone(), c]), [(0.25, 2.0), (0.75, 2.0), (1.25, 4.0)]);
+        assert_eq!(middle(&[a.clone(), b.clone()]), []);
+        // Samples that lie elsewhere are read between them.
+        let shifted: Line = b.iter().map(|(at, v)| (at + 0.25, *v)).collect();
+        assert_eq!(middle(&[a, b, shifted])[1], (0.75, 2.5));
+    }
 }

@@ -5,6 +5,8 @@
 use std::collections::BTreeMap;
 
 use super::summary::{CellSummary, Estimate, Resources, StepRepetition, TargetSummary, at};
+use crate::plan::vtp::ARRIVAL_METRICS;
+use crate::plan::workloads::COMMAND_METRICS;
 use crate::record::tables::WHOLE;
 use crate::record::{Metric, Time};
 
@@ -79,6 +81,13 @@ pub fn workloads(cell: &CellSummary) -> Vec<&str> {
         }
     }
     names
+}
+
+/// Whether a workload brings figures of its own, which are of more interest than its passes: not those that every program
+/// or subscriber brings, and not the shares of outcomes, which are told beside the passes.
+pub fn is_own(cell: &CellSummary, workload: &str, metric: &str) -> bool {
+    let outcome = cell.steps.iter().any(|s| s.workload == workload && s.named.contains_key(metric));
+    !COMMAND_METRICS.contains(&metric) && !ARRIVAL_METRICS.contains(&metric) && !outcome
 }
 
 /// The values of [`by_repetition`] alone.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 
+use super::figures;
 use super::summary::{CellSummary, Estimate, Stability, StepSummary, Summary, TargetSummary};
 use crate::plan::vtp::ARRIVAL_METRICS;
 use crate::plan::workloads::COMMAND_METRICS;
@@ -23,9 +24,7 @@ pub fn table(summary: &Summary) -> String {
     let shown = |s: &&StepSummary| s.step == WHOLE && !matches!(s.phase.as_str(), "warm-up" | "search");
     // What a command does stands in a table of its own, where it brings figures of its own.
     let brings = |cell: &CellSummary, workload: &str| {
-        let outcome = |name: &str| cell.steps.iter().any(|s| s.workload == workload && s.named.contains_key(name));
-        let known = |name: &str| COMMAND_METRICS.contains(&name) || ARRIVAL_METRICS.contains(&name) || outcome(name);
-        cell.metrics.iter().any(|m| m.workload == workload && !known(m.metric.as_str()))
+        cell.metrics.iter().any(|m| m.workload == workload && figures::is_own(cell, workload, &m.metric))
     };
     let rows = |cell: &CellSummary| -> Vec<StepSummary> {
         cell.steps.iter().filter(shown).filter(|s| !brings(cell, &s.workload)).cloned().collect()

@@ -18,7 +18,7 @@ use crate::executor::{Error, Executor, Interrupt, Progress, actions};
 use crate::exit::Exit;
 use crate::load::passes;
 use crate::plan::order::{Turn, rounds, sequence};
-use crate::plan::{Cache, Plan, Scratch};
+use crate::plan::{Action, Cache, Plan, Scratch};
 use crate::record::RunDirectory;
 use crate::record::manifest::{Choice, Manifest};
 use crate::supervise::{Guard, guard};
@@ -78,7 +78,10 @@ async fn make_memory(size: u64, guard: &Guard) -> Result<Memory, Stop> {
 /// Executes a plan, or what is missing of it.
 pub(super) async fn execute(plan: &Plan, begin: Begin<'_>, ground: &Ground<'_>) -> Result<Exit, Stop> {
     let style = ground.style;
-    let failure = |e: &dyn std::error::Error| Stop::from_error(Exit::Failure, e);
+    let failure = |e: &dyn std::error::Error| {
+        let stop = Stop::from_error(Exit::Failure, e);
+        Stop { message: plan.secrets.mask(&stop.message).into_owned(), ..stop }
+    };
     let all = sequence(plan);
     let repeat = plan.repeat.as_ref();
     let budget = repeat.and_then(|r| r.budget_s).map(Duration::from_secs_f64);
@@ -144,6 +147,8 @@ pub(super) async fn execute(plan: &Plan, begin: Begin<'_>, ground: &Ground<'_>) 
     let ended = Repetitions { executor: &executor, live, used, longest, ended_by: None }.all(&turns, &mut reporter).await;
     // Whatever happened: nothing of ours is left behind this line.
     let swept = guard.sweep().await;
+    // What a step that was broken off has printed until now.
+    directory.mask_logs().map_err(|e| failure(&e))?;
     guard::remove(&scratch);
     if let Some(memory) = &memory {
         memory.remove();
@@ -210,7 +215,7 @@ impl Repetitions<'_> {
         }
         let late: BTreeMap<_, _> = plan.secrets.late().collect();
         // `patience`: how often it takes to be asked to stop.
-        let step = async |level, steps: &[crate::plan::Action], patience| {
+        let step = async |level, steps: &[Action], patience| {
             let done = tokio::select! {
                 biased;
                 () = executor.interrupt.asked(patience) => Err(Error::Interrupted),
@@ -224,8 +229,9 @@ impl Repetitions<'_> {
             *left.entry(turn.cell).or_default() += 1;
         }
         let mut begun = BTreeSet::new();
-        // Cells whose set-up failed, and why: without it their repetitions have no meaning. Others go on.
-        let mut broken: BTreeMap<usize, String> = BTreeMap::new();
+        // Cells whose set-up failed: without it their repetitions have no meaning. Others go on.
+        let mut broken: BTreeMap<usize, Broken> = BTreeMap::new();
+        let mut unclean: Option<Error> = None;
         let started = Instant::now();
         let body: Result<(), Error> = async {
             step("set-up, run", &plan.set_up, 1).await?;
@@ -241,26 +247,34 @@ impl Repetitions<'_> {
                     }
                     let cell = &plan.cells[turn.cell];
                     if begun.insert(turn.cell) && !broken.contains_key(&turn.cell) {
-                        let made = match vain(turn.cell, &broken, plan) {
-                            Some(reason) => Err(reason),
+                        // Installing is dear, and is not tried again within a run.
+                        let in_vain = broken.values().find(|b| b.would_break(&cell.set_up.cell)).cloned();
+                        let made = match in_vain {
+                            Some(known) => Err(known),
                             None => match step("set-up, cell", &cell.set_up.cell, 1).await {
-                                Err(error @ Error::Action { .. }) => Err(crate::errors::chain(&error)),
+                                Err(error @ Error::Action { .. }) => Err(Broken::new(&error, &cell.set_up.cell)),
                                 made => made.map(Ok)?,
                             },
                         };
-                        if let Err(reason) = made {
-                            broken.insert(turn.cell, reason);
+                        if let Err(why) = made {
+                            broken.insert(turn.cell, why);
                         }
                     }
                     match broken.get(&turn.cell) {
-                        Some(reason) => self.in_vain(*turn, reason, reporter)?,
+                        Some(why) => self.in_vain(*turn, &why.reason, reporter)?,
                         None => self.one(*turn, reporter).await?,
                     }
                     let count = left.entry(turn.cell).or_default();
                     *count -= 1;
                     if *count == 0 {
                         begun.remove(&turn.cell);
-                        step("clean-up, cell", &cell.clean_up.cell, 2).await?;
+                        match step("clean-up, cell", &cell.clean_up.cell, 2).await {
+                            // It is told at the end; what was measured, and what is to be measured, is worth more.
+                            Err(error @ Error::Action { .. }) => {
+                                unclean.get_or_insert(error);
+                            }
+                            done => done?,
+                        }
                     }
                 }
                 if let Some(live) = &self.live {
@@ -274,7 +288,7 @@ impl Repetitions<'_> {
         }
         .await;
         // Clean-up also after a failure; the first error is the one that is told.
-        let mut cleaned = Ok(());
+        let mut cleaned = unclean.map_or(Ok(()), Err);
         for cell in begun {
             cleaned = cleaned.and(step("clean-up, cell", &plan.cells[cell].clean_up.cell, 2).await);
         }
@@ -350,16 +364,25 @@ impl Repetitions<'_> {
     }
 }
 
-/// Why the set-up of a cell would fail, if it has a step that makes what could not be made for another cell: installing
-/// is dear, and is not tried again within a run.
-fn vain(cell: usize, broken: &BTreeMap<usize, String>, plan: &Plan) -> Option<String> {
-    let steps = |cell: usize| plan.cells[cell].set_up.cell.iter().filter_map(|s| Some((s.cache()?, s.to_string())));
-    let failed = |(other, reason): (&usize, &String)| {
-        let same =
-            |(cache, words): (&Cache, String)| steps(cell).any(|(c, _)| c == cache) && reason.contains(&format!("`{words}`"));
-        steps(*other).any(same).then(|| reason.clone())
-    };
-    broken.iter().find_map(failed)
+/// The set-up of a cell that failed.
+#[derive(Clone)]
+struct Broken {
+    reason: String,
+    /// What the step that failed should have made for other cells, too.
+    cache: Option<Cache>,
+}
+
+impl Broken {
+    fn new(error: &Error, steps: &[Action]) -> Self {
+        let failed = |action: &&Action| matches!(error, Error::Action { step, .. } if *step == action.to_string());
+        let cache = steps.iter().find(failed).and_then(Action::cache).cloned();
+        Self { reason: crate::errors::chain(error), cache }
+    }
+
+    /// Whether these steps would fail for the same reason.
+    fn would_break(&self, steps: &[Action]) -> bool {
+        self.cache.is_some() && steps.iter().any(|s| s.cache() == self.cache.as_ref())
+    }
 }
 
 async fn watch(reporter: &Reporter, cell: &str, repetition: u32, progress: &Progress) {

@@ -11,7 +11,7 @@ use crate::exit::Exit;
 use crate::plan;
 use crate::plan::framed::{Bounds, ByteOrder, Message};
 use crate::plan::{
-    Arrivals, Body, Cell, Driver, Limit, Load, Pattern, Plan, Probe, Spacing, Step, Target, Template, Think, Workload,
+    Arrivals, Body, Cell, Draw, Driver, Limit, Load, Pattern, Plan, Probe, Spacing, Step, Target, Template, Think, Urn, Workload,
 };
 use crate::record::{RunRecord, Verdict, read};
 use crate::units::{exact_duration, human_bytes, human_duration};
@@ -136,6 +136,10 @@ fn workload(workload: &Workload) -> String {
             let version = if http.version == 2 { format!(", HTTP/2 with {} streams", http.streams) } else { String::new() };
             let once = if http.keep_alive { "" } else { ", one request per connection" };
             text += &format!(" to {}{socket}{version}{once}\n    {}\n", urls.join(", "), lengths.join(", "));
+            text += &http.draws.iter().map(describe_draw).collect::<String>();
+            if let Some(auth) = http.steps.iter().find_map(|s| s.auth.as_ref()) {
+                text += &format!("    as {}, with a password\n", auth.user.to_text());
+            }
             text += &http.steps.iter().map(|s| format!("    {}\n", describe_step(s))).collect::<String>();
         }
         Driver::Framed(framed) => {
@@ -149,6 +153,7 @@ fn workload(workload: &Workload) -> String {
                 Bounds::Delimiter(delimiter) => format!("frames end with {delimiter:?}"),
             };
             text += &format!(" to {}{once}; {bounds}\n    {}\n", framed.to, lengths.join(", "));
+            text += &framed.draws.iter().map(describe_draw).collect::<String>();
             text += &framed.steps.iter().map(|s| format!("    {}\n", describe_message(s))).collect::<String>();
         }
         Driver::Author(author) => {
@@ -175,7 +180,7 @@ fn describe_message(message: &Message) -> String {
     let body = match &message.send {
         None => String::new(),
         Some(Body::Empty) => " nothing".to_owned(),
-        Some(Body::Text(text)) => format!(" `{}`", text.to_text()),
+        Some(Body::Text(text) | Body::Json(text)) => format!(" `{}`", text.to_text()),
         Some(Body::File(path)) => format!(" {}", path.display()),
         Some(Body::Random(n)) => format!(" {n} random bytes"),
     };
@@ -223,21 +228,46 @@ fn arrivals(load: &Load) -> String {
     }
 }
 
+fn describe_draw(draw: &Draw) -> String {
+    match &draw.of {
+        Urn::Range(from, to) => format!("    {} is drawn from {from} to {to}\n", draw.name),
+        Urn::List(items) => format!("    {} is drawn of {}\n", draw.name, shortened(&items.join(", "))),
+    }
+}
+
 fn describe_step(step: &Step) -> String {
     let body = match &step.body {
         Body::Empty => String::new(),
-        Body::Text(text) => format!("  body `{}`", text.to_text()),
+        Body::Text(text) | Body::Json(text) => format!("  body {}", shortened(&text.to_text())),
         Body::File(path) => format!("  body from {}", path.display()),
         Body::Random(n) => format!("  body of {} random", human_bytes(*n as f64)),
     };
     let statuses = match step.expect.statuses.as_slice() {
         [] => "2xx".to_owned(),
-        statuses => statuses.iter().map(u16::to_string).collect::<Vec<_>>().join(" or "),
+        statuses => any_of(statuses),
     };
     let length = step.expect.length.map_or_else(String::new, |l| format!(", {l} bytes"));
-    format!("{}: {} {}{body}  expects {statuses}{length}", step.name, step.method, step.path.to_text())
+    let text = step.expect.text.as_ref().map_or_else(String::new, |t| format!(", {}", shortened(&t.to_text())));
+    let part = step.expect.contains.as_ref().map_or_else(String::new, |t| format!(", with {}", shortened(&t.to_text())));
+    let named = step.outcomes.iter().map(|o| format!("; {} is {}", any_of(&o.statuses), o.name)).collect::<String>();
+    let expected = format!("expects {statuses}{length}{text}{part}{named}");
+    format!("{}: {} {}{body}  {expected}", step.name, step.method, step.path.to_text())
 }
 
+fn any_of(statuses: &[u16]) -> String {
+    statuses.iter().map(u16::to_string).collect::<Vec<_>>().join(" or ")
+}
+
+/// A text that may be long, on part of a line.
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("`{}…` of {}", &text[..end], human_bytes(text.len() as f64)),
+        None => format!("`{text}`"),
+    }
+}
+
+/// So many characters of a body are shown.
+const SHOWN: usize = 80;
 /// What a repetition costs besides its load when nothing is known of it.
 const OVERHEAD: Duration = Duration::from_millis(300);
 /// How many trials a search takes, about.

@@ -124,11 +124,17 @@ impl Command {
     }
 }
 
-/// Sends a request so many times, each checked like any other. Returns the values of the last one.
+/// Sends a request so many times, each checked like any other. Returns the values of the last one, and how many bytes
+/// its answer had.
 ///
 /// # Errors
 /// In words, what was wrong.
-pub(super) async fn request(url: &Url, step: &Step, times: u64, late: &Late<'_>) -> Result<BTreeMap<String, String>, String> {
+pub(super) async fn request(
+    url: &Url,
+    step: &Step,
+    times: u64,
+    late: &Late<'_>,
+) -> Result<(BTreeMap<String, String>, u64), String> {
     let mut http = Http::plain(url.clone(), vec![step.clone()]);
     fill_http(&mut http, late);
     crate::load::repeat(&http, 0, times).await.map_err(|e| match e {

@@ -7,6 +7,7 @@ use super::actions::{Command, request};
 use super::late::Late;
 use super::targets::Place;
 use crate::extract::{Rules, Source, table};
+use crate::load::MAX_KEPT;
 use crate::plan::collect::BODY;
 use crate::plan::programs::FIXTURES_PROGRAM;
 use crate::plan::{Collect, CollectSource};
@@ -35,7 +36,10 @@ pub(super) async fn collect(wanted: &Collect, place: &Place<'_>, late: &Late<'_>
             Source::Text { out: &out, err: "" }
         }
         CollectSource::Get { url, step } => {
-            let mut values = request(url, step, 1, late).await.map_err(failed)?;
+            let (mut values, length) = request(url, step, 1, late).await.map_err(failed)?;
+            if length > MAX_KEPT as u64 {
+                return Err(failed(format!("the answer has {length} bytes, and no more than {MAX_KEPT} are kept of one")));
+            }
             out = values.remove(BODY).unwrap_or_default();
             Source::Text { out: &out, err: "" }
         }

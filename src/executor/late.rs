@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::plan::{Driver, Http, Part, Template, Workload};
+use crate::plan::{Body, Driver, Http, Part, Template, Workload};
+use crate::units::in_json;
 
 /// Values of late names.
 pub type Late<'a> = BTreeMap<&'a str, String>;
@@ -31,8 +32,8 @@ pub fn fill_workload(workload: &Workload, late: &Late<'_>, reach: impl Fn(&str, 
         Driver::Framed(framed) => {
             lead(&mut framed.to.host, &mut framed.to.port);
             for step in &mut framed.steps {
-                if let Some(crate::plan::Body::Text(text)) = &mut step.send {
-                    fill_in(text);
+                if let Some(body) = &mut step.send {
+                    fill_body(body, late);
                 }
                 [&mut step.expect.text, &mut step.expect.contains].into_iter().flatten().for_each(fill_in);
             }
@@ -61,9 +62,16 @@ pub fn fill_http(http: &mut Http, late: &Late<'_>) {
             let value = Template(vec![Part::Text(auth.header(late))]);
             step.headers.push(("authorization".to_owned(), value));
         }
-        if let crate::plan::Body::Text(text) = &mut step.body {
-            fill_in(text);
-        }
+        fill_body(&mut step.body, late);
         [&mut step.expect.text, &mut step.expect.contains].into_iter().flatten().for_each(fill_in);
+    }
+}
+
+/// What is sent; in JSON, what is inserted is escaped.
+fn fill_body(body: &mut Body, late: &Late<'_>) {
+    match body {
+        Body::Text(text) => *text = text.fill(late),
+        Body::Json(text) => *text = text.fill(&late.iter().map(|(name, value)| (*name, in_json(value))).collect()),
+        Body::Empty | Body::File(_) | Body::Random(_) => {}
     }
 }

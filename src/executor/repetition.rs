@@ -174,8 +174,8 @@ impl Executor<'_> {
         {
             status.verdict.invalidate(reason);
         }
-        let status = self.plan.secrets.mask_all(status);
-        let events = self.plan.secrets.mask_all(events(&session));
+        let status = status.with_words(|words| self.plan.secrets.mask(words).into_owned());
+        let events = events(&session);
         finish(writer, &events, &status)?;
         match outcome {
             Err(error) if error.ends_the_run() => Err(error),
@@ -192,7 +192,7 @@ impl Executor<'_> {
         let writer = self.directory.repetition(cell, turn.repetition, None)?;
         let failed = Err(Error::CellSetUp { reason: reason.to_owned() });
         let status = self.status(cell, turn, now(), &failed, ObserverStatus::default(), Vec::new(), &Session::default(), None);
-        let status = self.plan.secrets.mask_all(status);
+        let status = status.with_words(|words| self.plan.secrets.mask(words).into_owned());
         finish(writer, &[], &status)?;
         Ok(status)
     }
@@ -406,6 +406,7 @@ impl Executor<'_> {
             let event = json!({"event": "stopped", "target": one.name, "killed": one.status.killed, "ended": one.status.ended});
             session.events.borrow_mut().push((at, event));
         }
+        let left: Vec<String> = left.iter().map(|name| self.plan.secrets.mask(name).into_owned()).collect();
         if !left.is_empty() {
             session.event(json!({"event": "left-behind", "processes": left}));
         }

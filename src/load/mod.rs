@@ -31,6 +31,7 @@ use tokio::sync::watch;
 
 use crate::plan;
 pub use drivers::command::{Launch, Launched, Launcher};
+pub use drivers::http::MAX_KEPT;
 use drivers::vtp::document::Identity;
 pub use gate::Gate;
 use ledger::Ledger;
@@ -376,11 +377,11 @@ pub async fn verify(workload: &plan::Workload, seed: u64) -> Result<(), Error> {
 }
 
 /// Passes of requests over HTTP one after the other, every answer checked; nothing is recorded. Returns the values of the
-/// last one by name, those that it carried among them.
+/// last one by name, those that it carried among them; of an answer's body so much as [`MAX_KEPT`] is looked at.
 ///
 /// # Errors
 /// [`Error::Verify`] with what was wrong.
-pub async fn repeat(http: &plan::Http, seed: u64, passes: u64) -> Result<BTreeMap<String, String>, Error> {
+pub async fn repeat(http: &plan::Http, seed: u64, passes: u64) -> Result<(BTreeMap<String, String>, u64), Error> {
     drivers::http::repeat(&Arc::new(drivers::http::Http::new(http)?), seed, passes).await
 }
 

@@ -48,16 +48,24 @@ pub(super) fn headers(pen: &mut Pen<'_>, node: &Node, typed: &BTreeMap<String, t
     typed.iter().map(|(name, value)| (name.to_ascii_lowercase(), Template::parse(&value.0))).collect()
 }
 
-/// Who asks.
-pub(super) fn auth(typed: Option<&types::Auth>) -> Option<Auth> {
-    typed.map(|a| Auth { user: Template::parse(&a.user.0), password: Template::parse(&a.password.0) })
+/// Who asks. What of it is not known before the load could not be masked.
+pub(super) fn auth(pen: &mut Pen<'_>, node: &Node, typed: Option<&types::Auth>) -> Option<Auth> {
+    let typed = typed?;
+    let auth = Auth { user: Template::parse(&typed.user.0), password: Template::parse(&typed.password.0) };
+    if let Some(name) = auth.user.names().chain(auth.password.names()).find(|name| !name.starts_with("env.")) {
+        let part = node.get("auth").unwrap_or(node);
+        let span = super::pen::find_name(pen.file, part, name).unwrap_or(part.span);
+        let mistake = Mistake::new(pen.file, span, format!("`{name}` is not known yet when `auth` is needed"));
+        pen.mistakes.push(mistake.expected("expected only what is known beforehand, and secrets of `env`"));
+    }
+    Some(auth)
 }
 
 pub(super) fn body(pen: &mut Pen<'_>, node: &Node, typed: &types::Body) -> Option<Body> {
     match pen.exactly_one(node, "the kind of body", &["text", "file", "random", "json"])? {
         "text" => Some(Body::Text(Template::parse(&typed.text.as_ref()?.0))),
         "random" => Some(Body::Random(typed.random?.0.0)),
-        "json" => Some(Body::Text(Template::parse(&typed.json.as_ref()?.to_string()))),
+        "json" => Some(Body::Json(Template::parse(&typed.json.as_ref()?.to_string()))),
         _ => {
             let name = &pen.fixed(node, "file", typed.file.as_ref()?)?;
             let found = find_file(&pen.file.path, name).filter(|p| p.is_file());
@@ -103,6 +111,8 @@ pub(super) fn outcomes(pen: &mut Pen<'_>, node: &Node, typed: &types::Step) -> V
             say(format!("`{name}` cannot be the name of an outcome"), "expected small letters, digits, `-` and `_`");
         } else if Outcome::taken().any(|taken| taken == name) {
             say(format!("`{name}` is an outcome that every workload has"), "expected a name of its own");
+        } else if super::Metric::all().any(|(metric, _)| metric == name) {
+            say(format!("`{name}` cannot be the name of an outcome"), "it already is a metric");
         }
         if statuses.0.is_empty() {
             say(format!("the outcome `{name}` has no status"), "expected at least one, as `409`");
@@ -199,8 +209,7 @@ pub(super) fn action(pen: &mut Pen<'_>, node: &Node, typed: &types::Action) -> O
             }
         }
         let argv = argv(pen, node, typed.command.as_deref(), typed.shell.as_deref(), &[])?;
-        let of_requests = ["id", "pass"];
-        if let Some(name) = argv.iter().flat_map(Template::names).find(|name| of_requests.contains(name)) {
+        if let Some(name) = argv.iter().flat_map(Template::names).find(|name| *name == "pass") {
             let span = super::pen::find_name(pen.file, node, name).unwrap_or(node.head);
             let mistake = Mistake::new(pen.file, span, format!("`{name}` has no value in a command"));
             pen.mistakes.push(mistake.expected("expected it in a request only"));
@@ -234,7 +243,7 @@ pub(super) fn action(pen: &mut Pen<'_>, node: &Node, typed: &types::Action) -> O
     }
     let step = Step {
         headers: headers(pen, node, &typed.headers),
-        auth: auth(typed.auth.as_ref()),
+        auth: auth(pen, node, typed.auth.as_ref()),
         body,
         expect: expect(pen, node.get("expect"), typed.expect.as_ref()),
         ..plain(kind, path, timeout)

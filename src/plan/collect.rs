@@ -88,7 +88,7 @@ pub(super) fn collect(
             let (url, path) = actions::url(pen, node, "get", &typed.get.as_ref()?.0)?;
             let step = Step {
                 headers: actions::headers(pen, node, &typed.headers),
-                auth: actions::auth(typed.auth.as_ref()),
+                auth: actions::auth(pen, node, typed.auth.as_ref()),
                 carry: vec![Carry { name: BODY.to_owned(), place: Place::Regex("(?s)^.*$".to_owned()) }],
                 ..actions::plain("get", path, typed.timeout.map_or(TIMEOUT, |d| d.0))
             };

@@ -126,8 +126,8 @@ impl Environment {
 
 /// Whether a text is an address with a user in it.
 fn has_credentials(text: &str) -> bool {
-    let authority = text.split_once("://").map(|(_, rest)| rest.split(['/', '?', '#']).next().unwrap_or_default());
-    authority.is_some_and(|a| a.contains('@'))
+    let authority = |rest: &str| rest.split(['/', '?', '#', ',', ' ']).next().is_some_and(|a| a.contains('@'));
+    text.split("://").skip(1).any(authority)
 }
 
 /// `env` as the expression engine sees it: says which variables were read.
@@ -142,7 +142,7 @@ impl Read {
     pub fn new(environment: &Environment, secret: impl Fn(&str) -> Option<Value>) -> Arc<Self> {
         let value = |(name, variable): (&String, &Variable)| {
             let value = match variable {
-                Variable::Known(value) => Some(Value::from(value.as_str())),
+                Variable::Known(value) => Some(Value::from(value.replace("${", "$${"))),
                 Variable::Secret(_) => secret(name),
                 Variable::Unset => None,
             };

@@ -5,6 +5,9 @@
 //! they stay in the text as `${name}` and are filled in by `Template` when their time has come.
 //! `$${` stands for the characters `${`.
 
+mod path;
+mod template;
+
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -12,169 +15,20 @@ use std::sync::Arc;
 use minijinja::{Environment, UndefinedBehavior};
 use serde_json::Value as Json;
 
+pub use template::{Part, Piece, Template, pieces};
+
 use super::environment::{self, Variable};
 use crate::schema::source::one_of;
 use crate::schema::{Data, Entry, Mistake, Node, SourceFile, Span};
 use crate::units;
+use path::{Path, PathStep};
+use template::closing_brace;
 
 /// Values that one scope may grow to; more is a bomb made of `let`.
 const MAX_RESOLVED: usize = 200_000;
 
 /// More letters than this are a file, not a part of a scenario.
 const MAX_LETTERS: u64 = 1 << 20;
-
-/// A piece of a text with expressions.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Piece {
-    /// Characters as they are, `$${` already turned into `${`.
-    Text(String),
-    /// The source of an expression and where it begins in the text, in bytes.
-    Expression(String, usize),
-}
-
-/// Splits text at its `${…}`.
-///
-/// # Errors
-/// The offset of a `${` that is never closed.
-pub fn pieces(text: &str) -> Result<Vec<Piece>, usize> {
-    let mut pieces = Vec::new();
-    let mut plain = String::new();
-    let mut at = 0;
-    while let Some(dollar) = text[at..].find("${").map(|i| at + i) {
-        if text[..dollar].ends_with('$') && dollar > at {
-            plain.push_str(&text[at..dollar - 1]);
-            plain.push_str("${");
-            at = dollar + 2;
-            continue;
-        }
-        plain.push_str(&text[at..dollar]);
-        if !plain.is_empty() {
-            pieces.push(Piece::Text(std::mem::take(&mut plain)));
-        }
-        let inner = &text[dollar + 2..];
-        let length = closing_brace(inner).ok_or(dollar)?;
-        pieces.push(Piece::Expression(inner[..length].trim().to_owned(), dollar));
-        at = dollar + 2 + length + 1;
-    }
-    plain.push_str(&text[at..]);
-    if !plain.is_empty() {
-        pieces.push(Piece::Text(plain));
-    }
-    Ok(pieces)
-}
-
-/// The offset of the `}` that ends an expression; braces and quotes inside it are skipped.
-fn closing_brace(text: &str) -> Option<usize> {
-    let mut depth = 0_usize;
-    let mut quote = None;
-    for (i, c) in text.char_indices() {
-        match (quote, c) {
-            (Some(q), c) if c == q => quote = None,
-            (Some(_), _) => {}
-            (None, '"' | '\'') => quote = Some(c),
-            (None, '{') => depth += 1,
-            (None, '}') if depth == 0 => return Some(i),
-            (None, '}') => depth -= 1,
-            _ => {}
-        }
-    }
-    None
-}
-
-/// Text whose remaining names are filled in later: when a repetition starts, or with every request.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub struct Template(pub Vec<Part>);
-
-/// The expression for a dollar sign where one in the text would escape what follows.
-const DOLLAR: &str = "'$'";
-
-/// A part of a [`Template`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Part {
-    /// Characters.
-    Text(String),
-    /// A name whose value is known later.
-    Name(String),
-}
-
-impl Template {
-    /// Reads text in which only late names are left.
-    pub fn parse(text: &str) -> Self {
-        let mut parts: Vec<Part> = Vec::new();
-        for piece in pieces(text).unwrap_or_else(|_| vec![Piece::Text(text.to_owned())]) {
-            let part = match piece {
-                Piece::Expression(name, _) if name == DOLLAR => Part::Text("$".to_owned()),
-                Piece::Expression(name, _) => Part::Name(name),
-                Piece::Text(text) => Part::Text(text),
-            };
-            match (parts.last_mut(), part) {
-                (Some(Part::Text(before)), Part::Text(text)) => before.push_str(&text),
-                (_, part) => parts.push(part),
-            }
-        }
-        Self(parts)
-    }
-
-    /// The text that [`Self::parse`] reads as this template: characters `${` are escaped again.
-    pub fn source(&self) -> String {
-        let mut text = String::new();
-        for (i, part) in self.0.iter().enumerate() {
-            match part {
-                Part::Name(name) => text += &format!("${{{name}}}"),
-                Part::Text(plain) => {
-                    let plain = plain.replace("${", "$${");
-                    // A dollar before `${name}` would make it an escape.
-                    let kept = if self.0.get(i + 1).is_some() { plain.trim_end_matches('$') } else { &plain };
-                    text += kept;
-                    text += &format!("${{{DOLLAR}}}").repeat(plain.len() - kept.len());
-                }
-            }
-        }
-        text
-    }
-
-    /// The names that are left.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().filter_map(|part| match part {
-            Part::Name(name) => Some(name.as_str()),
-            Part::Text(_) => None,
-        })
-    }
-
-    /// Fills in what is known now and keeps the rest.
-    #[must_use]
-    pub fn fill(&self, values: &BTreeMap<&str, String>) -> Self {
-        let mut parts: Vec<Part> = Vec::new();
-        for part in &self.0 {
-            let part = match part {
-                Part::Name(name) => values.get(name.as_str()).map_or_else(|| part.clone(), |v| Part::Text(v.clone())),
-                Part::Text(_) => part.clone(),
-            };
-            match (parts.last_mut(), part) {
-                (Some(Part::Text(before)), Part::Text(text)) => before.push_str(&text),
-                (_, part) => parts.push(part),
-            }
-        }
-        Self(parts)
-    }
-
-    /// The text with everything filled in; names that are still open appear as `${name}`.
-    pub fn to_text(&self) -> String {
-        self.0
-            .iter()
-            .map(|part| match part {
-                Part::Text(text) => text.clone(),
-                Part::Name(name) => format!("${{{name}}}"),
-            })
-            .collect()
-    }
-}
-
-impl serde::Serialize for Template {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.source())
-    }
-}
 
 /// The expression engine: strict about unknown names, bounded in what it computes.
 pub fn environment() -> Environment<'static> {
@@ -481,6 +335,13 @@ impl Scope<'_> {
                 continue;
             }
             match self.name(&name, span, stack, mistakes).filter(|n| !n.is_poisoned()) {
+                Some(value) if mentions(&value, "${env.") => {
+                    mistakes.push(
+                        Mistake::new(self.file, word_in(self.file, span, &name), format!("`{name}` holds a secret"))
+                            .expected("expected it by itself: it can be inserted, but not be computed with"),
+                    );
+                    sound = false;
+                }
                 Some(value) => {
                     context.insert(name, value_of(&value));
                 }
@@ -688,63 +549,6 @@ fn whole(json: Json) -> Json {
 
 fn detail(error: &minijinja::Error) -> String {
     error.detail().map_or_else(|| error.kind().to_string(), str::to_owned)
-}
-
-/// `name.key[expression]`, the commonest expression.
-struct Path {
-    root: String,
-    steps: Vec<PathStep>,
-}
-
-enum PathStep {
-    Key(String),
-    Index(String),
-}
-
-impl Path {
-    fn parse(source: &str) -> Option<Self> {
-        let word = |s: &str| {
-            let end = s.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(s.len());
-            (end > 0 && !s.starts_with(|c: char| c.is_ascii_digit())).then_some(end)
-        };
-        let end = word(source)?;
-        let root = source[..end].to_owned();
-        if matches!(root.as_str(), "true" | "false" | "none" | "not" | "True" | "False" | "None") {
-            return None;
-        }
-        let mut steps = Vec::new();
-        let mut rest = &source[end..];
-        while !rest.is_empty() {
-            if let Some(after) = rest.strip_prefix('.') {
-                let end = word(after)?;
-                steps.push(PathStep::Key(after[..end].to_owned()));
-                rest = &after[end..];
-            } else if let Some(after) = rest.strip_prefix('[') {
-                let mut depth = 0;
-                let end = after.char_indices().find(|(_, c)| match c {
-                    '[' => {
-                        depth += 1;
-                        false
-                    }
-                    ']' if depth == 0 => true,
-                    ']' => {
-                        depth -= 1;
-                        false
-                    }
-                    _ => false,
-                })?;
-                let inner = &after[..end.0];
-                if inner.contains(':') || inner.trim().is_empty() {
-                    return None; // a slice, or nonsense: the engine says which
-                }
-                steps.push(PathStep::Index(inner.trim().to_owned()));
-                rest = &after[end.0 + 1..];
-            } else {
-                return None;
-            }
-        }
-        Some(Self { root, steps })
-    }
 }
 
 #[cfg(test)]

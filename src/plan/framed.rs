@@ -105,7 +105,7 @@ impl Message {
     /// The late names that it inserts, some of them several times.
     pub fn names(&self) -> Vec<&str> {
         let body = match &self.send {
-            Some(Body::Text(text)) => Some(text),
+            Some(Body::Text(text) | Body::Json(text)) => Some(text),
             _ => None,
         };
         body.into_iter().chain(&self.expect.text).chain(&self.expect.contains).flat_map(Template::names).collect()
@@ -163,6 +163,7 @@ pub(super) fn framed(pen: &mut Pen<'_>, node: &Node, typed: &types::Workload, ta
     let items = node.get("steps").map(Node::items).unwrap_or_default();
     let readable = if items.len() == typed.steps.len() { typed.steps.as_slice() } else { &[] };
     let draws = workloads::draws(pen, node, &typed.draw, taken);
+    let taken = &taken.iter().chain(typed.draw.keys()).cloned().collect();
     let (mut steps, mut carried): (Vec<Message>, BTreeSet<String>) = (Vec::new(), typed.draw.keys().cloned().collect());
     for (item, typed) in items.iter().zip(readable) {
         let Some(mut message) = message(pen, item, typed, timeout, taken, framing.as_ref()) else { continue };
@@ -205,7 +206,7 @@ fn message(
     }
     let length = match &send {
         Some(Body::Random(length)) => Some(*length),
-        Some(Body::Text(text)) if text.names().next().is_none() => Some(text.to_text().len() as u64),
+        Some(Body::Text(text) | Body::Json(text)) if text.names().next().is_none() => Some(text.to_text().len() as u64),
         _ => None,
     };
     if let (Some(framing), Some(length)) = (framing, length)

@@ -397,7 +397,7 @@ impl Step {
     /// The late names that it inserts, some of them several times.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         let body = match &self.body {
-            Body::Text(text) => Some(text),
+            Body::Text(text) | Body::Json(text) => Some(text),
             _ => None,
         };
         let headers = self.headers.iter().map(|(_, value)| value);
@@ -414,6 +414,8 @@ pub enum Body {
     Empty,
     /// Text.
     Text(Template),
+    /// JSON; what is inserted stands in its texts, and is escaped there.
+    Json(Template),
     /// A file's content.
     File(PathBuf),
     /// So many random bytes.

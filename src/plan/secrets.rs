@@ -6,16 +6,17 @@ use std::fmt;
 use std::io::{self, BufRead as _, BufReader, BufWriter, Write as _};
 use std::path::Path;
 
+use super::Template;
+use crate::units::in_json;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::Value as Json;
-
-use super::Template;
 
 /// What is written instead of a secret.
 pub const MASK: &str = "***";
 /// Lines of a secret of several lines that are shorter than this say nothing by themselves.
 const SHORTEST_LINE: usize = 8;
+/// The same of a part of a secret in a message that was cut.
+const SHORTEST_PART: usize = 8;
 
 /// Secrets by their late names, and all texts that give one of them away.
 #[derive(Clone, Default)]
@@ -38,8 +39,10 @@ impl Secrets {
         let mut hidden = BTreeSet::new();
         for value in late.values() {
             hidden.insert(value.clone());
+            // As a shell or a server may have it.
+            hidden.insert(value.trim().to_owned());
             // As it stands inside of JSON.
-            hidden.insert(serde_json::to_string(value).unwrap_or_default().trim_matches('"').to_owned());
+            hidden.insert(in_json(value));
             hidden.extend(value.lines().filter(|line| line.len() >= SHORTEST_LINE).map(str::to_owned));
         }
         let mut secrets = Self { late, hidden: Vec::new() };
@@ -75,7 +78,7 @@ impl Secrets {
         }
     }
 
-    /// A text without what must not be written down.
+    /// A text without what must not be written down; nor with a part of it, where a message was cut.
     pub fn mask<'t>(&self, text: &'t str) -> Cow<'t, str> {
         let mut masked = Cow::Borrowed(text);
         for hidden in &self.hidden {
@@ -83,33 +86,14 @@ impl Secrets {
                 masked = Cow::Owned(masked.replace(hidden.as_str(), MASK));
             }
         }
-        masked
-    }
-
-    /// A value whose texts are masked; keys and numbers are left alone.
-    pub fn mask_all<T: serde::Serialize + serde::de::DeserializeOwned>(&self, value: T) -> T {
-        if self.is_empty() {
-            return value;
-        }
-        let masked = serde_json::to_value(&value).ok().and_then(|mut json| {
-            self.mask_json(&mut json);
-            serde_json::from_value(json).ok()
-        });
-        masked.unwrap_or(value)
-    }
-
-    /// The same of JSON.
-    pub fn mask_json(&self, json: &mut Json) {
-        match json {
-            Json::String(text) => {
-                if let Cow::Owned(masked) = self.mask(text) {
-                    *text = masked;
-                }
+        if self.hidden.iter().any(|h| begins_of(h).next().is_some()) {
+            let cut = |line: &str| self.hidden.iter().find_map(|hidden| without_part(line, hidden));
+            if masked.split('\n').any(|line| cut(line).is_some()) {
+                let lines: Vec<String> = masked.split('\n').map(|line| cut(line).unwrap_or_else(|| line.to_owned())).collect();
+                masked = Cow::Owned(lines.join("\n"));
             }
-            Json::Array(items) => items.iter_mut().for_each(|item| self.mask_json(item)),
-            Json::Object(map) => map.values_mut().for_each(|value| self.mask_json(value)),
-            _ => {}
         }
+        masked
     }
 
     /// Masks all files of a directory; of one that is not there, none.
@@ -120,7 +104,13 @@ impl Secrets {
         if self.is_empty() {
             return Ok(());
         }
-        for entry in std::fs::read_dir(path).into_iter().flatten().flatten() {
+        let entries = match std::fs::read_dir(path) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err((path.to_owned(), error)),
+        };
+        for entry in entries {
+            let entry = entry.map_err(|error| (path.to_owned(), error))?;
             if entry.file_type().is_ok_and(|kind| kind.is_file()) {
                 self.mask_file(&entry.path()).map_err(|error| (entry.path(), error))?;
             }
@@ -155,6 +145,25 @@ impl Secrets {
         masked.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
         std::fs::rename(&partial, path)
     }
+}
+
+/// Where a text may have been cut that began with a secret: the ends of those of its begins that say something.
+fn begins_of(hidden: &str) -> impl DoubleEndedIterator<Item = usize> {
+    hidden.char_indices().map(|(at, _)| at).filter(|at| *at >= SHORTEST_PART)
+}
+
+/// A line without the begin of a secret before its end, or before `…`, and without the end of one at its begin; nothing
+/// when there is none.
+fn without_part(line: &str, hidden: &str) -> Option<String> {
+    let body = line.trim_end_matches(['`', '"', '…', ' ']);
+    let (end, rest) = (body, &line[body.len()..]);
+    if let Some(at) = begins_of(hidden).rev().find(|at| end.ends_with(&hidden[..*at])) {
+        return Some(format!("{}{MASK}{rest}", &end[..end.len() - at]));
+    }
+    let start = line.trim_start_matches(['|', ' ', '`', '"']);
+    let ends = hidden.char_indices().map(|(at, _)| at).filter(|at| *at > 0 && hidden.len() - at >= SHORTEST_PART);
+    let part = ends.into_iter().map(|at| &hidden[at..]).find(|part| start.starts_with(part))?;
+    Some(format!("{}{MASK}{}", &line[..line.len() - start.len()], &start[part.len()..]))
 }
 
 /// User and password of requests, for HTTP's basic authentication (RFC 7617).
@@ -206,9 +215,22 @@ mod tests {
     }
 
     #[test]
-    fn values_and_files_are_masked() {
-        let json = serde_json::json!({"pass": ["pass", 1], "n": {"x": "a pass b"}});
-        assert_eq!(secrets().mask_all(json), serde_json::json!({"pass": ["***", 1], "n": {"x": "a *** b"}}));
+    fn a_part_that_a_cut_has_left_is_masked() {
+        let late = BTreeMap::from([("env.TOKEN".to_owned(), "abcdefghijklmnop".to_owned())]);
+        let secrets = Secrets::new(late);
+        for (text, masked) in [
+            ("answered `{\"you\":\"abcdefghij…`", "answered `{\"you\":\"***…`"),
+            ("last words\n    | ijklmnop and more", "last words\n    | *** and more"),
+            ("abcdefgh", "***"),
+            ("abcdefg", "abcdefg"),
+            ("abcdefgh is whole", "abcdefgh is whole"),
+        ] {
+            assert_eq!(secrets.mask(text), masked, "{text}");
+        }
+    }
+
+    #[test]
+    fn files_are_masked() {
         let folder = tempfile::tempdir().unwrap();
         let write = |name: &str, bytes: &[u8]| std::fs::write(folder.path().join(name), bytes).unwrap();
         write("a.out", b"one\n\xff pass\nthree pass");

@@ -357,6 +357,30 @@ fn mark(number: usize) -> String {
     format!("\u{1}{number}\u{1}")
 }
 
+/// A value in which late names are [`mark`]s.
+fn marked(node: &Node, late: &[String]) -> Node {
+    match &node.data {
+        Data::Text(text) => {
+            let template = Template::parse(text);
+            let place = |name: &str| late.iter().position(|l| l == name);
+            if !template.names().any(|name| place(name).is_some()) {
+                return node.clone();
+            }
+            let part = |part: &Part| match part {
+                Part::Text(text) => text.clone(),
+                Part::Name(name) => place(name).map_or_else(|| format!("${{{name}}}"), mark),
+            };
+            node.with(Data::Text(template.0.iter().map(part).collect()))
+        }
+        Data::List(items) => node.with(Data::List(items.iter().map(|item| marked(item, late)).collect())),
+        Data::Map(entries) => {
+            let entry = |entry: &Entry| Entry { value: marked(&entry.value, late), ..entry.clone() };
+            node.with(Data::Map(entries.iter().map(entry).collect()))
+        }
+        _ => node.clone(),
+    }
+}
+
 fn render(
     pen: &mut Pen<'_>,
     scope: &mut Scope<'_>,
@@ -461,7 +485,7 @@ fn render_one(
                 // It was reported where it stands, or its variable is not set.
                 None if value.is_poisoned() => sound = false,
                 None => {
-                    context.insert(name, value_of(&value));
+                    context.insert(name, value_of(&marked(&value, &late)));
                 }
                 Some(mistake) => {
                     pen.mistakes.push(Mistake { file: file.clone(), span: name_in_template(&file.text, &name), ..mistake });
@@ -482,6 +506,18 @@ fn render_one(
     }
     if !sound {
         return None;
+    }
+    // What became of a secret otherwise than being inserted would be wrong in the file, and could not be masked.
+    if let (Ok(text), names) = (&rendered, environment.names()) {
+        let secret =
+            |name: &String| mark_of(&format!("env.{name}")).is_some_and(|mark| !text.contains(mark.as_str().unwrap_or("")));
+        if let Some(name) = names.into_iter().find(secret) {
+            pen.mistakes
+                .push(Mistake::new(file, name_in_template(&file.text, &name), format!("`env.{name}` is secret")).expected(
+                    format!("expected `{{{{ env.{name} }}}}` by itself: it can be inserted, but not be computed with"),
+                ));
+            return None;
+        }
     }
     match rendered {
         Ok(text) => {

@@ -214,6 +214,7 @@ fn http(pen: &mut Pen<'_>, node: &Node, typed: &types::Workload, taken: &BTreeSe
         };
     }
     let draws = draws(pen, node, &typed.draw, taken);
+    let taken = &taken.iter().chain(typed.draw.keys()).cloned().collect();
     let steps = steps(pen, node, typed, taken);
     let named = named_outcomes(&steps).len();
     if named > Outcome::MOST_NAMED {
@@ -256,8 +257,9 @@ pub(super) fn draws(
                 if typed.from.is_some() {
                     refuse(pen, &entry.value, &["from"], "it belongs to `to`");
                 }
-                let list: Vec<String> = typed.of.iter().flatten().map(|text| text.0.clone()).collect();
-                if list.is_empty() {
+                let items = typed.of.iter().flatten().filter_map(|text| pen.fixed(&entry.value, "of", &text.0));
+                let list: Vec<String> = items.collect();
+                if typed.of.as_ref().is_none_or(Vec::is_empty) {
                     pen.say(&entry.value, "of", "a list without an item", "expected at least one");
                 }
                 Urn::List(list)
@@ -291,7 +293,7 @@ fn command(pen: &mut Pen<'_>, node: &Node, typed: &types::Workload) -> Option<Co
 
 fn steps(pen: &mut Pen<'_>, node: &Node, typed: &types::Workload, taken: &BTreeSet<String>) -> Vec<Step> {
     let common = actions::headers(pen, node, &typed.headers);
-    let auth = actions::auth(typed.auth.as_ref());
+    let auth = actions::auth(pen, node, typed.auth.as_ref());
     let timeout = typed.timeout.map_or(REQUEST_TIMEOUT, |d| d.0);
     let mut steps: Vec<Step> = Vec::new();
     let mut carried: BTreeSet<String> = typed.draw.keys().cloned().collect();

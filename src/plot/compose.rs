@@ -432,7 +432,7 @@ impl Composer<'_> {
                     }
                     match series.iter_mut().find(|s| s.name == *name) {
                         Some(series) => series.lines.push(line),
-                        None => series.push(LineSeries { name: name.clone(), lines: vec![line] }),
+                        None => series.push(LineSeries { name: name.clone(), lines: vec![line], middle: Vec::new() }),
                     }
                 }
                 let phases = phases(cell, repetition);
@@ -467,10 +467,12 @@ impl Composer<'_> {
         for phase in &mut phases {
             phase.marked = compared && phase.name == "during";
         }
-        let note = format!(
-            "one line per repetition ({n}); 0 s is the begin of the load, phases at their medians; run {}",
-            self.summary.run
-        );
+        series.iter_mut().for_each(|one| one.middle = curves::middle(&one.lines));
+        let what = match series.iter().any(|one| !one.middle.is_empty()) {
+            true => format!("thin: a line per repetition ({n}), thick: their median"),
+            false => format!("one line per repetition ({n})"),
+        };
+        let note = format!("{what}; 0 s is the begin of the load, phases at their medians; run {}", self.summary.run);
         let data = Data::Lines { series, phases };
         Ok(Some(self.frame(&words(metric), &self.unit(metric), "time since the load began (s)".to_owned(), data, note)))
     }

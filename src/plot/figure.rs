@@ -98,6 +98,8 @@ pub struct LineSeries {
     /// One line for each repetition, each a list of (seconds, value) in the order
     /// of time. A value that is not finite interrupts its line.
     pub lines: Vec<Vec<(f64, f64)>>,
+    /// What stands for all of them, drawn over them; empty where each stands for itself.
+    pub middle: Vec<(f64, f64)>,
 }
 
 /// Where levels stand along the x axis.

@@ -68,12 +68,15 @@ pub(super) fn draw(canvas: &Canvas, figure: &Figure, series: &[LineSeries], phas
     }
 
     for (one, look) in series.iter().zip(&looks) {
-        let (width, opacity) = match one.lines.len() {
-            0..=1 => (2.4, 1.0),
-            2..=6 => (1.8, 0.65),
-            _ => (1.4, 0.4),
+        let (width, opacity) = match (one.middle.is_empty(), one.lines.len()) {
+            (true, 0..=1) => (2.4, 1.0),
+            (true, 2..=6) => (1.8, 0.65),
+            (true, _) => (1.4, 0.4),
+            (false, 0..=6) => (1.1, 0.35),
+            (false, _) => (1.0, 0.2),
         };
-        for line in &one.lines {
+        let each = one.lines.iter().map(|line| (line, width, opacity));
+        for (line, width, opacity) in each.chain([(&one.middle, 2.6, 1.0)]) {
             // What is not a number interrupts the line.
             for piece in line.split(|raw| point(raw).is_none()) {
                 let place = |(time, value): (f64, f64)| (x(time), plot.bottom - y_scale.place(value) * plot.height());

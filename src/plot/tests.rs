@@ -27,7 +27,7 @@ fn bars(groups: &[&str], series: Vec<(&str, Vec<Option<Bar>>)>) -> Data {
 }
 
 fn lines(lines: Vec<Vec<(f64, f64)>>, phases: Vec<Phase>) -> Data {
-    Data::Lines { series: vec![LineSeries { name: "a".to_owned(), lines }], phases }
+    Data::Lines { series: vec![LineSeries { name: "a".to_owned(), lines, middle: vec![] }], phases }
 }
 
 fn quantiles(points: Vec<(f64, f64)>) -> Data {
@@ -84,7 +84,8 @@ fn nothing_reaches_the_edge_of_the_picture() {
     let name = |i: usize| format!("{i} {}", &long[..38]);
     let groups: Vec<String> = (0..12).map(name).collect();
     let series = (0..30).map(|i| BarSeries { name: name(i), bars: vec![bar(1e5); 12] }).collect();
-    let series_over_time = (0..30).map(|i| LineSeries { name: name(i), lines: vec![vec![(0.0, 1.0), (90.0, 2.0)]] }).collect();
+    let series_over_time =
+        (0..30).map(|i| LineSeries { name: name(i), lines: vec![vec![(0.0, 1.0), (90.0, 2.0)]], middle: vec![] }).collect();
     let phases = (0..20).map(|i| phase(&long, f64::from(i), f64::from(i) + 1.0)).collect();
     let curve = vec![(0.0, 1e-9), (0.9999999, 1e12)];
     let points = || (0..12).map(|level| TrendPoint { level, value: 1e5, low: 1.0, high: 2e5 }).collect();

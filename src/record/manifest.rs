@@ -129,6 +129,14 @@ impl Manifest {
         }
     }
 
+    /// Changes the words of command lines.
+    #[must_use]
+    pub fn with_words(mut self, change: impl Fn(&str) -> String) -> Self {
+        let resumed = self.resumed.iter_mut().flat_map(|r| &mut r.command_line);
+        self.command_line.iter_mut().chain(resumed).for_each(|word| *word = change(word));
+        self
+    }
+
     /// Adds that the run goes on, under the circumstances of `now`.
     pub fn add_resumed(&mut self, now: Self) {
         let Self { command_line, started_at, runner, host, programs, .. } = now;

@@ -42,6 +42,22 @@ pub struct Status {
     pub left_behind: Vec<String>,
 }
 
+impl Status {
+    /// Changes all that is said in words of somebody else's: not names, and no numbers.
+    #[must_use]
+    pub fn with_words(mut self, change: impl Fn(&str) -> String) -> Self {
+        match &mut self.verdict {
+            Verdict::Valid => {}
+            Verdict::Invalid { reasons } => reasons.iter_mut().for_each(|r| *r = change(r)),
+            Verdict::Failed { reason } => *reason = change(reason),
+        }
+        let trials = self.trials.iter_mut().flat_map(|t| &mut t.reasons);
+        let words = self.errors.iter_mut().chain(&mut self.left_behind).chain(trials);
+        words.chain(self.targets.iter_mut().filter_map(|t| t.ended.as_mut())).for_each(|words| *words = change(words));
+        self
+    }
+}
+
 /// Whether a repetition counts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "is")]

@@ -58,7 +58,7 @@ impl RunDirectory {
         let lock = lock(&path)?;
         write_whole(&path.join("experiment.yaml"), plan.text.as_bytes())?;
         write_whole(&path.join("plan.json"), &json_bytes(&plan_json(plan)))?;
-        write_whole(&path.join("manifest.json"), &json_bytes(&plan.secrets.mask_all(manifest.clone())))?;
+        write_whole(&path.join("manifest.json"), &json_bytes(&masked(manifest, &plan.secrets)))?;
         Ok(Self { path, name, secrets: plan.secrets.clone(), _lock: lock })
     }
 
@@ -111,7 +111,7 @@ impl RunDirectory {
     /// # Errors
     /// [`Error::Write`].
     pub fn write_manifest(&self, manifest: &Manifest) -> Result<(), Error> {
-        write_whole(&self.path.join("manifest.json"), &json_bytes(&self.secrets.mask_all(manifest.clone())))
+        write_whole(&self.path.join("manifest.json"), &json_bytes(&masked(manifest, &self.secrets)))
     }
 
     /// Masks what set-up and clean-up steps around repetitions have printed.
@@ -135,6 +135,10 @@ impl RunDirectory {
         let whole = parent.join(format!("run{repetition}"));
         Ok(RepetitionWriter { partial, memory, whole, secrets: self.secrets.clone(), done: false })
     }
+}
+
+fn masked(manifest: &Manifest, secrets: &Secrets) -> Manifest {
+    manifest.clone().with_words(|word| secrets.mask(word).into_owned())
 }
 
 /// A plan as it stands in `plan.json`.

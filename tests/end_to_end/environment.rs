@@ -178,6 +178,68 @@ workloads: {c: {url: 'http://127.0.0.1:1', load: {closed: {connections: 1}, amou
 }
 
 #[test]
+fn what_fails_around_the_run_does_not_tell_a_secret_either() {
+    let place = Place::with(
+        "
+experiment: test
+env: {TOKEN: {secret: true}}
+set-up: {run: [{shell: 'echo got $T; exit 1', env: {T: '${env.TOKEN}'}}]}
+workloads: {c: {url: 'http://127.0.0.1:1', load: {closed: {connections: 1}, amount: 1}, steps: [{get: /}]}}
+",
+    );
+    let outcome = with_secret(&place, &["run", "test.yaml", "--json"]).expect(1).complains(&["got ***"]);
+    assert!(outcome.stdout.contains("got ***"), "{}", outcome.stdout);
+    assert_hidden(&place, &outcome);
+}
+
+#[test]
+fn a_rendered_file_takes_a_secret_as_it_is() {
+    let mut place = Place::with(
+        "
+experiment: test
+layout: all
+env: {TOKEN: {secret: true}}
+let: {again: '${env.TOKEN}'}
+targets:
+  reader:
+    render: {settings: DIR/settings.j2}
+    shell: 'test \"$(cat ${scratch}/settings)\" = \"one: $T, two: $T\" && echo the same; exec sleep 100'
+    env: {T: '${env.TOKEN}'}
+    ready: {log: the same, timeout: 5s}
+  web: {fixture: null-server, port: PORT1}
+workloads: {c: {url: 'http://127.0.0.1:PORT1', load: {closed: {connections: 1}, amount: 1}, steps: [{get: /}]}}
+",
+    );
+    place.write("settings.j2", "one: {{ env.TOKEN }}, two: {{ again }}");
+    let outcome = with_secret(&place, &["run", "test.yaml", "--no-graphs"]).expect(0);
+    assert_hidden(&place, &outcome);
+    place.write("settings.j2", "one: {{ env.TOKEN | tojson }}");
+    with_secret(&place, &["check", "test.yaml"]).expect(2).complains(&["`env.TOKEN` is secret", "settings.j2:1:8"]);
+}
+
+#[test]
+fn what_is_not_set_may_stand_in_a_condition_or_in_a_folders_name() {
+    let text = "
+experiment: test
+env: {MODE: {}, OTHER: {default: x}}
+factors: {n: [1, 2]}
+layout: ${n}LAYOUT
+targets: {web: {fixture: null-server, port: PORT1}}
+workloads:
+  clients: {url: 'http://127.0.0.1:PORT1', load: {closed: {connections: 1}, amount: 1}, steps: [{get: '/${env.OTHER}'}]}
+  more: {when: '${WHEN}', url: 'http://127.0.0.1:PORT1', load: {closed: {connections: 1}, amount: 1}, steps: [{get: /}]}
+";
+    for (layout, when) in [("-${env.MODE}", "n == 1"), ("", "env.MODE == \"full\" and n == 1")] {
+        let place = Place::with(&text.replace("LAYOUT", layout).replace("WHEN", when));
+        let said = place.run(&["check", "test.yaml"]).expect(0).stdout;
+        assert!(
+            said.contains("SKIPPED: 2 of 2 cells, because the environment variable MODE is not set"),
+            "{layout} {when}: {said}"
+        );
+    }
+}
+
+#[test]
 fn what_only_has_an_address_is_said_not_to_be_watched() {
     let server = Server::friendly();
     let text = "

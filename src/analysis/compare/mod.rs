@@ -23,8 +23,6 @@ use super::expectations::unit_of;
 use super::figures::{self, Direction, Part, direction};
 use super::summary::{CellSummary, Summary};
 use super::{stability, stats};
-use crate::plan::vtp::ARRIVAL_METRICS;
-use crate::plan::workloads::COMMAND_METRICS;
 use crate::record::{Metric, Quantile, RunRecord, Time};
 
 pub use circumstances::differences;
@@ -371,10 +369,7 @@ fn figures_of(base: &CellSummary, other: &CellSummary, wanted: &[Metric]) -> Vec
             .filter(|m| m.workload == workload && m.phase == "during")
             .map(|m| Metric::Command(crate::plan::graphs::Name::new(&m.metric)))
             .collect();
-        let own: Vec<Metric> = {
-            let known = |name: &str| COMMAND_METRICS.contains(&name) || ARRIVAL_METRICS.contains(&name);
-            brought.iter().copied().filter(|m| !known(m.name())).collect()
-        };
+        let own: Vec<Metric> = brought.into_iter().filter(|m| figures::is_own(base, workload, m.name())).collect();
         let searched = [base, other].into_iter().all(|c| c.limits.iter().any(|l| l.workload == workload));
         let metrics: Vec<Metric> = match (wanted.is_empty(), searched, own.is_empty()) {
             (false, ..) => wanted.iter().copied().filter(|m| !m.is_resource()).collect(),

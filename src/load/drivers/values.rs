@@ -1,5 +1,6 @@
 //! What differs from pass to pass, and the texts into which it is inserted; every protocol of ours has it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use bytes::Bytes;
 use crate::load::Error;
 use crate::load::schedule::mix;
 use crate::plan::{Carry, Draw, Part, Template, Urn};
+use crate::units::in_json;
 
 /// Random bodies are slices of one block of random bytes of this size (and streamed when they are longer).
 pub const RANDOM_BLOCK: usize = 1 << 20;
@@ -19,13 +21,20 @@ pub struct Text(Vec<TextPart>);
 enum TextPart {
     Text(String),
     Value(usize),
+    /// A value inside of a text of JSON.
+    Quoted(usize),
 }
 
 impl TextPart {
-    fn get<'a>(&'a self, values: &'a Values) -> &'a str {
+    fn get<'a>(&'a self, values: &'a Values) -> Cow<'a, str> {
         match self {
-            Self::Text(text) => text,
-            Self::Value(place) => &values.values[*place],
+            Self::Text(text) => Cow::Borrowed(text),
+            Self::Value(place) => Cow::Borrowed(&values.values[*place]),
+            Self::Quoted(place) => {
+                let value = &values.values[*place];
+                let plain = !value.bytes().any(|b| b < b' ' || b == b'"' || b == b'\\');
+                if plain { Cow::Borrowed(value) } else { Cow::Owned(in_json(value)) }
+            }
         }
     }
 }
@@ -46,6 +55,12 @@ impl Text {
             }
         });
         parts.collect::<Result<_, _>>().map(Self)
+    }
+
+    /// The same as JSON: what is inserted stands in its texts.
+    pub fn in_json(self) -> Self {
+        let quoted = |part| if let TextPart::Value(place) = part { TextPart::Quoted(place) } else { part };
+        Self(self.0.into_iter().map(quoted).collect())
     }
 
     /// Puts a text before it.
@@ -71,7 +86,7 @@ impl Text {
     pub fn fill(&self, values: &Values) -> String {
         let mut text = String::with_capacity(64);
         for part in &self.0 {
-            text.push_str(part.get(values));
+            text.push_str(&part.get(values));
         }
         text
     }
@@ -165,7 +180,8 @@ impl Values {
             }
         }
         for (number, (place, urn)) in self.draws.iter().enumerate() {
-            let random = mix(id ^ mix(number as u64 + 1));
+            // From the pass alone: which connection carries it depends on the answers of others.
+            let random = mix(mix(pass ^ mix(self.seed)) ^ mix(number as u64 + 1));
             // Writing into a text cannot fail. The share of values that are too likely by this is as small as 2^-32.
             let _ = match urn {
                 Urn::Range(from, to) => {
@@ -243,19 +259,19 @@ mod tests {
         let draws = draws.map(|(name, of)| Draw { name: name.to_owned(), of });
         let names = Names::new([].iter(), [].into_iter(), &draws);
         let (n, word) = (CONNECTION + 1, CONNECTION + 2);
-        let passes = |seed| {
-            let mut values = Values::new(&names, seed, 7);
+        let passes = |seed, connection| {
+            let mut values = Values::new(&names, seed, connection);
             (0..10_000_u64).map(move |pass| {
                 values.begin_pass(pass);
                 (values.values[n].parse::<u64>().unwrap(), values.values[word].clone())
             })
         };
         let mut counts = BTreeMap::new();
-        passes(3).for_each(|(n, word)| *counts.entry((n, word)).or_insert(0) += 1);
+        passes(3, 7).for_each(|(n, word)| *counts.entry((n, word)).or_insert(0) += 1);
         assert_eq!(counts.len(), 20);
         assert!(counts.keys().all(|(n, _)| (5..15).contains(n)));
         // 500 expected, with a standard deviation of 22.
         assert!(counts.values().all(|count| (380..620).contains(count)), "{counts:?}");
-        assert!(passes(3).eq(passes(3)) && !passes(3).eq(passes(4)));
+        assert!(passes(3, 7).eq(passes(3, 0)) && !passes(3, 7).eq(passes(4, 7)));
     }
 }

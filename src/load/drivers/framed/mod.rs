@@ -60,6 +60,7 @@ impl Framed {
                     let failed = |source| Error::File { path: path.clone(), source };
                     Some(Content::Fixed(std::fs::read(path).map_err(failed)?))
                 }
+                Some(Body::Json(template)) => Some(Content::Text(Text::new(template, names.as_slice(), &step.name)?.in_json())),
                 Some(Body::Text(template)) => Some(Content::Text(Text::new(template, names.as_slice(), &step.name)?)),
             };
             let judged = Judged::new(&step.name, &step.expect, &step.carry, names.as_slice())?;

@@ -42,7 +42,7 @@ use shared::{Group, Shared};
 use tls::Tls;
 
 /// Bodies that must be looked into may be this long.
-const MAX_KEPT: usize = 16 << 20;
+pub const MAX_KEPT: usize = 16 << 20;
 
 /// A workload's requests, made ready once and shared by all clients.
 pub struct Http {
@@ -290,21 +290,21 @@ pub async fn verify(http: &Arc<Http>, seed: u64) -> Result<(), Error> {
 }
 
 /// So many passes one after the other, whose answers are checked and not counted. Returns the values of the last one by
-/// name.
+/// name, and how many bytes its last answer had.
 ///
 /// # Errors
 /// [`Error::Verify`] with what was wrong.
-pub async fn repeat(http: &Arc<Http>, seed: u64, passes: u64) -> Result<BTreeMap<String, String>, Error> {
+pub async fn repeat(http: &Arc<Http>, seed: u64, passes: u64) -> Result<(BTreeMap<String, String>, u64), Error> {
     // HTTP/2 connections have tasks of their own, on this thread.
     tokio::task::LocalSet::new().run_until(check(http, seed, passes)).await
 }
 
-async fn check(http: &Arc<Http>, seed: u64, passes: u64) -> Result<BTreeMap<String, String>, Error> {
+async fn check(http: &Arc<Http>, seed: u64, passes: u64) -> Result<(BTreeMap<String, String>, u64), Error> {
     let addresses = http.servers.len() as u64;
     // Numbers that no load has, so that its ids are its own; ids are made of their last 24 bits.
     let first = (1 << 24) / (addresses * http.streams) * addresses - addresses;
     let failed = |f: Failure| Error::Verify(f.words);
-    let mut values = BTreeMap::new();
+    let (mut values, mut received) = (BTreeMap::new(), 0);
     for address in 0..addresses {
         let mut client = http.client((first + address) * http.streams, seed, &Rc::default());
         client.connect(TokioInstant::now() + http.timeout).await.map_err(failed)?;
@@ -314,7 +314,9 @@ async fn check(http: &Arc<Http>, seed: u64, passes: u64) -> Result<BTreeMap<Stri
         for pass in 0..passes {
             client.begin_pass(pass);
             for step in 0..http.steps.len() {
-                match client.exchange(step).await.result {
+                let exchange = client.exchange(step).await;
+                received = exchange.received_bytes;
+                match exchange.result {
                     Ok(()) => {}
                     Err(failure) if failure.outcome.is_error() => return Err(failed(failure)),
                     // What follows would ask for what is not there.
@@ -324,5 +326,5 @@ async fn check(http: &Arc<Http>, seed: u64, passes: u64) -> Result<BTreeMap<Stri
         }
         values = client.values.by_name(http.names.as_slice());
     }
-    Ok(values)
+    Ok((values, received))
 }

@@ -75,8 +75,9 @@ impl Step {
         let body = match &step.body {
             plan::Body::Empty => Body::Empty,
             plan::Body::Random(n) => Body::Random(*n),
-            plan::Body::Text(template) => {
+            plan::Body::Text(template) | plan::Body::Json(template) => {
                 let text = text(template)?;
+                let text = if matches!(step.body, plan::Body::Json(_)) { text.in_json() } else { text };
                 match text.fixed() {
                     Some(fixed) => Body::Fixed(Bytes::copy_from_slice(fixed.as_bytes())),
                     None => Body::Text(text),
