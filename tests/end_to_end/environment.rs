@@ -214,7 +214,7 @@ workloads: {c: {url: 'http://127.0.0.1:PORT1', load: {closed: {connections: 1}, 
     let outcome = with_secret(&place, &["run", "test.yaml", "--no-graphs"]).expect(0);
     assert_hidden(&place, &outcome);
     place.write("settings.j2", "one: {{ env.TOKEN | tojson }}");
-    with_secret(&place, &["check", "test.yaml"]).expect(2).complains(&["`env.TOKEN` is secret", "settings.j2:1:8"]);
+    with_secret(&place, &["check", "test.yaml"]).expect(2).complains(&["`env.TOKEN` is secret", "settings.j2:1:13"]);
 }
 
 #[test]

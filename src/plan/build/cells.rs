@@ -40,6 +40,7 @@ impl Builder<'_> {
             if when.is_poisoned() {
                 // It was reported, or needs a variable that is not set: the part may well be there some day.
                 self.active.borrow_mut().insert(entry.key.clone());
+                return None;
             }
             (decode::decode::<bool>(self.file, &when, mistakes) == Some(true)).then_some(())?;
         }
@@ -63,14 +64,16 @@ impl Builder<'_> {
     /// Directories that set-up steps make and keep, by the names that the steps give them.
     fn caches(&self, scope: &Scope<'_>, steps: &Node) -> Node {
         let mut caches = Vec::new();
+        let unset = scope.unset.borrow().clone();
         for level in ["run", "cell", "repetition", "load"] {
             for item in steps.get(level).map(Node::items).unwrap_or_default() {
                 let Some(entry) = item.entry("cache") else { continue };
-                if !self.holds(scope, item) {
-                    continue;
-                }
                 // Its mistakes are told where steps are read.
                 let resolved = scope.resolve(item, &mut Vec::new());
+                if !self.holds(scope, item) {
+                    // The name is known, also where the step is not there; what it would need is not.
+                    scope.unset.replace(unset.clone());
+                }
                 let typed = decode::decode::<types::Action>(self.file, &resolved, &mut Vec::new());
                 if let Some((typed, name)) = typed.as_ref().and_then(|t| Some((t, t.cache.as_ref()?))) {
                     let directory = cache::of(name, typed).directory.display().to_string();
