@@ -152,15 +152,19 @@ fn windows(
     Ok(line)
 }
 
-/// Fewer lines than this stand for themselves.
+/// Fewer lines than this stand for themselves, and so do lines of fewer points: between these too much would be guessed.
 const LINES_WITH_MIDDLE: usize = 3;
+const POINTS_WITH_MIDDLE: usize = 8;
 
 /// The median of lines over time, at the instants of the longest, where more than half of them have a value; empty when
-/// there are fewer than three. Between its points a line is taken for straight.
+/// there are fewer than three, or fewer than eight points. Between its points a line is taken for straight.
 pub fn middle(lines: &[Line]) -> Line {
-    let Some(longest) = lines.iter().max_by_key(|line| line.len()).filter(|_| lines.len() >= LINES_WITH_MIDDLE) else {
+    let Some(longest) = lines.iter().max_by_key(|line| line.len()) else {
         return Line::new();
     };
+    if lines.len() < LINES_WITH_MIDDLE || longest.len() < POINTS_WITH_MIDDLE {
+        return Line::new();
+    }
     let median = |at: &f64| {
         let values: Vec<f64> = lines.iter().filter_map(|line| value_at(line, *at)).collect();
         (values.len() * 2 > lines.len()).then(|| (*at, stats::median(&values)))
@@ -209,9 +213,10 @@ mod tests {
     #[test]
     fn the_middle_of_lines_is_their_median_where_most_of_them_are() {
         let line = |values: &[f64]| values.iter().enumerate().map(|(i, v)| (0.25 + i as f64 * 0.5, *v)).collect::<Line>();
-        let (a, b, c) = (line(&[1.0, 1.0, 1.0, 9.0]), line(&[2.0, 3.0, 7.0]), line(&[30.0, 2.0]));
+        let (a, b, c) = (line(&[1.0, 1.0, 1.0, 9.0, 9.0, 9.0, 9.0, 9.0]), line(&[2.0, 3.0, 7.0]), line(&[30.0, 2.0]));
         assert_eq!(middle(&[a.clone(), b.clone(), c]), [(0.25, 2.0), (0.75, 2.0), (1.25, 4.0)]);
-        assert_eq!(middle(&[a.clone(), b.clone()]), []);
+        assert_eq!(middle(&[a.clone(), b.clone()]), [], "two are seen at a glance");
+        assert_eq!(middle(&[b.clone(), b.clone(), b.clone()]), [], "three points are no course");
         // Samples that lie elsewhere are read between them.
         let shifted: Line = b.iter().map(|(at, v)| (at + 0.25, *v)).collect();
         assert_eq!(middle(&[a, b, shifted])[1], (0.75, 2.5));
