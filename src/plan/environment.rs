@@ -1,7 +1,7 @@
 //! Environment variables that a scenario reads: which there are, what is in them, and which of them are secret.
 //!
 //! What is not secret is a text like any other, and stands in the plan. A secret is a late name: the plan holds
-//! `${env.NAME}`, and [`Secrets`](super::Secrets) hold its value until it is inserted.
+//! `${env.NAME}`, and [`Secrets`] hold its value until it is inserted.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
