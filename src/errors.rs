@@ -1,7 +1,9 @@
-//! How errors are said: each module has its own type, and its message leaves the cause out; here the chain is joined.
+//! How errors are said: each module has its own type, and its message leaves the cause out; here the chain is joined, and
+//! told to whoever still listens.
 
 use std::error::Error;
 use std::fmt::Write as _;
+use std::io::Write as _;
 
 /// An error with its causes, each behind a colon.
 pub fn chain(error: &dyn Error) -> String {
@@ -12,4 +14,9 @@ pub fn chain(error: &dyn Error) -> String {
         source = cause.source();
     }
     text
+}
+
+/// Says something on standard error. Whoever has closed it does not want to know, and what is being done goes on.
+pub fn tell(text: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
 }

@@ -252,6 +252,7 @@ fn status(cell: &Cell, repetition: u32, rows: &[WindowRow], rng: &mut Xoshiro256
             start_ns: 0,
             end_ns: LOAD_NS - (uniform(rng) * 4e8) as u64,
             offered: ok + errors,
+            named: 0,
             unsent: 0,
             passes: ok + errors,
             errors,

@@ -213,8 +213,8 @@ fn of_phases(expectation: &Expectation, metric: Metric, cell: &CellSummary, over
 }
 
 fn too_few(repetitions: usize) -> String {
-    let noun = if repetitions == 1 { "repetition" } else { "repetitions" };
-    format!("{repetitions} {noun} are too few for an interval: expected at least {FEWEST}")
+    let is = if repetitions == 1 { "repetition is" } else { "repetitions are" };
+    format!("{repetitions} {is} too few for an interval: expected at least {FEWEST}")
 }
 
 /// Judges an interval by the bounds. `what` is looked at, and the unit in which its bounds were typed without one.

@@ -258,7 +258,7 @@ fn a_series_has_a_point_per_window() {
 
 fn phase(start_ns: u64, end_ns: u64) -> PhaseStatus {
     let (workload, phase) = ("clients".to_owned(), "during".to_owned());
-    PhaseStatus { workload, phase, start_ns, end_ns, offered: 0, unsent: 0, passes: 0, errors: 0 }
+    PhaseStatus { workload, phase, start_ns, end_ns, offered: 0, unsent: 0, passes: 0, errors: 0, named: 0 }
 }
 
 #[test]

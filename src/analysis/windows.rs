@@ -442,6 +442,7 @@ impl Decoded {
                 unsent: 0,
                 passes: 0,
                 errors: 0,
+                named: 0,
             };
             phases.push(new);
             phases.len() - 1

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::{Stop, print, read_plan, scenario_files};
 use crate::cli;
+use crate::errors::tell;
 use crate::exit::Exit;
 use crate::plan::Plan;
 
@@ -16,7 +17,7 @@ pub(super) fn check(args: &cli::Check) -> Result<Exit, Stop> {
         match read_plan(file, None) {
             Ok(plan) => print(&format!("{}: sound, {}\n{}", file.display(), size(&plan), skips(&plan))),
             Err(stop) => {
-                eprintln!("error: {}\n", stop.message);
+                tell(format_args!("error: {}\n", stop.message));
                 exit = stop.exit;
             }
         }

@@ -13,6 +13,7 @@ use super::progress::{Reporter, Style};
 use super::{Stop, graph, print, reports, summarize};
 use crate::analysis::{self, Summary};
 use crate::cli;
+use crate::errors::tell;
 use crate::executor::memory::Memory;
 use crate::executor::{Error, Executor, Interrupt, Progress, actions};
 use crate::exit::Exit;
@@ -162,15 +163,15 @@ pub(super) async fn execute(plan: &Plan, begin: Begin<'_>, ground: &Ground<'_>) 
             // Twice means now: pictures can be drawn later.
             conclude(ground, &directory, &reporter, ground.interrupt.count() < 2, Some("interrupted"))?;
             if style != Style::Quiet {
-                eprintln!("interrupted; what was completed is in {}", directory.path.display());
-                eprintln!("go on with: runner resume {}", directory.path.display());
+                tell(format_args!("interrupted; what was completed is in {}", directory.path.display()));
+                tell(format_args!("go on with: runner resume {}", directory.path.display()));
             }
             return Ok(Exit::Interrupted);
         }
         Err(error) => {
             // What was completed is worth its summary, if there is still room for one.
             if let Err(stop) = conclude(ground, &directory, &reporter, true, Some(&failure(&error).message)) {
-                eprintln!("error: {}", stop.message);
+                tell(format_args!("error: {}", stop.message));
             }
             return Err(failure(&error));
         }
@@ -214,8 +215,12 @@ impl Repetitions<'_> {
             crate::record::files::make_directory(&logs)?;
         }
         let late: BTreeMap<_, _> = plan.secrets.late().collect();
-        // `patience`: how often it takes to be asked to stop.
-        let step = async |level, steps: &[Action], patience| {
+        // `cell`: whose steps these are, if they are not the run's; `patience`: how often it takes to be asked to stop.
+        let step = async |level, cell: Option<usize>, steps: &[Action], patience| {
+            let logs = cell.map_or_else(|| logs.clone(), |cell| logs.join(&plan.cells[cell].path));
+            if !steps.is_empty() {
+                crate::record::files::make_directory(&logs)?;
+            }
             let done = tokio::select! {
                 biased;
                 () = executor.interrupt.asked(patience) => Err(Error::Interrupted),
@@ -234,7 +239,7 @@ impl Repetitions<'_> {
         let mut unclean: Option<Error> = None;
         let started = Instant::now();
         let body: Result<(), Error> = async {
-            step("set-up, run", &plan.set_up, 1).await?;
+            step("set-up, run", None, &plan.set_up, 1).await?;
             let rounds = rounds(plan.order, turns);
             for round in &rounds {
                 let round_started = Instant::now();
@@ -251,7 +256,7 @@ impl Repetitions<'_> {
                         let in_vain = broken.values().find(|b| b.would_break(&cell.set_up.cell)).cloned();
                         let made = match in_vain {
                             Some(known) => Err(known),
-                            None => match step("set-up, cell", &cell.set_up.cell, 1).await {
+                            None => match step("set-up, cell", Some(turn.cell), &cell.set_up.cell, 1).await {
                                 Err(error @ Error::Action { .. }) => Err(Broken::new(&error, &cell.set_up.cell)),
                                 made => made.map(Ok)?,
                             },
@@ -268,7 +273,7 @@ impl Repetitions<'_> {
                     *count -= 1;
                     if *count == 0 {
                         begun.remove(&turn.cell);
-                        match step("clean-up, cell", &cell.clean_up.cell, 2).await {
+                        match step("clean-up, cell", Some(turn.cell), &cell.clean_up.cell, 2).await {
                             // It is told at the end; what was measured, and what is to be measured, is worth more.
                             Err(error @ Error::Action { .. }) => {
                                 unclean.get_or_insert(error);
@@ -290,9 +295,9 @@ impl Repetitions<'_> {
         // Clean-up also after a failure; the first error is the one that is told.
         let mut cleaned = unclean.map_or(Ok(()), Err);
         for cell in begun {
-            cleaned = cleaned.and(step("clean-up, cell", &plan.cells[cell].clean_up.cell, 2).await);
+            cleaned = cleaned.and(step("clean-up, cell", Some(cell), &plan.cells[cell].clean_up.cell, 2).await);
         }
-        cleaned = cleaned.and(step("clean-up, run", &plan.clean_up, 2).await);
+        cleaned = cleaned.and(step("clean-up, run", None, &plan.clean_up, 2).await);
         body?;
         cleaned.map(|()| self.ended_by)
     }

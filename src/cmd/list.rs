@@ -3,6 +3,7 @@
 use super::check::{size, skips};
 use super::{Stop, print, read_plan, scenario_files};
 use crate::cli;
+use crate::errors::tell;
 use crate::exit::Exit;
 
 /// Lists experiments with their questions, factors and cells.
@@ -12,7 +13,7 @@ pub(super) fn list(args: &cli::List) -> Result<Exit, Stop> {
         let plan = match read_plan(&file, None) {
             Ok(plan) => plan,
             Err(stop) => {
-                eprintln!("error: {}\n", stop.message);
+                tell(format_args!("error: {}\n", stop.message));
                 exit = stop.exit;
                 continue;
             }

@@ -21,6 +21,7 @@ use std::path::Path;
 
 use crate::cli::{Choice, Cli, Command};
 use crate::errors::chain;
+use crate::errors::tell;
 use crate::exit::Exit;
 use crate::plan::build::Rejection;
 use crate::plan::{Document, Options, Plan};
@@ -65,7 +66,7 @@ pub fn main(cli: Cli) -> Exit {
     };
     result.unwrap_or_else(|stop| {
         if !stop.message.is_empty() {
-            eprintln!("error: {}", stop.message);
+            tell(format_args!("error: {}", stop.message));
         }
         stop.exit
     })
@@ -76,10 +77,11 @@ pub(crate) fn print(text: &str) {
     use std::io::Write as _;
     let mut out = std::io::stdout().lock();
     if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        // Whoever reads has seen enough; what is done, and how it ends, does not depend on that.
         if error.kind() == std::io::ErrorKind::BrokenPipe {
-            std::process::exit(Exit::Success.code().into());
+            return;
         }
-        eprintln!("error: cannot write to standard output: {error}");
+        tell(format_args!("error: cannot write to standard output: {error}"));
         std::process::exit(Exit::Failure.code().into());
     }
 }
@@ -90,7 +92,8 @@ fn colour() -> bool {
 
 /// Prints mistakes as `check` does, and counts them.
 fn report(path: &Path, mistakes: &[Mistake]) -> Stop {
-    eprint!("{}", crate::schema::source::render_all(mistakes, colour()));
+    let text = crate::schema::source::render_all(mistakes, colour());
+    tell(text.strip_suffix('\n').unwrap_or(&text));
     let plural = if mistakes.len() == 1 { "mistake" } else { "mistakes" };
     Stop::new(Exit::InvalidInput, format!("{} has {} {plural}; nothing was started", path.display(), mistakes.len()))
 }
@@ -128,7 +131,7 @@ fn report_all(plans: impl Iterator<Item = Result<Plan, Stop>>) -> Result<Vec<Pla
             Ok(plan) => made.push(plan),
             Err(stop) => {
                 if let Some(Stop { message, .. }) = stopped.replace(stop) {
-                    eprintln!("error: {message}");
+                    tell(format_args!("error: {message}"));
                 }
             }
         }

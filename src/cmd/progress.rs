@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::live::{Live, short};
 use super::print;
+use crate::errors::tell;
 use crate::executor::Progress;
 use crate::load::passes;
 use crate::record::Verdict;
@@ -76,8 +77,8 @@ impl Reporter {
     /// A line for people, above the bar.
     pub(super) fn say(&self, line: &str) {
         match (&self.bar, self.style) {
-            (Some(bar), _) => bar.suspend(|| eprintln!("{line}")),
-            (None, Style::People) => eprintln!("{line}"),
+            (Some(bar), _) => bar.suspend(|| tell(&line)),
+            (None, Style::People) => tell(&line),
             _ => {}
         }
     }
@@ -161,7 +162,7 @@ impl Reporter {
         let during = || status.phases.iter().filter(|p| p.phase != "warm-up");
         let errors: u64 = during().map(|p| p.errors).sum();
         // What has no schedule, as a subscriber, makes no passes of its own.
-        let passes: u64 = during().filter(|p| p.offered > 0).map(|p| p.passes - p.errors).sum();
+        let passes: u64 = during().filter(|p| p.offered > 0).map(|p| p.passes - p.errors - p.named).sum();
         let start = during().map(|p| p.start_ns).min().unwrap_or(0);
         let time = during().map(|p| p.end_ns).max().unwrap_or(0).saturating_sub(start);
         let rate = passes as f64 / (time.max(1) as f64 / 1e9);
@@ -195,14 +196,14 @@ impl Reporter {
             Some(bar) => {
                 bar.set_position(self.done);
                 if status.verdict != Verdict::Valid || errors > 0 {
-                    bar.suspend(|| eprintln!("{line}"));
+                    bar.suspend(|| tell(&line));
                 }
             }
             None if self.style == Style::People && self.done < self.total && status.verdict == Verdict::Valid => {
                 let eta = self.eta();
-                eprintln!("{line}{}", if eta == "–" { String::new() } else { format!("  ETA {eta}") });
+                tell(format_args!("{line}{}", if eta == "–" { String::new() } else { format!("  ETA {eta}") }));
             }
-            None if self.style == Style::People => eprintln!("{line}"),
+            None if self.style == Style::People => tell(&line),
             None => {}
         }
         if !status.left_behind.is_empty() {

@@ -10,6 +10,7 @@ use super::execute::{self, Begin};
 use super::live::Live;
 use super::{Stop, plan_from, plan_of, print, reports, run, summarize};
 use crate::cli;
+use crate::errors::tell;
 use crate::exit::Exit;
 use crate::plan::order::sequence;
 use crate::plan::{Document, Options, Plan};
@@ -57,7 +58,7 @@ pub(super) fn resume(args: &cli::Resume) -> Result<Exit, Stop> {
 
     let (directory, done, aside) = RunDirectory::reopen(&path, &plan).map_err(|e| Stop::from_error(Exit::Failure, &e))?;
     for moved in aside {
-        eprintln!("{} could not be read and was moved aside; it is executed again", moved.display());
+        tell(format_args!("{} could not be read and was moved aside; it is executed again", moved.display()));
     }
     let everything = sequence(&plan);
     let cells = everything.iter().map(|t| t.cell).collect::<std::collections::BTreeSet<_>>().len();

@@ -447,6 +447,7 @@ impl Executor<'_> {
                     unsent: p.unsent,
                     passes: p.passes,
                     errors: p.errors,
+                    named: p.named,
                 })
             })
             .collect();

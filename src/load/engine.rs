@@ -83,6 +83,7 @@ impl Shared {
         phase.end_ns = phase.end_ns.max(end_ns);
         phase.passes += 1;
         phase.errors += errors;
+        phase.named += u64::from(matches!(outcome, Outcome::Named(_)));
     }
 
     /// Keeps the words of the first failure of each kind.

@@ -200,12 +200,14 @@ pub struct PhaseReport {
     pub passes: u64,
     /// Those that did not end rightly.
     pub errors: u64,
+    /// Those that ended in an outcome to which the scenario gives a name.
+    pub named: u64,
 }
 
 impl PhaseReport {
     /// A phase in which nothing has happened.
     pub fn empty(phase: Phase) -> Self {
-        Self { phase, start_ns: u64::MAX, end_ns: 0, offered: 0, unsent: 0, passes: 0, errors: 0 }
+        Self { phase, start_ns: u64::MAX, end_ns: 0, offered: 0, unsent: 0, passes: 0, errors: 0, named: 0 }
     }
 }
 
@@ -237,6 +239,7 @@ impl Report {
                     ours.unsent += theirs.unsent;
                     ours.passes += theirs.passes;
                     ours.errors += theirs.errors;
+                    ours.named += theirs.named;
                 }
                 None => self.phases.push(theirs),
             }

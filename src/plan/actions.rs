@@ -58,6 +58,10 @@ pub(super) fn auth(pen: &mut Pen<'_>, node: &Node, typed: Option<&types::Auth>) 
         let mistake = Mistake::new(pen.file, span, format!("`{name}` is not known yet when `auth` is needed"));
         pen.mistakes.push(mistake.expected("expected only what is known beforehand, and secrets of `env`"));
     }
+    if auth.user.to_text().contains(':') && auth.user.names().next().is_none() {
+        let part = node.get("auth").unwrap_or(node);
+        pen.say(part, "user", "a user with a colon", "expected none: it parts user and password");
+    }
     Some(auth)
 }
 

@@ -300,6 +300,7 @@ impl<'a> Builder<'a> {
         drop(scope);
         if mistakes.is_empty() {
             self.check_steps_named(mistakes);
+            self.check_phases_named(mistakes);
         }
         if mistakes.is_empty() {
             self.check_used(mistakes);
@@ -483,6 +484,31 @@ impl<'a> Builder<'a> {
         let labels = self.factors.iter().zip(levels).map(|(f, l)| format!("{}={}", f.name, f.levels[*l].label));
         let id = labels.collect::<Vec<_>>().join(",");
         CellId(if id.is_empty() { "all".to_owned() } else { id })
+    }
+
+    /// Expectations and baselines of graphs must name phases that this experiment has.
+    fn check_phases_named(&self, mistakes: &mut Vec<Mistake>) {
+        let timeline: Vec<&str> =
+            self.root.get("phases").map(Node::entries).unwrap_or_default().iter().map(|e| e.key.as_str()).collect();
+        let known = if timeline.is_empty() { vec!["warm-up", "during", "search"] } else { timeline };
+        let items = |key| self.root.get(key).map(Node::items).unwrap_or_default();
+        let baseline =
+            |item: &'a Node| item.get("series").and_then(Node::as_text).filter(|s| *s == "phase").and(item.get("baseline"));
+        let nodes =
+            items("expect").iter().filter_map(|item| item.get("phase")).chain(items("graphs").iter().filter_map(baseline));
+        for node in nodes {
+            let words = node.as_text().unwrap_or_default().split(" over ").map(str::trim);
+            for word in words.filter(|word| crate::plan::Phase::ALL.iter().any(|p| p.name() == *word) && !known.contains(word)) {
+                mistakes.push(
+                    Mistake::new(
+                        self.file,
+                        expr::word_in(self.file, node.span, word),
+                        format!("this experiment has no phase `{word}`"),
+                    )
+                    .expected(format!("expected {}", one_of(known.iter().copied()))),
+                );
+            }
+        }
     }
 
     /// Graphs of one step must name one that some workload has.

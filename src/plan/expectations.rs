@@ -388,7 +388,11 @@ impl Reader<'_> {
                 let rate = text.trim().strip_suffix("/s").unwrap_or(&text);
                 (Bytes::parse(rate.trim()).map(|b| b.0 as f64), "a size per second, as `10MiB/s`")
             }
-            Metric::Command(_) => (number(), "a number in the metric's own unit, as `1.5`"),
+            Metric::Command(_) => {
+                // Shares of outcomes are in percent, and so may be what a program brings.
+                let percent = units::parse_percent(&text).map(|share| share * 100.0);
+                (number().or(percent), "a number in the metric's own unit, as `1.5`")
+            }
             Metric::Cpu | Metric::Threads | Metric::OpenFiles => (number(), "a number, as `1.5`"),
         };
         if value.is_none() {

@@ -96,7 +96,7 @@ impl Secrets {
         masked
     }
 
-    /// Masks all files of a directory; of one that is not there, none.
+    /// Masks all files below a directory; below one that is not there, none.
     ///
     /// # Errors
     /// What the system said, with the file.
@@ -111,8 +111,10 @@ impl Secrets {
         };
         for entry in entries {
             let entry = entry.map_err(|error| (path.to_owned(), error))?;
-            if entry.file_type().is_ok_and(|kind| kind.is_file()) {
-                self.mask_file(&entry.path()).map_err(|error| (entry.path(), error))?;
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() => self.mask_directory(&entry.path())?,
+                Ok(kind) if kind.is_file() => self.mask_file(&entry.path()).map_err(|error| (entry.path(), error))?,
+                _ => {}
             }
         }
         Ok(())

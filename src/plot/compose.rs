@@ -191,11 +191,18 @@ impl Composer<'_> {
         };
         let mut parts = vec![metric.to_owned(), kind.to_owned()];
         parts.extend(self.graph.x.clone().filter(|_| matches!(self.graph.shape, Shape::Trend { .. })));
+        parts.extend(self.named_workload().map(str::to_owned));
         parts.extend(self.graph.step.clone());
         let varies = |name: &str| self.summary.factors.iter().any(|(factor, levels)| factor == name && levels.len() > 1);
         parts.extend(self.facet.iter().filter(|(factor, _)| varies(factor)).map(|(factor, level)| format!("{factor}={level}")));
         let safe = |c: char| if c.is_alphanumeric() || "-_=.+".contains(c) { c } else { '_' };
         parts.join("-").chars().map(safe).collect()
+    }
+
+    /// The workload that it shows, where the graph names one and there are others.
+    fn named_workload(&self) -> Option<&str> {
+        let others = |name: &str| self.cells().flat_map(|(_, c)| &c.steps).any(|s| s.workload != name);
+        self.graph.workload.as_deref().filter(|name| others(name))
     }
 
     /// Levels of a factor that occur in this picture, in the order of the file.
@@ -225,7 +232,8 @@ impl Composer<'_> {
         let title = self.graph.title.clone().unwrap_or_else(|| {
             if self.summary.question.is_empty() { self.summary.experiment.clone() } else { self.summary.question.clone() }
         });
-        let what = format!("{metric_words}{of_step}");
+        let of_workload = self.named_workload().map_or_else(String::new, |w| format!(" of {w}"));
+        let what = format!("{metric_words}{of_step}{of_workload}");
         let subtitle = if facet.is_empty() { what.clone() } else { format!("{what}; {}", facet.join(", ")) };
         let y_label = if unit.is_empty() { what } else { format!("{what} ({unit})") };
         Figure { title, subtitle, x_label, y_label, note: Some(note), data }

@@ -108,6 +108,14 @@ pub struct PhaseStatus {
     pub passes: u64,
     /// Those of them that were not answered as expected.
     pub errors: u64,
+    /// Those of them whose outcome the scenario has a name for.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub named: u64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// One replica.

@@ -157,6 +157,7 @@ impl Guard {
             shared.slots.insert(id, Slot { started: Some(started), exit: exit_to, stopped: stopped_to });
         }
         let asked_at = Instant::now();
+        let dir = what.dir.clone();
         self.say(&Request::Spawn(Spawn {
             id,
             argv: what.argv,
@@ -172,7 +173,9 @@ impl Guard {
             Ok(Ok(pid)) => Ok(Process { id, pid, asked_at, exit, stopped }),
             Ok(Err(reason)) => {
                 self.shared().slots.remove(&id);
-                Err(Error::Spawn { program, reason })
+                // The system says the same of a program that is not there.
+                let missing = dir.filter(|dir| !dir.is_dir()).map(|dir| format!("there is no directory {}", dir.display()));
+                Err(Error::Spawn { program, reason: missing.unwrap_or(reason) })
             }
             Err(_) => Err(Error::GuardGone),
         }

@@ -182,11 +182,18 @@ async fn get(url: &Url, namespace: Option<&Path>) -> Result<u16, String> {
     answer.map(|a| a.status().as_u16()).map_err(|e| text(&e))
 }
 
-/// The last lines of a log, the error output first where it says anything.
+/// The last lines of what a program said: of its output and its error output, half of them each where it used both.
 pub fn tail(logs: [&Path; 2]) -> Vec<String> {
     const LINES: usize = 10;
     let [out, err] = logs.map(|path| last_lines(path, LINES));
-    if err.is_empty() { out } else { err }
+    match (out.is_empty(), err.is_empty()) {
+        (_, true) => out,
+        (true, false) => err,
+        (false, false) => {
+            let half = |lines: Vec<String>| lines[lines.len().saturating_sub(LINES / 2)..].to_vec();
+            [half(out), half(err)].concat()
+        }
+    }
 }
 
 fn last_lines(path: &Path, count: usize) -> Vec<String> {

@@ -87,7 +87,7 @@ fn secrets_reach_servers_and_programs_and_no_record() {
     let logs = run.join("cells/all/run1/logs");
     assert_eq!(std::fs::read_to_string(logs.join("chatty-1.err")).unwrap(), "it is ***\n");
     assert_eq!(std::fs::read_to_string(logs.join("set-up-repetition-1.out")).unwrap(), "repetition ***\n");
-    assert_eq!(std::fs::read_to_string(run.join("logs/set-up-cell-1.out")).unwrap(), "cell ***\n");
+    assert_eq!(std::fs::read_to_string(run.join("logs/all/set-up-cell-1.out")).unwrap(), "cell ***\n");
     assert_hidden(&place, &outcome);
     // What is planned is told without it, too.
     let planned = with_secret(&place, &["plan", "test.yaml"]).expect(0);

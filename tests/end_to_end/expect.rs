@@ -119,7 +119,7 @@ fn what_cannot_be_told_is_inconclusive() {
         ("{ratio: took, kind: high over low, below: 9}", "-n 1", ["too few for an interval", "1 and 1"]),
         ("{metric: connect_p50, below: 1s, kind: low}", "", ["no such figure", ""]),
         ("{metric: limit, above: 1/s, kind: low}", "", ["no such figure", ""]),
-        ("{metric: took, below: 150, phase: after, kind: low}", "", ["no such figure", ""]),
+        ("{metric: took, below: 150, phase: warm-up, kind: low}", "", ["no such figure", ""]),
     ] {
         let place = expecting(&[line]);
         let outcome = run(&place, words).expect(5);

@@ -1,6 +1,7 @@
 //! What goes well: what a run does, says and leaves on disk.
 
 use std::path::Path;
+use std::process::Stdio;
 
 use serde_json::{Value as Json, json};
 
@@ -786,4 +787,32 @@ fn the_help_names_every_exit_code() {
     for part in ["0 success", "1 failure", "2 invalid input", "4 repetitions failed", "130 interrupted"] {
         assert!(outcome.stdout.contains(part), "{part}");
     }
+}
+
+/// `runner run … 2>&1 | head`: whoever has seen enough does not change what is done, nor how it ends.
+#[test]
+fn a_reader_who_leaves_changes_nothing() {
+    let place = Place::with(
+        "
+experiment: test
+repetitions: 20
+targets: {web: {fixture: null-server, port: PORT1}}
+workloads:
+  clients: {url: 'http://127.0.0.1:PORT1', load: {closed: {connections: 1}, amount: 5}, steps: [{get: /, expect: {text: another}}]}
+",
+    );
+    for kept in ["neither", "out", "err"] {
+        let mut command = place.runner();
+        command.args(["run", "test.yaml", "--no-graphs"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let (out, err) = (child.stdout.take(), child.stderr.take());
+        let _kept = match kept {
+            "out" => (out, None),
+            "err" => (None, err),
+            _ => (None, None),
+        };
+        let status = eventually("it ends", || child.try_wait().unwrap());
+        assert_eq!(status.code(), Some(4), "{kept}");
+    }
+    assert_eq!(listing(&place.path("results/test")).len(), 3);
 }
