@@ -77,8 +77,8 @@ impl Reporter {
     /// A line for people, above the bar.
     pub(super) fn say(&self, line: &str) {
         match (&self.bar, self.style) {
-            (Some(bar), _) => bar.suspend(|| tell(&line)),
-            (None, Style::People) => tell(&line),
+            (Some(bar), _) => bar.suspend(|| tell(line)),
+            (None, Style::People) => tell(line),
             _ => {}
         }
     }

@@ -233,7 +233,9 @@ impl Composer<'_> {
             if self.summary.question.is_empty() { self.summary.experiment.clone() } else { self.summary.question.clone() }
         });
         let of_workload = self.named_workload().map_or_else(String::new, |w| format!(" of {w}"));
-        let what = format!("{metric_words}{of_step}{of_workload}");
+        // `throughput, ratio to before`: whose it is stands behind the metric.
+        let (metric, rest) = metric_words.find(", ").map_or((metric_words, ""), |at| metric_words.split_at(at));
+        let what = format!("{metric}{of_step}{of_workload}{rest}");
         let subtitle = if facet.is_empty() { what.clone() } else { format!("{what}; {}", facet.join(", ")) };
         let y_label = if unit.is_empty() { what } else { format!("{what} ({unit})") };
         Figure { title, subtitle, x_label, y_label, note: Some(note), data }

@@ -278,7 +278,7 @@ fn a_ratio_graph_to_a_phase_is_paired_too() {
     let graph = "graphs: [{ratio: throughput, x: work, series: phase, baseline: before, workload: easy}]\n";
     let (_folder, record, summary) = run(6, graph);
     let figure = figure(&record, &summary);
-    assert_eq!(figure.subtitle, "throughput, ratio to before");
+    assert_eq!(figure.subtitle, "throughput of easy, ratio to before");
     let Data::Bars { groups, series, reference } = figure.data else { panic!("no bars") };
     assert_eq!((groups, reference), (vec!["inline".to_owned(), "threads".to_owned()], Some(1.0)));
     let bars = |name: &str| series.iter().find(|s| s.name == name).unwrap().bars.clone();
@@ -331,7 +331,7 @@ graphs: [{bars: throughput_stdev, x: work, workload: easy}, {lines: response_std
     let figures = plot::compose::figures(&record, &summary).unwrap();
     assert_eq!(
         figures.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(),
-        ["throughput_stdev-bars", "response_stdev-lines"]
+        ["throughput_stdev-bars-easy", "response_stdev-lines-easy"]
     );
     assert_eq!(figures[0].1.y_label, "standard deviation of throughput over windows (passes/s)");
     assert_eq!(figures[1].1.y_label, "response time standard deviation (ms)");
