@@ -333,8 +333,8 @@ graphs: [{bars: throughput_stdev, x: work, workload: easy}, {lines: response_std
         figures.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(),
         ["throughput_stdev-bars-easy", "response_stdev-lines-easy"]
     );
-    assert_eq!(figures[0].1.y_label, "standard deviation of throughput over windows (passes/s)");
-    assert_eq!(figures[1].1.y_label, "response time standard deviation (ms)");
+    assert_eq!(figures[0].1.y_label, "standard deviation of throughput over windows of easy (passes/s)");
+    assert_eq!(figures[1].1.y_label, "response time standard deviation of easy (ms)");
     let table = crate::analysis::text::table(&summary);
     let row = |words: [&str; 2]| table.lines().find(|l| words.iter().all(|w| l.contains(w))).unwrap_or_default().to_owned();
     assert!(row(["easy", "before"]).contains("101 MiB") && row(["easy", "during"]).contains("1010 MiB"), "{table}");
