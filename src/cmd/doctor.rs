@@ -187,16 +187,8 @@ fn null_server(cores: usize) -> Result<(Server, Url), Stop> {
 fn measure(cores: usize, time: Duration) -> Result<Ceiling, Stop> {
     let (_server, url) = null_server(cores)?;
     let step = Step {
-        name: "get".to_owned(),
-        method: "GET".to_owned(),
-        path: Template::parse("/"),
-        headers: Vec::new(),
-        auth: None,
-        body: crate::plan::Body::Empty,
         expect: Expect { statuses: vec![200], length: Some(12), ..Expect::default() },
-        outcomes: Vec::new(),
-        carry: Vec::new(),
-        timeout: crate::plan::actions::REQUEST_TIMEOUT,
+        ..Step::plain("get", Template::parse("/"), crate::plan::actions::REQUEST_TIMEOUT)
     };
     let mut workload: Workload = workloads::single("doctor", Http::plain(url, vec![step]));
     let stretch = |phase, time| Stretch { phase, limit: Limit::Duration(time), active: true };

@@ -22,6 +22,7 @@ use crate::plan::order::{Turn, rounds, sequence};
 use crate::plan::{Action, Cache, Plan, Scratch};
 use crate::record::RunDirectory;
 use crate::record::manifest::{Choice, Manifest};
+use crate::record::status::Status;
 use crate::supervise::{Guard, guard};
 
 /// What all runs of an invocation share.
@@ -149,7 +150,7 @@ pub(super) async fn execute(plan: &Plan, begin: Begin<'_>, ground: &Ground<'_>) 
     // Whatever happened: nothing of ours is left behind this line.
     let swept = guard.sweep().await;
     // What a step that was broken off has printed until now.
-    directory.mask_logs().map_err(|e| failure(&e))?;
+    directory.mask_logs(&directory.path.join("logs")).map_err(|e| failure(&e))?;
     guard::remove(&scratch);
     if let Some(memory) = &memory {
         memory.remove();
@@ -226,7 +227,7 @@ impl Repetitions<'_> {
                 () = executor.interrupt.asked(patience) => Err(Error::Interrupted),
                 done = actions::execute(executor.guard, level, steps, &late, &logs) => done,
             };
-            executor.directory.mask_logs()?;
+            executor.directory.mask_logs(&logs)?;
             done
         };
         let mut left: BTreeMap<usize, u32> = BTreeMap::new();
@@ -342,12 +343,17 @@ impl Repetitions<'_> {
     fn in_vain(&mut self, turn: Turn, reason: &str, reporter: &mut Reporter) -> Result<(), Error> {
         reporter.begin(&self.executor.plan.cells[turn.cell].id.0, turn.repetition);
         let status = self.executor.in_vain(turn, reason)?;
+        self.ended(turn, &status, reporter);
+        Ok(())
+    }
+
+    /// Tells how a repetition ended, and what is known of its cell by then.
+    fn ended(&mut self, turn: Turn, status: &Status, reporter: &mut Reporter) {
         if let Some(live) = &mut self.live {
-            live.add(turn.cell, &status);
+            live.add(turn.cell, status);
         }
         let so_far = self.live.as_ref().map(|live| live.of_cell(turn.cell)).unwrap_or_default();
-        reporter.end(&status, &so_far);
-        Ok(())
+        reporter.end(status, &so_far);
     }
 
     /// One repetition, watched.
@@ -360,11 +366,7 @@ impl Repetitions<'_> {
             let repetition = self.executor.repetition(turn, &progress);
             tokio::select! { biased; status = repetition => status?, () = watch => unreachable!("it watches for ever") }
         };
-        if let Some(live) = &mut self.live {
-            live.add(turn.cell, &status);
-        }
-        let so_far = self.live.as_ref().map(|live| live.of_cell(turn.cell)).unwrap_or_default();
-        reporter.end(&status, &so_far);
+        self.ended(turn, &status, reporter);
         Ok(())
     }
 }

@@ -136,17 +136,12 @@ fn workload(args: &cli::Load) -> Result<Workload, Stop> {
     };
     let method = args.method.clone().unwrap_or_else(|| if matches!(body, Body::Empty) { "GET" } else { "POST" }.to_owned());
     let path = if url.path.is_empty() { "/".to_owned() } else { url.path.clone() };
+    let timeout = parsed("--timeout", &args.timeout)?.unwrap_or(crate::plan::actions::REQUEST_TIMEOUT);
     let step = Step {
-        name: method.to_ascii_lowercase(),
-        method: method.to_ascii_uppercase(),
-        path: Template::parse(&path),
         headers,
         body,
         expect: Expect { statuses: args.expect_status.clone(), ..Expect::default() },
-        auth: None,
-        outcomes: Vec::new(),
-        carry: Vec::new(),
-        timeout: parsed("--timeout", &args.timeout)?.unwrap_or(crate::plan::actions::REQUEST_TIMEOUT),
+        ..Step::plain(&method, Template::parse(&path), timeout)
     };
     let trust = match (&args.ca, args.insecure) {
         (_, true) => Trust::Anybody,

@@ -250,25 +250,9 @@ pub(super) fn action(pen: &mut Pen<'_>, node: &Node, typed: &types::Action) -> O
         auth: auth(pen, node, typed.auth.as_ref()),
         body,
         expect: expect(pen, node.get("expect"), typed.expect.as_ref()),
-        ..plain(kind, path, timeout)
+        ..Step::plain(kind, path, timeout)
     };
     Some(Action::Request { step: Box::new(step), url, times })
-}
-
-/// A request that says no more than what is asked.
-pub(super) fn plain(method: &str, path: Template, timeout: Duration) -> Step {
-    Step {
-        name: method.to_owned(),
-        method: method.to_ascii_uppercase(),
-        path,
-        headers: Vec::new(),
-        auth: None,
-        body: Body::Empty,
-        expect: Expect::default(),
-        outcomes: Vec::new(),
-        carry: Vec::new(),
-        timeout,
-    }
 }
 
 /// A URL of a single request: where, and its path.

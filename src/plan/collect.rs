@@ -90,7 +90,7 @@ pub(super) fn collect(
                 headers: actions::headers(pen, node, &typed.headers),
                 auth: actions::auth(pen, node, typed.auth.as_ref()),
                 carry: vec![Carry { name: BODY.to_owned(), place: Place::Regex("(?s)^.*$".to_owned()) }],
-                ..actions::plain("get", path, typed.timeout.map_or(TIMEOUT, |d| d.0))
+                ..Step::plain("get", path, typed.timeout.map_or(TIMEOUT, |d| d.0))
             };
             CollectSource::Get { url, step: Box::new(step) }
         }

@@ -394,6 +394,22 @@ pub enum Urn {
 }
 
 impl Step {
+    /// A request that says no more than what is asked, named after its method: no headers, no body, any 2xx.
+    pub fn plain(method: &str, path: Template, timeout: Duration) -> Self {
+        Self {
+            name: method.to_ascii_lowercase(),
+            method: method.to_ascii_uppercase(),
+            path,
+            headers: Vec::new(),
+            auth: None,
+            body: Body::Empty,
+            expect: Expect::default(),
+            outcomes: Vec::new(),
+            carry: Vec::new(),
+            timeout,
+        }
+    }
+
     /// The late names that it inserts, some of them several times.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         let body = match &self.body {

@@ -12,6 +12,8 @@ use crate::schema::{Mistake, Node, types};
 
 /// The default time-out of a command that makes the load.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(600);
+/// Keys that belong to requests over HTTP.
+const OF_HTTP: [&str; 5] = ["socket", "http", "tls", "auth", "headers"];
 /// More requests at a time on one connection than any server takes.
 pub const MAX_STREAMS: u32 = 1000;
 /// What is known of every command without being looked for.
@@ -42,32 +44,19 @@ pub(super) fn workload(
         }
         Some("framed") => {
             refuse(pen, node, &["env", "dir", "metrics", "exit"], "it belongs to `command`");
-            refuse(
-                pen,
-                node,
-                &["socket", "http", "tls", "auth", "headers"],
-                "it belongs to requests over HTTP, which have `url`",
-            );
+            refuse(pen, node, &OF_HTTP, "it belongs to requests over HTTP, which have `url`");
             super::framed::framed(pen, node, typed, taken).map(Driver::Framed)
         }
         Some("vtp") => {
             refuse(pen, node, &["env", "dir", "metrics", "exit"], "it belongs to `command`");
-            refuse(
-                pen,
-                node,
-                &["socket", "http", "tls", "auth", "headers", "steps"],
-                "it belongs to requests, and these are events",
-            );
+            refuse(pen, node, &OF_HTTP, "it belongs to requests, and these are events");
+            refuse(pen, node, &["steps"], "it belongs to requests, and these are events");
             refuse(pen, node, &["draw"], "it belongs to requests and messages");
             super::vtp::vtp(pen, node, typed)
         }
         _ => {
-            refuse(
-                pen,
-                node,
-                &["socket", "http", "tls", "auth", "steps", "headers"],
-                "it belongs to requests, and this is a command",
-            );
+            refuse(pen, node, &OF_HTTP, "it belongs to requests, and this is a command");
+            refuse(pen, node, &["steps"], "it belongs to requests, and this is a command");
             refuse(pen, node, &["draw"], "it belongs to requests and messages");
             command(pen, node, typed).map(Driver::Command)
         }

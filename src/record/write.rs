@@ -114,12 +114,12 @@ impl RunDirectory {
         write_whole(&self.path.join("manifest.json"), &json_bytes(&masked(manifest, &self.secrets)))
     }
 
-    /// Masks what set-up and clean-up steps around repetitions have printed.
+    /// Masks what set-up and clean-up steps around repetitions have printed into a folder of the run, and below it.
     ///
     /// # Errors
     /// [`Error::Write`].
-    pub fn mask_logs(&self) -> Result<(), Error> {
-        self.secrets.mask_directory(&self.path.join("logs")).map_err(|(path, source)| Error::Write { path, source })
+    pub fn mask_logs(&self, folder: &Path) -> Result<(), Error> {
+        mask(&self.secrets, folder)
     }
 
     /// Begins to write a repetition. `memory`: a directory in which it is recorded first.
@@ -135,6 +135,10 @@ impl RunDirectory {
         let whole = parent.join(format!("run{repetition}"));
         Ok(RepetitionWriter { partial, memory, whole, secrets: self.secrets.clone(), done: false })
     }
+}
+
+fn mask(secrets: &Secrets, folder: &Path) -> Result<(), Error> {
+    secrets.mask_directory(folder).map_err(|(path, source)| Error::Write { path, source })
 }
 
 fn masked(manifest: &Manifest, secrets: &Secrets) -> Manifest {
@@ -194,8 +198,7 @@ impl RepetitionWriter {
             }
         }
         for folder in ["logs", "collected"] {
-            let masked = self.secrets.mask_directory(&self.partial.join(folder));
-            masked.map_err(|(path, source)| Error::Write { path, source })?;
+            mask(&self.secrets, &self.partial.join(folder))?;
         }
         write_whole(&self.partial.join("status.json"), &json_bytes(status))?;
         let failed = |source| Error::Write { path: self.whole.clone(), source };

@@ -27,18 +27,7 @@ fn run<T>(what: impl Future<Output = T>) -> T {
 }
 
 fn step(method: &str, path: &str) -> plan::Step {
-    plan::Step {
-        name: method.to_owned(),
-        method: method.to_owned(),
-        path: Template::parse(path),
-        headers: Vec::new(),
-        auth: None,
-        body: Body::Empty,
-        expect: plan::Expect::default(),
-        outcomes: Vec::new(),
-        carry: Vec::new(),
-        timeout: Duration::from_secs(5),
-    }
+    plan::Step::plain(method, Template::parse(path), Duration::from_secs(5))
 }
 
 fn workload(url: &str, steps: Vec<plan::Step>) -> plan::Http {

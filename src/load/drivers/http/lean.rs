@@ -487,19 +487,11 @@ mod tests {
 
     fn put(length: u64, timeout: Duration) -> Step {
         let step = plan::Step {
-            name: "x".to_owned(),
-            method: "PUT".to_owned(),
-            path: plan::Template::parse("/"),
-            headers: Vec::new(),
-            auth: None,
             body: match length {
                 ..=LONG => plan::Body::Random(length),
                 _ => plan::Body::Text(plan::Template::parse(&"x".repeat(length as usize))),
             },
-            expect: plan::Expect::default(),
-            outcomes: Vec::new(),
-            carry: Vec::new(),
-            timeout,
+            ..plan::Step::plain("PUT", plan::Template::parse("/"), timeout)
         };
         Step::new(&step, "", &[], &[]).unwrap()
     }

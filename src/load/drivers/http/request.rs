@@ -205,18 +205,7 @@ pub(super) mod tests {
 
     /// A request for `/` that expects any 2xx.
     pub(in super::super) fn step(method: &str) -> Step {
-        let step = plan::Step {
-            name: "x".to_owned(),
-            method: method.to_owned(),
-            path: Template::parse("/"),
-            headers: Vec::new(),
-            auth: None,
-            body: plan::Body::Empty,
-            expect: plan::Expect::default(),
-            outcomes: Vec::new(),
-            carry: Vec::new(),
-            timeout: Duration::from_secs(5),
-        };
+        let step = plan::Step::plain(method, Template::parse("/"), Duration::from_secs(5));
         Step::new(&step, "", &[], &[]).unwrap()
     }
 }
