@@ -97,6 +97,7 @@ fn requests(cell: &Cell, seed: u64, load_ns: u64, mut each: impl FnMut(&Ended)) 
             let ended = Ended {
                 step: Some(step as u16),
                 phase: Phase::During,
+                completed_in: Phase::During,
                 outcome: if error.is_multiple_of(20_000) { Outcome::Timeout } else { Outcome::Ok },
                 intended_ns: now,
                 sent_ns: now,
@@ -252,10 +253,9 @@ fn status(cell: &Cell, repetition: u32, rows: &[WindowRow], rng: &mut Xoshiro256
             start_ns: 0,
             end_ns: LOAD_NS - (uniform(rng) * 4e8) as u64,
             offered: ok + errors,
-            named: 0,
-            unsent: 0,
             passes: ok + errors,
             errors,
+            ..PhaseStatus::default()
         }],
         trials: Vec::new(),
         targets: cell

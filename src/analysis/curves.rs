@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use super::counts::Sum;
 use super::summary::StepSummary;
 use super::tables::{self, ReplicaRows};
-use super::windows::{Decoded, Row};
+use super::windows::{Decoded, Named, Row};
 use super::{Error, stats, summary};
+use crate::load::windows::Phase;
 use crate::record::{Metric, Repetition, RunRecord, Time};
 
 /// Points of one repetition: seconds since the begin of the load, value.
@@ -102,7 +103,7 @@ struct Window<'d> {
     requests: u64,
     ok: u64,
     bytes: u64,
-    right: Vec<&'d Row>,
+    timed: Vec<&'d Row>,
 }
 
 /// A figure of a step over the windows of a repetition.
@@ -115,22 +116,24 @@ fn windows(
     window_s: f64,
 ) -> Result<Line, Error> {
     let mut sums: BTreeMap<u64, Window> = BTreeMap::new();
-    for (key, ok, row) in decoded.rows() {
-        if workload.is_some_and(|w| w != key.0) || key.2 != step {
+    for Named { key, ended, ok, row } in decoded.rows() {
+        // What ended behind the last phase belongs to no window of it.
+        if workload.is_some_and(|w| w != key.0) || key.2 != step || ended.1 == Phase::Drain.name() {
             continue;
         }
         let window = sums.entry(row.start_ns).or_default();
         window.requests += row.requests;
         window.bytes += if metric == Metric::Upload { row.sent_bytes } else { row.received_bytes };
+        window.timed.push(row);
         if ok {
             window.ok += row.requests;
-            window.right.push(row);
         }
     }
-    // The last window is only as long as the load was in it; a sliver of one says nothing of a rate.
-    let phases = repetition.status.phases.iter().filter(|p| workload.is_none_or(|w| w == p.workload));
-    let end_s = phases.map(|p| p.end_ns).max().unwrap_or_default() as f64 / 1e9;
-    let covered = |start_s: f64| (end_s - start_s).clamp(0.0, window_s);
+    // The first and the last window are only as long as the load was in them; a sliver of one says nothing of a rate.
+    let phases = || repetition.status.phases.iter().filter(|p| workload.is_none_or(|w| w == p.workload));
+    let end_s = phases().map(|p| p.end_ns).max().unwrap_or_default() as f64 / 1e9;
+    let begin_s = phases().map(|p| p.start_ns).min().unwrap_or_default() as f64 / 1e9;
+    let covered = |start_s: f64| ((start_s + window_s).min(end_s) - start_s.max(begin_s)).clamp(0.0, window_s);
     sums.retain(|start, _| covered(*start as f64 / 1e9) >= window_s / 5.0);
     let value = |start_s: f64, window: &Window| -> Result<Option<f64>, Error> {
         Ok(match metric {
@@ -138,7 +141,7 @@ fn windows(
             Metric::Errors => Some((window.requests - window.ok) as f64 / window.requests.max(1) as f64),
             Metric::Upload | Metric::Download => Some(window.bytes as f64 / covered(start_s)),
             Metric::Time(time, quantile) => {
-                let times = decoded.distribution(window.right.iter().copied(), time)?.times();
+                let times = decoded.distribution(window.timed.iter().copied(), time)?.times();
                 times.map(|t| summary::at(&t, quantile))
             }
             _ => None,
@@ -147,7 +150,7 @@ fn windows(
     let mut line = Line::new();
     for (start_ns, window) in &sums {
         let start_s = *start_ns as f64 / 1e9;
-        line.extend(value(start_s, window)?.map(|value| (start_s + covered(start_s) / 2.0, value)));
+        line.extend(value(start_s, window)?.map(|value| (start_s.max(begin_s) + covered(start_s) / 2.0, value)));
     }
     Ok(line)
 }

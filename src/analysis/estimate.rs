@@ -53,9 +53,9 @@ fn interval(values: &[f64], statistic: fn(&[f64]) -> f64) -> Option<(f64, f64)> 
     interval.ok().map(|i| (i.low, i.high))
 }
 
-/// The interval of the mean of repetitions; none for a single one.
-pub fn mean_interval(values: &[f64]) -> Option<(f64, f64)> {
-    interval(values, stats::mean)
+/// The interval of the median of repetitions; none for a single one.
+pub fn median_interval(values: &[f64]) -> Option<(f64, f64)> {
+    interval(values, stats::median)
 }
 
 /// Mean and median of a figure over repetitions, with intervals; none without repetitions.
@@ -66,9 +66,9 @@ pub fn estimate(values: &[f64]) -> Option<Estimate> {
     Some(Estimate {
         n: values.len(),
         mean: stats::mean(values),
-        mean_interval: mean_interval(values),
+        mean_interval: interval(values, stats::mean),
         median: stats::median(values),
-        median_interval: interval(values, stats::median),
+        median_interval: median_interval(values),
         standard_deviation: (values.len() > 1).then(|| stats::standard_deviation(values)),
         min: values.iter().copied().fold(f64::INFINITY, f64::min),
         max: values.iter().copied().fold(f64::NEG_INFINITY, f64::max),

@@ -160,13 +160,17 @@ fn resource_in(cell: &CellSummary, metric: Metric, target: Option<&str>, phase: 
 /// A figure of requests in one repetition.
 fn request(repetition: &StepRepetition, metric: Metric) -> Option<f64> {
     let r = repetition;
+    let share = |of: u64| Some(of as f64 / (r.requests + r.unsent).max(1) as f64);
     match metric {
         Metric::Throughput => Some(r.throughput_per_s),
         Metric::ThroughputStdev => r.throughput_stdev_per_s,
         Metric::Duration => Some(r.seconds * 1e9),
-        Metric::Errors => Some((r.requests - r.ok - r.named) as f64 / r.requests.max(1) as f64),
+        // What was asked for and not answered as expected, and its parts.
+        Metric::Errors => share(r.requests - r.ok - r.named + r.unsent),
+        Metric::Wrong => share(r.requests - r.ok - r.named - r.open),
+        Metric::Unsent => share(r.unsent),
+        Metric::Open => share(r.open),
         Metric::Offered => Some(r.offered as f64 / r.seconds),
-        Metric::Unsent => Some(r.unsent as f64 / r.offered.max(1) as f64),
         Metric::Upload => Some(r.upload_bytes_per_s),
         Metric::Download => Some(r.download_bytes_per_s),
         Metric::Time(time, q) => {
@@ -217,7 +221,7 @@ pub fn human(metric: Metric, unit: &str, value: f64) -> String {
     let signed = |of: fn(f64) -> String| if value < 0.0 { format!("-{}", of(-value)) } else { of(value) };
     match metric {
         Metric::Throughput | Metric::ThroughputStdev | Metric::Offered | Metric::Limit => format!("{}/s", significant(value)),
-        Metric::Errors | Metric::Unsent => format!("{} %", significant(value * 100.0)),
+        Metric::Errors | Metric::Wrong | Metric::Unsent | Metric::Open => format!("{} %", significant(value * 100.0)),
         Metric::Upload | Metric::Download => format!("{}/s", signed(human_bytes)),
         Metric::Time(..) | Metric::StartUp | Metric::Duration => signed(human_duration),
         Metric::Pss | Metric::Rss => signed(human_bytes),

@@ -152,8 +152,8 @@ pub fn markdown(summary: &Summary) -> String {
                 escaped(&step.workload),
                 step.phase.clone(),
                 cell.repetitions.valid.to_string(),
-                rate.map_or_else(none, |e| significant(e.mean)),
-                rate.and_then(|e| e.mean_interval).map_or_else(none, |(l, h)| format!("{}–{}", significant(l), significant(h))),
+                rate.map_or_else(none, |e| significant(e.median)),
+                rate.and_then(|e| e.median_interval).map_or_else(none, |(l, h)| format!("{}–{}", significant(l), significant(h))),
                 time(|t| t.p50),
                 time(|t| t.p99),
             ];

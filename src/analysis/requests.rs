@@ -15,6 +15,7 @@ use super::steadiness;
 use super::summary::{StepSummary, Times};
 use super::windows::{Merged, StepKey};
 use super::{Error, tables};
+use crate::load::windows::Outcome;
 use crate::record::read::CellRecord;
 use crate::record::tables::read_pieces;
 use crate::record::{Repetition, Time};
@@ -68,7 +69,8 @@ pub(super) fn refine(steps: &mut [StepSummary], repetitions: &[&Repetition], cel
         }
         let exact: Option<Vec<_>> = TIMES.iter().zip(&mut kept.0).map(|(t, k)| k.times(step.distributions.of(*t))).collect();
         let Some(exact) = exact else { continue };
-        let fields = [&mut step.service_ns, &mut step.response_ns, &mut step.lag_ns, &mut step.first_byte_ns];
+        let all = &mut step.all_requests;
+        let fields = [&mut all.service_ns, &mut all.response_ns, &mut all.lag_ns, &mut all.first_byte_ns];
         for (field, exact) in fields.into_iter().zip(exact) {
             *field = exact;
         }
@@ -277,7 +279,7 @@ fn piece(frame: &DataFrame, wanted: &[Wanted], cuts: &BTreeMap<String, u64>, win
         let at = [last, next].into_iter().find(|at| kinds.get(*at).is_some_and(|k| k.0 == row));
         last = at.or_else(|| kinds.iter().position(|k| k.0 == row)).unwrap_or_else(|| {
             let key = |w: &Wanted| w.key.0 == workload && w.key.1 == phase && w.key.2 == step;
-            let place = wanted.iter().position(key).filter(|_| outcome == "ok");
+            let place = wanted.iter().position(key).filter(|_| Outcome::word_counts_in_times(outcome));
             kinds.push((row, place, 0));
             kinds.len() - 1
         });

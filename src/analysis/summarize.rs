@@ -14,12 +14,13 @@ use super::requests;
 use super::stats;
 use super::steadiness::{self, Steadiness, Steady};
 use super::summary::{
-    CellSummary, GeneratorSummary, LimitSummary, MetricSummary, Repetitions, StepRepetition, StepSummary, Summary, TargetPhase,
-    TargetSummary,
+    AllTimes, CellSummary, GeneratorSummary, LimitSummary, MetricSummary, Repetitions, StepRepetition, StepSummary, Summary,
+    TargetPhase, TargetSummary, Times,
 };
+use super::times::medians;
 use super::windows::{DistributionSums, StepCounts, StepKey};
 use super::{Error, expectations, stability};
-use crate::load::windows::Phase;
+use crate::load::windows::{Outcome, Phase};
 use crate::record::read::{CellRecord, DriverRecord, Named};
 use crate::record::status::PhaseStatus;
 use crate::record::tables::WHOLE;
@@ -130,6 +131,7 @@ pub fn cell(run: &RunRecord, cell: &CellRecord, all: &[&Repetition]) -> (CellSum
     let mut estimates = Estimates::default();
     let mut steps: Vec<StepSummary> = sums.steps.into_iter().filter_map(|(key, step)| step.finish(key, &mut estimates)).collect();
     let requests = requests::refine(&mut steps, &valid, cell, window_ns);
+    steps.iter_mut().for_each(over_repetitions);
     let summary = CellSummary {
         cell: cell.id.clone(),
         levels: cell.levels.iter().cloned().collect(),
@@ -267,12 +269,13 @@ impl StepSums {
         for (outcome, count) in &step.outcomes {
             *self.outcomes.entry(outcome.clone()).or_default() += count;
         }
-        self.sent_bytes += step.sent_bytes;
-        self.received_bytes += step.received_bytes;
+        let completed = step.completed;
+        self.sent_bytes += completed.sent_bytes;
+        self.received_bytes += completed.received_bytes;
         self.times.add(&step.times);
         let count = |outcome: &str| step.outcomes.get(outcome).copied().unwrap_or_default();
         let ok = count("ok");
-        let seconds = phase.end_ns.saturating_sub(phase.start_ns).max(1) as f64 / 1e9;
+        let seconds = phase.seconds();
         let [service_ns, response_ns, lag_ns, connect_ns, first_byte_ns] = step.times.times();
         self.by_repetition.push(StepRepetition {
             repetition,
@@ -281,11 +284,12 @@ impl StepSums {
             named: self.named.iter().map(|name| count(name)).sum(),
             offered: phase.offered,
             unsent: phase.unsent,
+            open: count(Outcome::Open.name(&[])),
             seconds,
-            throughput_per_s: ok as f64 / seconds,
+            throughput_per_s: completed.ok as f64 / seconds,
             throughput_stdev_per_s: step.throughput_stdev(phase, window_ns),
-            upload_bytes_per_s: step.sent_bytes as f64 / seconds,
-            download_bytes_per_s: step.received_bytes as f64 / seconds,
+            upload_bytes_per_s: completed.sent_bytes as f64 / seconds,
+            download_bytes_per_s: completed.received_bytes as f64 / seconds,
             service_ns,
             response_ns,
             lag_ns,
@@ -310,6 +314,7 @@ impl StepSums {
         let ok = outcomes.remove("ok").unwrap_or_default();
         let named = self.named.into_iter().map(|name| (outcomes.remove(&name).unwrap_or_default(), name));
         let named = named.map(|(count, name)| (name, count)).collect();
+        let open = outcomes.remove(Outcome::Open.name(&[])).unwrap_or_default();
         let distributions = self.times.finish();
         let [service_ns, response_ns, lag_ns, connect_ns, first_byte_ns] = distributions.times();
         Some(StepSummary {
@@ -324,18 +329,31 @@ impl StepSums {
             received_bytes: self.received_bytes,
             offered: by_repetition.iter().map(|r| r.offered).sum(),
             unsent: by_repetition.iter().map(|r| r.unsent).sum(),
+            open,
             throughput_per_s,
             upload_bytes_per_s,
             download_bytes_per_s,
-            service_ns,
-            response_ns,
-            lag_ns,
-            connect_ns,
-            first_byte_ns,
+            service_ns: None,
+            response_ns: None,
+            lag_ns: None,
+            connect_ns: None,
+            first_byte_ns: None,
+            all_requests: AllTimes { service_ns, response_ns, lag_ns, connect_ns, first_byte_ns },
             by_repetition,
             distributions,
         })
     }
+}
+
+/// Of each time the medians over repetitions.
+fn over_repetitions(step: &mut StepSummary) {
+    let all = &step.by_repetition;
+    let median = |of: fn(&StepRepetition) -> Option<Times>| medians(&all.iter().filter_map(of).collect::<Vec<Times>>());
+    step.service_ns = median(|r| r.service_ns);
+    step.response_ns = median(|r| r.response_ns);
+    step.lag_ns = median(|r| r.lag_ns);
+    step.connect_ns = median(|r| r.connect_ns);
+    step.first_byte_ns = median(|r| r.first_byte_ns);
 }
 
 /// What commands brought and what was collected, one value per repetition.

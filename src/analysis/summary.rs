@@ -148,27 +148,46 @@ pub struct StepSummary {
     pub offered: u64,
     /// Those of them that were never sent: the percentiles below know nothing of them.
     pub unsent: u64,
+    /// Requests that had not ended when the load was over; the percentiles know the time that they had waited by then.
+    pub open: u64,
     /// Right answers per second.
     pub throughput_per_s: Option<Estimate>,
     /// Bytes of request bodies per second.
     pub upload_bytes_per_s: Option<Estimate>,
     /// Bytes of response bodies per second.
     pub download_bytes_per_s: Option<Estimate>,
-    /// Completed − sent, of right answers, all repetitions merged.
+    /// Completed − sent, of right answers and of what was never answered: of each figure the median over repetitions.
     pub service_ns: Option<Times>,
     /// Completed − intended, likewise.
     pub response_ns: Option<Times>,
     /// Sent − intended, likewise.
     pub lag_ns: Option<Times>,
-    /// Connecting, of those right answers that had to.
+    /// Connecting, of those that had to, likewise.
     pub connect_ns: Option<Times>,
-    /// First byte of the answer − sent.
+    /// First byte of the answer − sent, likewise.
     pub first_byte_ns: Option<Times>,
+    /// The same times of all repetitions' requests taken together.
+    pub all_requests: AllTimes,
     /// Each valid repetition by itself.
     pub by_repetition: Vec<StepRepetition>,
     /// All times of right answers, all repetitions merged: for graphs, too much for a file that people read.
     #[serde(skip)]
     pub distributions: super::windows::Distributions,
+}
+
+/// Times of requests that are taken together, whatever repetition they belong to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct AllTimes {
+    /// Completed − sent.
+    pub service_ns: Option<Times>,
+    /// Completed − intended.
+    pub response_ns: Option<Times>,
+    /// Sent − intended.
+    pub lag_ns: Option<Times>,
+    /// Connecting, of those that had to.
+    pub connect_ns: Option<Times>,
+    /// First byte of the answer − sent.
+    pub first_byte_ns: Option<Times>,
 }
 
 /// One step in one repetition.
@@ -186,9 +205,11 @@ pub struct StepRepetition {
     pub offered: u64,
     /// Those of them that were never sent.
     pub unsent: u64,
-    /// How long the phase was, from its first request to its last answer.
+    /// Requests that had not ended when the load was over.
+    pub open: u64,
+    /// How long the phase was: as planned, or from its first request to its last answer where it had an amount.
     pub seconds: f64,
-    /// Right answers per second.
+    /// Right answers that came in it, per second.
     pub throughput_per_s: f64,
     /// Standard deviation (n − 1) of that over the windows that lie whole in the phase; none with fewer than two.
     pub throughput_stdev_per_s: Option<f64>,

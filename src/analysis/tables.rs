@@ -6,7 +6,7 @@ use hdrhistogram::Histogram;
 use polars::prelude::*;
 
 use super::Error;
-use super::windows::Decoded;
+use super::windows::{Completed, Decoded};
 use crate::load::windows::MAX_TIME_NS;
 use crate::record::{Metric, Repetition, Time, tables};
 
@@ -20,13 +20,11 @@ pub fn wide_histogram() -> Histogram<u64> {
 pub struct StepRows {
     /// Requests by outcome.
     pub outcomes: BTreeMap<String, u64>,
-    /// Bytes of request bodies.
-    pub sent_bytes: u64,
-    /// Bytes of response bodies.
-    pub received_bytes: u64,
-    /// Service times of right answers.
+    /// What ended in the phase.
+    pub completed: Completed,
+    /// Service times of right answers, and of what was never answered.
     pub service: Histogram<u64>,
-    /// Response times of right answers.
+    /// Response times, likewise.
     pub response: Histogram<u64>,
     /// Their schedule lag.
     pub lag: Histogram<u64>,
@@ -41,8 +39,7 @@ impl StepRows {
     pub fn empty() -> Self {
         Self {
             outcomes: BTreeMap::new(),
-            sent_bytes: 0,
-            received_bytes: 0,
+            completed: Completed::default(),
             service: wide_histogram(),
             response: wide_histogram(),
             lag: wide_histogram(),

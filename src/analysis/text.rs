@@ -66,7 +66,7 @@ pub fn table(summary: &Summary) -> String {
                 text += &format!("{rule}\n");
             }
         }
-        text += "\nper second: mean over repetitions; 95 %: the farther end of its bootstrap interval\n";
+        text += "\nall figures: medians over repetitions; 95 %: the farther end of the bootstrap interval\n";
         text += "p50, p99: response times of passes; PSS, CPU: of all targets, peak and mean\n";
         if columns.lag {
             text += "lag: p99 of how late passes were sent; it is part of their response times\n";
@@ -181,14 +181,14 @@ impl Columns<'_> {
     }
 }
 
-/// How far the interval of a mean reaches: `±5 %`, or how few values there are.
+/// How far the interval of a median reaches: `±5 %`, or how few values there are.
 fn spread(estimate: &Estimate) -> String {
-    match estimate.mean_interval {
+    match estimate.median_interval {
         // The interval of two values is the two values.
         Some((low, high)) if low == high => "±0 %".to_owned(),
-        Some(_) if estimate.mean == 0.0 => "–".to_owned(),
+        Some(_) if estimate.median == 0.0 => "–".to_owned(),
         Some((low, high)) if estimate.n > 2 => {
-            format!("±{:.0} %", (1.0 - low / estimate.mean).max(high / estimate.mean - 1.0) * 100.0)
+            format!("±{:.0} %", (1.0 - low / estimate.median).max(high / estimate.median - 1.0) * 100.0)
         }
         _ => format!("n={}", estimate.n),
     }
@@ -205,17 +205,17 @@ fn row(cell: &CellSummary, step: &StepSummary, columns: &Columns<'_>) -> Vec<Cel
     let none = || "–".to_owned();
     let time = |ns: Option<u64>| ns.map_or_else(none, |ns| human_duration(ns as f64));
     let sum = |values: Vec<f64>| (!values.is_empty()).then(|| values.iter().sum::<f64>());
-    let mean = |estimate: &Option<Estimate>| estimate.as_ref().map(|e| e.mean);
+    let median = |estimate: &Option<Estimate>| estimate.as_ref().map(|e| e.median);
     // Where the table has phases, each row is of its own.
     let phases = || cell.targets.iter().flat_map(|t| &t.phases).filter(|p| p.phase == step.phase);
     let (pss, cpu) = if columns.phase {
-        let pss = phases().filter_map(|p| mean(&p.pss_bytes)).collect();
-        (sum(pss), sum(phases().filter_map(|p| mean(&p.cpu_cores)).collect()))
+        let pss = phases().filter_map(|p| median(&p.pss_bytes)).collect();
+        (sum(pss), sum(phases().filter_map(|p| median(&p.cpu_cores)).collect()))
     } else {
-        let pss = cell.targets.iter().filter_map(|t| mean(&t.pss_bytes)).collect();
-        (sum(pss), sum(cell.targets.iter().filter_map(|t| mean(&t.cpu_cores)).collect()))
+        let pss = cell.targets.iter().filter_map(|t| median(&t.pss_bytes)).collect();
+        (sum(pss), sum(cell.targets.iter().filter_map(|t| median(&t.cpu_cores)).collect()))
     };
-    row.push(Cell::new(step.throughput_per_s.as_ref().map_or_else(none, |e| significant(e.mean))));
+    row.push(Cell::new(step.throughput_per_s.as_ref().map_or_else(none, |e| significant(e.median))));
     row.push(Cell::new(step.throughput_per_s.as_ref().map_or_else(String::new, spread)));
     row.push(Cell::new(time(step.response_ns.map(|t| t.p50))));
     row.push(Cell::new(time(step.response_ns.map(|t| t.p99))));
@@ -236,7 +236,7 @@ fn figures(summary: &Summary, columns: &Columns<'_>) -> String {
     for cell in &summary.cells {
         for limit in &cell.limits {
             let found = match &limit.rate_per_s {
-                Some(rate) => format!("at most {} per second {}", significant(rate.mean), spread(rate)),
+                Some(rate) => format!("at most {} per second {}", significant(rate.median), spread(rate)),
                 None => "none of the rates".to_owned(),
             };
             if text.is_empty() {
@@ -285,7 +285,7 @@ fn metrics(summary: &Summary, varied: &[&str]) -> String {
         text += &figures_table(summary, varied, names);
     }
     if !text.is_empty() {
-        text += "\nmeans over repetitions, with the farther end of the 95 % interval\n";
+        text += "\nmedians over repetitions, with the farther end of the 95 % interval\n";
     }
     text
 }
@@ -302,7 +302,7 @@ fn figures_table(summary: &Summary, varied: &[&str], names: &[(String, String)])
         let mut row: Vec<String> = varied.iter().map(|f| cell.levels.get(*f).cloned().unwrap_or_default()).collect();
         for (name, _) in names {
             let value = found.iter().find(|m| m.metric == *name).map(|m| &m.value);
-            row.push(value.map_or_else(|| "–".to_owned(), |v| format!("{} {}", significant(v.mean), spread(v))));
+            row.push(value.map_or_else(|| "–".to_owned(), |v| format!("{} {}", significant(v.median), spread(v))));
         }
         table.add_row(row);
     }

@@ -3,6 +3,8 @@
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
+use super::stats;
+
 /// A distribution of times.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Times {
@@ -39,6 +41,25 @@ pub fn times(histogram: &Histogram<u64>) -> Option<Times> {
         p99: q(0.99),
         p99_9: q(0.999),
         max: histogram.max(),
+    })
+}
+
+/// Of each figure the median over distributions, such as those of repetitions; none without one.
+pub fn medians(all: &[Times]) -> Option<Times> {
+    if all.is_empty() {
+        return None;
+    }
+    let of = |figure: fn(&Times) -> f64| stats::median(&all.iter().map(figure).collect::<Vec<f64>>());
+    let ns = |figure: fn(&Times) -> f64| of(figure).round() as u64;
+    Some(Times {
+        mean: of(|t| t.mean),
+        standard_deviation: of(|t| t.standard_deviation),
+        p50: ns(|t| t.p50 as f64),
+        p90: ns(|t| t.p90 as f64),
+        p95: ns(|t| t.p95 as f64),
+        p99: ns(|t| t.p99 as f64),
+        p99_9: ns(|t| t.p99_9 as f64),
+        max: ns(|t| t.max as f64),
     })
 }
 

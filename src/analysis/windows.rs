@@ -4,6 +4,7 @@
 //! pass as a whole is its only step – and are added up when they are asked for. That takes a byte or two per bucket that
 //! occurs, where decoded ones would take eight.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,7 +15,7 @@ use polars::prelude::*;
 use super::counts::{Counts, Sum, decode_while, longest};
 use super::times::Times;
 use super::{Error, stats};
-use crate::load::windows::Phase;
+use crate::load::windows::{Outcome, Phase};
 use crate::record::status::PhaseStatus;
 use crate::record::tables::WHOLE;
 use crate::record::{Repetition, Time};
@@ -39,7 +40,7 @@ const fn time_index(time: Time) -> usize {
     }
 }
 
-/// The distribution of each time of a step: right answers only.
+/// The distribution of each time of a step: right answers, and what was never answered with the time that it had waited.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Distributions([Arc<Counts>; TIMES]);
 
@@ -92,17 +93,26 @@ impl DistributionSums {
 /// What one step of one phase did in one repetition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StepCounts {
-    /// Requests by outcome.
+    /// Requests that began in the phase, by outcome.
     pub outcomes: BTreeMap<String, u64>,
+    /// What ended in the phase, whenever it had begun.
+    pub completed: Completed,
+    /// Begin of a window in nanoseconds since the begin of the load, and how many were answered as expected in it; a
+    /// window may stand there several times, or not at all when it had none.
+    pub ok_by_window: Vec<(u64, u64)>,
+    /// Times of right answers, and of what was never answered.
+    pub times: Distributions,
+}
+
+/// What ended in a phase: what throughput counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Completed {
+    /// Right answers.
+    pub ok: u64,
     /// Bytes of request bodies.
     pub sent_bytes: u64,
     /// Bytes of response bodies.
     pub received_bytes: u64,
-    /// Begin of a window in nanoseconds since the begin of the load, and how many were answered as expected in it; a
-    /// window may stand there several times, or not at all when it had none.
-    pub ok_by_window: Vec<(u64, u64)>,
-    /// Times of right answers.
-    pub times: Distributions,
 }
 
 impl StepCounts {
@@ -193,14 +203,27 @@ struct Encoded {
 #[derive(Clone, Debug)]
 pub(super) struct Row {
     pub(super) start_ns: u64,
-    /// Index into `keys`.
+    /// Index into `keys`: where its requests began.
     key: usize,
+    /// The same for where they ended.
+    ended: usize,
     /// Index into `outcomes`.
     outcome: usize,
     pub(super) requests: u64,
     pub(super) sent_bytes: u64,
     pub(super) received_bytes: u64,
     times: [Encoded; TIMES],
+}
+
+/// A row with its names.
+pub(super) struct Named<'d> {
+    /// Where its requests began.
+    pub key: &'d StepKey,
+    /// Where they ended; the phase is `drain` behind the last one.
+    pub ended: &'d StepKey,
+    /// Whether they were answered as expected.
+    pub ok: bool,
+    pub row: &'d Row,
 }
 
 /// The windows of one repetition.
@@ -224,9 +247,18 @@ thread_local! {
 impl Decoded {
     /// Columns that [`Self::new`] needs for so many times.
     pub(super) fn columns(wanted: &[Time]) -> Vec<&'static str> {
-        let always =
-            ["window_start_ns", "workload", "step", "phase", "outcome", "requests", "sent_bytes", "received_bytes"].into_iter();
-        always.chain(wanted.iter().map(|t| COLUMNS[time_index(*t)])).collect()
+        let always = [
+            "window_start_ns",
+            "workload",
+            "step",
+            "phase",
+            "completed_in",
+            "outcome",
+            "requests",
+            "sent_bytes",
+            "received_bytes",
+        ];
+        always.into_iter().chain(wanted.iter().map(|t| COLUMNS[time_index(*t)])).collect()
     }
 
     /// Takes the rows of `windows.parquet`. `wanted`: the times that will be asked for; others are taken for empty.
@@ -245,6 +277,8 @@ impl Decoded {
         let text = |name: &str| frame.column(name)?.str();
         let number = |name: &str| frame.column(name)?.u64();
         let (workloads, phases, steps, outcomes) = (text("workload")?, text("phase")?, text("step")?, text("outcome")?);
+        // Before format 5 a request counted where it began.
+        let completed_in = text("completed_in").unwrap_or(phases);
         let (starts, requests) = (number("window_start_ns")?, number("requests")?);
         let (sent, received) = (number("sent_bytes")?, number("received_bytes")?);
         let mut columns = [const { None }; TIMES];
@@ -257,18 +291,22 @@ impl Decoded {
         }
         for row in 0..frame.height() {
             let part = |column: &UInt64Chunked| column.get(row).unwrap_or_default();
-            let key = [workloads, phases, steps].map(|c| c.get(row).unwrap_or_default());
-            let key = place(
-                &mut decoded.keys,
-                |k| [&k.0, &k.1, &k.2].iter().zip(&key).all(|(a, b)| a == b),
-                || (key[0].to_owned(), key[1].to_owned(), key[2].to_owned()),
-            );
+            let mut key_of = |phases: &StringChunked| {
+                let key = [workloads, phases, steps].map(|c| c.get(row).unwrap_or_default());
+                place(
+                    &mut decoded.keys,
+                    |k| [&k.0, &k.1, &k.2].iter().zip(&key).all(|(a, b)| a == b),
+                    || (key[0].to_owned(), key[1].to_owned(), key[2].to_owned()),
+                )
+            };
+            let (key, ended) = (key_of(phases), key_of(completed_in));
             let outcome = outcomes.get(row).unwrap_or_default();
-            let ok = outcome == "ok";
+            let timed = Outcome::word_counts_in_times(outcome);
             let outcome = place(&mut decoded.outcomes, |o| o == outcome, || outcome.to_owned());
             let mut new = Row {
                 start_ns: part(starts),
                 key,
+                ended,
                 outcome,
                 requests: part(requests),
                 sent_bytes: part(sent),
@@ -277,7 +315,7 @@ impl Decoded {
             };
             for (time, column) in columns.iter().enumerate() {
                 // Times of wrong answers are on disk, and in no percentile.
-                let Some(bytes) = column.filter(|_| ok).and_then(|c| c.get(row)).filter(|b| !b.is_empty()) else { continue };
+                let Some(bytes) = column.filter(|_| timed).and_then(|c| c.get(row)).filter(|b| !b.is_empty()) else { continue };
                 let before = decoded.rows.last().into_iter().flat_map(|r: &Row| &r.times);
                 let same = |e: &&Encoded| e.requests == new.requests && decoded.payload[e.range.clone()] == *bytes;
                 let known = new.times[..time].iter().chain(before).find(same).cloned();
@@ -293,8 +331,13 @@ impl Decoded {
         Ok(decoded)
     }
 
-    pub(super) fn rows(&self) -> impl Iterator<Item = (&StepKey, bool, &Row)> {
-        self.rows.iter().map(|r| (&self.keys[r.key], self.outcomes[r.outcome] == "ok", r))
+    pub(super) fn rows(&self) -> impl Iterator<Item = Named<'_>> {
+        self.rows.iter().map(|row| Named {
+            key: &self.keys[row.key],
+            ended: &self.keys[row.ended],
+            ok: self.outcomes[row.outcome] == "ok",
+            row,
+        })
     }
 
     /// The sum of histograms.
@@ -324,14 +367,14 @@ impl Decoded {
         self.sum(parts.filter(|p| !p.range.is_empty()))
     }
 
-    /// The passes of a workload in a phase, window by window, ascending; windows without any are left out.
+    /// The passes of a workload that ended in a phase, window by window, ascending; windows without any are left out.
     ///
     /// # Errors
     /// When a histogram is damaged.
     pub fn series(&self, workload: &str, phase: &str) -> Result<Vec<WindowPoint>, Error> {
         let mut windows: BTreeMap<u64, (u64, u64, Vec<&Row>)> = BTreeMap::new();
-        for (key, ok, row) in self.rows() {
-            if key.0 == workload && key.1 == phase && key.2 == WHOLE {
+        for Named { ended, ok, row, .. } in self.rows() {
+            if ended.0 == workload && ended.1 == phase && ended.2 == WHOLE {
                 let window = windows.entry(row.start_ns).or_default();
                 window.0 += row.requests;
                 if ok {
@@ -383,23 +426,25 @@ impl Decoded {
         for (workload, cut) in cuts {
             self.cut(&mut phases, workload, *cut);
         }
-        let mut found: BTreeMap<StepKey, (StepCounts, [Vec<&Encoded>; TIMES])> = BTreeMap::new();
-        for (key, ok, row) in self.rows() {
-            let key = if is_cut(key, row, cuts) { &(key.0.clone(), "warm-up".to_owned(), key.2.clone()) } else { key };
-            if !found.contains_key(key) {
-                found.insert(key.clone(), Default::default());
-            }
-            let (step, parts) = found.get_mut(key).expect("it was there or has just been added");
+        let mut found: BTreeMap<StepKey, Parts<'_>> = BTreeMap::new();
+        for Named { key, ended, ok, row } in self.rows() {
+            let [key, ended] = [key, ended].map(|key| match is_cut(key, row, cuts) {
+                true => Cow::Owned((key.0.clone(), "warm-up".to_owned(), key.2.clone())),
+                false => Cow::Borrowed(key),
+            });
+            let (step, parts) = entry(&mut found, &key);
             add_to(&mut step.outcomes, &self.outcomes[row.outcome], row.requests);
-            step.sent_bytes += row.sent_bytes;
-            step.received_bytes += row.received_bytes;
-            if ok {
-                step.ok_by_window.push((row.start_ns, row.requests));
-                for (parts, part) in parts.iter_mut().zip(&row.times) {
-                    if !part.range.is_empty() {
-                        parts.push(part);
-                    }
+            for (parts, part) in parts.iter_mut().zip(&row.times) {
+                if !part.range.is_empty() {
+                    parts.push(part);
                 }
+            }
+            let (step, _) = entry(&mut found, &ended);
+            step.completed.sent_bytes += row.sent_bytes;
+            step.completed.received_bytes += row.received_bytes;
+            if ok {
+                step.completed.ok += row.requests;
+                step.ok_by_window.push((row.start_ns, row.requests));
             }
         }
         // Where the same histograms are added, the sum is the same.
@@ -426,7 +471,7 @@ impl Decoded {
         let find = |phases: &[PhaseStatus], phase: &str| phases.iter().position(|p| p.workload == workload && p.phase == phase);
         let Some(during) = find(phases, "during").filter(|at| phases[*at].start_ns < cut) else { return };
         let (mut passes, mut errors) = (0, 0);
-        for (key, ok, row) in self.rows() {
+        for Named { key, ok, row, .. } in self.rows() {
             if key.0 == workload && key.1 == "during" && key.2 == WHOLE && row.start_ns < cut {
                 passes += row.requests;
                 errors += if ok { 0 } else { row.requests };
@@ -438,11 +483,7 @@ impl Decoded {
                 phase: "warm-up".to_owned(),
                 start_ns: phases[during].start_ns,
                 end_ns: phases[during].start_ns,
-                offered: 0,
-                unsent: 0,
-                passes: 0,
-                errors: 0,
-                named: 0,
+                ..PhaseStatus::default()
             };
             phases.push(new);
             phases.len() - 1
@@ -450,6 +491,7 @@ impl Decoded {
         let from = &mut phases[during];
         let offered = passes.min(from.offered);
         from.start_ns = cut.min(from.end_ns);
+        from.planned_ns = from.planned_ns.map(|_| from.end_ns - from.start_ns);
         from.offered -= offered;
         from.passes = from.passes.saturating_sub(passes);
         from.errors = from.errors.saturating_sub(errors);
@@ -460,6 +502,16 @@ impl Decoded {
         to.passes += passes;
         to.errors += errors;
     }
+}
+
+/// What is added up of a step: its counts, and the histograms of its times.
+type Parts<'e> = (StepCounts, [Vec<&'e Encoded>; TIMES]);
+
+fn entry<'f, 'e>(found: &'f mut BTreeMap<StepKey, Parts<'e>>, key: &StepKey) -> &'f mut Parts<'e> {
+    if !found.contains_key(key) {
+        found.insert(key.clone(), Default::default());
+    }
+    found.get_mut(key).expect("it was there or has just been added")
 }
 
 fn is_cut(key: &StepKey, row: &Row, cuts: &BTreeMap<String, u64>) -> bool {

@@ -27,17 +27,30 @@ use crate::plan::{
 use crate::record::tables::{Names, Tables};
 use crate::units::{count, human_bytes, human_duration, significant};
 
+/// A tail that is a larger share of a load than this is told.
+pub(super) const TAIL: f64 = 0.1;
+
 /// What a load came to.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Outcome {
     url: String,
     connections: u32,
-    /// From the first request to the last answer.
+    /// As asked for, or from the first request to the last answer of an amount.
     seconds: f64,
     /// Requests that the schedule asked for.
     offered: u64,
     /// Those of them that were never sent.
     unsent: u64,
+    /// Requests that were sent and not answered when the load was over; they are in `requests` too.
+    open: u64,
+    /// What was under way at the end of the measurement, or waited to be sent, by outcome.
+    at_end: BTreeMap<String, u64>,
+    /// The longest time that one of these had waited.
+    at_end_longest_ns: u64,
+    /// How long nobody was answered as expected although requests were due.
+    silence_ns: u64,
+    /// With an amount: how long, at the end, fewer connections were busy than asked for.
+    tail_ns: Option<u64>,
     requests: u64,
     ok: u64,
     errors: BTreeMap<String, u64>,
@@ -232,7 +245,7 @@ pub(super) fn execute(workload: &Workload, seed: u64, record: Option<&Path>, pro
     let mut merged = StepRows::empty();
     let mut take = |rows: Rows, merged: &mut StepRows| {
         let Rows::Windows(rows) = rows else { return Ok(()) };
-        rows.iter().filter(|r| r.step.is_none() && r.phase == Phase::During).for_each(|r| merge(merged, r));
+        rows.iter().filter(|r| r.step.is_none()).for_each(|r| merge(merged, r));
         tables.as_mut().map_or(Ok(()), |t| t.windows(rows))
     };
     let report = runtime.block_on(async {
@@ -277,12 +290,19 @@ fn bar() -> indicatif::ProgressBar {
     bar
 }
 
-/// Adds a window of the pass as a whole.
+/// Adds a window of the pass as a whole: to what the measurement completed where it ended in it, to what it asked for
+/// where it began in it.
 fn merge(merged: &mut StepRows, row: &WindowRow) {
+    if row.completed_in == Phase::During {
+        merged.completed.ok += if row.outcome == load::windows::Outcome::Ok { row.count } else { 0 };
+        merged.completed.sent_bytes += row.sent_bytes;
+        merged.completed.received_bytes += row.received_bytes;
+    }
+    if row.phase != Phase::During {
+        return;
+    }
     *merged.outcomes.entry(row.outcome.name(&[]).to_owned()).or_default() += row.count;
-    merged.sent_bytes += row.sent_bytes;
-    merged.received_bytes += row.received_bytes;
-    if row.outcome != load::windows::Outcome::Ok {
+    if !row.outcome.counts_in_times() {
         return;
     }
     let mut decoder = Deserializer::new();
@@ -302,11 +322,14 @@ fn merge(merged: &mut StepRows, row: &WindowRow) {
 
 fn conclude(workload: &Workload, report: &Report, mut merged: StepRows) -> Outcome {
     let during = report.phases.iter().find(|p| p.phase == Phase::During);
-    let seconds = during.map_or(0.0, |p| p.end_ns.saturating_sub(p.start_ns) as f64 / 1e9);
+    let length = |p: &load::PhaseReport| p.planned_ns.unwrap_or_else(|| p.end_ns.saturating_sub(p.start_ns));
+    let seconds = during.map_or(0.0, |p| length(p) as f64 / 1e9);
     let per_s = |n: u64| if seconds > 0.0 { n as f64 / seconds } else { 0.0 };
     let requests: u64 = merged.outcomes.values().sum();
     let all: u64 = report.phases.iter().map(|p| p.passes).sum();
+    let under_way = report.late_of(Phase::During);
     let ok = merged.outcomes.remove("ok").unwrap_or_default();
+    merged.outcomes.remove("open");
     let cpu_s = report.generator_cpu_ns as f64 / 1e9;
     let late = |q| (!report.timer_late.is_empty()).then(|| report.timer_late.value_at_quantile(q));
     let url = match &workload.driver {
@@ -319,12 +342,17 @@ fn conclude(workload: &Workload, report: &Report, mut merged: StepRows) -> Outco
         seconds,
         offered: during.map_or(0, |p| p.offered),
         unsent: during.map_or(0, |p| p.unsent),
+        open: during.map_or(0, |p| p.open),
+        at_end: under_way.into_iter().flat_map(|l| &l.outcomes).map(|(o, n)| (o.name(&[]).to_owned(), *n)).collect(),
+        at_end_longest_ns: under_way.map_or(0, |l| l.longest_ns),
+        silence_ns: during.map_or(0, |p| report.silence_of(p).total_ns),
+        tail_ns: during.and_then(load::PhaseReport::tail_ns),
         requests,
         ok,
         errors: merged.outcomes,
-        throughput_per_s: per_s(ok),
-        upload_bytes_per_s: per_s(merged.sent_bytes),
-        download_bytes_per_s: per_s(merged.received_bytes),
+        throughput_per_s: per_s(merged.completed.ok),
+        upload_bytes_per_s: per_s(merged.completed.sent_bytes),
+        download_bytes_per_s: per_s(merged.completed.received_bytes),
         service_ns: times(&merged.service),
         response_ns: times(&merged.response),
         lag_ns: times(&merged.lag),
@@ -366,6 +394,20 @@ fn text(result: &Outcome, workload: &Workload) -> String {
             count(result.unsent),
             count(result.offered)
         );
+    }
+    let at_end: u64 = result.at_end.values().sum();
+    if at_end > 0 {
+        let outcomes: Vec<String> = result.at_end.iter().map(|(outcome, n)| format!("{} {outcome}", count(*n))).collect();
+        let longest = human_duration(result.at_end_longest_ns as f64);
+        text += &format!("AT THE END  {:>10}  under way: {}, after {longest} at most\n", count(at_end), outcomes.join(", "));
+    }
+    if result.silence_ns > 0 {
+        let silence = human_duration(result.silence_ns as f64);
+        text += &format!("SILENCE     {silence:>10}  without a right answer although requests were due\n");
+    }
+    if let Some(tail_ns) = result.tail_ns.filter(|tail| *tail as f64 > TAIL * result.seconds * 1e9) {
+        let tail = human_duration(tail_ns as f64);
+        text += &format!("TAIL        {tail:>10}  at the end with fewer than {} connections busy\n", result.connections);
     }
     for (word, rate) in [("upload", result.upload_bytes_per_s), ("download", result.download_bytes_per_s)] {
         if rate > 0.0 {

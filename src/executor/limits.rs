@@ -1,7 +1,7 @@
 //! Whether a repetition that was completed counts.
 
 use super::host::HostUse;
-use crate::load::{Phase, Report};
+use crate::load::{Phase, PhaseReport, Report};
 use crate::plan::{Arrivals, Limits, Workload};
 use crate::units::human_duration;
 
@@ -34,23 +34,10 @@ pub fn reasons(limits: &Limits, reports: &[(&Workload, &Report)], host: Option<&
         let threads = f64::from(workload.threads);
         let share = report.generator_cpu_ns as f64 / report.generator_wall_ns.max(1) as f64;
         if report.generator_wall_ns as f64 / threads >= SHORTEST_NS as f64 && share > limits.generator_cpu {
-            reasons.push(format!(
-                "the generator of `{name}` was saturated: {:.0} % of the time of its threads was processor time, the limit is {:.0} %",
-                share * 100.0,
-                limits.generator_cpu * 100.0
-            ));
+            reasons.push(saturated(workload, share, limits.generator_cpu));
         }
         for phase in report.phases.iter().filter(|p| !matches!(p.phase, Phase::WarmUp | Phase::Search)) {
-            let share = phase.errors as f64 / phase.passes.max(1) as f64;
-            if share > limits.errors {
-                reasons.push(format!(
-                    "{} of {} passes of `{name}` in `{}` were not answered as expected, the limit is {}",
-                    phase.errors,
-                    phase.passes,
-                    phase.phase.name(),
-                    percent(limits.errors)
-                ));
-            }
+            reasons.extend(unanswered(limits, workload, report, phase));
         }
         let is_open = matches!(workload.load.arrivals, Arrivals::Open { .. }) && workload.load.find.is_none();
         if let Some(limit) = limits.lag_p99.filter(|_| is_open) {
@@ -78,6 +65,73 @@ pub fn reasons(limits: &Limits, reports: &[(&Workload, &Report)], host: Option<&
         }
         if report.dropped_windows > 0 {
             reasons.push(format!("{} windows of `{name}` could not be recorded", report.dropped_windows));
+        }
+    }
+    reasons
+}
+
+/// The generator had no time to spare, and what can be done about it.
+fn saturated(workload: &Workload, share: f64, limit: f64) -> String {
+    let threads = workload.threads;
+    let of = match threads {
+        1 => "its thread".to_owned(),
+        n => format!("its {n} threads"),
+    };
+    let slower = match workload.load.arrivals {
+        Arrivals::Closed { .. } => "slow it by `think`",
+        Arrivals::Open { .. } => "lower its rate",
+    };
+    let name = &workload.name;
+    format!(
+        "the generator of `{name}` used {:.0} % of {of}, the limit is {}: give it `threads: {}` or `cpus`, or {slower}; \
+         `limits: {{generator-cpu: 100%}}` accepts it",
+        share * 100.0,
+        percent(limit),
+        threads + 1
+    )
+}
+
+/// What of a phase was asked for and not answered, by count and by time.
+fn unanswered(limits: &Limits, workload: &Workload, report: &Report, phase: &PhaseReport) -> Vec<String> {
+    let mut reasons = Vec::new();
+    let (name, word) = (&workload.name, phase.phase.name());
+    if phase.unanswered_share() > limits.errors {
+        let parts = [(phase.errors, "answered wrongly"), (phase.unsent, "never sent"), (phase.open, "open at the end")];
+        let parts: Vec<String> = parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
+        reasons.push(format!(
+            "{} of {} passes of `{name}` in `{word}` were not answered as expected ({}), the limit is {}",
+            phase.errors + phase.unsent + phase.open,
+            phase.offered,
+            parts.join(", "),
+            percent(limits.errors)
+        ));
+    }
+    let length_ns = phase.end_ns.saturating_sub(phase.start_ns).max(1) as f64;
+    let silence = report.silence_of(phase);
+    let share = silence.total_ns as f64 / length_ns;
+    if share > limits.silence {
+        reasons.push(format!(
+            "for {} of {} in `{word}` ({:.1} %) nobody of `{name}` was answered as expected although passes were due, the longest \
+             stretch was {} from {} on; the limit is {}, `limits: {{silence: …}}` accepts more",
+            human_duration(silence.total_ns as f64),
+            human_duration(length_ns),
+            share * 100.0,
+            human_duration(silence.longest_ns as f64),
+            human_duration(silence.longest_from_ns as f64),
+            percent(limits.silence)
+        ));
+    }
+    if let (Some(late), Some(planned_ns)) = (report.late_of(phase.phase), phase.planned_ns) {
+        let connections = f64::from(workload.load.arrivals.connections());
+        let share = late.held_longer_than(report.long_ns(phase.phase)) as f64 / (planned_ns.max(1) as f64 * connections);
+        if share > limits.open {
+            reasons.push(format!(
+                "passes of `{name}` that were open at the end of `{word}` held {:.1} % of the time on its connections, the longest \
+                 for {}; the limit is {}, `limits: {{open: …}}` accepts more",
+                share.min(1.0) * 100.0,
+                human_duration(late.held.max() as f64),
+                percent(limits.open)
+            ));
         }
     }
     reasons

@@ -21,7 +21,7 @@ use super::recorder::Recorder;
 use super::targets::{self, Place, Running, ns_since};
 use super::{collect, launches, limits};
 use crate::errors::chain;
-use crate::load::{self, Gate, Job, Report};
+use crate::load::{self, Gate, Job, PhaseReport, Report};
 use crate::observe::{Sampler, Settings, Watched};
 use crate::plan::order::{Turn, seed_of};
 use crate::plan::{Cell, Limit, Plan, Workload};
@@ -438,17 +438,8 @@ impl Executor<'_> {
             .reports
             .iter()
             .flat_map(|(index, report)| {
-                report.phases.iter().filter(|p| p.passes > 0 || p.offered > 0).map(|p| PhaseStatus {
-                    workload: cell.workloads[*index].name.clone(),
-                    phase: p.phase.name().to_owned(),
-                    start_ns: p.start_ns.min(p.end_ns),
-                    end_ns: p.end_ns,
-                    offered: p.offered,
-                    unsent: p.unsent,
-                    passes: p.passes,
-                    errors: p.errors,
-                    named: p.named,
-                })
+                let there = report.phases.iter().filter(|p| p.offered > 0 || p.planned_ns.is_some());
+                there.map(|p| phase_status(&cell.workloads[*index], report, p))
             })
             .collect();
         let mut timings = session.timings;
@@ -507,6 +498,30 @@ impl Executor<'_> {
             errors: session.reports.iter().flat_map(|(_, r)| r.examples.clone()).collect(),
             left_behind,
         }
+    }
+}
+
+/// What is recorded of a phase.
+fn phase_status(workload: &Workload, report: &Report, phase: &PhaseReport) -> PhaseStatus {
+    let late = report.late_of(phase.phase);
+    let names = workload.outcomes();
+    let outcomes = late.into_iter().flat_map(|l| &l.outcomes);
+    PhaseStatus {
+        workload: workload.name.clone(),
+        phase: phase.phase.name().to_owned(),
+        start_ns: phase.start_ns.min(phase.end_ns),
+        end_ns: phase.end_ns,
+        planned_ns: phase.planned_ns,
+        offered: phase.offered,
+        unsent: phase.unsent,
+        passes: phase.passes,
+        errors: phase.errors,
+        named: phase.named,
+        open: phase.open,
+        at_end: outcomes.map(|(outcome, count)| (outcome.name(&names).to_owned(), *count)).collect(),
+        at_end_longest_ns: late.map_or(0, |l| l.longest_ns),
+        silence_ns: report.silence_of(phase).total_ns,
+        tail_ns: phase.tail_ns(),
     }
 }
 

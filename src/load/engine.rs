@@ -1,22 +1,27 @@
 //! One generator thread: its clients follow the schedule, every answer is checked and counted.
 
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::LocalOptions;
 use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 
 use super::drivers::{Client, Driver, Exchange, Failure};
 use super::ledger::{Ledger, Sent};
 use super::pacer::Pacer;
 use super::schedule::{Arrival, Next, Part, Random, Schedule};
+use super::silence::Watch;
 use super::tally::Tally;
 use super::windows::{Ended, Outcome, Phase};
-use super::{Error, Job, MetricRow, PhaseReport, Report, Rows};
-use crate::plan::{Arrivals, Think};
+use super::{Error, Job, Late, MetricRow, PhaseReport, Report, Rows};
+use crate::plan::{Arrivals, Limit, Think};
 
 /// A connection that could not be made is tried again after this, so that a dead server is not hammered.
 const CONNECT_PAUSE: Duration = Duration::from_millis(10);
@@ -24,6 +29,8 @@ const CONNECT_PAUSE: Duration = Duration::from_millis(10);
 const CONNECTING: usize = 128;
 /// No longer than this the begin of the load waits for connections, and for each of them.
 const CONNECT_PATIENCE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_millis(2));
+/// How often it is looked whether the end of a load is known.
+const LOOK: Duration = Duration::from_millis(20);
 /// How often progress is told, in passes.
 const TELL: u64 = 64;
 
@@ -39,6 +46,17 @@ pub struct Share<D> {
     pub job: Job,
 }
 
+/// A pass that is under way, or the connecting before one.
+#[derive(Clone, Copy)]
+struct UnderWay {
+    phase: Phase,
+    intended_ns: u64,
+    sent_ns: u64,
+    /// The step that is under way, and when it began.
+    step: u16,
+    step_ns: u64,
+}
+
 /// What the clients of a thread share.
 struct Shared {
     epoch: Instant,
@@ -46,6 +64,12 @@ struct Shared {
     pacer: Pacer,
     tally: RefCell<Tally>,
     phases: RefCell<[Option<PhaseReport>; Phase::ALL.len()]>,
+    late: RefCell<Vec<Late>>,
+    /// By client.
+    under_way: RefCell<Vec<Option<UnderWay>>>,
+    watch: RefCell<Watch>,
+    /// When a client first found that the amount is used up.
+    idle_from_ns: Cell<Option<u64>>,
     examples: RefCell<Vec<(Option<u16>, Outcome, String)>>,
     progress: Arc<AtomicU64>,
     untold: Cell<u64>,
@@ -69,7 +93,50 @@ impl Shared {
         self.tally.borrow_mut().record(ended);
     }
 
-    fn pass_ended(&self, arrival: &Arrival, outcome: Outcome, sent_ns: u64, end_ns: u64) {
+    /// The phase to which a pass of `phase` that ends at `at_ns` counts as completed.
+    fn completed_in(&self, phase: Phase, at_ns: u64) -> Phase {
+        self.schedule.borrow().as_ref().map_or(phase, |s| s.timeline().completed_in(phase, at_ns))
+    }
+
+    fn planned_end_ns(&self) -> Option<u64> {
+        self.schedule.borrow().as_ref().and_then(|s| s.timeline().planned_end_ns())
+    }
+
+    fn is_used_up(&self) -> bool {
+        self.schedule.borrow().as_ref().is_none_or(Schedule::is_used_up)
+    }
+
+    /// A connection is made, so that a pass can begin.
+    fn connecting(&self, slot: usize, since_ns: u64) {
+        let phase = self.completed_in(Phase::Drain, since_ns);
+        if phase != Phase::Drain {
+            let pass = UnderWay { phase, intended_ns: since_ns, sent_ns: since_ns, step: 0, step_ns: since_ns };
+            self.under_way.borrow_mut()[slot] = Some(pass);
+        }
+    }
+
+    fn begins(&self, slot: usize, pass: UnderWay) {
+        self.under_way.borrow_mut()[slot] = Some(pass);
+        self.watch.borrow_mut().begins(pass.intended_ns);
+    }
+
+    fn late(&self, ended: &Ended) {
+        let mut late = self.late.borrow_mut();
+        let at = late.iter().position(|l| l.phase == ended.phase).unwrap_or_else(|| {
+            late.push(Late::empty(ended.phase));
+            late.len() - 1
+        });
+        late[at].add(ended);
+    }
+
+    /// `ended`: the pass as a whole.
+    fn pass_ended(&self, slot: usize, ended: &Ended) {
+        let Ended { phase, outcome, sent_ns, completed_ns: end_ns, .. } = *ended;
+        self.under_way.borrow_mut()[slot] = None;
+        self.watch.borrow_mut().ends(outcome.is_error(), end_ns);
+        if ended.completed_in == Phase::Drain {
+            self.late(ended);
+        }
         let errors = u64::from(outcome.is_error());
         let untold = self.untold.get() + 1;
         self.untold.set(untold % TELL);
@@ -77,13 +144,36 @@ impl Shared {
             self.progress.fetch_add(TELL, Ordering::Relaxed);
         }
         let mut phases = self.phases.borrow_mut();
-        let fresh = PhaseReport { start_ns: sent_ns, ..PhaseReport::empty(arrival.phase) };
-        let phase = phases[arrival.phase as usize].get_or_insert(fresh);
+        let fresh = PhaseReport { start_ns: sent_ns, ..PhaseReport::empty(phase) };
+        let phase = phases[phase as usize].get_or_insert(fresh);
         phase.start_ns = phase.start_ns.min(sent_ns);
         phase.end_ns = phase.end_ns.max(end_ns);
         phase.passes += 1;
         phase.errors += errors;
         phase.named += u64::from(matches!(outcome, Outcome::Named(_)));
+    }
+
+    /// The load is over: whatever is under way stays open, with the time that it has waited.
+    fn leave_open(&self, at_ns: u64) {
+        for pass in self.under_way.take().into_iter().flatten() {
+            let open = Ended {
+                phase: pass.phase,
+                completed_in: Phase::Drain,
+                outcome: Outcome::Open,
+                ..ended(pass.phase, pass.intended_ns, pass.sent_ns, at_ns)
+            };
+            let since = if pass.step == 0 { pass.sent_ns } else { pass.step_ns };
+            let step = Ended { step: Some(pass.step), sent_ns: since, ..open };
+            let step = Ended { intended_ns: if pass.step == 0 { pass.intended_ns } else { since }, ..step };
+            self.record(&step);
+            if !self.single_step {
+                self.record(&open);
+            }
+            self.late(&open);
+            let mut phases = self.phases.borrow_mut();
+            let fresh = PhaseReport { start_ns: pass.sent_ns, ..PhaseReport::empty(pass.phase) };
+            phases[pass.phase as usize].get_or_insert(fresh).open += 1;
+        }
     }
 
     /// Keeps the words of the first failure of each kind.
@@ -142,6 +232,10 @@ pub fn run<D: Driver>(share: &Share<D>) -> Result<Report, Error> {
         pacer,
         tally: RefCell::new(Tally::new(job, share.driver.steps())),
         phases: RefCell::default(),
+        late: RefCell::default(),
+        under_way: RefCell::new(vec![None; clients.len()]),
+        watch: RefCell::new(Watch::new(false, 0)),
+        idle_from_ns: Cell::new(None),
         examples: RefCell::default(),
         progress: Arc::clone(&job.progress),
         untold: Cell::new(0),
@@ -165,7 +259,8 @@ pub fn run<D: Driver>(share: &Share<D>) -> Result<Report, Error> {
     Ok(report(&shared, aborted, began, cpu_before))
 }
 
-/// Connects, waits for the others, and lets every client follow the schedule to its end.
+/// Connects, waits for the others, and lets every client follow the schedule to its end: no longer than the drain behind
+/// the planned one, where there is one, and no shorter either.
 async fn follow<D: Driver>(
     share: &Share<D>,
     numbers: &[u64],
@@ -189,31 +284,67 @@ async fn follow<D: Driver>(
     let origin_ns = shared.ns(origin);
     let part = Part { thread: share.thread, threads: share.threads, seed: job.seed };
     *shared.schedule.borrow_mut() = Some(Schedule::new(load, part, origin_ns));
+    *shared.watch.borrow_mut() = Watch::new(always_due(load), origin_ns);
 
-    let mut tasks = Vec::new();
+    let mut tasks = JoinSet::new();
     let all = u64::from(load.arrivals.connections()) * share.driver.streams();
     for (slot, (number, client)) in numbers.iter().zip(clients).enumerate() {
         let shared = Rc::clone(shared);
         let follower = Follower { slot, client, shared };
         let begin_ns = origin_ns + ramp.as_nanos() as u64 * number / (all - 1).max(1);
-        tasks.push(match load.arrivals {
+        match load.arrivals {
             Arrivals::Closed { think, .. } => {
                 let random = Random::new(job.seed, 0x7468_696e_6b00 ^ number.rotate_left(32));
-                tokio::task::spawn_local(follower.closed(begin_ns, think, random))
+                tasks.spawn_local(follower.closed(begin_ns, think, random));
             }
-            Arrivals::Open { .. } => tokio::task::spawn_local(follower.open()),
-        });
+            Arrivals::Open { .. } => {
+                tasks.spawn_local(follower.open());
+            }
+        }
     }
     let ended = async {
-        for task in tasks {
-            task.await.map_err(|e| Error::Thread(e.to_string()))?;
+        while let Some(ended) = tasks.join_next().await {
+            ended.map_err(|e| Error::Thread(e.to_string()))?;
         }
-        Ok(())
+        // Who has nothing more to send waits for the end all the same: a phase lasts as long as planned.
+        if let Some(end_ns) = shared.planned_end_ns() {
+            until(shared, end_ns).await;
+        }
+        Ok(true)
     };
-    tokio::select! {
+    let all_ended = tokio::select! {
         biased;
-        ended = ended => ended,
-        () = shared.pacer.run(|now_ns| shared.next(now_ns)) => Err(Error::Thread("its timer broke".to_owned())),
+        ended = ended => ended?,
+        () = drained(shared, load) => false,
+        () = shared.pacer.run(|now_ns| shared.next(now_ns)) => return Err(Error::Thread("its timer broke".to_owned())),
+    };
+    if !all_ended {
+        shared.leave_open(shared.pacer.now_ns());
+        tasks.shutdown().await;
+    }
+    Ok(())
+}
+
+/// Whether a pass is due whenever a client is free.
+fn always_due(load: &crate::plan::Load) -> bool {
+    matches!(load.arrivals, Arrivals::Closed { think: Think::None, .. })
+}
+
+async fn until(shared: &Shared, at_ns: u64) {
+    tokio::time::sleep_until((shared.epoch + Duration::from_nanos(at_ns)).into()).await;
+}
+
+/// Waits until the drain behind the planned end is over; for ever where the load ends with an amount.
+async fn drained(shared: &Shared, load: &crate::plan::Load) {
+    if !load.stretches.last().is_some_and(|s| matches!(s.limit, Limit::Duration(_))) {
+        std::future::pending::<()>().await;
+    }
+    loop {
+        match shared.planned_end_ns() {
+            Some(end_ns) => return until(shared, end_ns + load.drain.as_nanos() as u64).await,
+            // An amount is not yet used up.
+            None => tokio::time::sleep(LOOK).await,
+        }
     }
 }
 
@@ -245,26 +376,36 @@ fn report(shared: &Shared, aborted: bool, began: Instant, cpu_before: u64) -> Re
     shared.tally.borrow_mut().flush();
     shared.progress.fetch_add(shared.untold.get(), Ordering::Relaxed);
     let mut phases = *shared.phases.borrow();
-    if let Some(Schedule::Open(open)) = shared.schedule.borrow_mut().as_mut().filter(|_| !aborted) {
+    let mut schedule = shared.schedule.borrow_mut();
+    if let Some(Schedule::Open(open)) = schedule.as_mut().filter(|_| !aborted) {
         for (phase, offered, unsent) in open.offered_and_unsent() {
             let report = phases[phase as usize].get_or_insert(PhaseReport::empty(phase));
             (report.offered, report.unsent) = (offered, unsent);
         }
-        // Passes come from the begin to the end of their phase, also where the first and the last lie inside of it.
-        for (phase, start_ns, end_ns) in open.bounds() {
-            if let Some(report) = &mut phases[*phase as usize] {
-                report.start_ns = report.start_ns.min(*start_ns);
-                report.end_ns = report.end_ns.max(*end_ns);
-            }
+    }
+    let mut end_ns = shared.pacer.now_ns();
+    if let Some(timeline) = schedule.as_ref().filter(|_| !aborted).map(Schedule::timeline) {
+        // A phase with a duration lasts as long as that, whenever its first pass began and its last one ended.
+        for (phase, start_ns, end_ns) in timeline.bounds() {
+            let report = phases[phase as usize].get_or_insert(PhaseReport::empty(phase));
+            (report.start_ns, report.end_ns, report.planned_ns) = (start_ns, end_ns, Some(end_ns - start_ns));
+        }
+        end_ns = timeline.planned_end_ns().unwrap_or(end_ns);
+        if timeline.planned_end_ns().is_none()
+            && let Some(last) = phases.iter_mut().flatten().filter(|p| p.passes > 0).max_by_key(|p| p.end_ns)
+        {
+            last.idle_from_ns = shared.idle_from_ns.get();
         }
     }
     for report in phases.iter_mut().flatten() {
-        report.offered = report.offered.max(report.passes);
+        report.offered = report.offered.max(report.passes + report.open);
     }
     let examples = shared.examples.borrow().iter().map(|(_, outcome, words)| format!("{}: {words}", outcome.name(&[]))).collect();
     Report {
         phases: phases.into_iter().flatten().collect(),
         totals: shared.tally.borrow().totals(),
+        late: shared.late.take(),
+        quiet: vec![shared.watch.replace(Watch::new(false, end_ns)).finish(end_ns)],
         generator_cpu_ns: thread_cpu_ns().saturating_sub(cpu_before),
         generator_wall_ns: began.elapsed().as_nanos() as u64,
         connects: shared.connects.get(),
@@ -283,10 +424,20 @@ pub(super) fn thread_cpu_ns() -> u64 {
 }
 
 /// One client, following the schedule.
-struct Follower<C> {
+struct Follower<C: Client> {
     slot: usize,
     client: C,
     shared: Rc<Shared>,
+}
+
+impl<C> Drop for Follower<C>
+where
+    C: Client,
+{
+    /// However it ends, its connections are counted.
+    fn drop(&mut self) {
+        self.shared.connects.set(self.shared.connects.get() + self.client.connects());
+    }
 }
 
 impl<C: Client> Follower<C> {
@@ -302,7 +453,16 @@ impl<C: Client> Follower<C> {
             }
             let connects = self.client.connects();
             // The connection is made before its next pass begins; a server's accept queue is not the request's time.
-            let ready = self.client.ready().await;
+            let ready = {
+                let mut ready = pin!(self.client.ready());
+                match poll_fn(|cx| Poll::Ready(ready.as_mut().poll(cx))).await {
+                    Poll::Ready(ready) => ready,
+                    Poll::Pending => {
+                        shared.connecting(self.slot, shared.pacer.now_ns());
+                        ready.await
+                    }
+                }
+            };
             let now_ns = match ended_ns.take() {
                 Some(ended_ns) if self.client.connects() == connects => ended_ns,
                 _ => shared.pacer.now_ns(),
@@ -310,17 +470,23 @@ impl<C: Client> Follower<C> {
             let arrival = match shared.next(now_ns) {
                 Next::Begin(arrival) => arrival,
                 Next::At(at_ns) => {
+                    shared.under_way.borrow_mut()[self.slot] = None;
                     free_ns = at_ns;
                     continue;
                 }
-                Next::Over => break,
+                Next::Over => {
+                    shared.idle_from_ns.set(shared.idle_from_ns.get().or(Some(now_ns)));
+                    break;
+                }
             };
             if let Err(failure) = ready {
                 shared.note(None, &failure);
-                let failed = Ended { outcome: failure.outcome, ..ended(None, &arrival, now_ns, now_ns, now_ns) };
+                let completed_in = shared.completed_in(arrival.phase, now_ns);
+                let failed = Ended { completed_in, outcome: failure.outcome, ..ended(arrival.phase, now_ns, now_ns, now_ns) };
                 // A pass of one step is recorded as that step.
                 shared.record(&Ended { step: shared.single_step.then_some(0), ..failed });
-                shared.pass_ended(&arrival, failure.outcome, now_ns, now_ns);
+                shared.watch.borrow_mut().begins(now_ns);
+                shared.pass_ended(self.slot, &failed);
                 free_ns = now_ns + CONNECT_PAUSE.as_nanos() as u64;
                 continue;
             }
@@ -335,8 +501,14 @@ impl<C: Client> Follower<C> {
                 Think::Constant(d) => end_ns + d.as_nanos() as u64,
                 Think::Exponential(mean) => end_ns + (random.exponential() * mean.as_nanos() as f64) as u64,
             };
+            // Nobody thinks about what will never be sent.
+            if think != Think::None && shared.is_used_up() {
+                shared.idle_from_ns.set(shared.idle_from_ns.get().or(Some(end_ns)));
+                break;
+            }
+            free_ns = shared.planned_end_ns().map_or(free_ns, |end_ns| free_ns.min(end_ns));
         }
-        self.leave();
+        shared.under_way.borrow_mut()[self.slot] = None;
     }
 
     /// An open loop: what is due begins at once; otherwise the client makes itself ready and waits for an arrival.
@@ -360,11 +532,6 @@ impl<C: Client> Follower<C> {
             };
             self.pass(&arrival, Some(arrival.intended_ns)).await;
         }
-        self.leave();
-    }
-
-    fn leave(&self) {
-        self.shared.connects.set(self.shared.connects.get() + self.client.connects());
     }
 
     /// One pass through the steps; returns when it ended. A step that fails ends the pass: what follows would ask for
@@ -372,6 +539,11 @@ impl<C: Client> Follower<C> {
     async fn pass(&mut self, arrival: &Arrival, intended_ns: Option<u64>) -> u64 {
         let shared = Rc::clone(&self.shared);
         self.client.begin_pass(arrival.pass);
+        // Of a closed loop without think time the pass begins where it is meant to.
+        let (intended, begun_ns) =
+            intended_ns.map_or((arrival.intended_ns, arrival.intended_ns), |at| (at, shared.pacer.now_ns()));
+        let begun = UnderWay { phase: arrival.phase, intended_ns: intended, sent_ns: begun_ns, step: 0, step_ns: begun_ns };
+        shared.begins(self.slot, begun);
         if !shared.ledgers.is_empty() {
             let sent_ns = shared.pacer.now_ns();
             let intended_ns = intended_ns.unwrap_or(sent_ns);
@@ -390,7 +562,9 @@ impl<C: Client> Follower<C> {
                 first_byte_ns: exchange.first_byte.map(|at| shared.ns(at)),
                 sent_bytes: exchange.sent_bytes,
                 received_bytes: exchange.received_bytes,
-                ..ended(Some(step as u16), arrival, intended, sent_ns, completed_ns)
+                step: Some(step as u16),
+                completed_in: shared.completed_in(arrival.phase, completed_ns),
+                ..ended(arrival.phase, intended, sent_ns, completed_ns)
             };
             if let Err(failure) = &exchange.result
                 && failure.outcome.is_error()
@@ -403,6 +577,7 @@ impl<C: Client> Follower<C> {
                 None => whole.insert(Ended { step: None, ..one }),
                 Some(whole) => {
                     whole.completed_ns = completed_ns;
+                    whole.completed_in = one.completed_in;
                     whole.outcome = one.outcome;
                     whole.connect_ns = match (whole.connect_ns, one.connect_ns) {
                         (None, None) => None,
@@ -414,12 +589,15 @@ impl<C: Client> Follower<C> {
                 }
             };
             if one.outcome == Outcome::Ok && step + 1 < shared.tally.borrow().steps() {
+                if let Some(pass) = &mut shared.under_way.borrow_mut()[self.slot] {
+                    (pass.step, pass.step_ns) = (step as u16 + 1, completed_ns);
+                }
                 continue;
             }
             if !shared.single_step {
                 shared.record(whole);
             }
-            shared.pass_ended(arrival, whole.outcome, whole.sent_ns, whole.completed_ns);
+            shared.pass_ended(self.slot, whole);
             if whole.outcome != Outcome::Ok {
                 shared.ledgers.iter().for_each(|ledger| ledger.fails(arrival.pass));
             }
@@ -442,10 +620,11 @@ impl<C: Client> Follower<C> {
     }
 }
 
-fn ended(step: Option<u16>, arrival: &Arrival, intended_ns: u64, sent_ns: u64, completed_ns: u64) -> Ended {
+fn ended(phase: Phase, intended_ns: u64, sent_ns: u64, completed_ns: u64) -> Ended {
     Ended {
-        step,
-        phase: arrival.phase,
+        step: None,
+        phase,
+        completed_in: phase,
         outcome: Outcome::Ok,
         intended_ns,
         sent_ns,

@@ -1,7 +1,7 @@
 //! The load engine: a schedule says when, a driver says how, the engine records what came of it.
 //!
 //! `schedule` is pure (instants and budgets), `drivers` speak a protocol, `engine` lets the clients of one thread follow
-//! the schedule, `pacer` wakes them at exact instants, `windows` counts and `tally` hands over, `search` tries rates. A `subscriber` follows
+//! the schedule, `pacer` wakes them at exact instants, `windows` counts and `tally` hands over, `silence` tells when nobody is answered, `search` tries rates. A `subscriber` follows
 //! no schedule but what another workload sends, which stands in a `ledger`. A generator thread shares
 //! nothing with another: it has its own runtime, connections, share of the schedule and histograms, and sends finished
 //! windows as messages; `gate` lets all begin together. This module starts the threads.
@@ -15,6 +15,7 @@ pub mod ledger;
 mod pacer;
 pub mod schedule;
 pub mod search;
+pub mod silence;
 mod subscriber;
 mod tally;
 pub mod windows;
@@ -36,6 +37,7 @@ use drivers::vtp::document::Identity;
 pub use gate::Gate;
 use ledger::Ledger;
 pub use search::Trial;
+use silence::{Quiet, Silence};
 pub use windows::{Ended, Outcome, Phase, Totals, WindowRow};
 
 /// What can keep a load from being made.
@@ -165,6 +167,10 @@ pub struct Report {
     pub phases: Vec<PhaseReport>,
     /// The times of each phase's passes.
     pub totals: Vec<(Phase, Totals)>,
+    /// What was under way when a phase ended behind which there is none.
+    pub late: Vec<Late>,
+    /// By generator thread, when nobody was answered rightly.
+    pub quiet: Vec<Vec<Quiet>>,
     /// Processor time of the generator threads since the gate opened.
     pub generator_cpu_ns: u64,
     /// How long they were there since then, summed.
@@ -183,15 +189,55 @@ pub struct Report {
     pub aborted: bool,
 }
 
+/// Passes that were under way, or waited to be sent, when their phase ended and no other one of their workload followed.
+#[derive(Clone, Debug)]
+pub struct Late {
+    /// Their phase.
+    pub phase: Phase,
+    /// What became of them until the end of the drain.
+    pub outcomes: BTreeMap<Outcome, u64>,
+    /// How long they had been on a connection by then, in nanoseconds: completed − sent.
+    pub held: Histogram<u32>,
+    /// The longest time from an intended begin until then.
+    pub longest_ns: u64,
+}
+
+impl Late {
+    /// Nothing.
+    fn empty(phase: Phase) -> Self {
+        Self { phase, outcomes: BTreeMap::new(), held: windows::new_histogram(), longest_ns: 0 }
+    }
+
+    /// Adds one.
+    fn add(&mut self, ended: &Ended) {
+        *self.outcomes.entry(ended.outcome).or_default() += 1;
+        self.held.saturating_record(ended.completed_ns.saturating_sub(ended.sent_ns));
+        self.longest_ns = self.longest_ns.max(ended.completed_ns.saturating_sub(ended.intended_ns));
+    }
+
+    /// Those that were still not answered when the drain was over.
+    pub fn open(&self) -> u64 {
+        self.outcomes.get(&Outcome::Open).copied().unwrap_or_default()
+    }
+
+    /// The time on connections that those took which had been there for at least `least_ns`.
+    pub fn held_longer_than(&self, least_ns: u64) -> u64 {
+        let long = self.held.iter_recorded().filter(|value| value.value_iterated_to() >= least_ns);
+        long.map(|value| value.value_iterated_to().saturating_mul(value.count_at_value().into())).fold(0, u64::saturating_add)
+    }
+}
+
 /// One phase of a load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PhaseReport {
     /// Which.
     pub phase: Phase,
-    /// When its first request was sent.
+    /// Its begin: as planned where it has a duration, else when its first request was sent.
     pub start_ns: u64,
-    /// When its last answer was complete.
+    /// Its end: as planned where it has a duration, else when its last answer was complete.
     pub end_ns: u64,
+    /// Its duration, where it has one.
+    pub planned_ns: Option<u64>,
     /// Passes that the schedule asked for.
     pub offered: u64,
     /// Those of them that were never sent.
@@ -202,12 +248,39 @@ pub struct PhaseReport {
     pub errors: u64,
     /// Those that ended in an outcome to which the scenario gives a name.
     pub named: u64,
+    /// Passes that were sent and had not ended when the load was over.
+    pub open: u64,
+    /// Since when fewer passes were under way than connections could have carried: the amount was used up. None in an open
+    /// loop and in a phase with a duration.
+    pub idle_from_ns: Option<u64>,
 }
 
 impl PhaseReport {
     /// A phase in which nothing has happened.
     pub fn empty(phase: Phase) -> Self {
-        Self { phase, start_ns: u64::MAX, end_ns: 0, offered: 0, unsent: 0, passes: 0, errors: 0, named: 0 }
+        Self {
+            phase,
+            start_ns: u64::MAX,
+            end_ns: 0,
+            planned_ns: None,
+            offered: 0,
+            unsent: 0,
+            passes: 0,
+            errors: 0,
+            named: 0,
+            open: 0,
+            idle_from_ns: None,
+        }
+    }
+
+    /// Share of what was asked for that was not answered rightly: errors, unsent, and open at the end.
+    pub fn unanswered_share(&self) -> f64 {
+        (self.errors + self.unsent + self.open) as f64 / self.offered.max(1) as f64
+    }
+
+    /// How long its end was during which fewer passes were under way than asked for.
+    pub fn tail_ns(&self) -> Option<u64> {
+        self.idle_from_ns.map(|from| self.end_ns.saturating_sub(from))
     }
 }
 
@@ -217,6 +290,8 @@ impl Report {
         Self {
             phases: Vec::new(),
             totals: Vec::new(),
+            late: Vec::new(),
+            quiet: Vec::new(),
             generator_cpu_ns: 0,
             generator_wall_ns: 0,
             connects: 0,
@@ -240,6 +315,9 @@ impl Report {
                     ours.passes += theirs.passes;
                     ours.errors += theirs.errors;
                     ours.named += theirs.named;
+                    ours.open += theirs.open;
+                    ours.planned_ns = ours.planned_ns.max(theirs.planned_ns);
+                    ours.idle_from_ns = ours.idle_from_ns.into_iter().chain(theirs.idle_from_ns).min();
                 }
                 None => self.phases.push(theirs),
             }
@@ -251,6 +329,19 @@ impl Report {
                 None => self.totals.push((phase, theirs)),
             }
         }
+        for theirs in other.late {
+            match self.late.iter_mut().find(|l| l.phase == theirs.phase) {
+                Some(ours) => {
+                    for (outcome, count) in theirs.outcomes {
+                        *ours.outcomes.entry(outcome).or_default() += count;
+                    }
+                    ours.held.add(&theirs.held).expect("both have the same bounds");
+                    ours.longest_ns = ours.longest_ns.max(theirs.longest_ns);
+                }
+                None => self.late.push(theirs),
+            }
+        }
+        self.quiet.extend(other.quiet);
         self.generator_cpu_ns += other.generator_cpu_ns;
         self.generator_wall_ns += other.generator_wall_ns;
         self.connects += other.connects;
@@ -268,6 +359,24 @@ impl Report {
     /// The times of a phase's passes.
     pub fn totals_of(&self, phase: Phase) -> Option<&Totals> {
         self.totals.iter().find(|(p, _)| *p == phase).map(|(_, t)| t)
+    }
+
+    /// What was under way at the end of a phase behind which there is none.
+    pub fn late_of(&self, phase: Phase) -> Option<&Late> {
+        self.late.iter().find(|l| l.phase == phase)
+    }
+
+    /// From which length on a stretch without an answer, or a pass that is open at the end, is long in a phase.
+    pub fn long_ns(&self, phase: Phase) -> u64 {
+        silence::least(self.totals_of(phase).and_then(Totals::usual_ns).unwrap_or_default())
+    }
+
+    /// What of a phase was silent; nothing where that was not watched.
+    pub fn silence_of(&self, phase: &PhaseReport) -> Silence {
+        if self.quiet.is_empty() {
+            return Silence::default();
+        }
+        silence::of(&self.quiet, phase.start_ns, phase.end_ns, self.long_ns(phase.phase))
     }
 
     /// What the schedule asked for in all phases, and what of that was never sent.

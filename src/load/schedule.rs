@@ -6,10 +6,12 @@
 mod closed;
 mod open;
 mod pattern;
+mod timeline;
 
 pub use closed::ClosedLoop;
 pub use open::OpenLoop;
 pub use pattern::Instants;
+pub use timeline::Timeline;
 
 use crate::plan::{Arrivals, Load, Phase};
 
@@ -71,6 +73,22 @@ impl Schedule {
         match self {
             Self::Closed(closed) => closed.next(now_ns),
             Self::Open(open) => open.next(now_ns),
+        }
+    }
+
+    /// When which phase is, as far as that is known.
+    pub fn timeline(&self) -> &Timeline {
+        match self {
+            Self::Closed(closed) => closed.timeline(),
+            Self::Open(open) => open.timeline(),
+        }
+    }
+
+    /// Whether no pass begins any more, whenever a client is free.
+    pub fn is_used_up(&self) -> bool {
+        match self {
+            Self::Closed(closed) => closed.is_used_up(),
+            Self::Open(open) => open.is_used_up(),
         }
     }
 }

@@ -80,7 +80,7 @@ pub fn judge(conditions: &[Condition], report: &Report) -> Vec<String> {
     let Some(phase) = phase.filter(|p| p.passes > 0) else { return vec!["nothing was answered".to_owned()] };
     for condition in conditions {
         let found = match condition.figure {
-            Metric::Errors => (phase.errors + phase.unsent) as f64 / phase.offered.max(1) as f64,
+            Metric::Errors => phase.unanswered_share(),
             Metric::Time(time, quantile) => {
                 use crate::plan::graphs::Time;
                 let Some(totals) = report.totals_of(Phase::Search) else { continue };
@@ -114,9 +114,15 @@ pub fn judge(conditions: &[Condition], report: &Report) -> Vec<String> {
             reasons.push(format!("{}: {found}", condition.words));
         }
     }
-    // What was never sent was not answered in time either, whatever the percentiles of the others are.
+    // What was never sent was not answered in time either, whatever the percentiles of the others are; nor is it when
+    // nobody is answered for a while.
     if reasons.is_empty() && phase.unsent > 0 {
         reasons.push(format!("{} of {} arrivals were never sent", phase.unsent, phase.offered));
+    }
+    let silence = report.silence_of(phase);
+    if reasons.is_empty() && silence.total_ns > 0 {
+        let length = crate::units::human_duration(silence.total_ns as f64);
+        reasons.push(format!("nobody was answered for {length} although passes were due"));
     }
     reasons
 }

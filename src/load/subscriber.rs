@@ -213,6 +213,8 @@ impl Listener<'_> {
         let ended = Ended {
             step: Some(0),
             phase: sent.phase,
+            // It has no end of its own: what its author sent in a phase belongs to that.
+            completed_in: sent.phase,
             outcome,
             intended_ns: sent.intended_ns,
             sent_ns: sent.sent_ns,

@@ -19,6 +19,8 @@ pub struct WindowRow {
     pub step: Option<u16>,
     /// The phase in which the requests were meant to begin.
     pub phase: Phase,
+    /// The phase in which they ended; [`Phase::Drain`] behind the last one.
+    pub completed_in: Phase,
     /// What became of them.
     pub outcome: Outcome,
     /// How many ended in this window.
@@ -54,6 +56,8 @@ pub struct Ended {
     pub step: Option<u16>,
     /// The phase in which it was meant to begin.
     pub phase: Phase,
+    /// The phase to which its end counts, see `schedule::Timeline::completed_in`.
+    pub completed_in: Phase,
     /// What became of it.
     pub outcome: Outcome,
     /// When it was meant to be sent.
@@ -155,9 +159,12 @@ impl Cell {
     }
 }
 
-/// Whole phases of one generator thread, of the passes that were answered as expected.
+/// Whole phases of one generator thread, of the passes that were answered as expected and those never answered, with
+/// the time that these had waited ([`Outcome::counts_in_times`]).
 #[derive(Clone, Debug)]
 pub struct Totals {
+    /// Of these the right answers.
+    pub ok: u64,
     /// Completed − sent.
     pub service: Histogram<u32>,
     /// Completed − intended.
@@ -168,15 +175,23 @@ pub struct Totals {
 
 impl Totals {
     fn new() -> Self {
-        Self { service: new_histogram(), response: new_histogram(), lag: new_histogram() }
+        Self { ok: 0, service: new_histogram(), response: new_histogram(), lag: new_histogram() }
     }
 
     /// Adds those of another thread.
     pub fn add(&mut self, other: &Self) {
         let same = "both have the same bounds";
+        self.ok += other.ok;
         self.service.add(&other.service).expect(same);
         self.response.add(&other.response).expect(same);
         self.lag.add(&other.lag).expect(same);
+    }
+
+    /// Median response time of the right answers, in nanoseconds; none without one.
+    pub fn usual_ns(&self) -> Option<u64> {
+        // Those never answered are mostly the longest.
+        let share = self.ok as f64 / self.response.len().max(1) as f64;
+        (self.ok > 0).then(|| self.response.value_at_quantile(share / 2.0))
     }
 }
 
@@ -194,7 +209,8 @@ pub struct Windows {
 impl Windows {
     /// Windows of `length_ns`, for a workload with so many steps.
     pub fn new(workload: u16, steps: usize, length_ns: u64) -> Self {
-        let cells = (0..Phase::ALL.len() * (steps + 1) * Outcome::COUNT).map(|_| None).collect();
+        let phases = Phase::ALL.len();
+        let cells = (0..phases * phases * (steps + 1) * Outcome::COUNT).map(|_| None).collect();
         let totals = [const { None }; Phase::ALL.len()];
         Self { workload, length_ns, current: 0, steps, cells, totals, serializer: V2Serializer::new() }
     }
@@ -212,7 +228,8 @@ impl Windows {
         let rows = (window > self.current).then(|| self.flush()).filter(|rows| !rows.is_empty());
         self.current = self.current.max(window);
         let step = ended.step.map_or(self.steps, usize::from);
-        let index = (ended.phase as usize * (self.steps + 1) + step) * Outcome::COUNT + ended.outcome.index();
+        let phases = ended.phase as usize * Phase::ALL.len() + ended.completed_in as usize;
+        let index = (phases * (self.steps + 1) + step) * Outcome::COUNT + ended.outcome.index();
         self.cells[index].get_or_insert_with(Cell::new).record(ended);
         rows
     }
@@ -225,7 +242,8 @@ impl Windows {
             let outcome = Outcome::with_index(index % Outcome::COUNT);
             let rest = index / Outcome::COUNT;
             let step = rest % (self.steps + 1);
-            let phase = Phase::ALL[rest / (self.steps + 1)];
+            let phases = rest / (self.steps + 1);
+            let (phase, completed_in) = (Phase::ALL[phases / Phase::ALL.len()], Phase::ALL[phases % Phase::ALL.len()]);
             let is_pass = step == self.steps || self.steps == 1;
             if is_pass {
                 let totals = self.totals[phase as usize].get_or_insert_with(|| Box::new(Totals::new()));
@@ -237,6 +255,7 @@ impl Windows {
                 workload: self.workload,
                 step: (step < self.steps).then_some(step as u16),
                 phase,
+                completed_in,
                 outcome,
                 ..row
             };
@@ -259,6 +278,9 @@ fn add_to(totals: &mut Totals, cell: &Cell, outcome: Outcome) {
     let same = "both have the same bounds";
     let waited = cell.waited.as_deref().filter(|_| cell.lagged);
     if outcome == Outcome::Ok {
+        totals.ok += cell.count;
+    }
+    if outcome.counts_in_times() {
         totals.service.add(&cell.service).expect(same);
         totals.response.add(waited.map_or(&cell.service, |(response, _)| response)).expect(same);
     }
@@ -295,6 +317,7 @@ fn make_row(cell: &mut Cell, serializer: &mut V2Serializer) -> WindowRow {
         workload: 0,
         step: None,
         phase: Phase::During,
+        completed_in: Phase::During,
         outcome: Outcome::Ok,
         count: cell.count,
         sent_bytes: cell.sent_bytes,
@@ -324,6 +347,7 @@ mod tests {
         Ended {
             step,
             phase: Phase::During,
+            completed_in: Phase::During,
             outcome: Outcome::with_index(outcome),
             intended_ns: at,
             sent_ns: at + lag,
@@ -378,6 +402,20 @@ mod tests {
                 prop_assert_eq!(sum, expected);
             }
         }
+    }
+
+    #[test]
+    fn where_it_ends_is_told_apart_and_times_know_what_was_never_answered() {
+        let mut windows = Windows::new(0, 1, 500_000_000);
+        windows.record(&ended(Some(0), 0, 10, 0, 100));
+        windows.record(&Ended { completed_in: Phase::Drain, ..ended(Some(0), 0, 20, 0, 300) });
+        let open = Ended { outcome: Outcome::Open, completed_in: Phase::Drain, ..ended(Some(0), 0, 30, 0, 900) };
+        windows.record(&open);
+        let rows = windows.flush();
+        let passes: Vec<_> = rows.iter().filter(|r| r.step.is_none()).map(|r| (r.completed_in, r.outcome, r.count)).collect();
+        assert_eq!(passes, [(Phase::During, Outcome::Ok, 1), (Phase::Drain, Outcome::Ok, 1), (Phase::Drain, Outcome::Open, 1)]);
+        let (_, totals) = windows.totals().next().unwrap();
+        assert_eq!((totals.ok, totals.response.len(), totals.response.max(), totals.usual_ns()), (2, 3, 900, Some(100)));
     }
 
     #[test]

@@ -68,9 +68,6 @@ pub(super) fn load(pen: &mut Pen<'_>, node: &Node, typed: &types::Workload, time
         "open" => (load.open.as_ref().map(|typed| open(pen, part, typed, &mut own_length)), None),
         _ => load.find.as_ref().and_then(|typed| find(pen, part, typed)).unzip(),
     };
-    if kind != "open" {
-        refuse(pen, node, "drain", "only an open loop has arrivals that wait");
-    }
     if let Some(arrivals) = &arrivals {
         connections(pen, part, arrivals.connections());
     }
@@ -107,6 +104,10 @@ pub(super) fn load(pen: &mut Pen<'_>, node: &Node, typed: &types::Workload, time
         }
     };
     let auto_warm_up = auto_warm_up && stretches.iter().any(|s| s.phase == Phase::During && s.active);
+    let ends_by_time = find.is_some() || stretches.iter().any(|s| matches!(s.limit, Limit::Duration(_)));
+    if kind == "closed" && !ends_by_time {
+        refuse(pen, node, "drain", "a closed loop of an amount ends when the last pass is answered");
+    }
     Some(Load { arrivals: arrivals?, stretches, drain: load.drain.map_or(DRAIN, |d| d.0), find, auto_warm_up })
 }
 

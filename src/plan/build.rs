@@ -22,6 +22,10 @@ const MAX_REPETITIONS: u64 = 1_000_000;
 const GENERATOR_CPU: f64 = 0.95;
 /// Of a system that answers more of its requests wrongly, the right answers' speed says little.
 const ERRORS: f64 = 0.01;
+/// While nobody is answered there is no throughput, and no time that could become worse.
+const SILENCE: f64 = 0.01;
+/// Connections that hang take no part in the load that was asked for.
+const OPEN: f64 = 0.01;
 const WINDOW: Duration = Duration::from_millis(500);
 
 /// No more mistakes than this are collected in one file.
@@ -361,6 +365,8 @@ impl<'a> Builder<'a> {
                 generator_cpu: self.typed.limits.generator_cpu.map_or(GENERATOR_CPU, |p| p.0),
                 lag_p99: self.typed.limits.lag_p99.map(|d| d.0),
                 errors: self.typed.limits.errors.map_or(ERRORS, |s| s.0),
+                silence: self.typed.limits.silence.map_or(SILENCE, |s| s.0),
+                open: self.typed.limits.open.map_or(OPEN, |s| s.0),
                 host_steal: self.typed.limits.host_steal.map(|s| s.0),
                 host_load: self.typed.limits.host_load.map(|s| s.0),
                 steady_state: self.typed.limits.steady_state,
@@ -498,7 +504,9 @@ impl<'a> Builder<'a> {
             items("expect").iter().filter_map(|item| item.get("phase")).chain(items("graphs").iter().filter_map(baseline));
         for node in nodes {
             let words = node.as_text().unwrap_or_default().split(" over ").map(str::trim);
-            for word in words.filter(|word| crate::plan::Phase::ALL.iter().any(|p| p.name() == *word) && !known.contains(word)) {
+            for word in
+                words.filter(|word| crate::plan::Phase::WITH_PASSES.iter().any(|p| p.name() == *word) && !known.contains(word))
+            {
                 mistakes.push(
                     Mistake::new(
                         self.file,

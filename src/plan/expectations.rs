@@ -299,7 +299,7 @@ impl Reader<'_> {
     }
 
     fn check_phase(&mut self, name: &str) {
-        let names = Phase::ALL.map(Phase::name);
+        let names = Phase::WITH_PASSES.map(Phase::name);
         if names.contains(&name) {
             return;
         }
@@ -380,7 +380,9 @@ impl Reader<'_> {
                 (units::parse_duration(&text).map(|d| d.as_nanos() as f64), "a time with its unit, as `20ms`")
             }
             Metric::Pss | Metric::Rss => (Bytes::parse(&text).map(|b| b.0 as f64), "a size, as `64MiB`"),
-            Metric::Errors | Metric::Unsent => (units::parse_percent(&text), "a percentage, as `1%`"),
+            Metric::Errors | Metric::Wrong | Metric::Unsent | Metric::Open => {
+                (units::parse_percent(&text), "a percentage, as `1%`")
+            }
             Metric::Throughput | Metric::ThroughputStdev | Metric::Offered | Metric::Limit => {
                 (units::parse_rate(&text).or_else(number), "a rate, as `1000/s`")
             }

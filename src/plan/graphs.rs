@@ -126,11 +126,15 @@ pub enum Metric {
     Throughput,
     /// How far that varies from window to window within a phase: its standard deviation.
     ThroughputStdev,
-    /// Share of passes with an error.
+    /// Share of what was asked for that was not answered as expected: wrong, unsent and open.
     Errors,
+    /// The part of it that was answered wrongly, or failed.
+    Wrong,
+    /// The part of it that had not ended when the load was over.
+    Open,
     /// Passes that the schedule asked for, per second.
     Offered,
-    /// Share of what was asked for that was never sent.
+    /// The part of it that was never sent.
     Unsent,
     /// Bytes of request bodies per second.
     Upload,
@@ -158,10 +162,12 @@ pub enum Metric {
     StartUp,
 }
 
-const METRICS: [(&str, Metric); 55] = [
+const METRICS: [(&str, Metric); 57] = [
     ("throughput", Metric::Throughput),
     ("throughput_stdev", Metric::ThroughputStdev),
     ("errors", Metric::Errors),
+    ("wrong", Metric::Wrong),
+    ("open", Metric::Open),
     ("offered", Metric::Offered),
     ("unsent", Metric::Unsent),
     ("upload", Metric::Upload),
@@ -526,7 +532,7 @@ impl Reader<'_> {
         // A factor may not be called `phase`.
         let known: Vec<&str> = match factor {
             Some(factor) => factor.levels.iter().map(|l| l.label.as_str()).collect(),
-            None => Phase::ALL.map(Phase::name).to_vec(),
+            None => Phase::WITH_PASSES.map(Phase::name).to_vec(),
         };
         let label = typed.baseline.as_ref().map(label_of);
         match label {

@@ -185,7 +185,8 @@ pub struct Load {
     pub arrivals: Arrivals,
     /// What happens when, in order.
     pub stretches: Vec<Stretch>,
-    /// How long arrivals that had to wait are still sent after the end of an open loop.
+    /// How long passes that are under way at the end of the last phase, or waited to be sent, may still take. What is then
+    /// not answered stays open.
     #[serde(serialize_with = "as_text")]
     pub drain: Duration,
     /// The search for a limit, of which this load is one trial.
@@ -210,13 +211,17 @@ pub enum Phase {
     During,
     /// After it.
     After,
+    /// Behind the last one, while what is under way or has waited comes to its end; no pass begins in it.
+    Drain,
     /// Trials of a search for a limit.
     Search,
 }
 
 impl Phase {
     /// All phases in the order of their numbers.
-    pub const ALL: [Self; 5] = [Self::WarmUp, Self::Before, Self::During, Self::After, Self::Search];
+    pub const ALL: [Self; 6] = [Self::WarmUp, Self::Before, Self::During, Self::After, Self::Drain, Self::Search];
+    /// Those in which passes begin, in the same order.
+    pub const WITH_PASSES: [Self; 5] = [Self::WarmUp, Self::Before, Self::During, Self::After, Self::Search];
 
     /// The word in YAML, columns and graphs.
     pub fn name(self) -> &'static str {
@@ -225,6 +230,7 @@ impl Phase {
             Self::Before => "before",
             Self::During => "during",
             Self::After => "after",
+            Self::Drain => "drain",
             Self::Search => "search",
         }
     }

@@ -127,8 +127,12 @@ impl Repeat {
 pub struct Limits {
     /// Processor time of a generator thread per time.
     pub generator_cpu: f64,
-    /// Share of a workload's passes in a phase that may be answered wrongly.
+    /// Share of what was asked of a workload in a phase that may be answered wrongly or not at all.
     pub errors: f64,
+    /// Share of a phase in which nobody was answered rightly while passes were due.
+    pub silence: f64,
+    /// Share of the time on connections that long passes held which were open at the end.
+    pub open: f64,
     /// Share of the processors' time that the hypervisor may take.
     pub host_steal: Option<f64>,
     /// Share of the processors' time that programs outside of the experiment may use.

@@ -33,13 +33,15 @@ pub enum Outcome {
     Nak,
     /// It never arrived.
     Lost,
+    /// It was under way when the load ended.
+    Open,
     /// One to which the scenario gives a name: its place among those of the workload, below [`Self::MOST_NAMED`].
     Named(u8),
 }
 
 impl Outcome {
     /// Those that every workload has.
-    const FIXED: [Self; 15] = [
+    const FIXED: [Self; 16] = [
         Self::Ok,
         Self::Status,
         Self::Length,
@@ -55,6 +57,7 @@ impl Outcome {
         Self::Exit,
         Self::Nak,
         Self::Lost,
+        Self::Open,
     ];
     /// So many a scenario may name in one workload.
     pub const MOST_NAMED: usize = 8;
@@ -93,6 +96,7 @@ impl Outcome {
             Self::Exit => "wrong-exit",
             Self::Nak => "nak",
             Self::Lost => "lost",
+            Self::Open => "open",
             Self::Named(place) => named.get(usize::from(place)).map_or("named", String::as_str),
         }
     }
@@ -100,6 +104,17 @@ impl Outcome {
     /// The words that no scenario may give to an outcome of its own.
     pub fn taken() -> impl Iterator<Item = &'static str> {
         Self::FIXED.into_iter().map(|outcome| outcome.name(&[]))
+    }
+
+    /// Whether its time counts among those of the right answers. That of a request that was never answered does, as a bound
+    /// from below: no percentile may become better because nobody answered. A wrong answer's time says nothing.
+    pub fn counts_in_times(self) -> bool {
+        matches!(self, Self::Ok | Self::Timeout | Self::Lost | Self::Open)
+    }
+
+    /// The same of an outcome by its word.
+    pub fn word_counts_in_times(word: &str) -> bool {
+        Self::FIXED.into_iter().any(|outcome| outcome.counts_in_times() && outcome.name(&[]) == word)
     }
 
     /// Whether it was not as expected. What the scenario names is neither expected nor an error.
@@ -120,6 +135,8 @@ mod tests {
         let words: std::collections::BTreeSet<&str> = Outcome::taken().collect();
         assert_eq!(words.len(), Outcome::FIXED.len());
         assert_eq!(Outcome::Named(1).name(&["a".to_owned(), "conflict".to_owned()]), "conflict");
+        assert!(["ok", "timeout", "lost", "open"].into_iter().all(Outcome::word_counts_in_times));
+        assert!(!Outcome::word_counts_in_times("refused") && !Outcome::word_counts_in_times("conflict"));
         assert!(Outcome::Status.is_error() && !Outcome::Named(0).is_error() && !Outcome::Ok.is_error());
     }
 }

@@ -62,11 +62,17 @@ pub(super) fn workload(
         }
     };
     // A subscriber gets its author's phases when all workloads are known.
-    let load = match driver {
+    let mut load = match driver {
         Some(Driver::Subscriber(_)) => Some(waiting()),
         None if typed.vtp.as_ref().is_some_and(|v| v.from.is_some()) => None,
         _ => arrivals::load(pen, node, typed, timeline),
     };
+    if let (Some(Driver::Command(command)), Some(load)) = (&driver, &mut load)
+        && typed.load.as_ref().is_some_and(|typed| typed.drain.is_none())
+    {
+        // A program is not ended because the load is over.
+        load.drain = command.timeout;
+    }
     let threads = typed.threads.unwrap_or(1);
     let connections = load.as_ref().map_or(u32::MAX, |l| l.arrivals.connections());
     if threads == 0 || connections > 0 && threads > connections {

@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 use rayon::prelude::*;
 
 use super::{Bar, BarSeries, Data, Figure, LineSeries, Phase, QuantileSeries};
+use crate::analysis::compare::ratio;
 use crate::analysis::curves::LinePart;
-use crate::analysis::estimate::{estimate, mean_interval, resamples};
+use crate::analysis::estimate::{estimate, median_interval};
 use crate::analysis::summary::{CellSummary, StepSummary, Summary};
 use crate::analysis::{Error, curves, figures, stats};
 use crate::record::tables::WHOLE;
@@ -111,7 +112,7 @@ impl<'a> Part<'a> {
 fn unit(metric: Metric) -> (&'static str, f64) {
     match metric {
         Metric::Throughput | Metric::ThroughputStdev => ("passes/s", 1.0),
-        Metric::Errors | Metric::Unsent => ("%", 100.0),
+        Metric::Errors | Metric::Wrong | Metric::Unsent | Metric::Open => ("%", 100.0),
         Metric::Offered | Metric::Limit => ("passes/s", 1.0),
         Metric::Upload | Metric::Download => ("MB/s", 1e-6),
         Metric::Command(_) => ("", 1.0),
@@ -130,7 +131,9 @@ fn words(metric: Metric) -> String {
         Metric::ThroughputStdev => "standard deviation of throughput over windows".to_owned(),
         Metric::Errors => "errors".to_owned(),
         Metric::Offered => "offered rate".to_owned(),
+        Metric::Wrong => "answered wrongly".to_owned(),
         Metric::Unsent => "never sent".to_owned(),
+        Metric::Open => "open at the end".to_owned(),
         Metric::Limit => "highest rate that holds".to_owned(),
         Metric::Command(_) => metric.name().replace('_', " "),
         Metric::Time(Time::FirstByte, _) => words_of_time(metric.name().replacen("first_byte", "first-byte", 1).as_str()),
@@ -334,24 +337,19 @@ impl Composer<'_> {
             match baseline {
                 None if mine.is_empty() => None,
                 None => {
-                    let value = stats::mean(&mine);
-                    let (low, high) = mean_interval(&mine).unwrap_or((value, value));
+                    let value = stats::median(&mine);
+                    let (low, high) = median_interval(&mine).unwrap_or((value, value));
                     Some(Bar { value, low, high, points: mine })
                 }
                 Some(baseline) if series == Some("phase") => self.ratio_of_phases(group, level, baseline, metric),
                 Some(baseline) => {
                     let base = values(group, baseline);
-                    if mine.is_empty() || base.is_empty() || stats::mean(&base) == 0.0 {
-                        return None;
+                    if level == baseline {
+                        return (!mine.is_empty()).then(|| Bar { value: 1.0, low: 1.0, high: 1.0, points: Vec::new() });
                     }
-                    let value = stats::mean(&mine) / stats::mean(&base);
-                    let interval = (level != baseline)
-                        .then(|| {
-                            stats::bootstrap_ratio(&mine, &base, stats::mean, 0.95, resamples(mine.len().max(base.len())), 1).ok()
-                        })
-                        .flatten()
-                        .map_or((value, value), |i| (i.low, i.high));
-                    Some(Bar { value, low: interval.0, high: interval.1, points: Vec::new() })
+                    let (value, interval) = ratio(&base, &mine)?;
+                    let (low, high) = interval.unwrap_or((value, value));
+                    Some(Bar { value, low, high, points: Vec::new() })
                 }
             }
         };
@@ -366,7 +364,7 @@ impl Composer<'_> {
         match baseline {
             None => {
                 let note = format!(
-                    "mean of {n} repetitions (dots: each one); error bars: bootstrap (BCa) 95 % interval of the mean; run {}",
+                    "median of {n} repetitions (dots: each one); error bars: bootstrap (BCa) 95 % interval of it; run {}",
                     self.summary.run
                 );
                 self.frame(&words(metric), &unit, x_label, data, note)
@@ -378,7 +376,7 @@ impl Composer<'_> {
                         "median of the ratios within {n} repetitions (dots: each one); error bars: bootstrap (BCa) 95 % interval of it"
                     )
                 } else {
-                    format!("ratio of means of {n} repetitions; error bars: bootstrap 95 % interval of the ratio")
+                    format!("Hodges-Lehmann ratio of {n} repetitions; error bars: its 95 % interval, as `compare` has it")
                 };
                 let note = format!("{what}; run {}", self.summary.run);
                 self.frame(&format!("{}, ratio to {base}", words(metric)), "", x_label, data, note)

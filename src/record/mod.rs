@@ -33,7 +33,9 @@ pub use write::{RepetitionWriter, RunDirectory};
 /// 3: expectations, limits and the begin of a steady state in the plan; options in the manifest, so that a run can be
 /// resumed; the host in a repetition's status.
 /// 4: messages over TCP and events among the drivers; what is collected; links.
-pub const FORMAT: u32 = 4;
+/// 5: phases as long as planned, with what was open at their end and what was silent; windows say in which phase their
+/// requests ended, and know requests that were never answered.
+pub const FORMAT: u32 = 5;
 /// The oldest version that can still be read.
 pub const OLDEST_FORMAT: u32 = 1;
 

@@ -1,5 +1,7 @@
 //! `status.json`: what became of a repetition.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// The status of one repetition. Times count from the begin of the load, in nanoseconds; what was before it is negative.
@@ -88,16 +90,19 @@ impl Verdict {
 }
 
 /// One phase of one workload.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PhaseStatus {
     /// Name of the workload.
     pub workload: String,
     /// Name of the phase.
     pub phase: String,
-    /// First request sent.
+    /// Its begin: as planned where it has a duration, else when its first request was sent.
     pub start_ns: u64,
-    /// Last answer complete.
+    /// Its end: as planned where it has a duration, else when its last answer was complete. Before format 5 always that.
     pub end_ns: u64,
+    /// Its duration, where it has one; none before format 5.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub planned_ns: Option<u64>,
     /// Passes that the schedule asked for.
     #[serde(default)]
     pub offered: u64,
@@ -111,6 +116,28 @@ pub struct PhaseStatus {
     /// Those of them whose outcome the scenario has a name for.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub named: u64,
+    /// Passes that had not ended when the load was over.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub open: u64,
+    /// What was under way when it ended, or waited to be sent, by outcome; only where no phase followed.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub at_end: BTreeMap<String, u64>,
+    /// The longest time that one of these had waited since its intended begin, until it ended or the load was over.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub at_end_longest_ns: u64,
+    /// How long nobody was answered as expected although passes were due.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub silence_ns: u64,
+    /// How long, at the end of an amount, fewer passes were under way than connections could have carried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tail_ns: Option<u64>,
+}
+
+impl PhaseStatus {
+    /// How long it was, in seconds; never 0.
+    pub fn seconds(&self) -> f64 {
+        self.planned_ns.unwrap_or_else(|| self.end_ns.saturating_sub(self.start_ns)).max(1) as f64 / 1e9
+    }
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)]

@@ -244,7 +244,7 @@ fn frame(height: usize, columns: Vec<Column>) -> DataFrame {
     DataFrame::new(height, columns).expect("all columns are made from the same rows")
 }
 
-/// Columns of `windows.parquet`: one row per window, workload, step, phase and outcome.
+/// Columns of `windows.parquet`: one row per window, workload, step, phase of the begin, phase of the end, and outcome.
 fn window_frame(workloads: &[Names], rows: &[WindowRow]) -> DataFrame {
     let of = |f: fn(&WindowRow) -> u64| rows.iter().map(f).collect::<Vec<u64>>();
     let workload = |r: &WindowRow| workloads.get(usize::from(r.workload));
@@ -254,6 +254,7 @@ fn window_frame(workloads: &[Names], rows: &[WindowRow]) -> DataFrame {
         .map(|r| r.step.map_or(WHOLE, |s| workload(r).and_then(|w| w.steps.get(usize::from(s))).map_or("", String::as_str)))
         .collect();
     let phases: Vec<&str> = rows.iter().map(|r| r.phase.name()).collect();
+    let completed_in: Vec<&str> = rows.iter().map(|r| r.completed_in.name()).collect();
     let outcomes: Vec<&str> = rows.iter().map(|r| r.outcome.name(workload(r).map_or(&[], |w| &w.outcomes))).collect();
     let times = |f: fn(&WindowRow) -> &Vec<u8>| rows.iter().map(|r| f(r).as_slice()).collect::<Vec<&[u8]>>();
     frame(
@@ -263,6 +264,7 @@ fn window_frame(workloads: &[Names], rows: &[WindowRow]) -> DataFrame {
             column("workload", names),
             column("step", steps),
             column("phase", phases),
+            column("completed_in", completed_in),
             column("outcome", outcomes),
             column("requests", of(|r| r.count)),
             column("sent_bytes", of(|r| r.sent_bytes)),

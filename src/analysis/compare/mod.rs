@@ -359,6 +359,13 @@ fn judged(cases: Vec<Case>, threshold: f64) -> Vec<Row> {
     cases.into_iter().zip(corrected).map(judge).collect()
 }
 
+/// The other over the baseline: the ratio of Hodges and Lehmann with its 95 % interval, which has one where there are enough
+/// repetitions. None where a value is not above 0.
+pub fn ratio(baseline: &[f64], other: &[f64]) -> Option<(f64, Option<(f64, f64)>)> {
+    let found = stats::hodges_lehmann_ratio(baseline, other, LEVEL).ok()?;
+    Some((found.estimate, found.interval))
+}
+
 /// What is compared between two cells: each metric, with its workload where it has one.
 fn figures_of(base: &CellSummary, other: &CellSummary, wanted: &[Metric]) -> Vec<(Metric, Option<String>)> {
     let mut found = Vec::new();
@@ -448,7 +455,7 @@ impl Case {
             return Verdict::TooFewRepetitions;
         }
         let rises = row.ratio.map_or(row.median > row.baseline_median, |r| r > 1.0);
-        let is_share = matches!(metric, Metric::Errors | Metric::Unsent);
+        let is_share = matches!(metric, Metric::Errors | Metric::Wrong | Metric::Unsent | Metric::Open);
         match (direction(metric, &row.unit), rises) {
             (Direction::Unknown, true) => Verdict::Higher,
             (Direction::Unknown, false) => Verdict::Lower,

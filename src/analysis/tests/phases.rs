@@ -63,6 +63,7 @@ fn write(path: &Path, cell: &str, work: &str, repetition: u32) {
                 let ended = Ended {
                     step: Some(0),
                     phase,
+                    completed_in: phase,
                     outcome: Outcome::Ok,
                     intended_ns: sent_ns,
                     sent_ns,

@@ -1,6 +1,6 @@
 //! The closed loop: a pass begins when its connection is free, until the budget of the phase is used up.
 
-use super::{Arrival, Next, Part};
+use super::{Arrival, Next, Part, Timeline};
 use crate::plan::{Limit, Phase, Stretch};
 
 /// The closed loop of one thread.
@@ -8,6 +8,7 @@ use crate::plan::{Limit, Phase, Stretch};
 pub struct ClosedLoop {
     /// What is still to come; the current one is the last.
     stretches: Vec<Budgeted>,
+    timeline: Timeline,
     /// When the current one began.
     start_ns: u64,
     pass: u64,
@@ -39,8 +40,9 @@ impl ClosedLoop {
                 Limit::Duration(d) => Budget::Time(d.as_nanos() as u64),
             },
         };
+        let timeline = Timeline::new(stretches, origin_ns);
         let stretches = stretches.iter().rev().map(budgeted).collect();
-        Self { stretches, start_ns: origin_ns, pass: part.thread, stride: part.threads }
+        Self { stretches, timeline, start_ns: origin_ns, pass: part.thread, stride: part.threads }
     }
 
     /// What a connection does that is free at `now_ns`.
@@ -48,7 +50,10 @@ impl ClosedLoop {
         loop {
             let Some(stretch) = self.stretches.last_mut() else { return Next::Over };
             let over_ns = match &mut stretch.budget {
-                Budget::Passes(0) => now_ns,
+                Budget::Passes(0) => {
+                    self.timeline.over(now_ns);
+                    now_ns
+                }
                 Budget::Passes(left) => {
                     *left -= 1;
                     return Next::Begin(self.begin(now_ns));
@@ -64,6 +69,16 @@ impl ClosedLoop {
             self.start_ns = over_ns;
             self.stretches.pop();
         }
+    }
+
+    /// When which phase is, as far as that is known.
+    pub fn timeline(&self) -> &Timeline {
+        &self.timeline
+    }
+
+    /// Whether no pass begins any more, whenever a connection is free.
+    pub fn is_used_up(&self) -> bool {
+        self.stretches.iter().all(|s| matches!(s.budget, Budget::Passes(0)))
     }
 
     fn begin(&mut self, now_ns: u64) -> Arrival {

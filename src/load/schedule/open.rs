@@ -3,7 +3,7 @@
 //! Arrivals that find every client busy wait in the order of their instants. The queue is nothing but the distance
 //! between this schedule and the clock: its memory does not grow with its length.
 
-use super::{Arrival, Instants, Next, Part};
+use super::{Arrival, Instants, Next, Part, Timeline};
 use crate::plan::{Limit, Load, Pattern, Phase, Spacing, Stretch};
 
 /// The open loop of one thread: every `threads`-th arrival of the workload's.
@@ -11,6 +11,7 @@ use crate::plan::{Limit, Load, Pattern, Phase, Spacing, Stretch};
 pub struct OpenLoop {
     /// What is still to come; the current one is the last.
     stretches: Vec<Stretch>,
+    timeline: Timeline,
     /// When the current one began.
     start_ns: u64,
     /// Arrivals of the current one so far, on all threads.
@@ -32,8 +33,6 @@ pub struct OpenLoop {
     /// When the schedule ends, once that was asked for.
     end_ns: Option<u64>,
     drain_ns: u64,
-    /// Begin and end of the stretches with a duration that are over, active ones only.
-    past: Vec<(Phase, u64, u64)>,
     offered: [u64; Phase::ALL.len()],
 }
 
@@ -61,6 +60,7 @@ impl OpenLoop {
         stretches.reverse();
         let mut open = Self {
             stretches,
+            timeline: Timeline::new(&load.stretches, origin_ns),
             start_ns: origin_ns,
             arrived: 0,
             instants,
@@ -74,7 +74,6 @@ impl OpenLoop {
             head: None,
             end_ns: None,
             drain_ns: load.drain.as_nanos() as u64,
-            past: Vec::new(),
             offered: [0; Phase::ALL.len()],
         };
         open.upcoming_ns = origin_ns + open.instants.next_ns();
@@ -85,8 +84,8 @@ impl OpenLoop {
     /// Goes on to the next stretch, which begins at `start_ns`.
     fn next_stretch(&mut self, start_ns: u64) {
         let over = self.stretches.pop();
-        if let Some(Stretch { phase, limit: Limit::Duration(_), active: true }) = over {
-            self.past.push((phase, self.start_ns, start_ns));
+        if matches!(over, Some(Stretch { limit: Limit::Amount(_), .. })) {
+            self.timeline.over(start_ns);
         }
         (self.start_ns, self.arrived) = (start_ns, 0);
         if over.is_some_and(|s| s.phase == Phase::WarmUp)
@@ -173,9 +172,14 @@ impl OpenLoop {
         *self.end_ns.insert(end)
     }
 
-    /// Begin and end of the phases that had a duration, once the schedule has ended.
-    pub fn bounds(&self) -> &[(Phase, u64, u64)] {
-        &self.past
+    /// When which phase is, as far as that is known.
+    pub fn timeline(&self) -> &Timeline {
+        &self.timeline
+    }
+
+    /// Whether no pass begins any more, whenever a client is free.
+    pub fn is_used_up(&self) -> bool {
+        self.head.is_none()
     }
 
     /// By phase, how many arrivals there were and how many of them nobody took. Ends the schedule.

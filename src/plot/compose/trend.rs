@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Composer, PARTS, words};
-use crate::analysis::estimate::mean_interval;
+use crate::analysis::estimate::median_interval;
 use crate::analysis::stats;
 use crate::plot::{Data, Figure, Places, TrendPoint, TrendSeries};
 use crate::record::{Metric, Model};
@@ -45,7 +45,7 @@ impl Composer<'_> {
         let edge = if log && values().any(|v| v <= 0.0) { ", with 0 on its lower edge" } else { "" };
         let n = self.cells().map(|(_, c)| c.repetitions.valid).max().unwrap_or_default();
         let note = format!(
-            "dots: mean of {n} repetitions; error bars: bootstrap (BCa) 95 % interval of the mean{axes}{edge}; run {}",
+            "dots: median of {n} repetitions; error bars: bootstrap (BCa) 95 % interval of it{axes}{edge}; run {}",
             self.summary.run
         );
         let drawn = series.iter().any(|s| s.model.iter().any(|(_, v)| v.is_finite()));
@@ -55,13 +55,13 @@ impl Composer<'_> {
     }
 }
 
-/// The mean of repetitions in the unit of the picture.
+/// The median of repetitions in the unit of the picture.
 fn point(level: usize, values: &[f64]) -> TrendPoint {
     if values.is_empty() {
         return TrendPoint { level, value: f64::NAN, low: f64::NAN, high: f64::NAN };
     }
-    let value = stats::mean(values);
-    let (low, high) = mean_interval(values).unwrap_or((value, value));
+    let value = stats::median(values);
+    let (low, high) = median_interval(values).unwrap_or((value, value));
     TrendPoint { level, value, low, high }
 }
 
@@ -218,6 +218,7 @@ mod tests {
             named: 0,
             offered: 1,
             unsent: 0,
+            open: 0,
             seconds: 1.0,
             throughput_per_s,
             throughput_stdev_per_s: None,
@@ -241,6 +242,7 @@ mod tests {
             received_bytes: 0,
             offered: 1,
             unsent: 0,
+            open: 0,
             throughput_per_s: None,
             upload_bytes_per_s: None,
             download_bytes_per_s: None,
@@ -249,6 +251,7 @@ mod tests {
             lag_ns: None,
             connect_ns: None,
             first_byte_ns: None,
+            all_requests: crate::analysis::summary::AllTimes::default(),
             by_repetition: vec![one],
             distributions: crate::analysis::windows::Distributions::default(),
         }

@@ -278,8 +278,9 @@ pub struct Load {
     /// the load became steady.
     #[serde(default)]
     pub warm_up: Option<WarmUp>,
-    /// How long arrivals that had to wait are still sent after the end of an open loop; 1 s by default.
-    /// What was not sent by then is counted as unsent.
+    /// How long passes may still take that are under way when a load with a duration ends, and, in an open loop, those that
+    /// wait to be sent; 1 s by default, for a command as long as it may take. What was not sent by then is counted as
+    /// unsent; what was not answered by then is told as open, with the time that it had waited.
     #[serde(default)]
     pub drain: Option<Duration>,
 }
@@ -404,9 +405,18 @@ pub struct Limits {
     /// 99th percentile of the schedule lag in an open loop; no limit by default.
     #[serde(default)]
     pub lag_p99: Option<Duration>,
-    /// Share of a workload's passes that may be answered wrongly, in each phase behind the warm-up; 1 % by default.
+    /// Share of what was asked for that may be answered wrongly or not at all (errors, unsent and open at the end), in each
+    /// phase behind the warm-up; 1 % by default.
     #[serde(default)]
     pub errors: Option<Share>,
+    /// Share of a phase in which nobody was answered rightly while passes were due; 1 % by default. A stretch counts when it
+    /// is longer than 250 ms and than twenty times the median response time.
+    #[serde(default)]
+    pub silence: Option<Share>,
+    /// Share of a load's time on its connections that passes held which were open at its end and had taken longer than
+    /// 250 ms and twenty times the median; 1 % by default.
+    #[serde(default)]
+    pub open: Option<Share>,
     /// Share of the processors' time that the hypervisor may take away during the load; no limit by default.
     #[serde(default)]
     pub host_steal: Option<Share>,

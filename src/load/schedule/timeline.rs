@@ -1,0 +1,115 @@
+//! The stretches of a load on the clock, as far as they are known: those with a duration beforehand, one with an amount
+//! when it is used up.
+
+use crate::plan::{Limit, Phase, Stretch};
+
+/// When which stretch of a load begins. Instants are nanoseconds since the epoch of the repetition.
+#[derive(Clone, Debug)]
+pub struct Timeline {
+    stretches: Vec<Stretch>,
+    /// Begins, as far as known; behind the last stretch the end of all.
+    begins: Vec<u64>,
+}
+
+impl Timeline {
+    /// Stretches of which the first begins at `origin_ns`.
+    pub fn new(stretches: &[Stretch], origin_ns: u64) -> Self {
+        let mut timeline = Self { stretches: stretches.to_vec(), begins: vec![origin_ns] };
+        timeline.extend();
+        timeline
+    }
+
+    /// The stretch with an amount of which the end was not known ends at `at_ns`.
+    pub fn over(&mut self, at_ns: u64) {
+        if self.begins.len() <= self.stretches.len() {
+            self.begins.push(at_ns);
+            self.extend();
+        }
+    }
+
+    fn extend(&mut self) {
+        while let Some(Stretch { limit: Limit::Duration(length), .. }) = self.stretches.get(self.begins.len() - 1) {
+            let begin = self.begins[self.begins.len() - 1];
+            self.begins.push(begin.saturating_add(u64::try_from(length.as_nanos()).unwrap_or(u64::MAX)));
+        }
+    }
+
+    /// The end of the last stretch, once it is known.
+    pub fn end_ns(&self) -> Option<u64> {
+        self.begins.get(self.stretches.len()).copied()
+    }
+
+    /// The end of the last stretch where that has a duration: the instant until which the load lasts, whatever happens.
+    pub fn planned_end_ns(&self) -> Option<u64> {
+        let by_time = self.stretches.last().is_some_and(|s| matches!(s.limit, Limit::Duration(_)));
+        self.end_ns().filter(|_| by_time)
+    }
+
+    /// The phase to which a pass of `phase` that ends at `at_ns` counts as completed: the one that it is by then. A phase
+    /// with an amount lasts until its last pass has ended, and no other pass counts in it. [`Phase::Drain`] where it counts
+    /// in none: behind the end, or where this workload is not active.
+    pub fn completed_in(&self, phase: Phase, at_ns: u64) -> Phase {
+        let own = self.stretches.iter().find(|s| s.phase == phase);
+        if own.is_some_and(|s| matches!(s.limit, Limit::Amount(_))) {
+            return phase;
+        }
+        // One that begins before the first begin cannot be; it would count to the first.
+        let stretch = self.begins.iter().rposition(|begin| *begin <= at_ns).unwrap_or(0);
+        match self.stretches.get(stretch) {
+            Some(Stretch { phase: now, limit: Limit::Duration(_), active: true }) => *now,
+            _ => Phase::Drain,
+        }
+    }
+
+    /// Begin and end of the active stretches with a duration, as far as known.
+    pub fn bounds(&self) -> impl Iterator<Item = (Phase, u64, u64)> {
+        let ends = self.begins.iter().skip(1);
+        let active = |s: &Stretch| s.active && matches!(s.limit, Limit::Duration(_));
+        let stretches = self.stretches.iter().zip(self.begins.iter().zip(ends)).filter(move |(s, _)| active(s));
+        stretches.map(|(s, (begin, end))| (s.phase, *begin, *end))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn stretch(phase: Phase, limit: Limit) -> Stretch {
+        Stretch { phase, limit, active: true }
+    }
+
+    fn ms(n: u64) -> Limit {
+        Limit::Duration(Duration::from_millis(n))
+    }
+
+    const MS: u64 = 1_000_000;
+
+    #[test]
+    fn a_pass_counts_where_it_ends() {
+        let inactive = Stretch { active: false, ..stretch(Phase::During, ms(20)) };
+        let timeline = Timeline::new(&[stretch(Phase::WarmUp, ms(10)), inactive, stretch(Phase::After, ms(5))], 7 * MS);
+        assert_eq!(timeline.planned_end_ns(), Some(42 * MS));
+        let counts = |at| timeline.completed_in(Phase::WarmUp, at * MS);
+        assert_eq!(
+            [7, 16, 17, 36, 37, 41, 42].map(counts),
+            [Phase::WarmUp, Phase::WarmUp, Phase::Drain, Phase::Drain, Phase::After, Phase::After, Phase::Drain]
+        );
+        let bounds: Vec<_> = timeline.bounds().collect();
+        assert_eq!(bounds, [(Phase::WarmUp, 7 * MS, 17 * MS), (Phase::After, 37 * MS, 42 * MS)]);
+    }
+
+    #[test]
+    fn an_amount_ends_when_it_is_used_up() {
+        let mut timeline = Timeline::new(&[stretch(Phase::WarmUp, Limit::Amount(5)), stretch(Phase::During, ms(10))], 0);
+        assert_eq!((timeline.end_ns(), timeline.bounds().count()), (None, 0));
+        timeline.over(3 * MS);
+        assert_eq!(timeline.planned_end_ns(), Some(13 * MS));
+        // The last passes of the warm-up end in the measurement, and belong to the warm-up.
+        assert_eq!(timeline.completed_in(Phase::WarmUp, 4 * MS), Phase::WarmUp);
+        assert_eq!(timeline.completed_in(Phase::During, 4 * MS), Phase::During);
+        let amount = Timeline::new(&[stretch(Phase::WarmUp, ms(10)), stretch(Phase::During, Limit::Amount(5))], 0);
+        assert_eq!(amount.completed_in(Phase::WarmUp, 12 * MS), Phase::Drain);
+        assert_eq!((amount.end_ns(), amount.planned_end_ns()), (None, None));
+    }
+}
