@@ -15,6 +15,7 @@
 
 mod bootstrap;
 mod changepoints;
+mod combined;
 mod descriptive;
 mod holm;
 mod normal;
@@ -26,10 +27,12 @@ mod ranks;
 mod reference;
 mod sample;
 mod steady;
+mod student;
 mod trend;
 
 pub use bootstrap::{Error, Interval, bootstrap_bca, bootstrap_ratio};
 pub use changepoints::{e_divisive, pelt};
+pub use combined::combined_p;
 pub use descriptive::{coefficient_of_variation, mean, median, observed_quantile, quantile, standard_deviation};
 pub use holm::holm;
 pub use outliers::outliers;
@@ -38,4 +41,5 @@ pub use power::repetitions_needed;
 pub use ranks::{RankTest, Ratio, Shift, hodges_lehmann, hodges_lehmann_ratio, hodges_lehmann_shift, mann_whitney, smallest_p};
 pub use sample::SampleError;
 pub use steady::{Better, Class, Segment, Steadiness, classify, warm_up_rounds};
+pub use student::{Student, chi_squared_quantile, student_cdf, student_quantile, student_two_sided};
 pub use trend::{Lag1, RankCorrelation, Trend, autocorrelation, effective_sample_size, kendall, lag1, spearman, theil_sen};
