@@ -17,6 +17,7 @@
 mod bootstrap;
 mod changepoints;
 mod combined;
+mod dependence;
 mod descriptive;
 mod gate;
 mod holm;
@@ -38,12 +39,15 @@ mod welch;
 pub use bootstrap::{Error, Interval, bootstrap_bca, bootstrap_ratio};
 pub use changepoints::{e_divisive, pelt};
 pub use combined::combined_p;
+pub use dependence::{DependentRatio, Memory, dependent_ratio, memory};
 pub use descriptive::{coefficient_of_variation, mean, median, observed_quantile, quantile, standard_deviation};
 pub use gate::{Family, gate};
 pub use holm::holm;
 pub use outliers::outliers;
 pub use permutation::{PermutationTest, permutation_test};
-pub use power::repetitions_needed;
+pub use power::{
+    RepetitionsNeeded, repetitions_after_pilot, repetitions_for_difference, repetitions_for_same, repetitions_needed,
+};
 pub use ranks::{RankTest, Ratio, Shift, hodges_lehmann, hodges_lehmann_ratio, hodges_lehmann_shift, mann_whitney, smallest_p};
 pub use sample::SampleError;
 pub use steady::{Better, Class, Segment, Steadiness, classify, warm_up_rounds};

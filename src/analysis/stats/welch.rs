@@ -20,7 +20,7 @@ use super::student::Student;
 mod tests;
 
 /// What differs by less on logarithms is equal: those of the largest numbers are rounded by some 10⁻¹³.
-const ROUNDING: f64 = 1e-12;
+pub(super) const ROUNDING: f64 = 1e-12;
 
 /// Ratio of two geometric means, and whether it differs from 1.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -78,6 +78,12 @@ pub(super) fn logs(values: &[f64]) -> Vec<f64> {
     values.iter().map(|&value| libm::log(value)).collect()
 }
 
+/// p of `n` equal values against `m` equal values of another kind; see the module.
+pub(super) fn constant_p(n: f64, m: f64) -> f64 {
+    // The largest qⁿ(1 − q)ᵐ over q, twice: which value is whose.
+    2.0 * libm::exp(n * libm::log(n / (n + m)) + m * libm::log(m / (n + m)))
+}
+
 /// A test of means that can be asked about any shift.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct MeanTest {
@@ -97,9 +103,7 @@ impl MeanTest {
         let [sa, sb] = [a, b].map(standard_deviation);
         let estimate = mean(b) - mean(a);
         if sa <= ROUNDING && sb <= ROUNDING {
-            // The largest qⁿ(1 − q)ᵐ over q, twice: which value is whose.
-            let logarithm = n * libm::log(n / (n + m)) + m * libm::log(m / (n + m));
-            return Self::constant(estimate, n + m - 2.0, 2.0 * libm::exp(logarithm));
+            return Self::constant(estimate, n + m - 2.0, constant_p(n, m));
         }
         let (va, vb) = (sa * sa / n, sb * sb / m);
         let variance = va + vb;
