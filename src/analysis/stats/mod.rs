@@ -11,11 +11,15 @@
 //! The same input and seed give the same bits on every machine: sums run in a fixed order, and logarithms and the like
 //! come from `libm`, not from the platform.
 //!
-//! Left out on purpose: tests that assume normal values.
+//! Left out on purpose: tests that rest on normal values alone. Student's t stands beside ranks, and has its share in a p
+//! that both find together.
 
 mod bootstrap;
 mod changepoints;
+mod combined;
+mod dependence;
 mod descriptive;
+mod gate;
 mod holm;
 mod normal;
 mod outliers;
@@ -25,17 +29,29 @@ mod ranks;
 #[cfg(test)]
 mod reference;
 mod sample;
+mod shift_ranks;
 mod steady;
+mod student;
 mod trend;
+mod two_samples;
+mod welch;
 
 pub use bootstrap::{Error, Interval, bootstrap_bca, bootstrap_ratio};
 pub use changepoints::{e_divisive, pelt};
+pub use combined::combined_p;
+pub use dependence::{DependentRatio, Memory, dependent_ratio, memory};
 pub use descriptive::{coefficient_of_variation, mean, median, observed_quantile, quantile, standard_deviation};
+pub use gate::{Family, gate};
 pub use holm::holm;
 pub use outliers::outliers;
 pub use permutation::{PermutationTest, permutation_test};
-pub use power::repetitions_needed;
+pub use power::{
+    RepetitionsNeeded, repetitions_after_pilot, repetitions_for_difference, repetitions_for_same, repetitions_needed,
+};
 pub use ranks::{RankTest, Ratio, Shift, hodges_lehmann, hodges_lehmann_ratio, hodges_lehmann_shift, mann_whitney, smallest_p};
 pub use sample::SampleError;
 pub use steady::{Better, Class, Segment, Steadiness, classify, warm_up_rounds};
+pub use student::{Student, chi_squared_quantile, student_cdf, student_quantile, student_two_sided};
 pub use trend::{Lag1, RankCorrelation, Trend, autocorrelation, effective_sample_size, kendall, lag1, spearman, theil_sen};
+pub use two_samples::{Components, RankComparison, TwoSamples, compare_two, compare_two_by_rank};
+pub use welch::{MeanRatio, paired_t, welch};

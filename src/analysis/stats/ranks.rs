@@ -13,7 +13,7 @@ mod tests;
 
 /// Up to this many pairs the distribution is counted, at most n²m²/4 additions: some ten milliseconds at the limit
 /// and microseconds for 20 repetitions.
-const EXACT_PAIRS: usize = 10_000;
+pub(super) const EXACT_PAIRS: usize = 10_000;
 
 /// What the Mann-Whitney test found.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -229,7 +229,7 @@ fn tail(scores: &[usize], take: usize, distance: usize) -> f64 {
     tail_counts(&scores, take, limit / step).iter().sum::<f64>() / binomial(scores.len(), take)
 }
 
-fn gcd(a: usize, b: usize) -> usize {
+pub(super) fn gcd(a: usize, b: usize) -> usize {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 
@@ -238,7 +238,7 @@ fn gcd(a: usize, b: usize) -> usize {
 /// `scores`: ascending. The shift algorithm of Streitberg & Röhmel 1986, on excesses instead of sums: the i-th
 /// smallest score that is taken exceeds the i-th smallest of all by a number that is never negative, so that no entry
 /// above `limit` need ever be looked at.
-fn tail_counts(scores: &[usize], take: usize, limit: usize) -> Vec<f64> {
+pub(super) fn tail_counts(scores: &[usize], take: usize, limit: usize) -> Vec<f64> {
     let width = limit + 1;
     // Row k: ways to take k of the scores looked at so far, by excess.
     let mut rows = vec![0.0; (take + 1) * width];

@@ -25,6 +25,9 @@ pub enum SampleError {
     /// Not enough resamples for the smallest p asked for.
     #[error("{found} resamples are too few, expected at least {needed}")]
     TooFewResamples { found: usize, needed: usize },
+    /// Pairs that do not belong to the samples.
+    #[error("pair {index} (from 0) names a value that is not there, or one that an earlier pair has: expected each at most once")]
+    Pair { index: usize },
     /// The result, or the statistic of a resample, is NaN or infinite.
     #[error("the statistic is not a finite number for the sample or one of its resamples")]
     Undefined,

@@ -117,3 +117,84 @@ fn what_cannot_be_judged() {
     assert!(matches!(repetitions_needed(&fine, &fine, 0.1, 5.0, 0.9), Err(Share { what: "alpha", .. })));
     assert!(matches!(repetitions_needed(&fine, &fine, 0.1, 0.05, 1.0), Err(Share { what: "power", .. })));
 }
+
+// The smallest n for which d >= (t.ppf(1 - alpha / 2, 2 * n - 2) + t.ppf(power, 2 * n - 2)) * s * np.sqrt(2 / n), and
+// np.sqrt(nu / chi2.ppf(0.2, nu)) for nu = 2 * n - 2     scipy 1.17.1
+#[test]
+fn repetitions_agree_with_scipy() {
+    let step = libm::log1p(0.05);
+    for (alpha, expected) in [(0.01, 33), (0.01 / 8.0, 45), (0.01 / 32.0, 53)] {
+        assert_eq!(repetitions_for_difference(0.05, step, alpha, 0.9), Ok(expected));
+    }
+    assert_eq!([0.9, 0.95].map(|power| repetitions_for_same(0.05, step, power)), [Ok(29), Ok(34)]);
+    for (pilot, expected) in [(3.0, 1.557575), (5.0, 1.319683), (10.0, 1.183225)] {
+        assert_close("factor", pilot_factor(2.0 * pilot - 2.0), expected, 5e-7);
+    }
+    let spread = 0.05 * pilot_factor(8.0);
+    assert_eq!(repetitions_for_difference(spread, step, 0.01, 0.9), Ok(56));
+    assert_eq!(repetitions_for_difference(spread, step, 0.01 / 32.0, 0.9), Ok(91));
+}
+
+#[test]
+fn a_pilot_tells_all_three() {
+    // Five values whose logarithms have a standard deviation of 0.05, around 1 and around 1.5.
+    let of = |factor: f64| -> Vec<f64> {
+        [-2.0, -1.0, 0.0, 1.0, 2.0].map(|step: f64| factor * libm::exp(0.05 * step / 2.5f64.sqrt())).to_vec()
+    };
+    let found = repetitions_after_pilot(&of(1.0), &of(1.5), 0.05, 0.01, 0.9).unwrap();
+    assert_eq!((found.for_threshold, found.for_effect < 6), (56, true));
+    // Nothing seen: the threshold's.
+    let alike = repetitions_after_pilot(&of(1.0), &of(1.0), 0.05, 0.01, 0.9).unwrap();
+    assert_eq!(alike, RepetitionsNeeded { for_effect: 56, ..found });
+    // Values that do not vary: 2 / 4ⁿ falls below 0.01 with 4.
+    let constant = repetitions_after_pilot(&[5.0; 3], &[7.0; 3], 0.05, 0.01, 0.9).unwrap();
+    assert_eq!(constant, RepetitionsNeeded { for_threshold: 4, for_effect: 4, for_same: 3 });
+    assert_eq!(repetitions_for_difference(1.0, 1e-12, 0.01, 0.9), Ok(usize::MAX));
+}
+
+/// What the numbers reach: the combined test with as many repetitions, and all pilots of 5 together.
+#[test]
+fn repetitions_have_the_power_of_the_combined_test() {
+    use super::super::two_samples::Shifts;
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(21);
+    let rounds = if cfg!(debug_assertions) { 200 } else { 2000 };
+    let reached = |n: usize, effect: f64, alpha: f64, rng: &mut Xoshiro256PlusPlus| {
+        let a = sample(Shape::Lognormal, 0.05, n, rng);
+        let b: Vec<f64> = sample(Shape::Lognormal, 0.05, n, rng).iter().map(|value| value * effect).collect();
+        Shifts::of_logs(&a, &b, None).unwrap().p(0.0) <= alpha
+    };
+    for (alpha, n) in [(0.01, 33), (0.01 / 32.0, 53)] {
+        let power = (0..rounds).filter(|_| reached(n, 1.05, alpha, &mut rng)).count() as f64 / f64::from(rounds);
+        println!("known spread, n {n}: {power}");
+        assert!((0.86..0.94).contains(&power), "{power}");
+    }
+    let mut power = [0.0; 2];
+    for _ in 0..rounds {
+        let a = sample(Shape::Lognormal, 0.05, 5, &mut rng);
+        let b: Vec<f64> = sample(Shape::Lognormal, 0.05, 5, &mut rng).iter().map(|value| value * 1.1).collect();
+        let needed = repetitions_after_pilot(&a, &b, 0.05, 0.01, 0.9).unwrap();
+        power[0] += f64::from(u8::from(reached(needed.for_threshold, 1.05, 0.01, &mut rng))) / f64::from(rounds);
+        power[1] += f64::from(u8::from(reached(needed.for_effect, 1.1, 0.01, &mut rng))) / f64::from(rounds);
+    }
+    let same = (0..rounds).filter(|_| {
+        let (a, b) = (sample(Shape::Lognormal, 0.05, 29, &mut rng), sample(Shape::Lognormal, 0.05, 29, &mut rng));
+        let shifts = Shifts::of_logs(&a, &b, None).unwrap();
+        [-1.0, 1.0].into_iter().all(|side| shifts.p(side * libm::log1p(0.05)) <= 0.05)
+    });
+    let same = same.count() as f64 / f64::from(rounds);
+    println!("same: {same}");
+    assert!((0.86..0.94).contains(&same), "{same}");
+    println!("pilots of 5: {power:?}");
+    assert!(power[0] > 0.9 && power[1] > 0.87, "{power:?}");
+}
+
+#[test]
+fn what_cannot_be_planned() {
+    use SampleError::*;
+    let fine = [1.0, 2.0];
+    assert_eq!(repetitions_after_pilot(&fine[..1], &fine, 0.1, 0.05, 0.9), Err(TooFew { found: 1, needed: 2 }));
+    assert!(matches!(repetitions_after_pilot(&fine, &fine, 0.0, 0.05, 0.9), Err(Effect { what: "threshold", .. })));
+    assert!(matches!(repetitions_after_pilot(&fine, &fine, 0.1, 5.0, 0.9), Err(Share { what: "alpha", .. })));
+    assert!(matches!(repetitions_for_same(0.05, 0.1, 1.0), Err(Share { what: "power", .. })));
+    assert!(matches!(repetitions_for_difference(f64::NAN, 0.1, 0.01, 0.9), Err(Effect { what: "spread", .. })));
+}

@@ -1,0 +1,342 @@
+//! Two samples compared: by which factor do they differ, in which interval may it lie, and is it more than chance.
+//!
+//! Ranks alone cannot say the obvious: five against five never reach a p below 2/252, however far apart they lie. Means
+//! alone are misled by a wild value or two. Both together are as strong as the stronger, up to a factor of two in p, and
+//! hold their level as either does: [`combined_p`] of Welch's t on logarithms and the exact Mann-Whitney test; where values
+//! belong together by rounds, of the t of pairs and Wilcoxon's exact signed rank too. A component whose smallest
+//! possible p is above 0.01 is left out, since it could only weaken the others: Mann-Whitney comes in from 5 values of
+//! each on, the signed rank from 8 pairs on, and the t of pairs from 3.
+//!
+//! The interval holds the ratios that the same test does not reject at the level (Casella & Berger 2002, "Statistical
+//! Inference", ch. 9.2), so that it excludes 1 exactly when p is at most 1 − level.
+
+use super::combined::combined_p;
+use super::ranks::smallest_p;
+use super::sample::{SampleError, finite, positive};
+use super::shift_ranks::{RankSum, SignedRank};
+use super::welch::{MeanTest, logs};
+
+#[cfg(test)]
+mod tests;
+
+/// A component that cannot reach this is left out.
+const REACHABLE: f64 = 0.01;
+/// Pairs of which a t is taken: with two, one degree of freedom would say nothing.
+const FEWEST_PAIRS: usize = 3;
+/// Halvings of a bracket: its ends lie closer than 10⁻¹⁰ of it.
+const HALVINGS: usize = 34;
+/// Doublings of a step until it is out of what the test accepts; otherwise nothing is.
+const DOUBLINGS: usize = 64;
+
+/// Two-sided p of each test that took part.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Components {
+    /// Welch's t on logarithms.
+    pub welch: Option<f64>,
+    /// Mann-Whitney.
+    pub rank_sum: Option<f64>,
+    /// Student's t of the pairs' differences of logarithms.
+    pub paired_t: Option<f64>,
+    /// Wilcoxon's signed rank of the same.
+    pub signed_rank: Option<f64>,
+}
+
+/// What a comparison of two samples found.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TwoSamples {
+    /// How many times `a` is `b`, without unit; inside the interval.
+    pub estimate: f64,
+    /// The ratios that the test does not reject; `None` where it could reject none, which then includes 1.
+    pub interval: Option<(f64, f64)>,
+    /// Two-sided p of no difference, at most ½.
+    pub p: f64,
+    /// What each test found by itself.
+    pub components: Components,
+    /// The smallest p that ranks of samples of these sizes can have, whatever the values.
+    pub smallest_rank_p: f64,
+}
+
+impl TwoSamples {
+    /// Whether a significance below `alpha` could be reached only by trusting that logarithms are about normal.
+    ///
+    /// Values of two equally frequent levels fall apart by chance as often as 2/4ⁿ, and no test of n values sees that.
+    pub fn rests_on_shape(&self, alpha: f64) -> bool {
+        alpha < self.smallest_rank_p
+    }
+}
+
+/// By which factor values of `b` exceed those of `a`, without unit, and whether that is more than chance.
+///
+/// `a`, `b`: at least 2 values above zero each, in any order. `pairs`: which value of `a` (its index) belongs to which of `b`,
+/// such as repetitions of one round; not every value need have a partner. `level`: of the interval, in (0.5, 1).
+///
+/// The p is that of the module's combined test, at most ½. The estimate is the median of all ratios (Hodges & Lehmann 1963) or,
+/// with partners for three quarters of the smaller sample, the pseudo-median of the pairs' ratios. For samples that differ in
+/// more than their scale the test may reject that very ratio; the estimate is then the ratio of geometric means, or
+/// another on the way between, which it does not reject. Where it rejects all of them, no factor describes the
+/// difference, and estimate and interval are those of the component that is surest that there is one.
+///
+/// # Errors
+/// [`SampleError::TooFew`], [`SampleError::NotFinite`], [`SampleError::NotPositive`]; [`SampleError::Share`] for the level;
+/// [`SampleError::Pair`].
+pub fn compare_two(a: &[f64], b: &[f64], pairs: Option<&[(usize, usize)]>, level: f64) -> Result<TwoSamples, SampleError> {
+    positive(a, 2)?;
+    positive(b, 2)?;
+    let alpha = significance(level)?;
+    let shifts = Shifts::of_logs(a, b, pairs)?;
+    let found = shifts.found(alpha);
+    // What is not 0 on logarithms may be 1 by rounding.
+    let differs = found.p <= alpha;
+    let ratio = |log: f64| {
+        let ratio = libm::exp(log).clamp(f64::MIN_POSITIVE, f64::MAX);
+        match (differs, log > 0.0) {
+            (true, true) => ratio.max(1.0 + f64::EPSILON),
+            (true, false) => ratio.min(1.0 - f64::EPSILON),
+            _ => ratio,
+        }
+    };
+    Ok(TwoSamples {
+        estimate: ratio(found.estimate),
+        interval: found.interval.map(|(low, high)| (ratio(low), ratio(high))),
+        p: found.p,
+        components: shifts.components(0.0),
+        smallest_rank_p: shifts.smallest_rank_p(),
+    })
+}
+
+/// What a comparison by ranks alone found.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RankComparison {
+    /// How far `b` lies above `a`, in their unit; inside the interval.
+    pub estimate: f64,
+    /// The shifts that the test does not reject; `None` where it could reject none, which then includes 0.
+    pub interval: Option<(f64, f64)>,
+    /// Two-sided p of no difference, at most ½.
+    pub p: f64,
+    /// The smallest p that samples of these sizes can have, whatever the values.
+    pub smallest_p: f64,
+}
+
+/// How far values of `b` lie above those of `a`, in their unit, by ranks alone: for values that may be 0 or negative, such
+/// as shares of errors, and have no logarithms.
+///
+/// `a`, `b`: at least one value each. `pairs`, `level`: see [`compare_two`].
+/// The exact Mann-Whitney test with ties or, from 8 pairs on, [`combined_p`] of it and of the exact signed rank test. The
+/// estimate is the median of all differences or, as in [`compare_two`], the pseudo-median of pairs; where the test rejects
+/// that, as it may for many equal values, one that it does not. An interval in terms of a shift says little for values that
+/// are mostly 0.
+///
+/// # Errors
+/// [`SampleError::TooFew`], [`SampleError::NotFinite`]; [`SampleError::Share`] for the level; [`SampleError::Pair`];
+/// [`SampleError::Undefined`] when a difference is too large for a number.
+pub fn compare_two_by_rank(
+    a: &[f64],
+    b: &[f64],
+    pairs: Option<&[(usize, usize)]>,
+    level: f64,
+) -> Result<RankComparison, SampleError> {
+    finite(a, 1)?;
+    finite(b, 1)?;
+    let alpha = significance(level)?;
+    let largest = a.iter().chain(b).fold(0.0, |largest: f64, value| largest.max(value.abs()));
+    if largest > f64::MAX / 4.0 {
+        return Err(SampleError::Undefined);
+    }
+    let shifts = Shifts::of_ranks(a, b, pairs)?;
+    let found = shifts.found(alpha);
+    Ok(RankComparison { estimate: found.estimate, interval: found.interval, p: found.p, smallest_p: shifts.smallest_rank_p() })
+}
+
+/// 1 − level. The combined p is at most ½: a level below it would reject everything.
+fn significance(level: f64) -> Result<f64, SampleError> {
+    if level > 0.5 && level < 1.0 { Ok(1.0 - level) } else { Err(SampleError::Share { what: "confidence level", value: level }) }
+}
+
+/// What a search found, in terms of shifts.
+struct Found {
+    estimate: f64,
+    interval: Option<(f64, f64)>,
+    p: f64,
+}
+
+/// The tests of two samples, ready to be asked about any shift.
+pub(super) struct Shifts {
+    welch: Option<MeanTest>,
+    rank_sum: Option<RankSum>,
+    paired_t: Option<MeanTest>,
+    signed_rank: Option<SignedRank>,
+    sizes: (usize, usize),
+    pairs: usize,
+    /// Of the order of what values differ by; above 0.
+    step: f64,
+}
+
+impl Shifts {
+    /// Of the logarithms of `a` and `b`, which are above zero and at least 2 each.
+    pub fn of_logs(a: &[f64], b: &[f64], pairs: Option<&[(usize, usize)]>) -> Result<Self, SampleError> {
+        let (a, b) = (logs(a), logs(b));
+        let differences = differences(&a, &b, pairs.unwrap_or_default())?;
+        Ok(Self {
+            welch: Some(MeanTest::independent(&a, &b)),
+            rank_sum: (smallest_p(a.len(), b.len()) <= REACHABLE).then(|| RankSum::new(&a, &b)),
+            paired_t: (differences.len() >= FEWEST_PAIRS).then(|| MeanTest::paired(&differences)),
+            ..Self::of_both(&a, &b, &differences)
+        })
+    }
+
+    fn of_ranks(a: &[f64], b: &[f64], pairs: Option<&[(usize, usize)]>) -> Result<Self, SampleError> {
+        let differences = differences(a, b, pairs.unwrap_or_default())?;
+        Ok(Self { rank_sum: Some(RankSum::new(a, b)), ..Self::of_both(a, b, &differences) })
+    }
+
+    fn of_both(a: &[f64], b: &[f64], differences: &[f64]) -> Self {
+        let range = |values: &[f64]| {
+            values.iter().fold(f64::NEG_INFINITY, |high, &v| high.max(v))
+                - values.iter().fold(f64::INFINITY, |low, &v| low.min(v))
+        };
+        let largest = a.iter().chain(b).fold(0.0, |largest: f64, value| largest.max(value.abs()));
+        let spread = range(a) + range(b);
+        Self {
+            welch: None,
+            rank_sum: None,
+            paired_t: None,
+            signed_rank: (signed_smallest(differences.len()) <= REACHABLE).then(|| SignedRank::new(differences)),
+            sizes: (a.len(), b.len()),
+            pairs: differences.len(),
+            step: if spread > 0.0 { spread / 8.0 } else { 1e-9 * if largest > 0.0 { largest } else { 1.0 } },
+        }
+    }
+
+    /// Two-sided p if `b` were `shift` above `a`: what each test says.
+    fn components(&self, shift: f64) -> Components {
+        Components {
+            welch: self.welch.as_ref().map(|test| test.p(shift)),
+            rank_sum: self.rank_sum.as_ref().map(|test| test.p(shift)),
+            paired_t: self.paired_t.as_ref().map(|test| test.p(shift)),
+            signed_rank: self.signed_rank.as_ref().map(|test| test.p(shift)),
+        }
+    }
+
+    /// The same, together.
+    pub fn p(&self, shift: f64) -> f64 {
+        let Components { welch, rank_sum, paired_t, signed_rank } = self.components(shift);
+        combined_p(&[welch, rank_sum, paired_t, signed_rank].map(|p| p.unwrap_or(f64::NAN)))
+    }
+
+    /// The smallest p of ranks, whether or not they take part.
+    fn smallest_rank_p(&self) -> f64 {
+        smallest_p(self.sizes.0, self.sizes.1).min(signed_smallest(self.pairs))
+    }
+
+    /// Shifts that components show, the one to be preferred first.
+    fn centres(&self) -> Vec<f64> {
+        let rank_sum = self.rank_sum.as_ref().map(RankSum::estimate);
+        let signed = self.signed_rank.as_ref().map(SignedRank::estimate);
+        let mostly_paired = 4 * self.pairs >= 3 * self.sizes.0.min(self.sizes.1);
+        let [first, second] = if mostly_paired { [signed, rank_sum] } else { [rank_sum, signed] };
+        let means = [&self.paired_t, &self.welch].map(|test| test.as_ref().map(|test| test.estimate));
+        [first, second, means[0], means[1]].into_iter().flatten().collect()
+    }
+
+    /// The shift to report; see [`compare_two`]. Not necessarily accepted.
+    pub fn estimate(&self, alpha: f64) -> f64 {
+        let centres = self.centres();
+        self.accepted(&centres, alpha).unwrap_or_else(|| self.surest().0)
+    }
+
+    /// The first of `centres` that the test does not reject, or the best on the way between them.
+    fn accepted(&self, centres: &[f64], alpha: f64) -> Option<f64> {
+        if let Some(&centre) = centres.iter().find(|&&centre| self.p(centre) > alpha) {
+            return Some(centre);
+        }
+        let low = centres.iter().copied().fold(f64::INFINITY, f64::min);
+        let high = centres.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let between = (1..32).map(|part| low + (high - low) * f64::from(part) / 32.0).chain([0.0]);
+        let best = between.map(|shift| (shift, self.p(shift))).reduce(|best, next| if next.1 > best.1 { next } else { best });
+        best.filter(|&(_, p)| p > alpha).map(|(shift, _)| shift)
+    }
+
+    /// The shift of the component with the smallest p, and how it judges others. Its shift is not 0 where its p is below 1.
+    fn surest(&self) -> (f64, Box<dyn Fn(f64) -> f64 + '_>) {
+        // A median may be 0 where a test sees a difference, as with many equal values: as little as counts, then.
+        let beside = |centre: f64, side: f64| if centre == 0.0 { side * self.step * 1e-9 } else { centre };
+        let mean = |test: &MeanTest| (test.p(0.0), test.estimate);
+        let (welch, paired) = (self.welch, self.paired_t);
+        let mut all: Vec<(f64, f64, Box<dyn Fn(f64) -> f64 + '_>)> = Vec::new();
+        for test in [welch, paired].into_iter().flatten() {
+            let (p, centre) = mean(&test);
+            all.push((p, centre, Box::new(move |shift| test.p(shift))));
+        }
+        if let Some(test) = &self.rank_sum {
+            all.push((test.p(0.0), beside(test.estimate(), test.side()), Box::new(|shift| test.p(shift))));
+        }
+        if let Some(test) = &self.signed_rank {
+            all.push((test.p(0.0), beside(test.estimate(), test.side()), Box::new(|shift| test.p(shift))));
+        }
+        let surest = all.into_iter().min_by(|one, other| one.0.total_cmp(&other.0)).expect("at least one test takes part");
+        (surest.1, surest.2)
+    }
+
+    fn found(&self, alpha: f64) -> Found {
+        let p = self.p(0.0);
+        let (estimate, interval) = match self.accepted(&self.centres(), alpha) {
+            Some(estimate) => (estimate, self.around(estimate, alpha, p > alpha, &|shift| self.p(shift))),
+            // The combined p is never below the smallest: 0 is rejected by the surest too.
+            None => {
+                let (estimate, judge) = self.surest();
+                (estimate, self.around(estimate, alpha, false, &judge).or(Some((estimate, estimate))))
+            }
+        };
+        Found { estimate, interval, p }
+    }
+
+    /// All around `estimate` that `p` does not reject, and 0 exactly if it is `with_zero`.
+    fn around(&self, estimate: f64, alpha: f64, with_zero: bool, p: &dyn Fn(f64) -> f64) -> Option<(f64, f64)> {
+        let end = |side: f64| {
+            // In units of `side`: outwards is up.
+            let accepted = |shift: f64| p(side * shift) > alpha;
+            let from = side * estimate;
+            let mut inside = if with_zero { from.max(0.0) } else { from };
+            let mut outside = (!with_zero && from < 0.0).then_some(0.0);
+            let mut step = self.step;
+            for _ in 0..DOUBLINGS {
+                if outside.is_some() {
+                    break;
+                }
+                let next = inside + step;
+                if accepted(next) {
+                    inside = next
+                } else {
+                    outside = Some(next)
+                }
+                step *= 2.0;
+            }
+            let mut outside = outside?;
+            for _ in 0..HALVINGS {
+                let middle = inside + (outside - inside) / 2.0;
+                if accepted(middle) { inside = middle } else { outside = middle }
+            }
+            Some(side * inside)
+        };
+        Some((end(-1.0)?, end(1.0)?))
+    }
+}
+
+/// The smallest two-sided p of a signed rank test.
+fn signed_smallest(pairs: usize) -> f64 {
+    libm::ldexp(2.0, -(pairs.min(2000) as i32)).min(1.0)
+}
+
+/// Of each pair, `b − a`.
+fn differences(a: &[f64], b: &[f64], pairs: &[(usize, usize)]) -> Result<Vec<f64>, SampleError> {
+    let (mut of_a, mut of_b) = (vec![false; a.len()], vec![false; b.len()]);
+    let mut differences = Vec::with_capacity(pairs.len());
+    for (index, &(one, other)) in pairs.iter().enumerate() {
+        match (of_a.get_mut(one), of_b.get_mut(other)) {
+            (Some(one @ false), Some(other @ false)) => (*one, *other) = (true, true),
+            _ => return Err(SampleError::Pair { index }),
+        }
+        differences.push(b[other] - a[one]);
+    }
+    Ok(differences)
+}
