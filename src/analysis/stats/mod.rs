@@ -21,6 +21,7 @@ mod dependence;
 mod descriptive;
 mod gate;
 mod holm;
+mod looks;
 mod normal;
 mod outliers;
 mod permutation;
@@ -29,6 +30,7 @@ mod ranks;
 #[cfg(test)]
 mod reference;
 mod sample;
+mod sessions;
 mod shift_ranks;
 mod steady;
 mod student;
@@ -43,6 +45,7 @@ pub use dependence::{DependentRatio, Memory, dependent_ratio, memory};
 pub use descriptive::{coefficient_of_variation, mean, median, observed_quantile, quantile, standard_deviation};
 pub use gate::{Family, gate};
 pub use holm::holm;
+pub use looks::{Decision, Look, MeanInterval, UntilError, decide, looks, mean_interval_until};
 pub use outliers::outliers;
 pub use permutation::{PermutationTest, permutation_test};
 pub use power::{
@@ -50,6 +53,7 @@ pub use power::{
 };
 pub use ranks::{RankTest, Ratio, Shift, hodges_lehmann, hodges_lehmann_ratio, hodges_lehmann_shift, mann_whitney, smallest_p};
 pub use sample::SampleError;
+pub use sessions::{Session, SessionComparison, compare_sessions, one_session, several_sessions, smallest_ratio};
 pub use steady::{Better, Class, Segment, Steadiness, classify, warm_up_rounds};
 pub use student::{Student, chi_squared_quantile, student_cdf, student_quantile, student_two_sided};
 pub use trend::{Lag1, RankCorrelation, Trend, autocorrelation, effective_sample_size, kendall, lag1, spearman, theil_sen};

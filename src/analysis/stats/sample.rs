@@ -7,6 +7,11 @@ pub enum SampleError {
     /// Too few values for any answer.
     #[error("found {found} value(s), expected at least {needed}: add repetitions")]
     TooFew { found: usize, needed: usize },
+    /// Sessions cannot be told from what they compare.
+    #[error(
+        "found {found} session(s) a side, expected at least {needed}: repeat in further sessions, or measure the floor of this machine"
+    )]
+    TooFewSessions { found: usize, needed: usize },
     /// Too few windows for a statement about the course of a run.
     #[error("found {found} window(s), expected at least {needed}: measure longer, or use shorter windows")]
     TooShort { found: usize, needed: usize },

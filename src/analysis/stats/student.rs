@@ -125,7 +125,7 @@ pub fn student_quantile(p: f64, freedom: f64) -> f64 {
 /// Newton's method on the incomplete gamma function (series and continued fraction of Press et al. 2007, ch. 6.2), from
 /// where Wilson & Hilferty 1931, "The distribution of chi-square", put it.
 pub fn chi_squared_quantile(p: f64, freedom: f64) -> f64 {
-    if !(0.0..=1.0).contains(&p) || !(freedom > 0.0 && freedom.is_finite()) {
+    if !((0.0..=1.0).contains(&p) && freedom > 0.0 && freedom.is_finite()) {
         return f64::NAN;
     }
     if p == 0.0 || p == 1.0 {

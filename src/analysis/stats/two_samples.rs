@@ -152,6 +152,9 @@ fn significance(level: f64) -> Result<f64, SampleError> {
     if level > 0.5 && level < 1.0 { Ok(1.0 - level) } else { Err(SampleError::Share { what: "confidence level", value: level }) }
 }
 
+/// Two-sided p of a shift.
+type Judge<'a> = Box<dyn Fn(f64) -> f64 + 'a>;
+
 /// What a search found, in terms of shifts.
 struct Found {
     estimate: f64,
@@ -257,15 +260,12 @@ impl Shifts {
     }
 
     /// The shift of the component with the smallest p, and how it judges others. Its shift is not 0 where its p is below 1.
-    fn surest(&self) -> (f64, Box<dyn Fn(f64) -> f64 + '_>) {
+    fn surest(&self) -> (f64, Judge<'_>) {
         // A median may be 0 where a test sees a difference, as with many equal values: as little as counts, then.
         let beside = |centre: f64, side: f64| if centre == 0.0 { side * self.step * 1e-9 } else { centre };
-        let mean = |test: &MeanTest| (test.p(0.0), test.estimate);
-        let (welch, paired) = (self.welch, self.paired_t);
-        let mut all: Vec<(f64, f64, Box<dyn Fn(f64) -> f64 + '_>)> = Vec::new();
-        for test in [welch, paired].into_iter().flatten() {
-            let (p, centre) = mean(&test);
-            all.push((p, centre, Box::new(move |shift| test.p(shift))));
+        let mut all: Vec<(f64, f64, Judge<'_>)> = Vec::new();
+        for test in [self.welch, self.paired_t].into_iter().flatten() {
+            all.push((test.p(0.0), test.estimate, Box::new(move |shift| test.p(shift))));
         }
         if let Some(test) = &self.rank_sum {
             all.push((test.p(0.0), beside(test.estimate(), test.side()), Box::new(|shift| test.p(shift))));

@@ -58,7 +58,7 @@ fn values_that_do_not_vary() {
     let same = compare_two(&[5.0; 8], &[5.0; 8], Some(&in_order(8)), 0.95).unwrap();
     assert_eq!((same.estimate, same.p), (1.0, 0.5));
     let (low, high) = same.interval.unwrap();
-    assert!(low <= 1.0 && low > 1.0 - 1e-9 && high >= 1.0 && high < 1.0 + 1e-9);
+    assert!(low <= 1.0 && 1.0 <= high && high - low < 1e-8);
     let different = compare_two(&[1024.0; 8], &[2048.0; 8], None, 0.95).unwrap();
     assert!(different.p > 3e-5 && different.p < 1e-4, "{different:?}");
     let (low, high) = different.interval.unwrap();
@@ -238,7 +238,7 @@ fn sample() -> impl Strategy<Value = Vec<f64>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(if cfg!(debug_assertions) { 256 } else { 4000 }))]
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(debug_assertions) { 256 } else { 2000 }))]
 
     #[test]
     fn interval_and_p_never_contradict(a in sample(), b in sample(), paired in 0usize..61, level in prop_oneof![Just(0.95), Just(0.99), 0.51..0.9999]) {
