@@ -162,7 +162,7 @@ pub struct Resume {
 /// `runner compare`
 #[derive(Debug, Args)]
 pub struct Compare {
-    /// Directories of runs, the baseline first; with --by only one
+    /// Directories of runs, the baseline first; sessions of one side are joined with commas. With --by only one
     #[arg(required = true, value_name = "DIR")]
     pub paths: Vec<PathBuf>,
     /// Compare the levels of this factor within one run
@@ -177,7 +177,12 @@ pub struct Compare {
     /// Compare these metrics: by default throughput, response_p50, response_p99 and pss, or what a program brings
     #[arg(long, value_name = "METRIC,…", value_delimiter = ',')]
     pub metric: Vec<String>,
-    /// Exit with 3 when anything is slower or uses more, with 5 when something cannot be told
+    /// The metric that is the question: the others are asked only where it has an answer. By default the scenario's, or
+    /// the first of --metric
+    #[arg(long, value_name = "METRIC")]
+    pub primary: Option<String>,
+    /// Exit with 3 when anything is slower or uses more, with 4 when something of it is missing, with 5 when something cannot
+    /// be told
     #[arg(long)]
     pub fail_on_slower: bool,
     /// How it is printed

@@ -3,21 +3,19 @@
 //! An expectation holds when the whole interval lies on the right side of its bound, and fails when the whole interval
 //! lies on the wrong one. Otherwise, and where there are too few repetitions for an interval, it is inconclusive.
 //!
-//! Of a metric it is the BCa interval of the median; of a ratio between levels the interval of Hodges and Lehmann, which
-//! belongs to the Mann-Whitney test. Phases of one repetition belong together: of a ratio between them it is again the BCa
+//! Of a metric it is the BCa interval of the median; of a ratio between levels that of `compare`. Phases of one repetition belong together: of a ratio between them it is again the BCa
 //! interval of the median, of the ratio within each repetition.
 
 use serde::Serialize;
 
 use super::estimate::estimate;
 use super::figures::{self, Part, human};
-use super::stats;
+use super::compare;
 use super::summary::CellSummary;
 use crate::record::{Expectation, Metric, Subject};
 
 /// With fewer repetitions an interval of resamples says little: of 3 values there are 10 different resamples.
 pub const FEWEST: usize = 5;
-const LEVEL: f64 = 0.95;
 
 /// Whether an expectation holds in one cell.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -163,22 +161,24 @@ fn of_ratio(expectation: &Expectation, metric: Metric, cell: &CellSummary, over:
             return Finding { outcome, words: format!("{}: {words}", cell_of.cell), ..empty(expectation, &cell.cell) };
         }
     }
-    match stats::hodges_lehmann_ratio(&below, &above, LEVEL) {
-        Ok(ratio) => match ratio.interval {
-            Some(interval) => {
-                bounded(expectation, &cell.cell, ratio.estimate, Some(interval), ("ratio", ""), &crate::units::significant)
-            }
-            None => {
-                let words = format!(
-                    "ratio {}, but {} and {} repetitions are too few for an interval",
-                    crate::units::significant(ratio.estimate),
-                    above.len(),
-                    below.len()
-                );
-                Finding { value: Some(ratio.estimate), words, ..empty(expectation, &cell.cell) }
-            }
-        },
-        Err(error) => Finding { words: error.to_string(), ..empty(expectation, &cell.cell) },
+    let few = above.len().min(below.len()) < FEWEST;
+    match compare::ratio(&below, &above) {
+        Some((ratio, Some(interval))) if !few => {
+            bounded(expectation, &cell.cell, ratio, Some(interval), ("ratio", ""), &crate::units::significant)
+        }
+        Some((ratio, _)) => {
+            let words = format!(
+                "ratio {}, but {} and {} repetitions are too few for an interval",
+                crate::units::significant(ratio),
+                above.len(),
+                below.len()
+            );
+            Finding { value: Some(ratio), words, ..empty(expectation, &cell.cell) }
+        }
+        None => {
+            let words = "a value is not above 0: there is no ratio".to_owned();
+            Finding { words, ..empty(expectation, &cell.cell) }
+        }
     }
 }
 

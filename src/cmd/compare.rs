@@ -1,12 +1,15 @@
 //! `runner compare`.
 
+use std::path::PathBuf;
+
 use super::summarize::{read, runs};
-use super::{Stop, print, run};
+use super::{Stop, floor, print, run};
 use crate::analysis::Summary;
 use crate::analysis::compare::{self, Comparison, Options, Verdict};
 use crate::analysis::figures::metric_of;
 use crate::cli::{self, Format};
 use crate::exit::Exit;
+use crate::record::Metric;
 use crate::record::files::json_bytes;
 use crate::units;
 
@@ -16,13 +19,14 @@ pub(super) fn compare(args: &cli::Compare) -> Result<Exit, Stop> {
     let threshold = units::parse_percent(&args.threshold)
         .filter(|share| (0.0..1.0).contains(share))
         .ok_or_else(|| wrong(format!("`--threshold {}`: expected a percentage, as `5%`", args.threshold)))?;
-    let options = Options { threshold, metrics: args.metric.iter().map(|name| metric_of(name)).collect() };
-    let paths = runs(&args.paths)?;
-    let comparison = match (&args.by, paths.as_slice()) {
-        (Some(by), [path]) => {
-            let (_, summary) = read(path)?;
-            compare::levels(&summary, by, args.baseline.as_deref(), &options)
-        }
+    let metrics: Vec<Metric> = args.metric.iter().map(|name| metric_of(name)).collect();
+    // The first that is named is the question.
+    let primary = args.primary.as_deref().map(metric_of).or(metrics.first().copied());
+    let options = Options { threshold, metrics, primary };
+    let sides = sides(&args.paths)?;
+    let paths: Vec<PathBuf> = sides.iter().flatten().cloned().collect();
+    let comparison = match (&args.by, sides.as_slice()) {
+        (Some(by), [side]) if side.len() == 1 => compare::levels(&read(&side[0])?, by, args.baseline.as_deref(), &options),
         (Some(_), _) => {
             return Err(wrong(format!("`--by` compares levels within one run, but {} are given", paths.len())));
         }
@@ -30,8 +34,10 @@ pub(super) fn compare(args: &cli::Compare) -> Result<Exit, Stop> {
             return Err(wrong("one run alone cannot be compared: name a second one, or a factor with `--by`".to_owned()));
         }
         (None, _) => {
-            let all = paths.iter().map(|path| read(path)).collect::<Result<Vec<_>, Stop>>()?;
-            compare::runs(&all, &options)
+            let all = |paths: &[PathBuf]| paths.iter().map(|path| read(path)).collect::<Result<Vec<_>, Stop>>();
+            let floor = floor::sessions(&paths[0])?;
+            let sides = sides.iter().map(|side| all(side)).collect::<Result<Vec<_>, Stop>>()?;
+            compare::runs(&sides, &all(&floor)?, &options)
         }
     };
     let comparison = comparison.map_err(|error| match &error {
@@ -49,6 +55,20 @@ pub(super) fn compare(args: &cli::Compare) -> Result<Exit, Stop> {
     Ok(if args.fail_on_slower { gate(&comparison) } else { Exit::Success })
 }
 
+/// The runs of each side: paths that are joined with commas are sessions of one. Several runs that one path means are sides
+/// of their own.
+fn sides(paths: &[PathBuf]) -> Result<Vec<Vec<PathBuf>>, Stop> {
+    let mut sides = Vec::new();
+    for path in paths {
+        let text = path.to_string_lossy();
+        match text.split_once(',').filter(|_| !path.exists()) {
+            Some(_) => sides.push(runs(&text.split(',').map(PathBuf::from).collect::<Vec<_>>())?),
+            None => sides.extend(runs(std::slice::from_ref(path))?.into_iter().map(|run| vec![run])),
+        }
+    }
+    Ok(sides)
+}
+
 /// Names of what commands brought in a run.
 fn brought(path: &std::path::Path) -> Vec<String> {
     let metrics = |s: Summary| s.cells.into_iter().flat_map(|c| c.metrics).map(|m| m.metric).collect();
@@ -59,7 +79,10 @@ fn gate(comparison: &Comparison) -> Exit {
     let any = |of: &[Verdict]| comparison.rows.iter().any(|r| of.contains(&r.verdict));
     if any(&[Verdict::Slower, Verdict::More]) {
         Exit::Expectation
-    } else if any(&[Verdict::TooFewRepetitions]) {
+    } else if !comparison.missing.is_empty() {
+        // What broke so much that nothing of it counts is not slower.
+        Exit::Repetitions
+    } else if any(&[Verdict::TooFewRepetitions, Verdict::CannotTell]) {
         Exit::Inconclusive
     } else {
         Exit::Success

@@ -5,6 +5,7 @@ mod compare;
 mod doctor;
 mod execute;
 mod fixture;
+mod floor;
 mod graph;
 mod list;
 mod live;

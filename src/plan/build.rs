@@ -272,6 +272,7 @@ impl<'a> Builder<'a> {
         let targets: Vec<&str> = self.targets.iter().map(|e| e.key.as_str()).collect();
         let known = expectations::Known { factors: &self.factors, workloads: &names, targets: &targets, figures: &figures };
         let expect = expectations::read(self.file, self.root.get("expect"), &known, mistakes);
+        let primary = expectations::primary(self.file, self.root, &known, mistakes);
         let every: Vec<Vec<usize>> = self.factors.iter().map(|f| (0..f.levels.len()).collect()).collect();
         let rules = |key| self.root.get(key);
         let every = factors::cells(self.file, &self.factors, &every, rules("exclude"), rules("include"), mistakes);
@@ -380,6 +381,7 @@ impl<'a> Builder<'a> {
             cells,
             graphs,
             expect,
+            primary,
             repeat: self.options.repeat.clone(),
         }))
     }

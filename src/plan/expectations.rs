@@ -113,6 +113,12 @@ pub(super) fn read(
     found
 }
 
+/// Reads `primary:` of the scenario, whose root is `root`.
+pub(super) fn primary(file: &Arc<SourceFile>, root: &Node, known: &Known<'_>, mistakes: &mut Vec<Mistake>) -> Option<Metric> {
+    root.get("primary")?;
+    Reader { file, item: root, known, mistakes }.metric("primary")
+}
+
 struct Reader<'a> {
     file: &'a Arc<SourceFile>,
     item: &'a Node,

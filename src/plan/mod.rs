@@ -98,6 +98,9 @@ pub struct Plan {
     pub graphs: Vec<Graph>,
     /// What must hold.
     pub expect: Vec<Expectation>,
+    /// The metric that is the question, where the scenario names one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub primary: Option<Metric>,
     /// How long repeating goes on, where it was asked for.
     pub repeat: Option<Repeat>,
 }

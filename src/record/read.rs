@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::files::read_json;
 use super::manifest::Manifest;
 use super::status::Status;
-use super::{Error, Expectation, Graph, Repeat};
+use super::{Error, Expectation, Graph, Metric, Repeat};
 use crate::plan::vtp::{ARRIVAL, STAGES};
 
 /// What analysis needs of `plan.json`.
@@ -22,6 +22,12 @@ pub struct PlanRecord {
     pub seed: u64,
     /// Repetitions of each cell.
     pub repetitions: u32,
+    /// Their order; none in records that are made by hand.
+    #[serde(default)]
+    order: String,
+    /// The metric that is the question; none before format 5, and where the scenario names none.
+    #[serde(default)]
+    pub primary: Option<Metric>,
     /// Length of a window, as text.
     pub window: String,
     /// Factors with their levels.
@@ -39,6 +45,13 @@ pub struct PlanRecord {
     /// Limits on what counts.
     #[serde(default)]
     pub limits: LimitsRecord,
+}
+
+impl PlanRecord {
+    /// Whether repetitions of one number were executed in one round over all cells.
+    pub fn is_in_rounds(&self) -> bool {
+        matches!(self.order.as_str(), "interleaved" | "rounds")
+    }
 }
 
 /// What analysis judges by itself.

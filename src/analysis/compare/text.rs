@@ -39,8 +39,11 @@ pub fn text(comparison: &Comparison) -> String {
     }
     text += &format!("\n{}", method(comparison));
     text += &counts(comparison);
-    for note in &comparison.notes {
+    for note in comparison.notes.iter().filter(|note| !comparison.missing.contains(note)) {
         text += &format!("NOTE: {note}\n");
+    }
+    for missing in &comparison.missing {
+        text += &format!("MISSING: {missing}\n");
     }
     text
 }
@@ -67,7 +70,7 @@ pub fn markdown(comparison: &Comparison) -> String {
     for row in &comparison.rows {
         let mut cells = columns.row(row);
         if let Some(last) = cells.last_mut()
-            && !matches!(row.verdict, Verdict::NoDifferenceShown | Verdict::TooFewRepetitions)
+            && row.verdict.is_difference()
         {
             *last = format!("**{last}**");
         }
@@ -96,13 +99,35 @@ fn title(comparison: &Comparison) -> String {
 
 fn method(comparison: &Comparison) -> String {
     let threshold = (comparison.threshold * 10_000.0).round() / 100.0;
-    let mut text = format!(
-        "ratio: other over base, Hodges-Lehmann with its 95 % interval; p: Mann-Whitney,\n\
-         Holm over {}; differences within {threshold} % do not matter\n",
-        if comparison.corrected_over == 1 { "1 row".to_owned() } else { format!("{} rows", comparison.corrected_over) },
-    );
-    if comparison.rows.iter().any(|r| r.more.is_some()) {
-        text += &format!("too few, +n: n more repetitions of each would show a difference of {threshold} %\n");
+    let over = match comparison.corrected_over {
+        1 => "one comparison".to_owned(),
+        n => format!("{n} comparisons"),
+    };
+    let mut text = String::from("base, other: medians over repetitions; ");
+    if comparison.by.is_some() {
+        let paired = comparison.rows.iter().any(|r| r.pairs > 0);
+        let rounds = if paired { ", pairs of a round" } else { "" };
+        text += "HL ratio: other over base, Hodges-Lehmann,\n";
+        text += &format!("with the 95 % interval of the test: Welch on logarithms, ranks{rounds}\n");
+    } else {
+        text += "ratio: other over base, geometric means\nof sessions, with the 95 % interval of Student's t on their logarithms\n";
+    }
+    text += &format!("p: over {over}, a metric marked * first, the others behind it\n");
+    text += &format!("differences within {threshold} % do not matter\n");
+    let any = |of: fn(&Row) -> bool| comparison.rows.iter().any(of);
+    if any(|r| r.more_for_seen.is_some() || r.more_for_threshold.is_some()) {
+        text += "too few, +n/+m: n more repetitions of each would show the difference that is seen,\n";
+        text += &format!("m one of {threshold} %\n");
+    }
+    if any(|r| r.rests_on_shape) {
+        text += "°: rests on the shape of the distribution; ranks alone need more repetitions for that\n";
+    }
+    if any(|r| r.verdict == Verdict::CannotTell) {
+        text += "cannot tell: sessions differ even when nothing changed, and nothing says by how much;\n";
+        text += "`runner doctor --same FILE` finds out, `runner repeat --sessions 4` makes several of\n";
+        text += "each, and levels of one run (`--by`) need neither\n";
+    } else if let Some(sessions) = comparison.floor_sessions.filter(|n| *n > 0) {
+        text += &format!("the floor: {sessions} sessions of the same thing\n");
     }
     text
 }
@@ -143,6 +168,8 @@ struct Columns<'a> {
     comparison: &'a Comparison,
     side: bool,
     workload: bool,
+    /// Whether a comparison has more than its question.
+    several: bool,
 }
 
 impl<'a> Columns<'a> {
@@ -152,7 +179,8 @@ impl<'a> Columns<'a> {
             names.len() > 1
         };
         let side = several(|r| &r.side) || comparison.by.is_some();
-        Self { comparison, side, workload: several(|r| &r.workload) }
+        let behind = comparison.rows.iter().any(|r| !r.primary);
+        Self { comparison, side, workload: several(|r| &r.workload), several: behind }
     }
 
     fn names(&self) -> usize {
@@ -167,7 +195,8 @@ impl<'a> Columns<'a> {
         if self.workload {
             header.push("workload".to_owned());
         }
-        header.extend(["metric", "base", "other", "ratio", "95 %", "p", "verdict"].map(str::to_owned));
+        let ratio = if self.comparison.by.is_some() { "HL ratio" } else { "ratio" };
+        header.extend(["metric", "base", "other", ratio, "95 %", "p", "verdict"].map(str::to_owned));
         header
     }
 
@@ -185,22 +214,30 @@ impl<'a> Columns<'a> {
         }
         let none = || "–".to_owned();
         cells.extend([
-            row.metric.clone(),
+            format!("{}{}", row.metric, if row.primary && self.several { "*" } else { "" }),
             value(row.baseline_median),
             value(row.median),
             row.ratio.map_or_else(none, ratio),
             row.ratio_interval.map_or_else(none, |(low, high)| format!("{}–{}", ratio(low), ratio(high))),
-            p(row.p_corrected),
+            row.p_corrected.map_or_else(none, p),
         ]);
-        cells.push(match (row.verdict, row.more) {
-            (Verdict::TooFewRepetitions, Some(more)) if more > 1000 => "too few, +>1000".to_owned(),
-            (Verdict::TooFewRepetitions, Some(more)) => format!("too few, +{more}"),
-            (Verdict::TooFewRepetitions, None) => "too few".to_owned(),
-            (Verdict::NoDifferenceShown, _) => "no difference".to_owned(),
-            (verdict, _) => verdict.words().to_owned(),
+        cells.push(match row.verdict {
+            Verdict::TooFewRepetitions => match (row.more_for_seen, row.more_for_threshold) {
+                (Some(seen), Some(threshold)) if seen != threshold => format!("too few, {}/{}", more(seen), more(threshold)),
+                (seen, threshold) => {
+                    seen.or(threshold).map_or_else(|| "too few".to_owned(), |n| format!("too few, {}", more(n)))
+                }
+            },
+            Verdict::NoDifferenceShown => "no difference".to_owned(),
+            Verdict::CannotTell => "cannot tell".to_owned(),
+            verdict => format!("{}{}", verdict.words(), if row.rests_on_shape { "°" } else { "" }),
         });
         cells
     }
+}
+
+fn more(repetitions: usize) -> String {
+    if repetitions > 1000 { "+>1000".to_owned() } else { format!("+{repetitions}") }
 }
 
 /// A ratio near 1 needs its third decimal, a large one does not.

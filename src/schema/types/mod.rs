@@ -74,6 +74,10 @@ pub struct Experiment {
     /// Limits beyond which a repetition is invalid.
     #[serde(default)]
     pub limits: Limits,
+    /// The metric that is the question: comparisons ask it first, and all others only where it has an answer. By default
+    /// `throughput`, `limit` for a search, or the first figure that a program brings.
+    #[serde(default)]
+    pub primary: Option<String>,
     /// What must hold: a run passes, fails, or cannot tell.
     #[serde(default)]
     #[schemars(with = "Vec<Expectation>")]

@@ -1,0 +1,402 @@
+//! From two cells to rows with verdicts.
+
+use std::collections::BTreeMap;
+
+use super::sessions;
+use super::{Comparison, Error, FEWEST, LEVEL, METRICS, Options, POWER, Row, SIGNIFICANT, Verdict, name};
+use crate::analysis::expectations::unit_of;
+use crate::analysis::figures::{self, Direction, Part, direction};
+use crate::analysis::stats::{Decision, Family, decide, gate};
+use crate::analysis::summary::CellSummary;
+use crate::analysis::{stability, stats};
+use crate::record::Metric;
+
+/// What is compared: a cell on both sides, in one session or several of each.
+pub(super) struct Pair<'a> {
+    pub base: Vec<&'a CellSummary>,
+    pub other: Vec<&'a CellSummary>,
+    /// The same cell in sessions that were made to see how far they lie apart.
+    pub floor: Vec<&'a CellSummary>,
+    /// What the other is called.
+    pub side: String,
+    /// The levels that both have.
+    pub levels: BTreeMap<String, String>,
+    /// Whether both were executed in the same rounds: repetitions of one number then belong together.
+    pub in_rounds: bool,
+}
+
+impl Pair<'_> {
+    /// Whether both lie within one run.
+    fn is_within(&self, comparison: &Comparison) -> bool {
+        comparison.by.is_some()
+    }
+}
+
+/// A row with its samples.
+struct Case {
+    row: Row,
+    metric: Metric,
+    /// Of the cells.
+    names: [String; 2],
+    a: Vec<f64>,
+    b: Vec<f64>,
+    pairs: Vec<(usize, usize)>,
+    /// Of what it is judged by.
+    smallest_p: f64,
+}
+
+pub(super) fn judge(
+    mut comparison: Comparison,
+    pairs: &[Pair<'_>],
+    options: &Options,
+    primary: Option<Metric>,
+) -> Result<Comparison, Error> {
+    let mut families: Vec<Vec<Case>> = Vec::new();
+    for pair in pairs {
+        if let Some(words) = incomparable(pair, &mut comparison) {
+            comparison.notes.push(words);
+            continue;
+        }
+        let (base, other) = (pair.base[0], pair.other[0]);
+        let mut of_workloads: Vec<(Option<String>, Vec<Case>)> = Vec::new();
+        for (metric, workload) in figures_of(base, other, &options.metrics, primary) {
+            let part = Part { workload: workload.as_deref(), ..Part::default() };
+            let of = |cells: &[&CellSummary]| cells.iter().map(|c| figures::by_repetition(c, metric, &part)).collect::<Vec<_>>();
+            let (a, b) = (of(&pair.base), of(&pair.other));
+            // What neither has is no loss: a workload that only connects has no response times.
+            let [no_a, no_b] = [&a, &b].map(|side| side.iter().any(Vec::is_empty));
+            if no_a || no_b {
+                if no_a != no_b {
+                    let which = if no_a { name(base) } else { name(other) };
+                    comparison.notes.push(format!("{which} has no {}", metric.name()));
+                }
+                continue;
+            }
+            let row = empty_row(pair, workload.clone().unwrap_or_default(), metric, unit_of(base, metric));
+            let case = match pair.is_within(&comparison) {
+                true => within_a_run(row, metric, [&a[0], &b[0]], pair.in_rounds),
+                false => sessions::between(row, metric, [&a, &b], &of(&pair.floor)),
+            };
+            let case = Case { names: [name(base).to_owned(), name(other).to_owned()], ..case };
+            // What belongs to targets is asked behind the first workload.
+            let at = of_workloads.iter().position(|(w, _)| *w == workload || workload.is_none());
+            match at {
+                Some(at) => of_workloads[at].1.push(case),
+                None => of_workloads.push((workload, vec![case])),
+            }
+        }
+        families.extend(of_workloads.into_iter().map(|(_, cases)| cases));
+    }
+    let all = || families.iter().flatten();
+    let missing = options.metrics.iter().find(|m| !all().any(|c| c.metric == **m));
+    if families.is_empty() || missing.is_some() {
+        return Err(Error::Metric(missing.map_or("throughput", |m| m.name()).to_owned()));
+    }
+    notes_on_independence(&mut comparison, &all().collect::<Vec<_>>(), pairs.len() > 1);
+    comparison.corrected_over = families.len();
+    comparison.rows = judged(families, options.threshold, primary);
+    let differs = |factor: &&String| {
+        let labels: std::collections::BTreeSet<_> = comparison.rows.iter().map(|r| r.levels.get(*factor)).collect();
+        labels.len() > 1
+    };
+    let all: Vec<String> = comparison.rows.first().map(|r| r.levels.keys().cloned().collect()).unwrap_or_default();
+    comparison.factors = all.iter().filter(differs).cloned().collect();
+    Ok(comparison)
+}
+
+/// Why two cells are not compared.
+fn incomparable(pair: &Pair<'_>, comparison: &mut Comparison) -> Option<String> {
+    let all = || pair.base.iter().chain(&pair.other);
+    let skipped: Vec<_> = all().filter_map(|c| c.skipped.as_ref().map(|reason| (name(c), reason))).collect();
+    if let Some((cell, reason)) = skipped.first() {
+        let words = format!("{cell} was skipped, because {reason}");
+        if skipped.len() < all().count() {
+            comparison.missing.push(words.clone());
+        }
+        return Some(words);
+    }
+    let cell = all().find(|c| c.repetitions.valid == 0)?;
+    let words = format!("{} has no repetition that counts", name(cell));
+    comparison.missing.push(words.clone());
+    Some(words)
+}
+
+fn empty_row(pair: &Pair<'_>, workload: String, metric: Metric, unit: String) -> Row {
+    Row {
+        side: pair.side.clone(),
+        levels: pair.levels.clone(),
+        workload,
+        metric: metric.name().to_owned(),
+        unit,
+        ..Row::empty()
+    }
+}
+
+impl Row {
+    fn empty() -> Self {
+        Self {
+            side: String::new(),
+            levels: BTreeMap::new(),
+            workload: String::new(),
+            metric: String::new(),
+            unit: String::new(),
+            primary: false,
+            baseline_n: 0,
+            baseline_median: f64::NAN,
+            n: 0,
+            median: f64::NAN,
+            pairs: 0,
+            sessions: None,
+            ratio: None,
+            ratio_interval: None,
+            p: None,
+            p_corrected: None,
+            rests_on_shape: false,
+            verdict: Verdict::TooFewRepetitions,
+            more_for_seen: None,
+            more_for_threshold: None,
+        }
+    }
+
+    /// With the medians of both samples.
+    pub(super) fn with(self, a: &[f64], b: &[f64]) -> Self {
+        Self { baseline_n: a.len(), baseline_median: stats::median(a), n: b.len(), median: stats::median(b), ..self }
+    }
+}
+
+impl Case {
+    /// A row that is judged by a p of its own.
+    pub(super) fn new(row: Row, metric: Metric, a: Vec<f64>, b: Vec<f64>, smallest_p: f64) -> Self {
+        Self { row, metric, names: Default::default(), a, b, pairs: Vec::new(), smallest_p }
+    }
+}
+
+/// Two samples of a run, with the numbers of their repetitions.
+fn within_a_run(row: Row, metric: Metric, [a, b]: [&[(u32, f64)]; 2], in_rounds: bool) -> Case {
+    let pairs: Vec<(usize, usize)> = if in_rounds {
+        let places: BTreeMap<u32, usize> = b.iter().enumerate().map(|(at, (number, _))| (*number, at)).collect();
+        a.iter().enumerate().filter_map(|(at, (number, _))| Some((at, *places.get(number)?))).collect()
+    } else {
+        Vec::new()
+    };
+    let values = |side: &[(u32, f64)]| side.iter().map(|(_, v)| *v).collect::<Vec<f64>>();
+    compared(row, metric, values(a), values(b), pairs)
+}
+
+fn compared(row: Row, metric: Metric, a: Vec<f64>, b: Vec<f64>, pairs: Vec<(usize, usize)>) -> Case {
+    let mut row = Row { pairs: pairs.len(), ..row.with(&a, &b) };
+    let of_pairs = (!pairs.is_empty()).then_some(pairs.as_slice());
+    let mut smallest_p = 0.0;
+    if let Ok(found) = stats::compare_two(&a, &b, of_pairs, LEVEL) {
+        (row.ratio, row.ratio_interval, row.p) = (Some(found.estimate), found.interval, Some(found.p));
+        smallest_p = found.smallest_rank_p;
+    } else if let Ok(found) = stats::compare_two_by_rank(&a, &b, of_pairs, LEVEL) {
+        // Values of 0 have no ratio.
+        (row.p, smallest_p) = (Some(found.p), found.smallest_p);
+    }
+    Case { pairs, ..Case::new(row, metric, a, b, smallest_p) }
+}
+
+/// The other over the baseline: the ratio of Hodges and Lehmann with its 95 % interval, which it has where there are enough
+/// repetitions. None where a value is not above 0.
+pub fn ratio(baseline: &[f64], other: &[f64]) -> Option<(f64, Option<(f64, f64)>)> {
+    match stats::compare_two(baseline, other, None, LEVEL) {
+        Ok(found) => Some((found.estimate, found.interval)),
+        Err(stats::SampleError::TooFew { .. }) => {
+            let found = stats::hodges_lehmann_ratio(baseline, other, LEVEL).ok()?;
+            Some((found.estimate, None))
+        }
+        Err(_) => None,
+    }
+}
+
+/// Whether a comparison of rounds is decided at a look: see [`stats::decide`]. `corrected_over`: how many comparisons there are.
+pub fn decided(
+    a: &[(u32, f64)],
+    b: &[(u32, f64)],
+    threshold: f64,
+    corrected_over: usize,
+    look: &stats::Look,
+) -> Option<Decision> {
+    let case = within_a_run(Row::empty(), Metric::Throughput, [a, b], true);
+    decide(&case.a, &case.b, Some(&case.pairs), threshold, look, SIGNIFICANT / corrected_over.max(1) as f64).ok()
+}
+
+/// Notes samples that drift or remember, of all samples so many that chance alone gives one in twenty comparisons: p is
+/// too small for these, since their repetitions are not independent.
+fn notes_on_independence(comparison: &mut Comparison, cases: &[&Case], several: bool) {
+    let level = stability::SIGNIFICANT / (2 * cases.len()) as f64;
+    let sides = comparison.by.is_none() && several;
+    for case in cases {
+        for (sample, cell, run) in [(&case.a, &case.names[0], &comparison.baseline), (&case.b, &case.names[1], &case.row.side)] {
+            let mut words = Vec::new();
+            if let Ok(trend) = stats::kendall(sample)
+                && trend.p < level
+            {
+                let share = stats::theil_sen(sample) * (sample.len() - 1) as f64 / stats::median(sample);
+                words.push(format!("drifts, {:+.1} % from first to last round", share * 100.0));
+            }
+            if let Ok(memory) = stats::lag1(sample)
+                && memory.p < level
+            {
+                words.push(format!("is alike in successive rounds (r {:.2})", memory.r));
+            }
+            if words.is_empty() {
+                continue;
+            }
+            let worth = stats::memory(sample).map_or_else(|_| String::new(), |memory| {
+                format!(", {} of them are worth about {:.0}", sample.len(), memory.worth.max(1.0))
+            });
+            let run = if sides { format!(" in {run}") } else { String::new() };
+            let what = format!("{} of {cell}{run}", case.metric.name());
+            let note = format!("{what} {}: its repetitions are not independent{worth}", words.join(" and "));
+            if !comparison.notes.contains(&note) {
+                comparison.notes.push(note);
+            }
+        }
+    }
+}
+
+/// Corrects p over all families, the primary metric of each first, and gives each row its verdict.
+fn judged(families: Vec<Vec<Case>>, threshold: f64, primary: Option<Metric>) -> Vec<Row> {
+    let question = |cases: &[Case]| cases.iter().position(|c| Some(c.metric) == primary).unwrap_or(0);
+    let p = |case: &Case| case.row.p.unwrap_or(f64::NAN);
+    let asked: Vec<Family> = families
+        .iter()
+        .map(|cases| {
+            let first = question(cases);
+            let others = cases.iter().enumerate().filter(|(at, _)| *at != first).map(|(_, case)| p(case)).collect();
+            Family { primary: p(&cases[first]), others }
+        })
+        .collect();
+    let count = asked.iter().filter(|f| !f.primary.is_nan()).count().max(1);
+    let mut rows = Vec::new();
+    for (cases, corrected) in families.into_iter().zip(gate(&asked)) {
+        let (first, mut others) = (question(&cases), corrected.others.into_iter());
+        let behind = cases.len() - 1;
+        for (at, mut case) in cases.into_iter().enumerate() {
+            let p = if at == first { Some(corrected.primary) } else { others.next() };
+            case.row.primary = at == first;
+            case.row.p_corrected = p.filter(|p| !p.is_nan());
+            case.row.verdict = case.verdict(threshold);
+            let alpha = SIGNIFICANT / count as f64 / if at == first { 1.0 } else { behind as f64 };
+            // The level that the row's own p had to reach.
+            let own = case.row.p_corrected.zip(case.row.p).map_or(alpha, |(corrected, p)| SIGNIFICANT * p / corrected.max(p));
+            case.row.rests_on_shape = case.row.verdict.is_difference() && own < case.smallest_p;
+            if case.row.verdict == Verdict::TooFewRepetitions {
+                (case.row.more_for_seen, case.row.more_for_threshold) = case.more(threshold, alpha);
+            }
+            rows.push(case.row);
+        }
+    }
+    rows
+}
+
+/// What is compared between two cells: each metric, with its workload where it has one. The first of a workload is its
+/// question where the scenario has none.
+fn figures_of(
+    base: &CellSummary,
+    other: &CellSummary,
+    wanted: &[Metric],
+    primary: Option<Metric>,
+) -> Vec<(Metric, Option<String>)> {
+    let mut found = Vec::new();
+    for workload in figures::workloads(base) {
+        let brought: Vec<Metric> = base
+            .metrics
+            .iter()
+            .filter(|m| m.workload == workload && m.phase == "during")
+            .map(|m| Metric::Command(crate::plan::graphs::Name::new(&m.metric)))
+            .collect();
+        let own: Vec<Metric> = brought.iter().copied().filter(|m| figures::is_own(base, workload, m.name())).collect();
+        let searched = [base, other].into_iter().all(|c| c.limits.iter().any(|l| l.workload == workload));
+        let mut metrics: Vec<Metric> = match (wanted.is_empty(), searched, own.is_empty()) {
+            (false, ..) => wanted.iter().copied().filter(|m| !m.is_resource()).collect(),
+            (true, true, _) => vec![Metric::Limit],
+            // What a program measures is of interest, not how long it took.
+            (true, false, false) => own,
+            (true, false, true) => METRICS.into_iter().filter(|m| !m.is_resource()).collect(),
+        };
+        // The scenario's question is asked, whatever is compared besides.
+        if let Some(metric) = primary.filter(|m| wanted.is_empty() && !m.is_resource() && !metrics.contains(m))
+            && (!matches!(metric, Metric::Command(_)) || brought.contains(&metric))
+        {
+            metrics.insert(0, metric);
+        }
+        found.extend(metrics.into_iter().map(|m| (m, Some(workload.to_owned()))));
+    }
+    let mut resources = if wanted.is_empty() { METRICS.to_vec() } else { wanted.to_vec() };
+    resources.extend(primary.filter(|m| wanted.is_empty() && !resources.contains(m)));
+    found.extend(resources.into_iter().filter(|m| m.is_resource()).map(|m| (m, None)));
+    found
+}
+
+/// Whether a ratio's whole interval lies where a difference does not matter.
+fn within(interval: (f64, f64), threshold: f64) -> bool {
+    interval.0 > 1.0 / (1.0 + threshold) && interval.1 < 1.0 + threshold
+}
+
+/// Compares two samples of a metric by themselves: a comparison of one row. `in_rounds`: values of one place belong to one
+/// round.
+pub fn samples(metric: Metric, unit: &str, baseline: &[f64], other: &[f64], in_rounds: bool, threshold: f64) -> Row {
+    let row = Row { metric: metric.name().to_owned(), unit: unit.to_owned(), ..Row::empty() };
+    let pairs = if in_rounds { (0..baseline.len().min(other.len())).map(|i| (i, i)).collect() } else { Vec::new() };
+    let case = compared(row, metric, baseline.to_vec(), other.to_vec(), pairs);
+    judged(vec![vec![case]], threshold, None).remove(0)
+}
+
+impl Verdict {
+    /// Whether it says that there is a difference.
+    pub fn is_difference(self) -> bool {
+        !matches!(self, Self::NoDifferenceShown | Self::TooFewRepetitions | Self::CannotTell)
+    }
+}
+
+impl Case {
+    fn verdict(&self, threshold: f64) -> Verdict {
+        let (row, metric) = (&self.row, self.metric);
+        let Some(p) = row.p_corrected else { return Verdict::CannotTell };
+        let inside = row.ratio_interval.is_some_and(|interval| within(interval, threshold));
+        // Values of 0 on both sides have no ratio and no difference.
+        let zeros = || row.n.min(row.baseline_n) > 1 && self.a.iter().chain(&self.b).all(|v| *v == 0.0);
+        if inside || zeros() {
+            return Verdict::NoDifferenceShown;
+        }
+        if p >= SIGNIFICANT || row.n.min(row.baseline_n) < FEWEST {
+            return Verdict::TooFewRepetitions;
+        }
+        let rises = row.ratio.map_or(row.median > row.baseline_median, |r| r > 1.0);
+        let is_share = matches!(metric, Metric::Errors | Metric::Wrong | Metric::Unsent | Metric::Open);
+        match (direction(metric, &row.unit), rises) {
+            (Direction::Unknown, true) => Verdict::Higher,
+            (Direction::Unknown, false) => Verdict::Lower,
+            (_, rises) if is_share || (metric.is_resource() && metric != Metric::StartUp) => {
+                if rises {
+                    Verdict::More
+                } else {
+                    Verdict::Less
+                }
+            }
+            (Direction::More, true) | (Direction::Less, false) => Verdict::Faster,
+            _ => Verdict::Slower,
+        }
+    }
+
+    /// How many more repetitions of each would show a difference of the size that is seen, and one of the threshold's; none where
+    /// that cannot be told, as between sessions, of which repetitions are no cure.
+    fn more(&self, threshold: f64, alpha: f64) -> (Option<usize>, Option<usize>) {
+        if self.row.sessions.is_some() {
+            return (None, None);
+        }
+        let there = self.a.len().min(self.b.len());
+        // Of fewer than three values the spread is not known: as many as any test needs.
+        if there < FEWEST {
+            return (None, (there + 1..1000).find(|n| stats::smallest_p(*n, *n) < alpha).map(|n| n - there));
+        }
+        let Ok(needed) = stats::repetitions_after_pilot(&self.a, &self.b, threshold.max(0.001), alpha, POWER) else {
+            return (None, None);
+        };
+        let more = |needed: usize| needed.saturating_sub(there).max(1);
+        (Some(more(needed.for_effect)), Some(more(needed.for_threshold)))
+    }
+}

@@ -1,0 +1,51 @@
+//! Runs that were made at different times. A run is a session: how far sessions of one thing lie apart has to be known before
+//! anything can be said of two of them, and repetitions within a session do not tell it.
+
+use super::judge::Case;
+use super::{LEVEL, Row};
+use crate::analysis::stats::{self, Session};
+use crate::analysis::summary::Summary;
+use crate::record::Metric;
+
+/// Values of repetitions, with their numbers.
+type Values = Vec<(u32, f64)>;
+
+/// The sessions of a floor that may stand for a run: made on the same machine. What may not is noted.
+pub(super) fn usable_floor<'s>(run: &Summary, floor: Vec<&'s Summary>, notes: &mut Vec<String>) -> Vec<&'s Summary> {
+    let all = floor.len();
+    let usable: Vec<&Summary> = floor.into_iter().filter(|s| s.machine == run.machine).collect();
+    if usable.len() < all {
+        notes.push(format!("{} of {all} sessions of the floor were made on another machine, and are left out", all - usable.len()));
+    }
+    usable
+}
+
+/// Compares sessions of two sides, with those of the floor.
+pub(super) fn between(row: Row, metric: Metric, [a, b]: [&[Values]; 2], floor: &[Values]) -> Case {
+    let all = |side: &[Values]| side.iter().flatten().map(|(_, v)| *v).collect::<Vec<f64>>();
+    let (values_a, values_b) = (all(a), all(b));
+    let mut row = Row { sessions: Some((a.len(), b.len())), ..row.with(&values_a, &values_b) };
+    let sessions = |side: &[Values]| side.iter().map(|values| session(values)).collect::<Option<Vec<Session>>>();
+    match (sessions(a), sessions(b)) {
+        (Some(of_a), Some(of_b)) => {
+            let floor: Vec<Session> = floor.iter().filter_map(|values| session(values)).collect();
+            match stats::compare_sessions(&floor, &of_a, &of_b, LEVEL) {
+                Ok(found) => (row.ratio, row.ratio_interval, row.p) = (Some(found.ratio), found.interval, Some(found.p)),
+                // Nothing says how far sessions lie apart. What they differ by is seen all the same.
+                Err(_) => row.ratio = stats::hodges_lehmann_ratio(&values_a, &values_b, LEVEL).ok().map(|r| r.estimate),
+            }
+        }
+        // Values of 0 have no logarithms. With none but 0 there is no difference.
+        _ if values_a.iter().chain(&values_b).all(|v| *v == 0.0) => row.p = Some(1.0),
+        _ => {}
+    }
+    Case::new(row, metric, values_a, values_b, 0.0)
+}
+
+/// A run as one value; none where a value is not above 0.
+fn session(values: &Values) -> Option<Session> {
+    match values.as_slice() {
+        [(_, one)] => Session::of_mean(*one).ok(),
+        _ => Session::of(&values.iter().map(|(_, v)| *v).collect::<Vec<f64>>()).ok(),
+    }
+}
