@@ -54,6 +54,15 @@ fn who_takes_part() {
 }
 
 #[test]
+fn the_estimate_is_the_median_of_ratios_for_few_values_too() {
+    let found = compare_two(&[1.0, 2.0, 4.0], &[2.0, 4.0, 9.0], None, 0.95).unwrap();
+    assert_close("estimate", found.estimate, 2.0, 1e-14);
+    // Of the pairs' ratios 1.1, 1.2 and 1.3: the median of 1.1, √(1.1 · 1.2), √(1.1 · 1.3), 1.2, √(1.2 · 1.3), 1.3.
+    let found = compare_two(&[1.0, 20.0, 400.0], &[1.1, 24.0, 520.0], Some(&in_order(3)), 0.95).unwrap();
+    assert_close("pairs", found.estimate, (1.2 * 1.43f64.sqrt()).sqrt(), 1e-14);
+}
+
+#[test]
 fn values_that_do_not_vary() {
     let same = compare_two(&[5.0; 8], &[5.0; 8], Some(&in_order(8)), 0.95).unwrap();
     assert_eq!((same.estimate, same.p), (1.0, 0.5));
@@ -108,7 +117,30 @@ fn what_cannot_be_judged() {
     }
 }
 
-/// One comparison of table sizes: shape, sizes, effect; share of p at most 1 %.
+/// What a round does to both hides the difference from all but pairs.
+#[test]
+fn pairs_decide_the_estimate() {
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(4);
+    let (a, b): (Vec<f64>, Vec<f64>) = (0..12)
+        .map(|_| {
+            let round = spread(0.5, &mut rng);
+            (round * spread(0.001, &mut rng), 1.05 * round * spread(0.001, &mut rng))
+        })
+        .unzip();
+    let alone = compare_two(&a, &b, None, 0.95).unwrap();
+    assert!(alone.p > 0.3);
+    // One repetition of each is missing, of different rounds.
+    let pairs: Vec<(usize, usize)> = (1..11).map(|round| (round, round - 1)).collect();
+    let found = compare_two(&a[..11], &b[1..], Some(&pairs), 0.95).unwrap();
+    assert!(found.p < 1e-6 && (found.estimate - 1.05).abs() < 0.002, "{found:?}");
+    let (low, high) = found.interval.unwrap();
+    assert!(low > 1.045 && high < 1.055, "{found:?}");
+    // The ranks of pairs alone.
+    let ranks = compare_two_by_rank(&a[..11], &b[1..], Some(&pairs), 0.95).unwrap();
+    assert!(ranks.p < 0.01 && ranks.interval.unwrap().0 > 0.0 && ranks.smallest_p < 0.002, "{ranks:?}");
+}
+
+/// Share of p at most 1 % among comparisons of `n` pairs of values from `draw`.
 fn found(n: usize, rounds: usize, pairs: bool, seed: u64, mut draw: impl FnMut(&mut Xoshiro256PlusPlus) -> (f64, f64)) -> f64 {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
     let pairs = if pairs { in_order(n) } else { Vec::new() };
