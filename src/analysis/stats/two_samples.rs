@@ -5,7 +5,7 @@
 //! and hold their level as either does: [`combined_p`] of Welch's t on logarithms and the exact Mann-Whitney test;
 //! where values belong together by rounds, of the t of pairs and Wilcoxon's exact signed rank too. A component whose
 //! smallest possible p is above 0.01 is left out, since it could only weaken the others: Mann-Whitney comes in from 5
-//! values of each on, the signed rank from 8 pairs on, and the t of pairs from 3.
+//! values of each on, the signed rank from 8 pairs on, and the t of pairs from 5.
 //!
 //! The interval holds the ratios that the same test does not reject at the level (Casella & Berger 2002, "Statistical
 //! Inference", ch. 9.2), so that it excludes 1 exactly when p is at most 1 − level.
@@ -21,8 +21,8 @@ mod tests;
 
 /// A component that cannot reach this is left out.
 const REACHABLE: f64 = 0.01;
-/// Pairs of which a t is taken: with two, one degree of freedom would say nothing.
-const FEWEST_PAIRS: usize = 3;
+/// Pairs that count as such. Three or four differences of rounded values are too often nearly equal, and t is then huge.
+const FEWEST_PAIRS: usize = 5;
 /// Halvings of a bracket: its ends lie closer than 10⁻¹⁰ of it.
 const HALVINGS: usize = 34;
 /// Doublings of a step until it is out of what the test accepts; otherwise nothing is.
@@ -72,7 +72,7 @@ impl TwoSamples {
 /// and below 1.
 ///
 /// The p is that of the module's combined test, at most ½. The estimate is the median of all ratios (Hodges & Lehmann
-/// 1963) or, with 3 pairs and partners for three quarters of the smaller sample, the pseudo-median of the pairs'
+/// 1963) or, with 5 pairs and partners for three quarters of the smaller sample, the pseudo-median of the pairs'
 /// ratios. For samples that differ in more than their scale the test may reject that very ratio; the estimate is then
 /// the ratio of geometric means, or another on the way between, which it does not reject. Where it rejects all of them,
 /// no factor describes the difference, and estimate and interval are those of the component that is surest that there
