@@ -108,7 +108,7 @@ pub fn decide(
 /// How many times likelier a difference makes what was seen than none does, for a series that has no planned end.
 ///
 /// `t`: Student's, of two samples of `n` values each, at least 2. A difference is certain at level α once this reaches
-/// 1 / α, however often one has looked before; in exchange it takes a little longer than [`decide`] does.
+/// 1 / α, however often one has looked before; in exchange it finds small differences less often than [`decide`].
 ///
 /// The Bayes factor of the t test whose difference in standard deviations is normal around 0 with variance 1 (Gönen,
 /// Johnson, Lu & Westfall 2005, "The Bayesian two-sample t test"), which bounds the chance of ever being misled (Ville
