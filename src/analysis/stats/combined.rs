@@ -17,7 +17,8 @@ pub fn combined_p(p: &[f64]) -> f64 {
     if count == 0 {
         return f64::NAN;
     }
-    // Divided one by one: the sum of large cotangents might overflow. cot(π/2) is 0, which the tangent misses by rounding.
+    // Divided one by one: the sum of large cotangents might overflow. cot(π/2) is 0, which the tangent misses by
+    // rounding.
     let cotangent = |&p: &f64| if p >= 0.5 { 0.0 } else { 1.0 / libm::tan(PI * p) / count as f64 };
     libm::atan2(1.0, made.map(cotangent).sum()) / PI
 }

@@ -1,7 +1,8 @@
-//! Many metrics of several comparisons: one metric is the question, and the others are asked only where it has an answer.
+//! Many metrics of several comparisons: one metric is the question, and the others are asked only where it has an
+//! answer.
 //!
-//! Over 4 comparisons of 8 metrics each, Holm's correction holds every row against a level of a thirty-second. Most of these
-//! rows are not why somebody measures. With a primary metric, its rows share the level among themselves alone.
+//! Over 4 comparisons of 8 metrics each, Holm's correction holds every row against a level of a thirty-second. Most of
+//! these rows are not why somebody measures. With a primary metric, its rows share the level among themselves alone.
 
 use super::holm::holm;
 
@@ -14,14 +15,14 @@ pub struct Family {
     pub others: Vec<f64>,
 }
 
-/// Adjusted p values such that the chance of even one false rejection among all of all families stays below the significance
-/// that they are then held against; in the order of `families` and of their `others`.
+/// Adjusted p values such that the chance of even one false rejection among all of all families stays below the
+/// significance that they are then held against; in the order of `families` and of their `others`.
 ///
 /// With P families at significance α: a primary is rejected at α / P (Bonferroni); the others of a family only if its
-/// primary is, by [`holm`] at α / P among them. That is, to the very decision, what comparing the adjusted p with α says,
-/// for any α. Gatekeeping as a graph after Bretz, Maurer, Brannath & Posch 2009, "A graphical approach to sequentially
-/// rejective multiple test procedures", where each family keeps its share of α. Holm among the primaries would not do
-/// together with that: a family's share would be spent twice.
+/// primary is, by [`holm`] at α / P among them. That is, to the very decision, what comparing the adjusted p with α
+/// says, for any α. Gatekeeping as a graph after Bretz, Maurer, Brannath & Posch 2009, "A graphical approach to
+/// sequentially rejective multiple test procedures", where each family keeps its share of α. Holm among the primaries
+/// would not do together with that: a family's share would be spent twice.
 ///
 /// A NaN stands for a test that was not made: it stays NaN and does not count. Where that is the primary, its others
 /// cannot be asked, and are 1.

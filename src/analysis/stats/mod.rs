@@ -1,5 +1,5 @@
-//! Numbers that say what was measured and how far to believe it: centre, spread, quantiles and intervals; whether samples
-//! differ and by how much; whether a series drifts, changes or settles; how many repetitions it takes.
+//! Numbers that say what was measured and how far to believe it: centre, spread, quantiles and intervals; whether
+//! samples differ and by how much; whether a series drifts, changes or settles; how many repetitions it takes.
 //!
 //! Plain slices go in and plain values come out; nothing here knows of tables, units or files. Every function keeps
 //! the unit of its input, except where it says that its result has none.
@@ -11,8 +11,8 @@
 //! The same input and seed give the same bits on every machine: sums run in a fixed order, and logarithms and the like
 //! come from `libm`, not from the platform.
 //!
-//! Left out on purpose: tests that rest on normal values alone. Student's t stands beside ranks, and has its share in a p
-//! that both find together.
+//! Left out on purpose: tests that rest on normal values alone. Student's t stands beside ranks, and has its share in a
+//! p that both find together.
 
 mod bootstrap;
 mod changepoints;
@@ -45,7 +45,7 @@ pub use dependence::{DependentRatio, Memory, dependent_ratio, memory};
 pub use descriptive::{coefficient_of_variation, mean, median, observed_quantile, quantile, standard_deviation};
 pub use gate::{Family, gate};
 pub use holm::holm;
-pub use looks::{Decision, Look, MeanInterval, UntilError, decide, looks, mean_interval_until};
+pub use looks::{Decision, Look, MeanInterval, UntilError, decide, looks, mean_interval_until, safe_t};
 pub use outliers::outliers;
 pub use permutation::{PermutationTest, permutation_test};
 pub use power::{

@@ -14,23 +14,23 @@ mod tests;
 /// Repetitions of each of two variants with which a two-sided Mann-Whitney test at `alpha` finds a relative
 /// difference of `effect` with probability `power`.
 ///
-/// `a`, `b`: pilot repetitions, at least 3 each and above zero; their levels may differ. `effect`: above 0, 0.05 for 5 %.
-/// `alpha`, `power`: in (0, 1), such as 0.05 and 0.95.
+/// `a`, `b`: pilot repetitions, at least 3 each and above zero; their levels may differ. `effect`: above 0, 0.05 for 5
+/// %. `alpha`, `power`: in (0, 1), such as 0.05 and 0.95.
 ///
 /// Noether 1987, "Sample size determination for some common nonparametric tests": n = (z₁₋α/₂ + z_power)² / 6(p′ − ½)²
 /// for each of two samples of one size, where p′ is the probability that a value times 1 + `effect` is above another.
-/// p′ comes from all pairs of pilot values of the same variant, without assuming a shape, and smoothed, since few values
-/// have no ratio in a narrow range. A pilot of a few may look steadier than it is: its spread is taken to be the
+/// p′ comes from all pairs of pilot values of the same variant, without assuming a shape, and smoothed, since few
+/// values have no ratio in a narrow range. A pilot of a few may look steadier than it is: its spread is taken to be the
 /// upper 80 % confidence limit of what it shows (Browne 1995, "On the use of a pilot sample for sample size
-/// determination"), with χ² after Wilson & Hilferty 1931. Never below the size whose [`smallest_p`] allows `alpha`; a huge
-/// number, up to `usize::MAX`, when hardly any will do.
+/// determination"), with χ² after Wilson & Hilferty 1931. Never below the size whose [`smallest_p`] allows `alpha`; a
+/// huge number, up to `usize::MAX`, when hardly any will do.
 ///
 /// Asked for a power of 0.95, the number reaches 0.95 to 0.99 on average over pilots of 5 to 20 (simulated): between 1.3
 /// and 2 times what would be enough if the distribution were known, the more the smaller the pilot.
 ///
 /// # Errors
-/// [`SampleError::TooFew`], [`SampleError::NotFinite`], [`SampleError::NotPositive`]; [`SampleError::Share`] for `alpha` and
-/// `power`, [`SampleError::Effect`] for `effect`.
+/// [`SampleError::TooFew`], [`SampleError::NotFinite`], [`SampleError::NotPositive`]; [`SampleError::Share`] for
+/// `alpha` and `power`, [`SampleError::Effect`] for `effect`.
 pub fn repetitions_needed(a: &[f64], b: &[f64], effect: f64, alpha: f64, power: f64) -> Result<usize, SampleError> {
     positive(a, 3)?;
     positive(b, 3)?;
@@ -64,20 +64,21 @@ pub struct RepetitionsNeeded {
     pub for_same: usize,
 }
 
-/// Repetitions of each of two variants with which a comparison of logarithms reaches its verdict with probability `power`.
+/// Repetitions of each of two variants with which a comparison of logarithms reaches its verdict with probability
+/// `power`.
 ///
-/// `a`, `b`: pilot repetitions, at least 2 each and above zero. `threshold`: above 0, 0.05 for 5 %. `alpha`: the level of the row after
-/// correction, such as 0.01 / 32. `power`: such as 0.9.
+/// `a`, `b`: pilot repetitions, at least 2 each and above zero. `threshold`: above 0, 0.05 for 5 %. `alpha`: the level
+/// of the row after correction, such as 0.01 / 32. `power`: such as 0.9.
 ///
-/// See [`repetitions_for_difference`] and [`repetitions_for_same`]. The pilot's spread is taken to be the upper 80 % confidence
-/// limit of what it shows (Browne 1995, "On the use of a pilot sample for sample size determination"): the factor is
-/// √(ν / χ²₀.₂) for ν = n + m − 2 degrees of freedom, 1.32 for two pilots of 5. Of the effect seen 0.89 standard errors
-/// are taken off, since a pilot whose effect is too large by luck would ask for too few. Asked for a power of 0.9, the numbers reach
-/// 0.89 to 1.
+/// See [`repetitions_for_difference`] and [`repetitions_for_same`]. The pilot's spread is taken to be the upper 80 %
+/// confidence limit of what it shows (Browne 1995, "On the use of a pilot sample for sample size determination"): the
+/// factor is √(ν / χ²₀.₂) for ν = n + m − 2 degrees of freedom, 1.32 for two pilots of 5. Of the effect seen 0.89
+/// standard errors are taken off, since a pilot whose effect is too large by luck would ask for too few. Asked for a
+/// power of 0.9, the numbers reach 0.89 to 1.
 ///
 /// # Errors
-/// [`SampleError::TooFew`], [`SampleError::NotFinite`], [`SampleError::NotPositive`]; [`SampleError::Share`] for `alpha` and
-/// `power`, [`SampleError::Effect`] for `threshold`.
+/// [`SampleError::TooFew`], [`SampleError::NotFinite`], [`SampleError::NotPositive`]; [`SampleError::Share`] for
+/// `alpha` and `power`, [`SampleError::Effect`] for `threshold`.
 pub fn repetitions_after_pilot(
     a: &[f64],
     b: &[f64],
@@ -101,15 +102,16 @@ pub fn repetitions_after_pilot(
     })
 }
 
-/// Repetitions of each of two variants with which a two-sided t test at `alpha` finds a `difference` with probability `power`.
+/// Repetitions of each of two variants with which a two-sided t test at `alpha` finds a `difference` with probability
+/// `power`.
 ///
-/// `spread`: standard deviation of logarithms of one variant, at least 0. `difference`: of logarithms, above 0: ln 1.05 for 5 %. `alpha`,
-/// `power`: in (0, 1).
+/// `spread`: standard deviation of logarithms of one variant, at least 0. `difference`: of logarithms, above 0: ln 1.05
+/// for 5 %. `alpha`, `power`: in (0, 1).
 ///
 /// The smallest n with difference ≥ (t₁₋α/₂ + t_power) · spread · √(2 / n), t with 2n − 2 degrees of freedom: the usual
-/// approximation of the power of t (Guenther 1981, "Sample size formulas for normal theory t tests"), which for logarithms is
-/// also that of [`compare_two`](super::compare_two), where the ranks' share costs about nothing. Without spread, as many as
-/// a test of values that do not vary needs. `usize::MAX` where hardly any will do.
+/// approximation of the power of t (Guenther 1981, "Sample size formulas for normal theory t tests"), which for
+/// logarithms is also that of [`compare_two`](super::compare_two), where the ranks' share costs about nothing. Without
+/// spread, as many as a test of values that do not vary needs. `usize::MAX` where hardly any will do.
 ///
 /// # Errors
 /// [`SampleError::Share`] for `alpha` and `power`, [`SampleError::Effect`] for `spread` and `difference`.
@@ -125,11 +127,11 @@ pub fn repetitions_for_difference(spread: f64, difference: f64, alpha: f64, powe
     needed(spread, difference, 1.0 - alpha / 2.0, power)
 }
 
-/// Repetitions of each of two variants with which a 95 % interval of their ratio lies within ±`threshold` with probability
-/// `power`, if there is no difference.
+/// Repetitions of each of two variants with which a 95 % interval of their ratio lies within ±`threshold` with
+/// probability `power`, if there is no difference.
 ///
-/// As [`repetitions_for_difference`], with t₀.₉₇₅ + t at (1 + power) / 2: the interval must clear both ends (Schuirmann 1987, "A
-/// comparison of the two one-sided tests procedure and the power approach", of which it is the stricter form).
+/// As [`repetitions_for_difference`], with t₀.₉₇₅ + t at (1 + power) / 2: the interval must clear both ends (Schuirmann
+/// 1987, "A comparison of the two one-sided tests procedure and the power approach", of which it is the stricter form).
 ///
 /// # Errors
 /// [`SampleError::Share`] for `power`, [`SampleError::Effect`] for `spread` and `threshold`.

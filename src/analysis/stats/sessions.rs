@@ -1,9 +1,10 @@
 //! Runs made at different times: each is a session, and sessions differ even when nothing has changed.
 //!
-//! A machine is a little faster today than yesterday, by more than its repetitions within an hour differ. A test that takes
-//! repetitions for the sample calls that a difference, and the surer the more there are: with sessions that lie 3 % apart, 55 in
-//! 100 comparisons of equal things with 50 repetitions. Here a session is one value, the mean of its logarithms; what sessions of
-//! equal things differ by, the floor, is learned from sessions, and their number is what counts.
+//! A machine is a little faster today than yesterday, by more than its repetitions within an hour differ. A test that
+//! takes repetitions for the sample calls that a difference, and the surer the more there are: with sessions that lie 3
+//! % apart, 55 in 100 comparisons of equal things with 50 repetitions. Here a session is one value, the mean of its
+//! logarithms; what sessions of equal things differ by, the floor, is learned from sessions, and their number is what
+//! counts.
 
 use super::descriptive::{mean, standard_deviation};
 use super::sample::{SampleError, positive, share};
@@ -72,12 +73,14 @@ impl SessionComparison {
 
 /// By which factor one session differs from a baseline, held against the floor of earlier sessions of the baseline.
 ///
-/// `floor`: at least one session, of the same thing as `baseline`, each with about as many repetitions. `level`: in (0, 1).
+/// `floor`: at least one session, of the same thing as `baseline`, each with about as many repetitions. `level`: in (0,
+/// 1).
 ///
-/// Student's t of one new value against a sample (a prediction interval: Whitmore 1986, "Prediction limits for a univariate normal
-/// observation"): with m and s of the k + 1 sessions of floor and baseline, (other − m) / (s √(1 + 1/(k + 1))) on k degrees of
-/// freedom. s² is at least what repetitions alone explain, the mean of the sessions' s²/n: k + 1 sessions may lie close
-/// together by luck. Sessions that are rarely bad, and then by much, are called different more often than `level` says.
+/// Student's t of one new value against a sample (a prediction interval: Whitmore 1986, "Prediction limits for a
+/// univariate normal observation"): with m and s of the k + 1 sessions of floor and baseline, (other − m) / (s √(1 +
+/// 1/(k + 1))) on k degrees of freedom. s² is at least what repetitions alone explain, the mean of the sessions' s²/n:
+/// k + 1 sessions may lie close together by luck. Sessions that are rarely bad, and then by much, are called different
+/// more often than `level` says.
 ///
 /// # Errors
 /// [`SampleError::TooFewSessions`] without floor; [`SampleError::Share`] for the level.
@@ -98,11 +101,11 @@ pub fn one_session(floor: &[Session], baseline: Session, other: Session, level: 
 
 /// By which factor several sessions of one thing differ from several of another, with what is known of the floor.
 ///
-/// `a`, `b`: sessions of either, at least one each. `floor`: earlier sessions of one thing, whatever its level; may be empty.
-/// `level`: in (0, 1).
+/// `a`, `b`: sessions of either, at least one each. `floor`: earlier sessions of one thing, whatever its level; may be
+/// empty. `level`: in (0, 1).
 ///
-/// Student's t of session means, with the variance pooled over both sides and the floor: for S sessions a side and k of the floor
-/// 2 (S − 1) + k − 1 degrees of freedom.
+/// Student's t of session means, with the variance pooled over both sides and the floor: for S sessions a side and k of
+/// the floor 2 (S − 1) + k − 1 degrees of freedom.
 ///
 /// # Errors
 /// [`SampleError::TooFewSessions`] when nothing says how sessions differ; [`SampleError::Share`] for the level.
@@ -128,12 +131,12 @@ pub fn several_sessions(floor: &[Session], a: &[Session], b: &[Session], level: 
     Ok(judged(difference, spread, (1.0 / n + 1.0 / m).sqrt(), freedom, constant_p(n, m), level))
 }
 
-/// By which factor sessions of one thing differ from those of another, by the method that fits their number: [`one_session`]
-/// for one a side, else [`several_sessions`].
+/// By which factor sessions of one thing differ from those of another, by the method that fits their number:
+/// [`one_session`] for one a side, else [`several_sessions`].
 ///
 /// # Errors
-/// [`SampleError::TooFewSessions`] for one a side without floor, which nothing can tell from a difference of sessions, however many
-/// repetitions they have; [`SampleError::Share`] for the level.
+/// [`SampleError::TooFewSessions`] for one a side without floor, which nothing can tell from a difference of sessions,
+/// however many repetitions they have; [`SampleError::Share`] for the level.
 pub fn compare_sessions(floor: &[Session], a: &[Session], b: &[Session], level: f64) -> Result<SessionComparison, SampleError> {
     match (a, b) {
         (&[a], &[b]) => one_session(floor, a, b, level),
@@ -141,11 +144,11 @@ pub fn compare_sessions(floor: &[Session], a: &[Session], b: &[Session], level: 
     }
 }
 
-/// The smallest ratio above 1 that one session a side could call a difference at `alpha`, for a floor of `sessions` earlier ones, at
-/// least 1, whose logarithms have a standard deviation of `spread`.
+/// The smallest ratio above 1 that one session a side could call a difference at `alpha`, for a floor of `sessions`
+/// earlier ones, at least 1, whose logarithms have a standard deviation of `spread`.
 ///
-/// exp(t₁₋α/₂ · spread · √(1 + 1/(k + 1))) with k degrees of freedom, see [`one_session`]: 1.22, 1.14 and 1.10 for 3, 5 and 10
-/// sessions that lie 3 % apart, at 0.01. NaN without sessions.
+/// exp(t₁₋α/₂ · spread · √(1 + 1/(k + 1))) with k degrees of freedom, see [`one_session`]: 1.22, 1.14 and 1.10 for 3, 5
+/// and 10 sessions that lie 3 % apart, at 0.01. NaN without sessions.
 pub fn smallest_ratio(spread: f64, sessions: usize, alpha: f64) -> f64 {
     let k = sessions as f64;
     if sessions == 0 {
@@ -158,7 +161,8 @@ fn log_means(sessions: &[Session]) -> Vec<f64> {
     sessions.iter().map(|session| session.log_mean).collect()
 }
 
-/// Student's t of a difference whose error is `spread` times `factor`; without spread, `constant` is the p of any difference.
+/// Student's t of a difference whose error is `spread` times `factor`; without spread, `constant` is the p of any
+/// difference.
 fn judged(difference: f64, spread: f64, factor: f64, freedom: f64, constant: f64, level: f64) -> SessionComparison {
     let (ratio, error) = (libm::exp(difference), spread * factor);
     if spread <= ROUNDING {

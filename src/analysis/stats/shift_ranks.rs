@@ -1,10 +1,10 @@
-//! Rank tests that can be asked about any shift, fast: for the interval of [`compare_two`](super::compare_two), which asks some
-//! eighty times, and for the hundreds of comparisons of a large experiment.
+//! Rank tests that can be asked about any shift, fast: for the interval of [`compare_two`](super::compare_two), which
+//! asks some eighty times, and for the hundreds of comparisons of a large experiment.
 //!
-//! Null distributions without ties depend on sizes only, and are counted once per process. At a shift of 0 ties are taken
-//! as they are: exactly for small samples, and for large ones by stretching the distance to what it would be without
-//! ties. At any other shift values of different samples are equal by accident only; equal values within a sample
-//! then make p a little too large, never too small.
+//! Null distributions without ties depend on sizes only, and are counted once per process. At a shift of 0 ties are
+//! taken as they are: exactly for small samples, and for large ones by stretching the distance to what it would be
+//! without ties. At any other shift values of different samples are equal by accident only; equal values within a
+//! sample then make p a little too large, never too small.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};

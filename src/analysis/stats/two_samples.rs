@@ -1,11 +1,11 @@
 //! Two samples compared: by which factor do they differ, in which interval may it lie, and is it more than chance.
 //!
 //! Ranks alone cannot say the obvious: five against five never reach a p below 2/252, however far apart they lie. Means
-//! alone are misled by a wild value or two. Both together are as strong as the stronger, up to a factor of two in p, and
-//! hold their level as either does: [`combined_p`] of Welch's t on logarithms and the exact Mann-Whitney test; where values
-//! belong together by rounds, of the t of pairs and Wilcoxon's exact signed rank too. A component whose smallest
-//! possible p is above 0.01 is left out, since it could only weaken the others: Mann-Whitney comes in from 5 values of
-//! each on, the signed rank from 8 pairs on, and the t of pairs from 3.
+//! alone are misled by a wild value or two. Both together are as strong as the stronger, up to a factor of two in p,
+//! and hold their level as either does: [`combined_p`] of Welch's t on logarithms and the exact Mann-Whitney test;
+//! where values belong together by rounds, of the t of pairs and Wilcoxon's exact signed rank too. A component whose
+//! smallest possible p is above 0.01 is left out, since it could only weaken the others: Mann-Whitney comes in from 5
+//! values of each on, the signed rank from 8 pairs on, and the t of pairs from 5.
 //!
 //! The interval holds the ratios that the same test does not reject at the level (Casella & Berger 2002, "Statistical
 //! Inference", ch. 9.2), so that it excludes 1 exactly when p is at most 1 − level.
@@ -21,8 +21,8 @@ mod tests;
 
 /// A component that cannot reach this is left out.
 const REACHABLE: f64 = 0.01;
-/// Pairs of which a t is taken: with two, one degree of freedom would say nothing.
-const FEWEST_PAIRS: usize = 3;
+/// Pairs that count as such. Three or four differences of rounded values are too often nearly equal, and t is then huge.
+const FEWEST_PAIRS: usize = 5;
 /// Halvings of a bracket: its ends lie closer than 10⁻¹⁰ of it.
 const HALVINGS: usize = 34;
 /// Doublings of a step until it is out of what the test accepts; otherwise nothing is.
@@ -67,18 +67,20 @@ impl TwoSamples {
 
 /// By which factor values of `b` exceed those of `a`, without unit, and whether that is more than chance.
 ///
-/// `a`, `b`: at least 2 values above zero each, in any order. `pairs`: which value of `a` (its index) belongs to which of `b`,
-/// such as repetitions of one round; not every value need have a partner. `level`: of the interval, in (0.5, 1).
+/// `a`, `b`: at least 2 values above zero each, in any order. `pairs`: which value of `a` (its index) belongs to which
+/// of `b`, such as repetitions of one round; not every value need have a partner. `level`: of the interval, above 0.5
+/// and below 1.
 ///
-/// The p is that of the module's combined test, at most ½. The estimate is the median of all ratios (Hodges & Lehmann 1963) or,
-/// with partners for three quarters of the smaller sample, the pseudo-median of the pairs' ratios. For samples that differ in
-/// more than their scale the test may reject that very ratio; the estimate is then the ratio of geometric means, or
-/// another on the way between, which it does not reject. Where it rejects all of them, no factor describes the
-/// difference, and estimate and interval are those of the component that is surest that there is one.
+/// The p is that of the module's combined test, at most ½. The estimate is the median of all ratios (Hodges & Lehmann
+/// 1963) or, with 5 pairs and partners for three quarters of the smaller sample, the pseudo-median of the pairs'
+/// ratios. For samples that differ in more than their scale the test may reject that very ratio; the estimate is then
+/// the ratio of geometric means, or another on the way between, which it does not reject. Where it rejects all of them,
+/// no factor describes the difference, and estimate and interval are those of the component that is surest that there
+/// is one.
 ///
 /// # Errors
-/// [`SampleError::TooFew`], [`SampleError::NotFinite`], [`SampleError::NotPositive`]; [`SampleError::Share`] for the level;
-/// [`SampleError::Pair`].
+/// [`SampleError::TooFew`], [`SampleError::NotFinite`], [`SampleError::NotPositive`]; [`SampleError::Share`] for the
+/// level; [`SampleError::Pair`].
 pub fn compare_two(a: &[f64], b: &[f64], pairs: Option<&[(usize, usize)]>, level: f64) -> Result<TwoSamples, SampleError> {
     positive(a, 2)?;
     positive(b, 2)?;
@@ -117,14 +119,13 @@ pub struct RankComparison {
     pub smallest_p: f64,
 }
 
-/// How far values of `b` lie above those of `a`, in their unit, by ranks alone: for values that may be 0 or negative, such
-/// as shares of errors, and have no logarithms.
+/// How far values of `b` lie above those of `a`, in their unit, by ranks alone: for values that may be 0 or negative,
+/// such as shares of errors, and have no logarithms.
 ///
-/// `a`, `b`: at least one value each. `pairs`, `level`: see [`compare_two`].
-/// The exact Mann-Whitney test with ties or, from 8 pairs on, [`combined_p`] of it and of the exact signed rank test. The
-/// estimate is the median of all differences or, as in [`compare_two`], the pseudo-median of pairs; where the test rejects
-/// that, as it may for many equal values, one that it does not. An interval in terms of a shift says little for values that
-/// are mostly 0.
+/// `a`, `b`: at least one value each. `pairs`, `level`: see [`compare_two`]. The exact Mann-Whitney test with ties or,
+/// from 8 pairs on, [`combined_p`] of it and of the exact signed rank test. The estimate is the median of all
+/// differences or, as in [`compare_two`], the pseudo-median of pairs; where the test rejects that, as it may for many
+/// equal values, one that it does not. An interval in terms of a shift says little for values that are mostly 0.
 ///
 /// # Errors
 /// [`SampleError::TooFew`], [`SampleError::NotFinite`]; [`SampleError::Share`] for the level; [`SampleError::Pair`];
@@ -165,9 +166,13 @@ struct Found {
 /// The tests of two samples, ready to be asked about any shift.
 pub(super) struct Shifts {
     welch: Option<MeanTest>,
-    rank_sum: Option<RankSum>,
     paired_t: Option<MeanTest>,
+    /// For the estimate, also where it takes no part in p.
+    rank_sum: RankSum,
+    rank_sum_counts: bool,
+    /// The same; absent with too few pairs for an estimate.
     signed_rank: Option<SignedRank>,
+    signed_rank_counts: bool,
     sizes: (usize, usize),
     pairs: usize,
     /// Of the order of what values differ by; above 0.
@@ -181,7 +186,7 @@ impl Shifts {
         let differences = differences(&a, &b, pairs.unwrap_or_default())?;
         Ok(Self {
             welch: Some(MeanTest::independent(&a, &b)),
-            rank_sum: (smallest_p(a.len(), b.len()) <= REACHABLE).then(|| RankSum::new(&a, &b)),
+            rank_sum_counts: smallest_p(a.len(), b.len()) <= REACHABLE,
             paired_t: (differences.len() >= FEWEST_PAIRS).then(|| MeanTest::paired(&differences)),
             ..Self::of_both(&a, &b, &differences)
         })
@@ -189,7 +194,7 @@ impl Shifts {
 
     fn of_ranks(a: &[f64], b: &[f64], pairs: Option<&[(usize, usize)]>) -> Result<Self, SampleError> {
         let differences = differences(a, b, pairs.unwrap_or_default())?;
-        Ok(Self { rank_sum: Some(RankSum::new(a, b)), ..Self::of_both(a, b, &differences) })
+        Ok(Self::of_both(a, b, &differences))
     }
 
     fn of_both(a: &[f64], b: &[f64], differences: &[f64]) -> Self {
@@ -201,9 +206,11 @@ impl Shifts {
         let spread = range(a) + range(b);
         Self {
             welch: None,
-            rank_sum: None,
             paired_t: None,
-            signed_rank: (signed_smallest(differences.len()) <= REACHABLE).then(|| SignedRank::new(differences)),
+            rank_sum: RankSum::new(a, b),
+            rank_sum_counts: true,
+            signed_rank: (differences.len() >= FEWEST_PAIRS).then(|| SignedRank::new(differences)),
+            signed_rank_counts: signed_smallest(differences.len()) <= REACHABLE,
             sizes: (a.len(), b.len()),
             pairs: differences.len(),
             step: if spread > 0.0 { spread / 8.0 } else { 1e-9 * if largest > 0.0 { largest } else { 1.0 } },
@@ -214,10 +221,14 @@ impl Shifts {
     fn components(&self, shift: f64) -> Components {
         Components {
             welch: self.welch.as_ref().map(|test| test.p(shift)),
-            rank_sum: self.rank_sum.as_ref().map(|test| test.p(shift)),
+            rank_sum: self.rank_sum_counts.then(|| self.rank_sum.p(shift)),
             paired_t: self.paired_t.as_ref().map(|test| test.p(shift)),
-            signed_rank: self.signed_rank.as_ref().map(|test| test.p(shift)),
+            signed_rank: self.counted_signed_rank().map(|test| test.p(shift)),
         }
+    }
+
+    fn counted_signed_rank(&self) -> Option<&SignedRank> {
+        self.signed_rank.as_ref().filter(|_| self.signed_rank_counts)
     }
 
     /// The same, together.
@@ -231,9 +242,9 @@ impl Shifts {
         smallest_p(self.sizes.0, self.sizes.1).min(signed_smallest(self.pairs))
     }
 
-    /// Shifts that components show, the one to be preferred first.
+    /// Shifts that the data show, the one to be preferred first.
     fn centres(&self) -> Vec<f64> {
-        let rank_sum = self.rank_sum.as_ref().map(RankSum::estimate);
+        let rank_sum = Some(self.rank_sum.estimate());
         let signed = self.signed_rank.as_ref().map(SignedRank::estimate);
         let mostly_paired = 4 * self.pairs >= 3 * self.sizes.0.min(self.sizes.1);
         let [first, second] = if mostly_paired { [signed, rank_sum] } else { [rank_sum, signed] };
@@ -259,7 +270,8 @@ impl Shifts {
         best.filter(|&(_, p)| p > alpha).map(|(shift, _)| shift)
     }
 
-    /// The shift of the component with the smallest p, and how it judges others. Its shift is not 0 where its p is below 1.
+    /// The shift of the component with the smallest p, and how it judges others. Its shift is not 0 where its p is
+    /// below 1.
     fn surest(&self) -> (f64, Judge<'_>) {
         // A median may be 0 where a test sees a difference, as with many equal values: as little as counts, then.
         let beside = |centre: f64, side: f64| if centre == 0.0 { side * self.step * 1e-9 } else { centre };
@@ -267,10 +279,11 @@ impl Shifts {
         for test in [self.welch, self.paired_t].into_iter().flatten() {
             all.push((test.p(0.0), test.estimate, Box::new(move |shift| test.p(shift))));
         }
-        if let Some(test) = &self.rank_sum {
+        if self.rank_sum_counts {
+            let test = &self.rank_sum;
             all.push((test.p(0.0), beside(test.estimate(), test.side()), Box::new(|shift| test.p(shift))));
         }
-        if let Some(test) = &self.signed_rank {
+        if let Some(test) = self.counted_signed_rank() {
             all.push((test.p(0.0), beside(test.estimate(), test.side()), Box::new(|shift| test.p(shift))));
         }
         let surest = all.into_iter().min_by(|one, other| one.0.total_cmp(&other.0)).expect("at least one test takes part");

@@ -44,7 +44,8 @@ pub struct MeanRatio {
 /// logarithms, with the degrees of freedom of Satterthwaite 1946. For values that do not vary see the module.
 ///
 /// # Errors
-/// [`SampleError::TooFew`], [`SampleError::NotFinite`], [`SampleError::NotPositive`]; [`SampleError::Share`] for the level.
+/// [`SampleError::TooFew`], [`SampleError::NotFinite`], [`SampleError::NotPositive`]; [`SampleError::Share`] for the
+/// level.
 pub fn welch(a: &[f64], b: &[f64], level: f64) -> Result<MeanRatio, SampleError> {
     positive(a, 2)?;
     positive(b, 2)?;
@@ -52,16 +53,16 @@ pub fn welch(a: &[f64], b: &[f64], level: f64) -> Result<MeanRatio, SampleError>
     Ok(MeanTest::independent(&logs(a), &logs(b)).ratio(level))
 }
 
-/// By which factor the geometric mean of `b` exceeds that of `a`, where each value of `a` belongs to the one of `b` at the
-/// same place, as repetitions of one round do.
+/// By which factor the geometric mean of `b` exceeds that of `a`, where each value of `a` belongs to the one of `b` at
+/// the same place, as repetitions of one round do.
 ///
 /// `a`, `b`: as many values, at least 2 above zero. `level`: in (0, 1).
 /// "Student" (Gosset) 1908, "The probable error of a mean", of the differences of logarithms. What a round does to both
 /// falls out. For pairs that all differ by the same see the module.
 ///
 /// # Errors
-/// [`SampleError::TooFew`], [`SampleError::NotFinite`], [`SampleError::NotPositive`]; [`SampleError::Share`] for the level;
-/// [`SampleError::Pair`] when the lengths differ.
+/// [`SampleError::TooFew`], [`SampleError::NotFinite`], [`SampleError::NotPositive`]; [`SampleError::Share`] for the
+/// level; [`SampleError::Pair`] when the lengths differ.
 pub fn paired_t(a: &[f64], b: &[f64], level: f64) -> Result<MeanRatio, SampleError> {
     positive(a, 2)?;
     positive(b, 2)?;

@@ -106,6 +106,15 @@ fn what_does_not_vary_is_decided() {
     assert!(matches!(decide(&[1.0; 5], &[1.0; 5], None, 0.05, look, 1.0), Err(Share { .. })));
 }
 
+// K = 1 + n / 2; nu = 2 * n - 2; K ** -0.5 * ((1 + t * t / nu / K) / (1 + t * t / nu)) ** (-(nu + 1) / 2)     numpy 2.4.6
+#[test]
+fn safe_t_by_hand() {
+    assert_close("3", safe_t(3.0, 10), 8.985688, 1e-7);
+    assert_close("5", safe_t(5.0, 10), 221.167339, 1e-8);
+    assert_close("critical", safe_t(4.482669, 10), 100.0, 1e-5);
+    assert!(safe_t(0.0, 10) < 1.0);
+}
+
 /// How often an interval that was waited for holds the mean, the mean number of values, and the share of series refused.
 fn waited(phi: f64, half_width: f64, seed: u64) -> (f64, f64, f64) {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);

@@ -46,11 +46,22 @@ fn who_takes_part() {
         [found.welch, found.rank_sum, found.paired_t, found.signed_rank].map(|p| p.is_some())
     };
     assert_eq!(part(2, 2, 2), [true, false, false, false]);
-    assert_eq!(part(4, 4, 4), [true, false, true, false]);
+    assert_eq!(part(4, 4, 4), [true, false, false, false]);
     assert_eq!(part(5, 5, 0), [true, true, false, false]);
-    assert_eq!(part(4, 6, 4), [true, true, true, false]);
+    assert_eq!(part(4, 6, 4), [true, true, false, false]);
+    assert_eq!(part(5, 9, 5), [true, true, true, false]);
     assert_eq!(part(7, 7, 7), [true, true, true, false]);
     assert_eq!(part(8, 8, 8), [true, true, true, true]);
+}
+
+#[test]
+fn the_estimate_is_the_median_of_ratios_for_few_values_too() {
+    let found = compare_two(&[1.0, 2.0, 4.0], &[2.0, 4.0, 9.0], None, 0.95).unwrap();
+    assert_close("estimate", found.estimate, 2.0, 1e-14);
+    // np.exp(np.median([(x + y) / 2 for i, x in enumerate(d) for y in d[i:]])), d = np.log([1.1, 1.2, 1.3, 1.4, 1.5])
+    let (a, b) = ([1.0, 20.0, 400.0, 8000.0, 1e5], [1.1, 24.0, 520.0, 11200.0, 1.5e5]);
+    let found = compare_two(&a, &b, Some(&in_order(5)), 0.95).unwrap();
+    assert_close("pairs", found.estimate, 1.296148139681572, 1e-13);
 }
 
 #[test]
@@ -108,7 +119,30 @@ fn what_cannot_be_judged() {
     }
 }
 
-/// One comparison of table sizes: shape, sizes, effect; share of p at most 1 %.
+/// What a round does to both hides the difference from all but pairs.
+#[test]
+fn pairs_decide_the_estimate() {
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(4);
+    let (a, b): (Vec<f64>, Vec<f64>) = (0..12)
+        .map(|_| {
+            let round = spread(0.5, &mut rng);
+            (round * spread(0.001, &mut rng), 1.05 * round * spread(0.001, &mut rng))
+        })
+        .unzip();
+    let alone = compare_two(&a, &b, None, 0.95).unwrap();
+    assert!(alone.p > 0.3);
+    // One repetition of each is missing, of different rounds.
+    let pairs: Vec<(usize, usize)> = (1..11).map(|round| (round, round - 1)).collect();
+    let found = compare_two(&a[..11], &b[1..], Some(&pairs), 0.95).unwrap();
+    assert!(found.p < 1e-6 && (found.estimate - 1.05).abs() < 0.002, "{found:?}");
+    let (low, high) = found.interval.unwrap();
+    assert!(low > 1.045 && high < 1.055, "{found:?}");
+    // The ranks of pairs alone.
+    let ranks = compare_two_by_rank(&a[..11], &b[1..], Some(&pairs), 0.95).unwrap();
+    assert!(ranks.p < 0.01 && ranks.interval.unwrap().0 > 0.0 && ranks.smallest_p < 0.002, "{ranks:?}");
+}
+
+/// Share of p at most 1 % among comparisons of `n` pairs of values from `draw`.
 fn found(n: usize, rounds: usize, pairs: bool, seed: u64, mut draw: impl FnMut(&mut Xoshiro256PlusPlus) -> (f64, f64)) -> f64 {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
     let pairs = if pairs { in_order(n) } else { Vec::new() };
