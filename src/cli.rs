@@ -119,18 +119,34 @@ pub struct Repeat {
     /// Rounds over all cells; with --until or --for the most of them
     #[arg(long = "repetitions", short = 'n', value_name = "N")]
     pub rounds: Option<u32>,
-    /// Go on until the 95 % interval of every cell's median is within ± this share, as `2%`
-    #[arg(long, value_name = "PERCENT")]
+    /// Go on until the mean of every cell is known to ± this share with 95 %, as `2%`; or, with `decided`, until every level
+    /// of a factor is faster or slower than its baseline or the same within --threshold
+    #[arg(long, value_name = "PERCENT|decided")]
     pub until: Option<String>,
+    /// With `--until decided`: the factor whose levels are compared; the only one by default
+    #[arg(long, value_name = "FACTOR")]
+    pub by: Option<String>,
+    /// With `--until decided`: the level with which the others are compared; the first one by default
+    #[arg(long, value_name = "LEVEL")]
+    pub baseline: Option<String>,
+    /// With `--until decided`: a difference within ± this share does not matter
+    #[arg(long, value_name = "PERCENT", default_value = "5%")]
+    pub threshold: String,
+    /// So many sessions, each a run of its own: runs made at different times are judged by how far sessions lie apart
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub sessions: u32,
+    /// With --sessions: what passes between them, as `10m`
+    #[arg(long, value_name = "TIME", requires = "sessions")]
+    pub pause: Option<String>,
     /// With --until: not before so many rounds
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub least: u32,
     /// Begin no round that would not end within this time, as `30m`
     #[arg(long = "for", value_name = "TIME")]
     pub budget: Option<String>,
-    /// The metric whose stability is in question
-    #[arg(long, value_name = "METRIC", default_value = "throughput")]
-    pub metric: String,
+    /// The metric whose stability is in question; by default the scenario's `primary`, or throughput
+    #[arg(long, value_name = "METRIC")]
+    pub metric: Option<String>,
     /// Select levels of a factor, by label: `--set processes=1,4`
     #[arg(long = "set", value_name = "FACTOR=LEVEL,…")]
     pub settings: Vec<String>,
@@ -354,6 +370,22 @@ pub struct Doctor {
     /// Where scenario files are, whose programs are looked for
     #[arg(long, value_name = "DIR", default_value = "experiments")]
     pub experiments: PathBuf,
+    /// Run this experiment against itself, in sessions: which difference this machine can see, and how far sessions lie
+    /// apart. Kept beside the results, and used by `compare`
+    #[arg(long, value_name = "FILE")]
+    pub same: Option<PathBuf>,
+    /// With --same: how long, as `10m`; at least two sessions are made
+    #[arg(long = "for", value_name = "TIME", default_value = "10m", requires = "same")]
+    pub budget: String,
+    /// With --same: repetitions of each cell in each session, instead of the scenario's
+    #[arg(long, short = 'n', value_name = "N", requires = "same")]
+    pub repetitions: Option<u32>,
+    /// With --same: select levels of a factor, by label
+    #[arg(long = "set", value_name = "FACTOR=LEVEL,…", requires = "same")]
+    pub settings: Vec<String>,
+    /// With --same: where results go: DIR/EXPERIMENT/TIME-ID
+    #[arg(long, value_name = "DIR", default_value = "results", requires = "same")]
+    pub out: PathBuf,
 }
 
 /// `runner fixture`

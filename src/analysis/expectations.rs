@@ -8,9 +8,9 @@
 
 use serde::Serialize;
 
+use super::compare;
 use super::estimate::estimate;
 use super::figures::{self, Part, human};
-use super::compare;
 use super::summary::CellSummary;
 use crate::record::{Expectation, Metric, Subject};
 

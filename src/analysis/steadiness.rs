@@ -68,7 +68,7 @@ impl State {
             Self::WarmingUp => "warming up",
             Self::SlowingDown => "slowing down",
             Self::NoSteadyState => "no steady state",
-            Self::TooShort => "too short to tell",
+            Self::TooShort => "not testable",
         }
     }
 }
@@ -189,7 +189,7 @@ pub(super) fn reasons(found: &[(String, Steady)], cell: &CellRecord, required: b
         match steady.state {
             State::NoSteadyState => reasons.push(format!("`{workload}` had no steady state: it changed to the end")),
             State::TooShort => reasons.push(format!(
-                "`{workload}` was too short for its steady state to be found: {} whole windows, expected at least {FEWEST_WINDOWS}",
+                "whether `{workload}` was steady is not testable: it had {} whole windows, expected at least {FEWEST_WINDOWS}",
                 steady.windows
             )),
             _ => {}

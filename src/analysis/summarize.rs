@@ -14,13 +14,14 @@ use super::requests;
 use super::stats;
 use super::steadiness::{self, Steadiness, Steady};
 use super::summary::{
-    AllTimes, CellSummary, GeneratorSummary, LimitSummary, MetricSummary, Repetitions, StepRepetition, StepSummary, Summary,
-    TargetPhase, TargetSummary, Times,
+    AllTimes, CellSummary, Decided, GeneratorSummary, LimitSummary, LoadSummary, MetricSummary, Repetitions, StepRepetition,
+    StepSummary, Summary, TargetPhase, TargetSummary, Times,
 };
 use super::times::medians;
 use super::windows::{DistributionSums, StepCounts, StepKey};
 use super::{Error, expectations, stability};
 use crate::load::windows::{Outcome, Phase};
+use crate::plan::load::FEWEST_WINDOWS;
 use crate::record::read::{CellRecord, DriverRecord, Named};
 use crate::record::status::PhaseStatus;
 use crate::record::tables::WHOLE;
@@ -68,10 +69,21 @@ pub fn summarize(run: &RunRecord) -> Result<Summary, Error> {
         factors: run.plan.factors.iter().map(|f| (f.name.clone(), f.levels.iter().map(|l| l.label.clone()).collect())).collect(),
         repeated: run.plan.repeat.is_some(),
         stability_of: metric.name().to_owned(),
+        decide: run.plan.repeat.as_ref().and_then(|r| r.decide.clone()),
+        decisions: decisions(run, &cells),
         expectations: expectations::judge(&run.plan.expect, &cells),
         cells,
         damaged,
     })
+}
+
+/// What repeating was to decide.
+fn decisions(run: &RunRecord, cells: &[CellSummary]) -> Vec<Decided> {
+    let repeat = run.plan.repeat.as_ref();
+    let of = |repeat: &crate::record::Repeat| Some((repeat.metric, repeat.decide.clone()?));
+    let found =
+        repeat.and_then(of).map(|(metric, decide)| super::decisions::of_cells(cells, metric, &decide, run.plan.repetitions));
+    found.unwrap_or_default()
 }
 
 /// The summary of a cell from some of its repetitions, and which of their tables are damaged.
@@ -144,6 +156,7 @@ pub fn cell(run: &RunRecord, cell: &CellRecord, all: &[&Repetition]) -> (CellSum
         generator: generator(&sums.generator),
         busy: busy(&valid),
         steadiness,
+        loads: loads(cell, &valid, window_ns),
         stability: Vec::new(),
     };
     let [windows, resources, commands] = sums.damaged;
@@ -161,6 +174,43 @@ fn note(steadiness: &mut Vec<Steadiness>, cell: &CellRecord, found: &[(String, S
         steadiness[at].by_repetition.push(*steady);
     }
 }
+
+/// What the loads of a cell were besides their figures.
+fn loads(cell: &CellRecord, valid: &[&Repetition], window_ns: u64) -> Vec<LoadSummary> {
+    let mut summaries = Vec::new();
+    for workload in &cell.workloads {
+        for phase in Phase::ALL.iter().filter(|p| !matches!(p, Phase::WarmUp | Phase::Search)) {
+            let mine = |p: &&PhaseStatus| p.workload == workload.name && p.phase == phase.name();
+            let found: Vec<&PhaseStatus> = valid.iter().filter_map(|r| r.status.phases.iter().find(mine)).collect();
+            if found.is_empty() {
+                continue;
+            }
+            let seconds = stats::median(&found.iter().map(|p| p.seconds()).collect::<Vec<f64>>());
+            let tails: Vec<f64> = found.iter().filter_map(|p| p.tail_ns).map(|ns| ns as f64).collect();
+            let mut at_end: BTreeMap<String, u64> = BTreeMap::new();
+            for (outcome, count) in found.iter().flat_map(|p| &p.at_end) {
+                *at_end.entry(outcome.clone()).or_default() += count;
+            }
+            let shortest_s = (window_ns as f64 / 1e9 * f64::from(FEWEST_WINDOWS)).max(SHORTEST_S);
+            let is_command = matches!(workload.driver, Some(DriverRecord::Command { .. }));
+            summaries.push(LoadSummary {
+                workload: workload.name.clone(),
+                phase: phase.name().to_owned(),
+                seconds,
+                // A program's own load is as long as it makes it; it is not known.
+                is_short: !is_command && seconds < shortest_s,
+                at_end,
+                at_end_longest_ns: found.iter().map(|p| p.at_end_longest_ns).max().unwrap_or_default(),
+                silence_ns: found.iter().map(|p| p.silence_ns).max().unwrap_or_default(),
+                tail_ns: (!tails.is_empty()).then(|| stats::median(&tails) as u64),
+            });
+        }
+    }
+    summaries
+}
+
+/// A load shorter than this says little, whatever its windows.
+const SHORTEST_S: f64 = 1.0;
 
 /// More than this share of the processors' time is much.
 const MUCH: f64 = 0.1;

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::plan::Decide;
+
+pub use super::decisions::Decided;
 pub use super::estimate::Estimate;
 pub use super::expectations::Finding;
 pub use super::repetition::Resources;
@@ -34,6 +37,12 @@ pub struct Summary {
     pub stability_of: String,
     /// One entry per cell.
     pub cells: Vec<CellSummary>,
+    /// What repeating was to decide.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decide: Option<Decide>,
+    /// What of that it has.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub decisions: Vec<Decided>,
     /// What the scenario expects, and whether it holds.
     pub expectations: Vec<Finding>,
     /// What could not be read.
@@ -65,8 +74,31 @@ pub struct CellSummary {
     pub busy: Option<String>,
     /// Whether each workload was steady within its repetitions.
     pub steadiness: Vec<Steadiness>,
+    /// What the loads of valid repetitions were besides their figures: how long, what was open, silent or idle in them.
+    pub loads: Vec<LoadSummary>,
     /// How stable each workload is from repetition to repetition, where there are enough of them.
     pub stability: Vec<Stability>,
+}
+
+/// The load of a workload in one phase, over the repetitions that count.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct LoadSummary {
+    /// Name of the workload.
+    pub workload: String,
+    /// Name of the phase.
+    pub phase: String,
+    /// How long it was, in seconds: the median.
+    pub seconds: f64,
+    /// Whether that is too short to say whether it was steady, and little about its throughput.
+    pub is_short: bool,
+    /// Passes that were under way, or waited to be sent, when it ended, by what became of them; of all repetitions.
+    pub at_end: BTreeMap<String, u64>,
+    /// The longest time that one of these had waited, in nanoseconds: a bound from below where it is still open.
+    pub at_end_longest_ns: u64,
+    /// The longest that it was silent in a repetition: nobody was answered as expected although passes were due.
+    pub silence_ns: u64,
+    /// How long, at the end of an amount, fewer connections were busy than asked for: the median.
+    pub tail_ns: Option<u64>,
 }
 
 /// A figure that a command brought in one phase: the mean over its executions, one value per repetition.

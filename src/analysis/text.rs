@@ -79,6 +79,10 @@ pub fn table(summary: &Summary) -> String {
     if summary.repeated {
         text += &stability(summary, &columns.varied);
     }
+    if let Some(decide) = &summary.decide {
+        text += &format!("\ndecided, looks paid for: {} by {}\n", summary.stability_of, decide.by);
+        text += &summary.decisions.iter().map(|d| format!("  {}\n", d.words(decide))).collect::<String>();
+    }
     text += &expectations(summary);
     text += &notes(summary);
     text
@@ -315,6 +319,48 @@ fn figures_table(summary: &Summary, varied: &[&str], names: &[(String, String)])
     format!("\n{}\n", table.trim_fmt())
 }
 
+/// What a load was besides its figures, where that matters.
+fn loads(cell: &CellSummary) -> String {
+    let mut text = String::new();
+    for load in &cell.loads {
+        let of = format!("{} in {} [{}]", load.workload, load.phase, cell.cell);
+        let open: u64 = load.at_end.values().sum();
+        // Passes that end as they should, and soon, are under way at the end of every load.
+        if open > load.at_end.get("ok").copied().unwrap_or_default() || load.at_end_longest_ns > LONG_AT_END_NS {
+            let outcomes: Vec<String> = load.at_end.iter().map(|(outcome, n)| format!("{n} {outcome}")).collect();
+            let longest = human_duration(load.at_end_longest_ns as f64);
+            text += &format!("AT THE END: {} of {open} passes under way of {of}, after {longest} at most\n", outcomes.join(", "));
+        }
+        if load.silence_ns > 0 {
+            let silence = human_duration(load.silence_ns as f64);
+            text += &format!("SILENCE: {silence} without a right answer although passes were due, of {of}\n");
+        }
+        if let Some(tail_ns) = load.tail_ns.filter(|ns| *ns as f64 > LONG_TAIL * load.seconds * 1e9) {
+            let (tail, all) = (human_duration(tail_ns as f64), human_duration(load.seconds * 1e9));
+            text += &format!("TAIL: for the last {tail} of {all} fewer connections were busy than asked for, of {of}\n");
+        }
+    }
+    text
+}
+
+/// Passes that took longer than this at the end of a load are told even where all of them were answered.
+const LONG_AT_END_NS: u64 = 250_000_000;
+/// A tail that is a larger share of a load than this is told.
+const LONG_TAIL: f64 = 0.1;
+
+/// Loads that are too short to say much.
+fn short(summary: &Summary) -> String {
+    let loads = || summary.cells.iter().flat_map(|c| &c.loads);
+    let short: Vec<f64> = loads().filter(|l| l.is_short).map(|l| l.seconds).collect();
+    let Some(shortest) = short.iter().copied().reduce(f64::min) else { return String::new() };
+    let longest = short.iter().copied().fold(0.0, f64::max);
+    let words = |seconds: f64| human_duration(seconds * 1e9);
+    let range =
+        if words(shortest) == words(longest) { words(shortest) } else { format!("{} to {}", words(shortest), words(longest)) };
+    let of = if short.len() == loads().count() { "all".to_owned() } else { format!("{} of {}", short.len(), loads().count()) };
+    format!("SHORT: {of} loads took {range}, less than ten windows or a second: whether they were steady is not testable\n")
+}
+
 /// What was skipped, failed, invalid or answered wrongly: never in silence.
 pub fn notes(summary: &Summary) -> String {
     let mut text = String::new();
@@ -342,6 +388,7 @@ pub fn notes(summary: &Summary) -> String {
                 text += &format!("{word}: {warning}{auto} [{}]\n", cell.cell);
             }
         }
+        text += &loads(cell);
         if let Some(busy) = &cell.busy {
             text += &format!("BUSY: {busy} [{}]\n", cell.cell);
         }
@@ -365,13 +412,21 @@ pub fn notes(summary: &Summary) -> String {
                 text += &format!("{}: {of} in {} [{}]\n", outcome.to_uppercase(), step.phase, cell.cell);
             }
         }
-        let wrong: u64 = cell.steps.iter().filter(|s| s.step == WHOLE).flat_map(|s| s.errors.values()).sum();
+        let sum = |of: fn(&StepSummary) -> u64| cell.steps.iter().filter(|s| s.step == WHOLE).map(of).sum::<u64>();
+        let parts = [
+            (sum(|s| s.errors.values().sum()), "answered wrongly"),
+            (sum(|s| s.unsent), "never sent"),
+            (sum(|s| s.open), "open at the end"),
+        ];
+        let wrong: u64 = parts.iter().map(|(n, _)| n).sum();
         if wrong > 0 {
-            let all: u64 = cell.steps.iter().filter(|s| s.step == WHOLE).map(|s| s.requests).sum();
-            text += &format!("ERRORS: {wrong} of {all} passes of {} were not answered as expected\n", cell.cell);
+            let parts: Vec<String> = parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
+            let (all, parts) = (sum(|s| s.requests + s.unsent), parts.join(", "));
+            text += &format!("ERRORS: {wrong} of {all} passes of {} were not answered as expected ({parts})\n", cell.cell);
             text += &r.errors.iter().take(3).map(|e| format!("  {e}\n")).collect::<String>();
         }
     }
+    text += &short(summary);
     let elsewhere = |t: &&TargetSummary| t.replicas > 0 && !t.watched;
     let unwatched: BTreeSet<&str> =
         summary.cells.iter().flat_map(|c| &c.targets).filter(elsewhere).map(|t| t.target.as_str()).collect();

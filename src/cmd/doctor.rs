@@ -3,6 +3,8 @@
 //! The ceiling of the generator is measured against a server that does nothing, on a processor of its own where there are
 //! two; lag and timers are measured at half of it. The rest is read: governor, load, limits, ports, programs.
 
+mod same;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
@@ -63,6 +65,9 @@ struct Ceiling {
 
 /// Examines this machine.
 pub(super) fn doctor(args: &cli::Doctor) -> Result<Exit, Stop> {
+    if let Some(file) = &args.same {
+        return same::same(args, file);
+    }
     let time = crate::units::parse_duration(&args.time).filter(|t| *t >= Duration::from_millis(100)).ok_or_else(|| {
         Stop::new(Exit::InvalidInput, format!("`--time {}`: expected a duration of at least 100ms, as `2s`", args.time))
     })?;

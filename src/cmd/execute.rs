@@ -307,12 +307,13 @@ impl Repetitions<'_> {
     fn is_over(&mut self, round: u32, elapsed: Duration) -> bool {
         let (Some(live), Some(repeat)) = (&self.live, &self.executor.plan.repeat) else { return false };
         if live.is_enough() {
-            let until = repeat.until.unwrap_or_default() * 100.0;
-            self.ended_by = Some(format!(
-                "ended before round {round}: every interval is within ±{} %; looking after\n\
-                 each round makes such intervals somewhat too narrow (docs/measuring.md)",
-                crate::units::plain(until)
-            ));
+            self.ended_by = Some(match repeat.until {
+                Some(until) => format!(
+                    "ended before round {round}: every mean is known to ±{} % with 95 %, looking paid for",
+                    crate::units::plain(until * 100.0)
+                ),
+                None => format!("ended before round {round}: every comparison is decided"),
+            });
         } else if let Some(budget) = repeat.budget_s
             && (self.used + elapsed + self.longest).as_secs_f64() > budget
             && round > 1
@@ -328,14 +329,22 @@ impl Repetitions<'_> {
     /// Says so when all rounds were executed and the aim was not reached.
     fn not_reached(&mut self) {
         let (Some(live), Some(repeat), None) = (&self.live, &self.executor.plan.repeat, &self.ended_by) else { return };
-        if let (Some(until), Some((narrow, of))) = (repeat.until, live.narrow())
-            && !live.is_enough()
-        {
-            self.ended_by = Some(format!(
-                "±{} % was not reached in {} rounds: {narrow} of {of} intervals are so narrow",
-                crate::units::plain(until * 100.0),
-                self.executor.plan.repetitions
-            ));
+        if live.is_enough() {
+            return;
+        }
+        let rounds = self.executor.plan.repetitions;
+        if let (Some(until), Some((narrow, of, dependent))) = (repeat.until, live.narrow()) {
+            let alike = match dependent {
+                0 => String::new(),
+                n => format!("; of {n} successive rounds are alike, so that no number of them says how well it is known"),
+            };
+            let until = crate::units::plain(until * 100.0);
+            self.ended_by =
+                Some(format!("±{until} % was not reached in {rounds} rounds: {narrow} of {of} means are known so well{alike}"));
+        }
+        if let Some((_, decided)) = live.decisions() {
+            let open = decided.iter().filter(|d| d.verdict.is_none()).count();
+            self.ended_by = Some(format!("{open} of {} comparisons were not decided in {rounds} rounds", decided.len()));
         }
     }
 

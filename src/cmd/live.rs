@@ -5,10 +5,12 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use crate::analysis::decisions::{self, Decided, Sample};
 use crate::analysis::figures::{self, Part, human};
 use crate::analysis::stability::half_width;
+use crate::analysis::stats::{UntilError, mean_interval_until};
 use crate::analysis::{self, estimate, summarize};
-use crate::plan::Repeat;
+use crate::plan::{Decide, Repeat};
 use crate::record::{Metric, Repetition, RunRecord, Status, Verdict};
 
 /// The figures of all repetitions so far.
@@ -23,10 +25,15 @@ pub(super) struct Live {
 
 /// What is known of one figure.
 struct Known {
-    values: Vec<f64>,
+    /// By number of the repetition.
+    values: Vec<(u32, f64)>,
     median: f64,
-    /// Half of the interval's width, as a share of the median.
+    /// Half of the interval's width, as a share of the median; with `--until ±h` that of the mean that is waited for.
     half_width: Option<f64>,
+    /// Whether the mean is known as well as `--until` asks.
+    reached: bool,
+    /// Whether it would be, but for values that are like the ones before.
+    dependent: bool,
     unit: String,
 }
 
@@ -66,19 +73,30 @@ impl Live {
                 values: Vec::new(),
                 median: value,
                 half_width: None,
+                reached: false,
+                dependent: false,
                 unit: analysis::expectations::unit_of(&summary, metric),
             });
-            known.values.push(value);
-            if let Some(estimate) = estimate::estimate(&known.values) {
-                known.median = estimate.median;
-                // The interval of two or three values is no more than their range.
-                known.half_width = half_width(estimate.median, estimate.median_interval).filter(|_| estimate.n > 3);
-            }
+            known.values.push((repetition.status.repetition, value));
+            known.look(self.repeat.until);
         }
     }
 
     fn metric(&self) -> Metric {
         self.repeat.metric
+    }
+
+    /// With `--until decided`: what is decided so far, and of what.
+    pub(super) fn decisions(&self) -> Option<(&Decide, Vec<Decided>)> {
+        let decide = self.repeat.decide.as_ref()?;
+        let sample = |((cell, workload), known): (&(usize, String), &Known)| Sample {
+            levels: self.run.plan.cells[*cell].levels.iter().cloned().collect(),
+            workload: workload.clone(),
+            values: known.values.clone(),
+        };
+        let samples: Vec<Sample> = self.values.iter().map(sample).collect();
+        let unit = self.values.values().next().map_or("", |known| known.unit.as_str());
+        Some((decide, decisions::of(&samples, self.metric(), unit, decide, self.run.plan.repetitions)))
     }
 
     /// What is known of a cell, in words: `median 1234/s ±2.1 %`.
@@ -112,19 +130,23 @@ impl Live {
             .collect()
     }
 
-    /// With `--until`: how many figures are as narrow as that, and of how many.
-    pub(super) fn narrow(&self) -> Option<(usize, usize)> {
-        let until = self.repeat.until?;
-        let narrow = self.values.values().filter(|k| k.half_width.is_some_and(|w| w <= until)).count();
-        Some((narrow, self.values.len()))
+    /// With `--until ±h`: how many figures are known so well, and of how many; and how many would be, were their successive
+    /// rounds not alike.
+    pub(super) fn narrow(&self) -> Option<(usize, usize, usize)> {
+        self.repeat.until?;
+        let count = |of: fn(&Known) -> bool| self.values.values().filter(|k| of(k)).count();
+        Some((count(|k| k.reached), self.values.len(), count(|k| k.dependent)))
     }
 
-    /// Whether every cell's interval is as narrow as `--until` asks.
+    /// Whether all is known that `--until` asks for.
     pub(super) fn is_enough(&self) -> bool {
-        let Some(until) = self.repeat.until else { return false };
         let cells: std::collections::BTreeSet<usize> = self.values.keys().map(|(c, _)| *c).collect();
-        let narrow = |k: &Known| k.values.len() >= self.repeat.least as usize && k.half_width.is_some_and(|w| w <= until);
-        cells.len() == self.cells && self.values.values().all(narrow)
+        let all = cells.len() == self.cells;
+        if let Some((_, decided)) = self.decisions() {
+            return all && !decided.is_empty() && decided.iter().all(|d| d.verdict.is_some());
+        }
+        let enough = |k: &Known| k.values.len() >= self.repeat.least as usize && k.reached;
+        self.repeat.until.is_some() && all && self.values.values().all(enough)
     }
 
     /// The same for scripts.
@@ -138,6 +160,28 @@ impl Live {
             })
             .collect();
         json!({"event": "round-ends", "round": round, "metric": self.metric().name(), "figures": figures})
+    }
+}
+
+impl Known {
+    /// Looks at what is known by now.
+    fn look(&mut self, until: Option<f64>) {
+        let values: Vec<f64> = self.values.iter().map(|(_, v)| *v).collect();
+        if let Some(estimate) = estimate::estimate(&values) {
+            self.median = estimate.median;
+            // The interval of two or three values is no more than their range.
+            self.half_width = half_width(estimate.median, estimate.median_interval).filter(|_| estimate.n > 3);
+        }
+        let Some(until) = until else { return };
+        match mean_interval_until(&values, until) {
+            Ok(found) => {
+                self.half_width =
+                    Some((found.high / found.mean - 1.0).max(1.0 - found.low / found.mean)).filter(|_| values.len() > 3);
+                (self.reached, self.dependent) = (found.reached, false);
+            }
+            Err(UntilError::Dependent(_)) => (self.reached, self.dependent) = (false, true),
+            Err(UntilError::Sample(_)) => {}
+        }
     }
 }
 

@@ -132,7 +132,13 @@ impl Reporter {
                 line.set_message(format!("{words}  {name}"));
             }
         } else if let Some((name, words)) = widest.first() {
-            let enough = narrow.map_or_else(String::new, |(narrow, of)| format!("; narrow enough: {narrow} of {of}"));
+            let enough = narrow.map_or_else(String::new, |(narrow, of, _)| format!("; narrow enough: {narrow} of {of}"));
+            let enough = match live.decisions() {
+                Some((_, all)) => {
+                    format!("; decided: {} of {}", all.iter().filter(|d| d.verdict.is_some()).count(), all.len())
+                }
+                None => enough,
+            };
             self.say(&format!("round {round}: widest interval {words}  {name}{enough}"));
         }
     }

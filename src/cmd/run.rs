@@ -1,6 +1,7 @@
 //! `runner run` and `runner repeat`: execute experiments, then summarize and draw them.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::execute::{self, Begin, Ground};
 use super::progress::Style;
@@ -10,7 +11,7 @@ use crate::cli;
 use crate::executor::Interrupt;
 use crate::exit::Exit;
 use crate::plan::programs::FIXTURES_PROGRAM;
-use crate::plan::{Options, Plan, Repeat};
+use crate::plan::{Decide, Factor, Options, Plan, Repeat};
 use crate::record::Metric;
 use crate::record::manifest::Choice;
 use crate::units;
@@ -30,14 +31,29 @@ pub(super) fn run(args: &cli::Run) -> Result<Exit, Stop> {
 /// Executes every file in turn, round after round.
 pub(super) fn repeat(args: &cli::Repeat) -> Result<Exit, Stop> {
     let wrong = |message: String| Stop::new(Exit::InvalidInput, message);
+    let decides = args.until.as_deref() == Some("decided");
     let until = match &args.until {
         None => None,
+        Some(_) if decides => None,
         Some(text) => Some(
-            units::parse_percent(text)
+            units::parse_percent(text.trim_start_matches('±'))
                 .filter(|share| *share > 0.0)
-                .ok_or_else(|| wrong(format!("`--until {text}`: expected a percentage above 0, as `2%`")))?,
+                .ok_or_else(|| wrong(format!("`--until {text}`: expected a percentage above 0, as `2%`, or `decided`")))?,
         ),
     };
+    let threshold = units::parse_percent(&args.threshold)
+        .filter(|share| *share > 0.0 && *share < 1.0)
+        .ok_or_else(|| wrong(format!("`--threshold {}`: expected a percentage above 0, as `5%`", args.threshold)))?;
+    if !decides && (args.by.is_some() || args.baseline.is_some()) {
+        return Err(wrong("`--by` and `--baseline` say what is decided: they need `--until decided`".to_owned()));
+    }
+    let pause = match &args.pause {
+        None => Duration::ZERO,
+        Some(text) => units::parse_duration(text).ok_or_else(|| wrong(format!("`--pause {text}`: expected a time, as `10m`")))?,
+    };
+    if args.sessions == 0 {
+        return Err(wrong("`--sessions 0`: expected at least 1".to_owned()));
+    }
     let budget = match &args.budget {
         None => None,
         Some(text) => Some(
@@ -54,7 +70,12 @@ pub(super) fn repeat(args: &cli::Repeat) -> Result<Exit, Stop> {
         // An hour of repetitions of a third of a second.
         (None, _, Some(_)) => 10_000,
         (None, Some(_), None) => 100,
-        (None, None, None) => return Err(wrong("how often? expected `-n 100`, `--until 2%` or `--for 30m`".to_owned())),
+        (None, None, None) if decides => 100,
+        // So many sessions of as many rounds as the scenario has.
+        (None, None, None) if args.sessions > 1 => 0,
+        (None, None, None) => {
+            return Err(wrong("how often? expected `-n 100`, `--until 2%`, `--until decided` or `--for 30m`".to_owned()));
+        }
     };
     if until.is_some() && most < args.least {
         return Err(wrong(match args.rounds {
@@ -67,19 +88,103 @@ pub(super) fn repeat(args: &cli::Repeat) -> Result<Exit, Stop> {
             ),
         }));
     }
-    let options = |metric| Options {
-        settings: args.settings.clone(),
-        repetitions: Some(most),
-        seed: args.seed,
-        repeat: Some(Repeat { metric, until, least: args.least, budget_s: budget.map(|b| b.as_secs_f64()) }),
-    };
-    let metric = metric_of(&args.metric);
-    let options = options(metric);
-    let plans = report_all(args.files.iter().map(|file| plan_of(file, &options)))?;
-    for plan in &plans {
-        known(plan, metric)?;
+    if decides && most < FIRST_LOOK {
+        return Err(wrong(format!(
+            "`-n {most}` with `--until decided`: expected at least {FIRST_LOOK}, the rounds of the first look"
+        )));
     }
-    all(&plans, &options, &args.out, &args.output)
+    let options = Options {
+        settings: args.settings.clone(),
+        repetitions: Some(most).filter(|n| *n > 0),
+        seed: args.seed,
+        repeat: Some(Repeat {
+            metric: Metric::Throughput,
+            until,
+            least: args.least,
+            budget_s: budget.map(|b| b.as_secs_f64()),
+            decide: None,
+        }),
+    };
+    let mut plans = report_all(args.files.iter().map(|file| plan_of(file, &options)))?;
+    for plan in &mut plans {
+        let metric = args.metric.as_deref().map(metric_of).or(plan.primary).unwrap_or(Metric::Throughput);
+        known(plan, metric)?;
+        let decide = if decides { Some(decide(plan, args, threshold)?) } else { None };
+        if let Some(repeat) = &mut plan.repeat {
+            (repeat.metric, repeat.decide) = (metric, decide);
+        }
+    }
+    sessions(&plans, &options, args, pause)
+}
+
+/// The rounds after which it is first looked whether a comparison is decided.
+const FIRST_LOOK: u32 = 5;
+
+/// What `--until decided` is to decide of a plan.
+fn decide(plan: &Plan, args: &cli::Repeat, threshold: f64) -> Result<Decide, Stop> {
+    let wrong = |message: String| Stop::new(Exit::InvalidInput, format!("{}: {message}", plan.experiment));
+    let several: Vec<&Factor> = plan.factors.iter().filter(|f| f.levels.len() > 1).collect();
+    let names = |factors: &[&Factor]| factors.iter().map(|f| format!("`{}`", f.name)).collect::<Vec<_>>().join(", ");
+    let factor = match (&args.by, several.as_slice()) {
+        (Some(by), _) => several.iter().find(|f| f.name == *by).copied().ok_or_else(|| {
+            wrong(format!(
+                "`--by {by}`: there is no factor of this name with several levels, expected one of {}",
+                names(&several)
+            ))
+        })?,
+        (None, [only]) => *only,
+        (None, []) => return Err(wrong("`--until decided` compares levels, and no factor has several".to_owned())),
+        (None, _) => return Err(wrong(format!("which levels are compared? expected `--by` with one of {}", names(&several)))),
+    };
+    let known = || factor.levels.iter().map(|l| format!("`{}`", l.label)).collect::<Vec<_>>().join(", ");
+    let baseline = match &args.baseline {
+        Some(label) if factor.level(label).is_some() => label.clone(),
+        Some(label) => {
+            return Err(wrong(format!("`--baseline {label}`: `{}` has no such level, expected one of {}", factor.name, known())));
+        }
+        None => factor.levels[0].label.clone(),
+    };
+    Ok(Decide { by: factor.name.clone(), baseline, threshold })
+}
+
+/// Repeats session after session, each a run of its own.
+fn sessions(plans: &[Plan], options: &Options, args: &cli::Repeat, pause: Duration) -> Result<Exit, Stop> {
+    let ground = prepare(plans, &args.output)?;
+    let mut exit = Exit::Success;
+    for session in 1..=args.sessions {
+        if session > 1 && !wait(&ground, pause) {
+            return Ok(Exit::Interrupted);
+        }
+        match each(plans, options, &args.out, &ground)? {
+            Exit::Interrupted => return Ok(Exit::Interrupted),
+            other => exit = worse(exit, other),
+        }
+    }
+    if args.sessions > 1 && ground.style == Style::People {
+        for plan in plans {
+            let runs: Vec<String> = runs_of(&ground, plan, &args.out).iter().map(|run| run.display().to_string()).collect();
+            crate::errors::tell(format_args!("{} sessions of {}: {}", args.sessions, plan.experiment, runs.join(",")));
+        }
+    }
+    Ok(exit)
+}
+
+/// The runs of an experiment that this invocation has made.
+pub(super) fn runs_of(ground: &Ground<'_>, plan: &Plan, out: &Path) -> Vec<PathBuf> {
+    let summaries = ground.summaries.borrow();
+    let mine = summaries.iter().filter(|s| s.experiment == plan.experiment);
+    mine.map(|s| out.join(&s.experiment).join(&s.run)).collect()
+}
+
+/// Waits; false when it is interrupted meanwhile.
+pub(super) fn wait(ground: &Ground<'_>, pause: Duration) -> bool {
+    ground.runtime.block_on(async {
+        tokio::select! {
+            biased;
+            () = ground.interrupt.asked(1) => false,
+            () = tokio::time::sleep(pause) => true,
+        }
+    })
 }
 
 /// Says when no workload has a metric.
@@ -118,13 +223,18 @@ pub(super) fn like<'n>(name: &str, brought: impl Iterator<Item = &'n str>) -> St
 
 fn all(plans: &[Plan], options: &Options, out: &Path, output: &cli::Output) -> Result<Exit, Stop> {
     let ground = prepare(plans, output)?;
+    each(plans, options, out, &ground)
+}
+
+/// Executes each plan once.
+pub(super) fn each(plans: &[Plan], options: &Options, out: &Path, ground: &Ground<'_>) -> Result<Exit, Stop> {
     let mut exit = Exit::Success;
     for plan in plans {
         if ground.interrupt.count() > 0 {
             return Ok(Exit::Interrupted);
         }
         let choice = Choice { settings: options.settings.clone(), repetitions: options.repetitions };
-        match ground.runtime.block_on(execute::execute(plan, Begin::New { out, choice }, &ground))? {
+        match ground.runtime.block_on(execute::execute(plan, Begin::New { out, choice }, ground))? {
             Exit::Interrupted => return Ok(Exit::Interrupted),
             other => exit = worse(exit, other),
         }

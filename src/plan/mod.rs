@@ -110,18 +110,32 @@ pub struct Plan {
 pub struct Repeat {
     /// The metric whose stability is in question.
     pub metric: Metric,
-    /// Until every cell's interval of it is so narrow: half of its width, as a share of the median.
+    /// Until the mean of every cell is known to so much: half of its interval's width, as a share of it.
     pub until: Option<f64>,
     /// Not before so many repetitions of each cell.
     pub least: u32,
     /// No new round when this time is used up, in seconds.
     pub budget_s: Option<f64>,
+    /// Until each level of a factor is told from its baseline, or both are the same within a threshold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decide: Option<Decide>,
+}
+
+/// What is to be decided by repeating.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Decide {
+    /// The factor whose levels are compared.
+    pub by: String,
+    /// The level with which the others are.
+    pub baseline: String,
+    /// A difference that is smaller does not matter, as a share.
+    pub threshold: f64,
 }
 
 impl Repeat {
     /// Whether it is not known beforehand how many rounds there will be.
     pub fn is_open_ended(&self) -> bool {
-        self.until.is_some() || self.budget_s.is_some()
+        self.until.is_some() || self.budget_s.is_some() || self.decide.is_some()
     }
 }
 

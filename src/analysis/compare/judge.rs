@@ -33,7 +33,7 @@ impl Pair<'_> {
 }
 
 /// A row with its samples.
-struct Case {
+pub(super) struct Case {
     row: Row,
     metric: Metric,
     /// Of the cells.
@@ -122,14 +122,7 @@ fn incomparable(pair: &Pair<'_>, comparison: &mut Comparison) -> Option<String> 
 }
 
 fn empty_row(pair: &Pair<'_>, workload: String, metric: Metric, unit: String) -> Row {
-    Row {
-        side: pair.side.clone(),
-        levels: pair.levels.clone(),
-        workload,
-        metric: metric.name().to_owned(),
-        unit,
-        ..Row::empty()
-    }
+    Row { side: pair.side.clone(), levels: pair.levels.clone(), workload, metric: metric.name().to_owned(), unit, ..Row::empty() }
 }
 
 impl Row {
@@ -219,7 +212,7 @@ pub fn decided(
     look: &stats::Look,
 ) -> Option<Decision> {
     let case = within_a_run(Row::empty(), Metric::Throughput, [a, b], true);
-    decide(&case.a, &case.b, Some(&case.pairs), threshold, look, SIGNIFICANT / corrected_over.max(1) as f64).ok()
+    decide(&case.a, &case.b, Some(&case.pairs), threshold, *look, SIGNIFICANT / corrected_over.max(1) as f64).ok()
 }
 
 /// Notes samples that drift or remember, of all samples so many that chance alone gives one in twenty comparisons: p is
@@ -244,9 +237,10 @@ fn notes_on_independence(comparison: &mut Comparison, cases: &[&Case], several: 
             if words.is_empty() {
                 continue;
             }
-            let worth = stats::memory(sample).map_or_else(|_| String::new(), |memory| {
-                format!(", {} of them are worth about {:.0}", sample.len(), memory.worth.max(1.0))
-            });
+            let worth = stats::memory(sample).map_or_else(
+                |_| String::new(),
+                |memory| format!(", {} of them are worth about {:.0}", sample.len(), memory.worth.max(1.0)),
+            );
             let run = if sides { format!(" in {run}") } else { String::new() };
             let what = format!("{} of {cell}{run}", case.metric.name());
             let note = format!("{what} {}: its repetitions are not independent{worth}", words.join(" and "));
@@ -342,6 +336,14 @@ pub fn samples(metric: Metric, unit: &str, baseline: &[f64], other: &[f64], in_r
     let row = Row { metric: metric.name().to_owned(), unit: unit.to_owned(), ..Row::empty() };
     let pairs = if in_rounds { (0..baseline.len().min(other.len())).map(|i| (i, i)).collect() } else { Vec::new() };
     let case = compared(row, metric, baseline.to_vec(), other.to_vec(), pairs);
+    judged(vec![vec![case]], threshold, None).remove(0)
+}
+
+/// Compares sessions of one metric by themselves: of each side and of the floor the repetitions of each session.
+#[cfg(test)]
+pub(super) fn of_sessions(metric: Metric, [a, b]: [&[Vec<f64>]; 2], floor: &[Vec<f64>], threshold: f64) -> Row {
+    let numbered = |side: &[Vec<f64>]| side.iter().map(|s| (1..).zip(s.iter().copied()).collect()).collect::<Vec<_>>();
+    let case = sessions::between(Row::empty(), metric, [&numbered(a), &numbered(b)], &numbered(floor));
     judged(vec![vec![case]], threshold, None).remove(0)
 }
 

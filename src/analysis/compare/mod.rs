@@ -31,8 +31,8 @@ use super::summary::{CellSummary, Summary};
 use crate::record::{Metric, Quantile, RunRecord, Time};
 
 pub use circumstances::differences;
-pub use judge::{decided, ratio, samples};
 use judge::{Pair, judge};
+pub use judge::{decided, ratio, samples};
 
 /// Below this corrected p a difference is called one: a false alarm in a hundred comparisons of equal things. With the
 /// customary 0.05 it would be one in twenty, and repetitions are cheap.

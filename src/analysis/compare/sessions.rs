@@ -15,7 +15,10 @@ pub(super) fn usable_floor<'s>(run: &Summary, floor: Vec<&'s Summary>, notes: &m
     let all = floor.len();
     let usable: Vec<&Summary> = floor.into_iter().filter(|s| s.machine == run.machine).collect();
     if usable.len() < all {
-        notes.push(format!("{} of {all} sessions of the floor were made on another machine, and are left out", all - usable.len()));
+        notes.push(format!(
+            "{} of {all} sessions of the floor were made on another machine, and are left out",
+            all - usable.len()
+        ));
     }
     usable
 }

@@ -110,7 +110,8 @@ fn method(comparison: &Comparison) -> String {
         text += "HL ratio: other over base, Hodges-Lehmann,\n";
         text += &format!("with the 95 % interval of the test: Welch on logarithms, ranks{rounds}\n");
     } else {
-        text += "ratio: other over base, geometric means\nof sessions, with the 95 % interval of Student's t on their logarithms\n";
+        text +=
+            "ratio: other over base, geometric means\nof sessions, with the 95 % interval of Student's t on their logarithms\n";
     }
     text += &format!("p: over {over}, a metric marked * first, the others behind it\n");
     text += &format!("differences within {threshold} % do not matter\n");
@@ -224,9 +225,7 @@ impl<'a> Columns<'a> {
         cells.push(match row.verdict {
             Verdict::TooFewRepetitions => match (row.more_for_seen, row.more_for_threshold) {
                 (Some(seen), Some(threshold)) if seen != threshold => format!("too few, {}/{}", more(seen), more(threshold)),
-                (seen, threshold) => {
-                    seen.or(threshold).map_or_else(|| "too few".to_owned(), |n| format!("too few, {}", more(n)))
-                }
+                (seen, threshold) => seen.or(threshold).map_or_else(|| "too few".to_owned(), |n| format!("too few, {}", more(n))),
             },
             Verdict::NoDifferenceShown => "no difference".to_owned(),
             Verdict::CannotTell => "cannot tell".to_owned(),

@@ -1,0 +1,159 @@
+//! What repeating has decided: each level of a factor against its baseline, looked at again and again.
+//!
+//! Looking is paid for: at the looks of [`stats::looks`] each comparison has a share of the level, and all of them together
+//! their parts of it. What was decided at a look stays so. A pure function of what was measured: a run that is resumed, and
+//! its summary, come to the same.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::compare::decided;
+use super::figures::{self, Part, direction};
+use super::stats::{self, Decision};
+use super::summary::CellSummary;
+use crate::plan::Decide;
+use crate::record::Metric;
+
+/// A figure of a workload in a cell, round by round.
+pub struct Sample {
+    /// Levels of the cell.
+    pub levels: BTreeMap<String, String>,
+    /// Name of the workload; empty for what belongs to targets.
+    pub workload: String,
+    /// Number of the round and value, ascending.
+    pub values: Vec<(u32, f64)>,
+}
+
+/// What is known of one comparison.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Decided {
+    /// The level that is compared with the baseline.
+    pub level: String,
+    /// The other levels of its cell.
+    pub levels: BTreeMap<String, String>,
+    /// Name of the workload.
+    pub workload: String,
+    /// `faster`, `slower`, `higher`, `lower` or `same`; none as long as it is not decided.
+    pub verdict: Option<&'static str>,
+    /// After how many rounds.
+    pub rounds: Option<u32>,
+}
+
+/// What the repetitions of a summary decide.
+pub fn of_cells(cells: &[CellSummary], metric: Metric, decide: &Decide, most: u32) -> Vec<Decided> {
+    let whole = [""];
+    let mut samples = Vec::new();
+    let mut unit = String::new();
+    for cell in cells.iter().filter(|c| c.skipped.is_none()) {
+        let names = figures::workloads(cell);
+        for workload in if metric.is_resource() { &whole[..] } else { &names } {
+            let part = Part { workload: Some(*workload).filter(|w| !w.is_empty()), ..Part::default() };
+            let values = figures::by_repetition(cell, metric, &part);
+            if !values.is_empty() {
+                unit = super::expectations::unit_of(cell, metric);
+                samples.push(Sample { levels: cell.levels.clone(), workload: (*workload).to_owned(), values });
+            }
+        }
+    }
+    of(&samples, metric, &unit, decide, most)
+}
+
+/// What samples decide. `most`: the most rounds, over which the level is spread.
+pub fn of(samples: &[Sample], metric: Metric, unit: &str, decide: &Decide, most: u32) -> Vec<Decided> {
+    let rest = |s: &Sample| -> BTreeMap<String, String> {
+        s.levels.iter().filter(|(f, _)| **f != decide.by).map(|(f, l)| (f.clone(), l.clone())).collect()
+    };
+    let level = |s: &Sample| s.levels.get(&decide.by).cloned().unwrap_or_default();
+    let mut pairs: Vec<(&Sample, &Sample)> = Vec::new();
+    for other in samples.iter().filter(|s| level(s) != decide.baseline) {
+        let same = |s: &&Sample| level(s) == decide.baseline && s.workload == other.workload && rest(s) == rest(other);
+        pairs.extend(samples.iter().find(same).map(|base| (base, other)));
+    }
+    let count = pairs.len();
+    let judge = |(base, other): (&Sample, &Sample)| {
+        let mut found =
+            Decided { level: level(other), levels: rest(other), workload: other.workload.clone(), verdict: None, rounds: None };
+        for look in stats::looks(most as usize) {
+            let until = |s: &Sample| -> Vec<(u32, f64)> {
+                s.values.iter().copied().filter(|(number, _)| *number as usize <= look.rounds).collect()
+            };
+            // A round is over when both have gone beyond it, or ended with it.
+            let there = |s: &Sample| s.values.last().is_some_and(|(number, _)| *number as usize >= look.rounds);
+            if !there(base) || !there(other) {
+                break;
+            }
+            let (a, b) = (until(base), until(other));
+            let verdict = match decided(&a, &b, decide.threshold, count, &look) {
+                Some(Decision::Same) => "same",
+                Some(Decision::Differs) => {
+                    let median = |side: &[(u32, f64)]| stats::median(&side.iter().map(|(_, v)| *v).collect::<Vec<f64>>());
+                    let ratio = stats::hodges_lehmann_ratio(
+                        &a.iter().map(|(_, v)| *v).collect::<Vec<f64>>(),
+                        &b.iter().map(|(_, v)| *v).collect::<Vec<f64>>(),
+                        0.95,
+                    );
+                    let rises = ratio.map_or(median(&b) > median(&a), |r| r.estimate > 1.0);
+                    match (direction(metric, unit), rises) {
+                        (figures::Direction::Unknown, true) => "higher",
+                        (figures::Direction::Unknown, false) => "lower",
+                        (figures::Direction::More, true) | (figures::Direction::Less, false) => "faster",
+                        _ => "slower",
+                    }
+                }
+                _ => continue,
+            };
+            (found.verdict, found.rounds) = (Some(verdict), Some(look.rounds as u32));
+            break;
+        }
+        found
+    };
+    pairs.into_iter().map(judge).collect()
+}
+
+impl Decided {
+    /// In words: `server=slowed: slower than as-is, after 14 rounds`.
+    pub fn words(&self, decide: &Decide) -> String {
+        let levels: Vec<String> = self.levels.iter().map(|(f, l)| format!("{f}={l}")).collect();
+        let of = levels.into_iter().chain([format!("{}={}", decide.by, self.level)]).collect::<Vec<_>>().join(",");
+        let workload = if self.workload.is_empty() { String::new() } else { format!(" ({})", self.workload) };
+        let base = &decide.baseline;
+        let within = crate::units::plain(decide.threshold * 100.0);
+        match (self.verdict, self.rounds) {
+            (Some("same"), Some(rounds)) => {
+                format!("{of}{workload}: no difference from {base} beyond {within} %, after {rounds} rounds")
+            }
+            (Some(verdict), Some(rounds)) => format!("{of}{workload}: {verdict} than {base}, after {rounds} rounds"),
+            _ => format!("{of}{workload}: not decided against {base}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(level: &str, values: impl Fn(u32) -> f64) -> Sample {
+        let levels = BTreeMap::from([("kind".to_owned(), level.to_owned())]);
+        Sample { levels, workload: "w".to_owned(), values: (1..=100).map(|n| (n, values(n))).collect() }
+    }
+
+    #[test]
+    fn what_is_far_apart_is_decided_at_the_first_look_and_what_is_the_same_later() {
+        let noise = |n: u32| 1.0 + f64::from(n * 37 % 11) / 200.0;
+        let other = |n: u32| 1.0 + f64::from(n * 53 % 13) / 240.0;
+        let samples = [sample("a", |n| 100.0 * noise(n)), sample("b", |n| 150.0 * other(n)), sample("c", |n| 100.0 * other(n))];
+        let decide = Decide { by: "kind".to_owned(), baseline: "a".to_owned(), threshold: 0.05 };
+        let found = of(&samples, Metric::Throughput, "", &decide, 100);
+        let told: Vec<_> = found.iter().map(|d| (d.level.as_str(), d.verdict)).collect();
+        assert_eq!(told, [("b", Some("faster")), ("c", Some("same"))]);
+        assert!(found[0].rounds <= found[1].rounds && found[0].rounds == Some(5), "{found:?}");
+        assert_eq!(found[0].words(&decide), "kind=b (w): faster than a, after 5 rounds");
+        // What came later changes nothing, and what is too short is not decided.
+        let short: Vec<Sample> = samples
+            .iter()
+            .map(|s| Sample { levels: s.levels.clone(), workload: s.workload.clone(), values: s.values[..4].to_vec() })
+            .collect();
+        assert!(of(&short, Metric::Throughput, "", &decide, 100).iter().all(|d| d.verdict.is_none()));
+    }
+}

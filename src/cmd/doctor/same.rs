@@ -1,0 +1,173 @@
+//! `runner doctor --same FILE`: an experiment against itself, in sessions. What differs then is the machine.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use crate::analysis::Summary;
+use crate::analysis::compare::{SIGNIFICANT, samples};
+use crate::analysis::figures::{self, Part};
+use crate::analysis::stats::{self, Session};
+use crate::cli;
+use crate::cmd::{Stop, floor, plan_of, print, report_all, run};
+use crate::exit::Exit;
+use crate::plan::{Metric, Options, Plan};
+use crate::units;
+
+/// Fewer sessions say nothing of how far they lie apart.
+const FEWEST: usize = 2;
+/// How often a difference of the size that is told would be found.
+const POWER: f64 = 0.9;
+
+/// What a cell shows against itself.
+#[derive(Debug, Serialize)]
+struct Floor {
+    cell: String,
+    workload: String,
+    metric: String,
+    sessions: usize,
+    /// Repetitions in each.
+    repetitions: usize,
+    /// The smallest difference that so many interleaved repetitions find, as a share.
+    seen_within_a_run: Option<f64>,
+    /// Standard deviation of sessions, as a share.
+    spread_of_sessions: Option<f64>,
+    /// By how much one more run must differ from these, as a share.
+    seen_between_runs: Option<f64>,
+    /// Of the comparisons of neighbouring repetitions, and of halves of a session: how many were called different.
+    interleaved_called_different: usize,
+    halves_called_different: usize,
+}
+
+/// Executes the experiment again and again, and tells what it saw.
+pub(super) fn same(args: &cli::Doctor, file: &PathBuf) -> Result<Exit, Stop> {
+    let budget = units::parse_duration(&args.budget)
+        .filter(|time| !time.is_zero())
+        .ok_or_else(|| Stop::new(Exit::InvalidInput, format!("`--for {}`: expected a time, as `10m`", args.budget)))?;
+    let options = Options { settings: args.settings.clone(), repetitions: args.repetitions, seed: None, repeat: None };
+    let plans = report_all([plan_of(file, &options)].into_iter())?;
+    let output = cli::Output {
+        graphs: PathBuf::from("graphs"),
+        no_graphs: true,
+        reports: cli::Reports { junit: None, markdown: None },
+        quiet: true,
+        json: false,
+    };
+    let ground = run::prepare(&plans, &output)?;
+    let began = Instant::now();
+    let (mut made, mut longest) = (0, Duration::ZERO);
+    while made < FEWEST || began.elapsed() + longest <= budget {
+        let session = Instant::now();
+        match run::each(&plans, &options, &args.out, &ground)? {
+            Exit::Interrupted => return Ok(Exit::Interrupted),
+            // What is invalid is left out below.
+            _ => made += 1,
+        }
+        longest = longest.max(session.elapsed());
+        if !args.json {
+            crate::errors::tell(format_args!(
+                "session {made} took {}, {} of {} are over",
+                units::human_duration(session.elapsed().as_nanos() as f64),
+                units::human_duration(began.elapsed().as_nanos() as f64),
+                units::human_duration(budget.as_nanos() as f64)
+            ));
+        }
+    }
+    let plan = &plans[0];
+    let runs = run::runs_of(&ground, plan, &args.out);
+    let kept = floor::add(&args.out.join(&plan.experiment), &runs)?;
+    let summaries = ground.summaries.borrow();
+    let found = floors(plan, &summaries);
+    if args.json {
+        print(&format!("{}\n", serde_json::to_string_pretty(&found).expect("a floor is always JSON")));
+    } else {
+        print(&text(&found, &kept));
+    }
+    Ok(if found.is_empty() { Exit::Repetitions } else { Exit::Success })
+}
+
+/// Values of each session, by cell and workload.
+fn floors(plan: &Plan, sessions: &[Summary]) -> Vec<Floor> {
+    let mut by_part: BTreeMap<(String, String), (Metric, Vec<Vec<f64>>)> = BTreeMap::new();
+    for cell in sessions.iter().flat_map(|s| &s.cells) {
+        for workload in figures::workloads(cell) {
+            let own = cell.metrics.iter().find(|m| m.workload == workload && figures::is_own(cell, workload, &m.metric));
+            let of_command = own.map(|m| figures::metric_of(&m.metric));
+            let metric = plan.primary.or(of_command).unwrap_or(Metric::Throughput);
+            let values = figures::values(cell, metric, &Part { workload: Some(workload), ..Part::default() });
+            if !values.is_empty() {
+                let key = (cell.cell.clone(), workload.to_owned());
+                by_part.entry(key).or_insert_with(|| (metric, Vec::new())).1.push(values);
+            }
+        }
+    }
+    by_part.into_iter().map(|((cell, workload), (metric, sessions))| of(cell, workload, metric, &sessions)).collect()
+}
+
+fn of(cell: String, workload: String, metric: Metric, sessions: &[Vec<f64>]) -> Floor {
+    let called =
+        |a: &[f64], b: &[f64], in_rounds: bool| usize::from(samples(metric, "", a, b, in_rounds, 0.0).verdict.is_difference());
+    let (mut interleaved, mut halves) = (0, 0);
+    for values in sessions {
+        let of = |first: usize| values.iter().copied().skip(first).step_by(2).take(values.len() / 2).collect::<Vec<f64>>();
+        interleaved += called(&of(0), &of(1), true);
+        let (first, second) = values.split_at(values.len() / 2);
+        halves += called(first, second, false);
+    }
+    let told: Vec<Session> = sessions.iter().filter_map(|values| Session::of(values).ok()).collect();
+    let means: Vec<f64> = told.iter().map(|s| s.log_mean).collect();
+    let repetitions = sessions.iter().map(Vec::len).max().unwrap_or_default();
+    let n = repetitions as f64;
+    // Of repetitions within a session: s² from s²/n.
+    let within = (told.iter().map(|s| s.mean_variance).sum::<f64>() / told.len().max(1) as f64 * n).sqrt();
+    let student = stats::Student::new((2.0 * n - 2.0).max(1.0));
+    let reach = student.quantile(1.0 - SIGNIFICANT / 2.0) + student.quantile(POWER);
+    let spread = (means.len() >= FEWEST).then(|| stats::standard_deviation(&means).max(within / n.sqrt()));
+    Floor {
+        cell,
+        workload,
+        metric: metric.name().to_owned(),
+        sessions: sessions.len(),
+        repetitions,
+        seen_within_a_run: (repetitions > 2 && !told.is_empty()).then(|| (reach * within * (2.0 / n).sqrt()).exp_m1()),
+        spread_of_sessions: spread,
+        seen_between_runs: spread.map(|spread| stats::smallest_ratio(spread, means.len() - 1, SIGNIFICANT) - 1.0),
+        interleaved_called_different: interleaved,
+        halves_called_different: halves,
+    }
+}
+
+fn text(found: &[Floor], kept: &std::path::Path) -> String {
+    if found.is_empty() {
+        return "no repetition counts: this experiment says nothing of the machine here\n".to_owned();
+    }
+    let percent = |share: Option<f64>| share.map_or_else(|| "–".to_owned(), |s| format!("{} %", units::significant(s * 100.0)));
+    let mut text = String::from("an experiment against itself: what differs is the machine\n\n");
+    let mut table = comfy_table::Table::new();
+    table.load_style(comfy_table::presets::NOTHING);
+    table.set_content_arrangement(comfy_table::ContentArrangement::Disabled);
+    table.set_header(["sessions", "n", "within a run", "apart", "between runs", "false alarms", "what"]);
+    for f in found {
+        let alarms = format!("{} + {} of {}", f.interleaved_called_different, f.halves_called_different, f.sessions);
+        table.add_row([
+            f.sessions.to_string(),
+            f.repetitions.to_string(),
+            percent(f.seen_within_a_run),
+            percent(f.spread_of_sessions),
+            percent(f.seen_between_runs),
+            alarms,
+            format!("{} {} {}", f.metric, f.workload, f.cell).trim_end().to_owned(),
+        ]);
+    }
+    for (index, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((if index == 0 { 0 } else { 2 }, 0));
+    }
+    text += &table.trim_fmt().lines().map(|l| format!("{}\n", l.trim_end())).collect::<String>();
+    text += "\nwithin a run: the smallest difference that n interleaved repetitions of each would find\n";
+    text += "(9 times in 10); apart: standard deviation of sessions; between runs: by how much one\n";
+    text += "more run must differ from these; false alarms: sessions whose neighbouring repetitions,\n";
+    text += "and whose halves, were called different\n";
+    text + &format!("kept in {}, and used by `runner compare`\n", kept.display())
+}
