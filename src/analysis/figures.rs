@@ -115,6 +115,9 @@ fn resource(cell: &CellSummary, metric: Metric, target: Option<&str>) -> Vec<f64
             Metric::Cpu => t.cpu_cores.clone(),
             Metric::Threads => t.threads.clone(),
             Metric::OpenFiles => t.open_files.clone(),
+            Metric::CpuPerRequest => t.cpu_per_request_ns.clone(),
+            Metric::SwitchesPerRequest => t.switches_per_request.clone(),
+            Metric::IoPerRequest => t.io_per_request_bytes.clone(),
             _ => t.start_up_ns.clone(),
         }
     };
@@ -141,6 +144,9 @@ fn resource_in(cell: &CellSummary, metric: Metric, target: Option<&str>, phase: 
         Metric::Cpu => r.cpu_cores,
         Metric::Threads => r.threads,
         Metric::OpenFiles => r.open_files,
+        Metric::CpuPerRequest => r.cpu_per_request_ns,
+        Metric::SwitchesPerRequest => r.switches_per_request,
+        Metric::IoPerRequest => r.io_per_request_bytes,
         // Getting ready belongs to no phase.
         _ => None,
     };
@@ -223,10 +229,10 @@ pub fn human(metric: Metric, unit: &str, value: f64) -> String {
         Metric::Throughput | Metric::ThroughputStdev | Metric::Offered | Metric::Limit => format!("{}/s", significant(value)),
         Metric::Errors | Metric::Wrong | Metric::Unsent | Metric::Open => format!("{} %", significant(value * 100.0)),
         Metric::Upload | Metric::Download => format!("{}/s", signed(human_bytes)),
-        Metric::Time(..) | Metric::StartUp | Metric::Duration => signed(human_duration),
-        Metric::Pss | Metric::Rss => signed(human_bytes),
+        Metric::Time(..) | Metric::StartUp | Metric::Duration | Metric::CpuPerRequest => signed(human_duration),
+        Metric::Pss | Metric::Rss | Metric::IoPerRequest => signed(human_bytes),
         Metric::Command(_) if unit.is_empty() => significant(value),
         Metric::Command(_) => format!("{} {unit}", significant(value)),
-        Metric::Cpu | Metric::Threads | Metric::OpenFiles => significant(value),
+        Metric::Cpu | Metric::Threads | Metric::OpenFiles | Metric::SwitchesPerRequest => significant(value),
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::steadiness::{self, Steady};
 use super::windows::{Decoded, Merged, StepKey, load_bounds, phase_bounds};
 use super::{Error, tables};
-use crate::record::read::{CellRecord, Named};
+use crate::record::read::{CellRecord, DriverRecord, Named};
 use crate::record::tables::WHOLE;
 use crate::record::{Metric, Repetition};
 
@@ -42,6 +42,12 @@ pub struct Resources {
     pub threads: Option<f64>,
     /// Sum of their most open files.
     pub open_files: Option<f64>,
+    /// Processor time for each right answer, in nanoseconds; none where nobody was answered.
+    pub cpu_per_request_ns: Option<f64>,
+    /// Context switches for each.
+    pub switches_per_request: Option<f64>,
+    /// Bytes read from and written to storage for each.
+    pub io_per_request_bytes: Option<f64>,
 }
 
 /// Reads the tables of a repetition of a cell. `targets`: those of which figures are wanted, in this order.
@@ -54,11 +60,20 @@ pub(super) fn figures(repetition: &Repetition, cell: &CellRecord, targets: &[Nam
     });
     let phases = windows.as_ref().map_or(&repetition.status.phases, |merged| &merged.phases);
     let bounds = load_bounds(phases);
-    let wanted = [Metric::Pss, Metric::Rss, Metric::Cpu, Metric::Threads, Metric::OpenFiles];
+    let wanted = [
+        Metric::Pss,
+        Metric::Rss,
+        Metric::Cpu,
+        Metric::Threads,
+        Metric::OpenFiles,
+        Metric::SwitchesPerRequest,
+        Metric::IoPerRequest,
+    ];
+    let answers = |phase: Option<&str>| windows.as_ref().map_or(0, |merged| answers(merged, cell, phase));
     let resources = tables::resources(repetition, &wanted);
     let phases = phase_bounds(phases);
-    let targets =
-        resources.map(|rows| bounds.map(|bounds| targets.iter().map(|t| target(&rows, &t.name, bounds, &phases)).collect()));
+    let targets = resources
+        .map(|rows| bounds.map(|bounds| targets.iter().map(|t| target(&rows, &t.name, bounds, &phases, &answers)).collect()));
     Figures { windows, steadiness, targets, metrics: tables::metrics(repetition) }
 }
 
@@ -82,11 +97,23 @@ pub(super) fn cuts(steadiness: &[(String, Steady)], cell: &CellRecord) -> BTreeM
     begins.filter_map(|(workload, steady)| Some((workload.clone(), steady.steady_from_ns?))).collect()
 }
 
+/// Right answers in a phase, or in all but the warm-up: of passes that go to targets, each once.
+fn answers(merged: &Merged, cell: &CellRecord, phase: Option<&str>) -> u64 {
+    let follows = |workload: &str| {
+        cell.workloads.iter().any(|w| w.name == workload && matches!(w.driver, Some(DriverRecord::Subscriber {})))
+    };
+    let mine = merged.steps.iter().filter(|((workload, of, step), _)| {
+        step == WHOLE && !follows(workload) && phase.map_or(of != "warm-up" && of != "drain", |phase| phase == of)
+    });
+    mine.map(|(_, step)| step.completed.ok).sum()
+}
+
 fn target(
     rows: &BTreeMap<(String, u32), tables::ReplicaRows>,
     name: &str,
     load: (i64, i64),
     phases: &[(&'static str, (i64, i64))],
+    answers: &dyn Fn(Option<&str>) -> u64,
 ) -> TargetFigures {
     let mine: Vec<&tables::ReplicaRows> = rows.iter().filter(|((target, _), _)| target == name).map(|(_, rows)| rows).collect();
     let in_phase = |(phase, (from, to)): &(&'static str, (i64, i64))| {
@@ -94,9 +121,30 @@ fn target(
         let there: Vec<&tables::ReplicaRows> =
             mine.iter().copied().filter(|rows| rows.at_ns.last().is_some_and(|last| last >= from)).collect();
         // What it used is known from its clock, there or not.
-        (*phase, Resources { cpu_cores: resources(&mine, *from, *to).cpu_cores, ..resources(&there, *from, *to) })
+        let used = resources(&mine, *from, *to);
+        let there = Resources { cpu_cores: used.cpu_cores, ..resources(&there, *from, *to) };
+        (*phase, with_costs(there, &mine, (*from, *to), answers(Some(phase))))
     };
-    TargetFigures { load: resources(&mine, load.0, load.1), phases: phases.iter().map(in_phase).collect() }
+    let whole = with_costs(resources(&mine, load.0, load.1), &mine, load, answers(None));
+    TargetFigures { load: whole, phases: phases.iter().map(in_phase).collect() }
+}
+
+/// What was used for each of so many right answers.
+fn with_costs(of: Resources, replicas: &[&tables::ReplicaRows], (from, to): (i64, i64), answers: u64) -> Resources {
+    if replicas.is_empty() || answers == 0 {
+        return of;
+    }
+    let used = |column: fn(&tables::ReplicaRows) -> &[u64]| {
+        let there = replicas.iter().filter(|rows| !column(rows).is_empty());
+        let all = there.clone().map(|rows| rows.used_at(column(rows), to) - rows.used_at(column(rows), from)).sum::<f64>();
+        (there.count() > 0).then_some(all / answers as f64)
+    };
+    Resources {
+        cpu_per_request_ns: used(|r| &r.cpu_ns),
+        switches_per_request: used(|r| &r.switches),
+        io_per_request_bytes: used(|r| &r.io_bytes),
+        ..of
+    }
 }
 
 /// Peaks between two instants, and the mean of the processor time.
@@ -112,6 +160,7 @@ fn resources(replicas: &[&tables::ReplicaRows], from: i64, to: i64) -> Resources
         threads: peak(|r, i| Some(r.threads[i])),
         open_files: peak(|r, i| Some(r.open_files[i])),
         cpu_cores: (!replicas.is_empty()).then(cpu),
+        ..Resources::default()
     }
 }
 
@@ -141,6 +190,7 @@ mod tests {
             cpu_ns: samples.iter().map(|(at, _)| (*at).max(0) as u64 / 10).collect(),
             threads: values.clone(),
             open_files: values,
+            ..tables::ReplicaRows::default()
         }
     }
 
@@ -153,7 +203,13 @@ mod tests {
         // It makes the load in one phase only.
         let tool = (("tool".to_owned(), 0), replica(&[(1010, 30), (1980, 40)]));
         let rows = BTreeMap::from([server(0), server(1), tool]);
-        let found = target(&rows, "server", (0, 2050), &phases);
+        let none = |_: Option<&str>| 0;
+        let found = target(&rows, "server", (0, 2050), &phases, &none);
+        // A tenth of the time on each of two replicas, for a hundred answers.
+        let costs = target(&rows, "server", (0, 2050), &phases, &|_| 100);
+        assert!((costs.load.cpu_per_request_ns.unwrap() - 4.1).abs() < 1e-9, "{costs:?}");
+        assert!((costs.phases[0].1.cpu_per_request_ns.unwrap() - 2.0).abs() < 1e-9, "{costs:?}");
+        assert_eq!((found.load.cpu_per_request_ns, costs.load.switches_per_request), (None, None));
         assert_eq!(found.load.pss_bytes, Some(180.0));
         let pss: Vec<_> = found.phases.iter().map(|(name, r)| (*name, r.pss_bytes)).collect();
         // No sample lies in the last one: it is as at its begin.
@@ -162,19 +218,19 @@ mod tests {
             assert_eq!([resources.rss_bytes, resources.threads, resources.open_files], [resources.pss_bytes; 3]);
             assert!((resources.cpu_cores.unwrap() - 0.2).abs() < 1e-9, "{resources:?}");
         }
-        let tool = target(&rows, "tool", (0, 2050), &phases);
+        let tool = target(&rows, "tool", (0, 2050), &phases, &none);
         let pss: Vec<_> = tool.phases.iter().map(|(_, r)| r.pss_bytes).collect();
         assert_eq!(pss, [None, Some(40.0), None]);
         let cpu: Vec<_> = tool.phases.iter().map(|(_, r)| r.cpu_cores).collect();
         assert_eq!((cpu[0], cpu[2]), (Some(0.0), Some(0.0)));
-        let none = target(&rows, "elsewhere", (0, 2050), &phases);
+        let none = target(&rows, "elsewhere", (0, 2050), &phases, &none);
         assert!(none.phases.iter().all(|(_, r)| *r == Resources::default()), "{none:?}");
     }
 
     #[test]
     fn one_phase_is_the_whole_load() {
         let rows = BTreeMap::from([(("server".to_owned(), 0), replica(&[(-10, 5), (500, 7), (900, 6), (1100, 8)]))]);
-        let found = target(&rows, "server", (0, 1000), &[("during", (0, 1000))]);
+        let found = target(&rows, "server", (0, 1000), &[("during", (0, 1000))], &|_| 7);
         assert_eq!(found.phases, [("during", found.load)]);
     }
 }

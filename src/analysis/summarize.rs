@@ -504,6 +504,9 @@ fn targets(
                 cpu_cores: over(&all, |t| t.cpu_cores),
                 threads: over(&all, |t| t.threads),
                 open_files: over(&all, |t| t.open_files),
+                cpu_per_request_ns: over(&all, |t| t.cpu_per_request_ns),
+                switches_per_request: over(&all, |t| t.switches_per_request),
+                io_per_request_bytes: over(&all, |t| t.io_per_request_bytes),
                 by_repetition,
             }
         });
@@ -518,6 +521,9 @@ fn targets(
             cpu_cores: over(&load, |t| t.cpu_cores),
             threads: over(&load, |t| t.threads),
             open_files: over(&load, |t| t.open_files),
+            cpu_per_request_ns: over(&load, |t| t.cpu_per_request_ns),
+            switches_per_request: over(&load, |t| t.switches_per_request),
+            io_per_request_bytes: over(&load, |t| t.io_per_request_bytes),
             phases,
             start_up_ns: estimates.of(&start_up),
         }

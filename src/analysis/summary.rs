@@ -282,6 +282,12 @@ pub struct TargetSummary {
     pub threads: Option<Estimate>,
     /// Most open files.
     pub open_files: Option<Estimate>,
+    /// Processor time for each right answer.
+    pub cpu_per_request_ns: Option<Estimate>,
+    /// Context switches for each right answer.
+    pub switches_per_request: Option<Estimate>,
+    /// Bytes read from and written to storage for each right answer.
+    pub io_per_request_bytes: Option<Estimate>,
     /// The same by phase, in the order of time. One phase alone is the whole load, and not written a second time.
     #[serde(skip_serializing_if = "is_single")]
     pub phases: Vec<TargetPhase>,
@@ -306,6 +312,12 @@ pub struct TargetPhase {
     pub threads: Option<Estimate>,
     /// Most open files.
     pub open_files: Option<Estimate>,
+    /// Processor time for each right answer.
+    pub cpu_per_request_ns: Option<Estimate>,
+    /// Context switches for each right answer.
+    pub switches_per_request: Option<Estimate>,
+    /// Bytes read from and written to storage for each right answer.
+    pub io_per_request_bytes: Option<Estimate>,
     /// The number of each repetition and what it had: for sums over targets, and to compare phases.
     #[serde(skip)]
     pub by_repetition: Vec<(u32, Resources)>,

@@ -108,6 +108,10 @@ pub struct ReplicaRows {
     pub threads: Vec<u64>,
     /// Open files.
     pub open_files: Vec<u64>,
+    /// Context switches so far.
+    pub switches: Vec<u64>,
+    /// Bytes read from and written to storage so far.
+    pub io_bytes: Vec<u64>,
 }
 
 /// Reads `resources.parquet` of a repetition: samples by target and replica.
@@ -126,6 +130,9 @@ pub fn resources(repetition: &Repetition, metrics: &[Metric]) -> Result<BTreeMap
             Metric::Cpu => &["cpu_user_ns", "cpu_system_ns"],
             Metric::Threads => &["threads"],
             Metric::OpenFiles => &["open_files"],
+            Metric::CpuPerRequest => &["cpu_user_ns", "cpu_system_ns"],
+            Metric::SwitchesPerRequest => &["voluntary_switches", "involuntary_switches"],
+            Metric::IoPerRequest => &["read_bytes", "written_bytes"],
             _ => &[] as &[&str],
         });
     }
@@ -165,24 +172,32 @@ fn split(frame: &DataFrame) -> PolarsResult<BTreeMap<(String, u32), ReplicaRows>
     let of = |column: &[Option<u64>], rows: &[usize]| -> Vec<u64> {
         rows.iter().map_while(|row| column.get(*row)).map(|value| value.unwrap_or_default()).collect()
     };
-    let replica = |((target, replica), rows): ((&str, u32), Vec<usize>)| {
-        // A command begins anew with each execution: what the one before had used still counts.
-        let mut cpu_ns: Vec<u64> = of(&user, &rows).iter().zip(of(&system, &rows)).map(|(u, s)| u.saturating_add(s)).collect();
+    let columns = ["voluntary_switches", "involuntary_switches", "read_bytes", "written_bytes"].map(numbers);
+    let [voluntary, involuntary, read, written] = columns;
+    let (voluntary, involuntary, read, written) = (voluntary?, involuntary?, read?, written?);
+    // A command begins anew with each execution: what the one before had used still counts.
+    let counted = |one: &[Option<u64>], other: &[Option<u64>], rows: &[usize]| -> Vec<u64> {
+        let mut sums: Vec<u64> = of(one, rows).iter().zip(of(other, rows)).map(|(a, b)| a.saturating_add(b)).collect();
         let (mut before, mut last) = (0, 0);
-        for used in &mut cpu_ns {
+        for used in &mut sums {
             if *used < last {
                 before += last;
             }
             last = *used;
             *used += before;
         }
+        sums
+    };
+    let replica = |((target, replica), rows): ((&str, u32), Vec<usize>)| {
         let rows = ReplicaRows {
             at_ns: rows.iter().map(|row| at_ns[*row]).collect(),
             pss_bytes: rows.iter().map_while(|row| pss.get(*row).copied()).collect(),
             rss_bytes: of(&rss, &rows),
-            cpu_ns,
+            cpu_ns: counted(&user, &system, &rows),
             threads: of(&threads, &rows),
             open_files: of(&open_files, &rows),
+            switches: counted(&voluntary, &involuntary, &rows),
+            io_bytes: counted(&read, &written, &rows),
         };
         ((target.to_owned(), replica), rows)
     };
@@ -190,15 +205,20 @@ fn split(frame: &DataFrame) -> PolarsResult<BTreeMap<(String, u32), ReplicaRows>
 }
 
 impl ReplicaRows {
-    /// Processor time at an instant, interpolated between the samples around it.
+    /// Processor time at an instant.
     pub fn cpu_at(&self, at_ns: i64) -> f64 {
+        self.used_at(&self.cpu_ns, at_ns)
+    }
+
+    /// What of a column that only grows was used at an instant, interpolated between the samples around it.
+    pub fn used_at(&self, column: &[u64], at_ns: i64) -> f64 {
         let i = self.at_ns.partition_point(|t| *t < at_ns);
         match (i.checked_sub(1), self.at_ns.get(i)) {
-            (_, None) => self.cpu_ns.last().map_or(0.0, |c| *c as f64),
-            (None, Some(_)) => self.cpu_ns[0] as f64,
+            (_, None) => column.last().map_or(0.0, |c| *c as f64),
+            (None, Some(_)) => column[0] as f64,
             (Some(before), Some(after_ns)) => {
                 let (t0, t1) = (self.at_ns[before] as f64, *after_ns as f64);
-                let (c0, c1) = (self.cpu_ns[before] as f64, self.cpu_ns[i] as f64);
+                let (c0, c1) = (column[before] as f64, column[i] as f64);
                 if t1 > t0 { c0 + (c1 - c0) * (at_ns as f64 - t0) / (t1 - t0) } else { c1 }
             }
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::check::{size, skips};
 use super::{Stop, print, read_plan};
+use crate::analysis::{compare, stats};
 use crate::cli;
 use crate::exit::Exit;
 use crate::plan;
@@ -33,6 +34,9 @@ pub(super) fn plan(args: &cli::Plan) -> Result<Exit, Stop> {
     text += &skips(&plan);
     let (total, basis) = estimate(&plan, &args.out);
     text += &format!("estimated time: {} ({basis})\n", human_duration(total.as_nanos() as f64));
+    if let Some(warning) = too_few(&plan) {
+        text += &format!("WARNING: {warning}\n");
+    }
     for expectation in &plan.expect {
         text += &format!("expected: {}\n", expectation.name);
     }
@@ -55,6 +59,26 @@ pub(super) fn plan(args: &cli::Plan) -> Result<Exit, Stop> {
     }
     print(&text);
     Ok(Exit::Success)
+}
+
+/// Whether the planned repetitions can give a verdict at all, and one that does not rest on the shape of a distribution.
+pub(super) fn too_few(plan: &Plan) -> Option<String> {
+    // The factor with the most levels makes the most comparisons of one level with the others.
+    let levels = plan.factors.iter().map(|f| f.levels.len()).max().unwrap_or(1).max(2);
+    let executed: Vec<&Cell> = plan.cells.iter().filter(|c| c.skipped.is_none()).collect();
+    let workloads = executed.iter().map(|c| c.workloads.len()).max().unwrap_or(1).max(1);
+    let comparisons = (executed.len() * (levels - 1) / levels).max(1) * workloads;
+    let n = plan.repetitions as usize;
+    let alpha = compare::SIGNIFICANT / comparisons as f64;
+    let over = if comparisons == 1 { "one comparison".to_owned() } else { format!("{comparisons} comparisons") };
+    let enough = (compare::FEWEST..).find(|n| stats::smallest_p(*n, *n) < alpha)?;
+    if n < compare::FEWEST {
+        let is = if n == 1 { "repetition can" } else { "repetitions can" };
+        return Some(format!("{n} {is} give no verdict of a comparison; {enough} do for {over}"));
+    }
+    (n < enough).then(|| {
+        format!("over {over} a verdict from {n} repetitions would rest on the shape of their distribution alone; {enough} do")
+    })
 }
 
 fn words(argv: &[Template]) -> String {

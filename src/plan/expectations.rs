@@ -382,10 +382,10 @@ impl Reader<'_> {
         let number = || text.trim().parse::<f64>().ok().filter(|n| n.is_finite());
         let (value, example) = match metric? {
             _ if kind == "ratio" => (number(), "a number, as `1.5`"),
-            Metric::Time(..) | Metric::StartUp | Metric::Duration => {
+            Metric::Time(..) | Metric::StartUp | Metric::Duration | Metric::CpuPerRequest => {
                 (units::parse_duration(&text).map(|d| d.as_nanos() as f64), "a time with its unit, as `20ms`")
             }
-            Metric::Pss | Metric::Rss => (Bytes::parse(&text).map(|b| b.0 as f64), "a size, as `64MiB`"),
+            Metric::Pss | Metric::Rss | Metric::IoPerRequest => (Bytes::parse(&text).map(|b| b.0 as f64), "a size, as `64MiB`"),
             Metric::Errors | Metric::Wrong | Metric::Unsent | Metric::Open => {
                 (units::parse_percent(&text), "a percentage, as `1%`")
             }
@@ -401,7 +401,7 @@ impl Reader<'_> {
                 let percent = units::parse_percent(&text).map(|share| share * 100.0);
                 (number().or(percent), "a number in the metric's own unit, as `1.5`")
             }
-            Metric::Cpu | Metric::Threads | Metric::OpenFiles => (number(), "a number, as `1.5`"),
+            Metric::Cpu | Metric::Threads | Metric::OpenFiles | Metric::SwitchesPerRequest => (number(), "a number, as `1.5`"),
         };
         if value.is_none() {
             self.mistakes.push(

@@ -154,6 +154,12 @@ pub enum Metric {
     Rss,
     /// Processor time per second.
     Cpu,
+    /// Processor time per right answer.
+    CpuPerRequest,
+    /// Context switches per right answer.
+    SwitchesPerRequest,
+    /// Bytes read from and written to storage per right answer.
+    IoPerRequest,
     /// Threads.
     Threads,
     /// Open files.
@@ -162,7 +168,7 @@ pub enum Metric {
     StartUp,
 }
 
-const METRICS: [(&str, Metric); 57] = [
+const METRICS: [(&str, Metric); 60] = [
     ("throughput", Metric::Throughput),
     ("throughput_stdev", Metric::ThroughputStdev),
     ("errors", Metric::Errors),
@@ -217,6 +223,9 @@ const METRICS: [(&str, Metric); 57] = [
     ("pss", Metric::Pss),
     ("rss", Metric::Rss),
     ("cpu", Metric::Cpu),
+    ("cpu_per_request", Metric::CpuPerRequest),
+    ("switches_per_request", Metric::SwitchesPerRequest),
+    ("io_per_request", Metric::IoPerRequest),
     ("threads", Metric::Threads),
     ("open_files", Metric::OpenFiles),
     ("start_up", Metric::StartUp),
@@ -284,7 +293,13 @@ impl Metric {
 
     /// Whether it belongs to targets rather than to requests.
     pub fn is_resource(self) -> bool {
-        matches!(self, Self::Pss | Self::Rss | Self::Cpu | Self::Threads | Self::OpenFiles | Self::StartUp)
+        let levels = matches!(self, Self::Pss | Self::Rss | Self::Cpu | Self::Threads | Self::OpenFiles | Self::StartUp);
+        levels || self.is_cost()
+    }
+
+    /// Whether it is what targets used for each right answer.
+    pub fn is_cost(self) -> bool {
+        matches!(self, Self::CpuPerRequest | Self::SwitchesPerRequest | Self::IoPerRequest)
     }
 }
 
@@ -354,9 +369,14 @@ impl Reader<'_> {
                     m,
                     Metric::StartUp
                         | Metric::Limit
+                        | Metric::CpuPerRequest
+                        | Metric::SwitchesPerRequest
+                        | Metric::IoPerRequest
                         | Metric::Duration
                         | Metric::Offered
                         | Metric::Unsent
+                        | Metric::Wrong
+                        | Metric::Open
                         | Metric::ThroughputStdev
                 )
         };
