@@ -52,7 +52,7 @@ pub use load::{
 
 pub use outcome::Outcome;
 pub use secrets::{Auth, Secrets};
-pub use taken::{MetricSource, Pick, TableSource, TakenMetric};
+pub use taken::{Decimal, MetricSource, Pick, TableSource, TakenMetric};
 
 /// An experiment, ready to be executed.
 #[derive(Clone, Debug, Serialize)]

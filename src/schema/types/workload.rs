@@ -49,6 +49,9 @@ pub struct Workload {
     /// What is taken from the output of `command`: name to place.
     #[serde(default)]
     pub metrics: BTreeMap<String, MetricSource>,
+    /// The decimal mark of all of `metrics`, where they are texts; each may say its own. A point by default.
+    #[serde(default)]
+    pub decimal: Option<Decimal>,
     /// How `command` must end; exit code 0 by default.
     #[serde(default)]
     pub exit: Option<ExitCodes>,
@@ -215,6 +218,10 @@ pub struct MetricSource {
     /// `[a, b]`: the metric a divided by the metric b. `cpu_s` and `wall_s` are known of every command.
     #[serde(default)]
     pub ratio: Option<Vec<String>>,
+    /// The decimal mark of the number, where it is a text; a point by default. The other of point and comma then separates
+    /// thousands, and counts only between groups of three digits.
+    #[serde(default)]
+    pub decimal: Option<Decimal>,
     /// By what the number is multiplied; 1 by default.
     #[serde(default)]
     pub times: Option<f64>,
@@ -232,6 +239,17 @@ pub struct CsvSource {
     /// Which of its values; the last by default.
     #[serde(default)]
     pub pick: Option<Pick>,
+}
+
+/// What stands before the decimals of a number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Decimal {
+    /// `1234.5` and `1,234.5`.
+    #[default]
+    Point,
+    /// `1234,5` and `1.234,5`.
+    Comma,
 }
 
 /// One figure of several values.
