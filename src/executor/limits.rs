@@ -28,6 +28,7 @@ pub fn reasons(limits: &Limits, reports: &[(&Workload, &Report)], host: Option<&
                 ));
             }
         }
+        reasons.extend(super::watched::reasons(limits, &host.watched));
     }
     for (workload, report) in reports {
         let name = &workload.name;
@@ -84,6 +85,6 @@ pub fn reasons(limits: &Limits, reports: &[(&Workload, &Report)], host: Option<&
 }
 
 /// A share in words: `1 %`, `0.1 %`.
-fn percent(share: f64) -> String {
+pub(super) fn percent(share: f64) -> String {
     format!("{} %", crate::units::plain(share * 100.0))
 }

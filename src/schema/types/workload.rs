@@ -6,7 +6,9 @@ use schemars::JsonSchema;
 use serde::de::{Deserialize, Deserializer};
 use serde_json::Value as Json;
 
-use super::{Auth, Duration, ExitCodes, HttpVersion, Names, Percent, Rate, RateRange, Share, Size, Statuses, Text, WarmUpLength};
+use super::{
+    Auth, Duration, ExitCodes, HttpVersion, Names, Percent, Rate, RateRange, Share, Size, Statuses, Text, Times, WarmUpLength,
+};
 
 /// Requests and how they arrive: over HTTP (`url` and `steps`), messages over TCP (`framed` and `steps`), events of the
 /// VOEvent Transport Protocol (`vtp`), or a program of its own (`command`).
@@ -434,6 +436,21 @@ pub struct Limits {
     /// Whether the measurement must become steady.
     #[serde(default)]
     pub steady_state: bool,
+    /// Share of the load's time in which some task may be ready and have no core; no limit by default.
+    #[serde(default)]
+    pub host_pressure_cpu: Option<Share>,
+    /// Share of the load's time in which all tasks that are not idle may wait for memory; 10 % by default.
+    #[serde(default)]
+    pub host_pressure_memory: Option<Share>,
+    /// Share of the load's time in which all tasks that are not idle may wait for storage; no limit by default.
+    #[serde(default)]
+    pub host_pressure_io: Option<Share>,
+    /// The least frequency of the cores while they work, as a share of their highest; no limit by default.
+    #[serde(default)]
+    pub host_frequency: Option<Percent>,
+    /// How often the processors may be throttled during the load, or `any`; not once by default.
+    #[serde(default)]
+    pub host_throttled: Option<Times>,
 }
 
 /// What is recorded beside the windows.
