@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng as _, SeedableRng as _};
 use runner::load::windows::{Ended, Outcome, Phase, WindowRow, Windows};
-use runner::observe::{CoreTimes, HostSample, ProcessSample};
+use runner::observe::{CoreClock, CoreTimes, HostPressure, HostSample, Pressure, ProcessSample};
 use runner::plan::{Cell, Document, Options, Plan, build};
 use runner::record::manifest::{Choice, Manifest};
 use runner::record::status::{GeneratorStatus, PhaseStatus, Status, TargetStatus, Verdict};
@@ -224,6 +224,7 @@ fn samples(cell: &Cell, epoch: Instant, tables: &mut Tables, rng: &mut Xoshiro25
                 idle_ns: tick * 10_000_000,
                 iowait_ns: 0,
                 steal_ns: 0,
+                clock: CoreClock::default(),
             })
             .collect();
         tables.host(HostSample {
@@ -232,7 +233,8 @@ fn samples(cell: &Cell, epoch: Instant, tables: &mut Tables, rng: &mut Xoshiro25
             mem_total_bytes: 25_000_000_000,
             mem_available_bytes: 20_000_000_000 + tick * 4096,
             load_1min: 1.0 + tick as f64 / 100.0,
-            cpu_pressure_some_us: Some(tick * 1000),
+            pressure: HostPressure { cpu: Some(Pressure { some_us: tick * 1000, full_us: Some(0) }), ..HostPressure::default() },
+            package_throttles: None,
         });
     }
 }

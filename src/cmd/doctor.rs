@@ -16,6 +16,7 @@ use serde::Serialize;
 use super::{Stop, fixture, load, print, read_plan, scenario_files};
 use crate::cli;
 use crate::exit::Exit;
+use crate::observe::{Told, told};
 use crate::plan::programs::find_program;
 use crate::plan::{Arrivals, Expect, Http, Limit, Pattern, Phase, Spacing, Step, Stretch, Template, Url, Workload, workloads};
 use crate::record::manifest::Host;
@@ -47,6 +48,35 @@ struct Machine {
     /// Connections to one address that fit.
     connections: u64,
     clock_source: String,
+    /// What can be watched while a repetition runs.
+    watched: Option<Watched>,
+}
+
+/// What the kernel tells of the host; numbers of cores, and whether it tells it at all.
+#[derive(Debug, Serialize)]
+struct Watched {
+    cores: usize,
+    frequency_cores: usize,
+    throttle_cores: usize,
+    package_throttles: bool,
+    cpu_pressure: bool,
+    memory_pressure: bool,
+    io_pressure: bool,
+}
+
+impl From<Told> for Watched {
+    fn from(told: Told) -> Self {
+        let [cpu_pressure, memory_pressure, io_pressure] = told.pressure;
+        Self {
+            cores: told.cores,
+            frequency_cores: told.frequency,
+            throttle_cores: told.throttles,
+            package_throttles: told.package_throttles,
+            cpu_pressure,
+            memory_pressure,
+            io_pressure,
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -120,6 +150,7 @@ fn machine(open_files: u64) -> Machine {
         port_range,
         connections,
         clock_source: read("/sys/devices/system/clocksource/clocksource0/current_clocksource").unwrap_or_default(),
+        watched: told(Path::new("/")).map(Watched::from),
     }
 }
 
@@ -254,6 +285,7 @@ fn text(diagnosis: &Diagnosis) -> String {
         m.port_range.1,
         count(m.connections)
     );
+    text += &m.watched.as_ref().map_or_else(String::new, watched);
     if let Some(c) = &diagnosis.ceiling {
         text += &format!(
             "ceiling     {} requests per second on {CONNECTIONS} connections\n            against a server that does nothing\n",
@@ -284,4 +316,52 @@ fn text(diagnosis: &Diagnosis) -> String {
         text += &format!("WARNING     {warning}\n");
     }
     text
+}
+
+/// What can be watched while a repetition runs, and what cannot, and why.
+fn watched(told: &Watched) -> String {
+    let frequency = match told.frequency_cores {
+        some if some > 0 && some < told.cores => format!("frequency ({some} of {} cores)", told.cores),
+        _ => "frequency".to_owned(),
+    };
+    let without_psi = "this kernel has no PSI, or was started without it (`psi=1`)";
+    let parts = [
+        (true, "steal".to_owned(), ""),
+        (told.cpu_pressure, "pressure of processors".to_owned(), without_psi),
+        (told.memory_pressure, "pressure of memory".to_owned(), without_psi),
+        (told.io_pressure, "pressure of storage".to_owned(), without_psi),
+        (told.frequency_cores > 0, frequency, "no cpufreq, as in most virtual machines"),
+        (
+            told.throttle_cores > 0 || told.package_throttles,
+            "throttling".to_owned(),
+            "no thermal_throttle, which Intel's processors have outside of virtual machines",
+        ),
+    ];
+    let seen: Vec<&str> = parts.iter().filter(|(is, ..)| *is).map(|(_, what, _)| what.as_str()).collect();
+    let mut text = format!("watched     {}\n", seen.join(", "));
+    for (_, what, why) in parts.iter().filter(|(is, ..)| !is) {
+        text += &format!("unwatched   {what}: {why}\n");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_watched_is_said_with_its_reason() {
+        let laptop = Told { cores: 8, frequency: 7, throttles: 8, package_throttles: true, pressure: [true; 3] };
+        let seen = "steal, pressure of processors, pressure of memory, pressure of storage, frequency (7 of 8 cores), throttling";
+        assert_eq!(watched(&laptop.into()), format!("watched     {seen}\n"));
+        let guest = Told { cores: 2, frequency: 0, throttles: 0, package_throttles: false, pressure: [false; 3] };
+        insta::assert_snapshot!(watched(&guest.into()), @r"
+        watched     steal
+        unwatched   pressure of processors: this kernel has no PSI, or was started without it (`psi=1`)
+        unwatched   pressure of memory: this kernel has no PSI, or was started without it (`psi=1`)
+        unwatched   pressure of storage: this kernel has no PSI, or was started without it (`psi=1`)
+        unwatched   frequency: no cpufreq, as in most virtual machines
+        unwatched   throttling: no thermal_throttle, which Intel's processors have outside of virtual machines
+        ");
+    }
 }

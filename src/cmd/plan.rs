@@ -193,7 +193,8 @@ fn workload(workload: &Workload) -> String {
         Driver::Command(command) => {
             text += &format!("\n    {}\n    {}\n", lengths.join(", "), words(&command.argv));
             for metric in &command.metrics {
-                text += &format!("    metric {}: {}\n", metric.name, metric.source);
+                let decimal = if metric.decimal.is_point() { "" } else { ", with a decimal comma" };
+                text += &format!("    metric {}: {}{decimal}\n", metric.name, metric.source);
             }
         }
     }

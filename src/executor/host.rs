@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use rustix::time::{ClockId, clock_gettime};
 
+use super::watched::Watch;
 use crate::observe::{HostSample, ProcessSample};
+use crate::record::status::WatchedStatus;
 
 /// Shares of the processors' time from begin to end of a load.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -16,6 +18,8 @@ pub struct HostUse {
     pub steal_share: f64,
     /// What programs used that are neither targets nor runner. Interrupts count for nobody.
     pub others_share: f64,
+    /// Pressure, frequency and throttling.
+    pub watched: WatchedStatus,
 }
 
 /// Totals of processor time at one instant, nanoseconds.
@@ -35,6 +39,7 @@ pub(super) struct Meter {
     processes: BTreeMap<(Arc<str>, u32), Used>,
     begin: Option<Totals>,
     end: Option<Totals>,
+    watch: Watch,
 }
 
 /// What a replica has used; one that begins anew, as a command does with each execution, goes on from there.
@@ -63,14 +68,17 @@ impl Meter {
             totals.steal += core.steal_ns;
         }
         self.host = Some(totals);
+        self.watch.host(sample);
     }
 
     pub(super) fn begin(&mut self) {
         self.begin = self.now();
+        self.watch.begin();
     }
 
     pub(super) fn end(&mut self) {
         self.end = self.now();
+        self.watch.end();
     }
 
     fn now(&self) -> Option<Totals> {
@@ -89,7 +97,8 @@ impl Meter {
         let since = |of: fn(&Totals) -> u64| of(&end).saturating_sub(of(&begin));
         let share = |ns: u64| ns as f64 / time_ns as f64;
         let others = since(|t| t.busy).saturating_sub(since(|t| t.ours));
-        Some(HostUse { time_ns, steal_share: share(since(|t| t.steal)), others_share: share(others) })
+        let watched = self.watch.watched();
+        Some(HostUse { time_ns, steal_share: share(since(|t| t.steal)), others_share: share(others), watched })
     }
 }
 
@@ -98,7 +107,7 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
-    use crate::observe::CoreTimes;
+    use crate::observe::{CoreClock, CoreTimes, HostPressure};
 
     fn host(user: u64, idle: u64, steal: u64) -> HostSample {
         let core = |core| CoreTimes {
@@ -109,6 +118,7 @@ mod tests {
             idle_ns: idle,
             iowait_ns: 0,
             steal_ns: steal,
+            clock: CoreClock::default(),
         };
         HostSample {
             at: Instant::now(),
@@ -116,7 +126,8 @@ mod tests {
             mem_total_bytes: 0,
             mem_available_bytes: 0,
             load_1min: 0.0,
-            cpu_pressure_some_us: None,
+            pressure: HostPressure::default(),
+            package_throttles: None,
         }
     }
 

@@ -28,6 +28,7 @@ pub fn reasons(limits: &Limits, reports: &[(&Workload, &Report)], host: Option<&
                 ));
             }
         }
+        reasons.extend(super::watched::reasons(limits, &host.watched));
     }
     for (workload, report) in reports {
         let name = &workload.name;
@@ -138,6 +139,6 @@ fn unanswered(limits: &Limits, workload: &Workload, report: &Report, phase: &Pha
 }
 
 /// A share in words: `1 %`, `0.1 %`.
-fn percent(share: f64) -> String {
+pub(super) fn percent(share: f64) -> String {
     format!("{} %", crate::units::plain(share * 100.0))
 }

@@ -493,7 +493,7 @@ impl Executor<'_> {
             },
             observer,
             links: session.network.status(),
-            host: host.map(|h| HostStatus { steal_share: h.steal_share, others_share: h.others_share }),
+            host: host.map(|h| HostStatus { steal_share: h.steal_share, others_share: h.others_share, watched: h.watched }),
             timings,
             errors: session.reports.iter().flat_map(|(_, r)| r.examples.clone()).collect(),
             left_behind,

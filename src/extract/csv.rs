@@ -2,12 +2,12 @@
 
 use serde_json::Value as Json;
 
-use super::parsed;
-use crate::plan::Pick;
+use super::number as number_of;
+use crate::plan::{Decimal, Pick};
 
 /// A figure of a column.
-pub(super) fn number(text: &str, column: &str, pick: Pick) -> Result<f64, String> {
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes());
+pub(super) fn number(text: &str, column: &str, pick: Pick, decimal: Decimal) -> Result<f64, String> {
+    let mut reader = csv::ReaderBuilder::new().delimiter(separator(text)).trim(csv::Trim::All).from_reader(text.as_bytes());
     let headers = reader.headers().map_err(|e| e.to_string())?.clone();
     let at = headers.iter().position(|h| h == column).ok_or_else(|| {
         let known: Vec<String> = headers.iter().map(|h| format!("`{h}`")).collect();
@@ -17,7 +17,9 @@ pub(super) fn number(text: &str, column: &str, pick: Pick) -> Result<f64, String
     for row in reader.records() {
         let row = row.map_err(|e| e.to_string())?;
         let value = row.get(at).unwrap_or_default();
-        values.push(if pick == Pick::Count { 0.0 } else { parsed(value)? });
+        let line = row.position().map_or(0, csv::Position::line);
+        let value = || number_of(value, decimal).map_err(|why| format!("line {line} of the CSV: {why}"));
+        values.push(if pick == Pick::Count { 0.0 } else { value()? });
     }
     if pick == Pick::Count {
         return Ok(values.len() as f64);
@@ -36,9 +38,15 @@ pub(super) fn number(text: &str, column: &str, pick: Pick) -> Result<f64, String
     })
 }
 
+/// What separates the columns: semicolons where the header has some and no comma, as where the comma is a decimal mark.
+fn separator(text: &str) -> u8 {
+    let header = text.lines().next().unwrap_or_default();
+    if header.contains(';') && !header.contains(',') { b';' } else { b',' }
+}
+
 /// The text itself, when it is CSV.
 pub(super) fn checked(text: &str) -> Result<String, String> {
-    let mut reader = csv::Reader::from_reader(text.as_bytes());
+    let mut reader = csv::ReaderBuilder::new().delimiter(separator(text)).from_reader(text.as_bytes());
     reader.headers().map_err(|e| e.to_string())?;
     for row in reader.records() {
         row.map_err(|e| e.to_string())?;

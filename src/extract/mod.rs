@@ -4,6 +4,7 @@
 //! the load, or what is collected after it. Nothing is started here, and nothing but a database is opened.
 
 mod csv;
+mod numbers;
 mod sqlite;
 
 use std::cell::OnceCell;
@@ -11,7 +12,8 @@ use std::path::Path;
 
 use serde_json::Value as Json;
 
-use crate::plan::{MetricSource, TableSource, TakenMetric};
+use crate::plan::{Decimal, MetricSource, TableSource, TakenMetric};
+use numbers::number;
 
 /// Where figures are looked for.
 #[derive(Clone, Copy, Debug)]
@@ -49,7 +51,7 @@ impl Rules {
     /// Takes the figures, in the order in which they are wanted. `known`: others, of which ratios may be made.
     ///
     /// # Errors
-    /// In words, the first that is not there or is no number.
+    /// In words, the first that is not there or is not a number.
     pub fn take(&self, source: Source<'_>, known: &[(&str, f64)]) -> Result<Vec<f64>, String> {
         let json = OnceCell::new();
         let mut values: Vec<(&str, f64)> = Vec::with_capacity(self.rules.len());
@@ -64,22 +66,23 @@ impl Rules {
                         false => Err(format!("`{above}` / `{below}` is {ratio}")),
                     })
                 }
-                (MetricSource::Sql(query), Source::Sqlite(path)) => sqlite::number(path, query),
+                (MetricSource::Sql(query), Source::Sqlite(path)) => sqlite::number(path, query, metric.decimal),
                 (MetricSource::Sql(_), Source::Text { .. }) => Err("a query, and this is no database".to_owned()),
                 (_, Source::Sqlite(_)) => Err("this is a database: expected a query".to_owned()),
                 (MetricSource::Regex(source), Source::Text { out, err }) => match pattern {
-                    Some(pattern) => first_match(pattern, source, out, err).and_then(parsed),
+                    Some(pattern) => first_match(pattern, source, out, err).and_then(|t| number(t, metric.decimal)),
                     None => Err("no pattern".to_owned()),
                 },
                 (MetricSource::Json(pointer), Source::Text { out, .. }) => {
                     let json: &Json = json.get_or_init(|| parse_json(out));
                     match json.pointer(pointer) {
                         None => Err(format!("there is nothing at `{pointer}`")),
-                        Some(Json::String(text)) => parsed(text),
-                        Some(found) => parsed(&found.to_string()),
+                        Some(Json::String(text)) => number(text, metric.decimal),
+                        // What JSON itself calls a number has a point, whatever texts have.
+                        Some(found) => number(&found.to_string(), Decimal::Point),
                     }
                 }
-                (MetricSource::Csv(column, pick), Source::Text { out, .. }) => csv::number(out, column, *pick),
+                (MetricSource::Csv(column, pick), Source::Text { out, .. }) => csv::number(out, column, *pick, metric.decimal),
             };
             values.push((&metric.name, value.map_err(missing)? * metric.times));
         }
@@ -120,44 +123,18 @@ fn parse_json(text: &str) -> Json {
     found.next().unwrap_or_default()
 }
 
-fn parsed(text: &str) -> Result<f64, String> {
-    number(text).ok_or_else(|| format!("`{text}` is no number"))
-}
-
-/// A number as programs print it: with thousands separated, or a unit of thousands behind it.
-fn number(text: &str) -> Option<f64> {
-    let text = text.trim().replace(',', "");
-    let (digits, factor) = match text.chars().last()? {
-        'k' | 'K' => (&text[..text.len() - 1], 1e3),
-        'M' => (&text[..text.len() - 1], 1e6),
-        'G' => (&text[..text.len() - 1], 1e9),
-        _ => (text.as_str(), 1.0),
-    };
-    digits.trim().parse::<f64>().ok().filter(|v| v.is_finite()).map(|v| v * factor)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::plan::Pick;
 
     fn taken(name: &str, source: MetricSource) -> TakenMetric {
-        TakenMetric { name: name.to_owned(), source, times: 1.0, unit: String::new() }
+        TakenMetric { name: name.to_owned(), source, decimal: Decimal::Point, times: 1.0, unit: String::new() }
     }
 
     fn one(source: MetricSource, text: &str) -> Result<f64, String> {
         let rules = Rules::new(&[taken("x", source)]).unwrap();
         rules.take(Source::Text { out: text, err: "" }, &[]).map(|v| v[0])
-    }
-
-    #[test]
-    fn numbers_are_read_as_programs_print_them() {
-        for (text, value) in [("1,234.5", 1234.5), ("3.2k", 3200.0), ("1M", 1e6), (" 7 ", 7.0), ("1e3", 1000.0), ("-2", -2.0)] {
-            assert_eq!(number(text), Some(value), "{text}");
-        }
-        for text in ["", "x", "1.2.3", "NaN", "inf"] {
-            assert_eq!(number(text), None, "{text}");
-        }
     }
 
     #[test]
@@ -178,11 +155,39 @@ mod tests {
         assert_eq!(one(csv("v", Pick::Count), table), Ok(3.0));
         assert_eq!(one(csv("w", Pick::Last), table).unwrap_err(), "the metric `x`: there is no column `w`: there are `t`, `v`");
         assert_eq!(one(csv("v", Pick::Last), "t,v\n").unwrap_err(), "the metric `x`: the column `v` has no rows");
-        assert_eq!(one(csv("v", Pick::Max), "v\nten\n").unwrap_err(), "the metric `x`: `ten` is no number");
+        assert_eq!(one(csv("v", Pick::Max), "v\nten\n").unwrap_err(), "the metric `x`: line 2 of the CSV: `ten` is not a number");
         assert_eq!(one(MetricSource::Json("/a/0".to_owned()), "{\"a\": [\"1,000\"]}"), Ok(1000.0));
         assert_eq!(one(MetricSource::Regex("took (.*) s".to_owned()), "took 1.5 s"), Ok(1.5));
         assert!(one(MetricSource::Regex("took (.*) s".to_owned()), "").unwrap_err().contains("nothing matches"));
         assert!(one(MetricSource::Sql("select 1".to_owned()), "").unwrap_err().contains("no database"));
+    }
+
+    #[test]
+    fn a_decimal_comma_is_meant_everywhere_or_nowhere() {
+        let comma = |source, text: &str| {
+            let rules = Rules::new(&[TakenMetric { decimal: Decimal::Comma, ..taken("x", source) }]).unwrap();
+            rules.take(Source::Text { out: text, err: "" }, &[]).map(|v| v[0])
+        };
+        let regex = || MetricSource::Regex("took ([0-9,.]+)".to_owned());
+        let json = |pointer: &str| MetricSource::Json(pointer.to_owned());
+        let mean = || MetricSource::Csv("ms".to_owned(), Pick::Mean);
+        let hint = "write `decimal: comma` if the comma is a decimal mark";
+        assert_eq!(comma(regex(), "took 0,01 s"), Ok(0.01));
+        assert!(one(regex(), "took 0,01 s").unwrap_err().contains(hint));
+        assert_eq!(comma(json("/a"), "{\"a\": \"1,5\"}"), Ok(1.5));
+        assert!(one(json("/a"), "{\"a\": \"1,5\"}").unwrap_err().ends_with(hint));
+        assert_eq!(comma(json("/a"), "{\"a\": 1.5}"), Ok(1.5), "a number of JSON is no text");
+        let quoted = "name,ms\na,\"0,5\"\nb,\"0,25\"\n";
+        assert_eq!(comma(mean(), quoted), Ok(0.375));
+        assert_eq!(
+            one(mean(), quoted).unwrap_err(),
+            format!(
+                "the metric `x`: line 2 of the CSV: `0,5` is not a number: a comma counts only between groups of three digits; {hint}"
+            )
+        );
+        // Whoever writes decimal commas separates columns by semicolons.
+        assert_eq!(comma(mean(), "name;ms\na;0,5\nb;0,25\n"), Ok(0.375));
+        assert_eq!(one(mean(), "name;ms\na;0.5\nb;0.25\n"), Ok(0.375));
     }
 
     #[test]
@@ -203,6 +208,7 @@ mod tests {
         assert!(table(&json, text("{\"rows\": 3}")).unwrap_err().contains("no list"));
         assert_eq!(table(&TableSource::Csv, text("a,b\n1,2\n")).unwrap(), "a,b\n1,2\n");
         assert!(table(&TableSource::Csv, text("a,b\n1\n")).is_err());
+        assert_eq!(table(&TableSource::Csv, text("a;b\n1,5;2\n")).unwrap(), "a;b\n1,5;2\n");
     }
 
     #[test]
@@ -214,6 +220,16 @@ mod tests {
         drop(connection);
         let rules = Rules::new(&[taken("last", MetricSource::Sql("select max(t) from e".to_owned()))]).unwrap();
         assert_eq!(rules.take(Source::Sqlite(&path), &[]), Ok(vec![2.5]));
+        let text = taken("text", MetricSource::Sql("select '1,5'".to_owned()));
+        assert!(
+            Rules::new(std::slice::from_ref(&text))
+                .unwrap()
+                .take(Source::Sqlite(&path), &[])
+                .unwrap_err()
+                .contains("decimal mark")
+        );
+        let comma = Rules::new(&[TakenMetric { decimal: Decimal::Comma, ..text }]).unwrap();
+        assert_eq!(comma.take(Source::Sqlite(&path), &[]), Ok(vec![1.5]));
         let query = |q: &str| table(&TableSource::Sql(q.to_owned()), Source::Sqlite(&path));
         assert_eq!(query("select name, t from e order by t").unwrap(), "name,t\na,1.5\n\"b,c\",2.5\n");
         assert!(query("delete from e").is_err());

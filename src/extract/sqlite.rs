@@ -6,6 +6,8 @@ use std::time::Duration;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags};
 
+use crate::plan::Decimal;
+
 /// How long another program's writing is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -16,16 +18,16 @@ fn open(path: &Path) -> Result<Connection, String> {
     Ok(connection)
 }
 
-/// The first column of the first row.
-pub(super) fn number(path: &Path, query: &str) -> Result<f64, String> {
+/// The first column of the first row; `decimal` is the mark of one that is a text.
+pub(super) fn number(path: &Path, query: &str, decimal: Decimal) -> Result<f64, String> {
     let connection = open(path)?;
     let value = connection.query_row(query, [], |row| {
         Ok(match row.get_ref(0)? {
             ValueRef::Integer(number) => Ok(number as f64),
             ValueRef::Real(number) => Ok(number),
-            ValueRef::Text(text) => super::parsed(&String::from_utf8_lossy(text)),
+            ValueRef::Text(text) => super::number(&String::from_utf8_lossy(text), decimal),
             ValueRef::Null => Err(format!("`{query}` gives nothing")),
-            ValueRef::Blob(_) => Err(format!("`{query}` gives bytes, no number")),
+            ValueRef::Blob(_) => Err(format!("`{query}` gives bytes, not a number")),
         })
     });
     value.map_err(|e| e.to_string())?

@@ -1,52 +1,108 @@
 //! The host's numbers, from files that stay open.
 
-use std::{fs::File, os::unix::fs::FileExt, time::Instant};
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use super::{
-    procfs::host::{self, CoreTicks},
-    sample::{CoreTimes, HostSample},
+    procfs::{
+        host::{self, CoreTicks},
+        sensors,
+    },
+    sample::{CoreClock, CoreTimes, HostPressure, HostSample},
+    sensors::Sensors,
 };
 
 /// The files of the host that could be opened.
 #[derive(Debug)]
 pub(super) struct Host {
+    root: PathBuf,
     stat: Option<File>,
     meminfo: Option<File>,
     loadavg: Option<File>,
-    pressure: Option<File>,
+    /// Of processors, memory, storage.
+    pressure: [Option<File>; 3],
+    sensors: Sensors,
+    /// The cores whose sensors are open.
+    cores: Vec<u32>,
     ns_per_tick: u64,
 }
 
 impl Host {
-    pub(super) fn open(ns_per_tick: u64) -> Self {
+    /// Opens what there is below `root`, which is `/` but for tests.
+    pub(super) fn open(root: &Path, ns_per_tick: u64) -> Self {
+        let open = |name: &str| File::open(root.join("proc").join(name)).ok();
         Self {
-            stat: File::open("/proc/stat").ok(),
-            meminfo: File::open("/proc/meminfo").ok(),
-            loadavg: File::open("/proc/loadavg").ok(),
-            pressure: File::open("/proc/pressure/cpu").ok(),
+            root: root.to_owned(),
+            stat: open("stat"),
+            meminfo: open("meminfo"),
+            loadavg: open("loadavg"),
+            pressure: ["pressure/cpu", "pressure/memory", "pressure/io"].map(open),
+            sensors: Sensors::default(),
+            cores: Vec::new(),
             ns_per_tick,
         }
     }
 
-    /// Reads everything once; `None` where `/proc` is not mounted as it should be.
+    /// Reads everything once, of many sensors some unless the sample is to be `whole`; `None` where `/proc` is not mounted
+    /// as it should be.
     ///
     /// `buffer` bounds the number of cores: 64 KiB hold 700.
-    pub(super) fn read(&self, buffer: &mut [u8]) -> Option<HostSample> {
+    pub(super) fn read(&mut self, buffer: &mut [u8], mut whole: bool) -> Option<HostSample> {
         let at = Instant::now();
-        let mut cores: Vec<CoreTimes> = Vec::new();
+        let mut cores: Vec<CoreTimes> = Vec::with_capacity(self.cores.len());
         cores.extend(host::cores(text(self.stat.as_ref(), buffer)?).map(|ticks| core_times(&ticks, self.ns_per_tick)));
         let memory = host::meminfo(text(self.meminfo.as_ref(), buffer)?)?;
         let load_1min = host::load_1min(text(self.loadavg.as_ref(), buffer)?)?;
-        let pressure = text(self.pressure.as_ref(), buffer).and_then(host::pressure_some_us);
+        let [cpu, memory_pressure, io] =
+            self.pressure.each_ref().map(|file| text(file.as_ref(), buffer).and_then(sensors::pressure));
+        // A core that is switched off takes its files along, and brings others back.
+        if !self.cores.iter().copied().eq(cores.iter().map(|c| c.core)) {
+            self.cores = cores.iter().map(|c| c.core).collect();
+            self.sensors = Sensors::open(&self.root, self.cores.iter().copied());
+            whole = true;
+        }
+        let package_throttles = self.sensors.read(&mut cores, buffer, whole);
         Some(HostSample {
             at,
             cores,
             mem_total_bytes: memory.total_bytes,
             mem_available_bytes: memory.available_bytes,
             load_1min,
-            cpu_pressure_some_us: pressure,
+            pressure: HostPressure { cpu, memory: memory_pressure, io },
+            package_throttles,
         })
     }
+}
+
+/// What the kernel tells of the host beside times and memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// Cores that are switched on.
+    pub cores: usize,
+    /// Those of them whose frequency, and its highest value, can be read.
+    pub frequency: usize,
+    /// Those of them whose throttling is counted.
+    pub throttles: usize,
+    /// Whether throttling of whole packages is counted.
+    pub package_throttles: bool,
+    /// Whether there is pressure of the processors, of memory and of storage.
+    pub pressure: [bool; 3],
+}
+
+/// What the kernel tells below `root`, which is `/` but for tests; `None` where not even `/proc` is there.
+pub fn told(root: &Path) -> Option<Told> {
+    let sample = Host::open(root, 1).read(&mut vec![0; 64 * 1024], true)?;
+    let count = |has: fn(&CoreClock) -> bool| sample.cores.iter().filter(|c| has(&c.clock)).count();
+    let HostPressure { cpu, memory, io } = sample.pressure;
+    Some(Told {
+        cores: sample.cores.len(),
+        frequency: count(|c| c.frequency_hz.is_some() && c.frequency_max_hz.is_some()),
+        throttles: count(|c| c.throttles.is_some()),
+        package_throttles: sample.package_throttles.is_some(),
+        pressure: [cpu, memory, io].map(|p| p.is_some()),
+    })
 }
 
 /// Reads a file of `/proc` anew from its beginning.
@@ -65,33 +121,9 @@ fn core_times(ticks: &CoreTicks, ns_per_tick: u64) -> CoreTimes {
         idle_ns: ns(ticks.idle),
         iowait_ns: ns(ticks.iowait),
         steal_ns: ns(ticks.steal),
+        clock: CoreClock::default(),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn this_host_has_cores_and_memory() {
-        let host = Host::open(10_000_000);
-        let mut buffer = vec![0; 64 * 1024];
-        let first = host.read(&mut buffer).expect("/proc is mounted");
-        assert!(!first.cores.is_empty());
-        assert!(first.cores.iter().any(|core| core.idle_ns + core.user_ns > 0));
-        assert!(first.mem_available_bytes <= first.mem_total_bytes);
-        assert!(first.load_1min >= 0.0);
-        let second = host.read(&mut buffer).expect("/proc is mounted");
-        assert!(second.at >= first.at);
-        assert!(second.cpu_pressure_some_us >= first.cpu_pressure_some_us);
-    }
-
-    #[test]
-    fn kinds_of_time_that_belong_together_are_added() {
-        let ticks = CoreTicks { core: 3, user: 1, nice: 10, system: 2, idle: 4, iowait: 5, irq: 20, softirq: 200, steal: 6 };
-        assert_eq!(
-            core_times(&ticks, 10),
-            CoreTimes { core: 3, user_ns: 110, system_ns: 2220, interrupt_ns: 2200, idle_ns: 40, iowait_ns: 50, steal_ns: 60 }
-        );
-    }
-}
+mod tests;

@@ -1,13 +1,13 @@
 //! What the targets and the host do while they are measured: memory, processor time, threads, files, ports.
 //!
 //! In reading order:
-//! - [`procfs`]: pure parsers of `/proc` text; no file is opened there.
+//! - [`procfs`]: pure parsers of `/proc` and `/sys` text; no file is opened there.
 //! - [`tree`]: which processes belong to a replica, orphans included.
 //! - [`ports`]: whether a port is free, and who holds it if not.
 //! - [`sample`]: the messages that leave this module.
 //! - [`sampler`]: one thread that reads everything on a fixed grid of instants and sends the messages. Behind it stand
 //!   `replica` (one process tree), `process` (one process), `ledger` (processor time that never runs backwards),
-//!   `allowance` (what the expensive readings may cost) and `host`.
+//!   `allowance` (what the expensive readings may cost), `host` and `sensors` (frequency and throttling of its cores).
 //!
 //! What it leaves out: it starts, signals and reaps nothing, writes no file, draws no conclusions, and knows nothing of load
 //! or phases. It does not use cgroups, because in a container there may be no writable one, and it does not use hardware
@@ -22,12 +22,15 @@ pub mod procfs;
 mod replica;
 pub mod sample;
 pub mod sampler;
+mod sensors;
 pub mod tree;
 
 use std::{io, net::SocketAddr};
 
+pub use host::{Told, told};
 pub use ports::{Holder, holder, is_free};
-pub use sample::{CoreTimes, HostSample, Observation, ProcessSample};
+pub use procfs::sensors::Pressure;
+pub use sample::{CoreClock, CoreTimes, HostPressure, HostSample, Observation, ProcessSample};
 pub use sampler::{Sampler, SamplerReport, Settings, Watched};
 
 /// Why something could not be observed.

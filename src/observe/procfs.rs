@@ -1,4 +1,4 @@
-//! Pure parsers of `/proc` text: bytes in, numbers out.
+//! Pure parsers of `/proc` and `/sys` text: bytes in, numbers out.
 //!
 //! They take bytes because the name of a process need not be UTF-8. All obey one law, which their tests check: for text that
 //! was cut short anywhere they give nothing, or what stood there in full – never a number that lost its last digits. Hence a
@@ -7,6 +7,7 @@
 pub mod host;
 pub mod net;
 pub mod process;
+pub mod sensors;
 
 /// A number from decimal text; `None` for anything else, overflow included.
 fn number<T: std::str::FromStr>(text: &[u8]) -> Option<T> {

@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Instant};
 
+use super::procfs::sensors::Pressure;
+
 /// One message of the sampler.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Observation {
@@ -64,8 +66,21 @@ pub struct HostSample {
     pub mem_available_bytes: u64,
     /// Mean over one minute of tasks that ran, were ready to, or waited for storage.
     pub load_1min: f64,
-    /// Microseconds since boot in which some task was ready and had no core; `None` where the kernel does not keep it.
-    pub cpu_pressure_some_us: Option<u64>,
+    /// How long work was held up.
+    pub pressure: HostPressure,
+    /// How often whole packages were throttled, all of them together; `None` where the kernel does not count it.
+    pub package_throttles: Option<u64>,
+}
+
+/// How long work was held up since boot; `None` where the kernel does not keep it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct HostPressure {
+    /// For want of a core.
+    pub cpu: Option<Pressure>,
+    /// For want of memory: it was reclaimed, or fetched again.
+    pub memory: Option<Pressure>,
+    /// For storage.
+    pub io: Option<Pressure>,
 }
 
 /// What one core did since boot, in steps of a clock tick (normally 10 ms).
@@ -85,4 +100,17 @@ pub struct CoreTimes {
     pub iowait_ns: u64,
     /// Wanted to run, but the hypervisor ran something else.
     pub steal_ns: u64,
+    /// How fast it runs.
+    pub clock: CoreClock,
+}
+
+/// How fast a core runs; `None` where the kernel does not tell.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CoreClock {
+    /// Its frequency; also `None` when it was not read this time, as of many cores only some are.
+    pub frequency_hz: Option<u64>,
+    /// The highest that it can have, turbo included; likewise.
+    pub frequency_max_hz: Option<u64>,
+    /// How often it was throttled since boot.
+    pub throttles: Option<u64>,
 }

@@ -17,6 +17,7 @@
 
 use std::{
     panic,
+    path::Path,
     sync::mpsc::{self, Receiver, RecvTimeoutError, Sender},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
@@ -165,7 +166,8 @@ struct Entry {
 struct Work {
     entries: Vec<Entry>,
     host: Host,
-    host_due: u64,
+    /// The tick from which on the host is wanted; `None`: now, and all of it.
+    host_due: Option<u64>,
     adopter: Option<u32>,
     orphans_due: Option<u64>,
     reader: Reader,
@@ -186,8 +188,8 @@ impl Work {
         let ns_per_tick = 1_000_000_000 / param::clock_ticks_per_second().max(1);
         let mut work = Self {
             entries: Vec::new(),
-            host: Host::open(ns_per_tick),
-            host_due: 0,
+            host: Host::open(Path::new("/"), ns_per_tick),
+            host_due: None,
             adopter: settings.adopter,
             orphans_due: None,
             reader: Reader { buffer: vec![0; 64 * 1024], ns_per_tick, bytes_per_page: param::page_size() as u64 },
@@ -240,6 +242,7 @@ impl Work {
                     for entry in &mut self.entries {
                         (entry.survey_due, entry.pss_due) = (None, None);
                     }
+                    self.host_due = None;
                     self.tick(tick, cpu_before)?;
                     // Whoever asked may have given up waiting.
                     let _ = done.send(());
@@ -289,13 +292,13 @@ impl Work {
 
     /// The host, every tick unless it takes more than a quarter of the allowance: `/proc/stat` grows with the number of cores.
     fn read_host(&mut self, tick: u64) -> Result<(), Ended> {
-        if tick < self.host_due {
+        if self.host_due.is_some_and(|due| tick < due) {
             return Ok(());
         }
         let before = thread_cpu_ns();
-        let sample = self.host.read(&mut self.reader.buffer);
+        let sample = self.host.read(&mut self.reader.buffer, self.host_due.is_none());
         let cost_ns = thread_cpu_ns() - before;
-        self.host_due = tick + (cost_ns * 4 / self.tick_budget_ns.max(1)).clamp(1, 50);
+        self.host_due = Some(tick + (cost_ns * 4 / self.tick_budget_ns.max(1)).clamp(1, 50));
         if let Some(sample) = sample {
             self.report.samples += 1;
             self.out.send(Observation::Host(sample)).map_err(|_| Ended)?;

@@ -26,6 +26,9 @@ const ERRORS: f64 = 0.01;
 const SILENCE: f64 = 0.01;
 /// Connections that hang take no part in the load that was asked for.
 const OPEN: f64 = 0.01;
+/// Where nothing goes on for want of memory in a tenth of the time, swapping is measured. Processors are waited for wherever
+/// they are saturated, and storage wherever something is made durable: for these there is no limit by default.
+const HOST_PRESSURE_MEMORY: f64 = 0.1;
 const WINDOW: Duration = Duration::from_millis(500);
 
 /// No more mistakes than this are collected in one file.
@@ -371,6 +374,11 @@ impl<'a> Builder<'a> {
                 host_steal: self.typed.limits.host_steal.map(|s| s.0),
                 host_load: self.typed.limits.host_load.map(|s| s.0),
                 steady_state: self.typed.limits.steady_state,
+                host_pressure_cpu: self.typed.limits.host_pressure_cpu.map(|s| s.0),
+                host_pressure_memory: self.typed.limits.host_pressure_memory.map_or(HOST_PRESSURE_MEMORY, |s| s.0),
+                host_pressure_io: self.typed.limits.host_pressure_io.map(|s| s.0),
+                host_frequency: self.typed.limits.host_frequency.map(|p| p.0),
+                host_throttled: self.typed.limits.host_throttled.map_or(Some(0), |t| t.0),
             },
             record: self.typed.record,
             environment: self.environment.record(),

@@ -52,7 +52,7 @@ pub use load::{
 
 pub use outcome::Outcome;
 pub use secrets::{Auth, Secrets};
-pub use taken::{MetricSource, Pick, TableSource, TakenMetric};
+pub use taken::{Decimal, MetricSource, Pick, TableSource, TakenMetric};
 
 /// An experiment, ready to be executed.
 #[derive(Clone, Debug, Serialize)]
@@ -159,6 +159,16 @@ pub struct Limits {
     /// 99th percentile of the schedule lag of an open loop.
     #[serde(serialize_with = "as_text_too")]
     pub lag_p99: Option<Duration>,
+    /// Share of the load's time in which some task may be ready and have no core.
+    pub host_pressure_cpu: Option<f64>,
+    /// Share of it in which all tasks may wait for memory.
+    pub host_pressure_memory: f64,
+    /// Share of it in which all tasks may wait for storage.
+    pub host_pressure_io: Option<f64>,
+    /// The least frequency of working cores, as a share of their highest.
+    pub host_frequency: Option<f64>,
+    /// How often cores and packages may be throttled; any number of times when there is none.
+    pub host_throttled: Option<u64>,
 }
 
 #[allow(clippy::ref_option)]

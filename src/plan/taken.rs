@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::actions;
 use super::pen::Pen;
 use crate::schema::source::one_of;
-pub use crate::schema::types::Pick;
+pub use crate::schema::types::{Decimal, Pick};
 use crate::schema::{Mistake, Node, types};
 
 /// A figure that is taken from the output of a program, a file or a database.
@@ -17,6 +17,9 @@ pub struct TakenMetric {
     pub name: String,
     /// Where it comes from.
     pub source: MetricSource,
+    /// The decimal mark of its text.
+    #[serde(skip_serializing_if = "Decimal::is_point")]
+    pub decimal: Decimal,
     /// By what it is multiplied.
     pub times: f64,
     /// Its unit.
@@ -63,6 +66,23 @@ pub enum TableSource {
     Sql(String),
 }
 
+impl Decimal {
+    /// Whether it is what is meant where nothing is said.
+    #[allow(clippy::trivially_copy_pass_by_ref)]
+    pub fn is_point(&self) -> bool {
+        *self == Self::Point
+    }
+
+    /// The other one.
+    #[must_use]
+    pub fn other(self) -> Self {
+        match self {
+            Self::Point => Self::Comma,
+            Self::Comma => Self::Point,
+        }
+    }
+}
+
 impl Pick {
     /// The word in YAML.
     pub fn name(self) -> &'static str {
@@ -78,15 +98,20 @@ impl Pick {
     }
 }
 
-/// Reads `metrics:` of `node`. `brought`: figures that are there without being looked for; `kinds`: where figures can be.
+/// Reads `metrics:` of `node`. `decimal`: the mark that `node` says for all of them; `brought`: figures that are there without
+/// being looked for; `kinds`: where figures can be.
 pub(super) fn metrics(
     pen: &mut Pen<'_>,
     node: &Node,
     typed: &BTreeMap<String, types::MetricSource>,
+    decimal: Option<Decimal>,
     brought: &[&str],
     kinds: &[&str],
 ) -> Vec<TakenMetric> {
     let mut metrics: Vec<TakenMetric> = Vec::new();
+    if decimal.is_some() && typed.is_empty() {
+        super::workloads::refuse(pen, node, &["decimal"], "it belongs to `metrics`, and there are none");
+    }
     for (name, source) in typed {
         let Some(entry) = node.get("metrics").and_then(|m| m.entry(name)) else { continue };
         let nameable = name.starts_with(|c: char| c.is_ascii_lowercase())
@@ -118,9 +143,14 @@ pub(super) fn metrics(
             None => None,
         };
         if let Some(made) = made {
+            if matches!(made, MetricSource::Ratio(..)) {
+                let why = "it belongs to a metric that is read, and a ratio is computed";
+                super::workloads::refuse(pen, &entry.value, &["decimal"], why);
+            }
             metrics.push(TakenMetric {
                 name: name.clone(),
                 source: made,
+                decimal: source.decimal.or(decimal).unwrap_or_default(),
                 times: source.times.unwrap_or(1.0),
                 unit: source.unit.clone().unwrap_or_default(),
             });

@@ -39,16 +39,16 @@ pub(super) fn workload(
             None
         }
         Some("url") => {
-            refuse(pen, node, &["env", "dir", "metrics", "exit"], "it belongs to `command`");
+            refuse(pen, node, &["env", "dir", "metrics", "decimal", "exit"], "it belongs to `command`");
             http(pen, node, typed, taken).map(Driver::Http)
         }
         Some("framed") => {
-            refuse(pen, node, &["env", "dir", "metrics", "exit"], "it belongs to `command`");
+            refuse(pen, node, &["env", "dir", "metrics", "decimal", "exit"], "it belongs to `command`");
             refuse(pen, node, &OF_HTTP, "it belongs to requests over HTTP, which have `url`");
             super::framed::framed(pen, node, typed, taken).map(Driver::Framed)
         }
         Some("vtp") => {
-            refuse(pen, node, &["env", "dir", "metrics", "exit"], "it belongs to `command`");
+            refuse(pen, node, &["env", "dir", "metrics", "decimal", "exit"], "it belongs to `command`");
             refuse(pen, node, &OF_HTTP, "it belongs to requests, and these are events");
             refuse(pen, node, &["steps"], "it belongs to requests, and these are events");
             refuse(pen, node, &["draw"], "it belongs to requests and messages");
@@ -271,7 +271,7 @@ fn command(pen: &mut Pen<'_>, node: &Node, typed: &types::Workload) -> Option<Co
     if let Some(missing) = super::programs::missing_program(&argv[0].to_text(), None).filter(|m| !typed.needs.0.contains(m)) {
         pen.say_missing(node, "command", &missing);
     }
-    let metrics = taken::metrics(pen, node, &typed.metrics, &COMMAND_METRICS, &["regex", "json", "csv", "ratio"]);
+    let metrics = taken::metrics(pen, node, &typed.metrics, typed.decimal, &COMMAND_METRICS, &["regex", "json", "csv", "ratio"]);
     let exit = typed.exit.as_ref().map_or_else(|| vec![0], |e| e.0.clone());
     if exit.is_empty() {
         pen.say(node, "exit", "a list without an exit code", "expected at least one, as `0`");

@@ -220,6 +220,41 @@ pub struct HostStatus {
     pub steal_share: f64,
     /// What programs used that are neither targets nor runner; interrupts count for nobody.
     pub others_share: f64,
+    /// Pressure, frequency and throttling; empty where the kernel tells nothing of them, and in older results.
+    #[serde(default)]
+    pub watched: WatchedStatus,
+}
+
+/// Pressure, frequency and throttling during the load; what the kernel does not tell is left out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct WatchedStatus {
+    /// Share of the load's time in which some task was ready and had no core.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_pressure_some_share: Option<f64>,
+    /// In which some task waited for memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_pressure_some_share: Option<f64>,
+    /// In which all tasks that were not idle waited for memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_pressure_full_share: Option<f64>,
+    /// In which some task waited for storage.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub io_pressure_some_share: Option<f64>,
+    /// In which all tasks that were not idle waited for storage.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub io_pressure_full_share: Option<f64>,
+    /// Mean frequency of the cores while they worked, as a share of their highest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frequency_mean_share: Option<f64>,
+    /// The lowest of a core that worked for at least half of the time between two samples.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frequency_lowest_share: Option<f64>,
+    /// How often cores were throttled, all of them together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub core_throttles: Option<u64>,
+    /// How often whole packages were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub package_throttles: Option<u64>,
 }
 
 /// A link of a repetition.

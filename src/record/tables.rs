@@ -14,7 +14,7 @@ use rayon::prelude::*;
 use super::Error;
 use super::spill::{Spill, SpillFile};
 use crate::load::{Ended, MetricRow, WindowRow};
-use crate::observe::{HostSample, ProcessSample};
+use crate::observe::{CoreClock, HostSample, ProcessSample};
 
 /// Name of the pass as a whole in the column `step`.
 pub const WHOLE: &str = "(pass)";
@@ -359,6 +359,9 @@ fn resource_frame(epoch: Instant, rows: &[ProcessSample]) -> DataFrame {
 fn host_frame(epoch: Instant, rows: &[HostSample]) -> DataFrame {
     let cores: Vec<_> = rows.iter().flat_map(|r| r.cores.iter().map(move |c| (r, c))).collect();
     let of = |f: fn(&crate::observe::CoreTimes) -> u64| cores.iter().map(|(_, c)| f(c)).collect::<Vec<u64>>();
+    // What the kernel does not tell everywhere is null.
+    let told = |f: fn(&HostSample) -> Option<u64>| cores.iter().map(|(r, _)| f(r)).collect::<Vec<Option<u64>>>();
+    let clock = |f: fn(&CoreClock) -> Option<u64>| cores.iter().map(|(_, c)| f(&c.clock)).collect::<Vec<Option<u64>>>();
     frame(
         cores.len(),
         vec![
@@ -372,7 +375,16 @@ fn host_frame(epoch: Instant, rows: &[HostSample]) -> DataFrame {
             column("memory_total_bytes", cores.iter().map(|(r, _)| r.mem_total_bytes).collect::<Vec<u64>>()),
             column("memory_available_bytes", cores.iter().map(|(r, _)| r.mem_available_bytes).collect::<Vec<u64>>()),
             column("load_1min", cores.iter().map(|(r, _)| r.load_1min).collect::<Vec<f64>>()),
-            column("cpu_pressure_some_us", cores.iter().map(|(r, _)| r.cpu_pressure_some_us).collect::<Vec<Option<u64>>>()),
+            column("cpu_pressure_some_us", told(|r| r.pressure.cpu.map(|p| p.some_us))),
+            column("cpu_pressure_full_us", told(|r| r.pressure.cpu.and_then(|p| p.full_us))),
+            column("memory_pressure_some_us", told(|r| r.pressure.memory.map(|p| p.some_us))),
+            column("memory_pressure_full_us", told(|r| r.pressure.memory.and_then(|p| p.full_us))),
+            column("io_pressure_some_us", told(|r| r.pressure.io.map(|p| p.some_us))),
+            column("io_pressure_full_us", told(|r| r.pressure.io.and_then(|p| p.full_us))),
+            column("frequency_hz", clock(|c| c.frequency_hz)),
+            column("frequency_max_hz", clock(|c| c.frequency_max_hz)),
+            column("core_throttles", clock(|c| c.throttles)),
+            column("package_throttles", told(|r| r.package_throttles)),
         ],
     )
 }

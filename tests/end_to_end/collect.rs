@@ -102,6 +102,46 @@ fn what_cannot_be_collected_fails_the_repetition_and_keeps_the_rest() {
     }
 }
 
+/// What a program says whose numbers have a decimal comma (`LC_NUMERIC=de_DE`), and a table of it.
+const COMMAS: &str = "
+experiment: test
+layout: all
+limits: {errors: 100%}
+workloads:
+  w:
+    command: [printf, \"took 0,01 s, mem 1,5 MB, n 1.234,5\\n\"]
+    load: {closed: {connections: 1}, amount: 2}
+    metrics: {took_s: {regex: \"took ([0-9,.]+)\"}, mem: {regex: \"mem ([0-9,.]+)\"}, n: {regex: \"n ([0-9,.]+)\"}}
+collect:
+  c: {file: DIR/decimal-comma.csv, metrics: {mean: {csv: {column: ms, pick: mean}}}}
+";
+const COMMA_TABLE: &str = "name,ms\na,\"0,5\"\nb,\"0,25\"\n";
+
+#[test]
+fn a_decimal_comma_is_named_unless_it_is_meant() {
+    let mut place = Place::with(COMMAS);
+    place.write("decimal-comma.csv", COMMA_TABLE);
+    let hint = "`0,5` is not a number: a comma counts only between groups of three digits; \
+                write `decimal: comma` if the comma is a decimal mark";
+    place.run_test().expect(4).complains(&["`c` could not be collected: the metric `mean`: line 2 of the CSV", hint]);
+    let status = place.status("all/run1");
+    assert_eq!(status["phases"][0]["errors"], 2, "{status:#}");
+    let words = status["errors"].to_string();
+    assert!(words.contains("the metric `mem`: `1,5` is not a number"), "{words}");
+
+    let mut place = Place::with(
+        &COMMAS
+            .replace(", metrics: {mean", ", decimal: comma, metrics: {mean")
+            .replace("    metrics: {took_s", "    decimal: comma\n    metrics: {took_s"),
+    );
+    place.write("decimal-comma.csv", COMMA_TABLE);
+    place.run_test().expect(0);
+    let summary = place.summary();
+    for (name, value) in [("took_s", 0.01), ("mem", 1.5), ("n", 1234.5), ("mean", 0.375)] {
+        assert_eq!(values(&summary, name), json!([value]), "{name}");
+    }
+}
+
 #[test]
 fn what_a_step_makes_once_is_kept_until_the_step_changes() {
     let mut place = Place::new();

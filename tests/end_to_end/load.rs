@@ -272,6 +272,8 @@ fn a_diagnosis_says_what_the_machine_can_do() {
     assert!(ceiling("lag_p50_ns") <= ceiling("lag_p99_ns"));
     assert!(ceiling("timer_late_p50_ns") <= ceiling("timer_late_p99_ns"));
     assert!(found["warnings"].is_array());
+    let watched = &found["machine"]["watched"];
+    assert_eq!(watched["cpu_pressure"], json!(std::fs::read("/proc/pressure/cpu").is_ok()), "{watched}");
     assert_eq!(found["missing_programs"], json!({}));
     place.run(&["doctor", "--time", "1ms"]).expect(2).complains(&["`--time 1ms`: expected a duration of at least 100ms"]);
 }
@@ -289,7 +291,9 @@ workloads: {clients: {url: \"http://127.0.0.1:PORT1\", load: {closed: {connectio
 ",
     );
     let outcome = place.run(&["doctor", "--time", "100ms"]).expect(0);
-    for part in ["machine ", "limits ", "ceiling ", "open loop ", "MISSING     no-such-program, needed by one"] {
+    for part in
+        ["machine ", "limits ", "watched     steal", "ceiling ", "open loop ", "MISSING     no-such-program, needed by one"]
+    {
         assert!(outcome.stdout.contains(part), "`{part}` is not in:\n{}", outcome.stdout);
     }
 }

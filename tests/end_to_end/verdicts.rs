@@ -250,6 +250,31 @@ fn short_loads_say_nothing_of_the_host() {
     assert_eq!(repetitions(&place)["valid"], 1);
 }
 
+/// Without the files, as in many virtual machines, the limits could not be watched, and that is said.
+#[test]
+fn what_held_the_host_up_is_judged_where_the_kernel_tells_it() {
+    let cpu0 = std::path::Path::new("/sys/devices/system/cpu/cpu0/cpufreq");
+    let place = host("{host-pressure-cpu: 0%, host-frequency: 100000%, host-throttled: any}", "duration: 1s");
+    let pressure = match std::fs::read("/proc/pressure/cpu").is_ok() {
+        true => "some task was ready and had no processor in",
+        false => "what `host-pressure-cpu` limits could not be watched",
+    };
+    let frequency = match cpu0.exists() {
+        true => "of their highest frequency, the limit is 100000 %",
+        false => "what `host-frequency` limits could not be watched",
+    };
+    place.run_test().expect(4).complains(&[pressure, frequency]);
+    let watched = place.status("all/run1")["host"]["watched"].clone();
+    for share in watched.as_object().unwrap().iter().filter(|(key, _)| key.ends_with("pressure_some_share")) {
+        assert!((0.0..=1.0).contains(&share.1.as_f64().unwrap()), "{watched:#}");
+    }
+    // The limits that are there by default are none that cannot be watched.
+    let place = host("{}", "duration: 1s");
+    place.run_test();
+    let complaints = repetitions(&place);
+    assert!(!complaints.to_string().contains("could not be watched"), "{complaints:#}");
+}
+
 #[test]
 fn a_saturated_generator_is_said() {
     let place = host("{generator-cpu: 0.001%}", "duration: 300ms");

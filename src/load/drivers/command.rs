@@ -196,7 +196,13 @@ mod tests {
     fn driver(metrics: Vec<(&str, MetricSource)>) -> CommandDriver {
         let metrics = metrics
             .into_iter()
-            .map(|(name, source)| TakenMetric { name: name.to_owned(), source, times: 1.0, unit: String::new() })
+            .map(|(name, source)| TakenMetric {
+                name: name.to_owned(),
+                source,
+                decimal: plan::Decimal::Point,
+                times: 1.0,
+                unit: String::new(),
+            })
             .collect();
         let command = plan::Command {
             argv: Vec::new(),

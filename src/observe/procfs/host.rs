@@ -1,4 +1,4 @@
-//! `/proc/stat`, `/proc/meminfo`, `/proc/loadavg` and `/proc/pressure/cpu`.
+//! `/proc/stat`, `/proc/meminfo` and `/proc/loadavg`.
 
 use super::{entry, number, whole_fields, whole_lines, words};
 
@@ -80,12 +80,6 @@ pub fn load_1min(text: &[u8]) -> Option<f64> {
     (load.is_finite() && load >= 0.0).then_some(load)
 }
 
-/// Reads from `/proc/pressure/cpu` the microseconds since boot in which some task was ready and had no core.
-pub fn pressure_some_us(text: &[u8]) -> Option<u64> {
-    let line = whole_lines(text).find(|line| line.starts_with(b"some "))?;
-    number(words(line).find_map(|word| word.strip_prefix(b"total="))?)
-}
-
 #[cfg(test)]
 mod tests {
     use super::{super::assert_cut_text_gives_nothing_or_the_same as assert_cuts, *};
@@ -130,19 +124,9 @@ mod tests {
         }
     }
 
-    const PRESSURE: &[u8] = b"some avg10=22.18 avg60=9.19 avg300=5.48 total=33000245\n\
-        full avg10=0.00 avg60=0.00 avg300=0.00 total=0\n";
-
-    #[test]
-    fn pressure_of_some_not_of_all() {
-        assert_eq!(pressure_some_us(PRESSURE), Some(33_000_245));
-        assert_eq!(pressure_some_us(b"full total=5\n"), None);
-    }
-
     #[test]
     fn cut_text_gives_nothing_or_the_same() {
         assert_cuts(MEMINFO, meminfo);
         assert_cuts(b"2.10 1.26 0.54 1/84 7748\n", load_1min);
-        assert_cuts(PRESSURE, pressure_some_us);
     }
 }

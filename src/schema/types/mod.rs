@@ -472,6 +472,9 @@ pub struct Collect {
     /// Figures, one value per repetition: name to place.
     #[serde(default)]
     pub metrics: BTreeMap<String, MetricSource>,
+    /// The decimal mark of all of `metrics`, where they are texts; each may say its own. A point by default.
+    #[serde(default)]
+    pub decimal: Option<Decimal>,
     /// A table that is kept beside the repetition's other tables, as `collected/<name>.csv`.
     #[serde(default)]
     pub table: Option<TableSource>,

@@ -184,6 +184,16 @@ scalar!(
     |number| (number < 0).then_some(0.0)
 );
 
+/// How often something may happen; none stands for `any`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Times(pub Option<u64>);
+scalar!(
+    Times, Option<u64>, "a number of times, as `3`, or `any`",
+    {"anyOf": [{"type": "integer", "minimum": 0}, {"const": "any"}], "description": "a number of times, as 3, or any"},
+    |text| if text == "any" { Some(None) } else { text.parse().ok().map(Some) },
+    |number| u64::try_from(number).ok().map(Some)
+);
+
 /// Bits per second.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BitRate(pub f64);

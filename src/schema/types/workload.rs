@@ -6,7 +6,9 @@ use schemars::JsonSchema;
 use serde::de::{Deserialize, Deserializer};
 use serde_json::Value as Json;
 
-use super::{Auth, Duration, ExitCodes, HttpVersion, Names, Percent, Rate, RateRange, Share, Size, Statuses, Text, WarmUpLength};
+use super::{
+    Auth, Duration, ExitCodes, HttpVersion, Names, Percent, Rate, RateRange, Share, Size, Statuses, Text, Times, WarmUpLength,
+};
 
 /// Requests and how they arrive: over HTTP (`url` and `steps`), messages over TCP (`framed` and `steps`), events of the
 /// VOEvent Transport Protocol (`vtp`), or a program of its own (`command`).
@@ -49,6 +51,9 @@ pub struct Workload {
     /// What is taken from the output of `command`: name to place.
     #[serde(default)]
     pub metrics: BTreeMap<String, MetricSource>,
+    /// The decimal mark of all of `metrics`, where they are texts; each may say its own. A point by default.
+    #[serde(default)]
+    pub decimal: Option<Decimal>,
     /// How `command` must end; exit code 0 by default.
     #[serde(default)]
     pub exit: Option<ExitCodes>,
@@ -215,6 +220,10 @@ pub struct MetricSource {
     /// `[a, b]`: the metric a divided by the metric b. `cpu_s` and `wall_s` are known of every command.
     #[serde(default)]
     pub ratio: Option<Vec<String>>,
+    /// The decimal mark of the number, where it is a text; a point by default. The other of point and comma then separates
+    /// thousands, and counts only between groups of three digits.
+    #[serde(default)]
+    pub decimal: Option<Decimal>,
     /// By what the number is multiplied; 1 by default.
     #[serde(default)]
     pub times: Option<f64>,
@@ -232,6 +241,17 @@ pub struct CsvSource {
     /// Which of its values; the last by default.
     #[serde(default)]
     pub pick: Option<Pick>,
+}
+
+/// What stands before the decimals of a number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Decimal {
+    /// `1234.5` and `1,234.5`.
+    #[default]
+    Point,
+    /// `1234,5` and `1.234,5`.
+    Comma,
 }
 
 /// One figure of several values.
@@ -426,6 +446,21 @@ pub struct Limits {
     /// Whether the measurement must become steady.
     #[serde(default)]
     pub steady_state: bool,
+    /// Share of the load's time in which some task may be ready and have no core; no limit by default.
+    #[serde(default)]
+    pub host_pressure_cpu: Option<Share>,
+    /// Share of the load's time in which all tasks that are not idle may wait for memory; 10 % by default.
+    #[serde(default)]
+    pub host_pressure_memory: Option<Share>,
+    /// Share of the load's time in which all tasks that are not idle may wait for storage; no limit by default.
+    #[serde(default)]
+    pub host_pressure_io: Option<Share>,
+    /// The least frequency of the cores while they work, as a share of their highest; no limit by default.
+    #[serde(default)]
+    pub host_frequency: Option<Percent>,
+    /// How often the processors may be throttled during the load, or `any`; not once by default.
+    #[serde(default)]
+    pub host_throttled: Option<Times>,
 }
 
 /// What is recorded beside the windows.
