@@ -21,7 +21,8 @@ pub(super) fn run(args: &cli::Run) -> Result<Exit, Stop> {
         settings: args.choice.settings.clone(),
         repetitions: args.choice.repetitions,
         seed: args.choice.seed,
-        repeat: None,
+        keeps_snapshots: true,
+        ..Options::default()
     };
     let plans = report_all(args.files.iter().map(|file| plan_of(file, &options)))?;
     all(&plans, &options, &args.out, &args.output)
@@ -72,6 +73,8 @@ pub(super) fn repeat(args: &cli::Repeat) -> Result<Exit, Stop> {
         repetitions: Some(most),
         seed: args.seed,
         repeat: Some(Repeat { metric, until, least: args.least, budget_s: budget.map(|b| b.as_secs_f64()) }),
+        keeps_snapshots: true,
+        ..Options::default()
     };
     let metric = metric_of(&args.metric);
     let options = options(metric);
