@@ -395,11 +395,15 @@ pub fn notes(summary: &Summary) -> String {
         if r.valid > 0 && cell.steps.is_empty() {
             text += &format!("NOTHING: no pass began in {}\n", cell.cell);
         }
-        for (number, reason) in r.reasons.iter().take(3) {
+        // What a build has said is long, and the same for all.
+        let same = r.reasons.first().is_some_and(|(_, first)| first.contains('\n') && r.reasons.iter().all(|(_, r)| r == first));
+        let shown = if same { 1 } else { 3 };
+        for (number, reason) in r.reasons.iter().take(shown) {
             text += &format!("  repetition {number}: {reason}\n");
         }
-        if r.reasons.len() > 3 {
-            text += &format!("  and {} more\n", r.reasons.len() - 3);
+        if r.reasons.len() > shown {
+            let why = if same { ", for the same reason" } else { "" };
+            text += &format!("  and {} more{why}\n", r.reasons.len() - shown);
         }
         // Of repetitions that do not count nothing else is left that says what was wrong.
         if r.valid == 0 {

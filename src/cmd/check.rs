@@ -6,7 +6,7 @@ use super::{Stop, print, read_plan, scenario_files};
 use crate::cli;
 use crate::errors::tell;
 use crate::exit::Exit;
-use crate::plan::Plan;
+use crate::plan::{Plan, revisions};
 
 /// Finds every mistake in every file.
 pub(super) fn check(args: &cli::Check) -> Result<Exit, Stop> {
@@ -15,7 +15,7 @@ pub(super) fn check(args: &cli::Check) -> Result<Exit, Stop> {
     let mut exit = Exit::Success;
     for file in &files {
         match read_plan(file, None) {
-            Ok(plan) => print(&format!("{}: sound, {}\n{}", file.display(), size(&plan), skips(&plan))),
+            Ok(plan) => print(&format!("{}: sound, {}\n{}{}", file.display(), size(&plan), skips(&plan), notes(&plan))),
             Err(stop) => {
                 tell(format_args!("error: {}\n", stop.message));
                 exit = stop.exit;
@@ -52,6 +52,11 @@ pub(super) fn skips(plan: &Plan) -> String {
         *reasons.entry(reason).or_default() += 1;
     }
     reasons.iter().map(|(reason, count)| format!("SKIPPED: {count} of {} cells, because {reason}\n", plan.cells.len())).collect()
+}
+
+/// What else a reader of the plan should know, a line each.
+pub(super) fn notes(plan: &Plan) -> String {
+    revisions::notes(plan).iter().map(|note| format!("{note}\n")).collect()
 }
 
 /// Prints the JSON Schema.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::check::{size, skips};
+use super::check::{notes, size, skips};
 use super::live::Live;
 use super::progress::{Reporter, Style};
 use super::{Stop, graph, print, reports, summarize};
@@ -15,11 +15,11 @@ use crate::analysis::{self, Summary};
 use crate::cli;
 use crate::errors::tell;
 use crate::executor::memory::Memory;
-use crate::executor::{Error, Executor, Interrupt, Progress, actions};
+use crate::executor::{Error, Executor, Interrupt, Progress, actions, checkout};
 use crate::exit::Exit;
 use crate::load::passes;
 use crate::plan::order::{Turn, rounds, sequence};
-use crate::plan::{Action, Cache, Plan, Scratch};
+use crate::plan::{Action, Cache, Checkout, Plan, Scratch, revisions};
 use crate::record::RunDirectory;
 use crate::record::manifest::{Choice, Manifest};
 use crate::record::status::Status;
@@ -93,6 +93,14 @@ pub(super) async fn execute(plan: &Plan, begin: Begin<'_>, ground: &Ground<'_>) 
     let skipped = skips(plan);
     if !skipped.is_empty() {
         reporter.say(skipped.trim_end());
+    }
+    for factor in plan.factors.iter().filter(|f| f.revisions.is_some()) {
+        let levels: Vec<String> = factor.levels.iter().map(revisions::describe).collect();
+        reporter.say(&format!("{}: {}", factor.name, levels.join(", ")));
+    }
+    let notes = notes(plan);
+    if !notes.is_empty() {
+        reporter.say(notes.trim_end());
     }
     if all.is_empty() {
         return Err(Stop::new(Exit::Failure, format!("{}: every cell is skipped, there is nothing to run", plan.experiment)));
@@ -241,6 +249,24 @@ impl Repetitions<'_> {
         let started = Instant::now();
         let body: Result<(), Error> = async {
             step("set-up, run", None, &plan.set_up, 1).await?;
+            // Revisions are built before anything is measured: a machine that has just compiled is not the one it was.
+            let mut attempted: Vec<&Checkout> = Vec::new();
+            for turn in turns {
+                for action in &plan.cells[turn.cell].set_up.cell {
+                    let Some(checkout) = action.checkout().filter(|c| !attempted.contains(c)) else { continue };
+                    attempted.push(checkout);
+                    if !checkout::is_there(checkout) {
+                        reporter.say(&checkout.words());
+                    }
+                    let steps = std::slice::from_ref(action);
+                    match step("build", Some(turn.cell), steps, 1).await {
+                        Err(error @ Error::Action { .. }) => {
+                            broken.entry(turn.cell).or_insert_with(|| Broken::new(&error, steps));
+                        }
+                        made => made?,
+                    }
+                }
+            }
             let rounds = rounds(plan.order, turns);
             for round in &rounds {
                 let round_started = Instant::now();

@@ -105,7 +105,7 @@ pub(crate) fn read_plan(path: &Path, choice: Option<&Choice>) -> Result<Plan, St
         settings: c.settings.clone(),
         repetitions: c.repetitions,
         seed: c.seed,
-        repeat: None,
+        ..Options::default()
     });
     plan_of(path, &options)
 }

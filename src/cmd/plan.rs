@@ -4,15 +4,17 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use super::check::{size, skips};
+use super::check::{notes, size, skips};
 use super::{Stop, print, read_plan};
 use crate::analysis::{compare, stats};
 use crate::cli;
+use crate::executor::checkout;
 use crate::exit::Exit;
 use crate::plan;
 use crate::plan::framed::{Bounds, ByteOrder, Message};
 use crate::plan::{
     Arrivals, Body, Cell, Draw, Driver, Limit, Load, Pattern, Plan, Probe, Spacing, Step, Target, Template, Think, Urn, Workload,
+    revisions,
 };
 use crate::record::{RunRecord, Verdict, read};
 use crate::units::{exact_duration, human_bytes, human_duration};
@@ -27,15 +29,20 @@ pub(super) fn plan(args: &cli::Plan) -> Result<Exit, Stop> {
     }
     let mut text = format!("{}: {}\n", plan.experiment, plan.question);
     for factor in &plan.factors {
-        let labels: Vec<&str> = factor.levels.iter().map(|l| l.label.as_str()).collect();
+        let labels: Vec<String> = factor.levels.iter().map(revisions::describe).collect();
         text += &format!("  {}: {}\n", factor.name, labels.join(", "));
     }
     text += &format!("{}, order {:?}, seed {}\n", size(&plan), plan.order, plan.seed).to_lowercase();
     text += &skips(&plan);
+    text += &notes(&plan);
     let (total, basis) = estimate(&plan, &args.out);
     text += &format!("estimated time: {} ({basis})\n", human_duration(total.as_nanos() as f64));
     if let Some(warning) = too_few(&plan) {
         text += &format!("WARNING: {warning}\n");
+    }
+    let builds = plan.checkouts().into_iter().filter(|c| !checkout::is_there(c)).count();
+    if builds > 0 {
+        text += &format!("before that {builds} {} built\n", if builds == 1 { "revision is" } else { "revisions are" });
     }
     for expectation in &plan.expect {
         text += &format!("expected: {}\n", expectation.name);

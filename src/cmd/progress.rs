@@ -1,5 +1,6 @@
 //! What is seen of a run while it goes on: a bar on a terminal, lines on a pipe, JSON for scripts, or nothing.
 
+use std::collections::BTreeSet;
 use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
@@ -44,6 +45,8 @@ pub(super) struct Reporter {
     /// The bar and, below it, a line for each of the cells with the widest intervals.
     lines: MultiProgress,
     cells: Vec<ProgressBar>,
+    /// Why repetitions failed, so far: what a build said is told once.
+    told: BTreeSet<String>,
 }
 
 impl Reporter {
@@ -71,6 +74,7 @@ impl Reporter {
             budget,
             lines,
             cells: Vec::new(),
+            told: BTreeSet::new(),
         }
     }
 
@@ -193,7 +197,10 @@ impl Reporter {
             Verdict::Valid if errors > 0 => format!("{} passes/s, {errors} ERRORS", significant(rate)),
             Verdict::Valid => format!("{} passes/s", significant(rate)),
             Verdict::Invalid { reasons } => format!("INVALID: {}", reasons.join("; ")),
-            Verdict::Failed { reason } => format!("FAILED: {reason}"),
+            Verdict::Failed { reason } => match reason.split_once('\n') {
+                Some((first, _)) if !self.told.insert(reason.clone()) => format!("FAILED, as before: {first}"),
+                _ => format!("FAILED: {reason}"),
+            },
         };
         let so_far = if so_far.is_empty() { String::new() } else { format!(", {so_far}") };
         let of = if self.open_ended { String::new() } else { format!("/{}", self.total) };

@@ -13,7 +13,7 @@ use crate::cli;
 use crate::errors::tell;
 use crate::exit::Exit;
 use crate::plan::order::sequence;
-use crate::plan::{Document, Options, Plan};
+use crate::plan::{Document, Options, Plan, revisions};
 use crate::record::difference;
 use crate::record::files::read_json;
 use crate::record::manifest::Manifest;
@@ -52,6 +52,9 @@ pub(super) fn resume(args: &cli::Resume) -> Result<Exit, Stop> {
         repetitions: choice.repetitions,
         seed: Some(record.plan.seed),
         repeat: record.plan.repeat.clone(),
+        // What a branch means by now is another question.
+        commits: revisions::recorded(&record.raw_plan),
+        keeps_snapshots: true,
     };
     let plan = plan(&path, Path::new(&record.manifest.source), args.as_recorded, &options)?;
     same_plan(&path, &record, &plan)?;

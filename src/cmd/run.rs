@@ -22,7 +22,8 @@ pub(super) fn run(args: &cli::Run) -> Result<Exit, Stop> {
         settings: args.choice.settings.clone(),
         repetitions: args.choice.repetitions,
         seed: args.choice.seed,
-        repeat: None,
+        keeps_snapshots: true,
+        ..Options::default()
     };
     let plans = report_all(args.files.iter().map(|file| plan_of(file, &options)))?;
     all(&plans, &options, &args.out, &args.output)
@@ -104,6 +105,8 @@ pub(super) fn repeat(args: &cli::Repeat) -> Result<Exit, Stop> {
             budget_s: budget.map(|b| b.as_secs_f64()),
             decide: None,
         }),
+        keeps_snapshots: true,
+        ..Options::default()
     };
     let mut plans = report_all(args.files.iter().map(|file| plan_of(file, &options)))?;
     for plan in &mut plans {

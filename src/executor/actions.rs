@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::late::{Late, fill_all, fill_http};
-use super::{Error, kept};
+use super::{Error, checkout, kept};
 use crate::plan::{Action, Http, Invocation, Signal, Step, Url};
 use crate::supervise::client::What;
 use crate::supervise::{Exit, Guard, probe, protocol::MARKER};
@@ -23,7 +23,7 @@ pub async fn execute(guard: &Guard, level: &'static str, steps: &[Action], late:
                 let mut command = Command::new(invocation, late, name);
                 let kept = match cache {
                     Some(cache) => {
-                        let Some(kept) = kept::begin(cache).await.map_err(failed)? else { continue };
+                        let Some(kept) = kept::begin(cache, || true).await.map_err(failed)? else { continue };
                         command.env.push(("CACHE".to_owned(), cache.directory.display().to_string()));
                         Some(kept)
                     }
@@ -36,6 +36,9 @@ pub async fn execute(guard: &Guard, level: &'static str, steps: &[Action], late:
             }
             Action::Request { url, step, times } => {
                 request(url, step, *times, late).await.map_err(failed)?;
+            }
+            Action::Checkout(checkout) => {
+                checkout::make(guard, checkout, logs, &format!("revision-{}", number + 1)).await.map_err(|e| e.of(failed))?;
             }
         }
     }
@@ -54,6 +57,8 @@ pub(super) struct Command {
     pub timeout: Duration,
     /// What its logs are called.
     pub name: String,
+    /// How many of its last lines are told when it fails.
+    pub told: usize,
 }
 
 /// Why a command did not end well.
@@ -83,6 +88,7 @@ impl Command {
             dir: invocation.dir.as_ref().map(|d| PathBuf::from(d.fill(late).to_text())),
             timeout: invocation.timeout,
             name,
+            told: probe::TOLD,
         }
     }
 
@@ -111,7 +117,7 @@ impl Command {
         match exit {
             Ok(Ok(Exit::Code(0))) => Ok([out, err]),
             Ok(Ok(exit)) => {
-                let lines = probe::tail([&out, &err]);
+                let lines = probe::tail([&out, &err], self.told);
                 let tail = if lines.is_empty() { String::new() } else { format!("\n    | {}", lines.join("\n    | ")) };
                 Err(CommandError::Failed(format!("it {exit}{tail}")))
             }

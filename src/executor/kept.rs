@@ -18,11 +18,16 @@ pub(super) struct Kept {
     _lock: File,
 }
 
-/// An empty directory to be filled; none when it is there already, whole.
+/// Whether a directory is there, made by its step to the end.
+pub(super) fn is_there(cache: &Cache) -> bool {
+    std::fs::read_to_string(cache.directory.join(".step")).is_ok_and(|step| step == cache.step)
+}
+
+/// An empty directory to be filled; none when it is there already, whole, and is still `sound`.
 ///
 /// # Errors
 /// In words, when there can be no such directory.
-pub(super) async fn begin(cache: &Cache) -> Result<Option<Kept>, String> {
+pub(super) async fn begin(cache: &Cache, sound: impl Fn() -> bool) -> Result<Option<Kept>, String> {
     let directory = &cache.directory;
     let failed = |doing: &str, e: &std::io::Error| format!("cannot {doing} {}: {e}", directory.display());
     let base = directory.parent().unwrap_or(directory);
@@ -36,7 +41,7 @@ pub(super) async fn begin(cache: &Cache) -> Result<Option<Kept>, String> {
             Err(TryLockError::Error(_)) => break,
         }
     }
-    if std::fs::read_to_string(directory.join(".step")).is_ok_and(|step| step == cache.step) {
+    if is_there(cache) && sound() {
         return Ok(None);
     }
     // Half of one, or one that another step made.

@@ -245,7 +245,7 @@ pub async fn death(running: &[Running]) -> Error {
 impl Running {
     /// The last lines of its log.
     pub fn tail(&self) -> Vec<String> {
-        probe::tail([&self.logs[0], &self.logs[1]])
+        probe::tail([&self.logs[0], &self.logs[1]], probe::TOLD)
     }
 }
 

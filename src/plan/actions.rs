@@ -72,7 +72,8 @@ pub(super) fn body(pen: &mut Pen<'_>, node: &Node, typed: &types::Body) -> Optio
         "json" => Some(Body::Json(Template::parse(&typed.json.as_ref()?.to_string()))),
         _ => {
             let name = &pen.fixed(node, "file", typed.file.as_ref()?)?;
-            let found = find_file(&pen.file.path, name).filter(|p| p.is_file());
+            let kept = super::cache::is_inside(name).then(|| PathBuf::from(name));
+            let found = kept.or_else(|| find_file(&pen.file.path, name).filter(|p| p.is_file()));
             if found.is_none() {
                 pen.say(
                     node,
@@ -281,7 +282,7 @@ pub(super) fn environment(typed: &BTreeMap<String, types::Text>) -> Vec<(String,
 pub(super) fn folder(pen: &mut Pen<'_>, node: &Node, dir: Option<&str>) -> Option<Template> {
     let dir = dir?;
     let template = Template::parse(dir);
-    if template.names().next().is_some() {
+    if template.names().next().is_some() || super::cache::is_inside(dir) {
         return Some(template);
     }
     let found = find_file(&pen.file.path, dir).filter(|p| p.is_dir());

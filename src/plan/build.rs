@@ -76,6 +76,10 @@ pub struct Options {
     pub seed: Option<u64>,
     /// What `repeat` was asked for.
     pub repeat: Option<Repeat>,
+    /// Commits that revisions meant before, by factor and label; others are looked up.
+    pub commits: BTreeMap<(String, String), String>,
+    /// Whether what is not committed is written to its repository, as a commit that can be checked out.
+    pub keeps_snapshots: bool,
 }
 
 /// Why there is no plan.
@@ -152,7 +156,7 @@ impl<'a> Builder<'a> {
         // The sections are read part by part, each in its own time; here only that they are maps.
         let typed = decode::salvage::<types::Experiment>(file, root, 1, mistakes)?;
         let section = |name: &str| root.get(name).map(Node::entries).unwrap_or_default();
-        let factors = factors::read(file, root.get("factors"), mistakes);
+        let factors = factors::read(file, root.get("factors"), options, mistakes);
         let elsewhere = RESERVED
             .iter()
             .map(|(name, _)| {
@@ -351,7 +355,7 @@ impl<'a> Builder<'a> {
             .map(|(i, f)| {
                 // In the order of the file; levels that only `--set` named stand behind.
                 let levels = (0..f.levels.len()).filter(|l| chosen[i].contains(l)).map(|l| f.levels[l].clone()).collect();
-                Factor { name: f.name.clone(), levels, span: f.span }
+                Factor { name: f.name.clone(), levels, revisions: f.revisions.clone(), span: f.span }
             })
             .collect();
         Ok(Some(Plan {

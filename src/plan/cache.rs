@@ -26,7 +26,7 @@ pub fn base() -> PathBuf {
     std::path::absolute(&base).unwrap_or(base)
 }
 
-/// Whether a program is one that a step makes.
+/// Whether a program or a folder is one that a step makes.
 pub fn is_inside(program: &str) -> bool {
     Path::new(program).starts_with(base())
 }
@@ -38,6 +38,12 @@ pub fn of(name: &str, typed: &types::Action) -> Cache {
     let shell = typed.shell.as_deref().unwrap_or_default();
     let step = format!("{words:?} {shell:?} {env:?} {:?}", typed.dir.as_deref().unwrap_or_default());
     Cache { name: name.to_owned(), directory: base().join(format!("{name}-{:016x}", fnv(step.as_bytes()))), step }
+}
+
+/// The directory in which a commit is checked out and built. `repository`: where its objects are.
+pub fn of_commit(repository: &Path, commit: &str, build: &[String]) -> Cache {
+    let step = format!("{commit} of {} {build:?}", repository.display());
+    Cache { name: "git".to_owned(), directory: base().join(format!("git-{:016x}", fnv(step.as_bytes()))), step }
 }
 
 /// FNV-1a (Fowler, Noll & Vo), 64 bits: the same on every machine and in every version.

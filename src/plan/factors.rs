@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use serde_json::Value as Json;
 
+use super::Options;
+use super::revisions::{self, Checkout, Revisions};
 use crate::schema::source::one_of;
 use crate::schema::{Data, Entry, Mistake, Node, SourceFile, Span};
 
@@ -18,6 +20,9 @@ pub struct Factor {
     pub name: String,
     /// Its levels, in the order of the file.
     pub levels: Vec<Level>,
+    /// Of what its levels are revisions, if they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revisions: Option<Revisions>,
     #[serde(skip)]
     pub(crate) span: Span,
 }
@@ -32,6 +37,9 @@ pub struct Level {
     /// Whether it is executed without `--set`.
     #[serde(skip)]
     pub by_default: bool,
+    /// What is checked out and built for it, where it is a revision.
+    #[serde(skip)]
+    pub checkout: Option<Box<Checkout>>,
     #[serde(skip)]
     pub(crate) node: Node,
 }
@@ -48,7 +56,8 @@ impl Factor {
     }
 
     fn broken(entry: &Entry) -> Self {
-        Self { name: entry.key.clone(), levels: vec![Level::broken(String::new(), entry.key_span)], span: entry.key_span }
+        let levels = vec![Level::broken(String::new(), entry.key_span)];
+        Self { name: entry.key.clone(), levels, revisions: None, span: entry.key_span }
     }
 
     fn labels(&self) -> impl Iterator<Item = &str> {
@@ -57,8 +66,8 @@ impl Factor {
 }
 
 impl Level {
-    fn broken(label: String, span: Span) -> Self {
-        Self { label, value: Json::Null, by_default: true, node: Node::new(span, Data::Poison) }
+    pub(super) fn broken(label: String, span: Span) -> Self {
+        Self { label, value: Json::Null, by_default: true, checkout: None, node: Node::new(span, Data::Poison) }
     }
 }
 
@@ -93,8 +102,8 @@ pub const RESERVED: [(&str, &str); 14] = [
     ("load_end", "the end of the load"),
 ];
 
-/// Reads `factors:`.
-pub fn read(file: &Arc<SourceFile>, node: Option<&Node>, mistakes: &mut Vec<Mistake>) -> Vec<Factor> {
+/// Reads `factors:`. `options` say which revisions are needed, and what they meant before.
+pub fn read(file: &Arc<SourceFile>, node: Option<&Node>, options: &Options, mistakes: &mut Vec<Mistake>) -> Vec<Factor> {
     let mut factors = Vec::new();
     let Some(node) = node else { return factors };
     for entry in node.entries() {
@@ -116,8 +125,12 @@ pub fn read(file: &Arc<SourceFile>, node: Option<&Node>, mistakes: &mut Vec<Mist
             factors.push(Factor::broken(entry));
             continue;
         }
-        factors.push(match levels(file, &entry.key, &entry.value, mistakes) {
-            Some(levels) => Factor { name: entry.key.clone(), levels, span: entry.key_span },
+        let read = match revisions::is_meant(&entry.value) {
+            true => revisions::read(file, &entry.key, &entry.value, options, mistakes).map(|(levels, of)| (levels, Some(of))),
+            false => levels(file, &entry.key, &entry.value, mistakes).map(|levels| (levels, None)),
+        };
+        factors.push(match read {
+            Some((levels, revisions)) => Factor { name: entry.key.clone(), levels, revisions, span: entry.key_span },
             None => Factor::broken(entry),
         });
     }
@@ -142,8 +155,9 @@ fn levels(file: &Arc<SourceFile>, name: &str, node: &Node, mistakes: &mut Vec<Mi
         }
         Data::Map(_) if node.get("from").is_some() => (range(file, node, mistakes)?, None),
         _ => {
-            mistakes
-                .push(no_list(file, node).expected("expected `[a, b]`, `{levels: [a, b], default: [a]}` or `{from: 1, to: 8}`"));
+            mistakes.push(no_list(file, node).expected(
+                "expected `[a, b]`, `{levels: [a, b], default: [a]}`, `{from: 1, to: 8}` or `{git: ., of: [main, HEAD]}`",
+            ));
             return None;
         }
     };
@@ -166,13 +180,10 @@ fn levels(file: &Arc<SourceFile>, name: &str, node: &Node, mistakes: &mut Vec<Mi
         let value = item.to_json();
         let label = label_of(&value);
         if levels.iter().any(|l| l.label == label) {
-            mistakes.push(
-                Mistake::new(file, item.span, format!("the level `{label}` stands twice in the factor `{name}`"))
-                    .expected("expected every level once"),
-            );
+            mistakes.push(twice(file, item.span, name, &label));
             continue;
         }
-        levels.push(Level { label, value, by_default: default.is_none(), node: item });
+        levels.push(Level { label, value, by_default: default.is_none(), checkout: None, node: item });
     }
     for item in default.into_iter().flatten() {
         let label = label_of(&item.to_json());
@@ -195,6 +206,12 @@ fn levels(file: &Arc<SourceFile>, name: &str, node: &Node, mistakes: &mut Vec<Mi
     Some(levels)
 }
 
+/// The mistake of naming a level again.
+pub(super) fn twice(file: &Arc<SourceFile>, span: Span, factor: &str, label: &str) -> Mistake {
+    Mistake::new(file, span, format!("the level `{label}` stands twice in the factor `{factor}`"))
+        .expected("expected every level once")
+}
+
 fn no_list(file: &Arc<SourceFile>, node: &Node) -> Mistake {
     Mistake::new(file, node.span, format!("{} is no list of levels", node.describe()))
 }
@@ -205,7 +222,8 @@ fn contains_expression(node: &Node) -> bool {
         || node.entries().iter().any(|e| contains_expression(&e.value))
 }
 
-fn only_keys(file: &Arc<SourceFile>, node: &Node, known: &[&str], mistakes: &mut Vec<Mistake>) -> Option<()> {
+/// Notes unknown keys.
+pub(super) fn only_keys(file: &Arc<SourceFile>, node: &Node, known: &[&str], mistakes: &mut Vec<Mistake>) -> Option<()> {
     let mut sound = Some(());
     for entry in node.entries().iter().filter(|e| !known.contains(&e.key.as_str())) {
         mistakes.push(
@@ -280,7 +298,8 @@ fn range(file: &Arc<SourceFile>, node: &Node, mistakes: &mut Vec<Mistake>) -> Op
     }
 }
 
-fn unknown_level(file: &Arc<SourceFile>, span: Span, factor: &str, label: &str, levels: &[Level]) -> Mistake {
+/// The mistake of naming a level that is not there.
+pub(super) fn unknown_level(file: &Arc<SourceFile>, span: Span, factor: &str, label: &str, levels: &[Level]) -> Mistake {
     let known: Vec<&str> = levels.iter().map(|l| l.label.as_str()).collect();
     Mistake::new(file, span, format!("the factor `{factor}` has no level `{label}`"))
         .expected(format!("expected {}", one_of(known.iter().copied())))
@@ -429,9 +448,12 @@ pub fn choose(factors: &mut [Factor], settings: &[String]) -> Result<Vec<Vec<usi
             chosen[i] = (0..factors[i].levels.len()).collect();
             continue;
         }
-        let parsed: Vec<Json> = serde_yaml::from_str(&format!("[{values}]")).map_err(|_| {
-            format!("`--set {setting}`: cannot read the levels; expected `{name}=a,b` or `{name}={{key: value}}`")
-        })?;
+        let parsed: Vec<Json> = match factors[i].revisions {
+            Some(_) => revisions::names(values).into_iter().map(Json::from).collect(),
+            None => serde_yaml::from_str(&format!("[{values}]")).map_err(|_| {
+                format!("`--set {setting}`: cannot read the levels; expected `{name}=a,b` or `{name}={{key: value}}`")
+            })?,
+        };
         if parsed.is_empty() {
             return Err(format!("`--set {setting}` chooses no level"));
         }
@@ -441,9 +463,15 @@ pub fn choose(factors: &mut [Factor], settings: &[String]) -> Result<Vec<Vec<usi
             let label = label_of(&value);
             let index = match factor.levels.iter().position(|l| l.label == label) {
                 Some(index) => index,
+                None if let Some(revisions) = &factor.revisions => {
+                    let node = Node::from_json(&value, factor.span);
+                    let level = revisions.further(&label, &node).map_err(|e| format!("`--set {setting}`: {e}"))?;
+                    factor.levels.push(level);
+                    factor.levels.len() - 1
+                }
                 None if same_kind(&factor.levels[0].value, &value) => {
                     let node = Node::from_json(&value, factor.span);
-                    factor.levels.push(Level { label, value, by_default: false, node });
+                    factor.levels.push(Level { label, value, by_default: false, checkout: None, node });
                     factor.levels.len() - 1
                 }
                 None => {
@@ -483,7 +511,7 @@ mod tests {
         let file = SourceFile::inline("x.yaml", text);
         let tree = node::parse(&file).unwrap();
         let mut mistakes = Vec::new();
-        let factors = read(&file, Some(&tree), &mut mistakes);
+        let factors = read(&file, Some(&tree), &Options::default(), &mut mistakes);
         (factors, mistakes.into_iter().map(|m| m.found).collect(), file)
     }
 

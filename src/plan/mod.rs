@@ -3,6 +3,7 @@
 //! Only this module reads `schema`; nothing behind it re-checks. `build` makes a [`Plan`] or the list of
 //! all mistakes. What is still open in a plan are the late names of a [`Template`]: `${scratch}` and
 //! `${repetition}` until a repetition starts, `${id}` and carried values until a request is made.
+//! What revisions mean is asked of `git` here; nothing is checked out.
 
 pub mod actions;
 mod arrivals;
@@ -15,6 +16,7 @@ pub mod expectations;
 pub mod expr;
 pub mod factors;
 pub mod framed;
+pub mod git;
 pub mod graphs;
 pub mod links;
 pub mod load;
@@ -24,6 +26,7 @@ mod pen;
 pub mod programs;
 #[cfg(test)]
 mod properties;
+pub mod revisions;
 pub mod secrets;
 pub mod taken;
 pub mod targets;
@@ -51,6 +54,7 @@ pub use load::{
 };
 
 pub use outcome::Outcome;
+pub use revisions::{Checkout, Revisions};
 pub use secrets::{Auth, Secrets};
 pub use taken::{Decimal, MetricSource, Pick, TableSource, TakenMetric};
 
@@ -103,6 +107,20 @@ pub struct Plan {
     pub primary: Option<Metric>,
     /// How long repeating goes on, where it was asked for.
     pub repeat: Option<Repeat>,
+}
+
+impl Plan {
+    /// The revisions that its cells need, each once.
+    pub fn checkouts(&self) -> Vec<&Checkout> {
+        let mut found: Vec<&Checkout> = Vec::new();
+        let steps = self.cells.iter().filter(|c| c.skipped.is_none()).flat_map(|c| &c.set_up.cell);
+        for checkout in steps.filter_map(Action::checkout) {
+            if !found.contains(&checkout) {
+                found.push(checkout);
+            }
+        }
+        found
+    }
 }
 
 /// How long `repeat` goes on. `repetitions` of the plan is the most.
@@ -539,6 +557,8 @@ pub enum Action {
         /// How often it is sent.
         times: u64,
     },
+    /// A commit that must be there, built.
+    Checkout(Box<Checkout>),
 }
 
 impl Action {
@@ -546,7 +566,16 @@ impl Action {
     pub fn cache(&self) -> Option<&Cache> {
         match self {
             Self::Command { cache, .. } => cache.as_ref(),
+            Self::Checkout(checkout) => Some(&checkout.cache),
             Self::Request { .. } => None,
+        }
+    }
+
+    /// What it checks out, if it does.
+    pub fn checkout(&self) -> Option<&Checkout> {
+        match self {
+            Self::Checkout(checkout) => Some(checkout),
+            _ => None,
         }
     }
 
@@ -554,7 +583,7 @@ impl Action {
     pub fn request(&self) -> Option<&Step> {
         match self {
             Self::Request { step, .. } => Some(step),
-            Self::Command { .. } => None,
+            Self::Command { .. } | Self::Checkout(_) => None,
         }
     }
 }
@@ -569,6 +598,7 @@ impl fmt::Display for Action {
                 write!(f, "{} {url}{}", step.method, step.path.to_text())?;
                 if *times > 1 { write!(f, " ({times} times)") } else { Ok(()) }
             }
+            Self::Checkout(checkout) => f.write_str(&checkout.words()),
         }
     }
 }

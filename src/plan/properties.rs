@@ -141,6 +141,9 @@ fn tree() -> impl Strategy<Value = String> {
         "levels",
         "from",
         "to",
+        "git",
+        "of",
+        "build",
         "a",
         "b",
     ]);

@@ -17,6 +17,8 @@ const INTERVAL: Duration = Duration::from_millis(2);
 const SLOW_INTERVAL: Duration = Duration::from_millis(20);
 /// One look that hangs is given up after this.
 const ONE_LOOK: Duration = Duration::from_secs(2);
+/// So many of a program's last lines are told when it fails.
+pub const TOLD: usize = 10;
 
 /// What a probe needs to know of its replica.
 #[derive(Debug)]
@@ -74,13 +76,13 @@ pub async fn wait(guard: &Guard, subject: &Subject<'_>) -> Result<Instant, Error
             name: subject.name.to_owned(),
             timeout: subject.timeout,
             reason: last.take(),
-            tail: tail(subject.logs),
+            tail: tail(subject.logs, TOLD),
         }),
     }
 }
 
 fn ended_early(subject: &Subject<'_>, exit: Exit) -> Error {
-    Error::EndedEarly { name: subject.name.to_owned(), exit, tail: tail(subject.logs) }
+    Error::EndedEarly { name: subject.name.to_owned(), exit, tail: tail(subject.logs, TOLD) }
 }
 
 enum Look {
@@ -183,14 +185,13 @@ async fn get(url: &Url, namespace: Option<&Path>) -> Result<u16, String> {
 }
 
 /// The last lines of what a program said: of its output and its error output, half of them each where it used both.
-pub fn tail(logs: [&Path; 2]) -> Vec<String> {
-    const LINES: usize = 10;
-    let [out, err] = logs.map(|path| last_lines(path, LINES));
+pub fn tail(logs: [&Path; 2], lines: usize) -> Vec<String> {
+    let [out, err] = logs.map(|path| last_lines(path, lines));
     match (out.is_empty(), err.is_empty()) {
         (_, true) => out,
         (true, false) => err,
         (false, false) => {
-            let half = |lines: Vec<String>| lines[lines.len().saturating_sub(LINES / 2)..].to_vec();
+            let half = |all: Vec<String>| all[all.len().saturating_sub(lines / 2)..].to_vec();
             [half(out), half(err)].concat()
         }
     }

@@ -44,6 +44,7 @@ fn an_unknown_key_fits_nowhere() {
         "factors": {
             "chosen": {"levels": [1, 2], "default": [1]},
             "range": {"from": 1, "to": 8, "factor": 2},
+            "revision": {"git": ".", "of": ["main", "+dirty"], "build": ["make", "-j", 4], "timeout": "10m", "default": ["main"]},
         },
         "targets": {
             "blobs": {
@@ -73,6 +74,7 @@ fn an_unknown_key_fits_nowhere() {
         "",
         "/factors/chosen",
         "/factors/range",
+        "/factors/revision",
         "/targets/blobs",
         "/targets/blobs/ready",
         "/targets/blobs/stop",

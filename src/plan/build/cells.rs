@@ -204,7 +204,9 @@ impl Builder<'_> {
             scope.late = late;
             Steps { cell, repetition, load }
         };
-        let set_up = level(&steps.0, mistakes);
+        let mut set_up = level(&steps.0, mistakes);
+        let checkouts = self.factors.iter().zip(levels).filter_map(|(f, l)| f.levels[*l].checkout.clone());
+        set_up.cell.splice(0..0, checkouts.map(Action::Checkout));
         let clean_up = level(&steps.1, mistakes);
         scope.late.retain(|name, _| !of_requests.contains(name));
         let (collect, reason) = self.collected(&mut scope, mistakes);

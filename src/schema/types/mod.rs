@@ -185,6 +185,20 @@ pub enum Factor {
         /// By what each level is multiplied to give the next.
         factor: Option<f64>,
     },
+    /// Revisions of a git repository: each is checked out and built once, and reached as `${<factor>.dir}`;
+    /// `${<factor>.commit}` and `${<factor>.name}` are its commit and its name.
+    Revisions {
+        /// A folder in the repository, seen from the scenario's; `.` is the repository in which the scenario is.
+        git: String,
+        /// Branches, tags, commits, and `+dirty` for the working tree with what is not committed.
+        of: Vec<String>,
+        /// A program and its arguments, executed once in each checkout.
+        build: Option<Vec<Json>>,
+        /// How long that may take; an hour by default.
+        timeout: Option<Duration>,
+        /// The revisions measured without `--set`; all by default.
+        default: Option<Vec<String>>,
+    },
 }
 
 /// Something under test or around it.

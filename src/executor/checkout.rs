@@ -1,0 +1,82 @@
+//! Revisions: a commit checked out in a folder of its own and built there, once for all runs.
+//!
+//! A checkout is a working tree of its repository (`git worktree`), detached from all branches, and lies in the directory
+//! that `kept` keeps for it. The repository knows of it until it is gone: `git worktree prune` forgets it then.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::actions::{Command, CommandError};
+use super::kept;
+use crate::plan::Checkout;
+use crate::plan::git::{QUIETLY, REPOSITORY_VARIABLES};
+use crate::supervise::Guard;
+
+/// The end of what a build says has the reason why it failed; of compilers that is more than the last few lines.
+const TOLD: usize = 20;
+/// How long it may take to forget a checkout.
+const FORGETTING: Duration = Duration::from_secs(60);
+
+/// Makes a checkout, unless it is there already. `name`: what its logs are called.
+///
+/// # Errors
+/// When it cannot be checked out or built; then nothing of it is kept.
+pub(super) async fn make(guard: &Guard, checkout: &Checkout, logs: &Path, name: &str) -> Result<(), CommandError> {
+    let begun = kept::begin(&checkout.cache, || is_sound(checkout)).await.map_err(CommandError::Failed)?;
+    let Some(kept) = begun else { return Ok(()) };
+    let directory = checkout.directory.display().to_string();
+    // Twice forced: the repository may still know of one in this place that has gone, even of one that was being made.
+    let add = ["worktree", "add", "--force", "--force", "--detach", &directory, &checkout.commit];
+    git(checkout, &add, checkout.timeout, format!("{name}-checkout")).execute(guard, logs).await?;
+    if !checkout.build.is_empty() {
+        let build = Command {
+            argv: elsewhere(checkout.build.iter().cloned()),
+            dir: Some(checkout.directory.clone()),
+            ..git(checkout, &[], checkout.timeout, name.to_owned())
+        };
+        if let Err(error) = build.execute(guard, logs).await {
+            let remove = ["worktree", "remove", "--force", "--force", &directory];
+            // If that fails, the directory goes all the same, and `git worktree prune` forgets the rest.
+            let _ = git(checkout, &remove, FORGETTING, format!("{name}-removal")).execute(guard, logs).await;
+            return Err(error);
+        }
+    }
+    kept.whole().map_err(CommandError::Failed)
+}
+
+/// Whether a checkout is there, so that nothing is built for it.
+pub fn is_there(checkout: &Checkout) -> bool {
+    kept::is_there(&checkout.cache) && is_sound(checkout)
+}
+
+/// Whether a checkout still belongs to its repository, and is of its commit.
+fn is_sound(checkout: &Checkout) -> bool {
+    let read = |path: PathBuf| std::fs::read_to_string(path).unwrap_or_default();
+    let link = read(checkout.directory.join(".git"));
+    let Some(path) = link.trim_end().strip_prefix("gitdir: ") else { return false };
+    read(checkout.directory.join(path).join("HEAD")).trim_end() == checkout.commit
+}
+
+/// A command of `git` in the repository.
+fn git(checkout: &Checkout, words: &[&str], timeout: Duration, name: String) -> Command {
+    let words = ["git"].iter().chain(&QUIETLY).chain(words).map(|w| (*w).to_owned());
+    Command { argv: elsewhere(words), env: Vec::new(), dir: Some(checkout.repository.clone()), timeout, name, told: TOLD }
+}
+
+/// A command line without the variables that name another repository than that of the folder in which it is executed.
+fn elsewhere(words: impl Iterator<Item = String>) -> Vec<String> {
+    let without = REPOSITORY_VARIABLES.iter().flat_map(|name| ["-u", name]);
+    ["env"].into_iter().chain(without).map(str::to_owned).chain(words).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_build_does_not_inherit_the_repository_of_a_hook() {
+        let argv = elsewhere(["make".to_owned(), "-j".to_owned()].into_iter());
+        assert_eq!(argv[..3], ["env", "-u", "GIT_DIR"]);
+        assert_eq!(argv[argv.len() - 2..], ["make", "-j"]);
+    }
+}

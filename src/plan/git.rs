@@ -1,0 +1,186 @@
+//! What is asked of `git`: where a repository is, which commit a name means, and a snapshot of what is not committed.
+//!
+//! Nothing here changes the branch, the index, the stash or a file of the repository. Checkouts are made by the executor.
+
+use std::ffi::OsString;
+use std::io::ErrorKind;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Variables that would lead `git` to another repository or index, as they do when runner is started by a hook.
+pub const REPOSITORY_VARIABLES: [&str; 8] = [
+    "GIT_DIR",
+    "GIT_WORK_TREE",
+    "GIT_INDEX_FILE",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_COMMON_DIR",
+    "GIT_NAMESPACE",
+    "GIT_PREFIX",
+];
+
+/// No hook and no daemon is started by what is done here, and no part of an index is written beside it.
+pub const QUIETLY: [&str; 6] = ["-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "core.splitIndex=false"];
+
+/// Everything in the folders of runs and of their graphs, wherever these are: results are not part of what is measured, and
+/// with them every run would measure another snapshot than the one before. (`record::write` gives them their names.)
+const RESULTS: &str = ":(exclude,top,glob)**/\
+    [0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9]T[0-9][0-9][0-9][0-9][0-9][0-9]Z-[0-9a-f][0-9a-f][0-9a-f][0-9a-f]/**";
+
+/// Why `git` gave no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// There is no such program.
+    #[error("git is not installed")]
+    NotInstalled,
+    /// What it said instead.
+    #[error("git says: {0}")]
+    Said(String),
+}
+
+/// A repository.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Repository {
+    /// Its working tree; its own folder where it has none.
+    pub path: PathBuf,
+    /// Where its objects are: the same for all of its working trees.
+    pub common: PathBuf,
+    /// Whether it has no working tree.
+    pub is_bare: bool,
+}
+
+impl Repository {
+    /// The repository in which a folder is.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn around(folder: &Path) -> Result<Self, Error> {
+        let said = git(folder, &["rev-parse", "--is-bare-repository", "--git-common-dir"], &[])?;
+        let mut lines = said.lines();
+        let is_bare = lines.next() == Some("true");
+        let common = folder.join(lines.next().unwrap_or_default());
+        let common = common.canonicalize().unwrap_or(common);
+        let path = if is_bare { common.clone() } else { PathBuf::from(git(folder, &["rev-parse", "--show-toplevel"], &[])?) };
+        Ok(Self { path, common, is_bare })
+    }
+
+    /// The commit that a name means, all of its digits.
+    ///
+    /// # Errors
+    /// When it means none.
+    pub fn commit(&self, name: &str) -> Result<String, Error> {
+        if name.starts_with('-') {
+            return Err(Error::Said(format!("`{name}` is an option")));
+        }
+        self.ask(&["rev-parse", "--verify", &format!("{name}^{{commit}}")], &[])
+    }
+
+    /// Names of branches and tags, those of other repositories last.
+    pub fn names(&self) -> Vec<String> {
+        let format = "--format=%(refname:short)";
+        let said = self.ask(&["for-each-ref", format, "refs/heads", "refs/tags", "refs/remotes"], &[]).unwrap_or_default();
+        said.lines().map(str::to_owned).collect()
+    }
+
+    /// Whether the older part of its history was left where it was cloned from.
+    pub fn is_shallow(&self) -> bool {
+        self.ask(&["rev-parse", "--is-shallow-repository"], &[]).is_ok_and(|said| said == "true")
+    }
+
+    /// A commit of the working tree as it is: what was changed, and what is new and not ignored. None when there is nothing
+    /// of that kind. The same state makes the same commit, so that it is built once.
+    ///
+    /// It is made with an index of its own. `is_kept`: it is written to the repository, where no branch leads to it;
+    /// otherwise it is only known what it would be called.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn snapshot(&self, is_kept: bool) -> Result<Option<String>, Error> {
+        let place = Temporary::make().map_err(|e| Error::Said(format!("cannot make a temporary folder: {e}")))?;
+        let inside = |name: &str| self.ask(&["rev-parse", "--git-path", name], &[]).map(|path| self.path.join(path));
+        let index = place.0.join("index");
+        // What is known of files that did not change since they were added makes this quick.
+        let _ = std::fs::copy(inside("index")?, &index);
+        let mut env: Vec<(&str, OsString)> = vec![("GIT_INDEX_FILE", index.into())];
+        if !is_kept {
+            let objects = inside("objects")?;
+            let objects = objects.canonicalize().unwrap_or(objects);
+            // A list, in which a name may stand in quotes.
+            let quoted = objects.display().to_string().replace('\\', "\\\\").replace('"', "\\\"");
+            env.push(("GIT_ALTERNATE_OBJECT_DIRECTORIES", format!("\"{quoted}\"").into()));
+            let own = place.0.join("objects");
+            std::fs::create_dir(&own).map_err(|e| Error::Said(format!("cannot make a temporary folder: {e}")))?;
+            env.push(("GIT_OBJECT_DIRECTORY", own.into()));
+        }
+        self.ask(&["add", "--all", "--", ":/", RESULTS], &env)?;
+        let tree = self.ask(&["write-tree"], &env)?;
+        let head = self.commit("HEAD").ok();
+        let committed = head.as_ref().and_then(|head| self.ask(&["rev-parse", &format!("{head}^{{tree}}")], &[]).ok());
+        if committed.as_ref() == Some(&tree) {
+            return Ok(None);
+        }
+        let time = match &head {
+            Some(head) => self.ask(&["show", "--no-patch", "--format=%ct", head], &[])?,
+            None => "0".to_owned(),
+        };
+        let date = OsString::from(format!("@{time} +0000"));
+        env.extend(["GIT_AUTHOR_NAME", "GIT_COMMITTER_NAME"].map(|name| (name, "runner".into())));
+        env.extend(["GIT_AUTHOR_EMAIL", "GIT_COMMITTER_EMAIL"].map(|name| (name, "runner@localhost".into())));
+        env.extend(["GIT_AUTHOR_DATE", "GIT_COMMITTER_DATE"].map(|name| (name, date.clone())));
+        let mut words = vec!["commit-tree", "-m", "uncommitted changes", &tree];
+        if let Some(head) = &head {
+            words.extend(["-p", head]);
+        }
+        self.ask(&words, &env).map(Some)
+    }
+
+    fn ask(&self, words: &[&str], env: &[(&str, OsString)]) -> Result<String, Error> {
+        git(&self.path, words, env)
+    }
+}
+
+/// What `git` prints when it is started in a folder.
+fn git(folder: &Path, words: &[&str], env: &[(&str, OsString)]) -> Result<String, Error> {
+    let mut command = Command::new("git");
+    for name in REPOSITORY_VARIABLES {
+        command.env_remove(name);
+    }
+    command.args(QUIETLY).args(words).current_dir(folder).envs(env.iter().map(|(k, v)| (k, v))).env("LC_ALL", "C");
+    let output = command.stdin(Stdio::null()).output().map_err(|e| match e.kind() {
+        ErrorKind::NotFound => Error::NotInstalled,
+        _ => Error::Said(e.to_string()),
+    })?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        let first = said.lines().find(|l| l.starts_with("fatal: ")).or(said.lines().next()).unwrap_or_default();
+        return Err(Error::Said(first.trim_start_matches("fatal: ").trim_start_matches("error: ").to_owned()));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
+}
+
+/// A folder that only its owner can read, and that is gone in the end.
+struct Temporary(PathBuf);
+
+impl Temporary {
+    fn make() -> std::io::Result<Self> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        loop {
+            let name = format!("runner-snapshot-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+            let path = std::path::absolute(std::env::temp_dir())?.join(name);
+            match std::fs::DirBuilder::new().mode(0o700).create(&path) {
+                Ok(()) => return Ok(Self(path)),
+                // Of a runner that was killed, and whose number came again.
+                Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
+                Err(e) => return Err(e),
+            }
+        }
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
