@@ -2,7 +2,7 @@
 //!
 //! `schedule` is pure (instants and budgets), `drivers` speak a protocol, `engine` lets the clients of one thread follow
 //! the schedule, `pacer` wakes them at exact instants, `windows` counts and `tally` hands over, `search` tries rates. A `subscriber` follows
-//! no schedule but what another workload sends, which stands in a `ledger`. A generator thread shares
+//! no schedule but what another workload sends, which stands in a `ledger`; `traffic` counts what was written to the wire. A generator thread shares
 //! nothing with another: it has its own runtime, connections, share of the schedule and histograms, and sends finished
 //! windows as messages; `gate` lets all begin together. This module starts the threads.
 //!
@@ -17,6 +17,7 @@ pub mod schedule;
 pub mod search;
 mod subscriber;
 mod tally;
+pub mod traffic;
 pub mod windows;
 
 use std::collections::BTreeMap;
@@ -36,6 +37,7 @@ use drivers::vtp::document::Identity;
 pub use gate::Gate;
 use ledger::Ledger;
 pub use search::Trial;
+pub use traffic::Traffic;
 pub use windows::{Ended, Outcome, Phase, Totals, WindowRow};
 
 /// What can keep a load from being made.
@@ -181,6 +183,8 @@ pub struct Report {
     pub trials: Vec<Trial>,
     /// Whether it was given up.
     pub aborted: bool,
+    /// The requests that were written, in all phases.
+    pub traffic: Traffic,
 }
 
 /// One phase of a load.
@@ -225,6 +229,7 @@ impl Report {
             examples: Vec::new(),
             trials: Vec::new(),
             aborted: false,
+            traffic: Traffic::default(),
         }
     }
 
@@ -263,6 +268,7 @@ impl Report {
         }
         self.trials.extend(other.trials);
         self.aborted |= other.aborted;
+        self.traffic.merge(&other.traffic);
     }
 
     /// The times of a phase's passes.
