@@ -12,7 +12,7 @@ use super::environment::Environment;
 use super::expr::{self, Scope};
 use super::factors::{self, Factor, Levels, RESERVED};
 use super::pen::forget_repeated;
-use super::{Action, Cell, CellId, Graph, Limits, Plan, Repeat, Secrets, expectations, graphs, vtp, workloads};
+use super::{Action, Cell, CellId, Graph, Limits, Plan, Reconcile, Repeat, Secrets, expectations, graphs, vtp, workloads};
 use crate::schema::source::{self, one_of};
 use crate::schema::{Data, Entry, Mistake, Node, SourceFile, Span, decode, node, types};
 
@@ -364,6 +364,7 @@ impl<'a> Builder<'a> {
                 host_steal: self.typed.limits.host_steal.map(|s| s.0),
                 host_load: self.typed.limits.host_load.map(|s| s.0),
                 steady_state: self.typed.limits.steady_state,
+                reconcile: self.typed.limits.reconcile.map_or(0.0, |s| s.0),
             },
             record: self.typed.record,
             environment: self.environment.record(),
@@ -384,6 +385,7 @@ impl<'a> Builder<'a> {
         let actions = cells.iter().flat_map(|c| [&c.set_up, &c.clean_up]).flat_map(|s| [&s.cell, &s.repetition, &s.load]);
         let requests = actions.chain(around).flatten().filter_map(Action::request);
         let requests = requests.chain(cells.iter().flat_map(|c| &c.collect).filter_map(|c| c.source.request()));
+        let requests = requests.chain(cells.iter().flat_map(|c| &c.reconcile).flat_map(Reconcile::requests));
         let steps = cells.iter().flat_map(|c| &c.workloads).flat_map(|w| w.driver.requests());
         steps.chain(requests).filter_map(|step| step.auth.as_ref()).for_each(|auth| secrets.hide_credentials(auth));
         secrets

@@ -24,6 +24,7 @@ mod pen;
 pub mod programs;
 #[cfg(test)]
 mod properties;
+pub mod reconcile;
 pub mod secrets;
 pub mod taken;
 pub mod targets;
@@ -51,6 +52,7 @@ pub use load::{
 };
 
 pub use outcome::Outcome;
+pub use reconcile::Reconcile;
 pub use secrets::{Auth, Secrets};
 pub use taken::{MetricSource, Pick, TableSource, TakenMetric};
 
@@ -138,6 +140,8 @@ pub struct Limits {
     /// 99th percentile of the schedule lag of an open loop.
     #[serde(serialize_with = "as_text_too")]
     pub lag_p99: Option<Duration>,
+    /// Share by which a server's count of requests may differ from what was sent.
+    pub reconcile: f64,
 }
 
 #[allow(clippy::ref_option)]
@@ -185,6 +189,9 @@ pub struct Cell {
     pub set_up: Steps,
     /// Steps afterwards.
     pub clean_up: Steps,
+    /// What servers count, to be held against what was sent.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reconcile: Vec<Reconcile>,
 }
 
 /// Set-up or clean-up steps of a cell.

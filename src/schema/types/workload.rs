@@ -209,6 +209,9 @@ pub struct MetricSource {
     /// A column of output that is CSV with a header, and which of its values.
     #[serde(default)]
     pub csv: Option<CsvSource>,
+    /// How many lines of the output this regular expression matches.
+    #[serde(default)]
+    pub lines: Option<String>,
     /// A query whose first row begins with the number; only where `sqlite` is collected.
     #[serde(default)]
     pub sql: Option<String>,
@@ -416,6 +419,9 @@ pub struct Limits {
     /// Whether the measurement must become steady.
     #[serde(default)]
     pub steady_state: bool,
+    /// Share by which a server's own count of requests may differ from what was sent to it; 0 % by default.
+    #[serde(default)]
+    pub reconcile: Option<Share>,
 }
 
 /// What is recorded beside the windows.
