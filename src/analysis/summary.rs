@@ -67,6 +67,9 @@ pub struct CellSummary {
     pub steadiness: Vec<Steadiness>,
     /// How stable each workload is from repetition to repetition, where there are enough of them.
     pub stability: Vec<Stability>,
+    /// What servers counted otherwise than was sent, in words, where that was accepted; and what could not be read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub counts: Vec<String>,
 }
 
 /// A figure that a command brought in one phase: the mean over its executions, one value per repetition.

@@ -35,12 +35,21 @@ const ONE_READING: Duration = Duration::from_secs(5);
 
 /// What counts were before the load.
 #[derive(Debug, Default)]
-pub(super) struct Before(Vec<Result<Vec<Begin>, String>>);
+pub(super) struct Before(Vec<Result<Begin, String>>);
+
+/// A count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Count {
+    requests: u64,
+    /// Those of them that asked about the server itself, where it tells them apart: somebody may watch it. They count where
+    /// the load has sent them, and only then.
+    about_itself: u64,
+}
 
 /// What a count was, and by how much each reading makes it grow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Begin {
-    count: u64,
+    count: Count,
     cost: u64,
 }
 
@@ -61,14 +70,10 @@ impl Before {
     pub async fn read(cell: &Cell, place: &Place<'_>) -> Result<Self, Error> {
         let mut all = Vec::new();
         for one in &cell.reconcile {
-            let mut begins = Ok(Vec::new());
-            for counter in &one.counters {
-                match begin(counter, place).await {
-                    Ok(begin) => begins.iter_mut().for_each(|begins| begins.push(begin)),
-                    Err(error) => begins = begins.and(Err(unread(one, error)?)),
-                }
-            }
-            all.push(begins);
+            all.push(match begin(one, place).await {
+                Ok(begin) => Ok(begin),
+                Err(error) => Err(unread(one, error)?),
+            });
         }
         Ok(Self(all))
     }
@@ -85,10 +90,10 @@ impl Before {
         reports: &[(usize, Report)],
     ) -> Result<Vec<Reconciled>, Error> {
         let mut found = Vec::new();
-        for (one, begins) in cell.reconcile.iter().zip(&self.0) {
+        for (one, begin) in cell.reconcile.iter().zip(&self.0) {
             let sent = sent(one, reports);
-            let seen = match begins {
-                Ok(begins) => match end(one, begins, sent.answered, place).await {
+            let seen = match begin {
+                Ok(begin) => match end(one, *begin, &sent, place).await {
                     Ok(seen) => Ok(seen),
                     Err(error) => Err(unread(one, error)?),
                 },
@@ -143,21 +148,26 @@ fn sent(one: &Reconcile, reports: &[(usize, Report)]) -> Sent {
     sum
 }
 
-/// Reads a count until it rests, or grows by the same with each reading.
-async fn begin(counter: &Counter, place: &Place<'_>) -> Result<Begin, Unread> {
-    let counts_itself = match counter {
+/// Whether reading a count may be a request that is counted.
+fn may_count_itself(counter: &Counter) -> bool {
+    match counter {
         Counter::Fixture(_) | Counter::Haproxy { .. } => false,
         Counter::Nginx { .. } => true,
         Counter::Collected { collect, .. } => !matches!(collect.source, CollectSource::File(_) | CollectSource::Sqlite(_)),
-    };
+    }
+}
+
+/// Reads the count of a target until it rests, or grows by the same with each reading.
+async fn begin(one: &Reconcile, place: &Place<'_>) -> Result<Begin, Unread> {
+    let counts_itself = one.counters.iter().any(may_count_itself);
     let until = Instant::now() + PATIENCE;
-    let mut last = read(counter, place).await?;
+    let mut last = sum(one, place).await?;
     let mut grew = None;
     let mut pause = PAUSE;
     loop {
         tokio::time::sleep(pause).await;
-        let count = read(counter, place).await?;
-        let growth = count.saturating_sub(last);
+        let count = sum(one, place).await?;
+        let growth = count.requests.saturating_sub(last.requests);
         last = count;
         let rests = growth == 0 && (!counts_itself || grew == Some(0));
         if rests || (counts_itself && growth == 1 && grew == Some(1)) {
@@ -171,19 +181,18 @@ async fn begin(counter: &Counter, place: &Place<'_>) -> Result<Begin, Unread> {
     }
 }
 
-/// Reads the counts of a target until they rest and nothing is missing; the sum of what they grew by.
-async fn end(one: &Reconcile, begins: &[Begin], answered: u64, place: &Place<'_>) -> Result<u64, Unread> {
+/// Reads the count of a target until it rests and nothing is missing; by how much it grew.
+async fn end(one: &Reconcile, begin: Begin, sent: &Sent, place: &Place<'_>) -> Result<u64, Unread> {
     let until = Instant::now() + PATIENCE;
     let mut pause = PAUSE;
     let mut before = None;
     for readings in 1.. {
-        let mut seen = 0_u64;
-        for (counter, begin) in one.counters.iter().zip(begins) {
-            let count = read(counter, place).await?;
-            // Of a count that has gone back nothing can be said but that what came is not in it.
-            seen += count.saturating_sub(begin.count + begin.cost * readings);
-        }
-        if (before == Some(seen) && seen >= answered) || Instant::now() > until {
+        // Of a count that has gone back nothing can be said but that what came is not in it.
+        let count = sum(one, place).await?;
+        let seen = count.requests.saturating_sub(begin.count.requests + begin.cost * readings);
+        let about_itself = count.about_itself.saturating_sub(begin.count.about_itself);
+        let seen = seen - about_itself.min(seen.saturating_sub(sent.sent));
+        if (before == Some(seen) && seen >= sent.answered) || Instant::now() > until {
             return Ok(seen);
         }
         before = Some(seen);
@@ -193,16 +202,28 @@ async fn end(one: &Reconcile, begins: &[Begin], answered: u64, place: &Place<'_>
     unreachable!("patience ends before numbers do")
 }
 
-async fn read(counter: &Counter, place: &Place<'_>) -> Result<u64, Unread> {
+/// The count of a target: that of all its replicas.
+async fn sum(one: &Reconcile, place: &Place<'_>) -> Result<Count, Unread> {
+    let mut sum = Count::default();
+    for counter in &one.counters {
+        let count = read(counter, place).await?;
+        sum.requests += count.requests;
+        sum.about_itself += count.about_itself;
+    }
+    Ok(sum)
+}
+
+async fn read(counter: &Counter, place: &Place<'_>) -> Result<Count, Unread> {
     let words = |words: String| Unread::Words(words);
+    let plainly = |requests| Count { requests, about_itself: 0 };
     match counter {
         Counter::Fixture(path) => {
             let text = ask(&path.fill(place.late).to_text(), "").await.map_err(words)?;
-            text.trim().parse().map_err(|_| words(format!("`{}` is not a count", text.trim())))
+            fixture_requests(&text).map_err(words)
         }
         Counter::Haproxy { socket, frontends } => {
             let text = ask(&socket.fill(place.late).to_text(), "show stat\n").await.map_err(words)?;
-            haproxy_requests(&text, frontends).map_err(words)
+            haproxy_requests(&text, frontends).map(plainly).map_err(words)
         }
         Counter::Nginx { url, socket, step } => {
             let mut http = Http { socket: socket.clone(), ..Http::plain(url.clone(), vec![(**step).clone()]) };
@@ -213,14 +234,18 @@ async fn read(counter: &Counter, place: &Place<'_>) -> Result<u64, Unread> {
                 Ok(Err(error)) => return Err(words(crate::errors::chain(&error))),
                 Err(_) => return Err(words(format!("{url} gave no answer within {} s", ONE_READING.as_secs()))),
             };
-            nginx_requests(&values.remove(BODY).unwrap_or_default()).map_err(words)
+            nginx_requests(&values.remove(BODY).unwrap_or_default()).map(plainly).map_err(words)
         }
         Counter::Collected { collect: wanted, metric } => {
             if let CollectSource::File(file) = &wanted.source
                 && !std::path::Path::new(&file.fill(place.late).to_text()).exists()
             {
                 // A log that is made with its first line.
-                return Ok(0);
+                return Ok(Count::default());
+            }
+            // What a command says is kept by whoever started it, behind what it said before.
+            for kind in ["out", "err"] {
+                let _ = std::fs::remove_file(place.logs.join(format!("collect-{}.{kind}", wanted.name)));
             }
             let late: &Late<'_> = place.late;
             let values = collect(wanted, place, late, place.logs).await.map_err(|error| match error {
@@ -228,11 +253,8 @@ async fn read(counter: &Counter, place: &Place<'_>) -> Result<u64, Unread> {
                 error => Unread::Error(error),
             })?;
             let value = values.get(*metric).copied().unwrap_or(f64::NAN);
-            if value >= 0.0 && value.fract() == 0.0 {
-                Ok(value as u64)
-            } else {
-                Err(words(format!("{value} is not a number of requests")))
-            }
+            let is_count = value >= 0.0 && value.fract() == 0.0;
+            if is_count { Ok(plainly(value as u64)) } else { Err(words(format!("{value} is not a number of requests"))) }
         }
     }
 }
@@ -258,6 +280,15 @@ async fn ask(address: &str, question: &str) -> Result<String, String> {
     match tokio::time::timeout(ONE_READING, asking).await {
         Ok(answer) => answer.map_err(|e| format!("{address}: {e}")),
         Err(_) => Err(format!("{address} gave no answer within {} s", ONE_READING.as_secs())),
+    }
+}
+
+/// What a fixture tells: two numbers.
+fn fixture_requests(text: &str) -> Result<Count, String> {
+    let numbers: Option<Vec<u64>> = text.split_ascii_whitespace().map(|word| word.parse().ok()).collect();
+    match numbers.as_deref() {
+        Some(&[requests, about_itself]) => Ok(Count { requests, about_itself }),
+        _ => Err(format!("`{}` is not a count", text.trim())),
     }
 }
 
@@ -302,6 +333,7 @@ fn reconciled(cell: &Cell, one: &Reconcile, limit: f64, sent: &Sent, seen: Resul
         elsewhere: sent.elsewhere,
         seen,
         unread,
+        others: one.others.clone(),
     };
     Reconciled { status, reason }
 }
@@ -402,6 +434,8 @@ mod tests {
 
     #[test]
     fn counts_of_haproxy_and_nginx_are_read() {
+        assert_eq!(fixture_requests("12 3\n"), Ok(Count { requests: 12, about_itself: 3 }));
+        assert!(fixture_requests("").is_err() && fixture_requests("12").is_err());
         let table =
             "# pxname,svname,stot,req_tot,\nclients,FRONTEND,3,41,\nother,FRONTEND,1,7,\nblobs,b1,3,,\nclients,BACKEND,3,,\n";
         assert_eq!(haproxy_requests(table, &["clients".to_owned()]), Ok(41));

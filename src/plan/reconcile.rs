@@ -298,7 +298,11 @@ fn known(target: &Target, targets: &[Target]) -> Known {
             known.onward = common_owner(targets, &read.servers);
             (known.socket, known.frontends, known.checks) = (read.socket, read.frontends, read.checks);
         }
-        "nginx" => known.counters = nginx::status_page(&rendered("-c").concat()).map(Counter::nginx).into_iter().collect(),
+        "nginx" => {
+            let read = nginx::read(&rendered("-c").concat());
+            known.onward = common_owner(targets, &read.servers);
+            known.counters = read.page.map(Counter::nginx).into_iter().collect();
+        }
         _ => {}
     }
     known

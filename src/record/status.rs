@@ -233,6 +233,17 @@ pub struct ReconciledStatus {
     /// Why not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unread: Option<String>,
+    /// Why it may rightly have counted more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub others: Option<String>,
+}
+
+impl ReconciledStatus {
+    /// Whether it counted what can have arrived, and nothing else.
+    pub fn fits(&self) -> bool {
+        let most = self.sent + self.elsewhere;
+        self.seen.is_some_and(|seen| seen + self.unanswered >= self.sent && (seen <= most || self.others.is_some()))
+    }
 }
 
 /// Where the time of a repetition went. Not included is the writing of this very file.

@@ -7,7 +7,7 @@ pub(super) struct Config {
     pub socket: Option<String>,
     /// Where it is asked.
     pub frontends: Vec<Frontend>,
-    /// Addresses of the servers to which it passes requests on.
+    /// Addresses of the servers to which it passes requests on; none where it may answer some by itself.
     pub servers: Vec<String>,
     /// Whether it sends requests of its own, to see whether a server is well.
     pub checks: bool,
@@ -22,10 +22,14 @@ pub(super) struct Frontend {
     pub http: bool,
 }
 
+/// What lets it answer a request by itself.
+const ANSWERS: [&str; 8] = ["return", "deny", "tarpit", "redirect", "silent-drop", "use-service", "auth", "cache-use"];
+
 /// Reads a configuration.
 pub(super) fn read(text: &str) -> Config {
     let mut config = Config::default();
     let (mut section, mut http_by_default, mut check, mut http_check) = (String::new(), false, false, false);
+    let mut answers = false;
     for line in text.lines() {
         let line = line.split('#').next().unwrap_or_default();
         let words: Vec<&str> = line.split_ascii_whitespace().collect();
@@ -58,11 +62,16 @@ pub(super) fn read(text: &str) -> Config {
             }
             ["default-server", options @ ..] => check |= options.contains(&"check"),
             ["option", "httpchk", ..] | ["http-check", ..] => http_check = true,
+            ["http-request", action, ..] => answers |= ANSWERS.contains(action),
+            ["redirect" | "monitor-uri", ..] | ["stats", "uri" | "enable", ..] => answers = true,
             _ => {}
         }
     }
     // Other checks only connect.
     config.checks = check && http_check;
+    if answers {
+        config.servers.clear();
+    }
     config
 }
 
@@ -94,6 +103,15 @@ backend blobs
         assert_eq!(config.frontends, [frontend("clients", &[8000, 8001], true), frontend("raw", &[9000], false)]);
         assert_eq!(config.servers, ["127.0.0.1:8011", "127.0.0.1:8012"]);
         assert!(config.checks);
+    }
+
+    #[test]
+    fn who_may_answer_by_itself_passes_on_an_unknown_part() {
+        let of = |line: &str| read(&format!("listen x\n bind :1\n {line}\n server a 127.0.0.1:2\n")).servers.len();
+        assert_eq!(of("http-request set-header a b"), 1);
+        for line in ["http-request deny if { path /no }", "redirect location /", "stats enable", "http-request cache-use c"] {
+            assert_eq!(of(line), 0, "{line}");
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Where nginx' configuration has the page that tells its count: pure, and no more than is needed.
+//! What nginx' configuration says of its count, and to whom it passes requests on: pure, and no more than is needed.
 
 /// The page `stub_status`.
 #[derive(Debug, PartialEq, Eq)]
@@ -16,13 +16,83 @@ struct Directive {
     block: Vec<Directive>,
 }
 
-/// The first page of a configuration, if it has one.
-pub(super) fn status_page(text: &str) -> Option<Page> {
+/// What lets a `server` answer a request otherwise than by passing it on once.
+const ANSWERS: [&str; 18] = [
+    "return",
+    "root",
+    "alias",
+    "try_files",
+    "index",
+    "rewrite",
+    "if",
+    "error_page",
+    "deny",
+    "auth_basic",
+    "auth_request",
+    "limit_req",
+    "limit_conn",
+    "mirror",
+    "proxy_cache",
+    "fastcgi_pass",
+    "uwsgi_pass",
+    "grpc_pass",
+];
+
+/// What was found.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Config {
+    /// The first page, if there is one.
+    pub page: Option<Page>,
+    /// Addresses of the servers to which it passes requests on; none where it may answer some by itself.
+    pub servers: Vec<String>,
+}
+
+/// Reads a configuration.
+pub(super) fn read(text: &str) -> Config {
     let words = words(text);
     let tree = block(&mut words.iter().map(String::as_str));
     let mut servers = Vec::new();
     find(&tree, "server", &mut servers);
-    servers.into_iter().find_map(page)
+    let measured: Vec<&Directive> = servers.iter().copied().filter(|s| page(s).is_none()).collect();
+    Config { page: servers.into_iter().find_map(page), servers: passes_on(&tree, &measured).unwrap_or_default() }
+}
+
+/// To whom these `server`s pass every request on.
+fn passes_on(tree: &[Directive], servers: &[&Directive]) -> Option<Vec<String>> {
+    let mut found = Vec::new();
+    for server in servers {
+        let said = |name: &str| {
+            let mut said = Vec::new();
+            find_all(&server.block, name, &mut said);
+            said
+        };
+        let targets = said("proxy_pass");
+        if targets.is_empty() || ANSWERS.iter().any(|word| !said(word).is_empty()) {
+            return None;
+        }
+        for target in targets {
+            let host = target.words.get(1)?.strip_prefix("http://")?.trim_end_matches('/');
+            let mut upstreams = Vec::new();
+            find(tree, "upstream", &mut upstreams);
+            match upstreams.iter().find(|u| u.words.get(1).is_some_and(|name| name == host)) {
+                Some(upstream) => {
+                    let of = upstream.block.iter().filter(|d| d.words[0] == "server");
+                    found.extend(of.filter_map(|d| d.words.get(1).cloned()));
+                }
+                None => found.push(host.to_owned()),
+            }
+        }
+    }
+    Some(found)
+}
+
+fn find_all<'t>(tree: &'t [Directive], name: &str, found: &mut Vec<&'t Directive>) {
+    for directive in tree {
+        if directive.words[0] == name {
+            found.push(directive);
+        }
+        find_all(&directive.block, name, found);
+    }
 }
 
 /// The page of a `server`, and where that listens.
@@ -123,13 +193,32 @@ mod tests {
             Some(Page { host: host.to_owned(), port, socket: socket.map(str::to_owned), path: path.to_owned() })
         };
         let at = "location = /count { stub_status; }";
-        assert_eq!(status_page(&config("127.0.0.1:8090", at)), page("127.0.0.1", 8090, None, "/count"));
-        assert_eq!(status_page(&config("8090", at)), page("127.0.0.1", 8090, None, "/count"));
-        assert_eq!(status_page(&config("[::1]:8090", "stub_status;")), page("::1", 8090, None, "/"));
+        assert_eq!(read(&config("127.0.0.1:8090", at)).page, page("127.0.0.1", 8090, None, "/count"));
+        assert_eq!(read(&config("8090", at)).page, page("127.0.0.1", 8090, None, "/count"));
+        assert_eq!(read(&config("[::1]:8090", "stub_status;")).page, page("::1", 8090, None, "/"));
         let socket = page("localhost", 80, Some("${scratch}/count.sock"), "/");
-        assert_eq!(status_page(&config("unix:${scratch}/count.sock", "location / { stub_status; }")), socket);
+        assert_eq!(read(&config("unix:${scratch}/count.sock", "location / { stub_status; }")).page, socket);
         for nothing in ["", "location / { return 200 \"stub_status;\"; }", "location / { stub_status off; }"] {
-            assert_eq!(status_page(&config("8090", nothing)), None, "{nothing}");
+            assert_eq!(read(&config("8090", nothing)).page, None, "{nothing}");
+        }
+    }
+
+    #[test]
+    fn a_server_that_does_nothing_but_pass_on_is_known() {
+        let of = |inside: &str| {
+            let servers = "upstream blobs { keepalive 64; server 127.0.0.1:1; server 127.0.0.1:2 max_fails=0; }";
+            let page = "server { listen unix:/x; location / { stub_status; } }";
+            read(&format!("http {{ {servers} server {{ listen 8000; {inside} }} {page} }}")).servers
+        };
+        assert_eq!(of("location / { proxy_pass http://blobs; proxy_buffering off; }"), ["127.0.0.1:1", "127.0.0.1:2"]);
+        assert_eq!(of("location / { proxy_pass http://127.0.0.1:9; }"), ["127.0.0.1:9"]);
+        for inside in [
+            "location / { proxy_pass http://blobs; proxy_cache one; }",
+            "location / { proxy_pass http://blobs; } location /x { return 200; }",
+            "location / { root /x; }",
+            "location / { proxy_pass http://unix:/x; error_page 500 /x; }",
+        ] {
+            assert!(of(inside).is_empty(), "{inside}");
         }
     }
 }

@@ -9,6 +9,9 @@ use crate::schema::{Data, Entry, Mistake, Node, Span, decode, types};
 
 /// Where a figure can stand that a source of `reconcile`'s own has without `metrics`.
 const PLACES: [&str; 7] = ["regex", "json", "csv", "sql", "lines", "times", "unit"];
+/// What else such a source may have, as an entry of `collect` has it.
+const SOURCES: [&str; 13] =
+    ["command", "shell", "fixture", "file", "sqlite", "get", "auth", "headers", "args", "env", "dir", "timeout", "needs"];
 /// What is known only when the load is over.
 const TOO_LATE: [&str; 2] = ["load_begin", "load_end"];
 
@@ -78,7 +81,7 @@ pub(in crate::plan) fn read(pen: &mut Pen<'_>, typed: &Typed<'_>, map: &Map<'_>,
         counters,
         tolerance: typed.tolerance.map(|t| t.0),
         // Whoever says whose requests are counted knows it.
-        others: reached.others.filter(|_| named.is_none() && typed.collect.is_none()),
+        others: reached.others.filter(|_| named.is_none()),
         asked: true,
     })
 }
@@ -135,8 +138,11 @@ fn counter(pen: &mut Pen<'_>, part: &Node, typed: &types::Reconcile, around: &Ar
         None => (own(pen, part, typed, around)?, 0),
     };
     if let Some(late) = names(&collect.source).find(|name| TOO_LATE.contains(name)) {
-        let mistake =
-            Mistake::new(pen.file, part.span, format!("`{}` needs `{late}`, and is read before the load, too", collect.name));
+        let mistake = Mistake::new(
+            pen.file,
+            part.span,
+            format!("`{}` needs `{late}`, and is read before the load, too", collect.name.trim_start_matches("reconcile-")),
+        );
         pen.mistakes.push(mistake.expected("expected a count that can be read at any time"));
         return None;
     }
@@ -195,6 +201,12 @@ fn own(pen: &mut Pen<'_>, part: &Node, typed: &types::Reconcile, around: &Around
         return None;
     }
     let (places, rest): (Vec<Entry>, Vec<Entry>) = part.entries().iter().cloned().partition(|e| PLACES.contains(&e.key.as_str()));
+    let known = || SOURCES.iter().chain(&PLACES).copied();
+    if let Some(entry) = rest.iter().find(|e| !SOURCES.contains(&e.key.as_str())) {
+        let mistake = Mistake::new(pen.file, entry.key_span, format!("unknown key `{}`", entry.key));
+        pen.mistakes.push(mistake.expected(format!("expected {}", one_of(known()))).did_you_mean(&entry.key, known()));
+        return None;
+    }
     if places.is_empty() {
         pen.say(part, "", "the place of the count is missing", format!("expected {}", one_of(PLACES[..5].iter().copied())));
         return None;
