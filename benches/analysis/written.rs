@@ -284,6 +284,7 @@ fn status(cell: &Cell, repetition: u32, rows: &[WindowRow], rng: &mut Xoshiro256
         links: Vec::new(),
         timings: Default::default(),
         errors: Vec::new(),
+        reconciled: Vec::new(),
         left_behind: Vec::new(),
     }
 }

@@ -158,6 +158,7 @@ pub fn cell(run: &RunRecord, cell: &CellRecord, all: &[&Repetition]) -> (CellSum
         steadiness,
         loads: loads(cell, &valid, window_ns),
         stability: Vec::new(),
+        counts: counts(&valid),
     };
     let [windows, resources, commands] = sums.damaged;
     (summary, windows.into_iter().chain(resources).chain(commands).chain(requests).collect())
@@ -224,6 +225,18 @@ fn busy(valid: &[&Repetition]) -> Option<String> {
         .map(|(share, who)| (share > MUCH).then(|| format!("{who} {:.0} % of the processors' time", share * 100.0)));
     let words: Vec<String> = words.into_iter().flatten().collect();
     (!words.is_empty()).then(|| words.join(", "))
+}
+
+/// What servers counted otherwise than was sent to them in valid repetitions, each target once.
+fn counts(valid: &[&Repetition]) -> Vec<String> {
+    let mut told: BTreeMap<&str, String> = BTreeMap::new();
+    for one in valid.iter().flat_map(|r| &r.status.reconciled).filter(|one| !one.fits()) {
+        told.entry(&one.target).or_insert_with(|| match (&one.seen, &one.unread) {
+            (Some(seen), _) => format!("`{}` counted {seen} requests, and {} were sent to it", one.target, one.sent),
+            (None, why) => format!("the count of `{}` could not be read: {}", one.target, why.as_deref().unwrap_or_default()),
+        });
+    }
+    told.into_values().collect()
 }
 
 /// Targets, and programs that make the load: these are watched like targets.

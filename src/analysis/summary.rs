@@ -78,6 +78,9 @@ pub struct CellSummary {
     pub loads: Vec<LoadSummary>,
     /// How stable each workload is from repetition to repetition, where there are enough of them.
     pub stability: Vec<Stability>,
+    /// What servers counted otherwise than was sent, in words, where that was accepted; and what could not be read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub counts: Vec<String>,
 }
 
 /// The load of a workload in one phase, over the repetitions that count.

@@ -392,6 +392,9 @@ pub fn notes(summary: &Summary) -> String {
         if let Some(busy) = &cell.busy {
             text += &format!("BUSY: {busy} [{}]\n", cell.cell);
         }
+        for count in &cell.counts {
+            text += &format!("COUNTS: {count} [{}]\n", cell.cell);
+        }
         if r.valid > 0 && cell.steps.is_empty() {
             text += &format!("NOTHING: no pass began in {}\n", cell.cell);
         }

@@ -17,6 +17,7 @@ use super::interrupt::Interrupt;
 use super::late::{Late, fill_workload};
 use super::memory::Memory;
 use super::network::Network;
+use super::reconcile::{Before, Reconciled};
 use super::recorder::Recorder;
 use super::targets::{self, Place, Running, ns_since};
 use super::{collect, launches, limits};
@@ -77,6 +78,7 @@ struct Session {
     epoch: Option<Instant>,
     ready_at: Option<Instant>,
     timings: Timings,
+    reconciled: Vec<Reconciled>,
 }
 
 impl Session {
@@ -169,6 +171,7 @@ impl Executor<'_> {
         let host = written?.filter(|h| h.time_ns >= limits::SHORTEST_HOST_NS);
         let mut status = self.status(cell, turn, started_at, &outcome, observer, left_behind, &session, host);
         session.network.reasons().into_iter().for_each(|reason| status.verdict.invalidate(reason));
+        session.reconciled.iter().filter_map(|r| r.reason.clone()).for_each(|reason| status.verdict.invalidate(reason));
         if let (Some(memory), Some(spill)) = (self.memory, &spill)
             && let Some(reason) = memory.was_full(spill)
         {
@@ -261,6 +264,7 @@ impl Executor<'_> {
                 },
             }
         }
+        let counts = Before::read(cell, place).await?;
         progress.stage.set("load");
         progress.expected.set(expected_passes(cell));
         let (abort, asked) = watch::channel(false);
@@ -318,6 +322,7 @@ impl Executor<'_> {
         if session.running.iter().any(|r| r.process.as_ref().is_some_and(|p| p.exited().is_some())) {
             return Err(targets::death(&session.running).await);
         }
+        session.reconciled = counts.judge(cell, self.plan.limits.reconcile, place, &session.reports).await?;
         let steps = Instant::now();
         let collected = self.collect(cell, place, recorder, session, (epoch, begun_at)).await;
         session.timings.steps_ns += ns_since(steps);
@@ -497,6 +502,7 @@ impl Executor<'_> {
             timings,
             errors: session.reports.iter().flat_map(|(_, r)| r.examples.clone()).collect(),
             left_behind,
+            reconciled: session.reconciled.iter().map(|r| r.status.clone()).collect(),
         }
     }
 }

@@ -13,6 +13,7 @@ use super::network::Network;
 use crate::observe::ports;
 use crate::plan::containers;
 use crate::plan::programs::FIXTURES_PROGRAM;
+use crate::plan::reconcile::{COUNT_VARIABLE, count_socket};
 use crate::plan::{Cell, Probe, Replica, Signal, Target};
 use crate::record::status::TargetStatus;
 use crate::supervise::client::What;
@@ -166,6 +167,10 @@ pub async fn start(
                 // The client of an engine is not what is watched, whoever its parent is.
                 let client = if container.is_some() { "client of " } else { "" };
                 env.push((MARKER.to_owned(), format!("{client}{}/{}", target.name, replica.number)));
+                if replica.argv[0].to_text() == FIXTURES_PROGRAM {
+                    let socket = place.scratch.join(count_socket(&target.name, replica.number));
+                    env.push((COUNT_VARIABLE.to_owned(), socket.display().to_string()));
+                }
                 let dir = replica.dir.as_ref().map(|d| PathBuf::from(d.fill(place.late).to_text()));
                 let what = What { argv, env, dir, stdout: &logs[0], stderr: &logs[1], cpus: &replica.cpus, namespace };
                 Some(place.guard.spawn(what).await?)

@@ -212,6 +212,9 @@ mod tests {
 
     fn limits() -> Limits {
         Limits {
+            silence: 0.01,
+            open: 0.01,
+            reconcile: 0.0,
             generator_cpu: 1.0,
             errors: 1.0,
             host_steal: None,

@@ -42,7 +42,9 @@ impl Rules {
     /// When a pattern is no regular expression.
     pub fn new(metrics: &[TakenMetric]) -> Result<Self, regex::Error> {
         let rule = |metric: &TakenMetric| match &metric.source {
-            MetricSource::Regex(pattern) => regex::Regex::new(pattern).map(|p| (metric.clone(), Some(p))),
+            MetricSource::Regex(pattern) | MetricSource::Lines(pattern) => {
+                regex::Regex::new(pattern).map(|p| (metric.clone(), Some(p)))
+            }
             _ => Ok((metric.clone(), None)),
         };
         Ok(Self { rules: metrics.iter().map(rule).collect::<Result<_, _>>()? })
@@ -71,6 +73,10 @@ impl Rules {
                 (_, Source::Sqlite(_)) => Err("this is a database: expected a query".to_owned()),
                 (MetricSource::Regex(source), Source::Text { out, err }) => match pattern {
                     Some(pattern) => first_match(pattern, source, out, err).and_then(|t| number(t, metric.decimal)),
+                    None => Err("no pattern".to_owned()),
+                },
+                (MetricSource::Lines(_), Source::Text { out, .. }) => match pattern {
+                    Some(pattern) => Ok(out.lines().filter(|line| pattern.is_match(line)).count() as f64),
                     None => Err("no pattern".to_owned()),
                 },
                 (MetricSource::Json(pointer), Source::Text { out, .. }) => {

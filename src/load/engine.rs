@@ -245,9 +245,10 @@ pub fn run<D: Driver>(share: &Share<D>) -> Result<Report, Error> {
         single_step: share.driver.steps() == 1,
     });
     let begin = Cell::new((job.epoch, 0));
+    let group = Rc::new(<D::Client as Client>::Group::default());
     let aborted = runtime.block_on(async {
         let mut abort = job.abort.clone();
-        let load = follow(share, &clients, &shared, &begin);
+        let load = follow(share, &clients, &group, &shared, &begin);
         tokio::select! {
             biased;
             done = load => done.map(|()| false),
@@ -256,7 +257,7 @@ pub fn run<D: Driver>(share: &Share<D>) -> Result<Report, Error> {
         }
     })?;
     let (began, cpu_before) = begin.get();
-    Ok(report(&shared, aborted, began, cpu_before))
+    Ok(Report { traffic: D::Client::traffic(&group), ..report(&shared, aborted, began, cpu_before) })
 }
 
 /// Connects, waits for the others, and lets every client follow the schedule to its end: no longer than the drain behind
@@ -264,13 +265,13 @@ pub fn run<D: Driver>(share: &Share<D>) -> Result<Report, Error> {
 async fn follow<D: Driver>(
     share: &Share<D>,
     numbers: &[u64],
+    group: &Rc<<D::Client as Client>::Group>,
     shared: &Rc<Shared>,
     begin: &Cell<(Instant, u64)>,
 ) -> Result<(), Error> {
     let job = &share.job;
     let load = &job.workload.load;
-    let group = Rc::new(<D::Client as Client>::Group::default());
-    let mut clients: Vec<D::Client> = numbers.iter().map(|n| share.driver.client(*n, job.seed, &group)).collect();
+    let mut clients: Vec<D::Client> = numbers.iter().map(|n| share.driver.client(*n, job.seed, group)).collect();
     let ramp = match load.arrivals {
         Arrivals::Closed { ramp, .. } => ramp,
         Arrivals::Open { .. } => Duration::ZERO,
@@ -412,8 +413,8 @@ fn report(shared: &Shared, aborted: bool, began: Instant, cpu_before: u64) -> Re
         timer_late: shared.pacer.late(),
         dropped_windows: shared.tally.borrow().dropped(),
         examples,
-        trials: Vec::new(),
         aborted,
+        ..Report::empty()
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! `schedule` is pure (instants and budgets), `drivers` speak a protocol, `engine` lets the clients of one thread follow
 //! the schedule, `pacer` wakes them at exact instants, `windows` counts and `tally` hands over, `silence` tells when nobody is answered, `search` tries rates. A `subscriber` follows
-//! no schedule but what another workload sends, which stands in a `ledger`. A generator thread shares
+//! no schedule but what another workload sends, which stands in a `ledger`; `traffic` counts what was written to the wire. A generator thread shares
 //! nothing with another: it has its own runtime, connections, share of the schedule and histograms, and sends finished
 //! windows as messages; `gate` lets all begin together. This module starts the threads.
 //!
@@ -18,6 +18,7 @@ pub mod search;
 pub mod silence;
 mod subscriber;
 mod tally;
+pub mod traffic;
 pub mod windows;
 
 use std::collections::BTreeMap;
@@ -38,6 +39,7 @@ pub use gate::Gate;
 use ledger::Ledger;
 pub use search::Trial;
 use silence::{Quiet, Silence};
+pub use traffic::Traffic;
 pub use windows::{Ended, Outcome, Phase, Totals, WindowRow};
 
 /// What can keep a load from being made.
@@ -187,6 +189,8 @@ pub struct Report {
     pub trials: Vec<Trial>,
     /// Whether it was given up.
     pub aborted: bool,
+    /// The requests that were written, in all phases.
+    pub traffic: Traffic,
 }
 
 /// Passes that were under way, or waited to be sent, when their phase ended and no other one of their workload followed.
@@ -300,6 +304,7 @@ impl Report {
             examples: Vec::new(),
             trials: Vec::new(),
             aborted: false,
+            traffic: Traffic::default(),
         }
     }
 
@@ -354,6 +359,7 @@ impl Report {
         }
         self.trials.extend(other.trials);
         self.aborted |= other.aborted;
+        self.traffic.merge(&other.traffic);
     }
 
     /// The times of a phase's passes.

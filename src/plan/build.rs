@@ -12,7 +12,7 @@ use super::environment::Environment;
 use super::expr::{self, Scope};
 use super::factors::{self, Factor, Levels, RESERVED};
 use super::pen::forget_repeated;
-use super::{Action, Cell, CellId, Graph, Limits, Plan, Repeat, Secrets, expectations, graphs, vtp, workloads};
+use super::{Action, Cell, CellId, Graph, Limits, Plan, Reconcile, Repeat, Secrets, expectations, graphs, vtp, workloads};
 use crate::schema::source::{self, one_of};
 use crate::schema::{Data, Entry, Mistake, Node, SourceFile, Span, decode, node, types};
 
@@ -383,6 +383,7 @@ impl<'a> Builder<'a> {
                 host_pressure_io: self.typed.limits.host_pressure_io.map(|s| s.0),
                 host_frequency: self.typed.limits.host_frequency.map(|p| p.0),
                 host_throttled: self.typed.limits.host_throttled.map_or(Some(0), |t| t.0),
+                reconcile: self.typed.limits.reconcile.map_or(0.0, |s| s.0),
             },
             record: self.typed.record,
             environment: self.environment.record(),
@@ -404,6 +405,7 @@ impl<'a> Builder<'a> {
         let actions = cells.iter().flat_map(|c| [&c.set_up, &c.clean_up]).flat_map(|s| [&s.cell, &s.repetition, &s.load]);
         let requests = actions.chain(around).flatten().filter_map(Action::request);
         let requests = requests.chain(cells.iter().flat_map(|c| &c.collect).filter_map(|c| c.source.request()));
+        let requests = requests.chain(cells.iter().flat_map(|c| &c.reconcile).flat_map(Reconcile::requests));
         let steps = cells.iter().flat_map(|c| &c.workloads).flat_map(|w| w.driver.requests());
         steps.chain(requests).filter_map(|step| step.auth.as_ref()).for_each(|auth| secrets.hide_credentials(auth));
         secrets

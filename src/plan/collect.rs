@@ -122,7 +122,7 @@ pub(super) fn collect(
             })
         }
     };
-    let kinds: &[&str] = if kind == "sqlite" { &["sql", "ratio"] } else { &["regex", "json", "csv", "ratio"] };
+    let kinds: &[&str] = if kind == "sqlite" { &["sql", "ratio"] } else { &["regex", "json", "lines", "csv", "ratio"] };
     let metrics = taken::metrics(pen, node, &typed.metrics, typed.decimal, &[], kinds);
     let table = match (&typed.table, node.get("table")) {
         (Some(typed), Some(part)) => table(pen, part, typed, kind == "sqlite"),

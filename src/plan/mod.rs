@@ -26,6 +26,7 @@ mod pen;
 pub mod programs;
 #[cfg(test)]
 mod properties;
+pub mod reconcile;
 pub mod revisions;
 pub mod secrets;
 pub mod taken;
@@ -54,6 +55,7 @@ pub use load::{
 };
 
 pub use outcome::Outcome;
+pub use reconcile::Reconcile;
 pub use revisions::{Checkout, Revisions};
 pub use secrets::{Auth, Secrets};
 pub use taken::{Decimal, MetricSource, Pick, TableSource, TakenMetric};
@@ -187,6 +189,8 @@ pub struct Limits {
     pub host_frequency: Option<f64>,
     /// How often cores and packages may be throttled; any number of times when there is none.
     pub host_throttled: Option<u64>,
+    /// Share by which a server's count of requests may differ from what was sent.
+    pub reconcile: f64,
 }
 
 #[allow(clippy::ref_option)]
@@ -234,6 +238,9 @@ pub struct Cell {
     pub set_up: Steps,
     /// Steps afterwards.
     pub clean_up: Steps,
+    /// What servers count, to be held against what was sent.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reconcile: Vec<Reconcile>,
 }
 
 /// Set-up or clean-up steps of a cell.

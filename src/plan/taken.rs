@@ -34,6 +34,8 @@ pub enum MetricSource {
     Regex(String),
     /// A JSON pointer into the output.
     Json(String),
+    /// How many lines of the output a regular expression matches.
+    Lines(String),
     /// A column of CSV, and which of its values.
     Csv(String, Pick),
     /// The first value of the first row of a query.
@@ -47,6 +49,7 @@ impl std::fmt::Display for MetricSource {
         match self {
             Self::Regex(pattern) => write!(f, "regex `{pattern}`"),
             Self::Json(pointer) => write!(f, "JSON `{pointer}`"),
+            Self::Lines(pattern) => write!(f, "lines with `{pattern}`"),
             Self::Csv(column, pick) => write!(f, "CSV, {} of `{column}`", pick.name()),
             Self::Sql(query) => write!(f, "query `{query}`"),
             Self::Ratio(above, below) => write!(f, "{above} / {below}"),
@@ -122,7 +125,7 @@ pub(super) fn metrics(
             pen.mistakes
                 .push(Mistake::new(pen.file, entry.key_span, format!("`{name}` cannot be the name of a metric")).expected(why));
         }
-        let others = ["regex", "json", "csv", "sql", "ratio"].into_iter().filter(|k| !kinds.contains(k));
+        let others = ["regex", "json", "lines", "csv", "sql", "ratio"].into_iter().filter(|k| !kinds.contains(k));
         if let Some(other) = others.into_iter().find(|k| entry.value.get(k).is_some()) {
             let expected = format!("expected {}", one_of(kinds.iter().copied()));
             pen.say(&entry.value, other, format!("`{other}` does not belong here"), expected);
@@ -136,6 +139,10 @@ pub(super) fn metrics(
             Some("json") => source.json.clone().map(|pointer| {
                 check_pointer(pen, &entry.value, &pointer);
                 MetricSource::Json(pointer)
+            }),
+            Some("lines") => source.lines.clone().map(|pattern| {
+                actions::regex(pen, &entry.value, "lines", &pattern);
+                MetricSource::Lines(pattern)
             }),
             Some("csv") => source.csv.as_ref().map(|csv| MetricSource::Csv(csv.column.clone(), csv.pick.unwrap_or_default())),
             Some("sql") => source.sql.clone().map(MetricSource::Sql),

@@ -271,7 +271,8 @@ fn command(pen: &mut Pen<'_>, node: &Node, typed: &types::Workload) -> Option<Co
     if let Some(missing) = super::programs::missing_program(&argv[0].to_text(), None).filter(|m| !typed.needs.0.contains(m)) {
         pen.say_missing(node, "command", &missing);
     }
-    let metrics = taken::metrics(pen, node, &typed.metrics, typed.decimal, &COMMAND_METRICS, &["regex", "json", "csv", "ratio"]);
+    let metrics =
+        taken::metrics(pen, node, &typed.metrics, typed.decimal, &COMMAND_METRICS, &["regex", "json", "lines", "csv", "ratio"]);
     let exit = typed.exit.as_ref().map_or_else(|| vec![0], |e| e.0.clone());
     if exit.is_empty() {
         pen.say(node, "exit", "a list without an exit code", "expected at least one, as `0`");

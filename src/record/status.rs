@@ -42,6 +42,9 @@ pub struct Status {
     pub errors: Vec<String>,
     /// Processes that a target left behind when it was stopped.
     pub left_behind: Vec<String>,
+    /// What servers counted, beside what was sent to them; none before it was compared.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reconciled: Vec<ReconciledStatus>,
 }
 
 impl Status {
@@ -54,7 +57,8 @@ impl Status {
             Verdict::Failed { reason } => *reason = change(reason),
         }
         let trials = self.trials.iter_mut().flat_map(|t| &mut t.reasons);
-        let words = self.errors.iter_mut().chain(&mut self.left_behind).chain(trials);
+        let unread = self.reconciled.iter_mut().filter_map(|r| r.unread.as_mut());
+        let words = self.errors.iter_mut().chain(&mut self.left_behind).chain(trials).chain(unread);
         words.chain(self.targets.iter_mut().filter_map(|t| t.ended.as_mut())).for_each(|words| *words = change(words));
         self
     }
@@ -270,6 +274,38 @@ pub struct LinkStatus {
     pub host: String,
     /// Round trips, losses and rates before the load; see `links::Measured`.
     pub measured: serde_json::Value,
+}
+
+/// What a server counted, and what was sent to it in all phases.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReconciledStatus {
+    /// The target.
+    pub target: String,
+    /// Whose requests reach it.
+    pub workloads: Vec<String>,
+    /// Requests that were written.
+    pub sent: u64,
+    /// Those of them that had no answer, not even the begin of one: they may have arrived or not.
+    pub unanswered: u64,
+    /// Requests that followed a redirect to elsewhere, and may have arrived here, too.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub elsewhere: u64,
+    /// What it counted; none when that could not be read.
+    pub seen: Option<u64>,
+    /// Why not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unread: Option<String>,
+    /// Why it may rightly have counted more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub others: Option<String>,
+}
+
+impl ReconciledStatus {
+    /// Whether it counted what can have arrived, and nothing else.
+    pub fn fits(&self) -> bool {
+        let most = self.sent + self.elsewhere;
+        self.seen.is_some_and(|seen| seen + self.unanswered >= self.sent && (seen <= most || self.others.is_some()))
+    }
 }
 
 /// Where the time of a repetition went. Not included is the writing of this very file.

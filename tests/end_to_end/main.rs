@@ -6,7 +6,7 @@
 //! `framed` and `vtp` are protocols beside HTTP, `links` what lies between, `collect` what is taken afterwards, `memory`
 //! where it is recorded. `environment` is what comes from outside and may be secret, `answers` what may come back and what is
 //! asked besides; `cpu` and `couchdb` are the studies of pools and of documents, against the real servers.
-//! `revisions` are commits that are built and measured against each other. `repeat`, `compare`, `expect` and `verdicts` are about what is concluded. `support` gives each test a place of its own,
+//! `revisions` are commits that are built and measured against each other. `repeat`, `compare`, `expect`, `verdicts` and `reconcile` (what servers counted) are about what is concluded. `support` gives each test a place of its own,
 //! `server` a server that it can look into.
 
 mod answers;
@@ -27,6 +27,7 @@ mod load;
 mod memory;
 mod mistakes;
 mod old_results;
+mod reconcile;
 mod repeat;
 mod requests;
 mod resume;

@@ -46,12 +46,8 @@ pub(super) fn same(args: &cli::Doctor, file: &PathBuf) -> Result<Exit, Stop> {
     let budget = units::parse_duration(&args.budget)
         .filter(|time| !time.is_zero())
         .ok_or_else(|| Stop::new(Exit::InvalidInput, format!("`--for {}`: expected a time, as `10m`", args.budget)))?;
-    let options = Options {
-        settings: args.settings.clone(),
-        repetitions: args.repetitions,
-        keeps_snapshots: true,
-        ..Options::default()
-    };
+    let options =
+        Options { settings: args.settings.clone(), repetitions: args.repetitions, keeps_snapshots: true, ..Options::default() };
     let plans = report_all([plan_of(file, &options)].into_iter())?;
     let output = cli::Output {
         graphs: PathBuf::from("graphs"),

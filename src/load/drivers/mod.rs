@@ -18,6 +18,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::Traffic;
 use super::windows::Outcome;
 
 /// What all clients of a workload share. Made once, read only.
@@ -59,6 +60,11 @@ pub trait Client: 'static {
 
     /// How many connections it opened so far.
     fn connects(&self) -> u64;
+
+    /// The requests that the clients of a thread have written so far; nothing where that is not counted.
+    fn traffic(_group: &Self::Group) -> Traffic {
+        Traffic::default()
+    }
 }
 
 /// One step, carried.

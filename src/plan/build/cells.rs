@@ -10,7 +10,8 @@ use crate::plan::expr::Scope;
 use crate::plan::load::FEWEST_WINDOWS;
 use crate::plan::pen::Pen;
 use crate::plan::{
-    Action, Cell, CellId, Limit, Link, Phase, Steps, Target, Workload, actions, arrivals, cache, links, targets, vtp, workloads,
+    Action, Cell, CellId, Limit, Link, Phase, Reconcile, Steps, Target, Workload, actions, arrivals, cache, links, reconcile,
+    targets, vtp, workloads,
 };
 use crate::schema::source::all_of;
 use crate::schema::{Data, Entry, Mistake, Node, Span, decode, types};
@@ -211,8 +212,11 @@ impl Builder<'_> {
         scope.late.retain(|name, _| !of_requests.contains(name));
         let (collect, reason) = self.collected(&mut scope, mistakes);
         skipped = skipped.or(reason);
+        let before_load = scope.late.clone();
         let (workloads, reason) = self.cell_workloads(&mut scope, &links, mistakes);
         skipped = skipped.or(reason);
+        scope.late = before_load;
+        let reconcile = self.reconciled(&scope, &started, &workloads, &collect, mistakes);
         self.work.set(self.work.get() + scope.spent.get());
         let unset: Vec<String> = scope.unset.take().into_iter().collect();
         self.skips.set(self.skips.get() || !unset.is_empty());
@@ -230,7 +234,53 @@ impl Builder<'_> {
             collect,
             set_up,
             clean_up,
+            reconcile,
         })
+    }
+
+    /// Whose count is held against what is sent in a cell: what is known by itself, unless the scenario says otherwise.
+    fn reconciled(
+        &self,
+        scope: &Scope<'_>,
+        targets: &[Target],
+        workloads: &[Workload],
+        collected: &[Collect],
+        mistakes: &mut Vec<Mistake>,
+    ) -> Vec<Reconcile> {
+        let map = reconcile::Map::new(targets, workloads);
+        let Some(node) = self.root.get("reconcile") else { return map.automatic() };
+        let items = match &node.data {
+            Data::Text(text) if text == "off" => return Vec::new(),
+            Data::List(items) => items.as_slice(),
+            Data::Map(_) => std::slice::from_ref(node),
+            _ => {
+                let found = format!("{} does not fit here", node.describe());
+                let expected = "expected `{target: …, collect: …}`, a list of them, or `off`";
+                mistakes.push(Mistake::new(self.file, node.span, found).expected(expected));
+                return Vec::new();
+            }
+        };
+        let sections = [self.targets, self.workloads, self.collect];
+        let [all_targets, all_workloads, collects] = sections.map(|s| s.iter().map(|e| e.key.as_str()).collect::<Vec<&str>>());
+        let around = reconcile::Around {
+            targets: &all_targets,
+            workloads: &all_workloads,
+            collects: &collects,
+            collected,
+            scenario: &self.file.path,
+        };
+        let mut made = map.automatic();
+        for item in items.iter().filter(|item| self.holds(scope, item)) {
+            let node = scope.resolve(item, mistakes);
+            let one = decode::decode_and(self.file, &node, mistakes, |typed: types::Reconcile, mistakes| {
+                let typed = reconcile::Typed { node: &node, typed };
+                reconcile::read(&mut Pen { file: self.file, mistakes }, &typed, &map, &around)
+            });
+            let Some(one) = one else { continue };
+            made.retain(|other| other.asked || other.target != one.target);
+            made.push(one);
+        }
+        made
     }
 
     /// The workloads of a cell, and why it is skipped, if one of them is the reason.

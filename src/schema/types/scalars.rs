@@ -194,6 +194,26 @@ scalar!(
     |number| u64::try_from(number).ok().map(Some)
 );
 
+/// By how much two counts of requests may differ.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Allowed {
+    /// By so many.
+    Count(u64),
+    /// By this share of what was sent.
+    Share(f64),
+}
+
+/// By how much two counts of requests may differ, as typed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CountTolerance(pub Allowed);
+scalar!(
+    CountTolerance, Allowed, "a number of requests, as `5`, or a percentage of them, as `0.1%`",
+    {"type": ["integer", "string"], "description": "a number of requests, as 5, or a percentage of them, as 0.1%"},
+    |text| units::parse_percent(text).map(Allowed::Share),
+    |number| u64::try_from(number).ok().map(Allowed::Count)
+);
+
 /// Bits per second.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BitRate(pub f64);

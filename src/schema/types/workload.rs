@@ -214,6 +214,9 @@ pub struct MetricSource {
     /// A column of output that is CSV with a header, and which of its values.
     #[serde(default)]
     pub csv: Option<CsvSource>,
+    /// How many lines of the output this regular expression matches.
+    #[serde(default)]
+    pub lines: Option<String>,
     /// A query whose first row begins with the number; only where `sqlite` is collected.
     #[serde(default)]
     pub sql: Option<String>,
@@ -461,6 +464,9 @@ pub struct Limits {
     /// How often the processors may be throttled during the load, or `any`; not once by default.
     #[serde(default)]
     pub host_throttled: Option<Times>,
+    /// Share by which a server's own count of requests may differ from what was sent to it; 0 % by default.
+    #[serde(default)]
+    pub reconcile: Option<Share>,
 }
 
 /// What is recorded beside the windows.

@@ -85,9 +85,9 @@ impl<'a> Message<'a> {
 
 impl HttpClient {
     /// Sends the request of a step, follows redirects, and checks the last answer. Bytes are those of all of them.
-    pub(super) async fn chain(&mut self, step: usize, sent: Instant, connect: &mut Option<Duration>) -> Carried {
+    pub(super) async fn chain(&mut self, number: usize, sent: Instant, connect: &mut Option<Duration>) -> Carried {
         let http = Arc::clone(&self.http);
-        let step = &http.steps[step];
+        let step = &http.steps[number];
         let home = Self::server(&http, self.number);
         let deadline = TokioInstant::from_std(sent) + step.timeout;
         let mut carried = Carried { usable: true, ..Carried::broken(None, Failure::new(Outcome::Closed, String::new())) };
@@ -98,7 +98,7 @@ impl HttpClient {
         let mut elsewhere: Option<Server> = None;
         for followed in 0.. {
             let server = elsewhere.as_ref().unwrap_or(home);
-            let received = self.one(step, &mut message, server, elsewhere.is_some(), deadline, connect, &mut carried).await;
+            let received = self.one(number, &mut message, server, elsewhere.is_some(), deadline, connect, &mut carried).await;
             let failed = |failure: Failure| match followed {
                 0 => Err(failure),
                 1 => Err(Failure { words: format!("{} (after 1 redirect)", failure.words), ..failure }),
@@ -148,7 +148,7 @@ impl HttpClient {
     #[allow(clippy::too_many_arguments)]
     async fn one(
         &mut self,
-        step: &Step,
+        number: usize,
         message: &mut Message<'_>,
         server: &Server,
         elsewhere: bool,
@@ -157,6 +157,7 @@ impl HttpClient {
         carried: &mut Carried,
     ) -> Received {
         let http = Arc::clone(&self.http);
+        let step = &http.steps[number];
         let mut stranger = None;
         if elsewhere {
             let begun = Instant::now();
@@ -181,7 +182,18 @@ impl HttpClient {
                 (None, Some(Connection::General(general))) => &mut **general,
                 _ => return Received::failed(Failure::new(Outcome::Closed, "there is no connection")),
             };
+            if elsewhere {
+                self.tallied.strays()
+            } else {
+                self.tallied.sends(number)
+            }
             let mut received = general.exchange(request, &asked).await;
+            match () {
+                () if elsewhere => {}
+                () if received.unsent.is_some() => self.tallied.takes_back(number),
+                () if received.first_byte.is_some() => self.tallied.answers(number),
+                () => {}
+            }
             if !elsewhere {
                 carried.usable = received.usable;
             }

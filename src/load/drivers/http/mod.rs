@@ -32,8 +32,9 @@ use tokio::time::Instant as TokioInstant;
 use super::tcp::of_io;
 use super::values::{Names, Values};
 use super::{Client, Driver, Exchange, Failure};
-use crate::load::Error;
+use crate::load::traffic::Tallied;
 use crate::load::windows::Outcome;
+use crate::load::{Error, Traffic};
 use crate::plan;
 use crate::plan::load::named_outcomes;
 use connect::Server;
@@ -121,6 +122,7 @@ impl Driver for Http {
             number,
             values: Values::new(&self.names, seed, number),
             shared: self.http2.then(|| group.connection(number / self.streams)),
+            tallied: group.tallied(HttpClient::address(self, number), self.steps.len()),
             connection: None,
             connects: 0,
         }
@@ -136,6 +138,8 @@ pub struct HttpClient {
     shared: Option<Rc<Shared>>,
     connection: Option<Connection>,
     connects: u64,
+    /// Where what it sends is counted.
+    tallied: Rc<Tallied>,
 }
 
 enum Connection {
@@ -175,9 +179,14 @@ impl Connection {
 }
 
 impl HttpClient {
-    /// The server of its connection; they are dealt out in turn.
+    /// The number of its address; they are dealt out in turn, connection by connection.
+    fn address(http: &Http, number: u64) -> usize {
+        (number / http.streams % http.servers.len() as u64) as usize
+    }
+
+    /// The server of its connection.
     fn server(http: &Http, number: u64) -> &Server {
-        &http.servers[(number / http.streams % http.servers.len() as u64) as usize]
+        &http.servers[Self::address(http, number)]
     }
 
     async fn connect(&mut self, deadline: TokioInstant) -> Result<(), Failure> {
@@ -222,19 +231,27 @@ impl HttpClient {
     }
 
     /// A step on the lean path.
-    async fn lean(&mut self, step: usize, sent: Instant, connect: &mut Option<Duration>) -> Carried {
+    async fn lean(&mut self, number: usize, sent: Instant, connect: &mut Option<Duration>) -> Carried {
         // What is rare is boxed: each of many connections has room for all that is not.
         if !self.is_connected() {
-            let deadline = TokioInstant::from_std(sent) + self.http.steps[step].timeout;
+            let deadline = TokioInstant::from_std(sent) + self.http.steps[number].timeout;
             if let Err(failure) = Box::pin(self.connect_if_needed(deadline, connect)).await {
                 return Carried::broken(None, failure);
             }
         }
-        let step = &self.http.steps[step];
+        let step = &self.http.steps[number];
         let Some(Connection::Lean(lean)) = &mut self.connection else {
             return Carried::broken(None, Failure::new(Outcome::Closed, "there is no connection"));
         };
-        lean.exchange(sent, step, &mut self.values).await
+        self.tallied.sends(number);
+        let carried = lean.exchange(sent, step, &mut self.values).await;
+        match &carried.result {
+            _ if carried.first_byte.is_some() => self.tallied.answers(number),
+            // The request could not be made.
+            Err(failure) if failure.outcome == Outcome::Carry => self.tallied.takes_back(number),
+            _ => {}
+        }
+        carried
     }
 }
 
@@ -278,6 +295,10 @@ impl Client for HttpClient {
 
     fn connects(&self) -> u64 {
         self.connects
+    }
+
+    fn traffic(group: &Group) -> Traffic {
+        group.traffic()
     }
 }
 

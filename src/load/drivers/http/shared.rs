@@ -1,4 +1,4 @@
-//! HTTP/2 connections that several clients of a generator thread share.
+//! What the clients of a generator thread share: HTTP/2 connections, and the count of what they send.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -12,7 +12,9 @@ use tokio::time::Instant;
 use super::body::Outgoing;
 use super::connect::Stream;
 use super::general::{Stage, of_hyper};
+use crate::load::Traffic;
 use crate::load::drivers::Failure;
+use crate::load::traffic::Tallied;
 use crate::load::windows::Outcome;
 
 /// How much of one answer the server may send ahead; long downloads are slow when it is less than what is on the way.
@@ -23,14 +25,30 @@ const CONNECTION_WINDOW: u32 = 64 << 20;
 /// the time-out makes many of them.
 const RESET_STREAMS: usize = 1 << 14;
 
-/// The connections of one generator thread.
+/// What the clients of one generator thread share.
 #[derive(Default)]
-pub struct Group(RefCell<BTreeMap<u64, Rc<Shared>>>);
+pub struct Group {
+    connections: RefCell<BTreeMap<u64, Rc<Shared>>>,
+    /// By the number of the address.
+    tallied: RefCell<BTreeMap<usize, Rc<Tallied>>>,
+}
 
 impl Group {
     /// The connection with this number.
     pub(super) fn connection(&self, number: u64) -> Rc<Shared> {
-        Rc::clone(self.0.borrow_mut().entry(number).or_default())
+        Rc::clone(self.connections.borrow_mut().entry(number).or_default())
+    }
+
+    /// The count of what is sent to an address, by step.
+    pub(super) fn tallied(&self, address: usize, steps: usize) -> Rc<Tallied> {
+        Rc::clone(self.tallied.borrow_mut().entry(address).or_insert_with(|| Rc::new(Tallied::new(steps))))
+    }
+
+    /// What was sent so far.
+    pub(super) fn traffic(&self) -> Traffic {
+        let mut traffic = Traffic::default();
+        self.tallied.borrow().iter().for_each(|(address, tallied)| tallied.tell(*address, &mut traffic));
+        traffic
     }
 }
 

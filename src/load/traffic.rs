@@ -1,0 +1,121 @@
+//! How many requests were written to the wire, and how many of them were answered: what a server's own count is held against.
+//!
+//! Not the same as passes: one that breaks off at its second step has sent two requests, one whose connection was refused
+//! none. Counted as it happens, so that what is still under way when a load ends is known too: it was sent and not answered,
+//! as far as the generator knows, and the server may or may not have seen it.
+
+use std::cell::Cell;
+
+/// Requests of one step to one address.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Requests {
+    /// Those that were written, all of it or a part.
+    pub sent: u64,
+    /// Those of them of whose answer at least the first byte came.
+    pub answered: u64,
+}
+
+/// Requests that a load has written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// By address, in the order of the workload's URLs, and by step. Empty where the driver does not count.
+    pub addresses: Vec<Vec<Requests>>,
+    /// Those that followed a redirect to somewhere else.
+    pub elsewhere: u64,
+}
+
+impl Traffic {
+    /// Adds what another thread has sent.
+    pub fn merge(&mut self, other: &Self) {
+        for (address, steps) in other.addresses.iter().enumerate() {
+            for (step, requests) in steps.iter().enumerate() {
+                self.add(address, step, *requests);
+            }
+        }
+        self.elsewhere += other.elsewhere;
+    }
+
+    /// Adds requests of a step to an address.
+    pub fn add(&mut self, address: usize, step: usize, requests: Requests) {
+        if self.addresses.len() <= address {
+            self.addresses.resize_with(address + 1, Vec::new);
+        }
+        let steps = &mut self.addresses[address];
+        if steps.len() <= step {
+            steps.resize_with(step + 1, Requests::default);
+        }
+        steps[step].sent += requests.sent;
+        steps[step].answered += requests.answered;
+    }
+}
+
+/// The requests of one generator thread to one address, counted by all its clients.
+#[derive(Debug)]
+pub struct Tallied {
+    steps: Box<[Cell<Requests>]>,
+    elsewhere: Cell<u64>,
+}
+
+impl Tallied {
+    /// None yet, of so many steps.
+    pub fn new(steps: usize) -> Self {
+        Self { steps: (0..steps).map(|_| Cell::default()).collect(), elsewhere: Cell::new(0) }
+    }
+
+    /// A request of a step is about to be written.
+    pub fn sends(&self, step: usize) {
+        let cell = &self.steps[step];
+        cell.set(Requests { sent: cell.get().sent + 1, ..cell.get() });
+    }
+
+    /// It was not written after all.
+    pub fn takes_back(&self, step: usize) {
+        let cell = &self.steps[step];
+        cell.set(Requests { sent: cell.get().sent - 1, ..cell.get() });
+    }
+
+    /// Its answer came, or began to come.
+    pub fn answers(&self, step: usize) {
+        let cell = &self.steps[step];
+        cell.set(Requests { answered: cell.get().answered + 1, ..cell.get() });
+    }
+
+    /// A request goes to somewhere else.
+    pub fn strays(&self) {
+        self.elsewhere.set(self.elsewhere.get() + 1);
+    }
+
+    /// Adds it to what is told of the thread.
+    pub fn tell(&self, address: usize, traffic: &mut Traffic) {
+        for (step, requests) in self.steps.iter().enumerate() {
+            traffic.add(address, step, requests.get());
+        }
+        traffic.elsewhere += self.elsewhere.get();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_are_added_by_address_and_step() {
+        let [first, second] = [Tallied::new(2), Tallied::new(2)];
+        first.sends(0);
+        first.answers(0);
+        first.sends(1);
+        second.sends(1);
+        second.answers(1);
+        second.sends(0);
+        second.takes_back(0);
+        second.strays();
+        let (mut sum, mut other) = (Traffic::default(), Traffic::default());
+        first.tell(0, &mut sum);
+        second.tell(1, &mut other);
+        sum.merge(&other);
+        sum.merge(&other);
+        let requests = |sent, answered| Requests { sent, answered };
+        assert_eq!(sum.addresses, [vec![requests(1, 1), requests(1, 0)], vec![requests(0, 0), requests(2, 2)]]);
+        assert_eq!(sum.elsewhere, 2);
+    }
+}
