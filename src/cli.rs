@@ -194,7 +194,7 @@ pub struct Compare {
     #[arg(long, value_name = "METRIC,…", value_delimiter = ',')]
     pub metric: Vec<String>,
     /// The metric that is the question: the others are asked only where it has an answer. By default the scenario's, or
-    /// the first of --metric
+    /// throughput, or the first figure that a program brings
     #[arg(long, value_name = "METRIC")]
     pub primary: Option<String>,
     /// Exit with 3 when anything is slower or uses more, with 4 when something of it is missing, with 5 when something cannot

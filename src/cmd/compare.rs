@@ -20,9 +20,7 @@ pub(super) fn compare(args: &cli::Compare) -> Result<Exit, Stop> {
         .filter(|share| (0.0..1.0).contains(share))
         .ok_or_else(|| wrong(format!("`--threshold {}`: expected a percentage, as `5%`", args.threshold)))?;
     let metrics: Vec<Metric> = args.metric.iter().map(|name| metric_of(name)).collect();
-    // The first that is named is the question.
-    let primary = args.primary.as_deref().map(metric_of).or(metrics.first().copied());
-    let options = Options { threshold, metrics, primary };
+    let options = Options { threshold, metrics, primary: args.primary.as_deref().map(metric_of) };
     let sides = sides(&args.paths)?;
     let paths: Vec<PathBuf> = sides.iter().flatten().cloned().collect();
     let comparison = match (&args.by, sides.as_slice()) {

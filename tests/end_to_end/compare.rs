@@ -47,7 +47,21 @@ impl Runs {
 
     fn directory(&self, out: &str) -> PathBuf {
         let folder = self.place.path(out).join("test");
-        folder.join(&listing(&folder)[0])
+        let runs: Vec<String> = listing(&folder).into_iter().filter(|name| !name.contains("session") && !name.contains("json")).collect();
+        folder.join(&runs[0])
+    }
+
+    /// Sessions of the same thing, as they are: what the first run in `out` is held against. The newest run stays the newest.
+    fn floor(&self, out: &str) {
+        let run = self.directory(out);
+        let folder = run.parent().unwrap();
+        let sessions: Vec<String> = (1..=8).map(|n| format!("0-session-{n}")).collect();
+        for name in &sessions {
+            let copied = std::process::Command::new("cp").arg("-r").arg(&run).arg(folder.join(name)).status().unwrap();
+            assert!(copied.success());
+        }
+        let floor = json!({"format": json(&run.join("plan.json"))["format"], "sessions": sessions});
+        std::fs::write(folder.join("floor.json"), floor.to_string()).unwrap();
     }
 
     fn name(&self, out: &str) -> String {
@@ -88,6 +102,8 @@ fn the_unit_says_what_is_better() {
     ));
     runs.make("low", "a=100 b=100", &[]);
     runs.make("high", "a=100 b=200", &[]);
+    runs.floor("low");
+    runs.floor("high");
     let same = ["a rate no-difference-shown", "a size no-difference-shown", "a took no-difference-shown"];
     let up = runs.json("low high");
     assert_eq!(verdicts(&up), [same.as_slice(), &["b rate faster", "b size higher", "b took slower"]].concat());
@@ -108,7 +124,7 @@ fn the_unit_says_what_is_better() {
     assert!(low <= ratio && ratio <= high && (1.95..2.0).contains(&low) && (1.98..2.05).contains(&high), "{row:#}");
     let [p, corrected] = ["p", "p_corrected"].map(|key| row[key].as_f64().unwrap());
     assert!(p > 0.0 && p < corrected && corrected < 0.05, "{row:#}");
-    assert_eq!((&up["corrected_over"], &up["threshold"], &up["by"]), (&json!(6), &json!(0.05), &Json::Null));
+    assert_eq!((&up["corrected_over"], &up["threshold"], &up["by"]), (&json!(2), &json!(0.05), &Json::Null));
     assert_eq!((&up["baseline"], &up["factors"]), (&json!(runs.name("low")), &json!(["kind"])));
     assert_eq!(up["differences"], json!([]), "nothing but the numbers differs");
 
@@ -120,20 +136,20 @@ fn the_unit_says_what_is_better() {
 
 #[test]
 fn too_few_repetitions_are_said_with_how_many_more() {
-    // From 100 to 160 in both, and shifted by 10.
-    let mut runs = Runs::of(&NUMBERS.replace("${repetition} % 3", "${repetition} * 37 % 61"));
-    runs.make("one", "a=100 b=100", &["--set", "kind=a"]);
-    runs.make("two", "a=110 b=110", &["--set", "kind=a"]);
-    let comparison = runs.json("one two");
-    assert_eq!(verdicts(&comparison), ["a took too-few-repetitions"]);
+    // From 100 to 160 in both, in another order, and shifted by 10.
+    let mut runs = Runs::of(&NUMBERS.replace("${repetition} % 3", "${kind} * ${repetition} * 37 % 61"));
+    runs.make("one", "a=100 b=110", &[]);
+    let comparison = runs.json("one --by kind");
+    assert_eq!(verdicts(&comparison), ["took too-few-repetitions"]);
     let row = &comparison["rows"][0];
-    let more = row["more"].as_u64().unwrap();
-    assert!((8..10_000).contains(&more), "{row:#}");
-    let text = runs.compare("one two").expect(0).stdout;
-    assert!(text.contains(&format!("too few, +{more}")) && text.contains("more repetitions of each"), "{text}");
+    let [seen, threshold] = ["more_for_seen", "more_for_threshold"].map(|key| row[key].as_u64().unwrap());
+    assert!((1..=threshold).contains(&seen) && (8..10_000).contains(&threshold), "{row:#}");
+    let text = runs.compare("one --by kind").expect(0).stdout;
+    let words = if seen == threshold { format!("too few, +{seen}") } else { format!("too few, +{seen}/+{threshold}") };
+    assert!(text.contains(&words) && text.contains("more repetitions of each"), "{text}");
     // A wider threshold needs fewer.
-    let fewer = runs.json("one two --threshold 20%")["rows"][0]["more"].as_u64().unwrap_or_default();
-    assert!(fewer < more, "{fewer} for 20 %, {more} for 5 %");
+    let fewer = runs.json("one --by kind --threshold 20%")["rows"][0]["more_for_threshold"].as_u64().unwrap_or_default();
+    assert!(fewer < threshold, "{fewer} for 20 %, {threshold} for 5 %");
 }
 
 #[test]
@@ -141,6 +157,7 @@ fn a_difference_within_the_threshold_does_not_matter() {
     let mut runs = Runs::of(NUMBERS);
     runs.make("one", "a=100 b=100", &["--set", "kind=a"]);
     runs.make("two", "a=103 b=103", &["--set", "kind=a"]);
+    runs.floor("one");
     let verdict = |words: &str| verdicts(&runs.json(&format!("one two {words}")));
     assert_eq!(verdict(""), ["a took no-difference-shown"], "3 % of 5 %");
     assert_eq!(verdict("--threshold 10%"), ["a took no-difference-shown"]);
@@ -154,23 +171,22 @@ fn a_difference_within_the_threshold_does_not_matter() {
 #[test]
 fn what_never_varies_can_be_compared() {
     let mut runs = Runs::of(&NUMBERS.replace("+ ${repetition} % 3", ""));
-    for (out, number) in [("one", 100), ("same", 100), ("twice", 200), ("zero", 0), ("nothing", 0)] {
-        runs.make(out, &format!("a={number}"), &["--set", "kind=a"]);
-    }
-    for (words, verdict, ratio) in [
-        ("one same", "no-difference-shown", json!(1.0)),
-        ("one twice", "slower", json!(2.0)),
-        ("zero nothing", "no-difference-shown", Json::Null),
-        ("zero one", "slower", Json::Null),
-        ("one zero", "faster", Json::Null),
+    for (out, numbers, verdict, ratio) in [
+        ("same", "a=100 b=100", "no-difference-shown", json!(1.0)),
+        ("twice", "a=100 b=200", "slower", json!(2.0)),
+        ("nothing", "a=0 b=0", "no-difference-shown", Json::Null),
+        ("more", "a=0 b=100", "slower", Json::Null),
+        ("less", "a=100 b=0", "faster", Json::Null),
     ] {
-        let comparison = runs.json(words);
-        assert_eq!(verdicts(&comparison), [format!("a took {verdict}")], "{words}");
+        runs.make(out, numbers, &[]);
+        let words = format!("{out} --by kind");
+        let comparison = runs.json(&words);
+        assert_eq!(verdicts(&comparison), [format!("took {verdict}")], "{words}");
         // A sum of logarithms need not be exact.
         let found = &comparison["rows"][0]["ratio"];
         let near = |a: &Json, b: &Json| a.as_f64().zip(b.as_f64()).is_some_and(|(a, b)| (a - b).abs() < 1e-9);
         assert!(found == &ratio || near(found, &ratio), "{words}: {found}");
-        let text = runs.compare(words).expect(0).stdout;
+        let text = runs.compare(&words).expect(0).stdout;
         assert!(!text.contains("NaN") && !text.contains("inf"), "{text}");
     }
 }
@@ -178,15 +194,65 @@ fn what_never_varies_can_be_compared() {
 #[test]
 fn one_repetition_proves_nothing() {
     let mut runs = Runs::of(NUMBERS);
-    runs.make("one", "a=100", &["--set", "kind=a", "-n", "1"]);
-    runs.make("two", "a=900", &["--set", "kind=a", "-n", "1"]);
-    let comparison = runs.json("one two");
-    assert_eq!(verdicts(&comparison), ["a took too-few-repetitions"]);
+    runs.make("one", "a=100 b=900", &["-n", "1"]);
+    let comparison = runs.json("one --by kind");
+    assert_eq!(verdicts(&comparison), ["took too-few-repetitions"]);
     let row = &comparison["rows"][0];
-    assert_eq!((&row["p"], &row["ratio_interval"]), (&json!(1.0), &Json::Null));
-    let text = runs.compare("one two").expect(0).stdout;
+    assert!(row["p"].as_f64().unwrap() >= 0.5 && row["ratio_interval"].is_null(), "{row:#}");
+    let text = runs.compare("one --by kind").expect(0).stdout;
     // Somebody who reads this wants to know what to do.
-    assert!(text.contains("too few, +") || text.contains("at least"), "how many would do is not said:\n{text}");
+    assert!(text.contains("too few, +"), "how many would do is not said:\n{text}");
+}
+
+#[test]
+fn one_run_of_each_says_nothing_without_a_floor_and_several_sessions_do() {
+    let mut runs = Runs::of(NUMBERS);
+    for (out, numbers) in [("one", "a=100"), ("two", "a=200"), ("three", "a=101"), ("four", "a=202"), ("five", "a=99")] {
+        runs.make(out, numbers, &["--set", "kind=a"]);
+    }
+    let comparison = runs.json("one two");
+    assert_eq!(verdicts(&comparison), ["a took cannot-tell"]);
+    let row = &comparison["rows"][0];
+    assert_eq!((&row["p"], &row["ratio_interval"], &row["sessions"]), (&Json::Null, &Json::Null, &json!([1, 1])));
+    let text = runs.compare("one two").expect(0).stdout;
+    assert!(text.contains("cannot tell") && text.contains("runner doctor --same FILE"), "{text}");
+    runs.compare("one two --fail-on-slower").expect(5);
+    // Commas join the sessions of one side.
+    let comparison = runs.json("one,three,five two,four");
+    assert_eq!(verdicts(&comparison), ["a took slower"]);
+    assert_eq!(comparison["rows"][0]["sessions"], json!([3, 2]));
+    assert_eq!(verdicts(&runs.json("two,four one,three,five")), ["a took faster"]);
+    runs.compare("one,three one").expect(2).complains(&["given twice"]);
+    // With a floor one of each does.
+    runs.floor("one");
+    let comparison = runs.json("one two");
+    assert_eq!((&comparison["floor_sessions"], verdicts(&comparison)[0].as_str()), (&json!(8), "a took slower"));
+    let text = runs.compare("one three").expect(0).stdout;
+    assert!(text.contains("no difference") && text.contains("the floor: 8 sessions"), "{text}");
+    // One that was made on another machine stands for nothing here.
+    let other = runs.directory("one").parent().unwrap().join("0-session-3/manifest.json");
+    let mut manifest = json(&other);
+    manifest["host"]["kernel"] = json!("another");
+    std::fs::write(&other, manifest.to_string()).unwrap();
+    assert!(runs.compare("one two").expect(0).stdout.contains("1 of 8 sessions of the floor were made on another machine"));
+}
+
+#[test]
+fn a_gate_lets_nothing_through_that_broke() {
+    let mut runs = Runs::of(&NUMBERS.replace("echo ", "test -z \"$fails\" || exit 3; echo "));
+    runs.scenario = runs.scenario.replace(". DIR/numbers", "kind=${kind}; . DIR/numbers");
+    runs.make("one", "a=100 b=100", &[]);
+    runs.floor("one");
+    runs.make_or("broken", "a=100 b=100; test $kind = a || fails=yes", &[], 4);
+    runs.make("less", "a=100 b=100", &["--set", "kind=a"]);
+    runs.make("same", "a=100 b=100", &[]);
+    for (words, code) in [("one broken", 4), ("one less", 4), ("one same", 0), ("broken --by kind", 4)] {
+        let words = format!("{words} --fail-on-slower");
+        let outcome = runs.compare(&words);
+        assert_eq!(outcome.code, Some(code), "{words}\n{}{}", outcome.stdout, outcome.stderr);
+    }
+    let comparison = runs.json("one broken");
+    assert_eq!(comparison["missing"], json!(["kind=b has no repetition that counts"]));
 }
 
 // ---- what is compared
@@ -197,12 +263,13 @@ fn three_runs_are_compared_with_the_first() {
     for (out, numbers) in [("one", "a=100 b=100"), ("two", "a=200 b=100"), ("three", "a=100 b=50")] {
         runs.make(out, numbers, &[]);
     }
+    runs.floor("one");
     let comparison = runs.json("one two three");
     let side = |i: usize| comparison["rows"][i]["side"].as_str().unwrap().to_owned();
     assert_eq!([0, 1, 2, 3].map(side), ["two", "two", "three", "three"].map(|out| runs.name(out)));
     let expected = ["a took slower", "b took no-difference-shown", "a took no-difference-shown", "b took faster"];
     assert_eq!(verdicts(&comparison), expected);
-    assert_eq!(comparison["corrected_over"], 4, "Holm over all of them");
+    assert_eq!(comparison["corrected_over"], 4, "a primary metric for each");
     let text = runs.compare("one two three").expect(0).stdout;
     for out in ["one", "two", "three"] {
         assert!(text.contains(&runs.name(out)), "{text}");
@@ -297,6 +364,7 @@ fn metrics_may_be_named() {
     let mut runs = Runs::of(NUMBERS);
     runs.make("one", "a=100 b=100", &[]);
     runs.make("two", "a=100 b=200", &[]);
+    runs.floor("one");
     let comparison = runs.json("one two --metric errors,took");
     let expected =
         ["a errors no-difference-shown", "a took no-difference-shown", "b errors no-difference-shown", "b took slower"];
@@ -327,6 +395,7 @@ fn the_same_runs_give_the_same_bytes() {
     let mut runs = Runs::of(NUMBERS);
     runs.make("one", "a=100 b=100", &[]);
     runs.make("two", "a=100 b=200", &[]);
+    runs.floor("one");
     for words in ["one two", "one two --format json", "one two --format markdown", "two --by kind"] {
         let [first, again] = [(); 2].map(|()| runs.compare(words).expect(0));
         assert_eq!(first.stdout, again.stdout, "{words}");
@@ -347,12 +416,14 @@ fn the_exit_code_is_a_gate_only_on_request() {
     runs.make("one", "a=100 b=100", &[]);
     runs.make("slow", "a=100 b=200", &[]);
     runs.make("few", "a=100 b=100", &["-n", "1"]);
+    runs.floor("one");
+    runs.floor("slow");
     for (words, code) in [
         ("one slow", 0),
         ("one slow --fail-on-slower", 3),
         ("slow one --fail-on-slower", 0),
         ("one few", 0),
-        ("one few --fail-on-slower", 5),
+        ("few one --fail-on-slower", 5),
         ("one slow few --fail-on-slower", 3),
         ("slow --by kind --fail-on-slower", 3),
         ("slow --by kind --baseline b --fail-on-slower --format json", 0),
@@ -409,7 +480,7 @@ fn runs_without_a_repetition_that_counts_are_refused() {
     runs.scenario = runs.scenario.replace(". DIR/numbers", "kind=${kind}; . DIR/numbers");
     runs.make_or("other", "a=100 b=100; test $kind = a || fails=yes", &[], 4);
     let text = runs.compare("one other").expect(0).stdout;
-    assert!(text.contains("NOTE: kind=b has no repetition that counts"), "{text}");
+    assert!(text.contains("MISSING: kind=b has no repetition that counts"), "{text}");
 }
 
 #[test]
@@ -423,6 +494,7 @@ fn what_is_damaged_is_named_and_the_rest_compared() {
         std::fs::write(two.join("cells/b/run5").join(table), "PAR1 and no more").unwrap();
     }
     assert!(!tables.is_empty());
+    runs.floor("one");
     let outcome = runs.compare("one two").expect(0);
     let comparison = runs.json("one two");
     let n = |i: usize| comparison["rows"][i]["n"].as_u64().unwrap();
@@ -442,6 +514,7 @@ fn cells_that_were_skipped_are_noted() {
     let mut runs = Runs::of(&scenario);
     runs.make("one", "a=100 b=100", &[]);
     runs.make("two", "a=100 b=100", &[]);
+    runs.floor("one");
     let text = runs.compare("one two").expect(0).stdout;
     assert!(text.contains("NOTE: kind=b was skipped, because no-such-program is not installed"), "{text}");
     let comparison = runs.json("one two");

@@ -2,7 +2,8 @@
 //!
 //! `run` is what goes well, `faults` what goes wrong, `endings` how it ends before its time, `resume` how it goes on,
 //! `old_results` what older versions left; `mistakes` and `schema` are about scenario files. `load` is every way in which
-//! requests may arrive, `requests` that each can be looked at, `truth` whether what is measured is what happened. `steady`,
+//! requests may arrive, `requests` that each can be looked at, `truth` whether what is measured is what happened. `time` is
+//! what is divided by what and open at the end, `steady` since when it was steady,
 //! `framed` and `vtp` are protocols beside HTTP, `links` what lies between, `collect` what is taken afterwards, `memory`
 //! where it is recorded. `environment` is what comes from outside and may be secret, `answers` what may come back and what is
 //! asked besides; `cpu` and `couchdb` are the studies of pools and of documents, against the real servers.
@@ -37,6 +38,7 @@ mod schema;
 mod server;
 mod steady;
 mod support;
+mod time;
 mod truth;
 mod verdicts;
 mod vtp;

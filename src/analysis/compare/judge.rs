@@ -253,7 +253,10 @@ fn notes_on_independence(comparison: &mut Comparison, cases: &[&Case], several: 
 
 /// Corrects p over all families, the primary metric of each first, and gives each row its verdict.
 fn judged(families: Vec<Vec<Case>>, threshold: f64, primary: Option<Metric>) -> Vec<Row> {
-    let question = |cases: &[Case]| cases.iter().position(|c| Some(c.metric) == primary).unwrap_or(0);
+    // What a workload is mostly about, where nobody says it.
+    let usual = |c: &Case| matches!(c.metric, Metric::Throughput | Metric::Limit | Metric::Command(_));
+    let named = |cases: &[Case]| cases.iter().position(|c| Some(c.metric) == primary);
+    let question = |cases: &[Case]| named(cases).or_else(|| cases.iter().position(usual)).unwrap_or(0);
     let p = |case: &Case| case.row.p.unwrap_or(f64::NAN);
     let asked: Vec<Family> = families
         .iter()

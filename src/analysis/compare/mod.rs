@@ -186,7 +186,7 @@ pub struct Options {
     pub threshold: f64,
     /// Only these metrics.
     pub metrics: Vec<Metric>,
-    /// The metric that is the question; the scenario's, or the first of each workload, where there is none.
+    /// The metric that is the question; the scenario's, or what each workload is mostly about, where there is none.
     pub primary: Option<Metric>,
 }
 

@@ -117,16 +117,16 @@ fn method(comparison: &Comparison) -> String {
     text += &format!("differences within {threshold} % do not matter\n");
     let any = |of: fn(&Row) -> bool| comparison.rows.iter().any(of);
     if any(|r| r.more_for_seen.is_some() || r.more_for_threshold.is_some()) {
-        text += "too few, +n/+m: n more repetitions of each would show the difference that is seen,\n";
-        text += &format!("m one of {threshold} %\n");
+        text += "too few, +n/+m: n more repetitions of each would show the difference seen,\n";
+        text += &format!("m more one of {threshold} %\n");
     }
     if any(|r| r.rests_on_shape) {
-        text += "°: rests on the shape of the distribution; ranks alone need more repetitions for that\n";
+        text += "°: rests on the shape of the distribution; ranks alone need more repetitions\n";
     }
     if any(|r| r.verdict == Verdict::CannotTell) {
-        text += "cannot tell: sessions differ even when nothing changed, and nothing says by how much;\n";
-        text += "`runner doctor --same FILE` finds out, `runner repeat --sessions 4` makes several of\n";
-        text += "each, and levels of one run (`--by`) need neither\n";
+        text += "cannot tell: sessions differ even when nothing changed, nothing says by how much;\n";
+        text += "`runner doctor --same FILE` finds out, `runner repeat --sessions 4` makes several\n";
+        text += "of each, and levels of one run (`--by`) need neither\n";
     } else if let Some(sessions) = comparison.floor_sessions.filter(|n| *n > 0) {
         text += &format!("the floor: {sessions} sessions of the same thing\n");
     }
