@@ -142,3 +142,49 @@ fn unanswered(limits: &Limits, workload: &Workload, report: &Report, phase: &Pha
 pub(super) fn percent(share: f64) -> String {
     format!("{} %", crate::units::plain(share * 100.0))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{Http, Url, workloads};
+
+    fn workload() -> Workload {
+        workloads::single("clients", Http::plain(Url::parse("http://127.0.0.1:1").unwrap(), Vec::new()))
+    }
+
+    #[test]
+    fn a_saturated_generator_is_told_what_to_do() {
+        let words = saturated(&workload(), 0.96, 0.95);
+        assert_eq!(
+            words,
+            "the generator of `clients` used 96 % of its thread, the limit is 95 %: give it `threads: 2` or `cpus`, or slow it by \
+             `think`; `limits: {generator-cpu: 100%}` accepts it"
+        );
+        let several = Workload { threads: 3, ..workload() };
+        assert!(saturated(&several, 1.0, 0.95).contains("of its 3 threads, the limit is 95 %: give it `threads: 4`"));
+    }
+
+    #[test]
+    fn what_is_asked_for_and_not_answered_has_its_parts() {
+        let limits = Limits { errors: 0.1, silence: 1.0, open: 1.0, ..crate::executor::watched::tests::limits() };
+        let phase = PhaseReport {
+            end_ns: 1_000_000_000,
+            start_ns: 0,
+            offered: 100,
+            unsent: 5,
+            passes: 90,
+            errors: 3,
+            open: 5,
+            ..PhaseReport::empty(Phase::During)
+        };
+        let words = unanswered(&limits, &workload(), &Report::empty(), &phase);
+        assert_eq!(
+            words,
+            [
+                "13 of 100 passes of `clients` in `during` were not answered as expected (3 answered wrongly, 5 never sent, 5 open at \
+              the end), the limit is 10 %"
+            ]
+        );
+        assert!(unanswered(&limits, &workload(), &Report::empty(), &PhaseReport { unsent: 0, ..phase }).is_empty());
+    }
+}

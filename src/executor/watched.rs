@@ -172,7 +172,7 @@ pub(super) fn reasons(limits: &Limits, watched: &WatchedStatus) -> Vec<String> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::time::Duration;
 
     use super::*;
@@ -210,7 +210,7 @@ mod tests {
         HostPressure { cpu: Some(Pressure { some_us: us, full_us: None }), memory: pressure, io: pressure }
     }
 
-    fn limits() -> Limits {
+    pub fn limits() -> Limits {
         Limits {
             silence: 0.01,
             open: 0.01,

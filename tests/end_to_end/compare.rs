@@ -47,7 +47,8 @@ impl Runs {
 
     fn directory(&self, out: &str) -> PathBuf {
         let folder = self.place.path(out).join("test");
-        let runs: Vec<String> = listing(&folder).into_iter().filter(|name| !name.contains("session") && !name.contains("json")).collect();
+        let runs: Vec<String> =
+            listing(&folder).into_iter().filter(|name| !name.contains("session") && !name.contains("json")).collect();
         folder.join(&runs[0])
     }
 

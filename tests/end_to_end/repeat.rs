@@ -371,3 +371,90 @@ fn each_cell_gets_a_picture_of_its_rounds() {
     }
     assert!(!place.path("graphs").exists());
 }
+
+// ---- until decided, and sessions
+
+/// `b` is half as much again as `a`; `c` is the same, with other noise.
+const DECIDABLE: &str =
+    "${100 if kind != 'b' else 150} + ${repetition} * ${37 if kind == 'a' else 53} % ${5 if kind == 'a' else 7}";
+
+#[test]
+fn rounds_go_on_until_every_comparison_is_decided() {
+    let place = numbers(DECIDABLE);
+    let outcome =
+        place.run(&["repeat", "test.yaml", "--metric", "took", "--until", "decided", "--no-graphs", "--seed", "1"]).expect(0);
+    let summary = place.summary();
+    let decided = summary["decisions"].as_array().unwrap();
+    let told: Vec<(&str, &str)> =
+        decided.iter().map(|d| (d["level"].as_str().unwrap(), d["verdict"].as_str().unwrap_or("none"))).collect();
+    assert_eq!(told, [("b", "slower"), ("c", "same")], "{decided:#?}");
+    let rounds: Vec<u64> = decided.iter().map(|d| d["rounds"].as_u64().unwrap()).collect();
+    assert_eq!(rounds[0], 5, "half as much again is seen at the first look");
+    assert_eq!(repetitions(&place) as u64, rounds[1], "it ends with the last decision");
+    let text = format!("{}{}", outcome.stdout, outcome.stderr);
+    assert!(text.contains("kind=b (tool): slower than a, after 5 rounds"), "{text}");
+    assert!(text.contains("every comparison is decided"), "{text}");
+    // The summary is a function of the directory.
+    let again = place.run(&["summarize", "results", "--json"]).expect(0);
+    let again: Json = serde_json::from_str(&again.stdout).unwrap();
+    assert_eq!(again["decisions"], summary["decisions"]);
+}
+
+#[test]
+fn what_cannot_be_decided_is_said() {
+    let place = numbers(DECIDABLE);
+    let words = ["repeat", "test.yaml", "--metric", "took", "--until", "decided", "--no-graphs"];
+    let outcome = place.run(&[&words[..], &["-n", "5", "--set", "kind=a,c"]].concat()).expect(0);
+    assert!(outcome.stderr.contains("1 of 1 comparisons were not decided in 5 rounds"), "{}", outcome.stderr);
+    for (rest, parts) in [
+        (&["--set", "kind=a"][..], ["no factor has several", "--until decided"]),
+        (&["--by", "knd"], ["`--by knd`", "`kind`"]),
+        (&["--baseline", "z"], ["`--baseline z`", "`a`, `b`, `c`"]),
+        (&["--threshold", "much"], ["`--threshold much`", "expected a percentage"]),
+        (&["-n", "4"], ["expected at least 5", "first look"]),
+    ] {
+        place.run(&[&words[..], rest].concat()).expect(2).complains(&parts);
+    }
+    place.run(&["repeat", "test.yaml", "-n", "5", "--by", "kind"]).expect(2).complains(&["--until decided"]);
+}
+
+#[test]
+fn sessions_are_runs_of_their_own_and_stand_together() {
+    let place = numbers("100 + ${repetition} % 3");
+    let words = ["repeat", "test.yaml", "-n", "5", "--set", "kind=a", "--sessions", "3", "--pause", "10ms", "--no-graphs"];
+    let outcome = place.run(&words).expect(0);
+    let folder = place.path("results/test");
+    let runs = listing(&folder);
+    assert_eq!(runs.len(), 3);
+    let said =
+        outcome.stderr.lines().find(|l| l.starts_with("3 sessions of test: ")).unwrap_or_else(|| panic!("{}", outcome.stderr));
+    let sides = said.trim_start_matches("3 sessions of test: ").to_owned();
+    assert_eq!(sides.matches(',').count(), 2, "{sides}");
+    // What was said can be compared as it is.
+    let (one, rest) = sides.split_once(',').unwrap();
+    place.run(&["compare", one, rest]).expect(0);
+}
+
+#[test]
+fn an_experiment_against_itself_is_the_floor_of_its_runs() {
+    let place = numbers("100 + ${repetition} % 3");
+    let outcome = place.run(&["doctor", "--same", "test.yaml", "--for", "1ms", "-n", "6", "--set", "kind=a"]).expect(0);
+    for part in ["an experiment against itself", "within a run", "took tool kind=a", "floor.json"] {
+        assert!(outcome.stdout.contains(part), "`{part}` is not in:\n{}", outcome.stdout);
+    }
+    let folder = place.path("results/test");
+    let floor = json(&folder.join("floor.json"));
+    let sessions: Vec<&str> = floor["sessions"].as_array().unwrap().iter().map(|s| s.as_str().unwrap()).collect();
+    assert_eq!(sessions.len(), 2, "at least two, whatever the time");
+    let mut made = Vec::new();
+    for _ in 0..2 {
+        place.run(&["run", "test.yaml", "--set", "kind=a", "--repetitions", "6", "--no-graphs", "--quiet"]).expect(0);
+        made.push(listing(&folder).into_iter().filter(|n| n != "floor.json").max().unwrap());
+    }
+    let paths: Vec<String> = made.iter().map(|run| format!("results/test/{run}")).collect();
+    let outcome = place.run(&["compare", &paths[0], &paths[1], "--format", "json"]).expect(0);
+    let comparison: Json = serde_json::from_str(&outcome.stdout).unwrap();
+    assert_eq!(comparison["floor_sessions"], 2);
+    assert_eq!(comparison["rows"][0]["verdict"], "no-difference-shown", "{comparison:#}");
+    place.run(&["doctor", "--same", "test.yaml", "--for", "soon"]).expect(2).complains(&["`--for soon`", "expected a time"]);
+}

@@ -60,7 +60,9 @@ fn place(how: &str, rest: &str) -> Place {
 }
 
 fn load(arrivals: &str) -> String {
-    format!("workloads: {{clients: {{url: \"http://127.0.0.1:PORT1\", timeout: 30s, load: {{{arrivals}}}, steps: [{{get: /}}]}}}}\n")
+    format!(
+        "workloads: {{clients: {{url: \"http://127.0.0.1:PORT1\", timeout: 30s, load: {{{arrivals}}}, steps: [{{get: /}}]}}}}\n"
+    )
 }
 
 fn passes<'s>(summary: &'s Json, phase: &str) -> &'s Json {
@@ -136,7 +138,11 @@ fn a_server_that_stands_still_or_closes_makes_the_load_invalid_whatever_the_coun
         let expect = "expect: [{metric: response_p99, below: 10s}]\nlimits: {errors: 100%, open: 100%}\n";
         let place = place(how, &format!("{expect}{}", load(&arrivals).replace("timeout: 30s", "timeout: 800ms")));
         let outcome = place.run_test().expect(4);
-        assert!(outcome.stdout.contains("nobody of `clients` was answered as expected although passes were due"), "{}", outcome.stdout);
+        assert!(
+            outcome.stdout.contains("nobody of `clients` was answered as expected although passes were due"),
+            "{}",
+            outcome.stdout
+        );
         let silence = phase(&place.status("run1"), "during")["silence_ns"].as_f64().unwrap() / 1e9;
         assert!((0.8..2.9).contains(&silence), "{how}: {silence} s");
     }
