@@ -34,11 +34,16 @@ pub(super) fn size(plan: &Plan) -> String {
         Some(repeat) if repeat.is_open_ended() => {
             let budget = repeat.budget_s.map(|s| format!("for {}", crate::units::human_duration(s * 1e9)));
             let until = repeat.until.map(|u| {
-                format!("until every interval of {} is within ±{} %", repeat.metric.name(), crate::units::plain(u * 100.0))
+                format!("until every mean of {} is known to ±{} %", repeat.metric.name(), crate::units::plain(u * 100.0))
             });
-            let ends: Vec<String> = until.into_iter().chain(budget).collect();
+            let decide = repeat
+                .decide
+                .as_ref()
+                .map(|decide| format!("until every comparison of {} by {} is decided", repeat.metric.name(), decide.by));
             // A time says enough by itself.
-            let most = repeat.until.map_or_else(String::new, |_| format!("; at most {repetitions} of each"));
+            let says_most = until.is_some() || decide.is_some();
+            let most = if says_most { format!("; at most {repetitions} of each") } else { String::new() };
+            let ends: Vec<String> = until.into_iter().chain(decide).chain(budget).collect();
             format!("{}, round after round {}{most}", plural(cells, "cell"), ends.join(", or "))
         }
         _ => format!("{} x {repetitions} = {}", plural(cells, "cell"), cells * plan.repetitions as usize),

@@ -23,6 +23,9 @@ pub(super) struct Live {
     cells: usize,
 }
 
+/// A mean is never known with fewer rounds, see [`mean_interval_until`].
+pub(super) const FEWEST: usize = 10;
+
 /// What is known of one figure.
 struct Known {
     /// By number of the repetition.
@@ -112,7 +115,10 @@ impl Live {
     }
 
     fn words(&self, known: &Known) -> String {
-        let width = known.half_width.map_or_else(String::new, |w| format!(" ±{:.1} %", w * 100.0));
+        let width = known.half_width.map_or_else(String::new, |w| match w {
+            ..1.0 => format!(" ±{:.1} %", w * 100.0),
+            _ => " ±>100 %".to_owned(),
+        });
         format!("median {}{width}", human(self.metric(), &known.unit, known.median))
     }
 
@@ -173,6 +179,11 @@ impl Known {
             self.half_width = half_width(estimate.median, estimate.median_interval).filter(|_| estimate.n > 3);
         }
         let Some(until) = until else { return };
+        // What never varies is known, also where it is 0.
+        if values.iter().all(|v| v.to_bits() == values[0].to_bits()) {
+            (self.half_width, self.reached) = (Some(0.0).filter(|_| values.len() > 3), values.len() >= FEWEST);
+            return;
+        }
         match mean_interval_until(&values, until) {
             Ok(found) => {
                 self.half_width =

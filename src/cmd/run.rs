@@ -66,6 +66,13 @@ pub(super) fn repeat(args: &cli::Repeat) -> Result<Exit, Stop> {
     if args.least < 2 {
         return Err(wrong(format!("`--least {}`: expected at least 2, one repetition has no interval", args.least)));
     }
+    if until.is_some() && (args.least as usize) < super::live::FEWEST {
+        let fewest = super::live::FEWEST;
+        return Err(wrong(format!(
+            "`--least {}` with `--until`: expected at least {fewest}, fewer rounds do not say how well a mean is known",
+            args.least
+        )));
+    }
     let most = match (args.rounds, until, budget) {
         (Some(rounds), ..) => rounds,
         // An hour of repetitions of a third of a second.

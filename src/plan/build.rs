@@ -358,6 +358,8 @@ impl<'a> Builder<'a> {
                 Factor { name: f.name.clone(), levels, revisions: f.revisions.clone(), span: f.span }
             })
             .collect();
+        // Who accepts wrong answers accepts as much time without right ones.
+        let errors = self.typed.limits.errors.map_or(ERRORS, |s| s.0);
         Ok(Some(Plan {
             experiment: self.typed.experiment.clone(),
             question: self.typed.question.clone(),
@@ -372,9 +374,9 @@ impl<'a> Builder<'a> {
             limits: Limits {
                 generator_cpu: self.typed.limits.generator_cpu.map_or(GENERATOR_CPU, |p| p.0),
                 lag_p99: self.typed.limits.lag_p99.map(|d| d.0),
-                errors: self.typed.limits.errors.map_or(ERRORS, |s| s.0),
-                silence: self.typed.limits.silence.map_or(SILENCE, |s| s.0),
-                open: self.typed.limits.open.map_or(OPEN, |s| s.0),
+                errors,
+                silence: self.typed.limits.silence.map_or(SILENCE.max(errors), |s| s.0),
+                open: self.typed.limits.open.map_or(OPEN.max(errors), |s| s.0),
                 host_steal: self.typed.limits.host_steal.map(|s| s.0),
                 host_load: self.typed.limits.host_load.map(|s| s.0),
                 steady_state: self.typed.limits.steady_state,

@@ -130,7 +130,7 @@ fn what_was_not_sent_by_hand_is_said() {
     let url = format!("http://127.0.0.1:{port}/");
     let args = ["load", &url, "-c", "2", "-r", "100", "-d", "500ms", "--timeout", "2s"];
     let outcome = place.run(&args).expect(4);
-    for part in ["UNSENT              48", "96.00 % of 50 arrivals", "ERRORS               2  timeout", "no answer within 2"] {
+    for part in ["UNSENT              48", "96.00 % of 50 arrivals", "AT THE END           2  under way: 2 open", "SILENCE "] {
         assert!(outcome.stdout.contains(part), "`{part}` is not in:\n{}", outcome.stdout);
     }
 }
@@ -769,14 +769,14 @@ fn invalid(scenario: &str, part: &str) {
     let outcome = place.run_test().expect(4);
     let verdict = &place.status("all/run1")["verdict"];
     assert_eq!(verdict["is"], "invalid", "{verdict}");
-    let reason = verdict["reasons"][0].as_str().unwrap();
-    assert!(reason.contains(part), "`{part}` is not in: {reason}");
+    let reasons: Vec<&str> = verdict["reasons"].as_array().unwrap().iter().map(|r| r.as_str().unwrap()).collect();
+    let reason = reasons.iter().find(|r| r.contains(part)).unwrap_or_else(|| panic!("`{part}` is in none of {reasons:?}"));
     assert!(outcome.stderr.contains(part) || outcome.stdout.contains(part), "{outcome:?}");
     let summary = place.summary();
     let repetitions = &cell(&summary, "all")["repetitions"];
     assert_eq!((&repetitions["invalid"], &repetitions["valid"]), (&json!(1), &json!(0)));
     assert_eq!(cell(&summary, "all")["steps"], json!([]), "what is invalid is not averaged");
-    assert_eq!(repetitions["reasons"][0], json!([1, reason]));
+    assert!(repetitions["reasons"].as_array().unwrap().contains(&json!([1, reason])), "{repetitions}");
 }
 
 #[test]
@@ -792,7 +792,7 @@ workloads:
     load: {closed: {connections: 8}, duration: 300ms}
     steps: [{get: /}]
 ";
-    invalid(scenario, "the generator of `clients` was saturated: ");
+    invalid(scenario, "% of its thread, the limit is 1 %: give it `threads: 2` or `cpus`, or slow it by `think`");
     let place = Place::with(&scenario.replace("1%", "100%"));
     place.run_test().expect(0);
 }

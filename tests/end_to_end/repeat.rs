@@ -122,21 +122,21 @@ fn every_file_is_repeated() {
 #[test]
 fn it_ends_when_every_interval_is_narrow() {
     let place = numbers("7");
-    let outcome = one(&place, "-n 50 --until 2% --least 6").expect(0);
-    assert_eq!(repetitions(&place), 6, "not before --least, and not after it");
-    outcome.complains(&["ended before round 7: every interval is within ±2", "narrow enough: 1 of 1"]);
+    let outcome = one(&place, "-n 50 --until 2% --least 12").expect(0);
+    assert_eq!(repetitions(&place), 12, "not before --least, and not after it");
+    outcome.complains(&["ended before round 13: every mean is known to ±2", "narrow enough: 1 of 1"]);
     let repetitions = &place.summary()["cells"][0]["repetitions"];
-    assert_eq!((&repetitions["planned"], &repetitions["valid"]), (&json!(6), &json!(6)), "nothing is missing");
+    assert_eq!((&repetitions["planned"], &repetitions["valid"]), (&json!(12), &json!(12)), "nothing is missing");
 }
 
 #[test]
 fn one_cell_that_is_not_narrow_keeps_all_going() {
     // 7, 7, 7, …, but 1, 1001, 1, … in one cell.
     let place = numbers("$(test ${kind} = b && echo 1 + ${repetition} % 2 \\* 1000 || echo 7)");
-    let words = ["repeat", "test.yaml", "-n", "7", "--until", "2%", "--least", "4", "--metric", "took", "--no-graphs"];
+    let words = ["repeat", "test.yaml", "-n", "12", "--until", "2%", "--least", "10", "--metric", "took", "--no-graphs"];
     let outcome = place.run(&words).expect(0);
     for kind in ["a", "b", "c"] {
-        assert_eq!(listing(&place.run_directory("test").join("cells").join(kind)).len(), 7, "{kind}");
+        assert_eq!(listing(&place.run_directory("test").join("cells").join(kind)).len(), 12, "{kind}");
     }
     assert!(!outcome.stderr.contains("ended before"), "{}", outcome.stderr);
     outcome.complains(&["narrow enough: 2 of 3"]);
@@ -145,8 +145,8 @@ fn one_cell_that_is_not_narrow_keeps_all_going() {
 #[test]
 fn an_aim_that_was_not_reached_is_said() {
     let place = numbers("1 + ${repetition} % 2 * 1000");
-    let outcome = one(&place, "-n 6 --until 1% --least 4").expect(0);
-    let (_, end) = outcome.stderr.split_once("round 6:").expect("six rounds are done");
+    let outcome = one(&place, "-n 10 --until 1% --least 10").expect(0);
+    let (_, end) = outcome.stderr.split_once("round 10:").expect("ten rounds are done");
     let (_, end) = end.split_once('\n').expect("that line ends");
     assert!(end.contains("1") && end.contains('%'), "nothing behind the last round says that ±1 % was not reached:\n{end}");
 }
@@ -186,7 +186,7 @@ fn it_ends_in_time_or_after_so_many() {
 fn an_early_end_is_no_error_in_reports() {
     let place = numbers("7");
     let junit = place.path("junit.xml");
-    one(&place, &format!("-n 50 --until 2% --least 4 --junit {}", junit.display())).expect(0);
+    one(&place, &format!("-n 50 --until 2% --least 10 --junit {}", junit.display())).expect(0);
     let text = std::fs::read_to_string(junit).unwrap();
     assert!(text.contains("errors=\"0\"") && !text.contains("<error"), "{text}");
 }
@@ -194,13 +194,13 @@ fn an_early_end_is_no_error_in_reports() {
 #[test]
 fn scripts_are_told_why_it_ended() {
     let place = numbers("7");
-    let outcome = one(&place, "-n 50 --until 2% --least 4 --json").expect(0);
+    let outcome = one(&place, "-n 50 --until 2% --least 10 --json").expect(0);
     let events = outcome.events();
     let last = events.last().unwrap().to_string();
-    assert!(last.contains("every interval is within"), "{last}");
+    assert!(last.contains("every mean is known to ±2 %"), "{last}");
     let round = &events[events.len() - 2];
-    assert_eq!((&round["event"], &round["round"], &round["metric"]), (&json!("round-ends"), &json!(4), &json!("took")));
-    let figure = json!({"cell": "kind=a", "workload": "tool", "n": 4, "median": 7.0, "half_width_share": 0.0});
+    assert_eq!((&round["event"], &round["round"], &round["metric"]), (&json!("round-ends"), &json!(10), &json!("took")));
+    let figure = json!({"cell": "kind=a", "workload": "tool", "n": 10, "median": 7.0, "half_width_share": 0.0});
     assert_eq!(round["figures"], json!([figure]));
 }
 
@@ -208,13 +208,14 @@ fn scripts_are_told_why_it_ended() {
 fn options_that_make_no_sense_are_mistakes() {
     let place = numbers("7");
     for (words, parts) in [
-        ("", ["how often", "`-n 100`, `--until 2%` or `--for 30m`"]),
+        ("", ["how often", "`-n 100`, `--until 2%`, `--until decided` or `--for 30m`"]),
         ("--until 0%", ["`--until 0%`", "above 0"]),
         ("--until 2", ["`--until 2`", "as `2%`"]),
         ("--until=-1%", ["`--until -1%`", "above 0"]),
         ("-n 5 --least 1", ["`--least 1`", "at least 2"]),
         ("-n 5 --until 2%", ["`-n 5`", "10 rounds of `--least`"]),
-        ("-n 3 --until 2% --least 4", ["`-n 3`", "4 rounds of `--least`"]),
+        ("-n 3 --until 2% --least 4", ["`--least 4`", "expected at least 10"]),
+        ("-n 11 --until 2% --least 12", ["`-n 11`", "12 rounds of `--least`"]),
         ("-n 0", ["0", "at least 1"]),
         ("-n many", ["many", "--repetitions"]),
         ("--for soon", ["`--for soon`", "as `30m`"]),
@@ -344,8 +345,8 @@ fn what_never_varies_is_no_trouble() {
 #[test]
 fn what_is_always_0_is_narrow_enough() {
     let place = numbers("0");
-    one(&place, "-n 20 --until 2% --least 5").expect(0).complains(&["ended before round 6"]);
-    assert_eq!(repetitions(&place), 5);
+    one(&place, "-n 20 --until 2%").expect(0).complains(&["ended before round 11"]);
+    assert_eq!(repetitions(&place), 10);
 }
 
 #[test]
@@ -376,7 +377,7 @@ fn each_cell_gets_a_picture_of_its_rounds() {
 
 /// `b` is half as much again as `a`; `c` is the same, with other noise.
 const DECIDABLE: &str =
-    "${100 if kind != 'b' else 150} + ${repetition} * ${37 if kind == 'a' else 53} % ${5 if kind == 'a' else 7}";
+    "$(test ${kind} = b && echo 150 || echo 100) + ${repetition} * $(test ${kind} = a && echo 37 % 5 || echo 53 % 7)";
 
 #[test]
 fn rounds_go_on_until_every_comparison_is_decided() {

@@ -276,7 +276,7 @@ fn repeating_goes_on_until_it_is_enough() {
     let scenario = SCENARIO.replace("done']", "done; echo took 7']\n    metrics: {took: {regex: 'took ([0-9]+)'}}");
     let mut place = Place::with(&scenario);
     place.write("stop", "a3");
-    let words = "repeat test.yaml --until 5% --least 6 -n 50 --metric took --no-graphs --set kind=a";
+    let words = "repeat test.yaml --until 5% --least 10 -n 50 --metric took --no-graphs --set kind=a";
     let mut started = place.start(&words.split(' ').collect::<Vec<_>>());
     started.until("the repetition begins", || place.lines("began").iter().any(|l| l == "a3").then_some(()));
     started.signal(Signal::KILL);
@@ -284,12 +284,12 @@ fn repeating_goes_on_until_it_is_enough() {
     place.assert_cleared(CLEARED);
     place.write("stop", "none");
     let outcome = resume(&place, &["--no-graphs"]).expect(0);
-    outcome.complains(&["2 repetitions are there already", "ended before round 7"]);
-    assert_eq!(names(&place).len(), 6);
-    assert_eq!(place.summary()["cells"][0]["stability"][0]["n"], 6);
+    outcome.complains(&["2 repetitions are there already", "ended before round 11"]);
+    assert_eq!(names(&place).len(), 10);
+    assert_eq!(place.summary()["cells"][0]["stability"][0]["n"], 10);
     // What was enough is enough.
     let again = resume(&place, &["--no-graphs"]).expect(0);
-    assert_eq!(names(&place).len(), 6, "{}", again.stderr);
+    assert_eq!(names(&place).len(), 10, "{}", again.stderr);
 }
 
 #[test]

@@ -84,7 +84,7 @@ fn a_straggler_stretches_nothing_and_is_told() {
     let begun = Instant::now();
     let outcome = place.run_test().expect(4);
     assert!(begun.elapsed().as_secs() < 10, "nobody waits for it: {:?}", begun.elapsed());
-    let status = place.status("run1");
+    let status = place.status("all/run1");
     let during = phase(&status, "during");
     assert_eq!((&during["planned_ns"], &during["open"]), (&json!(2_000_000_000_u64), &json!(1)));
     assert_eq!(during["at_end"]["open"], 1);
@@ -95,7 +95,7 @@ fn a_straggler_stretches_nothing_and_is_told() {
     // The same where it is accepted: what was completed in two seconds, divided by them.
     let accepted = place_of_accepted();
     let outcome = accepted.run_test().expect(0);
-    let (summary, status) = (accepted.summary(), accepted.status("run1"));
+    let (summary, status) = (accepted.summary(), accepted.status("all/run1"));
     let whole = passes(&summary, "during");
     let one = &whole["by_repetition"][0];
     assert_eq!(one["seconds"], 2.0);
@@ -135,7 +135,7 @@ fn a_load_of_one_url_does_not_wait_for_stragglers_either() {
 fn a_server_that_stands_still_or_closes_makes_the_load_invalid_whatever_the_count() {
     for (how, connections) in [("die 1.2", 4), ("die 1.2", 64), ("close 1.2", 1)] {
         let arrivals = format!("closed: {{connections: {connections}}}, duration: 3s");
-        let expect = "expect: [{metric: response_p99, below: 10s}]\nlimits: {errors: 100%, open: 100%}\n";
+        let expect = "expect: [{metric: response_p99, below: 10s}]\nlimits: {errors: 100%, silence: 1%}\n";
         let place = place(how, &format!("{expect}{}", load(&arrivals).replace("timeout: 30s", "timeout: 800ms")));
         let outcome = place.run_test().expect(4);
         assert!(
@@ -143,7 +143,7 @@ fn a_server_that_stands_still_or_closes_makes_the_load_invalid_whatever_the_coun
             "{}",
             outcome.stdout
         );
-        let silence = phase(&place.status("run1"), "during")["silence_ns"].as_f64().unwrap() / 1e9;
+        let silence = phase(&place.status("all/run1"), "during")["silence_ns"].as_f64().unwrap() / 1e9;
         assert!((0.8..2.9).contains(&silence), "{how}: {silence} s");
     }
 }
@@ -194,7 +194,7 @@ fn a_rare_arrival_is_waited_for_and_targets_are_watched_meanwhile() {
     place.run_test().expect(0);
     let found = throughput(&place.summary(), "during");
     assert!((found - 1.0 / 3.0).abs() < 1e-9, "{found} per second");
-    let status = place.status("run1");
+    let status = place.status("all/run1");
     assert!(status["timings"]["load_ns"].as_f64().unwrap() >= 3e9, "{status:#}");
 
     let dies = "{command: [sh, -c, 'RUNNER fixture null-server --port PORT1 & sleep 1; kill $!'], port: PORT1}";
@@ -205,9 +205,9 @@ fn a_rare_arrival_is_waited_for_and_targets_are_watched_meanwhile() {
 
 #[test]
 fn the_tail_of_an_amount_is_told() {
-    let place = place("slow 40 900", &load("closed: {connections: 4}, amount: 40"));
+    let place = place("slow 40 900", &format!("limits: {{silence: 100%}}\n{}", load("closed: {connections: 4}, amount: 40")));
     let outcome = place.run_test().expect(0);
-    let tail = phase(&place.status("run1"), "during")["tail_ns"].as_f64().unwrap() / 1e9;
+    let tail = phase(&place.status("all/run1"), "during")["tail_ns"].as_f64().unwrap() / 1e9;
     assert!((0.7..1.5).contains(&tail), "{tail} s");
     assert!(outcome.stdout.contains("TAIL: for the last "), "{}", outcome.stdout);
     // And it is too short to say whether it was steady.

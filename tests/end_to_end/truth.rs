@@ -84,6 +84,7 @@ fn a_server_that_is_stopped_is_seen_in_every_percentile() {
         let mut place = Place::with(
             "
 experiment: test
+limits: {silence: 100%, open: 100%}
 targets:
   web: {fixture: null-server, port: PORT1}
 workloads:

@@ -432,12 +432,12 @@ pub struct Limits {
     /// phase behind the warm-up; 1 % by default.
     #[serde(default)]
     pub errors: Option<Share>,
-    /// Share of a phase in which nobody was answered rightly while passes were due; 1 % by default. A stretch counts when it
+    /// Share of a phase in which nobody was answered rightly while passes were due; by default 1 %, or as much as `errors` accepts. A stretch counts when it
     /// is longer than 250 ms and than twenty times the median response time.
     #[serde(default)]
     pub silence: Option<Share>,
     /// Share of a load's time on its connections that passes held which were open at its end and had taken longer than
-    /// 250 ms and twenty times the median; 1 % by default.
+    /// 250 ms and twenty times the median; by default 1 %, or as much as `errors` accepts.
     #[serde(default)]
     pub open: Option<Share>,
     /// Share of the processors' time that the hypervisor may take away during the load; no limit by default.
