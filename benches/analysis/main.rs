@@ -1,4 +1,4 @@
-//! How long `runner graph` takes for large runs, and how time and memory grow with them.
+//! How long `runner graph` and `runner compare` take for large runs, and how time and memory grow with them.
 //!
 //! ```text
 //! cargo bench --bench analysis                       25, 100 and 400 repetitions of 48 cells, then 10 million raw rows
@@ -8,7 +8,7 @@
 //!
 //! A run directory is written through the record API by a process of its own (see `written`), so that the memory of
 //! the measured process is its own: the kernel counts what a child had before its exec. Then the built binary
-//! summarizes and draws it, `RUNS` times after one that warms the page cache; printed are the medians of wall time,
+//! summarizes, compares and draws it, `RUNS` times after one that warms the page cache; printed are the medians of wall time,
 //! processor time and the largest resident set, all from `wait4`.
 
 mod written;
@@ -19,6 +19,8 @@ use std::time::{Duration, Instant};
 
 /// Rows of the repetition that has one for each request.
 const ROWS: u64 = 10_000_000;
+/// What is compared: eight metrics.
+const METRICS: &str = "throughput,response_p50,response_p90,response_p99,response_max,errors,pss,cpu";
 /// Measured executions of each command.
 const RUNS: usize = 5;
 
@@ -40,7 +42,7 @@ fn main() {
     for repetitions in wanted {
         let folder = tempfile::tempdir().expect("a temporary directory");
         let run = write(folder.path(), "write", u64::from(repetitions));
-        for command in ["summarize", "graph"] {
+        for command in ["summarize", "compare", "graph"] {
             measure(
                 command,
                 &run,
@@ -97,9 +99,11 @@ fn execute(command: &str, run: &Path, graphs: &Path) -> Used {
     let begin = Instant::now();
     let mut runner = Command::new(env!("CARGO_BIN_EXE_runner"));
     runner.arg(command).arg(run).stdout(Stdio::null());
-    if command == "graph" {
-        runner.arg("--out").arg(graphs);
-    }
+    match command {
+        "graph" => runner.arg("--out").arg(graphs),
+        "compare" => runner.args(["--by", "processes", "--metric", METRICS]),
+        _ => &mut runner,
+    };
     #[expect(clippy::zombie_processes, reason = "`wait4` below waits, and says what was used")]
     let child = runner.spawn().expect("the built binary starts");
     let pid = i32::try_from(child.id()).expect("a process id is a positive i32");

@@ -128,9 +128,9 @@ fn unanswered(limits: &Limits, workload: &Workload, report: &Report, phase: &Pha
         if share > limits.open {
             reasons.push(format!(
                 "passes of `{name}` that were open at the end of `{word}` held {:.1} % of the time on its connections, the longest \
-                 for {}; the limit is {}, `limits: {{open: …}}` accepts more",
+                 waited {}; the limit is {}, `limits: {{open: …}}` accepts more",
                 share.min(1.0) * 100.0,
-                human_duration(late.held.max() as f64),
+                human_duration(late.longest_ns as f64),
                 percent(limits.open)
             ));
         }

@@ -126,7 +126,9 @@ impl Shared {
             late.push(Late::empty(ended.phase));
             late.len() - 1
         });
-        late[at].add(ended);
+        let timeline = self.schedule.borrow();
+        let end_ns = timeline.as_ref().and_then(|s| s.timeline().end_of(ended.phase));
+        late[at].add(ended, end_ns.unwrap_or(ended.completed_ns));
     }
 
     /// `ended`: the pass as a whole.

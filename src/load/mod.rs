@@ -200,7 +200,7 @@ pub struct Late {
     pub phase: Phase,
     /// What became of them until the end of the drain.
     pub outcomes: BTreeMap<Outcome, u64>,
-    /// How long they had been on a connection by then, in nanoseconds: completed − sent.
+    /// How long they had been on a connection at the end of their phase, in nanoseconds.
     pub held: Histogram<u32>,
     /// The longest time from an intended begin until then.
     pub longest_ns: u64,
@@ -212,10 +212,10 @@ impl Late {
         Self { phase, outcomes: BTreeMap::new(), held: windows::new_histogram(), longest_ns: 0 }
     }
 
-    /// Adds one.
-    fn add(&mut self, ended: &Ended) {
+    /// Adds one of a phase that ended at `end_ns`.
+    fn add(&mut self, ended: &Ended, end_ns: u64) {
         *self.outcomes.entry(ended.outcome).or_default() += 1;
-        self.held.saturating_record(ended.completed_ns.saturating_sub(ended.sent_ns));
+        self.held.saturating_record(ended.completed_ns.min(end_ns).saturating_sub(ended.sent_ns));
         self.longest_ns = self.longest_ns.max(ended.completed_ns.saturating_sub(ended.intended_ns));
     }
 

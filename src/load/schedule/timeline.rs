@@ -61,6 +61,11 @@ impl Timeline {
         }
     }
 
+    /// The end of a phase with a duration, once it is known.
+    pub fn end_of(&self, phase: Phase) -> Option<u64> {
+        self.bounds().find(|(of, ..)| *of == phase).map(|(.., end_ns)| end_ns)
+    }
+
     /// Begin and end of the active stretches with a duration, as far as known.
     pub fn bounds(&self) -> impl Iterator<Item = (Phase, u64, u64)> {
         let ends = self.begins.iter().skip(1);
@@ -97,6 +102,7 @@ mod tests {
         );
         let bounds: Vec<_> = timeline.bounds().collect();
         assert_eq!(bounds, [(Phase::WarmUp, 7 * MS, 17 * MS), (Phase::After, 37 * MS, 42 * MS)]);
+        assert_eq!((timeline.end_of(Phase::After), timeline.end_of(Phase::During)), (Some(42 * MS), None));
     }
 
     #[test]
