@@ -374,7 +374,7 @@ pub struct Doctor {
     /// apart. Kept beside the results, and used by `compare`
     #[arg(long, value_name = "FILE")]
     pub same: Option<PathBuf>,
-    /// With --same: how long, as `10m`; at least two sessions are made
+    /// With --same: how long, as `10m`; at least three sessions are made
     #[arg(long = "for", value_name = "TIME", default_value = "10m", requires = "same")]
     pub budget: String,
     /// With --same: repetitions of each cell in each session, instead of the scenario's

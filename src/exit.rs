@@ -1,4 +1,4 @@
-//! Exit codes: all of them, here and in README.md.
+//! Exit codes: all of them, here and in docs/commands.md.
 
 use std::process::ExitCode;
 

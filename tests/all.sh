@@ -82,7 +82,7 @@ step "equal things are not called different, and 5 % slower not equal"
 "$runner" compare "$out/results/calibration" --by variant --baseline as-is --metric throughput | tee "$out/compared"
 # On a machine that is taken away now and then the answer may be "too few repetitions", but never a wrong one.
 grep -q '^same ' "$out/compared" && grep -q '^slowed ' "$out/compared"
-if grep -Eq '^same .* (faster|slower)$|^slowed .* (faster|no difference)$' "$out/compared"; then
+if grep -Eq '^same .* (faster|slower)°?$|^slowed .* (faster°?|no difference)$' "$out/compared"; then
     echo "what is equal was called different, or the other way round" >&2
     exit 1
 fi

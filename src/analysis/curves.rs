@@ -102,6 +102,7 @@ fn held_until(rows: &ReplicaRows) -> i64 {
 struct Window<'d> {
     requests: u64,
     ok: u64,
+    errors: u64,
     bytes: u64,
     timed: Vec<&'d Row>,
 }
@@ -116,7 +117,7 @@ fn windows(
     window_s: f64,
 ) -> Result<Line, Error> {
     let mut sums: BTreeMap<u64, Window> = BTreeMap::new();
-    for Named { key, ended, ok, row } in decoded.rows() {
+    for Named { key, ended, ok, error, row } in decoded.rows() {
         // What ended behind the last phase belongs to no window of it.
         if workload.is_some_and(|w| w != key.0) || key.2 != step || ended.1 == Phase::Drain.name() {
             continue;
@@ -125,6 +126,7 @@ fn windows(
         window.requests += row.requests;
         window.bytes += if metric == Metric::Upload { row.sent_bytes } else { row.received_bytes };
         window.timed.push(row);
+        window.errors += if error { row.requests } else { 0 };
         if ok {
             window.ok += row.requests;
         }
@@ -138,7 +140,7 @@ fn windows(
     let value = |start_s: f64, window: &Window| -> Result<Option<f64>, Error> {
         Ok(match metric {
             Metric::Throughput => Some(window.ok as f64 / covered(start_s)),
-            Metric::Errors => Some((window.requests - window.ok) as f64 / window.requests.max(1) as f64),
+            Metric::Errors => Some(window.errors as f64 / window.requests.max(1) as f64),
             Metric::Upload | Metric::Download => Some(window.bytes as f64 / covered(start_s)),
             Metric::Time(time, quantile) => {
                 let times = decoded.distribution(window.timed.iter().copied(), time)?.times();

@@ -60,8 +60,8 @@ impl Outcome {
     }
 }
 
-/// Looks at every cell that each expectation means.
-pub fn judge(expectations: &[Expectation], cells: &[CellSummary]) -> Vec<Finding> {
+/// Looks at every cell that each expectation means. `in_rounds`: repetitions of one number were executed in one round.
+pub fn judge(expectations: &[Expectation], cells: &[CellSummary], in_rounds: bool) -> Vec<Finding> {
     let mut findings = Vec::new();
     for expectation in expectations {
         let before = findings.len();
@@ -70,7 +70,7 @@ pub fn judge(expectations: &[Expectation], cells: &[CellSummary]) -> Vec<Finding
                 Subject::Metric(metric) => findings.push(of_metric(expectation, *metric, cell)),
                 Subject::Ratio { metric, factor, level, over } => {
                     if cell.levels.get(factor) == Some(level) {
-                        findings.push(of_ratio(expectation, *metric, cell, other(cells, cell, factor, over), over));
+                        findings.push(of_ratio(expectation, *metric, cell, other(cells, cell, factor, over), (over, in_rounds)));
                     }
                 }
                 Subject::Phases { metric, over } => findings.push(of_phases(expectation, *metric, cell, over)),
@@ -150,7 +150,13 @@ fn of_metric(expectation: &Expectation, metric: Metric, cell: &CellSummary) -> F
     bounded(expectation, &cell.cell, estimate.median, estimate.median_interval, ("median", unit), &say)
 }
 
-fn of_ratio(expectation: &Expectation, metric: Metric, cell: &CellSummary, over: Option<&CellSummary>, level: &str) -> Finding {
+fn of_ratio(
+    expectation: &Expectation,
+    metric: Metric,
+    cell: &CellSummary,
+    over: Option<&CellSummary>,
+    (level, in_rounds): (&str, bool),
+) -> Finding {
     let Some(over) = over else {
         let words = format!("this run has no cell with `{level}` to compare with");
         return Finding { outcome: Outcome::Skipped, words, ..empty(expectation, &cell.cell) };
@@ -162,7 +168,8 @@ fn of_ratio(expectation: &Expectation, metric: Metric, cell: &CellSummary, over:
         }
     }
     let few = above.len().min(below.len()) < FEWEST;
-    match compare::ratio(&below, &above) {
+    let numbered = |cell: &CellSummary| figures::by_repetition(cell, metric, &part(expectation));
+    match compare::ratio(&numbered(over), &numbered(cell), in_rounds) {
         Some((ratio, Some(interval))) if !few => {
             bounded(expectation, &cell.cell, ratio, Some(interval), ("ratio", ""), &crate::units::significant)
         }

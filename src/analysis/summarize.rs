@@ -71,7 +71,7 @@ pub fn summarize(run: &RunRecord) -> Result<Summary, Error> {
         stability_of: metric.name().to_owned(),
         decide: run.plan.repeat.as_ref().and_then(|r| r.decide.clone()),
         decisions: decisions(run, &cells),
-        expectations: expectations::judge(&run.plan.expect, &cells),
+        expectations: expectations::judge(&run.plan.expect, &cells, run.plan.is_in_rounds()),
         cells,
         damaged,
     })

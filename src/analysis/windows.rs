@@ -223,6 +223,8 @@ pub(super) struct Named<'d> {
     pub ended: &'d StepKey,
     /// Whether they were answered as expected.
     pub ok: bool,
+    /// Whether they were not, and the scenario has no name for what they were.
+    pub error: bool,
     pub row: &'d Row,
 }
 
@@ -336,6 +338,7 @@ impl Decoded {
             key: &self.keys[row.key],
             ended: &self.keys[row.ended],
             ok: self.outcomes[row.outcome] == "ok",
+            error: Outcome::word_is_error(&self.outcomes[row.outcome]),
             row,
         })
     }
@@ -427,7 +430,7 @@ impl Decoded {
             self.cut(&mut phases, workload, *cut);
         }
         let mut found: BTreeMap<StepKey, Parts<'_>> = BTreeMap::new();
-        for Named { key, ended, ok, row } in self.rows() {
+        for Named { key, ended, ok, row, .. } in self.rows() {
             let [key, ended] = [key, ended].map(|key| match is_cut(key, row, cuts) {
                 true => Cow::Owned((key.0.clone(), "warm-up".to_owned(), key.2.clone())),
                 false => Cow::Borrowed(key),

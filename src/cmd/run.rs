@@ -103,7 +103,7 @@ pub(super) fn repeat(args: &cli::Repeat) -> Result<Exit, Stop> {
     }
     let options = Options {
         settings: args.settings.clone(),
-        repetitions: Some(most).filter(|n| *n > 0),
+        repetitions: if most == 0 && args.rounds.is_none() { None } else { Some(most) },
         seed: args.seed,
         repeat: Some(Repeat {
             metric: Metric::Throughput,

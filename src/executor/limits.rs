@@ -102,7 +102,7 @@ fn unanswered(limits: &Limits, workload: &Workload, report: &Report, phase: &Pha
         reasons.push(format!(
             "{} of {} passes of `{name}` in `{word}` were not answered as expected ({}), the limit is {}",
             phase.errors + phase.unsent + phase.open,
-            phase.offered,
+            phase.asked(),
             parts.join(", "),
             percent(limits.errors)
         ));
@@ -124,12 +124,13 @@ fn unanswered(limits: &Limits, workload: &Workload, report: &Report, phase: &Pha
     }
     if let (Some(late), Some(planned_ns)) = (report.late_of(phase.phase), phase.planned_ns) {
         let connections = f64::from(workload.load.arrivals.connections());
-        let share = late.held_longer_than(report.long_ns(phase.phase)) as f64 / (planned_ns.max(1) as f64 * connections);
+        let held = late.held_longer_than(report.long_ns(phase.phase)) as f64;
+        let share = (held / (planned_ns.max(1) as f64 * connections)).min(1.0);
         if share > limits.open {
             reasons.push(format!(
                 "passes of `{name}` that were open at the end of `{word}` held {:.1} % of the time on its connections, the longest \
                  waited {}; the limit is {}, `limits: {{open: …}}` accepts more",
-                share.min(1.0) * 100.0,
+                share * 100.0,
                 human_duration(late.longest_ns as f64),
                 percent(limits.open)
             ));

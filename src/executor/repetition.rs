@@ -443,7 +443,7 @@ impl Executor<'_> {
             .reports
             .iter()
             .flat_map(|(index, report)| {
-                let there = report.phases.iter().filter(|p| p.offered > 0 || p.planned_ns.is_some());
+                let there = report.phases.iter().filter(|p| p.passes > 0 || p.offered > 0 || p.planned_ns.is_some());
                 there.map(|p| phase_status(&cell.workloads[*index], report, p))
             })
             .collect();

@@ -277,9 +277,14 @@ impl PhaseReport {
         }
     }
 
+    /// What was asked for; a follower has no schedule, and what it waited for is what was asked.
+    pub fn asked(&self) -> u64 {
+        self.offered.max(self.passes + self.open + self.unsent)
+    }
+
     /// Share of what was asked for that was not answered rightly: errors, unsent, and open at the end.
     pub fn unanswered_share(&self) -> f64 {
-        (self.errors + self.unsent + self.open) as f64 / self.offered.max(1) as f64
+        (self.errors + self.unsent + self.open) as f64 / self.asked().max(1) as f64
     }
 
     /// How long its end was during which fewer passes were under way than asked for.

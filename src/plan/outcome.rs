@@ -117,6 +117,11 @@ impl Outcome {
         Self::FIXED.into_iter().any(|outcome| outcome.counts_in_times() && outcome.name(&[]) == word)
     }
 
+    /// Whether an outcome is an error by its word: neither expected nor one that the scenario names.
+    pub fn word_is_error(word: &str) -> bool {
+        Self::FIXED.into_iter().any(|outcome| outcome.is_error() && outcome.name(&[]) == word)
+    }
+
     /// Whether it was not as expected. What the scenario names is neither expected nor an error.
     pub fn is_error(self) -> bool {
         !matches!(self, Self::Ok | Self::Named(_))
@@ -136,6 +141,7 @@ mod tests {
         assert_eq!(words.len(), Outcome::FIXED.len());
         assert_eq!(Outcome::Named(1).name(&["a".to_owned(), "conflict".to_owned()]), "conflict");
         assert!(["ok", "timeout", "lost", "open"].into_iter().all(Outcome::word_counts_in_times));
+        assert!(Outcome::word_is_error("timeout") && !Outcome::word_is_error("ok") && !Outcome::word_is_error("conflict"));
         assert!(!Outcome::word_counts_in_times("refused") && !Outcome::word_counts_in_times("conflict"));
         assert!(Outcome::Status.is_error() && !Outcome::Named(0).is_error() && !Outcome::Ok.is_error());
     }

@@ -348,11 +348,15 @@ impl Composer<'_> {
                 }
                 Some(baseline) if series == Some("phase") => self.ratio_of_phases(group, level, baseline, metric),
                 Some(baseline) => {
-                    let base = values(group, baseline);
                     if level == baseline {
                         return (!mine.is_empty()).then(|| Bar { value: 1.0, low: 1.0, high: 1.0, points: Vec::new() });
                     }
-                    let (value, interval) = ratio(&base, &mine)?;
+                    let numbered = |level: &str| {
+                        let found = self.cell_at(group, level);
+                        found.map(|(c, part)| figures::by_repetition(c, metric, &self.part(part))).unwrap_or_default()
+                    };
+                    let in_rounds = self.run.plan.is_in_rounds();
+                    let (value, interval) = ratio(&numbered(baseline), &numbered(level), in_rounds)?;
                     let (low, high) = interval.unwrap_or((value, value));
                     Some(Bar { value, low, high, points: Vec::new() })
                 }

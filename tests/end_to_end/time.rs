@@ -36,8 +36,10 @@ def serve(c):
     except OSError: pass
 def close():
     time.sleep(arguments[0])
-    listener.close()
-    for c in list(all): c.close()
+    for s in [listener, *all]:
+        try: s.shutdown(socket.SHUT_RDWR)
+        except OSError: pass
+        s.close()
     time.sleep(60)
 if how == "close": threading.Thread(target=close).start()
 while True:

@@ -219,6 +219,7 @@ fn the_server_counts_as_many_requests_as_the_generator() {
     let server = Counting::start(&place);
     let scenario = "
 experiment: test
+repetitions: 1
 factors: {case: [amount, time, even, poisson, crowded]}
 layout: ${case}
 let:
@@ -234,7 +235,7 @@ workloads:
     threads: 2
     load: ${loads[case]}
     steps: [{get: /}]
-limits: {generator-cpu: 100%}
+limits: {generator-cpu: 100%, errors: 100%}
 "
     .replace("ADDRESS", &server.address);
     std::fs::write(place.path("test.yaml"), scenario).unwrap();

@@ -17,6 +17,8 @@ pub(super) struct Pair<'a> {
     pub other: Vec<&'a CellSummary>,
     /// The same cell in sessions that were made to see how far they lie apart.
     pub floor: Vec<&'a CellSummary>,
+    /// Whether these are sessions of the very same thing as the baseline.
+    pub floor_is_same: bool,
     /// What the other is called.
     pub side: String,
     /// The levels that both have.
@@ -75,11 +77,11 @@ pub(super) fn judge(
             let row = empty_row(pair, workload.clone().unwrap_or_default(), metric, unit_of(base, metric));
             let case = match pair.is_within(&comparison) {
                 true => within_a_run(row, metric, [&a[0], &b[0]], pair.in_rounds),
-                false => sessions::between(row, metric, [&a, &b], &of(&pair.floor)),
+                false => sessions::between(row, metric, [&a, &b], &of(&pair.floor), pair.floor_is_same),
             };
             let case = Case { names: [name(base).to_owned(), name(other).to_owned()], ..case };
-            // What belongs to targets is asked behind the first workload.
-            let at = of_workloads.iter().position(|(w, _)| *w == workload || workload.is_none());
+            // What belongs to targets is a question of its own: memory may grow where nothing becomes slower.
+            let at = of_workloads.iter().position(|(w, _)| *w == workload);
             match at {
                 Some(at) => of_workloads[at].1.push(case),
                 None => of_workloads.push((workload, vec![case])),
@@ -194,16 +196,15 @@ fn compared(row: Row, metric: Metric, a: Vec<f64>, b: Vec<f64>, pairs: Vec<(usiz
     Case { pairs, ..Case::new(row, metric, a, b, smallest_p) }
 }
 
-/// The other over the baseline: the ratio of Hodges and Lehmann with its 95 % interval, which it has where there are enough
-/// repetitions. None where a value is not above 0.
-pub fn ratio(baseline: &[f64], other: &[f64]) -> Option<(f64, Option<(f64, f64)>)> {
-    match stats::compare_two(baseline, other, None, LEVEL) {
-        Ok(found) => Some((found.estimate, found.interval)),
-        Err(stats::SampleError::TooFew { .. }) => {
-            let found = stats::hodges_lehmann_ratio(baseline, other, LEVEL).ok()?;
-            Some((found.estimate, None))
-        }
-        Err(_) => None,
+/// The other over the baseline, by numbers of repetitions: the ratio of Hodges and Lehmann with its 95 % interval, which it
+/// has where there are enough repetitions; with `in_rounds` those of one number belong together. None where a value is not
+/// above 0.
+pub fn ratio(baseline: &[(u32, f64)], other: &[(u32, f64)], in_rounds: bool) -> Option<(f64, Option<(f64, f64)>)> {
+    let case = within_a_run(Row::empty(), Metric::Throughput, [baseline, other], in_rounds);
+    match case.row.ratio {
+        Some(ratio) => Some((ratio, case.row.ratio_interval)),
+        // One value has no interval.
+        None => Some((stats::hodges_lehmann_ratio(&case.a, &case.b, LEVEL).ok()?.estimate, None)),
     }
 }
 
@@ -272,7 +273,10 @@ fn judged(families: Vec<Vec<Case>>, threshold: f64, primary: Option<Metric>) -> 
         .collect();
     let count = asked.iter().filter(|f| !f.primary.is_nan()).count().max(1);
     let mut rows = Vec::new();
-    for (cases, corrected) in families.into_iter().zip(gate(&asked)) {
+    for ((cases, corrected), family) in families.into_iter().zip(gate(&asked)).zip(&asked) {
+        // What the others of the family would come to if their question were answered.
+        let alone = stats::holm(&family.others);
+        let mut alone = alone.into_iter();
         let (first, mut others) = (question(&cases), corrected.others.into_iter());
         let behind = cases.len() - 1;
         for (at, mut case) in cases.into_iter().enumerate() {
@@ -284,6 +288,13 @@ fn judged(families: Vec<Vec<Case>>, threshold: f64, primary: Option<Metric>) -> 
             // The level that the row's own p had to reach.
             let own = case.row.p_corrected.zip(case.row.p).map_or(alpha, |(corrected, p)| SIGNIFICANT * p / corrected.max(p));
             case.row.rests_on_shape = case.row.verdict.is_difference() && own < case.smallest_p;
+            let by_itself = if at == first { None } else { alone.next() };
+            if case.row.verdict == Verdict::TooFewRepetitions
+                && by_itself.is_some_and(|p| p * (count as f64) < SIGNIFICANT)
+                && case.row.n.min(case.row.baseline_n) >= FEWEST
+            {
+                case.row.verdict = Verdict::BehindPrimary;
+            }
             if case.row.verdict == Verdict::TooFewRepetitions {
                 (case.row.more_for_seen, case.row.more_for_threshold) = case.more(threshold, alpha);
             }
@@ -350,14 +361,14 @@ pub fn samples(metric: Metric, unit: &str, baseline: &[f64], other: &[f64], in_r
 #[cfg(test)]
 pub(super) fn of_sessions(metric: Metric, [a, b]: [&[Vec<f64>]; 2], floor: &[Vec<f64>], threshold: f64) -> Row {
     let numbered = |side: &[Vec<f64>]| side.iter().map(|s| (1..).zip(s.iter().copied()).collect()).collect::<Vec<_>>();
-    let case = sessions::between(Row::empty(), metric, [&numbered(a), &numbered(b)], &numbered(floor));
+    let case = sessions::between(Row::empty(), metric, [&numbered(a), &numbered(b)], &numbered(floor), true);
     judged(vec![vec![case]], threshold, None).remove(0)
 }
 
 impl Verdict {
     /// Whether it says that there is a difference.
     pub fn is_difference(self) -> bool {
-        !matches!(self, Self::NoDifferenceShown | Self::TooFewRepetitions | Self::CannotTell)
+        !matches!(self, Self::NoDifferenceShown | Self::TooFewRepetitions | Self::CannotTell | Self::BehindPrimary)
     }
 }
 

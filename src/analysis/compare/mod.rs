@@ -160,6 +160,8 @@ pub enum Verdict {
     TooFewRepetitions,
     /// One session of each, and no floor: nothing tells a change from another day.
     CannotTell,
+    /// By itself it differs, but the primary metric, behind which it is asked, does not.
+    BehindPrimary,
 }
 
 impl Verdict {
@@ -175,6 +177,7 @@ impl Verdict {
             Self::NoDifferenceShown => "no difference shown",
             Self::TooFewRepetitions => "too few repetitions",
             Self::CannotTell => "cannot be told from one session each",
+            Self::BehindPrimary => "behind the primary metric",
         }
     }
 }
@@ -225,7 +228,10 @@ pub fn runs(sides: &[Vec<Read>], floor: &[Read], options: &Options) -> Result<Co
         }
     }
     let primary = options.primary.or(base.plan.primary);
-    let floor: Vec<&Summary> = floor.iter().map(|(_, s)| s).filter(|s| !seen.contains(&s.run.as_str())).collect();
+    let floor: Vec<&Read> = floor.iter().filter(|(_, s)| !seen.contains(&s.run.as_str())).collect();
+    // Of another commit, program or plan it says how far sessions lie apart, and nothing of the level.
+    let floor_is_same = floor.iter().all(|(record, _)| differences(base, record).is_empty());
+    let floor = floor.into_iter().map(|(_, s)| s).collect();
     let floor = sessions::usable_floor(first, floor, &mut comparison.notes);
     comparison.floor_sessions = Some(floor.len());
     for other in others {
@@ -249,7 +255,15 @@ pub fn runs(sides: &[Vec<Read>], floor: &[Read], options: &Options) -> Result<Co
             let base: Vec<&CellSummary> = baseline.iter().filter_map(|(_, s)| Some(&s.cells[of(s)?])).collect();
             let theirs: Vec<&CellSummary> = other.iter().filter_map(|(_, s)| Some(&s.cells[of(s)?])).collect();
             let floor: Vec<&CellSummary> = floor.iter().filter_map(|s| Some(&s.cells[of(s)?])).collect();
-            pairs.push(Pair { base, other: theirs, floor, side: side.clone(), levels: cell.levels.clone(), in_rounds: false });
+            pairs.push(Pair {
+                base,
+                other: theirs,
+                floor,
+                floor_is_same,
+                side: side.clone(),
+                levels: cell.levels.clone(),
+                in_rounds: false,
+            });
         }
     }
     if pairs.is_empty() {
@@ -296,6 +310,7 @@ pub fn levels((record, summary): &Read, by: &str, baseline: Option<&str>, option
                 base: vec![base],
                 other: vec![cell],
                 floor: Vec::new(),
+                floor_is_same: true,
                 side: cell.levels[by].clone(),
                 levels: rest,
                 in_rounds: record.plan.is_in_rounds(),

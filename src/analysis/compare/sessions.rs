@@ -13,18 +13,27 @@ type Values = Vec<(u32, f64)>;
 /// The sessions of a floor that may stand for a run: made on the same machine. What may not is noted.
 pub(super) fn usable_floor<'s>(run: &Summary, floor: Vec<&'s Summary>, notes: &mut Vec<String>) -> Vec<&'s Summary> {
     let all = floor.len();
-    let usable: Vec<&Summary> = floor.into_iter().filter(|s| s.machine == run.machine).collect();
+    let here: Vec<&Summary> = floor.into_iter().filter(|s| s.machine == run.machine).collect();
+    if here.len() < all {
+        let left = all - here.len();
+        notes.push(format!("{left} of {all} sessions of the floor were made on another machine, and are left out"));
+    }
+    // A session of few repetitions varies more than one of many.
+    let repetitions = |s: &Summary| s.cells.iter().map(|c| c.repetitions.valid).max().unwrap_or_default();
+    let (all, mine) = (here.len(), repetitions(run));
+    let usable: Vec<&Summary> = here.into_iter().filter(|s| (mine.div_ceil(2)..=2 * mine).contains(&repetitions(s))).collect();
     if usable.len() < all {
+        let left = all - usable.len();
         notes.push(format!(
-            "{} of {all} sessions of the floor were made on another machine, and are left out",
-            all - usable.len()
+            "{left} of {all} sessions of the floor have far more or fewer repetitions than {mine}, and are left out"
         ));
     }
     usable
 }
 
-/// Compares sessions of two sides, with those of the floor.
-pub(super) fn between(row: Row, metric: Metric, [a, b]: [&[Values]; 2], floor: &[Values]) -> Case {
+/// Compares sessions of two sides, with those of the floor. `floor_is_same`: these are of the same thing as the baseline, and
+/// say where it lies, too.
+pub(super) fn between(row: Row, metric: Metric, [a, b]: [&[Values]; 2], floor: &[Values], floor_is_same: bool) -> Case {
     let all = |side: &[Values]| side.iter().flatten().map(|(_, v)| *v).collect::<Vec<f64>>();
     let (values_a, values_b) = (all(a), all(b));
     let mut row = Row { sessions: Some((a.len(), b.len())), ..row.with(&values_a, &values_b) };
@@ -32,7 +41,11 @@ pub(super) fn between(row: Row, metric: Metric, [a, b]: [&[Values]; 2], floor: &
     match (sessions(a), sessions(b)) {
         (Some(of_a), Some(of_b)) => {
             let floor: Vec<Session> = floor.iter().filter_map(|values| session(values)).collect();
-            match stats::compare_sessions(&floor, &of_a, &of_b, LEVEL) {
+            let found = match floor_is_same {
+                true => stats::compare_sessions(&floor, &of_a, &of_b, LEVEL),
+                false => stats::several_sessions(&floor, &of_a, &of_b, LEVEL),
+            };
+            match found {
                 Ok(found) => (row.ratio, row.ratio_interval, row.p) = (Some(found.ratio), found.interval, Some(found.p)),
                 // Nothing says how far sessions lie apart. What they differ by is seen all the same.
                 Err(_) => row.ratio = stats::hodges_lehmann_ratio(&values_a, &values_b, LEVEL).ok().map(|r| r.estimate),

@@ -123,10 +123,13 @@ fn method(comparison: &Comparison) -> String {
     if any(|r| r.rests_on_shape) {
         text += "°: rests on the shape of the distribution; ranks alone need more repetitions\n";
     }
+    if any(|r| r.verdict == Verdict::BehindPrimary) {
+        text += "behind *: by itself it differs; `--primary METRIC` asks it first\n";
+    }
     if any(|r| r.verdict == Verdict::CannotTell) {
-        text += "cannot tell: sessions differ even when nothing changed, nothing says by how much;\n";
-        text += "`runner doctor --same FILE` finds out, `runner repeat --sessions 4` makes several\n";
-        text += "of each, and levels of one run (`--by`) need neither\n";
+        text += "cannot tell: sessions differ even when nothing changed, and nothing says by how\n";
+        text += "much; `runner doctor --same FILE` finds out, `runner repeat --sessions 4` makes\n";
+        text += "several of each, and levels of one run (`--by`) need neither\n";
     } else if let Some(sessions) = comparison.floor_sessions.filter(|n| *n > 0) {
         text += &format!("the floor: {sessions} sessions of the same thing\n");
     }
@@ -229,6 +232,7 @@ impl<'a> Columns<'a> {
             },
             Verdict::NoDifferenceShown => "no difference".to_owned(),
             Verdict::CannotTell => "cannot tell".to_owned(),
+            Verdict::BehindPrimary => "behind *".to_owned(),
             verdict => format!("{}{}", verdict.words(), if row.rests_on_shape { "°" } else { "" }),
         });
         cells

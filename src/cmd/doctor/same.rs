@@ -17,7 +17,7 @@ use crate::plan::{Metric, Options, Plan};
 use crate::units;
 
 /// Fewer sessions say nothing of how far they lie apart.
-const FEWEST: usize = 2;
+const FEWEST: usize = 3;
 /// How often a difference of the size that is told would be found.
 const POWER: f64 = 0.9;
 
