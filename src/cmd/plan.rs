@@ -346,8 +346,11 @@ fn estimate(plan: &Plan, out: &Path) -> (Duration, String) {
     let cells: Vec<&Cell> = plan.cells.iter().filter(|c| c.skipped.is_none()).collect();
     let measured = cells.iter().filter(|c| known.contains_key(&c.id.0)).count();
     let one: Duration = cells.iter().map(|c| known.get(&c.id.0).copied().unwrap_or_else(|| guess(c))).sum();
+    let stretches = || cells.iter().flat_map(|c| &c.workloads).flat_map(|w| &w.load.stretches);
+    let amounts = stretches().any(|s| matches!(s.limit, Limit::Amount(_)));
     let basis = match measured {
-        0 => "a guess: amounts are taken at 300 µs per request, as no earlier run is known".to_owned(),
+        0 if amounts => "a guess: amounts are taken at 300 µs per request, as no earlier run is known".to_owned(),
+        0 => "a guess: no earlier run is known".to_owned(),
         n if n == cells.len() => format!("from the newest run in {}", out.display()),
         n => format!("{n} of {} cells from the newest run in {}, the others guessed", cells.len(), out.display()),
     };
