@@ -32,7 +32,7 @@ targets:
 const LOAD: &str = "
 experiment: test
 layout: all
-limits: {errors: 50%}
+limits: {errors: 50%, silence: 100%}
 phases: {before: 3s, during: 2s}
 workloads:
   heavy:

@@ -169,10 +169,11 @@ workloads:
     for step in ["(pass)", "get"] {
         let step = part(&summary, "all", "clients", "during", step);
         let counts = ["offered", "requests", "unsent", "ok"].map(|key| step[key].as_u64().unwrap());
-        assert_eq!((counts, &step["errors"]), ([100, 2, 98, 0], &json!({"timeout": 2})));
+        // Two were sent, and are open when the drain is over.
+        assert_eq!((counts, &step["errors"], &step["open"]), ([100, 2, 98, 0], &json!({}), &json!(2)));
     }
     let phase = &place.status("all/run1")["phases"][0];
-    assert_eq!(["offered", "passes", "unsent", "errors"].map(|key| phase[key].as_u64().unwrap()), [100, 2, 98, 2]);
+    assert_eq!(["offered", "passes", "unsent", "errors", "open"].map(|key| phase[key].as_u64().unwrap()), [100, 0, 98, 0, 2]);
     let said = outcome.stdout.to_lowercase();
     assert!(said.contains("unsent") && said.contains("98"), "{}", outcome.stdout);
 }
@@ -250,7 +251,10 @@ limits: {generator-cpu: 100%, errors: 100%}
         assert_eq!(requests(&summary, &format!("case={case}")) + 1, now - counted, "{case}");
         let during = part(&summary, &format!("case={case}"), "clients", "during", "(pass)");
         let [offered, sent, ok, unsent] = ["offered", "requests", "ok", "unsent"].map(|key| during[key].as_u64().unwrap());
-        assert_eq!((offered, sent), (sent + unsent, ok), "{case}");
+        // What is sent at the very end of the drain may be open.
+        let open = during["open"].as_u64().unwrap();
+        assert_eq!((offered, sent), (sent + unsent, ok + open), "{case}");
+        assert!(open == 0 || case == "crowded", "{case}: {open} open");
         match case {
             "amount" => assert_eq!(sent, 5001),
             "even" => assert_eq!(sent, 600),

@@ -106,9 +106,9 @@ fn method(comparison: &Comparison) -> String {
     let mut text = String::from("base, other: medians over repetitions; ");
     if comparison.by.is_some() {
         let paired = comparison.rows.iter().any(|r| r.pairs > 0);
-        let rounds = if paired { ", pairs of a round" } else { "" };
-        text += "HL ratio: other over base, Hodges-Lehmann,\n";
-        text += &format!("with the 95 % interval of the test: Welch on logarithms, ranks{rounds}\n");
+        let rounds = if paired { ", pairs" } else { "" };
+        text += "HL ratio: other over base by Hodges and\n";
+        text += &format!("Lehmann; 95 %: interval of the test (Welch on logarithms, ranks{rounds})\n");
     } else {
         text +=
             "ratio: other over base, geometric means\nof sessions, with the 95 % interval of Student's t on their logarithms\n";
