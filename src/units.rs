@@ -212,6 +212,11 @@ pub fn in_json(text: &str) -> String {
     quoted.strip_prefix('"').and_then(|q| q.strip_suffix('"')).unwrap_or_default().to_owned()
 }
 
+/// A share in words: `1 %`, `0.1 %`.
+pub fn percent(share: f64) -> String {
+    format!("{} %", plain(share * 100.0))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -51,7 +51,7 @@ pub fn of_cells(cells: &[CellSummary], metric: Metric, decide: &Decide, most: u3
             let part = Part { workload: Some(*workload).filter(|w| !w.is_empty()), ..Part::default() };
             let values = figures::by_repetition(cell, metric, &part);
             if !values.is_empty() {
-                unit = super::expectations::unit_of(cell, metric);
+                unit = super::figures::unit_of(cell, metric);
                 samples.push(Sample { levels: cell.levels.clone(), workload: (*workload).to_owned(), values });
             }
         }

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::compare;
 use super::estimate::estimate;
-use super::figures::{self, Part, human};
+use super::figures::{self, Part, human, unit_of};
 use super::summary::CellSummary;
 use crate::record::{Expectation, Metric, Subject};
 
@@ -252,9 +252,4 @@ fn bounded(
         }
     }
     Finding { outcome, value: Some(value), interval, words, ..empty(expectation, cell) }
-}
-
-/// The unit of a command's figure.
-pub fn unit_of(cell: &CellSummary, metric: Metric) -> String {
-    cell.metrics.iter().find(|m| m.metric == metric.name()).map_or_else(String::new, |m| m.unit.clone())
 }

@@ -193,6 +193,11 @@ fn request(repetition: &StepRepetition, metric: Metric) -> Option<f64> {
     }
 }
 
+/// The unit of a command's figure.
+pub fn unit_of(cell: &CellSummary, metric: Metric) -> String {
+    cell.metrics.iter().find(|m| m.metric == metric.name()).map_or_else(String::new, |m| m.unit.clone())
+}
+
 /// A metric by its name; what is none of ours is one that a command brings.
 pub fn metric_of(name: &str) -> Metric {
     let found = Metric::all().find(|(known, _)| *known == name);

@@ -107,7 +107,7 @@ fn stability(summary: &Summary, varied: &[&str]) -> String {
     let metric = super::figures::metric_of(&summary.stability_of);
     let percent = |share: f64| format!("{:.1} %", share * 100.0);
     for (cell, s) in &rows {
-        let unit = super::expectations::unit_of(cell, metric);
+        let unit = super::figures::unit_of(cell, metric);
         table.add_row([
             s.n.to_string(),
             super::figures::human(metric, &unit, s.median),

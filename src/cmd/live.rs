@@ -78,7 +78,7 @@ impl Live {
                 half_width: None,
                 reached: false,
                 dependent: false,
-                unit: analysis::expectations::unit_of(&summary, metric),
+                unit: analysis::figures::unit_of(&summary, metric),
             });
             known.values.push((repetition.status.repetition, value));
             known.look(self.repeat.until);

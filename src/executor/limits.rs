@@ -3,7 +3,7 @@
 use super::host::HostUse;
 use crate::load::{Phase, PhaseReport, Report};
 use crate::plan::{Arrivals, Limits, Workload};
-use crate::units::human_duration;
+use crate::units::{human_duration, percent};
 
 /// A load that is shorter than this says nothing about the share of a processor.
 const SHORTEST_NS: u64 = 50_000_000;
@@ -137,11 +137,6 @@ fn unanswered(limits: &Limits, workload: &Workload, report: &Report, phase: &Pha
         }
     }
     reasons
-}
-
-/// A share in words: `1 %`, `0.1 %`.
-pub(super) fn percent(share: f64) -> String {
-    format!("{} %", crate::units::plain(share * 100.0))
 }
 
 #[cfg(test)]

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use super::case::Case;
 use super::sessions;
 use super::{Comparison, Error, FEWEST, LEVEL, METRICS, Options, POWER, Row, SIGNIFICANT, Verdict, name};
-use crate::analysis::expectations::unit_of;
+use crate::analysis::figures::unit_of;
 use crate::analysis::figures::{self, Direction, Part, direction};
 use crate::analysis::stats::{Decision, Family, decide, gate};
 use crate::analysis::summary::CellSummary;
@@ -32,19 +33,6 @@ impl Pair<'_> {
     fn is_within(&self, comparison: &Comparison) -> bool {
         comparison.by.is_some()
     }
-}
-
-/// A row with its samples.
-pub(super) struct Case {
-    row: Row,
-    metric: Metric,
-    /// Of the cells.
-    names: [String; 2],
-    a: Vec<f64>,
-    b: Vec<f64>,
-    pairs: Vec<(usize, usize)>,
-    /// Of what it is judged by.
-    smallest_p: f64,
 }
 
 pub(super) fn judge(
@@ -129,45 +117,6 @@ fn incomparable(pair: &Pair<'_>, comparison: &mut Comparison) -> Option<String> 
 
 fn empty_row(pair: &Pair<'_>, workload: String, metric: Metric, unit: String) -> Row {
     Row { side: pair.side.clone(), levels: pair.levels.clone(), workload, metric: metric.name().to_owned(), unit, ..Row::empty() }
-}
-
-impl Row {
-    fn empty() -> Self {
-        Self {
-            side: String::new(),
-            levels: BTreeMap::new(),
-            workload: String::new(),
-            metric: String::new(),
-            unit: String::new(),
-            primary: false,
-            baseline_n: 0,
-            baseline_median: f64::NAN,
-            n: 0,
-            median: f64::NAN,
-            pairs: 0,
-            sessions: None,
-            ratio: None,
-            ratio_interval: None,
-            p: None,
-            p_corrected: None,
-            rests_on_shape: false,
-            verdict: Verdict::TooFewRepetitions,
-            more_for_seen: None,
-            more_for_threshold: None,
-        }
-    }
-
-    /// With the medians of both samples.
-    pub(super) fn with(self, a: &[f64], b: &[f64]) -> Self {
-        Self { baseline_n: a.len(), baseline_median: stats::median(a), n: b.len(), median: stats::median(b), ..self }
-    }
-}
-
-impl Case {
-    /// A row that is judged by a p of its own.
-    pub(super) fn new(row: Row, metric: Metric, a: Vec<f64>, b: Vec<f64>, smallest_p: f64) -> Self {
-        Self { row, metric, names: Default::default(), a, b, pairs: Vec::new(), smallest_p }
-    }
 }
 
 /// Two samples of a run, with the numbers of their repetitions.

@@ -18,6 +18,7 @@
 
 #[cfg(test)]
 mod calibration;
+mod case;
 mod circumstances;
 mod judge;
 mod sessions;

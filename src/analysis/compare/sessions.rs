@@ -1,7 +1,7 @@
 //! Runs that were made at different times. A run is a session: how far sessions of one thing lie apart has to be known before
 //! anything can be said of two of them, and repetitions within a session do not tell it.
 
-use super::judge::Case;
+use super::case::Case;
 use super::{LEVEL, Row};
 use crate::analysis::stats::{self, Session};
 use crate::analysis::summary::Summary;
