@@ -158,6 +158,24 @@ fn coverage_is_what_theory_expects() {
     assert!((of_5 - 0.8455).abs() < 0.03, "n = 5: {of_5}");
 }
 
+/// How often an interval of the median, which is what stands everywhere, holds the true one.
+#[test]
+fn an_interval_of_the_median_holds_it_about_as_often_as_it_says() {
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(3);
+    for n in [5, 8, 20] {
+        let cases = 1000;
+        let inside = (0..cases)
+            .filter(|seed| {
+                let sample: Vec<f64> = (0..n).map(|_| 100.0 + super::super::reference::normal(&mut rng)).collect();
+                let interval = bootstrap_bca(&sample, median, 0.95, 2000, *seed).unwrap();
+                interval.low <= 100.0 && 100.0 <= interval.high
+            })
+            .count();
+        println!("{n} values: {inside} of {cases}");
+        assert!((900..=970).contains(&inside), "{n} values: {inside} of {cases}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
