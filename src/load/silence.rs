@@ -154,9 +154,9 @@ mod tests {
         }
         watch.begins(100 * MS);
         let quiet = watch.finish(1000 * MS);
-        assert_eq!(of(&[quiet.clone()], 0, 1000 * MS, least(MS)).total_ns, 900 * MS);
+        assert_eq!(of(std::slice::from_ref(&quiet), 0, 1000 * MS, least(MS)).total_ns, 900 * MS);
         // The same where a pass usually takes so long.
-        assert_eq!(of(&[quiet.clone()], 0, 1000 * MS, least(50 * MS)), Silence::default());
+        assert_eq!(of(std::slice::from_ref(&quiet), 0, 1000 * MS, least(50 * MS)), Silence::default());
         // And where another thread is answered meanwhile.
         assert_eq!(of(&[quiet, Vec::new()], 0, 1000 * MS, LEAST_NS), Silence::default());
     }

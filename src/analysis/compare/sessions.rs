@@ -37,10 +37,10 @@ pub(super) fn between(row: Row, metric: Metric, [a, b]: [&[Values]; 2], floor: &
     let all = |side: &[Values]| side.iter().flatten().map(|(_, v)| *v).collect::<Vec<f64>>();
     let (values_a, values_b) = (all(a), all(b));
     let mut row = Row { sessions: Some((a.len(), b.len())), ..row.with(&values_a, &values_b) };
-    let sessions = |side: &[Values]| side.iter().map(|values| session(values)).collect::<Option<Vec<Session>>>();
+    let sessions = |side: &[Values]| side.iter().map(session).collect::<Option<Vec<Session>>>();
     match (sessions(a), sessions(b)) {
         (Some(of_a), Some(of_b)) => {
-            let floor: Vec<Session> = floor.iter().filter_map(|values| session(values)).collect();
+            let floor: Vec<Session> = floor.iter().filter_map(session).collect();
             let found = match floor_is_same {
                 true => stats::compare_sessions(&floor, &of_a, &of_b, LEVEL),
                 false => stats::several_sessions(&floor, &of_a, &of_b, LEVEL),

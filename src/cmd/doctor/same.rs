@@ -1,7 +1,7 @@
 //! `runner doctor --same FILE`: an experiment against itself, in sessions. What differs then is the machine.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -42,7 +42,7 @@ struct Floor {
 }
 
 /// Executes the experiment again and again, and tells what it saw.
-pub(super) fn same(args: &cli::Doctor, file: &PathBuf) -> Result<Exit, Stop> {
+pub(super) fn same(args: &cli::Doctor, file: &Path) -> Result<Exit, Stop> {
     let budget = units::parse_duration(&args.budget)
         .filter(|time| !time.is_zero())
         .ok_or_else(|| Stop::new(Exit::InvalidInput, format!("`--for {}`: expected a time, as `10m`", args.budget)))?;
@@ -89,9 +89,12 @@ pub(super) fn same(args: &cli::Doctor, file: &PathBuf) -> Result<Exit, Stop> {
     Ok(if found.is_empty() { Exit::Repetitions } else { Exit::Success })
 }
 
+/// A metric, and its values in each session.
+type Sessions = (Metric, Vec<Vec<f64>>);
+
 /// Values of each session, by cell and workload.
 fn floors(plan: &Plan, sessions: &[Summary]) -> Vec<Floor> {
-    let mut by_part: BTreeMap<(String, String), (Metric, Vec<Vec<f64>>)> = BTreeMap::new();
+    let mut by_part: BTreeMap<(String, String), Sessions> = BTreeMap::new();
     for cell in sessions.iter().flat_map(|s| &s.cells) {
         for workload in figures::workloads(cell) {
             let own = cell.metrics.iter().find(|m| m.workload == workload && figures::is_own(cell, workload, &m.metric));
@@ -140,7 +143,7 @@ fn of(cell: String, workload: String, metric: Metric, sessions: &[Vec<f64>]) -> 
     }
 }
 
-fn text(found: &[Floor], kept: &std::path::Path) -> String {
+fn text(found: &[Floor], kept: &Path) -> String {
     if found.is_empty() {
         return "no repetition counts: this experiment says nothing of the machine here\n".to_owned();
     }
