@@ -64,6 +64,8 @@ struct Shared {
     pacer: Pacer,
     tally: RefCell<Tally>,
     phases: RefCell<[Option<PhaseReport>; Phase::ALL.len()]>,
+    /// Begin, end and phase of the stretch in which a pass ended last.
+    span: Cell<(u64, u64, Phase)>,
     late: RefCell<Vec<Late>>,
     /// By client.
     under_way: RefCell<Vec<Option<UnderWay>>>,
@@ -95,6 +97,14 @@ impl Shared {
 
     /// The phase to which a pass of `phase` that ends at `at_ns` counts as completed.
     fn completed_in(&self, phase: Phase, at_ns: u64) -> Phase {
+        // Nearly all passes end in the phase in which they began, and in the same stretch of time as the one before.
+        let (begin_ns, end_ns, now) = self.span.get();
+        if now == phase && begin_ns <= at_ns && at_ns < end_ns {
+            return phase;
+        }
+        if let Some(span) = self.schedule.borrow().as_ref().and_then(|s| s.timeline().span_at(at_ns)) {
+            self.span.set(span);
+        }
         self.schedule.borrow().as_ref().map_or(phase, |s| s.timeline().completed_in(phase, at_ns))
     }
 
@@ -234,6 +244,7 @@ pub fn run<D: Driver>(share: &Share<D>) -> Result<Report, Error> {
         pacer,
         tally: RefCell::new(Tally::new(job, share.driver.steps())),
         phases: RefCell::default(),
+        span: Cell::new((0, 0, Phase::Drain)),
         late: RefCell::default(),
         under_way: RefCell::new(vec![None; clients.len()]),
         watch: RefCell::new(Watch::new(false, 0)),

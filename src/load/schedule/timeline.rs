@@ -45,6 +45,11 @@ impl Timeline {
         self.end_ns().filter(|_| by_time)
     }
 
+    /// Begin, end and phase of the active stretch with a duration in which an instant lies.
+    pub fn span_at(&self, at_ns: u64) -> Option<(u64, u64, Phase)> {
+        self.bounds().find(|(_, begin, end)| (*begin..*end).contains(&at_ns)).map(|(phase, begin, end)| (begin, end, phase))
+    }
+
     /// The phase to which a pass of `phase` that ends at `at_ns` counts as completed: the one that it is by then. A phase
     /// with an amount lasts until its last pass has ended, and no other pass counts in it. [`Phase::Drain`] where it counts
     /// in none: behind the end, or where this workload is not active.
@@ -102,6 +107,8 @@ mod tests {
         );
         let bounds: Vec<_> = timeline.bounds().collect();
         assert_eq!(bounds, [(Phase::WarmUp, 7 * MS, 17 * MS), (Phase::After, 37 * MS, 42 * MS)]);
+        let spans = [6, 7, 16, 17, 41, 42].map(|at| timeline.span_at(at * MS).map(|(.., phase)| phase));
+        assert_eq!(spans, [None, Some(Phase::WarmUp), Some(Phase::WarmUp), None, Some(Phase::After), None]);
         assert_eq!((timeline.end_of(Phase::After), timeline.end_of(Phase::During)), (Some(42 * MS), None));
     }
 
