@@ -49,7 +49,7 @@ pub struct Stability {
 }
 
 impl Stability {
-    /// Half of the interval's width, as a share of the median.
+    /// How far the interval reaches, to its farther end, as a share of the median.
     pub fn half_width(&self) -> Option<f64> {
         half_width(self.median, self.median_interval)
     }
@@ -87,14 +87,14 @@ pub fn p(p: f64) -> String {
     if p < 0.0001 { "< 0.0001".to_owned() } else { format!("{}", (p * 10_000.0).round() / 10_000.0) }
 }
 
-/// Half of an interval's width, as a share of what it belongs to.
+/// How far an interval reaches, to its farther end, as a share of what it belongs to.
 pub fn half_width(centre: f64, interval: Option<(f64, f64)>) -> Option<f64> {
     let (low, high) = interval?;
     // Of what is always 0 the interval is as narrow as can be.
     if low == high {
         return Some(0.0);
     }
-    (centre != 0.0).then(|| (high - low) / 2.0 / centre.abs())
+    (centre != 0.0).then(|| (high - centre).max(centre - low) / centre.abs())
 }
 
 /// The stability of `metric` in each workload of a cell; of none with fewer than five repetitions.

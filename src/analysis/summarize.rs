@@ -198,6 +198,7 @@ fn loads(cell: &CellRecord, valid: &[&Repetition], window_ns: u64) -> Vec<LoadSu
                 workload: workload.name.clone(),
                 phase: phase.name().to_owned(),
                 seconds,
+                least_seconds: shortest_s,
                 // A program's own load is as long as it makes it; it is not known.
                 is_short: !is_command && seconds < shortest_s,
                 at_end,

@@ -92,6 +92,8 @@ pub struct LoadSummary {
     pub phase: String,
     /// How long it was, in seconds: the median.
     pub seconds: f64,
+    /// How long it had to be for that, in seconds: ten windows, and a second at least.
+    pub least_seconds: f64,
     /// Whether that is too short to say whether it was steady, and little about its throughput.
     pub is_short: bool,
     /// Passes that were under way, or waited to be sent, when it ended, by what became of them; of all repetitions.

@@ -80,7 +80,9 @@ pub fn table(summary: &Summary) -> String {
         text += &stability(summary, &columns.varied);
     }
     if let Some(decide) = &summary.decide {
-        text += &format!("\ndecided, looks paid for: {} by {}\n", summary.stability_of, decide.by);
+        if !summary.decisions.is_empty() {
+            text += &format!("\n{} by {}, looks paid for\n", summary.stability_of, decide.by);
+        }
         text += &summary.decisions.iter().map(|d| format!("  {}\n", d.words(decide))).collect::<String>();
     }
     text += &expectations(summary);
@@ -128,7 +130,7 @@ fn stability(summary: &Summary, varied: &[&str]) -> String {
     }
     let rendered: String = table.trim_fmt().lines().map(|l| format!("{}\n", l.trim_end())).collect();
     let mut text = format!("\nstability of {} over rounds\n{rendered}", summary.stability_of);
-    text += "±: half of the 95 % interval of the median; drift: from first to last round (Theil\n";
+    text += "±: farther end of the 95 % interval of the median; drift: first to last round (Theil\n";
     text += "and Sen), p: Kendall's test; lag-1 r: correlation of successive rounds; n eff: so\n";
     text += "many independent repetitions would say as much\n";
     for (cell, s) in rows {
@@ -329,11 +331,13 @@ fn loads(cell: &CellSummary) -> String {
         if open > load.at_end.get("ok").copied().unwrap_or_default() || load.at_end_longest_ns > LONG_AT_END_NS {
             let outcomes: Vec<String> = load.at_end.iter().map(|(outcome, n)| format!("{n} {outcome}")).collect();
             let longest = human_duration(load.at_end_longest_ns as f64);
-            text += &format!("AT THE END: {} of {open} passes under way of {of}, after {longest} at most\n", outcomes.join(", "));
+            let outcomes = outcomes.join(", ");
+            text += &format!("AT THE END: {open} passes under way or waiting ({outcomes}), for {longest} at most, of {of}\n");
         }
         if load.silence_ns > 0 {
             let silence = human_duration(load.silence_ns as f64);
-            text += &format!("SILENCE: {silence} without a right answer although passes were due, of {of}\n");
+            text +=
+                &format!("SILENCE: up to {silence} in a repetition without a right answer although passes were due, of {of}\n");
         }
         if let Some(tail_ns) = load.tail_ns.filter(|ns| *ns as f64 > LONG_TAIL * load.seconds * 1e9) {
             let (tail, all) = (human_duration(tail_ns as f64), human_duration(load.seconds * 1e9));
@@ -358,7 +362,8 @@ fn short(summary: &Summary) -> String {
     let range =
         if words(shortest) == words(longest) { words(shortest) } else { format!("{} to {}", words(shortest), words(longest)) };
     let of = if short.len() == loads().count() { "all".to_owned() } else { format!("{} of {}", short.len(), loads().count()) };
-    format!("SHORT: {of} loads took {range}, less than ten windows or a second: whether they were steady is not testable\n")
+    let least = words(loads().map(|l| l.least_seconds).fold(0.0, f64::max));
+    format!("SHORT: {of} loads took {range}; in less than {least} (ten windows) steadiness is not testable\n")
 }
 
 /// What was skipped, failed, invalid or answered wrongly: never in silence.

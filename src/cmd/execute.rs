@@ -25,6 +25,9 @@ use crate::record::manifest::{Choice, Manifest};
 use crate::record::status::Status;
 use crate::supervise::{Guard, guard};
 
+/// After so many rounds without a valid repetition of a cell, waiting for what `--until` asks is given up.
+const IN_VAIN: u32 = 5;
+
 /// What all runs of an invocation share.
 pub(super) struct Ground<'a> {
     pub(super) output: &'a cli::Output,
@@ -88,7 +91,7 @@ pub(super) async fn execute(plan: &Plan, begin: Begin<'_>, ground: &Ground<'_>) 
     let repeat = plan.repeat.as_ref();
     let budget = repeat.and_then(|r| r.budget_s).map(Duration::from_secs_f64);
     let mut reporter = Reporter::new(style, all.len(), repeat.is_some_and(crate::plan::Repeat::is_open_ended), budget);
-    reporter.say(&format!("{}: {}", plan.experiment, plan.question));
+    reporter.say(&plan.title());
     reporter.say(&size(plan));
     let skipped = skips(plan);
     if !skipped.is_empty() {
@@ -315,6 +318,10 @@ impl Repetitions<'_> {
                 self.longest = self.longest.max(round_started.elapsed());
             }
             self.not_reached();
+            if let Some(live) = self.live.as_ref().filter(|live| live.narrow().is_some()) {
+                // The summary has medians.
+                live.widest().iter().for_each(|(name, words)| reporter.say(&format!("  {words}  {name}")));
+            }
             // Asked during the very last stop: its repetition is complete, and the user is told all the same.
             if executor.interrupt.count() > 0 { Err(Error::Interrupted) } else { Ok(()) }
         }
@@ -340,6 +347,11 @@ impl Repetitions<'_> {
                 ),
                 None => format!("ended before round {round}: every comparison is decided"),
             });
+        } else if round > IN_VAIN
+            && let Some(cell) = live.unknown(&self.executor.plan)
+        {
+            self.ended_by =
+                Some(format!("ended before round {round}: no repetition of `{cell}` is valid, more would decide nothing"));
         } else if let Some(budget) = repeat.budget_s
             && (self.used + elapsed + self.longest).as_secs_f64() > budget
             && round > 1

@@ -10,7 +10,7 @@ use crate::analysis::figures::{self, Part, human};
 use crate::analysis::stability::half_width;
 use crate::analysis::stats::{UntilError, mean_interval_until};
 use crate::analysis::{self, estimate, summarize};
-use crate::plan::{Decide, Repeat};
+use crate::plan::{Decide, Plan, Repeat};
 use crate::record::{Metric, Repetition, RunRecord, Status, Verdict};
 
 /// The figures of all repetitions so far.
@@ -30,8 +30,9 @@ pub(super) const FEWEST: usize = 10;
 struct Known {
     /// By number of the repetition.
     values: Vec<(u32, f64)>,
-    median: f64,
-    /// Half of the interval's width, as a share of the median; with `--until ±h` that of the mean that is waited for.
+    /// The median; with `--until ±h` the geometric mean, which is waited for.
+    centre: f64,
+    /// How far its interval reaches, as a share of it.
     half_width: Option<f64>,
     /// Whether the mean is known as well as `--until` asks.
     reached: bool,
@@ -74,7 +75,7 @@ impl Live {
             let Some(value) = figures::values(&summary, metric, &part).first().copied() else { continue };
             let known = self.values.entry((repetition.cell, workload.clone())).or_insert_with(|| Known {
                 values: Vec::new(),
-                median: value,
+                centre: value,
                 half_width: None,
                 reached: false,
                 dependent: false,
@@ -102,7 +103,7 @@ impl Live {
         Some((decide, decisions::of(&samples, self.metric(), unit, decide, self.run.plan.repetitions)))
     }
 
-    /// What is known of a cell, in words: `median 1234/s ±2.1 %`.
+    /// What is known of a cell, in words: `median 1234/s ±2.1 %`, with `--until ±h` `mean 1234/s ±2.1 %`.
     pub(super) fn of_cell(&self, cell: usize) -> String {
         let mine: Vec<(&String, &Known)> =
             self.values.iter().filter(|((c, _), _)| *c == cell).map(|((_, workload), known)| (workload, known)).collect();
@@ -119,7 +120,18 @@ impl Live {
             ..1.0 => format!(" ±{:.1} %", w * 100.0),
             _ => " ±>100 %".to_owned(),
         });
-        format!("median {}{width}", human(self.metric(), &known.unit, known.median))
+        format!("{} {}{width}", self.centre(), human(self.metric(), &known.unit, known.centre))
+    }
+
+    fn centre(&self) -> &'static str {
+        if self.repeat.until.is_some() { "mean" } else { "median" }
+    }
+
+    /// With `--until`: a cell that is executed and of which nothing is known.
+    pub(super) fn unknown(&self, plan: &Plan) -> Option<String> {
+        let is_asked = self.repeat.until.is_some() || self.repeat.decide.is_some();
+        let mut executed = plan.cells.iter().enumerate().filter(|(_, c)| c.skipped.is_none());
+        executed.find(|(at, _)| is_asked && !self.values.keys().any(|(c, _)| c == at)).map(|(_, cell)| cell.id.0.clone())
     }
 
     /// The cells, the widest interval first: name and what is known.
@@ -162,7 +174,7 @@ impl Live {
             .iter()
             .map(|((cell, workload), known)| {
                 json!({"cell": self.run.plan.cells[*cell].id, "workload": workload, "n": known.values.len(),
-                    "median": known.median, "half_width_share": known.half_width})
+                    self.centre(): known.centre, "half_width_share": known.half_width})
             })
             .collect();
         json!({"event": "round-ends", "round": round, "metric": self.metric().name(), "figures": figures})
@@ -173,15 +185,24 @@ impl Known {
     /// Looks at what is known by now.
     fn look(&mut self, until: Option<f64>) {
         let values: Vec<f64> = self.values.iter().map(|(_, v)| *v).collect();
-        if let Some(estimate) = estimate::estimate(&values) {
-            self.median = estimate.median;
-            // The interval of two or three values is no more than their range.
-            self.half_width = half_width(estimate.median, estimate.median_interval).filter(|_| estimate.n > 3);
-        }
-        let Some(until) = until else { return };
+        let Some(until) = until else {
+            if let Some(estimate) = estimate::estimate(&values) {
+                self.centre = estimate.median;
+                // The interval of two or three values is no more than their range.
+                self.half_width = half_width(estimate.median, estimate.median_interval).filter(|_| estimate.n > 3);
+            }
+            return;
+        };
+        let mean = |values: &mut dyn Iterator<Item = f64>| values.sum::<f64>() / self.values.len() as f64;
+        self.centre = match values.iter().all(|v| *v > 0.0) {
+            true => mean(&mut values.iter().map(|v| v.ln())).exp(),
+            false => mean(&mut values.iter().copied()),
+        };
+        self.half_width = None;
         // What never varies is known, also where it is 0.
         if values.iter().all(|v| v.to_bits() == values[0].to_bits()) {
-            (self.half_width, self.reached) = (Some(0.0).filter(|_| values.len() > 3), values.len() >= FEWEST);
+            (self.centre, self.half_width, self.reached) =
+                (values[0], Some(0.0).filter(|_| values.len() > 3), values.len() >= FEWEST);
             return;
         }
         match mean_interval_until(&values, until) {

@@ -105,7 +105,9 @@ fn workload(args: &cli::Load) -> Result<Workload, Stop> {
     let parsed = |option: &str, text: &Option<String>| match text.as_deref().map(|t| (t, crate::units::parse_duration(t))) {
         None => Ok(None),
         Some((_, Some(duration))) if !duration.is_zero() => Ok(Some(duration)),
-        Some((text, _)) => Err(wrong(format!("`{option} {text}`: expected a duration with its unit, as `10s` or `500ms`"))),
+        Some((text, _)) => {
+            Err(wrong(format!("`{option} {text}`: expected a duration above 0 with its unit, as `10s` or `500ms`")))
+        }
     };
     let url = Url::parse(&args.url).map_err(|expected| wrong(format!("`{}` is no URL: {expected}", args.url)))?;
     if args.connections == 0 || args.threads == 0 || args.threads > args.connections {

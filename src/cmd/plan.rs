@@ -27,7 +27,7 @@ pub(super) fn plan(args: &cli::Plan) -> Result<Exit, Stop> {
         print(&format!("{json}\n"));
         return Ok(Exit::Success);
     }
-    let mut text = format!("{}: {}\n", plan.experiment, plan.question);
+    let mut text = format!("{}\n", plan.title());
     for factor in &plan.factors {
         let labels: Vec<String> = factor.levels.iter().map(revisions::describe).collect();
         text += &format!("  {}: {}\n", factor.name, labels.join(", "));
@@ -74,17 +74,21 @@ pub(super) fn too_few(plan: &Plan) -> Option<String> {
     let levels = plan.factors.iter().map(|f| f.levels.len()).max().unwrap_or(1).max(2);
     let executed: Vec<&Cell> = plan.cells.iter().filter(|c| c.skipped.is_none()).collect();
     let workloads = executed.iter().map(|c| c.workloads.len()).max().unwrap_or(1).max(1);
-    let comparisons = (executed.len() * (levels - 1) / levels).max(1) * workloads;
+    // What belongs to targets is a question of its own.
+    let questions = workloads + usize::from(executed.iter().any(|c| c.targets.iter().any(crate::plan::Target::is_started)));
+    let comparisons = (executed.len() * (levels - 1) / levels).max(1) * questions;
     let n = plan.repetitions as usize;
     let alpha = compare::SIGNIFICANT / comparisons as f64;
     let over = if comparisons == 1 { "one comparison".to_owned() } else { format!("{comparisons} comparisons") };
     let enough = (compare::FEWEST..).find(|n| stats::smallest_p(*n, *n) < alpha)?;
     if n < compare::FEWEST {
         let is = if n == 1 { "repetition can" } else { "repetitions can" };
-        return Some(format!("{n} {is} give no verdict of a comparison; {enough} do for {over}"));
+        return Some(format!("{n} {is} give no verdict of a comparison; at least {enough} are needed for {over}"));
     }
     (n < enough).then(|| {
-        format!("over {over} a verdict from {n} repetitions would rest on the shape of their distribution alone; {enough} do")
+        format!(
+            "over {over} a verdict from {n} repetitions would rest on the shape of their distribution alone; {enough} are enough"
+        )
     })
 }
 

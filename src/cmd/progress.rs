@@ -172,10 +172,16 @@ impl Reporter {
         let during = || status.phases.iter().filter(|p| p.phase != "warm-up");
         let errors: u64 = during().map(|p| p.errors).sum();
         // What has no schedule, as a subscriber, makes no passes of its own.
-        let passes: u64 = during().filter(|p| p.offered > 0).map(|p| p.passes - p.errors - p.named).sum();
-        let start = during().map(|p| p.start_ns).min().unwrap_or(0);
-        let time = during().map(|p| p.end_ns).max().unwrap_or(0).saturating_sub(start);
-        let rate = passes as f64 / (time.max(1) as f64 / 1e9);
+        let sent = || during().filter(|p| p.offered > 0);
+        let passes: u64 = sent().map(|p| p.passes - p.errors - p.named).sum();
+        let workloads: BTreeSet<&String> = sent().map(|p| &p.workload).collect();
+        // As the summary has it: right answers that came in the phases, by their length.
+        let of = |w: &String| {
+            let (count, seconds) =
+                sent().filter(|p| p.workload == *w).fold((0, 0.0), |(n, s), p| (n + p.completed, s + p.seconds()));
+            count as f64 / seconds
+        };
+        let rate: f64 = workloads.into_iter().map(of).sum();
         self.event(&json!({
             "event": "repetition-ends",
             "cell": status.cell,

@@ -56,11 +56,10 @@ pub fn reasons(limits: &Limits, reports: &[(&Workload, &Report)], host: Option<&
             // What was never sent is later than any limit.
             for phase in report.phases.iter().filter(|p| p.phase != Phase::WarmUp && p.unsent > p.offered / 100) {
                 reasons.push(format!(
-                    "{} of {} arrivals of `{name}` in `{}` were never sent, which is more than the 1 % that may lag behind {}",
+                    "{} of {} arrivals of `{name}` in `{}` were never sent, the limit is 1 %",
                     phase.unsent,
                     phase.offered,
                     phase.phase.name(),
-                    human_duration(limit.as_nanos() as f64)
                 ));
             }
         }
@@ -85,10 +84,11 @@ fn saturated(workload: &Workload, share: f64, limit: f64) -> String {
     let name = &workload.name;
     format!(
         "the generator of `{name}` used {:.0} % of {of}, the limit is {}: give it `threads: {}` or `cpus`, or {slower}; \
-         `limits: {{generator-cpu: 100%}}` accepts it",
+         `limits: {{generator-cpu: {:.0}%}}` accepts it",
         share * 100.0,
         percent(limit),
-        threads + 1
+        threads + 1,
+        (share * 100.0).ceil()
     )
 }
 
@@ -154,7 +154,7 @@ mod tests {
         assert_eq!(
             words,
             "the generator of `clients` used 96 % of its thread, the limit is 95 %: give it `threads: 2` or `cpus`, or slow it by \
-             `think`; `limits: {generator-cpu: 100%}` accepts it"
+             `think`; `limits: {generator-cpu: 96%}` accepts it"
         );
         let several = Workload { threads: 3, ..workload() };
         assert!(saturated(&several, 1.0, 0.95).contains("of its 3 threads, the limit is 95 %: give it `threads: 4`"));

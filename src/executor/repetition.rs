@@ -523,6 +523,7 @@ fn phase_status(workload: &Workload, report: &Report, phase: &PhaseReport) -> Ph
         passes: phase.passes,
         errors: phase.errors,
         named: phase.named,
+        completed: phase.completed,
         open: phase.open,
         at_end: outcomes.map(|(outcome, count)| (outcome.name(&names).to_owned(), *count)).collect(),
         at_end_longest_ns: late.map_or(0, |l| l.longest_ns),

@@ -156,6 +156,10 @@ impl Shared {
             self.progress.fetch_add(TELL, Ordering::Relaxed);
         }
         let mut phases = self.phases.borrow_mut();
+        if outcome == Outcome::Ok && ended.completed_in != Phase::Drain {
+            let fresh = PhaseReport::empty(ended.completed_in);
+            phases[ended.completed_in as usize].get_or_insert(fresh).completed += 1;
+        }
         let fresh = PhaseReport { start_ns: sent_ns, ..PhaseReport::empty(phase) };
         let phase = phases[phase as usize].get_or_insert(fresh);
         phase.start_ns = phase.start_ns.min(sent_ns);

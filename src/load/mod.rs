@@ -252,6 +252,8 @@ pub struct PhaseReport {
     pub errors: u64,
     /// Those that ended in an outcome to which the scenario gives a name.
     pub named: u64,
+    /// Right answers that came in it, whenever their passes had begun.
+    pub completed: u64,
     /// Passes that were sent and had not ended when the load was over.
     pub open: u64,
     /// Since when fewer passes were under way than connections could have carried: the amount was used up. None in an open
@@ -272,6 +274,7 @@ impl PhaseReport {
             passes: 0,
             errors: 0,
             named: 0,
+            completed: 0,
             open: 0,
             idle_from_ns: None,
         }
@@ -325,6 +328,7 @@ impl Report {
                     ours.passes += theirs.passes;
                     ours.errors += theirs.errors;
                     ours.named += theirs.named;
+                    ours.completed += theirs.completed;
                     ours.open += theirs.open;
                     ours.planned_ns = ours.planned_ns.max(theirs.planned_ns);
                     ours.idle_from_ns = ours.idle_from_ns.into_iter().chain(theirs.idle_from_ns).min();

@@ -229,7 +229,10 @@ impl Listener<'_> {
         // Nothing was offered: it has no schedule.
         phase.passes += 1;
         match outcome {
-            Outcome::Ok => phase.end_ns = phase.end_ns.max(at_ns),
+            Outcome::Ok => {
+                phase.end_ns = phase.end_ns.max(at_ns);
+                phase.completed += 1;
+            }
             _ => phase.errors += 1,
         }
         self.tally.record(&ended);

@@ -112,6 +112,14 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// The experiment with its question, where it has one.
+    pub fn title(&self) -> String {
+        match self.question.as_str() {
+            "" => self.experiment.clone(),
+            question => format!("{}: {question}", self.experiment),
+        }
+    }
+
     /// The revisions that its cells need, each once.
     pub fn checkouts(&self) -> Vec<&Checkout> {
         let mut found: Vec<&Checkout> = Vec::new();

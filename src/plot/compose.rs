@@ -532,7 +532,10 @@ impl Composer<'_> {
             Time::Connect => "time to connect",
             Time::FirstByte => "time to the first byte",
         };
-        let note = format!("{n} repetitions merged, right answers only; run {}", self.summary.run);
+        let note = format!(
+            "{n} repetitions merged, right answers, and what was never answered by the time that it had waited; run {}",
+            self.summary.run
+        );
         self.frame(what, "ms", "quantile".to_owned(), Data::Quantiles { series }, note)
     }
 }

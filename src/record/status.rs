@@ -120,6 +120,9 @@ pub struct PhaseStatus {
     /// Those of them whose outcome the scenario has a name for.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub named: u64,
+    /// Right answers that came in it, whenever their passes had begun; none before format 5.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub completed: u64,
     /// Passes that had not ended when the load was over.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub open: u64,

@@ -167,7 +167,7 @@ fn wrong_words_by_hand_are_named() {
         (&["ftp://x/"], "is no URL"),
         (&[url, "-c", "0"], "0 connections: expected at least one"),
         (&[url, "-c", "2", "-t", "3"], "at least one connection for each"),
-        (&[url, "-d", "10"], "`--duration 10`: expected a duration with its unit"),
+        (&[url, "-d", "10"], "`--duration 10`: expected a duration above 0 with its unit"),
         (&[url, "-d", "0s"], "`--duration 0s`"),
         (&[url, "--warm-up", "x"], "`--warm-up x`"),
         (&[url, "--timeout", "5"], "`--timeout 5`"),

@@ -124,9 +124,17 @@ fn it_ends_when_every_interval_is_narrow() {
     let place = numbers("7");
     let outcome = one(&place, "-n 50 --until 2% --least 12").expect(0);
     assert_eq!(repetitions(&place), 12, "not before --least, and not after it");
-    outcome.complains(&["ended before round 13: every mean is known to ±2", "narrow enough: 1 of 1"]);
+    outcome.complains(&["ended before round 13: every mean is known to ±2", "narrow enough: 1 of 1", "n 12  mean 7.00 s ±0.0 %"]);
     let repetitions = &place.summary()["cells"][0]["repetitions"];
     assert_eq!((&repetitions["planned"], &repetitions["valid"]), (&json!(12), &json!(12)), "nothing is missing");
+}
+
+#[test]
+fn a_cell_that_is_never_valid_is_not_waited_for() {
+    let place = numbers("$(test ${kind} = b && echo -1 || echo 7)");
+    let outcome =
+        place.run(&["repeat", "test.yaml", "-n", "50", "--until", "2%", "--metric", "took", "--set", "kind=a,b", "--no-graphs"]);
+    outcome.complains(&["ended before round 6: no repetition of `kind=b` is valid, more would decide nothing"]);
 }
 
 #[test]
@@ -200,7 +208,7 @@ fn scripts_are_told_why_it_ended() {
     assert!(last.contains("every mean is known to ±2 %"), "{last}");
     let round = &events[events.len() - 2];
     assert_eq!((&round["event"], &round["round"], &round["metric"]), (&json!("round-ends"), &json!(10), &json!("took")));
-    let figure = json!({"cell": "kind=a", "workload": "tool", "n": 10, "median": 7.0, "half_width_share": 0.0});
+    let figure = json!({"cell": "kind=a", "workload": "tool", "n": 10, "mean": 7.0, "half_width_share": 0.0});
     assert_eq!(round["figures"], json!([figure]));
 }
 

@@ -28,6 +28,7 @@ impl Row {
             metric: String::new(),
             unit: String::new(),
             primary: false,
+            asked: true,
             baseline_n: 0,
             baseline_median: f64::NAN,
             n: 0,

@@ -18,8 +18,6 @@ pub(super) struct Pair<'a> {
     pub other: Vec<&'a CellSummary>,
     /// The same cell in sessions that were made to see how far they lie apart.
     pub floor: Vec<&'a CellSummary>,
-    /// Whether these are sessions of the very same thing as the baseline.
-    pub floor_is_same: bool,
     /// What the other is called.
     pub side: String,
     /// The levels that both have.
@@ -65,7 +63,7 @@ pub(super) fn judge(
             let row = empty_row(pair, workload.clone().unwrap_or_default(), metric, unit_of(base, metric));
             let case = match pair.is_within(&comparison) {
                 true => within_a_run(row, metric, [&a[0], &b[0]], pair.in_rounds),
-                false => sessions::between(row, metric, [&a, &b], &of(&pair.floor), pair.floor_is_same),
+                false => sessions::between(row, metric, [&a, &b], &of(&pair.floor)),
             };
             let case = Case { names: [name(base).to_owned(), name(other).to_owned()], ..case };
             // What belongs to targets is a question of its own: memory may grow where nothing becomes slower.
@@ -85,6 +83,9 @@ pub(super) fn judge(
     }
     if families.is_empty() || missing.is_some() {
         return Err(Error::Metric(missing.map_or("throughput", |m| m.name()).to_owned()));
+    }
+    if let Some(named) = options.primary.filter(|m| !all().any(|c| c.metric == *m)) {
+        return Err(Error::Metric(named.name().to_owned()));
     }
     notes_on_independence(&mut comparison, &all().collect::<Vec<_>>(), pairs.len() > 1);
     comparison.corrected_over = families.len();
@@ -175,6 +176,10 @@ fn notes_on_independence(comparison: &mut Comparison, cases: &[&Case], several: 
     let level = stability::SIGNIFICANT / (2 * cases.len()) as f64;
     let sides = comparison.by.is_none() && several;
     for case in cases {
+        // Several sessions are no series of rounds.
+        if case.row.sessions.is_some_and(|sessions| sessions != (1, 1)) {
+            continue;
+        }
         for (sample, cell, run) in [(&case.a, &case.names[0], &comparison.baseline), (&case.b, &case.names[1], &case.row.side)] {
             let mut words = Vec::new();
             if let Ok(trend) = stats::kendall(sample)
@@ -234,10 +239,12 @@ fn judged(families: Vec<Vec<Case>>, threshold: f64, primary: Option<Metric>) -> 
             case.row.p_corrected = p.filter(|p| !p.is_nan());
             case.row.verdict = case.verdict(threshold);
             let alpha = SIGNIFICANT / count as f64 / if at == first { 1.0 } else { behind as f64 };
-            // The level that the row's own p had to reach.
-            let own = case.row.p_corrected.zip(case.row.p).map_or(alpha, |(corrected, p)| SIGNIFICANT * p / corrected.max(p));
-            case.row.rests_on_shape = case.row.verdict.is_difference() && own < case.smallest_p;
             let by_itself = if at == first { None } else { alone.next() };
+            case.row.asked = at == first || corrected.primary < SIGNIFICANT;
+            // The level that the row's own p had to reach.
+            let share = SIGNIFICANT / count as f64;
+            let own = by_itself.zip(case.row.p).map_or(share, |(alone, p)| if alone > 0.0 { share * p / alone } else { alpha });
+            case.row.rests_on_shape = case.row.verdict.is_difference() && own < case.smallest_p;
             if case.row.verdict == Verdict::TooFewRepetitions
                 && by_itself.is_some_and(|p| p * (count as f64) < SIGNIFICANT)
                 && case.row.n.min(case.row.baseline_n) >= FEWEST
@@ -310,7 +317,7 @@ pub fn samples(metric: Metric, unit: &str, baseline: &[f64], other: &[f64], in_r
 #[cfg(test)]
 pub(super) fn of_sessions(metric: Metric, [a, b]: [&[Vec<f64>]; 2], floor: &[Vec<f64>], threshold: f64) -> Row {
     let numbered = |side: &[Vec<f64>]| side.iter().map(|s| (1..).zip(s.iter().copied()).collect()).collect::<Vec<_>>();
-    let case = sessions::between(Row::empty(), metric, [&numbered(a), &numbered(b)], &numbered(floor), true);
+    let case = sessions::between(Row::empty(), metric, [&numbered(a), &numbered(b)], &numbered(floor));
     judged(vec![vec![case]], threshold, None).remove(0)
 }
 

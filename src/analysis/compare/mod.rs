@@ -111,6 +111,8 @@ pub struct Row {
     pub unit: String,
     /// Whether it is the question: the others are asked only where it has an answer.
     pub primary: bool,
+    /// Whether it was asked: it is the question, or that has an answer. A p that was not asked for is at least its question's.
+    pub asked: bool,
     /// Repetitions of the baseline.
     pub baseline_n: usize,
     /// Their median.
@@ -230,8 +232,6 @@ pub fn runs(sides: &[Vec<Read>], floor: &[Read], options: &Options) -> Result<Co
     }
     let primary = options.primary.or(base.plan.primary);
     let floor: Vec<&Read> = floor.iter().filter(|(_, s)| !seen.contains(&s.run.as_str())).collect();
-    // Of another commit, program or plan it says how far sessions lie apart, and nothing of the level.
-    let floor_is_same = floor.iter().all(|(record, _)| differences(base, record).is_empty());
     let floor = floor.into_iter().map(|(_, s)| s).collect();
     let floor = sessions::usable_floor(first, floor, &mut comparison.notes);
     comparison.floor_sessions = Some(floor.len());
@@ -256,15 +256,7 @@ pub fn runs(sides: &[Vec<Read>], floor: &[Read], options: &Options) -> Result<Co
             let base: Vec<&CellSummary> = baseline.iter().filter_map(|(_, s)| Some(&s.cells[of(s)?])).collect();
             let theirs: Vec<&CellSummary> = other.iter().filter_map(|(_, s)| Some(&s.cells[of(s)?])).collect();
             let floor: Vec<&CellSummary> = floor.iter().filter_map(|s| Some(&s.cells[of(s)?])).collect();
-            pairs.push(Pair {
-                base,
-                other: theirs,
-                floor,
-                floor_is_same,
-                side: side.clone(),
-                levels: cell.levels.clone(),
-                in_rounds: false,
-            });
+            pairs.push(Pair { base, other: theirs, floor, side: side.clone(), levels: cell.levels.clone(), in_rounds: false });
         }
     }
     if pairs.is_empty() {
@@ -311,7 +303,6 @@ pub fn levels((record, summary): &Read, by: &str, baseline: Option<&str>, option
                 base: vec![base],
                 other: vec![cell],
                 floor: Vec::new(),
-                floor_is_same: true,
                 side: cell.levels[by].clone(),
                 levels: rest,
                 in_rounds: record.plan.is_in_rounds(),

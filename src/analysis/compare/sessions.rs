@@ -31,9 +31,9 @@ pub(super) fn usable_floor<'s>(run: &Summary, floor: Vec<&'s Summary>, notes: &m
     usable
 }
 
-/// Compares sessions of two sides, with those of the floor. `floor_is_same`: these are of the same thing as the baseline, and
-/// say where it lies, too.
-pub(super) fn between(row: Row, metric: Metric, [a, b]: [&[Values]; 2], floor: &[Values], floor_is_same: bool) -> Case {
+/// Compares sessions of two sides, with those of the floor. Of the floor only the spread is taken: the program may have become
+/// faster or slower since it was made, and the ratio is that of the two sides.
+pub(super) fn between(row: Row, metric: Metric, [a, b]: [&[Values]; 2], floor: &[Values]) -> Case {
     let all = |side: &[Values]| side.iter().flatten().map(|(_, v)| *v).collect::<Vec<f64>>();
     let (values_a, values_b) = (all(a), all(b));
     let mut row = Row { sessions: Some((a.len(), b.len())), ..row.with(&values_a, &values_b) };
@@ -41,11 +41,7 @@ pub(super) fn between(row: Row, metric: Metric, [a, b]: [&[Values]; 2], floor: &
     match (sessions(a), sessions(b)) {
         (Some(of_a), Some(of_b)) => {
             let floor: Vec<Session> = floor.iter().filter_map(session).collect();
-            let found = match floor_is_same {
-                true => stats::compare_sessions(&floor, &of_a, &of_b, LEVEL),
-                false => stats::several_sessions(&floor, &of_a, &of_b, LEVEL),
-            };
-            match found {
+            match stats::several_sessions(&floor, &of_a, &of_b, LEVEL) {
                 Ok(found) => (row.ratio, row.ratio_interval, row.p) = (Some(found.ratio), found.interval, Some(found.p)),
                 // Nothing says how far sessions lie apart. What they differ by is seen all the same.
                 Err(_) => row.ratio = stats::hodges_lehmann_ratio(&values_a, &values_b, LEVEL).ok().map(|r| r.estimate),

@@ -118,7 +118,7 @@ fn method(comparison: &Comparison) -> String {
     let any = |of: fn(&Row) -> bool| comparison.rows.iter().any(of);
     if any(|r| r.more_for_seen.is_some() || r.more_for_threshold.is_some()) {
         text += "too few, +n/+m: n more repetitions of each would show the difference seen,\n";
-        text += &format!("m more one of {threshold} %\n");
+        text += &format!("m more one of {threshold} %; one number where the one seen is no larger\n");
     }
     if any(|r| r.rests_on_shape) {
         text += "°: rests on the shape of the distribution; ranks alone need more repetitions\n";
@@ -223,9 +223,10 @@ impl<'a> Columns<'a> {
             value(row.median),
             row.ratio.map_or_else(none, ratio),
             row.ratio_interval.map_or_else(none, |(low, high)| format!("{}–{}", ratio(low), ratio(high))),
-            row.p_corrected.map_or_else(none, p),
+            row.p_corrected.filter(|_| row.asked).map_or_else(none, p),
         ]);
         cells.push(match row.verdict {
+            Verdict::TooFewRepetitions if row.sessions.is_some() => "too few sessions".to_owned(),
             Verdict::TooFewRepetitions => match (row.more_for_seen, row.more_for_threshold) {
                 (Some(seen), Some(threshold)) if seen != threshold => format!("too few, {}/{}", more(seen), more(threshold)),
                 (seen, threshold) => seen.or(threshold).map_or_else(|| "too few".to_owned(), |n| format!("too few, {}", more(n))),

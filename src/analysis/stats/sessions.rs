@@ -105,7 +105,8 @@ pub fn one_session(floor: &[Session], baseline: Session, other: Session, level: 
 /// empty. `level`: in (0, 1).
 ///
 /// Student's t of session means, with the variance pooled over both sides and the floor: for S sessions a side and k of
-/// the floor 2 (S − 1) + k − 1 degrees of freedom.
+/// the floor 2 (S − 1) + k − 1 degrees of freedom. The variance is at least what repetitions alone explain, the mean of the
+/// sessions' s²/n.
 ///
 /// # Errors
 /// [`SampleError::TooFewSessions`] when nothing says how sessions differ; [`SampleError::Share`] for the level.
@@ -126,7 +127,10 @@ pub fn several_sessions(floor: &[Session], a: &[Session], b: &[Session], level: 
         return Err(SampleError::TooFewSessions { found: a.len().min(b.len()), needed: 2 });
     }
     let (n, m) = (a.len() as f64, b.len() as f64);
-    let spread = (squares / freedom).sqrt();
+    // Sessions may lie close together by luck, but not closer than their repetitions explain.
+    let all = || floor.iter().chain(a).chain(b);
+    let within = all().map(|session| session.mean_variance).sum::<f64>() / all().count() as f64;
+    let spread = (squares / freedom).max(within).sqrt();
     let difference = mean(&log_means(b)) - mean(&log_means(a));
     Ok(judged(difference, spread, (1.0 / n + 1.0 / m).sqrt(), freedom, constant_p(n, m), level))
 }

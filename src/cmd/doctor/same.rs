@@ -34,7 +34,7 @@ struct Floor {
     seen_within_a_run: Option<f64>,
     /// Standard deviation of sessions, as a share.
     spread_of_sessions: Option<f64>,
-    /// By how much one more run must differ from these, as a share.
+    /// By how much two more runs must differ from each other, as a share.
     seen_between_runs: Option<f64>,
     /// Of the comparisons of neighbouring repetitions, and of halves of a session: how many were called different.
     interleaved_called_different: usize,
@@ -137,7 +137,11 @@ fn of(cell: String, workload: String, metric: Metric, sessions: &[Vec<f64>]) -> 
         repetitions,
         seen_within_a_run: (repetitions > 2 && !told.is_empty()).then(|| (reach * within * (2.0 / n).sqrt()).exp_m1()),
         spread_of_sessions: spread,
-        seen_between_runs: spread.map(|spread| stats::smallest_ratio(spread, means.len() - 1, SIGNIFICANT) - 1.0),
+        // As `compare` judges two more sessions by these.
+        seen_between_runs: spread.map(|spread| {
+            let student = stats::Student::new((means.len() - 1) as f64);
+            (student.quantile(1.0 - SIGNIFICANT / 2.0) * spread * std::f64::consts::SQRT_2).exp_m1()
+        }),
         interleaved_called_different: interleaved,
         halves_called_different: halves,
     }
@@ -170,8 +174,8 @@ fn text(found: &[Floor], kept: &Path) -> String {
     }
     text += &table.trim_fmt().lines().map(|l| format!("{}\n", l.trim_end())).collect::<String>();
     text += "\nwithin a run: the smallest difference that n interleaved repetitions of each would find\n";
-    text += "(9 times in 10); apart: standard deviation of sessions; between runs: by how much one\n";
-    text += "more run must differ from these; false alarms: sessions whose neighbouring repetitions,\n";
+    text += "(9 times in 10); apart: standard deviation of sessions; between runs: by how much two\n";
+    text += "more runs must differ; false alarms: sessions whose neighbouring repetitions,\n";
     text += "and whose halves, were called different\n";
     text + &format!("kept in {}, and used by `runner compare`\n", kept.display())
 }
