@@ -348,7 +348,7 @@ impl Repetitions<'_> {
                 None => format!("ended before round {round}: every comparison is decided"),
             });
         } else if round > IN_VAIN
-            && let Some(cell) = live.unknown(&self.executor.plan)
+            && let Some(cell) = live.unknown(self.executor.plan)
         {
             self.ended_by =
                 Some(format!("ended before round {round}: no repetition of `{cell}` is valid, more would decide nothing"));
