@@ -70,6 +70,7 @@ pub fn of(samples: &[Sample], metric: Metric, unit: &str, decide: &Decide, most:
         let same = |s: &&Sample| level(s) == decide.baseline && s.workload == other.workload && rest(s) == rest(other);
         pairs.extend(samples.iter().find(same).map(|base| (base, other)));
     }
+    let values_of = |side: &[(u32, f64)]| side.iter().map(|(_, v)| *v).collect::<Vec<f64>>();
     let count = pairs.len();
     let judge = |(base, other): (&Sample, &Sample)| {
         let mut found =
@@ -87,13 +88,9 @@ pub fn of(samples: &[Sample], metric: Metric, unit: &str, decide: &Decide, most:
             let verdict = match decided(&a, &b, decide.threshold, count, &look) {
                 Some(Decision::Same) => "same",
                 Some(Decision::Differs) => {
-                    let median = |side: &[(u32, f64)]| stats::median(&side.iter().map(|(_, v)| *v).collect::<Vec<f64>>());
-                    let ratio = stats::hodges_lehmann_ratio(
-                        &a.iter().map(|(_, v)| *v).collect::<Vec<f64>>(),
-                        &b.iter().map(|(_, v)| *v).collect::<Vec<f64>>(),
-                        0.95,
-                    );
-                    let rises = ratio.map_or(median(&b) > median(&a), |r| r.estimate > 1.0);
+                    let (below, above) = (values_of(&a), values_of(&b));
+                    let ratio = stats::hodges_lehmann_ratio(&below, &above, 0.95);
+                    let rises = ratio.map_or(stats::median(&above) > stats::median(&below), |r| r.estimate > 1.0);
                     match (direction(metric, unit), rises) {
                         (figures::Direction::Unknown, true) => "higher",
                         (figures::Direction::Unknown, false) => "lower",

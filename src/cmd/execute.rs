@@ -142,9 +142,8 @@ pub(super) async fn execute(plan: &Plan, begin: Begin<'_>, ground: &Ground<'_>) 
         &json!({"event": "run-begins", "experiment": plan.experiment, "directory": directory.path, "repetitions": turns.len(),
         "skipped": plan.cells.iter().filter_map(|c| Some((c.id.0.clone(), c.skipped.clone()?))).collect::<BTreeMap<_, _>>()}),
     );
-    let cells = turns.iter().map(|t| t.cell).chain(done.iter().map(|t| t.cell)).collect::<BTreeSet<_>>().len();
     let live = match &plan.repeat {
-        Some(repeat) => Some(Live::open(&directory.path, repeat, cells).map_err(|e| failure(&e))?),
+        Some(repeat) => Some(Live::open(&directory.path, repeat).map_err(|e| failure(&e))?),
         None => None,
     };
 
@@ -348,7 +347,8 @@ impl Repetitions<'_> {
                 None => format!("ended before round {round}: every comparison is decided"),
             });
         } else if round > IN_VAIN
-            && let Some(cell) = live.unknown(self.executor.plan)
+            && (repeat.until.is_some() || repeat.decide.is_some())
+            && let Some(cell) = live.unknown()
         {
             self.ended_by =
                 Some(format!("ended before round {round}: no repetition of `{cell}` is valid, more would decide nothing"));

@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use crate::analysis::decisions::{self, Decided, Sample};
 use crate::analysis::figures::{self, Part, human};
 use crate::analysis::stability::half_width;
-use crate::analysis::stats::{UntilError, mean_interval_until};
+use crate::analysis::stats::{self, UntilError, mean_interval_until};
 use crate::analysis::{self, estimate, summarize};
-use crate::plan::{Decide, Plan, Repeat};
+use crate::plan::{Decide, Repeat};
 use crate::record::{Metric, Repetition, RunRecord, Status, Verdict};
 
 /// The figures of all repetitions so far.
@@ -19,8 +19,6 @@ pub(super) struct Live {
     repeat: Repeat,
     /// By cell and workload.
     values: BTreeMap<(usize, String), Known>,
-    /// Cells that are executed.
-    cells: usize,
 }
 
 /// A mean is never known with fewer rounds, see [`mean_interval_until`].
@@ -43,10 +41,10 @@ struct Known {
 
 impl Live {
     /// `directory`: of the run; repetitions that are there already count.
-    pub(super) fn open(directory: &Path, repeat: &Repeat, cells: usize) -> Result<Self, crate::record::Error> {
+    pub(super) fn open(directory: &Path, repeat: &Repeat) -> Result<Self, crate::record::Error> {
         let mut run = RunRecord::open(directory)?;
         let there = std::mem::take(&mut run.repetitions);
-        let mut live = Self { run, repeat: repeat.clone(), values: BTreeMap::new(), cells };
+        let mut live = Self { run, repeat: repeat.clone(), values: BTreeMap::new() };
         for repetition in there {
             live.take(&repetition);
         }
@@ -127,11 +125,10 @@ impl Live {
         if self.repeat.until.is_some() { "mean" } else { "median" }
     }
 
-    /// With `--until`: a cell that is executed and of which nothing is known.
-    pub(super) fn unknown(&self, plan: &Plan) -> Option<String> {
-        let is_asked = self.repeat.until.is_some() || self.repeat.decide.is_some();
-        let mut executed = plan.cells.iter().enumerate().filter(|(_, c)| c.skipped.is_none());
-        executed.find(|(at, _)| is_asked && !self.values.keys().any(|(c, _)| c == at)).map(|(_, cell)| cell.id.0.clone())
+    /// A cell that is executed and of which nothing is known.
+    pub(super) fn unknown(&self) -> Option<&str> {
+        let mut executed = self.run.plan.cells.iter().enumerate().filter(|(_, c)| c.skipped.is_none());
+        executed.find(|(at, _)| !self.values.keys().any(|(c, _)| c == at)).map(|(_, cell)| cell.id.as_str())
     }
 
     /// The cells, the widest interval first: name and what is known.
@@ -158,13 +155,14 @@ impl Live {
 
     /// Whether all is known that `--until` asks for.
     pub(super) fn is_enough(&self) -> bool {
-        let cells: std::collections::BTreeSet<usize> = self.values.keys().map(|(c, _)| *c).collect();
-        let all = cells.len() == self.cells;
+        if self.unknown().is_some() {
+            return false;
+        }
         if let Some((_, decided)) = self.decisions() {
-            return all && !decided.is_empty() && decided.iter().all(|d| d.verdict.is_some());
+            return !decided.is_empty() && decided.iter().all(|d| d.verdict.is_some());
         }
         let enough = |k: &Known| k.values.len() >= self.repeat.least as usize && k.reached;
-        self.repeat.until.is_some() && all && self.values.values().all(enough)
+        self.repeat.until.is_some() && self.values.values().all(enough)
     }
 
     /// The same for scripts.
@@ -193,11 +191,8 @@ impl Known {
             }
             return;
         };
-        let mean = |values: &mut dyn Iterator<Item = f64>| values.sum::<f64>() / self.values.len() as f64;
-        self.centre = match values.iter().all(|v| *v > 0.0) {
-            true => mean(&mut values.iter().map(|v| v.ln())).exp(),
-            false => mean(&mut values.iter().copied()),
-        };
+        let logs: Vec<f64> = values.iter().map(|v| v.ln()).collect();
+        self.centre = if values.iter().all(|v| *v > 0.0) { stats::mean(&logs).exp() } else { stats::mean(&values) };
         self.half_width = None;
         // What never varies is known, also where it is 0.
         if values.iter().all(|v| v.to_bits() == values[0].to_bits()) {

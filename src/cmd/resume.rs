@@ -64,9 +64,8 @@ pub(super) fn resume(args: &cli::Resume) -> Result<Exit, Stop> {
         tell(format_args!("{} could not be read and was moved aside; it is executed again", moved.display()));
     }
     let everything = sequence(&plan);
-    let cells = everything.iter().map(|t| t.cell).collect::<std::collections::BTreeSet<_>>().len();
     let known = match &plan.repeat {
-        Some(repeat) => Live::open(&path, repeat, cells).map_err(|e| Stop::from_error(Exit::Failure, &e))?.is_enough(),
+        Some(repeat) => Live::open(&path, repeat).map_err(|e| Stop::from_error(Exit::Failure, &e))?.is_enough(),
         None => false,
     };
     if known || everything.iter().all(|turn| done.contains(turn)) {
