@@ -119,7 +119,7 @@ pub struct Repeat {
     /// Rounds over all cells; with --until or --for the most of them
     #[arg(long = "repetitions", short = 'n', value_name = "N")]
     pub rounds: Option<u32>,
-    /// Go on until the mean of every cell is known to ± this share with 95 %, as `2%`; or, with `decided`, until every level
+    /// Go on until the mean of every cell is known to ± this share with 95 %, such as `2%`; or, with `decided`, until every level
     /// of a factor is faster or slower than its baseline or the same within --threshold
     #[arg(long, value_name = "PERCENT|decided")]
     pub until: Option<String>,
@@ -135,13 +135,13 @@ pub struct Repeat {
     /// So many sessions, each a run of its own: runs made at different times are judged by how far sessions lie apart
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub sessions: u32,
-    /// With --sessions: what passes between them, as `10m`
+    /// With --sessions: what passes between them, such as `10m`
     #[arg(long, value_name = "TIME", requires = "sessions")]
     pub pause: Option<String>,
     /// With --until: not before so many rounds
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub least: u32,
-    /// Begin no round that would not end within this time, as `30m`
+    /// Begin no round that would not end within this time, such as `30m`
     #[arg(long = "for", value_name = "TIME")]
     pub budget: Option<String>,
     /// The metric whose stability is in question; by default the scenario's `primary`, or throughput
@@ -284,31 +284,31 @@ pub struct Load {
     /// Connections, each with one request at a time
     #[arg(long, short = 'c', value_name = "N", default_value_t = 64)]
     pub connections: u32,
-    /// How long, as `10s`; 10 s without --amount
+    /// How long, such as `10s`; 10 s without --amount
     #[arg(long, short = 'd', value_name = "TIME", conflicts_with = "amount")]
     pub duration: Option<String>,
     /// How many requests
     #[arg(long, short = 'n', value_name = "N")]
     pub amount: Option<u64>,
-    /// Open loop: requests per second, as `5000` or `30/min`; without it each connection sends as fast as it is answered
+    /// Open loop: requests per second, such as `5000` or `30/min`; without it each connection sends as fast as it is answered
     #[arg(long, short = 'r', value_name = "RATE")]
     pub rate: Option<String>,
     /// With --rate: arrivals at random, as those of many users
     #[arg(long, requires = "rate")]
     pub poisson: bool,
-    /// Before the measurement, left out of the numbers, as `2s`
+    /// Before the measurement, left out of the numbers, such as `2s`
     #[arg(long, value_name = "TIME")]
     pub warm_up: Option<String>,
     /// Generator threads
     #[arg(long, short = 't', value_name = "N", default_value_t = 1)]
     pub threads: u32,
-    /// Processors on which the generator may run, as `0,2`
+    /// Processors on which the generator may run, such as `0,2`
     #[arg(long, value_name = "CPU,…", value_delimiter = ',')]
     pub cpus: Vec<u32>,
     /// Method; GET, or POST with a body
     #[arg(long, short = 'X', value_name = "METHOD")]
     pub method: Option<String>,
-    /// A header, as `name: value`; may be given several times
+    /// A header, such as `name: value`; may be given several times
     #[arg(long = "header", short = 'H', value_name = "HEADER")]
     pub headers: Vec<String>,
     /// A body
@@ -320,7 +320,7 @@ pub struct Load {
     /// Statuses that are right; any 2xx by default
     #[arg(long, value_name = "STATUS,…", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(100..600))]
     pub expect_status: Vec<u16>,
-    /// How long a request may take, as `5s`; 30 s by default
+    /// How long a request may take, such as `5s`; 30 s by default
     #[arg(long, value_name = "TIME")]
     pub timeout: Option<String>,
     /// Speak HTTP/2
@@ -364,7 +364,7 @@ pub struct Doctor {
     /// Print JSON instead of text
     #[arg(long)]
     pub json: bool,
-    /// How long each measurement takes, as `2s`
+    /// How long each measurement takes, such as `2s`
     #[arg(long, value_name = "TIME", default_value = "2s")]
     pub time: String,
     /// Where scenario files are, whose programs are looked for
@@ -374,7 +374,7 @@ pub struct Doctor {
     /// apart. Kept beside the results, and used by `compare`
     #[arg(long, value_name = "FILE")]
     pub same: Option<PathBuf>,
-    /// With --same: how long, as `10m`; at least three sessions are made
+    /// With --same: how long, such as `10m`; at least three sessions are made
     #[arg(long = "for", value_name = "TIME", default_value = "10m", requires = "same")]
     pub budget: String,
     /// With --same: repetitions of each cell in each session, instead of the scenario's

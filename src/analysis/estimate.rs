@@ -60,15 +60,21 @@ pub fn median_interval(values: &[f64]) -> Option<(f64, f64)> {
 
 /// Mean and median of a figure over repetitions, with intervals; none without repetitions.
 pub fn estimate(values: &[f64]) -> Option<Estimate> {
+    let without = without_intervals(values)?;
+    Some(Estimate { mean_interval: interval(values, stats::mean), median_interval: median_interval(values), ..without })
+}
+
+/// The same without the intervals, which take the time.
+fn without_intervals(values: &[f64]) -> Option<Estimate> {
     if values.is_empty() {
         return None;
     }
     Some(Estimate {
         n: values.len(),
         mean: stats::mean(values),
-        mean_interval: interval(values, stats::mean),
+        mean_interval: None,
         median: stats::median(values),
-        median_interval: median_interval(values),
+        median_interval: None,
         standard_deviation: (values.len() > 1).then(|| stats::standard_deviation(values)),
         min: values.iter().copied().fold(f64::INFINITY, f64::min),
         max: values.iter().copied().fold(f64::NEG_INFINITY, f64::max),
@@ -77,13 +83,22 @@ pub fn estimate(values: &[f64]) -> Option<Estimate> {
 }
 
 /// Estimates that were made, by the bits of their values: the pass as a whole is often its only step.
-#[derive(Default)]
-pub(super) struct Estimates(HashMap<Vec<u64>, Option<Estimate>>);
+pub(super) struct Estimates {
+    known: HashMap<Vec<u64>, Option<Estimate>>,
+    with_intervals: bool,
+}
 
 impl Estimates {
+    pub(super) fn new(with_intervals: bool) -> Self {
+        Self { known: HashMap::new(), with_intervals }
+    }
+
     pub(super) fn of(&mut self, values: &[f64]) -> Option<Estimate> {
+        if !self.with_intervals {
+            return without_intervals(values);
+        }
         let bits = values.iter().map(|v| v.to_bits()).collect();
-        self.0.entry(bits).or_insert_with(|| estimate(values)).clone()
+        self.known.entry(bits).or_insert_with(|| estimate(values)).clone()
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! In reading order: `tables` reads a repetition with polars, `windows` is what it found of the requests, `counts` a
 //! distribution of times; `repetition` makes figures of one repetition, `requests` exact percentiles where there are raw
-//! rows, `summarize` the summary of all, `summary` is its form. `figures` are the values in it by name; `steadiness`,
+//! rows, `summarize` the summary of all, or as much of it as a `Detail` asks for; `summary` is its form. `figures` are the values in it by name; `steadiness`,
 //! `stability`, `expectations`, `decisions` and `compare` are what is concluded. `text` is the table for people, `report` that for
 //! continuous integration, `curves` what graphs need beyond the summary. `stats` works on plain slices.
 //! Repetitions, not requests, are the sample; percentiles come from merged histograms and are never averaged within a repetition.
@@ -11,6 +11,7 @@ pub mod compare;
 pub mod counts;
 pub mod curves;
 pub mod decisions;
+pub mod detail;
 pub mod estimate;
 pub mod expectations;
 pub mod figures;
@@ -30,7 +31,8 @@ pub mod windows;
 #[cfg(test)]
 mod tests;
 
-pub use summarize::summarize;
+pub use detail::Detail;
+pub use summarize::{samples, summarize};
 pub use summary::Summary;
 
 /// What can go wrong in aggregating.

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use super::Detail;
 use super::steadiness::{self, Steady};
 use super::windows::{Decoded, Merged, StepKey, load_bounds, phase_bounds};
 use super::{Error, tables};
+use crate::record::Repetition;
 use crate::record::read::{CellRecord, DriverRecord, Named};
 use crate::record::tables::WHOLE;
-use crate::record::{Metric, Repetition};
 
 /// What a repetition says.
 pub(super) struct Figures {
@@ -51,29 +52,22 @@ pub struct Resources {
 }
 
 /// Reads the tables of a repetition of a cell. `targets`: those of which figures are wanted, in this order.
-pub(super) fn figures(repetition: &Repetition, cell: &CellRecord, targets: &[Named], window_ns: u64) -> Figures {
+pub(super) fn figures(repetition: &Repetition, cell: &CellRecord, targets: &[Named], window_ns: u64, detail: &Detail) -> Figures {
     let mut steadiness = Vec::new();
-    let windows = tables::read(repetition).and_then(|decoded| {
-        let (found, merged) = merged(repetition, &decoded, cell, window_ns)?;
+    let windows = tables::read_times(repetition, &detail.times).and_then(|decoded| {
+        let (found, merged) = merged(repetition, &decoded, cell, window_ns, detail)?;
         steadiness = found;
         Ok(merged)
     });
     let phases = windows.as_ref().map_or(&repetition.status.phases, |merged| &merged.phases);
     let bounds = load_bounds(phases);
-    let wanted = [
-        Metric::Pss,
-        Metric::Rss,
-        Metric::Cpu,
-        Metric::Threads,
-        Metric::OpenFiles,
-        Metric::SwitchesPerRequest,
-        Metric::IoPerRequest,
-    ];
     let answers = |phase: Option<&str>| windows.as_ref().map_or(0, |merged| answers(merged, cell, phase));
-    let resources = tables::resources(repetition, &wanted);
     let phases = phase_bounds(phases);
-    let targets = resources
-        .map(|rows| bounds.map(|bounds| targets.iter().map(|t| target(&rows, &t.name, bounds, &phases, &answers)).collect()));
+    let of_all = |rows: &_, bounds| targets.iter().map(|t| target(rows, &t.name, bounds, &phases, &answers)).collect();
+    let targets = match detail.resources.as_slice() {
+        [] => Ok(None),
+        wanted => tables::resources(repetition, wanted).map(|rows| bounds.map(|bounds| of_all(&rows, bounds))),
+    };
     Figures { windows, steadiness, targets, metrics: tables::metrics(repetition) }
 }
 
@@ -84,8 +78,9 @@ fn merged(
     decoded: &Decoded,
     cell: &CellRecord,
     window_ns: u64,
+    detail: &Detail,
 ) -> Result<(Vec<(String, Steady)>, Merged), Error> {
-    let steadiness = steadiness::of_repetition(repetition, decoded, cell, window_ns)?;
+    let steadiness = steadiness::of_repetition(repetition, decoded, cell, window_ns, detail.steadiness)?;
     let merged = decoded.merge(&cuts(&steadiness, cell))?;
     Ok((steadiness, merged))
 }
@@ -155,11 +150,11 @@ fn resources(replicas: &[&tables::ReplicaRows], from: i64, to: i64) -> Resources
     };
     let cpu = || replicas.iter().map(|rows| rows.cpu_at(to) - rows.cpu_at(from)).sum::<f64>() / (to - from) as f64;
     Resources {
-        pss_bytes: peak(|r, i| r.pss_bytes[i]),
-        rss_bytes: peak(|r, i| Some(r.rss_bytes[i])),
-        threads: peak(|r, i| Some(r.threads[i])),
-        open_files: peak(|r, i| Some(r.open_files[i])),
-        cpu_cores: (!replicas.is_empty()).then(cpu),
+        pss_bytes: peak(|r, i| *r.pss_bytes.get(i)?),
+        rss_bytes: peak(|r, i| r.rss_bytes.get(i).copied()),
+        threads: peak(|r, i| r.threads.get(i).copied()),
+        open_files: peak(|r, i| r.open_files.get(i).copied()),
+        cpu_cores: replicas.iter().any(|rows| !rows.cpu_ns.is_empty()).then(cpu),
         ..Resources::default()
     }
 }

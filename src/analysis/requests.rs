@@ -178,7 +178,7 @@ fn read(
 ) -> Result<Vec<(Exact, Kept)>, Vec<String>> {
     let words = |error: Error| vec![crate::errors::chain(&error)];
     let decoded = tables::read(repetition).map_err(words)?;
-    let cuts = cuts(&steadiness::of_repetition(repetition, &decoded, cell, window_ns).map_err(words)?, cell);
+    let cuts = cuts(&steadiness::of_repetition(repetition, &decoded, cell, window_ns, false).map_err(words)?, cell);
     let merged = decoded.merge(&cuts).map_err(words)?;
     let wanted: Vec<Wanted> = steps.iter().map(|step| wanted(step, &merged)).collect();
     let path = path(repetition);

@@ -103,7 +103,7 @@ impl Steadiness {
     }
 }
 
-/// Looks at every workload of a repetition that should be steady.
+/// Looks at the workloads of a repetition that should be steady: at `all`, or only at those whose warm-up ends by itself.
 ///
 /// # Errors
 /// When a histogram is damaged.
@@ -112,9 +112,10 @@ pub(super) fn of_repetition(
     decoded: &Decoded,
     cell: &CellRecord,
     window_ns: u64,
+    all: bool,
 ) -> Result<Vec<(String, Steady)>, Error> {
     let mut found = Vec::new();
-    for workload in cell.workloads.iter().filter(|w| should_be_steady(w)) {
+    for workload in cell.workloads.iter().filter(|w| should_be_steady(w) && (all || w.is_warmed_up_by_itself())) {
         let during = repetition.status.phases.iter().find(|p| p.workload == workload.name && p.phase == "during");
         let Some(during) = during else { continue };
         // The windows that lie whole in the phase.

@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 
-use super::estimate::{Estimates, estimate};
+use super::detail::Detail;
+use super::estimate::Estimates;
 use super::repetition::{self, Figures, Resources};
 use super::requests;
 use super::stats;
@@ -35,15 +36,29 @@ const AT_A_TIME: usize = 16;
 /// # Errors
 /// None at present; what is damaged is data.
 pub fn summarize(run: &RunRecord) -> Result<Summary, Error> {
+    of_detail(run, &Detail::whole())
+}
+
+/// What each repetition of a run says of some metrics. Other figures, and whatever is said over repetitions, are absent.
+///
+/// # Errors
+/// As [`summarize`].
+pub fn samples(run: &RunRecord, metrics: &[Metric]) -> Result<Summary, Error> {
+    of_detail(run, &Detail::samples(metrics, run.plan.limits.steady_state))
+}
+
+fn of_detail(run: &RunRecord, detail: &Detail) -> Result<Summary, Error> {
     let mut by_cell: Vec<Vec<&Repetition>> = vec![Vec::new(); run.plan.cells.len()];
     for repetition in &run.repetitions {
         by_cell[repetition.cell].push(repetition);
     }
     let summarized: Vec<(CellSummary, Vec<String>)> =
-        run.plan.cells.par_iter().zip(&by_cell).map(|(cell, repetitions)| self::cell(run, cell, repetitions)).collect();
+        run.plan.cells.par_iter().zip(&by_cell).map(|(cell, repetitions)| of_cell(run, cell, repetitions, detail)).collect();
     let (mut cells, of_cells): (Vec<CellSummary>, Vec<Vec<String>>) = summarized.into_iter().unzip();
     let metric = run.plan.repeat.as_ref().map_or(Metric::Throughput, |r| r.metric);
-    cells.par_iter_mut().for_each(|cell| cell.stability = stability::of_cell(cell, metric));
+    if detail.over_repetitions {
+        cells.par_iter_mut().for_each(|cell| cell.stability = stability::of_cell(cell, metric));
+    }
     // A table that is read for two reasons is damaged once.
     let mut damaged = run.damaged.clone();
     for words in of_cells.into_iter().flatten() {
@@ -70,8 +85,11 @@ pub fn summarize(run: &RunRecord) -> Result<Summary, Error> {
         repeated: run.plan.repeat.is_some(),
         stability_of: metric.name().to_owned(),
         decide: run.plan.repeat.as_ref().and_then(|r| r.decide.clone()),
-        decisions: decisions(run, &cells),
-        expectations: expectations::judge(&run.plan.expect, &cells, run.plan.is_in_rounds()),
+        decisions: if detail.over_repetitions { decisions(run, &cells) } else { Vec::new() },
+        expectations: match detail.over_repetitions {
+            true => expectations::judge(&run.plan.expect, &cells, run.plan.is_in_rounds()),
+            false => Vec::new(),
+        },
         cells,
         damaged,
     })
@@ -88,6 +106,10 @@ fn decisions(run: &RunRecord, cells: &[CellSummary]) -> Vec<Decided> {
 
 /// The summary of a cell from some of its repetitions, and which of their tables are damaged.
 pub fn cell(run: &RunRecord, cell: &CellRecord, all: &[&Repetition]) -> (CellSummary, Vec<String>) {
+    of_cell(run, cell, all, &Detail::whole())
+}
+
+fn of_cell(run: &RunRecord, cell: &CellRecord, all: &[&Repetition], detail: &Detail) -> (CellSummary, Vec<String>) {
     // What was repeated until something was known has as many as there are.
     let open_end = run.plan.repeat.as_ref().is_some_and(crate::record::Repeat::is_open_ended);
     let rounds = || run.repetitions.iter().map(|r| r.status.repetition).max().unwrap_or_default();
@@ -120,11 +142,11 @@ pub fn cell(run: &RunRecord, cell: &CellRecord, all: &[&Repetition]) -> (CellSum
     }
     let watched = watched(cell);
     let window_ns = crate::units::parse_duration(&run.plan.window).unwrap_or_default().as_nanos().max(1) as u64;
-    let mut sums = CellSums::new(cell);
+    let mut sums = CellSums::new(cell, detail);
     let mut steadiness: Vec<Steadiness> = Vec::new();
     let completed = std::mem::take(&mut valid);
     for some in completed.chunks(AT_A_TIME) {
-        let read: Vec<Figures> = some.par_iter().map(|r| repetition::figures(r, cell, &watched, window_ns)).collect();
+        let read: Vec<Figures> = some.par_iter().map(|r| repetition::figures(r, cell, &watched, window_ns, detail)).collect();
         for (repetition, figures) in some.iter().zip(read) {
             let reasons = steadiness::reasons(&figures.steadiness, cell, run.plan.limits.steady_state);
             note(&mut steadiness, cell, &figures.steadiness);
@@ -140,7 +162,7 @@ pub fn cell(run: &RunRecord, cell: &CellRecord, all: &[&Repetition]) -> (CellSum
             }
         }
     }
-    let mut estimates = Estimates::default();
+    let mut estimates = Estimates::new(detail.over_repetitions);
     let mut steps: Vec<StepSummary> = sums.steps.into_iter().filter_map(|(key, step)| step.finish(key, &mut estimates)).collect();
     let requests = requests::refine(&mut steps, &valid, cell, window_ns);
     steps.iter_mut().for_each(over_repetitions);
@@ -150,10 +172,10 @@ pub fn cell(run: &RunRecord, cell: &CellRecord, all: &[&Repetition]) -> (CellSum
         skipped: cell.skipped.clone(),
         repetitions,
         steps,
-        metrics: metrics(cell, sums.metrics),
-        limits: limits(cell, &valid),
+        metrics: metrics(cell, sums.metrics, &mut estimates),
+        limits: limits(cell, &valid, &mut estimates),
         targets: targets(cell, &watched, &valid, &sums.targets, &mut estimates),
-        generator: generator(&sums.generator),
+        generator: generator(&sums.generator, &mut estimates),
         busy: busy(&valid),
         steadiness,
         loads: loads(cell, &valid, window_ns),
@@ -261,14 +283,14 @@ struct CellSums {
 }
 
 impl CellSums {
-    fn new(cell: &CellRecord) -> Self {
+    fn new(cell: &CellRecord, detail: &Detail) -> Self {
         let mut steps = Vec::new();
         for workload in &cell.workloads {
             let whole = WHOLE.to_owned();
             let names: Vec<String> = [whole].into_iter().chain(workload.steps()).collect();
             for phase in ["before", "during", "after", "search", "warm-up"] {
                 let key = |name: &String| (workload.name.clone(), phase.to_owned(), name.clone());
-                let sums = || StepSums { named: workload.outcomes(), ..StepSums::default() };
+                let sums = || StepSums { named: workload.outcomes(), merges: detail.over_repetitions, ..StepSums::default() };
                 steps.extend(names.iter().map(|name| (key(name), sums())));
             }
         }
@@ -321,6 +343,8 @@ impl CellSums {
 struct StepSums {
     /// The outcomes for which the scenario has names.
     named: Vec<String>,
+    /// Whether the distributions of all requests are wanted.
+    merges: bool,
     outcomes: BTreeMap<String, u64>,
     sent_bytes: u64,
     received_bytes: u64,
@@ -336,7 +360,9 @@ impl StepSums {
         let completed = step.completed;
         self.sent_bytes += completed.sent_bytes;
         self.received_bytes += completed.received_bytes;
-        self.times.add(&step.times);
+        if self.merges {
+            self.times.add(&step.times);
+        }
         let count = |outcome: &str| step.outcomes.get(outcome).copied().unwrap_or_default();
         let ok = count("ok");
         let seconds = phase.seconds();
@@ -421,7 +447,7 @@ fn over_repetitions(step: &mut StepSummary) {
 }
 
 /// What commands brought and what was collected, one value per repetition.
-fn metrics(cell: &CellRecord, found: BTreeMap<StepKey, Vec<(u32, f64)>>) -> Vec<MetricSummary> {
+fn metrics(cell: &CellRecord, found: BTreeMap<StepKey, Vec<(u32, f64)>>, estimates: &mut Estimates) -> Vec<MetricSummary> {
     let unit = |workload: &str, metric: &str| {
         let collected = cell.collect.iter().find(|c| c.name == workload);
         if let Some(found) = collected.and_then(|c| c.metrics.iter().find(|m| m.name == metric)) {
@@ -440,14 +466,14 @@ fn metrics(cell: &CellRecord, found: BTreeMap<StepKey, Vec<(u32, f64)>>) -> Vec<
     };
     let summaries = found.into_iter().filter_map(|((workload, phase, metric), values)| {
         let (repetitions, values): (Vec<u32>, Vec<f64>) = values.into_iter().unzip();
-        let (unit, value) = (unit(&workload, &metric), estimate(&values)?);
+        let (unit, value) = (unit(&workload, &metric), estimates.of(&values)?);
         Some(MetricSummary { unit, value, workload, phase, metric, repetitions })
     });
     summaries.collect()
 }
 
 /// The highest rates that searches found.
-fn limits(cell: &CellRecord, valid: &[&Repetition]) -> Vec<LimitSummary> {
+fn limits(cell: &CellRecord, valid: &[&Repetition], estimates: &mut Estimates) -> Vec<LimitSummary> {
     let mut summaries = Vec::new();
     for workload in &cell.workloads {
         let (mut rates, mut below_range, mut above_range, mut trials) = (Vec::new(), 0, 0, 0);
@@ -471,7 +497,7 @@ fn limits(cell: &CellRecord, valid: &[&Repetition]) -> Vec<LimitSummary> {
         }
         if trials > 0 {
             reasons.truncate(5);
-            let rate_per_s = estimate(&rates);
+            let rate_per_s = estimates.of(&rates);
             summaries.push(LimitSummary {
                 workload: workload.name.clone(),
                 rate_per_s,
@@ -545,7 +571,7 @@ fn targets(
     watched.iter().enumerate().map(summary).collect()
 }
 
-fn generator(found: &[(f64, f64)]) -> Option<GeneratorSummary> {
+fn generator(found: &[(f64, f64)], estimates: &mut Estimates) -> Option<GeneratorSummary> {
     let (share, rate): (Vec<f64>, Vec<f64>) = found.iter().copied().unzip();
-    Some(GeneratorSummary { cpu_share: estimate(&share)?, requests_per_cpu_s: estimate(&rate)? })
+    Some(GeneratorSummary { cpu_share: estimates.of(&share)?, requests_per_cpu_s: estimates.of(&rate)? })
 }

@@ -215,7 +215,7 @@ impl ReplicaRows {
         let i = self.at_ns.partition_point(|t| *t < at_ns);
         match (i.checked_sub(1), self.at_ns.get(i)) {
             (_, None) => column.last().map_or(0.0, |c| *c as f64),
-            (None, Some(_)) => column[0] as f64,
+            (None, Some(_)) => column.first().map_or(0.0, |c| *c as f64),
             (Some(before), Some(after_ns)) => {
                 let (t0, t1) = (self.at_ns[before] as f64, *after_ns as f64);
                 let (c0, c1) = (column[before] as f64, column[i] as f64);

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::summary::Summary;
 use super::windows::StepCounts;
-use super::{summarize, tables};
+use super::{samples, summarize, tables};
 use crate::load::windows::{Ended, Outcome, Phase, Windows};
 use crate::record::manifest::Manifest;
 use crate::record::status::{PhaseStatus, Status};
@@ -169,6 +169,39 @@ fn the_same_bytes_with_any_number_of_threads() {
     };
     let one = bytes(1);
     assert!(one == bytes(2) && one == bytes(7));
+}
+
+/// What `compare` reads of a run: for each metric by itself the same values as the whole summary has, of the same repetitions.
+#[test]
+fn samples_are_the_figures_of_the_summary() {
+    let folder = tempfile::tempdir().unwrap();
+    run(folder.path(), 3, |number, _| number != 2);
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let runs = [
+        folder.path().to_owned(),
+        root.join("results/blobs-parallel/20261122T000858Z-823c"),
+        root.join("tests/data/results/format-2/20261122T053326Z-e9ba"),
+    ];
+    let mut there = std::collections::BTreeSet::new();
+    for path in runs {
+        let record = RunRecord::open(&path).unwrap();
+        let whole = summarize(&record).unwrap();
+        let brought = whole.cells.iter().flat_map(|c| &c.metrics).map(|m| super::figures::metric_of(&m.metric));
+        for metric in crate::record::Metric::all().map(|(_, metric)| metric).chain(brought.collect::<Vec<_>>()) {
+            let samples = samples(&record, &[metric]).unwrap();
+            for (one, other) in whole.cells.iter().zip(&samples.cells) {
+                assert_eq!(one.repetitions, other.repetitions);
+                for workload in super::figures::workloads(one).into_iter().map(Some).chain([None]) {
+                    let part = super::figures::Part { workload, ..Default::default() };
+                    let values = |cell| super::figures::by_repetition(cell, metric, &part);
+                    assert_eq!(values(one), values(other), "{} of {} in {}", metric.name(), one.cell, path.display());
+                    there.extend((!values(one).is_empty()).then_some(metric.name()));
+                }
+            }
+        }
+    }
+    let needed = ["throughput", "errors", "response_p99", "service_p50", "lag_max", "pss", "cpu", "cpu_per_request", "start_up"];
+    assert!(needed.iter().all(|name| there.contains(name)), "{there:?}");
 }
 
 /// Times of sorted values: each of them was there.

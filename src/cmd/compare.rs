@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::summarize::{read, runs};
+use super::summarize::{read_samples, runs};
 use super::{Stop, floor, print, run};
 use crate::analysis::Summary;
 use crate::analysis::compare::{self, Comparison, Options, Verdict};
@@ -18,10 +18,11 @@ pub(super) fn compare(args: &cli::Compare) -> Result<Exit, Stop> {
     let wrong = |message: String| Stop::new(Exit::InvalidInput, message);
     let threshold = units::parse_percent(&args.threshold)
         .filter(|share| (0.0..1.0).contains(share))
-        .ok_or_else(|| wrong(format!("`--threshold {}`: expected a percentage, as `5%`", args.threshold)))?;
+        .ok_or_else(|| wrong(format!("`--threshold {}`: expected a percentage such as `5%`", args.threshold)))?;
     let metrics: Vec<Metric> = args.metric.iter().map(|name| metric_of(name)).collect();
     let options = Options { threshold, metrics, primary: args.primary.as_deref().map(metric_of) };
     let sides = sides(&args.paths)?;
+    let read = |path: &PathBuf| read_samples(path, |run| options.needs(run));
     let paths: Vec<PathBuf> = sides.iter().flatten().cloned().collect();
     let comparison = match (&args.by, sides.as_slice()) {
         (Some(by), [side]) if side.len() == 1 => compare::levels(&read(&side[0])?, by, args.baseline.as_deref(), &options),
@@ -32,7 +33,7 @@ pub(super) fn compare(args: &cli::Compare) -> Result<Exit, Stop> {
             return Err(wrong("one run alone cannot be compared: name a second one, or a factor with `--by`".to_owned()));
         }
         (None, _) => {
-            let all = |paths: &[PathBuf]| paths.iter().map(|path| read(path)).collect::<Result<Vec<_>, Stop>>();
+            let all = |paths: &[PathBuf]| paths.iter().map(read).collect::<Result<Vec<_>, Stop>>();
             let floor = floor::sessions(&paths[0])?;
             let sides = sides.iter().map(|side| all(side)).collect::<Result<Vec<_>, Stop>>()?;
             compare::runs(&sides, &all(&floor)?, &options)
@@ -70,7 +71,7 @@ fn sides(paths: &[PathBuf]) -> Result<Vec<Vec<PathBuf>>, Stop> {
 /// Names of what commands brought in a run.
 fn brought(path: &std::path::Path) -> Vec<String> {
     let metrics = |s: Summary| s.cells.into_iter().flat_map(|c| c.metrics).map(|m| m.metric).collect();
-    read(path).map(|(_, summary)| metrics(summary)).unwrap_or_default()
+    read_samples(path, |_| Vec::new()).map(|(_, summary)| metrics(summary)).unwrap_or_default()
 }
 
 fn gate(comparison: &Comparison) -> Exit {

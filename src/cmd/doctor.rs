@@ -99,7 +99,7 @@ pub(super) fn doctor(args: &cli::Doctor) -> Result<Exit, Stop> {
         return same::same(args, file);
     }
     let time = crate::units::parse_duration(&args.time).filter(|t| *t >= Duration::from_millis(100)).ok_or_else(|| {
-        Stop::new(Exit::InvalidInput, format!("`--time {}`: expected a duration of at least 100ms, as `2s`", args.time))
+        Stop::new(Exit::InvalidInput, format!("`--time {}`: expected a duration of at least 100ms, such as `2s`", args.time))
     })?;
     let open_files = super::run::raise_open_files();
     let machine = machine(open_files);
@@ -169,7 +169,7 @@ fn warnings(machine: &Machine) -> Vec<String> {
         warnings.push(format!("only {} open files are allowed (`ulimit -Hn`)", machine.host.open_files));
     }
     if !machine.clock_source.is_empty() && !["tsc", "kvm-clock", "arch_sys_counter"].contains(&machine.clock_source.as_str()) {
-        warnings.push(format!("the clock source is `{}`: reading the clock is dear", machine.clock_source));
+        warnings.push(format!("the clock source is `{}`: reading the clock is expensive", machine.clock_source));
     }
     warnings
 }

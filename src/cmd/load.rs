@@ -106,10 +106,10 @@ fn workload(args: &cli::Load) -> Result<Workload, Stop> {
         None => Ok(None),
         Some((_, Some(duration))) if !duration.is_zero() => Ok(Some(duration)),
         Some((text, _)) => {
-            Err(wrong(format!("`{option} {text}`: expected a duration above 0 with its unit, as `10s` or `500ms`")))
+            Err(wrong(format!("`{option} {text}`: expected a duration above 0 with its unit, such as `10s` or `500ms`")))
         }
     };
-    let url = Url::parse(&args.url).map_err(|expected| wrong(format!("`{}` is no URL: {expected}", args.url)))?;
+    let url = Url::parse(&args.url).map_err(|expected| wrong(format!("`{}` is not a URL: {expected}", args.url)))?;
     if args.connections == 0 || args.threads == 0 || args.threads > args.connections {
         return Err(wrong(format!(
             "{} threads and {} connections: expected at least one thread, and at least one connection for each",
@@ -125,7 +125,7 @@ fn workload(args: &cli::Load) -> Result<Workload, Stop> {
     let rate = match &args.rate {
         Some(text) => Some(
             crate::units::parse_rate(text)
-                .ok_or_else(|| wrong(format!("`--rate {text}`: expected a rate, as `5000` or `30/min`")))?,
+                .ok_or_else(|| wrong(format!("`--rate {text}`: expected a rate, such as `5000` or `30/min`")))?,
         ),
         None => None,
     };

@@ -39,18 +39,20 @@ pub(super) fn repeat(args: &cli::Repeat) -> Result<Exit, Stop> {
         Some(text) => Some(
             units::parse_percent(text.trim_start_matches('±'))
                 .filter(|share| *share > 0.0)
-                .ok_or_else(|| wrong(format!("`--until {text}`: expected a percentage above 0, as `2%`, or `decided`")))?,
+                .ok_or_else(|| wrong(format!("`--until {text}`: expected a percentage above 0, such as `2%`, or `decided`")))?,
         ),
     };
     let threshold = units::parse_percent(&args.threshold)
         .filter(|share| *share > 0.0 && *share < 1.0)
-        .ok_or_else(|| wrong(format!("`--threshold {}`: expected a percentage above 0, as `5%`", args.threshold)))?;
+        .ok_or_else(|| wrong(format!("`--threshold {}`: expected a percentage above 0, such as `5%`", args.threshold)))?;
     if !decides && (args.by.is_some() || args.baseline.is_some()) {
         return Err(wrong("`--by` and `--baseline` say what is decided: they need `--until decided`".to_owned()));
     }
     let pause = match &args.pause {
         None => Duration::ZERO,
-        Some(text) => units::parse_duration(text).ok_or_else(|| wrong(format!("`--pause {text}`: expected a time, as `10m`")))?,
+        Some(text) => {
+            units::parse_duration(text).ok_or_else(|| wrong(format!("`--pause {text}`: expected a time, such as `10m`")))?
+        }
     };
     if args.sessions == 0 {
         return Err(wrong("`--sessions 0`: expected at least 1".to_owned()));
@@ -60,7 +62,7 @@ pub(super) fn repeat(args: &cli::Repeat) -> Result<Exit, Stop> {
         Some(text) => Some(
             units::parse_duration(text)
                 .filter(|time| !time.is_zero())
-                .ok_or_else(|| wrong(format!("`--for {text}`: expected a time, as `30m`")))?,
+                .ok_or_else(|| wrong(format!("`--for {text}`: expected a time, such as `30m`")))?,
         ),
     };
     if args.least < 2 {
@@ -138,7 +140,7 @@ fn decide(plan: &Plan, args: &cli::Repeat, threshold: f64) -> Result<Decide, Sto
     let factor = match (&args.by, several.as_slice()) {
         (Some(by), _) => several.iter().find(|f| f.name == *by).copied().ok_or_else(|| {
             wrong(format!(
-                "`--by {by}`: there is no factor of this name with several levels, expected one of {}",
+                "`--by {by}`: there is not a factor of this name with several levels, expected one of {}",
                 names(&several)
             ))
         })?,

@@ -7,7 +7,7 @@ use crate::analysis::{self, Summary};
 use crate::cli;
 use crate::exit::Exit;
 use crate::record::files::{json_bytes, write_whole};
-use crate::record::{RunRecord, read as results};
+use crate::record::{Metric, RunRecord, read as results};
 
 /// Aggregates runs into summary.json and a table.
 pub(super) fn summarize(args: &cli::Summarize) -> Result<Exit, Stop> {
@@ -41,6 +41,13 @@ pub(super) fn runs(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Stop> {
 pub(super) fn read(run: &Path) -> Result<(RunRecord, Summary), Stop> {
     let record = RunRecord::open(run).map_err(|e| Stop::from_error(Exit::InvalidInput, &e))?;
     let summary = analysis::summarize(&record).map_err(|e| Stop::from_error(Exit::Failure, &e))?;
+    Ok((record, summary))
+}
+
+/// Reads of a run what each repetition says of some metrics, for those who need nothing besides.
+pub(super) fn read_samples(run: &Path, metrics: impl FnOnce(&RunRecord) -> Vec<Metric>) -> Result<(RunRecord, Summary), Stop> {
+    let record = RunRecord::open(run).map_err(|e| Stop::from_error(Exit::InvalidInput, &e))?;
+    let summary = analysis::samples(&record, &metrics(&record)).map_err(|e| Stop::from_error(Exit::Failure, &e))?;
     Ok((record, summary))
 }
 

@@ -56,10 +56,10 @@ pub(super) fn checked(text: &str) -> Result<String, String> {
 
 /// A list of flat objects as CSV, columns in the order in which they first come.
 pub(super) fn of_json(json: &Json) -> Result<String, String> {
-    let rows = json.as_array().ok_or("this is no list of objects")?;
+    let rows = json.as_array().ok_or("this is not a list of objects")?;
     let mut columns: Vec<&str> = Vec::new();
     for row in rows {
-        let row = row.as_object().ok_or("this is no list of objects")?;
+        let row = row.as_object().ok_or("this is not a list of objects")?;
         for name in row.keys() {
             if !columns.contains(&name.as_str()) {
                 columns.push(name);

@@ -39,7 +39,7 @@ impl Rules {
     /// Makes ready what is wanted.
     ///
     /// # Errors
-    /// When a pattern is no regular expression.
+    /// When a pattern is not a regular expression.
     pub fn new(metrics: &[TakenMetric]) -> Result<Self, regex::Error> {
         let rule = |metric: &TakenMetric| match &metric.source {
             MetricSource::Regex(pattern) | MetricSource::Lines(pattern) => {
@@ -69,7 +69,7 @@ impl Rules {
                     })
                 }
                 (MetricSource::Sql(query), Source::Sqlite(path)) => sqlite::number(path, query, metric.decimal),
-                (MetricSource::Sql(_), Source::Text { .. }) => Err("a query, and this is no database".to_owned()),
+                (MetricSource::Sql(_), Source::Text { .. }) => Err("a query, and this is not a database".to_owned()),
                 (_, Source::Sqlite(_)) => Err("this is a database: expected a query".to_owned()),
                 (MetricSource::Regex(source), Source::Text { out, err }) => match pattern {
                     Some(pattern) => first_match(pattern, source, out, err).and_then(|t| number(t, metric.decimal)),
@@ -103,7 +103,7 @@ impl Rules {
 pub fn table(wanted: &TableSource, source: Source<'_>) -> Result<String, String> {
     match (wanted, source) {
         (TableSource::Sql(query), Source::Sqlite(path)) => sqlite::table(path, query),
-        (TableSource::Sql(_), _) => Err("a query, and this is no database".to_owned()),
+        (TableSource::Sql(_), _) => Err("a query, and this is not a database".to_owned()),
         (_, Source::Sqlite(_)) => Err("this is a database: expected a query".to_owned()),
         (TableSource::Csv, Source::Text { out, .. }) => csv::checked(out),
         (TableSource::Json(pointer), Source::Text { out, .. }) => {

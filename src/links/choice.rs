@@ -75,7 +75,7 @@ fn works(mechanism: Mechanism, link: &Link) -> Result<(), String> {
         Mechanism::Relay => relay(link),
         Mechanism::Netem => in_namespace(|name| netem(name, link)),
         Mechanism::Nfqueue => in_namespace(|name| nfqueue(name, link)),
-        Mechanism::Auto => Err("`auto` is no mechanism of its own".to_owned()),
+        Mechanism::Auto => Err("`auto` is not a mechanism of its own".to_owned()),
     }
 }
 

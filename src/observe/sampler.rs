@@ -146,7 +146,7 @@ impl Sampler {
 /// A survey every so many ticks.
 const SURVEY_TICKS: u64 = 5;
 
-/// One dear reading; replicas by their place in the list.
+/// One expensive reading; replicas by their place in the list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reading {
     Orphans,
@@ -154,7 +154,7 @@ enum Reading {
     Pss(usize),
 }
 
-/// A replica and the ticks from which on its dear readings are wanted; `None`: now, whatever it costs.
+/// A replica and the ticks from which on its expensive readings are wanted; `None`: now, whatever it costs.
 #[derive(Debug)]
 struct Entry {
     replica: Replica,
@@ -264,7 +264,7 @@ impl Work {
         self.entries.retain(|entry| *entry.replica.target != *target || entry.replica.number != number);
     }
 
-    /// One tick: cheap readings, dear readings as far as the allowance goes, messages.
+    /// One tick: cheap readings, expensive readings as far as the allowance goes, messages.
     fn tick(&mut self, tick: u64, cpu_before: &mut u64) -> Result<(), Ended> {
         for entry in &mut self.entries {
             entry.replica.refresh(&mut self.reader);
@@ -278,7 +278,7 @@ impl Work {
             self.out.send(Observation::Process(sample)).map_err(|_| Ended)?;
         }
         self.report.ticks += 1;
-        // Everything since the previous tick's end that was not a dear reading, waking up included, comes off the next allowance.
+        // Everything since the previous tick's end that was not a expensive reading, waking up included, comes off the next allowance.
         let cpu_now = thread_cpu_ns();
         let cheap_ns = (cpu_now - *cpu_before).saturating_sub(dear_ns);
         *cpu_before = cpu_now;

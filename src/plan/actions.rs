@@ -120,7 +120,7 @@ pub(super) fn outcomes(pen: &mut Pen<'_>, node: &Node, typed: &types::Step) -> V
             say(format!("`{name}` cannot be the name of an outcome"), "it already is a metric");
         }
         if statuses.0.is_empty() {
-            say(format!("the outcome `{name}` has no status"), "expected at least one, as `409`");
+            say(format!("the outcome `{name}` has no status"), "expected at least one, such as `409`");
         }
         let expected = typed.expect.as_ref().and_then(|e| e.status.as_ref());
         let as_expected = |status: &u16| match expected {
@@ -160,7 +160,7 @@ pub(super) fn carry(
                 pen.say(
                     &entry.value,
                     "json",
-                    format!("`{pointer}` is no JSON pointer"),
+                    format!("`{pointer}` is not a JSON pointer"),
                     "expected a path as `/rev` or `/rows/0/id`",
                 );
             }
@@ -195,7 +195,7 @@ pub(super) fn nameable(pen: &mut Pen<'_>, entry: &Entry, taken: &BTreeSet<String
 pub(super) fn regex(pen: &mut Pen<'_>, node: &Node, key: &str, pattern: &str) {
     if let Err(error) = regex::Regex::new(pattern) {
         let reason = error.to_string().lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
-        pen.say(node, key, format!("`{pattern}` is no regular expression: {reason}"), "expected a regular expression");
+        pen.say(node, key, format!("`{pattern}` is not a regular expression: {reason}"), "expected a regular expression");
     }
 }
 
@@ -265,7 +265,7 @@ pub(super) fn url(pen: &mut Pen<'_>, node: &Node, key: &str, text: &str) -> Opti
             return None;
         }
         Err(expected) => {
-            pen.say(node, key, format!("`{text}` is no URL"), expected);
+            pen.say(node, key, format!("`{text}` is not a URL"), expected);
             return None;
         }
     };
@@ -290,7 +290,7 @@ pub(super) fn folder(pen: &mut Pen<'_>, node: &Node, dir: Option<&str>) -> Optio
         pen.say(
             node,
             "dir",
-            format!("there is no folder `{dir}`"),
+            format!("there is not a folder `{dir}`"),
             "expected a folder, seen from the scenario's folder or one above it",
         );
     }

@@ -34,13 +34,13 @@ pub(super) fn timeline(pen: &mut Pen<'_>, node: &Node, typed: &types::Phases) ->
         (Phase::After, typed.after.map(|d| d.0)),
     ];
     if typed.during.is_none() {
-        pen.say(node, "", "the phase `during` is missing", "expected how long it is, as `during: 10s`");
+        pen.say(node, "", "the phase `during` is missing", "expected how long it is, such as `during: 10s`");
     }
     let mut timeline = Timeline { lengths: Vec::new(), auto_warm_up: typed.warm_up.is_some_and(|w| w.0.is_none()) };
     for (phase, length) in lengths {
         let Some(length) = length else { continue };
         if length.is_zero() {
-            pen.say(node, phase.name(), "a phase of 0", "expected a time, as `10s`");
+            pen.say(node, phase.name(), "a phase of 0", "expected a time, such as `10s`");
         }
         timeline.lengths.push((phase, length));
     }
@@ -49,7 +49,7 @@ pub(super) fn timeline(pen: &mut Pen<'_>, node: &Node, typed: &types::Phases) ->
             node,
             "warm-up",
             "`warm-up: auto` cannot stand with a phase `before`",
-            "expected a time, as `10s`: `auto` takes the warm-up from the begin of `during`",
+            "expected a time, such as `10s`: `auto` takes the warm-up from the begin of `during`",
         );
     }
     timeline
@@ -173,7 +173,7 @@ fn limit(pen: &mut Pen<'_>, node: &Node, what: &str, amount: Option<u64>, durati
         }
         _ => {
             if duration.is_some_and(|d| d.0.is_zero()) {
-                pen.say(node, "duration", "a duration of 0", "expected a time, as `10s`");
+                pen.say(node, "duration", "a duration of 0", "expected a time, such as `10s`");
             }
             duration.map(|d| Limit::Duration(d.0))
         }
@@ -223,10 +223,10 @@ fn open(pen: &mut Pen<'_>, node: &Node, typed: &types::Open, own_length: &mut Op
         Some("steps") => match (&typed.steps, node.get("steps")) {
             (Some(steps), Some(node)) => {
                 if steps.rates.is_empty() {
-                    pen.say(node, "rates", "no rates", "expected a list, as `[100, 200, 500]`");
+                    pen.say(node, "rates", "no rates", "expected a list, such as `[100, 200, 500]`");
                 }
                 if steps.each.0.is_zero() {
-                    pen.say(node, "each", "steps of no length", "expected a time, as `10s`");
+                    pen.say(node, "each", "steps of no length", "expected a time, such as `10s`");
                 }
                 *own_length = Some(steps.each.0 * steps.rates.len() as u32);
                 Pattern::Steps { rates: steps.rates.iter().map(|r| r.0).collect(), each: steps.each.0, shuffled: steps.shuffled }
@@ -237,7 +237,7 @@ fn open(pen: &mut Pen<'_>, node: &Node, typed: &types::Open, own_length: &mut Op
             let every = typed.every.map_or(Duration::from_secs(1), |d| d.0);
             let jitter = typed.jitter.map_or(Duration::ZERO, |d| d.0);
             if every.is_zero() {
-                pen.say(node, "every", "an arrival every 0 s", "expected a time, as `100ms`");
+                pen.say(node, "every", "an arrival every 0 s", "expected a time, such as `100ms`");
             }
             if jitter > every {
                 pen.say(
@@ -278,7 +278,7 @@ fn find(pen: &mut Pen<'_>, node: &Node, typed: &types::Find) -> Option<(Arrivals
     }
     let conditions_node = node.get("while").unwrap_or(node);
     if typed.conditions.is_empty() {
-        pen.say(node, "while", "nothing must hold", "expected at least one condition, as `{response_p99: \"< 50ms\"}`");
+        pen.say(node, "while", "nothing must hold", "expected at least one condition, such as `{response_p99: \"< 50ms\"}`");
     }
     let conditions =
         typed.conditions.iter().filter_map(|(name, bound)| condition(pen, conditions_node, name, &bound.0)).collect();
@@ -314,7 +314,7 @@ fn condition(pen: &mut Pen<'_>, node: &Node, name: &str, bound: &str) -> Option<
     };
     if below.is_none() {
         let example = if figure == Metric::Errors { "`\"< 0.1%\"`" } else { "`\"< 50ms\"`" };
-        pen.say(node, name, format!("`{bound}` is no bound"), format!("expected one as {example}"));
+        pen.say(node, name, format!("`{bound}` is not a bound"), format!("expected one as {example}"));
     }
     Some(Condition { figure, below: below?, words: format!("{name} {}", bound.trim()) })
 }

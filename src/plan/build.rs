@@ -165,7 +165,7 @@ impl<'a> Builder<'a> {
                     "links" | "targets" => "after the targets' ports: not in `let`, `when`, `replicas` or `port`",
                     "scratch" | "repetition" => "inside of a repetition",
                     "load_begin" | "load_end" => "in `collect`",
-                    "env" => "with the name of a variable, as `env.HOME`",
+                    "env" => "with the name of a variable, such as `env.HOME`",
                     "cache" => "in a cell, where a set-up step has `cache`",
                     _ => "in the steps of a workload",
                 };
@@ -595,7 +595,7 @@ impl<'a> Builder<'a> {
             mistakes.push(
                 Mistake::new(self.file, factor.span, format!("nothing reads the factor `{}`", factor.name))
                     .expected("all its levels would measure the same")
-                    .help(format!("use it, as `${{{}}}`, or remove it", factor.name)),
+                    .help(format!("use it as in `${{{}}}`, or remove it", factor.name)),
             );
         }
         for entry in self.lets.iter().filter(|e| !used.contains(&e.key)) {

@@ -71,7 +71,7 @@ pub(super) fn argv(pen: &mut Pen<'_>, node: &Node, typed: &types::Container) -> 
     for volume in &typed.volumes {
         if !volume.0.starts_with('/') && !volume.0.starts_with("${") || !volume.0.contains(':') {
             let expected = "expected `/here:/inside`, with absolute paths";
-            pen.say(part, "volumes", format!("`{}` is no volume", volume.0), expected);
+            pen.say(part, "volumes", format!("`{}` is not a volume", volume.0), expected);
         }
         words.push(format!("--volume={}", volume.0));
     }

@@ -135,7 +135,7 @@ impl Reader<'_> {
 
     fn expectation(&mut self) -> Option<Expectation> {
         if !matches!(self.item.data, Data::Map(_)) {
-            let found = format!("{} is no expectation", self.item.describe());
+            let found = format!("{} is not an expectation", self.item.describe());
             self.say("", found, "expected one as `{metric: response_p99, below: 20ms}`");
             return None;
         }
@@ -204,7 +204,7 @@ impl Reader<'_> {
                     self.say(
                         "",
                         "this ratio does not say between which levels or phases",
-                        "expected a factor with two of its levels, as `processes: 4 over 1`, or `phase: during over before`",
+                        "expected a factor with two of its levels, such as `processes: 4 over 1`, or `phase: during over before`",
                     );
                 }
                 return None;
@@ -299,7 +299,7 @@ impl Reader<'_> {
             self.check_phase(name);
         }
         if phase == over {
-            self.say("phase", "a ratio of a phase to itself", "expected two phases, as `during over before`");
+            self.say("phase", "a ratio of a phase to itself", "expected two phases, such as `during over before`");
         }
         (phase, Some(over))
     }
@@ -338,7 +338,7 @@ impl Reader<'_> {
                 if level == over {
                     self.mistakes.push(
                         Mistake::new(self.file, entry.value.span, "a ratio of a level to itself")
-                            .expected("expected two levels, as `4 over 1`"),
+                            .expected("expected two levels, such as `4 over 1`"),
                     );
                 }
                 if ratio.is_some() {
@@ -381,31 +381,36 @@ impl Reader<'_> {
         let text = self.text(key)?;
         let number = || text.trim().parse::<f64>().ok().filter(|n| n.is_finite());
         let (value, example) = match metric? {
-            _ if kind == "ratio" => (number(), "a number, as `1.5`"),
+            _ if kind == "ratio" => (number(), "a number, such as `1.5`"),
             Metric::Time(..) | Metric::StartUp | Metric::Duration | Metric::CpuPerRequest => {
-                (units::parse_duration(&text).map(|d| d.as_nanos() as f64), "a time with its unit, as `20ms`")
+                (units::parse_duration(&text).map(|d| d.as_nanos() as f64), "a time with its unit, such as `20ms`")
             }
-            Metric::Pss | Metric::Rss | Metric::IoPerRequest => (Bytes::parse(&text).map(|b| b.0 as f64), "a size, as `64MiB`"),
+            Metric::Pss | Metric::Rss | Metric::IoPerRequest => {
+                (Bytes::parse(&text).map(|b| b.0 as f64), "a size, such as `64MiB`")
+            }
             Metric::Errors | Metric::Wrong | Metric::Unsent | Metric::Open => {
-                (units::parse_percent(&text), "a percentage, as `1%`")
+                (units::parse_percent(&text), "a percentage, such as `1%`")
             }
             Metric::Throughput | Metric::ThroughputStdev | Metric::Offered | Metric::Limit => {
-                (units::parse_rate(&text).or_else(number), "a rate, as `1000/s`")
+                (units::parse_rate(&text).or_else(number), "a rate, such as `1000/s`")
             }
             Metric::Upload | Metric::Download => {
                 let rate = text.trim().strip_suffix("/s").unwrap_or(&text);
-                (Bytes::parse(rate.trim()).map(|b| b.0 as f64), "a size per second, as `10MiB/s`")
+                (Bytes::parse(rate.trim()).map(|b| b.0 as f64), "a size per second, such as `10MiB/s`")
             }
             Metric::Command(_) => {
                 // Shares of outcomes are in percent, and so may be what a program brings.
                 let percent = units::parse_percent(&text).map(|share| share * 100.0);
-                (number().or(percent), "a number in the metric's own unit, as `1.5`")
+                (number().or(percent), "a number in the metric's own unit, such as `1.5`")
             }
-            Metric::Cpu | Metric::Threads | Metric::OpenFiles | Metric::SwitchesPerRequest => (number(), "a number, as `1.5`"),
+            Metric::Cpu | Metric::Threads | Metric::OpenFiles | Metric::SwitchesPerRequest => {
+                (number(), "a number, such as `1.5`")
+            }
         };
         if value.is_none() {
             self.mistakes.push(
-                Mistake::new(self.file, node.span, format!("`{text}` is no bound here")).expected(format!("expected {example}")),
+                Mistake::new(self.file, node.span, format!("`{text}` is not a bound here"))
+                    .expected(format!("expected {example}")),
             );
         }
         value.map(|value| Bound { value, typed: text.trim().to_owned() })

@@ -39,15 +39,15 @@ pub fn environment() -> Environment<'static> {
     // Levels such as `100ms` are texts; these are their numbers.
     env.add_function("seconds", |value: minijinja::Value| {
         let duration = units::parse_duration(&value.to_string());
-        duration.map(|d| d.as_secs_f64()).ok_or_else(|| no_quantity(&value, "duration such as `100ms`"))
+        duration.map(|d| d.as_secs_f64()).ok_or_else(|| no_quantity(&value, "a duration such as `100ms`"))
     });
     env.add_function("bytes", |value: minijinja::Value| {
         let size = units::Bytes::parse(&value.to_string());
-        size.map(|s| s.0).ok_or_else(|| no_quantity(&value, "size such as `10KiB`"))
+        size.map(|s| s.0).ok_or_else(|| no_quantity(&value, "a size such as `10KiB`"))
     });
     // Text that no data base makes shorter by looking at it twice.
     env.add_function("letters", |value: minijinja::Value| {
-        let length = units::Bytes::parse(&value.to_string()).ok_or_else(|| no_quantity(&value, "size such as `10KiB`"))?.0;
+        let length = units::Bytes::parse(&value.to_string()).ok_or_else(|| no_quantity(&value, "a size such as `10KiB`"))?.0;
         if length > MAX_LETTERS {
             let words = format!("`{value}` is more than the {MAX_LETTERS} letters that an expression may make");
             return Err(minijinja::Error::new(minijinja::ErrorKind::InvalidOperation, words));
@@ -71,7 +71,7 @@ fn letters(length: usize) -> String {
 }
 
 fn no_quantity(value: &minijinja::Value, expected: &str) -> minijinja::Error {
-    minijinja::Error::new(minijinja::ErrorKind::InvalidOperation, format!("`{value}` is no {expected}"))
+    minijinja::Error::new(minijinja::ErrorKind::InvalidOperation, format!("`{value}` is not {expected}"))
 }
 
 /// A node as expressions and templates see it.
@@ -212,7 +212,7 @@ impl Scope<'_> {
                 let known: Vec<&str> = self.environment.names().collect();
                 mistakes.push(
                     Mistake::new(self.file, word_in(self.file, span, name), format!("no variable `{name}` is declared"))
-                        .expected(format!("expected it at the top of the file, as `env: {{{name}: {{}}}}`"))
+                        .expected(format!("expected it at the top of the file: `env: {{{name}: {{}}}}`"))
                         .did_you_mean(name, known),
                 );
                 None
@@ -303,10 +303,10 @@ impl Scope<'_> {
                 // Some stand by themselves, without `${…}`.
                 let is_inside = self.file.text.get(span.start..span.end).is_some_and(|text| text.contains("${"));
                 mistakes.push(
-                    Mistake::new(self.file, at.unwrap_or(span), format!("`{source}` is no expression: {}", detail(&error)))
+                    Mistake::new(self.file, at.unwrap_or(span), format!("`{source}` is not an expression: {}", detail(&error)))
                         .expected(match is_inside {
-                            true => "expected an expression, as `${8000 + replica}` or `${proxy == \"haproxy\"}`",
-                            false => "expected an expression, as `connections / 2`",
+                            true => "expected an expression, such as `${8000 + replica}` or `${proxy == \"haproxy\"}`",
+                            false => "expected an expression, such as `connections / 2`",
                         }),
                 );
                 return None;
@@ -596,7 +596,7 @@ mod tests {
         assert_eq!(eval("rtt: 100ms", "${seconds(rtt) * 2}").unwrap(), serde_json::json!(0.2));
         assert_eq!(eval("a: 1", "${seconds(0) + seconds('1m30s')}").unwrap(), Json::from(90));
         assert_eq!(eval("size: 10KiB", "${bytes(size) // bytes(512)}").unwrap(), Json::from(20));
-        assert!(eval("a: 1", "${seconds(5)}").unwrap_err()[0].contains("`5` is no duration"));
+        assert!(eval("a: 1", "${seconds(5)}").unwrap_err()[0].contains("`5` is not a duration"));
         let text = eval("size: 1KiB", "${letters(size)}").unwrap();
         let text = text.as_str().unwrap();
         assert!(text.len() == 1024 && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()));
@@ -629,7 +629,7 @@ mod tests {
         for (lets, text, part) in [
             ("a: 1", "${b}", "nothing is named `b`"),
             ("a: {size: 1}", "${a.sze}", "`a` has no `sze`"),
-            ("a: 1", "${1 +}", "is no expression"),
+            ("a: 1", "${1 +}", "is not an expression"),
             ("a: 1", "${", "without its `}`"),
             ("a: x", "${a - 1}", "cannot be computed"),
             ("a: ${b}\nb: ${a}", "${a}", "defined by itself"),

@@ -119,7 +119,7 @@ pub(super) fn address(pen: &mut Pen<'_>, node: &Node, key: &str, text: &str) -> 
     match parsed {
         Some(url) => Some(Address { host: url.host, port: url.port }),
         None => {
-            pen.say(node, key, format!("`{text}` is no address"), "expected `host:port`, as `127.0.0.1:8098`");
+            pen.say(node, key, format!("`{text}` is not an address"), "expected `host:port`, such as `127.0.0.1:8098`");
             None
         }
     }
@@ -141,7 +141,7 @@ fn framing(pen: &mut Pen<'_>, node: &Node, typed: &types::Framing) -> Option<Fra
             }
             let delimiter = typed.delimiter.clone()?;
             if delimiter.is_empty() {
-                pen.say(node, "delimiter", "an empty delimiter", "expected at least one character, as `\"\\n\"`");
+                pen.say(node, "delimiter", "an empty delimiter", "expected at least one character, such as `\"\\n\"`");
                 return None;
             }
             Bounds::Delimiter(delimiter)
@@ -157,7 +157,7 @@ pub(super) fn framed(pen: &mut Pen<'_>, node: &Node, typed: &types::Workload, ta
     let to = address(pen, part, "to", &said.to);
     let framing = part.get("frame").and_then(|node| framing(pen, node, &said.frame));
     if pen.exactly_one(node, "what a pass consists of", &["steps"]).is_some() && typed.steps.is_empty() {
-        pen.say(node, "steps", "a pass without steps", "expected at least one message, as `[{send: {text: hello}}]`");
+        pen.say(node, "steps", "a pass without steps", "expected at least one message, such as `[{send: {text: hello}}]`");
     }
     let timeout = typed.timeout.map_or(REQUEST_TIMEOUT, |d| d.0);
     let items = node.get("steps").map(Node::items).unwrap_or_default();

@@ -408,7 +408,7 @@ impl Reader<'_> {
             self.item.get(key).map_or(self.item.head, |n| n.items().iter().find(|i| i.as_text() == Some(name)).unwrap_or(n).span);
         let known: Vec<&str> = self.factors.iter().map(|f| f.name.as_str()).chain(also.iter().copied()).collect();
         self.mistakes.push(
-            Mistake::new(self.file, span, format!("`{name}` is no factor"))
+            Mistake::new(self.file, span, format!("`{name}` is not a factor"))
                 .expected(format!(
                     "expected {}",
                     if known.is_empty() { "no such key: there are no factors".to_owned() } else { one_of(known.iter().copied()) }
@@ -530,7 +530,7 @@ impl Reader<'_> {
     fn model(&mut self, typed: &types::Graph) -> Option<Model> {
         let expression = typed.model.as_ref()?.0.trim().to_owned();
         if expression.contains("${") {
-            let expected = "expected it without `${` and `}`, as `connections / 2`";
+            let expected = "expected it without `${` and `}`, such as `connections / 2`";
             self.say("model", "a model is an expression by itself".into(), expected.into());
             return None;
         }

@@ -37,7 +37,7 @@ impl Pen<'_> {
             let span = find_name(self.file, node.get(key).unwrap_or(node), name).unwrap_or(node.head);
             let mistake = Mistake::new(self.file, span, format!("`{name}` is not known yet when `{key}` is needed"));
             self.mistakes.push(mistake.expected(match name.starts_with("env.") {
-                true => "expected a variable that is no secret, as the plan holds what this is",
+                true => "expected a variable that is not a secret, as the plan holds what this is",
                 false => "expected only factors, names in `let` and what else is known beforehand",
             }));
             return None;

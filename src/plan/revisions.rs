@@ -263,10 +263,10 @@ fn repository(file: &Arc<SourceFile>, node: &Node, mistakes: &mut Vec<Mistake>) 
         );
         return None;
     };
-    let path = text(file, value, "expected a folder, as `.` for the repository in which this file is", mistakes)?;
+    let path = text(file, value, "expected a folder, such as `.` for the repository in which this file is", mistakes)?;
     let Some(folder) = actions::find_file(&file.path, path).filter(|p| p.is_dir()) else {
         mistakes.push(
-            Mistake::new(file, value.span, format!("there is no folder `{path}`"))
+            Mistake::new(file, value.span, format!("there is not a folder `{path}`"))
                 .expected("expected a folder, seen from the scenario's folder or one above it"),
         );
         return None;
@@ -293,7 +293,7 @@ fn items(file: &Arc<SourceFile>, factor: &str, node: &Node, mistakes: &mut Vec<M
     let Some(of) = node.get("of") else {
         mistakes.push(
             Mistake::new(file, node.head, "the key `of` is missing")
-                .expected("expected revisions, as `of: [main, HEAD, \"+dirty\"]`"),
+                .expected("expected revisions, such as `of: [main, HEAD, \"+dirty\"]`"),
         );
         return None;
     };

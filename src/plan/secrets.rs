@@ -34,7 +34,7 @@ impl fmt::Debug for Secrets {
 }
 
 impl Secrets {
-    /// Values by late name, as `env.PASSWORD`.
+    /// Values by late name, such as `env.PASSWORD`.
     pub fn new(late: BTreeMap<String, String>) -> Self {
         let mut hidden = BTreeSet::new();
         for value in late.values() {

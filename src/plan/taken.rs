@@ -171,7 +171,7 @@ pub(super) fn metrics(
 /// A JSON pointer begins with a slash.
 pub(super) fn check_pointer(pen: &mut Pen<'_>, node: &Node, pointer: &str) {
     if !pointer.is_empty() && !pointer.starts_with('/') {
-        let found = format!("`{pointer}` is no JSON pointer");
+        let found = format!("`{pointer}` is not a JSON pointer");
         pen.say(node, "json", found, "expected a path as `/requests/average`");
     }
 }

@@ -167,7 +167,7 @@ pub(super) fn target(
                 } else {
                     format!("replicas {other} and {number} of `{}` are both on port {port}", entry.key)
                 };
-                pen.say(&resolved, "port", found, "expected a port for each, as `port: ${8000 + replica}`");
+                pen.say(&resolved, "port", found, "expected a port for each, such as `port: ${8000 + replica}`");
             }
         }
         sound &= mistakes.len() == before;
@@ -241,7 +241,7 @@ fn replica(
         let url = match Url::parse(&address) {
             Ok(url) => url,
             Err(expected) => {
-                pen.say(node, "address", format!("`{address}` is no address"), expected);
+                pen.say(node, "address", format!("`{address}` is not an address"), expected);
                 return None;
             }
         };

@@ -151,7 +151,7 @@ fn http(pen: &mut Pen<'_>, node: &Node, typed: &types::Workload, taken: &BTreeSe
             Ok(url) => urls.push(url),
             Err(expected) => {
                 let span = node.get("url").map_or(node.head, |n| n.items().get(i).unwrap_or(n).span);
-                pen.mistakes.push(Mistake::new(pen.file, span, format!("`{url}` is no URL for a load")).expected(expected));
+                pen.mistakes.push(Mistake::new(pen.file, span, format!("`{url}` is not a URL for a load")).expected(expected));
             }
         }
     }
@@ -159,7 +159,7 @@ fn http(pen: &mut Pen<'_>, node: &Node, typed: &types::Workload, taken: &BTreeSe
         pen.say(node, "url", "this workload has no URL", "expected `url: http://host:port`");
     }
     if pen.exactly_one(node, "what a pass consists of", &["steps"]).is_some() && typed.steps.is_empty() {
-        pen.say(node, "steps", "a pass without steps", "expected at least one request, as `[{get: /}]`");
+        pen.say(node, "steps", "a pass without steps", "expected at least one request, such as `[{get: /}]`");
     }
     let version = typed.http.version.map_or(1, |v| v.0);
     let streams = typed.http.streams.unwrap_or(1);
@@ -275,7 +275,7 @@ fn command(pen: &mut Pen<'_>, node: &Node, typed: &types::Workload) -> Option<Co
         taken::metrics(pen, node, &typed.metrics, typed.decimal, &COMMAND_METRICS, &["regex", "json", "lines", "csv", "ratio"]);
     let exit = typed.exit.as_ref().map_or_else(|| vec![0], |e| e.0.clone());
     if exit.is_empty() {
-        pen.say(node, "exit", "a list without an exit code", "expected at least one, as `0`");
+        pen.say(node, "exit", "a list without an exit code", "expected at least one, such as `0`");
     }
     Some(Command {
         argv,
@@ -334,7 +334,7 @@ fn step(
             node,
             method,
             format!("the path `{}` does not start with `/`", path.0),
-            "expected a path, as `/blobs/${id}`; the host stands in `url`",
+            "expected a path, such as `/blobs/${id}`; the host stands in `url`",
         );
     } else if path.0.replace("${", "").contains(|c: char| c.is_whitespace() || c.is_control()) {
         pen.say(node, method, format!("the path `{}` contains white space", path.0), "expected it written as `%20`");

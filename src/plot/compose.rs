@@ -83,7 +83,7 @@ struct Composer<'a> {
 /// Phases in the order of time.
 const PHASES: [&str; 5] = ["warm-up", "before", "during", "after", "search"];
 
-/// What an axis may stand for that is no factor.
+/// What an axis may stand for that is not a factor.
 const PARTS: [&str; 4] = ["step", "target", "workload", "phase"];
 
 /// Which part of a cell is meant, where an axis or the graph says so.
@@ -96,7 +96,7 @@ struct Part<'a> {
 }
 
 impl<'a> Part<'a> {
-    /// Chooses a level of an axis that is no factor; others choose cells, not parts.
+    /// Chooses a level of an axis that is not a factor; others choose cells, not parts.
     fn choose(&mut self, axis: Option<&str>, level: &'a str) {
         match axis {
             Some("step") => self.step = Some(level),

@@ -473,7 +473,7 @@ fn parse<T>(path: &Path, parse: impl FnOnce() -> PolarsResult<T>) -> Result<T, E
     PARSING.set(true);
     let parsed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(parse));
     PARSING.set(false);
-    let parsed = parsed.unwrap_or_else(|_| Err(PolarsError::ComputeError("it is no valid Parquet".into())));
+    let parsed = parsed.unwrap_or_else(|_| Err(PolarsError::ComputeError("it is not valid Parquet".into())));
     parsed.map_err(|source| Error::ReadTable { path: path.to_owned(), source })
 }
 

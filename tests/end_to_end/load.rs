@@ -163,8 +163,8 @@ fn wrong_words_by_hand_are_named() {
     let place = Place::new();
     let url = "http://127.0.0.1:1/";
     for (words, part) in [
-        (&["nonsense"][..], "`nonsense` is no URL"),
-        (&["ftp://x/"], "is no URL"),
+        (&["nonsense"][..], "`nonsense` is not a URL"),
+        (&["ftp://x/"], "is not a URL"),
         (&[url, "-c", "0"], "0 connections: expected at least one"),
         (&[url, "-c", "2", "-t", "3"], "at least one connection for each"),
         (&[url, "-d", "10"], "`--duration 10`: expected a duration above 0 with its unit"),

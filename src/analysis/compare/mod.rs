@@ -59,7 +59,7 @@ pub enum Error {
     Empty(String),
     #[error("the runs have no cell in common")]
     NoCell,
-    #[error("there is no factor `{name}` in {run}: expected {known}")]
+    #[error("there is not a factor `{name}` in {run}: expected {known}")]
     Factor { name: String, run: String, known: String },
     #[error("the factor `{factor}` has no level `{level}` in {run}: expected {known}")]
     Level { factor: String, level: String, run: String, known: String },
@@ -196,7 +196,15 @@ pub struct Options {
     pub primary: Option<Metric>,
 }
 
-/// A run as it was read.
+impl Options {
+    /// What has to be read of a run to compare it: what is named, or else what is compared then.
+    pub fn needs(&self, run: &RunRecord) -> Vec<Metric> {
+        let asked = if self.metrics.is_empty() { METRICS.as_slice() } else { &self.metrics };
+        asked.iter().copied().chain(self.primary).chain(run.plan.primary).collect()
+    }
+}
+
+/// A run as it was read, at least as far as [`Options::needs`] says.
 pub type Read = (RunRecord, Summary);
 
 /// Compares sessions with those of the first side. `sides`: of each at least one run; `floor`: other runs of this very

@@ -118,7 +118,7 @@ fn method(comparison: &Comparison) -> String {
     let any = |of: fn(&Row) -> bool| comparison.rows.iter().any(of);
     if any(|r| r.more_for_seen.is_some() || r.more_for_threshold.is_some()) {
         text += "too few, +n/+m: n more repetitions of each would show the difference seen,\n";
-        text += &format!("m more one of {threshold} %; one number where the one seen is no larger\n");
+        text += &format!("m more a difference of {threshold} %; a single number covers both\n");
     }
     if any(|r| r.rests_on_shape) {
         text += "°: rests on the shape of the distribution; ranks alone need more repetitions\n";

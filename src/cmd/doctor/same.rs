@@ -45,7 +45,7 @@ struct Floor {
 pub(super) fn same(args: &cli::Doctor, file: &Path) -> Result<Exit, Stop> {
     let budget = units::parse_duration(&args.budget)
         .filter(|time| !time.is_zero())
-        .ok_or_else(|| Stop::new(Exit::InvalidInput, format!("`--for {}`: expected a time, as `10m`", args.budget)))?;
+        .ok_or_else(|| Stop::new(Exit::InvalidInput, format!("`--for {}`: expected a time, such as `10m`", args.budget)))?;
     let options =
         Options { settings: args.settings.clone(), repetitions: args.repetitions, keeps_snapshots: true, ..Options::default() };
     let plans = report_all([plan_of(file, &options)].into_iter())?;

@@ -76,7 +76,7 @@ impl CommandDriver {
     /// Makes ready what does not change from pass to pass.
     ///
     /// # Errors
-    /// When a pattern is no regular expression.
+    /// When a pattern is not a regular expression.
     pub fn new(command: &plan::Command, workload: &plan::Workload, launcher: Launcher) -> Result<Self, Error> {
         let invalid = |e: regex::Error| Error::Request { step: workload.name.clone(), reason: e.to_string() };
         Ok(Self {

@@ -18,7 +18,7 @@ impl Judged {
     /// Makes ready what a step of this name expects. `names`: those of its values.
     ///
     /// # Errors
-    /// When a text inserts what has no value, or a pattern is no regular expression.
+    /// When a text inserts what has no value, or a pattern is not a regular expression.
     pub fn new(step: &str, expect: &Expect, carry: &[Carry], names: &[String]) -> Result<Self, Error> {
         let invalid = |reason: String| Error::Request { step: step.to_owned(), reason };
         let text = |template| Text::new(template, names, step);

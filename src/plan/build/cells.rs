@@ -394,7 +394,7 @@ impl Builder<'_> {
             Data::Poison => return None,
             _ => {
                 mistakes.push(
-                    Mistake::new(self.file, layout.span, format!("{} is no folder", resolved.describe()))
+                    Mistake::new(self.file, layout.span, format!("{} is not a folder", resolved.describe()))
                         .expected("expected a path as `${processes}p/${action}`"),
                 );
                 return None;

@@ -40,7 +40,7 @@ pub(in crate::plan) fn link(
         }
     }
     if typed.to.0.is_empty() {
-        pen.say(node, "to", "a link that leads nowhere", "expected a target, as `to: server`");
+        pen.say(node, "to", "a link that leads nowhere", "expected a target, such as `to: server`");
     }
     if let Some(from) = typed.from.as_ref().filter(|from| typed.to.0.contains(from)) {
         pen.say(node, "from", format!("a link from `{from}` to itself"), "expected another target, or the load (no `from`)");

@@ -278,10 +278,10 @@ pub struct Container {
     /// Environment variables inside.
     #[serde(default)]
     pub env: BTreeMap<String, Text>,
-    /// Ports that are published on this machine's loopback, as `8098:8098`: the one here, the one inside.
+    /// Ports that are published on this machine's loopback, such as `8098:8098`: the one here, the one inside.
     #[serde(default)]
     pub ports: Vec<Text>,
-    /// Directories of this machine that are seen inside, as `/here:/inside`.
+    /// Directories of this machine that are seen inside, such as `/here:/inside`.
     #[serde(default)]
     pub volumes: Vec<Text>,
     /// The engine's network in which it runs, such as `host`.

@@ -70,7 +70,7 @@ fn hint(text: &str) -> Option<String> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Duration(pub StdDuration);
 scalar!(
-    Duration, StdDuration, "a duration with its unit, as `500ms`, `2s` or `1m30s`",
+    Duration, StdDuration, "a duration with its unit, such as `500ms`, `2s` or `1m30s`",
     {"type": ["string", "integer"], "description": "a duration with its unit, as 500ms, 2s or 1m30s"},
     |text| units::parse_duration(text),
     |number| (number == 0).then_some(StdDuration::ZERO)
@@ -87,7 +87,7 @@ impl serde::Serialize for Size {
 }
 
 scalar!(
-    Size, units::Bytes, "a size in bytes, as `512`, `10KiB` or `5MB`",
+    Size, units::Bytes, "a size in bytes, such as `512`, `10KiB` or `5MB`",
     {"type": ["string", "integer"], "description": "a size in bytes, as 512, 10KiB or 5MB"},
     |text| units::Bytes::parse(text),
     |number| u64::try_from(number).ok().map(units::Bytes)
@@ -148,17 +148,17 @@ impl JsonSchema for Text {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rate(pub f64);
 scalar!(
-    Rate, f64, "a rate above 0, as `500/s` or `30/min`",
+    Rate, f64, "a rate above 0, such as `500/s` or `30/min`",
     {"type": ["string", "number"], "description": "a rate above 0, as 500/s or 30/min"},
     |text| units::parse_rate(text),
     |number| (number > 0).then_some(number as f64)
 );
 
-/// Two rates, as `100..20000`.
+/// Two rates, such as `100..20000`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RateRange(pub (f64, f64));
 scalar!(
-    RateRange, (f64, f64), "two rates, the lower first, as `100..20000`",
+    RateRange, (f64, f64), "two rates, the lower first, such as `100..20000`",
     {"type": "string", "description": "two rates, the lower first, as 100..20000"},
     |text| text.split_once("..").and_then(|(low, high)| Some((units::parse_rate(low)?, units::parse_rate(high)?))).filter(|(l, h)| l < h),
     |number| (number < 0).then_some((0.0, 0.0))
@@ -168,7 +168,7 @@ scalar!(
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Percent(pub f64);
 scalar!(
-    Percent, f64, "a percentage above 0, as `5%`",
+    Percent, f64, "a percentage above 0, such as `5%`",
     {"type": "string", "description": "a percentage above 0, as 5%"},
     |text| units::parse_percent(text).filter(|p| *p > 0.0),
     |number| (number < 0).then_some(0.0)
@@ -178,7 +178,7 @@ scalar!(
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Share(pub f64);
 scalar!(
-    Share, f64, "a percentage from 0% on, as `1%`",
+    Share, f64, "a percentage from 0% on, such as `1%`",
     {"type": "string", "description": "a percentage from 0% on, as 1%"},
     |text| units::parse_percent(text),
     |number| (number < 0).then_some(0.0)
@@ -188,7 +188,7 @@ scalar!(
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Times(pub Option<u64>);
 scalar!(
-    Times, Option<u64>, "a number of times, as `3`, or `any`",
+    Times, Option<u64>, "a number of times, such as `3`, or `any`",
     {"anyOf": [{"type": "integer", "minimum": 0}, {"const": "any"}], "description": "a number of times, as 3, or any"},
     |text| if text == "any" { Some(None) } else { text.parse().ok().map(Some) },
     |number| u64::try_from(number).ok().map(Some)
@@ -208,7 +208,7 @@ pub enum Allowed {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CountTolerance(pub Allowed);
 scalar!(
-    CountTolerance, Allowed, "a number of requests, as `5`, or a percentage of them, as `0.1%`",
+    CountTolerance, Allowed, "a number of requests, such as `5`, or a percentage of them, such as `0.1%`",
     {"type": ["integer", "string"], "description": "a number of requests, as 5, or a percentage of them, as 0.1%"},
     |text| units::parse_percent(text).map(Allowed::Share),
     |number| u64::try_from(number).ok().map(Allowed::Count)
@@ -218,7 +218,7 @@ scalar!(
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BitRate(pub f64);
 scalar!(
-    BitRate, f64, "a rate of bits, as `20Mbit/s`",
+    BitRate, f64, "a rate of bits, such as `20Mbit/s`",
     {"type": "string", "description": "a rate of bits, as 20Mbit/s"},
     |text| units::parse_bit_rate(text),
     |number| (number < 0).then_some(0.0)
@@ -228,7 +228,7 @@ scalar!(
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct WarmUpLength(pub Option<StdDuration>);
 scalar!(
-    WarmUpLength, Option<StdDuration>, "`auto` or a time with its unit, as `10s`",
+    WarmUpLength, Option<StdDuration>, "`auto` or a time with its unit, such as `10s`",
     {"type": "string", "description": "auto, or a time with its unit, as 10s"},
     |text| if text == "auto" { Some(None) } else { units::parse_duration(text).map(Some) },
     |number| (number < 0).then_some(None)

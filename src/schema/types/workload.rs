@@ -30,7 +30,7 @@ pub struct Workload {
     /// How TLS is spoken with `https://`.
     #[serde(default)]
     pub tls: Tls,
-    /// Messages over TCP: how they are told apart. What they are stands in `steps`, as `{send: {text: …}}`.
+    /// Messages over TCP: how they are told apart. What they are stands in `steps`, such as `{send: {text: …}}`.
     #[serde(default)]
     pub framed: Option<Framed>,
     /// Events of the VOEvent Transport Protocol: sent by an author (`to`), or received by a subscriber (`from`).
@@ -155,7 +155,7 @@ pub struct Framing {
     /// The order of these bytes; `big` by default.
     #[serde(default)]
     pub order: Option<ByteOrder>,
-    /// Each ends with this text, as `"\n"`.
+    /// Each ends with this text, such as `"\n"`.
     #[serde(default)]
     pub delimiter: Option<String>,
     /// The longest answer that is taken; 16 MiB by default.
@@ -190,7 +190,7 @@ pub struct Vtp {
     /// With `from`: how long after the last arrival what is missing counts as lost; 5 s by default.
     #[serde(default)]
     pub wait: Option<Duration>,
-    /// Who speaks, as `ivo://authority/name`. Events are called `<ivo>#<id>`.
+    /// Who speaks, such as `ivo://authority/name`. Events are called `<ivo>#<id>`.
     #[serde(default)]
     pub ivo: Option<String>,
     /// With `to`: the event, with `${ivorn}` where its identifier belongs. The smallest valid one by default.
@@ -208,7 +208,7 @@ pub struct MetricSource {
     /// The first group (or the whole match) of a regular expression in the output, a number.
     #[serde(default)]
     pub regex: Option<String>,
-    /// A JSON pointer (RFC 6901) into the output, as `/requests/average`.
+    /// A JSON pointer (RFC 6901) into the output, such as `/requests/average`.
     #[serde(default)]
     pub json: Option<String>,
     /// A column of output that is CSV with a header, and which of its values.
@@ -338,7 +338,7 @@ pub struct Think {
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Open {
-    /// Passes per time, as `500/s`.
+    /// Passes per time, such as `500/s`.
     #[serde(default)]
     pub rate: Option<Rate>,
     /// A rate that changes steadily.
@@ -399,9 +399,9 @@ pub struct RateSteps {
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Find {
-    /// From which rate to which, as `100..20000`.
+    /// From which rate to which, such as `100..20000`.
     pub rate: RateRange,
-    /// What must be true at a rate that holds, as `{response_p99: "< 50ms", errors: "< 0.1%"}`.
+    /// What must be true at a rate that holds, such as `{response_p99: "< 50ms", errors: "< 0.1%"}`.
     #[serde(rename = "while")]
     pub conditions: BTreeMap<String, Text>,
     /// How long each rate is tried; 5 s by default.
@@ -661,7 +661,7 @@ pub struct Expect {
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Carry {
-    /// A JSON pointer (RFC 6901) into the body, as `/rev`.
+    /// A JSON pointer (RFC 6901) into the body, such as `/rev`.
     #[serde(default)]
     pub json: Option<String>,
     /// The value of a header.

@@ -110,7 +110,7 @@ impl Server {
     /// What the last address said.
     pub async fn tcp(&self, deadline: Instant, opened: &mut u64) -> Result<TcpStream, Failure> {
         let Way::Tcp(addresses) = &self.way else {
-            return Err(Failure::new(Outcome::Io, format!("{} is no TCP address", self.label())));
+            return Err(Failure::new(Outcome::Io, format!("{} is not a TCP address", self.label())));
         };
         let stream = addresses.connect(deadline).await?;
         stream.set_nodelay(true).map_err(|e| of_io(&e, "connecting"))?;

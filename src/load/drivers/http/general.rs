@@ -228,7 +228,7 @@ pub(super) fn of_hyper(error: &hyper::Error, what: &str, stage: Stage) -> Failur
     match () {
         () if error.is_incomplete_message() || error.is_closed() || error.is_canceled() => stage.closed(what),
         () if stage == Stage::Body => Failure::new(Outcome::Incomplete, format!("{what}: {error}")),
-        () => Failure::new(Outcome::Garbage, format!("{what}: the answer is no HTTP: {error}")),
+        () => Failure::new(Outcome::Garbage, format!("{what}: the answer is not HTTP: {error}")),
     }
 }
 
@@ -241,7 +241,7 @@ fn of_io_in(error: &std::io::Error, what: &str, stage: Stage) -> Failure {
         ErrorKind::UnexpectedEof | ErrorKind::BrokenPipe => stage.closed(what),
         // Damaged chunks.
         ErrorKind::InvalidInput | ErrorKind::InvalidData if !is_tls(error) => {
-            Failure::new(Outcome::Garbage, format!("{what}: the answer is no HTTP: {error}"))
+            Failure::new(Outcome::Garbage, format!("{what}: the answer is not HTTP: {error}"))
         }
         _ => of_io(error, what),
     }
@@ -268,7 +268,7 @@ fn of_h2(error: &h2::Error, what: &str, stage: Stage) -> Failure {
             Failure::new(Outcome::Closed, format!("{what}: the server said GOAWAY{} before it took this request", reason()))
         }
         () if stage == Stage::Body => Failure::new(Outcome::Incomplete, format!("{what}: the answer broke off: {error}")),
-        () => Failure::new(Outcome::Garbage, format!("{what}: the answer is no HTTP/2: {error}")),
+        () => Failure::new(Outcome::Garbage, format!("{what}: the answer is not HTTP/2: {error}")),
     }
 }
 

@@ -162,7 +162,7 @@ fn a_server_without_http2_is_garbage() {
         expect(
             &client(http2_workload(&url, vec![step("GET", "/")])).exchange(0).await,
             Outcome::Garbage,
-            "the answer is no HTTP/2",
+            "the answer is not HTTP/2",
         );
     });
 }

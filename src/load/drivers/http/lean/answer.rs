@@ -42,7 +42,7 @@ pub enum Garbage {
 impl fmt::Display for Garbage {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Head(reason) => write!(out, "the answer is no HTTP: {reason}"),
+            Self::Head(reason) => write!(out, "the answer is not HTTP: {reason}"),
             Self::LongHead => write!(out, "the head of the answer is longer than {MAX_HEAD} bytes"),
             Self::Chunks => write!(out, "the chunks of the answer are damaged"),
             Self::Behind(n) => write!(out, "{n} bytes that nobody asked for stand behind the answer"),

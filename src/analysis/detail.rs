@@ -1,0 +1,54 @@
+//! How much of a run is aggregated: all of it, or no more than what samples of some metrics need.
+
+use crate::record::{Metric, Time};
+
+/// What is wanted of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Detail {
+    /// Figures over repetitions: intervals, the distributions of all requests, stability, decisions, expectations.
+    pub over_repetitions: bool,
+    /// Whether every workload was steady, and not only those whose warm-up ends by itself.
+    pub steadiness: bool,
+    /// Times of each repetition whose percentiles are wanted; others are taken for absent.
+    pub times: Vec<Time>,
+    /// Resources of targets, likewise.
+    pub resources: Vec<Metric>,
+}
+
+impl Detail {
+    /// All that a summary holds.
+    pub fn whole() -> Self {
+        let resources = [
+            Metric::Pss,
+            Metric::Rss,
+            Metric::Cpu,
+            Metric::Threads,
+            Metric::OpenFiles,
+            Metric::CpuPerRequest,
+            Metric::SwitchesPerRequest,
+            Metric::IoPerRequest,
+        ];
+        Self {
+            over_repetitions: true,
+            steadiness: true,
+            times: Time::ALL.map(|(_, time)| time).to_vec(),
+            resources: resources.to_vec(),
+        }
+    }
+
+    /// What each repetition says of these metrics, and nothing over repetitions. `steady_state`: whether a repetition that
+    /// was not steady does not count; which repetitions count is the same as in the whole summary.
+    pub fn samples(metrics: &[Metric], steady_state: bool) -> Self {
+        // Steadiness is judged by response times.
+        let mut times = vec![Time::Response];
+        for metric in metrics {
+            if let Metric::Time(time, _) = metric
+                && !times.contains(time)
+            {
+                times.push(*time);
+            }
+        }
+        let resources = metrics.iter().copied().filter(|m| m.is_resource()).collect();
+        Self { over_repetitions: false, steadiness: steady_state, times, resources }
+    }
+}
