@@ -140,7 +140,7 @@ fn decide(plan: &Plan, args: &cli::Repeat, threshold: f64) -> Result<Decide, Sto
     let factor = match (&args.by, several.as_slice()) {
         (Some(by), _) => several.iter().find(|f| f.name == *by).copied().ok_or_else(|| {
             wrong(format!(
-                "`--by {by}`: there is not a factor of this name with several levels, expected one of {}",
+                "`--by {by}`: there is no factor of this name with several levels, expected one of {}",
                 names(&several)
             ))
         })?,

@@ -165,7 +165,7 @@ mod tests {
         assert_eq!(one(MetricSource::Json("/a/0".to_owned()), "{\"a\": [\"1,000\"]}"), Ok(1000.0));
         assert_eq!(one(MetricSource::Regex("took (.*) s".to_owned()), "took 1.5 s"), Ok(1.5));
         assert!(one(MetricSource::Regex("took (.*) s".to_owned()), "").unwrap_err().contains("nothing matches"));
-        assert!(one(MetricSource::Sql("select 1".to_owned()), "").unwrap_err().contains("no database"));
+        assert!(one(MetricSource::Sql("select 1".to_owned()), "").unwrap_err().contains("not a database"));
     }
 
     #[test]

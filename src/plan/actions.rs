@@ -290,7 +290,7 @@ pub(super) fn folder(pen: &mut Pen<'_>, node: &Node, dir: Option<&str>) -> Optio
         pen.say(
             node,
             "dir",
-            format!("there is not a folder `{dir}`"),
+            format!("there is no folder `{dir}`"),
             "expected a folder, seen from the scenario's folder or one above it",
         );
     }

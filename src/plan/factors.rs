@@ -414,7 +414,7 @@ fn matcher(
 /// The mistake of naming a factor that does not exist.
 pub fn unknown_factor(file: &Arc<SourceFile>, span: Span, name: &str, factors: &[Factor]) -> Mistake {
     let known: Vec<&str> = factors.iter().map(|f| f.name.as_str()).collect();
-    let mistake = Mistake::new(file, span, format!("there is not a factor `{name}`"));
+    let mistake = Mistake::new(file, span, format!("there is no factor `{name}`"));
     if known.is_empty() {
         return mistake.expected("this experiment has no factors");
     }
@@ -438,7 +438,7 @@ pub fn choose(factors: &mut [Factor], settings: &[String]) -> Result<Vec<Vec<usi
             let known: Vec<&str> = factors.iter().map(|f| f.name.as_str()).collect();
             let hint = crate::schema::source::nearest(name.trim(), known.iter().copied())
                 .map_or_else(String::new, |n| format!("; did you mean `{n}`?"));
-            return Err(format!("`--set {setting}`: there is not a factor `{}`, expected {}{hint}", name.trim(), one_of(known)));
+            return Err(format!("`--set {setting}`: there is no factor `{}`, expected {}{hint}", name.trim(), one_of(known)));
         };
         if settings.iter().filter(|s| s.split_once('=').is_some_and(|(n, _)| n.trim() == name.trim())).count() > 1 {
             return Err(format!("`{0}` is chosen twice; write `--set {0}=a,b`", name.trim()));

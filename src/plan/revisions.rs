@@ -266,7 +266,7 @@ fn repository(file: &Arc<SourceFile>, node: &Node, mistakes: &mut Vec<Mistake>) 
     let path = text(file, value, "expected a folder, such as `.` for the repository in which this file is", mistakes)?;
     let Some(folder) = actions::find_file(&file.path, path).filter(|p| p.is_dir()) else {
         mistakes.push(
-            Mistake::new(file, value.span, format!("there is not a folder `{path}`"))
+            Mistake::new(file, value.span, format!("there is no folder `{path}`"))
                 .expected("expected a folder, seen from the scenario's folder or one above it"),
         );
         return None;

@@ -449,7 +449,9 @@ fn join(file: &Arc<SourceFile>, value: &Value, mark: &Mark) -> Result<Node, Mist
                     Value::Number(n) => n.to_string(),
                     Value::Bool(b) => b.to_string(),
                     _ => {
-                        return Err(Mistake::new(file, key_mark.span, "this key is not a text").expected("expected a name as key"));
+                        return Err(
+                            Mistake::new(file, key_mark.span, "this key is not a text").expected("expected a name as key")
+                        );
                     }
                 };
                 let key_span = key_mark.span;

@@ -165,9 +165,7 @@ fn a_difference_within_the_threshold_does_not_matter() {
     assert_eq!(verdict("--threshold 1%"), ["a took slower"]);
     assert_eq!(verdict("--threshold 0%"), ["a took slower"]);
     for wrong in ["5", "-5%", "100%", "much"] {
-        runs.compare(&format!("one two --threshold={wrong}"))
-            .expect(2)
-            .complains(&[wrong, "expected a percentage, such as `5%`"]);
+        runs.compare(&format!("one two --threshold={wrong}")).expect(2).complains(&[wrong, "expected a percentage such as `5%`"]);
     }
 }
 

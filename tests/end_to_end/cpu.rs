@@ -68,7 +68,12 @@ fn a_worker_is_killed(server: &str, fib: &str, answer: &str) {
     let mut run = place.start(&["run", "test.yaml", "--no-graphs"]);
     let worker = run.until("workers compute", || {
         let stats = stats(port)?;
-        let pid = stats["pids"].as_array()?.first()?.as_i64()?;
+        // One that computes right now: of one that waits for its next task no request would fail.
+        let computes = |pid: &i64| {
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('R'))
+        };
+        let pid = stats["pids"].as_array()?.iter().filter_map(Json::as_i64).find(computes)?;
         (stats["answered"].as_u64()? > 5).then_some(pid)
     });
     Process { pid: i32::try_from(worker).unwrap(), command: String::new() }.signal(Signal::KILL);

@@ -59,7 +59,7 @@ pub enum Error {
     Empty(String),
     #[error("the runs have no cell in common")]
     NoCell,
-    #[error("there is not a factor `{name}` in {run}: expected {known}")]
+    #[error("there is no factor `{name}` in {run}: expected {known}")]
     Factor { name: String, run: String, known: String },
     #[error("the factor `{factor}` has no level `{level}` in {run}: expected {known}")]
     Level { factor: String, level: String, run: String, known: String },

@@ -63,7 +63,7 @@ impl Addresses {
                 Err(_) => return Err(Failure::new(Outcome::Timeout, format!("{} took longer than the time-out", doing()))),
             }
         }
-        Err(failure.unwrap_or_else(|| Failure::new(Outcome::Io, "there is not an address to connect to")))
+        Err(failure.unwrap_or_else(|| Failure::new(Outcome::Io, "there is no address to connect to")))
     }
 }
 
