@@ -1,5 +1,7 @@
 //! One file per subcommand: short stories over the layers.
 
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::panic))]
+
 mod check;
 mod compare;
 mod doctor;
@@ -87,6 +89,17 @@ pub(crate) fn print(text: &str) {
     }
 }
 
+/// Refuses a path that is not UTF-8 where it is written down: in a plan, an event, the command line of a target. A text that
+/// only looks like it would lead elsewhere.
+pub(crate) fn text_path(what: &str, path: &Path) -> Result<(), Stop> {
+    if path.to_str().is_some() {
+        return Ok(());
+    }
+    let shown = path.display();
+    let words = format!("{what}, {shown}, is not valid UTF-8 and cannot be written down; expected a path that is text");
+    Err(Stop::new(Exit::InvalidInput, words))
+}
+
 fn colour() -> bool {
     std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()
 }
@@ -112,6 +125,7 @@ pub(crate) fn read_plan(path: &Path, choice: Option<&Choice>) -> Result<Plan, St
 
 /// The same with all options.
 fn plan_of(path: &Path, options: &Options) -> Result<Plan, Stop> {
+    text_path("the scenario", path)?;
     plan_from(path, Document::read(path).map_err(|e| Stop::from_error(Exit::InvalidInput, &e))?, options)
 }
 
