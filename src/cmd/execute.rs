@@ -188,7 +188,7 @@ pub(super) async fn execute(plan: &Plan, begin: Begin<'_>, ground: &Ground<'_>) 
             let Stop { mut message, exit } = failure(&error);
             if let Err(stop) = conclude(ground, &directory, &reporter, true, Some(&message)) {
                 message += &format!(
-                    "\nwhat was completed is in {}, but could not be concluded: {}; `runner graph {}` does that later",
+                    "\nof what was completed, in {}, not everything could be told: {}; `runner graph {}` makes up for it",
                     directory.path.display(),
                     stop.message,
                     directory.path.display()

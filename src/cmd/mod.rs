@@ -19,6 +19,7 @@ mod resume;
 mod run;
 mod summarize;
 
+use std::borrow::Cow;
 use std::io::IsTerminal as _;
 use std::path::Path;
 
@@ -79,6 +80,7 @@ pub fn main(cli: Cli) -> Exit {
 pub(crate) fn print(text: &str) {
     use std::io::Write as _;
     let mut out = std::io::stdout().lock();
+    let text = if out.is_terminal() { tame(text) } else { text.into() };
     if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         // Whoever reads has seen enough; what is done, and how it ends, does not depend on that.
         if error.kind() == std::io::ErrorKind::BrokenPipe {
@@ -87,6 +89,12 @@ pub(crate) fn print(text: &str) {
         tell(format_args!("error: cannot write to standard output: {error}"));
         std::process::exit(Exit::Failure.code().into());
     }
+}
+
+/// Without what would do something to a terminal: labels and what servers said may come from anybody.
+fn tame(text: &str) -> Cow<'_, str> {
+    let acts = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    if text.contains(acts) { text.replace(acts, "\u{fffd}").into() } else { text.into() }
 }
 
 /// Refuses a path that is not UTF-8 where it is written down: in a plan, an event, the command line of a target. A text that
@@ -179,4 +187,13 @@ fn scenario_files(paths: &[std::path::PathBuf]) -> Result<Vec<std::path::PathBuf
         files.extend(found);
     }
     Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_terminal_is_only_written_to() {
+        assert_eq!(super::tame("a\tb\nµ"), "a\tb\nµ");
+        assert_eq!(super::tame("a\x1b]0;hush\x07\r\u{9b}2J"), "a\u{fffd}]0;hush\u{fffd}\u{fffd}\u{fffd}2J");
+    }
 }

@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::files::read_json;
 use super::manifest::Manifest;
-use super::names::{is_inside, is_label, is_name};
+use super::names::{is_inside, is_name};
 use super::status::Status;
 use super::{Error, Expectation, Graph, Metric, Repeat};
 use crate::plan::vtp::{ARRIVAL, STAGES};
@@ -66,29 +66,22 @@ impl PlanRecord {
             move |why| Error::Name { path: path.to_owned(), what, name, why }
         };
         let name = |what, text: &str| is_name(text).map_err(wrong(what, text));
-        let label = |what, text: &str| is_label(text).map_err(wrong(what, text));
         name("the experiment", &self.experiment)?;
-        for factor in &self.factors {
-            label("the factor", &factor.name)?;
-            factor.levels.iter().try_for_each(|level| label("the level", &level.label))?;
-        }
+        self.factors.iter().try_for_each(|factor| name("the factor", &factor.name))?;
         for cell in &self.cells {
-            label("the cell", &cell.id)?;
             is_inside(&cell.path).map_err(wrong("the folder of a cell", &cell.path.to_string_lossy()))?;
-            // These name the files of logs and of collected tables.
             cell.targets.iter().try_for_each(|target| name("the target", &target.name))?;
             cell.collect.iter().try_for_each(|collected| name("the collected", &collected.name))?;
             for workload in &cell.workloads {
-                label("the workload", &workload.name)?;
-                workload.steps().iter().try_for_each(|step| label("the step", step))?;
-                workload.outcomes().iter().try_for_each(|outcome| label("the outcome", outcome))?;
+                name("the workload", &workload.name)?;
+                workload.outcomes().iter().try_for_each(|outcome| name("the outcome", outcome))?;
             }
             let brought = cell.workloads.iter().filter_map(|w| match &w.driver {
                 Some(DriverRecord::Command { metrics }) => Some(metrics),
                 _ => None,
             });
             let metrics = brought.chain(cell.collect.iter().map(|c| &c.metrics)).flatten();
-            metrics.map(|m| m.name.as_str()).try_for_each(|metric| label("the metric", metric))?;
+            metrics.map(|m| m.name.as_str()).try_for_each(|metric| name("the metric", metric))?;
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! What is said to be done is on disk; and where a disk or a directory fails, what happened is told, first and once.
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -114,10 +115,8 @@ fn a_repetition_that_was_recorded_in_memory_too() {
     everything_is_durable_first(", tmpfs: 16MiB");
 }
 
-/// Runs three repetitions; while the second one waits, something is done to the results.
-fn while_it_runs(words: &[&str], done: impl FnOnce(&Place, &Path)) -> (Place, Outcome) {
-    let place = Place::with(
-        "
+/// Three repetitions, the second of which waits.
+const WAITING: &str = "
 experiment: test
 layout: all
 repetitions: 3
@@ -126,17 +125,25 @@ workloads:
   tool:
     command: [sh, -c, 'echo ${repetition} >> DIR/began; until test ${repetition} = 1 -o -e DIR/go; do sleep 0.01; done']
     load: {closed: {connections: 1}, amount: 1}
-",
-    );
-    let mut started = place.start(&[&["run", "test.yaml"], words].concat());
+";
+
+/// Runs [`WAITING`]; while the second repetition waits, something is done to the results.
+fn while_it_runs(words: &[&str], done: impl FnOnce(&Place, &Path)) -> (Place, Outcome) {
+    let place = Place::with(WAITING);
+    let outcome = wait_meanwhile(&place, place.runner().args(["run", "test.yaml"]).args(words), |run| done(&place, run));
+    (place, outcome)
+}
+
+fn wait_meanwhile(place: &Place, command: &mut Command, done: impl FnOnce(&Path)) -> Outcome {
+    let mut started = Started::spawn(command);
     started.until("the second repetition begins", || place.lines("began").iter().any(|l| l == "2").then_some(()));
     let run = place.run_directory("test");
-    done(&place, &run);
+    done(&run);
     place.write_as_is("go", "");
     let outcome = started.wait();
     assert_eq!(place.lines("cleaned"), ["cell", "run"], "{outcome:?}");
     place.assert_cleared(CLEARED);
-    (place, outcome)
+    outcome
 }
 
 /// What is told of the end: only what happened, and where.
@@ -183,4 +190,29 @@ fn another_directory_in_its_place_is_not_written_to() {
     });
     tells_that_it_is_gone(outcome);
     assert_eq!(files(&place.path("results")), [""; 0]);
+}
+
+#[test]
+fn results_that_become_read_only_are_told_once() {
+    if !rustix::process::geteuid().is_root() {
+        println!("SKIPPED: only root can become somebody whom permissions stop");
+        return;
+    }
+    let place = Place::with(WAITING);
+    let program = place.path("runner");
+    std::fs::copy(place.runner().get_program(), &program).unwrap();
+    std::os::unix::fs::chown(place.path(""), Some(65534), Some(65534)).unwrap();
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(&program).args(["run", "test.yaml"]);
+    command.envs(place.runner().get_envs().filter_map(|(name, value)| Some((name, value?)))).current_dir(place.path(""));
+    let outcome = wait_meanwhile(&place, &mut command, |run| {
+        for folder in [run.join("cells/all"), run.to_owned()] {
+            std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o555)).unwrap();
+        }
+    });
+    let outcome = outcome.expect(1).complains(&["Permission denied", "not everything could be told", "summary.json"]);
+    let errors: Vec<&str> = outcome.stderr.lines().filter(|line| line.contains("error: ")).collect();
+    assert!(errors.len() == 1 && errors[0].contains("cells/all/run2"), "{}", outcome.stderr);
+    // What was completed is told.
+    assert!(outcome.stdout.contains("medians over repetitions"), "{}", outcome.stdout);
 }

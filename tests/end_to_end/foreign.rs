@@ -62,7 +62,7 @@ fn a_name_in_a_record_does_not_lead_elsewhere() {
         ("/cells/0/targets/0/name", json!("../web"), "the target"),
         ("/cells/0/workloads/0/name", json!("clients\r"), "the workload"),
         ("/factors/0/name", json!("\u{1b}[2J"), "the factor"),
-        ("/cells/0/id", json!("a\nb"), "the cell"),
+        ("/cells/0/workloads/0/name", json!("../clients"), "the workload"),
     ];
     let before = files(&place.path(""));
     for (at, name, what) in hostile {
