@@ -75,7 +75,12 @@ pub fn make_directory(path: &Path) -> Result<(), Error> {
     let is_new = |part: &&Path| !part.as_os_str().is_empty() && !part.exists();
     let made: Vec<&Path> = path.ancestors().take_while(is_new).collect();
     std::fs::create_dir_all(path).map_err(failed)?;
-    made.into_iter().try_for_each(|part| sync_directory(folder_of(part))).map_err(failed)
+    // A folder in which something may be made, but which may not be read, cannot be opened: its names are the system's matter.
+    let sync = |part: &Path| match sync_directory(folder_of(part)) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        synced => synced,
+    };
+    made.into_iter().try_for_each(sync).map_err(failed)
 }
 
 /// Opens a file to be read.
