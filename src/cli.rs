@@ -395,3 +395,75 @@ pub struct Fixture {
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "NAME ARGUMENTS")]
     pub arguments: Vec<std::ffi::OsString>,
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+    use std::os::unix::ffi::OsStringExt as _;
+
+    use clap::CommandFactory as _;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_types_fit_together() {
+        Cli::command().debug_assert();
+    }
+
+    /// Every subcommand and every option, as a person types them.
+    fn known() -> Vec<String> {
+        let mut words = Vec::new();
+        for command in Cli::command().get_subcommands() {
+            words.push(command.get_name().to_owned());
+            for argument in command.get_arguments() {
+                words.extend(argument.get_long().map(|long| format!("--{long}")));
+                words.extend(argument.get_short().map(|short| format!("-{short}")));
+            }
+        }
+        words
+    }
+
+    /// A word that somebody may type, or that a script that went wrong passes on.
+    fn word() -> impl Strategy<Value = OsString> {
+        let bytes = || prop::collection::vec(any::<u8>(), 0..6);
+        let with_bytes = (prop::sample::select(known()), bytes())
+            .prop_map(|(word, bytes)| OsString::from_vec([word.as_bytes(), b"=", &bytes].concat()));
+        let odd = [
+            "",
+            "-",
+            "--",
+            "-n-1",
+            "=",
+            "--=",
+            "99999999999999999999",
+            "-1",
+            "NaN",
+            "1e999",
+            "\u{fffd}",
+            "a,b,",
+            "--json=1",
+            "@x",
+        ];
+        prop_oneof![
+            4 => prop::sample::select(known()).prop_map(OsString::from),
+            1 => with_bytes,
+            1 => bytes().prop_map(OsString::from_vec),
+            1 => prop::sample::select(odd.to_vec()).prop_map(OsString::from),
+            1 => "\\PC{0,6}".prop_map(OsString::from),
+        ]
+    }
+
+    proptest! {
+        /// Whatever is typed: it is understood, or there are words for what is wrong with it.
+        #[test]
+        fn no_command_line_is_a_panic(command in prop::sample::select(known()), words in prop::collection::vec(word(), 0..8)) {
+            let line = ["runner".into(), command.into()].into_iter().chain(words);
+            let said = match Cli::try_parse_from(line) {
+                Ok(cli) => format!("{cli:?}"),
+                Err(error) => error.render().to_string(),
+            };
+            prop_assert_ne!(said, "");
+        }
+    }
+}

@@ -1,5 +1,7 @@
 //! Parses arguments, calls the library, turns the outcome into an exit code.
 
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -8,7 +10,8 @@ fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|a| a == runner::supervise::guard::ARGUMENT) {
         return runner::supervise::guard::main();
     }
-    let words: Vec<String> = std::env::args_os().skip(1).filter_map(|a| a.into_string().ok()).collect();
+    // What is not UTF-8 is none of these words; left out, it would let others take its place.
+    let words: Vec<String> = std::env::args_os().skip(1).map(|a| a.to_string_lossy().into_owned()).collect();
     if let Some(code) = runner::links::helper(&words) {
         return code;
     }

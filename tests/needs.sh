@@ -19,6 +19,7 @@ need nft nftables
 need dockerd docker.io
 need busybox busybox-static
 need gpg gnupg
+need strace strace
 need node nodejs
 need npm npm
 /usr/bin/python3 -c "import ensurepip" 2>/dev/null || missing="$missing python3 python3-venv"

@@ -7,6 +7,8 @@
 //! continuous integration, `curves` what graphs need beyond the summary. `stats` works on plain slices.
 //! Repetitions, not requests, are the sample; percentiles come from merged histograms and are never averaged within a repetition.
 
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::panic))]
+
 pub mod compare;
 pub mod counts;
 pub mod curves;

@@ -60,7 +60,7 @@ async fn make_directory(base: PathBuf, guard: &Guard) -> Result<PathBuf, Stop> {
 }
 
 /// Where temporary files belong on disk.
-fn disk() -> PathBuf {
+pub(super) fn disk() -> PathBuf {
     std::env::var_os("RUNNER_SCRATCH").map_or_else(std::env::temp_dir, PathBuf::from)
 }
 
@@ -159,14 +159,18 @@ pub(super) async fn execute(plan: &Plan, begin: Begin<'_>, ground: &Ground<'_>) 
     let ended = Repetitions { executor: &executor, live, used, longest, ended_by: None }.all(&turns, &mut reporter).await;
     // Whatever happened: nothing of ours is left behind this line.
     let swept = guard.sweep().await;
-    // What a step that was broken off has printed until now.
-    directory.mask_logs(&directory.path.join("logs")).map_err(|e| failure(&e))?;
     guard::remove(&scratch);
     if let Some(memory) = &memory {
         memory.remove();
     }
     drop(guard);
     let took = reporter.finish();
+    // Whatever failed because of it: this is what happened, and there is nothing to conclude from.
+    directory.is_there().map_err(|e| failure(&e))?;
+    // What a step that was broken off has printed until now.
+    let masked = directory.mask_logs(&directory.path.join("logs"));
+    // A disk that is full may be why it ended, and that is told first.
+    let ended = ended.and_then(|reason| masked.map(|()| reason).map_err(Error::from));
 
     let reason = match ended {
         Ok(reason) => reason,
@@ -180,11 +184,17 @@ pub(super) async fn execute(plan: &Plan, begin: Begin<'_>, ground: &Ground<'_>) 
             return Ok(Exit::Interrupted);
         }
         Err(error) => {
-            // What was completed is worth its summary, if there is still room for one.
-            if let Err(stop) = conclude(ground, &directory, &reporter, true, Some(&failure(&error).message)) {
-                tell(format_args!("error: {}", stop.message));
+            // What was completed is worth its summary, if there is still room for one. What happened first is told first.
+            let Stop { mut message, exit } = failure(&error);
+            if let Err(stop) = conclude(ground, &directory, &reporter, true, Some(&message)) {
+                message += &format!(
+                    "\nof what was completed, in {}, not everything could be told: {}; `runner graph {}` makes up for it",
+                    directory.path.display(),
+                    stop.message,
+                    directory.path.display()
+                );
             }
-            return Err(failure(&error));
+            return Err(Stop { message, exit });
         }
     };
     swept.map_err(|e| failure(&e))?;
@@ -228,6 +238,8 @@ impl Repetitions<'_> {
         let late: BTreeMap<_, _> = plan.secrets.late().collect();
         // `cell`: whose steps these are, if they are not the run's; `patience`: how often it takes to be asked to stop.
         let step = async |level, cell: Option<usize>, steps: &[Action], patience| {
+            // What was removed meanwhile is not made again; what has to be cleaned up is, all the same.
+            let logs = if executor.directory.is_there().is_ok() { logs.clone() } else { executor.scratch.join("logs") };
             let logs = cell.map_or_else(|| logs.clone(), |cell| logs.join(&plan.cells[cell].path));
             if !steps.is_empty() {
                 crate::record::files::make_directory(&logs)?;
@@ -462,13 +474,15 @@ fn conclude(
     ended_by: Option<&str>,
 ) -> Result<Exit, Stop> {
     let output = ground.output;
-    let (record, summary) = summarize::aggregate(&directory.path)?;
+    let (record, summary) = summarize::read(&directory.path)?;
+    // What is told does not depend on whether it can be kept.
+    let kept = summarize::keep(&directory.path, &summary);
     let files = if output.no_graphs || !pictures || record.repetitions.is_empty() {
         Vec::new()
     } else {
         graph::draw(&record, &summary, &output.graphs)?
     };
-    reporter.event(&json!({"event": "run-ends", "directory": directory.path, "summary": directory.path.join("summary.json"), "graphs": files, "ended_by": ended_by}));
+    reporter.event(&json!({"event": "run-ends", "directory": directory.path, "summary": kept.is_ok().then(|| directory.path.join("summary.json")), "graphs": files, "ended_by": ended_by}));
     if ground.style == Style::People {
         print(&format!("\n{}\n", analysis::text::table(&summary)));
         if let Some(folder) = files.first().and_then(|f| f.parent()) {
@@ -480,5 +494,5 @@ fn conclude(
     reports::append(&output.reports, &summary)?;
     ground.summaries.borrow_mut().push(summary);
     reports::write(&output.reports, &ground.summaries.borrow())?;
-    Ok(exit)
+    kept.map(|()| exit).map_err(|e| Stop::from_error(Exit::Failure, &e))
 }

@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::Stop;
 use crate::exit::Exit;
-use crate::record::FORMAT;
 use crate::record::files::{json_bytes, read_json, write_whole};
+use crate::record::names::is_name;
+use crate::record::{Error, FORMAT};
 
 /// `results/<experiment>/floor.json`.
 #[derive(Debug, Serialize, Deserialize)]
@@ -30,9 +31,13 @@ pub(super) fn sessions(run: &Path) -> Result<Vec<PathBuf>, Stop> {
         return Ok(Vec::new());
     }
     let floor: Floor = read_json(&path).map_err(|e| Stop::from_error(Exit::InvalidInput, &e))?;
-    // A name, not a path: what stands in the file cannot lead elsewhere.
-    let is_name = |name: &String| Path::new(name).components().count() == 1 && !name.starts_with('.');
-    let runs = floor.sessions.iter().filter(|name| is_name(name)).map(|name| folder.join(name));
+    for name in &floor.sessions {
+        is_name(name).map_err(|why| {
+            let error = Error::Name { path: path.clone(), what: "the session", name: name.clone(), why };
+            Stop::from_error(Exit::InvalidInput, &error)
+        })?;
+    }
+    let runs = floor.sessions.iter().map(|name| folder.join(name));
     Ok(runs.filter(|run| run.join("plan.json").is_file()).collect())
 }
 

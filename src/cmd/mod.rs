@@ -1,5 +1,7 @@
 //! One file per subcommand: short stories over the layers.
 
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::panic))]
+
 mod check;
 mod compare;
 mod doctor;
@@ -17,6 +19,7 @@ mod resume;
 mod run;
 mod summarize;
 
+use std::borrow::Cow;
 use std::io::IsTerminal as _;
 use std::path::Path;
 
@@ -77,6 +80,7 @@ pub fn main(cli: Cli) -> Exit {
 pub(crate) fn print(text: &str) {
     use std::io::Write as _;
     let mut out = std::io::stdout().lock();
+    let text = if out.is_terminal() { tame(text) } else { text.into() };
     if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         // Whoever reads has seen enough; what is done, and how it ends, does not depend on that.
         if error.kind() == std::io::ErrorKind::BrokenPipe {
@@ -85,6 +89,23 @@ pub(crate) fn print(text: &str) {
         tell(format_args!("error: cannot write to standard output: {error}"));
         std::process::exit(Exit::Failure.code().into());
     }
+}
+
+/// Without what would do something to a terminal: labels and what servers said may come from anybody.
+fn tame(text: &str) -> Cow<'_, str> {
+    let acts = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    if text.contains(acts) { text.replace(acts, "\u{fffd}").into() } else { text.into() }
+}
+
+/// Refuses a path that is not UTF-8 where it is written down: in a plan, an event, the command line of a target. A text that
+/// only looks like it would lead elsewhere.
+pub(crate) fn text_path(what: &str, path: &Path) -> Result<(), Stop> {
+    if path.to_str().is_some() {
+        return Ok(());
+    }
+    let shown = path.display();
+    let words = format!("{what}, {shown}, is not valid UTF-8 and cannot be written down; expected a path that is text");
+    Err(Stop::new(Exit::InvalidInput, words))
 }
 
 fn colour() -> bool {
@@ -112,6 +133,7 @@ pub(crate) fn read_plan(path: &Path, choice: Option<&Choice>) -> Result<Plan, St
 
 /// The same with all options.
 fn plan_of(path: &Path, options: &Options) -> Result<Plan, Stop> {
+    text_path("the scenario", path)?;
     plan_from(path, Document::read(path).map_err(|e| Stop::from_error(Exit::InvalidInput, &e))?, options)
 }
 
@@ -165,4 +187,13 @@ fn scenario_files(paths: &[std::path::PathBuf]) -> Result<Vec<std::path::PathBuf
         files.extend(found);
     }
     Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_terminal_is_only_written_to() {
+        assert_eq!(super::tame("a\tb\nµ"), "a\tb\nµ");
+        assert_eq!(super::tame("a\x1b]0;hush\x07\r\u{9b}2J"), "a\u{fffd}]0;hush\u{fffd}\u{fffd}\u{fffd}2J");
+    }
 }

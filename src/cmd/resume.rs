@@ -29,6 +29,7 @@ pub(super) fn resume(args: &cli::Resume) -> Result<Exit, Stop> {
         return Err(wrong(format!("{} holds runs of several experiments; name one:\n{}", args.path.display(), names.join("\n"))));
     };
     let path = path.canonicalize().unwrap_or_else(|_| path.clone());
+    super::text_path("the directory of the run", &path)?;
     let record = RunRecord::open(&path).map_err(|e| Stop::from_error(Exit::InvalidInput, &e))?;
     let (Some(choice), true) = (&record.manifest.choice, record.manifest.format == FORMAT) else {
         return Err(wrong(format!(
@@ -128,7 +129,8 @@ fn plan(run: &Path, source: &Path, as_recorded: bool, options: &Options) -> Resu
 fn same_plan(run: &Path, record: &RunRecord, plan: &Plan) -> Result<(), Stop> {
     // What is drawn and expected changes nothing of what is measured; the run keeps what it began with.
     let ignored = ["source", "question", "graphs", "expect"];
-    let differences = difference::between(&record.raw_plan, &plan_json(plan), &ignored);
+    let plan = plan_json(plan).map_err(|e| Stop::from_error(Exit::InvalidInput, &e))?;
+    let differences = difference::between(&record.raw_plan, &plan, &ignored);
     if differences.is_empty() {
         return Ok(());
     }

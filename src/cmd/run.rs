@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use super::execute::{self, Begin, Ground};
 use super::progress::Style;
-use super::{Stop, fixture, plan_of, report_all};
+use super::{Stop, fixture, plan_of, report_all, text_path};
 use crate::analysis::figures::metric_of;
 use crate::cli;
-use crate::executor::Interrupt;
+use crate::executor::{Interrupt, kept};
 use crate::exit::Exit;
 use crate::plan::programs::FIXTURES_PROGRAM;
 use crate::plan::{Decide, Factor, Options, Plan, Repeat};
@@ -240,6 +240,7 @@ fn all(plans: &[Plan], options: &Options, out: &Path, output: &cli::Output) -> R
 
 /// Executes each plan once.
 pub(super) fn each(plans: &[Plan], options: &Options, out: &Path, ground: &Ground<'_>) -> Result<Exit, Stop> {
+    text_path("the directory of results (--out)", out)?;
     let mut exit = Exit::Success;
     for plan in plans {
         if ground.interrupt.count() > 0 {
@@ -273,6 +274,8 @@ pub(super) fn prepare<'a>(plans: &[Plan], output: &'a cli::Output) -> Result<Gro
         (_, true) => Style::Json,
         _ => Style::People,
     };
+    text_paths(output)?;
+    plans.iter().try_for_each(trusted_caches)?;
     let fixtures = fixtures(plans)?;
     plans.iter().try_for_each(enough_open_files)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -281,6 +284,25 @@ pub(super) fn prepare<'a>(plans: &[Plan], output: &'a cli::Output) -> Result<Gro
         .map_err(|e| Stop::new(Exit::Failure, format!("cannot start the runtime: {e}")))?;
     let interrupt = runtime.block_on(async { Interrupt::listen() }).map_err(|e| Stop::from_error(Exit::Failure, &e))?;
     Ok(Ground { output, style, fixtures, interrupt, runtime, summaries: std::cell::RefCell::new(Vec::new()) })
+}
+
+/// Refuses places that are not UTF-8: what lies in them stands in command lines and records.
+fn text_paths(output: &cli::Output) -> Result<(), Stop> {
+    let here = std::env::current_dir()
+        .map_err(|e| Stop::new(Exit::Failure, format!("the working directory is not there any more: {e}")))?;
+    text_path("the working directory", &here)?;
+    text_path("the directory of scratch files (RUNNER_SCRATCH, or TMPDIR)", &execute::disk())?;
+    text_path("the directory of graphs (--graphs)", &output.graphs)
+}
+
+/// Says before the run when somebody else could put something among what set-up steps keep.
+fn trusted_caches(plan: &Plan) -> Result<(), Stop> {
+    let cells = plan.cells.iter().filter(|c| c.skipped.is_none()).map(|c| &c.set_up);
+    let steps = plan.set_up.iter().chain(cells.flat_map(|s| s.cell.iter().chain(&s.repetition).chain(&s.load)));
+    for cache in steps.filter_map(crate::plan::Action::cache) {
+        kept::check(cache).map_err(|words| Stop::new(Exit::Failure, words))?;
+    }
+    Ok(())
 }
 
 /// Where the fixtures are, if any plan needs them.

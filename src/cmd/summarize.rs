@@ -5,20 +5,23 @@ use std::path::{Path, PathBuf};
 use super::{Stop, print, reports};
 use crate::analysis::{self, Summary};
 use crate::cli;
+use crate::errors::{chain, tell};
 use crate::exit::Exit;
-use crate::record::files::{json_bytes, write_whole};
-use crate::record::{Metric, RunRecord, read as results};
+use crate::record::files::{self, json_bytes, write_whole};
+use crate::record::{Error, Metric, RunRecord, read as results};
 
 /// Aggregates runs into summary.json and a table.
 pub(super) fn summarize(args: &cli::Summarize) -> Result<Exit, Stop> {
     let mut summaries = Vec::new();
     for run in runs(&args.paths)? {
-        let (_, summary) = aggregate(&run)?;
+        let (_, summary) = read(&run)?;
         if args.json {
             print(&String::from_utf8_lossy(&json_bytes(&summary)));
         } else {
             print(&format!("{}\n", analysis::text::table(&summary)));
         }
+        // What was asked for is told first: it does not depend on whether it can be kept, too.
+        told_unless_kept(&run, &summary)?;
         summaries.push(summary);
     }
     summaries.iter().try_for_each(|s| reports::append(&args.reports, s))?;
@@ -51,9 +54,29 @@ pub(super) fn read_samples(run: &Path, metrics: impl FnOnce(&RunRecord) -> Vec<M
     Ok((record, summary))
 }
 
-/// Reads a run, aggregates it, and writes its summary.json.
+/// Reads a run, aggregates it, and keeps its summary.json. Where it may not be kept, that is said, and nothing is lost: it is
+/// made of what is there, whenever somebody asks.
 pub(super) fn aggregate(run: &Path) -> Result<(RunRecord, Summary), Stop> {
     let (record, summary) = read(run)?;
-    write_whole(&run.join("summary.json"), &json_bytes(&summary)).map_err(|e| Stop::from_error(Exit::Failure, &e))?;
+    told_unless_kept(run, &summary)?;
     Ok((record, summary))
+}
+
+/// Keeps summary.json; says so where it may not be written, and stops where something else is wrong.
+fn told_unless_kept(run: &Path, summary: &Summary) -> Result<(), Stop> {
+    let Err(error) = keep(run, summary) else { return Ok(()) };
+    if !error.is_forbidden() {
+        return Err(Stop::from_error(Exit::Failure, &error));
+    }
+    tell(format_args!("warning: {}; the summary is not kept there, everything else is as ever", chain(&error)));
+    Ok(())
+}
+
+/// Writes summary.json, unless it is there as it would be written.
+pub(super) fn keep(run: &Path, summary: &Summary) -> Result<(), Error> {
+    let (path, bytes) = (run.join("summary.json"), json_bytes(summary));
+    if files::read(&path).is_ok_and(|there| there == bytes) {
+        return Ok(());
+    }
+    write_whole(&path, &bytes)
 }

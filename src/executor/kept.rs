@@ -1,10 +1,23 @@
 //! Directories that set-up steps make once and keep: whether one is there, and that nobody else makes it meanwhile.
+//!
+//! What is kept is executed by later runs. So nobody but this user and root may be able to put something there: every part of
+//! the path is looked at before anything below it is believed, as `sshd` does it with its keys.
 
-use std::fs::{File, TryLockError};
-use std::path::PathBuf;
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{File, Metadata, TryLockError};
+use std::io::ErrorKind;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use crate::plan::Cache;
+
+/// What helps against a place that cannot be trusted.
+const HELP: &str = "or set RUNNER_CACHE to a directory that only you may write to";
+/// As many links in a path as the kernel follows.
+const LINKS: usize = 40;
 
 /// How often it is looked whether another runner has made it.
 const LOOK: Duration = Duration::from_millis(200);
@@ -18,8 +31,109 @@ pub(super) struct Kept {
     _lock: File,
 }
 
-/// Whether a directory is there, made by its step to the end.
+/// Whether the place of a directory is one in which nobody else can put anything. Parts that are not there yet are no
+/// fault: whoever makes them looks again.
+///
+/// # Errors
+/// In words, which part of the path it is, and what to do.
+pub fn check(cache: &Cache) -> Result<(), String> {
+    if !cache.has_place() {
+        return Err(format!(
+            "there is no place for `{}`, which is made once and kept: none of RUNNER_CACHE, XDG_CACHE_HOME and HOME is \
+             set to a path that is text; set HOME, {HELP}",
+            cache.name
+        ));
+    }
+    check_path(&cache.directory, rustix::process::geteuid().as_raw())
+}
+
+/// Looks at every part of an absolute path, and of what links in it lead to. `us`: the user who is to trust it.
+fn check_path(path: &Path, us: u32) -> Result<(), String> {
+    let parts = |path: &Path| path.components().rev().map(|c| c.as_os_str().to_owned()).collect::<Vec<OsString>>();
+    // The last part first.
+    let (mut rest, mut at, mut links) = (parts(path), PathBuf::new(), 0);
+    while let Some(part) = rest.pop() {
+        if part == OsStr::new("..") {
+            // What is above was looked at, and is no link any more.
+            at.pop();
+            continue;
+        }
+        at.push(part);
+        let metadata = match at.symlink_metadata() {
+            Ok(metadata) => metadata,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(format!("cannot look at {}: {error}", at.display())),
+        };
+        judge(&Part::of(&metadata), us).map_err(|why| why.said_of(&at))?;
+        if metadata.is_symlink() {
+            links += 1;
+            let to = std::fs::read_link(&at).map_err(|error| format!("cannot look at {}: {error}", at.display()))?;
+            if links > LINKS {
+                return Err(format!("{} is a link that leads nowhere; remove it, {HELP}", at.display()));
+            }
+            at.pop();
+            rest.extend(parts(&to).into_iter().filter(|part| part != Component::CurDir.as_os_str()));
+        }
+    }
+    Ok(())
+}
+
+/// What a part of a path says of those who may change it.
+#[derive(Clone, Copy, Debug)]
+struct Part {
+    owner: u32,
+    mode: u32,
+    is_link: bool,
+}
+
+impl Part {
+    fn of(metadata: &Metadata) -> Self {
+        Self { owner: metadata.uid(), mode: metadata.mode(), is_link: metadata.is_symlink() }
+    }
+}
+
+/// Why a part of a path cannot be trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Distrust {
+    /// It belongs to this user.
+    Owner(u32),
+    /// Others may write to it.
+    Mode(u32),
+}
+
+impl Distrust {
+    fn said_of(self, part: &Path) -> String {
+        let part = part.display();
+        match self {
+            Self::Owner(owner) => format!(
+                "{part} belongs to user {owner}, who could put there what is executed here; expected it to belong to you or \
+                 to root: remove it, {HELP}"
+            ),
+            Self::Mode(mode) => format!(
+                "others may write to {part} (mode {mode:04o}), and could put there what is executed here: `chmod go-w {part}`, \
+                 {HELP}"
+            ),
+        }
+    }
+}
+
+/// Whether nobody but `us` and root can change what lies in a part of a path.
+fn judge(part: &Part, us: u32) -> Result<(), Distrust> {
+    if part.owner != us && part.owner != 0 {
+        return Err(Distrust::Owner(part.owner));
+    }
+    // Of a link the mode says nothing. In a directory such as /tmp everybody may make something, but only its owner may
+    // replace it: then it is the owner of the next part that counts.
+    let is_shared = part.owner == 0 && part.mode & 0o1000 != 0;
+    if part.is_link || is_shared || part.mode & 0o022 == 0 { Ok(()) } else { Err(Distrust::Mode(part.mode & 0o7777)) }
+}
+
+/// Whether a directory is there, made by its step to the end, and by nobody else.
 pub(super) fn is_there(cache: &Cache) -> bool {
+    check(cache).is_ok() && is_whole(cache)
+}
+
+fn is_whole(cache: &Cache) -> bool {
     std::fs::read_to_string(cache.directory.join(".step")).is_ok_and(|step| step == cache.step)
 }
 
@@ -31,8 +145,15 @@ pub(super) async fn begin(cache: &Cache, sound: impl Fn() -> bool) -> Result<Opt
     let directory = &cache.directory;
     let failed = |doing: &str, e: &std::io::Error| format!("cannot {doing} {}: {e}", directory.display());
     let base = directory.parent().unwrap_or(directory);
-    std::fs::create_dir_all(base).map_err(|e| failed("make a directory for", &e))?;
-    let lock = File::create(directory.with_extension("lock")).map_err(|e| failed("lock", &e))?;
+    check(cache)?;
+    // Whatever the umask says, nobody else writes to it; servers that give up their rights may read what is kept.
+    let make = |recursive, path: &Path| std::fs::DirBuilder::new().recursive(recursive).mode(0o755).create(path);
+    make(true, base).map_err(|e| failed("make a directory for", &e))?;
+    // What was not there a moment ago may have been made by somebody else.
+    check(cache)?;
+    let mut options = File::options();
+    options.write(true).create(true).truncate(false).custom_flags(libc::O_NOFOLLOW);
+    let lock = options.open(directory.with_extension("lock")).map_err(|e| failed("lock", &e))?;
     loop {
         match lock.try_lock() {
             Ok(()) => break,
@@ -41,14 +162,14 @@ pub(super) async fn begin(cache: &Cache, sound: impl Fn() -> bool) -> Result<Opt
             Err(TryLockError::Error(_)) => break,
         }
     }
-    if is_there(cache) && sound() {
+    if is_whole(cache) && sound() {
         return Ok(None);
     }
     // Half of one, or one that another step made.
     if directory.exists() {
         std::fs::remove_dir_all(directory).map_err(|e| failed("remove", &e))?;
     }
-    std::fs::create_dir(directory).map_err(|e| failed("make", &e))?;
+    make(false, directory).map_err(|e| failed("make", &e))?;
     Ok(Some(Kept { directory: directory.clone(), step: cache.step.clone(), done: false, _lock: lock }))
 }
 
@@ -70,5 +191,69 @@ impl Drop for Kept {
         if !self.done {
             let _ = std::fs::remove_dir_all(&self.directory);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    use super::*;
+
+    const US: u32 = 1000;
+
+    #[test]
+    fn only_we_and_root_may_write() {
+        let judged = |owner, mode, is_link| judge(&Part { owner, mode, is_link }, US);
+        for (owner, mode) in [(US, 0o700), (US, 0o755), (0, 0o755), (0, 0o1777), (0, 0o1775)] {
+            assert_eq!(judged(owner, mode, false), Ok(()), "{owner} {mode:o}");
+        }
+        assert_eq!(judged(1001, 0o700, false), Err(Distrust::Owner(1001)));
+        assert_eq!(judged(1001, 0o1777, false), Err(Distrust::Owner(1001)));
+        for (owner, mode) in [(US, 0o775), (US, 0o757), (0, 0o777), (US, 0o1777)] {
+            assert_eq!(judged(owner, mode, false), Err(Distrust::Mode(mode)), "{owner} {mode:o}");
+        }
+        // Every link has the mode 0777; whose it is matters.
+        assert_eq!(judged(US, 0o777, true), Ok(()));
+        assert_eq!(judged(1001, 0o777, true), Err(Distrust::Owner(1001)));
+    }
+
+    /// A folder of our own, and what is said of a path below it.
+    fn said(make: impl FnOnce(&Path)) -> Result<(), String> {
+        let folder = tempfile::tempdir().unwrap();
+        make(folder.path());
+        check_path(&folder.path().join("cache/steps/x"), rustix::process::geteuid().as_raw())
+    }
+
+    fn open_to_all(path: &Path) {
+        std::fs::create_dir_all(path).unwrap();
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o777)).unwrap();
+    }
+
+    #[test]
+    fn every_part_is_looked_at() {
+        assert_eq!(said(|_| ()), Ok(()));
+        assert_eq!(said(|folder| std::fs::create_dir_all(folder.join("cache/steps/x")).unwrap()), Ok(()));
+        for part in ["cache", "cache/steps", "cache/steps/x"] {
+            let words = said(|folder| open_to_all(&folder.join(part))).unwrap_err();
+            assert!(words.contains(&format!("{part} (mode 0777)")) && words.contains("chmod go-w"), "{words}");
+        }
+    }
+
+    #[test]
+    fn what_a_link_leads_to_is_looked_at_too() {
+        let linked = |to: &'static str| {
+            said(move |folder| {
+                open_to_all(&folder.join("open"));
+                std::fs::create_dir_all(folder.join("ours")).unwrap();
+                symlink(to, folder.join("cache")).unwrap();
+            })
+        };
+        assert_eq!(linked("ours"), Ok(()));
+        assert_eq!(linked("./ours/../ours"), Ok(()));
+        for to in ["open", "ours/../open", "./open/below"] {
+            assert!(linked(to).unwrap_err().contains("open (mode 0777)"), "{to}");
+        }
+        assert!(linked("cache").unwrap_err().contains("leads nowhere"));
     }
 }

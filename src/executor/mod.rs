@@ -13,7 +13,7 @@ mod collect;
 mod containers;
 pub mod host;
 pub mod interrupt;
-mod kept;
+pub mod kept;
 pub mod late;
 pub mod launches;
 pub mod limits;

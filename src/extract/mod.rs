@@ -3,6 +3,8 @@
 //! What is wanted stands in the plan; where the text comes from is others' business: the output of a command that makes
 //! the load, or what is collected after it. Nothing is started here, and nothing but a database is opened.
 
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::panic))]
+
 mod csv;
 mod numbers;
 mod sqlite;

@@ -191,7 +191,7 @@ impl<'a> Builder<'a> {
             workloads: section("workloads"),
             collect: section("collect"),
             links: section("links"),
-            environment: Environment::read(file, root.get("env"), |name| std::env::var(name).ok(), mistakes),
+            environment: Environment::read(file, root.get("env"), |name| std::env::var_os(name), mistakes),
             carried,
             elsewhere,
             used: RefCell::default(),

@@ -17,13 +17,26 @@ pub struct Cache {
     pub step: String,
 }
 
-/// Below which such directories are: `$RUNNER_CACHE`, or the user's cache.
+/// Where such directories are said to be when there is no place for them: below what is not a directory, so that nobody can
+/// make them there, and find something that somebody else made.
+const NOWHERE: &str = "/dev/null/runner-cache";
+
+/// Below which such directories are: `$RUNNER_CACHE`, or the user's cache. A place that everybody may write to is none: what
+/// is kept there is executed.
 pub fn base() -> PathBuf {
-    let set = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    // It stands in command lines, so that it has to be text.
+    let set = |name: &str| std::env::var_os(name).and_then(|v| v.into_string().ok()).filter(|v| !v.is_empty()).map(PathBuf::from);
     let user = || set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")));
     let base = set("RUNNER_CACHE").or_else(|| user().map(|c| c.join("runner/steps")));
-    let base = base.unwrap_or_else(|| std::env::temp_dir().join("runner-cache"));
+    let base = base.unwrap_or_else(|| PathBuf::from(NOWHERE));
     std::path::absolute(&base).unwrap_or(base)
+}
+
+impl Cache {
+    /// Whether there is a place for it.
+    pub fn has_place(&self) -> bool {
+        !self.directory.starts_with(NOWHERE)
+    }
 }
 
 /// Whether a program or a folder is one that a step makes.

@@ -4,6 +4,7 @@
 //! `${env.NAME}`, and [`Secrets`] hold its value until it is inserted.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use minijinja::value::{Object, Value};
@@ -43,7 +44,7 @@ impl Environment {
     pub(super) fn read(
         file: &Arc<SourceFile>,
         node: Option<&Node>,
-        value_of: impl Fn(&str) -> Option<String>,
+        value_of: impl Fn(&str) -> Option<OsString>,
         mistakes: &mut Vec<Mistake>,
     ) -> Self {
         let mut variables = BTreeMap::new();
@@ -67,7 +68,12 @@ impl Environment {
                 );
             }
             // What is set to nothing is as good as not set.
-            let value = value_of(name).filter(|value| !value.is_empty());
+            let value = value_of(name).filter(|value| !value.is_empty()).map(OsString::into_string).transpose();
+            let value = value.unwrap_or_else(|_| {
+                let found = format!("what the variable `{name}` holds is not text");
+                mistakes.push(Mistake::new(file, entry.key_span, found).expected("expected UTF-8"));
+                None
+            });
             let variable = match (typed.secret, value.or(typed.default.map(|t| t.0))) {
                 (true, value) => Variable::Secret(value),
                 (false, Some(value)) => {
@@ -175,13 +181,22 @@ mod tests {
         let tree = node::parse(&file).unwrap();
         let mut mistakes = Vec::new();
         let set = |name: &str| match name {
-            "EMPTY" => Some(String::new()),
-            "URL" => Some("http://me:hush@127.0.0.1:5984/".to_owned()),
-            "PASSWORD" => Some("hush".to_owned()),
+            "EMPTY" => Some(OsString::new()),
+            "URL" => Some("http://me:hush@127.0.0.1:5984/".into()),
+            "PASSWORD" => Some("hush".into()),
+            "BYTES" => Some(std::os::unix::ffi::OsStringExt::from_vec(vec![b'a', 0xff])),
             _ => None,
         };
         let environment = Environment::read(&file, Some(&tree), set, &mut mistakes);
         (environment, mistakes.into_iter().map(|m| format!("{} {:?}", m.found, m.help)).collect())
+    }
+
+    #[test]
+    fn what_is_not_text_is_not_taken_for_unset() {
+        for rest in ["{}", "{default: x}", "{secret: true}"] {
+            let (_, mistakes) = read(&format!("BYTES: {rest}\n"));
+            assert_eq!(mistakes, ["what the variable `BYTES` holds is not text None"]);
+        }
     }
 
     #[test]

@@ -11,6 +11,8 @@
 //! shows; it alone knows of summaries. Where a picture is
 //! stored is not known here.
 
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::panic))]
+
 mod bars;
 mod canvas;
 pub mod compose;

@@ -108,7 +108,8 @@ impl Manifest {
         Self {
             format: super::FORMAT,
             runner: env!("CARGO_PKG_VERSION").to_owned(),
-            command_line: std::env::args().collect(),
+            // What is not UTF-8 is shown, not kept: JSON has no place for it.
+            command_line: std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(),
             started_at: now(),
             source: source.to_owned(),
             host: Host::collect(scratch),

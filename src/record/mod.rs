@@ -10,9 +10,12 @@
 //! A repetition is written below a temporary name, synced and renamed: it is there whole, or not at all. Every file
 //! names the version of its format. What the numbers mean together is `analysis`'s.
 
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
 pub mod difference;
 pub mod files;
 pub mod manifest;
+pub mod names;
 pub mod read;
 pub mod spill;
 pub mod status;
@@ -96,6 +99,37 @@ pub enum Error {
         /// Where.
         path: PathBuf,
     },
+    /// A name in a record that could lead elsewhere.
+    #[error("{} has {what} `{}`, which {why}; runner never writes that, and nothing is done with it", path.display(), name.escape_debug())]
+    Name {
+        /// The file.
+        path: PathBuf,
+        /// What has this name.
+        what: &'static str,
+        /// The name.
+        name: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// A folder of a run is a link.
+    #[error("{} is a link: a run that goes on writes only into its own directory; move what it leads to there", path.display())]
+    Link {
+        /// Where.
+        path: PathBuf,
+    },
+    /// A plan with a path that JSON cannot hold.
+    #[error("the plan cannot be written down; expected paths that are valid UTF-8")]
+    Plan(#[source] serde_json::Error),
+    /// The directory of a run is not there any more.
+    #[error(
+        "the results directory {} was removed or renamed while the run went on: what is not there any more cannot be summarized, \
+         and nothing more was recorded",
+        path.display()
+    )]
+    Gone {
+        /// Where it was.
+        path: PathBuf,
+    },
     /// There are no results.
     #[error("there is no run in {}; expected a directory that `runner run` made", path.display())]
     NoRun {
@@ -112,6 +146,14 @@ impl Error {
             Self::WriteTable { source, .. } => says_full(source),
             _ => false,
         }
+    }
+}
+
+impl Error {
+    /// Whether something may not be written by this user, or not to this file system, whatever room there is.
+    pub fn is_forbidden(&self) -> bool {
+        use std::io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+        matches!(self, Self::Write { source, .. } if matches!(source.kind(), PermissionDenied | ReadOnlyFilesystem))
     }
 }
 

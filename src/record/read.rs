@@ -1,5 +1,10 @@
 //! A run's directory, read again. Nothing in it is changed but `summary.json`.
+//!
+//! It may come from anybody: a name in it that could lead out of the directory, or out of where graphs go, makes the whole
+//! record unreadable, so that nobody behind this line has to ask. Links in it are followed where something is read, as a run
+//! may be kept in several places; nothing is written through one (`files`, `write`).
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
@@ -7,6 +12,7 @@ use serde::Deserialize;
 
 use super::files::read_json;
 use super::manifest::Manifest;
+use super::names::{is_inside, is_name};
 use super::status::Status;
 use super::{Error, Expectation, Graph, Metric, Repeat};
 use crate::plan::vtp::{ARRIVAL, STAGES};
@@ -51,6 +57,33 @@ impl PlanRecord {
     /// Whether repetitions of one number were executed in one round over all cells.
     pub fn is_in_rounds(&self) -> bool {
         matches!(self.order.as_str(), "interleaved" | "rounds")
+    }
+
+    /// Looks at every name in it. `path`: the file in which they stand.
+    fn check_names(&self, path: &Path) -> Result<(), Error> {
+        let wrong = |what, name: &str| {
+            let name = name.to_owned();
+            move |why| Error::Name { path: path.to_owned(), what, name, why }
+        };
+        let name = |what, text: &str| is_name(text).map_err(wrong(what, text));
+        name("the experiment", &self.experiment)?;
+        self.factors.iter().try_for_each(|factor| name("the factor", &factor.name))?;
+        for cell in &self.cells {
+            is_inside(&cell.path).map_err(wrong("the folder of a cell", &cell.path.to_string_lossy()))?;
+            cell.targets.iter().try_for_each(|target| name("the target", &target.name))?;
+            cell.collect.iter().try_for_each(|collected| name("the collected", &collected.name))?;
+            for workload in &cell.workloads {
+                name("the workload", &workload.name)?;
+                workload.outcomes().iter().try_for_each(|outcome| name("the outcome", outcome))?;
+            }
+            let brought = cell.workloads.iter().filter_map(|w| match &w.driver {
+                Some(DriverRecord::Command { metrics }) => Some(metrics),
+                _ => None,
+            });
+            let metrics = brought.chain(cell.collect.iter().map(|c| &c.metrics)).flatten();
+            metrics.map(|m| m.name.as_str()).try_for_each(|metric| name("the metric", metric))?;
+        }
+        Ok(())
     }
 }
 
@@ -263,19 +296,29 @@ impl RunRecord {
     /// A repetition that cannot be read is named in `damaged` and left out.
     ///
     /// # Errors
-    /// [`Error::NoRun`], and what [`read_json`] says of plan and manifest.
+    /// [`Error::NoRun`], [`Error::Name`], and what [`read_json`] says of plan and manifest.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        if !path.join("plan.json").is_file() {
+        if !is_run(path)? {
             return Err(Error::NoRun { path: path.to_owned() });
         }
         let raw_plan: serde_json::Value = read_json(&path.join("plan.json"))?;
         let damaged_plan = |source| Error::Damaged { path: path.join("plan.json"), source };
         let plan = PlanRecord::deserialize(&raw_plan).map_err(damaged_plan)?;
+        plan.check_names(&path.join("plan.json"))?;
         let manifest: Manifest = read_json(&path.join("manifest.json"))?;
-        let mut numbered = Vec::new();
+        let (mut numbered, mut damaged) = (Vec::new(), Vec::new());
         for (cell, record) in plan.cells.iter().enumerate() {
             let folder = path.join("cells").join(&record.path);
-            let mut numbers: Vec<u32> = std::fs::read_dir(&folder)
+            let entries = match std::fs::read_dir(&folder) {
+                Ok(entries) => Some(entries),
+                // Nothing of this cell was executed.
+                Err(error) if error.kind() == ErrorKind::NotFound => None,
+                Err(error) => {
+                    damaged.push(format!("cannot read {}: {error}", folder.display()));
+                    None
+                }
+            };
+            let mut numbers: Vec<u32> = entries
                 .into_iter()
                 .flatten()
                 .flatten()
@@ -290,7 +333,7 @@ impl RunRecord {
             Err(error) => Err(crate::errors::chain(&error)),
         };
         let found: Vec<Result<Repetition, String>> = numbered.into_par_iter().map(read).collect();
-        let (mut repetitions, mut damaged) = (Vec::new(), Vec::new());
+        let mut repetitions = Vec::new();
         for one in found {
             match one {
                 Ok(repetition) => repetitions.push(repetition),
@@ -303,13 +346,29 @@ impl RunRecord {
     }
 }
 
+/// Whether a directory is that of a run.
+fn is_run(path: &Path) -> Result<bool, Error> {
+    let plan = path.join("plan.json");
+    match plan.metadata() {
+        Ok(metadata) => Ok(metadata.is_file()),
+        Err(source) if source.kind() == ErrorKind::PermissionDenied => Err(Error::Read { path: plan, source }),
+        Err(_) => Ok(false),
+    }
+}
+
 /// The runs that a path means: itself, or the newest run of each experiment below it.
 ///
 /// # Errors
-/// [`Error::NoRun`].
+/// [`Error::NoRun`]; [`Error::Read`] where it may not be looked.
 pub fn find(path: &Path) -> Result<Vec<PathBuf>, Error> {
-    if path.join("plan.json").is_file() {
+    if is_run(path)? {
         return Ok(vec![path.to_owned()]);
+    }
+    // What may not be looked into is something else than what is empty.
+    if let Err(source) = std::fs::read_dir(path)
+        && source.kind() == ErrorKind::PermissionDenied
+    {
+        return Err(Error::Read { path: path.to_owned(), source });
     }
     let folders = |path: &Path| {
         let mut found: Vec<PathBuf> =

@@ -240,6 +240,7 @@ where
     Series::new(name.into(), values).into()
 }
 
+#[allow(clippy::expect_used, reason = "it cannot fail, for the reason that it gives")]
 fn frame(height: usize, columns: Vec<Column>) -> DataFrame {
     DataFrame::new(height, columns).expect("all columns are made from the same rows")
 }
@@ -407,7 +408,7 @@ pub fn read_columns(path: &Path, columns: &[&str]) -> Result<DataFrame, Error> {
 
 fn read_some(path: &Path, columns: Option<&[&str]>) -> Result<DataFrame, Error> {
     // Read, not mapped: tables are small, and a file that shrinks while it is mapped ends the process.
-    let bytes = std::fs::read(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+    let bytes = super::files::read(path)?;
     parse(path, || {
         let mut reader = ParquetReader::new(std::io::Cursor::new(bytes)).read_parallel(ParallelStrategy::None);
         if let Some(columns) = columns {
@@ -424,7 +425,7 @@ fn read_some(path: &Path, columns: Option<&[&str]>) -> Result<DataFrame, Error> 
 /// # Errors
 /// [`Error::Read`], [`Error::ReadTable`].
 pub fn read_pieces<T: Send>(path: &Path, columns: &[&str], each: impl Fn(&DataFrame) -> T + Sync) -> Result<Vec<T>, Error> {
-    let open = || File::open(path).map_err(|source| Error::Read { path: path.to_owned(), source });
+    let open = || super::files::open(path).map_err(|source| Error::Read { path: path.to_owned(), source });
     let file = open()?;
     let (metadata, groups) = parse(path, || {
         let mut metadata = (**ParquetReader::new(file).get_metadata()?).clone();

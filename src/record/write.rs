@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::fs::{File, TryLockError};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use super::files::{json_bytes, make_directory, read_json, sync_directory, write_whole};
+use super::files::{json_bytes, make_directory, read_json, sync_below, sync_directory, write_whole};
 use super::manifest::Manifest;
 use super::spill::Spill;
 use super::status::Status;
@@ -22,7 +23,7 @@ pub struct RunDirectory {
     /// What must not be written down.
     secrets: Secrets,
     /// The lock is the kernel's (flock) and ends with the process, however that ends.
-    _lock: File,
+    lock: File,
 }
 
 /// Locks a run's directory.
@@ -42,10 +43,12 @@ impl RunDirectory {
     /// # Errors
     /// [`Error::Write`]; nothing is ever overwritten.
     pub fn create(out: &Path, plan: &Plan, manifest: &Manifest) -> Result<Self, Error> {
-        let parent = out.join(&plan.experiment);
+        let (secrets, text) = (&plan.secrets, &plan.text);
+        let (parent, seed) = (out.join(&plan.experiment), plan.seed);
+        let plan = plan_json(plan)?;
         make_directory(&parent)?;
         let time = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
-        let mut id = plan.seed ^ u64::from(std::process::id()).wrapping_mul(0x9E37_79B9);
+        let mut id = seed ^ u64::from(std::process::id()).wrapping_mul(0x9E37_79B9);
         let (name, path) = loop {
             let name = format!("{time}-{:04x}", (id ^ (id >> 16) ^ (id >> 32)) & 0xffff);
             let path = parent.join(&name);
@@ -56,10 +59,11 @@ impl RunDirectory {
             }
         };
         let lock = lock(&path)?;
-        write_whole(&path.join("experiment.yaml"), plan.text.as_bytes())?;
-        write_whole(&path.join("plan.json"), &json_bytes(&plan_json(plan)))?;
-        write_whole(&path.join("manifest.json"), &json_bytes(&masked(manifest, &plan.secrets)))?;
-        Ok(Self { path, name, secrets: plan.secrets.clone(), _lock: lock })
+        sync_directory(&parent).map_err(|source| Error::Write { path: parent, source })?;
+        write_whole(&path.join("experiment.yaml"), text.as_bytes())?;
+        write_whole(&path.join("plan.json"), &json_bytes(&plan))?;
+        write_whole(&path.join("manifest.json"), &json_bytes(&masked(manifest, secrets)))?;
+        Ok(Self { path, name, secrets: secrets.clone(), lock })
     }
 
     /// Opens the directory of a run to go on with it. What was being written when it ended is removed, and a repetition
@@ -75,6 +79,9 @@ impl RunDirectory {
         let (mut done, mut aside) = (BTreeSet::new(), Vec::new());
         for (index, cell) in plan.cells.iter().enumerate() {
             let folder = path.join("cells").join(&cell.path);
+            if let Some(link) = folder.ancestors().take_while(|part| *part != path).find(|part| part.is_symlink()) {
+                return Err(Error::Link { path: link.to_owned() });
+            }
             let mut entries: Vec<PathBuf> = match std::fs::read_dir(&folder) {
                 Ok(entries) => entries.flatten().map(|e| e.path()).collect(),
                 Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
@@ -98,12 +105,13 @@ impl RunDirectory {
                         }
                         to = entry.with_extension(format!("damaged{number}"));
                     }
-                    std::fs::rename(&entry, &to).map_err(|source| Error::Write { path: entry, source })?;
+                    let moved = std::fs::rename(&entry, &to).and_then(|()| sync_directory(&folder));
+                    moved.map_err(|source| Error::Write { path: entry, source })?;
                     aside.push(to);
                 }
             }
         }
-        Ok((Self { path: path.to_owned(), name, secrets: plan.secrets.clone(), _lock: lock }, done, aside))
+        Ok((Self { path: path.to_owned(), name, secrets: plan.secrets.clone(), lock }, done, aside))
     }
 
     /// Writes the manifest anew.
@@ -122,18 +130,35 @@ impl RunDirectory {
         mask(&self.secrets, folder)
     }
 
+    /// [`Error::Gone`] when this directory is not at its path any more: what would be written there now would be lost, or
+    /// make half of a run out of nothing.
+    ///
+    /// # Errors
+    /// That one.
+    pub fn is_there(&self) -> Result<(), Error> {
+        let of = |metadata: std::fs::Metadata| (metadata.dev(), metadata.ino());
+        let ours = self.lock.metadata().map(of);
+        match (self.path.metadata().map(of), ours) {
+            (Ok(there), Ok(ours)) if there == ours => Ok(()),
+            // What cannot be looked at is told by whoever writes.
+            (Err(error), _) if error.kind() != std::io::ErrorKind::NotFound => Ok(()),
+            _ => Err(Error::Gone { path: self.path.clone() }),
+        }
+    }
+
     /// Begins to write a repetition. `memory`: a directory in which it is recorded first.
     ///
     /// # Errors
     /// [`Error::Write`].
     pub fn repetition(&self, cell: &Cell, repetition: u32, memory: Option<&Path>) -> Result<RepetitionWriter, Error> {
+        self.is_there()?;
         let parent = self.path.join("cells").join(&cell.path);
         make_directory(&parent)?;
         let partial = parent.join(format!(".run{repetition}-partial"));
         let memory = memory.map(|memory| memory.join(format!("run{repetition}")));
         make_directory(&memory.as_ref().unwrap_or(&partial).join("logs"))?;
         let whole = parent.join(format!("run{repetition}"));
-        Ok(RepetitionWriter { partial, memory, whole, secrets: self.secrets.clone(), done: false })
+        Ok(RepetitionWriter { run: self.path.clone(), partial, memory, whole, secrets: self.secrets.clone(), done: false })
     }
 }
 
@@ -146,17 +171,22 @@ fn masked(manifest: &Manifest, secrets: &Secrets) -> Manifest {
 }
 
 /// A plan as it stands in `plan.json`.
-pub fn plan_json(plan: &Plan) -> serde_json::Value {
-    let mut json = serde_json::to_value(plan).expect("a plan is always JSON");
+///
+/// # Errors
+/// [`Error::Plan`] when there is a path in it that is not UTF-8.
+pub fn plan_json(plan: &Plan) -> Result<serde_json::Value, Error> {
+    let mut json = serde_json::to_value(plan).map_err(Error::Plan)?;
     if let serde_json::Value::Object(map) = &mut json {
         map.shift_insert(0, "format".to_owned(), FORMAT.into());
     }
-    json
+    Ok(json)
 }
 
 /// A repetition that is being written, below a temporary name.
 #[derive(Debug)]
 pub struct RepetitionWriter {
+    /// The directory of the run.
+    run: PathBuf,
     partial: PathBuf,
     /// Where it is recorded before it is moved to `partial`.
     memory: Option<PathBuf>,
@@ -181,16 +211,26 @@ impl RepetitionWriter {
         self.directory().join("logs")
     }
 
-    /// Writes events and status, syncs, and gives the repetition its name.
+    /// Writes events and status, makes everything durable, and then gives the repetition its name: whoever sees the name,
+    /// even after the machine lost its power, sees all that belongs to it.
     ///
     /// # Errors
     /// [`Error::Write`]; the repetition is then not there, and every other one is as it was.
     pub fn finish(mut self, events: &[serde_json::Value], status: &Status) -> Result<PathBuf, Error> {
         if let Some(memory) = &self.memory {
+            // A directory that was removed meanwhile is not made again.
+            if !self.run.is_dir() {
+                return Err(Error::Gone { path: self.run.clone() });
+            }
             move_into(memory, &self.partial)?;
         }
+        // Nobody looks before the folder has its name, so that these need no temporary names of their own.
+        let write = |name: &str, bytes: &[u8]| {
+            let path = self.partial.join(name);
+            std::fs::write(&path, bytes).map_err(|source| Error::Write { path, source })
+        };
         let lines: String = events.iter().map(|e| format!("{e}\n")).collect();
-        write_whole(&self.partial.join("events.jsonl"), lines.as_bytes())?;
+        write("events.jsonl", lines.as_bytes())?;
         // A log that says nothing is no file.
         for log in std::fs::read_dir(self.partial.join("logs")).into_iter().flatten().flatten() {
             if log.metadata().is_ok_and(|m| m.len() == 0) {
@@ -200,7 +240,8 @@ impl RepetitionWriter {
         for folder in ["logs", "collected"] {
             mask(&self.secrets, &self.partial.join(folder))?;
         }
-        write_whole(&self.partial.join("status.json"), &json_bytes(status))?;
+        write("status.json", &json_bytes(status))?;
+        sync_below(&self.partial)?;
         let failed = |source| Error::Write { path: self.whole.clone(), source };
         std::fs::rename(&self.partial, &self.whole).map_err(failed)?;
         self.done = true;
@@ -209,7 +250,7 @@ impl RepetitionWriter {
     }
 }
 
-/// Copies a directory to disk, synced; what is there already, as it found no room in memory, stays.
+/// Copies a directory to disk; what is there already, as it found no room in memory, stays.
 fn move_into(from: &Path, to: &Path) -> Result<(), Error> {
     make_directory(to)?;
     for entry in std::fs::read_dir(from).map_err(|source| Error::Read { path: from.to_owned(), source })?.flatten() {
@@ -218,11 +259,9 @@ fn move_into(from: &Path, to: &Path) -> Result<(), Error> {
             move_into(&path, &to)?;
             continue;
         }
-        let failed = |source| Error::Write { path: to.clone(), source };
-        std::fs::copy(&path, &to).map_err(failed)?;
-        File::open(&to).and_then(|file| file.sync_all()).map_err(failed)?;
+        std::fs::copy(&path, &to).map_err(|source| Error::Write { path: to.clone(), source })?;
     }
-    sync_directory(to).map_err(|source| Error::Write { path: to.to_owned(), source })
+    Ok(())
 }
 
 impl Drop for RepetitionWriter {

@@ -5,7 +5,8 @@
 //! requests may arrive, `requests` that each can be looked at, `truth` whether what is measured is what happened. `time` is
 //! what is divided by what and open at the end, `steady` since when it was steady,
 //! `framed` and `vtp` are protocols beside HTTP, `links` what lies between, `collect` what is taken afterwards, `memory`
-//! where it is recorded. `environment` is what comes from outside and may be secret, `answers` what may come back and what is
+//! where it is recorded, `durable` when it is on disk. `foreign` is what comes from somebody else or is not what it seems.
+//! `environment` is what comes from outside and may be secret, `answers` what may come back and what is
 //! asked besides; `cpu` and `couchdb` are the studies of pools and of documents, against the real servers.
 //! `revisions` are commits that are built and measured against each other. `repeat`, `compare`, `expect`, `verdicts` and `reconcile` (what servers counted) are about what is concluded. `support` gives each test a place of its own,
 //! `server` a server that it can look into.
@@ -16,10 +17,12 @@ mod compare;
 mod containers;
 mod couchdb;
 mod cpu;
+mod durable;
 mod endings;
 mod environment;
 mod expect;
 mod faults;
+mod foreign;
 mod framed;
 mod http;
 mod licences;
