@@ -6,7 +6,7 @@
 //! What revisions mean is asked of `git` here; nothing is checked out.
 
 pub mod actions;
-mod arrivals;
+pub mod arrivals;
 pub mod build;
 pub mod cache;
 pub mod collect;
