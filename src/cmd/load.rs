@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
@@ -231,7 +230,7 @@ pub(super) fn execute(workload: &Workload, seed: u64, record: Option<&Path>, pro
         let names = Names { workload: workload.name.clone(), steps: workload.steps(), outcomes: Vec::new(), metrics: Vec::new() };
         tables = Some(Tables::create(directory, vec![names]).map_err(|e| failure(&e))?);
     }
-    let (rows, received) = mpsc::channel();
+    let (rows, received) = load::queue::queue();
     let (abort, asked) = watch::channel(false);
     let done = Arc::new(AtomicU64::new(0));
     let job = Job {
@@ -292,6 +291,10 @@ pub(super) fn execute(workload: &Workload, seed: u64, record: Option<&Path>, pro
     }
     if let Some(tables) = tables {
         tables.finish().map_err(|e| failure(&e))?;
+    }
+    if report.dropped_windows > 0 {
+        let lost = format!("recording could not keep up with the load: {} batches of rows were lost", report.dropped_windows);
+        return Err(Stop::new(Exit::Failure, format!("{lost}; expected a disk that takes them in time")));
     }
     Ok(conclude(workload, &report, merged))
 }

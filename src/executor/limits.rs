@@ -64,7 +64,8 @@ pub fn reasons(limits: &Limits, reports: &[(&Workload, &Report)], host: Option<&
             }
         }
         if report.dropped_windows > 0 {
-            reasons.push(format!("{} windows of `{name}` could not be recorded", report.dropped_windows));
+            reasons
+                .push(format!("recording could not keep up: {} batches of rows of `{name}` were lost", report.dropped_windows));
         }
     }
     reasons

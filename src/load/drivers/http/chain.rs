@@ -16,6 +16,7 @@ use super::redirect::{is_redirect, next_method, resolve};
 use super::request::Step;
 use super::{Carried, Connection, Http, HttpClient, shared};
 use crate::load::drivers::Failure;
+use crate::load::drivers::judged::Body;
 use crate::load::drivers::values::Values;
 use crate::load::windows::Outcome;
 
@@ -137,7 +138,8 @@ impl HttpClient {
                 }
                 continue;
             }
-            let answer = Answer { status, received_bytes: received.bytes, body: kept.as_deref(), headers: &head.headers };
+            let answer =
+                Answer { status, received_bytes: received.bytes, body: kept.as_ref().map(Body::kept), headers: &head.headers };
             carried.result = judge(step, &answer, &mut self.values).or_else(failed);
             return carried;
         }
@@ -176,7 +178,9 @@ impl HttpClient {
         };
         for again in [false, true] {
             let values = &self.values;
-            let asked = Asked { keep: step.needs_body(), deadline, timeout: step.timeout, label: &|| step.label(values) };
+            let head_only = message.method == Method::HEAD;
+            let asked =
+                Asked { keep: step.needs_body(), head_only, deadline, timeout: step.timeout, label: &|| step.label(values) };
             let general = match (&mut stranger, &mut self.connection) {
                 (Some(stranger), _) => stranger,
                 (None, Some(Connection::General(general))) => &mut **general,

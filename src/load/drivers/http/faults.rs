@@ -1,7 +1,8 @@
 //! What servers do wrong, and what comes of it: every outcome of the general path, over real sockets.
 //!
-//! Here is what all of these tests share, and HTTP/1.1; the others are `http2` and `tls`.
+//! Here is what all of these tests share, and HTTP/1.1; the others are `framing`, `http2` and `tls`.
 
+mod framing;
 mod http2;
 mod tls;
 

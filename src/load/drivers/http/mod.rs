@@ -32,6 +32,7 @@ use tokio::time::Instant as TokioInstant;
 use super::tcp::of_io;
 use super::values::{Names, Values};
 use super::{Client, Driver, Exchange, Failure};
+pub use crate::load::drivers::judged::MAX_KEPT;
 use crate::load::traffic::Tallied;
 use crate::load::windows::Outcome;
 use crate::load::{Error, Traffic};
@@ -41,9 +42,6 @@ use connect::Server;
 use request::Step;
 use shared::{Group, Shared};
 use tls::Tls;
-
-/// Bodies that must be looked into may be this long.
-pub const MAX_KEPT: usize = 16 << 20;
 
 /// A workload's requests, made ready once and shared by all clients.
 pub struct Http {
