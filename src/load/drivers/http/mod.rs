@@ -53,6 +53,8 @@ pub struct Http {
     streams: u64,
     keep_alive: bool,
     redirects: u32,
+    /// Origins that may know what is secret.
+    trusted: Vec<plan::Url>,
     /// Whether the lean path takes it.
     lean: bool,
     /// Why there is none, where a redirect may ask for it.
@@ -98,6 +100,7 @@ impl Http {
             streams: if http2 { u64::from(http.streams).max(1) } else { 1 },
             keep_alive: http.keep_alive,
             redirects: http.redirects,
+            trusted: http.trusted.clone(),
             tls,
         })
     }
