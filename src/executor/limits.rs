@@ -162,6 +162,13 @@ mod tests {
     }
 
     #[test]
+    fn rows_that_were_lost_make_a_repetition_invalid() {
+        let (workload, report) = (workload(), Report { dropped_windows: 3, ..Report::empty() });
+        let told = reasons(&crate::executor::watched::tests::limits(), &[(&workload, &report)], None);
+        assert_eq!(told, ["recording could not keep up: 3 batches of rows of `clients` were lost"]);
+    }
+
+    #[test]
     fn what_is_asked_for_and_not_answered_has_its_parts() {
         let limits = Limits { errors: 0.1, silence: 1.0, open: 1.0, ..crate::executor::watched::tests::limits() };
         let phase = PhaseReport {
