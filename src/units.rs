@@ -92,8 +92,21 @@ pub fn parse_percent(text: &str) -> Option<f64> {
 const TIME_UNITS: [(&str, u64); 6] =
     [("h", 3_600_000_000_000), ("m", 60_000_000_000), ("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1_000), ("ns", 1)];
 
-/// Reads a duration such as `500ms`, `2.5s`, `1m30s`; `None` when `text` is none.
+/// The longest time that anything here may take: clocks that count nanoseconds have room for sums of many of them.
+pub const LONGEST: Duration = Duration::from_secs(365 * 86_400);
+
+/// Reads a duration such as `500ms`, `2.5s`, `1m30s`; `None` when `text` is none, or is longer than [`LONGEST`].
 pub fn parse_duration(text: &str) -> Option<Duration> {
+    any_duration(text).filter(|duration| *duration <= LONGEST)
+}
+
+/// Whether a text is a duration that only is longer than [`LONGEST`].
+pub fn is_too_long(text: &str) -> bool {
+    any_duration(text).is_some_and(|duration| duration > LONGEST)
+}
+
+/// Reads a duration of any length; one of more than 584 years is as long as that.
+fn any_duration(text: &str) -> Option<Duration> {
     let mut rest = text.trim();
     let mut total = 0_u64;
     let mut last = u64::MAX;
@@ -117,19 +130,20 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
             return None; // `1s2m`: units go from the largest to the smallest.
         }
         last = factor;
-        let nanos = number * factor as f64;
-        if nanos > 9e18 {
-            return None;
-        }
-        total = total.checked_add(nanos.round() as u64)?;
+        total = total.saturating_add((number * factor as f64).round() as u64);
         rest = rest[unit_end..].trim_start();
     }
     Some(Duration::from_nanos(total))
 }
 
+/// A duration in nanoseconds, as clocks of this program count; one of more than 584 years is as long as that.
+pub fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
 /// Prints a duration so that [`parse_duration`] reads the same one: `1m30s`, `1s500ms`.
 pub fn exact_duration(duration: Duration) -> String {
-    let mut nanos = duration.as_nanos() as u64;
+    let mut nanos = nanos(duration);
     if nanos == 0 {
         return "0".to_owned();
     }
@@ -240,6 +254,13 @@ mod tests {
         assert_eq!(parse_duration("100us"), Some(Duration::from_micros(100)));
         for wrong in ["", "5", "s", "1s2m", "1x", "-1s"] {
             assert_eq!(parse_duration(wrong), None, "{wrong}");
+            assert!(!is_too_long(wrong), "{wrong}");
+        }
+        assert_eq!(parse_duration("8760h"), Some(LONGEST));
+        let endless = format!("{}h", "9".repeat(400));
+        for too_long in ["8761h", "8760h1ns", "9999999999999999h", &endless] {
+            assert_eq!(parse_duration(too_long), None, "{too_long}");
+            assert!(is_too_long(too_long), "{too_long}");
         }
     }
 

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
@@ -22,7 +21,7 @@ use crate::exit::Exit;
 use crate::load::{self, Gate, Job, Phase, Report, Rows, WindowRow, passes};
 use crate::plan::{
     Arrivals, Body, Driver, Expect, Http, Limit, Load, Pattern, Spacing, Step, Stretch, Template, Think, Trust, Url, Workload,
-    workloads,
+    arrivals, workloads,
 };
 use crate::record::tables::{Names, Tables};
 use crate::units::{count, human_bytes, human_duration, significant};
@@ -104,6 +103,9 @@ fn workload(args: &cli::Load) -> Result<Workload, Stop> {
     let wrong = |message: String| Stop::new(Exit::InvalidInput, message);
     let parsed = |option: &str, text: &Option<String>| match text.as_deref().map(|t| (t, crate::units::parse_duration(t))) {
         None => Ok(None),
+        Some((text, None)) if crate::units::is_too_long(text) => {
+            Err(wrong(format!("`{option} {text}`: the longest time is 365 days: `8760h`")))
+        }
         Some((_, Some(duration))) if !duration.is_zero() => Ok(Some(duration)),
         Some((text, _)) => {
             Err(wrong(format!("`{option} {text}`: expected a duration above 0 with its unit, such as `10s` or `500ms`")))
@@ -118,7 +120,6 @@ fn workload(args: &cli::Load) -> Result<Workload, Stop> {
     }
     let duration = parsed("--duration", &args.duration)?;
     let limit = match (args.amount, duration) {
-        (Some(0), _) => return Err(wrong("`--amount 0`: expected at least 1".to_owned())),
         (Some(amount), _) => Limit::Amount(amount),
         (None, duration) => Limit::Duration(duration.unwrap_or(Duration::from_secs(10))),
     };
@@ -129,6 +130,14 @@ fn workload(args: &cli::Load) -> Result<Workload, Stop> {
         ),
         None => None,
     };
+    if let (Some(text), Some(Err((_, expected)))) = (&args.rate, rate.map(arrivals::fits)) {
+        return Err(wrong(format!("`--rate {text}`: {expected}")));
+    }
+    if let Some(amount) = args.amount
+        && let Err((_, expected)) = arrivals::amount_fits(amount, rate.map(Pattern::Rate).as_ref())
+    {
+        return Err(wrong(format!("`--amount {amount}`: {expected}")));
+    }
     let arrivals = match rate {
         Some(rate) => Arrivals::Open {
             connections: args.connections,
@@ -221,7 +230,7 @@ pub(super) fn execute(workload: &Workload, seed: u64, record: Option<&Path>, pro
         let names = Names { workload: workload.name.clone(), steps: workload.steps(), outcomes: Vec::new(), metrics: Vec::new() };
         tables = Some(Tables::create(directory, vec![names]).map_err(|e| failure(&e))?);
     }
-    let (rows, received) = mpsc::channel();
+    let (rows, received) = load::queue::queue();
     let (abort, asked) = watch::channel(false);
     let done = Arc::new(AtomicU64::new(0));
     let job = Job {
@@ -282,6 +291,10 @@ pub(super) fn execute(workload: &Workload, seed: u64, record: Option<&Path>, pro
     }
     if let Some(tables) = tables {
         tables.finish().map_err(|e| failure(&e))?;
+    }
+    if report.dropped_windows > 0 {
+        let lost = format!("recording could not keep up with the load: {} batches of rows were lost", report.dropped_windows);
+        return Err(Stop::new(Exit::Failure, format!("{lost}; expected a disk that takes them in time")));
     }
     Ok(conclude(workload, &report, merged))
 }

@@ -64,7 +64,8 @@ pub fn reasons(limits: &Limits, reports: &[(&Workload, &Report)], host: Option<&
             }
         }
         if report.dropped_windows > 0 {
-            reasons.push(format!("{} windows of `{name}` could not be recorded", report.dropped_windows));
+            reasons
+                .push(format!("recording could not keep up: {} batches of rows of `{name}` were lost", report.dropped_windows));
         }
     }
     reasons
@@ -158,6 +159,13 @@ mod tests {
         );
         let several = Workload { threads: 3, ..workload() };
         assert!(saturated(&several, 1.0, 0.95).contains("of its 3 threads, the limit is 95 %: give it `threads: 4`"));
+    }
+
+    #[test]
+    fn rows_that_were_lost_make_a_repetition_invalid() {
+        let (workload, report) = (workload(), Report { dropped_windows: 3, ..Report::empty() });
+        let told = reasons(&crate::executor::watched::tests::limits(), &[(&workload, &report)], None);
+        assert_eq!(told, ["recording could not keep up: 3 batches of rows of `clients` were lost"]);
     }
 
     #[test]

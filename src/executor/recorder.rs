@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::host::{HostUse, Meter};
-use crate::load::Rows;
+use crate::load::{Rows, queue};
 use crate::observe::Observation;
 use crate::record::Error;
 use crate::record::spill::Spill;
@@ -18,7 +18,7 @@ pub struct Recorder {
     thread: JoinHandle<Result<Option<HostUse>, Error>>,
     marks: Sender<Mark>,
     /// For the load.
-    pub rows: Sender<Rows>,
+    pub rows: queue::Sender,
 }
 
 /// Begin or end of the load; a sample of everything was taken just before.
@@ -40,7 +40,7 @@ impl Recorder {
         observations: Receiver<Observation>,
     ) -> Result<Self, Error> {
         let tables = Tables::create_or_spill(directory, spill, workloads)?;
-        let (rows, from_load) = mpsc::channel();
+        let (rows, from_load) = queue::queue();
         let (marks, from_executor) = mpsc::channel();
         let thread = std::thread::Builder::new()
             .name("record".to_owned())
@@ -77,7 +77,7 @@ impl Recorder {
 
 fn listen(
     mut tables: Tables,
-    rows: &Receiver<Rows>,
+    rows: &queue::Receiver,
     observations: &Receiver<Observation>,
     marks: &Receiver<Mark>,
 ) -> Result<Option<HostUse>, Error> {

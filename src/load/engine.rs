@@ -22,6 +22,7 @@ use super::tally::Tally;
 use super::windows::{Ended, Outcome, Phase};
 use super::{Error, Job, Late, MetricRow, PhaseReport, Report, Rows};
 use crate::plan::{Arrivals, Limit, Think};
+use crate::units::nanos;
 
 /// A connection that could not be made is tried again after this, so that a dead server is not hammered.
 const CONNECT_PAUSE: Duration = Duration::from_millis(10);
@@ -57,6 +58,14 @@ struct UnderWay {
     step_ns: u64,
 }
 
+/// The end of a load. What is counted afterwards belongs to none of its times.
+#[derive(Clone, Copy)]
+struct Ending {
+    at_ns: u64,
+    at: Instant,
+    cpu_ns: u64,
+}
+
 /// What the clients of a thread share.
 struct Shared {
     epoch: Instant,
@@ -67,6 +76,8 @@ struct Shared {
     /// Begin, end and phase of the stretch in which a pass ended last.
     span: Cell<(u64, u64, Phase)>,
     late: RefCell<Vec<Late>>,
+    /// When the load was over, and what the thread had used by then.
+    ending: Cell<Option<Ending>>,
     /// By client.
     under_way: RefCell<Vec<Option<UnderWay>>>,
     watch: RefCell<Watch>,
@@ -89,6 +100,19 @@ impl Shared {
 
     fn next(&self, now_ns: u64) -> Next {
         self.schedule.borrow_mut().as_mut().map_or(Next::Over, |s| s.next(now_ns))
+    }
+
+    fn ending(&self) -> Ending {
+        Ending { at_ns: self.pacer.now_ns(), at: Instant::now(), cpu_ns: thread_cpu_ns() }
+    }
+
+    fn look_ahead(&self) -> bool {
+        let now_ns = self.pacer.now_ns();
+        self.schedule.borrow_mut().as_mut().is_some_and(|s| s.look_ahead(now_ns))
+    }
+
+    fn give_up(&self) -> bool {
+        self.schedule.borrow_mut().as_mut().is_some_and(Schedule::give_up)
     }
 
     fn record(&self, ended: &Ended) {
@@ -250,6 +274,7 @@ pub fn run<D: Driver>(share: &Share<D>) -> Result<Report, Error> {
         phases: RefCell::default(),
         span: Cell::new((0, 0, Phase::Drain)),
         late: RefCell::default(),
+        ending: Cell::new(None),
         under_way: RefCell::new(vec![None; clients.len()]),
         watch: RefCell::new(Watch::new(false, 0)),
         idle_from_ns: Cell::new(None),
@@ -309,7 +334,7 @@ async fn follow<D: Driver>(
     for (slot, (number, client)) in numbers.iter().zip(clients).enumerate() {
         let shared = Rc::clone(shared);
         let follower = Follower { slot, client, shared };
-        let begin_ns = origin_ns + ramp.as_nanos() as u64 * number / (all - 1).max(1);
+        let begin_ns = origin_ns.saturating_add(share_of(ramp, *number, all));
         match load.arrivals {
             Arrivals::Closed { think, .. } => {
                 let random = Random::new(job.seed, 0x7468_696e_6b00 ^ number.rotate_left(32));
@@ -340,7 +365,18 @@ async fn follow<D: Driver>(
         shared.leave_open(shared.pacer.now_ns());
         tasks.shutdown().await;
     }
+    shared.ending.set(Some(shared.ending()));
+    // Of millions it may take a while to count those that nobody took; whoever asks for an end is heard meanwhile.
+    while shared.give_up() {
+        tokio::task::yield_now().await;
+    }
     Ok(())
+}
+
+/// When client `number` of `all` begins within the ramp: the first at its begin, the last at its end.
+fn share_of(ramp: Duration, number: u64, all: u64) -> u64 {
+    let share = ramp.as_nanos().saturating_mul(u128::from(number)) / u128::from(all.saturating_sub(1).max(1));
+    u64::try_from(share).unwrap_or(u64::MAX)
 }
 
 /// Whether a pass is due whenever a client is free.
@@ -349,17 +385,30 @@ fn always_due(load: &crate::plan::Load) -> bool {
 }
 
 async fn until(shared: &Shared, at_ns: u64) {
-    tokio::time::sleep_until((shared.epoch + Duration::from_nanos(at_ns)).into()).await;
+    match shared.epoch.checked_add(Duration::from_nanos(at_ns)) {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        // The clock has no such instant.
+        None => std::future::pending().await,
+    }
 }
 
-/// Waits until the drain behind the planned end is over; for ever where the load ends with an amount.
+/// Waits until the drain behind the planned end is over; for ever where the load ends with an amount. Then it only looks
+/// where the schedule ends, so that clients that are not free find it known.
 async fn drained(shared: &Shared, load: &crate::plan::Load) {
     if !load.stretches.last().is_some_and(|s| matches!(s.limit, Limit::Duration(_))) {
-        std::future::pending::<()>().await;
+        if matches!(load.arrivals, Arrivals::Closed { .. }) {
+            std::future::pending::<()>().await;
+        }
+        loop {
+            match shared.look_ahead() {
+                true => tokio::task::yield_now().await,
+                false => tokio::time::sleep(LOOK).await,
+            }
+        }
     }
     loop {
         match shared.planned_end_ns() {
-            Some(end_ns) => return until(shared, end_ns + load.drain.as_nanos() as u64).await,
+            Some(end_ns) => return until(shared, end_ns.saturating_add(nanos(load.drain))).await,
             // An amount is not yet used up.
             None => tokio::time::sleep(LOOK).await,
         }
@@ -394,6 +443,7 @@ fn report(shared: &Shared, aborted: bool, began: Instant, cpu_before: u64) -> Re
     shared.tally.borrow_mut().flush();
     shared.progress.fetch_add(shared.untold.get(), Ordering::Relaxed);
     let mut phases = *shared.phases.borrow();
+    let ending = shared.ending.take().unwrap_or_else(|| shared.ending());
     let mut schedule = shared.schedule.borrow_mut();
     if let Some(Schedule::Open(open)) = schedule.as_mut().filter(|_| !aborted) {
         for (phase, offered, unsent) in open.offered_and_unsent() {
@@ -401,7 +451,7 @@ fn report(shared: &Shared, aborted: bool, began: Instant, cpu_before: u64) -> Re
             (report.offered, report.unsent) = (offered, unsent);
         }
     }
-    let mut end_ns = shared.pacer.now_ns();
+    let mut end_ns = ending.at_ns;
     if let Some(timeline) = schedule.as_ref().filter(|_| !aborted).map(Schedule::timeline) {
         // A phase with a duration lasts as long as that, whenever its first pass began and its last one ended.
         for (phase, start_ns, end_ns) in timeline.bounds() {
@@ -424,8 +474,8 @@ fn report(shared: &Shared, aborted: bool, began: Instant, cpu_before: u64) -> Re
         totals: shared.tally.borrow().totals(),
         late: shared.late.take(),
         quiet: vec![shared.watch.replace(Watch::new(false, end_ns)).finish(end_ns)],
-        generator_cpu_ns: thread_cpu_ns().saturating_sub(cpu_before),
-        generator_wall_ns: began.elapsed().as_nanos() as u64,
+        generator_cpu_ns: ending.cpu_ns.saturating_sub(cpu_before),
+        generator_wall_ns: nanos(ending.at.saturating_duration_since(began)),
         connects: shared.connects.get(),
         timer_late: shared.pacer.late(),
         dropped_windows: shared.tally.borrow().dropped(),
@@ -505,7 +555,7 @@ impl<C: Client> Follower<C> {
                 shared.record(&Ended { step: shared.single_step.then_some(0), ..failed });
                 shared.watch.borrow_mut().begins(now_ns);
                 shared.pass_ended(self.slot, &failed);
-                free_ns = now_ns + CONNECT_PAUSE.as_nanos() as u64;
+                free_ns = now_ns.saturating_add(nanos(CONNECT_PAUSE));
                 continue;
             }
             // Without think time the next pass is meant to begin as soon as this one ends, which is when it does.
@@ -516,8 +566,8 @@ impl<C: Client> Follower<C> {
                     ended_ns = Some(end_ns);
                     0
                 }
-                Think::Constant(d) => end_ns + d.as_nanos() as u64,
-                Think::Exponential(mean) => end_ns + (random.exponential() * mean.as_nanos() as f64) as u64,
+                Think::Constant(d) => end_ns.saturating_add(nanos(d)),
+                Think::Exponential(mean) => end_ns.saturating_add((random.exponential() * mean.as_nanos() as f64) as u64),
             };
             // Nobody thinks about what will never be sent.
             if think != Think::None && shared.is_used_up() {

@@ -3,7 +3,7 @@
 //! Each subscriber has a ledger of its own. The author's threads write into it when a pass begins and when it has failed;
 //! the subscriber takes out what has arrived. A lock is taken for each event, for the time of one look into a table.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
@@ -29,9 +29,13 @@ pub enum Arrival {
     First(Sent),
     /// It had arrived before.
     Again,
-    /// Nobody has sent it.
+    /// Nobody has sent it; or it was sent by a pass that failed before the last 65 536 that did.
     Unknown,
 }
+
+/// So many passes that failed are remembered, in case that their events arrive all the same; a broker that takes nothing
+/// must not fill the memory. At a thousand failures per second this is more than a minute.
+const FAILED: usize = 1 << 16;
 
 /// Events on their way from one author to one subscriber.
 #[derive(Debug)]
@@ -44,6 +48,8 @@ pub struct Ledger {
 #[derive(Debug, Default)]
 struct Events {
     on_their_way: HashMap<u64, Sent>,
+    /// Passes that failed, in this order. Some of them may have arrived since.
+    failed: VecDeque<u64>,
     /// One bit for each pass whose event has arrived.
     arrived: Vec<u64>,
 }
@@ -65,8 +71,14 @@ impl Ledger {
 
     /// The broker did not take the event of a pass, as far as the author knows; it is not missed when it does not arrive.
     pub fn fails(&self, pass: u64) {
-        if let Some(sent) = self.events().on_their_way.get_mut(&pass) {
-            sent.failed = true;
+        let mut events = self.events();
+        let Some(sent) = events.on_their_way.get_mut(&pass) else { return };
+        sent.failed = true;
+        events.failed.push_back(pass);
+        if events.failed.len() > FAILED
+            && let Some(oldest) = events.failed.pop_front()
+        {
+            events.on_their_way.remove(&oldest);
         }
     }
 
@@ -116,6 +128,25 @@ mod tests {
     use super::*;
 
     const SENT: Sent = Sent { intended_ns: 1, sent_ns: 2, phase: Phase::During, failed: false };
+
+    #[test]
+    fn memory_does_not_grow_with_failures() {
+        let ledger = Ledger::new(1);
+        ledger.begins(0, SENT);
+        for pass in 1..10 * FAILED as u64 {
+            ledger.begins(pass, SENT);
+            ledger.fails(pass);
+        }
+        let events = ledger.events();
+        assert_eq!((events.on_their_way.len(), events.failed.len(), events.arrived.len()), (FAILED + 1, FAILED, 0));
+        assert!(events.on_their_way.capacity() < 4 * FAILED && events.failed.capacity() < 4 * FAILED);
+        drop(events);
+        assert_eq!(ledger.missing(), [(0, SENT)]);
+        // The last ones are remembered, the first ones are not.
+        assert_eq!(ledger.arrives(10 * FAILED as u64 - 1), Arrival::First(Sent { failed: true, ..SENT }));
+        assert_eq!(ledger.arrives(1), Arrival::Unknown);
+        assert_eq!(ledger.arrives(0), Arrival::First(SENT));
+    }
 
     #[test]
     fn what_was_taken_is_waited_for() {

@@ -1,7 +1,7 @@
 //! The load engine: a schedule says when, a driver says how, the engine records what came of it.
 //!
 //! `schedule` is pure (instants and budgets), `drivers` speak a protocol, `engine` lets the clients of one thread follow
-//! the schedule, `pacer` wakes them at exact instants, `windows` counts and `tally` hands over, `silence` tells when nobody is answered, `search` tries rates. A `subscriber` follows
+//! the schedule, `pacer` wakes them at exact instants, `windows` counts, `tally` hands over and `queue` is the way, `silence` tells when nobody is answered, `search` tries rates. A `subscriber` follows
 //! no schedule but what another workload sends, which stands in a `ledger`; `traffic` counts what was written to the wire. A generator thread shares
 //! nothing with another: it has its own runtime, connections, share of the schedule and histograms, and sends finished
 //! windows as messages; `gate` lets all begin together. This module starts the threads.
@@ -13,6 +13,7 @@ pub mod engine;
 pub mod gate;
 pub mod ledger;
 mod pacer;
+pub mod queue;
 pub mod schedule;
 pub mod search;
 pub mod silence;
@@ -24,7 +25,6 @@ pub mod windows;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::Sender;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -96,7 +96,7 @@ pub struct Job {
     /// Seed of schedule, ids and random bodies.
     pub seed: u64,
     /// Where finished windows go.
-    pub rows: Sender<Rows>,
+    pub rows: queue::Sender,
     /// Who starts the programs of a command workload.
     pub launcher: Launcher,
     /// Where the threads of all workloads wait for each other.

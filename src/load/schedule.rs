@@ -76,6 +76,23 @@ impl Schedule {
         }
     }
 
+    /// Looks for the end of the schedule as far as that matters at `now_ns`; a bounded piece of work. Returns whether it could
+    /// look further at once.
+    pub fn look_ahead(&mut self, now_ns: u64) -> bool {
+        match self {
+            Self::Closed(_) => false,
+            Self::Open(open) => open.look_ahead(now_ns),
+        }
+    }
+
+    /// Ends the schedule; a bounded piece of the work that it takes to count what nobody took. Returns whether there is more.
+    pub fn give_up(&mut self) -> bool {
+        match self {
+            Self::Closed(_) => false,
+            Self::Open(open) => open.give_up(),
+        }
+    }
+
     /// When which phase is, as far as that is known.
     pub fn timeline(&self) -> &Timeline {
         match self {
@@ -114,6 +131,11 @@ impl Random {
     pub fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         mix(self.0)
+    }
+
+    /// Leaves out so many.
+    pub fn skip(&mut self, n: u64) {
+        self.0 = self.0.wrapping_add(n.wrapping_mul(0x9E37_79B9_7F4A_7C15));
     }
 
     /// A number from above 0 up to and including 1.

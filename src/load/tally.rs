@@ -1,7 +1,6 @@
 //! What one thread has to record: windows, requests where they are wanted, and the way to whoever writes them.
 
-use std::sync::mpsc::Sender;
-
+use super::queue::Sender;
 use super::windows::{Ended, Totals, Windows};
 use super::{Job, Phase, Rows};
 
@@ -13,7 +12,7 @@ pub(super) struct Tally {
     windows: Windows,
     /// Requests that ended, where they are wanted.
     requests: Option<Vec<Ended>>,
-    rows: Sender<Rows>,
+    rows: Sender,
     workload: u16,
     dropped: u64,
 }
@@ -46,8 +45,8 @@ impl Tally {
 
     /// Sends rows to be recorded.
     pub fn send(&mut self, rows: Rows) {
-        // Nobody listens any more only when the repetition was given up.
-        self.dropped += u64::from(self.rows.send(rows).is_err());
+        // There is no room when whoever writes does not keep up; nobody listens any more when the repetition was given up.
+        self.dropped += u64::from(!self.rows.send(rows));
     }
 
     /// Sends what is left.

@@ -11,8 +11,12 @@ use crate::units;
 
 /// More connections than this in one workload are a typing error on any machine.
 const MAX_CONNECTIONS: u32 = 1_000_000;
+/// One arrival per day; what is rarer is a typing error.
+const MIN_RATE: f64 = 1.0 / 86_400.0;
 /// More arrivals per second than any machine can make.
 const MAX_RATE: f64 = 100_000_000.0;
+/// More passes than any load has.
+const MAX_AMOUNT: u64 = 1_000_000_000_000;
 const OPEN_CONNECTIONS: u32 = 64;
 const DRAIN: Duration = Duration::from_secs(1);
 const TRIAL: Duration = Duration::from_secs(5);
@@ -100,7 +104,11 @@ pub(super) fn load(pen: &mut Pen<'_>, node: &Node, typed: &types::Workload, time
         (None, None) if kind == "find" || (kind == "open" && arrivals.is_none()) => return None,
         (None, None) => {
             refuse(pen, workload, "phases", "the experiment has no `phases`, which would say how long they are");
-            stretches(pen, node, load, own_length)?
+            let pattern = arrivals.as_ref().and_then(|arrivals| match arrivals {
+                Arrivals::Open { pattern, .. } => Some(pattern),
+                Arrivals::Closed { .. } => None,
+            });
+            stretches(pen, node, load, own_length, pattern)?
         }
     };
     let auto_warm_up = auto_warm_up && stretches.iter().any(|s| s.phase == Phase::During && s.active);
@@ -143,7 +151,13 @@ fn in_phases(pen: &mut Pen<'_>, workload: &Node, chosen: Option<&types::Names>, 
     timeline.iter().map(stretch).collect()
 }
 
-fn stretches(pen: &mut Pen<'_>, node: &Node, typed: &types::Load, own_length: Option<Duration>) -> Option<Vec<Stretch>> {
+fn stretches(
+    pen: &mut Pen<'_>,
+    node: &Node,
+    typed: &types::Load,
+    own_length: Option<Duration>,
+    pattern: Option<&Pattern>,
+) -> Option<Vec<Stretch>> {
     let during = match own_length {
         Some(length) => {
             for key in ["amount", "duration"] {
@@ -151,11 +165,11 @@ fn stretches(pen: &mut Pen<'_>, node: &Node, typed: &types::Load, own_length: Op
             }
             Limit::Duration(length)
         }
-        None => limit(pen, node, "the end of the load", typed.amount, typed.duration)?,
+        None => limit(pen, node, "the end of the load", typed.amount, typed.duration, pattern)?,
     };
     let warm_up = match (&typed.warm_up, node.get("warm-up")) {
         (Some(types::WarmUp::Until(warm_up)), Some(node)) => {
-            limit(pen, node, "the end of the warm-up", warm_up.amount, warm_up.duration)
+            limit(pen, node, "the end of the warm-up", warm_up.amount, warm_up.duration, pattern)
         }
         _ => None,
     };
@@ -163,11 +177,18 @@ fn stretches(pen: &mut Pen<'_>, node: &Node, typed: &types::Load, own_length: Op
     Some(warm_up.map(|l| stretch(Phase::WarmUp, l)).into_iter().chain([stretch(Phase::During, during)]).collect())
 }
 
-fn limit(pen: &mut Pen<'_>, node: &Node, what: &str, amount: Option<u64>, duration: Option<types::Duration>) -> Option<Limit> {
+fn limit(
+    pen: &mut Pen<'_>,
+    node: &Node,
+    what: &str,
+    amount: Option<u64>,
+    duration: Option<types::Duration>,
+    pattern: Option<&Pattern>,
+) -> Option<Limit> {
     match pen.exactly_one(node, what, &["amount", "duration"])? {
         "amount" => {
-            if amount == Some(0) {
-                pen.say(node, "amount", "an amount of 0", "expected at least 1");
+            if let Some(Err((found, expected))) = amount.map(|amount| amount_fits(amount, pattern)) {
+                pen.say(node, "amount", found, expected);
             }
             amount.map(Limit::Amount)
         }
@@ -203,9 +224,46 @@ fn closed(pen: &mut Pen<'_>, node: &Node, typed: &types::Closed) -> Arrivals {
     Arrivals::Closed { connections: typed.connections, think, ramp: typed.ramp.map_or(Duration::ZERO, |d| d.0) }
 }
 
+/// What is wrong with a rate, and what was expected.
+///
+/// # Errors
+/// Both, when it is out of range.
+pub fn fits(rate: f64) -> Result<(), (String, String)> {
+    if (MIN_RATE..=MAX_RATE).contains(&rate) {
+        return Ok(());
+    }
+    let expected = format!("expected a rate from 1 per day (0.042/h) to {} per second", units::count(MAX_RATE as u64));
+    Err((format!("a rate of {rate} per second"), expected))
+}
+
+/// What is wrong with an amount of passes that follow a pattern, and what was expected; without a pattern they follow
+/// each other.
+///
+/// # Errors
+/// Both, when there are too many of them, or they last longer than anything may.
+pub fn amount_fits(amount: u64, pattern: Option<&Pattern>) -> Result<(), (String, String)> {
+    if amount == 0 || amount > MAX_AMOUNT {
+        let expected = if amount == 0 { "expected at least 1".to_owned() } else { format!("expected at most {MAX_AMOUNT}") };
+        return Err((format!("an amount of {amount}"), expected));
+    }
+    let length_s = match pattern {
+        Some(Pattern::Rate(rate)) => amount as f64 / rate,
+        Some(Pattern::Ramp { from, to }) => amount as f64 * 2.0 / (from + to),
+        Some(Pattern::Periodic { every, .. }) => amount as f64 * every.as_secs_f64(),
+        // Steps have a length of their own.
+        Some(Pattern::Steps { .. }) | None => 0.0,
+    };
+    if length_s <= units::LONGEST.as_secs_f64() {
+        return Ok(());
+    }
+    let days = units::significant(length_s / 86_400.0);
+    let expected = format!("expected a load of at most 365 days, and this one takes {days}");
+    Err((format!("an amount of {amount} at this rate"), expected))
+}
+
 fn fitting_rate(pen: &mut Pen<'_>, node: &Node, key: &str, rate: f64) {
-    if rate > MAX_RATE {
-        pen.say(node, key, format!("a rate of {rate} per second"), format!("expected at most {MAX_RATE} per second"));
+    if let Err((found, expected)) = fits(rate) {
+        pen.say(node, key, found, expected);
     }
 }
 
@@ -228,7 +286,13 @@ fn open(pen: &mut Pen<'_>, node: &Node, typed: &types::Open, own_length: &mut Op
                 if steps.each.0.is_zero() {
                     pen.say(node, "each", "steps of no length", "expected a time, such as `10s`");
                 }
-                *own_length = Some(steps.each.0 * steps.rates.len() as u32);
+                let steps_in_all = u32::try_from(steps.rates.len()).unwrap_or(u32::MAX);
+                let length = steps.each.0.checked_mul(steps_in_all).filter(|length| *length <= units::LONGEST);
+                if length.is_none() {
+                    let found = format!("{steps_in_all} steps of {}", units::exact_duration(steps.each.0));
+                    pen.say(node, "each", found, "expected a load of at most 365 days");
+                }
+                *own_length = Some(length.unwrap_or(units::LONGEST));
                 Pattern::Steps { rates: steps.rates.iter().map(|r| r.0).collect(), each: steps.each.0, shuffled: steps.shuffled }
             }
             _ => nothing,
@@ -253,8 +317,13 @@ fn open(pen: &mut Pen<'_>, node: &Node, typed: &types::Open, own_length: &mut Op
     };
     match &pattern {
         Pattern::Rate(rate) => fitting_rate(pen, node, "rate", *rate),
-        Pattern::Ramp { from, to } => fitting_rate(pen, node, "ramp", from.max(*to)),
-        Pattern::Steps { rates, .. } => fitting_rate(pen, node, "steps", rates.iter().copied().fold(0.0, f64::max)),
+        Pattern::Ramp { from, to } => [*from, *to].into_iter().for_each(|rate| fitting_rate(pen, node, "ramp", rate)),
+        Pattern::Steps { rates, .. } => {
+            // Of many that do not fit the worst are enough.
+            let lowest = rates.iter().copied().reduce(f64::min);
+            let highest = rates.iter().copied().reduce(f64::max).filter(|highest| Some(*highest) != lowest);
+            lowest.into_iter().chain(highest).for_each(|rate| fitting_rate(pen, node, "steps", rate));
+        }
         Pattern::Periodic { .. } => {}
     }
     Arrivals::Open {
@@ -267,7 +336,7 @@ fn open(pen: &mut Pen<'_>, node: &Node, typed: &types::Open, own_length: &mut Op
 fn find(pen: &mut Pen<'_>, node: &Node, typed: &types::Find) -> Option<(Arrivals, Find)> {
     let before = pen.mistakes.len();
     let (low, high) = typed.rate.0;
-    fitting_rate(pen, node, "rate", high);
+    [low, high].into_iter().for_each(|rate| fitting_rate(pen, node, "rate", rate));
     let trial = typed.trial.map_or(TRIAL, |d| d.0);
     if trial < Duration::from_millis(100) {
         pen.say(node, "trial", "a trial that is too short to say anything", "expected at least 100ms");

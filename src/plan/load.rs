@@ -138,6 +138,9 @@ pub struct Http {
     pub keep_alive: bool,
     /// How many redirects are followed.
     pub redirects: u32,
+    /// Other origins to which a redirect may take what is secret.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub trusted: Vec<Url>,
     /// Who may vouch for the server, with `https://`.
     pub trust: Trust,
     /// Values that are drawn for each pass.

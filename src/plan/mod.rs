@@ -6,7 +6,7 @@
 //! What revisions mean is asked of `git` here; nothing is checked out.
 
 pub mod actions;
-mod arrivals;
+pub mod arrivals;
 pub mod build;
 pub mod cache;
 pub mod collect;
@@ -389,6 +389,11 @@ impl Url {
         Ok(Self { tls, host: host.to_owned(), port, path: path.trim_end_matches('/').to_owned() })
     }
 
+    /// Whether both have one origin: scheme, host and port (RFC 6454).
+    pub fn same_origin(&self, other: &Self) -> bool {
+        (self.tls, self.port) == (other.tls, other.port) && self.host.eq_ignore_ascii_case(&other.host)
+    }
+
     /// `host:port`, with brackets where needed; also the `Host` header.
     pub fn authority(&self) -> String {
         if self.host.contains(':') { format!("[{}]:{}", self.host, self.port) } else { format!("{}:{}", self.host, self.port) }
@@ -427,6 +432,18 @@ pub struct Step {
     /// How long it may take.
     #[serde(serialize_with = "as_text")]
     pub timeout: Duration,
+    /// What of it a secret went into; known from the names, before they are filled in.
+    #[serde(skip)]
+    pub secret: SecretParts,
+}
+
+/// The parts of a request that a secret went into: a redirect does not take them to another origin.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SecretParts {
+    /// Names of headers.
+    pub headers: Vec<String>,
+    /// Whether the body is one of them.
+    pub body: bool,
 }
 
 /// An outcome to which the scenario gives a name.
@@ -471,7 +488,20 @@ impl Step {
             outcomes: Vec::new(),
             carry: Vec::new(),
             timeout,
+            secret: SecretParts::default(),
         }
+    }
+
+    /// Notes what a secret of `env` goes into, as long as its name can be seen.
+    pub fn mark_secrets(&mut self) {
+        // Variables that are no secrets have their values already.
+        let is_secret = |text: &Template| text.names().any(|name| name.starts_with("env."));
+        let headers = self.headers.iter().filter(|(_, value)| is_secret(value));
+        let body = match &self.body {
+            Body::Text(text) | Body::Json(text) => is_secret(text),
+            Body::Empty | Body::File(_) | Body::Random(_) => false,
+        };
+        self.secret = SecretParts { headers: headers.map(|(name, _)| name.clone()).collect(), body };
     }
 
     /// The late names that it inserts, some of them several times.

@@ -14,6 +14,8 @@ use crate::schema::{Mistake, Node, types};
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(600);
 /// Keys that belong to requests over HTTP.
 const OF_HTTP: [&str; 5] = ["socket", "http", "tls", "auth", "headers"];
+/// So many redirects are followed where only `trust` is said.
+const REDIRECTS: u32 = 10;
 /// More requests at a time on one connection than any server takes.
 pub const MAX_STREAMS: u32 = 1000;
 /// What is known of every command without being looked for.
@@ -136,6 +138,7 @@ impl Http {
             streams: 1,
             keep_alive: true,
             redirects: 0,
+            trusted: Vec::new(),
             trust: Trust::System,
             draws: Vec::new(),
             steps,
@@ -210,7 +213,8 @@ fn http(pen: &mut Pen<'_>, node: &Node, typed: &types::Workload, taken: &BTreeSe
     }
     let draws = draws(pen, node, &typed.draw, taken);
     let taken = &taken.iter().chain(typed.draw.keys()).cloned().collect();
-    let steps = steps(pen, node, typed, taken);
+    let mut steps = steps(pen, node, typed, taken);
+    steps.iter_mut().for_each(Step::mark_secrets);
     let named = named_outcomes(&steps).len();
     if named > Outcome::MOST_NAMED {
         let most = Outcome::MOST_NAMED;
@@ -222,11 +226,31 @@ fn http(pen: &mut Pen<'_>, node: &Node, typed: &types::Workload, taken: &BTreeSe
         version,
         streams,
         keep_alive,
-        redirects: typed.http.redirects.unwrap_or(0),
+        redirects: typed.http.redirects.as_ref().map_or(0, |r| r.most.unwrap_or(REDIRECTS)),
+        trusted: trusted(pen, node, typed.http.redirects.as_ref()),
         trust,
         draws,
         steps,
     })
+}
+
+/// The origins to which a redirect may take what is secret.
+fn trusted(pen: &mut Pen<'_>, node: &Node, typed: Option<&types::Redirects>) -> Vec<Url> {
+    let part = node.get("http").and_then(|http| http.get("redirects")).unwrap_or(node);
+    let mut trusted = Vec::new();
+    for (i, origin) in typed.iter().flat_map(|typed| &typed.trust).enumerate() {
+        let Some(origin) = pen.fixed(part, "trust", origin) else { continue };
+        match Url::parse(&origin) {
+            Ok(url) if url.path.is_empty() => trusted.push(url),
+            wrong => {
+                let span = part.get("trust").map_or(part.head, |n| n.items().get(i).unwrap_or(n).span);
+                let found = if wrong.is_ok() { "has a path" } else { "is not one" };
+                let mistake = Mistake::new(pen.file, span, format!("an origin is asked for, and `{origin}` {found}"));
+                pen.mistakes.push(mistake.expected("expected scheme, host and port, such as `https://other:8443`"));
+            }
+        }
+    }
+    trusted
 }
 
 /// Values that are drawn for each pass.
@@ -358,6 +382,7 @@ fn step(
         outcomes: actions::outcomes(pen, node, typed),
         carry: actions::carry(pen, node, &typed.carry, taken),
         timeout: typed.timeout.map_or(timeout, |d| d.0),
+        secret: super::SecretParts::default(),
     })
 }
 

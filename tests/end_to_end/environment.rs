@@ -260,3 +260,50 @@ workloads:
     let target = &place.summary()["cells"][0]["targets"][0];
     assert_eq!((&target["watched"], &target["pss_bytes"]), (&json!(false), &json!(null)));
 }
+
+#[test]
+fn secrets_do_not_follow_a_redirect_to_another_origin() {
+    for trusts in [false, true] {
+        let other = Server::friendly();
+        let there = format!("http://127.0.0.1:{}", other.port);
+        let location = format!("location: {there}/landed\r\n");
+        let server = Server::start(move |request| match request.path.as_str() {
+            "/again" => (307, location.clone(), String::new()),
+            _ => (302, location.clone(), String::new()),
+        });
+        let scenario = "
+experiment: test
+env: {TOKEN: {secret: true}}
+let: {token: 'Bearer ${env.TOKEN}'}
+workloads:
+  clients:
+    url: http://127.0.0.1:SERVER
+    auth: {user: me, password: '${env.TOKEN}'}
+    http: {redirects: REDIRECTS}
+    load: {closed: {connections: 1}, amount: 2}
+    steps:
+      - get: /go
+        headers: {x-token: '${token}', x-api-key: key, proxy-authorization: proxy, cookie: a=b, x-plain: plain}
+      - {name: plain, post: /again, body: {text: plain}}
+      - {name: secret, post: /again, body: {json: {token: '${env.TOKEN}'}}}
+";
+        let redirects = if trusts { format!("{{trust: ['{there}']}}") } else { "3".to_owned() };
+        let place = Place::with(&scenario.replace("SERVER", &server.port.to_string()).replace("REDIRECTS", &redirects));
+        let outcome = with_secret(&place, &["run", "test.yaml", "--no-graphs"]).expect(if trusts { 0 } else { 4 });
+        let landed = other.requests();
+        let first = &landed[0];
+        assert_eq!((first.line().as_str(), first.header("x-plain")), ("GET /landed", Some("plain")));
+        let taken = ["authorization", "x-token", "x-api-key", "proxy-authorization", "cookie"].map(|name| first.header(name));
+        let (basic, bearer) = (format!("Basic {BASIC}"), format!("Bearer {SECRET}"));
+        if trusts {
+            assert_eq!(taken, [Some(&*basic), Some(&*bearer), Some("key"), Some("proxy"), Some("a=b")]);
+            assert!(landed.iter().any(|request| String::from_utf8_lossy(&request.body).contains("hush")), "{landed:?}");
+        } else {
+            assert_eq!(taken, [None; 5]);
+            assert_eq!(landed.iter().map(|r| r.line()).collect::<Vec<_>>(), ["GET /landed", "POST /landed"]);
+            assert_eq!(landed[1].body, b"plain");
+            let words = format!("again to another origin, {there}; a secret is in its body and was not sent there");
+            outcome.complains(&[&words]);
+        }
+    }
+}

@@ -173,6 +173,14 @@ fn wrong_words_by_hand_are_named() {
         (&[url, "--timeout", "5"], "`--timeout 5`"),
         (&[url, "-r", "fast"], "`--rate fast`: expected a rate"),
         (&[url, "-n", "0"], "`--amount 0`: expected at least 1"),
+        (&[url, "-n", "1000000000001"], "`--amount 1000000000001`: expected at most 1000000000000"),
+        (
+            &[url, "-r", "0.00000000001"],
+            "`--rate 0.00000000001`: expected a rate from 1 per day (0.042/h) to 100 000 000 per second",
+        ),
+        (&[url, "-r", "1000000000"], "expected a rate from 1 per day"),
+        (&[url, "-r", "1/h", "-n", "10000"], "`--amount 10000`: expected a load of at most 365 days, and this one takes 417"),
+        (&[url, "-d", "8761h"], "`--duration 8761h`: the longest time is 365 days"),
         (&[url, "-n", "1", "-d", "1s"], "cannot be used with"),
         (&[url, "--poisson"], "--rate"),
         (&[url, "--streams", "3"], "`--streams` needs `--http2`"),
@@ -240,6 +248,32 @@ fn ctrl_c_prints_what_there_was() {
         } else {
             assert!(outcome.stdout.contains("INTERRUPTED") && outcome.stdout.contains("service"), "{}", outcome.stdout);
         }
+    }
+}
+
+/// Where an amount ends is looked for in pieces: requests go on meanwhile, and whoever interrupts is heard.
+#[test]
+fn an_amount_that_is_far_too_large_stops_nothing() {
+    let mut place = Place::new();
+    let (_server, url) = null(&mut place);
+    let port = place.port(1);
+    let endless = ["load", &url, "-c", "4", "-r", "100000000", "-n", "300000000", "--poisson", "--json"];
+    let mut started = place.start(&endless);
+    started.until("the load goes on", || (connections(port) == 4).then_some(()));
+    // The first of those that wait has by now waited longer than the drain.
+    std::thread::sleep(Duration::from_millis(2500));
+    started.signal(Signal::INT);
+    let result = object(&started.wait_within(Duration::from_secs(1)).expect(130).stdout);
+    let longest = |result: &Json| result["service_ns"]["max"].as_u64().unwrap();
+    assert!(longest(&result) < 500_000_000, "{result:#}");
+    for spacing in [&["--poisson"][..], &[]] {
+        let args = ["load", &url, "-c", "4", "-r", "100000000", "-n", "50000000", "--json"];
+        let outcome = place.run(&[&args, spacing].concat()).expect(0);
+        let result = object(&outcome.stdout);
+        let number = |key: &str| result[key].as_u64().unwrap();
+        assert_eq!((number("offered"), number("requests") + number("unsent")), (50_000_000, 50_000_000), "{result:#}");
+        // Half a second, the drain, and the looking.
+        assert!(outcome.took < Duration::from_secs(6) && longest(&result) < 500_000_000, "{:?}: {result:#}", outcome.took);
     }
 }
 

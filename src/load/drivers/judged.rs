@@ -6,6 +6,45 @@ use crate::load::Error;
 use crate::load::windows::Outcome;
 use crate::plan::{Carry, Expect, Place};
 
+/// So much of a body that must be looked into is kept.
+pub const MAX_KEPT: usize = 16 << 20;
+
+/// The body of an answer, as far as it is kept: its first [`MAX_KEPT`] bytes, without a hole.
+#[derive(Debug, Default)]
+pub struct Body {
+    bytes: Vec<u8>,
+    /// Whether more came than is kept.
+    is_cut: bool,
+}
+
+/// A body to be judged.
+#[derive(Clone, Copy, Debug)]
+pub struct Kept<'a> {
+    /// All of it, or its begin.
+    pub bytes: &'a [u8],
+    /// Whether more came than this.
+    pub is_cut: bool,
+}
+
+impl Body {
+    /// As it is to be judged.
+    pub fn kept(&self) -> Kept<'_> {
+        Kept { bytes: &self.bytes, is_cut: self.is_cut }
+    }
+
+    /// An empty one.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes what comes next.
+    pub fn keep(&mut self, bytes: &[u8]) {
+        let room = if self.is_cut { 0 } else { MAX_KEPT - self.bytes.len() };
+        self.bytes.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        self.is_cut |= bytes.len() > room;
+    }
+}
+
 /// What is expected of the body of an answer.
 pub struct Judged {
     length: Option<u64>,
@@ -59,7 +98,7 @@ impl Judged {
     pub fn check<'a>(
         &self,
         length: u64,
-        body: Option<&[u8]>,
+        body: Option<Kept<'_>>,
         header: impl Fn(&str) -> Option<&'a str>,
         label: impl Fn(&Values) -> String,
         values: &mut Values,
@@ -71,16 +110,27 @@ impl Judged {
         if body.is_none() && self.carry.is_empty() {
             return Ok(());
         }
-        let body = body.unwrap_or_default();
-        if let Some(text) = &self.text
-            && text.fill(values).as_bytes() != body
-        {
-            let words = format!("{} answered another body than expected: {}", label(values), excerpt(body));
-            return Err(Failure::new(Outcome::Body, words));
+        let Kept { bytes: body, is_cut } = body.unwrap_or(Kept { bytes: &[], is_cut: false });
+        // Of what is cut nobody knows how it goes on: only what was found whole in it is there.
+        let unknown = |outcome, what: &str, values: &Values| {
+            let label = label(values);
+            Failure::new(outcome, format!("{label} answered {length} bytes, of which no more than {MAX_KEPT} are kept: {what}"))
+        };
+        if let Some(text) = &self.text {
+            if is_cut {
+                return Err(unknown(Outcome::Body, "it cannot be compared with what was expected", values));
+            }
+            if text.fill(values).as_bytes() != body {
+                let words = format!("{} answered another body than expected: {}", label(values), excerpt(body));
+                return Err(Failure::new(Outcome::Body, words));
+            }
         }
         if let Some(part) = &self.contains {
             let part = part.fill(values);
             let there = part.is_empty() || body.windows(part.len()).any(|w| w == part.as_bytes());
+            if !there && is_cut {
+                return Err(unknown(Outcome::Body, &format!("`{part}` is not in these"), values));
+            }
             if !there {
                 return Err(Failure::new(
                     Outcome::Body,
@@ -89,6 +139,9 @@ impl Judged {
             }
         }
         let json = self.carry.iter().any(|(_, place, _)| matches!(place, Place::Json(_)));
+        if json && is_cut {
+            return Err(unknown(Outcome::Carry, "JSON that is cut cannot be read", values));
+        }
         let json = json.then(|| serde_json::from_slice::<serde_json::Value>(body).unwrap_or_default());
         for (index, place, pattern) in &self.carry {
             let found = match place {
@@ -97,10 +150,15 @@ impl Judged {
                     serde_json::Value::String(s) => s.clone(),
                     other => other.to_string(),
                 }),
-                Place::Regex(_) => pattern.as_ref().and_then(|p| {
+                Place::Regex(_) => {
                     let text = String::from_utf8_lossy(body);
-                    p.captures(&text).map(|c| c.get(1).or_else(|| c.get(0)).map_or_else(String::new, |m| m.as_str().to_owned()))
-                }),
+                    let found = pattern.as_ref().and_then(|p| p.captures(&text));
+                    // What matches up to the cut might go on behind it.
+                    if is_cut && found.as_ref().is_none_or(|c| c.get_match().end() == text.len()) {
+                        return Err(unknown(Outcome::Carry, "what is to be carried is not whole in these", values));
+                    }
+                    found.map(|c| c.get(1).or_else(|| c.get(0)).map_or_else(String::new, |m| m.as_str().to_owned()))
+                }
             };
             match found {
                 Some(found) => values.carry(*index, found),

@@ -2,6 +2,7 @@
 
 use super::{Arrival, Next, Part, Timeline};
 use crate::plan::{Limit, Phase, Stretch};
+use crate::units::nanos;
 
 /// The closed loop of one thread.
 #[derive(Clone, Debug)]
@@ -37,7 +38,7 @@ impl ClosedLoop {
             active: stretch.active,
             budget: match stretch.limit {
                 Limit::Amount(n) => Budget::Passes(n / part.threads + u64::from(part.thread < n % part.threads)),
-                Limit::Duration(d) => Budget::Time(d.as_nanos() as u64),
+                Limit::Duration(d) => Budget::Time(nanos(d)),
             },
         };
         let timeline = Timeline::new(stretches, origin_ns);
@@ -59,7 +60,7 @@ impl ClosedLoop {
                     return Next::Begin(self.begin(now_ns));
                 }
                 Budget::Time(length) => {
-                    let until = self.start_ns + *length;
+                    let until = self.start_ns.saturating_add(*length);
                     if now_ns < until {
                         return if stretch.active { Next::Begin(self.begin(now_ns)) } else { Next::At(until) };
                     }

@@ -1,20 +1,28 @@
 //! The open loop: passes begin when the schedule says so, whatever the answers do.
 //!
 //! Arrivals that find every client busy wait in the order of their instants. The queue is nothing but the distance
-//! between this schedule and the clock: its memory does not grow with its length.
+//! between this schedule and the clock: its memory does not grow with its length, and neither does the work of a call.
+//! Where evenly spaced arrivals end and how many are left is computed; those of a Poisson process must be drawn one by
+//! one, and that is done in pieces between which the generator does its work.
+
+use std::ops::Range;
 
 use super::{Arrival, Instants, Next, Part, Timeline};
 use crate::plan::{Limit, Load, Pattern, Phase, Spacing, Stretch};
+use crate::units::nanos;
 
-/// The open loop of one thread: every `threads`-th arrival of the workload's.
+/// The most arrivals that one call looks at, beside those that it gives away: some tens of microseconds.
+const PIECE: usize = 2048;
+
+/// All arrivals of a load in order, whichever thread takes them.
 #[derive(Clone, Debug)]
-pub struct OpenLoop {
+struct Walk {
     /// What is still to come; the current one is the last.
     stretches: Vec<Stretch>,
     timeline: Timeline,
     /// When the current one began.
     start_ns: u64,
-    /// Arrivals of the current one so far, on all threads.
+    /// Arrivals of the current one so far.
     arrived: u64,
     instants: Instants,
     /// The begin of `instants`.
@@ -23,22 +31,13 @@ pub struct OpenLoop {
     upcoming_ns: u64,
     /// What follows the warm-up.
     measured: Option<Instants>,
-    thread: u64,
-    threads: u64,
     pass: u64,
-    /// The last arrival of a stretch with an amount, on any thread.
-    last_ns: u64,
-    /// The next arrival of this thread.
-    head: Option<Arrival>,
-    /// When the schedule ends, once that was asked for.
-    end_ns: Option<u64>,
-    drain_ns: u64,
-    offered: [u64; Phase::ALL.len()],
+    /// The end of what is over: that of a stretch with a duration, or the last arrival of one with an amount.
+    over_ns: u64,
 }
 
-impl OpenLoop {
-    /// The share of one thread of a load that begins at `origin_ns`.
-    pub fn new(load: &Load, pattern: &Pattern, spacing: Spacing, part: Part, origin_ns: u64) -> Self {
+impl Walk {
+    fn new(load: &Load, pattern: &Pattern, spacing: Spacing, seed: u64, origin_ns: u64) -> Self {
         let measured = || load.stretches.iter().filter(|s| s.phase != Phase::WarmUp);
         let length_s = measured()
             .map(|s| match (s.limit, pattern) {
@@ -47,18 +46,15 @@ impl OpenLoop {
                 (Limit::Amount(_), _) => 1.0,
             })
             .sum();
-        let measured = Instants::new(pattern, spacing, length_s, part.seed);
+        let measured = Instants::new(pattern, spacing, length_s, seed);
         // The warm-up has the rate with which the measurement begins.
         let first = measured.first_rate().map_or_else(|| pattern.clone(), Pattern::Rate);
         let has_warm_up = load.stretches.first().is_some_and(|s| s.phase == Phase::WarmUp);
-        let (instants, measured) = if has_warm_up {
-            (Instants::new(&first, spacing, length_s, part.seed ^ 1), Some(measured))
-        } else {
-            (measured, None)
-        };
+        let (instants, measured) =
+            if has_warm_up { (Instants::new(&first, spacing, length_s, seed ^ 1), Some(measured)) } else { (measured, None) };
         let mut stretches = load.stretches.clone();
         stretches.reverse();
-        let mut open = Self {
+        let mut walk = Self {
             stretches,
             timeline: Timeline::new(&load.stretches, origin_ns),
             start_ns: origin_ns,
@@ -67,64 +63,152 @@ impl OpenLoop {
             zero_ns: origin_ns,
             upcoming_ns: 0,
             measured,
-            thread: part.thread,
-            threads: part.threads,
             pass: 0,
-            last_ns: origin_ns,
-            head: None,
-            end_ns: None,
-            drain_ns: load.drain.as_nanos() as u64,
-            offered: [0; Phase::ALL.len()],
+            over_ns: origin_ns,
         };
-        open.upcoming_ns = origin_ns + open.instants.next_ns();
-        open.advance();
-        open
+        walk.draw(1);
+        walk
+    }
+
+    /// Makes the `n`-th instant from here the upcoming one.
+    fn draw(&mut self, n: u64) {
+        self.upcoming_ns = self.zero_ns.saturating_add(self.instants.nth_ns(n));
     }
 
     /// Goes on to the next stretch, which begins at `start_ns`.
     fn next_stretch(&mut self, start_ns: u64) {
         let over = self.stretches.pop();
-        if matches!(over, Some(Stretch { limit: Limit::Amount(_), .. })) {
-            self.timeline.over(start_ns);
+        match over.map(|s| s.limit) {
+            Some(Limit::Amount(_)) => self.timeline.over(start_ns),
+            _ => self.over_ns = start_ns,
         }
         (self.start_ns, self.arrived) = (start_ns, 0);
         if over.is_some_and(|s| s.phase == Phase::WarmUp)
             && let Some(measured) = self.measured.take()
         {
             (self.instants, self.zero_ns) = (measured, start_ns);
-            self.upcoming_ns = start_ns + self.instants.next_ns();
+            self.draw(1);
         }
+    }
+
+    /// The stretch in which the upcoming arrival lies, and its end where it has a duration. None behind the last one.
+    fn settle(&mut self) -> Option<(Stretch, Option<u64>)> {
+        while let Some(stretch) = self.stretches.last().copied() {
+            match stretch.limit {
+                Limit::Duration(length) => {
+                    let end_ns = self.start_ns.saturating_add(nanos(length));
+                    if self.upcoming_ns >= end_ns {
+                        self.next_stretch(end_ns);
+                    } else if !stretch.active {
+                        self.instants.skip_to(end_ns - self.zero_ns);
+                        self.draw(1);
+                    } else {
+                        return Some((stretch, Some(end_ns)));
+                    }
+                }
+                Limit::Amount(amount) if self.arrived >= amount => self.next_stretch(self.upcoming_ns),
+                Limit::Amount(_) => return Some((stretch, None)),
+            }
+        }
+        None
+    }
+
+    /// The next arrival.
+    fn next(&mut self) -> Option<Arrival> {
+        #[cfg(test)]
+        tests::STEPS.with(|steps| steps.set(steps.get() + 1));
+        let (stretch, end_ns) = self.settle()?;
+        if end_ns.is_none() {
+            self.over_ns = self.upcoming_ns;
+        }
+        let arrival = Arrival { intended_ns: self.upcoming_ns, phase: stretch.phase, pass: self.pass };
+        self.draw(1);
+        self.arrived += 1;
+        self.pass += 1;
+        Some(arrival)
+    }
+
+    /// Leaves out all arrivals that are left in a stretch, without looking at each: their phase and their passes. Only for
+    /// even spacing.
+    fn leap(&mut self) -> Option<(Phase, Range<u64>)> {
+        let (stretch, end_ns) = self.settle()?;
+        let left = match (stretch.limit, end_ns) {
+            (Limit::Amount(amount), _) => amount - self.arrived,
+            // The upcoming one, and those behind it.
+            (_, end_ns) => 1 + self.instants.before(end_ns.unwrap_or(u64::MAX) - self.zero_ns),
+        };
+        if left > 1 {
+            self.draw(left - 1);
+        }
+        if end_ns.is_none() {
+            self.over_ns = self.upcoming_ns;
+        }
+        self.draw(1);
+        let first = self.pass;
+        self.arrived = self.arrived.saturating_add(left);
+        self.pass = first.saturating_add(left);
+        Some((stretch.phase, first..self.pass))
+    }
+
+    /// A piece of what is left: one arrival, or as many as can be computed at once.
+    fn piece(&mut self) -> Option<(Phase, Range<u64>)> {
+        match self.instants.is_even() {
+            true => self.leap(),
+            false => self.next().map(|arrival| (arrival.phase, arrival.pass..arrival.pass + 1)),
+        }
+    }
+
+    /// When the last stretch ends, as far as that can be known without looking at arrivals.
+    fn end_ns(&self) -> Option<u64> {
+        if self.stretches.is_empty() {
+            return Some(self.over_ns);
+        }
+        self.stretches.iter().rev().try_fold(self.start_ns, |start_ns, stretch| match stretch.limit {
+            Limit::Duration(length) => Some(start_ns.saturating_add(nanos(length))),
+            Limit::Amount(_) => None,
+        })
+    }
+}
+
+/// The open loop of one thread: every `threads`-th arrival of the workload's.
+#[derive(Clone, Debug)]
+pub struct OpenLoop {
+    walk: Walk,
+    thread: u64,
+    threads: u64,
+    /// The next arrival of this thread.
+    head: Option<Arrival>,
+    /// Another walk over the same arrivals, that is ahead and looks for their end.
+    ahead: Option<Box<Walk>>,
+    /// When the schedule ends, once that is known.
+    end_ns: Option<u64>,
+    drain_ns: u64,
+    offered: [u64; Phase::ALL.len()],
+    unsent: [u64; Phase::ALL.len()],
+}
+
+impl OpenLoop {
+    /// The share of one thread of a load that begins at `origin_ns`.
+    pub fn new(load: &Load, pattern: &Pattern, spacing: Spacing, part: Part, origin_ns: u64) -> Self {
+        let mut open = Self {
+            walk: Walk::new(load, pattern, spacing, part.seed, origin_ns),
+            thread: part.thread,
+            threads: part.threads,
+            head: None,
+            ahead: None,
+            end_ns: None,
+            drain_ns: nanos(load.drain),
+            offered: [0; Phase::ALL.len()],
+            unsent: [0; Phase::ALL.len()],
+        };
+        open.advance();
+        open
     }
 
     /// Finds the next arrival of this thread.
     fn advance(&mut self) {
         self.head = None;
-        while let Some(stretch) = self.stretches.last().copied() {
-            match stretch.limit {
-                Limit::Duration(length) => {
-                    let end = self.start_ns + length.as_nanos() as u64;
-                    if self.upcoming_ns >= end {
-                        self.next_stretch(end);
-                        continue;
-                    }
-                    if !stretch.active {
-                        self.instants.skip_to(end - self.zero_ns);
-                        self.upcoming_ns = self.zero_ns + self.instants.next_ns();
-                        continue;
-                    }
-                }
-                Limit::Amount(amount) => {
-                    if self.arrived >= amount {
-                        self.next_stretch(self.upcoming_ns);
-                        continue;
-                    }
-                    self.last_ns = self.upcoming_ns;
-                }
-            }
-            let arrival = Arrival { intended_ns: self.upcoming_ns, phase: stretch.phase, pass: self.pass };
-            self.upcoming_ns = self.zero_ns + self.instants.next_ns();
-            self.arrived += 1;
-            self.pass += 1;
+        while let Some(arrival) = self.walk.next() {
             if arrival.pass % self.threads == self.thread {
                 self.offered[arrival.phase as usize] += 1;
                 self.head = Some(arrival);
@@ -148,33 +232,46 @@ impl OpenLoop {
 
     /// Whether nothing is sent any more, because the end and the drain behind it are over.
     fn is_over(&mut self, now_ns: u64) -> bool {
-        // As long as the queue is shorter than the drain, the end cannot be over for that long.
-        let waited = self.head.is_some_and(|h| h.intended_ns + self.drain_ns < now_ns);
-        waited && now_ns > self.end_ns() + self.drain_ns
+        self.look_ahead(now_ns);
+        self.waits(now_ns) && self.end_ns.is_some_and(|end_ns| end_ns.saturating_add(self.drain_ns) < now_ns)
     }
 
-    /// When the schedule ends: the end of its last stretch, or its last arrival where that has an amount.
-    pub fn end_ns(&mut self) -> u64 {
-        if let Some(end) = self.end_ns {
-            return end;
+    /// Whether an arrival has waited longer than the drain: only then the end can be over for that long.
+    fn waits(&self, now_ns: u64) -> bool {
+        self.head.is_some_and(|head| head.intended_ns.saturating_add(self.drain_ns) < now_ns)
+    }
+
+    /// Looks for the end of the schedule: no further than matters at `now_ns`, and at a bounded number of arrivals. Returns
+    /// whether it could look further at once; whoever does so lets others have their turn before.
+    pub fn look_ahead(&mut self, now_ns: u64) -> bool {
+        if self.end_ns.is_some() || !self.waits(now_ns) {
+            return false;
         }
-        let known: Option<u64> = self.stretches.iter().rev().try_fold(self.start_ns, |start, s| match s.limit {
-            Limit::Duration(d) => Some(start + d.as_nanos() as u64),
-            Limit::Amount(_) => None,
-        });
-        let end = known.unwrap_or_else(|| {
-            let mut rest = self.clone();
-            while rest.head.is_some() {
-                rest.advance();
+        self.end_ns = self.walk.end_ns();
+        let ahead = self.ahead.get_or_insert_with(|| Box::new(self.walk.clone()));
+        if ahead.pass < self.walk.pass {
+            **ahead = self.walk.clone();
+        }
+        for _ in 0..PIECE {
+            // Where an amount is used up, it is over with its last arrival and not with the next one that would have been.
+            ahead.settle();
+            self.end_ns = self.end_ns.or_else(|| ahead.end_ns());
+            if self.end_ns.is_some() {
+                self.ahead = None;
+                return false;
             }
-            rest.last_ns
-        });
-        *self.end_ns.insert(end)
+            // What ends behind this is not over.
+            if ahead.upcoming_ns.saturating_add(self.drain_ns) >= now_ns {
+                return false;
+            }
+            ahead.piece();
+        }
+        true
     }
 
     /// When which phase is, as far as that is known.
     pub fn timeline(&self) -> &Timeline {
-        &self.timeline
+        &self.walk.timeline
     }
 
     /// Whether no pass begins any more, whenever a client is free.
@@ -182,14 +279,39 @@ impl OpenLoop {
         self.head.is_none()
     }
 
+    /// Ends the schedule: counts a bounded number of the arrivals that nobody took as unsent. Returns whether there are more.
+    pub fn give_up(&mut self) -> bool {
+        if let Some(head) = self.head.take() {
+            self.unsent[head.phase as usize] += 1;
+        }
+        for _ in 0..PIECE {
+            // How many are left of an amount is known, whenever they were meant to be.
+            let counted = match self.walk.stretches[..] {
+                [Stretch { phase, limit: Limit::Amount(amount), .. }] => {
+                    let first = self.walk.pass;
+                    self.walk.pass = first.saturating_add(amount.saturating_sub(self.walk.arrived));
+                    self.walk.stretches.clear();
+                    Some((phase, first..self.walk.pass))
+                }
+                _ => self.walk.piece(),
+            };
+            let Some((phase, passes)) = counted else { return false };
+            let own = self.own_before(passes.end) - self.own_before(passes.start);
+            self.offered[phase as usize] += own;
+            self.unsent[phase as usize] += own;
+        }
+        true
+    }
+
+    /// How many of the passes before `pass` are this thread's.
+    fn own_before(&self, pass: u64) -> u64 {
+        pass / self.threads + u64::from(pass % self.threads > self.thread)
+    }
+
     /// By phase, how many arrivals there were and how many of them nobody took. Ends the schedule.
     pub fn offered_and_unsent(&mut self) -> Vec<(Phase, u64, u64)> {
-        let mut unsent = [0; Phase::ALL.len()];
-        while let Some(head) = self.head {
-            unsent[head.phase as usize] += 1;
-            self.advance();
-        }
-        let rows = Phase::ALL.into_iter().map(|p| (p, self.offered[p as usize], unsent[p as usize]));
+        while self.give_up() {}
+        let rows = Phase::ALL.into_iter().map(|p| (p, self.offered[p as usize], self.unsent[p as usize]));
         rows.filter(|(_, offered, _)| *offered > 0).collect()
     }
 }
@@ -202,6 +324,11 @@ mod tests {
     use std::time::Duration;
 
     const S: u64 = 1_000_000_000;
+
+    thread_local! {
+        /// How many arrivals were looked at.
+        pub(super) static STEPS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+    }
 
     fn load(stretches: Vec<Stretch>) -> Load {
         Load { arrivals: Arrivals::closed(1), stretches, drain: Duration::from_secs(1), find: None, auto_warm_up: false }
@@ -281,6 +408,113 @@ mod tests {
         }
     }
 
+    /// What the end was before it was looked for in pieces: that of a walk over all arrivals.
+    fn walked_end(load: &Load, spacing: Spacing) -> u64 {
+        let mut walk = Walk::new(load, &Pattern::Rate(RATE), spacing, 5, 0);
+        while walk.next().is_some() {}
+        walk.over_ns
+    }
+
+    const RATE: f64 = 1000.0;
+
+    fn limits() -> impl Strategy<Value = Limit> {
+        prop_oneof![
+            (1_u64..6000).prop_map(Limit::Amount),
+            (1_u64..6000).prop_map(|ms| Limit::Duration(Duration::from_millis(ms)))
+        ]
+    }
+
+    proptest! {
+        /// Found in pieces, or computed, the end and the numbers are those that a walk over all arrivals finds.
+        #[test]
+        fn the_end_is_that_of_a_walk(warm_up in limits(), during in limits(), poisson in any::<bool>(), threads in 1_u64..4, taken in 0_usize..20) {
+            let spacing = if poisson { Spacing::Poisson } else { Spacing::Constant };
+            let stretches = vec![stretch(Phase::WarmUp, warm_up), stretch(Phase::During, during)];
+            let end_ns = walked_end(&load(stretches.clone()), spacing);
+            let (mut offered, mut unsent) = (0, 0);
+            for thread in 0..threads {
+                let mut schedule = schedule(stretches.clone(), RATE, spacing, thread, threads);
+                let mut all = drained(schedule.clone()).len() as u64;
+                for _ in 0..taken {
+                    all -= u64::from(matches!(schedule.next(100 * S), Next::Begin(_)));
+                }
+                let mut calls = 0;
+                while schedule.look_ahead(end_ns + 2 * S) { calls += 1; }
+                prop_assert!(calls < 10);
+                if schedule.head.is_some_and(|h| h.intended_ns < end_ns) {
+                    prop_assert_eq!(schedule.end_ns, Some(end_ns));
+                    prop_assert!(schedule.clone().next(end_ns + S + 1) == Next::Over);
+                    prop_assert!(schedule.clone().next(end_ns + S) != Next::Over);
+                }
+                let rows = schedule.offered_and_unsent();
+                offered += rows.iter().map(|(_, offered, _)| offered).sum::<u64>();
+                unsent += rows.iter().map(|(.., unsent)| unsent).sum::<u64>();
+                prop_assert_eq!(rows.iter().map(|(.., unsent)| unsent).sum::<u64>(), all);
+            }
+            let whole = drained(OpenLoop::new(&load(stretches), &Pattern::Rate(RATE), spacing, Part { thread: 0, threads: 1, seed: 5 }, 0));
+            prop_assert_eq!(offered, whole.len() as u64);
+            prop_assert!(unsent <= offered);
+        }
+
+        /// However much is left and however late it is, a call looks at no more arrivals than a piece.
+        #[test]
+        fn the_work_of_a_call_is_bounded(amount in 1_u64..=1_000_000_000_000, late_s in 0_u64..1000, poisson in any::<bool>(), warm in any::<bool>()) {
+            let spacing = if poisson { Spacing::Poisson } else { Spacing::Constant };
+            let warm_up = stretch(Phase::WarmUp, if warm { Limit::Amount(amount) } else { seconds(1000) });
+            let mut schedule = schedule(vec![warm_up, stretch(Phase::During, Limit::Amount(amount))], 1e9, spacing, 0, 1);
+            let steps = || STEPS.with(std::cell::Cell::take);
+            for call in 0..20 {
+                steps();
+                schedule.next(late_s * S + call);
+                let looked = steps();
+                prop_assert!(looked <= PIECE + 1, "{looked}");
+                schedule.look_ahead(late_s * S + call);
+                prop_assert!(steps() <= PIECE);
+                schedule.clone().give_up();
+                prop_assert!(steps() <= PIECE);
+            }
+            if !poisson {
+                let rows = schedule.offered_and_unsent();
+                prop_assert!(steps() <= PIECE);
+                prop_assert_eq!(rows.last().map(|(_, offered, _)| *offered), Some(amount));
+            }
+        }
+
+        /// At the edges of what numbers can hold a schedule goes on or ends; it never goes back.
+        #[test]
+        fn nothing_wraps(rate in prop_oneof![Just(1e-300), Just(1e-11), Just(1e9), Just(f64::MAX)], amount in prop_oneof![Just(3), Just(u64::MAX)],
+            time in prop_oneof![Just(Duration::from_nanos(1)), Just(Duration::MAX)], origin in prop_oneof![Just(0), Just(u64::MAX)], poisson in any::<bool>(), late in any::<bool>()) {
+            let spacing = if poisson { Spacing::Poisson } else { Spacing::Constant };
+            for limits in [[Limit::Amount(amount), Limit::Duration(time)], [Limit::Duration(time), Limit::Amount(amount)]] {
+                let stretches = limits.into_iter().zip([Phase::WarmUp, Phase::During]).map(|(limit, phase)| stretch(phase, limit)).collect();
+                let load = Load { drain: Duration::MAX, ..load(stretches) };
+                let mut schedule = OpenLoop::new(&load, &Pattern::Rate(rate), spacing, Part { thread: 0, threads: 3, seed: 5 }, origin);
+                let (mut now, mut last) = (if late { u64::MAX } else { origin }, 0);
+                for _ in 0..100 {
+                    match schedule.next(now) {
+                        Next::Begin(arrival) => {
+                            prop_assert!(arrival.intended_ns >= last && arrival.intended_ns >= origin);
+                            last = arrival.intended_ns;
+                        }
+                        Next::At(at) => { prop_assert!(at > now); now = at }
+                        Next::Over => break,
+                    }
+                }
+                schedule.give_up();
+            }
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_warm_up_with_an_amount_is_not_the_end() {
+        let stretches = vec![stretch(Phase::WarmUp, Limit::Amount(10)), stretch(Phase::During, seconds(60))];
+        for spacing in [Spacing::Constant, Spacing::Poisson] {
+            // Nobody was free for 20 s; the measurement goes on all the same.
+            let mut schedule = schedule(stretches.clone(), 10.0, spacing, 0, 1);
+            assert!(matches!(schedule.next(20 * S), Next::Begin(Arrival { pass: 0, .. })));
+        }
+    }
+
     #[test]
     fn what_waits_is_sent_during_the_drain_and_unsent_after_it() {
         let make = || schedule(vec![stretch(Phase::During, seconds(2))], 10.0, Spacing::Constant, 0, 1);
@@ -291,7 +525,6 @@ mod tests {
         assert_eq!(too_late.offered_and_unsent(), [(Phase::During, 20, 20)]);
         // With an amount the last arrival is the end.
         let mut amount = schedule(vec![stretch(Phase::During, Limit::Amount(5))], 10.0, Spacing::Constant, 0, 1);
-        assert_eq!(amount.end_ns(), 4 * S / 10);
         assert!(matches!(amount.next(S), Next::Begin(_)));
         assert_eq!(amount.next(S + S / 2), Next::Over);
         assert_eq!(amount.offered_and_unsent(), [(Phase::During, 5, 4)]);

@@ -4,10 +4,9 @@
 //! Λ = 0, 1, 2, …; those of a Poisson process at the partial sums of exponential gaps of mean 1 (time-rescaling:
 //! Çinlar, *Introduction to Stochastic Processes*, 1975, ch. 4). Λ is inverted exactly, piece by piece.
 
-use std::time::Duration;
-
 use super::Random;
 use crate::plan::{Pattern, Spacing};
+use crate::units::nanos;
 
 /// A stretch of time in which the rate is a straight line.
 #[derive(Clone, Copy, Debug)]
@@ -53,8 +52,8 @@ impl Instants {
         let flat = |start_s, before, rate| Piece { start_s, before, rate, slope: 0.0 };
         let pieces = match pattern {
             Pattern::Periodic { every, jitter } => {
-                let nanos = |d: &Duration| d.as_nanos() as u64;
-                return Self(Kind::Periodic { every_ns: nanos(every), jitter_ns: nanos(jitter), number: 0, random });
+                let (every_ns, jitter_ns) = (nanos(*every), nanos(*jitter));
+                return Self(Kind::Periodic { every_ns, jitter_ns, number: 0, random });
             }
             Pattern::Rate(rate) => vec![flat(0.0, 0.0, *rate)],
             Pattern::Ramp { from, to } => {
@@ -86,8 +85,9 @@ impl Instants {
         match &mut self.0 {
             Kind::Periodic { every_ns, jitter_ns, number, random } => {
                 let late = if *jitter_ns == 0 { 0 } else { random.bits() % *jitter_ns };
-                *number += 1;
-                (*number - 1) * *every_ns + late
+                let at_ns = number.saturating_mul(*every_ns).saturating_add(late);
+                *number = number.saturating_add(1);
+                at_ns
             }
             Kind::Rates { pieces, current, expected, first, spacing, random } => {
                 let gap = match spacing {
@@ -100,9 +100,52 @@ impl Instants {
                 while pieces.get(*current + 1).is_some_and(|p| p.before <= *expected) {
                     *current += 1;
                 }
-                (pieces[*current].when(*expected) * 1e9) as u64
+                // What lies behind the end of the clock, which has 584 years, comes at its end. What is not a number never comes.
+                let at_ns = pieces[*current].when(*expected) * 1e9;
+                if at_ns.is_nan() { u64::MAX } else { at_ns as u64 }
             }
         }
+    }
+
+    /// Whether it can be computed where arrivals are without looking at those before.
+    pub fn is_even(&self) -> bool {
+        !matches!(self.0, Kind::Rates { spacing: Spacing::Poisson, .. })
+    }
+
+    /// The `n`-th instant from here; the next one is the first. Takes no longer for a large `n` where spacing is even.
+    pub fn nth_ns(&mut self, n: u64) -> u64 {
+        let skipped = n.saturating_sub(1);
+        match &mut self.0 {
+            _ if skipped == 0 => {}
+            Kind::Periodic { jitter_ns, number, random, .. } => {
+                *number = number.saturating_add(skipped);
+                if *jitter_ns > 0 {
+                    random.skip(skipped);
+                }
+            }
+            Kind::Rates { spacing: Spacing::Poisson, .. } => (0..skipped).for_each(|_| {
+                self.next_ns();
+            }),
+            // Whole numbers, which are exact up to 2^53.
+            Kind::Rates { expected, first, .. } => *expected += (skipped - u64::from(std::mem::take(first))) as f64,
+        }
+        self.next_ns()
+    }
+
+    /// How many of those that come lie before an instant. For even spacing it is searched for, not counted.
+    pub fn before(&self, at_ns: u64) -> u64 {
+        let is_before = |n: u64| self.clone().nth_ns(n) < at_ns;
+        let mut above = 1_u64;
+        while above < 1 << 62 && is_before(above) {
+            above *= 2;
+        }
+        // The first `below` are before it, number `above` is not.
+        let mut below = above / 2;
+        while above - below > 1 {
+            let middle = below + (above - below) / 2;
+            if is_before(middle) { below = middle } else { above = middle }
+        }
+        below
     }
 
     /// The rate with which it begins; none where there is a pass in each stretch of time.
@@ -137,6 +180,7 @@ impl Instants {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::time::Duration;
 
     fn take(pattern: &Pattern, spacing: Spacing, length_s: f64, seed: u64, n: usize) -> Vec<u64> {
         let mut instants = Instants::new(pattern, spacing, length_s, seed);
@@ -168,6 +212,43 @@ mod tests {
             skipped.skip_to(skip);
             // Within the rounding of nanoseconds.
             prop_assert!(skipped.next_ns() + 2 >= skip);
+        }
+
+        /// What is computed of even spacing is what walking over it gives.
+        #[test]
+        fn leaps_land_where_steps_do(pattern in patterns(), seed in any::<u64>(), length in 0.1_f64..100.0, start in 0_usize..5, n in 1_u64..400) {
+            let mut leaps = Instants::new(&pattern, Spacing::Constant, length, seed);
+            for _ in 0..start {
+                leaps.next_ns();
+            }
+            let mut steps = leaps.clone();
+            let times: Vec<u64> = (0..n + 5).map(|_| steps.next_ns()).collect();
+            let at_ns = times[n as usize];
+            prop_assert_eq!(leaps.before(at_ns), times.iter().filter(|t| **t < at_ns).count() as u64);
+            prop_assert_eq!(leaps.nth_ns(n), times[n as usize - 1]);
+            prop_assert_eq!(leaps.next_ns(), at_ns);
+        }
+
+        /// Whatever is asked for, the clock never goes back and never wraps around.
+        #[test]
+        fn extremes_saturate(rate in prop_oneof![Just(f64::MIN_POSITIVE), Just(1e-11), Just(1e-3), Just(1e9), Just(f64::MAX)],
+            other in prop_oneof![Just(1e-11), Just(1e9)], length in prop_oneof![Just(1e-9), Just(1e9)], kind in 0..4, poisson in any::<bool>()) {
+            let spacing = if poisson { Spacing::Poisson } else { Spacing::Constant };
+            let pattern = match kind {
+                0 => Pattern::Rate(rate),
+                1 => Pattern::Ramp { from: rate, to: other },
+                2 => Pattern::Steps { rates: vec![rate, other], each: Duration::MAX, shuffled: false },
+                _ => Pattern::Periodic { every: Duration::MAX, jitter: Duration::MAX },
+            };
+            let mut instants = Instants::new(&pattern, spacing, length, 1);
+            let mut times: Vec<u64> = (0..50).map(|_| instants.next_ns()).collect();
+            if instants.is_even() {
+                times.extend([1 << 20, 1 << 40, 1 << 60, u64::MAX].map(|n| instants.nth_ns(n)));
+                instants.before(u64::MAX);
+            }
+            instants.skip_to(u64::MAX);
+            times.push(instants.next_ns());
+            prop_assert!(kind == 3 || times.is_sorted(), "{times:?}");
         }
 
         /// Even spacing at a rate that changes: by any instant as many arrivals as the integral of the rate says.

@@ -2,6 +2,7 @@
 //! when it is used up.
 
 use crate::plan::{Limit, Phase, Stretch};
+use crate::units::nanos;
 
 /// When which stretch of a load begins. Instants are nanoseconds since the epoch of the repetition.
 #[derive(Clone, Debug)]
@@ -30,7 +31,7 @@ impl Timeline {
     fn extend(&mut self) {
         while let Some(Stretch { limit: Limit::Duration(length), .. }) = self.stretches.get(self.begins.len() - 1) {
             let begin = self.begins[self.begins.len() - 1];
-            self.begins.push(begin.saturating_add(u64::try_from(length.as_nanos()).unwrap_or(u64::MAX)));
+            self.begins.push(begin.saturating_add(nanos(*length)));
         }
     }
 

@@ -62,6 +62,7 @@ fn hint(text: &str) -> Option<String> {
             let (number, unit) = (number.trim(), &text[number.len()..]);
             Some(format!("`{unit}` is ambiguous: write `{number}kB` for 1000 bytes each or `{number}KiB` for 1024"))
         }
+        _ if units::is_too_long(text) => Some("the longest time is 365 days: `8760h`".to_owned()),
         _ => None,
     }
 }

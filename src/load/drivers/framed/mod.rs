@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::Instant as TokioInstant;
 
-use super::judged::Judged;
+use super::judged::{Judged, Kept};
 use super::tcp::{Addresses, of_io};
 use super::values::{Names, RANDOM_BLOCK, Text, Values, random_block};
 use super::{Client, Driver, Exchange, Failure};
@@ -161,7 +161,16 @@ impl FramedClient {
             let label = |_: &Values| step.name.clone();
             let judge = |message: &[u8]| {
                 let length = message.len() as u64;
-                (length, judged.check(length, judged.needs_body().then_some(message), |_| None, label, values))
+                (
+                    length,
+                    judged.check(
+                        length,
+                        judged.needs_body().then_some(Kept { bytes: message, is_cut: false }),
+                        |_| None,
+                        label,
+                        values,
+                    ),
+                )
             };
             let (length, result) = stream.receive(&framed.framing, Some(deadline), &step.name, judge).await?;
             exchange.received_bytes = length;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hyper::header::{AUTHORIZATION, CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderName, LOCATION};
+use hyper::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderName, LOCATION};
 use hyper::http::uri::{Authority, PathAndQuery};
 use hyper::{Method, Request, Uri};
 use tokio::time::Instant as TokioInstant;
@@ -16,8 +16,10 @@ use super::redirect::{is_redirect, next_method, resolve};
 use super::request::Step;
 use super::{Carried, Connection, Http, HttpClient, shared};
 use crate::load::drivers::Failure;
+use crate::load::drivers::judged::Body;
 use crate::load::drivers::values::Values;
 use crate::load::windows::Outcome;
+use crate::plan;
 
 /// A request as it stands, apart from whom it is for.
 struct Message<'a> {
@@ -25,6 +27,17 @@ struct Message<'a> {
     path: PathAndQuery,
     headers: HeaderMap,
     source: Source<'a>,
+}
+
+/// To whom a redirect leads, as seen from the server that gave it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// The same origin: scheme, host and port (RFC 6454).
+    Same,
+    /// Another one that the scenario trusts.
+    Trusted,
+    /// Another one.
+    Stranger,
 }
 
 impl<'a> Message<'a> {
@@ -65,8 +78,8 @@ impl<'a> Message<'a> {
         Ok((request, upload))
     }
 
-    /// Becomes what a redirect asks for.
-    fn redirect(&mut self, status: u16, path: PathAndQuery, elsewhere: bool) {
+    /// Becomes what a redirect asks for. Returns whether that can be sent: what is secret is not told to a `stranger`.
+    fn redirect(&mut self, step: &Step, status: u16, path: PathAndQuery, to: Next) -> bool {
         let method = next_method(status, &self.method);
         if method != self.method {
             self.method = method;
@@ -75,11 +88,14 @@ impl<'a> Message<'a> {
             let names: Vec<HeaderName> = self.headers.keys().filter(|n| of_body(n)).cloned().collect();
             names.iter().for_each(|name| while self.headers.remove(name).is_some() {});
         }
-        if elsewhere {
-            // What was meant for one server is not told to another.
-            [HOST, AUTHORIZATION, COOKIE].iter().for_each(|name| while self.headers.remove(name).is_some() {});
+        if to != Next::Same {
+            self.headers.remove(HOST);
         }
         self.path = path;
+        if to == Next::Stranger {
+            step.private_headers.iter().for_each(|name| while self.headers.remove(name).is_some() {});
+        }
+        to != Next::Stranger || !step.private_body || matches!(self.source, Source::Empty)
     }
 }
 
@@ -124,7 +140,20 @@ impl HttpClient {
                         return Carried { result: failed(Failure::new(Outcome::Garbage, words)), ..carried };
                     }
                 };
-                message.redirect(status, path, !server.is(&url));
+                let to = match () {
+                    () if server.is(&url) => Next::Same,
+                    () if http.trusted.iter().any(|trusted| trusted.same_origin(&url)) => Next::Trusted,
+                    () => Next::Stranger,
+                };
+                if !message.redirect(step, status, path, to) {
+                    let label = step.label(&self.values);
+                    let origin = plan::Url { path: String::new(), ..url };
+                    let words = format!(
+                        "{label} answered {status}, which sends the request again to another origin, {origin}; a secret is in its \
+                         body and was not sent there: expected an answer, or `redirects: {{trust: [{origin}]}}`"
+                    );
+                    return Carried { result: failed(Failure::new(Outcome::Status, words)), ..carried };
+                }
                 if home.is(&url) {
                     elsewhere = None;
                 } else if !server.is(&url) {
@@ -137,7 +166,8 @@ impl HttpClient {
                 }
                 continue;
             }
-            let answer = Answer { status, received_bytes: received.bytes, body: kept.as_deref(), headers: &head.headers };
+            let answer =
+                Answer { status, received_bytes: received.bytes, body: kept.as_ref().map(Body::kept), headers: &head.headers };
             carried.result = judge(step, &answer, &mut self.values).or_else(failed);
             return carried;
         }
@@ -176,7 +206,9 @@ impl HttpClient {
         };
         for again in [false, true] {
             let values = &self.values;
-            let asked = Asked { keep: step.needs_body(), deadline, timeout: step.timeout, label: &|| step.label(values) };
+            let head_only = message.method == Method::HEAD;
+            let asked =
+                Asked { keep: step.needs_body(), head_only, deadline, timeout: step.timeout, label: &|| step.label(values) };
             let general = match (&mut stranger, &mut self.connection) {
                 (Some(stranger), _) => stranger,
                 (None, Some(Connection::General(general))) => &mut **general,

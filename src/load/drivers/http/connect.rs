@@ -90,7 +90,7 @@ impl Server {
 
     /// Whether a URL leads to it.
     pub fn is(&self, url: &Url) -> bool {
-        (self.url.tls, self.url.port) == (url.tls, url.port) && self.url.host.eq_ignore_ascii_case(&url.host)
+        self.url.same_origin(url)
     }
 
     /// How messages call it.

@@ -1,7 +1,8 @@
 //! What servers do wrong, and what comes of it: every outcome of the general path, over real sockets.
 //!
-//! Here is what all of these tests share, and HTTP/1.1; the others are `http2` and `tls`.
+//! Here is what all of these tests share, and HTTP/1.1; the others are `framing`, `http2` and `tls`.
 
+mod framing;
 mod http2;
 mod tls;
 
@@ -181,6 +182,56 @@ fn a_redirect_elsewhere_has_a_connection_of_its_own() {
             assert_eq!(told(&exchange), Ok(5));
             assert_eq!((exchange.sent_bytes, client.connects()), (2000, connects), "307 keeps the body");
             assert!(exchange.connect.unwrap() <= exchange.completed - exchange.sent);
+        }
+    });
+}
+
+#[test]
+fn what_is_secret_stays_with_its_origin() {
+    run(async {
+        /// Answers one request; gives what it was.
+        async fn once(listener: TcpListener, answer: String) -> String {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut buffer = [0; 4096];
+            let read = stream.read(&mut buffer).await.unwrap();
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            String::from_utf8_lossy(&buffer[..read]).into_owned()
+        }
+        for (status, body_is_secret, trusts) in [
+            (303, true, false),
+            (307, false, false),
+            (307, true, false),
+            (308, true, false),
+            (308, true, true),
+            (307, false, true),
+        ] {
+            let [here, there] =
+                [TcpListener::bind("127.0.0.1:0").await.unwrap(), TcpListener::bind("127.0.0.1:0").await.unwrap()];
+            let url = |listener: &TcpListener| format!("http://{}", listener.local_addr().unwrap());
+            let (home, other) = (url(&here), url(&there));
+            spawn_local(once(here, format!("HTTP/1.1 {status} Moved\r\nlocation: {other}/x\r\ncontent-length: 0\r\n\r\n")));
+            let landed = spawn_local(once(there, OK.to_owned()));
+            let headers = ["authorization", "cookie", "proxy-authorization", "x-api-key", "x-secret", "x-plain"];
+            let post = plan::Step {
+                headers: headers.map(|name| (name.to_owned(), Template::parse("value"))).into(),
+                body: Body::Text(Template::parse("the body")),
+                secret: plan::SecretParts { headers: vec!["x-secret".to_owned()], body: body_is_secret },
+                ..step("POST", "/")
+            };
+            let trusted = if trusts { vec![Url::parse(&other).unwrap()] } else { Vec::new() };
+            let exchange = client(plan::Http { trusted, ..general(&home, vec![post]) }).exchange(0).await;
+            if body_is_secret && status != 303 && !trusts {
+                expect(&exchange, Outcome::Status, &format!("expected an answer, or `redirects: {{trust: [{other}]}}`"));
+                assert!(!landed.is_finished(), "nothing was sent there");
+                continue;
+            }
+            assert_eq!(told(&exchange), Ok(5));
+            let request = landed.await.unwrap();
+            let taken: Vec<&str> =
+                headers.into_iter().filter(|name| request.contains(&format!("\r\n{name}: value\r\n"))).collect();
+            assert_eq!(taken, if trusts { &headers[..] } else { &["x-plain"] }, "{status} {request}");
+            assert_eq!(request.contains("the body"), status != 303, "{request}");
+            assert!(request.contains(&format!("host: {}\r\n", &other["http://".len()..])), "{request}");
         }
     });
 }

@@ -13,14 +13,16 @@ use std::time::Instant;
 use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::{TrySendError, http1, http2};
 use hyper::http::response;
-use hyper::{Request, Response};
+use hyper::{Request, Response, Version};
 use hyper_util::rt::TokioIo;
 use tokio::time::{Instant as TokioInstant, Sleep};
 
 use super::body::Outgoing;
 use super::connect::Stream;
-use super::{MAX_KEPT, of_io};
+use super::lean::answer::framing::framing;
+use super::of_io;
 use crate::load::drivers::Failure;
+use crate::load::drivers::judged::Body;
 use crate::load::windows::Outcome;
 
 /// The most that is read at a time with HTTP/1.1, and the longest head. A connection that is idle holds at most this.
@@ -48,6 +50,8 @@ enum Speaks {
 pub(super) struct Asked<'a> {
     /// Whether the body of the answer is looked into.
     pub keep: bool,
+    /// Whether no body can come, as HEAD was asked for.
+    pub head_only: bool,
     pub deadline: TokioInstant,
     /// For messages: the time-out, and what was requested.
     pub timeout: std::time::Duration,
@@ -63,7 +67,7 @@ pub(super) struct Received {
     /// Bytes of the body.
     pub bytes: u64,
     /// The answer, and its body where that was asked for.
-    pub answer: Result<(response::Parts, Option<Vec<u8>>), Failure>,
+    pub answer: Result<(response::Parts, Option<Body>), Failure>,
     /// Whether another request can follow.
     pub usable: bool,
     /// The request, when nothing of it was sent because the connection was over before.
@@ -154,7 +158,7 @@ async fn receive(
     asked: &Asked<'_>,
     heard: &Cell<bool>,
     received: &mut Received,
-) -> Result<(response::Parts, Option<Vec<u8>>), Failure> {
+) -> Result<(response::Parts, Option<Body>), Failure> {
     let label = asked.label;
     let fail = |outcome, words: String| Err(Failure::new(outcome, format!("{}: {words}", label())));
     let response = match driven.until(|cx| answer.as_mut().poll(cx)).await {
@@ -168,17 +172,22 @@ async fn receive(
     };
     received.first_byte = Some(Instant::now());
     let (head, mut body) = response.into_parts();
-    let mut kept = asked.keep.then(Vec::new);
+    // hyper guesses where a careful client does not. HTTP/2 has frames of its own.
+    if head.version <= Version::HTTP_11 {
+        let headers = head.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+        if let Err(reason) = framing(head.version == Version::HTTP_11, head.status.as_u16(), asked.head_only, headers) {
+            return fail(Outcome::Garbage, format!("the answer is not HTTP: {reason}"));
+        }
+    }
+    let mut kept = asked.keep.then(Body::new);
     while !body.is_end_stream() {
         match driven.until(|cx| Pin::new(&mut body as &mut Incoming).poll_frame(cx)).await {
             Ok(None) => break,
             Ok(Some(Ok(frame))) => {
                 let Some(data) = frame.data_ref() else { continue };
                 received.bytes += data.len() as u64;
-                if let Some(kept) = &mut kept
-                    && kept.len() + data.len() <= MAX_KEPT
-                {
-                    kept.extend_from_slice(data);
+                if let Some(kept) = &mut kept {
+                    kept.keep(data);
                 }
             }
             Ok(Some(Err(error))) => return Err(of_hyper(&error, &label(), Stage::Body)),

@@ -4,6 +4,7 @@ use hyper::header::HeaderMap;
 
 use super::request::Step;
 use crate::load::drivers::Failure;
+use crate::load::drivers::judged::Kept;
 use crate::load::drivers::values::Values;
 use crate::load::windows::Outcome;
 
@@ -12,7 +13,7 @@ pub(super) struct Answer<'a> {
     pub status: u16,
     pub received_bytes: u64,
     /// The body, where the step needs it.
-    pub body: Option<&'a [u8]>,
+    pub body: Option<Kept<'a>>,
     pub headers: &'a HeaderMap,
 }
 

@@ -4,7 +4,7 @@
 //! the answer comes in one piece. Buffers belong to the thread, not to the connection: what comes is read and used up
 //! before another connection has its turn, so a connection that waits for its answer holds a few hundred bytes.
 
-mod answer;
+pub(super) mod answer;
 
 use std::cell::RefCell;
 use std::io::IoSlice;
@@ -20,9 +20,10 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
 use super::judge::{self, judge};
-use super::request::{Body, Step};
-use super::{Carried, MAX_KEPT, of_io};
+use super::request::{self, Step};
+use super::{Carried, of_io};
 use crate::load::drivers::Failure;
+use crate::load::drivers::judged::Body;
 use crate::load::drivers::values::Values;
 use crate::load::windows::Outcome;
 use crate::plan::Place;
@@ -89,7 +90,7 @@ struct Unsent {
 struct Kept<'a> {
     step: &'a Step,
     headers: HeaderMap,
-    body: Option<Vec<u8>>,
+    body: Option<Body>,
 }
 
 /// Why an exchange broke off.
@@ -116,8 +117,7 @@ impl Keep for Kept<'_> {
 
     fn body(&mut self, bytes: &[u8]) {
         if let Some(body) = &mut self.body {
-            let room = MAX_KEPT - body.len();
-            body.extend_from_slice(&bytes[..bytes.len().min(room)]);
+            body.keep(bytes);
         }
     }
 }
@@ -151,7 +151,7 @@ impl Lean {
         let mut way = UnderWay {
             sending,
             answer: Answer::new(step.method == hyper::Method::HEAD),
-            kept: Kept { step, headers: HeaderMap::new(), body: step.needs_body().then(Vec::new) },
+            kept: Kept { step, headers: HeaderMap::new(), body: step.needs_body().then(Body::new) },
             first_read: None,
             last_read: None,
             deadline: Instant::from_std(begin) + step.timeout,
@@ -162,8 +162,12 @@ impl Lean {
         let (completed, result) = match ended {
             Ok(sent) => {
                 self.open = sent && answer.keeps_alive();
-                let got =
-                    judge::Answer { status: answer.status(), received_bytes, body: kept.body.as_deref(), headers: &kept.headers };
+                let got = judge::Answer {
+                    status: answer.status(),
+                    received_bytes,
+                    body: kept.body.as_ref().map(Body::kept),
+                    headers: &kept.headers,
+                };
                 (last_read, judge(step, &got, values))
             }
             Err(broken) => (None, Err(broken.in_words(step, values, answer.has_begun()))),
@@ -224,17 +228,17 @@ impl Lean {
             out.extend_from_slice(b"\r\n");
         }
         Ok(match &step.body {
-            Body::Empty if matches!(step.method.as_str(), "PUT" | "POST" | "PATCH") => finish(out, &Bytes::new(), 0..0),
-            Body::Empty => {
+            request::Body::Empty if matches!(step.method.as_str(), "PUT" | "POST" | "PATCH") => finish(out, &Bytes::new(), 0..0),
+            request::Body::Empty => {
                 out.extend_from_slice(b"\r\n");
                 (0, None)
             }
-            Body::Fixed(bytes) => finish(out, bytes, 0..bytes.len()),
-            Body::Text(text) => {
+            request::Body::Fixed(bytes) => finish(out, bytes, 0..bytes.len()),
+            request::Body::Text(text) => {
                 let text = Bytes::from(text.fill(values));
                 finish(out, &text, 0..text.len())
             }
-            Body::Random(length) => {
+            request::Body::Random(length) => {
                 let length = *length as usize;
                 let spare = step.random.len() - length;
                 let start = (values.next_random() % (spare as u64 + 1)) as usize;

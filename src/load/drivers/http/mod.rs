@@ -32,6 +32,7 @@ use tokio::time::Instant as TokioInstant;
 use super::tcp::of_io;
 use super::values::{Names, Values};
 use super::{Client, Driver, Exchange, Failure};
+pub use crate::load::drivers::judged::MAX_KEPT;
 use crate::load::traffic::Tallied;
 use crate::load::windows::Outcome;
 use crate::load::{Error, Traffic};
@@ -41,9 +42,6 @@ use connect::Server;
 use request::Step;
 use shared::{Group, Shared};
 use tls::Tls;
-
-/// Bodies that must be looked into may be this long.
-pub const MAX_KEPT: usize = 16 << 20;
 
 /// A workload's requests, made ready once and shared by all clients.
 pub struct Http {
@@ -55,6 +53,8 @@ pub struct Http {
     streams: u64,
     keep_alive: bool,
     redirects: u32,
+    /// Origins that may know what is secret.
+    trusted: Vec<plan::Url>,
     /// Whether the lean path takes it.
     lean: bool,
     /// Why there is none, where a redirect may ask for it.
@@ -100,6 +100,7 @@ impl Http {
             streams: if http2 { u64::from(http.streams).max(1) } else { 1 },
             keep_alive: http.keep_alive,
             redirects: http.redirects,
+            trusted: http.trusted.clone(),
             tls,
         })
     }

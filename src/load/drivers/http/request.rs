@@ -18,6 +18,9 @@ use crate::plan::{self, Template};
 /// Longer files are not kept in memory.
 const LONG_FILE: u64 = 1 << 20;
 
+/// Headers that say who asks, whatever they hold.
+const PRIVATE: [&str; 4] = ["authorization", "cookie", "proxy-authorization", "x-api-key"];
+
 /// One request, ready to be filled in.
 pub struct Step {
     pub(super) method: Method,
@@ -32,6 +35,10 @@ pub struct Step {
     /// A file that is sent instead of `body`; never on the lean path.
     pub(super) long_file: Option<LongFile>,
     is_lean: bool,
+    /// Headers that are only for the origin that the scenario names.
+    pub(super) private_headers: Vec<HeaderName>,
+    /// Whether the body is that, too.
+    pub(super) private_body: bool,
     pub(super) statuses: Vec<u16>,
     /// Statuses that are an outcome with a name.
     pub(super) named: Vec<(u16, Outcome)>,
@@ -119,6 +126,12 @@ impl Step {
             body,
             long_file,
             is_lean: short && !framed_by_hand,
+            private_headers: PRIVATE
+                .into_iter()
+                .chain(step.secret.headers.iter().map(String::as_str))
+                .map(|name| HeaderName::from_bytes(name.as_bytes()).map_err(|e| invalid(e.to_string())))
+                .collect::<Result<_, _>>()?,
+            private_body: step.secret.body,
             statuses: step.expect.statuses.clone(),
             named: step.outcomes.iter().flat_map(|o| named(o, outcomes)).collect(),
             judged: Judged::new(&step.name, &step.expect, &step.carry, names)?,

@@ -7,8 +7,14 @@
 //!
 //! It uses nothing of this crate, so that `fuzz` can take it as it is.
 
+// Beside this file whatever takes it in, be it this crate or `fuzz`.
+#[path = "framing.rs"]
+pub mod framing;
+
 use std::fmt;
 use std::mem::MaybeUninit;
+
+use framing::{Framing, framing, tokens};
 
 /// The longest head of an answer; also the longest sum of its trailers.
 pub const MAX_HEAD: usize = 16 << 10;
@@ -325,55 +331,20 @@ fn parse_head(input: &[u8], bodiless: bool, keep: &mut impl Keep) -> Result<Opti
         Err(error) => return wrong(&error.to_string()),
     };
     let status = response.code.unwrap_or_default();
-    let mut length = None;
-    let mut coding = None;
-    let (mut keep_alive, mut close) = (response.version == Some(1), false);
-    for header in response.headers.iter() {
-        let is = |name: &str| header.name.eq_ignore_ascii_case(name);
-        // The lengths of names that matter; most headers are told apart by that.
-        match header.name.len() {
-            14 if is("content-length") => {
-                let value = decimal(header.value.trim_ascii());
-                if value.is_none() || length.is_some() && length != value {
-                    let text = String::from_utf8_lossy(header.value);
-                    let reason = if value.is_none() { "content-length" } else { "a second and different content-length" };
-                    return wrong(&format!("{reason} `{text}`"));
-                }
-                length = value;
-            }
-            17 if is("transfer-encoding") => {
-                for token in tokens(header.value) {
-                    // Nothing can be applied to what is in chunks already, chunks least of all.
-                    if coding == Some(true) {
-                        return wrong("a transfer-encoding behind `chunked`");
-                    }
-                    coding = Some(token.eq_ignore_ascii_case(b"chunked"));
-                }
-                if coding.is_none() {
-                    return wrong("an empty transfer-encoding");
-                }
-            }
-            10 if is("connection") => {
-                for token in tokens(header.value) {
-                    close |= token.eq_ignore_ascii_case(b"close");
-                    keep_alive |= token.eq_ignore_ascii_case(b"keep-alive");
-                }
-            }
-            _ => {}
+    let http_1_1 = response.version == Some(1);
+    let headers = || response.headers.iter().map(|header| (header.name, header.value));
+    let (mut keep_alive, mut close) = (http_1_1, false);
+    for (_, value) in headers().filter(|(name, _)| name.eq_ignore_ascii_case("connection")) {
+        for token in tokens(value) {
+            close |= token.eq_ignore_ascii_case(b"close");
+            keep_alive |= token.eq_ignore_ascii_case(b"keep-alive");
         }
     }
-    if coding.is_some() && length.is_some() {
-        return wrong("both a content-length and a transfer-encoding");
-    }
-    if coding.is_some() && response.version != Some(1) {
-        return wrong("a transfer-encoding in HTTP/1.0");
-    }
-    let body = match (coding, length) {
-        _ if bodiless || matches!(status, 100..=199 | 204 | 304) => State::Whole,
-        (Some(true), _) => State::Size { size: 0, at: SizeAt::Begin, line: 0 },
-        (None, Some(0)) => State::Whole,
-        (None, Some(length)) => State::Length(length),
-        _ => {
+    let body = match framing(http_1_1, status, bodiless, headers()).map_err(Garbage::Head)? {
+        Framing::Nothing | Framing::Length(0) => State::Whole,
+        Framing::Length(length) => State::Length(length),
+        Framing::Chunked => State::Size { size: 0, at: SizeAt::Begin, line: 0 },
+        Framing::UntilClosed => {
             close = true;
             State::UntilClosed
         }
@@ -385,17 +356,6 @@ fn parse_head(input: &[u8], bodiless: bool, keep: &mut impl Keep) -> Result<Opti
         }
     }
     Ok(Some((used, head)))
-}
-
-/// The parts of a list, without empty ones.
-fn tokens(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    value.split(|b| *b == b',').map(<[u8]>::trim_ascii).filter(|token| !token.is_empty())
-}
-
-/// A number of digits and nothing else.
-fn decimal(text: &[u8]) -> Option<u64> {
-    let digit = |number: u64, b: &u8| b.is_ascii_digit().then(|| number.checked_mul(10)?.checked_add(u64::from(b - b'0')))?;
-    (!text.is_empty()).then(|| text.iter().try_fold(0, digit))?
 }
 
 /// What one byte makes of a state that is neither in the head nor in the body: sizes of chunks, line ends and trailers.
@@ -526,10 +486,14 @@ mod tests {
     fn heads_say_how_long_their_bodies_are() {
         let text = "HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\nhello";
         assert_eq!(head("GET", text).unwrap(), Some((200, State::Length(7), true)));
+        for length in ["content-length: 12, 12", "content-length: 12\r\ncontent-length: 12"] {
+            assert_eq!(head("GET", &format!("HTTP/1.1 200 OK\r\n{length}\r\n\r\n")).unwrap().unwrap().1, State::Length(12));
+        }
         for bodiless in ["HTTP/1.1 204 No Content\r\n\r\n", "HTTP/1.1 304 Not Modified\r\ncontent-length: 9\r\n\r\n"] {
             assert_eq!(head("GET", bodiless).unwrap().unwrap().1, State::Whole, "{bodiless}");
         }
-        for bodiless in ["content-length: 12", "transfer-encoding: chunked", "x: y"] {
+        let both = "content-length: 12\r\ntransfer-encoding: chunked";
+        for bodiless in ["content-length: 12", "transfer-encoding: chunked", both, "content-length: x", "x: y"] {
             let text = format!("HTTP/1.1 200 OK\r\n{bodiless}\r\n\r\n");
             assert_eq!(head("HEAD", &text).unwrap(), Some((200, State::Whole, true)));
         }
@@ -571,7 +535,8 @@ mod tests {
             ("HTTP/1.1 200 OK\r\ncontent-length: -1\r\n", ""),
             ("HTTP/1.1 200 OK\r\ncontent-length: +1\r\n", "x"),
             ("HTTP/1.1 200 OK\r\ncontent-length:\r\n", ""),
-            ("HTTP/1.1 200 OK\r\ncontent-length: 1, 1\r\n", "x"),
+            ("HTTP/1.1 200 OK\r\ncontent-length: 1, 2\r\n", "x"),
+            ("HTTP/1.1 200 OK\r\ncontent-length: 1,\r\n", "x"),
             ("HTTP/1.1 200 OK\r\ncontent-length: 18446744073709551616\r\n", ""),
             ("HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n", "x"),
             ("HTTP/1.1 200 OK\r\ncontent-length: 1\r\n 2\r\n", "x"),

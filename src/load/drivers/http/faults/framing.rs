@@ -1,0 +1,107 @@
+//! Heads that say in an odd way how long the answer is: both paths understand the same.
+
+use super::*;
+
+/// An answer, and what it is to a client that asked for it with this method: the length of its body, or what is wrong.
+const CASES: [(&str, &str, Result<u64, Outcome>); 24] = [
+    ("GET", "HTTP/1.1 200 OK\r\ncontent-length: 5\r\ncontent-length: 5\r\n\r\nhello", Ok(5)),
+    ("GET", "HTTP/1.1 200 OK\r\ncontent-length: 5, 5\r\n\r\nhello", Ok(5)),
+    ("GET", "HTTP/1.1 200 OK\r\ncontent-length: 05\r\n\r\nhello", Ok(5)),
+    ("GET", "HTTP/1.1 200 OK\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\nhello!", Err(Outcome::Garbage)),
+    ("GET", "HTTP/1.1 200 OK\r\ncontent-length: 5, 6\r\n\r\nhello!", Err(Outcome::Garbage)),
+    ("GET", "HTTP/1.1 200 OK\r\ncontent-length: +5\r\n\r\nhello", Err(Outcome::Garbage)),
+    ("GET", "HTTP/1.1 200 OK\r\ncontent-length: -5\r\n\r\nhello", Err(Outcome::Garbage)),
+    ("GET", "HTTP/1.1 200 OK\r\ncontent-length: 5 5\r\n\r\nhello", Err(Outcome::Garbage)),
+    ("GET", "HTTP/1.1 200 OK\r\ncontent-length:\r\n\r\nhello", Err(Outcome::Garbage)),
+    ("GET", "HTTP/1.1 200 OK\r\ncontent-length: 99999999999999999999\r\n\r\nhello", Err(Outcome::Garbage)),
+    ("GET", "HTTP/1.1 200 OK\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n", Err(Outcome::Garbage)),
+    ("GET", "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ncontent-length: 5\r\n\r\n0\r\n\r\n", Err(Outcome::Garbage)),
+    ("GET", "HTTP/1.1 200 OK\r\ntransfer-encoding: identity\r\ncontent-length: 5\r\n\r\nhello", Err(Outcome::Garbage)),
+    ("GET", "HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", Ok(5)),
+    ("GET", "HTTP/1.1 200 OK\r\ntransfer-encoding: gzip\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", Ok(5)),
+    ("GET", "HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", Ok(5)),
+    ("GET", "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked, chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", Err(Outcome::Garbage)),
+    ("GET", "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked, gzip\r\n\r\n5\r\nhello\r\n0\r\n\r\n", Err(Outcome::Garbage)),
+    ("GET", "HTTP/1.1 200 OK\r\ntransfer-encoding:\r\n\r\nhello", Err(Outcome::Garbage)),
+    ("GET", "HTTP/1.1 200 OK\r\ntransfer-encoding: identity\r\n\r\nhello", Ok(5)),
+    ("GET", "HTTP/1.0 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", Err(Outcome::Garbage)),
+    ("GET", "HTTP/1.1 204 No Content\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n", Ok(0)),
+    ("GET", "HTTP/1.1 304 Not Modified\r\ncontent-length: 5\r\n\r\n", Ok(0)),
+    ("HEAD", "HTTP/1.1 200 OK\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n", Ok(0)),
+];
+
+#[test]
+fn both_paths_frame_answers_alike() {
+    for (method, answer, expected) in CASES {
+        for redirects in [0, 3] {
+            let (found, lean) = run(async move {
+                let (url, _) = script(vec![vec![answer]]).await;
+                let expect = plan::Expect { statuses: vec![200, 204, 304], ..plan::Expect::default() };
+                let step = plan::Step { expect, ..step(method, "/") };
+                let mut client = client(plan::Http { redirects, ..workload(&url, vec![step]) });
+                (told(&client.exchange(0).await).map_err(|(outcome, _)| outcome), client.http.lean)
+            });
+            assert_eq!((found, lean), (expected, redirects == 0), "{method} {answer:?}");
+        }
+    }
+}
+
+/// A body that is longer than what is kept of one.
+async fn long_body(behind: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    spawn_local(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut buffer = [0; 4096];
+            let _ = stream.read(&mut buffer).await;
+            // Pieces of odd lengths, so that one lies across the end of what is kept.
+            let length = super::super::MAX_KEPT + 100_000 + behind.len();
+            let _ = stream.write_all(format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{{").as_bytes()).await;
+            let mut left = length - 1 - behind.len();
+            while left > 0 {
+                let piece = left.min(77_777);
+                let _ = stream.write_all(&vec![b'x'; piece]).await;
+                left -= piece;
+            }
+            let _ = stream.write_all(behind.as_bytes()).await;
+        }
+    });
+    url
+}
+
+#[test]
+fn a_body_that_is_too_long_to_be_kept_has_no_hole() {
+    let expects = |text: Option<&str>, contains: Option<&str>| {
+        let template = |text: Option<&str>| text.map(Template::parse);
+        plan::Expect { text: template(text), contains: template(contains), ..plan::Expect::default() }
+    };
+    let carries = |place| vec![plan::Carry { name: "it".to_owned(), place }];
+    let regex = |pattern: &str| carries(plan::Place::Regex(pattern.to_owned()));
+    let none = || plan::Expect::default();
+    let kept = "of which no more than 16777216 are kept: ";
+    let json = carries(plan::Place::Json("/a".to_owned()));
+    for (expect, carry, words) in [
+        // Found in what is there.
+        (expects(None, Some("{xx")), Vec::new(), None),
+        (none(), regex("^.x"), None),
+        // Behind a hole these would be found.
+        (expects(None, Some("xend}")), Vec::new(), Some("`xend}` is not in these")),
+        (expects(Some("{}"), None), Vec::new(), Some("it cannot be compared with what was expected")),
+        (none(), json, Some("JSON that is cut cannot be read")),
+        (none(), regex("x+"), Some("what is to be carried is not whole in these")),
+        (none(), regex("end"), Some("what is to be carried is not whole in these")),
+    ] {
+        for redirects in [0, 3] {
+            let step = plan::Step { expect: expect.clone(), carry: carry.clone(), ..step("GET", "/") };
+            let result = run(async move {
+                let url = long_body("end}").await;
+                let mut client = client(plan::Http { redirects, ..workload(&url, vec![step]) });
+                client.exchange(0).await.result.map_err(|failure| failure.words)
+            });
+            match words {
+                None => assert_eq!(result, Ok(())),
+                Some(words) => assert!(result.as_ref().is_err_and(|w| w.contains(&format!("{kept}{words}"))), "{result:?}"),
+            }
+        }
+    }
+}
