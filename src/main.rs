@@ -7,6 +7,9 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 fn main() -> ExitCode {
+    if std::env::args_os().nth(1).is_some_and(|a| a == runner::supervise::watcher::ARGUMENT) {
+        return runner::supervise::watcher::main();
+    }
     if std::env::args_os().nth(1).is_some_and(|a| a == runner::supervise::guard::ARGUMENT) {
         return runner::supervise::guard::main();
     }

@@ -35,13 +35,12 @@ else
     cargo test --release --workspace --locked --no-fail-fast
 fi
 step "arithmetic, checked"
-# A sum that wraps around is a wrong figure. Only runner itself is built once more for this, not the libraries. Left out is
-# `analysis`, which adds up what stands in files: of damaged ones that is not yet bounded where they are read.
+# A sum that wraps around is a wrong figure. Only runner itself is built once more for this, not the libraries.
 checked='profile.release.package.runner.overflow-checks=true'
 if cargo nextest --version >/dev/null 2>&1; then
-    cargo nextest run --release --locked -p runner --lib --no-fail-fast --config "$checked" -E 'not test(/^analysis::/)'
+    cargo nextest run --release --locked -p runner --lib --no-fail-fast --config "$checked"
 else
-    cargo test --release --locked -p runner --lib --no-fail-fast --config "$checked" -- --skip analysis::
+    cargo test --release --locked -p runner --lib --no-fail-fast --config "$checked"
 fi
 step lints
 cargo clippy --release --workspace --all-targets --locked -- -D warnings

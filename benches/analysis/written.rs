@@ -28,7 +28,7 @@ const VARIANTS: usize = 6;
 /// Writes the run below `out` and prints its directory.
 pub fn run(out: &Path, repetitions: u32) {
     let plan = plan(repetitions);
-    let manifest = Manifest::collect(&plan.source.to_string_lossy(), &[], out, Choice::default());
+    let manifest = Manifest::collect(&plan.source.to_string_lossy(), std::collections::BTreeMap::new(), out, Choice::default());
     let directory = RunDirectory::create(out, &plan, &manifest).expect("the directory can be made");
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
@@ -126,7 +126,7 @@ pub fn run_with_rows(out: &Path, rows: u64) {
     plan.cells.truncate(1);
     plan.graphs.clear();
     let cell = &plan.cells[0];
-    let manifest = Manifest::collect(&plan.source.to_string_lossy(), &[], out, Choice::default());
+    let manifest = Manifest::collect(&plan.source.to_string_lossy(), std::collections::BTreeMap::new(), out, Choice::default());
     let directory = RunDirectory::create(out, &plan, &manifest).expect("the directory can be made");
     let writer = directory.repetition(cell, 1, None).expect("the repetition can be made");
     let workload = &cell.workloads[0];
@@ -212,6 +212,7 @@ fn samples(cell: &Cell, epoch: Instant, tables: &mut Tables, rng: &mut Xoshiro25
                     involuntary_switches: tick * 13 + base % 100,
                     read_bytes: 0,
                     written_bytes: tick * 4096,
+                    complete: true,
                 })
                 .expect("the samples can be written");
         }

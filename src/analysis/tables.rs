@@ -93,6 +93,9 @@ pub fn read_times(repetition: &Repetition, times: &[Time]) -> Result<Decoded, Er
     Decoded::new(&path, repetition, &frame, times).map_err(|source| Error::Table { path, source })
 }
 
+/// No replica uses so much of anything, in bytes, nanoseconds or numbers.
+const MOST: u64 = 1 << 53;
+
 /// One replica's samples, ascending in time.
 #[derive(Clone, Debug, Default)]
 pub struct ReplicaRows {
@@ -164,7 +167,14 @@ fn split(frame: &DataFrame) -> PolarsResult<BTreeMap<(String, u32), ReplicaRows>
     let numbers = |name: &str| -> PolarsResult<Vec<Option<u64>>> {
         // Not every reader wants every column.
         let Ok(column) = frame.column(name) else { return Ok(Vec::new()) };
-        Ok(column.u64()?.iter().collect())
+        let column = column.u64()?;
+        // Beyond this the table is damaged, and below it no sum over replicas overflows.
+        match column.max().filter(|found| *found > MOST) {
+            Some(found) => {
+                Err(PolarsError::ComputeError(format!("the column `{name}` holds {found}, which nothing can have used").into()))
+            }
+            None => Ok(column.iter().collect()),
+        }
     };
     let columns = ["pss_bytes", "rss_bytes", "cpu_user_ns", "cpu_system_ns", "threads", "open_files"].map(numbers);
     let [pss, rss, user, system, threads, open_files] = columns;

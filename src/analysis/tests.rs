@@ -88,7 +88,7 @@ fn run(folder: &Path, repetitions: u32, keep: fn(u32, u64) -> bool) {
         "graphs": [],
     });
     std::fs::write(folder.join("plan.json"), plan.to_string()).unwrap();
-    let manifest = Manifest::collect("e.yaml", &[], folder, crate::record::manifest::Choice::default());
+    let manifest = Manifest::collect("e.yaml", BTreeMap::new(), folder, crate::record::manifest::Choice::default());
     std::fs::write(folder.join("manifest.json"), serde_json::to_vec(&manifest).unwrap()).unwrap();
 }
 

@@ -26,6 +26,11 @@ pub type StepKey = (String, String, String);
 /// How many kinds of times a window has.
 const TIMES: usize = Time::ALL.len();
 
+/// A window begins before this: some hundred years.
+const MOST_NS: u64 = 1 << 62;
+/// No window moves so many bytes.
+const MOST_BYTES: u64 = 1 << 43;
+
 /// Columns of the times, in the order of [`time_index`].
 const COLUMNS: [&str; TIMES] = ["service_ns_hdr", "response_ns_hdr", "lag_ns_hdr", "connect_ns_hdr", "first_byte_ns_hdr"];
 
@@ -283,6 +288,13 @@ impl Decoded {
         let completed_in = text("completed_in").unwrap_or(phases);
         let (starts, requests) = (number("window_start_ns")?, number("requests")?);
         let (sent, received) = (number("sent_bytes")?, number("received_bytes")?);
+        // Beyond these a table is damaged, and below them no sum over all rows of a run overflows.
+        for (column, most) in [(starts, MOST_NS), (requests, u64::from(u32::MAX)), (sent, MOST_BYTES), (received, MOST_BYTES)] {
+            if let Some(found) = column.max().filter(|found| *found > most) {
+                let words = format!("the column `{}` holds {found}, which no window can have", column.name());
+                return Err(PolarsError::ComputeError(words.into()));
+            }
+        }
         let mut columns = [const { None }; TIMES];
         for time in wanted.iter().map(|t| time_index(*t)) {
             // Format 1 had only the first two.

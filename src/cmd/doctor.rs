@@ -103,7 +103,9 @@ pub(super) fn doctor(args: &cli::Doctor) -> Result<Exit, Stop> {
     })?;
     let open_files = super::run::raise_open_files();
     let machine = machine(open_files);
-    let mut warnings = warnings(&machine);
+    // What a run has left that died together with all that watched over it.
+    let mut warnings = crate::supervise::journal::sweep();
+    warnings.extend(self::warnings(&machine));
     let ceiling = match measure(machine.host.cores, time) {
         Ok(ceiling) => {
             if ceiling.lag_p99_ns > LATE_NS {

@@ -10,11 +10,12 @@ use serde_json::json;
 use super::check::{notes, size, skips};
 use super::live::Live;
 use super::progress::{Reporter, Style};
-use super::{Stop, graph, print, reports, summarize};
+use super::{Stop, graph, print, reports, run, summarize};
 use crate::analysis::{self, Summary};
 use crate::cli;
 use crate::errors::tell;
-use crate::executor::memory::Memory;
+use crate::executor::memory::{Memory, make_passable};
+use crate::executor::versions::versions;
 use crate::executor::{Error, Executor, Interrupt, Progress, actions, checkout};
 use crate::exit::Exit;
 use crate::load::passes;
@@ -23,7 +24,7 @@ use crate::plan::{Action, Cache, Checkout, Plan, Scratch, revisions};
 use crate::record::RunDirectory;
 use crate::record::manifest::{Choice, Manifest};
 use crate::record::status::Status;
-use crate::supervise::{Guard, guard};
+use crate::supervise::{Guard, journal};
 
 /// After so many rounds without a valid repetition of a cell, waiting for what `--until` asks is given up.
 const IN_VAIN: u32 = 5;
@@ -48,14 +49,20 @@ pub(super) enum Begin<'a> {
     Again { directory: RunDirectory, manifest: Box<Manifest>, done: BTreeSet<Turn>, used: Duration, longest: Duration },
 }
 
-/// An empty directory of our own; the guard removes it at the end, however that comes.
-async fn make_directory(base: PathBuf, guard: &Guard) -> Result<PathBuf, Stop> {
-    let name = format!("runner-{}-{:x}", std::process::id(), super::fresh_seed() & 0xffff_ffff);
+/// An empty directory of our own; it is removed at the end, however that comes.
+///
+/// Its name is random and it must not be there yet, so nobody can have laid anything in our way. Others may pass through it,
+/// as programs do that change their user, but not list it.
+fn make_directory(base: PathBuf, purpose: &str, guard: &Guard) -> Result<PathBuf, Stop> {
+    let name = format!("runner-{}-{purpose}", guard.run());
     let path =
         std::path::absolute(base.join(name)).map_err(|e| Stop::new(Exit::Failure, format!("no scratch directory: {e}")))?;
     let failed = |e| Stop::new(Exit::Failure, format!("cannot make the scratch directory {}: {e}", path.display()));
-    std::fs::create_dir_all(&path).map_err(failed)?;
-    guard.adopt(&path).await.map_err(|e| Stop::from_error(Exit::Failure, &e))?;
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent).map_err(failed)?;
+    }
+    guard.adopt(&path).map_err(|e| Stop::from_error(Exit::Failure, &e))?;
+    make_passable(&path).map_err(failed)?;
     Ok(path)
 }
 
@@ -65,18 +72,18 @@ pub(super) fn disk() -> PathBuf {
 }
 
 /// A directory below which scratch directories are made, in its own kind of file system.
-async fn make_scratch(kind: Scratch, guard: &Guard) -> Result<PathBuf, Stop> {
+fn make_scratch(kind: Scratch, guard: &Guard) -> Result<PathBuf, Stop> {
     match kind {
-        Scratch::Disk => make_directory(disk(), guard).await,
-        Scratch::Memory => make_directory(PathBuf::from("/dev/shm"), guard).await,
-        Scratch::Tmpfs(size) => make_memory(size.0.0, guard).await.map(|memory| memory.path),
+        Scratch::Disk => make_directory(disk(), "scratch", guard),
+        Scratch::Memory => make_directory(PathBuf::from("/dev/shm"), "scratch", guard),
+        Scratch::Tmpfs(size) => make_memory(size.0.0, "scratch", guard).map(|memory| memory.path),
     }
 }
 
 /// A file system in memory.
-async fn make_memory(size: u64, guard: &Guard) -> Result<Memory, Stop> {
-    let path = make_directory(disk(), guard).await?;
-    guard.adopt(&Memory::instead_of(&path)).await.map_err(|e| Stop::from_error(Exit::Failure, &e))?;
+fn make_memory(size: u64, purpose: &str, guard: &Guard) -> Result<Memory, Stop> {
+    let path = make_directory(disk(), purpose, guard)?;
+    guard.adopt(&Memory::instead_of(&path)).map_err(|e| Stop::from_error(Exit::Failure, &e))?;
     Memory::make(&path, size).map_err(|reason| Stop::new(Exit::Failure, reason))
 }
 
@@ -109,22 +116,18 @@ pub(super) async fn execute(plan: &Plan, begin: Begin<'_>, ground: &Ground<'_>) 
         return Err(Stop::new(Exit::Failure, format!("{}: every cell is skipped, there is nothing to run", plan.experiment)));
     }
 
-    if plan.cells.iter().any(|c| !c.links.is_empty()) {
-        // What a runner and its guard left that were killed together.
-        crate::links::sweep_stale();
-    }
+    // What a run has left that died together with all that watched over it.
+    journal::sweep().iter().for_each(|words| reporter.say(words));
     // From here on the guard removes the scratch directory, however this ends.
-    let guard = Guard::start().map_err(|e| failure(&e))?;
-    let scratch = make_scratch(plan.scratch, &guard).await?;
+    let guard = Guard::start(run::open_files_of_the_shell()).await.map_err(|e| failure(&e))?;
+    let scratch = make_scratch(plan.scratch, &guard)?;
     let memory = match plan.record.tmpfs {
-        Some(size) => Some(make_memory(size.0.0, &guard).await?),
+        Some(size) => Some(make_memory(size.0.0, "record", &guard)?),
         None => None,
     };
-    let programs: Vec<String> = {
-        let needs = plan.cells.iter().filter(|c| c.skipped.is_none()).flat_map(|c| &c.targets).flat_map(|t| t.needs.clone());
-        needs.collect::<BTreeSet<_>>().into_iter().collect()
-    };
-    let now = |choice| Manifest::collect(&plan.source.display().to_string(), &programs, &scratch, choice);
+    let needs = plan.cells.iter().filter(|c| c.skipped.is_none()).flat_map(|c| &c.targets).flat_map(|t| t.needs.clone());
+    let programs = versions(&guard, needs.collect::<BTreeSet<_>>()).await.map_err(|e| failure(&e))?;
+    let now = |choice| Manifest::collect(&plan.source.display().to_string(), programs.clone(), &scratch, choice);
     let (directory, done, used, longest) = match begin {
         Begin::New { out, choice } => {
             let directory = RunDirectory::create(out, plan, &now(choice)).map_err(|e| failure(&e))?;
@@ -159,7 +162,7 @@ pub(super) async fn execute(plan: &Plan, begin: Begin<'_>, ground: &Ground<'_>) 
     let ended = Repetitions { executor: &executor, live, used, longest, ended_by: None }.all(&turns, &mut reporter).await;
     // Whatever happened: nothing of ours is left behind this line.
     let swept = guard.sweep().await;
-    guard::remove(&scratch);
+    journal::remove(&scratch);
     if let Some(memory) = &memory {
         memory.remove();
     }
@@ -186,6 +189,9 @@ pub(super) async fn execute(plan: &Plan, begin: Begin<'_>, ground: &Ground<'_>) 
         Err(error) => {
             // What was completed is worth its summary, if there is still room for one. What happened first is told first.
             let Stop { mut message, exit } = failure(&error);
+            if matches!(error, Error::Supervise(crate::supervise::Error::GuardGone)) {
+                message += &format!("\nwhat was completed is kept; go on with: runner resume {}", directory.path.display());
+            }
             if let Err(stop) = conclude(ground, &directory, &reporter, true, Some(&message)) {
                 message += &format!(
                     "\nof what was completed, in {}, not everything could be told: {}; `runner graph {}` makes up for it",

@@ -142,12 +142,27 @@ fn target(target: &Target) -> String {
         if let Some(dir) = &replica.dir {
             text += &format!("    in {}\n", dir.to_text());
         }
+        if target.is_started() {
+            text += &format!("    limits {}\n", limits(&target.rlimits));
+        }
         for file in &replica.files {
             text += &format!("    file ${{scratch}}/{}\n", file.name);
             text += &file.content.to_text().lines().map(|l| format!("      | {l}\n")).collect::<String>();
         }
     }
     text
+}
+
+/// Limits of resources, among them that on open files, which is the shell's if it is not another.
+fn limits(rlimits: &[(String, Option<u64>)]) -> String {
+    let number = |limit: Option<u64>| limit.map_or_else(|| "unlimited".to_owned(), |n| n.to_string());
+    let shell = (!rlimits.iter().any(|(name, _)| name == "open-files"))
+        .then(|| format!("open-files {} (the shell's)", number(super::run::open_files_of_the_shell())));
+    shell
+        .into_iter()
+        .chain(rlimits.iter().map(|(name, limit)| format!("{name} {}", number(*limit))))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 fn limit(limit: Limit) -> String {

@@ -320,9 +320,16 @@ fn fixtures(plans: &[Plan]) -> Result<PathBuf, Stop> {
 /// Files that runner itself needs besides connections.
 pub(super) const OWN_FILES: u64 = 200;
 
+/// The soft limit on open files before we raised it: what targets get is what the shell had. None: unlimited.
+pub(super) fn open_files_of_the_shell() -> Option<u64> {
+    static FIRST: std::sync::OnceLock<Option<u64>> = std::sync::OnceLock::new();
+    *FIRST.get_or_init(|| rustix::process::getrlimit(rustix::process::Resource::Nofile).current)
+}
+
 /// Raises the limit on open files as far as allowed; returns it.
 pub(super) fn raise_open_files() -> u64 {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    open_files_of_the_shell();
     let limit = getrlimit(Resource::Nofile);
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
     limit.maximum.unwrap_or(u64::MAX)
@@ -333,7 +340,7 @@ fn enough_open_files(plan: &Plan) -> Result<(), Stop> {
     let allowed = raise_open_files();
     for cell in &plan.cells {
         let connections: u64 = cell.workloads.iter().map(|w| u64::from(w.load.arrivals.connections())).sum();
-        let replicas: u64 = cell.targets.iter().map(|t| t.replicas.len() as u64 * 4).sum();
+        let replicas: u64 = cell.targets.iter().map(|t| t.replicas.len() as u64).sum();
         fitting(&format!("the cell {}", cell.id), connections, replicas, allowed)?;
     }
     Ok(())

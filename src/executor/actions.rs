@@ -8,7 +8,7 @@ use super::late::{Late, fill_all, fill_http};
 use super::{Error, checkout, kept};
 use crate::plan::{Action, Http, Invocation, Signal, Step, Url};
 use crate::supervise::client::What;
-use crate::supervise::{Exit, Guard, probe, protocol::MARKER};
+use crate::supervise::{Exit, Guard, Kind, probe};
 
 /// Executes steps in order.
 ///
@@ -100,12 +100,13 @@ impl Command {
         let [out, err] = ["out", "err"].map(|kind| logs.join(format!("{}.{kind}", self.name)));
         let what = What {
             argv: self.argv,
-            env: self.env.into_iter().chain([(MARKER.to_owned(), self.name.clone())]).collect(),
+            env: self.env.into_iter().chain([guard.marker(Kind::Step, &self.name, 0)]).collect(),
             dir: self.dir,
             stdout: &out,
             stderr: &err,
             cpus: &[],
             namespace: None,
+            limits: &[],
         };
         let process = guard.spawn(what).await.map_err(|e| match e {
             crate::supervise::Error::GuardGone => CommandError::Guard(e),

@@ -1,9 +1,13 @@
-//! Containers: what an engine runs for us is no child of ours, so it is found, removed and looked for by name.
+//! Containers: what an engine runs for us is no child of ours, so it is found, removed and looked for by its name and label.
+//!
+//! The name holds the run's id, which is random: another runner, in another pid namespace with the same engine, has other names.
+//! A container that has the name without our label is somebody else's, and stays.
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::Error;
+use crate::plan::containers;
 use crate::plan::programs::find_program;
 use crate::supervise::{Guard, Process};
 
@@ -22,17 +26,26 @@ impl Container {
     /// Names a container of this runner. From now on the guard removes it when the runner is gone.
     ///
     /// # Errors
-    /// When the guard is gone.
-    pub async fn announce(engine: &str, target: &str, replica: u32, guard: &Guard) -> Result<Self, Error> {
-        let name = format!("runner-{}-{target}-{replica}", std::process::id());
+    /// When that cannot be written down.
+    pub fn announce(engine: &str, target: &str, replica: u32, guard: &Guard) -> Result<Self, Error> {
+        let name = format!("runner-{}-{target}-{replica}", guard.run());
         let engine = find_program(engine).map_or_else(|| engine.to_owned(), |p| p.display().to_string());
         let container = Self { engine, name };
-        guard.undo_by(&container.removal()).await?;
+        guard.undo_by(&container.removal())?;
         Ok(container)
     }
 
+    /// The command that removes it, and nothing else, when nobody of us is left to do so.
     fn removal(&self) -> Vec<String> {
-        [self.engine.as_str(), "rm", "--force", self.name.as_str()].map(str::to_owned).to_vec()
+        let script = "ids=$(\"$0\" ps --all --quiet --filter \"name=^$1$\" --filter \"label=$2=$1\") && \
+                      { [ -z \"$ids\" ] || \"$0\" rm --force $ids; }";
+        ["sh", "-c", script, &self.engine, &self.name, containers::LABEL].map(str::to_owned).to_vec()
+    }
+
+    /// Ids of what has its name and its label, apart by white space.
+    async fn ids(&self) -> Result<String, String> {
+        let (name, label) = (format!("name=^{}$", self.name), format!("label={}={}", containers::LABEL, self.name));
+        self.ask(&["ps", "--all", "--quiet", "--filter", &name, "--filter", &label]).await
     }
 
     /// The first process inside, as soon as the engine knows it; none when its client ends before.
@@ -55,14 +68,15 @@ impl Container {
     /// # Errors
     /// [`Error::Container`] when the engine does not do so.
     pub async fn remove(&self, guard: &Guard) -> Result<(), Error> {
-        // It is gone already when it has ended by itself.
-        let removed = self.ask(&["rm", "--force", self.name.as_str()]).await;
-        let filter = format!("name=^{}$", self.name);
-        let left = self.ask(&["ps", "--all", "--quiet", "--filter", &filter]).await;
         let failed = |reason: String| Error::Container { name: self.name.clone(), reason };
-        match left {
+        // It is gone already when it has ended by itself.
+        let ids = self.ids().await.map_err(failed)?;
+        let mut removal = vec!["rm", "--force"];
+        removal.extend(ids.split_ascii_whitespace());
+        let removed = if removal.len() > 2 { self.ask(&removal).await } else { Ok(String::new()) };
+        match self.ids().await {
             Ok(left) if left.trim().is_empty() => {
-                guard.done(&self.removal()).await?;
+                guard.done(&self.removal())?;
                 Ok(())
             }
             Ok(_) => Err(failed(removed.err().unwrap_or_else(|| "it is still there".to_owned()))),

@@ -11,7 +11,7 @@ use crate::load::{Launch, Launched};
 use crate::observe::{Sampler, Watched};
 use crate::plan::Signal;
 use crate::supervise::client::What;
-use crate::supervise::{Error, Exit, Guard, protocol::MARKER};
+use crate::supervise::{Error, Exit, Guard, Kind};
 
 /// How long a program that took too long may take to end before it is killed.
 const GRACE: std::time::Duration = std::time::Duration::from_secs(1);
@@ -60,9 +60,11 @@ async fn execute(guard: &Guard, sampler: &Sampler, logs: &Path, launch: Launch) 
     {
         *program = path.display().to_string();
     }
-    let marker = (MARKER.to_owned(), format!("{}/{}", launch.workload, launch.client + 1));
+    let replica = launch.client as u32 + 1;
+    let marker = guard.marker(Kind::Load, &launch.workload, replica);
+    let known_by = marker.1.clone();
     let env = launch.env.into_iter().chain([marker]).collect();
-    let what = What { argv, env, dir: launch.dir, stdout: &out, stderr: &err, cpus: &launch.cpus, namespace: None };
+    let what = What { argv, env, dir: launch.dir, stdout: &out, stderr: &err, cpus: &launch.cpus, namespace: None, limits: &[] };
     let process = match guard.spawn(what).await {
         Ok(process) => process,
         Err(Error::GuardGone) => return Err(Error::GuardGone),
@@ -71,8 +73,7 @@ async fn execute(guard: &Guard, sampler: &Sampler, logs: &Path, launch: Launch) 
             return Ok(());
         }
     };
-    let replica = launch.client as u32 + 1;
-    sampler.add(Watched { target: launch.workload.clone(), replica, pid: process.pid });
+    sampler.add(Watched { target: launch.workload.clone(), replica, pid: process.pid, marker: known_by });
     let waited = tokio::time::timeout(launch.timeout, process.wait()).await;
     let ended = Instant::now();
     sampler.remove(&launch.workload, replica);

@@ -3,6 +3,7 @@
 use super::host::HostUse;
 use crate::load::{Phase, PhaseReport, Report};
 use crate::plan::{Arrivals, Limits, Workload};
+use crate::record::status::ObserverStatus;
 use crate::units::{human_duration, percent};
 
 /// A load that is shorter than this says nothing about the share of a processor.
@@ -72,6 +73,17 @@ pub fn reasons(limits: &Limits, reports: &[(&Workload, &Report)], host: Option<&
 }
 
 /// The generator had no time to spare, and what can be done about it.
+/// Why the figures of targets cannot be believed.
+pub(super) fn unseen(observer: &ObserverStatus) -> Option<String> {
+    (observer.incomplete_samples > 0).then(|| {
+        format!(
+            "{} of {} samples of targets and host are not complete, so that memory and other peaks may not have been seen: file \
+             descriptors or memory were missing; raise the limit on open files (`ulimit -Hn`), or use fewer connections and processes",
+            observer.incomplete_samples, observer.samples
+        )
+    })
+}
+
 fn saturated(workload: &Workload, share: f64, limit: f64) -> String {
     let threads = workload.threads;
     let of = match threads {

@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use rustix::mount::{MountFlags, mount};
 
 use crate::record::spill::Spill;
-use crate::supervise::guard;
+use crate::supervise::journal;
 use crate::units::human_bytes;
 
 /// Where every Linux has a file system in memory that all may write to.
@@ -26,6 +26,17 @@ pub struct Memory {
     pub size: u64,
 }
 
+/// Makes a directory that others may pass through and not list; it must not be there yet.
+///
+/// # Errors
+/// What the system says.
+pub fn make_passable(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+    std::fs::DirBuilder::new().mode(0o711).create(path)?;
+    // Whatever the umask leaves of it: a program that changes its user must get to what the scenario gives it.
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o711))
+}
+
 impl Memory {
     /// Makes one of `size` bytes at `path`, an empty directory that is ours; or, where nothing may be mounted, a directory of
     /// that name in `/dev/shm`.
@@ -33,7 +44,7 @@ impl Memory {
     /// # Errors
     /// In words, when there can be neither.
     pub fn make(path: &Path, size: u64) -> Result<Self, String> {
-        let options = std::ffi::CString::new(format!("size={size},mode=0700")).expect("a number has no zero byte");
+        let options = std::ffi::CString::new(format!("size={size},mode=0711")).expect("a number has no zero byte");
         let refused = match mount("runner", path, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, Some(options.as_c_str())) {
             Ok(()) => return Ok(Self { path: path.to_owned(), mounted: true, size }),
             Err(error) => error,
@@ -48,7 +59,7 @@ impl Memory {
             return Err(neither(format!("{SHARED} has only {} left", human_bytes(free as f64))));
         }
         let shared = Path::new(SHARED).join(path.file_name().unwrap_or_default());
-        std::fs::create_dir_all(&shared).map_err(|e| neither(format!("{} cannot be made: {e}", shared.display())))?;
+        make_passable(&shared).map_err(|e| neither(format!("{} cannot be made: {e}", shared.display())))?;
         Ok(Self { path: shared, mounted: false, size })
     }
 
@@ -69,7 +80,7 @@ impl Memory {
 
     /// Removes it with all that is in it.
     pub fn remove(&self) {
-        guard::remove(&self.path);
+        journal::remove(&self.path);
     }
 }
 

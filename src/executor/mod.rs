@@ -5,7 +5,7 @@
 //!
 //! `repetition` tells that story, `targets` starts and stops, `launches` starts programs that make the load, `actions` are
 //! the scenario's own steps (`kept` what they keep for later runs, `checkout` revisions that are built), `collect` takes figures when the load is over, `reconcile` holds what servers counted against what was sent, `recorder` takes in what load and observation report, `containers` are what an engine runs for us, `network` makes and undoes links, `memory` are file systems in memory, `host` who
-//! used the processors meanwhile, `watched` what held them up or slowed them down, `limits` says whether it counts, `interrupt` is Ctrl-C. Which repetition comes when is `cmd::run`'s business.
+//! used the processors meanwhile, `watched` what held them up or slowed them down, `versions` asks programs what they are, `limits` says whether it counts, `interrupt` is Ctrl-C. Which repetition comes when is `cmd::run`'s business.
 
 pub mod actions;
 pub mod checkout;
@@ -23,6 +23,7 @@ mod reconcile;
 pub mod recorder;
 pub mod repetition;
 pub mod targets;
+pub mod versions;
 mod watched;
 
 use std::path::PathBuf;

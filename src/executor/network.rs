@@ -11,7 +11,7 @@ use crate::plan::links::{Link, is_local};
 use crate::plan::{Cell, Signal};
 use crate::record::status::LinkStatus;
 use crate::supervise::client::What;
-use crate::supervise::{Guard, Process, protocol::MARKER};
+use crate::supervise::{Guard, Kind, Process};
 
 /// How long measuring one link may take, beside round trips.
 const BUDGET: Duration = Duration::from_secs(3);
@@ -49,13 +49,17 @@ impl Network {
         if cell.links.is_empty() {
             return Ok(());
         }
-        let all = cell.links.clone();
-        let chosen = blocking(&self.busy, move || links::choose_all(&all)).await?;
-        let names = links::topology(&cell.links, std::process::id())?;
+        let (all, run) = (cell.links.clone(), place.guard.run()[..8].to_owned());
+        let names = links::topology(&cell.links, &run)?;
+        // What is tried has gone before anything is made; should we be killed meanwhile, it is known what it was called.
+        let probe = links::names::path(&links::names::probe(&run));
+        place.guard.adopt(&probe)?;
+        let chosen = blocking(&self.busy, move || links::choose_all(&all, &run)).await?;
+        place.guard.release(&probe)?;
         for namespace in names.iter().flat_map(links::Names::namespaces) {
             if !self.namespaces.iter().any(|n| n == namespace) {
                 self.namespaces.push(namespace.to_owned());
-                place.guard.adopt(&links::names::path(namespace)).await?;
+                place.guard.adopt(&links::names::path(namespace))?;
             }
         }
         for ((link, choice), names) in cell.links.iter().zip(chosen).zip(names) {
@@ -129,21 +133,26 @@ impl Network {
     /// # Errors
     /// When the guard is gone, or something cannot be removed.
     pub async fn undo(&mut self, guard: &Guard) -> Result<(), Error> {
+        let mut first: Result<(), Error> = Ok(());
         for laid in self.links.iter().filter(|l| l.helpers.iter().any(|h| h.exited().is_some())) {
             self.broken.push(format!("the helper of link `{}` ended in the middle: packets were lost since", laid.link.name));
         }
         for helper in self.links.iter_mut().flat_map(|l| std::mem::take(&mut l.helpers)) {
-            guard.stop(&helper, Signal::Kill, Duration::ZERO).await?;
+            let stopped = guard.stop(&helper, Signal::Kill, Duration::ZERO).await;
+            first = first.and(stopped.map(drop).map_err(Error::from));
         }
+        // Each part, whatever became of the others; only what is gone is taken off the list.
         let namespaces = std::mem::take(&mut self.namespaces);
-        for namespace in &namespaces {
-            guard.release(&links::names::path(namespace)).await?;
+        let undone =
+            blocking(&self.busy, move || Ok(namespaces.into_iter().map(|name| (links::undo(&name), name)).collect::<Vec<_>>()));
+        for (undone, name) in undone.await? {
+            let taken_off = match undone {
+                Ok(()) => guard.release(&links::names::path(&name)).map_err(Error::from),
+                Err(error) => Err(error.into()),
+            };
+            first = first.and(taken_off);
         }
-        let undone = blocking(&self.busy, move || {
-            let undone: Vec<Result<(), links::Error>> = namespaces.iter().map(|n| links::undo(n)).collect();
-            undone.into_iter().collect()
-        });
-        Ok(undone.await?)
+        first
     }
 
     /// Whether a target's ports are those of this machine, and not of a network of its own.
@@ -175,12 +184,13 @@ async fn start(helper: &links::make::Helper, link: &Link, place: &Place<'_>) -> 
     let [out, err] = ["out", "err"].map(|kind| place.logs.join(format!("link-{}.{kind}", link.name)));
     let what = What {
         argv: [runner.display().to_string()].into_iter().chain(helper.argv.clone()).collect(),
-        env: vec![(MARKER.to_owned(), format!("link-{}", link.name))],
+        env: vec![place.guard.marker(Kind::Link, &link.name, 0)],
         dir: None,
         stdout: &out,
         stderr: &err,
         cpus: &[],
         namespace: helper.namespace.as_deref(),
+        limits: &[],
     };
     let process = place.guard.spawn(what).await?;
     let begun = Instant::now();

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::host::{HostUse, Meter};
 use crate::load::{Rows, queue};
-use crate::observe::Observation;
+use crate::observe::{Inbox, Observation};
 use crate::record::Error;
 use crate::record::spill::Spill;
 use crate::record::tables::{Names, Tables};
@@ -33,12 +33,7 @@ impl Recorder {
     ///
     /// # Errors
     /// When the tables cannot be created.
-    pub fn start(
-        directory: &Path,
-        spill: Option<Spill>,
-        workloads: Vec<Names>,
-        observations: Receiver<Observation>,
-    ) -> Result<Self, Error> {
+    pub fn start(directory: &Path, spill: Option<Spill>, workloads: Vec<Names>, observations: Inbox) -> Result<Self, Error> {
         let tables = Tables::create_or_spill(directory, spill, workloads)?;
         let (rows, from_load) = queue::queue();
         let (marks, from_executor) = mpsc::channel();
@@ -78,7 +73,7 @@ impl Recorder {
 fn listen(
     mut tables: Tables,
     rows: &queue::Receiver,
-    observations: &Receiver<Observation>,
+    observations: &Inbox,
     marks: &Receiver<Mark>,
 ) -> Result<Option<HostUse>, Error> {
     let mut meter = Meter::default();

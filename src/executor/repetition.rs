@@ -4,7 +4,6 @@ use std::cell::{Cell as StdCell, RefCell};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -23,14 +22,17 @@ use super::targets::{self, Place, Running, ns_since};
 use super::{collect, launches, limits};
 use crate::errors::chain;
 use crate::load::{self, Gate, Job, PhaseReport, Report};
-use crate::observe::{Sampler, Settings, Watched};
+use crate::observe::{Sampler, Settings, Watched, outbox};
 use crate::plan::order::{Turn, seed_of};
 use crate::plan::{Cell, Limit, Plan, Workload};
 use crate::record::manifest::now;
 use crate::record::status::{GeneratorStatus, HostStatus, ObserverStatus, PhaseStatus, Status, Timings, TrialStatus, Verdict};
 use crate::record::tables::Names;
 use crate::record::{FORMAT, RepetitionWriter, RunDirectory};
-use crate::supervise::Guard;
+use crate::supervise::{Guard, Kind};
+
+/// Files that we need besides connections and what watching takes.
+const OTHER_FILES: u64 = 100;
 
 /// What may be seen of a repetition while it runs.
 #[derive(Debug, Default)]
@@ -104,7 +106,7 @@ impl Executor<'_> {
         let memory = self.memory.map(|memory| memory.path.join(turn.cell.to_string()));
         let writer = self.directory.repetition(cell, turn.repetition, memory.as_deref())?;
         let spill = writer.spill();
-        let (to_recorder, observations) = mpsc::channel();
+        let (to_recorder, observations) = outbox();
         let collected = cell.collect.iter().map(|c| Names {
             workload: c.name.clone(),
             steps: Vec::new(),
@@ -113,7 +115,13 @@ impl Executor<'_> {
         });
         let workloads = cell.workloads.iter().map(names).chain(collected).collect();
         let recorder = Recorder::start(writer.directory(), spill.clone(), workloads, observations)?;
-        let settings = Settings { adopter: Some(self.guard.pid()), ..Settings::default() };
+        let connections: u64 = cell.workloads.iter().map(|w| u64::from(w.load.arrivals.connections())).sum();
+        let allowed = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
+        let settings = Settings {
+            adopter: Some(self.guard.pid()),
+            most_files: usize::try_from(allowed.saturating_sub(connections + OTHER_FILES)).unwrap_or(usize::MAX),
+            ..Settings::default()
+        };
         let sampler = Sampler::start(Vec::new(), settings, to_recorder).map_err(Error::Observe)?;
 
         let repetition = turn.repetition.to_string();
@@ -147,7 +155,9 @@ impl Executor<'_> {
             Err(error) if error.ends_the_run() => Err(error),
             stopped => outcome.and(stopped),
         };
-        if let Err(error @ Error::Interrupted) = outcome {
+        // What our own death broke was not measured: it is missing, and `resume` does it again.
+        let outcome = if self.guard.is_gone() { Err(Error::Supervise(crate::supervise::Error::GuardGone)) } else { outcome };
+        if let Err(error @ (Error::Interrupted | Error::Supervise(crate::supervise::Error::GuardGone))) = outcome {
             drop(recorder);
             return Err(error);
         }
@@ -167,15 +177,21 @@ impl Executor<'_> {
             cpu_ns: observer.cpu_ns,
             wall_ns: observer.elapsed_ns,
             skipped_ticks: observer.skipped_ticks,
+            incomplete_samples: observer.incomplete_samples,
         };
         let host = written?.filter(|h| h.time_ns >= limits::SHORTEST_HOST_NS);
         let mut status = self.status(cell, turn, started_at, &outcome, observer, left_behind, &session, host);
+        limits::unseen(&observer).into_iter().for_each(|reason| status.verdict.invalidate(reason));
         session.network.reasons().into_iter().for_each(|reason| status.verdict.invalidate(reason));
         session.reconciled.iter().filter_map(|r| r.reason.clone()).for_each(|reason| status.verdict.invalidate(reason));
         if let (Some(memory), Some(spill)) = (self.memory, &spill)
             && let Some(reason) = memory.was_full(spill)
         {
             status.verdict.invalidate(reason);
+        }
+        // A signal that ends everybody may reach a target first: what that broke is missing, too.
+        if self.interrupt.count() > 0 && status.verdict != Verdict::Valid {
+            return Err(Error::Interrupted);
         }
         let status = status.with_words(|words| self.plan.secrets.mask(words).into_owned());
         let events = events(&session);
@@ -213,7 +229,8 @@ impl Executor<'_> {
         session: &mut Session,
     ) -> Result<(), Error> {
         let seed = seed_of(self.plan.seed, turn);
-        std::fs::create_dir_all(place.scratch).map_err(|source| Error::Scratch { path: place.scratch.to_owned(), source })?;
+        super::memory::make_passable(place.scratch)
+            .map_err(|source| Error::Scratch { path: place.scratch.to_owned(), source })?;
         let steps = Instant::now();
         actions::execute(self.guard, "set-up, repetition", &cell.set_up.repetition, place.late, place.logs).await?;
         progress.stage.set("links");
@@ -233,7 +250,9 @@ impl Executor<'_> {
             let namespace = network.namespace(&target.name);
             targets::start(target, place, namespace.as_deref(), running, |one| {
                 if let Some(pid) = one.status.pid {
-                    sampler.add(Watched { target: one.status.target.clone(), replica: one.status.replica, pid });
+                    let (target, replica) = (one.status.target.clone(), one.status.replica);
+                    let (_, marker) = self.guard.marker(Kind::Target, &target, replica);
+                    sampler.add(Watched { target, replica, pid, marker });
                 }
                 events
                     .borrow_mut()

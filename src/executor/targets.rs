@@ -1,7 +1,9 @@
 //! Targets of a repetition: started in order, watched, stopped in reverse.
 
+use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::net::{SocketAddr as UnixAddress, UnixDatagram};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -18,7 +20,7 @@ use crate::plan::{Cell, Probe, Replica, Signal, Target};
 use crate::record::status::TargetStatus;
 use crate::supervise::client::What;
 use crate::supervise::probe::{self, Subject, log_paths};
-use crate::supervise::{Error as SuperviseError, Guard, Process, protocol::MARKER};
+use crate::supervise::{Error as SuperviseError, Guard, Kind, Process};
 
 /// A replica that was started, or that ran already.
 #[derive(Debug)]
@@ -120,7 +122,10 @@ fn render(replica: &Replica, place: &Place<'_>) -> Result<(), Error> {
         if std::fs::read_to_string(&path).is_ok_and(|before| before != content) {
             return Err(failed(std::io::Error::other("another replica or target has made a different file of this name")));
         }
-        std::fs::write(&path, content).map_err(failed)?;
+        // What holds a secret is for us alone; other files are for whatever user a target becomes.
+        let mode = if file.content.names().any(crate::plan::secrets::is_secret) { 0o600 } else { 0o644 };
+        let opened = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&path);
+        opened.and_then(|mut opened| opened.write_all(content.as_bytes())).map_err(failed)?;
     }
     Ok(())
 }
@@ -145,7 +150,7 @@ pub async fn start(
         let mut late = place.late.clone();
         let container = match &replica.engine {
             Some(engine) => {
-                let container = Container::announce(engine, &target.name, replica.number, place.guard).await?;
+                let container = Container::announce(engine, &target.name, replica.number, place.guard)?;
                 late.insert(containers::NAME, container.name.clone());
                 Some(container)
             }
@@ -164,15 +169,23 @@ pub async fn start(
                 }
                 let mut env: Vec<(String, String)> =
                     replica.env.iter().map(|(k, v)| (k.clone(), v.fill(place.late).to_text())).collect();
-                // The client of an engine is not what is watched, whoever its parent is.
-                let client = if container.is_some() { "client of " } else { "" };
-                env.push((MARKER.to_owned(), format!("{client}{}/{}", target.name, replica.number)));
+                let kind = if container.is_some() { Kind::Client } else { Kind::Target };
+                env.push(place.guard.marker(kind, &target.name, replica.number));
                 if replica.argv[0].to_text() == FIXTURES_PROGRAM {
                     let socket = place.scratch.join(count_socket(&target.name, replica.number));
                     env.push((COUNT_VARIABLE.to_owned(), socket.display().to_string()));
                 }
                 let dir = replica.dir.as_ref().map(|d| PathBuf::from(d.fill(place.late).to_text()));
-                let what = What { argv, env, dir, stdout: &logs[0], stderr: &logs[1], cpus: &replica.cpus, namespace };
+                let what = What {
+                    argv,
+                    env,
+                    dir,
+                    stdout: &logs[0],
+                    stderr: &logs[1],
+                    cpus: &replica.cpus,
+                    namespace,
+                    limits: &target.rlimits,
+                };
                 Some(place.guard.spawn(what).await?)
             }
         };

@@ -213,7 +213,7 @@ mod tests {
         let json = TableSource::Json("/rows".to_owned());
         let rows = r#"{"rows": [{"a": 1, "b": "x,y"}, {"b": null, "c": 2.5}]}"#;
         assert_eq!(table(&json, text(rows)).unwrap(), "a,b,c\n1,\"x,y\",\n,,2.5\n");
-        assert!(table(&json, text("{\"rows\": 3}")).unwrap_err().contains("no list"));
+        assert!(table(&json, text("{\"rows\": 3}")).unwrap_err().contains("not a list"));
         assert_eq!(table(&TableSource::Csv, text("a,b\n1,2\n")).unwrap(), "a,b\n1,2\n");
         assert!(table(&TableSource::Csv, text("a,b\n1\n")).is_err());
         assert_eq!(table(&TableSource::Csv, text("a;b\n1,5;2\n")).unwrap(), "a;b\n1,5;2\n");

@@ -1,13 +1,13 @@
 //! Which mechanism works here: found out by doing it, in a namespace that is thrown away.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use rustix::io::Errno;
 use serde::Serialize;
 
 use super::namespace::{create, inside, undo};
 use super::nfqueue::Queue;
-use super::{Error, commands, make, shaping};
+use super::{Error, commands, make, names, shaping};
 use crate::plan::links::{Link, Mechanism, Shape};
 
 /// What a link will be made with, and what else was tried.
@@ -28,18 +28,19 @@ pub struct Rejected {
     pub reason: String,
 }
 
-/// The mechanism for one link: the one that is asked, or the first that works. Takes some 20 ms for each that is tried.
+/// The mechanism for one link: the one that is asked, or the first that works. `run` names the namespace in which it is
+/// tried, see [`names::probe`]. Takes some 20 ms for each that is tried.
 ///
 /// # Errors
 /// [`Error::NoMechanism`] with the reasons of all that were tried.
-pub fn choose(asked: Mechanism, link: &Link) -> Result<Choice, Error> {
+pub fn choose(asked: Mechanism, link: &Link, run: &str) -> Result<Choice, Error> {
     let candidates = match &asked {
         Mechanism::Auto => &[Mechanism::Netem, Mechanism::Nfqueue, Mechanism::Relay][..],
         one => std::slice::from_ref(one),
     };
     let mut rejected = Vec::new();
     for &mechanism in candidates {
-        match works(mechanism, link) {
+        match works(mechanism, link, run) {
             Ok(()) => return Ok(Choice { mechanism, rejected }),
             Err(reason) => rejected.push(Rejected { mechanism, reason }),
         }
@@ -52,8 +53,8 @@ pub fn choose(asked: Mechanism, link: &Link) -> Result<Choice, Error> {
 ///
 /// # Errors
 /// [`Error::NoMechanism`], and [`Error::Mixed`] when another link must not be a relay.
-pub fn choose_all(links: &[Link]) -> Result<Vec<Choice>, Error> {
-    let choices = links.iter().map(|link| choose(link.mechanism, link)).collect::<Result<Vec<_>, _>>()?;
+pub fn choose_all(links: &[Link], run: &str) -> Result<Vec<Choice>, Error> {
+    let choices = links.iter().map(|link| choose(link.mechanism, link, run)).collect::<Result<Vec<_>, _>>()?;
     let Some(only_relay) = choices.iter().position(|c| c.mechanism == Mechanism::Relay) else { return Ok(choices) };
     let all = links.iter().zip(choices).map(|(link, choice)| match choice.mechanism {
         Mechanism::Relay => Ok(choice),
@@ -62,7 +63,7 @@ pub fn choose_all(links: &[Link]) -> Result<Vec<Choice>, Error> {
         }
         better => {
             let reason = format!("link `{}` works only as a relay here", links[only_relay].name);
-            let mut choice = choose(Mechanism::Relay, link)?;
+            let mut choice = choose(Mechanism::Relay, link, run)?;
             choice.rejected.push(Rejected { mechanism: better, reason });
             Ok(choice)
         }
@@ -70,11 +71,11 @@ pub fn choose_all(links: &[Link]) -> Result<Vec<Choice>, Error> {
     all.collect()
 }
 
-fn works(mechanism: Mechanism, link: &Link) -> Result<(), String> {
+fn works(mechanism: Mechanism, link: &Link, run: &str) -> Result<(), String> {
     match mechanism {
         Mechanism::Relay => relay(link),
-        Mechanism::Netem => in_namespace(|name| netem(name, link)),
-        Mechanism::Nfqueue => in_namespace(|name| nfqueue(name, link)),
+        Mechanism::Netem => in_namespace(run, |name| netem(name, link)),
+        Mechanism::Nfqueue => in_namespace(run, |name| nfqueue(name, link)),
         Mechanism::Auto => Err("`auto` is not a mechanism of its own".to_owned()),
     }
 }
@@ -89,12 +90,12 @@ fn relay(link: &Link) -> Result<(), String> {
     Ok(())
 }
 
-/// Namespaces of probes have numbers that no cell reaches; should this process be killed meanwhile, the next sweep
-/// finds them.
-static PROBES: AtomicU32 = AtomicU32::new(4_000_000_000);
+/// One probe at a time: all of a run use one name, so that it can be written down what has to be removed.
+static PROBE: Mutex<()> = Mutex::new(());
 
-fn in_namespace(probe: impl FnOnce(&str) -> Result<(), Error>) -> Result<(), String> {
-    let name = format!("runner-{}-{}", std::process::id(), PROBES.fetch_add(1, Ordering::Relaxed));
+fn in_namespace(run: &str, probe: impl FnOnce(&str) -> Result<(), Error>) -> Result<(), String> {
+    let _alone = PROBE.lock().unwrap_or_else(PoisonError::into_inner);
+    let name = names::probe(run);
     let result = create(&name).and_then(|()| probe(&name));
     let gone = undo(&name);
     result.and(gone).map_err(|error| reason(&error))
@@ -145,15 +146,15 @@ mod tests {
     #[test]
     fn a_relay_says_what_it_cannot() {
         let mut lossy = link(Shape { loss: 0.01, ..Shape::default() }, Shape::default());
-        let error = choose(Mechanism::Relay, &lossy).unwrap_err();
+        let error = choose(Mechanism::Relay, &lossy, "test").unwrap_err();
         assert_eq!(
             error.to_string(),
             "link `wan` cannot be emulated here:\n  relay: a relay forwards bytes and cannot lose packets: `loss` needs netem or nfqueue"
         );
         lossy.forward.loss = 0.0;
-        assert_eq!(choose(Mechanism::Relay, &lossy).unwrap().mechanism, Mechanism::Relay);
+        assert_eq!(choose(Mechanism::Relay, &lossy, "test").unwrap().mechanism, Mechanism::Relay);
         lossy.ports.clear();
-        assert!(choose(Mechanism::Relay, &lossy).is_err());
+        assert!(choose(Mechanism::Relay, &lossy, "test").is_err());
     }
 
     #[test]

@@ -86,7 +86,7 @@ pub fn make(link: &Link, names: &Names, mechanism: Mechanism, seed: u64) -> Resu
     match mechanism {
         Mechanism::Relay => Ok(make_relay(link, names, seed)),
         Mechanism::Netem | Mechanism::Nfqueue => make_network(link, names, mechanism, seed),
-        Mechanism::Auto => make(link, names, super::choose(mechanism, link)?.mechanism, seed),
+        Mechanism::Auto => make(link, names, super::choose(mechanism, link, &std::process::id().to_string())?.mechanism, seed),
     }
 }
 

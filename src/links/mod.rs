@@ -3,7 +3,7 @@
 //! The path of the data, with `netem` and `nfqueue` (all addresses of a link are one /29 of 198.18.0.0/15, RFC 2544):
 //!
 //! ```text
-//!   near side: the runner's own namespace, or that of `from`        .1  rl<pid>-<n>
+//!   near side: the runner's own namespace, or that of `from`        .1  rl<run>-<n>
 //!     │  veth                                                        │
 //!   middle namespace: forwards                                      .2  near    ← qdiscs here shape `back`
 //!     │  both directions are shaped where packets leave it          .5  far     ← qdiscs here shape `forward`
@@ -40,7 +40,7 @@ pub use choice::{Choice, Rejected, choose, choose_all};
 pub use make::{Helper, Made, make};
 pub use measure::{Measured, measure};
 pub use names::{Names, topology};
-pub use namespace::{sweep_stale, undo};
+pub use namespace::undo;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

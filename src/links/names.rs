@@ -40,14 +40,20 @@ pub fn path(namespace: &str) -> PathBuf {
     PathBuf::from(DIRECTORY).join(namespace)
 }
 
+/// The namespace in which it is tried what works.
+pub fn probe(run: &str) -> String {
+    format!("runner-{run}-probe")
+}
+
 /// The names for all links of a cell, in their order; nothing is made.
 ///
 /// Targets that stand together in the `to` of any link share a namespace. A target that is in no `to` runs outside of
-/// namespaces, as the load does. `pid` is the runner's, so that leftovers tell whose they are.
+/// namespaces, as the load does. `run`: eight characters of the run's id; a pid would mean somebody else in another pid
+/// namespace.
 ///
 /// # Errors
 /// [`Error::ToItself`] when both sides of a link are the same namespace.
-pub fn topology(links: &[Link], pid: u32) -> Result<Vec<Names>, Error> {
+pub fn topology(links: &[Link], run: &str) -> Result<Vec<Names>, Error> {
     let mut groups: Vec<Vec<&str>> = Vec::new();
     for link in links {
         let mut merged: Vec<&str> = link.to.iter().map(String::as_str).collect();
@@ -64,7 +70,7 @@ pub fn topology(links: &[Link], pid: u32) -> Result<Vec<Names>, Error> {
     let first = |group: &Vec<&str>| links.iter().position(|l| l.to.iter().any(|t| group.contains(&t.as_str())));
     groups.sort_by_key(first);
     let group_of = |target: &str| groups.iter().position(|g| g.contains(&target));
-    let name = |n: usize| format!("runner-{pid}-{n}");
+    let name = |n: usize| format!("runner-{run}-{n}");
     let mut all = Vec::new();
     for (index, link) in links.iter().enumerate() {
         let far = link.to.first().and_then(|t| group_of(t)).expect("a link leads to at least one target");
@@ -77,7 +83,7 @@ pub fn topology(links: &[Link], pid: u32) -> Result<Vec<Names>, Error> {
             near: near.map(name),
             middle: name(groups.len() + index),
             far: name(far),
-            near_device: format!("rl{pid}-{index}"),
+            near_device: format!("rl{run}-{index}"),
         });
     }
     Ok(all)
@@ -99,17 +105,17 @@ mod tests {
 
     #[test]
     fn targets_of_one_link_share_a_namespace_and_the_load_has_none() {
-        let names = topology(&[between("wan", None, &["server", "cache"])], 7).unwrap();
+        let names = topology(&[between("wan", None, &["server", "cache"])], "7").unwrap();
         assert_eq!(names[0].near, None);
         assert_eq!((names[0].far.as_str(), names[0].middle.as_str()), ("runner-7-0", "runner-7-1"));
         assert_eq!(names[0].near_device, "rl7-0");
-        assert!(topology(&[between("x", None, &["a"])], 4_194_304).unwrap()[0].near_device.len() <= 15);
+        assert!(topology(&[between("x", None, &["a"])], "0123abcd").unwrap()[0].near_device.len() <= 15);
     }
 
     #[test]
     fn a_chain_of_links_passes_through_its_namespaces() {
         let links = [between("one", None, &["broker"]), between("two", Some("broker"), &["subscriber"])];
-        let names = topology(&links, 7).unwrap();
+        let names = topology(&links, "7").unwrap();
         assert_eq!(names[1].near.as_deref(), Some("runner-7-0"));
         assert_eq!(names[1].far, "runner-7-1");
         assert_eq!((names[0].middle.as_str(), names[1].middle.as_str()), ("runner-7-2", "runner-7-3"));
@@ -118,7 +124,7 @@ mod tests {
     #[test]
     fn links_that_share_a_target_share_the_namespace() {
         let links = [between("one", None, &["a"]), between("two", Some("x"), &["b", "a"]), between("three", None, &["c"])];
-        let names = topology(&links, 7).unwrap();
+        let names = topology(&links, "7").unwrap();
         assert_eq!(names[0].far, names[1].far);
         assert_eq!(names[1].near, None, "`x` is in no namespace");
         assert_ne!(names[2].far, names[0].far);
@@ -126,7 +132,7 @@ mod tests {
 
     #[test]
     fn a_link_to_where_it_comes_from_is_a_mistake() {
-        let error = topology(&[between("loop", Some("a"), &["a", "b"])], 7).unwrap_err();
+        let error = topology(&[between("loop", Some("a"), &["a", "b"])], "7").unwrap_err();
         assert_eq!(error.to_string(), "link `loop` leads from `a` to the namespace in which `a` itself runs");
     }
 }

@@ -98,32 +98,9 @@ pub fn undo(namespace: &str) -> Result<(), Error> {
     }
 }
 
-/// Removes the namespaces of runners that are no longer alive; returns their names.
-pub fn sweep_stale() -> Vec<String> {
-    let entries = std::fs::read_dir(DIRECTORY).into_iter().flatten().flatten();
-    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
-    let stale = names.filter(|name| owner(name).is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()));
-    stale.filter(|name| undo(name).is_ok()).collect()
-}
-
-/// The pid in the name of a namespace of ours.
-fn owner(name: &str) -> Option<u32> {
-    let (pid, number) = name.strip_prefix("runner-")?.split_once('-')?;
-    number.parse::<u32>().ok()?;
-    pid.parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_names_of_ours_have_an_owner() {
-        assert_eq!(owner("runner-123-4"), Some(123));
-        for other in ["runner-123", "runner-x-1", "runner-1-2-3", "blue", "runner-1-"] {
-            assert_eq!(owner(other), None, "{other}");
-        }
-    }
 
     #[test]
     fn what_is_not_there_is_undone_already() {

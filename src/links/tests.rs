@@ -32,7 +32,7 @@ pub(super) fn link(forward: Shape, back: Shape) -> Link {
 }
 
 pub(super) fn names_of_one() -> Names {
-    topology(&[link(Shape::default(), Shape::default())], 1).expect("one link is a topology").remove(0)
+    topology(&[link(Shape::default(), Shape::default())], "1").expect("one link is a topology").remove(0)
 }
 
 /// How late an instant may be: 1 ms, or as many as the environment says, for slow machines such as an emulated one.
@@ -58,6 +58,11 @@ fn delay(ms: u32) -> Shape {
     Shape { delay: ms * MS, ..Shape::default() }
 }
 
+/// What stands for the id of a run.
+fn own_id() -> String {
+    std::process::id().to_string()
+}
+
 /// Links that are undone in the order that the caller of this module must keep, also when a test fails.
 struct Cell {
     links: Vec<Link>,
@@ -68,11 +73,11 @@ struct Cell {
 
 impl Cell {
     fn new(links: Vec<Link>, mechanism: Mechanism) -> Self {
-        Self::of(std::process::id(), links, mechanism)
+        Self::of(&own_id(), links, mechanism)
     }
 
-    fn of(pid: u32, links: Vec<Link>, mechanism: Mechanism) -> Self {
-        let names = topology(&links, pid).unwrap();
+    fn of(run: &str, links: Vec<Link>, mechanism: Mechanism) -> Self {
+        let names = topology(&links, run).unwrap();
         let mut cell = Self { links, made: Vec::new(), helpers: Vec::new(), names };
         for (link, names) in cell.links.iter().zip(&cell.names) {
             let start = Instant::now();
@@ -163,7 +168,7 @@ fn becomes_a_helper() {
     match args[0].as_str() {
         // Makes a link, and waits to be killed.
         "make" => {
-            let names = topology(&[link(delay(1), delay(1))], std::process::id()).unwrap();
+            let names = topology(&[link(delay(1), delay(1))], &std::process::id().to_string()).unwrap();
             let mechanism = if args[1] == "netem" { Mechanism::Netem } else { Mechanism::Nfqueue };
             let made = make(&link(delay(1), delay(1)), &names[0], mechanism, 1).unwrap();
             println!("\nmade {}", names[0].near_device);
@@ -172,7 +177,7 @@ fn becomes_a_helper() {
                 assert!(made.namespace.is_some());
             }
         }
-        "choose" => match choose(Mechanism::Auto, &link(Shape { loss: 0.1, ..delay(1) }, delay(1))) {
+        "choose" => match choose(Mechanism::Auto, &link(Shape { loss: 0.1, ..delay(1) }, delay(1)), &own_id()) {
             Ok(choice) => println!("\nchoice {choice:?}"),
             Err(error) => println!("\n{error}"),
         },
@@ -186,7 +191,7 @@ fn becomes_a_helper() {
 fn networks() -> Vec<Mechanism> {
     let all = [Mechanism::Netem, Mechanism::Nfqueue].into_iter();
     let start = Instant::now();
-    let works = all.filter(|mechanism| match choose(*mechanism, &link(delay(1), delay(1))) {
+    let works = all.filter(|mechanism| match choose(*mechanism, &link(delay(1), delay(1)), &own_id()) {
         Ok(_) => true,
         Err(error) => {
             eprintln!("SKIPPED, NOT TESTED HERE: {error}");
@@ -283,7 +288,7 @@ fn two_links_at_once_and_one_behind_the_other() {
         });
         (0..3).for_each(|at| drop(cell.check(at)));
         // Another run, of a process that is alive.
-        let other = Cell::of(std::os::unix::process::parent_id(), vec![link(delay(5), delay(5))], mechanism);
+        let other = Cell::of(&std::os::unix::process::parent_id().to_string(), vec![link(delay(5), delay(5))], mechanism);
         other.check(0);
         assert!(other.made[0].host != cell.made[0].host);
     }
@@ -360,7 +365,7 @@ fn tcp_passes_with_the_delay_of_the_link() {
 }
 
 #[test]
-fn a_maker_that_is_killed_leaves_what_can_be_swept() {
+fn a_maker_that_is_killed_leaves_what_can_be_undone_by_name() {
     let _alone = alone();
     for mechanism in networks() {
         let mut child = become_helper(&["make".into(), mechanism.name().into()])
@@ -373,10 +378,13 @@ fn a_maker_that_is_killed_leaves_what_can_be_swept() {
         let device = std::path::PathBuf::from("/sys/class/net").join(device);
         assert!(device.exists());
         let ours = format!("runner-{}-", child.id());
-        assert!(sweep_stale().iter().all(|n| !n.starts_with(&ours)), "its owner is alive");
         child.kill().unwrap();
         child.wait().unwrap();
-        assert_eq!(sweep_stale().iter().filter(|n| n.starts_with(&ours)).count(), 2);
+        let entries = std::fs::read_dir(names::DIRECTORY).unwrap();
+        let left: Vec<String> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        let left: Vec<String> = left.into_iter().filter(|name| name.starts_with(&ours)).collect();
+        assert_eq!(left.len(), 2, "{left:?}");
+        left.iter().for_each(|name| undo(name).unwrap());
         let until = Instant::now() + Duration::from_secs(10);
         while device.exists() && Instant::now() < until {
             std::thread::sleep(10 * MS);

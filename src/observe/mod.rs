@@ -14,8 +14,10 @@
 //! counters, because many virtual machines have none. It reads its own network and pid namespace only.
 
 mod allowance;
+mod files;
 mod host;
 mod ledger;
+mod outbox;
 pub mod ports;
 mod process;
 pub mod procfs;
@@ -28,6 +30,7 @@ pub mod tree;
 use std::{io, net::SocketAddr};
 
 pub use host::{Told, told};
+pub use outbox::{Inbox, Outbox, outbox};
 pub use ports::{Holder, holder, is_free};
 pub use procfs::sensors::Pressure;
 pub use sample::{CoreClock, CoreTimes, HostPressure, HostSample, Observation, ProcessSample};

@@ -1,7 +1,8 @@
-//! One process: its open `/proc` files and what they last said.
+//! One process: its open `/proc/PID/stat` and what it last said.
 //!
-//! The open files are also its identity: they belong to the process, not to its pid, and fail for good once it is reaped, so a
-//! pid that was given to somebody else is never read by mistake.
+//! The open file is also its identity: it belongs to the process, not to its pid, and fails for good once that is reaped. What
+//! is opened by pid besides counts only when this file can be read afterwards: a pid that was given to somebody else is
+//! never read by mistake. One descriptor for each process, as hundreds may be watched.
 
 use std::{
     collections::HashMap,
@@ -13,6 +14,7 @@ use std::{
 use rustix::io::Errno;
 
 use super::{
+    files::{self, Held},
     ledger::{Account, Cpu},
     procfs::process::{self, Io, Stat},
     tree,
@@ -28,11 +30,7 @@ pub(super) struct Process {
     pub(super) io: Io,
     pub(super) peak_rss_bytes: u64,
     pub(super) open_files: u64,
-    stat_file: File,
-    io_file: Option<File>,
-    status_file: Option<File>,
-    memory_file: Option<File>,
-    files_directory: String,
+    stat_file: Held,
     switches: Switches,
 }
 
@@ -55,9 +53,8 @@ pub(super) enum Presence {
 impl Process {
     /// Opens and reads a process; `None` when it is gone.
     pub(super) fn open(pid: u32, ns_per_tick: u64, buffer: &mut [u8]) -> Option<Self> {
-        let open = |name: &str| File::open(format!("/proc/{pid}/{name}"));
-        let stat_file = open("stat").ok()?;
-        let stat = process::stat(read(&stat_file, buffer).ok()?)?;
+        let stat_file = Held::open(format!("/proc/{pid}/stat")).ok()?;
+        let stat = process::stat(read(&stat_file.0, buffer).ok()?)?;
         let mut process = Self {
             pid,
             stat,
@@ -66,11 +63,6 @@ impl Process {
             peak_rss_bytes: 0,
             open_files: 0,
             stat_file,
-            // The right to read these may be missing; the process is watched without them then.
-            io_file: open("io").ok(),
-            status_file: open("status").ok(),
-            memory_file: None,
-            files_directory: format!("/proc/{pid}/fd"),
             switches: Switches::default(),
         };
         let (own, waited) = process.times(ns_per_tick, buffer)?;
@@ -91,7 +83,7 @@ impl Process {
     fn times(&mut self, ns_per_tick: u64, buffer: &mut [u8]) -> Option<(Cpu, Cpu)> {
         // The clock goes by pid. As `stat` is read after it, and only from the right process, the clock was the right one too.
         let clock_ns = cpu_clock_ns(self.pid);
-        self.stat = process::stat(read(&self.stat_file, buffer).ok()?)?;
+        self.stat = process::stat(read(&self.stat_file.0, buffer).ok()?)?;
         let ns = |ticks: u64| ticks.saturating_mul(ns_per_tick);
         let stat = &self.stat;
         let total_ns = clock_ns.unwrap_or_else(|| ns(stat.user_ticks + stat.system_ticks));
@@ -107,25 +99,40 @@ impl Process {
 
     /// The readings that are worth their price only now and then: storage, peak, open files, context switches of `threads`.
     pub(super) fn survey(&mut self, threads: &[u32], buffer: &mut [u8]) {
-        let file = self.io_file.as_ref();
-        let text = file.and_then(|file| read(file, buffer).ok());
-        if let Some(io) = text.and_then(process::io) {
-            self.io = io;
-        }
-        let file = self.status_file.as_ref();
-        let text = file.and_then(|file| read(file, buffer).ok());
-        let Some(first_thread) = text.and_then(process::status) else {
+        // The right to read some of these may be missing; the process is watched without them then.
+        let io = self.part("io", buffer).ok().and_then(process::io);
+        let Some(first_thread) = self.part("status", buffer).ok().and_then(process::status) else {
             return;
         };
+        let open_files = open_files(&format!("/proc/{}/fd", self.pid));
+        let seen: Vec<(u32, process::Status)> = threads
+            .iter()
+            .filter_map(|thread| {
+                if *thread == self.pid {
+                    return Some((*thread, first_thread));
+                }
+                let text = self.part(&format!("task/{thread}/status"), buffer).ok()?;
+                Some((*thread, process::status(text)?))
+            })
+            .collect();
+        if !self.is_there() {
+            return;
+        }
+        self.io = io.unwrap_or(self.io);
         self.peak_rss_bytes = first_thread.peak_rss_bytes.unwrap_or(0);
-        self.open_files = open_files(&self.files_directory);
-        self.switches.see_all(threads.iter().filter_map(|thread| {
-            if *thread == self.pid {
-                return Some((*thread, first_thread));
-            }
-            let file = File::open(format!("/proc/{}/task/{thread}/status", self.pid)).ok()?;
-            Some((*thread, process::status(read(&file, buffer).ok()?)?))
-        }));
+        self.open_files = open_files;
+        self.switches.see_all(seen);
+    }
+
+    /// A file of the process, by its pid.
+    fn part<'b>(&self, name: &str, buffer: &'b mut [u8]) -> io::Result<&'b [u8]> {
+        read(&files::open(format!("/proc/{}/{name}", self.pid))?, buffer)
+    }
+
+    /// Whether the pid is still that of this process.
+    fn is_there(&self) -> bool {
+        let mut few = [0; 16];
+        read(&self.stat_file.0, &mut few).is_ok()
     }
 
     /// Voluntary and involuntary context switches of all threads that were ever seen.
@@ -133,32 +140,27 @@ impl Process {
         self.switches.living.values().fold(self.switches.ended, add)
     }
 
-    /// Proportional set size: 0 for a zombie, `None` when it may not be read.
+    /// Proportional set size: 0 for what has ended, `None` when it may not or cannot be read.
     ///
-    /// By far the dearest reading: the kernel walks all mapped pages, and those who want to map or unmap memory wait meanwhile.
+    /// By far the most expensive reading: the kernel walks all mapped pages, and those who want to map or unmap memory wait
+    /// meanwhile.
     pub(super) fn pss_bytes(&mut self, buffer: &mut [u8]) -> Option<u64> {
-        if self.stat.is_zombie() {
+        let text = if !self.stat.is_zombie() {
+            self.part("smaps_rollup", buffer)
+        } else if self.stat.threads > 1 {
+            // Its first thread has ended and the others have not: the memory is theirs.
+            let other = tree::threads(self.pid).into_iter().find(|thread| *thread != self.pid)?;
+            self.part(&format!("task/{other}/smaps_rollup"), buffer)
+        } else {
             return Some(0);
-        }
-        // The file is tied to the memory that the process had when it was opened, and `exec` gives it new memory. A process that
-        // was first seen between `fork` and `exec` therefore needs the file opened again.
-        for _ in 0..2 {
-            let file = match self.memory_file.take() {
-                Some(file) => Ok(file),
-                None => File::open(format!("/proc/{}/smaps_rollup", self.pid)),
-            };
-            let text = file.and_then(|file| {
-                let text = read(&file, buffer)?;
-                self.memory_file = Some(file);
-                Ok(text)
-            });
-            match text {
-                Ok(text) => return Some(process::smaps_rollup(text).map_or(0, |it| it.pss_bytes)),
-                Err(error) if vanished(&error) => {}
-                Err(_) => return None,
-            }
-        }
-        Some(0)
+        };
+        let found = match text {
+            Ok(text) => process::smaps_rollup(text).map_or(0, |it| it.pss_bytes),
+            Err(error) if vanished(&error) => 0,
+            Err(_) => return None,
+        };
+        // Whoever has the pid now is somebody else when this process is gone, which has no memory any more.
+        Some(if self.is_there() { found } else { 0 })
     }
 }
 
@@ -190,7 +192,7 @@ fn vanished(error: &io::Error) -> bool {
 /// Since Linux 6.2 the size of the directory is the number of open files; before, it is 0 and the entries are counted.
 fn open_files(directory: &str) -> u64 {
     match fs::metadata(directory).map(|metadata| metadata.len()) {
-        Ok(0) => fs::read_dir(directory).map_or(0, |entries| entries.count() as u64),
+        Ok(0) => files::list(directory).map_or(0, |entries| entries.count() as u64),
         Ok(size) => size,
         Err(_) => 0,
     }

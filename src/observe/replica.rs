@@ -3,10 +3,12 @@
 use std::{sync::Arc, time::Instant};
 
 use super::{
+    files,
     ledger::Cpu,
     process::{Presence, Process},
     procfs::process::Io,
     sample::ProcessSample,
+    sampler::Watched,
     tree::{self, Kin},
 };
 
@@ -32,6 +34,12 @@ pub(super) struct Replica {
     last: Ended,
     at: Instant,
     pss_bytes: Option<u64>,
+    /// The root, while it could not be opened.
+    unopened: Option<u32>,
+    /// Whether the last survey found all that was there.
+    surveyed_whole: bool,
+    /// Whether this tick's size was read as far as it may be.
+    sized_whole: bool,
 }
 
 /// Totals that outlive the process they belong to.
@@ -43,25 +51,30 @@ struct Ended {
 }
 
 impl Replica {
-    /// Watches `root`, and finds the rest of the tree with the first [`Self::survey`].
-    pub(super) fn new(target: &str, number: u32, root: u32, reader: &mut Reader) -> Self {
-        let root = Process::open(root, reader.ns_per_tick, &mut reader.buffer);
+    /// Watches its root, and finds the rest of the tree with the first [`Self::survey`].
+    pub(super) fn new(watched: &Watched, reader: &mut Reader) -> Self {
+        let before = files::starved();
+        let root = Process::open(watched.pid, reader.ns_per_tick, &mut reader.buffer);
+        let whole = files::starved() == before;
         Self {
-            target: target.into(),
-            number,
-            marker: tree::marker(target, number),
+            target: watched.target.as_str().into(),
+            number: watched.replica,
+            marker: tree::marker(&watched.marker),
             members: root.into_iter().collect(),
             ended: Ended::default(),
             last: Ended::default(),
             at: Instant::now(),
             pss_bytes: None,
+            unopened: (!whole).then_some(watched.pid),
+            surveyed_whole: whole,
+            sized_whole: true,
         }
     }
 
     /// The cheap readings of every member; those that are gone leave the tree and their totals behind.
     pub(super) fn refresh(&mut self, reader: &mut Reader) {
         self.at = Instant::now();
-        self.pss_bytes = None;
+        (self.pss_bytes, self.sized_whole) = (None, true);
         // Parents are read before children. The other way round, a child that ends between the two readings would be counted
         // twice: as itself, and in its parent's waited-for time.
         let mut gone = Vec::new();
@@ -95,6 +108,11 @@ impl Replica {
 
     /// The dearer readings: new members, and of all members peak, open files and context switches.
     pub(super) fn survey(&mut self, reader: &mut Reader) {
+        let before = files::starved();
+        if let Some(root) = self.unopened {
+            self.join(root, reader);
+            self.unopened = (files::starved() != before).then_some(root);
+        }
         let kin = Kin::now();
         // Grows while it is walked: children follow their parents.
         let mut next = 0;
@@ -106,6 +124,7 @@ impl Replica {
             }
             next += 1;
         }
+        self.surveyed_whole = files::starved() == before;
     }
 
     /// Makes `pid` a member, unless it is one, or is gone.
@@ -122,12 +141,16 @@ impl Replica {
 
     /// Reads the proportional set size of the tree, for this tick's sample.
     pub(super) fn read_pss(&mut self, reader: &mut Reader) {
+        let before = files::starved();
         let sizes = self.members.iter_mut().map(|member| member.pss_bytes(&mut reader.buffer));
         self.pss_bytes = sizes.sum();
+        self.sized_whole = files::starved() == before;
     }
 
     /// The sums over the tree, as of the last [`Self::refresh`].
-    pub(super) fn sample(&mut self, reader: &Reader) -> ProcessSample {
+    /// `adopted_whole`: whether all orphans were looked at.
+    pub(super) fn sample(&mut self, reader: &Reader, adopted_whole: bool) -> ProcessSample {
+        let complete = adopted_whole && self.surveyed_whole && self.sized_whole;
         let mut now = self.ended;
         let (mut processes, mut threads) = (0, 0);
         let (mut rss_bytes, mut peak_rss_bytes, mut open_files) = (0, 0, 0);
@@ -138,7 +161,7 @@ impl Replica {
             let [voluntary, involuntary] = member.switches();
             now.switches[0] += voluntary;
             now.switches[1] += involuntary;
-            if !member.stat.is_zombie() {
+            if !member.stat.is_zombie() || member.stat.threads > 1 {
                 let rss = member.stat.rss_pages.saturating_mul(reader.bytes_per_page);
                 processes += 1;
                 threads += member.stat.threads;
@@ -159,7 +182,7 @@ impl Replica {
             replica: self.number,
             processes,
             threads,
-            pss_bytes: self.pss_bytes,
+            pss_bytes: self.pss_bytes.filter(|_| complete),
             rss_bytes,
             peak_rss_bytes,
             cpu_user_ns: last.cpu.user_ns,
@@ -169,6 +192,7 @@ impl Replica {
             involuntary_switches: last.switches[1],
             read_bytes: last.io.read_bytes,
             written_bytes: last.io.written_bytes,
+            complete,
         }
     }
 }

@@ -51,6 +51,9 @@ pub struct ProcessSample {
     pub read_bytes: u64,
     /// Bytes that are to go to storage, likewise.
     pub written_bytes: u64,
+    /// Whether all of the tree was read. Where descriptors or memory were missing some processes are not in these figures, and
+    /// the proportional set size is `None`.
+    pub complete: bool,
 }
 
 /// The host at one instant. Comes with every tick, or less often when a host with many cores makes it too expensive.

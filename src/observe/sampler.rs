@@ -13,7 +13,8 @@
 //! When the cheap readings alone exceed the share – some sixty processes, or a thousand threads – they go on
 //! nevertheless, and the dear ones keep a tenth of it: the limit is exceeded then, and [`SamplerReport`] shows it.
 //!
-//! Up to four files per watched process stay open: the limit on open files must leave room for them.
+//! One file per watched process stays open: the limit on open files must leave room for them. Where it does not, samples say that
+//! they are not complete.
 
 use std::{
     panic,
@@ -31,7 +32,9 @@ use rustix::{
 use super::{
     Error,
     allowance::Allowance,
+    files,
     host::Host,
+    outbox::{Outbox, Sent},
     replica::{Reader, Replica},
     sample::Observation,
     tree::{self, Kin},
@@ -46,6 +49,8 @@ pub struct Watched {
     pub replica: u32,
     /// The root of its process tree.
     pub pid: u32,
+    /// The value of [`tree::MARKER`] in its environment, by which orphans are recognised.
+    pub marker: String,
 }
 
 /// How to observe.
@@ -57,12 +62,14 @@ pub struct Settings {
     pub adopter: Option<u32>,
     /// The share of one core that the sampler may use.
     pub share: f64,
+    /// How many files it may hold open, one for each process. Of more processes samples say that they are not complete.
+    pub most_files: usize,
 }
 
 impl Default for Settings {
     /// Every 100 ms, no adopter, and 0.95 % of a core: a little room below the 1 % that we promise.
     fn default() -> Self {
-        Self { interval: Duration::from_millis(100), adopter: None, share: 0.0095 }
+        Self { interval: Duration::from_millis(100), adopter: None, share: 0.0095, most_files: usize::MAX }
     }
 }
 
@@ -73,6 +80,9 @@ pub struct SamplerReport {
     pub samples: u64,
     /// Samples of a replica without its proportional set size.
     pub samples_without_pss: u64,
+    /// Samples of a replica of which something could not be read for want of descriptors or memory, and those that the recorder
+    /// had no room for.
+    pub incomplete_samples: u64,
     /// Ticks that were done.
     pub ticks: u64,
     /// Ticks that began more than a tenth of the interval after their time.
@@ -106,11 +116,14 @@ impl Sampler {
     ///
     /// # Errors
     /// [`Error::Thread`] when the thread cannot be started.
-    pub fn start(watched: Vec<Watched>, settings: Settings, out: Sender<Observation>) -> Result<Self, Error> {
+    pub fn start(watched: Vec<Watched>, settings: Settings, out: Outbox) -> Result<Self, Error> {
         let (commands, inbox) = mpsc::channel();
         let thread = thread::Builder::new()
             .name("observe".to_owned())
-            .spawn(move || Work::new(watched, &settings, out).run(&inbox))
+            .spawn(move || {
+                files::hold_at_most(settings.most_files);
+                Work::new(watched, &settings, out).run(&inbox)
+            })
             .map_err(|source| Error::Thread { source })?;
         Ok(Self { commands, thread })
     }
@@ -170,8 +183,10 @@ struct Work {
     host_due: Option<u64>,
     adopter: Option<u32>,
     orphans_due: Option<u64>,
+    /// Whether the last look at orphans saw them all.
+    adopted_whole: bool,
     reader: Reader,
-    out: Sender<Observation>,
+    out: Outbox,
     interval: Duration,
     /// Processor time that a tick may cost.
     tick_budget_ns: u64,
@@ -182,7 +197,7 @@ struct Work {
 }
 
 impl Work {
-    fn new(watched: Vec<Watched>, settings: &Settings, out: Sender<Observation>) -> Self {
+    fn new(watched: Vec<Watched>, settings: &Settings, out: Outbox) -> Self {
         let interval = settings.interval.max(Duration::from_millis(1));
         let tick_budget_ns = interval.mul_f64(settings.share.clamp(0.0, 1.0)).as_nanos() as u64;
         let ns_per_tick = 1_000_000_000 / param::clock_ticks_per_second().max(1);
@@ -192,6 +207,7 @@ impl Work {
             host_due: None,
             adopter: settings.adopter,
             orphans_due: None,
+            adopted_whole: true,
             reader: Reader { buffer: vec![0; 64 * 1024], ns_per_tick, bytes_per_page: param::page_size() as u64 },
             out,
             interval,
@@ -255,7 +271,7 @@ impl Work {
 
     fn add(&mut self, watched: &Watched) {
         self.remove(&watched.target, watched.replica);
-        let replica = Replica::new(&watched.target, watched.replica, watched.pid, &mut self.reader);
+        let replica = Replica::new(watched, &mut self.reader);
         self.entries.push(Entry { replica, survey_due: None, pss_due: None });
         self.orphans_due = None;
     }
@@ -271,11 +287,12 @@ impl Work {
         }
         self.read_host(tick)?;
         let dear_ns = self.dear_readings(tick);
-        for entry in &mut self.entries {
-            let sample = entry.replica.sample(&self.reader);
+        for index in 0..self.entries.len() {
+            let sample = self.entries[index].replica.sample(&self.reader, self.adopted_whole);
             self.report.samples_without_pss += u64::from(sample.pss_bytes.is_none());
+            self.report.incomplete_samples += u64::from(!sample.complete);
             self.report.samples += 1;
-            self.out.send(Observation::Process(sample)).map_err(|_| Ended)?;
+            self.send(Observation::Process(sample))?;
         }
         self.report.ticks += 1;
         // Everything since the previous tick's end that was not a expensive reading, waking up included, comes off the next allowance.
@@ -290,6 +307,18 @@ impl Work {
         Ok(())
     }
 
+    /// A sample that finds no room with the recorder is lost, and the others are not complete without it.
+    fn send(&mut self, sample: Observation) -> Result<(), Ended> {
+        match self.out.send(sample) {
+            Sent::OnItsWay => Ok(()),
+            Sent::Lost => {
+                self.report.incomplete_samples += 1;
+                Ok(())
+            }
+            Sent::Over => Err(Ended),
+        }
+    }
+
     /// The host, every tick unless it takes more than a quarter of the allowance: `/proc/stat` grows with the number of cores.
     fn read_host(&mut self, tick: u64) -> Result<(), Ended> {
         if self.host_due.is_some_and(|due| tick < due) {
@@ -301,7 +330,7 @@ impl Work {
         self.host_due = Some(tick + (cost_ns * 4 / self.tick_budget_ns.max(1)).clamp(1, 50));
         if let Some(sample) = sample {
             self.report.samples += 1;
-            self.out.send(Observation::Host(sample)).map_err(|_| Ended)?;
+            self.send(Observation::Host(sample))?;
         }
         Ok(())
     }
@@ -364,6 +393,7 @@ impl Work {
         let Some(adopter) = self.adopter else {
             return;
         };
+        let before = files::starved();
         for pid in Kin::now().children(adopter) {
             if self.entries.iter().any(|entry| entry.replica.has(pid)) {
                 continue;
@@ -375,6 +405,7 @@ impl Work {
                 entry.replica.join(pid, &mut self.reader);
             }
         }
+        self.adopted_whole = files::starved() == before;
     }
 }
 

@@ -9,19 +9,18 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    fs,
     path::Path,
     sync::OnceLock,
 };
 
-use super::procfs;
+use super::{files, procfs};
 
-/// The environment variable that says to which replica a process belongs: `RUNNER_REPLICA=<target>/<replica>`.
+/// The environment variable that says to which replica a process belongs: its value is what was agreed on for it.
 pub const MARKER: &str = "RUNNER_REPLICA";
 
-/// The entry `RUNNER_REPLICA=<target>/<replica>` of a replica's environment.
-pub fn marker(target: &str, replica: u32) -> String {
-    format!("{MARKER}={target}/{replica}")
+/// The entry of a replica's environment.
+pub fn marker(value: &str) -> String {
+    format!("{MARKER}={value}")
 }
 
 /// All processes below `root`, without it, parents before their children.
@@ -52,7 +51,7 @@ pub(super) fn threads(pid: u32) -> Vec<u32> {
 }
 
 fn numbers_in(directory: &str) -> Vec<u32> {
-    let Ok(entries) = fs::read_dir(directory) else {
+    let Ok(entries) = files::list(directory) else {
         return Vec::new();
     };
     entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
@@ -60,7 +59,7 @@ fn numbers_in(directory: &str) -> Vec<u32> {
 
 /// The entry of [`MARKER`] in the environment with which `pid` was started; `None` without one, or when it may not be read.
 pub(super) fn marker_of(pid: u32) -> Option<String> {
-    let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let environment = files::read(format!("/proc/{pid}/environ")).ok()?;
     let entry = environment.split(|byte| *byte == 0).find(|entry| {
         let value = entry.strip_prefix(MARKER.as_bytes());
         value.is_some_and(|value| value.starts_with(b"="))
@@ -85,7 +84,7 @@ impl Kin {
     fn table() -> Self {
         let mut table: HashMap<u32, Vec<u32>> = HashMap::new();
         for pid in all_processes() {
-            let stat = fs::read(format!("/proc/{pid}/stat")).ok();
+            let stat = files::read(format!("/proc/{pid}/stat")).ok();
             if let Some(stat) = stat.and_then(|text| procfs::process::stat(&text)) {
                 table.entry(stat.ppid).or_default().push(pid);
             }
@@ -106,7 +105,7 @@ impl Kin {
         match self {
             Kin::Files => threads
                 .iter()
-                .filter_map(|thread| fs::read_to_string(format!("/proc/{pid}/task/{thread}/children")).ok())
+                .filter_map(|thread| files::read_to_string(format!("/proc/{pid}/task/{thread}/children")).ok())
                 .flat_map(|text| pids(&text))
                 .collect(),
             Kin::Table(table) => table.get(&pid).cloned().unwrap_or_default(),

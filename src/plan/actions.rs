@@ -224,7 +224,12 @@ pub(super) fn action(pen: &mut Pen<'_>, node: &Node, typed: &types::Action) -> O
             pen.say_missing(node, "command", &missing);
         }
         return Some(Action::Command {
-            invocation: Invocation { argv, dir: folder(pen, node, typed.dir.as_deref()), env: environment(&typed.env), timeout },
+            invocation: Invocation {
+                argv,
+                dir: folder(pen, node, typed.dir.as_deref()),
+                env: environment(pen, node, &typed.env),
+                timeout,
+            },
             cache: typed.cache.as_ref().map(|name| super::cache::of(name, typed)),
         });
     }
@@ -274,9 +279,17 @@ pub(super) fn url(pen: &mut Pen<'_>, node: &Node, key: &str, text: &str) -> Opti
 }
 
 /// Environment variables of a command.
-pub(super) fn environment(typed: &BTreeMap<String, types::Text>) -> Vec<(String, Template)> {
+pub(super) fn environment(pen: &mut Pen<'_>, node: &Node, typed: &BTreeMap<String, types::Text>) -> Vec<(String, Template)> {
+    if let Some(entry) = node.get("env").and_then(|env| env.entry(MARKER)) {
+        // With another value it could not be found, or would be taken for somebody else.
+        let mistake = Mistake::new(pen.file, entry.key_span, format!("`{MARKER}` is how runner knows what it has started"));
+        pen.mistakes.push(mistake.expected("expected another name"));
+    }
     typed.iter().map(|(name, value)| (name.clone(), Template::parse(&value.0))).collect()
 }
+
+/// The variable by which processes of ours are known, wherever they go.
+const MARKER: &str = "RUNNER_REPLICA";
 
 /// A working directory: a folder that is there, or one in the scratch directory.
 pub(super) fn folder(pen: &mut Pen<'_>, node: &Node, dir: Option<&str>) -> Option<Template> {

@@ -117,7 +117,7 @@ pub(super) fn collect(
             CollectSource::Command(Invocation {
                 argv,
                 dir: actions::folder(pen, node, typed.dir.as_deref()),
-                env: actions::environment(&typed.env),
+                env: actions::environment(pen, node, &typed.env),
                 timeout: typed.timeout.map_or(TIMEOUT, |d| d.0),
             })
         }

@@ -13,6 +13,8 @@ use crate::schema::{Node, types};
 const ENGINES: [&str; 2] = ["docker", "podman"];
 /// An engine that does not answer within this is taken for none.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// The label by which a container of ours is known; its value is the container's name.
+pub const LABEL: &str = "runner.container";
 /// The late name of a container.
 pub const NAME: &str = "container";
 
@@ -51,6 +53,7 @@ pub(super) fn argv(pen: &mut Pen<'_>, node: &Node, typed: &types::Container) -> 
     let mut words: Vec<String> =
         [engine().unwrap_or(ENGINES[0]), "run", "--rm", "--pull=never", "--name"].map(str::to_owned).to_vec();
     words.push(format!("${{{NAME}}}"));
+    words.push(format!("--label={LABEL}=${{{NAME}}}"));
     if let Some(network) = &typed.network {
         words.push(format!("--network={}", network.0));
     }

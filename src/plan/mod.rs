@@ -281,6 +281,9 @@ pub struct Target {
     pub stop_grace: Duration,
     /// Programs that it needs.
     pub needs: Vec<String>,
+    /// Limits of resources that differ from those of the shell: name and soft limit; none: unlimited.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rlimits: Vec<(String, Option<u64>)>,
 }
 
 impl Target {

@@ -33,6 +33,11 @@ impl fmt::Debug for Secrets {
     }
 }
 
+/// Whether a late name is that of a secret: environment variables that are none are known to the plan.
+pub fn is_secret(name: &str) -> bool {
+    name.starts_with("env.")
+}
+
 impl Secrets {
     /// Values by late name, such as `env.PASSWORD`.
     pub fn new(late: BTreeMap<String, String>) -> Self {

@@ -194,8 +194,24 @@ pub(super) fn target(
         stop_signal: typed.stop.signal.unwrap_or_default(),
         stop_grace: typed.stop.grace.map_or(STOP_GRACE, |d| d.0),
         needs: typed.needs.0,
+        rlimits: rlimits(&typed.rlimits),
     };
     Some((target, skipped))
+}
+
+/// Limits by the names that they have in a scenario.
+fn rlimits(typed: &types::ResourceLimits) -> Vec<(String, Option<u64>)> {
+    let all = [
+        ("open-files", typed.open_files),
+        ("processes", typed.processes),
+        ("memory-locked", typed.memory_locked),
+        ("address-space", typed.address_space),
+        ("data", typed.data),
+        ("stack", typed.stack),
+        ("core", typed.core),
+        ("file-size", typed.file_size),
+    ];
+    all.into_iter().filter_map(|(name, limit)| Some((name.to_owned(), limit?.0))).collect()
 }
 
 /// Every name in `after` must be that of another target.
@@ -229,7 +245,7 @@ fn replica(
     let kind = pen.exactly_one(node, "what to start", &["fixture", "command", "shell", "container", "address"])?;
     let ports: Vec<u16> = typed.port.iter().chain(typed.ports.values()).map(|p| p.0).collect();
     if let Some(address) = &typed.address {
-        for key in ["args", "env", "dir", "render", "replicas", "port", "ports", "stop", "cpus", "needs"] {
+        for key in ["args", "env", "dir", "render", "replicas", "port", "ports", "stop", "cpus", "needs", "rlimits"] {
             if let Some(entry) = node.entry(key) {
                 pen.mistakes.push(
                     Mistake::new(pen.file, entry.key_span, format!("`{key}` has no meaning for a target that already runs"))
@@ -274,7 +290,7 @@ fn replica(
             .chain(port.into_iter().flat_map(|p| ["--port".to_owned(), p]));
         words.map(|w| Template::parse(&w)).chain(typed.args.iter().map(|t| Template::parse(&t.0))).collect()
     } else if let Some(container) = &typed.container {
-        for key in ["args", "env", "dir", "cpus"] {
+        for key in ["args", "env", "dir", "cpus", "rlimits"] {
             if let Some(entry) = node.entry(key) {
                 pen.mistakes.push(
                     Mistake::new(pen.file, entry.key_span, format!("`{key}` has no meaning beside `container`"))
@@ -291,7 +307,7 @@ fn replica(
     let ready = probe(pen, node, typed, address.as_deref())?;
     let files = render(pen, scope, entry, node, typed, number);
     let dir = actions::folder(pen, node, typed.dir.as_deref());
-    let env = actions::environment(&typed.env);
+    let env = actions::environment(pen, node, &typed.env);
     let engine = typed.container.as_ref().map(|_| containers::engine().unwrap_or("docker").to_owned());
     Some(Replica { number, argv, env, dir, ports, files, ready, cpus: typed.cpus.clone(), engine })
 }

@@ -303,7 +303,7 @@ fn command(pen: &mut Pen<'_>, node: &Node, typed: &types::Workload) -> Option<Co
     }
     Some(Command {
         argv,
-        env: actions::environment(&typed.env),
+        env: actions::environment(pen, node, &typed.env),
         dir: actions::folder(pen, node, typed.dir.as_deref()),
         exit,
         timeout: typed.timeout.map_or(COMMAND_TIMEOUT, |d| d.0),

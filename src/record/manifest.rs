@@ -103,8 +103,8 @@ const SETTINGS: [&str; 8] = [
 ];
 
 impl Manifest {
-    /// Looks at this machine. `programs` are those that targets need.
-    pub fn collect(source: &str, programs: &[String], scratch: &std::path::Path, choice: Choice) -> Self {
+    /// Looks at this machine. `programs`: versions of those that targets need, by name.
+    pub fn collect(source: &str, programs: BTreeMap<String, String>, scratch: &std::path::Path, choice: Choice) -> Self {
         Self {
             format: super::FORMAT,
             runner: env!("CARGO_PKG_VERSION").to_owned(),
@@ -123,7 +123,7 @@ impl Manifest {
                 })
                 .collect(),
             git: git(),
-            programs: programs.iter().filter_map(|p| Some((p.clone(), version(p)?))).collect(),
+            programs,
             directory: std::env::current_dir().ok().map(|d| d.display().to_string()),
             choice: Some(choice),
             resumed: Vec::new(),
@@ -187,13 +187,6 @@ fn first_line(program: &str, args: &[&str]) -> Option<String> {
     };
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     output.status.success().then(|| text.lines().next().unwrap_or_default().trim().to_owned()).filter(|l| !l.is_empty())
-}
-
-fn version(program: &str) -> Option<String> {
-    let path = crate::plan::programs::find_program(program)?;
-    let path = path.to_str()?;
-    let flags: &[&str] = if matches!(program, "haproxy" | "nginx") { &["-v"] } else { &["--version"] };
-    first_line(path, flags)
 }
 
 fn git() -> Option<Git> {

@@ -218,6 +218,9 @@ pub struct ObserverStatus {
     pub wall_ns: u64,
     /// Instants at which it was too late to sample.
     pub skipped_ticks: u64,
+    /// Samples of replicas of which something could not be read for want of descriptors or memory.
+    #[serde(default)]
+    pub incomplete_samples: u64,
 }
 
 /// Who else used the processors during the load, as shares of their time.

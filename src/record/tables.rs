@@ -352,6 +352,7 @@ fn resource_frame(epoch: Instant, rows: &[ProcessSample]) -> DataFrame {
             column("involuntary_switches", of(|r| r.involuntary_switches)),
             column("read_bytes", of(|r| r.read_bytes)),
             column("written_bytes", of(|r| r.written_bytes)),
+            column("complete", rows.iter().map(|r| r.complete).collect::<Vec<bool>>()),
         ],
     )
 }

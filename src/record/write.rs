@@ -163,7 +163,28 @@ impl RunDirectory {
 }
 
 fn mask(secrets: &Secrets, folder: &Path) -> Result<(), Error> {
-    secrets.mask_directory(folder).map_err(|(path, source)| Error::Write { path, source })
+    secrets.mask_directory(folder).map_err(|(path, source)| Error::Write { path, source })?;
+    readable(folder)
+}
+
+/// Logs were for us alone while they could hold a secret; from now on they are like any other result.
+fn readable(folder: &Path) -> Result<(), Error> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let umask = status.lines().find_map(|line| u32::from_str_radix(line.strip_prefix("Umask:")?.trim(), 8).ok()).unwrap_or(0o022);
+    let Ok(entries) = std::fs::read_dir(folder) else { return Ok(()) };
+    for entry in entries.flatten() {
+        let path = entry.path();
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => readable(&path)?,
+            Ok(kind) if kind.is_file() => {
+                std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666 & !umask))
+                    .map_err(|source| Error::Write { path, source })?;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn masked(manifest: &Manifest, secrets: &Secrets) -> Manifest {

@@ -1,21 +1,23 @@
 //! The runner's side of the guard.
 
 use std::collections::HashMap;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, poll};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{oneshot, watch};
 
-use super::protocol::{Event, Exit, Request, Spawn};
-use super::{Error, guard};
+use super::journal::{self, Journal};
+use super::protocol::{self, Event, Exit, Kind, MARKER, Request, Spawn};
+use super::{Error, guard, watcher};
 use crate::plan::Signal;
 
 /// The guard process and everything that it owns.
@@ -25,24 +27,58 @@ pub struct Guard {
     shared: Arc<Mutex<Shared>>,
     next_id: AtomicU64,
     pid: u32,
-    /// Held to be dropped: the guard is waited for, so that nothing is left when the runner has ended.
-    _process: GuardProcess,
+    journal: Arc<Journal>,
+    /// What processes get that ask for nothing else.
+    limits: Vec<(String, Option<u64>)>,
+    /// Held to be dropped: watcher and guard are waited for, so that nothing is left when the runner has ended.
+    _watched: Arc<Mutex<Watchers>>,
 }
 
+/// Watcher and guard, as processes.
 #[derive(Debug)]
-struct GuardProcess(std::process::Child);
+struct Watchers {
+    watcher: std::process::Child,
+    /// The guard: a child of the watcher, or of ours when that was killed.
+    guard: Option<OwnedFd>,
+    /// Closed with us: the watcher's sign that we are gone.
+    _pipe: std::io::PipeReader,
+}
 
-impl Drop for GuardProcess {
-    fn drop(&mut self) {
-        // The sockets are closed by now, or are when the runtime ends; the guard needs some milliseconds.
-        let deadline = Instant::now() + Duration::from_secs(12);
-        while Instant::now() < deadline {
-            match self.0.try_wait() {
-                Ok(None) => std::thread::sleep(Duration::from_millis(1)),
-                _ => return,
+impl Watchers {
+    /// Waits until both have ended, but no longer than this.
+    fn wait(&mut self, patience: Duration) {
+        let deadline = Instant::now() + patience;
+        let over = |pause: &mut Duration| {
+            std::thread::sleep(*pause);
+            *pause = (*pause * 2).min(Duration::from_millis(20));
+            Instant::now() > deadline
+        };
+        let mut pause = Duration::from_millis(1);
+        while matches!(self.watcher.try_wait(), Ok(None)) {
+            if over(&mut pause) {
+                return;
+            }
+        }
+        let mut pause = Duration::from_millis(1);
+        while self.guard.as_ref().is_some_and(|guard| !has_ended(guard)) {
+            if over(&mut pause) {
+                return;
             }
         }
     }
+}
+
+impl Drop for Watchers {
+    fn drop(&mut self) {
+        // The sockets are closed by now, or are when the runtime ends; both need some milliseconds.
+        self.wait(Duration::from_secs(12));
+    }
+}
+
+fn has_ended(process: &OwnedFd) -> bool {
+    let mut fds = [PollFd::new(process, PollFlags::IN)];
+    let now = Duration::ZERO.try_into().ok();
+    poll(&mut fds, now.as_ref()).is_ok_and(|ready| ready > 0)
 }
 
 #[derive(Debug, Default)]
@@ -53,6 +89,8 @@ struct Shared {
     gone: bool,
     /// It was told to, as nobody needs it any more.
     closing: bool,
+    /// Who waits for its first word.
+    ready: Option<oneshot::Sender<u32>>,
 }
 
 #[derive(Debug)]
@@ -91,42 +129,73 @@ pub struct What<'a> {
     pub cpus: &'a [u32],
     /// File of the network namespace in which it runs; the runner's own when there is none.
     pub namespace: Option<&'a Path>,
+    /// Limits of resources that differ from what the shell gave: name and soft limit; none: unlimited.
+    pub limits: &'a [(String, Option<u64>)],
 }
 
 impl Guard {
-    /// Starts the guard. Must be called inside of a tokio runtime.
+    /// Starts the guard, and the watcher above it. `open_files`: the soft limit of the processes that it starts; none:
+    /// unlimited.
     ///
     /// # Errors
-    /// [`Error::Guard`].
-    pub fn start() -> Result<Self, Error> {
+    /// [`Error::Guard`], [`Error::Journal`].
+    pub async fn start(open_files: Option<u64>) -> Result<Self, Error> {
         let path = std::env::current_exe().unwrap_or_else(|_| "/proc/self/exe".into());
         let failed = |source| Error::Guard { path: path.clone(), source };
-        // Should the guard be killed, what it owned becomes ours, and we end it.
+        // Should watcher and guard be killed, what they owned becomes ours, and we end it.
         let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
+        let journal = Arc::new(Journal::create(&fresh_run()).map_err(Error::Journal)?);
         let (ours, theirs) = StdUnixStream::pair().map_err(failed)?;
+        let (pipe, closed_with_us) = std::io::pipe().map_err(failed)?;
+        let lock = journal.lock().as_raw_fd();
         let mut command = Command::new(&path);
-        command.arg(guard::ARGUMENT).stdin(Stdio::from(OwnedFd::from(theirs))).stdout(Stdio::null());
+        command.arg(watcher::ARGUMENT).arg(journal.path()).arg(lock.to_string());
+        command.stdin(Stdio::from(OwnedFd::from(theirs))).stdout(Stdio::from(closed_with_us));
         // SAFETY: `setsid` is a system call and nothing else.
         unsafe { command.pre_exec(|| rustix::process::setsid().map(drop).map_err(Into::into)) };
-        let process = command.spawn().map_err(failed)?;
-        drop(command); // closes our copy of the guard's end of the socket
+        watcher::hand_down(&mut command, lock);
+        let watcher = command.spawn().map_err(failed)?;
+        drop(command); // closes our copies of their ends
         ours.set_nonblocking(true).map_err(failed)?;
         let socket = tokio::net::UnixStream::from_std(ours).map_err(failed)?;
         let (reader, writer) = socket.into_split();
-        let shared = Arc::new(Mutex::new(Shared::default()));
-        tokio::spawn(listen(reader, Arc::clone(&shared)));
+        let (to, ready) = oneshot::channel();
+        let shared = Arc::new(Mutex::new(Shared { ready: Some(to), ..Shared::default() }));
+        let watched = Arc::new(Mutex::new(Watchers { watcher, guard: None, _pipe: pipe }));
+        tokio::spawn(listen(reader, Arc::clone(&shared), Arc::clone(&watched), Arc::clone(&journal)));
+        let pid = ready.await.map_err(|_| Error::GuardGone)?;
+        let held = rustix::process::Pid::from_raw(pid as i32)
+            .and_then(|pid| rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).ok());
+        watched.lock().unwrap_or_else(PoisonError::into_inner).guard = held;
         Ok(Self {
             writer: tokio::sync::Mutex::new(writer),
             shared,
             next_id: AtomicU64::new(1),
-            pid: process.id(),
-            _process: GuardProcess(process),
+            pid,
+            journal,
+            limits: vec![("open-files".to_owned(), open_files)],
+            _watched: watched,
         })
+    }
+
+    /// Which run this is: sixteen hexadecimal digits, different every time and everywhere.
+    pub fn run(&self) -> &str {
+        &self.journal.run
+    }
+
+    /// The entry of the environment by which a process is known, wherever it goes.
+    pub fn marker(&self, kind: Kind, name: &str, number: u32) -> (String, String) {
+        (MARKER.to_owned(), protocol::marker(kind, name, number, self.run()))
     }
 
     /// The guard's process id; orphans of targets become its children.
     pub fn pid(&self) -> u32 {
         self.pid
+    }
+
+    /// Whether watcher and guard are there no more.
+    pub fn is_gone(&self) -> bool {
+        self.shared().gone
     }
 
     async fn say(&self, request: &Request) -> Result<(), Error> {
@@ -167,6 +236,13 @@ impl Guard {
             stderr: what.stderr.to_owned(),
             cpus: what.cpus.to_vec(),
             namespace: what.namespace.map(Path::to_owned),
+            limits: self
+                .limits
+                .iter()
+                .filter(|(name, _)| !what.limits.iter().any(|(other, _)| other == name))
+                .chain(what.limits)
+                .cloned()
+                .collect(),
         }))
         .await?;
         match starting.await {
@@ -213,37 +289,107 @@ impl Guard {
         from.await.map_err(|_| Error::GuardGone)
     }
 
-    /// Has a directory removed when the runner ends, however it ends.
+    /// Has a directory, file or mount removed when the runner ends, however it ends. To be called before it is made.
     ///
     /// # Errors
-    /// [`Error::GuardGone`].
-    pub async fn adopt(&self, directory: &Path) -> Result<(), Error> {
-        self.say(&Request::Adopt(directory.to_owned())).await
+    /// [`Error::Journal`].
+    pub fn adopt(&self, path: &Path) -> Result<(), Error> {
+        self.journal.adopt(path).map_err(|e| self.unwritten(&e))
     }
 
     /// Has a command executed when the runner is gone before it took this back with [`Guard::done`].
     ///
     /// # Errors
-    /// [`Error::GuardGone`].
-    pub async fn undo_by(&self, argv: &[String]) -> Result<(), Error> {
-        self.say(&Request::Undo(argv.to_vec())).await
+    /// [`Error::Journal`].
+    pub fn undo_by(&self, argv: &[String]) -> Result<(), Error> {
+        self.journal.undo(argv).map_err(|e| self.unwritten(&e))
     }
 
     /// Takes [`Guard::undo_by`] back.
     ///
     /// # Errors
-    /// [`Error::GuardGone`].
-    pub async fn done(&self, argv: &[String]) -> Result<(), Error> {
-        self.say(&Request::Done(argv.to_vec())).await
+    /// [`Error::Journal`].
+    pub fn done(&self, argv: &[String]) -> Result<(), Error> {
+        self.journal.done(argv).map_err(|e| self.unwritten(&e))
     }
 
     /// Takes [`Guard::adopt`] back.
     ///
     /// # Errors
-    /// [`Error::GuardGone`].
-    pub async fn release(&self, directory: &Path) -> Result<(), Error> {
-        self.say(&Request::Release(directory.to_owned())).await
+    /// [`Error::Journal`].
+    pub fn release(&self, path: &Path) -> Result<(), Error> {
+        self.journal.release(path).map_err(|e| self.unwritten(&e))
     }
+
+    fn unwritten(&self, error: &std::io::Error) -> Error {
+        Error::Journal(format!("{}: {error}", self.journal.path().display()))
+    }
+
+    /// Executes a command to its end, and ends what it leaves in the background.
+    ///
+    /// # Errors
+    /// As [`Guard::spawn`].
+    pub async fn ask(&self, argv: Vec<String>, patience: Duration) -> Result<Answer, Error> {
+        let program = argv.join(" ");
+        let failed = |error: std::io::Error| Error::Spawn { program: program.clone(), reason: error.to_string() };
+        let [mut out, mut err] = [memory_file().map_err(failed)?, memory_file().map_err(failed)?];
+        let path = |file: &std::fs::File| PathBuf::from(format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd()));
+        let (stdout, stderr) = (path(&out), path(&err));
+        let name = argv.first().cloned().unwrap_or_default();
+        let process = self
+            .spawn(What {
+                argv,
+                env: vec![self.marker(Kind::Step, &name, 0)],
+                dir: None,
+                stdout: &stdout,
+                stderr: &stderr,
+                cpus: &[],
+                namespace: None,
+                limits: &[],
+            })
+            .await?;
+        let exit = tokio::time::timeout(patience, process.wait()).await;
+        self.stop(&process, Signal::Kill, Duration::ZERO).await?;
+        let exit = exit.ok().transpose()?;
+        let text = |file: &mut std::fs::File| {
+            use std::io::{Read as _, Seek as _, SeekFrom};
+            let mut bytes = Vec::new();
+            let read = file.seek(SeekFrom::Start(0)).and_then(|_| file.take(MAX_ANSWER).read_to_end(&mut bytes));
+            read.map(|_| String::from_utf8_lossy(&bytes).into_owned())
+        };
+        let (stdout, stderr) = (text(&mut out).map_err(failed)?, text(&mut err).map_err(failed)?);
+        Ok(Answer { exit, stdout, stderr })
+    }
+}
+
+/// No more than this of an answer is read.
+const MAX_ANSWER: u64 = 1 << 20;
+
+/// What a command said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// How it ended; none when it took too long.
+    pub exit: Option<Exit>,
+    /// Its output.
+    pub stdout: String,
+    /// Its error output.
+    pub stderr: String,
+}
+
+/// A file without a name, in memory.
+fn memory_file() -> std::io::Result<std::fs::File> {
+    Ok(std::fs::File::from(rustix::fs::memfd_create(c"runner", rustix::fs::MemfdFlags::CLOEXEC)?))
+}
+
+/// The id of a run: random, as nobody may guess the names that are made of it.
+fn fresh_run() -> String {
+    let mut bytes = [0_u8; 8];
+    let random = std::fs::File::open("/dev/urandom").and_then(|mut file| std::io::Read::read_exact(&mut file, &mut bytes));
+    if random.is_err() {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_nanos() as u64;
+        bytes = (now ^ u64::from(std::process::id()) << 32).to_be_bytes();
+    }
+    format!("{:016x}", u64::from_be_bytes(bytes))
 }
 
 impl Drop for Guard {
@@ -252,12 +398,17 @@ impl Drop for Guard {
     }
 }
 
-async fn listen(reader: OwnedReadHalf, shared: Arc<Mutex<Shared>>) {
+async fn listen(reader: OwnedReadHalf, shared: Arc<Mutex<Shared>>, watched: Arc<Mutex<Watchers>>, journal: Arc<Journal>) {
     let mut lines = BufReader::new(reader).lines();
     while let Ok(Some(line)) = lines.next_line().await {
         let Ok(event) = serde_json::from_str::<Event>(&line) else { continue };
         let mut shared = shared.lock().expect("nothing panics while it holds this lock");
         match event {
+            Event::Ready { pid } => {
+                if let Some(ready) = shared.ready.take() {
+                    let _ = ready.send(pid);
+                }
+            }
             Event::Started { id, pid } => {
                 if let Some(started) = shared.slots.get_mut(&id).and_then(|s| s.started.take()) {
                     let _ = started.send(Ok(pid));
@@ -285,13 +436,20 @@ async fn listen(reader: OwnedReadHalf, shared: Arc<Mutex<Shared>>) {
             }
         }
     }
-    let mut shared = shared.lock().expect("nothing panics while it holds this lock");
-    if !shared.closing {
-        // The guard was killed before its time. What it owned has become ours and must not go on.
-        guard::kill_descendants(|| ());
+    let closing = shared.lock().unwrap_or_else(PoisonError::into_inner).closing;
+    if !closing {
+        // The guard was killed before its time. The watcher clears up; what that cannot do any more falls to us.
+        let clearing = move || {
+            watched.lock().unwrap_or_else(PoisonError::into_inner).wait(Duration::from_secs(60));
+            guard::kill_descendants(|| ());
+            journal::clear(journal.path());
+        };
+        let _ = tokio::task::spawn_blocking(clearing).await;
     }
     // Dropping the senders wakes everybody who waits.
+    let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
     shared.gone = true;
+    shared.ready = None;
     shared.slots.clear();
     shared.swept.clear();
 }

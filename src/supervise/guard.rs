@@ -1,31 +1,35 @@
 //! The guard process: starts, reaps and stops what the runner asks for, and clears up when the runner is gone.
 //!
-//! It is the runner's executable, started again with [`ARGUMENT`] and a socket as standard input; a session of
-//! its own keeps the terminal's Ctrl-C away. One thread, one `poll`. It says nothing but [`Event`]s and decides
+//! It is the runner's executable, started again by the `watcher` with [`ARGUMENT`] and a socket as standard input; a session
+//! of its own keeps the terminal's Ctrl-C away. One thread, one `poll`. It says nothing but [`Event`]s and decides
 //! nothing but what `lifecycle` tells it.
+//!
+//! The leader of a replica is not reaped before its stop is done: as long as it is a zombie nobody else can get its number or
+//! that of its group, and signals to them reach no stranger.
 
 use std::collections::BTreeMap;
-use std::fs::OpenOptions;
 use std::io::{Read as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{self, Pid, PidfdFlags, Signal};
 
 use super::lifecycle::{Action, Stopping};
-use super::protocol::{Event, Exit, MARKER, Request, Spawn};
+use super::processes::{Processes, Row, marker_of};
+use super::protocol::{Event, Exit, MARKER, Request};
+use super::{journal, spawn, watcher};
 
-/// The hidden argument with which the runner starts itself as guard.
+/// The hidden argument with which the watcher starts the guard.
 pub const ARGUMENT: &str = "__guard";
 
 /// A process that was started.
 struct Ward {
+    /// Its leader; not reaped before it is removed.
     pid: Pid,
+    /// None once the leader has ended.
     pidfd: Option<OwnedFd>,
     marker: String,
     signal: i32,
@@ -33,12 +37,17 @@ struct Ward {
     stopping: Option<Stopping>,
 }
 
+impl Ward {
+    fn raw(&self) -> i32 {
+        self.pid.as_raw_nonzero().get()
+    }
+}
+
 struct State {
     socket: UnixStream,
     wards: BTreeMap<u64, Ward>,
-    scratch: Vec<PathBuf>,
-    /// Commands that undo what is not a process of ours, such as containers.
-    undo: Vec<Vec<String>>,
+    /// Markers of orphans, by pid and start.
+    orphans: BTreeMap<(i32, u64), String>,
     input: Vec<u8>,
 }
 
@@ -46,12 +55,17 @@ struct State {
 pub fn main() -> ExitCode {
     // The name under which it appears in `ps`.
     let _ = rustix::thread::set_name(c"runner-guard");
+    watcher::ignore_signals();
     let _ = process::set_child_subreaper(Some(process::getpid()));
-    let socket = UnixStream::from(std::io::stdin().as_fd().try_clone_to_owned().expect("standard input is open"));
+    let Some((journal, _lock)) = watcher::arguments() else { return ExitCode::FAILURE };
+    let Ok(socket) = std::io::stdin().as_fd().try_clone_to_owned() else { return ExitCode::FAILURE };
+    let socket = UnixStream::from(socket);
     let _ = socket.set_nonblocking(true);
-    let mut state = State { socket, wards: BTreeMap::new(), scratch: Vec::new(), undo: Vec::new(), input: Vec::new() };
+    let mut state = State { socket, wards: BTreeMap::new(), orphans: BTreeMap::new(), input: Vec::new() };
+    state.say(&Event::Ready { pid: std::process::id() });
     while state.turn() {}
-    state.clear_up();
+    state.kill_all();
+    journal::clear(&journal);
     ExitCode::SUCCESS
 }
 
@@ -63,7 +77,8 @@ impl State {
         fds.extend(self.wards.values().filter_map(|w| w.pidfd.as_ref()).map(|fd| PollFd::new(fd, PollFlags::IN)));
         let timeout = timeout.try_into().ok();
         let _ = poll(&mut fds, timeout.as_ref());
-        self.reap();
+        self.notice_exits();
+        self.reap_orphans();
         self.read()
     }
 
@@ -74,57 +89,76 @@ impl State {
         if self.wards.values().all(|w| w.stopping.is_none()) {
             return timeout;
         }
-        let mut processes = Processes::read();
-        let now = Instant::now();
+        // One look for all, and it is what was true then that counts, not what the clock says when the last one's turn comes.
+        let looked = Instant::now();
+        let processes = Processes::read();
+        let orphans = self.orphans_by_marker(&processes);
         let mut done = Vec::new();
         for (id, ward) in &mut self.wards {
+            let leader = ward.raw();
             let Some(stopping) = &mut ward.stopping else { continue };
-            loop {
-                let tree = processes.tree(ward.pid, &ward.marker);
-                let alive = !ward.exited || !tree.is_empty();
-                match stopping.next(now, alive) {
-                    Action::Signal => {
-                        if let Some(signal) = Signal::from_named_raw(ward.signal) {
-                            let _ = process::kill_process_group(ward.pid, signal);
-                            // What has left the group, as daemons do, would wait for the whole grace and then be killed.
-                            for pid in tree.into_iter().filter(|pid| !processes.is_in_group(*pid, ward.pid)) {
-                                let _ = process::kill_process(pid, signal);
-                            }
-                        }
+            let tree = processes.tree(leader, orphans.get(&ward.marker).map_or(&[], Vec::as_slice));
+            let alive = !ward.exited || !tree.is_empty();
+            match stopping.next(looked, alive) {
+                Action::Signal => {
+                    if let Some(signal) = Signal::from_named_raw(ward.signal) {
+                        end(ward.pid, signal, tree.iter().filter(|row| row.group != leader));
                     }
-                    Action::Kill => {
-                        let _ = process::kill_process_group(ward.pid, Signal::KILL);
-                        for pid in tree {
-                            let _ = process::kill_process(pid, Signal::KILL);
-                        }
-                        processes = Processes::read();
-                    }
-                    Action::Wait(time) => {
-                        timeout = timeout.min(time);
-                        break;
-                    }
-                    Action::Done { killed } => {
-                        done.push((*id, killed));
-                        break;
-                    }
+                    stopping.signalled(Instant::now());
+                    timeout = timeout.min(Duration::from_millis(5));
                 }
+                Action::Kill => {
+                    end(ward.pid, Signal::KILL, tree.iter());
+                    timeout = timeout.min(Duration::from_millis(5));
+                }
+                Action::Wait(time) => timeout = timeout.min(time),
+                Action::Done { killed } => done.push((*id, killed)),
             }
         }
         for (id, killed) in done {
-            self.wards.remove(&id);
+            if let Some(ward) = self.wards.remove(&id) {
+                // Only now its number is free for others.
+                reap(ward.raw());
+            }
             self.say(&Event::Stopped { id, killed });
         }
         timeout
     }
 
-    fn reap(&mut self) {
-        while let Some((pid, exit, cpu_ns)) = wait_any() {
-            let ward = self.wards.iter_mut().find(|(_, w)| w.pid == pid);
-            if let (Some(exit), Some((id, ward))) = (exit, ward) {
+    /// Living children of ours that nobody here has started, by their marker: whoever lost its parent has become ours.
+    fn orphans_by_marker(&mut self, processes: &Processes) -> BTreeMap<String, Vec<i32>> {
+        let leaders: std::collections::BTreeSet<i32> = self.wards.values().map(Ward::raw).collect();
+        let mut found: BTreeMap<String, Vec<i32>> = BTreeMap::new();
+        let mut known = BTreeMap::new();
+        for pid in processes.children_of(own_pid()).iter().filter(|pid| !leaders.contains(pid)) {
+            let Some(now) = processes.get(*pid) else { continue };
+            let key = (*pid, now.started);
+            let marker = self.orphans.remove(&key).or_else(|| marker_of(*pid)).unwrap_or_default();
+            found.entry(marker.clone()).or_default().push(*pid);
+            known.insert(key, marker);
+        }
+        self.orphans = known;
+        found
+    }
+
+    /// Tells of leaders that have ended, and leaves them unreaped.
+    fn notice_exits(&mut self) {
+        let mut ended = Vec::new();
+        for (id, ward) in self.wards.iter_mut().filter(|(_, w)| !w.exited) {
+            if let Some((exit, cpu_ns)) = look_at_end(ward.raw()) {
                 ward.exited = true;
                 ward.pidfd = None;
-                let id = *id;
-                self.say(&Event::Exited { id, exit, cpu_ns });
+                ended.push(Event::Exited { id: *id, exit, cpu_ns });
+            }
+        }
+        ended.iter().for_each(|event| self.say(event));
+    }
+
+    /// Reaps children that nobody here has started.
+    fn reap_orphans(&self) {
+        for pid in children() {
+            if !self.wards.values().any(|w| w.raw() == pid) {
+                reap(pid);
             }
         }
     }
@@ -141,10 +175,10 @@ impl State {
                 Err(_) => break false,
             }
         };
-        // Also the last words of a runner that is gone: they may name a directory to remove.
         while let Some(end) = self.input.iter().position(|b| *b == b'\n') {
             let line: Vec<u8> = self.input.drain(..=end).collect();
-            if let Ok(request) = serde_json::from_slice(&line) {
+            // The last words of a runner that is gone start nothing any more.
+            if open && let Ok(request) = serde_json::from_slice(&line) {
                 self.handle(request);
             }
         }
@@ -153,11 +187,20 @@ impl State {
 
     fn handle(&mut self, request: Request) {
         match request {
-            Request::Spawn(spawn) => {
-                let id = spawn.id;
-                match start(&spawn) {
-                    Ok(ward) => {
-                        let pid = ward.pid.as_raw_nonzero().get() as u32;
+            Request::Spawn(asked) => {
+                let id = asked.id;
+                match spawn::spawn(&asked) {
+                    Ok(pid) => {
+                        let marker = asked.env.into_iter().rev().find(|(k, _)| k == MARKER).map(|(_, v)| v).unwrap_or_default();
+                        let ward = Ward {
+                            pid,
+                            pidfd: process::pidfd_open(pid, PidfdFlags::empty()).ok(),
+                            marker,
+                            signal: Signal::TERM.as_raw(),
+                            exited: false,
+                            stopping: None,
+                        };
+                        let pid = ward.raw() as u32;
                         self.wards.insert(id, ward);
                         self.say(&Event::Started { id, pid });
                     }
@@ -175,10 +218,6 @@ impl State {
                 let left = self.kill_all();
                 self.say(&Event::Swept { left });
             }
-            Request::Adopt(path) => self.scratch.push(path),
-            Request::Release(path) => self.scratch.retain(|p| *p != path),
-            Request::Undo(argv) => self.undo.push(argv),
-            Request::Done(argv) => self.undo.retain(|a| *a != argv),
         }
     }
 
@@ -202,32 +241,22 @@ impl State {
 
     /// Kills every descendant until none is left; returns those that were there.
     fn kill_all(&mut self) -> Vec<(u32, String)> {
-        let found = kill_descendants(|| self.reap());
-        self.wards.clear();
-        found
-    }
-
-    fn clear_up(&mut self) {
-        self.kill_all();
-        for argv in &self.undo {
-            if let Some((program, args)) = argv.split_first() {
-                let mut command = Command::new(program);
-                command.args(args).stdin(std::process::Stdio::null());
-                command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
-                let _ = command.status();
-            }
+        // Leaders stay unreaped, and so reserved, until everything is dead.
+        let found = kill_descendants(|| self.reap_orphans());
+        self.notice_exits();
+        for ward in std::mem::take(&mut self.wards).into_values() {
+            reap(ward.raw());
         }
-        // What was made last may lie inside of what was made before.
-        self.scratch.iter().rev().for_each(|path| remove(path));
+        self.orphans.clear();
+        found
     }
 }
 
-/// Removes a directory with all that is in it, a mount if it is one, or a mounted file, as network namespaces are.
-pub fn remove(path: &Path) {
-    let _ = rustix::mount::unmount(path, rustix::mount::UnmountFlags::DETACH);
-    if std::fs::remove_file(path).is_err() {
-        let _ = std::fs::remove_dir_all(path);
-    }
+/// Sends a signal to a group whose leader is ours and not reaped, and to others.
+fn end<'r>(leader: Pid, signal: Signal, others: impl Iterator<Item = &'r Row>) {
+    let _ = process::kill_process_group(leader, signal);
+    // What has left the group, as daemons do, would wait for the whole grace and then be killed.
+    others.for_each(|row| row.signal(signal));
 }
 
 /// Kills every descendant of this process until none is left, or for 10 s; returns those that were there.
@@ -238,12 +267,11 @@ pub(super) fn kill_descendants(mut reap: impl FnMut()) -> Vec<(u32, String)> {
     let mut empty = 0;
     while empty < 2 && Instant::now() < deadline {
         reap();
-        let left = Processes::read().descendants(process::getpid());
+        let left = Processes::read().descendants(own_pid());
         empty = if left.is_empty() { empty + 1 } else { 0 };
-        for pid in &left {
-            let raw = pid.as_raw_nonzero().get() as u32;
-            found.entry(raw).or_insert_with(|| name_of(raw));
-            let _ = process::kill_process(*pid, Signal::KILL);
+        for row in &left {
+            found.entry(row.pid as u32).or_insert_with(|| row.name());
+            row.signal(Signal::KILL);
         }
         if !left.is_empty() {
             std::thread::sleep(Duration::from_millis(2));
@@ -252,173 +280,50 @@ pub(super) fn kill_descendants(mut reap: impl FnMut()) -> Vec<(u32, String)> {
     found.into_iter().collect()
 }
 
-fn name_of(pid: u32) -> String {
-    std::fs::read_to_string(format!("/proc/{pid}/comm")).map_or_else(|_| "?".to_owned(), |s| s.trim().to_owned())
+fn own_pid() -> i32 {
+    process::getpid().as_raw_nonzero().get()
 }
 
-fn start(spawn: &Spawn) -> std::io::Result<Ward> {
-    let (program, args) = spawn.argv.split_first().ok_or_else(|| std::io::Error::other("an empty command"))?;
-    let open = |path: &PathBuf| OpenOptions::new().create(true).append(true).open(path);
-    let guard = process::getpid();
-    let cpus = spawn.cpus.clone();
-    let open_namespace = |path: &PathBuf| {
-        let named = |e: std::io::Error| std::io::Error::new(e.kind(), format!("network namespace {}: {e}", path.display()));
-        std::fs::File::open(path).map_err(named)
-    };
-    let namespace = spawn.namespace.as_ref().map(open_namespace).transpose()?;
-    let mut command = Command::new(program);
-    command
-        .args(args)
-        .envs(spawn.env.iter().map(|(k, v)| (k, v)))
-        .stdin(std::process::Stdio::null())
-        .stdout(open(&spawn.stdout)?)
-        .stderr(open(&spawn.stderr)?)
-        .process_group(0);
-    if let Some(dir) = &spawn.dir {
-        command.current_dir(dir);
-    }
-    let before_exec = move || {
-        // Should the guard itself be killed, at least its direct children end with it.
-        process::set_parent_process_death_signal(Some(Signal::KILL))?;
-        if process::getppid() != Some(guard) {
-            return Err(std::io::ErrorKind::BrokenPipe.into());
-        }
-        if let Some(namespace) = &namespace {
-            enter(namespace)?;
-        }
-        if !cpus.is_empty() {
-            let mut set = rustix::thread::CpuSet::new();
-            for cpu in &cpus {
-                if (*cpu as usize) < rustix::thread::CpuSet::MAX_CPU {
-                    set.set(*cpu as usize);
-                }
-            }
-            rustix::thread::sched_setaffinity(None, &set)?;
-        }
-        Ok(())
-    };
-    // SAFETY: between fork and exec only system calls are made; the one allocation-free loop touches the stack.
-    unsafe { command.pre_exec(before_exec) };
-    let child = command.spawn()?;
-    let pid = Pid::from_raw(child.id() as i32).expect("a child's process id is not zero");
-    let marker = spawn.env.iter().find(|(k, _)| k == MARKER).map(|(_, v)| format!("{MARKER}={v}")).unwrap_or_default();
-    // The child is reaped by `State::reap`; dropping `child` neither waits for it nor ends it.
-    Ok(Ward {
-        pid,
-        pidfd: process::pidfd_open(pid, PidfdFlags::empty()).ok(),
-        marker,
-        signal: Signal::TERM.as_raw(),
-        exited: false,
-        stopping: None,
-    })
-}
-
-/// Moves the calling thread into a network namespace: one system call.
-pub(super) fn enter(namespace: &std::fs::File) -> std::io::Result<()> {
-    let kind = rustix::thread::LinkNameSpaceType::Network;
-    Ok(rustix::thread::move_into_link_name_space(namespace.as_fd(), Some(kind))?)
-}
-
-/// Who is whose child, as one look at `/proc` shows it. Zombies do not count.
-struct Processes {
-    /// pid, parent, process group
-    rows: Vec<(i32, i32, i32)>,
-}
-
-impl Processes {
-    fn read() -> Self {
-        let mut rows = Vec::new();
-        for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
-            let name = entry.file_name();
-            let Some(pid) = name.to_str().and_then(|n| n.parse::<i32>().ok()) else { continue };
-            if let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat"))
-                && let Some((parent, group)) = parent_and_group(&stat)
-            {
-                rows.push((pid, parent, group));
-            }
-        }
-        Self { rows }
-    }
-
-    fn descendants(&self, root: Pid) -> Vec<Pid> {
-        let mut known = vec![root.as_raw_nonzero().get()];
-        let mut at = 0;
-        while at < known.len() {
-            let parent = known[at];
-            known.extend(self.rows.iter().filter(|r| r.1 == parent).map(|r| r.0));
-            at += 1;
-        }
-        known.into_iter().skip(1).filter_map(Pid::from_raw).collect()
-    }
-
-    fn is_in_group(&self, pid: Pid, group: Pid) -> bool {
-        let [pid, group] = [pid, group].map(|p| p.as_raw_nonzero().get());
-        self.rows.iter().any(|r| r.0 == pid && r.2 == group)
-    }
-
-    /// All processes that belong to a ward: its descendants, its process group, and orphans that carry its marker.
-    fn tree(&self, root: Pid, marker: &str) -> Vec<Pid> {
-        let raw = root.as_raw_nonzero().get();
-        let guard = process::getpid().as_raw_nonzero().get();
-        let marked = |pid: i32| {
-            !marker.is_empty()
-                && std::fs::read(format!("/proc/{pid}/environ"))
-                    .is_ok_and(|e| e.split(|b| *b == 0).any(|v| v == marker.as_bytes()))
-        };
-        let mut tree: Vec<Pid> = Vec::new();
-        for (pid, parent, group) in &self.rows {
-            let belongs = *pid == raw || *group == raw || (*parent == guard && marked(*pid));
-            if belongs && let Some(pid) = Pid::from_raw(*pid) {
-                tree.push(pid);
-                tree.extend(self.descendants(pid));
-            }
-        }
-        tree.sort_by_key(|p| p.as_raw_nonzero());
-        tree.dedup();
-        tree
+/// Children of this process, which has one thread; those that have ended, too.
+fn children() -> Vec<i32> {
+    let me = own_pid();
+    match std::fs::read_to_string(format!("/proc/{me}/task/{me}/children")) {
+        Ok(text) => text.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect(),
+        // Not every kernel has this list.
+        Err(_) => Processes::read().ended_children(me).collect(),
     }
 }
 
-/// Parent and process group from `/proc/PID/stat`; none for a zombie.
-fn parent_and_group(stat: &str) -> Option<(i32, i32)> {
-    // The name stands in parentheses and may contain both of them.
-    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
-    let state = fields.next()?;
-    let parent = fields.next()?.parse().ok()?;
-    let group = fields.next()?.parse().ok()?;
-    (!matches!(state, "Z" | "X")).then_some((parent, group))
+/// Reaps all children that have ended.
+pub(super) fn reap_all() {
+    // SAFETY: no pointer is given.
+    while unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG) } > 0 {}
 }
 
-/// Reaps a child that has ended: its id, how it ended, and the processor time of it and of all children it waited for.
-fn wait_any() -> Option<(Pid, Option<Exit>, u64)> {
-    let mut status = 0;
-    // SAFETY: zeros are a valid `rusage`; both pointers are valid for the whole call.
-    let (pid, usage) = unsafe {
+/// Reaps one child, if it has ended.
+fn reap(pid: i32) {
+    // SAFETY: no pointer is given.
+    unsafe { libc::waitpid(pid, std::ptr::null_mut(), libc::WNOHANG) };
+}
+
+/// How a child ended, and the processor time of it and of all children that it waited for; none while it lives. It is not
+/// reaped.
+fn look_at_end(pid: i32) -> Option<(Exit, u64)> {
+    // SAFETY: zeros are valid for both; the pointers are valid for the whole call. The C library's `waitid` leaves the usage
+    // out, the kernel's does not.
+    let (found, info, usage) = unsafe {
+        let mut info: libc::siginfo_t = std::mem::zeroed();
         let mut usage: libc::rusage = std::mem::zeroed();
-        (libc::wait4(-1, &raw mut status, libc::WNOHANG, &raw mut usage), usage)
+        let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+        let found = libc::syscall(libc::SYS_waitid, libc::P_PID, pid, &raw mut info, options, &raw mut usage);
+        (found, info, usage)
     };
-    let pid = Pid::from_raw(pid.max(0))?;
+    // SAFETY: after a success these fields are what the call wrote, or zero.
+    let (who, status) = unsafe { (info.si_pid(), info.si_status()) };
+    if found != 0 || who != pid {
+        return None;
+    }
     let nanos = |t: libc::timeval| t.tv_sec as u64 * 1_000_000_000 + t.tv_usec as u64 * 1000;
-    let code = libc::WIFEXITED(status).then(|| Exit::Code(libc::WEXITSTATUS(status)));
-    let exit = code.or_else(|| libc::WIFSIGNALED(status).then(|| Exit::Signal(libc::WTERMSIG(status))));
-    Some((pid, exit, nanos(usage.ru_utime) + nanos(usage.ru_stime)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_with_parentheses_hides_nothing() {
-        assert_eq!(parent_and_group("7 (a) b) S 3 5 6 0"), Some((3, 5)));
-        assert_eq!(parent_and_group("7 (x) Z 3 5 6 0"), None);
-        assert_eq!(parent_and_group("7 (x"), None);
-    }
-
-    #[test]
-    fn a_tree_is_its_descendants_and_its_group() {
-        let processes = Processes { rows: vec![(10, 1, 10), (11, 10, 10), (12, 11, 12), (13, 1, 10), (14, 1, 14)] };
-        let raw: Vec<i32> = processes.tree(Pid::from_raw(10).unwrap(), "").iter().map(|p| p.as_raw_nonzero().get()).collect();
-        assert_eq!(raw, [10, 11, 12, 13]);
-    }
+    let exit = if info.si_code == libc::CLD_EXITED { Exit::Code(status) } else { Exit::Signal(status) };
+    Some((exit, nanos(usage.ru_utime) + nanos(usage.ru_stime)))
 }

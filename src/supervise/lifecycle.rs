@@ -43,9 +43,10 @@ impl Stopping {
         Self { grace, state: State::Asked }
     }
 
-    /// The next action at `now`, while `alive` tells whether any process of the tree is there.
+    /// The next action. `now`: when somebody looked; `alive`: whether any process of the tree was there then.
     ///
-    /// Never ends but in `Done`, and reaches it as soon as nothing is alive.
+    /// Never ends but in `Done`, and reaches it as soon as nothing is alive. The grace counts from [`Stopping::signalled`]: among
+    /// a thousand that are stopped together the last gets its signal later than the first.
     pub fn next(&mut self, now: Instant, alive: bool) -> Action {
         let killed = matches!(self.state, State::Killed { .. });
         if !alive {
@@ -56,14 +57,24 @@ impl Stopping {
                 self.state = State::Signalled { since: now };
                 Action::Signal
             }
-            State::Signalled { since } if now.duration_since(since) < self.grace => {
-                Action::Wait(LOOK_AGAIN.min(self.grace.saturating_sub(now.duration_since(since))))
+            // Whoever looked before the signal was sent saw nothing of what became of it.
+            State::Signalled { since } if now.saturating_duration_since(since) < self.grace || now < since => {
+                Action::Wait(LOOK_AGAIN.min(self.grace.saturating_sub(now.saturating_duration_since(since))))
             }
-            State::Killed { since } if now.duration_since(since) < KILL_AGAIN => Action::Wait(LOOK_AGAIN),
+            State::Killed { since } if now.saturating_duration_since(since) < KILL_AGAIN => Action::Wait(LOOK_AGAIN),
             State::Signalled { .. } | State::Killed { .. } => {
                 self.state = State::Killed { since: now };
                 Action::Kill
             }
+        }
+    }
+}
+
+impl Stopping {
+    /// Says when the first signal was really sent.
+    pub fn signalled(&mut self, at: Instant) {
+        if let State::Signalled { since } = &mut self.state {
+            *since = at;
         }
     }
 }
@@ -90,6 +101,18 @@ mod tests {
         assert!(matches!(stopping.next(start + Duration::from_millis(4999), true), Action::Wait(_)));
         assert_eq!(stopping.next(start + Duration::from_secs(5), true), Action::Kill);
         assert_eq!(stopping.next(start + Duration::from_millis(5010), false), Action::Done { killed: true });
+    }
+
+    #[test]
+    fn the_grace_counts_from_the_signal() {
+        let start = Instant::now();
+        let mut stopping = Stopping::new(Duration::from_secs(2));
+        assert_eq!(stopping.next(start, true), Action::Signal);
+        // Its turn came late, behind those of many others.
+        stopping.signalled(start + Duration::from_secs(5));
+        assert!(matches!(stopping.next(start, true), Action::Wait(_)));
+        assert!(matches!(stopping.next(start + Duration::from_millis(6990), true), Action::Wait(_)));
+        assert_eq!(stopping.next(start + Duration::from_secs(7), true), Action::Kill);
     }
 
     proptest! {

@@ -2,20 +2,26 @@
 //!
 //! A small guard process (this executable, started again) owns everything that runs. It is the subreaper
 //! of all descendants, so nothing escapes by forking twice, and it holds one end of a socket: when the
-//! other end closes – the runner ended, crashed or was killed – it kills what is left and removes the
-//! scratch directory. `protocol` is what both say to each other, `guard` the process, `lifecycle` its
-//! decisions, `client` the runner's side, `probe` tells when a replica is ready.
+//! other end closes – the runner ended, crashed or was killed – it kills what is left and undoes what the run's journal says.
+//! A second one, the watcher, does the same when the guard is killed. `protocol` is what runner and guard say to each other,
+//! `guard` the process, `lifecycle` its decisions, `spawn` how it starts a process, `processes` its look at `/proc`, `journal` the
+//! list of what has to be undone, `watcher` the second process, `client` the runner's side, `probe` tells when a replica is
+//! ready.
 //!
 //! Order and meaning of targets are the executor's; what they use is `observe`'s.
 
 pub mod client;
 pub mod guard;
+pub mod journal;
 pub mod lifecycle;
 pub mod probe;
+mod processes;
 pub mod protocol;
+pub mod spawn;
+pub mod watcher;
 
 pub use client::{Guard, Process};
-pub use protocol::Exit;
+pub use protocol::{Exit, Kind};
 
 use std::path::PathBuf;
 
@@ -30,6 +36,9 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
+    /// What has to be undone could not be written down, so it must not be made.
+    #[error("what has to be undone at the end cannot be written down: {0}")]
+    Journal(String),
     /// The guard ended while it was needed.
     #[error("the guard process ended unexpectedly; everything that it owned was killed")]
     GuardGone,

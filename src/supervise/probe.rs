@@ -46,8 +46,9 @@ pub struct Subject<'a> {
 pub async fn wait(guard: &Guard, subject: &Subject<'_>) -> Result<Instant, Error> {
     let last = std::cell::RefCell::new("it was never asked".to_owned());
     let looking = async {
+        let mut logs = subject.logs.map(Unread::new);
         loop {
-            match look(guard, subject).await {
+            match look(guard, subject, &mut logs).await {
                 Ok(()) => return Ok(Instant::now()),
                 Err(Look::Not(reason)) => *last.borrow_mut() = reason,
                 Err(Look::Broken(error)) => return Err(error),
@@ -90,7 +91,7 @@ enum Look {
     Broken(Error),
 }
 
-async fn look(guard: &Guard, subject: &Subject<'_>) -> Result<(), Look> {
+async fn look(guard: &Guard, subject: &Subject<'_>, logs: &mut [Unread; 2]) -> Result<(), Look> {
     let timed_out = |what: &str| Look::Not(format!("{what} gave no answer within {} s", ONE_LOOK.as_secs()));
     match subject.probe {
         Probe::Started => Ok(()),
@@ -107,9 +108,7 @@ async fn look(guard: &Guard, subject: &Subject<'_>) -> Result<(), Look> {
         },
         Probe::Log { pattern } => {
             let pattern = regex::Regex::new(pattern).map_err(|e| Look::Not(e.to_string()))?;
-            let found = subject.logs.iter().any(|path| {
-                std::fs::read(path).is_ok_and(|bytes| String::from_utf8_lossy(&bytes).lines().any(|line| pattern.is_match(line)))
-            });
+            let found = logs.iter_mut().any(|log| log.any_line(|line| pattern.is_match(line)));
             if found { Ok(()) } else { Err(Look::Not(format!("no line of its log matches `{pattern}`"))) }
         }
         Probe::Command { .. } => {
@@ -121,6 +120,7 @@ async fn look(guard: &Guard, subject: &Subject<'_>) -> Result<(), Look> {
                 stderr: Path::new("/dev/null"),
                 cpus: &[],
                 namespace: subject.namespace,
+                limits: &[],
             };
             let process = match guard.spawn(what).await {
                 Ok(process) => process,
@@ -139,12 +139,49 @@ async fn look(guard: &Guard, subject: &Subject<'_>) -> Result<(), Look> {
     }
 }
 
+/// What of a log was not looked at yet.
+struct Unread {
+    path: PathBuf,
+    /// So far it was read.
+    at: u64,
+    /// The begin of a line whose end is not there yet.
+    begun: Vec<u8>,
+}
+
+impl Unread {
+    /// No more than this is read in one look: whoever writes gigabytes before it is ready is looked at for longer.
+    const PART: u64 = 1 << 20;
+
+    fn new(path: &Path) -> Self {
+        Self { path: path.to_owned(), at: 0, begun: Vec::new() }
+    }
+
+    /// Whether a line that is new fulfils a condition; also the begin of one that is not whole.
+    fn any_line(&mut self, is: impl Fn(&str) -> bool) -> bool {
+        use std::io::{Read as _, Seek as _, SeekFrom};
+        let mut part = Vec::new();
+        let read = std::fs::File::open(&self.path).and_then(|mut file| {
+            file.seek(SeekFrom::Start(self.at))?;
+            file.take(Self::PART).read_to_end(&mut part)
+        });
+        // A log that is not there yet says nothing.
+        let Ok(read) = read else { return false };
+        self.at += read as u64;
+        let mut text = std::mem::take(&mut self.begun);
+        text.extend_from_slice(&part);
+        let last = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        // A line without end is looked at in parts.
+        self.begun = if text.len() - last < Self::PART as usize { text[last..].to_vec() } else { Vec::new() };
+        String::from_utf8_lossy(&text).lines().any(is)
+    }
+}
+
 /// Connects; inside of a network namespace, where there is one: a connection belongs to the one in which its socket was made.
 async fn connect(address: &str, namespace: Option<&Path>) -> std::io::Result<TcpStream> {
     let Some(path) = namespace else { return TcpStream::connect(address).await };
     let (path, address) = (path.to_owned(), address.to_owned());
     let connecting = move || {
-        super::guard::enter(&std::fs::File::open(path)?)?;
+        super::spawn::enter(&std::fs::File::open(path)?)?;
         let stream = std::net::TcpStream::connect(address)?;
         stream.set_nonblocking(true)?;
         Ok(stream)
@@ -216,4 +253,29 @@ fn last_lines(path: &Path, count: usize) -> Vec<String> {
 /// The log files of a replica.
 pub fn log_paths(folder: &Path, target: &str, replica: u32) -> [PathBuf; 2] {
     [folder.join(format!("{target}-{replica}.out")), folder.join(format!("{target}-{replica}.err"))]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+
+    #[test]
+    fn a_log_is_read_on_and_never_from_its_begin_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let mut log = Unread::new(&path);
+        assert!(!log.any_line(|_| true), "it is not there yet");
+        let mut file = std::fs::File::create(&path).unwrap();
+        file.write_all(b"one\nlisten").unwrap();
+        assert!(log.any_line(|line| line == "one"));
+        assert!(!log.any_line(|line| line == "one"), "it was read before");
+        file.write_all(b"ing\n").unwrap();
+        assert!(log.any_line(|line| line == "listening"), "a line that comes in two parts is one");
+        file.write_all(&vec![b'x'; 3 << 20]).unwrap();
+        file.write_all(b"\nlast\n").unwrap();
+        let looks = (1..10).find(|_| log.any_line(|line| line == "last"));
+        assert_eq!(looks, Some(4), "a part of it at a time");
+        assert!(log.begun.is_empty() && log.at == std::fs::metadata(&path).unwrap().len());
+    }
 }

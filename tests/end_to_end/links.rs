@@ -39,18 +39,18 @@ fn has_namespaces() -> bool {
     works
 }
 
-/// Namespaces, interfaces and helpers of this runner.
-fn leftovers(pid: u32) -> Vec<String> {
+/// Namespaces and interfaces of runners: these tests have the machine for themselves.
+fn leftovers() -> Vec<String> {
     let names = |folder: &str| crate::support::listing(std::path::Path::new(folder));
-    let spaces = names("/run/netns").into_iter().filter(|n| n.starts_with(&format!("runner-{pid}-")));
-    let devices = names("/sys/class/net").into_iter().filter(|n| n.starts_with(&format!("rl{pid}-")));
+    let spaces = names("/run/netns").into_iter().filter(|n| n.starts_with("runner-"));
+    let devices = names("/sys/class/net").into_iter().filter(|n| n.starts_with("rl"));
     spaces.chain(devices).collect()
 }
 
 #[track_caller]
-fn assert_nothing_left(pid: u32) {
+fn assert_nothing_left() {
     // The kernel takes interfaces down a moment after their namespace.
-    crate::support::eventually("links are undone", || leftovers(pid).is_empty().then_some(()));
+    crate::support::eventually("links are undone", || leftovers().is_empty().then_some(()));
 }
 
 fn link(place: &Place) -> Json {
@@ -63,9 +63,7 @@ fn a_link_delays_every_round_trip_and_is_measured_before() {
         return;
     }
     let place = scenario("delay: 50ms, tolerance: {delay: 5ms}", "amount: 8");
-    let started = place.start(&["run", "test.yaml"]);
-    let pid = started.pid();
-    started.wait().expect(0);
+    place.start(&["run", "test.yaml"]).wait().expect(0);
     let link = link(&place);
     assert!(["netem", "nfqueue"].contains(&link["mechanism"].as_str().unwrap()), "{link}");
     let median = link["measured"]["rtt_median_ns"].as_f64().unwrap() / 1e6;
@@ -73,7 +71,7 @@ fn a_link_delays_every_round_trip_and_is_measured_before() {
     let passes = part(&place.summary(), "all", "clients", "during", "(pass)").clone();
     let fastest = passes["response_ns"]["p50"].as_f64().unwrap() / 1e6;
     assert!((49.5..70.0).contains(&fastest), "{passes}");
-    assert_nothing_left(pid);
+    assert_nothing_left();
     place.assert_cleared(Duration::from_secs(5));
 }
 
@@ -129,15 +127,14 @@ fn a_runner_that_is_killed_or_interrupted_leaves_no_link() {
     for signal in [Signal::KILL, Signal::INT] {
         let place = scenario("delay: 2ms", "duration: 30s");
         let mut started = place.start(&["run", "test.yaml"]);
-        let pid = started.pid();
         started.until("the load goes on", || {
             let server = place.processes().into_iter().find(|p| p.command.contains("null-server"));
-            server.filter(|_| !leftovers(pid).is_empty()).map(|_| ())
+            server.filter(|_| !leftovers().is_empty()).map(|_| ())
         });
         started.signal(signal);
         let _ = started.wait();
         place.assert_cleared(Duration::from_secs(15));
-        assert_nothing_left(pid);
+        assert_nothing_left();
     }
 }
 

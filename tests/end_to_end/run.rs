@@ -727,6 +727,9 @@ fn a_plan_says_what_would_be_done() {
     let port = place.port(1).to_string();
     let outcome = place.run(&["plan", "test.yaml", "--seed", "42"]).expect(0);
     let text = outcome.stdout.replace(&port, "PORT1").replace(place.path("").to_str().unwrap(), "DIR/");
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let limit = limit.map_or_else(|| "unlimited".to_owned(), |n| n.to_string());
+    let text = text.replace(&format!("open-files {limit} "), "open-files LIMIT ");
     insta::assert_snapshot!(text, @r"
     test
       number: 1, 2
@@ -741,6 +744,7 @@ fn a_plan_says_what_would_be_done() {
       set-up, repetition: sh -c echo repetition 1 ${repetition} >> DIR/steps
       target web: runner-fixtures faulty --port PORT1 --mode ok
         ready when 127.0.0.1:PORT1 accepts  port PORT1
+        limits open-files LIMIT (the shell's)
       set-up, load: sh -c echo load >> DIR/steps
       workload clients: closed loop on 1 connection to http://127.0.0.1:PORT1
         during: 1 pass
@@ -754,6 +758,7 @@ fn a_plan_says_what_would_be_done() {
       set-up, repetition: sh -c echo repetition 2 ${repetition} >> DIR/steps
       target web: runner-fixtures faulty --port PORT1 --mode ok
         ready when 127.0.0.1:PORT1 accepts  port PORT1
+        limits open-files LIMIT (the shell's)
       set-up, load: sh -c echo load >> DIR/steps
       workload clients: closed loop on 1 connection to http://127.0.0.1:PORT1
         during: 1 pass

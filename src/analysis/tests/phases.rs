@@ -103,6 +103,7 @@ fn write(path: &Path, cell: &str, work: &str, repetition: u32) {
                 involuntary_switches: 0,
                 read_bytes: 0,
                 written_bytes: 0,
+                complete: true,
             };
             tables.process(sample).unwrap();
         }
@@ -135,7 +136,7 @@ fn run(repetitions: u32, more: &str) -> (tempfile::TempDir, RunRecord, Summary) 
             write(&path, id, work, repetition);
         }
     }
-    let manifest = Manifest::collect("x.yaml", &[], folder.path(), Choice::default());
+    let manifest = Manifest::collect("x.yaml", std::collections::BTreeMap::new(), folder.path(), Choice::default());
     std::fs::write(folder.path().join("plan.json"), json.to_string()).unwrap();
     std::fs::write(folder.path().join("manifest.json"), serde_json::to_vec(&manifest).unwrap()).unwrap();
     let record = RunRecord::open(folder.path()).unwrap();

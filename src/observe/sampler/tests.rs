@@ -2,6 +2,7 @@
 
 use super::{
     super::{
+        outbox::{Inbox, outbox},
         sample::{HostSample, ProcessSample},
         tree::tests::Script,
     },
@@ -31,18 +32,19 @@ fn quick() -> Settings {
         adopter: None,
         // Debug builds on a busy machine should not come to the limit.
         share: 0.9,
+        most_files: usize::MAX,
     }
 }
 
 fn watched(script: &Script, target: &str) -> Watched {
-    Watched { target: target.to_owned(), replica: 0, pid: script.pid() }
+    Watched { target: target.to_owned(), replica: 0, pid: script.pid(), marker: format!("{target}/0") }
 }
 
 fn script(target: &str) -> Script {
-    Script::start("sleep 30 & echo ready; wait", &tree::marker(target, 0))
+    Script::start("sleep 30 & echo ready; wait", &tree::marker(&format!("{target}/0")))
 }
 
-fn next_process(inbox: &Receiver<Observation>) -> ProcessSample {
+fn next_process(inbox: &Inbox) -> ProcessSample {
     loop {
         match inbox.recv_timeout(5_000 * MS).expect("samples go on") {
             Observation::Process(sample) => return sample,
@@ -51,7 +53,7 @@ fn next_process(inbox: &Receiver<Observation>) -> ProcessSample {
     }
 }
 
-fn next_host(inbox: &Receiver<Observation>) -> HostSample {
+fn next_host(inbox: &Inbox) -> HostSample {
     loop {
         match inbox.recv_timeout(5_000 * MS).expect("samples go on") {
             Observation::Host(sample) => return sample,
@@ -63,7 +65,7 @@ fn next_host(inbox: &Receiver<Observation>) -> HostSample {
 #[test]
 fn the_first_sample_is_whole_and_comes_at_once() {
     let script = script("first");
-    let (out, inbox) = mpsc::channel();
+    let (out, inbox) = outbox();
     let settings = Settings { interval: 60_000 * MS, ..Settings::default() };
     let sampler = Sampler::start(vec![watched(&script, "first")], settings, out).expect("a thread");
     let sample = next_process(&inbox);
@@ -78,7 +80,7 @@ fn the_first_sample_is_whole_and_comes_at_once() {
 #[test]
 fn replicas_come_and_go_while_it_runs() {
     let (one, two) = (script("one"), script("two"));
-    let (out, inbox) = mpsc::channel();
+    let (out, inbox) = outbox();
     let sampler = Sampler::start(vec![watched(&one, "one")], quick(), out).expect("a thread");
     assert_eq!(&*next_process(&inbox).target, "one");
     sampler.add(watched(&two, "two"));
@@ -95,7 +97,7 @@ fn replicas_come_and_go_while_it_runs() {
 #[test]
 fn a_replica_that_dies_is_sampled_as_empty() {
     let mut script = script("dying");
-    let (out, inbox) = mpsc::channel();
+    let (out, inbox) = outbox();
     let sampler = Sampler::start(vec![watched(&script, "dying")], quick(), out).expect("a thread");
     assert_eq!(next_process(&inbox).processes, 2);
     script.kill();
@@ -108,8 +110,8 @@ fn an_orphan_that_came_to_the_adopter_joins_its_replica() {
     rustix::process::set_child_subreaper(rustix::process::Pid::from_raw(1)).expect("it is allowed");
     // The sleep is an orphan before anybody looks; the root remains alone.
     let text = "sh -c 'sleep 30 & true'; echo ready; sleep 30; true";
-    let script = Script::start(text, &tree::marker("adopted", 0));
-    let (out, inbox) = mpsc::channel();
+    let script = Script::start(text, &tree::marker("adopted/0"));
+    let (out, inbox) = outbox();
     let settings = Settings { adopter: Some(std::process::id()), ..quick() };
     let sampler = Sampler::start(vec![watched(&script, "adopted")], settings, out).expect("a thread");
     // The script, its own sleep, and the orphan.
@@ -120,7 +122,7 @@ fn an_orphan_that_came_to_the_adopter_joins_its_replica() {
 
 #[test]
 fn the_host_is_sampled_without_any_target() {
-    let (out, inbox) = mpsc::channel();
+    let (out, inbox) = outbox();
     let sampler = Sampler::start(Vec::new(), quick(), out).expect("a thread");
     let (first, second) = (next_host(&inbox), next_host(&inbox));
     assert_eq!(first.cores.len(), second.cores.len());
@@ -131,7 +133,7 @@ fn the_host_is_sampled_without_any_target() {
 #[test]
 fn without_allowance_only_the_first_sample_has_a_set_size() {
     let script = script("poor");
-    let (out, inbox) = mpsc::channel();
+    let (out, inbox) = outbox();
     let settings = Settings { share: 0.0, ..quick() };
     let sampler = Sampler::start(vec![watched(&script, "poor")], settings, out).expect("a thread");
     assert!(next_process(&inbox).pss_bytes.is_some());
@@ -142,7 +144,7 @@ fn without_allowance_only_the_first_sample_has_a_set_size() {
 
 #[test]
 fn it_ends_by_itself_when_nobody_listens() {
-    let (out, inbox) = mpsc::channel();
+    let (out, inbox) = outbox();
     drop(inbox);
     let sampler = Sampler::start(Vec::new(), quick(), out).expect("a thread");
     while !sampler.thread.is_finished() {

@@ -310,6 +310,11 @@ impl Builder<'_> {
                 workloads::workload(&mut pen, &entry.key, &resolved, &typed, &taken, timeline.as_ref())
             });
             let Some((workload, reason)) = workload else { continue };
+            if matches!(workload.driver, crate::plan::Driver::Command(_)) && self.targets.iter().any(|t| t.key == entry.key) {
+                // Both are processes that are watched, logged and shown by their name.
+                let mistake = Mistake::new(self.file, entry.key_span, format!("`{}` is a target, too", entry.key));
+                mistakes.push(mistake.expected("expected another name for the program that makes the load"));
+            }
             self.step_names.borrow_mut().extend(workload.steps());
             self.check_windows(&workload, &entry.value, mistakes);
             made.push(workload);

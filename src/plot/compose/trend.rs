@@ -142,7 +142,7 @@ mod tests {
         let plan = build(&Document::inline("x.yaml", text).unwrap(), &Options::default(), 1).unwrap();
         let mut plan = serde_json::to_value(&plan).unwrap();
         plan["format"] = 3.into();
-        let manifest = Manifest::collect("x.yaml", &[], folder.path(), Choice::default());
+        let manifest = Manifest::collect("x.yaml", BTreeMap::new(), folder.path(), Choice::default());
         std::fs::write(folder.path().join("plan.json"), plan.to_string()).unwrap();
         std::fs::write(folder.path().join("manifest.json"), serde_json::to_vec(&manifest).unwrap()).unwrap();
         let run = RunRecord::open(folder.path()).unwrap();

@@ -264,6 +264,39 @@ pub struct Target {
     /// Processors on which it may run.
     #[serde(default)]
     pub cpus: Vec<u32>,
+    /// Limits of resources that differ from those that the shell gave.
+    #[serde(default)]
+    pub rlimits: ResourceLimits,
+}
+
+/// Limits of resources, as `ulimit -S` sets them; see setrlimit(2). A higher one than the hard limit needs the right to raise it.
+#[derive(Clone, Debug, Default, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ResourceLimits {
+    /// Open files.
+    #[serde(default)]
+    pub open_files: Option<ResourceLimit>,
+    /// Processes and threads of its user.
+    #[serde(default)]
+    pub processes: Option<ResourceLimit>,
+    /// Bytes of memory that may be locked.
+    #[serde(default)]
+    pub memory_locked: Option<ResourceLimit>,
+    /// Bytes of address space.
+    #[serde(default)]
+    pub address_space: Option<ResourceLimit>,
+    /// Bytes of data.
+    #[serde(default)]
+    pub data: Option<ResourceLimit>,
+    /// Bytes of the stack of the first thread.
+    #[serde(default)]
+    pub stack: Option<ResourceLimit>,
+    /// Bytes of a core file.
+    #[serde(default)]
+    pub core: Option<ResourceLimit>,
+    /// Bytes of a file that it writes.
+    #[serde(default)]
+    pub file_size: Option<ResourceLimit>,
 }
 
 /// A container. Its image must be there; none is fetched.

@@ -215,6 +215,16 @@ scalar!(
     |number| u64::try_from(number).ok().map(Allowed::Count)
 );
 
+/// A limit of a resource; none stands for `unlimited`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ResourceLimit(pub Option<u64>);
+scalar!(
+    ResourceLimit, Option<u64>, "a number such as `1024`, a size such as `64MiB`, or `unlimited`",
+    {"type": ["integer", "string"], "description": "a number such as 1024, a size such as 64MiB, or unlimited"},
+    |text| if text == "unlimited" { Some(None) } else { units::Bytes::parse(text).map(|b| Some(b.0)) },
+    |number| u64::try_from(number).ok().map(Some)
+);
+
 /// Bits per second.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BitRate(pub f64);

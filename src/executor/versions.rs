@@ -1,0 +1,34 @@
+//! Which versions of programs take part, for the manifest. A program that is asked may start others, so it is asked under the
+//! guard.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::plan::programs::find_program;
+use crate::supervise::{Error, Exit, Guard};
+
+/// How long a program may take to say its version.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The first line that each program says of itself, by its name; those that say nothing are left out.
+///
+/// # Errors
+/// When the guard is gone.
+pub async fn versions(guard: &Guard, programs: impl IntoIterator<Item = String>) -> Result<BTreeMap<String, String>, Error> {
+    let mut found = BTreeMap::new();
+    for program in programs {
+        let Some(path) = find_program(&program) else { continue };
+        let flag = if matches!(program.as_str(), "haproxy" | "nginx") { "-v" } else { "--version" };
+        let answer = match guard.ask(vec![path.display().to_string(), flag.to_owned()], PATIENCE).await {
+            Ok(answer) => answer,
+            Err(error @ Error::GuardGone) => return Err(error),
+            Err(_) => continue,
+        };
+        let lines = answer.stdout.lines().chain(answer.stderr.lines()).map(str::trim);
+        let line = lines.into_iter().find(|line| !line.is_empty()).map(str::to_owned);
+        if let (Some(Exit::Code(0)), Some(line)) = (answer.exit, line) {
+            found.insert(program, line);
+        }
+    }
+    Ok(found)
+}

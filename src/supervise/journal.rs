@@ -1,0 +1,364 @@
+//! What has to be undone when a run has ended, on file: whoever outlives the others reads it and does it.
+//!
+//! A run has one journal, `<run id>.journal` in a directory that only its user may enter. Each line is an entry that was
+//! written before what it names was made; another one takes it back. Runner, watcher and guard hold a lock on the file as long as they
+//! live, and it is removed when nothing is left: a journal that nobody holds belongs to a run that died with all three, and
+//! the next start clears it ([`sweep`]).
+//!
+//! The directory is the first of these that can be used: `/run/runner` (root), `$XDG_RUNTIME_DIR/runner`, `runner-<uid>` in
+//! `/dev/shm` and in the directory for temporary files. It is on this machine alone and rarely outlives a reboot, as processes and namespaces do not.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write as _;
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::fs::{FlockOperation, flock};
+use rustix::process::{self, Signal};
+use serde::{Deserialize, Serialize};
+
+use super::processes::{Row, marked};
+use super::protocol;
+
+/// How long an undoing command may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// One line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Entry {
+    /// The runner: its pid, for people.
+    Runner(u32),
+    /// Remove this directory, file or mount.
+    Adopt(PathBuf),
+    /// It is gone.
+    Release(PathBuf),
+    /// Execute this command.
+    Undo(Vec<String>),
+    /// It is done.
+    Done(Vec<String>),
+}
+
+/// What is left to undo.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Left {
+    runner: Option<u32>,
+    paths: Vec<PathBuf>,
+    commands: Vec<Vec<String>>,
+}
+
+impl Left {
+    /// Replays entries; a line that was cut short by the end of its writer says nothing.
+    fn of(text: &str) -> Self {
+        let mut left = Self::default();
+        for entry in text.lines().filter_map(|line| serde_json::from_str::<Entry>(line).ok()) {
+            match entry {
+                Entry::Runner(pid) => left.runner = Some(pid),
+                Entry::Adopt(path) => left.paths.push(path),
+                Entry::Release(path) => left.paths.retain(|known| *known != path),
+                Entry::Undo(argv) => left.commands.push(argv),
+                Entry::Done(argv) => left.commands.retain(|known| *known != argv),
+            }
+        }
+        left
+    }
+}
+
+/// The journal of a run of ours.
+#[derive(Debug)]
+pub struct Journal {
+    /// Which run: part of every marker and of every name that is made.
+    pub run: String,
+    path: PathBuf,
+    /// Holds the lock.
+    file: File,
+}
+
+impl Journal {
+    /// Makes the journal of a run and locks it.
+    ///
+    /// # Errors
+    /// In words, when no directory can be used.
+    pub fn create(run: &str) -> Result<Self, String> {
+        let mut refused = Vec::new();
+        for directory in directories() {
+            match make_directory(&directory).and_then(|()| Self::create_in(&directory, run)) {
+                Ok(journal) => return Ok(journal),
+                Err(error) => refused.push(format!("{}: {error}", directory.display())),
+            }
+        }
+        Err(format!("there is no directory of our own for the list of what has to be undone: {}", refused.join("; ")))
+    }
+
+    fn create_in(directory: &Path, run: &str) -> std::io::Result<Self> {
+        let path = directory.join(format!("{run}.journal"));
+        let file = OpenOptions::new().create_new(true).append(true).read(true).mode(0o600).open(&path)?;
+        flock(file.as_fd(), FlockOperation::NonBlockingLockExclusive)?;
+        let journal = Self { run: run.to_owned(), path, file };
+        journal.write(&Entry::Runner(std::process::id()))?;
+        Ok(journal)
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A descriptor that holds the lock as long as it is open anywhere.
+    pub fn lock(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+
+    fn write(&self, entry: &Entry) -> std::io::Result<()> {
+        let mut line = serde_json::to_vec(entry).map_err(std::io::Error::other)?;
+        line.push(b'\n');
+        // One call: lines of several threads do not mix.
+        (&self.file).write_all(&line)
+    }
+
+    /// Has a directory, file or mount removed when the run ends, however it ends. To be called before it is made.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn adopt(&self, path: &Path) -> std::io::Result<()> {
+        self.write(&Entry::Adopt(path.to_owned()))
+    }
+
+    /// Takes [`Journal::adopt`] back.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn release(&self, path: &Path) -> std::io::Result<()> {
+        self.write(&Entry::Release(path.to_owned()))
+    }
+
+    /// Has a command executed when the run ends, however it ends.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn undo(&self, argv: &[String]) -> std::io::Result<()> {
+        self.write(&Entry::Undo(argv.to_vec()))
+    }
+
+    /// Takes [`Journal::undo`] back.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn done(&self, argv: &[String]) -> std::io::Result<()> {
+        self.write(&Entry::Done(argv.to_vec()))
+    }
+}
+
+/// Undoes what a journal says, each part whatever became of the others, and removes the journal. Nothing happens when there
+/// is none any more. Returns what was undone, in words.
+pub(super) fn clear(path: &Path) -> Vec<String> {
+    let Ok(text) = std::fs::read_to_string(path) else { return Vec::new() };
+    let left = Left::of(&text);
+    let mut undone = Vec::new();
+    for argv in left.commands.iter().rev() {
+        if execute(argv) {
+            undone.push(format!("`{}`", argv.join(" ")));
+        }
+    }
+    // What was made last may lie inside of what was made before.
+    for path in left.paths.iter().rev() {
+        let was_there = path.symlink_metadata().is_ok();
+        remove(path);
+        if was_there && path.symlink_metadata().is_err() {
+            undone.push(path.display().to_string());
+        }
+    }
+    let _ = std::fs::remove_file(path);
+    undone
+}
+
+/// Executes a command to its end, for no longer than our patience; whether it succeeded.
+fn execute(argv: &[String]) -> bool {
+    let Some((program, args)) = argv.split_first() else { return false };
+    let mut command = Command::new(program);
+    command.args(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let Ok(mut child) = command.spawn() else { return false };
+    let begun = Instant::now();
+    while begun.elapsed() < PATIENCE {
+        match child.try_wait() {
+            Ok(None) => std::thread::sleep(Duration::from_millis(2)),
+            Ok(Some(status)) => return status.success(),
+            // Somebody else has reaped it; how it ended is not known.
+            Err(_) => return true,
+        }
+    }
+    let _ = child.kill();
+    let _ = child.wait();
+    false
+}
+
+/// Removes a directory with all that is in it, a mount if it is one, or a mounted file, as network namespaces are.
+pub fn remove(path: &Path) {
+    // Twice mounted, twice removed.
+    while rustix::mount::unmount(path, rustix::mount::UnmountFlags::DETACH | rustix::mount::UnmountFlags::NOFOLLOW).is_ok() {}
+    if std::fs::remove_file(path).is_err() {
+        let _ = std::fs::remove_dir_all(path);
+    }
+}
+
+/// Clears what runs have left that died together with their watchers; returns what was found, a line for each run.
+pub fn sweep() -> Vec<String> {
+    directories().iter().filter(|directory| is_ours(directory).is_ok()).flat_map(|directory| sweep_in(directory)).collect()
+}
+
+fn sweep_in(directory: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    let paths = entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|e| e == "journal"));
+    paths.filter_map(|path| sweep_one(&path)).collect()
+}
+
+fn sweep_one(path: &Path) -> Option<String> {
+    let run = path.file_stem()?.to_str()?.to_owned();
+    let file = File::open(path).ok()?;
+    // Whoever holds it lives, or a sweep of somebody else is at work.
+    flock(file.as_fd(), FlockOperation::NonBlockingLockExclusive).ok()?;
+    let left = Left::of(&std::fs::read_to_string(path).ok()?);
+    let mut found: Vec<String> = kill_run(&run).iter().map(|(pid, name)| format!("process {pid} ({name})")).collect();
+    found.extend(clear(path));
+    let who = left.runner.map_or_else(|| run.clone(), |pid| format!("{run} (process {pid})"));
+    (!found.is_empty()).then(|| format!("removed what run {who} had left, which ended without clearing up: {}", found.join(", ")))
+}
+
+/// Kills the processes of a run, which carry its id in their environment; returns them.
+pub(super) fn kill_run(run: &str) -> Vec<(u32, String)> {
+    let mut killed = Vec::new();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        let found: Vec<Row> = marked(|marker| protocol::run_of(marker) == Some(run));
+        if found.is_empty() || Instant::now() > deadline {
+            return killed;
+        }
+        for row in found {
+            if !killed.iter().any(|(pid, _)| *pid == row.pid as u32) {
+                killed.push((row.pid as u32, row.name()));
+            }
+            row.signal(Signal::KILL);
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Where journals may be, the best first.
+fn directories() -> Vec<PathBuf> {
+    let uid = process::getuid().as_raw();
+    let mut all = Vec::new();
+    if uid == 0 {
+        all.push(PathBuf::from("/run/runner"));
+    }
+    if let Some(runtime) = std::env::var_os("XDG_RUNTIME_DIR").filter(|path| Path::new(path).is_absolute()) {
+        all.push(PathBuf::from(runtime).join("runner"));
+    }
+    let own = format!("runner-{uid}");
+    all.push(Path::new("/dev/shm").join(&own));
+    all.push(std::env::temp_dir().join(own));
+    all
+}
+
+/// Makes a directory that nobody else may enter; one that is there already must be such.
+fn make_directory(path: &Path) -> std::io::Result<()> {
+    match std::fs::DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
+        _ => is_ours(path),
+    }
+}
+
+/// Whether a directory is one, ours, and closed to others: a stranger's could hold commands for us to execute.
+fn is_ours(path: &Path) -> std::io::Result<()> {
+    let found = path.symlink_metadata()?;
+    if !found.is_dir() || found.uid() != process::getuid().as_raw() || found.mode() & 0o077 != 0 {
+        return Err(std::io::Error::other("it is not a directory of our own that is closed to others (mode 0700)"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_taken_back_is_not_undone() {
+        let lines = [
+            "{\"runner\":7}",
+            "{\"adopt\":\"/a\"}",
+            "{\"adopt\":\"/a/b\"}",
+            "{\"undo\":[\"x\",\"1\"]}",
+            "{\"undo\":[\"x\",\"2\"]}",
+            "{\"done\":[\"x\",\"1\"]}",
+            "{\"release\":\"/a/b\"}",
+            "{\"adopt\":\"/c",
+        ];
+        let left = Left::of(&lines.join("\n"));
+        assert_eq!(left.runner, Some(7));
+        assert_eq!(left.paths, [PathBuf::from("/a")]);
+        assert_eq!(left.commands, [["x", "2"]]);
+    }
+
+    #[test]
+    fn each_part_is_undone_whatever_became_of_the_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::create_dir_all(at("scratch/deep")).unwrap();
+        std::fs::write(at("file"), "x").unwrap();
+        std::fs::write(at("target"), "kept").unwrap();
+        std::os::unix::fs::symlink(at("target"), at("link")).unwrap();
+        let journal = Journal::create_in(folder.path(), "run").unwrap();
+        for name in ["scratch", "never-made", "file", "link"] {
+            journal.adopt(&at(name)).unwrap();
+        }
+        journal.undo(&["no-such-program-at-all".to_owned()]).unwrap();
+        journal.undo(&["false".to_owned()]).unwrap();
+        journal.undo(&["touch".to_owned(), at("undone").display().to_string()]).unwrap();
+        let undone = clear(journal.path());
+        assert!(at("undone").exists());
+        for name in ["scratch", "file", "link", "run.journal"] {
+            assert!(at(name).symlink_metadata().is_err(), "{name} is still there");
+        }
+        assert_eq!(std::fs::read_to_string(at("target")).unwrap(), "kept", "a link is removed, not what it leads to");
+        assert_eq!(undone.len(), 4, "{undone:?}");
+        assert!(clear(journal.path()).is_empty());
+    }
+
+    #[test]
+    fn a_journal_that_somebody_holds_is_left_alone_and_an_orphan_is_cleared() {
+        let folder = tempfile::tempdir().unwrap();
+        let left = folder.path().join("left");
+        std::fs::create_dir(&left).unwrap();
+        let journal = Journal::create_in(folder.path(), "0123abcd0123abcd").unwrap();
+        journal.adopt(&left).unwrap();
+        assert!(sweep_in(folder.path()).is_empty());
+        assert!(left.exists());
+        drop(journal);
+        // One that another thread has just forked may hold a copy of the lock until it executes its program.
+        let deadline = Instant::now() + Duration::from_secs(5);
+        let mut said = Vec::new();
+        while said.is_empty() && Instant::now() < deadline {
+            said = sweep_in(folder.path());
+        }
+        assert_eq!(said.len(), 1, "{said:?}");
+        assert!(said[0].contains("0123abcd0123abcd") && said[0].contains("left"), "{said:?}");
+        assert!(!left.exists());
+        assert!(sweep_in(folder.path()).is_empty());
+    }
+
+    #[test]
+    fn a_directory_that_others_can_enter_is_not_trusted() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("runner");
+        make_directory(&path).unwrap();
+        make_directory(&path).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        assert!(make_directory(&path).is_err());
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(folder.path().join("elsewhere"), &link).unwrap();
+        assert!(make_directory(&link).is_err());
+    }
+}

@@ -1,0 +1,107 @@
+//! How the guard starts a process: between fork and exec everything that must be true of it before its first instruction.
+
+use std::fs::OpenOptions;
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
+use std::process::Command;
+
+use rustix::process::{self, Pid, Resource, Rlimit, Signal};
+
+use super::protocol::Spawn;
+
+/// Starts a process in a group of its own and returns its pid. The caller reaps it.
+///
+/// # Errors
+/// What the system says.
+pub(super) fn spawn(spawn: &Spawn) -> std::io::Result<Pid> {
+    let (program, args) = spawn.argv.split_first().ok_or_else(|| std::io::Error::other("an empty command"))?;
+    // What a program prints may be a secret: nobody else reads it.
+    let open = |path: &PathBuf| OpenOptions::new().create(true).append(true).mode(0o600).open(path);
+    let guard = process::getpid();
+    let cpus = spawn.cpus.clone();
+    let open_namespace = |path: &PathBuf| {
+        let named = |e: std::io::Error| std::io::Error::new(e.kind(), format!("network namespace {}: {e}", path.display()));
+        std::fs::File::open(path).map_err(named)
+    };
+    let namespace = spawn.namespace.as_ref().map(open_namespace).transpose()?;
+    let mut limits = Vec::new();
+    for (name, soft) in &spawn.limits {
+        let (_, resource) = RESOURCES
+            .iter()
+            .find(|(known, _)| known == name)
+            .ok_or_else(|| std::io::Error::other(format!("there is no resource `{name}`")))?;
+        let own = process::getrlimit(*resource);
+        let maximum = match own.maximum {
+            // Only some may raise what they are allowed; whether we may is tried, and taken back.
+            Some(allowed) if soft.is_none_or(|soft| soft > allowed) => {
+                if process::setrlimit(*resource, Rlimit { current: own.current, maximum: *soft }).is_err() {
+                    return Err(std::io::Error::other(format!("the limit `{name}` cannot be raised beyond {allowed} here")));
+                }
+                let _ = process::setrlimit(*resource, own);
+                *soft
+            }
+            allowed => allowed,
+        };
+        limits.push((*resource, Rlimit { current: *soft, maximum }));
+    }
+    let mut command = Command::new(program);
+    command
+        .args(args)
+        .envs(spawn.env.iter().map(|(k, v)| (k, v)))
+        .stdin(std::process::Stdio::null())
+        .stdout(open(&spawn.stdout)?)
+        .stderr(open(&spawn.stderr)?)
+        .process_group(0);
+    if let Some(dir) = &spawn.dir {
+        command.current_dir(dir);
+    }
+    let before_exec = move || {
+        // Should the guard itself be killed, its direct children end at once, and need not wait for the watcher. (The kernel
+        // forgets this of a program that changes its user; then the watcher is what ends it.)
+        process::set_parent_process_death_signal(Some(Signal::KILL))?;
+        if process::getppid() != Some(guard) {
+            return Err(std::io::ErrorKind::BrokenPipe.into());
+        }
+        if let Some(namespace) = &namespace {
+            enter(namespace)?;
+        }
+        for (resource, limit) in &limits {
+            process::setrlimit(*resource, *limit)?;
+        }
+        if !cpus.is_empty() {
+            let mut set = rustix::thread::CpuSet::new();
+            for cpu in &cpus {
+                if (*cpu as usize) < rustix::thread::CpuSet::MAX_CPU {
+                    set.set(*cpu as usize);
+                }
+            }
+            rustix::thread::sched_setaffinity(None, &set)?;
+        }
+        Ok(())
+    };
+    // SAFETY: between fork and exec only system calls are made; the allocation-free loops touch the stack.
+    unsafe { command.pre_exec(before_exec) };
+    let child = command.spawn()?;
+    // Dropping `child` neither waits for it nor ends it.
+    Ok(Pid::from_raw(child.id() as i32).expect("a child's process id is not zero"))
+}
+
+/// Resources that can be limited, by the names that a scenario has for them.
+pub const RESOURCES: [(&str, Resource); 8] = [
+    ("open-files", Resource::Nofile),
+    ("processes", Resource::Nproc),
+    ("memory-locked", Resource::Memlock),
+    ("address-space", Resource::As),
+    ("data", Resource::Data),
+    ("stack", Resource::Stack),
+    ("core", Resource::Core),
+    ("file-size", Resource::Fsize),
+];
+
+/// Moves the calling thread into a network namespace: one system call.
+pub(super) fn enter(namespace: &std::fs::File) -> std::io::Result<()> {
+    let kind = rustix::thread::LinkNameSpaceType::Network;
+    Ok(rustix::thread::move_into_link_name_space(namespace.as_fd(), Some(kind))?)
+}
