@@ -46,7 +46,7 @@ as_nobody() {
         chown 65534:65534 /tmp/home-of-nobody
         sh -eu -c "$first"
         cd "$root"
-        exec setpriv --reuid 65534 --regid 65534 --clear-groups env -u XDG_RUNTIME_DIR -u XDG_CACHE_HOME HOME=/tmp/home-of-nobody TMPDIR=/tmp "$@"
+        exec setpriv --reuid 65534 --regid 65534 --clear-groups env -u XDG_RUNTIME_DIR -u XDG_CACHE_HOME HOME=/tmp/home-of-nobody TMPDIR=/tmp CARGO_MANIFEST_DIR="$root" "$@"
     ' sh "$first" "$PWD" "$CARGO_TARGET_DIR" "$@"
 }
 

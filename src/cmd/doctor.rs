@@ -105,6 +105,7 @@ pub(super) fn doctor(args: &cli::Doctor) -> Result<Exit, Stop> {
     let machine = machine(open_files);
     // What a run has left that died together with all that watched over it.
     let mut warnings = crate::supervise::journal::sweep();
+    warnings.extend(crate::plan::git::sweep());
     warnings.extend(self::warnings(&machine));
     let ceiling = match measure(machine.host.cores, time) {
         Ok(ceiling) => {

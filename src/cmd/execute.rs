@@ -117,7 +117,7 @@ pub(super) async fn execute(plan: &Plan, begin: Begin<'_>, ground: &Ground<'_>) 
     }
 
     // What a run has left that died together with all that watched over it.
-    journal::sweep().iter().for_each(|words| reporter.say(words));
+    journal::sweep().iter().chain(&crate::plan::git::sweep()).for_each(|words| reporter.say(words));
     // From here on the guard removes the scratch directory, however this ends.
     let guard = Guard::start(run::open_files_of_the_shell()).await.map_err(|e| failure(&e))?;
     let scratch = make_scratch(plan.scratch, &guard)?;
@@ -126,7 +126,14 @@ pub(super) async fn execute(plan: &Plan, begin: Begin<'_>, ground: &Ground<'_>) 
         None => None,
     };
     let needs = plan.cells.iter().filter(|c| c.skipped.is_none()).flat_map(|c| &c.targets).flat_map(|t| t.needs.clone());
-    let programs = versions(&guard, needs.collect::<BTreeSet<_>>()).await.map_err(|e| failure(&e))?;
+    let programs = tokio::select! {
+        biased;
+        () = ground.interrupt.asked(1) => {
+            tell(format_args!("interrupted; nothing was begun"));
+            return Ok(Exit::Interrupted);
+        },
+        programs = versions(&guard, needs.collect::<BTreeSet<_>>()) => programs.map_err(|e| failure(&e))?,
+    };
     let now = |choice| Manifest::collect(&plan.source.display().to_string(), programs.clone(), &scratch, choice);
     let (directory, done, used, longest) = match begin {
         Begin::New { out, choice } => {
@@ -252,7 +259,11 @@ impl Repetitions<'_> {
             }
             let done = tokio::select! {
                 biased;
-                () = executor.interrupt.asked(patience) => Err(Error::Interrupted),
+                () = executor.interrupt.asked(patience) => {
+                    // A step that goes on would do so beside its own clean-up. Nothing else runs at this time.
+                    executor.guard.sweep().await?;
+                    Err(Error::Interrupted)
+                },
                 done = actions::execute(executor.guard, level, steps, &late, &logs) => done,
             };
             executor.directory.mask_logs(&logs)?;

@@ -3,7 +3,6 @@
 //! The name holds the run's id, which is random: another runner, in another pid namespace with the same engine, has other names.
 //! A container that has the name without our label is somebody else's, and stays.
 
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::Error;
@@ -11,6 +10,8 @@ use crate::plan::containers;
 use crate::plan::programs::find_program;
 use crate::supervise::{Guard, Process};
 
+/// How long the engine may take for an answer.
+const PATIENCE: Duration = Duration::from_secs(20);
 /// How often the engine is asked for a container's process.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -85,10 +86,19 @@ impl Container {
     }
 
     async fn ask(&self, words: &[&str]) -> Result<String, String> {
-        let mut command = Command::new(&self.engine);
-        command.args(words).stdin(Stdio::null());
-        let asked = tokio::task::spawn_blocking(move || command.output()).await.map_err(|e| e.to_string())?;
+        let command = duct::cmd(&self.engine, words).stdin_null().stdout_capture().stderr_capture().unchecked();
+        let ask = move || {
+            let handle = command.start()?;
+            let answered = handle.wait_timeout(PATIENCE).map(|output| output.cloned());
+            if !matches!(answered, Ok(Some(_))) {
+                let _ = handle.kill();
+            }
+            answered
+        };
+        let asked = tokio::task::spawn_blocking(ask).await.map_err(|e| e.to_string())?;
         let output = asked.map_err(|e| format!("{}: {e}", self.engine))?;
+        let output =
+            output.ok_or_else(|| format!("`{} {}` gave no answer within {} s", self.engine, words[0], PATIENCE.as_secs()))?;
         if output.status.success() {
             return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
         }

@@ -80,7 +80,7 @@ impl Memory {
 
     /// Removes it with all that is in it.
     pub fn remove(&self) {
-        journal::remove(&self.path);
+        let _ = journal::remove(&self.path);
     }
 }
 

@@ -145,7 +145,12 @@ impl Executor<'_> {
             stopped = self.tear_down(cell, &place, &mut session, progress) => stopped,
         };
         let observer = sampler.stop();
-        let _ = std::fs::remove_dir_all(&scratch);
+        if !crate::supervise::journal::remove(&scratch) {
+            crate::errors::tell(format_args!(
+                "warning: {} could not be removed: something is mounted or kept in it",
+                scratch.display()
+            ));
+        }
         let (left_behind, stopped) = match stopped {
             Ok(left) => (left, Ok(())),
             Err(error) => (Vec::new(), Err(error)),

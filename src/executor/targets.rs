@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::linux::net::SocketAddrExt as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::os::unix::net::{SocketAddr as UnixAddress, UnixDatagram};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -125,7 +125,12 @@ fn render(replica: &Replica, place: &Place<'_>) -> Result<(), Error> {
         // What holds a secret is for us alone; other files are for whatever user a target becomes.
         let mode = if file.content.names().any(crate::plan::secrets::is_secret) { 0o600 } else { 0o644 };
         let opened = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&path);
-        opened.and_then(|mut opened| opened.write_all(content.as_bytes())).map_err(failed)?;
+        let written = opened.and_then(|mut opened| {
+            // Whatever the umask leaves of it, and whatever a step may have made of that name.
+            opened.set_permissions(std::fs::Permissions::from_mode(mode))?;
+            opened.write_all(content.as_bytes())
+        });
+        written.map_err(failed)?;
     }
     Ok(())
 }

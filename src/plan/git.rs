@@ -161,7 +161,7 @@ fn git(folder: &Path, words: &[&str], env: &[(&str, OsString)]) -> Result<String
 }
 
 /// A folder that only its owner can read, and that is gone in the end.
-struct Temporary(PathBuf);
+struct Temporary(PathBuf, std::fs::File);
 
 impl Temporary {
     fn make() -> std::io::Result<Self> {
@@ -170,7 +170,12 @@ impl Temporary {
             let name = format!("runner-snapshot-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
             let path = std::path::absolute(std::env::temp_dir())?.join(name);
             match std::fs::DirBuilder::new().mode(0o700).create(&path) {
-                Ok(()) => return Ok(Self(path)),
+                Ok(()) => {
+                    // Held as long as we live, so that the next start knows what nobody needs any more.
+                    let held = std::fs::File::open(&path)?;
+                    let _ = rustix::fs::flock(&held, rustix::fs::FlockOperation::NonBlockingLockExclusive);
+                    return Ok(Self(path, held));
+                }
                 // Of a runner that was killed, and whose number came again.
                 Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
                 Err(e) => return Err(e),
@@ -182,5 +187,20 @@ impl Temporary {
 impl Drop for Temporary {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
+        let _ = &self.1;
     }
+}
+
+/// Removes folders of ours that a runner has left which was killed while it looked at a repository; returns them in words.
+pub fn sweep() -> Vec<String> {
+    use std::os::unix::fs::MetadataExt as _;
+    let entries = std::fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten();
+    let named = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with("runner-snapshot-"));
+    let stale = named.map(|entry| entry.path()).filter(|path| {
+        let ours = path.symlink_metadata().is_ok_and(|found| found.is_dir() && found.uid() == rustix::process::getuid().as_raw());
+        let held = || std::fs::File::open(path).ok();
+        ours && held().is_some_and(|file| rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_ok())
+    });
+    let gone = stale.filter(|path| std::fs::remove_dir_all(path).is_ok());
+    gone.map(|path| format!("removed {}, which a runner had left that was killed", path.display())).collect()
 }

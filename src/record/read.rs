@@ -290,6 +290,14 @@ pub struct RunRecord {
     pub damaged: Vec<String>,
 }
 
+/// How long a window may be.
+const WINDOWS: std::ops::RangeInclusive<std::time::Duration> =
+    std::time::Duration::from_millis(1)..=std::time::Duration::from_secs(3600);
+/// The longest load that a scenario may have, and its drain.
+const LONGEST_NS: u64 = 2 * 366 * 86_400 * 1_000_000_000;
+/// A month of windows of 100 ms.
+const MOST_WINDOWS: u64 = 30_000_000;
+
 impl RunRecord {
     /// Reads plan, manifest and the status of every repetition.
     ///
@@ -305,6 +313,13 @@ impl RunRecord {
         let damaged_plan = |source| Error::Damaged { path: path.join("plan.json"), source };
         let plan = PlanRecord::deserialize(&raw_plan).map_err(damaged_plan)?;
         plan.check_names(&path.join("plan.json"))?;
+        let window = crate::units::parse_duration(&plan.window).filter(|window| WINDOWS.contains(window));
+        let window = window.ok_or_else(|| {
+            damaged_plan(serde::de::Error::custom(format_args!(
+                "the window `{}` is not a time from 1ms to 1h",
+                plan.window.escape_debug()
+            )))
+        })?;
         let manifest: Manifest = read_json(&path.join("manifest.json"))?;
         let (mut numbered, mut damaged) = (Vec::new(), Vec::new());
         for (cell, record) in plan.cells.iter().enumerate() {
@@ -329,6 +344,12 @@ impl RunRecord {
         }
         // In any order on all cores; the order of what is found is that of the names.
         let read = |(cell, path): (usize, PathBuf)| match read_json::<Status>(&path.join("status.json")) {
+            // A sum or a list of windows over such a time would take more than any machine has.
+            Ok(status)
+                if status.phases.iter().any(|p| p.end_ns > LONGEST_NS || p.end_ns / window.as_nanos() as u64 > MOST_WINDOWS) =>
+            {
+                Err(format!("{} is damaged: a phase ends later than any can", path.join("status.json").display()))
+            }
             Ok(status) => Ok(Repetition { path, cell, status }),
             Err(error) => Err(crate::errors::chain(&error)),
         };

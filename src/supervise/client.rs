@@ -42,6 +42,7 @@ struct Watchers {
     guard: Option<OwnedFd>,
     /// Closed with us: the watcher's sign that we are gone.
     _pipe: std::io::PipeReader,
+    journal: PathBuf,
 }
 
 impl Watchers {
@@ -72,6 +73,11 @@ impl Drop for Watchers {
     fn drop(&mut self) {
         // The sockets are closed by now, or are when the runtime ends; both need some milliseconds.
         self.wait(Duration::from_secs(12));
+        // Both were killed, and nobody has noticed: it falls to us.
+        if self.journal.exists() {
+            guard::kill_descendants(|| ());
+            journal::clear(&self.journal);
+        }
     }
 }
 
@@ -161,7 +167,7 @@ impl Guard {
         let (reader, writer) = socket.into_split();
         let (to, ready) = oneshot::channel();
         let shared = Arc::new(Mutex::new(Shared { ready: Some(to), ..Shared::default() }));
-        let watched = Arc::new(Mutex::new(Watchers { watcher, guard: None, _pipe: pipe }));
+        let watched = Arc::new(Mutex::new(Watchers { watcher, guard: None, _pipe: pipe, journal: journal.path().to_owned() }));
         tokio::spawn(listen(reader, Arc::clone(&shared), Arc::clone(&watched), Arc::clone(&journal)));
         let pid = ready.await.map_err(|_| Error::GuardGone)?;
         let held = rustix::process::Pid::from_raw(pid as i32)
@@ -286,7 +292,9 @@ impl Guard {
         let (to, from) = oneshot::channel();
         self.shared().swept.push(to);
         self.say(&Request::Sweep).await?;
-        from.await.map_err(|_| Error::GuardGone)
+        // It takes 10 s at most; a guard that says nothing for longer was stopped, or hangs.
+        let swept = tokio::time::timeout(Duration::from_secs(20), from).await;
+        swept.map_err(|_| Error::GuardGone)?.map_err(|_| Error::GuardGone)
     }
 
     /// Has a directory, file or mount removed when the runner ends, however it ends. To be called before it is made.

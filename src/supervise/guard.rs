@@ -97,7 +97,7 @@ impl State {
         for (id, ward) in &mut self.wards {
             let leader = ward.raw();
             let Some(stopping) = &mut ward.stopping else { continue };
-            let tree = processes.tree(leader, orphans.get(&ward.marker).map_or(&[], Vec::as_slice));
+            let tree = processes.tree(leader, orphans.get(&ward.marker).map_or(&[] as &[i32], Vec::as_slice));
             let alive = !ward.exited || !tree.is_empty();
             match stopping.next(looked, alive) {
                 Action::Signal => {
@@ -134,7 +134,10 @@ impl State {
             let Some(now) = processes.get(*pid) else { continue };
             let key = (*pid, now.started);
             let marker = self.orphans.remove(&key).or_else(|| marker_of(*pid)).unwrap_or_default();
-            found.entry(marker.clone()).or_default().push(*pid);
+            // One without a marker may be anybody's: it is ended with everything at the end.
+            if !marker.is_empty() {
+                found.entry(marker.clone()).or_default().push(*pid);
+            }
             known.insert(key, marker);
         }
         self.orphans = known;

@@ -11,6 +11,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::os::fd::AsFd as _;
+use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -163,15 +164,20 @@ pub(super) fn clear(path: &Path) -> Vec<String> {
             undone.push(format!("`{}`", argv.join(" ")));
         }
     }
+    let mut all_gone = true;
     // What was made last may lie inside of what was made before.
     for path in left.paths.iter().rev() {
         let was_there = path.symlink_metadata().is_ok();
-        remove(path);
-        if was_there && path.symlink_metadata().is_err() {
-            undone.push(path.display().to_string());
+        match remove(path) {
+            true if was_there => undone.push(path.display().to_string()),
+            true => {}
+            false => all_gone = false,
         }
     }
-    let _ = std::fs::remove_file(path);
+    // What could not be removed now may be at the next start.
+    if all_gone {
+        let _ = std::fs::remove_file(path);
+    }
     undone
 }
 
@@ -195,13 +201,59 @@ fn execute(argv: &[String]) -> bool {
     false
 }
 
-/// Removes a directory with all that is in it, a mount if it is one, or a mounted file, as network namespaces are.
-pub fn remove(path: &Path) {
-    // Twice mounted, twice removed.
-    while rustix::mount::unmount(path, rustix::mount::UnmountFlags::DETACH | rustix::mount::UnmountFlags::NOFOLLOW).is_ok() {}
+/// Removes a directory with all that is in it, a mount if it is one, or a mounted file, as network namespaces are. Returns
+/// whether it is gone.
+///
+/// What is mounted below is unmounted and not emptied: it may be somebody's files, which a target has bound into its own
+/// root. Where that is not possible nothing is removed.
+pub fn remove(path: &Path) -> bool {
+    let flags = rustix::mount::UnmountFlags::DETACH | rustix::mount::UnmountFlags::NOFOLLOW;
+    // The last one first, as it may lie in or upon another; twice mounted, twice removed.
+    for mount in mounts_below(path).iter().rev() {
+        let _ = rustix::mount::unmount(mount, flags);
+    }
+    if !mounts_below(path).is_empty() {
+        return false;
+    }
     if std::fs::remove_file(path).is_err() {
         let _ = std::fs::remove_dir_all(path);
     }
+    path.symlink_metadata().is_err()
+}
+
+/// Where something is mounted at a path or below it, in the order in which it was.
+fn mounts_below(path: &Path) -> Vec<PathBuf> {
+    let Ok(text) = std::fs::read("/proc/self/mountinfo") else { return Vec::new() };
+    // Mount points have no links in them.
+    let path = match (path.parent().and_then(|parent| parent.canonicalize().ok()), path.file_name()) {
+        (Some(parent), Some(name)) => parent.join(name),
+        _ => path.to_owned(),
+    };
+    let points = text.split(|byte| *byte == b'\n').filter_map(|line| line.split(|byte| *byte == b' ').nth(4));
+    points
+        .map(|point| PathBuf::from(std::ffi::OsString::from_vec(unescaped(point))))
+        .filter(|point| point.starts_with(&path))
+        .collect()
+}
+
+/// The kernel writes blanks and their like as a backslash and three octal digits.
+fn unescaped(text: &[u8]) -> Vec<u8> {
+    let mut found = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((first, behind)) = rest.split_first() {
+        let number = || u8::from_str_radix(std::str::from_utf8(behind.get(..3)?).ok()?, 8).ok();
+        match (*first == b'\\').then(number).flatten() {
+            Some(byte) => {
+                found.push(byte);
+                rest = &behind[3..];
+            }
+            None => {
+                found.push(*first);
+                rest = behind;
+            }
+        }
+    }
+    found
 }
 
 /// Clears what runs have left that died together with their watchers; returns what was found, a line for each run.
@@ -346,6 +398,28 @@ mod tests {
         assert!(said[0].contains("0123abcd0123abcd") && said[0].contains("left"), "{said:?}");
         assert!(!left.exists());
         assert!(sweep_in(folder.path()).is_empty());
+    }
+
+    #[test]
+    fn mount_points_are_told_with_their_blanks() {
+        assert_eq!(unescaped(b"/a\\040b\\134c\\0"), b"/a b\\c\\0");
+    }
+
+    #[test]
+    fn what_is_mounted_below_is_unmounted_and_not_emptied() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::create_dir_all(at("precious")).unwrap();
+        std::fs::write(at("precious/file"), "kept").unwrap();
+        std::fs::create_dir_all(at("scratch/a root")).unwrap();
+        if rustix::mount::mount_bind(at("precious"), at("scratch/a root")).is_err() {
+            eprintln!("NOT TESTED: mounting is not allowed here");
+            return;
+        }
+        assert_eq!(mounts_below(&at("scratch")).len(), 1);
+        assert!(remove(&at("scratch")));
+        assert_eq!(std::fs::read_to_string(at("precious/file")).unwrap(), "kept");
+        assert!(!at("scratch").exists() && mounts_below(folder.path()).is_empty());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 use super::client::{Guard, Process, What};
-use super::{Error, Exit};
+use super::{Error, Exit, Kind};
 use crate::plan::{Probe, Signal, Url};
 
 /// How long between two looks. Start-up times are known to within this.
@@ -114,7 +114,7 @@ async fn look(guard: &Guard, subject: &Subject<'_>, logs: &mut [Unread; 2]) -> R
         Probe::Command { .. } => {
             let what = What {
                 argv: subject.argv.clone(),
-                env: Vec::new(),
+                env: vec![guard.marker(Kind::Step, subject.name, 0)],
                 dir: None,
                 stdout: Path::new("/dev/null"),
                 stderr: Path::new("/dev/null"),

@@ -90,6 +90,30 @@ fn a_name_in_a_record_does_not_lead_elsewhere() {
     assert!(files(&place.path("drawn/deep/format-2")).len() > 1);
 }
 
+/// Numbers out of a record become lists of windows: one that no run can have must not take all memory.
+#[test]
+fn times_that_no_run_can_have_are_damage() {
+    let (place, run) = theirs();
+    let (plan, path) = (read_json(&run.join("plan.json")), run.to_str().unwrap());
+    for window in ["1ns", "0s", "a/b", "365d"] {
+        let mut changed = plan.clone();
+        changed["window"] = json!(window);
+        std::fs::write(run.join("plan.json"), changed.to_string()).unwrap();
+        place.run(&["summarize", path]).expect(2).complains(&["plan.json is damaged", "is not a time from 1ms to 1h"]);
+    }
+    std::fs::write(run.join("plan.json"), plan.to_string()).unwrap();
+    let found = files(&run).into_iter().find(|name| name.ends_with("status.json")).expect("a repetition");
+    let status = run.join(found);
+    let before = read_json(&status);
+    for end_ns in [9_000_000_000_000_000_000_u64, u64::MAX, 30_000_000_000_000_000] {
+        let mut changed = before.clone();
+        changed["phases"][0]["end_ns"] = json!(end_ns);
+        std::fs::write(&status, changed.to_string()).unwrap();
+        let outcome = place.run(&["summarize", path]);
+        assert!(outcome.stdout.contains("a phase ends later than any can"), "{}{}", outcome.stdout, outcome.stderr);
+    }
+}
+
 #[test]
 fn a_name_in_a_floor_does_not_lead_elsewhere() {
     let (place, run) = theirs();

@@ -278,6 +278,14 @@ workloads:
     let mut command = place.runner();
     command.args(["run", "test.yaml", "--no-graphs"]);
     shell(&mut command);
+    // Whatever the umask: a target that changes its user reads what the scenario renders for it.
+    // SAFETY: one system call between fork and exec.
+    unsafe {
+        std::os::unix::process::CommandExt::pre_exec(&mut command, || {
+            libc::umask(0o077);
+            Ok(())
+        });
+    }
     Started::spawn(&mut command).wait().expect(0);
     let log = |name: &str| {
         let path = place.run_directory("test").join("cells/all/run1/logs").join(name);
@@ -376,4 +384,127 @@ workloads:
     assert!(begun.elapsed() < PATIENCE);
     let manifest = crate::support::json(&place.run_directory("test").join("manifest.json"));
     assert_eq!(manifest["programs"][place.path("odd").to_str().unwrap()], json!("odd 7"));
+}
+
+/// A target may bind somebody's files into a root of its own: they are unmounted, and not emptied.
+#[test]
+fn what_a_target_has_mounted_in_the_scratch_directory_is_not_emptied() {
+    if !rustix::process::getuid().is_root() {
+        eprintln!("NOT TESTED: only root mounts");
+        return;
+    }
+    let mut place = Place::with(
+        "
+experiment: test
+targets:
+  db:
+    shell: \"mkdir -p ${scratch}/root; mount --bind DIR/precious ${scratch}/root; test -e ${scratch}/root/file && echo up; exec sleep 600\"
+    ready: {log: up}
+workloads:
+  tool:
+    command: ['true']
+    load: {closed: {connections: 1}, amount: 1}
+",
+    );
+    std::fs::create_dir(place.path("precious")).unwrap();
+    place.write("precious/file", "kept");
+    place.run(&["run", "test.yaml", "--no-graphs"]).expect(0);
+    assert_eq!(place.lines("precious/file"), ["kept"]);
+    place.assert_cleared(Duration::ZERO);
+    assert!(!std::fs::read_to_string("/proc/self/mountinfo").unwrap().contains(place.path("").to_str().unwrap()));
+}
+
+/// A daemon that has cleared its environment belongs to nobody's stop: not to that of a probe, which has started nothing.
+#[test]
+fn a_probe_ends_nobody_elses_daemon() {
+    let place = Place::with(
+        "
+experiment: test
+targets:
+  db:
+    shell: \"env -i setsid sh -c 'echo $$ > DIR/pid; exec sleep 613' & sleep 0.2; exec sleep 600\"
+    ready: {command: [sh, -c, 'sleep 0.5; setsid sleep 614 & test -s DIR/pid']}
+workloads:
+  tool:
+    command: [sh, -c, 'sleep 0.3; kill -0 $(cat DIR/pid)']
+    load: {closed: {connections: 1}, amount: 1}
+",
+    );
+    place.run(&["run", "test.yaml", "--no-graphs"]).expect(0);
+    place.assert_cleared(Duration::ZERO);
+    let pid = &place.lines("pid")[0];
+    assert!(!std::path::Path::new(&format!("/proc/{pid}")).exists(), "it is ended with the run");
+}
+
+/// A set-up step that is broken off has ended before what it began is cleaned up.
+#[test]
+fn a_step_does_not_go_on_beside_its_clean_up() {
+    let place = Place::with(
+        "
+experiment: test
+set-up: {run: [{shell: \"trap '' INT TERM; echo begun >> DIR/trace; sleep 2; echo made >> DIR/trace\"}]}
+clean-up: {run: [{shell: \"echo clean >> DIR/trace; sleep 2.5; echo over >> DIR/trace\"}]}
+workloads:
+  tool:
+    command: ['true']
+    load: {closed: {connections: 1}, amount: 1}
+",
+    );
+    let mut started = place.start(&["run", "test.yaml", "--no-graphs"]);
+    started.until("the step has begun", || (!place.lines("trace").is_empty()).then_some(()));
+    started.signal(Signal::INT);
+    started.wait_within(PATIENCE).expect(130);
+    assert_eq!(place.lines("trace"), ["begun", "clean", "over"]);
+    place.assert_cleared(Duration::ZERO);
+}
+
+#[test]
+fn a_program_that_never_says_its_version_does_not_keep_from_ending() {
+    let mut place = Place::with(
+        "
+experiment: test
+targets:
+  odd: {command: [sleep, '600'], needs: [DIR/one, DIR/two, DIR/three, DIR/four]}
+workloads:
+  tool:
+    command: ['true']
+    load: {closed: {connections: 1}, amount: 1}
+",
+    );
+    for name in ["one", "two", "three", "four"] {
+        let program = place.write(name, "#!/bin/sh\necho >> DIR/asked\nsleep 600\n");
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let mut started = place.start(&["run", "test.yaml", "--no-graphs"]);
+    started.until("one is asked", || (!place.lines("asked").is_empty()).then_some(()));
+    let asked = Instant::now();
+    started.signal(Signal::INT);
+    started.wait_within(PATIENCE).expect(130);
+    assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
+    place.assert_cleared(Duration::ZERO);
+}
+
+/// Folders of git snapshots are made before there is a guard.
+#[test]
+fn a_snapshot_that_nobody_holds_is_removed_at_the_next_start() {
+    let place = Place::with(
+        "
+experiment: test
+workloads:
+  tool:
+    command: ['true']
+    load: {closed: {connections: 1}, amount: 1}
+",
+    );
+    let temporary = place.path("temporary");
+    std::fs::create_dir_all(temporary.join("runner-snapshot-1-0/deep")).unwrap();
+    let held = temporary.join("runner-snapshot-2-0");
+    std::fs::create_dir(&held).unwrap();
+    let holder = std::fs::File::open(&held).unwrap();
+    rustix::fs::flock(&holder, rustix::fs::FlockOperation::NonBlockingLockExclusive).unwrap();
+    let mut command = place.runner();
+    command.args(["run", "test.yaml", "--no-graphs"]).env("TMPDIR", &temporary);
+    let outcome = Started::spawn(&mut command).wait().expect(0);
+    assert!(outcome.stderr.contains("runner-snapshot-1-0"), "{}", outcome.stderr);
+    assert_eq!(listing(&temporary), ["runner-snapshot-2-0"]);
 }
