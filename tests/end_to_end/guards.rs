@@ -297,9 +297,9 @@ workloads:
     assert!(files(&place.run_directory("test")).iter().any(|f| f.ends_with("plain-1.out")));
     let mode = |path: &std::path::Path| path.metadata().unwrap().permissions().mode() & 0o777;
     assert_eq!(
-        mode(&place.run_directory("test").join("cells/all/run1/logs/plain-1.out")) & 0o444,
-        0o444,
-        "like any other result"
+        mode(&place.run_directory("test").join("cells/all/run1/logs/plain-1.out")) & 0o777,
+        0o600,
+        "like any other result of this umask"
     );
 }
 
