@@ -12,6 +12,8 @@
 //! - `record`: what a run leaves on disk, written whole or not at all, and read again.
 //! - `analysis`: from a run on disk to its summary; `stats` works on plain slices.
 //! - `plot`: figures to PNG; its `compose` chooses what a graph shows, the rest knows no experiment.
+//! - `marker`, `queue`: by what processes of ours are known, and the bounded way to whoever records; used by several that do not
+//!   know each other.
 //! - `units`: sizes and durations as people write them.
 
 pub mod analysis;
@@ -23,9 +25,11 @@ pub mod exit;
 pub mod extract;
 pub mod links;
 pub mod load;
+pub mod marker;
 pub mod observe;
 pub mod plan;
 pub mod plot;
+pub mod queue;
 pub mod record;
 pub mod schema;
 pub mod supervise;

@@ -141,7 +141,7 @@ fn of_cell(run: &RunRecord, cell: &CellRecord, all: &[&Repetition], detail: &Det
         }
     }
     let watched = watched(cell);
-    let window_ns = crate::units::parse_duration(&run.plan.window).unwrap_or_default().as_nanos().max(1) as u64;
+    let window_ns = run.plan.window.as_nanos() as u64;
     let mut sums = CellSums::new(cell, detail);
     let mut steadiness: Vec<Steadiness> = Vec::new();
     let completed = std::mem::take(&mut valid);

@@ -13,8 +13,8 @@ use crate::exit::Exit;
 use crate::plan;
 use crate::plan::framed::{Bounds, ByteOrder, Message};
 use crate::plan::{
-    Arrivals, Body, Cell, Draw, Driver, Limit, Load, Pattern, Plan, Probe, Spacing, Step, Target, Template, Think, Urn, Workload,
-    revisions,
+    Arrivals, Body, Cell, Draw, Driver, Limit, Load, Pattern, Plan, Probe, Resource, Spacing, Step, Target, Template, Think, Urn,
+    Workload, revisions,
 };
 use crate::record::{RunRecord, Verdict, read};
 use crate::units::{exact_duration, human_bytes, human_duration};
@@ -154,13 +154,13 @@ fn target(target: &Target) -> String {
 }
 
 /// Limits of resources, among them that on open files, which is the shell's if it is not another.
-fn limits(rlimits: &[(String, Option<u64>)]) -> String {
+fn limits(rlimits: &[(Resource, Option<u64>)]) -> String {
     let number = |limit: Option<u64>| limit.map_or_else(|| "unlimited".to_owned(), |n| n.to_string());
-    let shell = (!rlimits.iter().any(|(name, _)| name == "open-files"))
+    let shell = (!rlimits.iter().any(|(resource, _)| *resource == Resource::OpenFiles))
         .then(|| format!("open-files {} (the shell's)", number(super::run::open_files_of_the_shell())));
     shell
         .into_iter()
-        .chain(rlimits.iter().map(|(name, limit)| format!("{name} {}", number(*limit))))
+        .chain(rlimits.iter().map(|(resource, limit)| format!("{} {}", resource.name(), number(*limit))))
         .collect::<Vec<_>>()
         .join(", ")
 }

@@ -339,9 +339,8 @@ pub(super) fn raise_open_files() -> u64 {
 fn enough_open_files(plan: &Plan) -> Result<(), Stop> {
     let allowed = raise_open_files();
     for cell in &plan.cells {
-        let connections: u64 = cell.workloads.iter().map(|w| u64::from(w.load.arrivals.connections())).sum();
         let replicas: u64 = cell.targets.iter().map(|t| t.replicas.len() as u64).sum();
-        fitting(&format!("the cell {}", cell.id), connections, replicas, allowed)?;
+        fitting(&format!("the cell {}", cell.id), cell.connections(), replicas, allowed)?;
     }
     Ok(())
 }

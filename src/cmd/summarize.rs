@@ -42,16 +42,21 @@ pub(super) fn runs(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Stop> {
 
 /// Reads a run and aggregates it.
 pub(super) fn read(run: &Path) -> Result<(RunRecord, Summary), Stop> {
+    read_by(run, analysis::summarize)
+}
+
+fn read_by(
+    run: &Path,
+    aggregate: impl FnOnce(&RunRecord) -> Result<Summary, analysis::Error>,
+) -> Result<(RunRecord, Summary), Stop> {
     let record = RunRecord::open(run).map_err(|e| Stop::from_error(Exit::InvalidInput, &e))?;
-    let summary = analysis::summarize(&record).map_err(|e| Stop::from_error(Exit::Failure, &e))?;
+    let summary = aggregate(&record).map_err(|e| Stop::from_error(Exit::Failure, &e))?;
     Ok((record, summary))
 }
 
 /// Reads of a run what each repetition says of some metrics, for those who need nothing besides.
 pub(super) fn read_samples(run: &Path, metrics: impl FnOnce(&RunRecord) -> Vec<Metric>) -> Result<(RunRecord, Summary), Stop> {
-    let record = RunRecord::open(run).map_err(|e| Stop::from_error(Exit::InvalidInput, &e))?;
-    let summary = analysis::samples(&record, &metrics(&record)).map_err(|e| Stop::from_error(Exit::Failure, &e))?;
-    Ok((record, summary))
+    read_by(run, |record| analysis::samples(record, &metrics(record)))
 }
 
 /// Reads a run, aggregates it, and keeps its summary.json. Where it may not be kept, that is said, and nothing is lost: it is

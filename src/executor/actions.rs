@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::late::{Late, fill_all, fill_http};
 use super::{Error, checkout, kept};
-use crate::plan::{Action, Http, Invocation, Signal, Step, Url};
+use crate::plan::{Action, Http, Invocation, Step, Url};
 use crate::supervise::client::What;
 use crate::supervise::{Exit, Guard, Kind, probe};
 
@@ -108,22 +108,18 @@ impl Command {
             namespace: None,
             limits: &[],
         };
-        let process = guard.spawn(what).await.map_err(|e| match e {
+        let exit = guard.to_end(what, self.timeout).await.map_err(|e| match e {
             crate::supervise::Error::GuardGone => CommandError::Guard(e),
             e => CommandError::Failed(crate::errors::chain(&e)),
         })?;
-        let exit = tokio::time::timeout(self.timeout, process.wait()).await;
-        // What the command left in the background ends with it.
-        guard.stop(&process, Signal::Kill, Duration::ZERO).await.map_err(CommandError::Guard)?;
         match exit {
-            Ok(Ok(Exit::Code(0))) => Ok([out, err]),
-            Ok(Ok(exit)) => {
+            Some(Exit::Code(0)) => Ok([out, err]),
+            Some(exit) => {
                 let lines = probe::tail([&out, &err], self.told);
                 let tail = if lines.is_empty() { String::new() } else { format!("\n    | {}", lines.join("\n    | ")) };
                 Err(CommandError::Failed(format!("it {exit}{tail}")))
             }
-            Ok(Err(error)) => Err(CommandError::Guard(error)),
-            Err(_) => {
+            None => {
                 let timeout = crate::units::exact_duration(self.timeout);
                 Err(CommandError::Failed(format!("it took longer than {timeout}")))
             }

@@ -115,11 +115,10 @@ impl Executor<'_> {
         });
         let workloads = cell.workloads.iter().map(names).chain(collected).collect();
         let recorder = Recorder::start(writer.directory(), spill.clone(), workloads, observations)?;
-        let connections: u64 = cell.workloads.iter().map(|w| u64::from(w.load.arrivals.connections())).sum();
         let allowed = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
         let settings = Settings {
             adopter: Some(self.guard.pid()),
-            most_files: usize::try_from(allowed.saturating_sub(connections + OTHER_FILES)).unwrap_or(usize::MAX),
+            most_files: usize::try_from(allowed.saturating_sub(cell.connections() + OTHER_FILES)).unwrap_or(usize::MAX),
             ..Settings::default()
         };
         let sampler = Sampler::start(Vec::new(), settings, to_recorder).map_err(Error::Observe)?;

@@ -3,6 +3,7 @@
 use super::queue::Sender;
 use super::windows::{Ended, Totals, Windows};
 use super::{Job, Phase, Rows};
+use crate::queue::Sent;
 
 /// Requests that are sent to be recorded at a time. Memory for so many is taken at once: no request waits for more.
 const REQUESTS: usize = 4096;
@@ -46,7 +47,7 @@ impl Tally {
     /// Sends rows to be recorded.
     pub fn send(&mut self, rows: Rows) {
         // There is no room when whoever writes does not keep up; nobody listens any more when the repetition was given up.
-        self.dropped += u64::from(!self.rows.send(rows));
+        self.dropped += u64::from(self.rows.send(rows) != Sent::OnItsWay);
     }
 
     /// Sends what is left.

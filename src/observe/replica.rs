@@ -9,7 +9,7 @@ use super::{
     procfs::process::Io,
     sample::ProcessSample,
     sampler::Watched,
-    tree::{self, Kin},
+    tree::Kin,
 };
 
 /// What a process tree of this host needs to be read.
@@ -59,7 +59,7 @@ impl Replica {
         Self {
             target: watched.target.as_str().into(),
             number: watched.replica,
-            marker: tree::marker(&watched.marker),
+            marker: watched.marker.clone(),
             members: root.into_iter().collect(),
             ended: Ended::default(),
             last: Ended::default(),

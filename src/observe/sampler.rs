@@ -34,11 +34,12 @@ use super::{
     allowance::Allowance,
     files,
     host::Host,
-    outbox::{Outbox, Sent},
+    outbox::Outbox,
     replica::{Reader, Replica},
     sample::Observation,
     tree::{self, Kin},
 };
+use crate::queue::Sent;
 
 /// A replica to watch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,7 +50,7 @@ pub struct Watched {
     pub replica: u32,
     /// The root of its process tree.
     pub pid: u32,
-    /// The value of [`tree::MARKER`] in its environment, by which orphans are recognised.
+    /// The value of [`MARKER`](crate::marker::MARKER) in its environment, by which orphans are recognised.
     pub marker: String,
 }
 

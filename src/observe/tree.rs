@@ -2,7 +2,7 @@
 //!
 //! The tree below a pid comes from `/proc/PID/task/*/children`, or from a look at every process where the kernel has no such
 //! file. A process that lost its parent is no longer below the root; it becomes a child of the nearest subreaper, here called
-//! the adopter. Such an orphan is recognised by the variable [`MARKER`] in the environment with which it was started.
+//! the adopter. Such an orphan is recognised by its [`marker`](crate::marker) in the environment with which it was started.
 //! A program that clears its environment *and* leaves its parent before anybody looked is therefore missed.
 //!
 //! All answers are snapshots of something that moves: a pid may be gone, or new, a moment later.
@@ -14,14 +14,7 @@ use std::{
 };
 
 use super::{files, procfs};
-
-/// The environment variable that says to which replica a process belongs: its value is what was agreed on for it.
-pub const MARKER: &str = "RUNNER_REPLICA";
-
-/// The entry of a replica's environment.
-pub fn marker(value: &str) -> String {
-    format!("{MARKER}={value}")
-}
+use crate::marker::marker_in;
 
 /// All processes below `root`, without it, parents before their children.
 pub fn descendants(root: u32) -> Vec<u32> {
@@ -30,8 +23,8 @@ pub fn descendants(root: u32) -> Vec<u32> {
     found
 }
 
-/// The processes of a replica: `root` if it is still there, what is below it, and children of `adopter` that carry `marker`
-/// (the whole entry, see [`marker`]) with what is below them. Parents come before their children.
+/// The processes of a replica: `root` if it is still there, what is below it, and children of `adopter` that carry `marker`,
+/// with what is below them. Parents come before their children.
 pub fn members(root: u32, adopter: Option<u32>, marker: &str) -> Vec<u32> {
     let kin = Kin::now();
     let root = Path::new("/proc").join(root.to_string()).exists().then_some(root);
@@ -57,14 +50,9 @@ fn numbers_in(directory: &str) -> Vec<u32> {
     entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }
 
-/// The entry of [`MARKER`] in the environment with which `pid` was started; `None` without one, or when it may not be read.
+/// The marker of a process; `None` without one, or when its environment may not be read.
 pub(super) fn marker_of(pid: u32) -> Option<String> {
-    let environment = files::read(format!("/proc/{pid}/environ")).ok()?;
-    let entry = environment.split(|byte| *byte == 0).find(|entry| {
-        let value = entry.strip_prefix(MARKER.as_bytes());
-        value.is_some_and(|value| value.starts_with(b"="))
-    })?;
-    String::from_utf8(entry.to_vec()).ok()
+    marker_in(&files::read(format!("/proc/{pid}/environ")).ok()?)
 }
 
 /// A way to ask for the children of a process, good for one walk.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::expr::Part;
 use super::pen::Pen;
 use super::{Action, Auth, Body, Carry, Expect, Invocation, NamedOutcome, Outcome, Place, Step, Template, Url};
+use crate::marker::MARKER;
 use crate::schema::{Entry, Mistake, Node, types};
 
 /// Finds a file that a scenario names: from the scenario's folder upwards, so that it does not matter from where runner is called.
@@ -287,9 +288,6 @@ pub(super) fn environment(pen: &mut Pen<'_>, node: &Node, typed: &BTreeMap<Strin
     }
     typed.iter().map(|(name, value)| (name.clone(), Template::parse(&value.0))).collect()
 }
-
-/// The variable by which processes of ours are known, wherever they go.
-const MARKER: &str = "RUNNER_REPLICA";
 
 /// A working directory: a folder that is there, or one in the scratch directory.
 pub(super) fn folder(pen: &mut Pen<'_>, node: &Node, dir: Option<&str>) -> Option<Template> {

@@ -100,7 +100,7 @@ impl Repository {
     pub fn snapshot(&self, is_kept: bool) -> Result<Option<String>, Error> {
         let place = Temporary::make().map_err(|e| Error::Said(format!("cannot make a temporary folder: {e}")))?;
         let inside = |name: &str| self.ask(&["rev-parse", "--git-path", name], &[]).map(|path| self.path.join(path));
-        let index = place.0.join("index");
+        let index = place.path.join("index");
         // What is known of files that did not change since they were added makes this quick.
         let _ = std::fs::copy(inside("index")?, &index);
         let mut env: Vec<(&str, OsString)> = vec![("GIT_INDEX_FILE", index.into())];
@@ -110,7 +110,7 @@ impl Repository {
             // A list, in which a name may stand in quotes.
             let quoted = objects.display().to_string().replace('\\', "\\\\").replace('"', "\\\"");
             env.push(("GIT_ALTERNATE_OBJECT_DIRECTORIES", format!("\"{quoted}\"").into()));
-            let own = place.0.join("objects");
+            let own = place.path.join("objects");
             std::fs::create_dir(&own).map_err(|e| Error::Said(format!("cannot make a temporary folder: {e}")))?;
             env.push(("GIT_OBJECT_DIRECTORY", own.into()));
         }
@@ -161,7 +161,11 @@ fn git(folder: &Path, words: &[&str], env: &[(&str, OsString)]) -> Result<String
 }
 
 /// A folder that only its owner can read, and that is gone in the end.
-struct Temporary(PathBuf, std::fs::File);
+struct Temporary {
+    path: PathBuf,
+    /// Locked as long as we live, so that the next start knows what nobody needs any more.
+    _held: std::fs::File,
+}
 
 impl Temporary {
     fn make() -> std::io::Result<Self> {
@@ -171,10 +175,9 @@ impl Temporary {
             let path = std::path::absolute(std::env::temp_dir())?.join(name);
             match std::fs::DirBuilder::new().mode(0o700).create(&path) {
                 Ok(()) => {
-                    // Held as long as we live, so that the next start knows what nobody needs any more.
                     let held = std::fs::File::open(&path)?;
                     let _ = rustix::fs::flock(&held, rustix::fs::FlockOperation::NonBlockingLockExclusive);
-                    return Ok(Self(path, held));
+                    return Ok(Self { path, _held: held });
                 }
                 // Of a runner that was killed, and whose number came again.
                 Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
@@ -186,8 +189,7 @@ impl Temporary {
 
 impl Drop for Temporary {
     fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-        let _ = &self.1;
+        let _ = std::fs::remove_dir_all(&self.path);
     }
 }
 

@@ -41,7 +41,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use crate::schema::types::{Order, Record, Scratch, Signal};
+pub use crate::schema::types::{Order, Record, Resource, Scratch, Signal};
 pub use build::{Document, Options, build};
 pub use cache::Cache;
 pub use collect::{Collect, CollectSource};
@@ -251,6 +251,13 @@ pub struct Cell {
     pub reconcile: Vec<Reconcile>,
 }
 
+impl Cell {
+    /// Connections of all its workloads together.
+    pub fn connections(&self) -> u64 {
+        self.workloads.iter().map(|w| u64::from(w.load.arrivals.connections())).sum()
+    }
+}
+
 /// Set-up or clean-up steps of a cell.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Steps {
@@ -281,9 +288,9 @@ pub struct Target {
     pub stop_grace: Duration,
     /// Programs that it needs.
     pub needs: Vec<String>,
-    /// Limits of resources that differ from those of the shell: name and soft limit; none: unlimited.
+    /// Soft limits of resources that differ from those of the shell; none: unlimited.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub rlimits: Vec<(String, Option<u64>)>,
+    pub rlimits: Vec<(Resource, Option<u64>)>,
 }
 
 impl Target {

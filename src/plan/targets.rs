@@ -10,7 +10,7 @@ use super::environment::{self, Variable};
 use super::expr::{Part, Scope, value_of};
 use super::pen::{Pen, forget_repeated};
 use super::programs::{FIXTURES_PROGRAM, missing_need, missing_program};
-use super::{Probe, RenderedFile, Replica, Target, Template, Url, containers};
+use super::{Probe, RenderedFile, Replica, Resource, Target, Template, Url, containers};
 use crate::schema::source::{SourceFile, one_of};
 use crate::schema::{Data, Entry, Mistake, Node, Span, decode, types};
 
@@ -199,19 +199,19 @@ pub(super) fn target(
     Some((target, skipped))
 }
 
-/// Limits by the names that they have in a scenario.
-fn rlimits(typed: &types::ResourceLimits) -> Vec<(String, Option<u64>)> {
+/// The limits that a scenario asks for.
+fn rlimits(typed: &types::ResourceLimits) -> Vec<(Resource, Option<u64>)> {
     let all = [
-        ("open-files", typed.open_files),
-        ("processes", typed.processes),
-        ("memory-locked", typed.memory_locked),
-        ("address-space", typed.address_space),
-        ("data", typed.data),
-        ("stack", typed.stack),
-        ("core", typed.core),
-        ("file-size", typed.file_size),
+        (Resource::OpenFiles, typed.open_files),
+        (Resource::Processes, typed.processes),
+        (Resource::MemoryLocked, typed.memory_locked),
+        (Resource::AddressSpace, typed.address_space),
+        (Resource::Data, typed.data),
+        (Resource::Stack, typed.stack),
+        (Resource::Core, typed.core),
+        (Resource::FileSize, typed.file_size),
     ];
-    all.into_iter().filter_map(|(name, limit)| Some((name.to_owned(), limit?.0))).collect()
+    all.into_iter().filter_map(|(resource, limit)| Some((resource, limit?.0))).collect()
 }
 
 /// Every name in `after` must be that of another target.

@@ -437,7 +437,7 @@ impl Composer<'_> {
                 (factor, _) => cell.levels.get(factor).map_or_else(String::new, |l| level_label(factor, l)),
             };
             let names: Vec<String> = parts.iter().map(name).collect();
-            let window = crate::units::parse_duration(&self.run.plan.window).unwrap_or_default().as_secs_f64();
+            let window = self.run.plan.window.as_secs_f64();
             let repetitions = curves::counted(self.run, index, &cell.repetitions.counted);
             let read = |r: &&Repetition| curves::lines(r, &parts, metric, window);
             // What cannot be read has no line; the summary names it.

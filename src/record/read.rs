@@ -6,6 +6,7 @@
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rayon::prelude::*;
 use serde::Deserialize;
@@ -34,8 +35,9 @@ pub struct PlanRecord {
     /// The metric that is the question; none before format 5, and where the scenario names none.
     #[serde(default)]
     pub primary: Option<Metric>,
-    /// Length of a window, as text.
-    pub window: String,
+    /// Length of a window.
+    #[serde(deserialize_with = "window")]
+    pub window: Duration,
     /// Factors with their levels.
     pub factors: Vec<FactorRecord>,
     /// Cells.
@@ -290,9 +292,17 @@ pub struct RunRecord {
     pub damaged: Vec<String>,
 }
 
+/// Reads the length of a window, of which sums and lists are made.
+fn window<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let window = crate::units::parse_duration(&text).filter(|window| WINDOWS.contains(window));
+    window.ok_or_else(|| {
+        serde::de::Error::custom(format_args!("the window `{}` is not a time from 1ms to 1h", text.escape_debug()))
+    })
+}
+
 /// How long a window may be.
-const WINDOWS: std::ops::RangeInclusive<std::time::Duration> =
-    std::time::Duration::from_millis(1)..=std::time::Duration::from_secs(3600);
+const WINDOWS: std::ops::RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(3600);
 /// The longest load that a scenario may have, and its drain.
 const LONGEST_NS: u64 = 2 * 366 * 86_400 * 1_000_000_000;
 /// A month of windows of 100 ms.
@@ -313,13 +323,6 @@ impl RunRecord {
         let damaged_plan = |source| Error::Damaged { path: path.join("plan.json"), source };
         let plan = PlanRecord::deserialize(&raw_plan).map_err(damaged_plan)?;
         plan.check_names(&path.join("plan.json"))?;
-        let window = crate::units::parse_duration(&plan.window).filter(|window| WINDOWS.contains(window));
-        let window = window.ok_or_else(|| {
-            damaged_plan(serde::de::Error::custom(format_args!(
-                "the window `{}` is not a time from 1ms to 1h",
-                plan.window.escape_debug()
-            )))
-        })?;
         let manifest: Manifest = read_json(&path.join("manifest.json"))?;
         let (mut numbered, mut damaged) = (Vec::new(), Vec::new());
         for (cell, record) in plan.cells.iter().enumerate() {
@@ -346,7 +349,10 @@ impl RunRecord {
         let read = |(cell, path): (usize, PathBuf)| match read_json::<Status>(&path.join("status.json")) {
             // A sum or a list of windows over such a time would take more than any machine has.
             Ok(status)
-                if status.phases.iter().any(|p| p.end_ns > LONGEST_NS || p.end_ns / window.as_nanos() as u64 > MOST_WINDOWS) =>
+                if status
+                    .phases
+                    .iter()
+                    .any(|p| p.end_ns > LONGEST_NS || p.end_ns / plan.window.as_nanos() as u64 > MOST_WINDOWS) =>
             {
                 Err(format!("{} is damaged: a phase ends later than any can", path.join("status.json").display()))
             }

@@ -16,9 +16,10 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{oneshot, watch};
 
 use super::journal::{self, Journal};
-use super::protocol::{self, Event, Exit, Kind, MARKER, Request, Spawn};
+use super::protocol::{Event, Exit, Request, Spawn};
 use super::{Error, guard, watcher};
-use crate::plan::Signal;
+use crate::marker::{Kind, MARKER, marker};
+use crate::plan::{Resource, Signal};
 
 /// The guard process and everything that it owns.
 #[derive(Debug)]
@@ -27,9 +28,9 @@ pub struct Guard {
     shared: Arc<Mutex<Shared>>,
     next_id: AtomicU64,
     pid: u32,
-    journal: Arc<Journal>,
+    journal: Journal,
     /// What processes get that ask for nothing else.
-    limits: Vec<(String, Option<u64>)>,
+    limits: Vec<(Resource, Option<u64>)>,
     /// Held to be dropped: watcher and guard are waited for, so that nothing is left when the runner has ended.
     _watched: Arc<Mutex<Watchers>>,
 }
@@ -46,38 +47,29 @@ struct Watchers {
 }
 
 impl Watchers {
-    /// Waits until both have ended, but no longer than this.
-    fn wait(&mut self, patience: Duration) {
+    /// Waits until both have ended, but no longer than this. What they did not clear up, as they were killed, falls to us.
+    fn clear_up(&mut self, patience: Duration) {
         let deadline = Instant::now() + patience;
-        let over = |pause: &mut Duration| {
-            std::thread::sleep(*pause);
-            *pause = (*pause * 2).min(Duration::from_millis(20));
-            Instant::now() > deadline
-        };
         let mut pause = Duration::from_millis(1);
-        while matches!(self.watcher.try_wait(), Ok(None)) {
-            if over(&mut pause) {
-                return;
-            }
+        while Instant::now() < deadline && self.are_there() {
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(Duration::from_millis(20));
         }
-        let mut pause = Duration::from_millis(1);
-        while self.guard.as_ref().is_some_and(|guard| !has_ended(guard)) {
-            if over(&mut pause) {
-                return;
-            }
+        if self.journal.exists() {
+            guard::kill_descendants(|| ());
+            journal::clear(&self.journal);
         }
+    }
+
+    fn are_there(&mut self) -> bool {
+        matches!(self.watcher.try_wait(), Ok(None)) || self.guard.as_ref().is_some_and(|guard| !has_ended(guard))
     }
 }
 
 impl Drop for Watchers {
     fn drop(&mut self) {
         // The sockets are closed by now, or are when the runtime ends; both need some milliseconds.
-        self.wait(Duration::from_secs(12));
-        // Both were killed, and nobody has noticed: it falls to us.
-        if self.journal.exists() {
-            guard::kill_descendants(|| ());
-            journal::clear(&self.journal);
-        }
+        self.clear_up(Duration::from_secs(12));
     }
 }
 
@@ -135,8 +127,8 @@ pub struct What<'a> {
     pub cpus: &'a [u32],
     /// File of the network namespace in which it runs; the runner's own when there is none.
     pub namespace: Option<&'a Path>,
-    /// Limits of resources that differ from what the shell gave: name and soft limit; none: unlimited.
-    pub limits: &'a [(String, Option<u64>)],
+    /// Soft limits of resources that differ from what the shell gave; none: unlimited.
+    pub limits: &'a [(Resource, Option<u64>)],
 }
 
 impl Guard {
@@ -150,7 +142,7 @@ impl Guard {
         let failed = |source| Error::Guard { path: path.clone(), source };
         // Should watcher and guard be killed, what they owned becomes ours, and we end it.
         let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
-        let journal = Arc::new(Journal::create(&fresh_run()).map_err(Error::Journal)?);
+        let journal = Journal::create(&fresh_run()).map_err(Error::Journal)?;
         let (ours, theirs) = StdUnixStream::pair().map_err(failed)?;
         let (pipe, closed_with_us) = std::io::pipe().map_err(failed)?;
         let lock = journal.lock().as_raw_fd();
@@ -168,7 +160,7 @@ impl Guard {
         let (to, ready) = oneshot::channel();
         let shared = Arc::new(Mutex::new(Shared { ready: Some(to), ..Shared::default() }));
         let watched = Arc::new(Mutex::new(Watchers { watcher, guard: None, _pipe: pipe, journal: journal.path().to_owned() }));
-        tokio::spawn(listen(reader, Arc::clone(&shared), Arc::clone(&watched), Arc::clone(&journal)));
+        tokio::spawn(listen(reader, Arc::clone(&shared), Arc::clone(&watched)));
         let pid = ready.await.map_err(|_| Error::GuardGone)?;
         let held = rustix::process::Pid::from_raw(pid as i32)
             .and_then(|pid| rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).ok());
@@ -179,7 +171,7 @@ impl Guard {
             next_id: AtomicU64::new(1),
             pid,
             journal,
-            limits: vec![("open-files".to_owned(), open_files)],
+            limits: vec![(Resource::OpenFiles, open_files)],
             _watched: watched,
         })
     }
@@ -191,7 +183,7 @@ impl Guard {
 
     /// The entry of the environment by which a process is known, wherever it goes.
     pub fn marker(&self, kind: Kind, name: &str, number: u32) -> (String, String) {
-        (MARKER.to_owned(), protocol::marker(kind, name, number, self.run()))
+        (MARKER.to_owned(), marker(kind, name, number, self.run()))
     }
 
     /// The guard's process id; orphans of targets become its children.
@@ -333,7 +325,19 @@ impl Guard {
         Error::Journal(format!("{}: {error}", self.journal.path().display()))
     }
 
-    /// Executes a command to its end, and ends what it leaves in the background.
+    /// Executes a command to its end, and ends what it leaves in the background. Returns how it ended; none when it took too
+    /// long.
+    ///
+    /// # Errors
+    /// As [`Guard::spawn`].
+    pub async fn to_end(&self, what: What<'_>, patience: Duration) -> Result<Option<Exit>, Error> {
+        let process = self.spawn(what).await?;
+        let exit = tokio::time::timeout(patience, process.wait()).await;
+        self.stop(&process, Signal::Kill, Duration::ZERO).await?;
+        exit.ok().transpose()
+    }
+
+    /// As [`Guard::to_end`], with what the command said.
     ///
     /// # Errors
     /// As [`Guard::spawn`].
@@ -344,21 +348,17 @@ impl Guard {
         let path = |file: &std::fs::File| PathBuf::from(format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd()));
         let (stdout, stderr) = (path(&out), path(&err));
         let name = argv.first().cloned().unwrap_or_default();
-        let process = self
-            .spawn(What {
-                argv,
-                env: vec![self.marker(Kind::Step, &name, 0)],
-                dir: None,
-                stdout: &stdout,
-                stderr: &stderr,
-                cpus: &[],
-                namespace: None,
-                limits: &[],
-            })
-            .await?;
-        let exit = tokio::time::timeout(patience, process.wait()).await;
-        self.stop(&process, Signal::Kill, Duration::ZERO).await?;
-        let exit = exit.ok().transpose()?;
+        let what = What {
+            argv,
+            env: vec![self.marker(Kind::Step, &name, 0)],
+            dir: None,
+            stdout: &stdout,
+            stderr: &stderr,
+            cpus: &[],
+            namespace: None,
+            limits: &[],
+        };
+        let exit = self.to_end(what, patience).await?;
         let text = |file: &mut std::fs::File| {
             use std::io::{Read as _, Seek as _, SeekFrom};
             let mut bytes = Vec::new();
@@ -406,7 +406,7 @@ impl Drop for Guard {
     }
 }
 
-async fn listen(reader: OwnedReadHalf, shared: Arc<Mutex<Shared>>, watched: Arc<Mutex<Watchers>>, journal: Arc<Journal>) {
+async fn listen(reader: OwnedReadHalf, shared: Arc<Mutex<Shared>>, watched: Arc<Mutex<Watchers>>) {
     let mut lines = BufReader::new(reader).lines();
     while let Ok(Some(line)) = lines.next_line().await {
         let Ok(event) = serde_json::from_str::<Event>(&line) else { continue };
@@ -446,12 +446,8 @@ async fn listen(reader: OwnedReadHalf, shared: Arc<Mutex<Shared>>, watched: Arc<
     }
     let closing = shared.lock().unwrap_or_else(PoisonError::into_inner).closing;
     if !closing {
-        // The guard was killed before its time. The watcher clears up; what that cannot do any more falls to us.
-        let clearing = move || {
-            watched.lock().unwrap_or_else(PoisonError::into_inner).wait(Duration::from_secs(60));
-            guard::kill_descendants(|| ());
-            journal::clear(journal.path());
-        };
+        // The guard was killed before its time.
+        let clearing = move || watched.lock().unwrap_or_else(PoisonError::into_inner).clear_up(Duration::from_secs(60));
         let _ = tokio::task::spawn_blocking(clearing).await;
     }
     // Dropping the senders wakes everybody who waits.

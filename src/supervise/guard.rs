@@ -19,8 +19,9 @@ use rustix::process::{self, Pid, PidfdFlags, Signal};
 
 use super::lifecycle::{Action, Stopping};
 use super::processes::{Processes, Row, marker_of};
-use super::protocol::{Event, Exit, MARKER, Request};
+use super::protocol::{Event, Exit, Request};
 use super::{journal, spawn, watcher};
+use crate::marker::MARKER;
 
 /// The hidden argument with which the watcher starts the guard.
 pub const ARGUMENT: &str = "__guard";

@@ -22,7 +22,7 @@ use rustix::process::{self, Signal};
 use serde::{Deserialize, Serialize};
 
 use super::processes::{Row, marked};
-use super::protocol;
+use crate::marker::run_of;
 
 /// How long an undoing command may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -284,7 +284,7 @@ pub(super) fn kill_run(run: &str) -> Vec<(u32, String)> {
     let mut killed = Vec::new();
     let deadline = Instant::now() + Duration::from_secs(10);
     loop {
-        let found: Vec<Row> = marked(|marker| protocol::run_of(marker) == Some(run));
+        let found: Vec<Row> = marked(|marker| run_of(marker) == Some(run));
         if found.is_empty() || Instant::now() > deadline {
             return killed;
         }

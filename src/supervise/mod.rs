@@ -20,8 +20,9 @@ pub mod protocol;
 pub mod spawn;
 pub mod watcher;
 
+pub use crate::marker::Kind;
 pub use client::{Guard, Process};
-pub use protocol::{Exit, Kind};
+pub use protocol::Exit;
 
 use std::path::PathBuf;
 

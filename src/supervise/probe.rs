@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 
 use super::client::{Guard, Process, What};
 use super::{Error, Exit, Kind};
-use crate::plan::{Probe, Signal, Url};
+use crate::plan::{Probe, Url};
 
 /// How long between two looks. Start-up times are known to within this.
 const INTERVAL: Duration = Duration::from_millis(2);
@@ -122,18 +122,12 @@ async fn look(guard: &Guard, subject: &Subject<'_>, logs: &mut [Unread; 2]) -> R
                 namespace: subject.namespace,
                 limits: &[],
             };
-            let process = match guard.spawn(what).await {
-                Ok(process) => process,
-                Err(error @ Error::Spawn { .. }) => return Err(Look::Not(error.to_string())),
-                Err(error) => return Err(Look::Broken(error)),
-            };
-            let exit = tokio::time::timeout(ONE_LOOK, process.wait()).await;
-            guard.stop(&process, Signal::Kill, Duration::ZERO).await.map_err(Look::Broken)?;
-            match exit {
-                Ok(Ok(Exit::Code(0))) => Ok(()),
-                Ok(Ok(exit)) => Err(Look::Not(format!("the command {exit}"))),
-                Ok(Err(error)) => Err(Look::Broken(error)),
-                Err(_) => Err(timed_out("the command")),
+            match guard.to_end(what, ONE_LOOK).await {
+                Ok(Some(Exit::Code(0))) => Ok(()),
+                Ok(Some(exit)) => Err(Look::Not(format!("the command {exit}"))),
+                Ok(None) => Err(timed_out("the command")),
+                Err(error @ Error::Spawn { .. }) => Err(Look::Not(error.to_string())),
+                Err(error) => Err(Look::Broken(error)),
             }
         }
     }

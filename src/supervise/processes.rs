@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rustix::process::{self, Pid, PidfdFlags, Signal};
 
-use super::protocol::MARKER;
+use crate::marker::marker_in;
 
 /// One process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,12 +139,9 @@ fn parse(pid: i32, stat: &str) -> Option<Row> {
     Some(Row { pid, parent: signed(1)?, group: signed(2)?, started: number(19).unwrap_or_default(), ended })
 }
 
-/// The value of [`MARKER`] in the environment with which a process was started; none without one, or when it may not be read.
+/// The marker of a process; none without one, or when its environment may not be read.
 pub(super) fn marker_of(pid: i32) -> Option<String> {
-    let environment = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
-    let value =
-        environment.split(|byte| *byte == 0).find_map(|entry| entry.strip_prefix(MARKER.as_bytes())?.strip_prefix(b"="))?;
-    Some(String::from_utf8_lossy(value).into_owned())
+    marker_in(&std::fs::read(format!("/proc/{pid}/environ")).ok()?)
 }
 
 /// All processes whose marker `is_ours`.

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::plan::Resource;
+
 /// From the runner.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -43,43 +45,8 @@ pub struct Spawn {
     pub cpus: Vec<u32>,
     /// File of the network namespace in which it runs; the runner's own when there is none.
     pub namespace: Option<PathBuf>,
-    /// Soft limits of resources by name; none: unlimited. Others are inherited.
-    pub limits: Vec<(String, Option<u64>)>,
-}
-
-/// The environment variable by which a process that was re-parented is still known; its value is a [`marker`].
-pub const MARKER: &str = "RUNNER_REPLICA";
-
-/// What is started, for its marker: a target and a program that makes load may have the same name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// A replica of a target.
-    Target,
-    /// The client of a container engine, which is not what is watched, whoever its parent is.
-    Client,
-    /// A program that makes load.
-    Load,
-    /// A helper of a link.
-    Link,
-    /// A step of the scenario's own, a probe, or a program that is asked for its version.
-    Step,
-}
-
-/// The value of [`MARKER`]: `<kind>:<name>/<number>:<run>`, different for everything that is started.
-pub fn marker(kind: Kind, name: &str, number: u32, run: &str) -> String {
-    let kind = match kind {
-        Kind::Target => "target",
-        Kind::Client => "client",
-        Kind::Load => "load",
-        Kind::Link => "link",
-        Kind::Step => "step",
-    };
-    format!("{kind}:{name}/{number}:{run}")
-}
-
-/// The run in a marker.
-pub fn run_of(marker: &str) -> Option<&str> {
-    marker.rsplit_once(':').map(|(_, run)| run)
+    /// Soft limits of resources; none: unlimited. Others are inherited.
+    pub limits: Vec<(Resource, Option<u64>)>,
 }
 
 /// From the guard.
@@ -160,18 +127,5 @@ impl fmt::Display for Exit {
                 write!(f, "was ended by {name}")
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_marker_says_what_it_is_and_whose() {
-        let of = |kind| marker(kind, "a:b", 1, "12ab");
-        assert_eq!(of(Kind::Target), "target:a:b/1:12ab");
-        assert_ne!(of(Kind::Target), of(Kind::Load));
-        assert_eq!(run_of(&of(Kind::Step)), Some("12ab"));
     }
 }

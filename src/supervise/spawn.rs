@@ -10,6 +10,7 @@ use std::process::Command;
 use rustix::process::{self, Pid, Resource, Rlimit, Signal};
 
 use super::protocol::Spawn;
+use crate::plan;
 
 /// Starts a process in a group of its own and returns its pid. The caller reaps it.
 ///
@@ -27,24 +28,24 @@ pub(super) fn spawn(spawn: &Spawn) -> std::io::Result<Pid> {
     };
     let namespace = spawn.namespace.as_ref().map(open_namespace).transpose()?;
     let mut limits = Vec::new();
-    for (name, soft) in &spawn.limits {
-        let (_, resource) = RESOURCES
-            .iter()
-            .find(|(known, _)| known == name)
-            .ok_or_else(|| std::io::Error::other(format!("there is no resource `{name}`")))?;
-        let own = process::getrlimit(*resource);
+    for (limited, soft) in &spawn.limits {
+        let resource = resource(*limited);
+        let own = process::getrlimit(resource);
         let maximum = match own.maximum {
             // Only some may raise what they are allowed; whether we may is tried, and taken back.
             Some(allowed) if soft.is_none_or(|soft| soft > allowed) => {
-                if process::setrlimit(*resource, Rlimit { current: own.current, maximum: *soft }).is_err() {
-                    return Err(std::io::Error::other(format!("the limit `{name}` cannot be raised beyond {allowed} here")));
+                if process::setrlimit(resource, Rlimit { current: own.current, maximum: *soft }).is_err() {
+                    return Err(std::io::Error::other(format!(
+                        "the limit `{}` cannot be raised beyond {allowed} here",
+                        limited.name()
+                    )));
                 }
-                let _ = process::setrlimit(*resource, own);
+                let _ = process::setrlimit(resource, own);
                 *soft
             }
             allowed => allowed,
         };
-        limits.push((*resource, Rlimit { current: *soft, maximum }));
+        limits.push((resource, Rlimit { current: *soft, maximum }));
     }
     let mut command = Command::new(program);
     command
@@ -88,17 +89,19 @@ pub(super) fn spawn(spawn: &Spawn) -> std::io::Result<Pid> {
     Ok(Pid::from_raw(child.id() as i32).expect("a child's process id is not zero"))
 }
 
-/// Resources that can be limited, by the names that a scenario has for them.
-pub const RESOURCES: [(&str, Resource); 8] = [
-    ("open-files", Resource::Nofile),
-    ("processes", Resource::Nproc),
-    ("memory-locked", Resource::Memlock),
-    ("address-space", Resource::As),
-    ("data", Resource::Data),
-    ("stack", Resource::Stack),
-    ("core", Resource::Core),
-    ("file-size", Resource::Fsize),
-];
+/// A resource as the system knows it.
+fn resource(limited: plan::Resource) -> Resource {
+    match limited {
+        plan::Resource::OpenFiles => Resource::Nofile,
+        plan::Resource::Processes => Resource::Nproc,
+        plan::Resource::MemoryLocked => Resource::Memlock,
+        plan::Resource::AddressSpace => Resource::As,
+        plan::Resource::Data => Resource::Data,
+        plan::Resource::Stack => Resource::Stack,
+        plan::Resource::Core => Resource::Core,
+        plan::Resource::FileSize => Resource::Fsize,
+    }
+}
 
 /// Moves the calling thread into a network namespace: one system call.
 pub(super) fn enter(namespace: &std::fs::File) -> std::io::Result<()> {

@@ -2,7 +2,10 @@
 
 use std::{fs, time::Duration};
 
-use super::{super::tree::tests::Script, *};
+use super::{
+    super::tree::{self, tests::Script},
+    *,
+};
 
 fn reader() -> Reader {
     Reader { buffer: vec![0; 16 * 1024], ns_per_tick: 10_000_000, bytes_per_page: 4096 }
@@ -49,7 +52,7 @@ fn look_until(replica: &mut Replica, reader: &mut Reader, done: impl Fn(&Process
 
 #[test]
 fn a_tree_is_summed() {
-    let script = Script::start("sleep 30 & sleep 30 & echo ready; wait", &tree::marker("sum/0"));
+    let script = Script::start("sleep 30 & sleep 30 & echo ready; wait", "sum/0");
     let mut reader = reader();
     let mut replica = watch(&script, "sum", &mut reader);
     let sample = look_until(&mut replica, &mut reader, |sample| sample.processes == 3);
@@ -63,7 +66,7 @@ fn a_tree_is_summed() {
 #[test]
 fn time_of_a_child_that_was_waited_for_stays_and_is_counted_once() {
     let text = format!("sh -c '{BURN}; echo burnt'; echo ready; sleep 30");
-    let script = Script::start(&text, &tree::marker("waited/0"));
+    let script = Script::start(&text, "waited/0");
     let mut reader = reader();
     let mut replica = watch(&script, "waited", &mut reader);
     // The child ended before the first look: only its parent knows of it, in clock ticks.
@@ -77,7 +80,7 @@ fn time_of_a_child_that_was_waited_for_stays_and_is_counted_once() {
 #[test]
 fn totals_never_fall_while_children_come_and_go() {
     let text = format!("echo ready; for n in 1 2 3 4 5; do sh -c '{BURN}'; done; exec sleep 30");
-    let script = Script::start(&text, &tree::marker("churn/0"));
+    let script = Script::start(&text, "churn/0");
     let mut reader = reader();
     let mut replica = watch(&script, "churn", &mut reader);
     let name = format!("/proc/{}/comm", script.pid());
@@ -94,7 +97,7 @@ fn totals_never_fall_while_children_come_and_go() {
 
 #[test]
 fn a_dead_replica_keeps_its_totals_and_has_no_processes() {
-    let mut script = Script::start(&format!("{BURN}; echo ready; sleep 30"), &tree::marker("dead/0"));
+    let mut script = Script::start(&format!("{BURN}; echo ready; sleep 30"), "dead/0");
     let mut reader = reader();
     let mut replica = watch(&script, "dead", &mut reader);
     let before = look(&mut replica, &mut reader);
@@ -108,7 +111,7 @@ fn a_dead_replica_keeps_its_totals_and_has_no_processes() {
 #[test]
 fn an_orphan_stays_in_the_tree_though_its_parent_ended() {
     let text = "sh -c 'sleep 30 & echo ready; wait' & wait; echo over; sleep 30; true";
-    let mut script = Script::start(text, &tree::marker("orphan/0"));
+    let mut script = Script::start(text, "orphan/0");
     let mut reader = reader();
     let mut replica = watch(&script, "orphan", &mut reader);
     // Seen as a child first: no adopter need be asked to keep it.

@@ -41,7 +41,7 @@ fn watched(script: &Script, target: &str) -> Watched {
 }
 
 fn script(target: &str) -> Script {
-    Script::start("sleep 30 & echo ready; wait", &tree::marker(&format!("{target}/0")))
+    Script::start("sleep 30 & echo ready; wait", &format!("{target}/0"))
 }
 
 fn next_process(inbox: &Inbox) -> ProcessSample {
@@ -110,7 +110,7 @@ fn an_orphan_that_came_to_the_adopter_joins_its_replica() {
     rustix::process::set_child_subreaper(rustix::process::Pid::from_raw(1)).expect("it is allowed");
     // The sleep is an orphan before anybody looks; the root remains alone.
     let text = "sh -c 'sleep 30 & true'; echo ready; sleep 30; true";
-    let script = Script::start(text, &tree::marker("adopted/0"));
+    let script = Script::start(text, "adopted/0");
     let (out, inbox) = outbox();
     let settings = Settings { adopter: Some(std::process::id()), ..quick() };
     let sampler = Sampler::start(vec![watched(&script, "adopted")], settings, out).expect("a thread");

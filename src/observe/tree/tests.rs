@@ -16,10 +16,9 @@ pub(in super::super) struct Script {
 impl Script {
     pub(in super::super) fn start(text: &str, marker: &str) -> Self {
         use std::os::unix::process::CommandExt;
-        let (name, value) = marker.split_once('=').expect("an entry of an environment");
         let mut child = Command::new("sh")
             .args(["-c", text])
-            .env(name, value)
+            .env(crate::marker::MARKER, marker)
             .process_group(0)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -61,10 +60,10 @@ const NESTED: &str = "sleep 30 & sh -c 'sleep 30 & echo ready; wait' & wait";
 
 #[test]
 fn a_nested_tree_is_found_parents_first() {
-    let script = Script::start(NESTED, &marker("tree/0"));
+    let script = Script::start(NESTED, "tree/0");
     let found = descendants(script.pid());
     assert_eq!(found.len(), 3, "{found:?}");
-    let member = members(script.pid(), None, &marker("tree/0"));
+    let member = members(script.pid(), None, "tree/0");
     assert_eq!(member[0], script.pid());
     assert_eq!(member[1..], found);
     // The grandchild is the one whose parent is the inner shell, and comes after it.
@@ -74,7 +73,7 @@ fn a_nested_tree_is_found_parents_first() {
 
 #[test]
 fn a_kernel_without_lists_of_children_gives_the_same_tree() {
-    let script = Script::start(NESTED, &marker("tree/1"));
+    let script = Script::start(NESTED, "tree/1");
     let mut listed = descendants(script.pid());
     let mut scanned = Kin::table().closure([script.pid()]);
     scanned.remove(0);
@@ -87,7 +86,7 @@ fn a_kernel_without_lists_of_children_gives_the_same_tree() {
 fn nothing_is_below_a_process_that_does_not_exist() {
     // Pids end at 2^22.
     assert!(descendants(u32::MAX).is_empty());
-    assert!(members(u32::MAX, Some(u32::MAX), &marker("tree/2")).is_empty());
+    assert!(members(u32::MAX, Some(u32::MAX), "tree/2").is_empty());
 }
 
 #[test]
@@ -95,11 +94,11 @@ fn an_orphan_belongs_to_the_replica_that_it_names() {
     // This test process plays the guard that adopts orphans. Other tests' orphans come to it too, and are left alone.
     let me = Some(std::process::id());
     rustix::process::set_child_subreaper(rustix::process::Pid::from_raw(1)).expect("it is allowed");
-    let mine = marker("orphans/3");
+    let mine = "orphans/3";
     // The inner shell ends at once, so the sleep loses its parent; `cat` holds the root until its end.
-    let script = Script::start("sh -c 'sleep 30 & echo ready'; sleep 30", &mine);
+    let script = Script::start("sh -c 'sleep 30 & echo ready'; sleep 30", mine);
     let adopted = || {
-        let orphans: Vec<u32> = members(u32::MAX, me, &mine)
+        let orphans: Vec<u32> = members(u32::MAX, me, mine)
             .into_iter()
             .filter(|pid| *pid != script.pid())
             .filter(|pid| !descendants(script.pid()).contains(pid))
@@ -113,9 +112,9 @@ fn an_orphan_belongs_to_the_replica_that_it_names() {
         })
         .expect("the orphan came to the subreaper");
     assert!(!descendants(script.pid()).contains(&orphan));
-    assert!(members(script.pid(), me, &mine).contains(&orphan));
-    assert!(!members(script.pid(), None, &mine).contains(&orphan));
-    let others = members(script.pid(), me, &marker("orphans/30"));
+    assert!(members(script.pid(), me, mine).contains(&orphan));
+    assert!(!members(script.pid(), None, mine).contains(&orphan));
+    let others = members(script.pid(), me, "orphans/30");
     assert!(!others.contains(&orphan), "3 is not 30");
     drop(script);
     // The subreaper must reap what it adopted.

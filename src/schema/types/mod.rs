@@ -269,6 +269,37 @@ pub struct Target {
     pub rlimits: ResourceLimits,
 }
 
+/// A resource of which processes may use no more than a limit; see setrlimit(2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum Resource {
+    OpenFiles,
+    Processes,
+    MemoryLocked,
+    AddressSpace,
+    Data,
+    Stack,
+    Core,
+    FileSize,
+}
+
+impl Resource {
+    /// Its name in a scenario.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::OpenFiles => "open-files",
+            Self::Processes => "processes",
+            Self::MemoryLocked => "memory-locked",
+            Self::AddressSpace => "address-space",
+            Self::Data => "data",
+            Self::Stack => "stack",
+            Self::Core => "core",
+            Self::FileSize => "file-size",
+        }
+    }
+}
+
 /// Limits of resources, as `ulimit -S` sets them; see setrlimit(2). A higher one than the hard limit needs the right to raise it.
 #[derive(Clone, Debug, Default, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
