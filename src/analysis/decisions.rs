@@ -115,7 +115,7 @@ impl Decided {
         let of = levels.into_iter().chain([format!("{}={}", decide.by, self.level)]).collect::<Vec<_>>().join(",");
         let workload = if self.workload.is_empty() { String::new() } else { format!(" ({})", self.workload) };
         let base = &decide.baseline;
-        let within = crate::units::plain(decide.threshold * 100.0);
+        let within = crate::vocabulary::units::plain(decide.threshold * 100.0);
         match (self.verdict, self.rounds) {
             (Some("same"), Some(rounds)) => {
                 format!("{of}{workload}: no difference from {base} beyond {within} %, after {rounds} rounds")

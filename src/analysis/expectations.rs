@@ -171,12 +171,12 @@ fn of_ratio(
     let numbered = |cell: &CellSummary| figures::by_repetition(cell, metric, &part(expectation));
     match compare::ratio(&numbered(over), &numbered(cell), in_rounds) {
         Some((ratio, Some(interval))) if !few => {
-            bounded(expectation, &cell.cell, ratio, Some(interval), ("ratio", ""), &crate::units::significant)
+            bounded(expectation, &cell.cell, ratio, Some(interval), ("ratio", ""), &crate::vocabulary::units::significant)
         }
         Some((ratio, _)) => {
             let words = format!(
                 "ratio {}, but {} and {} repetitions are too few for an interval",
-                crate::units::significant(ratio),
+                crate::vocabulary::units::significant(ratio),
                 above.len(),
                 below.len()
             );
@@ -211,7 +211,7 @@ fn of_phases(expectation: &Expectation, metric: Metric, cell: &CellSummary, over
         let words = "no repetition has both phases".to_owned();
         return Finding { words, ..empty(expectation, &cell.cell) };
     };
-    let say = crate::units::significant;
+    let say = crate::vocabulary::units::significant;
     if ratios.len() < FEWEST {
         let words = format!("ratio {}, but {}", say(estimate.median), too_few(ratios.len()));
         return Finding { value: Some(estimate.median), words, ..empty(expectation, &cell.cell) };

@@ -228,7 +228,7 @@ pub fn direction(metric: Metric, unit: &str) -> Direction {
 
 /// A value of a metric for people, with its unit: `12.3 ms`, `4.1 MiB`, `1234 /s`, `0.1 %`.
 pub fn human(metric: Metric, unit: &str, value: f64) -> String {
-    use crate::units::{human_bytes, human_duration, significant};
+    use crate::vocabulary::units::{human_bytes, human_duration, significant};
     let signed = |of: fn(f64) -> String| if value < 0.0 { format!("-{}", of(-value)) } else { of(value) };
     match metric {
         Metric::Throughput | Metric::ThroughputStdev | Metric::Offered | Metric::Limit => format!("{}/s", significant(value)),

@@ -7,7 +7,7 @@ use quick_xml::writer::ElementWriter;
 use super::expectations::{Finding, Outcome};
 use super::summary::{CellSummary, StepSummary, Summary};
 use crate::record::tables::WHOLE;
-use crate::units::{human_duration, significant};
+use crate::vocabulary::units::{human_duration, significant};
 
 /// One test case of a suite.
 struct Case {

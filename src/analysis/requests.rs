@@ -176,7 +176,7 @@ fn read(
     cell: &CellRecord,
     window_ns: u64,
 ) -> Result<Vec<(Exact, Kept)>, Vec<String>> {
-    let words = |error: Error| vec![crate::errors::chain(&error)];
+    let words = |error: Error| vec![crate::vocabulary::errors::chain(&error)];
     let decoded = tables::read(repetition).map_err(words)?;
     let cuts = cuts(&steadiness::of_repetition(repetition, &decoded, cell, window_ns, false).map_err(words)?, cell);
     let merged = decoded.merge(&cuts).map_err(words)?;

@@ -96,7 +96,7 @@ impl Steadiness {
         let from = if begins.is_empty() {
             String::new()
         } else {
-            format!(", steady after {}", crate::units::human_duration(stats::median(&begins)))
+            format!(", steady after {}", crate::vocabulary::units::human_duration(stats::median(&begins)))
         };
         let repetitions = if told == 1 { "repetition" } else { "repetitions" };
         Some(format!("{}: {} of {told} {repetitions}{from}", self.workload, words.join(", ")))

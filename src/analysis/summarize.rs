@@ -77,7 +77,7 @@ fn of_detail(run: &RunRecord, detail: &Detail) -> Result<Summary, Error> {
             "{} cores ({}), {}, {}, kernel {}",
             host.cores,
             host.processor,
-            crate::units::human_bytes(host.memory_bytes as f64),
+            crate::vocabulary::units::human_bytes(host.memory_bytes as f64),
             host.system,
             host.kernel
         ),
@@ -298,7 +298,7 @@ impl CellSums {
     }
 
     fn add(&mut self, repetition: &Repetition, figures: Figures, window_ns: u64) {
-        let words = |error: &Error| crate::errors::chain(error);
+        let words = |error: &Error| crate::vocabulary::errors::chain(error);
         match figures.windows {
             Ok(merged) => {
                 for (key, sums) in &mut self.steps {

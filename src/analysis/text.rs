@@ -9,7 +9,7 @@ use super::summary::{CellSummary, Estimate, Stability, StepSummary, Summary, Tar
 use crate::plan::vtp::ARRIVAL_METRICS;
 use crate::plan::workloads::COMMAND_METRICS;
 use crate::record::tables::WHOLE;
-use crate::units::{human_bytes, human_duration, significant};
+use crate::vocabulary::units::{human_bytes, human_duration, significant};
 
 /// The table with what was skipped, failed or wrong below it.
 pub fn table(summary: &Summary) -> String {

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use super::{Stop, print, read_plan, scenario_files};
 use crate::cli;
-use crate::errors::tell;
 use crate::exit::Exit;
 use crate::plan::{Plan, revisions};
+use crate::vocabulary::errors::tell;
 
 /// Finds every mistake in every file.
 pub(super) fn check(args: &cli::Check) -> Result<Exit, Stop> {
@@ -32,9 +32,13 @@ pub(super) fn size(plan: &Plan) -> String {
     let repetitions = plural(plan.repetitions as usize, "repetition");
     match &plan.repeat {
         Some(repeat) if repeat.is_open_ended() => {
-            let budget = repeat.budget_s.map(|s| format!("for {}", crate::units::human_duration(s * 1e9)));
+            let budget = repeat.budget_s.map(|s| format!("for {}", crate::vocabulary::units::human_duration(s * 1e9)));
             let until = repeat.until.map(|u| {
-                format!("until every mean of {} is known to ±{} %", repeat.metric.name(), crate::units::plain(u * 100.0))
+                format!(
+                    "until every mean of {} is known to ±{} %",
+                    repeat.metric.name(),
+                    crate::vocabulary::units::plain(u * 100.0)
+                )
             });
             let decide = repeat
                 .decide

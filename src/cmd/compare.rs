@@ -11,7 +11,7 @@ use crate::cli::{self, Format};
 use crate::exit::Exit;
 use crate::record::Metric;
 use crate::record::files::json_bytes;
-use crate::units;
+use crate::vocabulary::units;
 
 /// Compares runs with the first of them, or the levels of a factor within one.
 pub(super) fn compare(args: &cli::Compare) -> Result<Exit, Stop> {

@@ -20,7 +20,7 @@ use crate::observe::{Told, told};
 use crate::plan::programs::find_program;
 use crate::plan::{Arrivals, Expect, Http, Limit, Pattern, Phase, Spacing, Step, Stretch, Template, Url, Workload, workloads};
 use crate::record::manifest::Host;
-use crate::units::{count, human_bytes, human_duration, significant};
+use crate::vocabulary::units::{count, human_bytes, human_duration, significant};
 
 /// Connections of the measurements.
 const CONNECTIONS: u32 = 64;
@@ -98,9 +98,10 @@ pub(super) fn doctor(args: &cli::Doctor) -> Result<Exit, Stop> {
     if let Some(file) = &args.same {
         return same::same(args, file);
     }
-    let time = crate::units::parse_duration(&args.time).filter(|t| *t >= Duration::from_millis(100)).ok_or_else(|| {
-        Stop::new(Exit::InvalidInput, format!("`--time {}`: expected a duration of at least 100ms, such as `2s`", args.time))
-    })?;
+    let time =
+        crate::vocabulary::units::parse_duration(&args.time).filter(|t| *t >= Duration::from_millis(100)).ok_or_else(|| {
+            Stop::new(Exit::InvalidInput, format!("`--time {}`: expected a duration of at least 100ms, such as `2s`", args.time))
+        })?;
     let open_files = super::run::raise_open_files();
     let machine = machine(open_files);
     // What a run has left that died together with all that watched over it.

@@ -13,7 +13,6 @@ use super::progress::{Reporter, Style};
 use super::{Stop, graph, print, reports, run, summarize};
 use crate::analysis::{self, Summary};
 use crate::cli;
-use crate::errors::tell;
 use crate::executor::memory::{Memory, make_passable};
 use crate::executor::versions::versions;
 use crate::executor::{Error, Executor, Interrupt, Progress, actions, checkout};
@@ -25,6 +24,7 @@ use crate::record::RunDirectory;
 use crate::record::manifest::{Choice, Manifest};
 use crate::record::status::Status;
 use crate::supervise::{Guard, journal};
+use crate::vocabulary::errors::tell;
 
 /// After so many rounds without a valid repetition of a cell, waiting for what `--until` asks is given up.
 const IN_VAIN: u32 = 5;
@@ -217,7 +217,7 @@ pub(super) async fn execute(plan: &Plan, begin: Begin<'_>, ground: &Ground<'_>) 
     }
     reporter.say(&format!(
         "took {}; results in {}",
-        crate::units::human_duration(took.as_nanos() as f64),
+        crate::vocabulary::units::human_duration(took.as_nanos() as f64),
         directory.path.display()
     ));
     Ok(exit)
@@ -371,7 +371,7 @@ impl Repetitions<'_> {
             self.ended_by = Some(match repeat.until {
                 Some(until) => format!(
                     "ended before round {round}: every mean is known to ±{} % with 95 %, looking paid for",
-                    crate::units::plain(until * 100.0)
+                    crate::vocabulary::units::plain(until * 100.0)
                 ),
                 None => format!("ended before round {round}: every comparison is decided"),
             });
@@ -387,7 +387,7 @@ impl Repetitions<'_> {
         {
             self.ended_by = Some(format!(
                 "ended before round {round}: it would not end within {}",
-                crate::units::human_duration(budget * 1e9)
+                crate::vocabulary::units::human_duration(budget * 1e9)
             ));
         }
         self.ended_by.is_some()
@@ -405,7 +405,7 @@ impl Repetitions<'_> {
                 0 => String::new(),
                 n => format!("; of {n} successive rounds are alike, so that no number of them says how well it is known"),
             };
-            let until = crate::units::plain(until * 100.0);
+            let until = crate::vocabulary::units::plain(until * 100.0);
             self.ended_by =
                 Some(format!("±{until} % was not reached in {rounds} rounds: {narrow} of {of} means are known so well{alike}"));
         }
@@ -459,7 +459,7 @@ impl Broken {
     fn new(error: &Error, steps: &[Action]) -> Self {
         let failed = |action: &&Action| matches!(error, Error::Action { step, .. } if *step == action.to_string());
         let cache = steps.iter().find(failed).and_then(Action::cache).cloned();
-        Self { reason: crate::errors::chain(error), cache }
+        Self { reason: crate::vocabulary::errors::chain(error), cache }
     }
 
     /// Whether these steps would fail for the same reason.

@@ -3,8 +3,8 @@
 use super::check::{size, skips};
 use super::{Stop, print, read_plan, scenario_files};
 use crate::cli;
-use crate::errors::tell;
 use crate::exit::Exit;
+use crate::vocabulary::errors::tell;
 
 /// Lists experiments with their questions, factors and cells.
 pub(super) fn list(args: &cli::List) -> Result<Exit, Stop> {

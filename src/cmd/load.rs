@@ -24,7 +24,7 @@ use crate::plan::{
     arrivals, workloads,
 };
 use crate::record::tables::{Names, Tables};
-use crate::units::{count, human_bytes, human_duration, significant};
+use crate::vocabulary::units::{count, human_bytes, human_duration, significant};
 
 /// A tail that is a larger share of a load than this is told.
 pub(super) const TAIL: f64 = 0.1;
@@ -101,16 +101,17 @@ pub(super) fn load(args: &cli::Load) -> Result<Exit, Stop> {
 /// The workload that the command line describes.
 fn workload(args: &cli::Load) -> Result<Workload, Stop> {
     let wrong = |message: String| Stop::new(Exit::InvalidInput, message);
-    let parsed = |option: &str, text: &Option<String>| match text.as_deref().map(|t| (t, crate::units::parse_duration(t))) {
-        None => Ok(None),
-        Some((text, None)) if crate::units::is_too_long(text) => {
-            Err(wrong(format!("`{option} {text}`: the longest time is 365 days: `8760h`")))
-        }
-        Some((_, Some(duration))) if !duration.is_zero() => Ok(Some(duration)),
-        Some((text, _)) => {
-            Err(wrong(format!("`{option} {text}`: expected a duration above 0 with its unit, such as `10s` or `500ms`")))
-        }
-    };
+    let parsed =
+        |option: &str, text: &Option<String>| match text.as_deref().map(|t| (t, crate::vocabulary::units::parse_duration(t))) {
+            None => Ok(None),
+            Some((text, None)) if crate::vocabulary::units::is_too_long(text) => {
+                Err(wrong(format!("`{option} {text}`: the longest time is 365 days: `8760h`")))
+            }
+            Some((_, Some(duration))) if !duration.is_zero() => Ok(Some(duration)),
+            Some((text, _)) => {
+                Err(wrong(format!("`{option} {text}`: expected a duration above 0 with its unit, such as `10s` or `500ms`")))
+            }
+        };
     let url = Url::parse(&args.url).map_err(|expected| wrong(format!("`{}` is not a URL: {expected}", args.url)))?;
     if args.connections == 0 || args.threads == 0 || args.threads > args.connections {
         return Err(wrong(format!(
@@ -125,7 +126,7 @@ fn workload(args: &cli::Load) -> Result<Workload, Stop> {
     };
     let rate = match &args.rate {
         Some(text) => Some(
-            crate::units::parse_rate(text)
+            crate::vocabulary::units::parse_rate(text)
                 .ok_or_else(|| wrong(format!("`--rate {text}`: expected a rate, such as `5000` or `30/min`")))?,
         ),
         None => None,

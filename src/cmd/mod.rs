@@ -24,12 +24,12 @@ use std::io::IsTerminal as _;
 use std::path::Path;
 
 use crate::cli::{Choice, Cli, Command};
-use crate::errors::chain;
-use crate::errors::tell;
 use crate::exit::Exit;
 use crate::plan::build::Rejection;
 use crate::plan::{Document, Options, Plan};
 use crate::schema::Mistake;
+use crate::vocabulary::errors::chain;
+use crate::vocabulary::errors::tell;
 
 /// What a subcommand may end with: a message that was not yet printed, and its exit code.
 #[derive(Debug)]

@@ -17,7 +17,7 @@ use crate::plan::{
     Workload, revisions,
 };
 use crate::record::{RunRecord, Verdict, read};
-use crate::units::{exact_duration, human_bytes, human_duration};
+use crate::vocabulary::units::{exact_duration, human_bytes, human_duration};
 
 /// Prints the plan.
 pub(super) fn plan(args: &cli::Plan) -> Result<Exit, Stop> {

@@ -9,12 +9,12 @@ use serde_json::{Value, json};
 
 use super::live::{Live, short};
 use super::print;
-use crate::errors::tell;
 use crate::executor::Progress;
 use crate::load::passes;
 use crate::record::Verdict;
 use crate::record::status::Status;
-use crate::units::significant;
+use crate::vocabulary::errors::tell;
+use crate::vocabulary::units::significant;
 
 /// So many cells are shown with their medians while a run is repeated: a terminal has 24 lines.
 const MOST_LINES: usize = 12;

@@ -10,7 +10,6 @@ use super::execute::{self, Begin};
 use super::live::Live;
 use super::{Stop, plan_from, plan_of, print, reports, run, summarize};
 use crate::cli;
-use crate::errors::tell;
 use crate::exit::Exit;
 use crate::plan::order::sequence;
 use crate::plan::{Document, Options, Plan, revisions};
@@ -19,6 +18,7 @@ use crate::record::files::read_json;
 use crate::record::manifest::Manifest;
 use crate::record::write::plan_json;
 use crate::record::{FORMAT, RunDirectory, RunRecord, Status};
+use crate::vocabulary::errors::tell;
 
 /// Goes on with a run.
 pub(super) fn resume(args: &cli::Resume) -> Result<Exit, Stop> {

@@ -14,7 +14,7 @@ use crate::plan::programs::FIXTURES_PROGRAM;
 use crate::plan::{Decide, Factor, Options, Plan, Repeat};
 use crate::record::Metric;
 use crate::record::manifest::Choice;
-use crate::units;
+use crate::vocabulary::units;
 
 /// Executes every file in turn. All of them are checked before the first is started.
 pub(super) fn run(args: &cli::Run) -> Result<Exit, Stop> {
@@ -175,7 +175,12 @@ fn sessions(plans: &[Plan], options: &Options, args: &cli::Repeat, pause: Durati
     if args.sessions > 1 && ground.style == Style::People {
         for plan in plans {
             let runs: Vec<String> = runs_of(&ground, plan, &args.out).iter().map(|run| run.display().to_string()).collect();
-            crate::errors::tell(format_args!("{} sessions of {}: {}", args.sessions, plan.experiment, runs.join(",")));
+            crate::vocabulary::errors::tell(format_args!(
+                "{} sessions of {}: {}",
+                args.sessions,
+                plan.experiment,
+                runs.join(",")
+            ));
         }
     }
     Ok(exit)

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use super::{Stop, print, reports};
 use crate::analysis::{self, Summary};
 use crate::cli;
-use crate::errors::{chain, tell};
 use crate::exit::Exit;
 use crate::record::files::{self, json_bytes, write_whole};
 use crate::record::{Error, Metric, RunRecord, read as results};
+use crate::vocabulary::errors::{chain, tell};
 
 /// Aggregates runs into summary.json and a table.
 pub(super) fn summarize(args: &cli::Summarize) -> Result<Exit, Stop> {

@@ -110,7 +110,7 @@ impl Command {
         };
         let exit = guard.to_end(what, self.timeout).await.map_err(|e| match e {
             crate::supervise::Error::GuardGone => CommandError::Guard(e),
-            e => CommandError::Failed(crate::errors::chain(&e)),
+            e => CommandError::Failed(crate::vocabulary::errors::chain(&e)),
         })?;
         match exit {
             Some(Exit::Code(0)) => Ok([out, err]),
@@ -120,7 +120,7 @@ impl Command {
                 Err(CommandError::Failed(format!("it {exit}{tail}")))
             }
             None => {
-                let timeout = crate::units::exact_duration(self.timeout);
+                let timeout = crate::vocabulary::units::exact_duration(self.timeout);
                 Err(CommandError::Failed(format!("it took longer than {timeout}")))
             }
         }

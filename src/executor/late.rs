@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::plan::{Body, Driver, Http, Part, Template, Workload};
-use crate::units::in_json;
+use crate::vocabulary::units::in_json;
 
 /// Values of late names.
 pub type Late<'a> = BTreeMap<&'a str, String>;

@@ -4,7 +4,7 @@ use super::host::HostUse;
 use crate::load::{Phase, PhaseReport, Report};
 use crate::plan::{Arrivals, Limits, Workload};
 use crate::record::status::ObserverStatus;
-use crate::units::{human_duration, percent};
+use crate::vocabulary::units::{human_duration, percent};
 
 /// A load that is shorter than this says nothing about the share of a processor.
 const SHORTEST_NS: u64 = 50_000_000;

@@ -8,7 +8,7 @@ use rustix::mount::{MountFlags, mount};
 
 use crate::record::spill::Spill;
 use crate::supervise::journal;
-use crate::units::human_bytes;
+use crate::vocabulary::units::human_bytes;
 
 /// Where every Linux has a file system in memory that all may write to.
 const SHARED: &str = "/dev/shm";

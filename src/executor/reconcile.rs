@@ -23,7 +23,7 @@ use crate::plan::collect::BODY;
 use crate::plan::reconcile::{Allowed, Counter, Source};
 use crate::plan::{Cell, CollectSource, Http, Reconcile};
 use crate::record::status::ReconciledStatus;
-use crate::units::plain;
+use crate::vocabulary::units::plain;
 
 /// Between two readings; more when it goes on for long.
 const PAUSE: Duration = Duration::from_millis(2);
@@ -231,7 +231,7 @@ async fn read(counter: &Counter, place: &Place<'_>) -> Result<Count, Unread> {
             let asking = tokio::time::timeout(ONE_READING, crate::load::repeat(&http, 0, 1)).await;
             let (mut values, _) = match asking {
                 Ok(Ok(answered)) => answered,
-                Ok(Err(error)) => return Err(words(crate::errors::chain(&error))),
+                Ok(Err(error)) => return Err(words(crate::vocabulary::errors::chain(&error))),
                 Err(_) => return Err(words(format!("{url} gave no answer within {} s", ONE_READING.as_secs()))),
             };
             nginx_requests(&values.remove(BODY).unwrap_or_default()).map(plainly).map_err(words)

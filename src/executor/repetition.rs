@@ -20,7 +20,6 @@ use super::reconcile::{Before, Reconciled};
 use super::recorder::Recorder;
 use super::targets::{self, Place, Running, ns_since};
 use super::{collect, launches, limits};
-use crate::errors::chain;
 use crate::load::{self, Gate, Job, PhaseReport, Report};
 use crate::observe::{Sampler, Settings, Watched, outbox};
 use crate::plan::order::{Turn, seed_of};
@@ -30,6 +29,7 @@ use crate::record::status::{GeneratorStatus, HostStatus, ObserverStatus, PhaseSt
 use crate::record::tables::Names;
 use crate::record::{FORMAT, RepetitionWriter, RunDirectory};
 use crate::supervise::{Guard, Kind};
+use crate::vocabulary::errors::chain;
 
 /// Files that we need besides connections and what watching takes.
 const OTHER_FILES: u64 = 100;
@@ -145,7 +145,7 @@ impl Executor<'_> {
         };
         let observer = sampler.stop();
         if !crate::supervise::journal::remove(&scratch) {
-            crate::errors::tell(format_args!(
+            crate::vocabulary::errors::tell(format_args!(
                 "warning: {} could not be removed: something is mounted or kept in it",
                 scratch.display()
             ));

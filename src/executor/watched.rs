@@ -5,7 +5,7 @@ use std::time::Instant;
 use crate::observe::{CoreTimes, HostPressure, HostSample, Pressure};
 use crate::plan::Limits;
 use crate::record::status::WatchedStatus;
-use crate::units::percent;
+use crate::vocabulary::units::percent;
 
 /// The kernel counts processors' time in steps of 10 ms: a core's work in less time than this is not known well enough.
 const SHORTEST_NS: u64 = 50_000_000;

@@ -14,7 +14,8 @@ use std::path::Path;
 
 use serde_json::Value as Json;
 
-use crate::plan::{Decimal, MetricSource, TableSource, TakenMetric};
+use crate::plan::{MetricSource, TableSource, TakenMetric};
+use crate::vocabulary::choices::Decimal;
 use numbers::number;
 
 /// Where figures are looked for.
@@ -134,7 +135,7 @@ fn parse_json(text: &str) -> Json {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::Pick;
+    use crate::vocabulary::choices::Pick;
 
     fn taken(name: &str, source: MetricSource) -> TakenMetric {
         TakenMetric { name: name.to_owned(), source, decimal: Decimal::Point, times: 1.0, unit: String::new() }

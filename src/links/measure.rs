@@ -23,7 +23,7 @@ use super::make::Made;
 use super::namespace::inside;
 use super::{Error, shaping};
 use crate::plan::links::{Link, Mechanism, Shape};
-use crate::units::exact_duration;
+use crate::vocabulary::units::exact_duration;
 
 /// Ethernet, IPv4 and UDP.
 const HEADERS: usize = 14 + 20 + 8;
@@ -96,9 +96,9 @@ impl Measured {
                 "link `{}` ({}): the median round trip is {}, asked were {} ± {}",
                 self.link,
                 self.mechanism.name(),
-                crate::units::human_duration(median.as_nanos() as f64),
+                crate::vocabulary::units::human_duration(median.as_nanos() as f64),
                 exact_duration(asked),
-                crate::units::human_duration(allowed.as_nanos() as f64),
+                crate::vocabulary::units::human_duration(allowed.as_nanos() as f64),
             ));
         }
         for (way, shape, direction) in [(&self.forward, &link.forward, "forward"), (&self.back, &link.back, "back")] {

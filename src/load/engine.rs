@@ -22,7 +22,7 @@ use super::tally::Tally;
 use super::windows::{Ended, Outcome, Phase};
 use super::{Error, Job, Late, MetricRow, PhaseReport, Report, Rows};
 use crate::plan::{Arrivals, Limit, Think};
-use crate::units::nanos;
+use crate::vocabulary::units::nanos;
 
 /// A connection that could not be made is tried again after this, so that a dead server is not hammered.
 const CONNECT_PAUSE: Duration = Duration::from_millis(10);

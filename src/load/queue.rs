@@ -2,7 +2,7 @@
 
 use super::Rows;
 use super::windows::{Ended, WindowRow};
-use crate::queue;
+use crate::vocabulary::queue;
 
 /// So many bytes of rows may wait. Windows alone need hours for that; single requests, of which a second with 100 000 makes
 /// 12 MiB, take 20 s.
@@ -38,7 +38,7 @@ mod tests {
 
     use super::*;
     use crate::load::{MetricRow, Phase};
-    use crate::queue::Sent;
+    use crate::vocabulary::queue::Sent;
 
     fn metric(pass: u64) -> Rows {
         Rows::Metric(MetricRow { at_ns: 1, workload: 0, metric: 0, phase: Phase::During, pass, value: 1.0 })
@@ -47,7 +47,7 @@ mod tests {
     #[test]
     fn what_finds_no_room_is_told_and_nobody_waits() {
         let one = size(&metric(0));
-        let (sender, receiver) = crate::queue::queue(10 * one, size);
+        let (sender, receiver) = crate::vocabulary::queue::queue(10 * one, size);
         let sent = |rows| sender.send(rows) == Sent::OnItsWay;
         let first: Vec<bool> = (0..15).map(|pass| sent(metric(pass))).collect();
         assert_eq!(first.iter().filter(|sent| **sent).count(), 10);

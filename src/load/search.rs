@@ -109,7 +109,7 @@ pub fn judge(conditions: &[Condition], report: &Report) -> Vec<String> {
         if found >= condition.below {
             let found = match condition.figure {
                 Metric::Errors => format!("{:.3} %", found * 100.0),
-                _ => crate::units::human_duration(found),
+                _ => crate::vocabulary::units::human_duration(found),
             };
             reasons.push(format!("{}: {found}", condition.words));
         }
@@ -121,7 +121,7 @@ pub fn judge(conditions: &[Condition], report: &Report) -> Vec<String> {
     }
     let silence = report.silence_of(phase);
     if reasons.is_empty() && silence.total_ns > 0 {
-        let length = crate::units::human_duration(silence.total_ns as f64);
+        let length = crate::vocabulary::units::human_duration(silence.total_ns as f64);
         reasons.push(format!("nobody was answered for {length} although passes were due"));
     }
     reasons

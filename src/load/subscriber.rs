@@ -72,7 +72,8 @@ pub fn run(job: &Job, subscriber: &Subscriber, identity: Identity, ledger: Arc<L
 /// Connects, and says who is there. Returns the name of the broker too.
 async fn subscribe(subscriber: &Subscriber) -> Result<(Stream, String), Failure> {
     let from = &subscriber.from;
-    let addresses = Addresses::resolve(&from.host, from.port).map_err(|e| Failure::new(Outcome::Io, crate::errors::chain(&e)))?;
+    let addresses =
+        Addresses::resolve(&from.host, from.port).map_err(|e| Failure::new(Outcome::Io, crate::vocabulary::errors::chain(&e)))?;
     let deadline = TokioInstant::now() + subscriber.timeout;
     let doing = format!("subscribing at {}:{}", from.host, from.port);
     let tcp = addresses.connect(deadline).await?;

@@ -3,7 +3,7 @@
 use super::queue::Sender;
 use super::windows::{Ended, Totals, Windows};
 use super::{Job, Phase, Rows};
-use crate::queue::Sent;
+use crate::vocabulary::queue::Sent;
 
 /// Requests that are sent to be recorded at a time. Memory for so many is taken at once: no request waits for more.
 const REQUESTS: usize = 4096;

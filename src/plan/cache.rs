@@ -4,8 +4,6 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::schema::types;
-
 /// A directory that is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Cache {
@@ -44,12 +42,8 @@ pub fn is_inside(program: &str) -> bool {
     Path::new(program).starts_with(base())
 }
 
-/// The directory of a step.
-pub fn of(name: &str, typed: &types::Action) -> Cache {
-    let words: Vec<&str> = typed.command.iter().flatten().map(|t| t.0.as_str()).collect();
-    let env: Vec<String> = typed.env.iter().map(|(k, v)| format!("{k}={}", v.0)).collect();
-    let shell = typed.shell.as_deref().unwrap_or_default();
-    let step = format!("{words:?} {shell:?} {env:?} {:?}", typed.dir.as_deref().unwrap_or_default());
+/// The directory of a step. `step`: all that it is made of, in words.
+pub fn of_step(name: &str, step: String) -> Cache {
     Cache { name: name.to_owned(), directory: base().join(format!("{name}-{:016x}", fnv(step.as_bytes()))), step }
 }
 
@@ -73,5 +67,20 @@ mod tests {
         assert_eq!(fnv(b""), 0xcbf2_9ce4_8422_2325);
         assert_eq!(fnv(b"a"), 0xaf63_dc4c_8601_ec8c);
         assert_eq!(fnv(b"foobar"), 0x8594_4171_f739_67e8);
+    }
+
+    #[test]
+    fn a_checkout_is_named_by_repository_commit_and_build() {
+        let of = |repository: &str, commit: &str, build: &[&str]| {
+            let build: Vec<String> = build.iter().map(|w| (*w).to_owned()).collect();
+            of_commit(repository.as_ref(), commit, &build)
+        };
+        let first = of("/r/.git", "ab", &["make", "all"]);
+        assert_eq!(first, of("/r/.git", "ab", &["make", "all"]));
+        for other in
+            [of("/s/.git", "ab", &["make", "all"]), of("/r/.git", "cd", &["make", "all"]), of("/r/.git", "ab", &["make all"])]
+        {
+            assert_ne!(first.directory, other.directory);
+        }
     }
 }

@@ -1,16 +1,11 @@
 //! Links as they will be emulated: between whom, with what delay, loss and rate, and how exactly.
 
-mod read;
-
-pub use read::is_local;
-pub(super) use read::{as_value, link, reachable};
-
 use std::time::Duration;
 
 use serde::Serialize;
 
-use super::as_text;
-pub use crate::schema::types::LinkMechanism as Mechanism;
+use super::text::as_text;
+pub use crate::vocabulary::choices::LinkMechanism as Mechanism;
 
 /// A path between two sides whose properties are emulated.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -38,6 +33,16 @@ impl Link {
     pub fn round_trip(&self) -> Duration {
         self.forward.delay + self.back.delay
     }
+
+    /// Late names that its making gives a value: the far side's host, and the port of its first target.
+    pub fn late_names(&self) -> [String; 2] {
+        ["host", "port"].map(|part| late_name(&self.name, part))
+    }
+}
+
+/// The late name of a part of a link's address.
+pub fn late_name(link: &str, part: &str) -> String {
+    format!("link_{}_{part}", link.replace('-', "_"))
 }
 
 /// What happens to packets in one direction.
@@ -53,18 +58,6 @@ pub struct Shape {
     pub loss: f64,
     /// Bits per second, Ethernet headers included; unlimited when absent.
     pub rate_bits_per_s: Option<f64>,
-}
-
-impl Mechanism {
-    /// The word in YAML, columns and messages.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::Netem => "netem",
-            Self::Nfqueue => "nfqueue",
-            Self::Relay => "relay",
-        }
-    }
 }
 
 /// How far what is measured may be from what was asked.
@@ -89,6 +82,11 @@ impl Tolerance {
             rate: 0.1,
         }
     }
+}
+
+/// Whether a host is this one.
+pub fn is_local(host: &str) -> bool {
+    host.eq_ignore_ascii_case("localhost") || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::io::{self, BufRead as _, BufReader, BufWriter, Write as _};
 use std::path::Path;
 
 use super::Template;
-use crate::units::in_json;
+use crate::vocabulary::units::in_json;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 

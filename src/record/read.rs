@@ -295,7 +295,7 @@ pub struct RunRecord {
 /// Reads the length of a window, of which sums and lists are made.
 fn window<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
-    let window = crate::units::parse_duration(&text).filter(|window| WINDOWS.contains(window));
+    let window = crate::vocabulary::units::parse_duration(&text).filter(|window| WINDOWS.contains(window));
     window.ok_or_else(|| {
         serde::de::Error::custom(format_args!("the window `{}` is not a time from 1ms to 1h", text.escape_debug()))
     })
@@ -357,7 +357,7 @@ impl RunRecord {
                 Err(format!("{} is damaged: a phase ends later than any can", path.join("status.json").display()))
             }
             Ok(status) => Ok(Repetition { path, cell, status }),
-            Err(error) => Err(crate::errors::chain(&error)),
+            Err(error) => Err(crate::vocabulary::errors::chain(&error)),
         };
         let found: Vec<Result<Repetition, String>> = numbered.into_par_iter().map(read).collect();
         let mut repetitions = Vec::new();

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet, renderer::DecorStyle};
 
+pub use crate::vocabulary::words::{all_of, nearest, one_of};
+
 /// Files larger than this are refused: a scenario is written by a person.
 pub const MAX_FILE_BYTES: u64 = 1 << 20;
 /// More mistakes than this are counted, but not shown: nobody reads them before mending the first ones.
@@ -200,47 +202,6 @@ pub fn render_all(mistakes: &[Mistake], colour: bool) -> String {
     text
 }
 
-/// The known name that is so near to the typed one that it was probably meant.
-///
-/// Numbers and single letters are near to everything and never suggested.
-pub fn nearest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let fold = |s: &str| s.to_lowercase().replace(['-', '_', ' '], "");
-    let (folded, limit) = (fold(typed), (typed.chars().count() / 3).clamp(1, 3));
-    let known: Vec<&str> = known.into_iter().collect();
-    // `SIGTERM` for `TERM`, `conn` for `connections`
-    let part =
-        |name: &&&str| typed.len().min(name.len()) > 2 && **name != typed && (typed.ends_with(**name) || name.starts_with(typed));
-    let partly = known.iter().find(part).copied();
-    known
-        .into_iter()
-        .filter(|name| *name != typed && name.chars().count().max(typed.chars().count()) > 2 && name.parse::<f64>().is_err())
-        .map(|name| (strsim::damerau_levenshtein(&folded, &fold(name)), name))
-        .filter(|(distance, name)| *distance <= limit && *distance < name.chars().count().min(folded.chars().count()).max(1))
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, name)| name)
-        .or(partly.filter(|name| name.parse::<f64>().is_err()))
-}
-
-/// `` `a`, `b` and `c` ``
-pub fn all_of<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
-    let names: Vec<String> = names.into_iter().map(|n| format!("`{n}`")).collect();
-    match names.as_slice() {
-        [] => "nothing".to_owned(),
-        [one] => one.clone(),
-        [first @ .., last] => format!("{} and {last}", first.join(", ")),
-    }
-}
-
-/// `` `a`, `b` or `c` ``
-pub fn one_of<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
-    let names: Vec<String> = names.into_iter().map(|n| format!("`{n}`")).collect();
-    match names.as_slice() {
-        [] => "nothing".to_owned(),
-        [one] => one.clone(),
-        [first @ .., last] => format!("{} or {last}", first.join(", ")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -264,16 +225,6 @@ mod tests {
     fn columns_count_characters() {
         assert!(rendered("ä: {ö: ü, b: wrong}\n", "wrong").contains("x.yaml:1:14"));
         assert!(rendered("\tb: wrong\n", "wrong").contains("x.yaml:1:5"));
-    }
-
-    #[test]
-    fn suggestions_are_near_and_never_numbers() {
-        assert_eq!(nearest("prot", ["port", "ports"]), Some("port"));
-        assert_eq!(nearest("set_up", ["set-up"]), Some("set-up"));
-        assert_eq!(nearest("gt", ["get", "put"]), Some("get"));
-        assert_eq!(nearest("SIGTERM", ["INT", "TERM"]), Some("TERM"));
-        assert_eq!(nearest("100", ["10", "1000"]), None);
-        assert_eq!(nearest("a", ["b", "c"]), None);
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub mod protocol;
 pub mod spawn;
 pub mod watcher;
 
-pub use crate::marker::Kind;
+pub use crate::vocabulary::marker::Kind;
 pub use client::{Guard, Process};
 pub use protocol::Exit;
 
@@ -62,7 +62,7 @@ pub enum Error {
         tail: Vec<String>,
     },
     /// A replica did not become ready in time.
-    #[error("{name} was not ready within {}: {reason}{}", crate::units::exact_duration(*timeout), log_tail(tail))]
+    #[error("{name} was not ready within {}: {reason}{}", crate::vocabulary::units::exact_duration(*timeout), log_tail(tail))]
     NotReady {
         /// Target and replica.
         name: String,

@@ -90,16 +90,16 @@ pub(super) fn spawn(spawn: &Spawn) -> std::io::Result<Pid> {
 }
 
 /// A resource as the system knows it.
-fn resource(limited: plan::Resource) -> Resource {
+fn resource(limited: crate::vocabulary::choices::Resource) -> Resource {
     match limited {
-        plan::Resource::OpenFiles => Resource::Nofile,
-        plan::Resource::Processes => Resource::Nproc,
-        plan::Resource::MemoryLocked => Resource::Memlock,
-        plan::Resource::AddressSpace => Resource::As,
-        plan::Resource::Data => Resource::Data,
-        plan::Resource::Stack => Resource::Stack,
-        plan::Resource::Core => Resource::Core,
-        plan::Resource::FileSize => Resource::Fsize,
+        crate::vocabulary::choices::Resource::OpenFiles => Resource::Nofile,
+        crate::vocabulary::choices::Resource::Processes => Resource::Nproc,
+        crate::vocabulary::choices::Resource::MemoryLocked => Resource::Memlock,
+        crate::vocabulary::choices::Resource::AddressSpace => Resource::As,
+        crate::vocabulary::choices::Resource::Data => Resource::Data,
+        crate::vocabulary::choices::Resource::Stack => Resource::Stack,
+        crate::vocabulary::choices::Resource::Core => Resource::Core,
+        crate::vocabulary::choices::Resource::FileSize => Resource::Fsize,
     }
 }
 

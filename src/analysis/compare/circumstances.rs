@@ -20,8 +20,8 @@ pub fn differences(base: &RunRecord, other: &RunRecord) -> Vec<String> {
     differ("cores", &text(&a.host.cores), &text(&b.host.cores));
     differ(
         "memory",
-        &crate::units::human_bytes(a.host.memory_bytes as f64),
-        &crate::units::human_bytes(b.host.memory_bytes as f64),
+        &crate::vocabulary::units::human_bytes(a.host.memory_bytes as f64),
+        &crate::vocabulary::units::human_bytes(b.host.memory_bytes as f64),
     );
     differ("system", &a.host.system, &b.host.system);
     differ("kernel", &a.host.kernel, &b.host.kernel);

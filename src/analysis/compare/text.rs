@@ -246,5 +246,5 @@ fn more(repetitions: usize) -> String {
 
 /// A ratio near 1 needs its third decimal, a large one does not.
 fn ratio(ratio: f64) -> String {
-    if ratio < 10.0 { format!("{ratio:.3}") } else { crate::units::significant(ratio) }
+    if ratio < 10.0 { format!("{ratio:.3}") } else { crate::vocabulary::units::significant(ratio) }
 }

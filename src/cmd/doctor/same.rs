@@ -14,7 +14,7 @@ use crate::cli;
 use crate::cmd::{Stop, floor, plan_of, print, report_all, run};
 use crate::exit::Exit;
 use crate::plan::{Metric, Options, Plan};
-use crate::units;
+use crate::vocabulary::units;
 
 /// Fewer sessions say nothing of how far they lie apart.
 const FEWEST: usize = 3;
@@ -68,7 +68,7 @@ pub(super) fn same(args: &cli::Doctor, file: &Path) -> Result<Exit, Stop> {
         }
         longest = longest.max(session.elapsed());
         if !args.json {
-            crate::errors::tell(format_args!(
+            crate::vocabulary::errors::tell(format_args!(
                 "session {made} took {}, {} of {} are over",
                 units::human_duration(session.elapsed().as_nanos() as f64),
                 units::human_duration(began.elapsed().as_nanos() as f64),

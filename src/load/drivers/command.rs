@@ -174,7 +174,7 @@ impl CommandClient {
     fn judge(&self, done: &Launched) -> Result<Vec<f64>, Failure> {
         let program = self.driver.argv.first().map_or("", String::as_str);
         if done.timed_out {
-            let after = crate::units::exact_duration(self.driver.command.timeout);
+            let after = crate::vocabulary::units::exact_duration(self.driver.command.timeout);
             return Err(Failure::new(Outcome::Timeout, format!("`{program}` took longer than {after} and was killed")));
         }
         let right = done.code.and_then(|c| u8::try_from(c).ok()).is_some_and(|c| self.driver.command.exit.contains(&c));

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use crate::load::Error;
 use crate::load::schedule::mix;
 use crate::plan::{Carry, Draw, Part, Template, Urn};
-use crate::units::in_json;
+use crate::vocabulary::units::in_json;
 
 /// Random bodies are slices of one block of random bytes of this size (and streamed when they are longer).
 pub const RANDOM_BLOCK: usize = 1 << 20;

@@ -2,7 +2,7 @@
 
 use super::{Arrival, Next, Part, Timeline};
 use crate::plan::{Limit, Phase, Stretch};
-use crate::units::nanos;
+use crate::vocabulary::units::nanos;
 
 /// The closed loop of one thread.
 #[derive(Clone, Debug)]

@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use super::{Arrival, Instants, Next, Part, Timeline};
 use crate::plan::{Limit, Load, Pattern, Phase, Spacing, Stretch};
-use crate::units::nanos;
+use crate::vocabulary::units::nanos;
 
 /// The most arrivals that one call looks at, beside those that it gives away: some tens of microseconds.
 const PIECE: usize = 2048;

@@ -6,7 +6,7 @@
 
 use super::Random;
 use crate::plan::{Pattern, Spacing};
-use crate::units::nanos;
+use crate::vocabulary::units::nanos;
 
 /// A stretch of time in which the rate is a straight line.
 #[derive(Clone, Copy, Debug)]

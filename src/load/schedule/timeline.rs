@@ -2,7 +2,7 @@
 //! when it is used up.
 
 use crate::plan::{Limit, Phase, Stretch};
-use crate::units::nanos;
+use crate::vocabulary::units::nanos;
 
 /// When which stretch of a load begins. Instants are nanoseconds since the epoch of the repetition.
 #[derive(Clone, Debug)]

@@ -7,7 +7,7 @@ use crate::analysis::estimate::median_interval;
 use crate::analysis::stats;
 use crate::plot::{Data, Figure, Places, TrendPoint, TrendSeries};
 use crate::record::{Metric, Model};
-use crate::units::{self, Bytes};
+use crate::vocabulary::units::{self, Bytes};
 
 /// Numbers of which the largest is so many times the smallest stand on a logarithmic axis.
 const WIDE: f64 = 16.0;

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde_json::Value as Json;
 
+pub use crate::vocabulary::choices::*;
 pub use scalars::*;
 pub use workload::*;
 
@@ -117,6 +118,19 @@ fn eight() -> u32 {
     8
 }
 
+/// Where scratch directories are made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scratch {
+    /// In the system's temporary directory, or in `$RUNNER_SCRATCH`.
+    #[default]
+    Disk,
+    /// In memory (`/dev/shm`), so that files cost the same in every repetition.
+    Memory,
+    /// In a file system in memory of its own, of at most this size.
+    Tmpfs(Size),
+}
+
 /// An environment variable. Where it is not set, and has no default, cells that need it are skipped, loudly.
 #[derive(Clone, Debug, Default, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -137,32 +151,6 @@ pub struct Auth {
     pub user: Text,
     /// What only they know: `${env.PASSWORD}`.
     pub password: Text,
-}
-
-/// The order of repetitions.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Order {
-    /// Round after round over all cells, each round shuffled: slow changes of the machine meet all cells alike.
-    #[default]
-    Interleaved,
-    /// Round after round, in the order of the file.
-    Rounds,
-    /// All repetitions of a cell, then the next cell.
-    Sequential,
-}
-
-/// Where scratch directories are made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Scratch {
-    /// In the system's temporary directory, or in `$RUNNER_SCRATCH`.
-    #[default]
-    Disk,
-    /// In memory (`/dev/shm`), so that files cost the same in every repetition.
-    Memory,
-    /// In a file system in memory of its own, of at most this size.
-    Tmpfs(Size),
 }
 
 /// Levels of a factor, for the JSON Schema; read by hand in `plan::factors`.
@@ -267,37 +255,6 @@ pub struct Target {
     /// Limits of resources that differ from those that the shell gave.
     #[serde(default)]
     pub rlimits: ResourceLimits,
-}
-
-/// A resource of which processes may use no more than a limit; see setrlimit(2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
-#[serde(rename_all = "kebab-case")]
-#[allow(missing_docs)]
-pub enum Resource {
-    OpenFiles,
-    Processes,
-    MemoryLocked,
-    AddressSpace,
-    Data,
-    Stack,
-    Core,
-    FileSize,
-}
-
-impl Resource {
-    /// Its name in a scenario.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::OpenFiles => "open-files",
-            Self::Processes => "processes",
-            Self::MemoryLocked => "memory-locked",
-            Self::AddressSpace => "address-space",
-            Self::Data => "data",
-            Self::Stack => "stack",
-            Self::Core => "core",
-            Self::FileSize => "file-size",
-        }
-    }
 }
 
 /// Limits of resources, as `ulimit -S` sets them; see setrlimit(2). A higher one than the hard limit needs the right to raise it.
@@ -409,21 +366,6 @@ pub struct LinkShape {
     pub rate: Option<BitRate>,
 }
 
-/// How a link is made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum LinkMechanism {
-    /// The first of the others that works here.
-    #[default]
-    Auto,
-    /// Network namespaces, and the kernel's own emulation (`tc netem`).
-    Netem,
-    /// Network namespaces, and a process that holds packets back; for kernels without netem.
-    Nfqueue,
-    /// A process between TCP connections; needs no privilege, and loses nothing.
-    Relay,
-}
-
 /// How far a link may be from what is asked.
 #[derive(Clone, Debug, Default, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -470,21 +412,6 @@ pub struct Stop {
     /// How long it may take before it is killed; 5 s by default.
     #[serde(default)]
     pub grace: Option<Duration>,
-}
-
-/// A signal that asks a process to end.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize, JsonSchema)]
-#[serde(rename_all = "UPPERCASE")]
-#[allow(missing_docs)]
-pub enum Signal {
-    #[default]
-    Term,
-    Int,
-    Quit,
-    Hup,
-    Usr1,
-    Usr2,
-    Kill,
 }
 
 /// Steps at each level.

@@ -7,7 +7,8 @@ use std::time::Duration as StdDuration;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
-use crate::units;
+use crate::vocabulary::choices::Allowed;
+use crate::vocabulary::units;
 
 /// Reads a scalar from text or a number, saying what was expected.
 macro_rules! scalar {
@@ -194,16 +195,6 @@ scalar!(
     |text| if text == "any" { Some(None) } else { text.parse().ok().map(Some) },
     |number| u64::try_from(number).ok().map(Some)
 );
-
-/// By how much two counts of requests may differ.
-#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Allowed {
-    /// By so many.
-    Count(u64),
-    /// By this share of what was sent.
-    Share(f64),
-}
 
 /// By how much two counts of requests may differ, as typed.
 #[derive(Clone, Copy, Debug, PartialEq)]

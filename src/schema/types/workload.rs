@@ -7,7 +7,8 @@ use serde::de::{Deserialize, Deserializer};
 use serde_json::Value as Json;
 
 use super::{
-    Auth, Duration, ExitCodes, HttpVersion, Names, Percent, Rate, RateRange, Share, Size, Statuses, Text, Times, WarmUpLength,
+    Auth, ByteOrder, Decimal, Duration, ExitCodes, HttpVersion, Names, Percent, Pick, Rate, RateRange, Share, Size, Spacing,
+    Statuses, Text, Times, WarmUpLength,
 };
 
 /// Requests and how they arrive: over HTTP (`url` and `steps`), messages over TCP (`framed` and `steps`), events of the
@@ -218,17 +219,6 @@ pub struct Framing {
     pub max: Option<Size>,
 }
 
-/// The order of the bytes of a number.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum ByteOrder {
-    /// The most significant first, as networks have it.
-    #[default]
-    Big,
-    /// The least significant first.
-    Little,
-}
-
 /// Events of the VOEvent Transport Protocol: exactly one of `to`, `from`.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -299,38 +289,6 @@ pub struct CsvSource {
     /// Which of its values; the last by default.
     #[serde(default)]
     pub pick: Option<Pick>,
-}
-
-/// What stands before the decimals of a number.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Decimal {
-    /// `1234.5` and `1,234.5`.
-    #[default]
-    Point,
-    /// `1234,5` and `1.234,5`.
-    Comma,
-}
-
-/// One figure of several values.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Pick {
-    /// The first.
-    First,
-    /// The last.
-    #[default]
-    Last,
-    /// The smallest.
-    Min,
-    /// The largest.
-    Max,
-    /// Their arithmetic mean.
-    Mean,
-    /// Their sum.
-    Sum,
-    /// How many there are.
-    Count,
 }
 
 /// How requests arrive, and how many or how long: exactly one of `closed`, `open`, `find`.
@@ -414,17 +372,6 @@ pub struct Open {
     /// Connections: the most requests at a time. Arrivals that find all of them busy wait, and the wait counts. 64 by default.
     #[serde(default)]
     pub connections: Option<u32>,
-}
-
-/// How arrivals are spaced at a rate.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Spacing {
-    /// Evenly.
-    #[default]
-    Constant,
-    /// Independently of each other, as those of many users: exponential gaps.
-    Poisson,
 }
 
 /// A rate that changes steadily over the measurement.
@@ -589,7 +536,7 @@ impl<'de> serde::Deserialize<'de> for WarmUp {
                 if text == "auto" {
                     return Ok(WarmUp::Auto);
                 }
-                let hint = if crate::units::parse_duration(text).is_some() {
+                let hint = if crate::vocabulary::units::parse_duration(text).is_some() {
                     format!("||write `warm-up: {{duration: {text}}}`")
                 } else {
                     String::new()

@@ -87,7 +87,7 @@ impl Http {
         let tls = match tls {
             Err(error) if secret => return Err(error),
             // Only a redirect could ask for it.
-            tls => tls.map_err(|e| crate::errors::chain(&e)),
+            tls => tls.map_err(|e| crate::vocabulary::errors::chain(&e)),
         };
         let plain = !http2 && !secret && socket.is_none() && http.redirects == 0;
         Ok(Self {

@@ -1,0 +1,91 @@
+//! Set-up and clean-up: commands, requests and checkouts.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::text::as_text;
+use super::{Cache, Checkout, Step, Template, Url};
+
+/// A command that is executed to its end.
+#[derive(Clone, Debug, Serialize)]
+pub struct Invocation {
+    /// Program and arguments.
+    pub argv: Vec<Template>,
+    /// Working directory.
+    pub dir: Option<Template>,
+    /// Environment.
+    pub env: Vec<(String, Template)>,
+    /// How long it may take.
+    #[serde(serialize_with = "as_text")]
+    pub timeout: Duration,
+}
+
+/// A set-up or clean-up step.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Action {
+    /// A command that must end with exit code 0.
+    Command {
+        /// What is executed.
+        #[serde(flatten)]
+        invocation: Invocation,
+        /// What it makes is kept, and it is not executed again.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cache: Option<Cache>,
+    },
+    /// A request that must be answered as expected.
+    Request {
+        /// Where, without the path.
+        url: Url,
+        /// The request.
+        step: Box<Step>,
+        /// How often it is sent.
+        times: u64,
+    },
+    /// A commit that must be there, built.
+    Checkout(Box<Checkout>),
+}
+
+impl Action {
+    /// What it makes and keeps, if it does.
+    pub fn cache(&self) -> Option<&Cache> {
+        match self {
+            Self::Command { cache, .. } => cache.as_ref(),
+            Self::Checkout(checkout) => Some(&checkout.cache),
+            Self::Request { .. } => None,
+        }
+    }
+
+    /// What it checks out, if it does.
+    pub fn checkout(&self) -> Option<&Checkout> {
+        match self {
+            Self::Checkout(checkout) => Some(checkout),
+            _ => None,
+        }
+    }
+
+    /// Its request, if it is one.
+    pub fn request(&self) -> Option<&Step> {
+        match self {
+            Self::Request { step, .. } => Some(step),
+            Self::Command { .. } | Self::Checkout(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Command { invocation, .. } => {
+                f.write_str(&invocation.argv.iter().map(Template::to_text).collect::<Vec<_>>().join(" "))
+            }
+            Self::Request { url, step, times } => {
+                write!(f, "{} {url}{}", step.method, step.path.to_text())?;
+                if *times > 1 { write!(f, " ({times} times)") } else { Ok(()) }
+            }
+            Self::Checkout(checkout) => f.write_str(&checkout.words()),
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Messages over TCP: any protocol whose messages are frames, by what the scenario says of them.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::{Asks, Description, Protocol};
+use crate::plan::text::as_text;
+use crate::plan::url::Address;
+use crate::plan::{Body, Carry, Draw, Expect, Late, Template};
+pub use crate::vocabulary::choices::ByteOrder;
+
+/// A workload of messages over TCP.
+#[derive(Clone, Debug, Serialize)]
+pub struct Framed {
+    /// Whom to connect to.
+    pub to: Address,
+    /// How messages are told apart.
+    pub framing: Framing,
+    /// Whether a connection is used for more than one pass.
+    pub keep_alive: bool,
+    /// Values that are drawn for each pass.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub draws: Vec<Draw>,
+    /// The messages of one pass.
+    pub steps: Vec<Message>,
+}
+
+/// How messages are told apart.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Framing {
+    /// Where one ends.
+    pub bounds: Bounds,
+    /// The longest answer that is taken, in bytes.
+    pub max: u64,
+}
+
+/// Where a message ends.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Bounds {
+    /// Its length stands before it.
+    Length {
+        /// In so many bytes, 1 to 8.
+        bytes: u8,
+        /// In this order.
+        order: ByteOrder,
+    },
+    /// This stands behind it.
+    Delimiter(String),
+}
+
+impl Framing {
+    /// The most bytes that a message may have to be sent.
+    pub fn longest(&self) -> u64 {
+        match self.bounds {
+            Bounds::Length { bytes, .. } if bytes < 8 => (1 << (8 * u32::from(bytes))) - 1,
+            _ => u64::MAX,
+        }
+    }
+}
+
+/// One step of a pass.
+#[derive(Clone, Debug, Serialize)]
+pub struct Message {
+    /// Its name in results.
+    pub name: String,
+    /// What is sent, if anything.
+    pub send: Option<Body>,
+    /// Whether a message is waited for.
+    pub answer: bool,
+    /// What it must be.
+    pub expect: Expect,
+    /// What is kept for the steps behind.
+    pub carry: Vec<Carry>,
+    /// How long it may take.
+    #[serde(serialize_with = "as_text")]
+    pub timeout: Duration,
+}
+
+impl Message {
+    /// The late names that it inserts, some of them several times.
+    pub fn names(&self) -> Vec<&str> {
+        let body = match &self.send {
+            Some(Body::Text(text) | Body::Json(text)) => Some(text),
+            _ => None,
+        };
+        body.into_iter().chain(&self.expect.text).chain(&self.expect.contains).flat_map(Template::names).collect()
+    }
+}
+
+impl Message {
+    /// As `runner plan` prints it.
+    fn words(&self) -> String {
+        let body = match &self.send {
+            None => String::new(),
+            Some(Body::Empty) => " nothing".to_owned(),
+            Some(Body::Text(text) | Body::Json(text)) => format!(" `{}`", text.to_text()),
+            Some(Body::File(path)) => format!(" {}", path.display()),
+            Some(Body::Random(n)) => format!(" {n} random bytes"),
+        };
+        let answer = if self.answer { "" } else { ", no answer" };
+        let kind = if self.send.is_some() { "send" } else { "receive" };
+        let name = if self.name == kind { String::new() } else { format!("{}: ", self.name) };
+        format!("{name}{kind}{body}{answer}")
+    }
+}
+
+impl Protocol for Framed {
+    fn steps(&self) -> Vec<String> {
+        self.steps.iter().map(|s| s.name.clone()).collect()
+    }
+
+    fn addresses(&self) -> Vec<(&str, u16)> {
+        vec![(&self.to.host, self.to.port)]
+    }
+
+    fn addresses_mut(&mut self) -> Vec<(&mut String, &mut u16)> {
+        vec![(&mut self.to.host, &mut self.to.port)]
+    }
+
+    fn round_trips(&self) -> u32 {
+        self.steps.len() as u32 + super::connecting(self.keep_alive)
+    }
+
+    fn fill(&mut self, late: &Late<'_>) {
+        for step in &mut self.steps {
+            if let Some(body) = &mut step.send {
+                body.fill(late);
+            }
+            step.expect.fill(late);
+        }
+    }
+
+    fn asks(&self) -> Asks {
+        // Its messages may be HTTP.
+        Asks::Anybody
+    }
+
+    fn description(&self) -> Description {
+        let once = if self.keep_alive { "" } else { ", one pass per connection" };
+        let bounds = match &self.framing.bounds {
+            Bounds::Length { bytes: 1, .. } => "frames begin with a byte of length".to_owned(),
+            Bounds::Length { bytes, order: ByteOrder::Big } => format!("frames begin with {bytes} bytes of length"),
+            Bounds::Length { bytes, order: ByteOrder::Little } => {
+                format!("frames begin with {bytes} bytes of length, the least significant first")
+            }
+            Bounds::Delimiter(delimiter) => format!("frames end with {delimiter:?}"),
+        };
+        let lines = self.draws.iter().map(Draw::words).chain(self.steps.iter().map(Message::words)).collect();
+        Description { to: format!(" to {}{once}; {bounds}", self.to), lines }
+    }
+}

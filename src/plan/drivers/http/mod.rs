@@ -1,0 +1,145 @@
+//! Requests over HTTP/1.1 or HTTP/2.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::{Asks, Description, Protocol};
+use crate::plan::template::Part;
+use crate::plan::{Arrivals, Auth, Draw, Driver, Late, Limit, Load, Step, Stretch, Template, Url, Workload};
+use crate::vocabulary::Phase;
+
+/// A workload over HTTP.
+#[derive(Clone, Debug, Serialize)]
+pub struct Http {
+    /// Where; connections are dealt out in turn.
+    pub urls: Vec<Url>,
+    /// A Unix socket to connect to instead.
+    pub socket: Option<Template>,
+    /// 1 (HTTP/1.1) or 2.
+    pub version: u8,
+    /// Requests at a time on one connection, with version 2.
+    pub streams: u32,
+    /// Whether a connection is used for more than one request.
+    pub keep_alive: bool,
+    /// How many redirects are followed.
+    pub redirects: u32,
+    /// Other origins to which a redirect may take what is secret.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub trusted: Vec<Url>,
+    /// Who may vouch for the server, with `https://`.
+    pub trust: Trust,
+    /// Values that are drawn for each pass.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub draws: Vec<Draw>,
+    /// The requests of one pass.
+    pub steps: Vec<Step>,
+}
+
+/// Whose word is taken for who the server is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Trust {
+    /// Those that the system trusts.
+    #[default]
+    System,
+    /// Those whose certificates are in this file (PEM).
+    Ca(PathBuf),
+    /// Anybody's.
+    Anybody,
+}
+
+impl Http {
+    /// Plain HTTP/1.1 with keep-alive to one URL.
+    pub fn plain(url: Url, steps: Vec<Step>) -> Self {
+        Self {
+            urls: vec![url],
+            socket: None,
+            version: 1,
+            streams: 1,
+            keep_alive: true,
+            redirects: 0,
+            trusted: Vec::new(),
+            trust: Trust::System,
+            draws: Vec::new(),
+            steps,
+        }
+    }
+
+    /// A workload of one pass on one connection: what set-up and clean-up requests are.
+    pub fn once(self, name: &str) -> Workload {
+        let during = Stretch { phase: Phase::During, limit: Limit::Amount(1), active: true };
+        let load = Load { stretches: vec![during], ..Load::unset() };
+        let driver = Driver::Http(self);
+        Workload { name: name.to_owned(), driver, load, threads: 1, cpus: Vec::new(), needs: Vec::new() }
+    }
+}
+
+/// The outcomes to which steps give names, each once.
+pub fn named_outcomes(steps: &[Step]) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for outcome in steps.iter().flat_map(|s| &s.outcomes) {
+        if !names.contains(&outcome.name) {
+            names.push(outcome.name.clone());
+        }
+    }
+    names
+}
+
+impl Protocol for Http {
+    fn steps(&self) -> Vec<String> {
+        self.steps.iter().map(|s| s.name.clone()).collect()
+    }
+
+    fn outcomes(&self) -> Vec<String> {
+        named_outcomes(&self.steps)
+    }
+
+    fn addresses(&self) -> Vec<(&str, u16)> {
+        self.urls.iter().map(|u| (u.host.as_str(), u.port)).collect()
+    }
+
+    fn addresses_mut(&mut self) -> Vec<(&mut String, &mut u16)> {
+        self.urls.iter_mut().map(|u| (&mut u.host, &mut u.port)).collect()
+    }
+
+    fn round_trips(&self) -> u32 {
+        self.steps.len() as u32 + super::connecting(self.keep_alive)
+    }
+
+    fn fill(&mut self, late: &Late<'_>) {
+        let fill_in = |template: &mut Template| *template = template.fill(late);
+        self.socket.as_mut().map(fill_in);
+        for step in &mut self.steps {
+            fill_in(&mut step.path);
+            step.headers.iter_mut().for_each(|(_, value)| fill_in(value));
+            if let Some(auth) = step.auth.take().filter(|_| step.headers.iter().all(|(name, _)| name != "authorization")) {
+                let value = Template(vec![Part::Text(auth.header(late))]);
+                step.headers.push(("authorization".to_owned(), value));
+            }
+            step.body.fill(late);
+            step.expect.fill(late);
+        }
+    }
+
+    fn asks(&self) -> Asks {
+        if self.socket.is_none() { Asks::Addresses } else { Asks::Socket }
+    }
+
+    fn credentials(&self) -> Vec<&Auth> {
+        self.steps.iter().filter_map(|step| step.auth.as_ref()).collect()
+    }
+
+    fn description(&self) -> Description {
+        let urls: Vec<String> = self.urls.iter().map(ToString::to_string).collect();
+        let socket = self.socket.as_ref().map_or_else(String::new, |s| format!(" over {}", s.to_text()));
+        let version = if self.version == 2 { format!(", HTTP/2 with {} streams", self.streams) } else { String::new() };
+        let once = if self.keep_alive { "" } else { ", one request per connection" };
+        let mut lines: Vec<String> = self.draws.iter().map(Draw::words).collect();
+        if let Some(auth) = self.steps.iter().find_map(|s| s.auth.as_ref()) {
+            lines.push(format!("as {}, with a password", auth.user.to_text()));
+        }
+        lines.extend(self.steps.iter().map(Step::words));
+        Description { to: format!(" to {}{socket}{version}{once}", urls.join(", ")), lines }
+    }
+}

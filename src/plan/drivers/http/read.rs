@@ -1,0 +1,214 @@
+//! Requests over HTTP: how they are read.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::{Reader, Typed};
+use crate::plan::drivers::http::{Http, Trust, named_outcomes};
+use crate::plan::read::commands::find_file;
+use crate::plan::read::diagnostics::{Diagnostics, counted, refuse};
+use crate::plan::read::{requests, values};
+use crate::plan::step::REQUEST_TIMEOUT;
+use crate::plan::{Body, SecretParts, Step, Template, Url};
+use crate::schema::{Mistake, Node, types};
+use crate::vocabulary::Outcome;
+
+/// Keys that belong to requests over HTTP.
+pub const KEYS: [&str; 5] = ["socket", "http", "tls", "auth", "headers"];
+/// So many redirects are followed where only `trust` is said.
+const REDIRECTS: u32 = 10;
+/// More requests at a time on one connection than any server takes.
+const MAX_STREAMS: u32 = 1000;
+
+/// `url:`.
+pub const READER: Reader = Reader {
+    read: |notes, typed| {
+        refuse(notes, typed.node, &super::command::KEYS, "it belongs to `command`");
+        http(notes, typed.node, typed.typed, typed.taken).map(Into::into)
+    },
+    ..Reader::of("url")
+};
+
+fn http(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, taken: &BTreeSet<String>) -> Option<Http> {
+    let mut urls = Vec::new();
+    for (i, url) in typed.url.0.iter().enumerate() {
+        let Some(url) = notes.fixed(node, "url", url) else { continue };
+        match Url::parse(&url) {
+            Ok(url) => urls.push(url),
+            Err(expected) => {
+                let span = node.get("url").map_or(node.head, |n| n.items().get(i).unwrap_or(n).span);
+                notes
+                    .mistakes
+                    .push(Mistake::new(notes.file, span, format!("`{url}` is not a URL for a load")).expected(expected));
+            }
+        }
+    }
+    if typed.url.0.is_empty() {
+        notes.say(node, "url", "this workload has no URL", "expected `url: http://host:port`");
+    }
+    if notes.exactly_one(node, "what a pass consists of", &["steps"]).is_some() && typed.steps.is_empty() {
+        notes.say(node, "steps", "a pass without steps", "expected at least one request, such as `[{get: /}]`");
+    }
+    let version = typed.http.version.map_or(1, |v| v.0);
+    let streams = typed.http.streams.unwrap_or(1);
+    let keep_alive = typed.http.keep_alive.unwrap_or(true);
+    if let Some(part) = node.get("http") {
+        if version == 1 && streams != 1 {
+            notes.say(part, "streams", "several streams with HTTP/1.1", "expected `version: 2` beside it");
+        }
+        if streams == 0 || streams > MAX_STREAMS {
+            notes.say(part, "streams", counted(streams, "stream"), format!("expected 1 to {MAX_STREAMS} streams"));
+        }
+        if version == 2 && !keep_alive {
+            notes.say(
+                part,
+                "keep-alive",
+                "HTTP/2 with one request per connection",
+                "expected `version: 1`, or no `keep-alive: false`",
+            );
+        }
+    }
+    let mut trust = Trust::System;
+    if let Some(part) = node.get("tls") {
+        if !urls.is_empty() && urls.iter().all(|u| !u.tls) {
+            notes.say(node, "tls", "no URL of this workload uses TLS", "expected `url: https://…`");
+        }
+        trust = match (&typed.tls.ca, typed.tls.verify) {
+            (Some(_), Some(false)) => {
+                notes.say(
+                    part,
+                    "verify",
+                    "certificates that are named and not verified",
+                    "expected either `ca` or `verify: false`",
+                );
+                Trust::Anybody
+            }
+            (_, Some(false)) => Trust::Anybody,
+            (Some(name), _) => {
+                let name = notes.fixed(part, "ca", name)?;
+                let found = find_file(&notes.file.path, &name).filter(|p| p.is_file());
+                if found.is_none() {
+                    let expected = "expected a file, seen from the scenario's folder or one above it";
+                    notes.say(part, "ca", format!("there is no file `{name}`"), expected);
+                }
+                Trust::Ca(found?)
+            }
+            (None, _) => Trust::System,
+        };
+    }
+    let draws = values::draws(notes, node, &typed.draw, taken);
+    let taken = &taken.iter().chain(typed.draw.keys()).cloned().collect();
+    let mut steps = steps(notes, node, typed, taken);
+    steps.iter_mut().for_each(Step::mark_secrets);
+    let named = named_outcomes(&steps).len();
+    if named > Outcome::MOST_NAMED {
+        let most = Outcome::MOST_NAMED;
+        notes.say(node, "steps", format!("{named} outcomes with names"), format!("expected at most {most} in one workload"));
+    }
+    Some(Http {
+        urls,
+        socket: typed.socket.as_deref().map(Template::parse),
+        version,
+        streams,
+        keep_alive,
+        redirects: typed.http.redirects.as_ref().map_or(0, |r| r.most.unwrap_or(REDIRECTS)),
+        trusted: trusted(notes, node, typed.http.redirects.as_ref()),
+        trust,
+        draws,
+        steps,
+    })
+}
+
+/// The origins to which a redirect may take what is secret.
+fn trusted(notes: &mut Diagnostics<'_>, node: &Node, typed: Option<&types::Redirects>) -> Vec<Url> {
+    let part = node.get("http").and_then(|http| http.get("redirects")).unwrap_or(node);
+    let mut trusted = Vec::new();
+    for (i, origin) in typed.iter().flat_map(|typed| &typed.trust).enumerate() {
+        let Some(origin) = notes.fixed(part, "trust", origin) else { continue };
+        match Url::parse(&origin) {
+            Ok(url) if url.path.is_empty() => trusted.push(url),
+            wrong => {
+                let span = part.get("trust").map_or(part.head, |n| n.items().get(i).unwrap_or(n).span);
+                let found = if wrong.is_ok() { "has a path" } else { "is not one" };
+                let mistake = Mistake::new(notes.file, span, format!("an origin is asked for, and `{origin}` {found}"));
+                notes.mistakes.push(mistake.expected("expected scheme, host and port, such as `https://other:8443`"));
+            }
+        }
+    }
+    trusted
+}
+
+fn steps(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, taken: &BTreeSet<String>) -> Vec<Step> {
+    let common = requests::headers(notes, node, &typed.headers);
+    let auth = requests::auth(notes, node, typed.auth.as_ref());
+    let timeout = typed.timeout.map_or(REQUEST_TIMEOUT, |d| d.0);
+    let mut steps: Vec<Step> = Vec::new();
+    let mut carried: BTreeSet<String> = typed.draw.keys().cloned().collect();
+    let items = node.get("steps").map(Node::items).unwrap_or_default();
+    // Where one could not be read at all, it is not known any more which is which.
+    let readable = if items.len() == typed.steps.len() { typed.steps.as_slice() } else { &[] };
+    for (item, typed) in items.iter().zip(readable) {
+        let step = self::step(notes, item, typed, timeout, taken);
+        let carries = item.get("carry").map(Node::entries).unwrap_or_default().iter().map(|e| e.key.clone());
+        let Some(mut step) = step else {
+            carried.extend(carries);
+            continue;
+        };
+        for (name, value) in &common {
+            if !step.headers.iter().any(|(n, _)| n == name) {
+                step.headers.push((name.clone(), value.clone()));
+            }
+        }
+        step.auth.clone_from(&auth);
+        values::check_carried(notes, item, step.names(), &carried);
+        carried.extend(carries);
+        step.name = values::unique_name(notes, item, typed, &step.name, |n| steps.iter().any(|s| s.name == n));
+        steps.push(step);
+    }
+    steps
+}
+
+fn step(
+    notes: &mut Diagnostics<'_>,
+    node: &Node,
+    typed: &types::Step,
+    timeout: Duration,
+    taken: &BTreeSet<String>,
+) -> Option<Step> {
+    let method = notes.exactly_one(node, "the method of this step", &requests::METHODS)?;
+    let path = [&typed.get, &typed.head, &typed.put, &typed.post, &typed.patch, &typed.delete, &typed.options]
+        .into_iter()
+        .flatten()
+        .next()?;
+    if !path.0.starts_with('/') {
+        notes.say(
+            node,
+            method,
+            format!("the path `{}` does not start with `/`", path.0),
+            "expected a path, such as `/blobs/${id}`; the host stands in `url`",
+        );
+    } else if path.0.replace("${", "").contains(|c: char| c.is_whitespace() || c.is_control()) {
+        notes.say(node, method, format!("the path `{}` contains white space", path.0), "expected it written as `%20`");
+    }
+    let body = match (&typed.body, node.get("body")) {
+        (Some(typed), Some(node)) => requests::body(notes, node, typed)?,
+        _ => Body::Empty,
+    };
+    let name = match &typed.name {
+        Some(name) => notes.fixed(node, "name", name)?,
+        None => method.to_owned(),
+    };
+    Some(Step {
+        name,
+        method: method.to_ascii_uppercase(),
+        path: Template::parse(&path.0),
+        headers: requests::headers(notes, node, &typed.headers),
+        auth: None,
+        body,
+        expect: requests::expect(notes, node.get("expect"), typed.expect.as_ref()),
+        outcomes: requests::outcomes(notes, node, typed),
+        carry: requests::carry(notes, node, &typed.carry, taken),
+        timeout: typed.timeout.map_or(timeout, |d| d.0),
+        secret: SecretParts::default(),
+    })
+}

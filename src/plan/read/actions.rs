@@ -1,0 +1,85 @@
+//! Set-up and clean-up steps.
+
+use std::time::Duration;
+
+use super::diagnostics::{Diagnostics, find_name};
+use super::programs::missing_program;
+use super::{commands, requests};
+use crate::plan::{Action, Body, Cache, Invocation, Step, Template, cache};
+use crate::schema::{Mistake, Node, types};
+
+/// How long a step may take where nothing is said.
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// A set-up request that is sent more often than this is a load.
+const MOST_TIMES: u64 = 1_000_000;
+
+/// A set-up or clean-up step.
+pub(super) fn action(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Action) -> Option<Action> {
+    let kinds = ["command", "shell", "get", "put", "post", "delete"];
+    let kind = notes.exactly_one(node, "what this step does", &kinds)?;
+    let timeout = typed.timeout.map_or(TIMEOUT, |d| d.0);
+    if matches!(kind, "command" | "shell") {
+        for key in ["auth", "headers", "body", "expect", "times"] {
+            if let Some(entry) = node.entry(key) {
+                notes.mistakes.push(
+                    Mistake::new(notes.file, entry.key_span, format!("`{key}` belongs to a request, and this is a command"))
+                        .expected("expected only `command` or `shell`, `dir`, `env`, `timeout`, `cache`"),
+                );
+            }
+        }
+        let argv = commands::argv(notes, node, typed.command.as_deref(), typed.shell.as_deref(), &[])?;
+        if let Some(name) = argv.iter().flat_map(Template::names).find(|name| *name == "pass") {
+            let span = find_name(notes.file, node, name).unwrap_or(node.head);
+            let mistake = Mistake::new(notes.file, span, format!("`{name}` has no value in a command"));
+            notes.mistakes.push(mistake.expected("expected it in a request only"));
+        }
+        let missing = missing_program(&argv[0].to_text(), None);
+        if let Some(missing) = missing {
+            notes.say_missing(node, "command", &missing);
+        }
+        return Some(Action::Command {
+            invocation: Invocation {
+                argv,
+                dir: commands::folder(notes, node, typed.dir.as_deref()),
+                env: commands::environment(notes, node, &typed.env),
+                timeout,
+            },
+            cache: typed.cache.as_ref().map(|name| kept(name, typed)),
+        });
+    }
+    for key in ["dir", "env", "cache"] {
+        if let Some(entry) = node.entry(key) {
+            notes.mistakes.push(
+                Mistake::new(notes.file, entry.key_span, format!("`{key}` belongs to a command, and this is a request"))
+                    .expected("expected only the method, `auth`, `headers`, `body`, `expect`, `times`, `timeout`"),
+            );
+        }
+    }
+    let target = [&typed.get, &typed.put, &typed.post, &typed.delete].into_iter().flatten().next()?;
+    let (url, path) = requests::url(notes, node, kind, &target.0)?;
+    let body = match (&typed.body, node.get("body")) {
+        (Some(typed), Some(node)) => requests::body(notes, node, typed)?,
+        _ => Body::Empty,
+    };
+    let times = typed.times.unwrap_or(1);
+    if !(1..=MOST_TIMES).contains(&times) {
+        notes.say(node, "times", format!("{times} times"), format!("expected 1 to {MOST_TIMES}"));
+    }
+    let step = Step {
+        headers: requests::headers(notes, node, &typed.headers),
+        auth: requests::auth(notes, node, typed.auth.as_ref()),
+        body,
+        expect: requests::expect(notes, node.get("expect"), typed.expect.as_ref()),
+        ..Step::plain(kind, path, timeout)
+    };
+    Some(Action::Request { step: Box::new(step), url, times })
+}
+
+/// The directory that a step makes and keeps.
+pub(super) fn kept(name: &str, typed: &types::Action) -> Cache {
+    let words: Vec<&str> = typed.command.iter().flatten().map(|t| t.0.as_str()).collect();
+    let env: Vec<String> = typed.env.iter().map(|(k, v)| format!("{k}={}", v.0)).collect();
+    let shell = typed.shell.as_deref().unwrap_or_default();
+    let step = format!("{words:?} {shell:?} {env:?} {:?}", typed.dir.as_deref().unwrap_or_default());
+    cache::of_step(name, step)
+}

@@ -1,0 +1,378 @@
+//! How passes arrive: from `load:` as it was typed to a [`Load`].
+
+use std::time::Duration;
+
+use super::diagnostics::{Diagnostics, counted, refuse};
+use super::names::expected_metrics;
+use crate::plan::{Arrivals, Condition, Find, Limit, Load, Pattern, Stretch, Think};
+use crate::schema::source::one_of;
+use crate::schema::{Node, types};
+use crate::vocabulary::metric::catalogue;
+use crate::vocabulary::{Exists, Phase, Unit, units};
+
+/// More connections than this in one workload are a typing error on any machine.
+const MAX_CONNECTIONS: u32 = 1_000_000;
+/// One arrival per day; what is rarer is a typing error.
+const MIN_RATE: f64 = 1.0 / 86_400.0;
+/// More arrivals per second than any machine can make.
+const MAX_RATE: f64 = 100_000_000.0;
+/// More passes than any load has.
+const MAX_AMOUNT: u64 = 1_000_000_000_000;
+const OPEN_CONNECTIONS: u32 = 64;
+const DRAIN: Duration = Duration::from_secs(1);
+const TRIAL: Duration = Duration::from_secs(5);
+const PRECISION: f64 = 0.05;
+
+/// The phases of a repetition with their lengths, where the scenario gives them.
+pub(super) struct Timeline {
+    lengths: Vec<(Phase, Duration)>,
+    /// The warm-up is found in the measurement.
+    auto_warm_up: bool,
+}
+
+/// Reads `phases:` of an experiment.
+pub(super) fn timeline(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Phases) -> Timeline {
+    let lengths = [
+        (Phase::WarmUp, typed.warm_up.and_then(|w| w.0)),
+        (Phase::Before, typed.before.map(|d| d.0)),
+        (Phase::During, typed.during.map(|d| d.0)),
+        (Phase::After, typed.after.map(|d| d.0)),
+    ];
+    if typed.during.is_none() {
+        notes.say(node, "", "the phase `during` is missing", "expected how long it is, such as `during: 10s`");
+    }
+    let mut timeline = Timeline { lengths: Vec::new(), auto_warm_up: typed.warm_up.is_some_and(|w| w.0.is_none()) };
+    for (phase, length) in lengths {
+        let Some(length) = length else { continue };
+        if length.is_zero() {
+            notes.say(node, phase.name(), "a phase of 0", "expected a time, such as `10s`");
+        }
+        timeline.lengths.push((phase, length));
+    }
+    if timeline.auto_warm_up && typed.before.is_some() {
+        notes.say(
+            node,
+            "warm-up",
+            "`warm-up: auto` cannot stand with a phase `before`",
+            "expected a time, such as `10s`: `auto` takes the warm-up from the begin of `during`",
+        );
+    }
+    timeline
+}
+
+/// Reads `load:` of a workload, `node` being the workload.
+pub(super) fn load(
+    notes: &mut Diagnostics<'_>,
+    node: &Node,
+    typed: &types::Workload,
+    timeline: Option<&Timeline>,
+) -> Option<Load> {
+    notes.exactly_one(node, "how requests arrive", &["load"])?;
+    let (workload, node, load) = (node, node.get("load")?, typed.load.as_ref()?);
+    let kind = notes.exactly_one(node, "how passes arrive", &["closed", "open", "find"])?;
+    let part = node.get(kind).unwrap_or(node);
+    let mut own_length = None;
+    // Where a part could not be read, the others are looked at nevertheless.
+    let (arrivals, find) = match kind {
+        "closed" => (load.closed.as_ref().map(|typed| closed(notes, part, typed)), None),
+        "open" => (load.open.as_ref().map(|typed| open(notes, part, typed, &mut own_length)), None),
+        _ => load.find.as_ref().and_then(|typed| find(notes, part, typed)).unzip(),
+    };
+    if let Some(arrivals) = &arrivals {
+        connections(notes, part, arrivals.connections());
+    }
+    let auto_warm_up = matches!(load.warm_up, Some(types::WarmUp::Auto)) || timeline.is_some_and(|t| t.auto_warm_up);
+    let stretches = match (&find, timeline) {
+        (Some(find), _) => {
+            for key in ["amount", "duration"] {
+                refuse(notes, node, &[key], "a search ends by itself; `trial` says how long each rate is tried");
+            }
+            if auto_warm_up {
+                refuse(notes, node, &["warm-up"], "each rate is tried by itself; none of them becomes steady first");
+            }
+            if timeline.is_some() {
+                notes.say(
+                    workload,
+                    "load",
+                    "a search in a repetition with `phases`",
+                    "expected a workload that has its own length",
+                );
+            }
+            vec![Stretch { phase: Phase::Search, limit: Limit::Duration(find.trial), active: true }]
+        }
+        (None, Some(timeline)) => {
+            for key in ["amount", "duration", "warm-up"] {
+                refuse(notes, node, &[key], "`phases` says how long everything is");
+            }
+            in_phases(notes, workload, typed.phases.as_ref(), timeline)
+        }
+        // Its end is not known where it could not be read.
+        (None, None) if kind == "find" || (kind == "open" && arrivals.is_none()) => return None,
+        (None, None) => {
+            refuse(notes, workload, &["phases"], "the experiment has no `phases`, which would say how long they are");
+            let pattern = arrivals.as_ref().and_then(|arrivals| match arrivals {
+                Arrivals::Open { pattern, .. } => Some(pattern),
+                Arrivals::Closed { .. } => None,
+            });
+            stretches(notes, node, load, own_length, pattern)?
+        }
+    };
+    let auto_warm_up = auto_warm_up && stretches.iter().any(|s| s.phase == Phase::During && s.active);
+    let ends_by_time = find.is_some() || stretches.iter().any(|s| matches!(s.limit, Limit::Duration(_)));
+    if kind == "closed" && !ends_by_time {
+        refuse(notes, node, &["drain"], "a closed loop of an amount ends when the last pass is answered");
+    }
+    Some(Load { arrivals: arrivals?, stretches, drain: load.drain.map_or(DRAIN, |d| d.0), find, auto_warm_up })
+}
+
+fn in_phases(notes: &mut Diagnostics<'_>, workload: &Node, chosen: Option<&types::Names>, timeline: &Timeline) -> Vec<Stretch> {
+    let timeline = &timeline.lengths;
+    let names: Vec<&str> = timeline.iter().map(|(phase, _)| phase.name()).collect();
+    if let Some(chosen) = chosen {
+        for name in chosen.0.iter().filter(|n| !names.contains(&n.as_str())) {
+            notes.say(
+                workload,
+                "phases",
+                format!("this experiment has no phase `{name}`"),
+                format!("expected {}", one_of(names.iter().copied())),
+            );
+        }
+        if chosen.0.is_empty() {
+            notes.say(workload, "phases", "a workload without a phase", format!("expected {}", one_of(names.iter().copied())));
+        }
+    }
+    let active = |phase: Phase| chosen.is_none_or(|c| c.0.iter().any(|n| n == phase.name()));
+    let stretch =
+        |(phase, length): &(Phase, Duration)| Stretch { phase: *phase, limit: Limit::Duration(*length), active: active(*phase) };
+    timeline.iter().map(stretch).collect()
+}
+
+fn stretches(
+    notes: &mut Diagnostics<'_>,
+    node: &Node,
+    typed: &types::Load,
+    own_length: Option<Duration>,
+    pattern: Option<&Pattern>,
+) -> Option<Vec<Stretch>> {
+    let during = match own_length {
+        Some(length) => {
+            for key in ["amount", "duration"] {
+                refuse(notes, node, &[key], "the steps of the rate say how long it is");
+            }
+            Limit::Duration(length)
+        }
+        None => limit(notes, node, "the end of the load", typed.amount, typed.duration, pattern)?,
+    };
+    let warm_up = match (&typed.warm_up, node.get("warm-up")) {
+        (Some(types::WarmUp::Until(warm_up)), Some(node)) => {
+            limit(notes, node, "the end of the warm-up", warm_up.amount, warm_up.duration, pattern)
+        }
+        _ => None,
+    };
+    let stretch = |phase, limit| Stretch { phase, limit, active: true };
+    Some(warm_up.map(|l| stretch(Phase::WarmUp, l)).into_iter().chain([stretch(Phase::During, during)]).collect())
+}
+
+fn limit(
+    notes: &mut Diagnostics<'_>,
+    node: &Node,
+    what: &str,
+    amount: Option<u64>,
+    duration: Option<types::Duration>,
+    pattern: Option<&Pattern>,
+) -> Option<Limit> {
+    match notes.exactly_one(node, what, &["amount", "duration"])? {
+        "amount" => {
+            if let Some(Err((found, expected))) = amount.map(|amount| amount_fits(amount, pattern)) {
+                notes.say(node, "amount", found, expected);
+            }
+            amount.map(Limit::Amount)
+        }
+        _ => {
+            if duration.is_some_and(|d| d.0.is_zero()) {
+                notes.say(node, "duration", "a duration of 0", "expected a time, such as `10s`");
+            }
+            duration.map(|d| Limit::Duration(d.0))
+        }
+    }
+}
+
+fn connections(notes: &mut Diagnostics<'_>, node: &Node, connections: u32) {
+    if connections == 0 || connections > MAX_CONNECTIONS {
+        notes.say(
+            node,
+            "connections",
+            format!("{} cannot carry a load", super::diagnostics::counted(connections, "connection")),
+            format!("expected 1 to {MAX_CONNECTIONS} connections"),
+        );
+    }
+}
+
+fn closed(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Closed) -> Arrivals {
+    let mut think = Think::None;
+    if let (Some(typed), Some(node)) = (&typed.think, node.get("think")) {
+        think = match notes.exactly_one(node, "the think time", &["constant", "exponential"]) {
+            Some("constant") => typed.constant.map_or(Think::None, |d| Think::Constant(d.0)),
+            Some(_) => typed.exponential.map_or(Think::None, |d| Think::Exponential(d.0)),
+            None => Think::None,
+        };
+    }
+    Arrivals::Closed { connections: typed.connections, think, ramp: typed.ramp.map_or(Duration::ZERO, |d| d.0) }
+}
+
+/// What is wrong with a rate, and what was expected.
+///
+/// # Errors
+/// Both, when it is out of range.
+pub fn fits(rate: f64) -> Result<(), (String, String)> {
+    if (MIN_RATE..=MAX_RATE).contains(&rate) {
+        return Ok(());
+    }
+    let expected = format!("expected a rate from 1 per day (0.042/h) to {} per second", units::count(MAX_RATE as u64));
+    Err((format!("a rate of {rate} per second"), expected))
+}
+
+/// What is wrong with an amount of passes that follow a pattern, and what was expected; without a pattern they follow
+/// each other.
+///
+/// # Errors
+/// Both, when there are too many of them, or they last longer than anything may.
+pub fn amount_fits(amount: u64, pattern: Option<&Pattern>) -> Result<(), (String, String)> {
+    if amount == 0 || amount > MAX_AMOUNT {
+        let expected = if amount == 0 { "expected at least 1".to_owned() } else { format!("expected at most {MAX_AMOUNT}") };
+        return Err((format!("an amount of {amount}"), expected));
+    }
+    let length_s = match pattern {
+        Some(Pattern::Rate(rate)) => amount as f64 / rate,
+        Some(Pattern::Ramp { from, to }) => amount as f64 * 2.0 / (from + to),
+        Some(Pattern::Periodic { every, .. }) => amount as f64 * every.as_secs_f64(),
+        // Steps have a length of their own.
+        Some(Pattern::Steps { .. }) | None => 0.0,
+    };
+    if length_s <= units::LONGEST.as_secs_f64() {
+        return Ok(());
+    }
+    let days = units::significant(length_s / 86_400.0);
+    let expected = format!("expected a load of at most 365 days, and this one takes {days}");
+    Err((format!("an amount of {amount} at this rate"), expected))
+}
+
+fn fitting_rate(notes: &mut Diagnostics<'_>, node: &Node, key: &str, rate: f64) {
+    if let Err((found, expected)) = fits(rate) {
+        notes.say(node, key, found, expected);
+    }
+}
+
+fn open(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Open, own_length: &mut Option<Duration>) -> Arrivals {
+    let kind = notes.exactly_one(node, "the rate of arrivals", &["rate", "ramp", "steps", "every"]);
+    if kind == Some("every") {
+        refuse(notes, node, &["arrivals"], "`every` and `jitter` say how passes are spaced");
+    } else {
+        refuse(notes, node, &["jitter"], "`jitter` belongs to `every`; `arrivals: poisson` spaces a rate at random");
+    }
+    let nothing = Pattern::Rate(1.0);
+    let pattern = match kind {
+        Some("rate") => typed.rate.map_or(nothing, |r| Pattern::Rate(r.0)),
+        Some("ramp") => typed.ramp.as_ref().map_or(nothing, |r| Pattern::Ramp { from: r.from.0, to: r.to.0 }),
+        Some("steps") => match (&typed.steps, node.get("steps")) {
+            (Some(steps), Some(node)) => {
+                if steps.rates.is_empty() {
+                    notes.say(node, "rates", "no rates", "expected a list, such as `[100, 200, 500]`");
+                }
+                if steps.each.0.is_zero() {
+                    notes.say(node, "each", "steps of no length", "expected a time, such as `10s`");
+                }
+                let steps_in_all = u32::try_from(steps.rates.len()).unwrap_or(u32::MAX);
+                let length = steps.each.0.checked_mul(steps_in_all).filter(|length| *length <= units::LONGEST);
+                if length.is_none() {
+                    let found = format!("{steps_in_all} steps of {}", units::exact_duration(steps.each.0));
+                    notes.say(node, "each", found, "expected a load of at most 365 days");
+                }
+                *own_length = Some(length.unwrap_or(units::LONGEST));
+                Pattern::Steps { rates: steps.rates.iter().map(|r| r.0).collect(), each: steps.each.0, shuffled: steps.shuffled }
+            }
+            _ => nothing,
+        },
+        Some(_) => {
+            let every = typed.every.map_or(Duration::from_secs(1), |d| d.0);
+            let jitter = typed.jitter.map_or(Duration::ZERO, |d| d.0);
+            if every.is_zero() {
+                notes.say(node, "every", "an arrival every 0 s", "expected a time, such as `100ms`");
+            }
+            if jitter > every {
+                notes.say(
+                    node,
+                    "jitter",
+                    format!("a jitter of {} in every {}", units::exact_duration(jitter), units::exact_duration(every)),
+                    "expected at most the time of `every`: arrivals do not overtake each other",
+                );
+            }
+            Pattern::Periodic { every, jitter }
+        }
+        None => nothing,
+    };
+    match &pattern {
+        Pattern::Rate(rate) => fitting_rate(notes, node, "rate", *rate),
+        Pattern::Ramp { from, to } => [*from, *to].into_iter().for_each(|rate| fitting_rate(notes, node, "ramp", rate)),
+        Pattern::Steps { rates, .. } => {
+            // Of many that do not fit the worst are enough.
+            let lowest = rates.iter().copied().reduce(f64::min);
+            let highest = rates.iter().copied().reduce(f64::max).filter(|highest| Some(*highest) != lowest);
+            lowest.into_iter().chain(highest).for_each(|rate| fitting_rate(notes, node, "steps", rate));
+        }
+        Pattern::Periodic { .. } => {}
+    }
+    Arrivals::Open {
+        connections: typed.connections.unwrap_or(OPEN_CONNECTIONS),
+        pattern,
+        spacing: typed.arrivals.unwrap_or_default(),
+    }
+}
+
+fn find(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Find) -> Option<(Arrivals, Find)> {
+    let before = notes.mistakes.len();
+    let (low, high) = typed.rate.0;
+    [low, high].into_iter().for_each(|rate| fitting_rate(notes, node, "rate", rate));
+    let trial = typed.trial.map_or(TRIAL, |d| d.0);
+    if trial < Duration::from_millis(100) {
+        notes.say(node, "trial", "a trial that is too short to say anything", "expected at least 100ms");
+    }
+    let precision = typed.precision.map_or(PRECISION, |p| p.0);
+    if !(0.001..=1.0).contains(&precision) {
+        notes.say(node, "precision", format!("a precision of {}%", precision * 100.0), "expected 0.1% to 100%");
+    }
+    let conditions_node = node.get("while").unwrap_or(node);
+    if typed.conditions.is_empty() {
+        notes.say(node, "while", "nothing must hold", "expected at least one condition, such as `{response_p99: \"< 50ms\"}`");
+    }
+    let conditions =
+        typed.conditions.iter().filter_map(|(name, bound)| condition(notes, conditions_node, name, &bound.0)).collect();
+    let arrivals = Arrivals::Open {
+        connections: typed.connections.unwrap_or(OPEN_CONNECTIONS),
+        pattern: Pattern::Rate(low),
+        spacing: typed.arrivals.unwrap_or_default(),
+    };
+    (notes.mistakes.len() == before).then_some((arrivals, Find { low, high, trial, precision, conditions }))
+}
+
+/// `response_p99: "< 50ms"`, `errors: "< 0.1%"`.
+fn condition(notes: &mut Diagnostics<'_>, node: &Node, name: &str, bound: &str) -> Option<Condition> {
+    let fitting = || catalogue().iter().filter(|row| row.exists.contains(&Exists::InSearch));
+    let Some(row) = fitting().find(|row| row.name == name) else {
+        let span = node.entry(name).map_or(node.span, |e| e.key_span);
+        let known: Vec<&str> = fitting().map(|row| row.name.as_str()).collect();
+        notes.mistakes.push(
+            crate::schema::Mistake::new(notes.file, span, format!("a rate cannot be judged by `{name}`"))
+                .expected(format!("expected {}", expected_metrics(&known)))
+                .did_you_mean(name, known),
+        );
+        return None;
+    };
+    let number = bound.trim().strip_prefix('<').map(|b| b.trim_start_matches('=').trim());
+    let below = number.and_then(|number| row.metric.parse(number));
+    if below.is_none() {
+        let example = if row.unit == Unit::Share { "`\"< 0.1%\"`" } else { "`\"< 50ms\"`" };
+        notes.say(node, name, format!("`{bound}` is not a bound"), format!("expected one as {example}"));
+    }
+    Some(Condition { metric: row.metric.clone(), below: below?, words: format!("{name} {}", bound.trim()) })
+}

@@ -1,0 +1,627 @@
+//! From a parsed file to a plan, or to all of its mistakes. What a cell is stands in `cells`.
+
+use std::cell::{Cell as StdCell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::diagnostics::forget_repeated;
+use super::drivers::READERS;
+use super::environment::Environment;
+use super::expr::{self, Scope};
+use super::factors::{self, Levels};
+use super::levels::Factor;
+use super::names::{Names, RESERVED};
+use super::options::{Options, Rejection};
+use super::{expectations, graphs};
+use crate::plan::experiment::Scratch;
+use crate::plan::{Action, Cell, CellId, Graph, Limits, Plan, Reconcile, Record, Secrets};
+use crate::schema::source::{self, one_of};
+use crate::schema::{Data, Entry, Mistake, Node, SourceFile, Span, decode, node, types};
+use crate::vocabulary::Phase;
+
+/// More repetitions than this in one run are a typing error.
+const MAX_REPETITIONS: u64 = 1_000_000;
+/// A generator that uses more of its processors than this has no time to spare.
+const GENERATOR_CPU: f64 = 0.95;
+/// Of a system that answers more of its requests wrongly, the right answers' speed says little.
+const ERRORS: f64 = 0.01;
+/// While nobody is answered there is no throughput, and no time that could become worse.
+const SILENCE: f64 = 0.01;
+/// Connections that hang take no part in the load that was asked for.
+const OPEN: f64 = 0.01;
+/// Where nothing goes on for want of memory in a tenth of the time, swapping is measured. Processors are waited for wherever
+/// they are saturated, and storage wherever something is made durable: for these there is no limit by default.
+const HOST_PRESSURE_MEMORY: f64 = 0.1;
+/// Length of a window where nothing is said.
+pub(super) const WINDOW: Duration = Duration::from_millis(500);
+
+/// No more mistakes than this are collected in one file.
+const MAX_MISTAKES: usize = 1000;
+/// How much of a file with mistakes is read again for further cells that bring no new ones, in values.
+const MAX_REREADING: usize = 1_000_000;
+
+/// A scenario file, read.
+#[derive(Clone, Debug)]
+pub struct Document {
+    file: Arc<SourceFile>,
+    root: Node,
+}
+
+impl Document {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// When it cannot be read at all; when it is no YAML, the mistake.
+    pub fn read(path: &Path) -> Result<Result<Self, Box<Mistake>>, source::Error> {
+        Ok(match SourceFile::read(path)? {
+            Ok(file) => node::parse(&file).map(|root| Self { file, root }),
+            Err(mistake) => Err(mistake),
+        })
+    }
+
+    /// A document made in memory.
+    ///
+    /// # Errors
+    /// The mistake when `text` is no YAML.
+    pub fn inline(path: &str, text: &str) -> Result<Self, Box<Mistake>> {
+        let file = SourceFile::inline(path, text);
+        node::parse(&file).map(|root| Self { file, root })
+    }
+}
+
+/// Makes the plan of a document. `fresh_seed` is used when neither the file nor the options give one.
+///
+/// All cells of all levels are checked, also those that `options` leave out.
+///
+/// # Errors
+/// Every mistake in the file, in the order of its lines; or the option that does not fit.
+pub fn build(document: &Document, options: &Options, fresh_seed: u64) -> Result<Plan, Rejection> {
+    if options.repetitions == Some(0) {
+        return Err(Rejection::Option("`--repetitions 0`: expected at least 1".to_owned()));
+    }
+    let mut mistakes = Vec::new();
+    let built = Builder::new(document, options, &mut mistakes).and_then(|b| b.build(fresh_seed, &mut mistakes).transpose());
+    match built.transpose() {
+        Err(option) => Err(Rejection::Option(option)),
+        Ok(Some(plan)) if mistakes.is_empty() => Ok(plan),
+        Ok(_) => {
+            // The scenario first, then the templates that it names.
+            let path = |m: &Mistake| (m.file.path != document.file.path).then(|| m.file.path.clone());
+            mistakes.sort_by_cached_key(|m| (path(m), m.span));
+            let mut seen = BTreeSet::new();
+            mistakes.retain(|m| seen.insert((path(m), m.span, m.found.clone())));
+            mistakes.truncate(MAX_MISTAKES);
+            Err(Rejection::Mistakes(mistakes))
+        }
+    }
+}
+
+pub(super) struct Builder<'a> {
+    file: &'a Arc<SourceFile>,
+    root: &'a Node,
+    typed: types::Experiment,
+    options: &'a Options,
+    factors: Vec<Factor>,
+    lets: &'a [Entry],
+    targets: &'a [Entry],
+    workloads: &'a [Entry],
+    collect: &'a [Entry],
+    links: &'a [Entry],
+    environment: Environment,
+    /// Names that steps carry from answers, and those of values that are drawn.
+    carried: BTreeSet<String>,
+    elsewhere: BTreeMap<String, &'static str>,
+    used: RefCell<BTreeSet<String>>,
+    active: RefCell<BTreeSet<String>>,
+    /// Names of the steps of all workloads in all cells.
+    step_names: RefCell<BTreeSet<String>>,
+    /// Values made by expressions in all cells.
+    work: StdCell<usize>,
+    /// Whether cells are skipped because variables are not set.
+    skips: StdCell<bool>,
+}
+
+impl<'a> Builder<'a> {
+    fn new(document: &'a Document, options: &'a Options, mistakes: &mut Vec<Mistake>) -> Option<Self> {
+        let (file, root) = (&document.file, &document.root);
+        if !matches!(root.data, Data::Map(_)) {
+            mistakes.push(
+                Mistake::new(file, root.span, format!("the file holds {}, no experiment", root.describe()))
+                    .expected("expected `experiment: <name>`, `workloads:` and more"),
+            );
+            return None;
+        }
+        // The sections are read part by part, each in its own time; here only that they are maps.
+        let typed = decode::salvage::<types::Experiment>(file, root, 1, mistakes)?;
+        let section = |name: &str| root.get(name).map(Node::entries).unwrap_or_default();
+        let factors = factors::read(file, root.get("factors"), options, mistakes);
+        let elsewhere = RESERVED
+            .iter()
+            .map(|(name, _)| {
+                let place = match *name {
+                    "replica" => "inside of a target",
+                    "links" | "targets" => "after the targets' ports: not in `let`, `when`, `replicas` or `port`",
+                    "scratch" | "repetition" => "inside of a repetition",
+                    "load_begin" | "load_end" => "in `collect`",
+                    "env" => "with the name of a variable, such as `env.HOME`",
+                    "cache" => "in a cell, where a set-up step has `cache`",
+                    _ => "in the steps of a workload",
+                };
+                ((*name).to_owned(), place)
+            })
+            .collect();
+        let mut carried = BTreeSet::new();
+        for part in ["workloads", "let"] {
+            if let Some(node) = root.get(part) {
+                names_under(node, &["carry", "draw"], &mut |name| {
+                    carried.insert(name.to_owned());
+                });
+            }
+        }
+        let builder = Self {
+            file,
+            root,
+            typed,
+            options,
+            factors,
+            lets: section("let"),
+            targets: section("targets"),
+            workloads: section("workloads"),
+            collect: section("collect"),
+            links: section("links"),
+            environment: Environment::read(file, root.get("env"), |name| std::env::var_os(name), mistakes),
+            carried,
+            elsewhere,
+            used: RefCell::default(),
+            active: RefCell::default(),
+            step_names: RefCell::default(),
+            work: StdCell::new(0),
+            skips: StdCell::new(false),
+        };
+        builder.check_names(mistakes);
+        Some(builder)
+    }
+
+    fn check_names(&self, mistakes: &mut Vec<Mistake>) {
+        let name = &self.typed.experiment;
+        let typed = self.root.get("experiment").is_some_and(|n| n.as_text().is_some());
+        let fits = !name.is_empty()
+            && name.len() <= 100
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+            && !name.starts_with('.');
+        if typed && !fits {
+            let span = self.root.get("experiment").map_or(self.root.span, |n| n.span);
+            mistakes.push(
+                Mistake::new(self.file, span, format!("`{name}` cannot be the name of an experiment"))
+                    .expected("expected letters, digits, `-` and `_`: it names folders"),
+            );
+        }
+        for entry in self.lets {
+            let reserved =
+                RESERVED.iter().find(|(name, _)| *name == entry.key).map(|(_, meaning)| format!("it already means {meaning}"));
+            let factor = self.factors.iter().any(|f| f.name == entry.key).then(|| "a factor has this name".to_owned());
+            let nameable = entry.key.starts_with(|c: char| c.is_ascii_alphabetic())
+                && entry.key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+            let odd = (!nameable).then(|| "expected letters, digits and `_`, so that expressions can use it".to_owned());
+            if let Some(reason) = reserved.or(factor).or(odd) {
+                mistakes.push(
+                    Mistake::new(self.file, entry.key_span, format!("`{}` cannot be a name in `let`", entry.key))
+                        .expected(reason),
+                );
+            }
+        }
+        if self.typed.repetitions == 0 {
+            let span = self.root.get("repetitions").map_or(self.root.span, |n| n.span);
+            mistakes.push(Mistake::new(self.file, span, "0 repetitions").expected("expected at least 1"));
+        }
+        if let Some(window) = self.typed.window
+            && !(Duration::from_millis(10)..=Duration::from_secs(600)).contains(&window.0)
+        {
+            let span = self.root.get("window").map_or(self.root.span, |n| n.span);
+            mistakes.push(
+                Mistake::new(self.file, span, format!("a window of {}", crate::vocabulary::units::exact_duration(window.0)))
+                    .expected("expected 10ms to 10m"),
+            );
+        }
+        if let Some(node) = self.root.get("workloads")
+            && matches!(node.data, Data::Map(_))
+            && self.workloads.is_empty()
+        {
+            mistakes.push(
+                Mistake::new(self.file, node.span, "no workload")
+                    .expected("expected at least one: `name: {url: …, load: …, steps: …}`"),
+            );
+        }
+        for entry in self.collect.iter().filter(|c| self.workloads.iter().any(|w| w.key == c.key)) {
+            mistakes.push(
+                Mistake::new(self.file, entry.key_span, format!("a workload is called `{}`, too", entry.key))
+                    .expected("expected a name of its own: metrics are told apart by it"),
+            );
+        }
+        for entries in [self.workloads, self.targets, self.collect, self.links] {
+            for entry in entries {
+                if !entry.key.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b)) || entry.key.is_empty() {
+                    mistakes.push(
+                        Mistake::new(self.file, entry.key_span, format!("`{}` cannot be a name here", entry.key))
+                            .expected("expected letters, digits, `-` and `_`: it names files"),
+                    );
+                }
+            }
+        }
+    }
+
+    fn build(mut self, fresh_seed: u64, mistakes: &mut Vec<Mistake>) -> Result<Option<Plan>, String> {
+        let names: Vec<&str> = self.workloads.iter().chain(self.collect).map(|e| e.key.as_str()).collect();
+        let (targets, metrics): (Vec<&str>, _) = (self.targets.iter().map(|e| e.key.as_str()).collect(), self.brought());
+        let names = Names { factors: &self.factors, workloads: &names, targets: &targets, metrics: &metrics };
+        let mut graphs = graphs::read(self.file, self.root.get("graphs"), &names, mistakes);
+        let expect = expectations::read(self.file, self.root.get("expect"), &names, mistakes);
+        let primary = expectations::primary(self.file, self.root, &names, mistakes);
+        let every: Vec<Vec<usize>> = self.factors.iter().map(|f| (0..f.levels.len()).collect()).collect();
+        let rules = |key| self.root.get(key);
+        let every = factors::cells(self.file, &self.factors, &every, rules("exclude"), rules("include"), mistakes);
+        // Where names come from must be readable; otherwise every use of one would be reported.
+        let readable = ["factors", "let", "targets"]
+            .into_iter()
+            .all(|key| self.root.get(key).is_none_or(|n| matches!(n.data, Data::Map(_))));
+        if !readable || every.is_empty() {
+            return Ok(None);
+        }
+        let env = expr::environment();
+        let steps = self.typed_steps(mistakes);
+        self.check_cells(&env, &every, &steps, mistakes);
+        self.compute_models(&env, &mut graphs, &every, mistakes);
+        let mut scope = self.scope(&env, &[]);
+        let mut elsewhere = self.elsewhere.clone();
+        elsewhere.extend(self.factors.iter().map(|f| (f.name.clone(), "in a cell: under `cell`, `repetition` or `load`")));
+        scope.elsewhere = &elsewhere;
+        scope.late = [("pass".to_owned(), "while requests are sent")].into();
+        let set_up = self.actions(&scope, &steps.0, "run", mistakes);
+        let clean_up = self.actions(&scope, &steps.1, "run", mistakes);
+        // A cell can be skipped for that; around the run there is nothing to skip.
+        for name in scope.unset.borrow().iter() {
+            let span = self.root.get("env").and_then(|n| n.entry(name)).map_or(self.root.span, |e| e.key_span);
+            mistakes.push(
+                Mistake::new(self.file, span, format!("the environment variable `{name}` is not set"))
+                    .expected("expected a value, as `run` in `set-up` or `clean-up` needs it"),
+            );
+        }
+        drop(scope);
+        if mistakes.is_empty() {
+            self.check_steps_named(mistakes);
+            self.check_phases_named(mistakes);
+        }
+        if mistakes.is_empty() {
+            self.check_used(mistakes);
+        }
+        if !mistakes.is_empty() {
+            return Ok(None);
+        }
+
+        let chosen = factors::choose(&mut self.factors, &self.options.settings)?;
+        let cells =
+            factors::cells(self.file, &self.factors, &chosen, self.root.get("exclude"), self.root.get("include"), mistakes);
+        let cells: Vec<Levels> =
+            cells.into_iter().filter(|c| c.iter().zip(&chosen).all(|(level, chosen)| chosen.contains(level))).collect();
+        if cells.is_empty() {
+            let Some(exclude) = self.root.get("exclude").filter(|_| self.options.settings.is_empty()) else {
+                return Err("no cell is left by `--set` and `exclude`".to_owned());
+            };
+            if mistakes.is_empty() {
+                mistakes.push(Mistake::new(self.file, exclude.span, "every cell that would be executed is excluded"));
+            }
+            return Ok(None);
+        }
+        let repetitions = self.options.repetitions.unwrap_or(self.typed.repetitions);
+        if cells.len() as u64 * u64::from(repetitions) > MAX_REPETITIONS {
+            let found = format!("{} cells x {repetitions} repetitions are more than {MAX_REPETITIONS}", cells.len());
+            if self.options.repetitions.is_some() || !self.options.settings.is_empty() {
+                return Err(found);
+            }
+            let place = self.root.get("repetitions").or(self.root.get("factors")).unwrap_or(self.root);
+            mistakes.push(Mistake::new(self.file, place.span, found));
+            return Ok(None);
+        }
+        self.compute_models(&env, &mut graphs, &cells, mistakes);
+        let mut paths = BTreeMap::new();
+        let cells: Vec<Cell> = cells.iter().filter_map(|l| self.cell(&env, l, &steps, &mut paths, mistakes)).collect();
+        let factors = self
+            .factors
+            .iter()
+            .enumerate()
+            // In the order of the file; levels that only `--set` named stand behind.
+            .map(|(i, factor)| factor.noun(|level| chosen[i].contains(&level)))
+            .collect();
+        // Who accepts wrong answers accepts as much time without right ones.
+        let errors = self.typed.limits.errors.map_or(ERRORS, |s| s.0);
+        Ok(Some(Plan {
+            experiment: self.typed.experiment.clone(),
+            question: self.typed.question.clone(),
+            source: self.file.path.clone(),
+            text: self.file.text.clone(),
+            seed: self.options.seed.or(self.typed.seed).unwrap_or(fresh_seed),
+            // Repeating asks for stability over time, which only rounds show.
+            order: if self.options.repeat.is_some() { types::Order::Interleaved } else { self.typed.order },
+            scratch: match self.typed.scratch {
+                types::Scratch::Disk => Scratch::Disk,
+                types::Scratch::Memory => Scratch::Memory,
+                types::Scratch::Tmpfs(size) => Scratch::Tmpfs(size.0.0),
+            },
+            repetitions: self.options.repetitions.unwrap_or(self.typed.repetitions),
+            window: self.typed.window.map_or(WINDOW, |w| w.0),
+            limits: Limits {
+                generator_cpu: self.typed.limits.generator_cpu.map_or(GENERATOR_CPU, |p| p.0),
+                lag_p99: self.typed.limits.lag_p99.map(|d| d.0),
+                errors,
+                silence: self.typed.limits.silence.map_or(SILENCE.max(errors), |s| s.0),
+                open: self.typed.limits.open.map_or(OPEN.max(errors), |s| s.0),
+                host_steal: self.typed.limits.host_steal.map(|s| s.0),
+                host_load: self.typed.limits.host_load.map(|s| s.0),
+                steady_state: self.typed.limits.steady_state,
+                host_pressure_cpu: self.typed.limits.host_pressure_cpu.map(|s| s.0),
+                host_pressure_memory: self.typed.limits.host_pressure_memory.map_or(HOST_PRESSURE_MEMORY, |s| s.0),
+                host_pressure_io: self.typed.limits.host_pressure_io.map(|s| s.0),
+                host_frequency: self.typed.limits.host_frequency.map(|p| p.0),
+                host_throttled: self.typed.limits.host_throttled.map_or(Some(0), |t| t.0),
+                reconcile: self.typed.limits.reconcile.map_or(0.0, |s| s.0),
+            },
+            record: Record { requests: self.typed.record.requests, tmpfs: self.typed.record.tmpfs.map(|size| size.0.0) },
+            environment: self.environment.record(),
+            secrets: self.secrets(&cells, [&set_up, &clean_up]),
+            factors,
+            set_up,
+            clean_up,
+            cells,
+            graphs: graphs.into_iter().map(|(graph, _)| graph).collect(),
+            expect,
+            primary,
+            repeat: self.options.repeat.clone(),
+        }))
+    }
+
+    /// Secret values, and what requests make of them.
+    fn secrets(&self, cells: &[Cell], around: [&Vec<Action>; 2]) -> Secrets {
+        let mut secrets = self.environment.secrets();
+        let actions = cells.iter().flat_map(|c| [&c.set_up, &c.clean_up]).flat_map(|s| [&s.cell, &s.repetition, &s.load]);
+        let requests = actions.chain(around).flatten().filter_map(Action::request);
+        let requests = requests.chain(cells.iter().flat_map(|c| &c.collect).filter_map(|c| c.source.request()));
+        let requests = requests.chain(cells.iter().flat_map(|c| &c.reconcile).flat_map(Reconcile::requests));
+        let steps = cells.iter().flat_map(|c| &c.workloads).flat_map(|w| w.protocol().credentials());
+        steps.chain(requests.filter_map(|step| step.auth.as_ref())).for_each(|auth| secrets.hide_credentials(auth));
+        secrets
+    }
+
+    /// Names of the metrics that this scenario brings beside those of the catalogue.
+    fn brought(&self) -> Vec<&'a str> {
+        let mut names = Vec::new();
+        for workload in self.workloads {
+            let readers = READERS.iter().filter(|reader| workload.value.get(reader.key).is_some());
+            names.extend(readers.flat_map(|reader| (reader.takes)(&workload.value)));
+        }
+        let collected = self.collect.iter().flat_map(|e| e.value.get("metrics").map(Node::entries).unwrap_or_default());
+        names.extend(collected.map(|e| e.key.as_str()));
+        for part in ["workloads", "let"] {
+            let under = self.root.get(part).into_iter();
+            under.for_each(|node| names_under(node, &["outcomes"], &mut |name| names.push(name)));
+        }
+        names.extend(READERS.iter().flat_map(|reader| (reader.brings)(self.workloads)));
+        names
+    }
+
+    /// Makes every cell once for its mistakes. What stands in one place is reported once, from the first cell that has it.
+    fn check_cells(
+        &self,
+        env: &minijinja::Environment<'static>,
+        every: &[Levels],
+        steps: &(Node, Node),
+        mistakes: &mut Vec<Mistake>,
+    ) {
+        let mut paths = BTreeMap::new();
+        let start = mistakes.len();
+        let (mut rereading, mut seen) = (0, 0);
+        // In how many cells there is a mistake at a place, and the first of them.
+        let mut places: BTreeMap<Span, (usize, String)> = BTreeMap::new();
+        for levels in every {
+            let (before, work) = (mistakes.len(), self.work.get());
+            self.cell(env, levels, steps, &mut paths, mistakes);
+            let found = mistakes.len() - before;
+            seen += 1;
+            let spans: BTreeSet<Span> = mistakes[before..].iter().map(|m| m.span).collect();
+            for span in spans {
+                places.entry(span).or_insert_with(|| (0, self.cell_id(levels).0)).0 += 1;
+            }
+            forget_repeated(mistakes, start, before);
+            if mistakes.len() == before {
+                rereading += found * self.root.count() + self.work.get() - work;
+            }
+            if mistakes.len() > MAX_MISTAKES || rereading > MAX_REREADING {
+                break;
+            }
+        }
+        // A computed value may be wrong in some cells only.
+        for mistake in mistakes[start..].iter_mut().filter(|m| m.help.is_none()) {
+            let source = mistake.file.text.get(mistake.span.start..mistake.span.end).unwrap_or_default();
+            if let Some((count, first)) = places.get(&mistake.span)
+                && source.contains("${")
+                && *count < seen
+            {
+                mistake.help = Some(format!("this happens in {count} of {seen} cells, first in `{first}`"));
+            }
+        }
+    }
+
+    /// Values of the graphs' models in those of the cells that they show; up to the first cell in which one is wrong.
+    fn compute_models(
+        &self,
+        env: &minijinja::Environment<'static>,
+        graphs: &mut [(Graph, Span)],
+        cells: &[Levels],
+        mistakes: &mut Vec<Mistake>,
+    ) {
+        // What a model reads does not make cells different: its factors still count as unread.
+        let read = RefCell::default();
+        for (graph, span) in graphs {
+            let only = std::mem::take(&mut graph.only);
+            let shown = |levels: &Levels| {
+                let level = |name: &str| self.factors.iter().zip(levels).find(|(f, _)| f.name == name);
+                only.iter().all(|(name, labels)| level(name).is_some_and(|(f, l)| labels.contains(&f.levels[*l].label)))
+            };
+            if let Some(model) = graph.model_mut() {
+                model.values.clear();
+                let before = mistakes.len();
+                for levels in cells.iter().filter(|levels| shown(levels)) {
+                    let scope = Scope { used: &read, ..self.scope(env, levels) };
+                    let value = scope.number(&model.expression, *span, mistakes);
+                    model.values.extend(value.map(|v| (self.cell_id(levels).0, v)));
+                    if mistakes.len() > before {
+                        break;
+                    }
+                }
+            }
+            graph.only = only;
+        }
+        let lets = self.lets.iter().map(|e| e.key.clone());
+        self.used.borrow_mut().extend(lets.filter(|name| read.borrow().contains(name)));
+    }
+
+    fn cell_id(&self, levels: &[usize]) -> CellId {
+        let labels = self.factors.iter().zip(levels).map(|(f, l)| format!("{}={}", f.name, f.levels[*l].label));
+        let id = labels.collect::<Vec<_>>().join(",");
+        CellId(if id.is_empty() { "all".to_owned() } else { id })
+    }
+
+    /// Expectations and baselines of graphs must name phases that this experiment has.
+    fn check_phases_named(&self, mistakes: &mut Vec<Mistake>) {
+        let timeline: Vec<&str> =
+            self.root.get("phases").map(Node::entries).unwrap_or_default().iter().map(|e| e.key.as_str()).collect();
+        let known = if timeline.is_empty() { vec!["warm-up", "during", "search"] } else { timeline };
+        let items = |key| self.root.get(key).map(Node::items).unwrap_or_default();
+        let baseline =
+            |item: &'a Node| item.get("series").and_then(Node::as_text).filter(|s| *s == "phase").and(item.get("baseline"));
+        let nodes =
+            items("expect").iter().filter_map(|item| item.get("phase")).chain(items("graphs").iter().filter_map(baseline));
+        for node in nodes {
+            let words = node.as_text().unwrap_or_default().split(" over ").map(str::trim);
+            for word in words.filter(|word| Phase::WITH_PASSES.iter().any(|p| p.name() == *word) && !known.contains(word)) {
+                mistakes.push(
+                    Mistake::new(
+                        self.file,
+                        expr::word_in(self.file, node.span, word),
+                        format!("this experiment has no phase `{word}`"),
+                    )
+                    .expected(format!("expected {}", one_of(known.iter().copied()))),
+                );
+            }
+        }
+    }
+
+    /// Graphs of one step must name one that some workload has.
+    fn check_steps_named(&self, mistakes: &mut Vec<Mistake>) {
+        let known = self.step_names.borrow();
+        let items = |key| self.root.get(key).map(Node::items).unwrap_or_default();
+        for node in items("graphs").iter().chain(items("expect")).filter_map(|item| item.get("step")) {
+            if let Some(name) = node.as_text()
+                && !known.contains(name)
+            {
+                let known = || known.iter().map(String::as_str);
+                mistakes.push(
+                    Mistake::new(self.file, node.span, format!("no workload has a step `{name}`"))
+                        .expected(format!("expected {}", one_of(known())))
+                        .did_you_mean(name, known()),
+                );
+            }
+        }
+    }
+
+    /// The levels' names in `set-up` and `clean-up`, checked; their steps stay as they are until a cell evaluates them.
+    fn typed_steps(&self, mistakes: &mut Vec<Mistake>) -> (Node, Node) {
+        let known = ["run", "cell", "repetition", "load"];
+        let section = |key: &str, mistakes: &mut Vec<Mistake>| {
+            let Some(node) = self.root.get(key) else { return Node::new(Span::default(), Data::Null) };
+            if !matches!(node.data, Data::Map(_) | Data::Null) {
+                mistakes.push(
+                    Mistake::new(self.file, node.span, format!("{} does not fit here", node.describe()))
+                        .expected(format!("expected a map with {}", one_of(known))),
+                );
+            }
+            for entry in node.entries() {
+                if !known.contains(&entry.key.as_str()) {
+                    mistakes.push(
+                        Mistake::new(self.file, entry.key_span, format!("unknown key `{}`", entry.key))
+                            .expected(format!("expected {}", one_of(known)))
+                            .did_you_mean(&entry.key, known),
+                    );
+                }
+            }
+            node.clone()
+        };
+        (section("set-up", mistakes), section("clean-up", mistakes))
+    }
+
+    /// Factors, names and parts that nothing uses: most often a typing error elsewhere.
+    fn check_used(&self, mistakes: &mut Vec<Mistake>) {
+        let mut used = self.used.borrow().clone();
+        // What only an unused definition mentions is used as soon as that is.
+        for entry in self.lets.iter().filter(|e| !self.used.borrow().contains(&e.key)) {
+            mentioned(&entry.value, &mut used, &entry.key);
+        }
+        // What only skipped cells would read was not seen being read.
+        if self.skips.get() {
+            return;
+        }
+        for factor in self.factors.iter().filter(|f| !used.contains(&f.name)) {
+            mistakes.push(
+                Mistake::new(self.file, factor.span, format!("nothing reads the factor `{}`", factor.name))
+                    .expected("all its levels would measure the same")
+                    .help(format!("use it as in `${{{}}}`, or remove it", factor.name)),
+            );
+        }
+        for entry in self.lets.iter().filter(|e| !used.contains(&e.key)) {
+            mistakes.push(
+                Mistake::new(self.file, entry.key_span, format!("nothing uses `{}`", entry.key))
+                    .expected(format!("expected `${{{}}}` somewhere", entry.key)),
+            );
+        }
+        let variables = self.root.get("env").map(Node::entries).unwrap_or_default();
+        for entry in variables.iter().filter(|e| !used.contains(&format!("env.{}", e.key))) {
+            mistakes.push(
+                Mistake::new(self.file, entry.key_span, format!("nothing uses the variable `{}`", entry.key))
+                    .expected(format!("expected `${{env.{}}}` somewhere", entry.key)),
+            );
+        }
+        let active = self.active.borrow();
+        for entry in
+            self.targets.iter().chain(self.workloads).chain(self.collect).chain(self.links).filter(|e| !active.contains(&e.key))
+        {
+            let span = entry.value.get("when").map_or(entry.key_span, |n| n.span);
+            mistakes.push(
+                Mistake::new(self.file, span, format!("`{}` is never there: `when` is false in every cell", entry.key))
+                    .expected("expected a condition that holds in some cell"),
+            );
+        }
+    }
+}
+
+/// Calls `each` with the names in all maps under some keys, wherever these stand.
+fn names_under<'n>(node: &'n Node, keys: &[&str], each: &mut impl FnMut(&'n str)) {
+    for entry in node.entries() {
+        if keys.contains(&entry.key.as_str()) {
+            entry.value.entries().iter().for_each(|e| each(&e.key));
+        }
+        names_under(&entry.value, keys, each);
+    }
+    for item in node.items() {
+        names_under(item, keys, each);
+    }
+}
+
+/// All words in the expressions of a part of the file, except one.
+fn mentioned(node: &Node, words: &mut BTreeSet<String>, except: &str) {
+    if let Some(text) = node.as_text().filter(|t| t.contains("${")) {
+        let split = text.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|w| *w != except);
+        words.extend(split.map(str::to_owned));
+    }
+    node.items().iter().chain(node.entries().iter().map(|e| &e.value)).for_each(|n| mentioned(n, words, except));
+}

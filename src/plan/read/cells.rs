@@ -1,0 +1,455 @@
+//! One cell: everything in the file evaluated with one level of each factor.
+
+use std::cell::{Cell as StdCell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use super::build::{Builder, WINDOW};
+use super::diagnostics::Diagnostics;
+use super::drivers::READERS;
+use super::expr::Scope;
+use super::{actions, arrivals, collect, links, reconcile, targets, workloads};
+use crate::plan::load::FEWEST_WINDOWS;
+use crate::plan::{Action, Cell, CellId, Collect, Limit, Link, Reconcile, Steps, Target, Workload};
+use crate::schema::source::all_of;
+use crate::schema::{Data, Entry, Mistake, Node, Span, decode, types};
+use crate::vocabulary::{Phase, units};
+
+impl Builder<'_> {
+    pub(super) fn scope<'s>(&'s self, env: &'s minijinja::Environment<'static>, levels: &[usize]) -> Scope<'s> {
+        let values = self.factors.iter().zip(levels).map(|(f, l)| (f.name.clone(), f.levels[*l].node.clone())).collect();
+        Scope {
+            file: self.file,
+            env,
+            lets: self.lets,
+            values,
+            late: BTreeMap::new(),
+            environment: &self.environment,
+            unset: RefCell::default(),
+            elsewhere: &self.elsewhere,
+            used: &self.used,
+            spent: StdCell::new(0),
+        }
+    }
+
+    /// A part of a section, evaluated; none where its `when` does not hold in this cell.
+    fn present(&self, scope: &Scope<'_>, entry: &Entry, mistakes: &mut Vec<Mistake>) -> Option<Node> {
+        if let Some(when) = entry.value.get("when") {
+            let when = scope.resolve(when, mistakes);
+            if when.is_poisoned() {
+                // It was reported, or needs a variable that is not set: the part may well be there some day.
+                self.active.borrow_mut().insert(entry.key.clone());
+                return None;
+            }
+            (decode::decode::<bool>(self.file, &when, mistakes) == Some(true)).then_some(())?;
+        }
+        self.active.borrow_mut().insert(entry.key.clone());
+        Some(scope.resolve(&entry.value, mistakes))
+    }
+
+    /// Whether a step is there in this cell. What is no condition is said when the whole step is read.
+    fn holds(&self, scope: &Scope<'_>, step: &Node) -> bool {
+        let when = step.get("when").map(|when| scope.resolve(when, &mut Vec::new()));
+        !when.is_some_and(|when| matches!(when.data, Data::Bool(false)))
+    }
+
+    /// The steps of a list whose `when` holds, evaluated.
+    fn there(&self, scope: &Scope<'_>, list: &Node, mistakes: &mut Vec<Mistake>) -> Node {
+        let Data::List(items) = &list.data else { return scope.resolve(list, mistakes) };
+        let items: Vec<Node> = items.iter().filter(|item| self.holds(scope, item)).cloned().collect();
+        scope.resolve(&list.with(Data::List(items)), mistakes)
+    }
+
+    /// Directories that set-up steps make and keep, by the names that the steps give them.
+    fn caches(&self, scope: &Scope<'_>, steps: &Node) -> Node {
+        let mut caches = Vec::new();
+        let unset = scope.unset.borrow().clone();
+        for level in ["run", "cell", "repetition", "load"] {
+            for item in steps.get(level).map(Node::items).unwrap_or_default() {
+                let Some(entry) = item.entry("cache") else { continue };
+                // Its mistakes are told where steps are read.
+                let resolved = scope.resolve(item, &mut Vec::new());
+                if !self.holds(scope, item) {
+                    // The name is known, also where the step is not there; what it would need is not.
+                    scope.unset.replace(unset.clone());
+                }
+                let typed = decode::decode::<types::Action>(self.file, &resolved, &mut Vec::new());
+                if let Some((typed, name)) = typed.as_ref().and_then(|t| Some((t, t.cache.as_ref()?))) {
+                    let directory = actions::kept(name, typed).directory.display().to_string();
+                    let value = Node::text(entry.value.span, directory);
+                    caches.push(Entry { key: name.clone(), key_span: entry.key_span, value });
+                }
+            }
+        }
+        Node::new(Span::default(), Data::Map(caches))
+    }
+
+    /// The links of a cell.
+    fn cell_links(&self, scope: &Scope<'_>, targets: &[Target], known: &[String], mistakes: &mut Vec<Mistake>) -> Vec<Link> {
+        let mut made = Vec::new();
+        for entry in self.links {
+            let Some(resolved) = self.present(scope, entry, mistakes) else { continue };
+            made.extend(decode::decode_and(self.file, &resolved, mistakes, |typed: types::Link, mistakes| {
+                links::link(&mut Diagnostics { file: self.file, mistakes }, entry, &resolved, &typed, targets, known)
+            }));
+        }
+        made
+    }
+
+    /// What is collected in a cell, and why it is skipped, if that is the reason.
+    fn collected(&self, scope: &mut Scope<'_>, mistakes: &mut Vec<Mistake>) -> (Vec<Collect>, Option<String>) {
+        for name in ["load_begin", "load_end"] {
+            scope.late.insert(name.to_owned(), "when the load is over");
+        }
+        let (mut made, mut skipped) = (Vec::new(), None);
+        for entry in self.collect {
+            let Some(resolved) = self.present(scope, entry, mistakes) else { continue };
+            let collected = decode::decode_and(self.file, &resolved, mistakes, |typed: types::Collect, mistakes| {
+                collect::collect(&mut Diagnostics { file: self.file, mistakes }, entry, &resolved, &typed, &self.file.path)
+            });
+            let Some((collected, reason)) = collected else { continue };
+            made.push(collected);
+            skipped = skipped.or(reason);
+        }
+        for name in ["load_begin", "load_end"] {
+            scope.late.remove(name);
+        }
+        (made, skipped)
+    }
+
+    pub(super) fn actions(&self, scope: &Scope<'_>, steps: &Node, level: &str, mistakes: &mut Vec<Mistake>) -> Vec<Action> {
+        let Some(list) = steps.get(level) else { return Vec::new() };
+        let list = self.there(scope, list, mistakes);
+        let made = decode::decode_and(self.file, &list, mistakes, |typed: Vec<types::Action>, mistakes| {
+            // Where one could not be read at all, it is not known any more which is which.
+            let same = typed.len() == list.items().len();
+            let mut notes = Diagnostics { file: self.file, mistakes };
+            let pairs = list.items().iter().zip(&typed).filter(|_| same);
+            Some(pairs.filter_map(|(node, typed)| actions::action(&mut notes, node, typed)).collect())
+        });
+        made.unwrap_or_default()
+    }
+
+    pub(super) fn cell(
+        &self,
+        env: &minijinja::Environment<'static>,
+        levels: &[usize],
+        steps: &(Node, Node),
+        paths: &mut BTreeMap<PathBuf, CellId>,
+        mistakes: &mut Vec<Mistake>,
+    ) -> Option<Cell> {
+        let before = mistakes.len();
+        let labels: Vec<(String, String)> =
+            self.factors.iter().zip(levels).map(|(f, l)| (f.name.clone(), f.levels[*l].label.clone())).collect();
+        let id = self.cell_id(levels);
+        let mut scope = self.scope(env, levels);
+        let path = self.path(&scope, &id, paths, mistakes);
+
+        let caches = self.caches(&scope, &steps.0);
+        if !caches.entries().is_empty() {
+            scope.values.insert("cache".to_owned(), caches);
+        }
+        let outlines: Vec<(targets::Outline<'_>, bool)> = self
+            .targets
+            .iter()
+            .filter_map(|entry| match targets::outline(&mut scope, entry, mistakes) {
+                targets::Presence::There(outline) => Some((outline, true)),
+                targets::Presence::Unknown(outline) => Some((outline, false)),
+                targets::Presence::Absent => None,
+            })
+            .collect();
+        scope.values.insert("targets".to_owned(), targets::as_value(&outlines));
+        if !self.links.is_empty() {
+            scope.values.insert("links".to_owned(), links::as_value(self.links));
+        }
+        for name in ["scratch", "repetition"] {
+            scope.late.insert(name.to_owned(), "when a repetition starts");
+        }
+        let names: Vec<String> = self.targets.iter().map(|e| e.key.clone()).collect();
+        let mut skipped = None;
+        let mut started: Vec<Target> = Vec::new();
+        for (outline, _) in &outlines {
+            self.active.borrow_mut().insert(outline.entry.key.clone());
+            if let Some((target, reason)) = targets::target(&mut scope, outline, &names, mistakes) {
+                skipped = skipped.or(reason);
+                started.push(target);
+            }
+        }
+        self.check_ports(&started, mistakes);
+        let started = targets::sort(started).unwrap_or_else(|ring| {
+            let entry = self.targets.iter().find(|e| e.key == ring[0]);
+            let span = entry.map_or(self.root.span, |e| e.value.get("after").map_or(e.key_span, |n| n.span));
+            let names = all_of(ring.iter().map(String::as_str));
+            mistakes.push(match ring.len() {
+                1 => Mistake::new(self.file, span, format!("the target {names} waits for itself"))
+                    .expected("expected another target"),
+                _ => Mistake::new(self.file, span, format!("the targets {names} wait for each other"))
+                    .expected("expected an order in which they can be started"),
+            });
+            Vec::new()
+        });
+
+        let links = self.cell_links(&scope, &started, &names, mistakes);
+        // Requests of steps may be sent several times.
+        let of_requests = ["pass"].map(str::to_owned);
+        scope.late.extend(of_requests.clone().map(|name| (name, "while requests are sent")));
+        let mut level = |steps: &Node, mistakes: &mut Vec<Mistake>| {
+            let (repetition, load) =
+                (self.actions(&scope, steps, "repetition", mistakes), self.actions(&scope, steps, "load", mistakes));
+            // Around a cell there is no repetition, and so no scratch directory.
+            let late = scope.late.clone();
+            scope.late.retain(|name, _| of_requests.contains(name));
+            let cell = self.actions(&scope, steps, "cell", mistakes);
+            scope.late = late;
+            Steps { cell, repetition, load }
+        };
+        let mut set_up = level(&steps.0, mistakes);
+        let checkouts = self.factors.iter().zip(levels).filter_map(|(f, l)| f.levels[*l].checkout.clone());
+        set_up.cell.splice(0..0, checkouts.map(Action::Checkout));
+        let clean_up = level(&steps.1, mistakes);
+        scope.late.retain(|name, _| !of_requests.contains(name));
+        let (collect, reason) = self.collected(&mut scope, mistakes);
+        skipped = skipped.or(reason);
+        let before_load = scope.late.clone();
+        let (workloads, reason) = self.cell_workloads(&mut scope, &links, mistakes);
+        skipped = skipped.or(reason);
+        scope.late = before_load;
+        let reconcile = self.reconciled(&scope, &started, &workloads, &collect, mistakes);
+        self.work.set(self.work.get() + scope.spent.get());
+        let unset: Vec<String> = scope.unset.take().into_iter().collect();
+        self.skips.set(self.skips.get() || !unset.is_empty());
+        skipped = skipped.or(words_of_unset(&unset));
+        // Where a variable that is not set would be in its name, the cell is skipped and needs no folder.
+        let path = path.or_else(|| (!unset.is_empty()).then(|| PathBuf::from(&id.0)))?;
+        (mistakes.len() == before).then_some(Cell {
+            id,
+            levels: labels,
+            path,
+            skipped,
+            targets: started,
+            links,
+            workloads,
+            collect,
+            set_up,
+            clean_up,
+            reconcile,
+        })
+    }
+
+    /// Whose count is held against what is sent in a cell: what is known by itself, unless the scenario says otherwise.
+    fn reconciled(
+        &self,
+        scope: &Scope<'_>,
+        targets: &[Target],
+        workloads: &[Workload],
+        collected: &[Collect],
+        mistakes: &mut Vec<Mistake>,
+    ) -> Vec<Reconcile> {
+        let map = reconcile::Map::new(targets, workloads);
+        let Some(node) = self.root.get("reconcile") else { return map.automatic() };
+        let items = match &node.data {
+            Data::Text(text) if text == "off" => return Vec::new(),
+            Data::List(items) => items.as_slice(),
+            Data::Map(_) => std::slice::from_ref(node),
+            _ => {
+                let found = format!("{} does not fit here", node.describe());
+                let expected = "expected `{target: …, collect: …}`, a list of them, or `off`";
+                mistakes.push(Mistake::new(self.file, node.span, found).expected(expected));
+                return Vec::new();
+            }
+        };
+        let sections = [self.targets, self.workloads, self.collect];
+        let [all_targets, all_workloads, collects] = sections.map(|s| s.iter().map(|e| e.key.as_str()).collect::<Vec<&str>>());
+        let around = reconcile::Around {
+            targets: &all_targets,
+            workloads: &all_workloads,
+            collects: &collects,
+            collected,
+            scenario: &self.file.path,
+        };
+        let mut made = map.automatic();
+        for item in items.iter().filter(|item| self.holds(scope, item)) {
+            let node = scope.resolve(item, mistakes);
+            let one = decode::decode_and(self.file, &node, mistakes, |typed: types::Reconcile, mistakes| {
+                let typed = reconcile::Typed { node: &node, typed };
+                reconcile::read(&mut Diagnostics { file: self.file, mistakes }, &typed, &map, &around)
+            });
+            let Some(one) = one else { continue };
+            made.retain(|other| other.asked || other.target != one.target);
+            made.push(one);
+        }
+        made
+    }
+
+    /// The workloads of a cell, and why it is skipped, if one of them is the reason.
+    fn cell_workloads(
+        &self,
+        scope: &mut Scope<'_>,
+        links: &[Link],
+        mistakes: &mut Vec<Mistake>,
+    ) -> (Vec<Workload>, Option<String>) {
+        let timeline = self.root.get("phases").and_then(|node| {
+            let node = scope.resolve(node, mistakes);
+            decode::decode_and(self.file, &node, mistakes, |typed: types::Phases, mistakes| {
+                Some(arrivals::timeline(&mut Diagnostics { file: self.file, mistakes }, &node, &typed))
+            })
+        });
+        let names = ["id", "pass", "connection", "ivorn"].map(str::to_owned);
+        for name in names.into_iter().chain(self.carried.iter().cloned()) {
+            scope.late.entry(name).or_insert("while the load runs");
+        }
+        let taken: BTreeSet<String> =
+            self.factors.iter().map(|f| f.name.clone()).chain(self.lets.iter().map(|e| e.key.clone())).collect();
+        let (mut made, mut nodes, mut skipped) = (Vec::new(), Vec::new(), None);
+        for entry in self.workloads {
+            let Some(resolved) = self.present(scope, entry, mistakes) else { continue };
+            let workload = decode::decode_and(self.file, &resolved, mistakes, |typed: types::Workload, mistakes| {
+                let mut notes = Diagnostics { file: self.file, mistakes };
+                workloads::workload(&mut notes, &entry.key, &resolved, &typed, &taken, timeline.as_ref())
+            });
+            let Some((workload, reason)) = workload else { continue };
+            if workload.protocol().is_program() && self.targets.iter().any(|t| t.key == entry.key) {
+                // Both are processes that are watched, logged and shown by their name.
+                let mistake = Mistake::new(self.file, entry.key_span, format!("`{}` is a target, too", entry.key));
+                mistakes.push(mistake.expected("expected another name for the program that makes the load"));
+            }
+            self.step_names.borrow_mut().extend(workload.protocol().steps());
+            self.check_windows(&workload, &entry.value, mistakes);
+            made.push(workload);
+            nodes.push(&entry.value);
+            skipped = skipped.or(reason);
+        }
+        let mut notes = Diagnostics { file: self.file, mistakes };
+        READERS.iter().for_each(|reader| (reader.join)(&mut notes, &mut made, &nodes));
+        links::reachable(&mut notes, links, &made, &nodes, self.root.get("links").unwrap_or(self.root));
+        (made, skipped)
+    }
+
+    /// A steady state is looked for in windows, and a few of them show none.
+    fn check_windows(&self, workload: &Workload, node: &Node, mistakes: &mut Vec<Mistake>) {
+        if !workload.load.auto_warm_up {
+            return;
+        }
+        let window = self.typed.window.map_or(WINDOW, |w| w.0);
+        let during = workload.load.stretches.iter().find(|s| s.phase == Phase::During);
+        let Some(Limit::Duration(length)) = during.map(|s| s.limit) else { return };
+        if length < window * FEWEST_WINDOWS {
+            let place = node.get("load").filter(|load| load.get("warm-up").is_some());
+            let place = place.or_else(|| self.root.get("phases")).unwrap_or(node);
+            let windows = length.as_nanos() / window.as_nanos().max(1);
+            Diagnostics { file: self.file, mistakes }.say(
+                place,
+                "warm-up",
+                format!("{windows} windows are too few to find the steady state in"),
+                format!(
+                    "expected at least {FEWEST_WINDOWS}: a longer load, or a `window` shorter than {}",
+                    units::exact_duration(window)
+                ),
+            );
+        }
+    }
+
+    fn check_ports(&self, targets: &[Target], mistakes: &mut Vec<Mistake>) {
+        let mut owner: BTreeMap<u16, &str> = BTreeMap::new();
+        for target in targets {
+            for (i, port) in target.replicas.iter().flat_map(|r| r.ports.iter().enumerate()) {
+                match owner.insert(*port, &target.name) {
+                    Some(other) if other != target.name => {
+                        let entry = self.targets.iter().find(|e| e.key == target.name);
+                        let place = |e: &Entry| match e.value.get("port") {
+                            Some(port) if i == 0 => port.span,
+                            _ => e.value.get("ports").map_or(e.key_span, |n| n.span),
+                        };
+                        let span = entry.map_or(self.root.span, place);
+                        mistakes.push(
+                            Mistake::new(
+                                self.file,
+                                span,
+                                format!("the targets `{other}` and `{}` are both on port {port}", target.name),
+                            )
+                            .expected("expected a port of its own for each"),
+                        );
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    /// The folder of a cell: `layout`, or `factor=level` below each other.
+    fn path(
+        &self,
+        scope: &Scope<'_>,
+        id: &CellId,
+        paths: &mut BTreeMap<PathBuf, CellId>,
+        mistakes: &mut Vec<Mistake>,
+    ) -> Option<PathBuf> {
+        let Some(layout) = self.root.get("layout") else {
+            return Some(PathBuf::from(id.0.chars().map(|c| if c == '/' || c == '\0' { '_' } else { c }).collect::<String>()));
+        };
+        // `run<N>` is what the folder of a repetition is called anyway; whoever wants to see it in the layout may.
+        let whole = layout.as_text().map(|text| text.strip_suffix("/run${repetition}").unwrap_or(text));
+        let layout = &whole.map_or_else(|| layout.clone(), |text| layout.with(Data::Text(text.to_owned())));
+        let resolved = scope.resolve(layout, mistakes);
+        let text = match &resolved.data {
+            Data::Text(text) => text.clone(),
+            Data::Int(i) => i.to_string(),
+            Data::Poison => return None,
+            _ => {
+                mistakes.push(
+                    Mistake::new(self.file, layout.span, format!("{} is not a folder", resolved.describe()))
+                        .expected("expected a path as `${processes}p/${action}`"),
+                );
+                return None;
+            }
+        };
+        let path = PathBuf::from(&text);
+        let sound =
+            !text.is_empty() && !text.contains("${") && path.components().all(|c| matches!(c, std::path::Component::Normal(_)));
+        if text.is_empty() {
+            mistakes.push(
+                Mistake::new(self.file, layout.span, "an empty folder name")
+                    .expected("expected a path as `${processes}p/${action}`"),
+            );
+            return None;
+        }
+        if !sound {
+            mistakes.push(
+                Mistake::new(self.file, layout.span, format!("the folder `{text}` leaves the results directory"))
+                    .expected("expected a relative path without `..`"),
+            );
+            return None;
+        }
+        if let Some(other) = paths.insert(path.clone(), id.clone()) {
+            mistakes.push(
+                Mistake::new(self.file, layout.span, format!("the cells `{other}` and `{id}` would share the folder `{text}`"))
+                    .expected("expected every factor with several levels in `layout`"),
+            );
+            return None;
+        }
+        let inside = |inner: &Path, outer: &Path| inner != outer && inner.starts_with(outer);
+        let below = paths.range(path.clone()..).nth(1).filter(|(p, _)| inside(p, &path));
+        let above = path.ancestors().skip(1).find_map(|a| paths.get_key_value(a));
+        if let Some((_, other)) = below.or(above) {
+            mistakes.push(
+                Mistake::new(
+                    self.file,
+                    layout.span,
+                    format!("the folder of one of the cells `{other}` and `{id}` is inside the other's"),
+                )
+                .expected("expected as many folders for every cell"),
+            );
+            return None;
+        }
+        Some(path)
+    }
+}
+
+/// Why a cell is skipped that needs environment variables that are not set.
+fn words_of_unset(names: &[String]) -> Option<String> {
+    match names {
+        [] => None,
+        [one] => Some(format!("the environment variable {one} is not set")),
+        [others @ .., last] => Some(format!("the environment variables {} and {last} are not set", others.join(", "))),
+    }
+}

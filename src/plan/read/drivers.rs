@@ -1,0 +1,52 @@
+//! How each protocol is read. A protocol's reader lies beside its noun, in `plan/drivers/<protocol>/read.rs`.
+
+#[path = "../drivers/command/read.rs"]
+mod command;
+#[path = "../drivers/framed/read.rs"]
+mod framed;
+#[path = "../drivers/http/read.rs"]
+mod http;
+#[path = "../drivers/vtp/read.rs"]
+mod vtp;
+
+use std::collections::BTreeSet;
+
+use super::diagnostics::Diagnostics;
+use crate::plan::{Driver, Workload};
+use crate::schema::{Entry, Node, types};
+
+/// The readers of all protocols, in the order in which their keys are listed.
+pub(super) const READERS: [Reader; 4] = [http::READER, framed::READER, vtp::READER, command::READER];
+
+/// A workload as it was typed.
+pub(super) struct Typed<'a> {
+    /// Its evaluated YAML.
+    pub node: &'a Node,
+    /// The same, with types.
+    pub typed: &'a types::Workload,
+    /// Names that factors and `let` have already.
+    pub taken: &'a BTreeSet<String>,
+}
+
+/// How a protocol is read.
+pub(super) struct Reader {
+    /// The key of a workload that chooses it.
+    pub key: &'static str,
+    /// Makes the noun, or notes what is wrong.
+    pub read: fn(&mut Diagnostics<'_>, &Typed<'_>) -> Option<Driver>,
+    /// Names of metrics that a workload, as it was typed, takes from somewhere.
+    pub takes: fn(&Node) -> Vec<&str>,
+    /// Names of metrics that it brings by itself to a scenario with these workloads.
+    pub brings: fn(&[Entry]) -> Vec<&'static str>,
+    /// Whether a workload follows another, and so has no load of its own.
+    pub follows: fn(&types::Workload) -> bool,
+    /// Lets workloads of a cell find each other when all of them are known. The nodes are theirs.
+    pub join: fn(&mut Diagnostics<'_>, &mut [Workload], &[&Node]),
+}
+
+impl Reader {
+    /// One that brings nothing and follows nobody.
+    const fn of(key: &'static str) -> Self {
+        Self { key, read: |_, _| None, takes: |_| Vec::new(), brings: |_| Vec::new(), follows: |_| false, join: |_, _, _| {} }
+    }
+}

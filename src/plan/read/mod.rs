@@ -1,0 +1,39 @@
+//! From a scenario to a plan, or to all of its mistakes. What revisions mean is asked of `git` here; nothing is checked out.
+//!
+//! `build` tells the story; `cells` is the part of it that happens in every cell, with the expressions of `expr`. Every
+//! other module reads the block of its name. Only these modules read `schema`.
+
+mod actions;
+mod arrivals;
+mod build;
+mod cells;
+mod collect;
+mod commands;
+mod containers;
+mod diagnostics;
+mod drivers;
+pub mod environment;
+mod expectations;
+pub mod expr;
+mod factors;
+mod graphs;
+mod levels;
+mod links;
+mod names;
+pub mod options;
+mod programs;
+#[cfg(test)]
+mod properties;
+mod reconcile;
+mod repository;
+mod requests;
+mod revisions;
+mod taken;
+mod targets;
+mod values;
+mod workloads;
+
+pub use arrivals::{amount_fits, fits};
+pub use build::{Document, build};
+pub use options::{Options, Rejection};
+pub use targets::FIXTURES;

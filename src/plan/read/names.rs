@@ -1,0 +1,134 @@
+//! Names that a scenario may use where it asks for results: factors, levels, workloads, targets and metrics.
+
+use std::sync::Arc;
+
+use super::levels::Factor;
+use crate::plan::factors::label_of;
+use crate::schema::source::one_of;
+use crate::schema::{Data, Entry, Mistake, Node, SourceFile};
+use crate::vocabulary::metric::{Row, catalogue};
+use crate::vocabulary::{Metric, Scope, Time};
+
+/// Names that factors and `let` may not take, with what they mean already.
+pub(super) const RESERVED: [(&str, &str); 14] = [
+    ("id", "the fresh id of each pass"),
+    ("pass", "the number of each pass"),
+    ("connection", "the number of a connection"),
+    ("ivorn", "the identifier of an event"),
+    ("env", "environment variables"),
+    ("replica", "the number of a replica"),
+    ("scratch", "the scratch directory of a repetition"),
+    ("repetition", "the number of a repetition"),
+    ("targets", "the targets' ports and addresses"),
+    ("container", "the name of a container"),
+    ("links", "the far sides of links"),
+    ("cache", "the directories that set-up steps keep"),
+    ("load_begin", "the begin of the load"),
+    ("load_end", "the end of the load"),
+];
+
+/// The names of a scenario.
+pub(super) struct Names<'a> {
+    /// Its factors.
+    pub factors: &'a [Factor],
+    /// Its workloads, and what is collected.
+    pub workloads: &'a [&'a str],
+    /// Its targets.
+    pub targets: &'a [&'a str],
+    /// Metrics that it brings beside those of the catalogue.
+    pub metrics: &'a [&'a str],
+}
+
+/// An item of a list that asks for results: a graph, an expectation.
+pub(super) struct Item<'a> {
+    /// The file in which it stands.
+    pub file: &'a Arc<SourceFile>,
+    /// Its YAML.
+    pub node: &'a Node,
+    /// What it may name.
+    pub names: &'a Names<'a>,
+    /// What is wrong with it, and with what was read before.
+    pub mistakes: &'a mut Vec<Mistake>,
+}
+
+impl<'a> Item<'a> {
+    /// Notes a mistake at a key's value, or at the start of the item when it has no such key.
+    pub fn say(&mut self, key: &str, found: impl Into<String>, expected: impl Into<String>) {
+        let span = self.node.get(key).map_or(self.node.head, |n| n.span);
+        self.mistakes.push(Mistake::new(self.file, span, found).expected(expected));
+    }
+
+    /// Adds `did you mean …` to the mistake just noted.
+    pub fn suggest<'k>(&mut self, typed: &str, known: impl IntoIterator<Item = &'k str>) {
+        if let Some(mistake) = self.mistakes.pop() {
+            self.mistakes.push(mistake.did_you_mean(typed, known));
+        }
+    }
+
+    /// The metric with this name among those of the catalogue that fit and, where these do, those that the scenario brings.
+    ///
+    /// # Errors
+    /// The names of all of them.
+    pub fn find(&self, name: &str, fits: impl Fn(&Row) -> bool, brought_fit: bool) -> Result<Metric, Vec<&'a str>> {
+        let brought = self.names.metrics.iter().copied().filter(|_| brought_fit);
+        if brought.clone().any(|known| known == name) {
+            return Ok(Metric::named(name));
+        }
+        let fitting = || catalogue().iter().filter(|row| fits(row));
+        let found = fitting().find(|row| row.name == name).map(|row| row.metric.clone());
+        found.ok_or_else(|| fitting().map(|row| row.name.as_str()).chain(brought).collect())
+    }
+
+    /// One of the names that there are of a kind, such as `workload`.
+    pub fn name_of(&mut self, key: &str, name: &str, kind: &str, known: &[&str]) -> bool {
+        if known.contains(&name) {
+            return true;
+        }
+        let expected = if known.is_empty() {
+            format!("expected none: there is no {kind}")
+        } else {
+            format!("expected {}", one_of(known.iter().copied()))
+        };
+        let span = self.node.get(key).map_or(self.node.span, |n| n.span);
+        let mistake = Mistake::new(self.file, span, format!("there is no {kind} `{name}`")).expected(expected);
+        self.mistakes.push(mistake.did_you_mean(name, known.iter().copied()));
+        false
+    }
+
+    /// Notes when a factor has no such level.
+    pub fn level(&mut self, factor: &Factor, label: &str, node: &Node) {
+        if factor.level(label).is_some() || factor.is_faulty() {
+            return;
+        }
+        let mistake = Mistake::new(self.file, node.span, format!("the factor `{}` has no level `{label}`", factor.name));
+        let mistake = mistake.expected(format!("expected {}", one_of(factor.labels())));
+        self.mistakes.push(mistake.did_you_mean(label, factor.labels()));
+    }
+
+    /// The labels of one level or of a list of them, each noted when the factor has no such level.
+    pub fn levels(&mut self, factor: &Factor, entry: &Entry) -> Vec<String> {
+        let one = [entry.value.clone()];
+        let wanted = if let Data::List(items) = &entry.value.data { items.as_slice() } else { &one };
+        let mut labels = Vec::new();
+        for node in wanted {
+            let label = label_of(&node.to_json());
+            self.level(factor, &label, node);
+            labels.push(label);
+        }
+        labels
+    }
+}
+
+/// Names of metrics for people: times and their points are not all spelt out.
+pub(super) fn expected_metrics(known: &[&str]) -> String {
+    let is_time = |name: &str| matches!(Metric::find(name), Some(Metric::Time(..)));
+    let others: Vec<&str> = known.iter().copied().filter(|n| !is_time(n)).collect();
+    let times: Vec<String> = Time::ALL.iter().map(|(t, _)| format!("{t}_p99")).filter(|t| known.contains(&t.as_str())).collect();
+    let all: Vec<&str> = others.into_iter().chain(times.iter().map(String::as_str)).collect();
+    // Not everything that can be drawn can be searched for.
+    let points = ["mean", "stdev", "p50", "p90", "p95", "p999", "max"].into_iter();
+    let there =
+        |point: &&str| known.iter().any(|name| name.strip_suffix(point).is_some_and(|time| time.ends_with('_') && is_time(name)));
+    let points: Vec<String> = points.filter(there).map(|point| format!("`{point}`")).collect();
+    format!("{}; for `p99` also {}", one_of(all.iter().copied()), points.join(", "))
+}

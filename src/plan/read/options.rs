@@ -1,0 +1,32 @@
+//! What is asked of a scenario beside its file, and why there may be no plan.
+
+use std::collections::BTreeMap;
+
+use crate::plan::Repeat;
+use crate::schema::Mistake;
+
+/// What the command line changes in a scenario.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// `--set factor=level,…`
+    pub settings: Vec<String>,
+    /// `--repetitions N`
+    pub repetitions: Option<u32>,
+    /// `--seed N`
+    pub seed: Option<u64>,
+    /// What `repeat` was asked for.
+    pub repeat: Option<Repeat>,
+    /// Commits that revisions meant before, by factor and label; others are looked up.
+    pub commits: BTreeMap<(String, String), String>,
+    /// Whether what is not committed is written to its repository, as a commit that can be checked out.
+    pub keeps_snapshots: bool,
+}
+
+/// Why there is no plan.
+#[derive(Debug)]
+pub enum Rejection {
+    /// Mistakes in the file.
+    Mistakes(Vec<Mistake>),
+    /// An option that does not fit the file.
+    Option(String),
+}

@@ -1,0 +1,260 @@
+//! Whose counts are held against what is sent: what is known by itself, and in `typed` what the scenario says.
+
+mod haproxy;
+mod nginx;
+mod typed;
+
+use std::collections::BTreeMap;
+
+pub(super) use typed::{Around, Typed, read};
+
+use crate::plan::collect::BODY;
+use crate::plan::drivers::Asks;
+use crate::plan::programs::FIXTURES_PROGRAM;
+use crate::plan::reconcile::{Counter, Reconcile, Source, count_socket};
+use crate::plan::{Carry, Place, Probe, Replica, Step, Target, Template, Url, Workload};
+
+/// Fixtures that tell how many requests they took in, on a socket whose path they are given in [`COUNT_VARIABLE`].
+const COUNTING: [&str; 6] = ["blobs-server", "cpu-server", "faulty", "null-server", "queue", "stall"];
+
+/// How nginx' own page is read.
+fn nginx_page(page: nginx::Page) -> Counter {
+    let carry = vec![Carry { name: BODY.to_owned(), place: Place::Regex("(?s)^.*$".to_owned()) }];
+    let step = Step { carry, ..Step::plain("get", Template::parse(&page.path), std::time::Duration::from_secs(5)) };
+    let url = Url { tls: false, host: page.host, port: page.port, path: String::new() };
+    Counter::Nginx { url, socket: page.socket.as_deref().map(Template::parse), step: Box::new(step) }
+}
+
+/// What is known of a target without being told.
+#[derive(Default)]
+struct Known {
+    /// Where it counts; by the port on which requests come, where it matters.
+    counters: Vec<Counter>,
+    /// haproxy's frontends: name, ports and whether they speak HTTP.
+    frontends: Vec<haproxy::Frontend>,
+    socket: Option<String>,
+    /// The target to which it passes requests on, by its place.
+    onward: Option<usize>,
+    /// Whether it asks that one by itself, too.
+    checks: bool,
+}
+
+/// Everything that is known of who asks whom in a cell.
+pub(super) struct Map<'a> {
+    targets: &'a [Target],
+    workloads: &'a [Workload],
+    known: Vec<Known>,
+    /// By the target's place: whose requests come, through what, on which ports, and who else may ask.
+    reached: BTreeMap<usize, Reached>,
+}
+
+#[derive(Clone, Default)]
+struct Reached {
+    from: Vec<Source>,
+    through: Vec<String>,
+    /// Ports on which requests of the load come directly.
+    ports: Vec<u16>,
+    others: Option<String>,
+}
+
+impl<'a> Map<'a> {
+    /// Reads what a cell's targets say of themselves, and follows the requests.
+    pub fn new(targets: &'a [Target], workloads: &'a [Workload]) -> Self {
+        let known = targets.iter().map(|target| known(target, targets)).collect();
+        let mut map = Self { targets, workloads, known, reached: BTreeMap::new() };
+        for (index, workload) in workloads.iter().enumerate() {
+            if workload.protocol().asks() == Asks::Addresses {
+                for (address, (host, port)) in workload.protocol().addresses().into_iter().enumerate() {
+                    if let Some(target) = owner(targets, host, port) {
+                        map.follow(target, index, address, port);
+                    }
+                }
+            }
+        }
+        let stranger = workloads.iter().find(|w| matches!(w.protocol().asks(), Asks::Anybody | Asks::Socket));
+        if let Some(stranger) = stranger {
+            let words = format!("what `{}` sends is not known", stranger.name);
+            map.reached.values_mut().for_each(|r| r.others = r.others.take().or_else(|| Some(words.clone())));
+        }
+        map
+    }
+
+    /// Notes that requests to an address of a workload reach a target, and those behind it.
+    fn follow(&mut self, target: usize, workload: usize, address: usize, port: u16) {
+        let (mut at, mut through, mut others) = (target, Vec::<usize>::new(), None);
+        loop {
+            let reached = self.reached.entry(at).or_default();
+            match reached.from.iter_mut().find(|s| s.workload == workload) {
+                Some(source) if source.addresses.contains(&address) => {}
+                Some(source) => source.addresses.push(address),
+                None => reached.from.push(Source { workload, addresses: vec![address], steps: Vec::new() }),
+            }
+            if through.is_empty() && !reached.ports.contains(&port) {
+                reached.ports.push(port);
+            }
+            for proxy in &through {
+                let name = &self.targets[*proxy].name;
+                if !reached.through.contains(name) {
+                    reached.through.push(name.clone());
+                }
+            }
+            reached.others = reached.others.take().or_else(|| others.clone());
+            let Some(next) = self.known[at].onward.filter(|next| *next != at && !through.contains(next)) else { return };
+            if self.known[at].checks {
+                others = Some(format!("`{}` asks it for its health, too", self.targets[at].name));
+            }
+            through.push(at);
+            at = next;
+        }
+    }
+
+    /// Where the count of a target is read without being told; empty when that is not known.
+    fn counters(&self, target: usize) -> Vec<Counter> {
+        let known = &self.known[target];
+        let Some(socket) = &known.socket else { return known.counters.clone() };
+        let ports = self.reached.get(&target).map_or(&[][..], |r| &r.ports);
+        let frontends: Vec<_> = known.frontends.iter().filter(|f| f.ports.iter().any(|p| ports.contains(p))).collect();
+        // One that only passes bytes on knows nothing of requests.
+        if frontends.is_empty() || frontends.iter().any(|f| !f.http) {
+            return Vec::new();
+        }
+        let frontends = frontends.into_iter().map(|f| f.name.clone()).collect();
+        vec![Counter::Haproxy { socket: Template::parse(socket), frontends }]
+    }
+
+    /// What is compared without being asked for.
+    pub fn automatic(&self) -> Vec<Reconcile> {
+        let one = |(target, reached): (&usize, &Reached)| {
+            let counters = self.counters(*target);
+            // What comes through a proxy is not what its own ports say.
+            (!counters.is_empty()).then(|| Reconcile {
+                target: self.targets[*target].name.clone(),
+                from: reached.from.clone(),
+                through: reached.through.clone(),
+                counters,
+                tolerance: None,
+                others: reached.others.clone(),
+                asked: false,
+            })
+        };
+        self.reached.iter().filter_map(one).collect()
+    }
+}
+
+/// The target that listens at an address, by its place.
+fn owner(targets: &[Target], host: &str, port: u16) -> Option<usize> {
+    let is_here = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    let authority = Url { tls: false, host: host.to_owned(), port, path: String::new() }.authority();
+    targets.iter().position(|target| {
+        target.replicas.iter().any(|replica| match &replica.ready {
+            _ if is_here && replica.ports.contains(&port) => true,
+            // It runs elsewhere, and all that is known of it is its address.
+            Probe::Tcp { address } if replica.argv.is_empty() => *address == authority,
+            Probe::Http { url } if replica.argv.is_empty() => url.authority() == authority,
+            _ => false,
+        })
+    })
+}
+
+/// The one target that listens at all of these addresses that any target listens at.
+fn common_owner(targets: &[Target], addresses: &[String]) -> Option<usize> {
+    let owner = |address: &String| {
+        let (host, port) = address.rsplit_once(':')?;
+        owner(targets, host.trim_matches(['[', ']']), port.parse().ok()?)
+    };
+    let owners: Vec<_> = addresses.iter().map(owner).collect();
+    let first = (*owners.first()?)?;
+    owners.iter().all(|o| *o == Some(first)).then_some(first)
+}
+
+/// What a target says of itself: in its command line, and in the configuration that is rendered for it.
+fn known(target: &Target, targets: &[Target]) -> Known {
+    let mut known = Known::default();
+    let words = |replica: &Replica| replica.argv.iter().map(Template::to_text).collect::<Vec<_>>();
+    let Some(first) = target.replicas.first().map(words).filter(|argv| !argv.is_empty()) else { return known };
+    if first[0] == FIXTURES_PROGRAM {
+        let fixture = first.get(1).map_or("", String::as_str);
+        if COUNTING.contains(&fixture) {
+            let path = |replica: &Replica| format!("${{scratch}}/{}", count_socket(&target.name, replica.number));
+            known.counters = target.replicas.iter().map(|r| Counter::Fixture(Template::parse(&path(r)))).collect();
+        }
+        if fixture == "proxy" {
+            let to = first.iter().position(|word| word == "--to").and_then(|at| first.get(at + 1));
+            let to: Vec<String> = to.into_iter().flat_map(|to| to.split(',')).map(str::to_owned).collect();
+            known.onward = common_owner(targets, &to);
+        }
+        return known;
+    }
+    // A server of several processes on ports of their own has a count for each, and a configuration that says so.
+    let [replica] = target.replicas.as_slice() else { return known };
+    let rendered = |flag: &str| -> Vec<String> {
+        let files = first.windows(2).filter(|pair| pair[0] == flag).map(|pair| pair[1].clone());
+        let file = |path: String| {
+            let name = path.strip_prefix("${scratch}/")?.to_owned();
+            replica.files.iter().find(|f| f.name == name).map(|f| f.content.to_text())
+        };
+        files.filter_map(file).collect()
+    };
+    match first[0].rsplit('/').next().unwrap_or_default() {
+        "haproxy" => {
+            let read = haproxy::read(&rendered("-f").concat());
+            known.onward = common_owner(targets, &read.servers);
+            (known.socket, known.frontends, known.checks) = (read.socket, read.frontends, read.checks);
+        }
+        "nginx" => {
+            let read = nginx::read(&rendered("-c").concat());
+            known.onward = common_owner(targets, &read.servers);
+            known.counters = read.page.map(nginx_page).into_iter().collect();
+        }
+        _ => {}
+    }
+    known
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::build::{Document, Options};
+    use super::*;
+
+    fn plan(text: &str) -> Vec<Reconcile> {
+        let document = Document::inline("test.yaml", text).unwrap();
+        let plan = super::super::build(&document, &Options::default(), 1).map_err(|e| format!("{e:?}")).unwrap();
+        plan.cells[0].reconcile.clone()
+    }
+
+    const CLIENTS: &str = "
+workloads:
+  clients:
+    url: http://127.0.0.1:7000
+    load: {closed: {connections: 1}, amount: 10}
+    steps: [{get: /}]
+";
+
+    #[test]
+    fn requests_are_followed_through_a_proxy_to_whoever_counts() {
+        let found = plan(&format!(
+            "experiment: x
+targets:
+  web: {{fixture: null-server, replicas: 2, port: '${{7000 + replica}}'}}
+  front: {{fixture: proxy, port: 7000, after: web, args: [--to, \"${{targets.web.addresses | join(',')}}\"]}}
+{CLIENTS}"
+        ));
+        let [one] = found.as_slice() else { panic!("{found:?}") };
+        assert_eq!((one.target.as_str(), one.through.as_slice()), ("web", &["front".to_owned()][..]));
+        assert_eq!(one.from, [Source { workload: 0, addresses: vec![0], steps: vec![] }]);
+        assert_eq!((one.counters.len(), &one.others, one.asked), (2, &None, false));
+    }
+
+    #[test]
+    fn who_else_may_ask_is_noted() {
+        let found = plan(&format!(
+            "experiment: x
+targets: {{web: {{fixture: null-server, port: 7000}}, idle: {{fixture: null-server, port: 7001}}}}
+{CLIENTS}
+  tool: {{command: ['true'], load: {{closed: {{connections: 1}}, amount: 1}}}}
+"
+        ));
+        let [one] = found.as_slice() else { panic!("{found:?}") };
+        assert_eq!((one.target.as_str(), one.others.as_deref()), ("web", Some("what `tool` sends is not known")));
+    }
+}

@@ -1,0 +1,247 @@
+//! `reconcile` as it was typed: for targets that do not count by themselves in a way that is known.
+
+use super::{Map, owner};
+use crate::plan::drivers::Asks;
+use crate::plan::read::collect;
+use crate::plan::read::diagnostics::Diagnostics;
+use crate::plan::reconcile::{Counter, Reconcile, Source};
+use crate::plan::{Collect, CollectSource, MetricSource, Template, Url};
+use crate::schema::source::one_of;
+use crate::schema::{Data, Entry, Mistake, Node, Span, decode, types};
+
+/// Where a figure can stand that a source of `reconcile`'s own has without `metrics`.
+const PLACES: [&str; 7] = ["regex", "json", "csv", "sql", "lines", "times", "unit"];
+/// What else such a source may have, as an entry of `collect` has it.
+const SOURCES: [&str; 13] =
+    ["command", "shell", "fixture", "file", "sqlite", "get", "auth", "headers", "args", "env", "dir", "timeout", "needs"];
+/// What is known only when the load is over.
+const TOO_LATE: [&str; 2] = ["load_begin", "load_end"];
+
+/// An entry of `reconcile`, evaluated.
+pub(in crate::plan::read) struct Typed<'n> {
+    pub node: &'n Node,
+    pub typed: types::Reconcile,
+}
+
+/// Everything that names in an entry may mean in a cell.
+pub(in crate::plan::read) struct Around<'a> {
+    /// All targets of the scenario by name, also those that are not in the cell.
+    pub targets: &'a [&'a str],
+    /// All workloads of the scenario.
+    pub workloads: &'a [&'a str],
+    /// All entries of `collect`.
+    pub collects: &'a [&'a str],
+    /// What is collected in the cell.
+    pub collected: &'a [Collect],
+    /// Where the scenario lies.
+    pub scenario: &'a std::path::Path,
+}
+
+/// Makes an entry; nothing where its target, or all of its workloads, are not in the cell.
+pub(in crate::plan::read) fn read(
+    notes: &mut Diagnostics<'_>,
+    typed: &Typed<'_>,
+    map: &Map<'_>,
+    around: &Around<'_>,
+) -> Option<Reconcile> {
+    let Typed { node, typed } = typed;
+    let before = notes.mistakes.len();
+    known(notes, node, "target", "target", std::slice::from_ref(&typed.target), around.targets);
+    let named = typed.workload.as_ref().map(|names| names.0.as_slice());
+    known(notes, node, "workload", "workload", named.unwrap_or_default(), around.workloads);
+    let counter = match node.get("collect") {
+        None => None,
+        Some(part) => counter(notes, part, typed, around),
+    };
+    (notes.mistakes.len() == before).then_some(())?;
+    let target = map.targets.iter().position(|t| t.name == typed.target)?;
+    let reached = map.reached.get(&target).cloned().unwrap_or_default();
+    let mut from = match named {
+        None => reached.from,
+        Some(names) => {
+            let there = map.workloads.iter().enumerate().filter(|(_, w)| names.contains(&w.name));
+            there.filter_map(|(index, _)| source(map, &reached.from, target, index)).collect()
+        }
+    };
+    if from.is_empty() {
+        // Its workloads may be in other cells only.
+        if named.is_none_or(|names| map.workloads.iter().any(|w| names.contains(&w.name))) {
+            let found = format!("no requests over HTTP are known to reach `{}`", typed.target);
+            let key = if named.is_some() { "workload" } else { "target" };
+            notes.say(node, key, found, "expected `workload:` with the name of one whose requests do");
+        }
+        return None;
+    }
+    steps(notes, node, typed, map, &mut from);
+    let counters = match counter {
+        Some(counter) => vec![counter],
+        None => map.counters(target),
+    };
+    if counters.is_empty() {
+        let found = format!("it is not known how `{}` counts its requests", typed.target);
+        notes.say(node, "target", found, "expected `collect:` with where its count can be read");
+    }
+    (notes.mistakes.len() == before).then_some(Reconcile {
+        target: typed.target.clone(),
+        from,
+        through: reached.through,
+        counters,
+        tolerance: typed.tolerance.map(|t| t.0),
+        // Whoever says whose requests are counted knows it.
+        others: reached.others.filter(|_| named.is_none()),
+        asked: true,
+    })
+}
+
+/// Every name must be that of something.
+fn known(notes: &mut Diagnostics<'_>, node: &Node, key: &str, what: &str, names: &[String], all: &[&str]) {
+    for name in names.iter().filter(|name| !all.contains(&name.as_str())) {
+        let part = node.get(key);
+        let item = part.and_then(|n| n.items().iter().find(|i| i.as_text() == Some(name)));
+        let span = item.or(part).map_or(node.head, |n| n.span);
+        let mistake = Mistake::new(notes.file, span, format!("there is no {what} `{name}`"));
+        notes.mistakes.push(match all {
+            [] => mistake.expected(format!("this experiment has no {what}")),
+            all => mistake.expected(format!("expected {}", one_of(all.iter().copied()))).did_you_mean(name, all.iter().copied()),
+        });
+    }
+}
+
+/// The requests of a workload that is named: those to the target, or all of them where none is known to go there.
+fn source(map: &Map<'_>, reached: &[Source], target: usize, workload: usize) -> Option<Source> {
+    let protocol = map.workloads[workload].protocol();
+    if !matches!(protocol.asks(), Asks::Addresses | Asks::Socket) {
+        return None;
+    }
+    let all = protocol.addresses();
+    let known = reached.iter().find(|s| s.workload == workload).cloned();
+    let direct = |(host, port): (&str, u16)| owner(map.targets, host, port) == Some(target);
+    let addresses = known.map_or_else(
+        || {
+            let some: Vec<usize> = (0..all.len()).filter(|a| direct(all[*a])).collect();
+            if some.is_empty() { (0..all.len()).collect() } else { some }
+        },
+        |known| known.addresses,
+    );
+    Some(Source { workload, addresses, steps: Vec::new() })
+}
+
+/// Leaves only requests of the steps that are named.
+fn steps(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Reconcile, map: &Map<'_>, from: &mut Vec<Source>) {
+    if typed.steps.0.is_empty() {
+        return;
+    }
+    let names = |source: &Source| map.workloads[source.workload].protocol().steps();
+    let all: Vec<String> = from.iter().flat_map(names).collect();
+    let all: Vec<&str> = all.iter().map(String::as_str).collect();
+    known(notes, node, "steps", "step", &typed.steps.0, &all);
+    for source in from.iter_mut() {
+        let names = names(source);
+        source.steps = (0..names.len()).filter(|s| typed.steps.0.contains(&names[*s])).collect();
+    }
+    from.retain(|source| !source.steps.is_empty());
+}
+
+/// Where the count is read: a figure of `collect` by name, or a source of its own.
+fn counter(notes: &mut Diagnostics<'_>, part: &Node, typed: &types::Reconcile, around: &Around<'_>) -> Option<Counter> {
+    let (collect, metric) = match part.as_text() {
+        Some(name) => referred(notes, part, name, around)?,
+        None => (own(notes, part, typed, around)?, 0),
+    };
+    if let Some(late) = names(&collect.source).find(|name| TOO_LATE.contains(name)) {
+        let mistake = Mistake::new(
+            notes.file,
+            part.span,
+            format!("`{}` needs `{late}`, and is read before the load, too", collect.name.trim_start_matches("reconcile-")),
+        );
+        notes.mistakes.push(mistake.expected("expected a count that can be read at any time"));
+        return None;
+    }
+    if matches!(collect.metrics[metric].source, MetricSource::Ratio(..)) {
+        let mistake = Mistake::new(notes.file, part.span, format!("`{}` is a ratio", collect.metrics[metric].name));
+        notes.mistakes.push(mistake.expected("expected a number of requests"));
+        return None;
+    }
+    Some(Counter::Collected { collect: Box::new(Collect { table: None, ..collect }), metric })
+}
+
+/// `name`, or `name.metric`.
+fn referred(notes: &mut Diagnostics<'_>, part: &Node, text: &str, around: &Around<'_>) -> Option<(Collect, usize)> {
+    let (name, metric) = text.split_once('.').map_or((text, None), |(name, metric)| (name, Some(metric)));
+    let mut say = |found: String, wrong: &str, all: Vec<&str>| {
+        let mistake = Mistake::new(notes.file, part.span, found);
+        notes.mistakes.push(match all.is_empty() {
+            true => mistake.expected("expected a source of its own, such as `{get: http://…, json: /requests}`"),
+            false => mistake.expected(format!("expected {}", one_of(all.iter().copied()))).did_you_mean(wrong, all),
+        });
+    };
+    if !around.collects.contains(&name) {
+        say(format!("nothing called `{name}` is collected"), name, around.collects.to_vec());
+        return None;
+    }
+    let collect = around.collected.iter().find(|c| c.name == name)?;
+    let metrics: Vec<&str> = collect.metrics.iter().map(|m| m.name.as_str()).collect();
+    let place = match metric {
+        Some(metric) => metrics.iter().position(|m| *m == metric),
+        None => (metrics.len() == 1).then_some(0),
+    };
+    if place.is_none() {
+        let full = |m: &&str| format!("{name}.{m}");
+        let all: Vec<String> = metrics.iter().map(full).collect();
+        let found = match metric {
+            Some(metric) => format!("`{name}` has no metric `{metric}`"),
+            None => format!("`{name}` has {} metrics", metrics.len()),
+        };
+        say(found, text, all.iter().map(String::as_str).collect());
+    }
+    Some((Collect { name: format!("reconcile-{}", collect.name), ..collect.clone() }, place?))
+}
+
+/// A source of its own: what an entry of `collect` has, with the place of the one figure beside it.
+fn own(notes: &mut Diagnostics<'_>, part: &Node, typed: &types::Reconcile, around: &Around<'_>) -> Option<Collect> {
+    if !matches!(part.data, Data::Map(_)) {
+        let found = format!("{} does not fit here", part.describe());
+        let expected = "expected the name of a figure of `collect`, or a source such as `{get: http://…, json: /requests}`";
+        notes.mistakes.push(Mistake::new(notes.file, part.span, found).expected(expected));
+        return None;
+    }
+    if let Some(entry) = part.entries().iter().find(|e| ["metrics", "table", "when"].contains(&e.key.as_str())) {
+        let mistake = Mistake::new(notes.file, entry.key_span, format!("`{}` does not belong here", entry.key));
+        notes
+            .mistakes
+            .push(mistake.expected(format!("expected the place of the count, by {}", one_of(PLACES[..5].iter().copied()))));
+        return None;
+    }
+    let (places, rest): (Vec<Entry>, Vec<Entry>) = part.entries().iter().cloned().partition(|e| PLACES.contains(&e.key.as_str()));
+    let known = || SOURCES.iter().chain(&PLACES).copied();
+    if let Some(entry) = rest.iter().find(|e| !SOURCES.contains(&e.key.as_str())) {
+        let mistake = Mistake::new(notes.file, entry.key_span, format!("unknown key `{}`", entry.key));
+        notes.mistakes.push(mistake.expected(format!("expected {}", one_of(known()))).did_you_mean(&entry.key, known()));
+        return None;
+    }
+    if places.is_empty() {
+        notes.say(part, "", "the place of the count is missing", format!("expected {}", one_of(PLACES[..5].iter().copied())));
+        return None;
+    }
+    let span: Span = places[0].key_span;
+    let figure = Entry { key: "requests".to_owned(), key_span: span, value: part.with(Data::Map(places)) };
+    let metrics = Entry { key: "metrics".to_owned(), key_span: span, value: Node::new(span, Data::Map(vec![figure])) };
+    let whole = part.with(Data::Map(rest.into_iter().chain([metrics]).collect()));
+    let file = notes.file;
+    let name = Entry { key: format!("reconcile-{}", typed.target), key_span: part.span, value: Node::new(part.span, Data::Null) };
+    decode::decode_and(file, &whole, notes.mistakes, |typed: types::Collect, mistakes| {
+        collect::collect(&mut Diagnostics { file, mistakes }, &name, &whole, &typed, around.scenario).map(|(collect, _)| collect)
+    })
+}
+
+/// The late names in a source.
+fn names(source: &CollectSource) -> Box<dyn Iterator<Item = &str> + '_> {
+    match source {
+        CollectSource::Command(command) => {
+            let env = command.env.iter().map(|(_, value)| value);
+            Box::new(command.argv.iter().chain(env).chain(&command.dir).flat_map(Template::names))
+        }
+        CollectSource::File(path) | CollectSource::Sqlite(path) => Box::new(path.names()),
+        CollectSource::Get { step, .. } => Box::new(step.names()),
+    }
+}

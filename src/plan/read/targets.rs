@@ -1,0 +1,607 @@
+//! Targets: command lines, ports, rendered files, readiness, and their order.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::commands::{self, find_file};
+use super::diagnostics::{Diagnostics, forget_repeated};
+use super::environment::{self, Variable};
+use super::expr::{Scope, value_of};
+use super::programs::{missing_need, missing_program};
+use super::{containers, requests};
+use crate::plan::programs::FIXTURES_PROGRAM;
+use crate::plan::template::Part;
+use crate::plan::{Probe, RenderedFile, Replica, Target, Template, Url};
+use crate::schema::source::{SourceFile, one_of};
+use crate::schema::{Data, Entry, Mistake, Node, Span, decode, types};
+use crate::vocabulary::choices::Resource;
+
+/// The servers that ship with runner.
+pub const FIXTURES: [&str; 9] =
+    ["blobs-server", "proxy", "faulty", "null-server", "stall", "queue", "cpu-server", "vtp-broker", "vtp-subscriber"];
+const READY_TIMEOUT: Duration = Duration::from_secs(10);
+const STOP_GRACE: Duration = Duration::from_secs(5);
+const MAX_REPLICAS: u32 = 1000;
+
+/// What the first pass over a target finds: whether it is there, and its ports.
+pub(super) struct Outline<'a> {
+    pub entry: &'a Entry,
+    pub ports: Vec<Option<u16>>,
+    /// Where it already runs.
+    pub address: Option<Url>,
+}
+
+/// Whether a target is there in a cell.
+pub(super) enum Presence<'a> {
+    There(Outline<'a>),
+    /// Its `when` is false.
+    Absent,
+    /// A mistake was reported; the rest of it can be checked nevertheless.
+    Unknown(Outline<'a>),
+}
+
+/// The first pass: `when`, `replicas` and `port`, which everything else may refer to.
+pub(super) fn outline<'a>(scope: &mut Scope<'_>, entry: &'a Entry, mistakes: &mut Vec<Mistake>) -> Presence<'a> {
+    #[derive(serde::Deserialize)]
+    struct Ports {
+        #[serde(default)]
+        port: Option<types::Port>,
+        #[serde(default)]
+        replicas: Option<u32>,
+        #[serde(default)]
+        when: Option<bool>,
+    }
+    let pick = |keys: &[&str]| {
+        entry.value.with(Data::Map(entry.value.entries().iter().filter(|e| keys.contains(&e.key.as_str())).cloned().collect()))
+    };
+    let first_node = scope.resolve(&pick(&["when", "replicas"]), mistakes);
+    let unknown = |ports| Presence::Unknown(Outline { entry, ports, address: None });
+    let Some(first) = decode::decode::<Ports>(scope.file, &first_node, mistakes) else {
+        return unknown(vec![None]);
+    };
+    if first.when == Some(false) {
+        return Presence::Absent;
+    }
+    let replicas = first.replicas.unwrap_or(1);
+    if replicas == 0 || replicas > MAX_REPLICAS {
+        let span = first_node.get("replicas").map_or(entry.key_span, |n| n.span);
+        mistakes.push(
+            Mistake::new(scope.file, span, format!("{replicas} replicas")).expected(format!("expected 1 to {MAX_REPLICAS}")),
+        );
+        return unknown(vec![None]);
+    }
+    let mut ports = Vec::new();
+    let (start, mut before, mut sound) = (mistakes.len(), mistakes.len(), true);
+    for number in 1..=replicas {
+        forget_repeated(mistakes, start, before);
+        before = mistakes.len();
+        let node = with_replica(scope, entry, number, |scope| scope.resolve(&pick(&["port"]), mistakes));
+        let typed = decode::decode::<Ports>(scope.file, &node, mistakes);
+        sound &= typed.is_some();
+        ports.push(typed.and_then(|p| p.port).map(|p| p.0));
+    }
+    forget_repeated(mistakes, start, before);
+    // What is wrong with an address is told in the second pass.
+    let address = entry.value.get("address").map(|node| scope.resolve(node, &mut Vec::new()));
+    let url = address.as_ref().and_then(|node| Url::parse(node.as_text()?).ok());
+    if address.is_some() && url.is_none() {
+        return unknown(ports);
+    }
+    let outline = Outline { entry, ports, address: url };
+    if sound { Presence::There(outline) } else { Presence::Unknown(outline) }
+}
+
+fn with_replica<T>(scope: &mut Scope<'_>, entry: &Entry, number: u32, f: impl FnOnce(&Scope<'_>) -> T) -> T {
+    let data = Data::Int(i64::from(number));
+    scope.values.insert("replica".to_owned(), Node::new(entry.key_span, data));
+    let result = f(scope);
+    scope.values.remove("replica");
+    result
+}
+
+/// `targets` as expressions and templates see it; what is wrong is poisoned, so that it is not missed again.
+pub(super) fn as_value(outlines: &[(Outline<'_>, bool)]) -> Node {
+    let mut targets = Vec::new();
+    for (outline, known) in outlines {
+        let ports: Vec<u16> = outline.ports.iter().copied().flatten().collect();
+        // What runs elsewhere has an address instead of ports.
+        let elsewhere = outline.address.as_ref();
+        let address = |port: &u16| elsewhere.map_or_else(|| format!("127.0.0.1:{port}"), Url::authority);
+        let ports = elsewhere.map_or(ports, |url| vec![url.port]);
+        let url = |port: &u16| elsewhere.map_or_else(|| format!("http://{}", address(port)), Url::to_string);
+        let replicas: Vec<_> = ports
+            .iter()
+            .enumerate()
+            .map(|(i, port)| json!({"replica": i + 1, "port": port, "address": address(port), "url": url(port)}))
+            .collect();
+        let value = json!({
+            "ports": ports,
+            "addresses": ports.iter().map(address).collect::<Vec<_>>(),
+            "urls": ports.iter().map(url).collect::<Vec<_>>(),
+            "replicas": replicas,
+        });
+        let span = outline.entry.key_span;
+        let value = if *known { Node::from_json(&value, span) } else { Node::new(span, Data::Poison) };
+        targets.push(Entry { key: outline.entry.key.clone(), key_span: span, value });
+    }
+    Node::new(Span::default(), Data::Map(targets))
+}
+
+/// The second pass: everything. Returns the target and, if a program that it needs is missing, why its cell is skipped.
+pub(super) fn target(
+    scope: &mut Scope<'_>,
+    outline: &Outline<'_>,
+    names: &[String],
+    mistakes: &mut Vec<Mistake>,
+) -> Option<(Target, Option<String>)> {
+    let entry = outline.entry;
+    let mut replicas = Vec::new();
+    let mut common = None;
+    let mut seen: BTreeMap<u16, u32> = BTreeMap::new();
+    let (start, mut before, mut sound) = (mistakes.len(), mistakes.len(), true);
+    for number in 1..=outline.ports.len() as u32 {
+        // The other replicas have the same mistakes; only those in other places are new.
+        forget_repeated(mistakes, start, before);
+        before = mistakes.len();
+        let resolved = with_replica(scope, entry, number, |scope| scope.resolve(&entry.value, mistakes));
+        let file = scope.file;
+        let made = decode::decode_and(file, &resolved, mistakes, |typed: types::Target, mistakes| {
+            let mut notes = Diagnostics { file, mistakes };
+            after_known(&mut notes, &resolved, &typed, entry, names);
+            Some((replica(&mut notes, scope, entry, &resolved, &typed, number)?, typed))
+        });
+        let of_links = ["delay", "jitter", "loss", "rate"].map(|key| format!("unknown key `{key}`"));
+        for mistake in mistakes[before..].iter_mut().filter(|m| of_links.contains(&m.found)) {
+            mistake.help = Some(format!("it belongs to a link: `links: {{name: {{to: {}, delay: 100ms}}}}`", entry.key));
+        }
+        let mut notes = Diagnostics { file, mistakes };
+        let Some((replica, typed)) = made else {
+            sound = false;
+            if number > 50 {
+                break;
+            }
+            continue;
+        };
+        for port in &replica.ports {
+            if let Some(other) = seen.insert(*port, number) {
+                let found = if other == number {
+                    format!("the target `{}` has port {port} twice", entry.key)
+                } else {
+                    format!("replicas {other} and {number} of `{}` are both on port {port}", entry.key)
+                };
+                notes.say(&resolved, "port", found, "expected a port for each, such as `port: ${8000 + replica}`");
+            }
+        }
+        sound &= mistakes.len() == before;
+        replicas.push(replica);
+        common.get_or_insert((typed, resolved));
+    }
+    forget_repeated(mistakes, start, before);
+    let (typed, resolved) = common.filter(|_| sound)?;
+    let skipped = missing_need(&typed.needs.0).or_else(|| typed.container.as_ref().and_then(|_| containers::missing()));
+    if skipped.is_none()
+        && let Some(program) = replicas[0].argv.first().map(Template::to_text)
+        && let Some(program) = missing_program(&program, typed.dir.as_deref())
+    {
+        Diagnostics { file: scope.file, mistakes }.say_missing(&resolved, "command", &program);
+        if let Some(mistake) = mistakes.last_mut() {
+            mistake.help = Some(format!("with `needs: {program}` cells with this target are skipped where it is missing"));
+        }
+    }
+    let target = Target {
+        name: entry.key.clone(),
+        replicas,
+        after: typed.after.0,
+        ready_timeout: typed.ready.as_ref().and_then(|r| r.timeout).map_or(READY_TIMEOUT, |d| d.0),
+        stop_signal: typed.stop.signal.unwrap_or_default(),
+        stop_grace: typed.stop.grace.map_or(STOP_GRACE, |d| d.0),
+        needs: typed.needs.0,
+        rlimits: rlimits(&typed.rlimits),
+    };
+    Some((target, skipped))
+}
+
+/// The limits that a scenario asks for.
+fn rlimits(typed: &types::ResourceLimits) -> Vec<(Resource, Option<u64>)> {
+    let all = [
+        (Resource::OpenFiles, typed.open_files),
+        (Resource::Processes, typed.processes),
+        (Resource::MemoryLocked, typed.memory_locked),
+        (Resource::AddressSpace, typed.address_space),
+        (Resource::Data, typed.data),
+        (Resource::Stack, typed.stack),
+        (Resource::Core, typed.core),
+        (Resource::FileSize, typed.file_size),
+    ];
+    all.into_iter().filter_map(|(resource, limit)| Some((resource, limit?.0))).collect()
+}
+
+/// Every name in `after` must be that of another target.
+fn after_known(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Target, entry: &Entry, names: &[String]) {
+    for name in &typed.after.0 {
+        if !names.contains(name) {
+            let span =
+                node.get("after").map_or(node.head, |n| n.items().iter().find(|i| i.as_text() == Some(name)).unwrap_or(n).span);
+            let known: Vec<&str> = names.iter().map(String::as_str).filter(|n| *n != entry.key).collect();
+            notes.mistakes.push(
+                Mistake::new(notes.file, span, format!("there is no target `{name}`"))
+                    .expected(if known.is_empty() {
+                        "there is no other target".to_owned()
+                    } else {
+                        format!("expected {}", one_of(known.iter().copied()))
+                    })
+                    .did_you_mean(name, known),
+            );
+        }
+    }
+}
+
+fn replica(
+    notes: &mut Diagnostics<'_>,
+    scope: &mut Scope<'_>,
+    entry: &Entry,
+    node: &Node,
+    typed: &types::Target,
+    number: u32,
+) -> Option<Replica> {
+    let kind = notes.exactly_one(node, "what to start", &["fixture", "command", "shell", "container", "address"])?;
+    let ports: Vec<u16> = typed.port.iter().chain(typed.ports.values()).map(|p| p.0).collect();
+    if let Some(address) = &typed.address {
+        for key in ["args", "env", "dir", "render", "replicas", "port", "ports", "stop", "cpus", "needs", "rlimits"] {
+            if let Some(entry) = node.entry(key) {
+                notes.mistakes.push(
+                    Mistake::new(notes.file, entry.key_span, format!("`{key}` has no meaning for a target that already runs"))
+                        .expected("expected only `address`, `when`, `after`, `ready`"),
+                );
+            }
+        }
+        let address = notes.fixed(node, "address", address)?;
+        let url = match Url::parse(&address) {
+            Ok(url) => url,
+            Err(expected) => {
+                notes.say(node, "address", format!("`{address}` is not an address"), expected);
+                return None;
+            }
+        };
+        let ready = probe(notes, node, typed, Some(&url.authority()))?;
+        return Some(Replica {
+            number,
+            argv: vec![],
+            env: vec![],
+            dir: None,
+            ports: vec![],
+            files: vec![],
+            ready,
+            cpus: vec![],
+            engine: None,
+        });
+    }
+    let argv = if let Some(fixture) = &typed.fixture {
+        if !FIXTURES.contains(&fixture.as_str()) {
+            let span = node.get("fixture").map_or(node.span, |n| n.span);
+            notes.mistakes.push(
+                Mistake::new(notes.file, span, format!("there is no fixture `{fixture}`"))
+                    .expected(format!("expected {}", one_of(FIXTURES)))
+                    .did_you_mean(fixture, FIXTURES),
+            );
+            return None;
+        }
+        let port = typed.port.map(|p| p.0.to_string());
+        let words = [FIXTURES_PROGRAM.to_owned(), fixture.clone()]
+            .into_iter()
+            .chain(port.into_iter().flat_map(|p| ["--port".to_owned(), p]));
+        words.map(|w| Template::parse(&w)).chain(typed.args.iter().map(|t| Template::parse(&t.0))).collect()
+    } else if let Some(container) = &typed.container {
+        for key in ["args", "env", "dir", "cpus", "rlimits"] {
+            if let Some(entry) = node.entry(key) {
+                notes.mistakes.push(
+                    Mistake::new(notes.file, entry.key_span, format!("`{key}` has no meaning beside `container`"))
+                        .expected("expected it inside of `container`, where it has one"),
+                );
+            }
+        }
+        containers::argv(notes, node, container)
+    } else {
+        let _ = kind;
+        commands::argv(notes, node, typed.command.as_deref(), typed.shell.as_deref(), &typed.args)?
+    };
+    let address = typed.port.map(|p| format!("127.0.0.1:{}", p.0));
+    let ready = probe(notes, node, typed, address.as_deref())?;
+    let files = render(notes, scope, entry, node, typed, number);
+    let dir = commands::folder(notes, node, typed.dir.as_deref());
+    let env = commands::environment(notes, node, &typed.env);
+    let engine = typed.container.as_ref().map(|_| containers::engine().unwrap_or("docker").to_owned());
+    Some(Replica { number, argv, env, dir, ports, files, ready, cpus: typed.cpus.clone(), engine })
+}
+
+fn probe(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Target, address: Option<&str>) -> Option<Probe> {
+    let has_port = node.get("port").is_some();
+    let by_default = || Some(address.map_or(Probe::Started, |a| Probe::Tcp { address: a.to_owned() }));
+    let (Some(typed), Some(node)) = (&typed.ready, node.get("ready")) else { return by_default() };
+    // Only how long it may take.
+    if node.get("timeout").is_some() && node.entries().len() == 1 {
+        return by_default();
+    }
+    match notes.exactly_one(node, "the probe", &["tcp", "http", "log", "command"])? {
+        "tcp" => typed.tcp.map(|p| Probe::Tcp { address: format!("127.0.0.1:{}", p.0) }),
+        "log" => {
+            let pattern = notes.fixed(node, "log", typed.log.as_ref()?)?;
+            requests::regex(notes, node, "log", &pattern);
+            Some(Probe::Log { pattern })
+        }
+        "command" => {
+            let argv = commands::argv(notes, node, typed.command.as_deref(), None, &[])?;
+            if let Some(program) = missing_program(&argv[0].to_text(), None) {
+                notes.say_missing(node, "command", &program);
+            }
+            Some(Probe::Command { argv })
+        }
+        _ => {
+            let http = &*notes.fixed(node, "http", typed.http.as_ref()?)?;
+            let url = if http.starts_with('/') {
+                if address.is_none() && has_port {
+                    return None; // The port itself is wrong.
+                }
+                let Some(address) = address else {
+                    notes.say(
+                        node,
+                        "http",
+                        "this target has no port to ask",
+                        "expected `port:` in the target, or a whole URL here",
+                    );
+                    return None;
+                };
+                Url::parse(&format!("http://{address}{http}"))
+            } else {
+                Url::parse(http)
+            };
+            match url {
+                Ok(url) => Some(Probe::Http { url }),
+                Err(expected) => {
+                    notes.say(node, "http", format!("`{http}` is neither a path nor a URL"), expected);
+                    None
+                }
+            }
+        }
+    }
+}
+
+/// Names that have their value late, and stand in rendered files as [`mark`]s.
+const LATE: [&str; 2] = ["scratch", "repetition"];
+
+/// Stands for a late name while a file is rendered: what the file says itself about `${…}` stays as it is.
+/// Without letters, so that filters such as `upper` leave it alone.
+fn mark(number: usize) -> String {
+    format!("\u{1}{number}\u{1}")
+}
+
+/// A value in which late names are [`mark`]s.
+fn marked(node: &Node, late: &[String]) -> Node {
+    match &node.data {
+        Data::Text(text) => {
+            let template = Template::parse(text);
+            let place = |name: &str| late.iter().position(|l| l == name);
+            if !template.names().any(|name| place(name).is_some()) {
+                return node.clone();
+            }
+            let part = |part: &Part| match part {
+                Part::Text(text) => text.clone(),
+                Part::Name(name) => place(name).map_or_else(|| format!("${{{name}}}"), mark),
+            };
+            node.with(Data::Text(template.0.iter().map(part).collect()))
+        }
+        Data::List(items) => node.with(Data::List(items.iter().map(|item| marked(item, late)).collect())),
+        Data::Map(entries) => {
+            let entry = |entry: &Entry| Entry { value: marked(&entry.value, late), ..entry.clone() };
+            node.with(Data::Map(entries.iter().map(entry).collect()))
+        }
+        _ => node.clone(),
+    }
+}
+
+fn render(
+    notes: &mut Diagnostics<'_>,
+    scope: &mut Scope<'_>,
+    entry: &Entry,
+    node: &Node,
+    typed: &types::Target,
+    number: u32,
+) -> Vec<RenderedFile> {
+    let mut files = Vec::new();
+    for (name, template) in &typed.render {
+        let Some(place) = node.get("render").and_then(|n| n.entry(name)) else { continue };
+        if name.contains('/') || name.starts_with('.') || name.is_empty() {
+            notes.mistakes.push(
+                Mistake::new(notes.file, place.key_span, format!("`{name}` cannot be the name of a rendered file"))
+                    .expected("expected a plain file name; it is made in the scratch directory"),
+            );
+            continue;
+        }
+        let Some(path) = find_file(&notes.file.path, template).filter(|p| p.is_file()) else {
+            notes.mistakes.push(
+                Mistake::new(notes.file, place.value.span, format!("there is no template `{template}`"))
+                    .expected("expected a file, seen from the scenario's folder or one above it"),
+            );
+            continue;
+        };
+        let shown = path.strip_prefix(std::env::current_dir().unwrap_or_default()).unwrap_or(&path).to_owned();
+        let text = match SourceFile::read(&path) {
+            Ok(Ok(file)) => file.text.clone(),
+            Ok(Err(mistake)) => {
+                notes.mistakes.push(*mistake);
+                continue;
+            }
+            Err(error) => {
+                notes
+                    .mistakes
+                    .push(Mistake::new(notes.file, place.value.span, error.to_string()).expected("expected a template"));
+                continue;
+            }
+        };
+        let file = SourceFile::inline(&shown.display().to_string(), &text);
+        if let Some(content) = render_one(notes, scope, entry, &file, number, typed) {
+            files.push(RenderedFile { name: name.clone(), content });
+        }
+    }
+    files
+}
+
+fn render_one(
+    notes: &mut Diagnostics<'_>,
+    scope: &mut Scope<'_>,
+    entry: &Entry,
+    file: &std::sync::Arc<SourceFile>,
+    number: u32,
+    typed: &types::Target,
+) -> Option<Template> {
+    let line_span = |line: Option<usize>| {
+        let line = line.unwrap_or(1).max(1);
+        let start: usize = file.text.split_inclusive('\n').take(line - 1).map(str::len).sum();
+        let text = file.text[start..].lines().next().unwrap_or_default();
+        let indent = text.len() - text.trim_start().len();
+        Span { start: start + indent, end: start + text.len() }
+    };
+    let detail = |error: &minijinja::Error| error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
+    let mut env = scope.env.clone();
+    // A line that holds only `{% … %}` leaves nothing behind.
+    let lines = env.syntax().to_builder().keep_trailing_newline(true).trim_blocks(true).lstrip_blocks(true).build();
+    env.set_syntax(lines.expect("white space cannot contradict the delimiters"));
+    let template = match env.template_from_named_str("template", &file.text) {
+        Ok(template) => template,
+        Err(error) => {
+            notes.mistakes.push(
+                Mistake::new(file, line_span(error.line()), format!("no valid template: {}", detail(&error)))
+                    .expected("expected a template in the manner of Jinja"),
+            );
+            return None;
+        }
+    };
+    let names: BTreeSet<String> = template.undeclared_variables(false).into_iter().collect();
+    let mut context: BTreeMap<String, minijinja::Value> = BTreeMap::new();
+    let mut sound = true;
+    let mut late: Vec<String> = LATE.map(str::to_owned).to_vec();
+    let secrets = scope.environment.names().filter(|n| matches!(scope.environment.get(n), Some(Variable::Secret(_))));
+    late.extend(secrets.map(|name| format!("env.{name}")));
+    let mark_of = |name: &str| late.iter().position(|l| l == name).map(|number| minijinja::Value::from(mark(number)));
+    let environment = environment::Read::new(scope.environment, |name| mark_of(&format!("env.{name}")));
+    for name in names {
+        if let Some(mark) = mark_of(&name) {
+            context.insert(name, mark);
+        } else if name == "env" {
+            context.insert(name, minijinja::Value::from_dyn_object(std::sync::Arc::clone(&environment)));
+        } else if name == "port"
+            && let Some(port) = typed.port
+        {
+            context.insert(name, port.0.into());
+        } else if name == "port" && entry.value.get("port").is_some() {
+            sound = false; // The port itself is wrong.
+        } else if scope.env.globals().any(|(global, _)| global == name) {
+            // `range` and its like.
+        } else {
+            let asked = Node::text(Span::default(), format!("${{{name}}}"));
+            let mut inner = Vec::new();
+            let value = with_replica(scope, entry, number, |scope| scope.resolve(&asked, &mut inner));
+            match inner.pop() {
+                // It was reported where it stands, or its variable is not set.
+                None if value.is_poisoned() => sound = false,
+                None => {
+                    context.insert(name, value_of(&marked(&value, &late)));
+                }
+                Some(mistake) => {
+                    notes.mistakes.push(Mistake { file: file.clone(), span: name_in_template(&file.text, &name), ..mistake });
+                    sound = false;
+                }
+            }
+        }
+    }
+    if !sound {
+        return None;
+    }
+    let rendered = template.render(&context);
+    for name in environment.names() {
+        let mut inner = Vec::new();
+        sound &= scope.resolve(&Node::text(Span::default(), format!("${{env.{name}}}")), &mut inner).as_text().is_some();
+        let moved = |mistake| Mistake { file: file.clone(), span: name_in_template(&file.text, &name), ..mistake };
+        notes.mistakes.extend(inner.into_iter().map(moved));
+    }
+    if !sound {
+        return None;
+    }
+    // What became of a secret otherwise than being inserted would be wrong in the file, and could not be masked.
+    if let (Ok(text), names) = (&rendered, environment.names()) {
+        let secret =
+            |name: &String| mark_of(&format!("env.{name}")).is_some_and(|mark| !text.contains(mark.as_str().unwrap_or("")));
+        if let Some(name) = names.into_iter().find(secret) {
+            notes
+                .mistakes
+                .push(Mistake::new(file, name_in_template(&file.text, &name), format!("`env.{name}` is secret")).expected(
+                    format!("expected `{{{{ env.{name} }}}}` by itself: it can be inserted, but not be computed with"),
+                ));
+            return None;
+        }
+    }
+    match rendered {
+        Ok(text) => {
+            let mut parts = Vec::new();
+            let mut rest = text.as_str();
+            let marks: Vec<String> = (0..late.len()).map(mark).collect();
+            let next = |rest: &str| marks.iter().zip(&late).filter_map(|(m, n)| Some((rest.find(m)?, n, m.len()))).min();
+            while let Some((at, name, length)) = next(rest) {
+                parts.push(Part::Text(rest[..at].to_owned()));
+                parts.push(Part::Name(name.clone()));
+                rest = &rest[at + length..];
+            }
+            parts.push(Part::Text(rest.to_owned()));
+            Some(Template(parts))
+        }
+        Err(error) => {
+            notes.mistakes.push(
+                Mistake::new(file, line_span(error.line()), format!("cannot be rendered: {}", detail(&error)))
+                    .expected("expected names that are known here"),
+            );
+            None
+        }
+    }
+}
+
+/// Where a template first uses a name: inside of `{{ … }}` or `{% … %}`.
+fn name_in_template(text: &str, name: &str) -> Span {
+    let part = |c: char| c.is_alphanumeric() || c == '_';
+    let alone = |i: &usize| !text[..*i].ends_with(part) && !text[i + name.len()..].starts_with(part);
+    let inside = |i: &usize| {
+        let last = |words: [&str; 2]| words.iter().filter_map(|w| text[..*i].rfind(w)).max();
+        last(["{{", "{%"]) > last(["}}", "%}"])
+    };
+    let start = text.match_indices(name).map(|(i, _)| i).filter(alone).find(inside).unwrap_or(0);
+    Span { start, end: (start + name.len()).min(text.len()) }
+}
+
+/// Sorts targets so that each stands behind those in its `after`; otherwise the order of the file is kept.
+///
+/// # Errors
+/// The names of a ring.
+pub(super) fn sort(targets: Vec<Target>) -> Result<Vec<Target>, Vec<String>> {
+    let names: BTreeSet<String> = targets.iter().map(|t| t.name.clone()).collect();
+    let mut waiting = targets;
+    let mut sorted: Vec<Target> = Vec::new();
+    while !waiting.is_empty() {
+        let ready = |t: &Target| t.after.iter().filter(|a| names.contains(*a)).all(|a| sorted.iter().any(|s| s.name == *a));
+        match waiting.iter().position(ready) {
+            Some(i) => sorted.push(waiting.remove(i)),
+            None => {
+                // Each one left waits for another one left; who follows that long enough goes round the ring.
+                let mut ring: Vec<&str> = Vec::new();
+                let mut at = &waiting[0];
+                while !ring.contains(&at.name.as_str()) {
+                    ring.push(&at.name);
+                    let next = at.after.iter().find_map(|a| waiting.iter().find(|t| t.name == *a));
+                    at = next.expect("a target that is not ready waits for one that is left");
+                }
+                return Err(ring.into_iter().skip_while(|n| *n != at.name).map(str::to_owned).collect());
+            }
+        }
+    }
+    Ok(sorted)
+}

@@ -1,0 +1,97 @@
+//! Values of passes: those that are drawn, those that are carried, and the names of steps.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::diagnostics::{Diagnostics, find_name, refuse};
+use super::factors::RESERVED;
+use crate::plan::{Draw, Urn};
+use crate::schema::{Entry, Mistake, Node, types};
+
+/// Values that are drawn for each pass.
+pub(super) fn draws(
+    notes: &mut Diagnostics<'_>,
+    node: &Node,
+    typed: &BTreeMap<String, types::Draw>,
+    taken: &BTreeSet<String>,
+) -> Vec<Draw> {
+    let mut draws = Vec::new();
+    for (name, typed) in typed {
+        let Some(entry) = node.get("draw").and_then(|n| n.entry(name)) else { continue };
+        nameable(notes, entry, taken);
+        let of = match notes.exactly_one(&entry.value, "what this value is drawn of", &["to", "of"]) {
+            Some("to") => {
+                let (from, to) = (typed.from.unwrap_or(0), typed.to.unwrap_or(0));
+                if from > to {
+                    notes.say(&entry.value, "to", format!("no number from {from} to {to}"), "expected the largest number here");
+                }
+                Urn::Range(from, to)
+            }
+            Some(_) => {
+                if typed.from.is_some() {
+                    refuse(notes, &entry.value, &["from"], "it belongs to `to`");
+                }
+                let items = typed.of.iter().flatten().filter_map(|text| notes.fixed(&entry.value, "of", &text.0));
+                let list: Vec<String> = items.collect();
+                if typed.of.as_ref().is_none_or(Vec::is_empty) {
+                    notes.say(&entry.value, "of", "a list without an item", "expected at least one");
+                }
+                Urn::List(list)
+            }
+            None => continue,
+        };
+        draws.push(Draw { name: name.clone(), of });
+    }
+    draws
+}
+
+/// The name of a step that no other has: `get`, `get-2`, …; one that was typed must be so already.
+pub(super) fn unique_name(
+    notes: &mut Diagnostics<'_>,
+    node: &Node,
+    typed: &types::Step,
+    name: &str,
+    taken: impl Fn(&str) -> bool,
+) -> String {
+    if let Some(named) = typed.name.as_ref().filter(|named| taken(named)) {
+        notes.say(node, "name", format!("two steps are named `{named}`"), "expected a name of its own for each step");
+    }
+    (1..).map(|i| if i == 1 { name.to_owned() } else { format!("{name}-{i}") }).find(|n| !taken(n)).unwrap_or_default()
+}
+
+/// Every carried value that a step uses must come from a step before it.
+pub(super) fn check_carried<'a>(
+    notes: &mut Diagnostics<'_>,
+    node: &Node,
+    names: impl Iterator<Item = &'a str>,
+    carried: &BTreeSet<String>,
+) {
+    let known = ["id", "pass", "connection", "scratch", "repetition"];
+    let names: BTreeSet<&str> = names.collect();
+    for name in names {
+        if !known.contains(&name) && !name.contains('.') && !carried.contains(name) {
+            let span = find_name(notes.file, node, name).unwrap_or(node.head);
+            notes.mistakes.push(
+                Mistake::new(notes.file, span, format!("`{name}` is used before it is carried"))
+                    .expected("expected `carry` in a step before this one"),
+            );
+        }
+    }
+}
+
+/// A value of passes must have a name that expressions can use and nothing else has.
+pub(super) fn nameable(notes: &mut Diagnostics<'_>, entry: &Entry, taken: &BTreeSet<String>) {
+    let name = &entry.key;
+    let nameable =
+        name.starts_with(|c: char| c.is_ascii_alphabetic()) && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    if !nameable {
+        notes.mistakes.push(
+            Mistake::new(notes.file, entry.key_span, format!("`{name}` cannot be the name of a value"))
+                .expected("expected letters, digits and `_`, so that expressions can use it"),
+        );
+    } else if taken.contains(name) || super::factors::RESERVED.iter().any(|(r, _)| r == name) {
+        notes.mistakes.push(
+            Mistake::new(notes.file, entry.key_span, format!("`{name}` is already something else"))
+                .expected("expected a name that no factor and no `let` has"),
+        );
+    }
+}

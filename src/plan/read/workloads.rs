@@ -1,0 +1,67 @@
+//! Workloads: what carries them, how their passes arrive, and on how many threads.
+
+use std::collections::BTreeSet;
+
+use super::arrivals::{self, Timeline};
+use super::diagnostics::{Diagnostics, counted};
+use super::drivers::{READERS, Typed};
+use super::programs::missing_need;
+use crate::plan::{Load, Workload};
+use crate::schema::{Node, types};
+
+/// Makes a workload of what was typed; `node` is the evaluated YAML of it. Also why its cell is skipped, if so.
+pub(super) fn workload(
+    notes: &mut Diagnostics<'_>,
+    name: &str,
+    node: &Node,
+    typed: &types::Workload,
+    taken: &BTreeSet<String>,
+    timeline: Option<&Timeline>,
+) -> Option<(Workload, Option<String>)> {
+    let before = notes.mistakes.len();
+    let kind = notes.exactly_one(node, "what carries this workload", &READERS.map(|reader| reader.key));
+    let reader = kind.and_then(|kind| READERS.iter().find(|reader| reader.key == kind));
+    let driver = reader.and_then(|reader| (reader.read)(notes, &Typed { node, typed, taken }));
+    if reader.is_none() && node.get("steps").is_none() {
+        // Steps are requests, whether or not it is said where they go.
+        notes.exactly_one(node, "what a pass consists of", &["steps"]);
+    }
+    let protocol = driver.as_ref().map(|driver| driver.protocol());
+    let mut load = match protocol {
+        // It gets the phases of the workload that it follows when all are known.
+        Some(protocol) if protocol.follows().is_some() => Some(Load::unset()),
+        None if READERS.iter().any(|reader| (reader.follows)(typed)) => None,
+        _ => arrivals::load(notes, node, typed, timeline),
+    };
+    if let (Some(drain), Some(load)) = (protocol.and_then(|p| p.drain()), &mut load)
+        && typed.load.as_ref().is_some_and(|typed| typed.drain.is_none())
+    {
+        load.drain = drain;
+    }
+    let threads = typed.threads.unwrap_or(1);
+    let connections = load.as_ref().map_or(u32::MAX, |l| l.arrivals.connections());
+    if threads == 0 || connections > 0 && threads > connections {
+        notes.say(
+            node,
+            "threads",
+            format!("{} for {}", counted(threads, "thread"), counted(connections, "connection")),
+            "expected at least one thread, and at least one connection for each",
+        );
+    }
+    if protocol.is_some_and(|p| p.is_program()) && load.as_ref().is_some_and(|load| load.find.is_some()) {
+        notes.say(node, "load", "a search with a command", "expected requests of the runner's own: `url` and `steps`");
+    }
+    let skipped = missing_need(&typed.needs.0);
+    (notes.mistakes.len() == before).then_some(())?;
+    Some((
+        Workload {
+            name: name.to_owned(),
+            driver: driver?,
+            load: load?,
+            threads,
+            cpus: typed.cpus.clone(),
+            needs: typed.needs.0.clone(),
+        },
+        skipped,
+    ))
+}

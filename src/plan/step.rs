@@ -1,0 +1,240 @@
+//! Requests over HTTP, and what requests and messages have in common: bodies, expectations, carried and drawn values.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::template::Late;
+use super::text::as_text;
+use super::{Auth, Template};
+use crate::vocabulary::units::{human_bytes, in_json};
+
+/// How long a request may take where nothing is said.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// One request of a pass.
+#[derive(Clone, Debug, Serialize)]
+pub struct Step {
+    /// Its name in results.
+    pub name: String,
+    /// `GET`, `PUT`, …
+    pub method: String,
+    /// Path and query.
+    pub path: Template,
+    /// Headers, names in lower case.
+    pub headers: Vec<(String, Template)>,
+    /// Who asks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auth: Option<Auth>,
+    /// What is sent.
+    pub body: Body,
+    /// What must come back.
+    pub expect: Expect,
+    /// Answers that are neither expected nor errors.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub outcomes: Vec<NamedOutcome>,
+    /// What is kept for the steps behind.
+    pub carry: Vec<Carry>,
+    /// How long it may take.
+    #[serde(serialize_with = "as_text")]
+    pub timeout: Duration,
+    /// What of it a secret went into; known from the names, before they are filled in.
+    #[serde(skip)]
+    pub secret: SecretParts,
+}
+
+/// The parts of a request that a secret went into: a redirect does not take them to another origin.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SecretParts {
+    /// Names of headers.
+    pub headers: Vec<String>,
+    /// Whether the body is one of them.
+    pub body: bool,
+}
+
+/// An outcome to which the scenario gives a name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NamedOutcome {
+    /// The name.
+    pub name: String,
+    /// The statuses that mean it.
+    pub statuses: Vec<u16>,
+}
+
+/// A value that is drawn anew for each pass, evenly and from the seed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Draw {
+    /// Its name in requests.
+    pub name: String,
+    /// Of what.
+    pub of: Urn,
+}
+
+/// What values are drawn of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Urn {
+    /// Whole numbers, both ends included.
+    Range(u64, u64),
+    /// Texts, at least one.
+    List(Vec<String>),
+}
+
+impl Step {
+    /// A request that says no more than what is asked, named after its method: no headers, no body, any 2xx.
+    pub fn plain(method: &str, path: Template, timeout: Duration) -> Self {
+        Self {
+            name: method.to_ascii_lowercase(),
+            method: method.to_ascii_uppercase(),
+            path,
+            headers: Vec::new(),
+            auth: None,
+            body: Body::Empty,
+            expect: Expect::default(),
+            outcomes: Vec::new(),
+            carry: Vec::new(),
+            timeout,
+            secret: SecretParts::default(),
+        }
+    }
+
+    /// Notes what a secret of `env` goes into, as long as its name can be seen.
+    pub fn mark_secrets(&mut self) {
+        // Variables that are no secrets have their values already.
+        let is_secret = |text: &Template| text.names().any(|name| name.starts_with("env."));
+        let headers = self.headers.iter().filter(|(_, value)| is_secret(value));
+        let body = match &self.body {
+            Body::Text(text) | Body::Json(text) => is_secret(text),
+            Body::Empty | Body::File(_) | Body::Random(_) => false,
+        };
+        self.secret = SecretParts { headers: headers.map(|(name, _)| name.clone()).collect(), body };
+    }
+
+    /// The late names that it inserts, some of them several times.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let body = match &self.body {
+            Body::Text(text) | Body::Json(text) => Some(text),
+            _ => None,
+        };
+        let headers = self.headers.iter().map(|(_, value)| value);
+        let expected = self.expect.text.iter().chain(&self.expect.contains);
+        headers.chain([&self.path]).chain(body).chain(expected).flat_map(Template::names)
+    }
+}
+
+/// A request body.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Body {
+    /// None.
+    Empty,
+    /// Text.
+    Text(Template),
+    /// JSON; what is inserted stands in its texts, and is escaped there.
+    Json(Template),
+    /// A file's content.
+    File(PathBuf),
+    /// So many random bytes.
+    Random(u64),
+}
+
+/// What an answer must be.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Expect {
+    /// One of these; any 2xx when empty.
+    pub statuses: Vec<u16>,
+    /// Length of the body.
+    pub length: Option<u64>,
+    /// The whole body.
+    pub text: Option<Template>,
+    /// Part of the body.
+    pub contains: Option<Template>,
+}
+
+/// A value taken from an answer.
+#[derive(Clone, Debug, Serialize)]
+pub struct Carry {
+    /// Its name in the steps behind.
+    pub name: String,
+    /// Where it stands.
+    pub place: Place,
+}
+
+/// Where a carried value stands.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Place {
+    /// A JSON pointer into the body.
+    Json(String),
+    /// A header, in lower case.
+    Header(String),
+    /// A regular expression on the body.
+    Regex(String),
+}
+
+impl Body {
+    /// Fills in late names; in JSON, what is inserted is escaped.
+    pub fn fill(&mut self, late: &Late<'_>) {
+        match self {
+            Self::Text(text) => *text = text.fill(late),
+            Self::Json(text) => *text = text.fill(&late.iter().map(|(name, value)| (*name, in_json(value))).collect()),
+            Self::Empty | Self::File(_) | Self::Random(_) => {}
+        }
+    }
+}
+
+impl Expect {
+    /// Fills in late names.
+    pub fn fill(&mut self, late: &Late<'_>) {
+        let texts = [&mut self.text, &mut self.contains].into_iter().flatten();
+        texts.for_each(|template| *template = template.fill(late));
+    }
+}
+
+impl Draw {
+    /// As `runner plan` prints it.
+    pub fn words(&self) -> String {
+        match &self.of {
+            Urn::Range(from, to) => format!("{} is drawn from {from} to {to}", self.name),
+            Urn::List(items) => format!("{} is drawn of {}", self.name, shortened(&items.join(", "))),
+        }
+    }
+}
+
+impl Step {
+    /// As `runner plan` prints it.
+    pub fn words(&self) -> String {
+        let body = match &self.body {
+            Body::Empty => String::new(),
+            Body::Text(text) | Body::Json(text) => format!("  body {}", shortened(&text.to_text())),
+            Body::File(path) => format!("  body from {}", path.display()),
+            Body::Random(n) => format!("  body of {} random", human_bytes(*n as f64)),
+        };
+        let statuses = match self.expect.statuses.as_slice() {
+            [] => "2xx".to_owned(),
+            statuses => any_of(statuses),
+        };
+        let length = self.expect.length.map_or_else(String::new, |l| format!(", {l} bytes"));
+        let text = self.expect.text.as_ref().map_or_else(String::new, |t| format!(", {}", shortened(&t.to_text())));
+        let part = self.expect.contains.as_ref().map_or_else(String::new, |t| format!(", with {}", shortened(&t.to_text())));
+        let named = self.outcomes.iter().map(|o| format!("; {} is {}", any_of(&o.statuses), o.name)).collect::<String>();
+        let expected = format!("expects {statuses}{length}{text}{part}{named}");
+        format!("{}: {} {}{body}  {expected}", self.name, self.method, self.path.to_text())
+    }
+}
+
+fn any_of(statuses: &[u16]) -> String {
+    statuses.iter().map(u16::to_string).collect::<Vec<_>>().join(" or ")
+}
+
+/// So many characters of a body are shown.
+const SHOWN: usize = 80;
+
+/// A text that may be long, on part of a line.
+pub fn shortened(text: &str) -> String {
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("`{}…` of {}", &text[..end], human_bytes(text.len() as f64)),
+        None => format!("`{text}`"),
+    }
+}

@@ -1,0 +1,101 @@
+//! Targets: what is started, how it is known to be ready, and how it ends.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::text::as_text;
+use super::{Template, Url};
+use crate::vocabulary::choices::{Resource, Signal};
+
+/// Something under test or around it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Target {
+    /// Its name.
+    pub name: String,
+    /// Its processes; one without a command line when it already runs elsewhere.
+    pub replicas: Vec<Replica>,
+    /// Names of the targets that must be ready before.
+    pub after: Vec<String>,
+    /// How long a replica may take to become ready.
+    #[serde(serialize_with = "as_text")]
+    pub ready_timeout: Duration,
+    /// The first signal at the end.
+    pub stop_signal: Signal,
+    /// How long it may take to end before it is killed.
+    #[serde(serialize_with = "as_text")]
+    pub stop_grace: Duration,
+    /// Programs that it needs.
+    pub needs: Vec<String>,
+    /// Soft limits of resources that differ from those of the shell; none: unlimited.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rlimits: Vec<(Resource, Option<u64>)>,
+}
+
+impl Target {
+    /// Whether runner starts it.
+    pub fn is_started(&self) -> bool {
+        self.replicas.iter().any(|r| !r.argv.is_empty())
+    }
+}
+
+/// One process of a target.
+#[derive(Clone, Debug, Serialize)]
+pub struct Replica {
+    /// Its number, from 1.
+    pub number: u32,
+    /// Program and arguments; empty when it already runs.
+    pub argv: Vec<Template>,
+    /// Environment variables to add.
+    pub env: Vec<(String, Template)>,
+    /// Working directory, if not the runner's.
+    pub dir: Option<Template>,
+    /// Ports on which it will listen, the main one first.
+    pub ports: Vec<u16>,
+    /// Files to make in the scratch directory.
+    pub files: Vec<RenderedFile>,
+    /// How to know that it is ready.
+    pub ready: Probe,
+    /// Processors on which it may run; all when empty.
+    pub cpus: Vec<u32>,
+    /// The engine of its container, whose name is the late name `container` in `argv`; none for a process.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub engine: Option<String>,
+}
+
+/// A configuration file made from a template.
+#[derive(Clone, Debug, Serialize)]
+pub struct RenderedFile {
+    /// Its name in the scratch directory.
+    pub name: String,
+    /// Its content.
+    pub content: Template,
+}
+
+/// How to know that a replica is ready.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Probe {
+    /// As soon as it is started.
+    Started,
+    /// This address accepts connections.
+    Tcp {
+        /// `host:port`
+        address: String,
+    },
+    /// `GET` answers with a status below 400.
+    Http {
+        /// Where.
+        url: Url,
+    },
+    /// A line of its output matches.
+    Log {
+        /// A regular expression.
+        pattern: String,
+    },
+    /// A command ends with exit code 0.
+    Command {
+        /// Program and arguments.
+        argv: Vec<Template>,
+    },
+}

@@ -1,0 +1,168 @@
+//! Text with `${…}` in it: taken apart, and filled in when the time of its names has come.
+
+use std::collections::BTreeMap;
+
+/// A piece of a text with expressions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// Characters as they are, `$${` already turned into `${`.
+    Text(String),
+    /// The source of an expression and where it begins in the text, in bytes.
+    Expression(String, usize),
+}
+
+/// Splits text at its `${…}`.
+///
+/// # Errors
+/// The offset of a `${` that is never closed.
+pub fn pieces(text: &str) -> Result<Vec<Piece>, usize> {
+    let mut pieces = Vec::new();
+    let mut plain = String::new();
+    let mut at = 0;
+    while let Some(dollar) = text[at..].find("${").map(|i| at + i) {
+        if text[..dollar].ends_with('$') && dollar > at {
+            plain.push_str(&text[at..dollar - 1]);
+            plain.push_str("${");
+            at = dollar + 2;
+            continue;
+        }
+        plain.push_str(&text[at..dollar]);
+        if !plain.is_empty() {
+            pieces.push(Piece::Text(std::mem::take(&mut plain)));
+        }
+        let inner = &text[dollar + 2..];
+        let length = closing_brace(inner).ok_or(dollar)?;
+        pieces.push(Piece::Expression(inner[..length].trim().to_owned(), dollar));
+        at = dollar + 2 + length + 1;
+    }
+    plain.push_str(&text[at..]);
+    if !plain.is_empty() {
+        pieces.push(Piece::Text(plain));
+    }
+    Ok(pieces)
+}
+
+/// The offset of the `}` that ends an expression; braces and quotes inside it are skipped.
+pub fn closing_brace(text: &str) -> Option<usize> {
+    let mut depth = 0_usize;
+    let mut quote = None;
+    for (i, c) in text.char_indices() {
+        match (quote, c) {
+            (Some(q), c) if c == q => quote = None,
+            (Some(_), _) => {}
+            (None, '"' | '\'') => quote = Some(c),
+            (None, '{') => depth += 1,
+            (None, '}') if depth == 0 => return Some(i),
+            (None, '}') => depth -= 1,
+            _ => {}
+        }
+    }
+    None
+}
+
+/// Values of late names.
+pub type Late<'a> = BTreeMap<&'a str, String>;
+
+/// Text whose remaining names are filled in later: when a repetition starts, or with every request.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Template(pub Vec<Part>);
+
+/// The expression for a dollar sign where one in the text would escape what follows.
+const DOLLAR: &str = "'$'";
+
+/// A part of a [`Template`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Characters.
+    Text(String),
+    /// A name whose value is known later.
+    Name(String),
+}
+
+impl Template {
+    /// Reads text in which only late names are left.
+    pub fn parse(text: &str) -> Self {
+        let mut parts: Vec<Part> = Vec::new();
+        for piece in pieces(text).unwrap_or_else(|_| vec![Piece::Text(text.to_owned())]) {
+            let part = match piece {
+                Piece::Expression(name, _) if name == DOLLAR => Part::Text("$".to_owned()),
+                Piece::Expression(name, _) => Part::Name(name),
+                Piece::Text(text) => Part::Text(text),
+            };
+            match (parts.last_mut(), part) {
+                (Some(Part::Text(before)), Part::Text(text)) => before.push_str(&text),
+                (_, part) => parts.push(part),
+            }
+        }
+        Self(parts)
+    }
+
+    /// The text that [`Self::parse`] reads as this template: characters `${` are escaped again.
+    pub fn source(&self) -> String {
+        let mut text = String::new();
+        for (i, part) in self.0.iter().enumerate() {
+            match part {
+                Part::Name(name) => text += &format!("${{{name}}}"),
+                Part::Text(plain) => {
+                    let plain = plain.replace("${", "$${");
+                    // A dollar before `${name}` would make it an escape.
+                    let kept = if self.0.get(i + 1).is_some() { plain.trim_end_matches('$') } else { &plain };
+                    text += kept;
+                    text += &format!("${{{DOLLAR}}}").repeat(plain.len() - kept.len());
+                }
+            }
+        }
+        text
+    }
+
+    /// The names that are left.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter_map(|part| match part {
+            Part::Name(name) => Some(name.as_str()),
+            Part::Text(_) => None,
+        })
+    }
+
+    /// Fills in what is known now and keeps the rest.
+    #[must_use]
+    pub fn fill(&self, values: &Late<'_>) -> Self {
+        let mut parts: Vec<Part> = Vec::new();
+        for part in &self.0 {
+            let part = match part {
+                Part::Name(name) => values.get(name.as_str()).map_or_else(|| part.clone(), |v| Part::Text(v.clone())),
+                Part::Text(_) => part.clone(),
+            };
+            match (parts.last_mut(), part) {
+                (Some(Part::Text(before)), Part::Text(text)) => before.push_str(&text),
+                (_, part) => parts.push(part),
+            }
+        }
+        Self(parts)
+    }
+
+    /// The text with everything filled in; names that are still open appear as `${name}`.
+    pub fn to_text(&self) -> String {
+        self.0
+            .iter()
+            .map(|part| match part {
+                Part::Text(text) => text.clone(),
+                Part::Name(name) => format!("${{{name}}}"),
+            })
+            .collect()
+    }
+}
+
+/// A command line as people read it.
+pub fn words(argv: &[Template]) -> String {
+    let word = |template: &Template| {
+        let word = template.to_text();
+        if word.contains(char::is_whitespace) { format!("'{word}'") } else { word }
+    };
+    argv.iter().map(word).collect::<Vec<_>>().join(" ")
+}
+
+impl serde::Serialize for Template {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.source())
+    }
+}

@@ -1,0 +1,49 @@
+//! Workloads: what carries them, and how their passes arrive.
+
+use serde::ser::{Serialize, SerializeStruct as _, Serializer};
+
+use super::{Driver, Load, Protocol};
+
+/// Requests and how they arrive.
+#[derive(Clone, Debug)]
+pub struct Workload {
+    /// Its name.
+    pub name: String,
+    /// What carries it.
+    pub driver: Driver,
+    /// How passes arrive.
+    pub load: Load,
+    /// Generator threads.
+    pub threads: u32,
+    /// Processors on which they, or the command, may run; all when empty.
+    pub cpus: Vec<u32>,
+    /// Programs that it needs.
+    pub needs: Vec<String>,
+}
+
+impl Workload {
+    /// What its protocol answers.
+    pub fn protocol(&self) -> &dyn Protocol {
+        self.driver.protocol()
+    }
+}
+
+/// What the protocol says of its steps, metrics and outcomes stands beside it: whoever reads a plan needs no protocol.
+impl Serialize for Workload {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let protocol = self.driver.protocol();
+        let mut fields = serializer.serialize_struct("Workload", 11)?;
+        fields.serialize_field("name", &self.name)?;
+        fields.serialize_field("steps", &protocol.steps())?;
+        fields.serialize_field("metrics", &protocol.metrics())?;
+        fields.serialize_field("outcomes", &protocol.outcomes())?;
+        fields.serialize_field("follows", &protocol.follows())?;
+        fields.serialize_field("is_program", &protocol.is_program())?;
+        fields.serialize_field("driver", &self.driver)?;
+        fields.serialize_field("load", &self.load)?;
+        fields.serialize_field("threads", &self.threads)?;
+        fields.serialize_field("cpus", &self.cpus)?;
+        fields.serialize_field("needs", &self.needs)?;
+        fields.end()
+    }
+}

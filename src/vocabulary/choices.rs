@@ -1,0 +1,185 @@
+//! Fixed choices of the scenario language that mean the same on every floor.
+
+use schemars::JsonSchema;
+
+/// The order of repetitions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Order {
+    /// Round after round over all cells, each round shuffled: slow changes of the machine meet all cells alike.
+    #[default]
+    Interleaved,
+    /// Round after round, in the order of the file.
+    Rounds,
+    /// All repetitions of a cell, then the next cell.
+    Sequential,
+}
+
+/// A resource of which processes may use no more than a limit; see setrlimit(2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum Resource {
+    OpenFiles,
+    Processes,
+    MemoryLocked,
+    AddressSpace,
+    Data,
+    Stack,
+    Core,
+    FileSize,
+}
+
+impl Resource {
+    /// Its name in a scenario.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::OpenFiles => "open-files",
+            Self::Processes => "processes",
+            Self::MemoryLocked => "memory-locked",
+            Self::AddressSpace => "address-space",
+            Self::Data => "data",
+            Self::Stack => "stack",
+            Self::Core => "core",
+            Self::FileSize => "file-size",
+        }
+    }
+}
+
+/// How a link is made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum LinkMechanism {
+    /// The first of the others that works here.
+    #[default]
+    Auto,
+    /// Network namespaces, and the kernel's own emulation (`tc netem`).
+    Netem,
+    /// Network namespaces, and a process that holds packets back; for kernels without netem.
+    Nfqueue,
+    /// A process between TCP connections; needs no privilege, and loses nothing.
+    Relay,
+}
+
+/// A signal that asks a process to end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+#[allow(missing_docs)]
+pub enum Signal {
+    #[default]
+    Term,
+    Int,
+    Quit,
+    Hup,
+    Usr1,
+    Usr2,
+    Kill,
+}
+
+/// How arrivals are spaced at a rate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Spacing {
+    /// Evenly.
+    #[default]
+    Constant,
+    /// Independently of each other, as those of many users: exponential gaps.
+    Poisson,
+}
+
+/// The order of the bytes of a number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ByteOrder {
+    /// The most significant first, as networks have it.
+    #[default]
+    Big,
+    /// The least significant first.
+    Little,
+}
+
+/// What stands before the decimals of a number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Decimal {
+    /// `1234.5` and `1,234.5`.
+    #[default]
+    Point,
+    /// `1234,5` and `1.234,5`.
+    Comma,
+}
+
+/// One figure of several values.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Pick {
+    /// The first.
+    First,
+    /// The last.
+    #[default]
+    Last,
+    /// The smallest.
+    Min,
+    /// The largest.
+    Max,
+    /// Their arithmetic mean.
+    Mean,
+    /// Their sum.
+    Sum,
+    /// How many there are.
+    Count,
+}
+
+impl Decimal {
+    /// Whether it is what is meant where nothing is said.
+    #[allow(clippy::trivially_copy_pass_by_ref)]
+    pub fn is_point(&self) -> bool {
+        *self == Self::Point
+    }
+
+    /// The other one.
+    #[must_use]
+    pub fn other(self) -> Self {
+        match self {
+            Self::Point => Self::Comma,
+            Self::Comma => Self::Point,
+        }
+    }
+}
+
+impl Pick {
+    /// The word in YAML.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::First => "first",
+            Self::Last => "last",
+            Self::Min => "min",
+            Self::Max => "max",
+            Self::Mean => "mean",
+            Self::Sum => "sum",
+            Self::Count => "count",
+        }
+    }
+}
+
+impl LinkMechanism {
+    /// The word in YAML, columns and messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Netem => "netem",
+            Self::Nfqueue => "nfqueue",
+            Self::Relay => "relay",
+        }
+    }
+}
+
+/// By how much two counts of requests may differ.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Allowed {
+    /// By so many.
+    Count(u64),
+    /// By this share of what was sent.
+    Share(f64),
+}

@@ -1,0 +1,24 @@
+//! The ground floor: words that all floors share, and what knows nothing of experiments.
+//!
+//! - `phase`, `outcome`, `quantile`, `metric`: the vocabulary of results. `metric` holds the one catalogue.
+//! - `choices`: fixed choices of the scenario language that mean the same on every floor.
+//! - `units`: sizes, durations and rates as people write them.
+//! - `words`: lists of names in a sentence, and the name that was probably meant.
+//! - `errors`: how a chain of errors is said.
+//! - `marker`, `queue`: by what processes of ours are known, and the bounded way to whoever records.
+
+pub mod choices;
+pub mod errors;
+pub mod marker;
+pub mod metric;
+pub mod outcome;
+pub mod phase;
+pub mod quantile;
+pub mod queue;
+pub mod units;
+pub mod words;
+
+pub use metric::{Better, Exists, Interest, Metric, NamedMetric, Scope, Unit};
+pub use outcome::Outcome;
+pub use phase::Phase;
+pub use quantile::{Quantile, Time};

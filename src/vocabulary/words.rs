@@ -1,0 +1,57 @@
+//! Lists of names in a sentence, and the name that was probably meant.
+
+/// The known name that is so near to the typed one that it was probably meant.
+///
+/// Numbers and single letters are near to everything and never suggested.
+pub fn nearest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let fold = |s: &str| s.to_lowercase().replace(['-', '_', ' '], "");
+    let (folded, limit) = (fold(typed), (typed.chars().count() / 3).clamp(1, 3));
+    let known: Vec<&str> = known.into_iter().collect();
+    // `SIGTERM` for `TERM`, `conn` for `connections`
+    let part =
+        |name: &&&str| typed.len().min(name.len()) > 2 && **name != typed && (typed.ends_with(**name) || name.starts_with(typed));
+    let partly = known.iter().find(part).copied();
+    known
+        .into_iter()
+        .filter(|name| *name != typed && name.chars().count().max(typed.chars().count()) > 2 && name.parse::<f64>().is_err())
+        .map(|name| (strsim::damerau_levenshtein(&folded, &fold(name)), name))
+        .filter(|(distance, name)| *distance <= limit && *distance < name.chars().count().min(folded.chars().count()).max(1))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, name)| name)
+        .or(partly.filter(|name| name.parse::<f64>().is_err()))
+}
+
+/// `` `a`, `b` and `c` ``
+pub fn all_of<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let names: Vec<String> = names.into_iter().map(|n| format!("`{n}`")).collect();
+    match names.as_slice() {
+        [] => "nothing".to_owned(),
+        [one] => one.clone(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
+}
+
+/// `` `a`, `b` or `c` ``
+pub fn one_of<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let names: Vec<String> = names.into_iter().map(|n| format!("`{n}`")).collect();
+    match names.as_slice() {
+        [] => "nothing".to_owned(),
+        [one] => one.clone(),
+        [first @ .., last] => format!("{} or {last}", first.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn suggestions_are_near_and_never_numbers() {
+        assert_eq!(nearest("prot", ["port", "ports"]), Some("port"));
+        assert_eq!(nearest("set_up", ["set-up"]), Some("set-up"));
+        assert_eq!(nearest("gt", ["get", "put"]), Some("get"));
+        assert_eq!(nearest("SIGTERM", ["INT", "TERM"]), Some("TERM"));
+        assert_eq!(nearest("100", ["10", "1000"]), None);
+        assert_eq!(nearest("a", ["b", "c"]), None);
+    }
+}
