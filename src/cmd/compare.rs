@@ -42,7 +42,7 @@ pub(super) fn compare(args: &cli::Compare) -> Result<Exit, Stop> {
     let comparison = comparison.map_err(|error| match &error {
         compare::Error::Metric(name) => {
             let brought: Vec<String> = paths.iter().flat_map(|path| brought(path)).collect();
-            wrong(format!("{error}: {}", run::like(name, brought.iter().map(String::as_str))))
+            wrong(format!("{error}: {}", run::suggest_metric(name, brought.iter().map(String::as_str))))
         }
         _ => Stop::from_error(Exit::InvalidInput, &error),
     })?;

@@ -99,7 +99,7 @@ fn tame(text: &str) -> Cow<'_, str> {
 
 /// Refuses a path that is not UTF-8 where it is written down: in a plan, an event, the command line of a target. A text that
 /// only looks like it would lead elsewhere.
-pub(crate) fn text_path(what: &str, path: &Path) -> Result<(), Stop> {
+pub(crate) fn require_utf8_path(what: &str, path: &Path) -> Result<(), Stop> {
     if path.to_str().is_some() {
         return Ok(());
     }
@@ -133,7 +133,7 @@ pub(crate) fn read_plan(path: &Path, choice: Option<&Choice>) -> Result<Plan, St
 
 /// The same with all options.
 fn plan_of(path: &Path, options: &Options) -> Result<Plan, Stop> {
-    text_path("the scenario", path)?;
+    require_utf8_path("the scenario", path)?;
     plan_from(path, Document::read(path).map_err(|e| Stop::from_error(Exit::InvalidInput, &e))?, options)
 }
 

@@ -56,12 +56,12 @@ pub(super) fn same(args: &cli::Doctor, file: &Path) -> Result<Exit, Stop> {
         quiet: true,
         json: false,
     };
-    let ground = run::prepare(&plans, &output)?;
+    let invocation = run::prepare(&plans, &output)?;
     let began = Instant::now();
     let (mut made, mut longest) = (0, Duration::ZERO);
     while made < FEWEST || began.elapsed() + longest <= budget {
         let session = Instant::now();
-        match run::each(&plans, &options, &args.out, &ground)? {
+        match run::execute_each(&plans, &options, &args.out, &invocation)? {
             Exit::Interrupted => return Ok(Exit::Interrupted),
             // What is invalid is left out below.
             _ => made += 1,
@@ -77,9 +77,9 @@ pub(super) fn same(args: &cli::Doctor, file: &Path) -> Result<Exit, Stop> {
         }
     }
     let plan = &plans[0];
-    let runs = run::runs_of(&ground, plan, &args.out);
+    let runs = run::runs_of(&invocation, plan, &args.out);
     let kept = floor::add(&args.out.join(&plan.experiment), &runs)?;
-    let summaries = ground.summaries.borrow();
+    let summaries = invocation.summaries.borrow();
     let found = floors(plan, &summaries);
     if args.json {
         print(&format!("{}\n", serde_json::to_string_pretty(&found).expect("a floor is always JSON")));
