@@ -47,7 +47,7 @@ enum Speaks {
 }
 
 /// What is asked of an exchange, apart from its request.
-pub(super) struct Asked<'a> {
+pub(super) struct ExchangeOptions<'a> {
     /// Whether the body of the answer is looked into.
     pub keep: bool,
     /// Whether no body can come, as HEAD was asked for.
@@ -116,15 +116,15 @@ impl General {
     }
 
     /// Sends a request and reads the answer to its end.
-    pub async fn exchange(&mut self, request: Request<Outgoing>, asked: &Asked<'_>) -> Received {
+    pub async fn exchange(&mut self, request: Request<Outgoing>, options: &ExchangeOptions<'_>) -> Received {
         let mut received = Received::failed(Failure::new(Outcome::Closed, String::new()));
         let clock = &mut self.clock;
         match &mut self.speaks {
             Speaks::Http1 { sender, connection, ended, heard } => {
                 heard.set(false);
                 let answer = std::pin::pin!(sender.try_send_request(request));
-                let mut driven = Driven { connection: Some((connection.as_mut(), ended)), clock, deadline: asked.deadline };
-                received.answer = receive(answer, &mut driven, asked, heard, &mut received).await;
+                let mut driven = Driven { connection: Some((connection.as_mut(), ended)), clock, deadline: options.deadline };
+                received.answer = receive(answer, &mut driven, options, heard, &mut received).await;
                 received.completed = Instant::now();
                 // Lets the connection finish the exchange, and notice a server that closes or says more than it should.
                 if received.answer.is_ok() {
@@ -132,7 +132,7 @@ impl General {
                     if let Some(Err(error)) = ended
                         && is_unasked(error)
                     {
-                        let words = format!("{}: bytes that nobody asked for stand behind the answer", (asked.label)());
+                        let words = format!("{}: bytes that nobody asked for stand behind the answer", (options.label)());
                         received.answer = Err(Failure::new(Outcome::Garbage, words));
                     }
                     // A server may answer before it has read the whole request; then nothing can follow.
@@ -141,8 +141,8 @@ impl General {
             }
             Speaks::Http2(sender) => {
                 let answer = std::pin::pin!(sender.try_send_request(request));
-                let mut driven = Driven { connection: None, clock, deadline: asked.deadline };
-                received.answer = receive(answer, &mut driven, asked, &Cell::new(false), &mut received).await;
+                let mut driven = Driven { connection: None, clock, deadline: options.deadline };
+                received.answer = receive(answer, &mut driven, options, &Cell::new(false), &mut received).await;
                 received.completed = Instant::now();
                 // What happens to one stream does not concern the others.
                 received.usable = !sender.is_closed();
@@ -155,11 +155,11 @@ impl General {
 async fn receive(
     mut answer: Pin<&mut impl Future<Output = Result<Response<Incoming>, TrySendError<Request<Outgoing>>>>>,
     driven: &mut Driven<'_>,
-    asked: &Asked<'_>,
+    options: &ExchangeOptions<'_>,
     heard: &Cell<bool>,
     received: &mut Received,
 ) -> Result<(response::Parts, Option<Body>), Failure> {
-    let label = asked.label;
+    let label = options.label;
     let fail = |outcome, words: String| Err(Failure::new(outcome, format!("{}: {words}", label())));
     let response = match driven.until(|cx| answer.as_mut().poll(cx)).await {
         Ok(Ok(response)) => response,
@@ -167,7 +167,7 @@ async fn receive(
             received.unsent = error.take_message();
             return Err(of_hyper(error.error(), &label(), Stage::Head { heard: heard.get() }));
         }
-        Err(Interrupted::Timeout) => return fail(Outcome::Timeout, format!("no answer within {:?}", asked.timeout)),
+        Err(Interrupted::Timeout) => return fail(Outcome::Timeout, format!("no answer within {:?}", options.timeout)),
         Err(Interrupted::Ended) => return fail(Outcome::Closed, "the connection was closed instead of an answer".to_owned()),
     };
     received.first_byte = Some(Instant::now());
@@ -175,11 +175,11 @@ async fn receive(
     // hyper guesses where a careful client does not. HTTP/2 has frames of its own.
     if head.version <= Version::HTTP_11 {
         let headers = head.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
-        if let Err(reason) = framing(head.version == Version::HTTP_11, head.status.as_u16(), asked.head_only, headers) {
+        if let Err(reason) = framing(head.version == Version::HTTP_11, head.status.as_u16(), options.head_only, headers) {
             return fail(Outcome::Garbage, format!("the answer is not HTTP: {reason}"));
         }
     }
-    let mut kept = asked.keep.then(Body::new);
+    let mut kept = options.keep.then(Body::new);
     while !body.is_end_stream() {
         match driven.until(|cx| Pin::new(&mut body as &mut Incoming).poll_frame(cx)).await {
             Ok(None) => break,
@@ -191,7 +191,7 @@ async fn receive(
                 }
             }
             Ok(Some(Err(error))) => return Err(of_hyper(&error, &label(), Stage::Body)),
-            Err(Interrupted::Timeout) => return fail(Outcome::Timeout, format!("no whole answer within {:?}", asked.timeout)),
+            Err(Interrupted::Timeout) => return fail(Outcome::Timeout, format!("no whole answer within {:?}", options.timeout)),
             Err(Interrupted::Ended) => {
                 return fail(Outcome::Incomplete, format!("the answer broke off after {} bytes", received.bytes));
             }
