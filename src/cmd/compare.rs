@@ -6,7 +6,7 @@ use super::summarize::{read_samples, runs};
 use super::{Stop, floor, print, run};
 use crate::analysis::Summary;
 use crate::analysis::compare::{self, Comparison, Options, Verdict};
-use crate::analysis::figures::metric_of;
+use crate::analysis::values::metric_of;
 use crate::cli::{self, Format};
 use crate::exit::Exit;
 use crate::record::Metric;

@@ -6,9 +6,9 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::analysis::decisions::{self, Decided, Sample};
-use crate::analysis::figures::{self, Part, human};
 use crate::analysis::stability::half_width;
 use crate::analysis::stats::{self, UntilError, mean_interval_until};
+use crate::analysis::values::{self, Selection, human};
 use crate::analysis::{self, estimate, summarize};
 use crate::plan::{Decide, Repeat};
 use crate::record::{Metric, Repetition, RunRecord, Status, Verdict};
@@ -69,15 +69,15 @@ impl Live {
         let whole = [String::new()];
         let names: Vec<String> = record.workloads.iter().map(|w| w.name.clone()).collect();
         for workload in if metric.is_resource() { whole.as_slice() } else { &names } {
-            let part = Part { workload: Some(workload.as_str()).filter(|w| !w.is_empty()), ..Part::default() };
-            let Some(value) = figures::values(&summary, metric, &part).first().copied() else { continue };
+            let part = Selection { workload: Some(workload.as_str()).filter(|w| !w.is_empty()), ..Selection::default() };
+            let Some(value) = values::of_cell(&summary, metric, &part).first().copied() else { continue };
             let known = self.values.entry((repetition.cell, workload.clone())).or_insert_with(|| MetricSoFar {
                 values: Vec::new(),
                 centre: value,
                 half_width: None,
                 reached: false,
                 dependent: false,
-                unit: analysis::figures::unit_of(&summary, metric),
+                unit: analysis::values::unit_of(&summary, metric),
             });
             known.values.push((repetition.status.repetition, value));
             known.look(self.repeat.until);

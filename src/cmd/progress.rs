@@ -24,7 +24,7 @@ const MOST_LINES: usize = 12;
 pub(super) enum Style {
     /// A bar if standard error is a terminal, lines otherwise.
     People,
-    /// Nothing.
+    /// Nothing is shown.
     Quiet,
     /// One JSON object per event on standard output.
     Json,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::execute::{self, Invocation, Start};
 use super::progress::Style;
 use super::{Stop, fixture, plan_of, report_all, require_utf8_path};
-use crate::analysis::figures::metric_of;
+use crate::analysis::values::metric_of;
 use crate::cli;
 use crate::executor::{Interrupt, kept};
 use crate::exit::Exit;
