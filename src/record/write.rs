@@ -130,11 +130,11 @@ impl RunDirectory {
         mask(&self.secrets, folder)
     }
 
-    /// [`Error::Gone`] when this directory is not at its path any more: what would be written there now would be lost, or
+    /// Refuses to go on when this directory is not at its path any more: what would be written there now would be lost, or
     /// make half of a run out of nothing.
     ///
     /// # Errors
-    /// That one.
+    /// [`Error::Gone`].
     pub fn is_there(&self) -> Result<(), Error> {
         let of = |metadata: std::fs::Metadata| (metadata.dev(), metadata.ino());
         let ours = self.lock.metadata().map(of);
