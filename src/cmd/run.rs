@@ -275,7 +275,7 @@ pub(super) fn prepare<'a>(plans: &[Plan], output: &'a cli::Output) -> Result<Inv
         _ => Style::People,
     };
     require_utf8_paths(output)?;
-    plans.iter().try_for_each(trusted_caches)?;
+    plans.iter().try_for_each(require_trusted_caches)?;
     let fixtures = fixtures(plans)?;
     plans.iter().try_for_each(require_open_files_of_cells)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -296,7 +296,7 @@ fn require_utf8_paths(output: &cli::Output) -> Result<(), Stop> {
 }
 
 /// Says before the run when somebody else could put something among what set-up steps keep.
-fn trusted_caches(plan: &Plan) -> Result<(), Stop> {
+fn require_trusted_caches(plan: &Plan) -> Result<(), Stop> {
     let cells = plan.cells.iter().filter(|c| c.skipped.is_none()).map(|c| &c.set_up);
     let steps = plan.set_up.iter().chain(cells.flat_map(|s| s.cell.iter().chain(&s.repetition).chain(&s.load)));
     for cache in steps.filter_map(crate::plan::Action::cache) {

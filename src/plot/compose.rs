@@ -12,6 +12,7 @@ use crate::analysis::compare::ratio;
 use crate::analysis::curves::LinePart;
 use crate::analysis::estimate::{estimate, median_interval};
 use crate::analysis::summary::{CellSummary, StepSummary, Summary};
+use crate::analysis::values::Selection;
 use crate::analysis::{Error, curves, stats, values};
 use crate::record::tables::WHOLE;
 use crate::record::{Graph, Metric, Repetition, RunRecord, Shape, Time};
@@ -86,25 +87,14 @@ const PHASES: [&str; 5] = ["warm-up", "before", "during", "after", "search"];
 /// What an axis may stand for that is not a factor.
 const PARTS: [&str; 4] = ["step", "target", "workload", "phase"];
 
-/// Which part of a cell is meant, where an axis or the graph says so.
-#[derive(Clone, Copy, Default)]
-struct Selection<'a> {
-    step: Option<&'a str>,
-    target: Option<&'a str>,
-    workload: Option<&'a str>,
-    phase: Option<&'a str>,
-}
-
-impl<'a> Selection<'a> {
-    /// Chooses a level of an axis that is not a factor; others choose cells, not parts.
-    fn choose(&mut self, axis: Option<&str>, level: &'a str) {
-        match axis {
-            Some("step") => self.step = Some(level),
-            Some("target") => self.target = Some(level),
-            Some("workload") => self.workload = Some(level),
-            Some("phase") => self.phase = Some(level),
-            _ => {}
-        }
+/// Chooses a level of an axis that is not a factor; others choose cells, not parts of them.
+fn choose<'a>(selection: &mut Selection<'a>, axis: Option<&str>, level: &'a str) {
+    match axis {
+        Some("step") => selection.step = Some(level),
+        Some("target") => selection.target = Some(level),
+        Some("workload") => selection.workload = Some(level),
+        Some("phase") => selection.phase = Some(level),
+        _ => {}
     }
 }
 
@@ -272,8 +262,8 @@ impl Composer<'_> {
     }
 
     /// Which part of a cell is meant, with what the graph says of all of its axes.
-    fn part<'a>(&'a self, part: Selection<'a>) -> values::Selection<'a> {
-        values::Selection {
+    fn part<'a>(&'a self, part: Selection<'a>) -> Selection<'a> {
+        Selection {
             workload: part.workload.or(self.graph.workload.as_deref()),
             phase: part.phase,
             step: Some(part.step.unwrap_or(self.step_name())),
@@ -311,8 +301,8 @@ impl Composer<'_> {
     fn cell_at<'a>(&'a self, group: &'a str, level: &'a str) -> Option<(&'a CellSummary, Selection<'a>)> {
         let (x, series) = (self.graph.x.as_deref(), self.graph.series.as_deref());
         let mut part = Selection::default();
-        part.choose(x, group);
-        part.choose(series, level);
+        choose(&mut part, x, group);
+        choose(&mut part, series, level);
         let fits = |cell: &CellSummary, axis: Option<&str>, level: &str| match axis {
             Some(factor) if !PARTS.contains(&factor) => cell.levels.get(factor).is_some_and(|l| l == level),
             _ => true,
@@ -397,7 +387,7 @@ impl Composer<'_> {
     fn ratio_of_phases(&self, group: &str, phase: &str, over: &str, metric: Metric) -> Option<Bar> {
         let (cell, part) = self.cell_at(group, phase)?;
         let above = self.part(part);
-        let below = values::Selection { phase: Some(over), ..above };
+        let below = Selection { phase: Some(over), ..above };
         let ratios: Vec<f64> = values::ratios(cell, metric, &above, &below).ok()?.into_iter().map(|(_, ratio)| ratio).collect();
         let found = estimate(&ratios)?;
         let (low, high) = found.median_interval.unwrap_or((found.median, found.median));
@@ -501,7 +491,7 @@ impl Composer<'_> {
         let by = self.graph.series.as_deref();
         for level in self.axis(by) {
             let mut part = Selection { workload: self.graph.workload.as_deref(), ..Selection::default() };
-            part.choose(by, &level);
+            choose(&mut part, by, &level);
             let (step, phase) = (part.step.unwrap_or(self.step_name()), part.phase.unwrap_or("during"));
             let mut steps: Vec<&StepSummary> = Vec::new();
             for (_, cell) in self.cells() {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Composer, PARTS, Selection, level_label, unit, words};
+use super::{Composer, PARTS, Selection, choose, level_label, unit, words};
 use crate::analysis::estimate::estimate;
 use crate::analysis::stats;
 use crate::analysis::values;
@@ -28,16 +28,11 @@ impl Composer<'_> {
         }
         for level in levels {
             let mut part = Selection { workload: self.graph.workload.as_deref(), ..Selection::default() };
-            part.choose(by, &level);
+            choose(&mut part, by, &level);
             let fits = |factor: &str, levels: &std::collections::BTreeMap<String, String>| levels.get(factor) == Some(&level);
             let chosen = |c: &crate::analysis::summary::CellSummary| by.is_none_or(|b| PARTS.contains(&b) || fits(b, &c.levels));
             let Some((_, cell)) = self.cells().find(|(_, c)| chosen(c)) else { continue };
-            let part = values::Selection {
-                workload: part.workload,
-                phase: part.phase,
-                step: part.step.or(self.graph.step.as_deref()),
-                target: part.target,
-            };
+            part.step = part.step.or(self.graph.step.as_deref());
             let numbered = values::by_repetition(cell, metric, &part);
             let values: Vec<f64> = numbered.iter().map(|(_, v)| v * scale).collect();
             let known = values::estimate_of(cell, metric, &part).filter(|_| scale == 1.0);

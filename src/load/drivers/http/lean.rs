@@ -20,7 +20,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
 use super::judge::{self, judge};
-use super::request::{self, Step};
+use super::request::{self, Step, unsent};
 use super::{RoundTrip, of_io};
 use crate::load::drivers::Failure;
 use crate::load::drivers::judged::Body;
@@ -375,11 +375,6 @@ impl ExchangeError {
     }
 }
 
-/// A request that cannot be made: what it inserts does not fit.
-fn unsent(words: String) -> Failure {
-    Failure::new(Outcome::Carry, words)
-}
-
 /// Ends a head, and puts a short body behind it. Returns the length of the body, and a long body itself.
 fn finish(out: &mut Vec<u8>, block: &Bytes, range: Range<usize>) -> (u64, Option<Bytes>) {
     let length = range.len() as u64;
@@ -409,34 +404,22 @@ fn decimal(mut number: u64, digits: &mut [u8; 20]) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::super::request::tests::step;
+    use super::super::scripted::{CHUNKED, EARLY, OK, UNTIL_CLOSED, WRONG, answer_each, run};
     use super::*;
     use crate::plan;
+    use std::cell::Cell;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     /// Serves one connection: each request is answered with the next of `answers`, byte by byte when `slowly`.
     fn exchanges(answers: Vec<&'static str>, slowly: bool) -> Vec<Result<u64, Outcome>> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async move {
+        run(async move {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
             let address = listener.local_addr().unwrap();
             let count = answers.len();
             let server = async move {
                 let (mut stream, _) = listener.accept().await.unwrap();
                 stream.set_nodelay(true).unwrap();
-                let mut request = [0; 4096];
-                for answer in answers {
-                    if stream.read(&mut request).await.unwrap_or(0) == 0 {
-                        return;
-                    }
-                    if slowly {
-                        for byte in answer.as_bytes() {
-                            let _ = stream.write_all(&[*byte]).await;
-                            tokio::task::yield_now().await;
-                        }
-                    } else {
-                        let _ = stream.write_all(answer.as_bytes()).await;
-                    }
-                }
+                answer_each(&mut stream, answers, slowly, &Cell::new(0)).await;
             };
             let client = async move {
                 let stream = TcpStream::connect(address).await.unwrap();
@@ -459,32 +442,19 @@ mod tests {
 
     #[test]
     fn answers_of_every_form_are_read_to_their_end() {
-        let ok = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello";
-        let chunked =
-            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5;x=y\r\nhello\r\nA\r\n0123456789\r\n0\r\ntrailer: 1\r\n\r\n";
-        let early = "HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi";
-        let until_closed = "HTTP/1.1 200 OK\r\n\r\nall the rest";
         for slowly in [false, true] {
-            let results = exchanges(vec![ok, chunked, early, ok, until_closed], slowly);
+            let results = exchanges(vec![OK, CHUNKED, EARLY, OK, UNTIL_CLOSED], slowly);
             assert_eq!(results, [Ok(5), Ok(15), Ok(2), Ok(5), Ok(12)], "slowly: {slowly}");
         }
     }
 
     #[test]
     fn what_is_wrong_has_its_own_outcome() {
-        let cases = [
-            ("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhello", Outcome::Incomplete),
-            ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhel", Outcome::Incomplete),
-            ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nxyz\r\n", Outcome::Garbage),
-            ("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi and more", Outcome::Garbage),
-            ("220 smtp.example ESMTP\r\n", Outcome::Garbage),
-            ("HTTP/1.1 200 O", Outcome::Incomplete),
-            ("", Outcome::Closed),
+        let more = [
             ("HTTP/1.1 103 Early Hints\r\n\r\n", Outcome::Closed),
             ("HTTP/1.1 200 OK\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n", Outcome::Garbage),
-            ("HTTP/1.1 500 No\r\ncontent-length: 0\r\n\r\n", Outcome::Status),
         ];
-        for (answer, outcome) in cases {
+        for (answer, outcome) in WRONG.into_iter().chain(more) {
             assert_eq!(exchanges(vec![answer], false), [Err(outcome)], "{answer:?}");
         }
     }
@@ -502,8 +472,7 @@ mod tests {
 
     /// One exchange with a server that does what `serve` says, and whether another one could follow.
     fn exchange_with<F: Future<Output = ()>>(step: Step, serve: impl FnOnce(TcpStream) -> F) -> (RoundTrip, bool) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async move {
+        run(async move {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
             let address = listener.local_addr().unwrap();
             let server = async move { serve(listener.accept().await.unwrap().0).await };
@@ -530,9 +499,9 @@ mod tests {
     }
 
     const LONG: u64 = 1_000_000;
+    const HI: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi";
     /// More than the system takes without anybody reading.
     const ENDLESS: u64 = 40_000_000;
-    const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi";
 
     #[test]
     fn a_long_body_is_sent_whole() {
@@ -544,7 +513,7 @@ mod tests {
                     missing -= stream.read(&mut space).await.unwrap();
                     tokio::task::yield_now().await;
                 }
-                stream.write_all(OK).await.unwrap();
+                stream.write_all(HI).await.unwrap();
                 std::future::pending::<()>().await;
             };
             let serve = |stream| async move {
@@ -619,8 +588,8 @@ mod tests {
     fn what_comes_behind_an_answer_closes_the_connection() {
         let serve = |mut stream: TcpStream| async move {
             read_head(&mut stream).await;
-            stream.write_all(OK).await.unwrap();
-            stream.write_all(OK).await.unwrap();
+            stream.write_all(HI).await.unwrap();
+            stream.write_all(HI).await.unwrap();
         };
         let (round_trip, open) = exchange_with(put(0, Duration::from_secs(5)), serve);
         // Either it came with the answer, or it is noticed before the next request.
@@ -630,8 +599,7 @@ mod tests {
     /// What a connection holds in user space while it is idle or waits: nothing here owns a buffer.
     #[test]
     fn a_connection_is_small() {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
+        run(async {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
             let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
             let mut lean = Lean::new(stream, HeaderValue::from_static("x"), Duration::from_secs(5));

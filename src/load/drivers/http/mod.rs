@@ -18,6 +18,8 @@ mod judge;
 mod lean;
 mod redirect;
 mod request;
+#[cfg(test)]
+mod scripted;
 mod shared;
 mod tls;
 
