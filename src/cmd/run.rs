@@ -30,8 +30,23 @@ pub(super) fn run(args: &cli::Run) -> Result<Exit, Stop> {
     execute_each(&plans, &options, &args.out, &invocation)
 }
 
-/// Executes every file in turn, round after round.
-pub(super) fn repeat(args: &cli::Repeat) -> Result<Exit, Stop> {
+/// Until when rounds are repeated, and in how many sessions.
+struct RepeatUntil {
+    /// Until comparisons are decided, rather than means known.
+    decides: bool,
+    /// Until every mean is known to this share of it.
+    until: Option<f64>,
+    /// The difference that matters to a decision, as a share.
+    threshold: f64,
+    /// The rest between two sessions.
+    pause: Duration,
+    budget: Option<Duration>,
+    /// Rounds after which it ends in any case; none: those of the scenario.
+    most: Option<u32>,
+}
+
+/// Reads the options that say how long to repeat.
+fn repeat_until(args: &cli::Repeat) -> Result<RepeatUntil, Stop> {
     let wrong = |message: String| Stop::new(Exit::InvalidInput, message);
     let decides = args.until.as_deref() == Some("decided");
     let until = match &args.until {
@@ -104,9 +119,16 @@ pub(super) fn repeat(args: &cli::Repeat) -> Result<Exit, Stop> {
             "`-n {most}` with `--until decided`: expected at least {FIRST_LOOK}, the rounds of the first look"
         )));
     }
+    let most = if most == 0 && args.rounds.is_none() { None } else { Some(most) };
+    Ok(RepeatUntil { decides, until, threshold, pause, budget, most })
+}
+
+/// Executes every file in turn, round after round.
+pub(super) fn repeat(args: &cli::Repeat) -> Result<Exit, Stop> {
+    let RepeatUntil { decides, until, threshold, pause, budget, most } = repeat_until(args)?;
     let options = Options {
         settings: args.settings.clone(),
-        repetitions: if most == 0 && args.rounds.is_none() { None } else { Some(most) },
+        repetitions: most,
         seed: args.seed,
         repeat: Some(Repeat {
             metric: Metric::Throughput,
