@@ -192,7 +192,7 @@ fn read(
     }
     let differences = differences(&merged, rows);
     // A window counts what was under way when it began by the order in which it was recorded: at a cut rows may differ by a
-    // few, which is no damage.
+    // few, which is not damage.
     let is_cut = |key: &StepKey| cuts.contains_key(&key.0);
     let named: Vec<String> =
         differences.iter().filter(|(key, _)| !is_cut(key)).map(|(_, words)| format!("{}: {words}", path.display())).collect();
@@ -261,8 +261,8 @@ fn piece(frame: &DataFrame, wanted: &[Wanted], cuts: &BTreeMap<String, u64>, win
         .zip(number("first_byte_ns")?.iter().zip(number("completed_ns")?.iter()));
     let mut piece = Piece { kept: wanted.iter().map(|_| RefinedTimes::default()).collect(), rows: BTreeMap::new() };
     // Kinds of rows, of which there are few: names, place in `wanted` (of right answers only), how many there were.
-    type Names<'n> = [&'n str; 4];
-    let mut kinds: Vec<(Names, Option<usize>, u64)> = Vec::new();
+    type RowNames<'n> = [&'n str; 4];
+    let mut kinds: Vec<(RowNames, Option<usize>, u64)> = Vec::new();
     let mut last = 0;
     for (((workload, phase), (step, outcome)), ((intended, sent), (first_byte, completed))) in names.zip(times) {
         let [workload, mut phase, step, outcome] = [workload, phase, step, outcome].map(Option::unwrap_or_default);

@@ -42,7 +42,7 @@ pub fn main(args: &[String]) -> ExitCode {
     }
     announce(READY);
     let mut threads = queues.into_iter().map(|(queue, line)| std::thread::spawn(move || serve(queue, line))).collect::<Vec<_>>();
-    // One direction without the other is no link.
+    // One direction without the other is not a link.
     loop {
         if let Some(at) = threads.iter().position(std::thread::JoinHandle::is_finished) {
             return match threads.swap_remove(at).join() {

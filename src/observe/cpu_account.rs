@@ -7,7 +7,7 @@
 //! - `ended_children`: the last totals that we saw of its children that ended.
 //!
 //! Its total is `own + max(waited, waited at first sight + ended_children)`: the kernel's number when the parent waits, ours when it
-//! does not. Totals of members that end go to `ended_children` of the parent, or to the tree itself where the parent is no member.
+//! does not. Totals of members that end go to `ended_children` of the parent, or to the tree itself where the parent is not a member.
 //!
 //! What is lost: time between the last reading and the end of a process that nobody in the tree waits for (at most one
 //! tick of the sampler, as a rule less: an ended process can still be read until it is reaped), and such processes that

@@ -252,7 +252,7 @@ impl RepetitionWriter {
         };
         let lines: String = events.iter().map(|e| format!("{e}\n")).collect();
         write("events.jsonl", lines.as_bytes())?;
-        // A log that says nothing is no file.
+        // A log that says nothing is not a file.
         for log in std::fs::read_dir(self.partial.join("logs")).into_iter().flatten().flatten() {
             if log.metadata().is_ok_and(|m| m.len() == 0) {
                 let _ = std::fs::remove_file(log.path());

@@ -51,7 +51,7 @@ pub(super) fn judge(
             let part = Selection { workload: workload.as_deref(), ..Selection::default() };
             let of = |cells: &[&CellSummary]| cells.iter().map(|c| values::by_repetition(c, metric, &part)).collect::<Vec<_>>();
             let (a, b) = (of(&pair.base), of(&pair.other));
-            // What neither has is no loss: a workload that only connects has no response times.
+            // What neither has is not a loss: a workload that only connects has no response times.
             let [no_a, no_b] = [&a, &b].map(|side| side.iter().any(Vec::is_empty));
             if no_a || no_b {
                 if no_a != no_b {
@@ -176,7 +176,7 @@ fn notes_on_independence(comparison: &mut Comparison, cases: &[&Case], several: 
     let level = stability::SIGNIFICANT / (2 * cases.len()) as f64;
     let sides = comparison.by.is_none() && several;
     for case in cases {
-        // Several sessions are no series of rounds.
+        // Several sessions are not a series of rounds.
         if case.row.sessions.is_some_and(|sessions| sessions != (1, 1)) {
             continue;
         }

@@ -30,11 +30,11 @@ const INPUT: usize = 64 << 10;
 
 /// A connection that hyper drives, or a client's share in one.
 pub(super) struct General {
-    speaks: Speaks,
+    http_version: HttpVersion,
     clock: Clock,
 }
 
-enum Speaks {
+enum HttpVersion {
     Http1 {
         sender: http1::SendRequest<Outgoing>,
         connection: Pin<Box<http1::Connection<TokioIo<Stream>, Outgoing>>>,
@@ -93,25 +93,25 @@ impl General {
             .handshake(TokioIo::new(stream))
             .await
             .map_err(|e| of_hyper(&e, "connecting", Stage::Head { heard: false }))?;
-        let speaks = Speaks::Http1 { sender, connection: Box::pin(connection), ended: None, heard };
-        Ok(Self { speaks, clock: Clock::new() })
+        let http_version = HttpVersion::Http1 { sender, connection: Box::pin(connection), ended: None, heard };
+        Ok(Self { http_version, clock: Clock::new() })
     }
 
     /// Takes a share in an HTTP/2 connection.
     pub fn http2(sender: http2::SendRequest<Outgoing>) -> Self {
-        Self { speaks: Speaks::Http2(sender), clock: Clock::new() }
+        Self { http_version: HttpVersion::Http2(sender), clock: Clock::new() }
     }
 
     /// Whether a request can be sent; a connection that the server has closed meanwhile is noticed here.
     pub fn is_open(&mut self) -> bool {
-        match &mut self.speaks {
-            Speaks::Http1 { sender, connection, ended, .. } => {
+        match &mut self.http_version {
+            HttpVersion::Http1 { sender, connection, ended, .. } => {
                 // Nobody waits for an idle connection: what its server said meanwhile is looked at now. The waker may do
                 // nothing, as every exchange brings its own.
                 drive(connection.as_mut(), ended, &mut Context::from_waker(Waker::noop()));
                 ended.is_none() && !sender.is_closed()
             }
-            Speaks::Http2(sender) => !sender.is_closed(),
+            HttpVersion::Http2(sender) => !sender.is_closed(),
         }
     }
 
@@ -119,8 +119,8 @@ impl General {
     pub async fn exchange(&mut self, request: Request<Outgoing>, options: &ExchangeOptions<'_>) -> Received {
         let mut received = Received::failed(Failure::new(Outcome::Closed, String::new()));
         let clock = &mut self.clock;
-        match &mut self.speaks {
-            Speaks::Http1 { sender, connection, ended, heard } => {
+        match &mut self.http_version {
+            HttpVersion::Http1 { sender, connection, ended, heard } => {
                 heard.set(false);
                 let answer = std::pin::pin!(sender.try_send_request(request));
                 let mut driven = Driven { connection: Some((connection.as_mut(), ended)), clock, deadline: options.deadline };
@@ -139,7 +139,7 @@ impl General {
                     received.usable = ended.is_none() && sender.is_ready();
                 }
             }
-            Speaks::Http2(sender) => {
+            HttpVersion::Http2(sender) => {
                 let answer = std::pin::pin!(sender.try_send_request(request));
                 let mut driven = Driven { connection: None, clock, deadline: options.deadline };
                 received.answer = receive(answer, &mut driven, options, &Cell::new(false), &mut received).await;

@@ -22,7 +22,7 @@ pub(super) fn judge(step: &Step, answer: &Answer<'_>, values: &mut Values) -> Re
     let status = answer.status;
     let expected = if step.statuses.is_empty() { (200..300).contains(&status) } else { step.statuses.contains(&status) };
     if let Some((_, outcome)) = step.named.iter().find(|(named, _)| *named == status && !expected) {
-        // Nobody reads words of what is no error.
+        // Nobody reads words of what is not an error.
         return Err(Failure::new(*outcome, String::new()));
     }
     if !expected {

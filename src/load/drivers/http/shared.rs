@@ -108,9 +108,9 @@ impl Shared {
 
 /// Lets a spawned task stay on its thread.
 #[derive(Clone, Copy)]
-struct Here;
+struct ThisThread;
 
-impl<F: Future + 'static> hyper::rt::Executor<F> for Here {
+impl<F: Future + 'static> hyper::rt::Executor<F> for ThisThread {
     fn execute(&self, task: F) {
         tokio::task::spawn_local(task);
     }
@@ -121,7 +121,7 @@ impl<F: Future + 'static> hyper::rt::Executor<F> for Here {
 /// # Errors
 /// The failure as it is recorded.
 pub(super) async fn begin(stream: Stream, streams: u32, deadline: Instant) -> Result<SendRequest<Outgoing>, Failure> {
-    let mut builder = http2::Builder::new(Here);
+    let mut builder = http2::Builder::new(ThisThread);
     builder
         .adaptive_window(false)
         .initial_stream_window_size(STREAM_WINDOW)

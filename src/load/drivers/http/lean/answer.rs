@@ -35,7 +35,7 @@ pub trait AnswerSink {
 /// Why something is not an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Garbage {
-    /// The head is no HTTP, or says two different things.
+    /// The head is not HTTP, or says two different things.
     Head(String),
     /// The head is longer than [`MAX_HEAD`].
     LongHead,
