@@ -10,17 +10,17 @@ mod answer;
 
 use std::cell::RefCell;
 
-use answer::{Answer, Cut, Garbage, Keep, Seen};
+use answer::{Answer, EarlyEnd, Garbage, AnswerSink, LastHead};
 use libfuzzer_sys::fuzz_target;
 
 #[derive(Default, Debug, PartialEq)]
-struct Kept {
+struct Collected {
     wants_headers: bool,
     headers: Vec<(String, Vec<u8>)>,
     body: Vec<u8>,
 }
 
-impl Keep for Kept {
+impl AnswerSink for Collected {
     fn wants_headers(&self) -> bool {
         self.wants_headers
     }
@@ -39,19 +39,19 @@ impl Keep for Kept {
 #[derive(Debug, PartialEq)]
 struct Outcome {
     fed: Result<(), Garbage>,
-    ended: Result<(), Cut>,
+    ended: Result<(), EarlyEnd>,
     status: u16,
     whole: bool,
     keeps_alive: bool,
-    kept: Kept,
+    kept: Collected,
 }
 
 thread_local! {
-    static SEEN: RefCell<Seen> = const { RefCell::new(Seen::new()) };
+    static LAST_HEAD: RefCell<LastHead> = const { RefCell::new(LastHead::new()) };
 }
 
-fn read(how: u8, mut stream: &[u8], seen: &mut Seen, mut next: impl FnMut() -> usize) -> Outcome {
-    let (mut answer, mut kept) = (Answer::new(how & 1 == 1), Kept { wants_headers: how & 2 == 2, ..Kept::default() });
+fn read(how: u8, mut stream: &[u8], seen: &mut LastHead, mut next: impl FnMut() -> usize) -> Outcome {
+    let (mut answer, mut kept) = (Answer::new(how & 1 == 1), Collected { wants_headers: how & 2 == 2, ..Collected::default() });
     let (mut fed, mut bytes) = (Ok(()), 0);
     while !stream.is_empty() && fed.is_ok() {
         let (piece, rest) = stream.split_at(next().clamp(1, stream.len()));
@@ -73,21 +73,21 @@ fn read(how: u8, mut stream: &[u8], seen: &mut Seen, mut next: impl FnMut() -> u
 
 fuzz_target!(|data: &[u8]| {
     let [how, cuts, stream @ ..] = data else { return };
-    let whole = read(*how, stream, &mut Seen::new(), || usize::MAX);
+    let whole = read(*how, stream, &mut LastHead::new(), || usize::MAX);
     let mut random = u64::from(*cuts).wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     let mut cut = || {
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         // Mostly short pieces.
         1 + (random >> 33) as usize % (1 << (random >> 61))
     };
-    assert_eq!(read(*how, stream, &mut Seen::new(), &mut cut), whole);
-    SEEN.with_borrow_mut(|seen| {
+    assert_eq!(read(*how, stream, &mut LastHead::new(), &mut cut), whole);
+    LAST_HEAD.with_borrow_mut(|seen| {
         assert_eq!(read(*how, stream, seen, || usize::MAX), whole);
         if cuts % 16 == 0 {
             assert_eq!(read(*how, stream, seen, || 1), whole);
         }
         // Now this head is the one that was seen.
         assert_eq!(read(*how, stream, seen, || usize::MAX), whole);
-        assert_eq!(read(how ^ 1, stream, seen, || usize::MAX), read(how ^ 1, stream, &mut Seen::new(), || usize::MAX));
+        assert_eq!(read(how ^ 1, stream, seen, || usize::MAX), read(how ^ 1, stream, &mut LastHead::new(), || usize::MAX));
     });
 });

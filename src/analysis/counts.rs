@@ -30,7 +30,7 @@ const COOKIE: u32 = 0x1c84_9313;
 /// Bytes before the counts.
 const HEADER: usize = 40;
 
-/// Why bytes are no histogram.
+/// Why bytes are not a histogram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// Another form, or other bounds.

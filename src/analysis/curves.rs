@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::counts::Sum;
 use super::summary::StepSummary;
 use super::tables::{self, ReplicaRows};
-use super::windows::{Decoded, Named, Row};
+use super::windows::{Decoded, NamedRow, Row};
 use super::{Error, stats, summary};
 use crate::load::windows::Phase;
 use crate::record::{Metric, Repetition, RunRecord, Time};
@@ -117,7 +117,7 @@ fn windows(
     window_s: f64,
 ) -> Result<Line, Error> {
     let mut sums: BTreeMap<u64, Window> = BTreeMap::new();
-    for Named { key, ended, ok, error, row } in decoded.rows() {
+    for NamedRow { key, ended, ok, error, row } in decoded.rows() {
         // What ended behind the last phase belongs to no window of it.
         if workload.is_some_and(|w| w != key.0) || key.2 != step || ended.1 == Phase::Drain.name() {
             continue;

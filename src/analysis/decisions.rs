@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::compare::decided;
-use super::figures::{self, Part, direction};
 use super::stats::{self, Decision};
 use super::summary::CellSummary;
+use super::values::{self, Selection, direction};
 use crate::plan::Decide;
 use crate::record::Metric;
 
@@ -46,12 +46,12 @@ pub fn of_cells(cells: &[CellSummary], metric: Metric, decide: &Decide, most: u3
     let mut samples = Vec::new();
     let mut unit = String::new();
     for cell in cells.iter().filter(|c| c.skipped.is_none()) {
-        let names = figures::workloads(cell);
+        let names = values::workloads(cell);
         for workload in if metric.is_resource() { &whole[..] } else { &names } {
-            let part = Part { workload: Some(*workload).filter(|w| !w.is_empty()), ..Part::default() };
-            let values = figures::by_repetition(cell, metric, &part);
+            let part = Selection { workload: Some(*workload).filter(|w| !w.is_empty()), ..Selection::default() };
+            let values = values::by_repetition(cell, metric, &part);
             if !values.is_empty() {
-                unit = super::figures::unit_of(cell, metric);
+                unit = super::values::unit_of(cell, metric);
                 samples.push(Sample { levels: cell.levels.clone(), workload: (*workload).to_owned(), values });
             }
         }
@@ -92,9 +92,9 @@ pub fn of(samples: &[Sample], metric: Metric, unit: &str, decide: &Decide, most:
                     let ratio = stats::hodges_lehmann_ratio(&below, &above, 0.95);
                     let rises = ratio.map_or(stats::median(&above) > stats::median(&below), |r| r.estimate > 1.0);
                     match (direction(metric, unit), rises) {
-                        (figures::Direction::Unknown, true) => "higher",
-                        (figures::Direction::Unknown, false) => "lower",
-                        (figures::Direction::More, true) | (figures::Direction::Less, false) => "faster",
+                        (values::Direction::Unknown, true) => "higher",
+                        (values::Direction::Unknown, false) => "lower",
+                        (values::Direction::More, true) | (values::Direction::Less, false) => "faster",
                         _ => "slower",
                     }
                 }

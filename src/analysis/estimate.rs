@@ -28,7 +28,7 @@ pub struct Estimate {
     pub min: f64,
     /// Largest.
     pub max: f64,
-    /// Each repetition.
+    /// The value of each repetition, in their order.
     pub values: Vec<f64>,
 }
 

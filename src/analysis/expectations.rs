@@ -10,8 +10,8 @@ use serde::Serialize;
 
 use super::compare;
 use super::estimate::estimate;
-use super::figures::{self, Part, human, unit_of};
 use super::summary::CellSummary;
+use super::values::{self, Selection, human, unit_of};
 use crate::record::{Expectation, Metric, Subject};
 
 /// With fewer repetitions an interval of resamples says little: of 3 values there are 10 different resamples.
@@ -110,8 +110,8 @@ fn empty(expectation: &Expectation, cell: &str) -> Finding {
     }
 }
 
-fn part(expectation: &Expectation) -> Part<'_> {
-    Part {
+fn part(expectation: &Expectation) -> Selection<'_> {
+    Selection {
         workload: expectation.workload.as_deref(),
         phase: Some(expectation.phase.as_str()).filter(|_| expectation.phase_is_said || !expectation.subject.is_resource()),
         step: expectation.step.as_deref(),
@@ -135,11 +135,11 @@ fn unusable(cell: &CellSummary, values: &[f64]) -> Option<(Outcome, String)> {
 
 fn of_metric(expectation: &Expectation, metric: Metric, cell: &CellSummary) -> Finding {
     let unit = unit_of(cell, metric);
-    let values = figures::values(cell, metric, &part(expectation));
+    let values = values::of_cell(cell, metric, &part(expectation));
     if let Some((outcome, words)) = unusable(cell, &values) {
         return Finding { outcome, words, ..empty(expectation, &cell.cell) };
     }
-    let known = figures::estimate_of(cell, metric, &part(expectation));
+    let known = values::estimate_of(cell, metric, &part(expectation));
     let Some(estimate) = known.or_else(|| estimate(&values)) else { return empty(expectation, &cell.cell) };
     let say = |v: f64| human(metric, &unit, v);
     if values.len() < FEWEST {
@@ -161,14 +161,14 @@ fn of_ratio(
         let words = format!("this run has no cell with `{level}` to compare with");
         return Finding { outcome: Outcome::Skipped, words, ..empty(expectation, &cell.cell) };
     };
-    let (above, below) = (figures::values(cell, metric, &part(expectation)), figures::values(over, metric, &part(expectation)));
+    let (above, below) = (values::of_cell(cell, metric, &part(expectation)), values::of_cell(over, metric, &part(expectation)));
     for (cell_of, values) in [(cell, &above), (over, &below)] {
         if let Some((outcome, words)) = unusable(cell_of, values) {
             return Finding { outcome, words: format!("{}: {words}", cell_of.cell), ..empty(expectation, &cell.cell) };
         }
     }
     let few = above.len().min(below.len()) < FEWEST;
-    let numbered = |cell: &CellSummary| figures::by_repetition(cell, metric, &part(expectation));
+    let numbered = |cell: &CellSummary| values::by_repetition(cell, metric, &part(expectation));
     match compare::ratio(&numbered(over), &numbered(cell), in_rounds) {
         Some((ratio, Some(interval))) if !few => {
             bounded(expectation, &cell.cell, ratio, Some(interval), ("ratio", ""), &crate::vocabulary::units::significant)
@@ -192,15 +192,15 @@ fn of_ratio(
 /// A metric in one phase over that in another, repetition by repetition.
 fn of_phases(expectation: &Expectation, metric: Metric, cell: &CellSummary, over: &str) -> Finding {
     let above = part(expectation);
-    let below = Part { phase: Some(over), ..above };
+    let below = Selection { phase: Some(over), ..above };
     for part in [&above, &below] {
-        if let Some((outcome, words)) = unusable(cell, &figures::values(cell, metric, part)) {
+        if let Some((outcome, words)) = unusable(cell, &values::of_cell(cell, metric, part)) {
             let phase = part.phase.unwrap_or_default();
             let words = if outcome == Outcome::Skipped { words } else { format!("{phase}: {words}") };
             return Finding { outcome, words, ..empty(expectation, &cell.cell) };
         }
     }
-    let ratios = match figures::ratios(cell, metric, &above, &below) {
+    let ratios = match values::ratios(cell, metric, &above, &below) {
         Ok(ratios) => ratios.into_iter().map(|(_, ratio)| ratio).collect::<Vec<f64>>(),
         Err(repetition) => {
             let words = format!("{over}: it is 0 in repetition {repetition}, and nothing can be divided by that");

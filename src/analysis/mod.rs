@@ -1,8 +1,8 @@
 //! From a run on disk to what it says: a pure function of the directory.
 //!
 //! In reading order: `tables` reads a repetition with polars, `windows` is what it found of the requests, `counts` a
-//! distribution of times; `repetition` makes figures of one repetition, `requests` exact percentiles where there are raw
-//! rows, `summarize` the summary of all, or as much of it as a `Detail` asks for; `summary` is its form. `figures` are the values in it by name; `steadiness`,
+//! distribution of times; `repetition` holds the results of one repetition, `requests` exact percentiles where there are raw
+//! rows, `summarize` the summary of all, or as much of it as a `Detail` asks for; `summary` is its form. `values` are those in it by name; `steadiness`,
 //! `stability`, `expectations`, `decisions` and `compare` are what is concluded. `text` is the table for people, `report` that for
 //! continuous integration, `curves` what graphs need beyond the summary. `stats` works on plain slices.
 //! Repetitions, not requests, are the sample; percentiles come from merged histograms and are never averaged within a repetition.
@@ -16,7 +16,6 @@ pub mod decisions;
 pub mod detail;
 pub mod estimate;
 pub mod expectations;
-pub mod figures;
 mod repetition;
 pub mod report;
 mod requests;
@@ -28,6 +27,7 @@ pub mod summary;
 pub mod tables;
 pub mod text;
 pub mod times;
+pub mod values;
 pub mod windows;
 
 #[cfg(test)]
@@ -46,7 +46,7 @@ pub enum Error {
     /// A table has other columns than expected.
     #[error("the table {} cannot be aggregated", path.display())]
     Table {
-        /// Which.
+        /// The table that could not be read.
         path: std::path::PathBuf,
         /// What polars said.
         source: polars::error::PolarsError,

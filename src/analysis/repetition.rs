@@ -11,20 +11,20 @@ use crate::record::read::{CellRecord, DriverRecord, Named};
 use crate::record::tables::WHOLE;
 
 /// What a repetition says.
-pub(super) struct Figures {
-    /// Its phases.
+pub(super) struct RepetitionResults {
+    /// What the windows of each phase add up to.
     pub windows: Result<Merged, Error>,
     /// Each workload that should be steady.
     pub steadiness: Vec<(String, Steady)>,
     /// Each target during the load; none when there was no load.
-    pub targets: Result<Option<Vec<TargetFigures>>, Error>,
+    pub targets: Result<Option<Vec<TargetResults>>, Error>,
     /// What commands brought: by workload, phase and name the mean over executions.
     pub metrics: Result<BTreeMap<StepKey, f64>, Error>,
 }
 
 /// A target during the load and in each phase of it.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct TargetFigures {
+pub(super) struct TargetResults {
     pub load: Resources,
     /// By name of the phase, in the order of time.
     pub phases: Vec<(&'static str, Resources)>,
@@ -51,8 +51,14 @@ pub struct Resources {
     pub io_per_request_bytes: Option<f64>,
 }
 
-/// Reads the tables of a repetition of a cell. `targets`: those of which figures are wanted, in this order.
-pub(super) fn figures(repetition: &Repetition, cell: &CellRecord, targets: &[Named], window_ns: u64, detail: &Detail) -> Figures {
+/// Reads the tables of a repetition of a cell. `targets`: those of which results are wanted, in this order.
+pub(super) fn results(
+    repetition: &Repetition,
+    cell: &CellRecord,
+    targets: &[Named],
+    window_ns: u64,
+    detail: &Detail,
+) -> RepetitionResults {
     let mut steadiness = Vec::new();
     let windows = tables::read_times(repetition, &detail.times).and_then(|decoded| {
         let (found, merged) = merged(repetition, &decoded, cell, window_ns, detail)?;
@@ -68,7 +74,7 @@ pub(super) fn figures(repetition: &Repetition, cell: &CellRecord, targets: &[Nam
         [] => Ok(None),
         wanted => tables::resources(repetition, wanted).map(|rows| bounds.map(|bounds| of_all(&rows, bounds))),
     };
-    Figures { windows, steadiness, targets, metrics: tables::metrics(repetition) }
+    RepetitionResults { windows, steadiness, targets, metrics: tables::metrics(repetition) }
 }
 
 /// What the workloads of a repetition show, and its phases: where the scenario leaves the warm-up to us, it reaches to the
@@ -109,7 +115,7 @@ fn target(
     load: (i64, i64),
     phases: &[(&'static str, (i64, i64))],
     answers: &dyn Fn(Option<&str>) -> u64,
-) -> TargetFigures {
+) -> TargetResults {
     let mine: Vec<&tables::ReplicaRows> = rows.iter().filter(|((target, _), _)| target == name).map(|(_, rows)| rows).collect();
     let in_phase = |(phase, (from, to)): &(&'static str, (i64, i64))| {
         // A command that ended before has nothing any more; a short phase without a sample is as the one before it.
@@ -121,7 +127,7 @@ fn target(
         (*phase, with_costs(there, &mine, (*from, *to), answers(Some(phase))))
     };
     let whole = with_costs(resources(&mine, load.0, load.1), &mine, load, answers(None));
-    TargetFigures { load: whole, phases: phases.iter().map(in_phase).collect() }
+    TargetResults { load: whole, phases: phases.iter().map(in_phase).collect() }
 }
 
 /// What was used for each of so many right answers.

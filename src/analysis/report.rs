@@ -10,7 +10,7 @@ use crate::record::tables::WHOLE;
 use crate::vocabulary::units::{human_duration, significant};
 
 /// One test case of a suite.
-struct Case {
+struct TestCase {
     name: String,
     class: &'static str,
     /// Kind of element and message; none when it passes.
@@ -26,7 +26,7 @@ struct Case {
 /// `error`; what was not executed on this machine is `skipped`.
 pub fn junit(summaries: &[Summary]) -> Vec<u8> {
     let mut writer = Writer::new_with_indent(Vec::new(), b' ', 2);
-    let suites: Vec<(&Summary, Vec<Case>)> = summaries.iter().map(|s| (s, cases(s))).collect();
+    let suites: Vec<(&Summary, Vec<TestCase>)> = summaries.iter().map(|s| (s, cases(s))).collect();
     let all = || suites.iter().flat_map(|(_, cases)| cases);
     let root = counted(writer.create_element("testsuites").with_attribute(("name", "runner")), &all().collect::<Vec<_>>());
     root.write_inner_content(|writer| {
@@ -45,7 +45,7 @@ pub fn junit(summaries: &[Summary]) -> Vec<u8> {
     bytes
 }
 
-fn counted<'a, W: std::io::Write>(element: ElementWriter<'a, W>, cases: &[&Case]) -> ElementWriter<'a, W> {
+fn counted<'a, W: std::io::Write>(element: ElementWriter<'a, W>, cases: &[&TestCase]) -> ElementWriter<'a, W> {
     let count = |kind: &str| cases.iter().filter(|c| c.trouble.as_ref().is_some_and(|(k, _)| *k == kind)).count().to_string();
     element
         .with_attribute(("tests", cases.len().to_string().as_str()))
@@ -54,7 +54,7 @@ fn counted<'a, W: std::io::Write>(element: ElementWriter<'a, W>, cases: &[&Case]
         .with_attribute(("skipped", count("skipped").as_str()))
 }
 
-fn write_case(writer: &mut Writer<Vec<u8>>, experiment: &str, case: &Case) -> std::io::Result<()> {
+fn write_case(writer: &mut Writer<Vec<u8>>, experiment: &str, case: &TestCase) -> std::io::Result<()> {
     let class = clean(&format!("{experiment}.{}", case.class));
     let element = writer
         .create_element("testcase")
@@ -80,13 +80,13 @@ fn clean(text: &str) -> String {
         .collect()
 }
 
-fn cases(summary: &Summary) -> Vec<Case> {
-    let mut cases: Vec<Case> = summary.expectations.iter().map(of_finding).collect();
+fn cases(summary: &Summary) -> Vec<TestCase> {
+    let mut cases: Vec<TestCase> = summary.expectations.iter().map(of_finding).collect();
     cases.extend(summary.cells.iter().map(of_cell));
     cases
 }
 
-fn of_finding(finding: &Finding) -> Case {
+fn of_finding(finding: &Finding) -> TestCase {
     let words = finding.words.clone();
     let trouble = match finding.outcome {
         Outcome::Pass => None,
@@ -96,10 +96,10 @@ fn of_finding(finding: &Finding) -> Case {
     };
     let name =
         if finding.cell.is_empty() { finding.expectation.clone() } else { format!("{} [{}]", finding.expectation, finding.cell) };
-    Case { name, class: "expect", output: if trouble.is_none() { words } else { String::new() }, trouble }
+    TestCase { name, class: "expect", output: if trouble.is_none() { words } else { String::new() }, trouble }
 }
 
-fn of_cell(cell: &CellSummary) -> Case {
+fn of_cell(cell: &CellSummary) -> TestCase {
     let r = &cell.repetitions;
     let words = format!("{} of {} repetitions valid, {} invalid, {} failed", r.valid, r.planned, r.invalid, r.failed);
     let reasons: Vec<String> = r.reasons.iter().map(|(n, reason)| format!("repetition {n}: {reason}")).collect();
@@ -110,7 +110,7 @@ fn of_cell(cell: &CellSummary) -> Case {
     };
     let name = if cell.cell.is_empty() { "repetitions".to_owned() } else { format!("repetitions of {}", cell.cell) };
     let output = [words].into_iter().chain(reasons).collect::<Vec<_>>().join("\n");
-    Case { name, class: "repetitions", trouble, output }
+    TestCase { name, class: "repetitions", trouble, output }
 }
 
 /// The summary in the Markdown of GitHub: what is expected first, then each cell, then what was odd.

@@ -42,7 +42,7 @@ pub(super) fn refine(steps: &mut [StepSummary], repetitions: &[&Repetition], cel
         return damaged;
     }
     // By step: the repetitions whose rows are there and right, and what they hold together.
-    let mut sums: Vec<(usize, Kept)> = steps.iter().map(|_| (0, Kept::default())).collect();
+    let mut sums: Vec<(usize, RefinedTimes)> = steps.iter().map(|_| (0, RefinedTimes::default())).collect();
     for repetition in repetitions.iter().filter(|r| path(r).exists()) {
         let rows = match read(steps, repetition, cell, window_ns) {
             Ok(rows) => rows,
@@ -84,7 +84,7 @@ fn path(repetition: &Repetition) -> PathBuf {
 
 /// The values of one time that lie in buckets where a percentile lies.
 #[derive(Default)]
-struct KeptTime {
+struct RefinedTime {
     total: u64,
     sum_ns: u128,
     /// Sum of squares.
@@ -93,7 +93,7 @@ struct KeptTime {
     inside: BTreeMap<u32, Vec<u32>>,
 }
 
-impl KeptTime {
+impl RefinedTime {
     fn add(&mut self, other: Self) {
         self.total += other.total;
         self.sum_ns += other.sum_ns;
@@ -141,9 +141,9 @@ impl KeptTime {
 
 /// The same for each of [`TIMES`].
 #[derive(Default)]
-struct Kept([KeptTime; TIMES.len()]);
+struct RefinedTimes([RefinedTime; TIMES.len()]);
 
-impl Kept {
+impl RefinedTimes {
     fn add(&mut self, other: Self) {
         self.0.iter_mut().zip(other.0).for_each(|(sum, part)| sum.add(part));
     }
@@ -159,7 +159,7 @@ struct Wanted {
 /// One piece of the rows.
 struct Piece {
     /// By [`Wanted`].
-    kept: Vec<Kept>,
+    kept: Vec<RefinedTimes>,
     /// Rows by step and outcome.
     rows: BTreeMap<(StepKey, String), u64>,
 }
@@ -175,7 +175,7 @@ fn read(
     repetition: &Repetition,
     cell: &CellRecord,
     window_ns: u64,
-) -> Result<Vec<(Exact, Kept)>, Vec<String>> {
+) -> Result<Vec<(Exact, RefinedTimes)>, Vec<String>> {
     let words = |error: Error| vec![crate::vocabulary::errors::chain(&error)];
     let decoded = tables::read(repetition).map_err(words)?;
     let cuts = cuts(&steadiness::of_repetition(repetition, &decoded, cell, window_ns, false).map_err(words)?, cell);
@@ -183,7 +183,7 @@ fn read(
     let wanted: Vec<Wanted> = steps.iter().map(|step| wanted(step, &merged)).collect();
     let path = path(repetition);
     let pieces = read_pieces(&path, &COLUMNS, |frame| piece(frame, &wanted, &cuts, window_ns)).map_err(|e| words(e.into()))?;
-    let mut kept: Vec<Kept> = wanted.iter().map(|_| Kept::default()).collect();
+    let mut kept: Vec<RefinedTimes> = wanted.iter().map(|_| RefinedTimes::default()).collect();
     let mut rows: BTreeMap<(StepKey, String), u64> = BTreeMap::new();
     for piece in pieces {
         let piece = piece.map_err(|source| words(Error::Table { path: path.clone(), source }))?;
@@ -192,7 +192,7 @@ fn read(
     }
     let differences = differences(&merged, rows);
     // A window counts what was under way when it began by the order in which it was recorded: at a cut rows may differ by a
-    // few, which is no damage.
+    // few, which is not damage.
     let is_cut = |key: &StepKey| cuts.contains_key(&key.0);
     let named: Vec<String> =
         differences.iter().filter(|(key, _)| !is_cut(key)).map(|(_, words)| format!("{}: {words}", path.display())).collect();
@@ -259,10 +259,10 @@ fn piece(frame: &DataFrame, wanted: &[Wanted], cuts: &BTreeMap<String, u64>, win
     let names = (text("workload")?.iter().zip(text("phase")?.iter())).zip(text("step")?.iter().zip(text("outcome")?.iter()));
     let times = (number("intended_ns")?.iter().zip(number("sent_ns")?.iter()))
         .zip(number("first_byte_ns")?.iter().zip(number("completed_ns")?.iter()));
-    let mut piece = Piece { kept: wanted.iter().map(|_| Kept::default()).collect(), rows: BTreeMap::new() };
+    let mut piece = Piece { kept: wanted.iter().map(|_| RefinedTimes::default()).collect(), rows: BTreeMap::new() };
     // Kinds of rows, of which there are few: names, place in `wanted` (of right answers only), how many there were.
-    type Names<'n> = [&'n str; 4];
-    let mut kinds: Vec<(Names, Option<usize>, u64)> = Vec::new();
+    type RowNames<'n> = [&'n str; 4];
+    let mut kinds: Vec<(RowNames, Option<usize>, u64)> = Vec::new();
     let mut last = 0;
     for (((workload, phase), (step, outcome)), ((intended, sent), (first_byte, completed))) in names.zip(times) {
         let [workload, mut phase, step, outcome] = [workload, phase, step, outcome].map(Option::unwrap_or_default);

@@ -5,9 +5,9 @@
 use serde::Serialize;
 
 use super::estimate::estimate;
-use super::figures::{self, Part};
 use super::stats;
 use super::summary::CellSummary;
+use super::values::{self, Selection};
 use crate::record::Metric;
 
 /// Fewer repetitions than this show no trend: with 4 the smallest p of Kendall's test is 0.083.
@@ -24,7 +24,7 @@ pub struct Stability {
     pub workload: String,
     /// Repetitions that count.
     pub n: usize,
-    /// Their median.
+    /// Median of the repetitions.
     pub median: f64,
     /// Its 95 % interval.
     pub median_interval: Option<(f64, f64)>,
@@ -99,20 +99,20 @@ pub fn half_width(centre: f64, interval: Option<(f64, f64)>) -> Option<f64> {
 
 /// The stability of `metric` in each workload of a cell; of none with fewer than five repetitions.
 pub fn of_cell(cell: &CellSummary, metric: Metric) -> Vec<Stability> {
-    let mut names = figures::workloads(cell);
+    let mut names = values::workloads(cell);
     // What belongs to targets is the same for all workloads.
     names.truncate(if metric.is_resource() { 1 } else { names.len() });
     names.into_iter().filter_map(|workload| of_workload(cell, metric, workload)).collect()
 }
 
 fn of_workload(cell: &CellSummary, metric: Metric, workload: &str) -> Option<Stability> {
-    let part = Part { workload: Some(workload), ..Part::default() };
-    let numbered = figures::by_repetition(cell, metric, &part);
+    let part = Selection { workload: Some(workload), ..Selection::default() };
+    let numbered = values::by_repetition(cell, metric, &part);
     if numbered.len() < FEWEST {
         return None;
     }
     let values: Vec<f64> = numbered.iter().map(|(_, v)| *v).collect();
-    let estimate = figures::estimate_of(cell, metric, &part).or_else(|| estimate(&values))?;
+    let estimate = values::estimate_of(cell, metric, &part).or_else(|| estimate(&values))?;
     let trend = stats::kendall(&values).ok()?;
     let memory = stats::lag1(&values).ok()?;
     let slope = stats::theil_sen(&values);

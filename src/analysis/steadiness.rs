@@ -61,7 +61,7 @@ pub enum State {
 }
 
 impl State {
-    /// In words.
+    /// The state as it stands in reports.
     pub fn words(self) -> &'static str {
         match self {
             Self::Steady => "steady",

@@ -1,7 +1,7 @@
 //! The summary of a run.
 //!
-//! Cells and their repetitions are spread over all cores. Of a repetition only its figures stay; its distributions go
-//! into the sums of its cell, a few repetitions at a time. What is added up are integers, and figures are kept in the order
+//! Cells and their repetitions are spread over all cores. Of a repetition only its results stay; its distributions go
+//! into the sums of its cell, a few repetitions at a time. What is added up are integers, and results are kept in the order
 //! of the repetitions: the summary is the same bytes, however many cores there are.
 
 use std::collections::BTreeMap;
@@ -10,12 +10,12 @@ use rayon::prelude::*;
 
 use super::detail::Detail;
 use super::estimate::Estimates;
-use super::repetition::{self, Figures, Resources};
+use super::repetition::{self, RepetitionResults, Resources};
 use super::requests;
 use super::stats;
 use super::steadiness::{self, Steadiness, Steady};
 use super::summary::{
-    AllTimes, CellSummary, Decided, GeneratorSummary, LimitSummary, LoadSummary, MetricSummary, Repetitions, StepRepetition,
+    AllTimes, CellSummary, Decided, GeneratorSummary, LoadSummary, MetricSummary, Repetitions, SearchSummary, StepRepetition,
     StepSummary, Summary, TargetPhase, TargetSummary, Times,
 };
 use super::times::medians;
@@ -39,7 +39,7 @@ pub fn summarize(run: &RunRecord) -> Result<Summary, Error> {
     of_detail(run, &Detail::whole())
 }
 
-/// What each repetition of a run says of some metrics. Other figures, and whatever is said over repetitions, are absent.
+/// What each repetition of a run says of some metrics. Other values, and whatever is said over repetitions, are absent.
 ///
 /// # Errors
 /// As [`summarize`].
@@ -146,15 +146,16 @@ fn of_cell(run: &RunRecord, cell: &CellRecord, all: &[&Repetition], detail: &Det
     let mut steadiness: Vec<Steadiness> = Vec::new();
     let completed = std::mem::take(&mut valid);
     for some in completed.chunks(AT_A_TIME) {
-        let read: Vec<Figures> = some.par_iter().map(|r| repetition::figures(r, cell, &watched, window_ns, detail)).collect();
-        for (repetition, figures) in some.iter().zip(read) {
-            let reasons = steadiness::reasons(&figures.steadiness, cell, run.plan.limits.steady_state);
-            note(&mut steadiness, cell, &figures.steadiness);
+        let read: Vec<RepetitionResults> =
+            some.par_iter().map(|r| repetition::results(r, cell, &watched, window_ns, detail)).collect();
+        for (repetition, results) in some.iter().zip(read) {
+            let reasons = steadiness::reasons(&results.steadiness, cell, run.plan.limits.steady_state);
+            note(&mut steadiness, cell, &results.steadiness);
             let number = repetition.status.repetition;
             if reasons.is_empty() {
                 repetitions.valid += 1;
                 repetitions.counted.push(number);
-                sums.add(repetition, figures, window_ns);
+                sums.add(repetition, results, window_ns);
                 valid.push(*repetition);
             } else {
                 repetitions.invalid += 1;
@@ -198,7 +199,7 @@ fn note(steadiness: &mut Vec<Steadiness>, cell: &CellRecord, found: &[(String, S
     }
 }
 
-/// What the loads of a cell were besides their figures.
+/// What the loads of a cell were besides their results.
 fn loads(cell: &CellRecord, valid: &[&Repetition], window_ns: u64) -> Vec<LoadSummary> {
     let mut summaries = Vec::new();
     for workload in &cell.workloads {
@@ -275,7 +276,7 @@ struct CellSums {
     /// By workload, phase and name, one value per repetition that has it, with its number.
     metrics: BTreeMap<StepKey, Vec<(u32, f64)>>,
     /// Per repetition, which has this number, and per target in the order of [`watched`].
-    targets: Vec<(u32, Vec<repetition::TargetFigures>)>,
+    targets: Vec<(u32, Vec<repetition::TargetResults>)>,
     /// Share of a processor, and requests per second of processor time.
     generator: Vec<(f64, f64)>,
     /// Windows, resources, metrics.
@@ -297,9 +298,9 @@ impl CellSums {
         Self { steps, metrics: BTreeMap::new(), targets: Vec::new(), generator: Vec::new(), damaged: Default::default() }
     }
 
-    fn add(&mut self, repetition: &Repetition, figures: Figures, window_ns: u64) {
+    fn add(&mut self, repetition: &Repetition, results: RepetitionResults, window_ns: u64) {
         let words = |error: &Error| crate::vocabulary::errors::chain(error);
-        match figures.windows {
+        match results.windows {
             Ok(merged) => {
                 for (key, sums) in &mut self.steps {
                     // Where nothing was sent at all there are no rows, and what was offered counts nevertheless.
@@ -325,11 +326,11 @@ impl CellSums {
             }
             Err(error) => self.damaged[0].push(words(&error)),
         }
-        match figures.targets {
+        match results.targets {
             Ok(targets) => self.targets.extend(targets.map(|targets| (repetition.status.repetition, targets))),
             Err(error) => self.damaged[1].push(words(&error)),
         }
-        match figures.metrics {
+        match results.metrics {
             Ok(rows) => rows.into_iter().for_each(|(key, value)| {
                 self.metrics.entry(key).or_default().push((repetition.status.repetition, value));
             }),
@@ -473,7 +474,7 @@ fn metrics(cell: &CellRecord, found: BTreeMap<StepKey, Vec<(u32, f64)>>, estimat
 }
 
 /// The highest rates that searches found.
-fn limits(cell: &CellRecord, valid: &[&Repetition], estimates: &mut Estimates) -> Vec<LimitSummary> {
+fn limits(cell: &CellRecord, valid: &[&Repetition], estimates: &mut Estimates) -> Vec<SearchSummary> {
     let mut summaries = Vec::new();
     for workload in &cell.workloads {
         let (mut rates, mut below_range, mut above_range, mut trials) = (Vec::new(), 0, 0, 0);
@@ -498,7 +499,7 @@ fn limits(cell: &CellRecord, valid: &[&Repetition], estimates: &mut Estimates) -
         if trials > 0 {
             reasons.truncate(5);
             let rate_per_s = estimates.of(&rates);
-            summaries.push(LimitSummary {
+            summaries.push(SearchSummary {
                 workload: workload.name.clone(),
                 rate_per_s,
                 below_range,
@@ -515,7 +516,7 @@ fn targets(
     cell: &CellRecord,
     watched: &[Named],
     valid: &[&Repetition],
-    found: &[(u32, Vec<repetition::TargetFigures>)],
+    found: &[(u32, Vec<repetition::TargetResults>)],
     estimates: &mut Estimates,
 ) -> Vec<TargetSummary> {
     // Behind the targets are the programs that make the load.
@@ -527,7 +528,7 @@ fn targets(
         let mut over =
             |all: &[Resources], of: fn(&Resources) -> Option<f64>| estimates.of(&all.iter().filter_map(of).collect::<Vec<f64>>());
         let in_phase = |phase: Phase| {
-            let one = |(number, targets): &(u32, Vec<repetition::TargetFigures>)| {
+            let one = |(number, targets): &(u32, Vec<repetition::TargetResults>)| {
                 let of_phase = targets[index].phases.iter().find(|(name, _)| *name == phase.name());
                 of_phase.map(|(_, resources)| (*number, *resources))
             };

@@ -21,7 +21,7 @@ pub struct Summary {
     pub format: u32,
     /// Name of the experiment.
     pub experiment: String,
-    /// Its question.
+    /// The question that the experiment is to answer.
     pub question: String,
     /// Name of the run.
     pub run: String,
@@ -49,12 +49,12 @@ pub struct Summary {
     pub damaged: Vec<String>,
 }
 
-/// One cell.
+/// The results of one cell over its repetitions.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct CellSummary {
-    /// Its name.
+    /// Name of the cell, made of its levels.
     pub cell: String,
-    /// Its levels.
+    /// The level of each factor, by name of the factor.
     pub levels: BTreeMap<String, String>,
     /// Why it was not executed, if so.
     pub skipped: Option<String>,
@@ -65,7 +65,7 @@ pub struct CellSummary {
     /// What commands brought.
     pub metrics: Vec<MetricSummary>,
     /// The highest rates that searches found.
-    pub limits: Vec<LimitSummary>,
+    pub limits: Vec<SearchSummary>,
     /// Each target, during the load.
     pub targets: Vec<TargetSummary>,
     /// The load generator.
@@ -74,7 +74,7 @@ pub struct CellSummary {
     pub busy: Option<String>,
     /// Whether each workload was steady within its repetitions.
     pub steadiness: Vec<Steadiness>,
-    /// What the loads of valid repetitions were besides their figures: how long, what was open, silent or idle in them.
+    /// What the loads of valid repetitions were besides their results: how long, what was open, silent or idle in them.
     pub loads: Vec<LoadSummary>,
     /// How stable each workload is from repetition to repetition, where there are enough of them.
     pub stability: Vec<Stability>,
@@ -113,11 +113,11 @@ pub struct MetricSummary {
     pub workload: String,
     /// Name of the phase.
     pub phase: String,
-    /// Its name.
+    /// Name of the metric.
     pub metric: String,
-    /// Its unit.
+    /// Unit of the metric; empty for plain numbers.
     pub unit: String,
-    /// Over repetitions.
+    /// Estimate over the repetitions that have a value.
     pub value: Estimate,
     /// The number of the repetition of each value.
     #[serde(skip)]
@@ -126,7 +126,7 @@ pub struct MetricSummary {
 
 /// The highest rate that held, per second, one value per repetition.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct LimitSummary {
+pub struct SearchSummary {
     /// Name of the workload.
     pub workload: String,
     /// Over the repetitions in which at least the lowest rate held.
@@ -269,7 +269,7 @@ pub struct StepRepetition {
 /// One target during the load, summed over its replicas.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TargetSummary {
-    /// Its name.
+    /// Name of the target.
     pub target: String,
     /// How many replicas.
     pub replicas: u32,
@@ -283,7 +283,7 @@ pub struct TargetSummary {
     pub rss_bytes: Option<Estimate>,
     /// Processor seconds per second.
     pub cpu_cores: Option<Estimate>,
-    /// Most threads.
+    /// The most threads that were alive at a time.
     pub threads: Option<Estimate>,
     /// Most open files.
     pub open_files: Option<Estimate>,
@@ -313,7 +313,7 @@ pub struct TargetPhase {
     pub rss_bytes: Option<Estimate>,
     /// Processor seconds per second of it.
     pub cpu_cores: Option<Estimate>,
-    /// Most threads.
+    /// The most threads that were alive at a time.
     pub threads: Option<Estimate>,
     /// Most open files.
     pub open_files: Option<Estimate>,

@@ -35,7 +35,7 @@ pub struct StepRows {
 }
 
 impl StepRows {
-    /// Nothing.
+    /// Rows of a step that had no requests.
     pub fn empty() -> Self {
         Self {
             outcomes: BTreeMap::new(),
@@ -107,9 +107,9 @@ pub struct ReplicaRows {
     pub rss_bytes: Vec<u64>,
     /// Processor time so far, user and system.
     pub cpu_ns: Vec<u64>,
-    /// Threads.
+    /// Threads of the whole process tree.
     pub threads: Vec<u64>,
-    /// Open files.
+    /// Open files of the whole process tree.
     pub open_files: Vec<u64>,
     /// Context switches so far.
     pub switches: Vec<u64>,

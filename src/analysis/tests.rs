@@ -187,14 +187,14 @@ fn samples_are_the_figures_of_the_summary() {
     for path in runs {
         let record = RunRecord::open(&path).unwrap();
         let whole = summarize(&record).unwrap();
-        let brought = whole.cells.iter().flat_map(|c| &c.metrics).map(|m| super::figures::metric_of(&m.metric));
+        let brought = whole.cells.iter().flat_map(|c| &c.metrics).map(|m| super::values::metric_of(&m.metric));
         for metric in crate::record::Metric::all().map(|(_, metric)| metric).chain(brought.collect::<Vec<_>>()) {
             let samples = samples(&record, &[metric]).unwrap();
             for (one, other) in whole.cells.iter().zip(&samples.cells) {
                 assert_eq!(one.repetitions, other.repetitions);
-                for workload in super::figures::workloads(one).into_iter().map(Some).chain([None]) {
-                    let part = super::figures::Part { workload, ..Default::default() };
-                    let values = |cell| super::figures::by_repetition(cell, metric, &part);
+                for workload in super::values::workloads(one).into_iter().map(Some).chain([None]) {
+                    let part = super::values::Selection { workload, ..Default::default() };
+                    let values = |cell| super::values::by_repetition(cell, metric, &part);
                     assert_eq!(values(one), values(other), "{} of {} in {}", metric.name(), one.cell, path.display());
                     there.extend((!values(one).is_empty()).then_some(metric.name()));
                 }

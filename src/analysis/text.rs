@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 
-use super::figures;
 use super::summary::{CellSummary, Estimate, Stability, StepSummary, Summary, TargetSummary};
+use super::values;
 use crate::plan::vtp::ARRIVAL_METRICS;
 use crate::plan::workloads::COMMAND_METRICS;
 use crate::record::tables::WHOLE;
@@ -22,9 +22,9 @@ pub fn table(summary: &Summary) -> String {
         .iter()
         .any(|c| c.steps.iter().map(|s| s.workload.as_str()).collect::<std::collections::BTreeSet<_>>().len() > 1);
     let shown = |s: &&StepSummary| s.step == WHOLE && !matches!(s.phase.as_str(), "warm-up" | "search");
-    // What a command does stands in a table of its own, where it brings figures of its own.
+    // What a command does stands in a table of its own, where it brings metrics of its own.
     let brings = |cell: &CellSummary, workload: &str| {
-        cell.metrics.iter().any(|m| m.workload == workload && figures::is_own(cell, workload, &m.metric))
+        cell.metrics.iter().any(|m| m.workload == workload && values::is_own(cell, workload, &m.metric))
     };
     let rows = |cell: &CellSummary| -> Vec<StepSummary> {
         cell.steps.iter().filter(shown).filter(|s| !brings(cell, &s.workload)).cloned().collect()
@@ -75,7 +75,7 @@ pub fn table(summary: &Summary) -> String {
             text += "unsent: share of arrivals that were never sent; no response time knows of them\n";
         }
     }
-    text += &figures(summary, &columns);
+    text += &results(summary, &columns);
     if summary.repeated {
         text += &stability(summary, &columns.varied);
     }
@@ -106,13 +106,13 @@ fn stability(summary: &Summary, varied: &[&str]) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(["n", "median", "±", "CV", "drift", "p", "lag-1 r", "n eff", "cell"]);
-    let metric = super::figures::metric_of(&summary.stability_of);
+    let metric = super::values::metric_of(&summary.stability_of);
     let percent = |share: f64| format!("{:.1} %", share * 100.0);
     for (cell, s) in &rows {
-        let unit = super::figures::unit_of(cell, metric);
+        let unit = super::values::unit_of(cell, metric);
         table.add_row([
             s.n.to_string(),
-            super::figures::human(metric, &unit, s.median),
+            super::values::human(metric, &unit, s.median),
             s.half_width().map_or_else(|| "–".to_owned(), percent),
             percent(s.coefficient_of_variation),
             format!("{:+.1} %", s.drift_share * 100.0),
@@ -237,7 +237,7 @@ fn row(cell: &CellSummary, step: &StepSummary, columns: &Columns<'_>) -> Vec<Cel
 }
 
 /// What commands brought and searches found, below the table.
-fn figures(summary: &Summary, columns: &Columns<'_>) -> String {
+fn results(summary: &Summary, columns: &Columns<'_>) -> String {
     let mut text = String::new();
     for cell in &summary.cells {
         for limit in &cell.limits {
@@ -265,8 +265,8 @@ fn figures(summary: &Summary, columns: &Columns<'_>) -> String {
     text + &metrics(summary, &columns.varied)
 }
 
-/// More figures than this do not stand beside each other.
-const FIGURES: usize = 5;
+/// More columns than this do not stand beside each other.
+const COLUMNS_BESIDE: usize = 5;
 
 /// What commands brought and what was collected: a row for each cell, a column for each figure.
 fn metrics(summary: &Summary, varied: &[&str]) -> String {
@@ -287,8 +287,8 @@ fn metrics(summary: &Summary, varied: &[&str]) -> String {
     let counts = |name: &str| summary.cells.iter().flat_map(during).any(|m| m.metric == name && m.value.max > 0.0);
     names.retain(|(name, _)| !ARRIVAL_METRICS.contains(&name.as_str()) || name != "reordered" && counts(name));
     let mut text = String::new();
-    for names in names.chunks(FIGURES) {
-        text += &figures_table(summary, varied, names);
+    for names in names.chunks(COLUMNS_BESIDE) {
+        text += &results_table(summary, varied, names);
     }
     if !text.is_empty() {
         text += "\nmedians over repetitions, with the farther end of the 95 % interval\n";
@@ -296,8 +296,8 @@ fn metrics(summary: &Summary, varied: &[&str]) -> String {
     text
 }
 
-/// One table of figures.
-fn figures_table(summary: &Summary, varied: &[&str], names: &[(String, String)]) -> String {
+/// One table of results.
+fn results_table(summary: &Summary, varied: &[&str], names: &[(String, String)]) -> String {
     let during = |c: &CellSummary| c.metrics.iter().filter(|m| m.phase == "during").cloned().collect::<Vec<_>>();
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
@@ -321,7 +321,7 @@ fn figures_table(summary: &Summary, varied: &[&str], names: &[(String, String)])
     format!("\n{}\n", table.trim_fmt())
 }
 
-/// What a load was besides its figures, where that matters.
+/// What a load was besides its results, where that matters.
 fn loads(cell: &CellSummary) -> String {
     let mut text = String::new();
     for load in &cell.loads {

@@ -22,7 +22,7 @@ pub struct Times {
     pub p99: u64,
     /// 99.9 %.
     pub p99_9: u64,
-    /// The longest.
+    /// The longest time.
     pub max: u64,
 }
 

@@ -112,7 +112,7 @@ pub struct StepCounts {
 /// What ended in a phase: what throughput counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Completed {
-    /// Right answers.
+    /// Requests that were answered as expected.
     pub ok: u64,
     /// Bytes of request bodies.
     pub sent_bytes: u64,
@@ -221,7 +221,7 @@ pub(super) struct Row {
 }
 
 /// A row with its names.
-pub(super) struct Named<'d> {
+pub(super) struct NamedRow<'d> {
     /// Where its requests began.
     pub key: &'d StepKey,
     /// Where they ended; the phase is `drain` behind the last one.
@@ -345,8 +345,8 @@ impl Decoded {
         Ok(decoded)
     }
 
-    pub(super) fn rows(&self) -> impl Iterator<Item = Named<'_>> {
-        self.rows.iter().map(|row| Named {
+    pub(super) fn rows(&self) -> impl Iterator<Item = NamedRow<'_>> {
+        self.rows.iter().map(|row| NamedRow {
             key: &self.keys[row.key],
             ended: &self.keys[row.ended],
             ok: self.outcomes[row.outcome] == "ok",
@@ -388,7 +388,7 @@ impl Decoded {
     /// When a histogram is damaged.
     pub fn series(&self, workload: &str, phase: &str) -> Result<Vec<WindowPoint>, Error> {
         let mut windows: BTreeMap<u64, (u64, u64, Vec<&Row>)> = BTreeMap::new();
-        for Named { ended, ok, row, .. } in self.rows() {
+        for NamedRow { ended, ok, row, .. } in self.rows() {
             if ended.0 == workload && ended.1 == phase && ended.2 == WHOLE {
                 let window = windows.entry(row.start_ns).or_default();
                 window.0 += row.requests;
@@ -442,7 +442,7 @@ impl Decoded {
             self.cut(&mut phases, workload, *cut);
         }
         let mut found: BTreeMap<StepKey, Parts<'_>> = BTreeMap::new();
-        for Named { key, ended, ok, row, .. } in self.rows() {
+        for NamedRow { key, ended, ok, row, .. } in self.rows() {
             let [key, ended] = [key, ended].map(|key| match is_cut(key, row, cuts) {
                 true => Cow::Owned((key.0.clone(), "warm-up".to_owned(), key.2.clone())),
                 false => Cow::Borrowed(key),
@@ -486,7 +486,7 @@ impl Decoded {
         let find = |phases: &[PhaseStatus], phase: &str| phases.iter().position(|p| p.workload == workload && p.phase == phase);
         let Some(during) = find(phases, "during").filter(|at| phases[*at].start_ns < cut) else { return };
         let (mut passes, mut errors) = (0, 0);
-        for Named { key, ok, row, .. } in self.rows() {
+        for NamedRow { key, ok, row, .. } in self.rows() {
             if key.0 == workload && key.1 == "during" && key.2 == WHOLE && row.start_ns < cut {
                 passes += row.requests;
                 errors += if ok { 0 } else { row.requests };

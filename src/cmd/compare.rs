@@ -6,7 +6,7 @@ use super::summarize::{read_samples, runs};
 use super::{Stop, floor, print, run};
 use crate::analysis::Summary;
 use crate::analysis::compare::{self, Comparison, Options, Verdict};
-use crate::analysis::figures::metric_of;
+use crate::analysis::values::metric_of;
 use crate::cli::{self, Format};
 use crate::exit::Exit;
 use crate::record::Metric;
@@ -42,7 +42,7 @@ pub(super) fn compare(args: &cli::Compare) -> Result<Exit, Stop> {
     let comparison = comparison.map_err(|error| match &error {
         compare::Error::Metric(name) => {
             let brought: Vec<String> = paths.iter().flat_map(|path| brought(path)).collect();
-            wrong(format!("{error}: {}", run::like(name, brought.iter().map(String::as_str))))
+            wrong(format!("{error}: {}", run::suggest_metric(name, brought.iter().map(String::as_str))))
         }
         _ => Stop::from_error(Exit::InvalidInput, &error),
     })?;

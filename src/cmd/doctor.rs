@@ -16,7 +16,7 @@ use serde::Serialize;
 use super::{Stop, fixture, load, print, read_plan, scenario_files};
 use crate::cli;
 use crate::exit::Exit;
-use crate::observe::{Told, told};
+use crate::observe::{HostSources, host_sources};
 use crate::plan::programs::find_program;
 use crate::plan::{Arrivals, Expect, Http, Limit, Pattern, Phase, Spacing, Step, Stretch, Template, Url, Workload, workloads};
 use crate::record::manifest::Host;
@@ -64,14 +64,14 @@ struct Watched {
     io_pressure: bool,
 }
 
-impl From<Told> for Watched {
-    fn from(told: Told) -> Self {
-        let [cpu_pressure, memory_pressure, io_pressure] = told.pressure;
+impl From<HostSources> for Watched {
+    fn from(sources: HostSources) -> Self {
+        let [cpu_pressure, memory_pressure, io_pressure] = sources.pressure;
         Self {
-            cores: told.cores,
-            frequency_cores: told.frequency,
-            throttle_cores: told.throttles,
-            package_throttles: told.package_throttles,
+            cores: sources.cores,
+            frequency_cores: sources.frequency,
+            throttle_cores: sources.throttles,
+            package_throttles: sources.package_throttles,
             cpu_pressure,
             memory_pressure,
             io_pressure,
@@ -154,7 +154,7 @@ fn machine(open_files: u64) -> Machine {
         port_range,
         connections,
         clock_source: read("/sys/devices/system/clocksource/clocksource0/current_clocksource").unwrap_or_default(),
-        watched: told(Path::new("/")).map(Watched::from),
+        watched: host_sources(Path::new("/")).map(Watched::from),
     }
 }
 
@@ -323,20 +323,20 @@ fn text(diagnosis: &Diagnosis) -> String {
 }
 
 /// What can be watched while a repetition runs, and what cannot, and why.
-fn watched(told: &Watched) -> String {
-    let frequency = match told.frequency_cores {
-        some if some > 0 && some < told.cores => format!("frequency ({some} of {} cores)", told.cores),
+fn watched(sources: &Watched) -> String {
+    let frequency = match sources.frequency_cores {
+        some if some > 0 && some < sources.cores => format!("frequency ({some} of {} cores)", sources.cores),
         _ => "frequency".to_owned(),
     };
     let without_psi = "this kernel has no PSI, or was started without it (`psi=1`)";
     let parts = [
         (true, "steal".to_owned(), ""),
-        (told.cpu_pressure, "pressure of processors".to_owned(), without_psi),
-        (told.memory_pressure, "pressure of memory".to_owned(), without_psi),
-        (told.io_pressure, "pressure of storage".to_owned(), without_psi),
-        (told.frequency_cores > 0, frequency, "no cpufreq, as in most virtual machines"),
+        (sources.cpu_pressure, "pressure of processors".to_owned(), without_psi),
+        (sources.memory_pressure, "pressure of memory".to_owned(), without_psi),
+        (sources.io_pressure, "pressure of storage".to_owned(), without_psi),
+        (sources.frequency_cores > 0, frequency, "no cpufreq, as in most virtual machines"),
         (
-            told.throttle_cores > 0 || told.package_throttles,
+            sources.throttle_cores > 0 || sources.package_throttles,
             "throttling".to_owned(),
             "no thermal_throttle, which Intel's processors have outside of virtual machines",
         ),
@@ -355,10 +355,10 @@ mod tests {
 
     #[test]
     fn what_cannot_be_watched_is_said_with_its_reason() {
-        let laptop = Told { cores: 8, frequency: 7, throttles: 8, package_throttles: true, pressure: [true; 3] };
+        let laptop = HostSources { cores: 8, frequency: 7, throttles: 8, package_throttles: true, pressure: [true; 3] };
         let seen = "steal, pressure of processors, pressure of memory, pressure of storage, frequency (7 of 8 cores), throttling";
         assert_eq!(watched(&laptop.into()), format!("watched     {seen}\n"));
-        let guest = Told { cores: 2, frequency: 0, throttles: 0, package_throttles: false, pressure: [false; 3] };
+        let guest = HostSources { cores: 2, frequency: 0, throttles: 0, package_throttles: false, pressure: [false; 3] };
         insta::assert_snapshot!(watched(&guest.into()), @r"
         watched     steal
         unwatched   pressure of processors: this kernel has no PSI, or was started without it (`psi=1`)

@@ -26,11 +26,11 @@ use crate::record::status::Status;
 use crate::supervise::{Guard, journal};
 use crate::vocabulary::errors::tell;
 
-/// After so many rounds without a valid repetition of a cell, waiting for what `--until` asks is given up.
-const IN_VAIN: u32 = 5;
+/// After so many rounds without a valid repetition of a cell, what `--until` asks is not waited for any longer.
+const FRUITLESS_ROUNDS: u32 = 5;
 
 /// What all runs of an invocation share.
-pub(super) struct Ground<'a> {
+pub(super) struct Invocation<'a> {
     pub(super) output: &'a cli::Output,
     pub(super) style: Style,
     /// The fixtures' executable.
@@ -41,12 +41,12 @@ pub(super) struct Ground<'a> {
     pub(super) summaries: RefCell<Vec<Summary>>,
 }
 
-/// Where a run begins.
-pub(super) enum Begin<'a> {
-    /// In a directory of its own below `out`.
+/// Where a run starts.
+pub(super) enum Start<'a> {
+    /// Anew, in a directory of its own below `out`.
     New { out: &'a Path, choice: Choice },
-    /// Where it ended: with these repetitions already there, this time used, and the longest round so long.
-    Again { directory: RunDirectory, manifest: Box<Manifest>, done: BTreeSet<Turn>, used: Duration, longest: Duration },
+    /// Where an earlier invocation ended: with these repetitions already there, this time used, and the longest round so long.
+    Resume { directory: RunDirectory, manifest: Box<Manifest>, done: BTreeSet<Turn>, used: Duration, longest: Duration },
 }
 
 /// An empty directory of our own; it is removed at the end, however that comes.
@@ -88,30 +88,13 @@ fn make_memory(size: u64, purpose: &str, guard: &Guard) -> Result<Memory, Stop> 
 }
 
 /// Executes a plan, or what is missing of it.
-pub(super) async fn execute(plan: &Plan, begin: Begin<'_>, ground: &Ground<'_>) -> Result<Exit, Stop> {
-    let style = ground.style;
-    let failure = |e: &dyn std::error::Error| {
-        let stop = Stop::from_error(Exit::Failure, e);
-        Stop { message: plan.secrets.mask(&stop.message).into_owned(), ..stop }
-    };
+pub(super) async fn execute(plan: &Plan, start: Start<'_>, invocation: &Invocation<'_>) -> Result<Exit, Stop> {
+    let failure = |e: &dyn std::error::Error| failure(plan, e);
     let all = sequence(plan);
     let repeat = plan.repeat.as_ref();
     let budget = repeat.and_then(|r| r.budget_s).map(Duration::from_secs_f64);
-    let mut reporter = Reporter::new(style, all.len(), repeat.is_some_and(crate::plan::Repeat::is_open_ended), budget);
-    reporter.say(&plan.title());
-    reporter.say(&size(plan));
-    let skipped = skips(plan);
-    if !skipped.is_empty() {
-        reporter.say(skipped.trim_end());
-    }
-    for factor in plan.factors.iter().filter(|f| f.revisions.is_some()) {
-        let levels: Vec<String> = factor.levels.iter().map(revisions::describe).collect();
-        reporter.say(&format!("{}: {}", factor.name, levels.join(", ")));
-    }
-    let notes = notes(plan);
-    if !notes.is_empty() {
-        reporter.say(notes.trim_end());
-    }
+    let mut reporter = Reporter::new(invocation.style, all.len(), repeat.is_some_and(crate::plan::Repeat::is_open_ended), budget);
+    announce(plan, &reporter);
     if all.is_empty() {
         return Err(Stop::new(Exit::Failure, format!("{}: every cell is skipped, there is nothing to run", plan.experiment)));
     }
@@ -128,26 +111,26 @@ pub(super) async fn execute(plan: &Plan, begin: Begin<'_>, ground: &Ground<'_>) 
     let needs = plan.cells.iter().filter(|c| c.skipped.is_none()).flat_map(|c| &c.targets).flat_map(|t| t.needs.clone());
     let programs = tokio::select! {
         biased;
-        () = ground.interrupt.asked(1) => {
+        () = invocation.interrupt.asked(1) => {
             tell(format_args!("interrupted; nothing was begun"));
             return Ok(Exit::Interrupted);
         },
         programs = versions(&guard, needs.collect::<BTreeSet<_>>()) => programs.map_err(|e| failure(&e))?,
     };
     let now = |choice| Manifest::collect(&plan.source.display().to_string(), programs.clone(), &scratch, choice);
-    let (directory, done, used, longest) = match begin {
-        Begin::New { out, choice } => {
+    let (directory, done, used, longest) = match start {
+        Start::New { out, choice } => {
             let directory = RunDirectory::create(out, plan, &now(choice)).map_err(|e| failure(&e))?;
             (directory, BTreeSet::new(), Duration::ZERO, Duration::ZERO)
         }
-        Begin::Again { directory, mut manifest, done, used, longest } => {
+        Start::Resume { directory, mut manifest, done, used, longest } => {
             manifest.add_resumed(now(Choice::default()));
             directory.write_manifest(&manifest).map_err(|e| failure(&e))?;
             (directory, done, used, longest)
         }
     };
     let turns: Vec<Turn> = all.into_iter().filter(|turn| !done.contains(turn)).collect();
-    reporter.there(done.len());
+    reporter.resume_from(done.len());
     reporter.event(
         &json!({"event": "run-begins", "experiment": plan.experiment, "directory": directory.path, "repetitions": turns.len(),
         "skipped": plan.cells.iter().filter_map(|c| Some((c.id.0.clone(), c.skipped.clone()?))).collect::<BTreeMap<_, _>>()}),
@@ -163,10 +146,10 @@ pub(super) async fn execute(plan: &Plan, begin: Begin<'_>, ground: &Ground<'_>) 
         directory: &directory,
         scratch: &scratch,
         memory: memory.as_ref(),
-        fixtures: &ground.fixtures,
-        interrupt: &ground.interrupt,
+        fixtures: &invocation.fixtures,
+        interrupt: &invocation.interrupt,
     };
-    let ended = Repetitions { executor: &executor, live, used, longest, ended_by: None }.all(&turns, &mut reporter).await;
+    let ended = Repetitions { executor: &executor, live, used, longest, ended_by: None }.execute(&turns, &mut reporter).await;
     // Whatever happened: nothing of ours is left behind this line.
     let swept = guard.sweep().await;
     journal::remove(&scratch);
@@ -184,34 +167,10 @@ pub(super) async fn execute(plan: &Plan, begin: Begin<'_>, ground: &Ground<'_>) 
 
     let reason = match ended {
         Ok(reason) => reason,
-        Err(Error::Interrupted) => {
-            // Twice means now: pictures can be drawn later.
-            conclude(ground, &directory, &reporter, ground.interrupt.count() < 2, Some("interrupted"))?;
-            if style != Style::Quiet {
-                tell(format_args!("interrupted; what was completed is in {}", directory.path.display()));
-                tell(format_args!("go on with: runner resume {}", directory.path.display()));
-            }
-            return Ok(Exit::Interrupted);
-        }
-        Err(error) => {
-            // What was completed is worth its summary, if there is still room for one. What happened first is told first.
-            let Stop { mut message, exit } = failure(&error);
-            if matches!(error, Error::Supervise(crate::supervise::Error::GuardGone)) {
-                message += &format!("\nwhat was completed is kept; go on with: runner resume {}", directory.path.display());
-            }
-            if let Err(stop) = conclude(ground, &directory, &reporter, true, Some(&message)) {
-                message += &format!(
-                    "\nof what was completed, in {}, not everything could be told: {}; `runner graph {}` makes up for it",
-                    directory.path.display(),
-                    stop.message,
-                    directory.path.display()
-                );
-            }
-            return Err(Stop { message, exit });
-        }
+        Err(error) => return conclude_unfinished(&error, plan, invocation, &directory, &reporter),
     };
     swept.map_err(|e| failure(&e))?;
-    let exit = conclude(ground, &directory, &reporter, true, reason.as_deref())?;
+    let exit = conclude(invocation, &directory, &reporter, true, reason.as_deref())?;
     if let Some(reason) = reason {
         reporter.say(&reason);
     }
@@ -221,6 +180,63 @@ pub(super) async fn execute(plan: &Plan, begin: Begin<'_>, ground: &Ground<'_>) 
         directory.path.display()
     ));
     Ok(exit)
+}
+
+/// What stops a run, without what the plan keeps secret.
+fn failure(plan: &Plan, error: &dyn std::error::Error) -> Stop {
+    let stop = Stop::from_error(Exit::Failure, error);
+    Stop { message: plan.secrets.mask(&stop.message).into_owned(), ..stop }
+}
+
+/// Says what is about to be executed.
+fn announce(plan: &Plan, reporter: &Reporter) {
+    reporter.say(&plan.title());
+    reporter.say(&size(plan));
+    let skipped = skips(plan);
+    if !skipped.is_empty() {
+        reporter.say(skipped.trim_end());
+    }
+    for factor in plan.factors.iter().filter(|f| f.revisions.is_some()) {
+        let levels: Vec<String> = factor.levels.iter().map(revisions::describe).collect();
+        reporter.say(&format!("{}: {}", factor.name, levels.join(", ")));
+    }
+    let notes = notes(plan);
+    if !notes.is_empty() {
+        reporter.say(notes.trim_end());
+    }
+}
+
+/// Summary and graphs of a run that was interrupted or failed, and how to go on with it.
+fn conclude_unfinished(
+    error: &Error,
+    plan: &Plan,
+    invocation: &Invocation<'_>,
+    directory: &RunDirectory,
+    reporter: &Reporter,
+) -> Result<Exit, Stop> {
+    if matches!(error, Error::Interrupted) {
+        // Twice means now: pictures can be drawn later.
+        conclude(invocation, directory, reporter, invocation.interrupt.count() < 2, Some("interrupted"))?;
+        if invocation.style != Style::Quiet {
+            tell(format_args!("interrupted; what was completed is in {}", directory.path.display()));
+            tell(format_args!("go on with: runner resume {}", directory.path.display()));
+        }
+        return Ok(Exit::Interrupted);
+    }
+    // What was completed is worth its summary, if there is still room for one. What happened first is told first.
+    let Stop { mut message, exit } = failure(plan, error);
+    if matches!(error, Error::Supervise(crate::supervise::Error::GuardGone)) {
+        message += &format!("\nwhat was completed is kept; go on with: runner resume {}", directory.path.display());
+    }
+    if let Err(stop) = conclude(invocation, directory, reporter, true, Some(&message)) {
+        message += &format!(
+            "\nof what was completed, in {}, not everything could be told: {}; `runner graph {}` makes up for it",
+            directory.path.display(),
+            stop.message,
+            directory.path.display()
+        );
+    }
+    Err(Stop { message, exit })
 }
 
 /// All repetitions of a run in their order.
@@ -238,130 +254,137 @@ struct Repetitions<'a> {
 impl Repetitions<'_> {
     /// Executes `turns`, with set-up and clean-up of run and cells around them. Returns why it ended before all of them,
     /// if it did.
-    async fn all(mut self, turns: &[Turn], reporter: &mut Reporter) -> Result<Option<String>, Error> {
-        let executor = self.executor;
-        let plan = executor.plan;
-        let logs = executor.directory.path.join("logs");
+    async fn execute(mut self, turns: &[Turn], reporter: &mut Reporter) -> Result<Option<String>, Error> {
+        let plan = self.executor.plan;
+        let logs = self.executor.directory.path.join("logs");
         let has_steps = !plan.set_up.is_empty()
             || !plan.clean_up.is_empty()
             || plan.cells.iter().any(|c| !c.set_up.cell.is_empty() || !c.clean_up.cell.is_empty());
         if has_steps {
             crate::record::files::make_directory(&logs)?;
         }
-        let late: BTreeMap<_, _> = plan.secrets.late().collect();
-        // `cell`: whose steps these are, if they are not the run's; `patience`: how often it takes to be asked to stop.
-        let step = async |level, cell: Option<usize>, steps: &[Action], patience| {
-            // What was removed meanwhile is not made again; what has to be cleaned up is, all the same.
-            let logs = if executor.directory.is_there().is_ok() { logs.clone() } else { executor.scratch.join("logs") };
-            let logs = cell.map_or_else(|| logs.clone(), |cell| logs.join(&plan.cells[cell].path));
-            if !steps.is_empty() {
-                crate::record::files::make_directory(&logs)?;
-            }
-            let done = tokio::select! {
-                biased;
-                () = executor.interrupt.asked(patience) => {
-                    // A step that goes on would do so beside its own clean-up. Nothing else runs at this time.
-                    executor.guard.sweep().await?;
-                    Err(Error::Interrupted)
-                },
-                done = actions::execute(executor.guard, level, steps, &late, &logs) => done,
-            };
-            executor.directory.mask_logs(&logs)?;
-            done
-        };
-        let mut left: BTreeMap<usize, u32> = BTreeMap::new();
+        let steps = Steps { executor: self.executor, late: plan.secrets.late().collect(), logs };
+        let mut cells = Cells::default();
         for turn in turns {
-            *left.entry(turn.cell).or_default() += 1;
+            *cells.turns_left.entry(turn.cell).or_default() += 1;
         }
-        let mut begun = BTreeSet::new();
-        // Cells whose set-up failed: without it their repetitions have no meaning. Others go on.
-        let mut broken: BTreeMap<usize, Broken> = BTreeMap::new();
-        let mut unclean: Option<Error> = None;
-        let started = Instant::now();
-        let body: Result<(), Error> = async {
-            step("set-up, run", None, &plan.set_up, 1).await?;
-            // Revisions are built before anything is measured: a machine that has just compiled is not the one it was.
-            let mut attempted: Vec<&Checkout> = Vec::new();
-            for turn in turns {
-                for action in &plan.cells[turn.cell].set_up.cell {
-                    let Some(checkout) = action.checkout().filter(|c| !attempted.contains(c)) else { continue };
-                    attempted.push(checkout);
-                    if !checkout::is_there(checkout) {
-                        reporter.say(&checkout.words());
-                    }
-                    let steps = std::slice::from_ref(action);
-                    match step("build", Some(turn.cell), steps, 1).await {
-                        Err(error @ Error::Action { .. }) => {
-                            broken.entry(turn.cell).or_insert_with(|| Broken::new(&error, steps));
-                        }
-                        made => made?,
-                    }
-                }
-            }
-            let rounds = rounds(plan.order, turns);
-            for round in &rounds {
-                let round_started = Instant::now();
-                if self.is_over(round[0].repetition, started.elapsed()) {
-                    break;
-                }
-                for turn in *round {
-                    if executor.interrupt.count() > 0 {
-                        return Err(Error::Interrupted);
-                    }
-                    let cell = &plan.cells[turn.cell];
-                    if begun.insert(turn.cell) && !broken.contains_key(&turn.cell) {
-                        // Installing is dear, and is not tried again within a run.
-                        let in_vain = broken.values().find(|b| b.would_break(&cell.set_up.cell)).cloned();
-                        let made = match in_vain {
-                            Some(known) => Err(known),
-                            None => match step("set-up, cell", Some(turn.cell), &cell.set_up.cell, 1).await {
-                                Err(error @ Error::Action { .. }) => Err(Broken::new(&error, &cell.set_up.cell)),
-                                made => made.map(Ok)?,
-                            },
-                        };
-                        if let Err(why) = made {
-                            broken.insert(turn.cell, why);
-                        }
-                    }
-                    match broken.get(&turn.cell) {
-                        Some(why) => self.in_vain(*turn, &why.reason, reporter)?,
-                        None => self.one(*turn, reporter).await?,
-                    }
-                    let count = left.entry(turn.cell).or_default();
-                    *count -= 1;
-                    if *count == 0 {
-                        begun.remove(&turn.cell);
-                        match step("clean-up, cell", Some(turn.cell), &cell.clean_up.cell, 2).await {
-                            // It is told at the end; what was measured, and what is to be measured, is worth more.
-                            Err(error @ Error::Action { .. }) => {
-                                unclean.get_or_insert(error);
-                            }
-                            done => done?,
-                        }
-                    }
-                }
-                if let Some(live) = &self.live {
-                    reporter.round(round[0].repetition, live);
-                }
-                self.longest = self.longest.max(round_started.elapsed());
-            }
-            self.not_reached();
-            if let Some(live) = self.live.as_ref().filter(|live| live.narrow().is_some()) {
-                // The summary has medians.
-                live.widest().iter().for_each(|(name, words)| reporter.say(&format!("  {words}  {name}")));
-            }
-            // Asked during the very last stop: its repetition is complete, and the user is told all the same.
-            if executor.interrupt.count() > 0 { Err(Error::Interrupted) } else { Ok(()) }
-        }
-        .await;
+        let completed = self.set_up_and_execute(turns, &steps, &mut cells, reporter).await;
         // Clean-up also after a failure; the first error is the one that is told.
-        let mut cleaned = unclean.map_or(Ok(()), Err);
-        for cell in begun {
-            cleaned = cleaned.and(step("clean-up, cell", Some(cell), &plan.cells[cell].clean_up.cell, 2).await);
+        let mut cleaned = cells.unclean.map_or(Ok(()), Err);
+        for cell in cells.begun {
+            cleaned = cleaned.and(steps.execute("clean-up, cell", Some(cell), &plan.cells[cell].clean_up.cell, 2).await);
         }
-        cleaned = cleaned.and(step("clean-up, run", None, &plan.clean_up, 2).await);
-        body?;
+        cleaned = cleaned.and(steps.execute("clean-up, run", None, &plan.clean_up, 2).await);
+        completed?;
         cleaned.map(|()| self.ended_by)
+    }
+
+    /// Everything but the last clean-up, which follows however this ends.
+    async fn set_up_and_execute(
+        &mut self,
+        turns: &[Turn],
+        steps: &Steps<'_>,
+        cells: &mut Cells,
+        reporter: &mut Reporter,
+    ) -> Result<(), Error> {
+        let plan = self.executor.plan;
+        let started = Instant::now();
+        steps.execute("set-up, run", None, &plan.set_up, 1).await?;
+        self.build_revisions(turns, steps, cells, reporter).await?;
+        let rounds = rounds(plan.order, turns);
+        for round in &rounds {
+            let round_started = Instant::now();
+            if self.is_over(round[0].repetition, started.elapsed()) {
+                break;
+            }
+            for turn in *round {
+                if self.executor.interrupt.count() > 0 {
+                    return Err(Error::Interrupted);
+                }
+                self.take_turn(*turn, steps, cells, reporter).await?;
+            }
+            if let Some(live) = &self.live {
+                reporter.end_round(round[0].repetition, live);
+            }
+            self.longest = self.longest.max(round_started.elapsed());
+        }
+        self.explain_unreached_aim();
+        if let Some(live) = self.live.as_ref().filter(|live| live.count_narrow().is_some()) {
+            // The summary has medians.
+            live.widest().iter().for_each(|(name, words)| reporter.say(&format!("  {words}  {name}")));
+        }
+        // Asked during the very last stop: its repetition is complete, and the user is told all the same.
+        if self.executor.interrupt.count() > 0 { Err(Error::Interrupted) } else { Ok(()) }
+    }
+
+    /// Revisions are built before anything is measured: a machine that has just compiled is not the one it was.
+    async fn build_revisions(
+        &self,
+        turns: &[Turn],
+        steps: &Steps<'_>,
+        cells: &mut Cells,
+        reporter: &Reporter,
+    ) -> Result<(), Error> {
+        let mut attempted: Vec<&Checkout> = Vec::new();
+        for turn in turns {
+            for action in &self.executor.plan.cells[turn.cell].set_up.cell {
+                let Some(checkout) = action.checkout().filter(|c| !attempted.contains(c)) else { continue };
+                attempted.push(checkout);
+                if !checkout::is_there(checkout) {
+                    reporter.say(&checkout.words());
+                }
+                let build = std::slice::from_ref(action);
+                match steps.execute("build", Some(turn.cell), build, 1).await {
+                    Err(error @ Error::Action { .. }) => {
+                        cells.failed_set_ups.entry(turn.cell).or_insert_with(|| FailedSetUp::new(&error, build));
+                    }
+                    made => made?,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// One repetition; before the first of its cell the set-up of the cell, behind the last one its clean-up.
+    async fn take_turn(
+        &mut self,
+        turn: Turn,
+        steps: &Steps<'_>,
+        cells: &mut Cells,
+        reporter: &mut Reporter,
+    ) -> Result<(), Error> {
+        let cell = &self.executor.plan.cells[turn.cell];
+        if cells.begun.insert(turn.cell) && !cells.failed_set_ups.contains_key(&turn.cell) {
+            // Installing is expensive, and is not tried again within a run.
+            let same_failure = cells.failed_set_ups.values().find(|f| f.would_fail_too(&cell.set_up.cell)).cloned();
+            let made = match same_failure {
+                Some(known) => Err(known),
+                None => match steps.execute("set-up, cell", Some(turn.cell), &cell.set_up.cell, 1).await {
+                    Err(error @ Error::Action { .. }) => Err(FailedSetUp::new(&error, &cell.set_up.cell)),
+                    made => made.map(Ok)?,
+                },
+            };
+            if let Err(why) = made {
+                cells.failed_set_ups.insert(turn.cell, why);
+            }
+        }
+        match cells.failed_set_ups.get(&turn.cell) {
+            Some(why) => self.record_failed_set_up(turn, &why.reason, reporter)?,
+            None => self.execute_one(turn, reporter).await?,
+        }
+        let left = cells.turns_left.entry(turn.cell).or_default();
+        *left -= 1;
+        if *left == 0 {
+            cells.begun.remove(&turn.cell);
+            match steps.execute("clean-up, cell", Some(turn.cell), &cell.clean_up.cell, 2).await {
+                // It is told at the end; what was measured, and what is to be measured, is worth more.
+                Err(error @ Error::Action { .. }) => {
+                    cells.unclean.get_or_insert(error);
+                }
+                done => done?,
+            }
+        }
+        Ok(())
     }
 
     /// Whether no further round is begun.
@@ -375,9 +398,9 @@ impl Repetitions<'_> {
                 ),
                 None => format!("ended before round {round}: every comparison is decided"),
             });
-        } else if round > IN_VAIN
+        } else if round > FRUITLESS_ROUNDS
             && (repeat.until.is_some() || repeat.decide.is_some())
-            && let Some(cell) = live.unknown()
+            && let Some(cell) = live.cell_without_value()
         {
             self.ended_by =
                 Some(format!("ended before round {round}: no repetition of `{cell}` is valid, more would decide nothing"));
@@ -394,13 +417,13 @@ impl Repetitions<'_> {
     }
 
     /// Says so when all rounds were executed and the aim was not reached.
-    fn not_reached(&mut self) {
+    fn explain_unreached_aim(&mut self) {
         let (Some(live), Some(repeat), None) = (&self.live, &self.executor.plan.repeat, &self.ended_by) else { return };
         if live.is_enough() {
             return;
         }
         let rounds = self.executor.plan.repetitions;
-        if let (Some(until), Some((narrow, of, dependent))) = (repeat.until, live.narrow()) {
+        if let (Some(until), Some((narrow, of, dependent))) = (repeat.until, live.count_narrow()) {
             let alike = match dependent {
                 0 => String::new(),
                 n => format!("; of {n} successive rounds are alike, so that no number of them says how well it is known"),
@@ -416,15 +439,15 @@ impl Repetitions<'_> {
     }
 
     /// A repetition that cannot be: the set-up of its cell failed.
-    fn in_vain(&mut self, turn: Turn, reason: &str, reporter: &mut Reporter) -> Result<(), Error> {
+    fn record_failed_set_up(&mut self, turn: Turn, reason: &str, reporter: &mut Reporter) -> Result<(), Error> {
         reporter.begin(&self.executor.plan.cells[turn.cell].id.0, turn.repetition);
         let status = self.executor.in_vain(turn, reason)?;
-        self.ended(turn, &status, reporter);
+        self.report_end(turn, &status, reporter);
         Ok(())
     }
 
     /// Tells how a repetition ended, and what is known of its cell by then.
-    fn ended(&mut self, turn: Turn, status: &Status, reporter: &mut Reporter) {
+    fn report_end(&mut self, turn: Turn, status: &Status, reporter: &mut Reporter) {
         if let Some(live) = &mut self.live {
             live.add(turn.cell, status);
         }
@@ -433,7 +456,7 @@ impl Repetitions<'_> {
     }
 
     /// One repetition, watched.
-    async fn one(&mut self, turn: Turn, reporter: &mut Reporter) -> Result<(), Error> {
+    async fn execute_one(&mut self, turn: Turn, reporter: &mut Reporter) -> Result<(), Error> {
         let cell = &self.executor.plan.cells[turn.cell];
         reporter.begin(&cell.id.0, turn.repetition);
         let progress = Progress::default();
@@ -442,20 +465,66 @@ impl Repetitions<'_> {
             let repetition = self.executor.repetition(turn, &progress);
             tokio::select! { biased; status = repetition => status?, () = watch => unreachable!("it watches for ever") }
         };
-        self.ended(turn, &status, reporter);
+        self.report_end(turn, &status, reporter);
         Ok(())
+    }
+}
+
+/// How the cells of a run stand.
+#[derive(Default)]
+struct Cells {
+    /// Repetitions that are still to be executed, by cell.
+    turns_left: BTreeMap<usize, u32>,
+    /// Those that were set up, or should have been, and are not cleaned up yet.
+    begun: BTreeSet<usize>,
+    /// Those whose set-up failed: without it their repetitions have no meaning. Others go on.
+    failed_set_ups: BTreeMap<usize, FailedSetUp>,
+    /// Why the clean-up of a cell failed, the first of them.
+    unclean: Option<Error>,
+}
+
+/// The steps before and after repetitions: those of the run and of its cells.
+struct Steps<'a> {
+    executor: &'a Executor<'a>,
+    /// Values that are not in the plan.
+    late: BTreeMap<&'a str, String>,
+    /// The directory for what they print.
+    logs: PathBuf,
+}
+
+impl Steps<'_> {
+    /// `cell`: whose steps these are, if they are not the run's; `patience`: how often it takes to be asked to stop.
+    async fn execute(&self, level: &'static str, cell: Option<usize>, steps: &[Action], patience: u32) -> Result<(), Error> {
+        let Self { executor, late, logs } = self;
+        // What was removed meanwhile is not made again; what has to be cleaned up is, all the same.
+        let logs = if executor.directory.is_there().is_ok() { logs.clone() } else { executor.scratch.join("logs") };
+        let logs = cell.map_or_else(|| logs.clone(), |cell| logs.join(&executor.plan.cells[cell].path));
+        if !steps.is_empty() {
+            crate::record::files::make_directory(&logs)?;
+        }
+        let done = tokio::select! {
+            biased;
+            () = executor.interrupt.asked(patience) => {
+                // A step that goes on would do so beside its own clean-up. Nothing else runs at this time.
+                executor.guard.sweep().await?;
+                Err(Error::Interrupted)
+            },
+            done = actions::execute(executor.guard, level, steps, late, &logs) => done,
+        };
+        executor.directory.mask_logs(&logs)?;
+        done
     }
 }
 
 /// The set-up of a cell that failed.
 #[derive(Clone)]
-struct Broken {
+struct FailedSetUp {
     reason: String,
     /// What the step that failed should have made for other cells, too.
     cache: Option<Cache>,
 }
 
-impl Broken {
+impl FailedSetUp {
     fn new(error: &Error, steps: &[Action]) -> Self {
         let failed = |action: &&Action| matches!(error, Error::Action { step, .. } if *step == action.to_string());
         let cache = steps.iter().find(failed).and_then(Action::cache).cloned();
@@ -463,7 +532,7 @@ impl Broken {
     }
 
     /// Whether these steps would fail for the same reason.
-    fn would_break(&self, steps: &[Action]) -> bool {
+    fn would_fail_too(&self, steps: &[Action]) -> bool {
         self.cache.is_some() && steps.iter().any(|s| s.cache() == self.cache.as_ref())
     }
 }
@@ -484,13 +553,13 @@ async fn watch(reporter: &Reporter, cell: &str, repetition: u32, progress: &Prog
 
 /// Summary, table and graphs of what is there. Returns what the summary means for the exit code.
 fn conclude(
-    ground: &Ground<'_>,
+    invocation: &Invocation<'_>,
     directory: &RunDirectory,
     reporter: &Reporter,
     pictures: bool,
     ended_by: Option<&str>,
 ) -> Result<Exit, Stop> {
-    let output = ground.output;
+    let output = invocation.output;
     let (record, summary) = summarize::read(&directory.path)?;
     // What is told does not depend on whether it can be kept.
     let kept = summarize::keep(&directory.path, &summary);
@@ -500,7 +569,7 @@ fn conclude(
         graph::draw(&record, &summary, &output.graphs)?
     };
     reporter.event(&json!({"event": "run-ends", "directory": directory.path, "summary": kept.is_ok().then(|| directory.path.join("summary.json")), "graphs": files, "ended_by": ended_by}));
-    if ground.style == Style::People {
+    if invocation.style == Style::People {
         print(&format!("\n{}\n", analysis::text::table(&summary)));
         if let Some(folder) = files.first().and_then(|f| f.parent()) {
             let graphs = if files.len() == 1 { "graph" } else { "graphs" };
@@ -509,7 +578,7 @@ fn conclude(
     }
     let exit = reports::verdict(&summary);
     reports::append(&output.reports, &summary)?;
-    ground.summaries.borrow_mut().push(summary);
-    reports::write(&output.reports, &ground.summaries.borrow())?;
+    invocation.summaries.borrow_mut().push(summary);
+    reports::write(&output.reports, &invocation.summaries.borrow())?;
     kept.map(|()| exit).map_err(|e| Stop::from_error(Exit::Failure, &e))
 }

@@ -6,26 +6,26 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::analysis::decisions::{self, Decided, Sample};
-use crate::analysis::figures::{self, Part, human};
 use crate::analysis::stability::half_width;
 use crate::analysis::stats::{self, UntilError, mean_interval_until};
+use crate::analysis::values::{self, Selection, human};
 use crate::analysis::{self, estimate, summarize};
 use crate::plan::{Decide, Repeat};
 use crate::record::{Metric, Repetition, RunRecord, Status, Verdict};
 
-/// The figures of all repetitions so far.
+/// The values of all repetitions so far.
 pub(super) struct Live {
     run: RunRecord,
     repeat: Repeat,
     /// By cell and workload.
-    values: BTreeMap<(usize, String), Known>,
+    values: BTreeMap<(usize, String), MetricSoFar>,
 }
 
 /// A mean is never known with fewer rounds, see [`mean_interval_until`].
 pub(super) const FEWEST: usize = 10;
 
-/// What is known of one figure.
-struct Known {
+/// What is known of one metric of a workload in a cell.
+struct MetricSoFar {
     /// By number of the repetition.
     values: Vec<(u32, f64)>,
     /// The median; with `--until ±h` the geometric mean, which is waited for.
@@ -69,15 +69,15 @@ impl Live {
         let whole = [String::new()];
         let names: Vec<String> = record.workloads.iter().map(|w| w.name.clone()).collect();
         for workload in if metric.is_resource() { whole.as_slice() } else { &names } {
-            let part = Part { workload: Some(workload.as_str()).filter(|w| !w.is_empty()), ..Part::default() };
-            let Some(value) = figures::values(&summary, metric, &part).first().copied() else { continue };
-            let known = self.values.entry((repetition.cell, workload.clone())).or_insert_with(|| Known {
+            let part = Selection { workload: Some(workload.as_str()).filter(|w| !w.is_empty()), ..Selection::default() };
+            let Some(value) = values::of_cell(&summary, metric, &part).first().copied() else { continue };
+            let known = self.values.entry((repetition.cell, workload.clone())).or_insert_with(|| MetricSoFar {
                 values: Vec::new(),
                 centre: value,
                 half_width: None,
                 reached: false,
                 dependent: false,
-                unit: analysis::figures::unit_of(&summary, metric),
+                unit: analysis::values::unit_of(&summary, metric),
             });
             known.values.push((repetition.status.repetition, value));
             known.look(self.repeat.until);
@@ -91,7 +91,7 @@ impl Live {
     /// With `--until decided`: what is decided so far, and of what.
     pub(super) fn decisions(&self) -> Option<(&Decide, Vec<Decided>)> {
         let decide = self.repeat.decide.as_ref()?;
-        let sample = |((cell, workload), known): (&(usize, String), &Known)| Sample {
+        let sample = |((cell, workload), known): (&(usize, String), &MetricSoFar)| Sample {
             levels: self.run.plan.cells[*cell].levels.iter().cloned().collect(),
             workload: workload.clone(),
             values: known.values.clone(),
@@ -103,17 +103,17 @@ impl Live {
 
     /// What is known of a cell, in words: `median 1234/s ±2.1 %`, with `--until ±h` `mean 1234/s ±2.1 %`.
     pub(super) fn of_cell(&self, cell: usize) -> String {
-        let mine: Vec<(&String, &Known)> =
+        let mine: Vec<(&String, &MetricSoFar)> =
             self.values.iter().filter(|((c, _), _)| *c == cell).map(|((_, workload), known)| (workload, known)).collect();
         let several = mine.len() > 1;
-        let words = |(workload, known): &(&String, &Known)| {
+        let words = |(workload, known): &(&String, &MetricSoFar)| {
             let name = if several { format!("{workload} ") } else { String::new() };
             format!("{name}{}", self.words(known))
         };
         mine.iter().map(words).collect::<Vec<_>>().join(", ")
     }
 
-    fn words(&self, known: &Known) -> String {
+    fn words(&self, known: &MetricSoFar) -> String {
         let width = known.half_width.map_or_else(String::new, |w| match w {
             ..1.0 => format!(" ±{:.1} %", w * 100.0),
             _ => " ±>100 %".to_owned(),
@@ -126,14 +126,14 @@ impl Live {
     }
 
     /// A cell that is executed and of which nothing is known.
-    pub(super) fn unknown(&self) -> Option<&str> {
+    pub(super) fn cell_without_value(&self) -> Option<&str> {
         let mut executed = self.run.plan.cells.iter().enumerate().filter(|(_, c)| c.skipped.is_none());
         executed.find(|(at, _)| !self.values.keys().any(|(c, _)| c == at)).map(|(_, cell)| cell.id.as_str())
     }
 
     /// The cells, the widest interval first: name and what is known.
     pub(super) fn widest(&self) -> Vec<(String, String)> {
-        let mut all: Vec<(&(usize, String), &Known)> = self.values.iter().collect();
+        let mut all: Vec<(&(usize, String), &MetricSoFar)> = self.values.iter().collect();
         all.sort_by(|(_, a), (_, b)| b.half_width.unwrap_or(f64::INFINITY).total_cmp(&a.half_width.unwrap_or(f64::INFINITY)));
         let several = |cell: usize| self.values.keys().filter(|(c, _)| *c == cell).count() > 1;
         all.into_iter()
@@ -147,21 +147,21 @@ impl Live {
 
     /// With `--until ±h`: how many figures are known so well, and of how many; and how many would be, were their successive
     /// rounds not alike.
-    pub(super) fn narrow(&self) -> Option<(usize, usize, usize)> {
+    pub(super) fn count_narrow(&self) -> Option<(usize, usize, usize)> {
         self.repeat.until?;
-        let count = |of: fn(&Known) -> bool| self.values.values().filter(|k| of(k)).count();
+        let count = |of: fn(&MetricSoFar) -> bool| self.values.values().filter(|k| of(k)).count();
         Some((count(|k| k.reached), self.values.len(), count(|k| k.dependent)))
     }
 
     /// Whether all is known that `--until` asks for.
     pub(super) fn is_enough(&self) -> bool {
-        if self.unknown().is_some() {
+        if self.cell_without_value().is_some() {
             return false;
         }
         if let Some((_, decided)) = self.decisions() {
             return !decided.is_empty() && decided.iter().all(|d| d.verdict.is_some());
         }
-        let enough = |k: &Known| k.values.len() >= self.repeat.least as usize && k.reached;
+        let enough = |k: &MetricSoFar| k.values.len() >= self.repeat.least as usize && k.reached;
         self.repeat.until.is_some() && self.values.values().all(enough)
     }
 
@@ -179,7 +179,7 @@ impl Live {
     }
 }
 
-impl Known {
+impl MetricSoFar {
     /// Looks at what is known by now.
     fn look(&mut self, until: Option<f64>) {
         let values: Vec<f64> = self.values.iter().map(|(_, v)| *v).collect();

@@ -82,7 +82,7 @@ pub(super) struct Generator {
 /// Executes `runner load`.
 pub(super) fn load(args: &cli::Load) -> Result<Exit, Stop> {
     let workload = workload(args)?;
-    super::run::fitting("this load", u64::from(args.connections), 0, super::run::raise_open_files())?;
+    super::run::require_open_files("this load", u64::from(args.connections), 0, super::run::raise_open_files())?;
     let seed = args.seed.unwrap_or_else(super::fresh_seed);
     let result = execute(&workload, seed, args.record.as_deref(), !args.json && !args.quiet)?;
     if args.json {
@@ -100,18 +100,6 @@ pub(super) fn load(args: &cli::Load) -> Result<Exit, Stop> {
 
 /// The workload that the command line describes.
 fn workload(args: &cli::Load) -> Result<Workload, Stop> {
-    let wrong = |message: String| Stop::new(Exit::InvalidInput, message);
-    let parsed =
-        |option: &str, text: &Option<String>| match text.as_deref().map(|t| (t, crate::vocabulary::units::parse_duration(t))) {
-            None => Ok(None),
-            Some((text, None)) if crate::vocabulary::units::is_too_long(text) => {
-                Err(wrong(format!("`{option} {text}`: the longest time is 365 days: `8760h`")))
-            }
-            Some((_, Some(duration))) if !duration.is_zero() => Ok(Some(duration)),
-            Some((text, _)) => {
-                Err(wrong(format!("`{option} {text}`: expected a duration above 0 with its unit, such as `10s` or `500ms`")))
-            }
-        };
     let url = Url::parse(&args.url).map_err(|expected| wrong(format!("`{}` is not a URL: {expected}", args.url)))?;
     if args.connections == 0 || args.threads == 0 || args.threads > args.connections {
         return Err(wrong(format!(
@@ -119,11 +107,50 @@ fn workload(args: &cli::Load) -> Result<Workload, Stop> {
             args.threads, args.connections
         )));
     }
-    let duration = parsed("--duration", &args.duration)?;
-    let limit = match (args.amount, duration) {
+    let limit = match (args.amount, duration("--duration", args.duration.as_deref())?) {
         (Some(amount), _) => Limit::Amount(amount),
         (None, duration) => Limit::Duration(duration.unwrap_or(Duration::from_secs(10))),
     };
+    let arrivals = arrivals(args)?;
+    let http = http(args, url)?;
+    require_possible(args)?;
+    let stretch = |phase, limit| Stretch { phase, limit, active: true };
+    let warm_up = duration("--warm-up", args.warm_up.as_deref())?.map(|d| stretch(Phase::WarmUp, Limit::Duration(d)));
+    Ok(Workload {
+        driver: Driver::Http(http),
+        load: Load {
+            arrivals,
+            stretches: warm_up.into_iter().chain([stretch(Phase::During, limit)]).collect(),
+            drain: Duration::from_secs(1),
+            find: None,
+            auto_warm_up: false,
+        },
+        threads: args.threads,
+        cpus: args.cpus.clone(),
+        ..workloads::single("load", Http::plain(Url::parse("http://localhost").expect("a constant URL"), Vec::new()))
+    })
+}
+
+fn wrong(message: String) -> Stop {
+    Stop::new(Exit::InvalidInput, message)
+}
+
+/// The duration that an option gives, if it is there.
+fn duration(option: &str, text: Option<&str>) -> Result<Option<Duration>, Stop> {
+    match text.map(|t| (t, crate::vocabulary::units::parse_duration(t))) {
+        None => Ok(None),
+        Some((text, None)) if crate::vocabulary::units::is_too_long(text) => {
+            Err(wrong(format!("`{option} {text}`: the longest time is 365 days: `8760h`")))
+        }
+        Some((_, Some(duration))) if !duration.is_zero() => Ok(Some(duration)),
+        Some((text, _)) => {
+            Err(wrong(format!("`{option} {text}`: expected a duration above 0 with its unit, such as `10s` or `500ms`")))
+        }
+    }
+}
+
+/// When passes begin.
+fn arrivals(args: &cli::Load) -> Result<Arrivals, Stop> {
     let rate = match &args.rate {
         Some(text) => Some(
             crate::vocabulary::units::parse_rate(text)
@@ -139,14 +166,18 @@ fn workload(args: &cli::Load) -> Result<Workload, Stop> {
     {
         return Err(wrong(format!("`--amount {amount}`: {expected}")));
     }
-    let arrivals = match rate {
+    Ok(match rate {
         Some(rate) => Arrivals::Open {
             connections: args.connections,
             pattern: Pattern::Rate(rate),
             spacing: if args.poisson { Spacing::Poisson } else { Spacing::Constant },
         },
         None => Arrivals::Closed { connections: args.connections, think: Think::None, ramp: Duration::ZERO },
-    };
+    })
+}
+
+/// The one request of a pass, and the connections on which it is sent.
+fn http(args: &cli::Load, url: Url) -> Result<Http, Stop> {
     let mut headers = Vec::new();
     for header in &args.headers {
         let Some((name, value)) = header.split_once(':') else {
@@ -161,7 +192,7 @@ fn workload(args: &cli::Load) -> Result<Workload, Stop> {
     };
     let method = args.method.clone().unwrap_or_else(|| if matches!(body, Body::Empty) { "GET" } else { "POST" }.to_owned());
     let path = if url.path.is_empty() { "/".to_owned() } else { url.path.clone() };
-    let timeout = parsed("--timeout", &args.timeout)?.unwrap_or(crate::plan::actions::REQUEST_TIMEOUT);
+    let timeout = duration("--timeout", args.timeout.as_deref())?.unwrap_or(crate::plan::actions::REQUEST_TIMEOUT);
     let step = Step {
         headers,
         body,
@@ -173,7 +204,7 @@ fn workload(args: &cli::Load) -> Result<Workload, Stop> {
         (Some(path), _) => Trust::Ca(path.clone()),
         _ => Trust::System,
     };
-    let http = Http {
+    Ok(Http {
         socket: args.unix_socket.as_ref().map(|p| Template::parse(&p.display().to_string())),
         version: if args.http2 { 2 } else { 1 },
         streams: args.streams,
@@ -181,7 +212,11 @@ fn workload(args: &cli::Load) -> Result<Workload, Stop> {
         redirects: args.redirects,
         trust,
         ..Http::plain(Url { path: String::new(), ..url }, vec![step])
-    };
+    })
+}
+
+/// Refuses options that do not go together, and what this machine does not have.
+fn require_possible(args: &cli::Load) -> Result<(), Stop> {
     if args.streams != 1 && !args.http2 {
         return Err(wrong("`--streams` needs `--http2`".to_owned()));
     }
@@ -201,21 +236,7 @@ fn workload(args: &cli::Load) -> Result<Workload, Stop> {
             return Err(wrong(format!("`--cpus {cpu}`: this machine has no such processor")));
         }
     }
-    let stretch = |phase, limit| Stretch { phase, limit, active: true };
-    let warm_up = parsed("--warm-up", &args.warm_up)?.map(|d| stretch(Phase::WarmUp, Limit::Duration(d)));
-    Ok(Workload {
-        driver: Driver::Http(http),
-        load: Load {
-            arrivals,
-            stretches: warm_up.into_iter().chain([stretch(Phase::During, limit)]).collect(),
-            drain: Duration::from_secs(1),
-            find: None,
-            auto_warm_up: false,
-        },
-        threads: args.threads,
-        cpus: args.cpus.clone(),
-        ..workloads::single("load", Http::plain(Url::parse("http://localhost").expect("a constant URL"), Vec::new()))
-    })
+    Ok(())
 }
 
 /// Makes a load and waits for its end. Rows are written to `record` when that is given.

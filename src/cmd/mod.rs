@@ -80,7 +80,7 @@ pub fn main(cli: Cli) -> Exit {
 pub(crate) fn print(text: &str) {
     use std::io::Write as _;
     let mut out = std::io::stdout().lock();
-    let text = if out.is_terminal() { tame(text) } else { text.into() };
+    let text = if out.is_terminal() { replace_control_characters(text) } else { text.into() };
     if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         // Whoever reads has seen enough; what is done, and how it ends, does not depend on that.
         if error.kind() == std::io::ErrorKind::BrokenPipe {
@@ -92,14 +92,14 @@ pub(crate) fn print(text: &str) {
 }
 
 /// Without what would do something to a terminal: labels and what servers said may come from anybody.
-fn tame(text: &str) -> Cow<'_, str> {
+fn replace_control_characters(text: &str) -> Cow<'_, str> {
     let acts = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
     if text.contains(acts) { text.replace(acts, "\u{fffd}").into() } else { text.into() }
 }
 
 /// Refuses a path that is not UTF-8 where it is written down: in a plan, an event, the command line of a target. A text that
 /// only looks like it would lead elsewhere.
-pub(crate) fn text_path(what: &str, path: &Path) -> Result<(), Stop> {
+pub(crate) fn require_utf8_path(what: &str, path: &Path) -> Result<(), Stop> {
     if path.to_str().is_some() {
         return Ok(());
     }
@@ -133,7 +133,7 @@ pub(crate) fn read_plan(path: &Path, choice: Option<&Choice>) -> Result<Plan, St
 
 /// The same with all options.
 fn plan_of(path: &Path, options: &Options) -> Result<Plan, Stop> {
-    text_path("the scenario", path)?;
+    require_utf8_path("the scenario", path)?;
     plan_from(path, Document::read(path).map_err(|e| Stop::from_error(Exit::InvalidInput, &e))?, options)
 }
 
@@ -193,7 +193,7 @@ fn scenario_files(paths: &[std::path::PathBuf]) -> Result<Vec<std::path::PathBuf
 mod tests {
     #[test]
     fn a_terminal_is_only_written_to() {
-        assert_eq!(super::tame("a\tb\nµ"), "a\tb\nµ");
-        assert_eq!(super::tame("a\x1b]0;hush\x07\r\u{9b}2J"), "a\u{fffd}]0;hush\u{fffd}\u{fffd}\u{fffd}2J");
+        assert_eq!(super::replace_control_characters("a\tb\nµ"), "a\tb\nµ");
+        assert_eq!(super::replace_control_characters("a\x1b]0;hush\x07\r\u{9b}2J"), "a\u{fffd}]0;hush\u{fffd}\u{fffd}\u{fffd}2J");
     }
 }

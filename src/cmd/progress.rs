@@ -24,7 +24,7 @@ const MOST_LINES: usize = 12;
 pub(super) enum Style {
     /// A bar if standard error is a terminal, lines otherwise.
     People,
-    /// Nothing.
+    /// Nothing is shown.
     Quiet,
     /// One JSON object per event on standard output.
     Json,
@@ -108,8 +108,8 @@ impl Reporter {
         }
     }
 
-    /// So many repetitions were there before.
-    pub(super) fn there(&mut self, done: usize) {
+    /// So many repetitions were completed by an earlier invocation.
+    pub(super) fn resume_from(&mut self, done: usize) {
         self.done = done as u64;
         self.before = done as u64;
         if let Some(bar) = &self.bar {
@@ -122,9 +122,9 @@ impl Reporter {
     }
 
     /// A round ended.
-    pub(super) fn round(&mut self, round: u32, live: &Live) {
+    pub(super) fn end_round(&mut self, round: u32, live: &Live) {
         self.event(&live.json(round));
-        let narrow = live.narrow();
+        let narrow = live.count_narrow();
         let widest = live.widest();
         if self.bar.is_some() {
             while self.cells.len() < widest.len().min(MOST_LINES) {

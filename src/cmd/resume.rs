@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::execute::{self, Begin};
+use super::execute::{self, Start};
 use super::live::Live;
 use super::{Stop, plan_from, plan_of, print, reports, run, summarize};
 use crate::cli;
@@ -29,7 +29,7 @@ pub(super) fn resume(args: &cli::Resume) -> Result<Exit, Stop> {
         return Err(wrong(format!("{} holds runs of several experiments; name one:\n{}", args.path.display(), names.join("\n"))));
     };
     let path = path.canonicalize().unwrap_or_else(|_| path.clone());
-    super::text_path("the directory of the run", &path)?;
+    super::require_utf8_path("the directory of the run", &path)?;
     let record = RunRecord::open(&path).map_err(|e| Stop::from_error(Exit::InvalidInput, &e))?;
     let (Some(choice), true) = (&record.manifest.choice, record.manifest.format == FORMAT) else {
         return Err(wrong(format!(
@@ -79,9 +79,9 @@ pub(super) fn resume(args: &cli::Resume) -> Result<Exit, Stop> {
     }
     let longest = rounds.values().max().copied().unwrap_or_default();
     let manifest: Manifest = read_json(&path.join("manifest.json")).map_err(|e| Stop::from_error(Exit::Failure, &e))?;
-    let ground = run::prepare(std::slice::from_ref(&plan), &output)?;
-    let begin = Begin::Again { directory, manifest: Box::new(manifest), done, used, longest };
-    ground.runtime.block_on(execute::execute(&plan, begin, &ground))
+    let invocation = run::prepare(std::slice::from_ref(&plan), &output)?;
+    let start = Start::Resume { directory, manifest: Box::new(manifest), done, used, longest };
+    invocation.runtime.block_on(execute::execute(&plan, start, &invocation))
 }
 
 /// Nothing is left to do but to say so.

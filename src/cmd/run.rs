@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::execute::{self, Begin, Ground};
+use super::execute::{self, Invocation, Start};
 use super::progress::Style;
-use super::{Stop, fixture, plan_of, report_all, text_path};
-use crate::analysis::figures::metric_of;
+use super::{Stop, fixture, plan_of, report_all, require_utf8_path};
+use crate::analysis::values::metric_of;
 use crate::cli;
 use crate::executor::{Interrupt, kept};
 use crate::exit::Exit;
@@ -26,11 +26,27 @@ pub(super) fn run(args: &cli::Run) -> Result<Exit, Stop> {
         ..Options::default()
     };
     let plans = report_all(args.files.iter().map(|file| plan_of(file, &options)))?;
-    all(&plans, &options, &args.out, &args.output)
+    let invocation = prepare(&plans, &args.output)?;
+    execute_each(&plans, &options, &args.out, &invocation)
 }
 
-/// Executes every file in turn, round after round.
-pub(super) fn repeat(args: &cli::Repeat) -> Result<Exit, Stop> {
+/// Until when rounds are repeated, and in how many sessions.
+struct RepeatUntil {
+    /// Until comparisons are decided, rather than means known.
+    decides: bool,
+    /// Until every mean is known to this share of it.
+    until: Option<f64>,
+    /// The difference that matters to a decision, as a share.
+    threshold: f64,
+    /// The rest between two sessions.
+    pause: Duration,
+    budget: Option<Duration>,
+    /// Rounds after which it ends in any case; none: those of the scenario.
+    most: Option<u32>,
+}
+
+/// Reads the options that say how long to repeat.
+fn repeat_until(args: &cli::Repeat) -> Result<RepeatUntil, Stop> {
     let wrong = |message: String| Stop::new(Exit::InvalidInput, message);
     let decides = args.until.as_deref() == Some("decided");
     let until = match &args.until {
@@ -103,9 +119,16 @@ pub(super) fn repeat(args: &cli::Repeat) -> Result<Exit, Stop> {
             "`-n {most}` with `--until decided`: expected at least {FIRST_LOOK}, the rounds of the first look"
         )));
     }
+    let most = if most == 0 && args.rounds.is_none() { None } else { Some(most) };
+    Ok(RepeatUntil { decides, until, threshold, pause, budget, most })
+}
+
+/// Executes every file in turn, round after round.
+pub(super) fn repeat(args: &cli::Repeat) -> Result<Exit, Stop> {
+    let RepeatUntil { decides, until, threshold, pause, budget, most } = repeat_until(args)?;
     let options = Options {
         settings: args.settings.clone(),
-        repetitions: if most == 0 && args.rounds.is_none() { None } else { Some(most) },
+        repetitions: most,
         seed: args.seed,
         repeat: Some(Repeat {
             metric: Metric::Throughput,
@@ -120,7 +143,7 @@ pub(super) fn repeat(args: &cli::Repeat) -> Result<Exit, Stop> {
     let mut plans = report_all(args.files.iter().map(|file| plan_of(file, &options)))?;
     for plan in &mut plans {
         let metric = args.metric.as_deref().map(metric_of).or(plan.primary).unwrap_or(Metric::Throughput);
-        known(plan, metric)?;
+        require_metric(plan, metric)?;
         let decide = if decides { Some(decide(plan, args, threshold)?) } else { None };
         if let Some(repeat) = &mut plan.repeat {
             (repeat.metric, repeat.decide) = (metric, decide);
@@ -148,11 +171,15 @@ fn decide(plan: &Plan, args: &cli::Repeat, threshold: f64) -> Result<Decide, Sto
         (None, []) => return Err(wrong("`--until decided` compares levels, and no factor has several".to_owned())),
         (None, _) => return Err(wrong(format!("which levels are compared? expected `--by` with one of {}", names(&several)))),
     };
-    let known = || factor.levels.iter().map(|l| format!("`{}`", l.label)).collect::<Vec<_>>().join(", ");
+    let labels = || factor.levels.iter().map(|l| format!("`{}`", l.label)).collect::<Vec<_>>().join(", ");
     let baseline = match &args.baseline {
         Some(label) if factor.level(label).is_some() => label.clone(),
         Some(label) => {
-            return Err(wrong(format!("`--baseline {label}`: `{}` has no such level, expected one of {}", factor.name, known())));
+            return Err(wrong(format!(
+                "`--baseline {label}`: `{}` has no such level, expected one of {}",
+                factor.name,
+                labels()
+            )));
         }
         None => factor.levels[0].label.clone(),
     };
@@ -161,51 +188,46 @@ fn decide(plan: &Plan, args: &cli::Repeat, threshold: f64) -> Result<Decide, Sto
 
 /// Repeats session after session, each a run of its own.
 fn sessions(plans: &[Plan], options: &Options, args: &cli::Repeat, pause: Duration) -> Result<Exit, Stop> {
-    let ground = prepare(plans, &args.output)?;
+    let invocation = prepare(plans, &args.output)?;
     let mut exit = Exit::Success;
     for session in 1..=args.sessions {
-        if session > 1 && !wait(&ground, pause) {
+        if session > 1 && !wait(&invocation, pause) {
             return Ok(Exit::Interrupted);
         }
-        match each(plans, options, &args.out, &ground)? {
+        match execute_each(plans, options, &args.out, &invocation)? {
             Exit::Interrupted => return Ok(Exit::Interrupted),
-            other => exit = worse(exit, other),
+            other => exit = more_severe(exit, other),
         }
     }
-    if args.sessions > 1 && ground.style == Style::People {
+    if args.sessions > 1 && invocation.style == Style::People {
         for plan in plans {
-            let runs: Vec<String> = runs_of(&ground, plan, &args.out).iter().map(|run| run.display().to_string()).collect();
-            crate::vocabulary::errors::tell(format_args!(
-                "{} sessions of {}: {}",
-                args.sessions,
-                plan.experiment,
-                runs.join(",")
-            ));
+            let runs: Vec<String> = runs_of(&invocation, plan, &args.out).iter().map(|run| run.display().to_string()).collect();
+            crate::vocabulary::errors::tell(format_args!("{} sessions of {}: {}", args.sessions, plan.experiment, runs.join(",")));
         }
     }
     Ok(exit)
 }
 
 /// The runs of an experiment that this invocation has made.
-pub(super) fn runs_of(ground: &Ground<'_>, plan: &Plan, out: &Path) -> Vec<PathBuf> {
-    let summaries = ground.summaries.borrow();
+pub(super) fn runs_of(invocation: &Invocation<'_>, plan: &Plan, out: &Path) -> Vec<PathBuf> {
+    let summaries = invocation.summaries.borrow();
     let mine = summaries.iter().filter(|s| s.experiment == plan.experiment);
     mine.map(|s| out.join(&s.experiment).join(&s.run)).collect()
 }
 
 /// Waits; false when it is interrupted meanwhile.
-pub(super) fn wait(ground: &Ground<'_>, pause: Duration) -> bool {
-    ground.runtime.block_on(async {
+pub(super) fn wait(invocation: &Invocation<'_>, pause: Duration) -> bool {
+    invocation.runtime.block_on(async {
         tokio::select! {
             biased;
-            () = ground.interrupt.asked(1) => false,
+            () = invocation.interrupt.asked(1) => false,
             () = tokio::time::sleep(pause) => true,
         }
     })
 }
 
-/// Says when no workload has a metric.
-fn known(plan: &Plan, metric: Metric) -> Result<(), Stop> {
+/// Refuses a metric that no workload has.
+fn require_metric(plan: &Plan, metric: Metric) -> Result<(), Stop> {
     let searched = || plan.cells.iter().flat_map(|c| &c.workloads).any(|w| w.load.find.is_some());
     match metric {
         Metric::Limit if !searched() => {
@@ -220,12 +242,12 @@ fn known(plan: &Plan, metric: Metric) -> Result<(), Stop> {
     if brought.contains(metric.name()) {
         return Ok(());
     }
-    let help = like(metric.name(), brought.iter().map(String::as_str));
+    let help = suggest_metric(metric.name(), brought.iter().map(String::as_str));
     Err(Stop::new(Exit::InvalidInput, format!("{} has no metric `{}`: {help}", plan.experiment, metric.name())))
 }
 
-/// What a metric may be that is not there; `brought`: those of commands.
-pub(super) fn like<'n>(name: &str, brought: impl Iterator<Item = &'n str>) -> String {
+/// The metric that may have been meant by one that does not exist, in words; `brought`: metrics of commands.
+pub(super) fn suggest_metric<'n>(name: &str, brought: impl Iterator<Item = &'n str>) -> String {
     let near = Metric::all()
         .map(|(known, _)| known)
         .chain(brought)
@@ -238,30 +260,25 @@ pub(super) fn like<'n>(name: &str, brought: impl Iterator<Item = &'n str>) -> St
     )
 }
 
-fn all(plans: &[Plan], options: &Options, out: &Path, output: &cli::Output) -> Result<Exit, Stop> {
-    let ground = prepare(plans, output)?;
-    each(plans, options, out, &ground)
-}
-
 /// Executes each plan once.
-pub(super) fn each(plans: &[Plan], options: &Options, out: &Path, ground: &Ground<'_>) -> Result<Exit, Stop> {
-    text_path("the directory of results (--out)", out)?;
+pub(super) fn execute_each(plans: &[Plan], options: &Options, out: &Path, invocation: &Invocation<'_>) -> Result<Exit, Stop> {
+    require_utf8_path("the directory of results (--out)", out)?;
     let mut exit = Exit::Success;
     for plan in plans {
-        if ground.interrupt.count() > 0 {
+        if invocation.interrupt.count() > 0 {
             return Ok(Exit::Interrupted);
         }
         let choice = Choice { settings: options.settings.clone(), repetitions: options.repetitions };
-        match ground.runtime.block_on(execute::execute(plan, Begin::New { out, choice }, ground))? {
+        match invocation.runtime.block_on(execute::execute(plan, Start::New { out, choice }, invocation))? {
             Exit::Interrupted => return Ok(Exit::Interrupted),
-            other => exit = worse(exit, other),
+            other => exit = more_severe(exit, other),
         }
     }
     Ok(exit)
 }
 
-/// What is told of two endings.
-fn worse(one: Exit, other: Exit) -> Exit {
+/// The exit code for two runs: the one that is of more concern.
+fn more_severe(one: Exit, other: Exit) -> Exit {
     let rank = |exit: Exit| match exit {
         Exit::Success => 0,
         Exit::Inconclusive => 1,
@@ -273,35 +290,35 @@ fn worse(one: Exit, other: Exit) -> Exit {
 }
 
 /// What all plans need before the first of them is executed.
-pub(super) fn prepare<'a>(plans: &[Plan], output: &'a cli::Output) -> Result<Ground<'a>, Stop> {
+pub(super) fn prepare<'a>(plans: &[Plan], output: &'a cli::Output) -> Result<Invocation<'a>, Stop> {
     let style = match (output.quiet, output.json) {
         (true, _) => Style::Quiet,
         (_, true) => Style::Json,
         _ => Style::People,
     };
-    text_paths(output)?;
-    plans.iter().try_for_each(trusted_caches)?;
+    require_utf8_paths(output)?;
+    plans.iter().try_for_each(require_trusted_caches)?;
     let fixtures = fixtures(plans)?;
-    plans.iter().try_for_each(enough_open_files)?;
+    plans.iter().try_for_each(require_open_files_of_cells)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|e| Stop::new(Exit::Failure, format!("cannot start the runtime: {e}")))?;
     let interrupt = runtime.block_on(async { Interrupt::listen() }).map_err(|e| Stop::from_error(Exit::Failure, &e))?;
-    Ok(Ground { output, style, fixtures, interrupt, runtime, summaries: std::cell::RefCell::new(Vec::new()) })
+    Ok(Invocation { output, style, fixtures, interrupt, runtime, summaries: std::cell::RefCell::new(Vec::new()) })
 }
 
 /// Refuses places that are not UTF-8: what lies in them stands in command lines and records.
-fn text_paths(output: &cli::Output) -> Result<(), Stop> {
+fn require_utf8_paths(output: &cli::Output) -> Result<(), Stop> {
     let here = std::env::current_dir()
         .map_err(|e| Stop::new(Exit::Failure, format!("the working directory is not there any more: {e}")))?;
-    text_path("the working directory", &here)?;
-    text_path("the directory of scratch files (RUNNER_SCRATCH, or TMPDIR)", &execute::disk())?;
-    text_path("the directory of graphs (--graphs)", &output.graphs)
+    require_utf8_path("the working directory", &here)?;
+    require_utf8_path("the directory of scratch files (RUNNER_SCRATCH, or TMPDIR)", &execute::disk())?;
+    require_utf8_path("the directory of graphs (--graphs)", &output.graphs)
 }
 
 /// Says before the run when somebody else could put something among what set-up steps keep.
-fn trusted_caches(plan: &Plan) -> Result<(), Stop> {
+fn require_trusted_caches(plan: &Plan) -> Result<(), Stop> {
     let cells = plan.cells.iter().filter(|c| c.skipped.is_none()).map(|c| &c.set_up);
     let steps = plan.set_up.iter().chain(cells.flat_map(|s| s.cell.iter().chain(&s.repetition).chain(&s.load)));
     for cache in steps.filter_map(crate::plan::Action::cache) {
@@ -340,18 +357,18 @@ pub(super) fn raise_open_files() -> u64 {
     limit.maximum.unwrap_or(u64::MAX)
 }
 
-/// Says before the run when connections will not fit.
-fn enough_open_files(plan: &Plan) -> Result<(), Stop> {
+/// Says before the run when the connections of a cell will not fit.
+fn require_open_files_of_cells(plan: &Plan) -> Result<(), Stop> {
     let allowed = raise_open_files();
     for cell in &plan.cells {
         let replicas: u64 = cell.targets.iter().map(|t| t.replicas.len() as u64).sum();
-        fitting(&format!("the cell {}", cell.id), cell.connections(), replicas, allowed)?;
+        require_open_files(&format!("the cell {}", cell.id), cell.connections(), replicas, allowed)?;
     }
     Ok(())
 }
 
-/// Says when connections do not fit into the limit on open files.
-pub(super) fn fitting(what: &str, connections: u64, others: u64, allowed: u64) -> Result<(), Stop> {
+/// Refuses more connections than the limit on open files has room for. `others`: files that are needed besides.
+pub(super) fn require_open_files(what: &str, connections: u64, others: u64, allowed: u64) -> Result<(), Stop> {
     if connections + others + OWN_FILES <= allowed {
         return Ok(());
     }

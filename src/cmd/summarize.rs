@@ -21,7 +21,7 @@ pub(super) fn summarize(args: &cli::Summarize) -> Result<Exit, Stop> {
             print(&format!("{}\n", analysis::text::table(&summary)));
         }
         // What was asked for is told first: it does not depend on whether it can be kept, too.
-        told_unless_kept(&run, &summary)?;
+        save_if_allowed(&run, &summary)?;
         summaries.push(summary);
     }
     summaries.iter().try_for_each(|s| reports::append(&args.reports, s))?;
@@ -63,12 +63,12 @@ pub(super) fn read_samples(run: &Path, metrics: impl FnOnce(&RunRecord) -> Vec<M
 /// made of what is there, whenever somebody asks.
 pub(super) fn aggregate(run: &Path) -> Result<(RunRecord, Summary), Stop> {
     let (record, summary) = read(run)?;
-    told_unless_kept(run, &summary)?;
+    save_if_allowed(run, &summary)?;
     Ok((record, summary))
 }
 
 /// Keeps summary.json; says so where it may not be written, and stops where something else is wrong.
-fn told_unless_kept(run: &Path, summary: &Summary) -> Result<(), Stop> {
+fn save_if_allowed(run: &Path, summary: &Summary) -> Result<(), Stop> {
     let Err(error) = keep(run, summary) else { return Ok(()) };
     if !error.is_forbidden() {
         return Err(Stop::from_error(Exit::Failure, &error));

@@ -140,7 +140,7 @@ pub(super) async fn request(
 ) -> Result<(BTreeMap<String, String>, u64), String> {
     let mut http = Http::plain(url.clone(), vec![step.clone()]);
     fill_http(&mut http, late);
-    crate::load::repeat(&http, 0, times).await.map_err(|e| match e {
+    crate::load::send_requests(&http, 0, times).await.map_err(|e| match e {
         crate::load::Error::Verify(words) => words,
         other => other.to_string(),
     })

@@ -56,7 +56,7 @@ impl Network {
         place.guard.adopt(&probe)?;
         let chosen = blocking(&self.busy, move || links::choose_all(&all, &run)).await?;
         place.guard.release(&probe)?;
-        for namespace in names.iter().flat_map(links::Names::namespaces) {
+        for namespace in names.iter().flat_map(links::LinkNames::namespaces) {
             if !self.namespaces.iter().any(|n| n == namespace) {
                 self.namespaces.push(namespace.to_owned());
                 place.guard.adopt(&links::names::path(namespace))?;

@@ -228,7 +228,7 @@ async fn read(counter: &Counter, place: &Place<'_>) -> Result<Count, Unread> {
         Counter::Nginx { url, socket, step } => {
             let mut http = Http { socket: socket.clone(), ..Http::plain(url.clone(), vec![(**step).clone()]) };
             fill_http(&mut http, place.late);
-            let asking = tokio::time::timeout(ONE_READING, crate::load::repeat(&http, 0, 1)).await;
+            let asking = tokio::time::timeout(ONE_READING, crate::load::send_requests(&http, 0, 1)).await;
             let (mut values, _) = match asking {
                 Ok(Ok(answered)) => answered,
                 Ok(Err(error)) => return Err(words(crate::vocabulary::errors::chain(&error))),

@@ -102,7 +102,7 @@ impl Rules {
 /// Takes a table, as CSV with a header.
 ///
 /// # Errors
-/// In words, what is no table.
+/// In words, what is not a table.
 pub fn table(wanted: &TableSource, source: Source<'_>) -> Result<String, String> {
     match (wanted, source) {
         (TableSource::Sql(query), Source::Sqlite(path)) => sqlite::table(path, query),

@@ -2,7 +2,7 @@
 //! decimal mark of its country.
 //!
 //! `0,01` read without its comma is a hundred times too large, and nobody notices. So a separator counts only where it can
-//! be nothing else, and whatever is left is no number and says why.
+//! be nothing else, and whatever is left is not a number and says why.
 
 use crate::vocabulary::choices::Decimal;
 

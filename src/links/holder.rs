@@ -42,7 +42,7 @@ pub fn main(args: &[String]) -> ExitCode {
     }
     announce(READY);
     let mut threads = queues.into_iter().map(|(queue, line)| std::thread::spawn(move || serve(queue, line))).collect::<Vec<_>>();
-    // One direction without the other is no link.
+    // One direction without the other is not a link.
     loop {
         if let Some(at) = threads.iter().position(std::thread::JoinHandle::is_finished) {
             return match threads.swap_remove(at).join() {
@@ -92,13 +92,13 @@ fn serve(mut queue: Queue, mut line: Line) -> io::Result<()> {
 /// The packets of one direction, in the order in which they came. Pure.
 #[derive(Debug)]
 struct Line {
-    held: VecDeque<Held>,
+    held: VecDeque<HeldPacket>,
     clock: Clock,
     loss: f64,
 }
 
 #[derive(Debug)]
-struct Held {
+struct HeldPacket {
     number: u32,
     due: Instant,
     lost: bool,
@@ -112,7 +112,7 @@ impl Line {
     fn arrived(&mut self, number: u32, now: Instant) {
         let due = self.clock.due(now);
         let lost = self.loss > 0.0 && self.clock.random.share() < self.loss;
-        self.held.push_back(Held { number, due, lost });
+        self.held.push_back(HeldPacket { number, due, lost });
     }
 
     /// When the first of them is to go.

@@ -6,7 +6,7 @@ use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr as UnixAddress, UnixDatagram};
 use std::path::{Path, PathBuf};
 
-use super::names::{Names, path};
+use super::names::{LinkNames, path};
 use super::namespace::{create, inside};
 use super::{Error, commands, holder, relay, shaping};
 use crate::plan::links::{Link, Mechanism};
@@ -41,7 +41,7 @@ pub struct Made {
     pub helpers: Vec<Helper>,
     /// The program that set the rules of `nfqueue`, for the record.
     pub rules: Option<&'static str>,
-    pub(super) names: Names,
+    pub(super) names: LinkNames,
     /// Of a relay: where measurements enter.
     pub(super) measure_port: Option<u16>,
     _claim: Option<UnixDatagram>,
@@ -77,12 +77,12 @@ impl Made {
 
 /// Makes a link with a mechanism that [`super::choose`] found to work. Takes some 40 ms, for up to six commands.
 ///
-/// The caller has arranged before that [`super::undo`] is called for all of [`Names::namespaces`], whatever happens; also
+/// The caller has arranged before that [`super::undo`] is called for all of [`LinkNames::namespaces`], whatever happens; also
 /// when this fails. `seed` decides which packets are lost.
 ///
 /// # Errors
 /// Those of commands, namespaces and settings; [`Error::NoNetwork`].
-pub fn make(link: &Link, names: &Names, mechanism: Mechanism, seed: u64) -> Result<Made, Error> {
+pub fn make(link: &Link, names: &LinkNames, mechanism: Mechanism, seed: u64) -> Result<Made, Error> {
     match mechanism {
         Mechanism::Relay => Ok(make_relay(link, names, seed)),
         Mechanism::Netem | Mechanism::Nfqueue => make_network(link, names, mechanism, seed),
@@ -94,7 +94,7 @@ fn shapes(link: &Link, seed: u64) -> [String; 2] {
     [holder::encode(&link.forward, seed), holder::encode(&link.back, !seed)]
 }
 
-fn make_relay(link: &Link, names: &Names, seed: u64) -> Made {
+fn make_relay(link: &Link, names: &LinkNames, seed: u64) -> Made {
     let ports = link.ports.iter().map(ToString::to_string);
     let argv = [relay::ARGUMENT.to_owned()].into_iter().chain(shapes(link, seed)).chain(ports).collect();
     Made {
@@ -112,7 +112,7 @@ fn make_relay(link: &Link, names: &Names, seed: u64) -> Made {
     }
 }
 
-fn make_network(link: &Link, names: &Names, mechanism: Mechanism, seed: u64) -> Result<Made, Error> {
+fn make_network(link: &Link, names: &LinkNames, mechanism: Mechanism, seed: u64) -> Result<Made, Error> {
     if let Some(near) = &names.near {
         create(near)?;
     }
@@ -192,7 +192,7 @@ fn claim(link: &Link, near: Option<&str>) -> Result<(Network, UnixDatagram), Err
 
 /// Both veth pairs with addresses and routes. Neighbours are known from the begin, so that no address resolution is
 /// delayed, or lost, with the first packet.
-fn connect(names: &Names, network: &Network, single_packets: bool) -> Result<(), Error> {
+fn connect(names: &LinkNames, network: &Network, single_packets: bool) -> Result<(), Error> {
     let Network { near, middle_near, middle_far, far, first_half, second_half } = network;
     let [near_device, far_device] = [names.near_device.clone(), names.far_device()];
     // Link-local addresses of IPv6 would bring packets that nobody asked for.

@@ -295,7 +295,7 @@ fn train(from: &UdpSocket, to: &UdpSocket, shape: &Shape, rate: f64, link: &Link
     let bits = ((payload + HEADERS) * 8) as f64;
     let per_s = rate * 1.25 / (1.0 - shape.loss).max(0.01) / bits;
     let arrivals = flood(from, to, payload, (per_s * length).max(20.0) as u64, per_s, patience(link))?;
-    // What the token bucket lets through at once is no rate.
+    // What the token bucket lets through at once is not a rate.
     let skip = (shaping::burst(rate) as usize).div_ceil(payload + HEADERS) + 1;
     Ok(match arrivals.get(skip..) {
         Some([first, rest @ .., last]) if last > first => Some((rest.len() + 1) as f64 * bits / (*last - *first).as_secs_f64()),

@@ -39,7 +39,7 @@ mod tests;
 pub use choice::{Choice, Rejected, choose, choose_all};
 pub use make::{Helper, Made, make};
 pub use measure::{Measured, measure};
-pub use names::{Names, topology};
+pub use names::{LinkNames, topology};
 pub use namespace::undo;
 
 use std::path::PathBuf;

@@ -10,7 +10,7 @@ pub const DIRECTORY: &str = "/run/netns";
 
 /// The names of one link.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Names {
+pub struct LinkNames {
     /// Its place among the links of the cell.
     pub index: usize,
     /// The namespace at the near side; none: the runner's own.
@@ -23,7 +23,7 @@ pub struct Names {
     pub near_device: String,
 }
 
-impl Names {
+impl LinkNames {
     /// All namespaces that this link needs, for [`super::undo`].
     pub fn namespaces(&self) -> impl Iterator<Item = &str> {
         self.near.as_deref().into_iter().chain([self.middle.as_str(), self.far.as_str()])
@@ -53,7 +53,7 @@ pub fn probe(run: &str) -> String {
 ///
 /// # Errors
 /// [`Error::ToItself`] when both sides of a link are the same namespace.
-pub fn topology(links: &[Link], run: &str) -> Result<Vec<Names>, Error> {
+pub fn topology(links: &[Link], run: &str) -> Result<Vec<LinkNames>, Error> {
     let mut groups: Vec<Vec<&str>> = Vec::new();
     for link in links {
         let mut merged: Vec<&str> = link.to.iter().map(String::as_str).collect();
@@ -78,7 +78,7 @@ pub fn topology(links: &[Link], run: &str) -> Result<Vec<Names>, Error> {
         if near == Some(far) {
             return Err(Error::ToItself { link: link.name.clone(), target: link.from.clone().unwrap_or_default() });
         }
-        all.push(Names {
+        all.push(LinkNames {
             index,
             near: near.map(name),
             middle: name(groups.len() + index),

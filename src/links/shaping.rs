@@ -51,7 +51,7 @@ fn micros(duration: Duration) -> f64 {
 
 /// A line for `tc -batch`: a token bucket.
 ///
-/// The bucket holds 1 ms' worth, and at least two packets: small enough that a burst is no distortion at the scale of
+/// The bucket holds 1 ms' worth, and at least two packets: small enough that a burst is not a distortion at the scale of
 /// round trips, large enough that a timer which is late by some tenths of a millisecond costs no throughput.
 pub fn tbf(device: &str, place: &str, rate: f64, buffer: Duration) -> String {
     let handle = if place == "root" { "1:" } else { "10:" };

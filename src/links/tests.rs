@@ -31,7 +31,7 @@ pub(super) fn link(forward: Shape, back: Shape) -> Link {
     }
 }
 
-pub(super) fn names_of_one() -> Names {
+pub(super) fn names_of_one() -> LinkNames {
     topology(&[link(Shape::default(), Shape::default())], "1").expect("one link is a topology").remove(0)
 }
 
@@ -68,7 +68,7 @@ struct Cell {
     links: Vec<Link>,
     made: Vec<Made>,
     helpers: Vec<Child>,
-    names: Vec<Names>,
+    names: Vec<LinkNames>,
 }
 
 impl Cell {
@@ -121,19 +121,19 @@ impl Drop for Cell {
             let _ = child.kill();
             let _ = child.wait();
         }
-        for namespace in self.names.iter().flat_map(Names::namespaces) {
+        for namespace in self.names.iter().flat_map(LinkNames::namespaces) {
             undo(namespace).unwrap();
             undo(namespace).unwrap();
         }
         // The kernel takes its time to destroy what has no name any more.
-        let gone = |names: &Names| !std::path::Path::new(&format!("/sys/class/net/{}", names.near_device)).exists();
+        let gone = |names: &LinkNames| !std::path::Path::new(&format!("/sys/class/net/{}", names.near_device)).exists();
         let until = Instant::now() + Duration::from_secs(10);
         while !self.names.iter().all(gone) && Instant::now() < until {
             std::thread::sleep(10 * MS);
         }
         if !std::thread::panicking() {
             assert!(self.names.iter().all(gone), "an interface is left");
-            assert!(self.names.iter().flat_map(Names::namespaces).all(|n| !names::path(n).exists()), "a namespace is left");
+            assert!(self.names.iter().flat_map(LinkNames::namespaces).all(|n| !names::path(n).exists()), "a namespace is left");
         }
     }
 }

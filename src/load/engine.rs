@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use super::drivers::{Client, Driver, Exchange, Failure};
 use super::ledger::{Ledger, Sent};
 use super::pacer::Pacer;
-use super::schedule::{Arrival, Next, Part, Random, Schedule};
+use super::schedule::{Arrival, Next, Random, Schedule, ThreadSlice};
 use super::silence::Watch;
 use super::tally::Tally;
 use super::windows::{Ended, Outcome, Phase};
@@ -37,7 +37,7 @@ const TELL: u64 = 64;
 
 /// What one generator thread does.
 pub struct Share<D> {
-    /// Its number.
+    /// Number of the thread, from 0.
     pub thread: u64,
     /// Of how many.
     pub threads: u64,
@@ -78,7 +78,7 @@ struct Shared {
     late: RefCell<Vec<Late>>,
     /// When the load was over, and what the thread had used by then.
     ending: Cell<Option<Ending>>,
-    /// By client.
+    /// The pass of each client, by its number; none while it is idle.
     under_way: RefCell<Vec<Option<UnderWay>>>,
     watch: RefCell<Watch>,
     /// When a client first found that the amount is used up.
@@ -325,8 +325,8 @@ async fn follow<D: Driver>(
     let origin = job.gate.opened().await;
     begin.set((Instant::now(), thread_cpu_ns()));
     let origin_ns = shared.ns(origin);
-    let part = Part { thread: share.thread, threads: share.threads, seed: job.seed };
-    *shared.schedule.borrow_mut() = Some(Schedule::new(load, part, origin_ns));
+    let slice = ThreadSlice { thread: share.thread, threads: share.threads, seed: job.seed };
+    *shared.schedule.borrow_mut() = Some(Schedule::new(load, slice, origin_ns));
     *shared.watch.borrow_mut() = Watch::new(always_due(load), origin_ns);
 
     let mut tasks = JoinSet::new();

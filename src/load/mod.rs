@@ -48,7 +48,7 @@ pub enum Error {
     /// A file that a request sends or trusts cannot be read.
     #[error("cannot read {}", path.display())]
     File {
-        /// The file.
+        /// The file that could not be read.
         path: std::path::PathBuf,
         /// What the system said.
         source: std::io::Error,
@@ -56,7 +56,7 @@ pub enum Error {
     /// The host has no address.
     #[error("cannot resolve `{host}`")]
     Resolve {
-        /// As typed.
+        /// The host as it stands in the scenario.
         host: String,
         /// What the system said.
         source: std::io::Error,
@@ -64,7 +64,7 @@ pub enum Error {
     /// The steps cannot be turned into requests.
     #[error("step `{step}` makes no valid request: {reason}")]
     Request {
-        /// Its name.
+        /// Name of the step.
         step: String,
         /// What is wrong.
         reason: String,
@@ -156,9 +156,9 @@ pub struct MetricRow {
     pub metric: u16,
     /// The phase of its pass.
     pub phase: Phase,
-    /// The pass.
+    /// Number of the pass that brought it.
     pub pass: u64,
-    /// The figure.
+    /// The value, in the unit of the metric.
     pub value: f64,
 }
 
@@ -177,7 +177,7 @@ pub struct Report {
     pub generator_cpu_ns: u64,
     /// How long they were there since then, summed.
     pub generator_wall_ns: u64,
-    /// Connections opened.
+    /// Connections that the generator opened.
     pub connects: u64,
     /// How late the generator's timers went off.
     pub timer_late: Histogram<u32>,
@@ -196,7 +196,7 @@ pub struct Report {
 /// Passes that were under way, or waited to be sent, when their phase ended and no other one of their workload followed.
 #[derive(Clone, Debug)]
 pub struct Late {
-    /// Their phase.
+    /// The phase in which they were meant to be sent.
     pub phase: Phase,
     /// What became of them until the end of the drain.
     pub outcomes: BTreeMap<Outcome, u64>,
@@ -207,7 +207,7 @@ pub struct Late {
 }
 
 impl Late {
-    /// Nothing.
+    /// Of a phase in which nothing was late.
     fn empty(phase: Phase) -> Self {
         Self { phase, outcomes: BTreeMap::new(), held: windows::new_histogram(), longest_ns: 0 }
     }
@@ -234,7 +234,7 @@ impl Late {
 /// One phase of a load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PhaseReport {
-    /// Which.
+    /// The phase that is reported.
     pub phase: Phase,
     /// Its begin: as planned where it has a duration, else when its first request was sent.
     pub start_ns: u64,
@@ -297,7 +297,7 @@ impl PhaseReport {
 }
 
 impl Report {
-    /// Nothing.
+    /// Of a load that did nothing.
     pub fn empty() -> Self {
         Self {
             phases: Vec::new(),
@@ -508,8 +508,8 @@ pub async fn verify(workload: &plan::Workload, seed: u64) -> Result<(), Error> {
 ///
 /// # Errors
 /// [`Error::Verify`] with what was wrong.
-pub async fn repeat(http: &plan::Http, seed: u64, passes: u64) -> Result<(BTreeMap<String, String>, u64), Error> {
-    drivers::http::repeat(&Arc::new(drivers::http::Http::new(http)?), seed, passes).await
+pub async fn send_requests(http: &plan::Http, seed: u64, passes: u64) -> Result<(BTreeMap<String, String>, u64), Error> {
+    drivers::http::send_requests(&Arc::new(drivers::http::Http::new(http)?), seed, passes).await
 }
 
 /// A counter that several loads of one repetition may share.

@@ -84,7 +84,7 @@ impl Pacer {
         let at = self.zero_ns.saturating_add(at_ns);
         let value = Timespec { tv_sec: (at / 1_000_000_000) as i64, tv_nsec: (at % 1_000_000_000) as i64 };
         let timer = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value: value };
-        // It can only fail for a descriptor that is no timer or an instant that is none.
+        // It can only fail for a descriptor that is not a timer or an instant that is not one.
         let _ = timerfd_settime(self.timer.get_ref(), TimerfdTimerFlags::ABSTIME, &timer);
     }
 

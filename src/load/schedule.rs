@@ -37,9 +37,9 @@ pub enum Next {
     Over,
 }
 
-/// Whose part of a load it is.
+/// Which slice of a load is meant: that of one generator thread.
 #[derive(Clone, Copy, Debug)]
-pub struct Part {
+pub struct ThreadSlice {
     /// Number of the thread.
     pub thread: u64,
     /// Of how many.
@@ -59,11 +59,11 @@ pub enum Schedule {
 
 impl Schedule {
     /// The share of one thread of a load that begins at `origin_ns`.
-    pub fn new(load: &Load, part: Part, origin_ns: u64) -> Self {
+    pub fn new(load: &Load, slice: ThreadSlice, origin_ns: u64) -> Self {
         match &load.arrivals {
-            Arrivals::Closed { .. } => Self::Closed(ClosedLoop::new(&load.stretches, part, origin_ns)),
+            Arrivals::Closed { .. } => Self::Closed(ClosedLoop::new(&load.stretches, slice, origin_ns)),
             Arrivals::Open { pattern, spacing, .. } => {
-                Self::Open(Box::new(OpenLoop::new(load, pattern, *spacing, part, origin_ns)))
+                Self::Open(Box::new(OpenLoop::new(load, pattern, *spacing, slice, origin_ns)))
             }
         }
     }

@@ -68,7 +68,7 @@ impl Search {
     }
 
     /// The highest rate that held; none when not even the lowest did.
-    pub fn limit(&self) -> Option<f64> {
+    pub fn highest_rate(&self) -> Option<f64> {
         self.held
     }
 }
@@ -186,7 +186,7 @@ mod tests {
                 prop_assert!((low..=high).contains(&rate));
                 search.record(rate, rate <= truth);
             }
-            let found = search.limit().unwrap();
+            let found = search.highest_rate().unwrap();
             prop_assert!(found <= truth || found == low);
             prop_assert!(found == high || truth / found <= 1.0 + precision + 1e-9);
             let most = 3.0 + 2.0 * (range.ln() / (1.0 + precision).ln()).log2().max(0.0).ceil() + 2.0;
@@ -203,11 +203,11 @@ mod tests {
         search.record(1000.0, false);
         assert_eq!(search.next(), Some(1000.0));
         search.record(1000.0, true);
-        assert_eq!((search.next(), search.limit()), (None, Some(1000.0)));
+        assert_eq!((search.next(), search.highest_rate()), (None, Some(1000.0)));
         let mut hopeless = Search::new(&find(100.0, 1000.0, 0.05));
         for _ in 0..2 {
             hopeless.record(hopeless.next().unwrap(), false);
         }
-        assert_eq!((hopeless.next(), hopeless.limit()), (None, None));
+        assert_eq!((hopeless.next(), hopeless.highest_rate()), (None, None));
     }
 }

@@ -14,7 +14,7 @@ const TIMES_USUAL: u64 = 20;
 pub struct Quiet {
     /// Its begin: the last right answer, or what was first due.
     pub from_ns: u64,
-    /// Its end.
+    /// When it ended: the next right answer, something that became due, or the end of the load.
     pub to_ns: u64,
     /// Whether passes were due, or nothing was to be done.
     pub due: bool,
@@ -73,9 +73,9 @@ impl Watch {
 pub struct Silence {
     /// All of it, in nanoseconds.
     pub total_ns: u64,
-    /// The longest stretch.
+    /// Length of the longest silent stretch, in nanoseconds.
     pub longest_ns: u64,
-    /// Its begin.
+    /// When the longest silent stretch began.
     pub longest_from_ns: u64,
 }
 

@@ -51,42 +51,42 @@ impl Traffic {
 
 /// The requests of one generator thread to one address, counted by all its clients.
 #[derive(Debug)]
-pub struct Tallied {
+pub struct RequestCounter {
     steps: Box<[Cell<Requests>]>,
     elsewhere: Cell<u64>,
 }
 
-impl Tallied {
+impl RequestCounter {
     /// None yet, of so many steps.
     pub fn new(steps: usize) -> Self {
         Self { steps: (0..steps).map(|_| Cell::default()).collect(), elsewhere: Cell::new(0) }
     }
 
     /// A request of a step is about to be written.
-    pub fn sends(&self, step: usize) {
+    pub fn count_sent(&self, step: usize) {
         let cell = &self.steps[step];
         cell.set(Requests { sent: cell.get().sent + 1, ..cell.get() });
     }
 
     /// It was not written after all.
-    pub fn takes_back(&self, step: usize) {
+    pub fn uncount_sent(&self, step: usize) {
         let cell = &self.steps[step];
         cell.set(Requests { sent: cell.get().sent - 1, ..cell.get() });
     }
 
     /// Its answer came, or began to come.
-    pub fn answers(&self, step: usize) {
+    pub fn count_answered(&self, step: usize) {
         let cell = &self.steps[step];
         cell.set(Requests { answered: cell.get().answered + 1, ..cell.get() });
     }
 
     /// A request goes to somewhere else.
-    pub fn strays(&self) {
+    pub fn count_elsewhere(&self) {
         self.elsewhere.set(self.elsewhere.get() + 1);
     }
 
     /// Adds it to what is told of the thread.
-    pub fn tell(&self, address: usize, traffic: &mut Traffic) {
+    pub fn add_to(&self, address: usize, traffic: &mut Traffic) {
         for (step, requests) in self.steps.iter().enumerate() {
             traffic.add(address, step, requests.get());
         }
@@ -100,18 +100,18 @@ mod tests {
 
     #[test]
     fn threads_are_added_by_address_and_step() {
-        let [first, second] = [Tallied::new(2), Tallied::new(2)];
-        first.sends(0);
-        first.answers(0);
-        first.sends(1);
-        second.sends(1);
-        second.answers(1);
-        second.sends(0);
-        second.takes_back(0);
-        second.strays();
+        let [first, second] = [RequestCounter::new(2), RequestCounter::new(2)];
+        first.count_sent(0);
+        first.count_answered(0);
+        first.count_sent(1);
+        second.count_sent(1);
+        second.count_answered(1);
+        second.count_sent(0);
+        second.uncount_sent(0);
+        second.count_elsewhere();
         let (mut sum, mut other) = (Traffic::default(), Traffic::default());
-        first.tell(0, &mut sum);
-        second.tell(1, &mut other);
+        first.add_to(0, &mut sum);
+        second.add_to(1, &mut other);
         sum.merge(&other);
         sum.merge(&other);
         let requests = |sent, answered| Requests { sent, answered };

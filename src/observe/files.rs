@@ -11,53 +11,53 @@ use std::path::Path;
 use rustix::io::Errno;
 
 thread_local! {
-    static STARVED: Cell<u64> = const { Cell::new(0) };
-    static HELD: Cell<usize> = const { Cell::new(0) };
-    static MOST_HELD: Cell<usize> = const { Cell::new(usize::MAX) };
+    static REFUSED_OPENS: Cell<u64> = const { Cell::new(0) };
+    static OPEN: Cell<usize> = const { Cell::new(0) };
+    static MOST_OPEN: Cell<usize> = const { Cell::new(usize::MAX) };
 }
 
 /// Has this thread hold no more files open than this: others of this process need descriptors, too.
-pub(super) fn hold_at_most(files: usize) {
-    MOST_HELD.set(files);
+pub(super) fn keep_open_at_most(files: usize) {
+    MOST_OPEN.set(files);
 }
 
 /// A file that stays open.
 #[derive(Debug)]
-pub(super) struct Held(pub File);
+pub(super) struct OpenFile(pub File);
 
-impl Held {
+impl OpenFile {
     pub fn open(path: impl AsRef<Path>) -> io::Result<Self> {
-        if HELD.get() >= MOST_HELD.get() {
-            return noted(Err(Errno::MFILE.into()));
+        if OPEN.get() >= MOST_OPEN.get() {
+            return counted(Err(Errno::MFILE.into()));
         }
         let file = open(path)?;
-        HELD.set(HELD.get() + 1);
+        OPEN.set(OPEN.get() + 1);
         Ok(Self(file))
     }
 }
 
-impl Drop for Held {
+impl Drop for OpenFile {
     fn drop(&mut self) {
-        HELD.set(HELD.get().saturating_sub(1));
+        OPEN.set(OPEN.get().saturating_sub(1));
     }
 }
 
 /// How often this thread could not open something that may have been there.
-pub(super) fn starved() -> u64 {
-    STARVED.get()
+pub(super) fn refused_opens() -> u64 {
+    REFUSED_OPENS.get()
 }
 
-fn noted<T>(result: io::Result<T>) -> io::Result<T> {
+fn counted<T>(result: io::Result<T>) -> io::Result<T> {
     if let Err(error) = &result
         && matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM))
     {
-        STARVED.set(STARVED.get() + 1);
+        REFUSED_OPENS.set(REFUSED_OPENS.get() + 1);
     }
     result
 }
 
 pub(super) fn open(path: impl AsRef<Path>) -> io::Result<File> {
-    noted(File::open(path))
+    counted(File::open(path))
 }
 
 pub(super) fn read(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
@@ -71,5 +71,5 @@ pub(super) fn read_to_string(path: impl AsRef<Path>) -> io::Result<String> {
 }
 
 pub(super) fn list(path: impl AsRef<Path>) -> io::Result<ReadDir> {
-    noted(fs::read_dir(path))
+    counted(fs::read_dir(path))
 }

@@ -76,9 +76,9 @@ impl Host {
     }
 }
 
-/// What the kernel tells of the host beside times and memory.
+/// What the kernel says of the host beside times and memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Told {
+pub struct HostSources {
     /// Cores that are switched on.
     pub cores: usize,
     /// Those of them whose frequency, and its highest value, can be read.
@@ -91,12 +91,12 @@ pub struct Told {
     pub pressure: [bool; 3],
 }
 
-/// What the kernel tells below `root`, which is `/` but for tests; `None` where not even `/proc` is there.
-pub fn told(root: &Path) -> Option<Told> {
+/// What the kernel says below `root`, which is `/` but for tests; `None` where not even `/proc` is there.
+pub fn host_sources(root: &Path) -> Option<HostSources> {
     let sample = Host::open(root, 1).read(&mut vec![0; 64 * 1024], true)?;
     let count = |has: fn(&CoreClock) -> bool| sample.cores.iter().filter(|c| has(&c.clock)).count();
     let HostPressure { cpu, memory, io } = sample.pressure;
-    Some(Told {
+    Some(HostSources {
         cores: sample.cores.len(),
         frequency: count(|c| c.frequency_hz.is_some() && c.frequency_max_hz.is_some()),
         throttles: count(|c| c.throttles.is_some()),

@@ -6,7 +6,7 @@
 //! - [`ports`]: whether a port is free, and who holds it if not.
 //! - [`sample`]: the messages that leave this module.
 //! - [`sampler`]: one thread that reads everything on a fixed grid of instants and sends the messages. Behind it stand
-//!   `replica` (one process tree), `process` (one process), `ledger` (processor time that never runs backwards),
+//!   `replica` (one process tree), `process` (one process), `cpu_account` (processor time that never runs backwards),
 //!   `allowance` (what the expensive readings may cost), `host` and `sensors` (frequency and throttling of its cores).
 //!
 //! What it leaves out: it starts, signals and reaps nothing, writes no file, draws no conclusions, and knows nothing of load
@@ -14,9 +14,9 @@
 //! counters, because many virtual machines have none. It reads its own network and pid namespace only.
 
 mod allowance;
+mod cpu_account;
 mod files;
 mod host;
-mod ledger;
 mod outbox;
 pub mod ports;
 mod process;
@@ -29,7 +29,7 @@ pub mod tree;
 
 use std::{io, net::SocketAddr};
 
-pub use host::{Told, told};
+pub use host::{HostSources, host_sources};
 pub use outbox::{Inbox, Outbox, outbox};
 pub use ports::{Holder, holder, is_free};
 pub use procfs::sensors::Pressure;

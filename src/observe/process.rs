@@ -14,8 +14,8 @@ use std::{
 use rustix::io::Errno;
 
 use super::{
-    files::{self, Held},
-    ledger::{Account, Cpu},
+    cpu_account::{Account, Cpu},
+    files::{self, OpenFile},
     procfs::process::{self, Io, Stat},
     tree,
 };
@@ -30,7 +30,7 @@ pub(super) struct Process {
     pub(super) io: Io,
     pub(super) peak_rss_bytes: u64,
     pub(super) open_files: u64,
-    stat_file: Held,
+    stat_file: OpenFile,
     switches: Switches,
 }
 
@@ -53,7 +53,7 @@ pub(super) enum Presence {
 impl Process {
     /// Opens and reads a process; `None` when it is gone.
     pub(super) fn open(pid: u32, ns_per_tick: u64, buffer: &mut [u8]) -> Option<Self> {
-        let stat_file = Held::open(format!("/proc/{pid}/stat")).ok()?;
+        let stat_file = OpenFile::open(format!("/proc/{pid}/stat")).ok()?;
         let stat = process::stat(read(&stat_file.0, buffer).ok()?)?;
         let mut process = Self {
             pid,

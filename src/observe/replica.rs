@@ -3,13 +3,13 @@
 use std::{sync::Arc, time::Instant};
 
 use super::{
+    cpu_account::Cpu,
     files,
-    ledger::Cpu,
     process::{Presence, Process},
     procfs::process::Io,
     sample::ProcessSample,
     sampler::Watched,
-    tree::Kin,
+    tree::ChildLookup,
 };
 
 /// What a process tree of this host needs to be read.
@@ -29,9 +29,9 @@ pub(super) struct Replica {
     pub(super) marker: String,
     members: Vec<Process>,
     /// What members used that ended and had no parent in the tree.
-    ended: Ended,
+    ended: Totals,
     /// The previous totals, below which none may fall.
-    last: Ended,
+    last: Totals,
     at: Instant,
     pss_bytes: Option<u64>,
     /// The root, while it could not be opened.
@@ -42,9 +42,9 @@ pub(super) struct Replica {
     sized_whole: bool,
 }
 
-/// Totals that outlive the process they belong to.
+/// Totals that outlive the processes to which they belong.
 #[derive(Debug, Clone, Copy, Default)]
-struct Ended {
+struct Totals {
     cpu: Cpu,
     io: Io,
     switches: [u64; 2],
@@ -53,16 +53,16 @@ struct Ended {
 impl Replica {
     /// Watches its root, and finds the rest of the tree with the first [`Self::survey`].
     pub(super) fn new(watched: &Watched, reader: &mut Reader) -> Self {
-        let before = files::starved();
+        let before = files::refused_opens();
         let root = Process::open(watched.pid, reader.ns_per_tick, &mut reader.buffer);
-        let whole = files::starved() == before;
+        let whole = files::refused_opens() == before;
         Self {
             target: watched.target.as_str().into(),
             number: watched.replica,
             marker: watched.marker.clone(),
             members: root.into_iter().collect(),
-            ended: Ended::default(),
-            last: Ended::default(),
+            ended: Totals::default(),
+            last: Totals::default(),
             at: Instant::now(),
             pss_bytes: None,
             unopened: (!whole).then_some(watched.pid),
@@ -83,14 +83,14 @@ impl Replica {
                 gone.push(index);
             }
         }
-        // Children are buried before parents, so that their totals travel upwards with them.
+        // Children end before parents here, so that their totals travel upwards with them.
         for index in gone.into_iter().rev() {
             let member = self.members.remove(index);
-            self.bury(&member);
+            self.hand_over_totals(&member);
         }
     }
 
-    fn bury(&mut self, member: &Process) {
+    fn hand_over_totals(&mut self, member: &Process) {
         let [voluntary, involuntary] = member.switches();
         self.ended.switches[0] += voluntary;
         self.ended.switches[1] += involuntary;
@@ -98,7 +98,7 @@ impl Replica {
         let parent = member.stat.ppid;
         // The kernel adds storage of a child to the parent that waits for it. Where the parent does not wait, it is lost here.
         if let Some(parent) = self.members.iter_mut().find(|other| other.pid == parent) {
-            parent.account.bury(total);
+            parent.account.add_ended_child(total);
         } else {
             self.ended.cpu += total;
             self.ended.io.read_bytes += member.io.read_bytes;
@@ -106,25 +106,25 @@ impl Replica {
         }
     }
 
-    /// The dearer readings: new members, and of all members peak, open files and context switches.
+    /// The expensive readings: new members, and of all members peak, open files and context switches.
     pub(super) fn survey(&mut self, reader: &mut Reader) {
-        let before = files::starved();
+        let before = files::refused_opens();
         if let Some(root) = self.unopened {
             self.join(root, reader);
-            self.unopened = (files::starved() != before).then_some(root);
+            self.unopened = (files::refused_opens() != before).then_some(root);
         }
-        let kin = Kin::now();
+        let lookup = ChildLookup::now();
         // Grows while it is walked: children follow their parents.
         let mut next = 0;
         while let Some(member) = self.members.get_mut(next) {
             let threads = member.threads();
             member.survey(&threads, &mut reader.buffer);
-            for child in kin.children_of(member.pid, &threads) {
+            for child in lookup.children_of(member.pid, &threads) {
                 self.join(child, reader);
             }
             next += 1;
         }
-        self.surveyed_whole = files::starved() == before;
+        self.surveyed_whole = files::refused_opens() == before;
     }
 
     /// Makes `pid` a member, unless it is one, or is gone.
@@ -141,10 +141,10 @@ impl Replica {
 
     /// Reads the proportional set size of the tree, for this tick's sample.
     pub(super) fn read_pss(&mut self, reader: &mut Reader) {
-        let before = files::starved();
+        let before = files::refused_opens();
         let sizes = self.members.iter_mut().map(|member| member.pss_bytes(&mut reader.buffer));
         self.pss_bytes = sizes.sum();
-        self.sized_whole = files::starved() == before;
+        self.sized_whole = files::refused_opens() == before;
     }
 
     /// The sums over the tree, as of the last [`Self::refresh`].

@@ -9,7 +9,7 @@ use super::procfs::sensors::Pressure;
 pub enum Observation {
     /// A replica's process tree.
     Process(ProcessSample),
-    /// The host.
+    /// A sample of the host.
     Host(HostSample),
 }
 
@@ -26,7 +26,7 @@ pub struct ProcessSample {
     pub replica: u32,
     /// Living processes; zombies are not counted.
     pub processes: u32,
-    /// Their threads.
+    /// Threads of all processes of the tree.
     pub threads: u64,
     /// Proportional set size, the memory to compare. `None` when it was not read this time, because it would have cost more than
     /// the sampler may use, or when it may not be read (a process of another user).
@@ -36,7 +36,7 @@ pub struct ProcessSample {
     /// Sum of each living process's own peak of resident size (`VmHWM`): exact for one process, an upper bound of the tree's peak
     /// for several. A process that ends takes its peak along, and `exec` starts a new one, so take the maximum over time.
     pub peak_rss_bytes: u64,
-    /// Time in user mode of the tree, ended processes included; never decreases. See the module `ledger` for what is lost.
+    /// Time in user mode of the tree, ended processes included; never decreases. See the module `cpu_account` for what is lost.
     pub cpu_user_ns: u64,
     /// Time in kernel mode, likewise. The sum of both is exact to the microsecond, their proportion to a clock tick.
     pub cpu_system_ns: u64,
@@ -82,7 +82,7 @@ pub struct HostPressure {
     pub cpu: Option<Pressure>,
     /// For want of memory: it was reclaimed, or fetched again.
     pub memory: Option<Pressure>,
-    /// For storage.
+    /// Time in which tasks waited for storage.
     pub io: Option<Pressure>,
 }
 

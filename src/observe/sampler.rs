@@ -1,7 +1,7 @@
 //! The thread that reads everything on a fixed grid of instants.
 //!
 //! Each tick reads the host, and of every replica what is cheap: state, times, threads, resident size. Two things
-//! are dear, and done as far as the allowance goes, the longest overdue first:
+//! are expensive, and done as far as the allowance goes, the longest overdue first:
 //! - a *survey* of a replica, every fifth tick: new members of its tree, peak, open files, context switches, storage;
 //!   and of the adopter: orphans that it got;
 //! - its proportional set size (PSS), every tick if possible. The kernel walks all mapped pages for it: about 35 µs
@@ -11,7 +11,7 @@
 //! The allowance is a share of one core ([`Settings::share`]), all readings included. Surveys come first; what they
 //! leave is for PSS. The first tick of a replica is read in full whatever it costs, and paid for afterwards.
 //! When the cheap readings alone exceed the share – some sixty processes, or a thousand threads – they go on
-//! nevertheless, and the dear ones keep a tenth of it: the limit is exceeded then, and [`SamplerReport`] shows it.
+//! nevertheless, and the expensive ones keep a tenth of it: the limit is exceeded then, and [`SamplerReport`] shows it.
 //!
 //! One file per watched process stays open: the limit on open files must leave room for them. Where it does not, samples say that
 //! they are not complete.
@@ -37,7 +37,7 @@ use super::{
     outbox::Outbox,
     replica::{Reader, Replica},
     sample::Observation,
-    tree::{self, Kin},
+    tree::{self, ChildLookup},
 };
 use crate::vocabulary::queue::Sent;
 
@@ -77,7 +77,7 @@ impl Default for Settings {
 /// What the sampler did and cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SamplerReport {
-    /// Messages sent.
+    /// Samples that were made, those for which there was no room included.
     pub samples: u64,
     /// Samples of a replica without its proportional set size.
     pub samples_without_pss: u64,
@@ -122,7 +122,7 @@ impl Sampler {
         let thread = thread::Builder::new()
             .name("observe".to_owned())
             .spawn(move || {
-                files::hold_at_most(settings.most_files);
+                files::keep_open_at_most(settings.most_files);
                 Work::new(watched, &settings, out).run(&inbox)
             })
             .map_err(|source| Error::Thread { source })?;
@@ -249,7 +249,13 @@ impl Work {
     }
 
     /// Obeys commands until `due`; an error means: stop.
-    fn obey_until(&mut self, tick: u64, due: Instant, cpu_before: &mut u64, inbox: &Receiver<Command>) -> Result<(), Ended> {
+    fn obey_until(
+        &mut self,
+        tick: u64,
+        due: Instant,
+        cpu_before: &mut u64,
+        inbox: &Receiver<Command>,
+    ) -> Result<(), RecorderGone> {
         loop {
             let left = due.saturating_duration_since(Instant::now());
             match inbox.recv_timeout(left) {
@@ -264,7 +270,7 @@ impl Work {
                     // Whoever asked may have given up waiting.
                     let _ = done.send(());
                 }
-                Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => return Err(Ended),
+                Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => return Err(RecorderGone),
                 Err(RecvTimeoutError::Timeout) => return Ok(()),
             }
         }
@@ -282,12 +288,12 @@ impl Work {
     }
 
     /// One tick: cheap readings, expensive readings as far as the allowance goes, messages.
-    fn tick(&mut self, tick: u64, cpu_before: &mut u64) -> Result<(), Ended> {
+    fn tick(&mut self, tick: u64, cpu_before: &mut u64) -> Result<(), RecorderGone> {
         for entry in &mut self.entries {
             entry.replica.refresh(&mut self.reader);
         }
         self.read_host(tick)?;
-        let dear_ns = self.dear_readings(tick);
+        let expensive_ns = self.expensive_readings(tick);
         for index in 0..self.entries.len() {
             let sample = self.entries[index].replica.sample(&self.reader, self.adopted_whole);
             self.report.samples_without_pss += u64::from(sample.pss_bytes.is_none());
@@ -296,9 +302,9 @@ impl Work {
             self.send(Observation::Process(sample))?;
         }
         self.report.ticks += 1;
-        // Everything since the previous tick's end that was not a expensive reading, waking up included, comes off the next allowance.
+        // Everything since the previous tick's end that was not an expensive reading, waking up included, comes off the next allowance.
         let cpu_now = thread_cpu_ns();
-        let cheap_ns = (cpu_now - *cpu_before).saturating_sub(dear_ns);
+        let cheap_ns = (cpu_now - *cpu_before).saturating_sub(expensive_ns);
         *cpu_before = cpu_now;
         let budget = self.tick_budget_ns;
         let earned_ns = budget.saturating_sub(cheap_ns).max(budget / 10);
@@ -309,19 +315,19 @@ impl Work {
     }
 
     /// A sample that finds no room with the recorder is lost, and the others are not complete without it.
-    fn send(&mut self, sample: Observation) -> Result<(), Ended> {
+    fn send(&mut self, sample: Observation) -> Result<(), RecorderGone> {
         match self.out.send(sample) {
             Sent::OnItsWay => Ok(()),
             Sent::Lost => {
                 self.report.incomplete_samples += 1;
                 Ok(())
             }
-            Sent::Over => Err(Ended),
+            Sent::Over => Err(RecorderGone),
         }
     }
 
     /// The host, every tick unless it takes more than a quarter of the allowance: `/proc/stat` grows with the number of cores.
-    fn read_host(&mut self, tick: u64) -> Result<(), Ended> {
+    fn read_host(&mut self, tick: u64) -> Result<(), RecorderGone> {
         if self.host_due.is_some_and(|due| tick < due) {
             return Ok(());
         }
@@ -337,7 +343,7 @@ impl Work {
     }
 
     /// Returns the processor time used.
-    fn dear_readings(&mut self, tick: u64) -> u64 {
+    fn expensive_readings(&mut self, tick: u64) -> u64 {
         // Taken out while the readings need `self`, and put back to be filled again.
         let mut wanted = std::mem::take(&mut self.wanted);
         wanted.clear();
@@ -394,8 +400,8 @@ impl Work {
         let Some(adopter) = self.adopter else {
             return;
         };
-        let before = files::starved();
-        for pid in Kin::now().children(adopter) {
+        let before = files::refused_opens();
+        for pid in ChildLookup::now().children(adopter) {
             if self.entries.iter().any(|entry| entry.replica.has(pid)) {
                 continue;
             }
@@ -406,13 +412,13 @@ impl Work {
                 entry.replica.join(pid, &mut self.reader);
             }
         }
-        self.adopted_whole = files::starved() == before;
+        self.adopted_whole = files::refused_opens() == before;
     }
 }
 
 /// Nobody wants samples any more.
 #[derive(Debug)]
-struct Ended;
+struct RecorderGone;
 
 /// The first tick after `tick` whose time has not passed.
 fn next_tick(tick: u64, elapsed: Duration, interval: Duration) -> u64 {

@@ -18,7 +18,7 @@ use crate::vocabulary::marker::marker_in;
 
 /// All processes below `root`, without it, parents before their children.
 pub fn descendants(root: u32) -> Vec<u32> {
-    let mut found = Kin::now().closure([root]);
+    let mut found = ChildLookup::now().closure([root]);
     found.remove(0);
     found
 }
@@ -26,11 +26,11 @@ pub fn descendants(root: u32) -> Vec<u32> {
 /// The processes of a replica: `root` if it is still there, what is below it, and children of `adopter` that carry `marker`,
 /// with what is below them. Parents come before their children.
 pub fn members(root: u32, adopter: Option<u32>, marker: &str) -> Vec<u32> {
-    let kin = Kin::now();
+    let lookup = ChildLookup::now();
     let root = Path::new("/proc").join(root.to_string()).exists().then_some(root);
-    let orphans = adopter.map(|adopter| kin.children(adopter)).unwrap_or_default();
+    let orphans = adopter.map(|adopter| lookup.children(adopter)).unwrap_or_default();
     let orphans = orphans.into_iter().filter(|pid| marker_of(*pid).as_deref() == Some(marker));
-    kin.closure(root.into_iter().chain(orphans))
+    lookup.closure(root.into_iter().chain(orphans))
 }
 
 /// All pids of this pid namespace, in the order of the directory.
@@ -56,17 +56,21 @@ pub(super) fn marker_of(pid: u32) -> Option<String> {
 }
 
 /// A way to ask for the children of a process, good for one walk.
-pub(super) enum Kin {
+pub(super) enum ChildLookup {
     /// The kernel lists the children of each thread.
     Files,
     /// Everybody's children, collected at once.
     Table(HashMap<u32, Vec<u32>>),
 }
 
-impl Kin {
+impl ChildLookup {
     pub(super) fn now() -> Self {
         static LISTED: OnceLock<bool> = OnceLock::new();
-        if *LISTED.get_or_init(|| Path::new("/proc/thread-self/children").exists()) { Kin::Files } else { Kin::table() }
+        if *LISTED.get_or_init(|| Path::new("/proc/thread-self/children").exists()) {
+            ChildLookup::Files
+        } else {
+            ChildLookup::table()
+        }
     }
 
     fn table() -> Self {
@@ -77,26 +81,26 @@ impl Kin {
                 table.entry(stat.ppid).or_default().push(pid);
             }
         }
-        Kin::Table(table)
+        ChildLookup::Table(table)
     }
 
     /// The children of `pid`. While children come and go the kernel may leave one out; the next look has it.
     pub(super) fn children(&self, pid: u32) -> Vec<u32> {
         match self {
-            Kin::Files => self.children_of(pid, &threads(pid)),
-            Kin::Table(_) => self.children_of(pid, &[]),
+            ChildLookup::Files => self.children_of(pid, &threads(pid)),
+            ChildLookup::Table(_) => self.children_of(pid, &[]),
         }
     }
 
     /// The same for a process whose threads are known already: each has children of its own.
     pub(super) fn children_of(&self, pid: u32, threads: &[u32]) -> Vec<u32> {
         match self {
-            Kin::Files => threads
+            ChildLookup::Files => threads
                 .iter()
                 .filter_map(|thread| files::read_to_string(format!("/proc/{pid}/task/{thread}/children")).ok())
                 .flat_map(|text| pids(&text))
                 .collect(),
-            Kin::Table(table) => table.get(&pid).cloned().unwrap_or_default(),
+            ChildLookup::Table(table) => table.get(&pid).cloned().unwrap_or_default(),
         }
     }
 

@@ -3,7 +3,7 @@
 use super::canvas::{Align, Canvas, Pattern, Rect, Turn};
 use super::frame::{Frame, GAP, TICK};
 use super::legend::{self, Entry, Mark};
-use super::palette::{self, AXIS, GRID, INK, Look, PAPER, SOFT_INK};
+use super::palette::{self, AXIS, GRID, INK, PAPER, SOFT_INK, SeriesStyle};
 use super::scale::{Scale, drawable};
 use super::text::Style;
 use super::{Bar, BarSeries, Error, Figure, number};
@@ -24,7 +24,7 @@ pub(super) fn draw(
 ) -> Result<(), Error> {
     let reference = reference.and_then(drawable);
     let names: Vec<&str> = series.iter().map(|one| one.name.as_str()).collect();
-    let looks = palette::looks(&names);
+    let series_styles = palette::series_styles(&names);
     let bars = || series.iter().flat_map(|one| one.bars.iter().take(groups.len()).flatten());
     let visible = || bars().filter(|bar| drawable(bar.value).is_some());
     let extent = visible().flat_map(|bar| [bar.value, bar.low, bar.high].into_iter().chain(bar.points.iter().copied()));
@@ -32,7 +32,7 @@ pub(super) fn draw(
     let absent = visible().count() < series.len() * groups.len();
 
     let mut entries: Vec<Entry> =
-        series.iter().zip(&looks).map(|(one, look)| Entry { name: one.name.clone(), mark: Mark::Bar(*look) }).collect();
+        series.iter().zip(&series_styles).map(|(one, style)| Entry { name: one.name.clone(), mark: Mark::Bar(*style) }).collect();
     if let Some(value) = reference {
         let name = format!("reference {}", number::single(value));
         entries.push(Entry { name, mark: Mark::Reference });
@@ -57,10 +57,10 @@ pub(super) fn draw(
     for group in 0..groups.len() {
         let middle = plot.left + slot * (group as f64 + 0.5);
         let start = middle - width * series.len() as f64 / 2.0;
-        for (i, (one, look)) in series.iter().zip(&looks).enumerate() {
+        for (i, (one, style)) in series.iter().zip(&series_styles).enumerate() {
             let left = start + width * i as f64;
             match one.bars.get(group).and_then(Option::as_ref) {
-                Some(bar) if drawable(bar.value).is_some() => row.bar(bar, *look, left, width)?,
+                Some(bar) if drawable(bar.value).is_some() => row.bar(bar, *style, left, width)?,
                 _ => row.absent(left, width)?,
             }
         }
@@ -88,14 +88,14 @@ impl Row<'_, '_> {
     }
 
     /// One bar in a place `width` wide; its value is drawable.
-    fn bar(&self, bar: &Bar, look: Look, left: f64, width: f64) -> Result<(), Error> {
+    fn bar(&self, bar: &Bar, style: SeriesStyle, left: f64, width: f64) -> Result<(), Error> {
         let gap = if width >= 6.0 { 1.0 } else { 0.0 };
         let (zero, end) = (self.y(0.0), self.y(bar.value));
         let mut rect = Rect { left: left + gap, top: zero.min(end), right: left + width - gap, bottom: zero.max(end) };
         // A bar of zero still shows that something was measured.
         rect.top = rect.top.min(rect.bottom - 2.0);
-        self.canvas.rect(rect, look.colour)?;
-        self.canvas.hatch(rect, look.pattern, PAPER)?;
+        self.canvas.rect(rect, style.colour)?;
+        self.canvas.hatch(rect, style.pattern, PAPER)?;
         self.points(&bar.points, left, width)?;
         self.error_bar(bar, left + width / 2.0, width)
     }

@@ -12,18 +12,19 @@ use crate::analysis::compare::ratio;
 use crate::analysis::curves::LinePart;
 use crate::analysis::estimate::{estimate, median_interval};
 use crate::analysis::summary::{CellSummary, StepSummary, Summary};
-use crate::analysis::{Error, curves, figures, stats};
+use crate::analysis::values::Selection;
+use crate::analysis::{Error, curves, stats, values};
 use crate::record::tables::WHOLE;
 use crate::record::{Graph, Metric, Repetition, RunRecord, Shape, Time};
 
 /// A figure and the name of its file, without `.png`.
-pub type Named = (String, Figure);
+pub type NamedFigure = (String, Figure);
 
 /// All figures of a run, in the order of the scenario.
 ///
 /// # Errors
 /// When a table that a graph needs cannot be read.
-pub fn figures(run: &RunRecord, summary: &Summary) -> Result<Vec<Named>, Error> {
+pub fn figures(run: &RunRecord, summary: &Summary) -> Result<Vec<NamedFigure>, Error> {
     // Repeating asks how stable a metric is: that has a picture of its own, if the scenario has none of it.
     let repeated = run.plan.repeat.as_ref().map(|r| Graph::rounds(r.metric));
     let repeated = repeated.filter(|graph| !run.plan.graphs.iter().any(|g| g.shape == graph.shape));
@@ -34,8 +35,8 @@ pub fn figures(run: &RunRecord, summary: &Summary) -> Result<Vec<Named>, Error> 
         let composer = Composer { run, summary, graph, facet };
         Ok(composer.figure()?.map(|figure| (composer.file_name(), figure)))
     });
-    let composed: Vec<Option<Named>> = composed.collect::<Result<_, Error>>()?;
-    let mut figures: Vec<Named> = composed.into_iter().flatten().collect();
+    let composed: Vec<Option<NamedFigure>> = composed.collect::<Result<_, Error>>()?;
+    let mut figures: Vec<NamedFigure> = composed.into_iter().flatten().collect();
     // Two graphs of the same kind would share a name; the second gets a number.
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
     for (name, _) in &mut figures {
@@ -86,25 +87,14 @@ const PHASES: [&str; 5] = ["warm-up", "before", "during", "after", "search"];
 /// What an axis may stand for that is not a factor.
 const PARTS: [&str; 4] = ["step", "target", "workload", "phase"];
 
-/// Which part of a cell is meant, where an axis or the graph says so.
-#[derive(Clone, Copy, Default)]
-struct Part<'a> {
-    step: Option<&'a str>,
-    target: Option<&'a str>,
-    workload: Option<&'a str>,
-    phase: Option<&'a str>,
-}
-
-impl<'a> Part<'a> {
-    /// Chooses a level of an axis that is not a factor; others choose cells, not parts.
-    fn choose(&mut self, axis: Option<&str>, level: &'a str) {
-        match axis {
-            Some("step") => self.step = Some(level),
-            Some("target") => self.target = Some(level),
-            Some("workload") => self.workload = Some(level),
-            Some("phase") => self.phase = Some(level),
-            _ => {}
-        }
+/// Chooses a level of an axis that is not a factor; others choose cells, not parts of them.
+fn choose<'a>(selection: &mut Selection<'a>, axis: Option<&str>, level: &'a str) {
+    match axis {
+        Some("step") => selection.step = Some(level),
+        Some("target") => selection.target = Some(level),
+        Some("workload") => selection.workload = Some(level),
+        Some("phase") => selection.phase = Some(level),
+        _ => {}
     }
 }
 
@@ -266,14 +256,14 @@ impl Composer<'_> {
     // ---- bars
 
     /// The values of a metric in the unit of the picture, one per valid repetition.
-    fn values(&self, cell: &CellSummary, metric: Metric, part: Part<'_>) -> Vec<f64> {
+    fn values(&self, cell: &CellSummary, metric: Metric, part: Selection<'_>) -> Vec<f64> {
         let (_, scale) = unit(metric);
-        figures::values(cell, metric, &self.part(part)).into_iter().map(|v| v * scale).collect()
+        values::of_cell(cell, metric, &self.part(part)).into_iter().map(|v| v * scale).collect()
     }
 
     /// Which part of a cell is meant, with what the graph says of all of its axes.
-    fn part<'a>(&'a self, part: Part<'a>) -> figures::Part<'a> {
-        figures::Part {
+    fn part<'a>(&'a self, part: Selection<'a>) -> Selection<'a> {
+        Selection {
             workload: part.workload.or(self.graph.workload.as_deref()),
             phase: part.phase,
             step: Some(part.step.unwrap_or(self.step_name())),
@@ -308,11 +298,11 @@ impl Composer<'_> {
     }
 
     /// The cell, and the part of it, at a level of x and one of the series.
-    fn cell_at<'a>(&'a self, group: &'a str, level: &'a str) -> Option<(&'a CellSummary, Part<'a>)> {
+    fn cell_at<'a>(&'a self, group: &'a str, level: &'a str) -> Option<(&'a CellSummary, Selection<'a>)> {
         let (x, series) = (self.graph.x.as_deref(), self.graph.series.as_deref());
-        let mut part = Part::default();
-        part.choose(x, group);
-        part.choose(series, level);
+        let mut part = Selection::default();
+        choose(&mut part, x, group);
+        choose(&mut part, series, level);
         let fits = |cell: &CellSummary, axis: Option<&str>, level: &str| match axis {
             Some(factor) if !PARTS.contains(&factor) => cell.levels.get(factor).is_some_and(|l| l == level),
             _ => true,
@@ -353,7 +343,7 @@ impl Composer<'_> {
                     }
                     let numbered = |level: &str| {
                         let found = self.cell_at(group, level);
-                        found.map(|(c, part)| figures::by_repetition(c, metric, &self.part(part))).unwrap_or_default()
+                        found.map(|(c, part)| values::by_repetition(c, metric, &self.part(part))).unwrap_or_default()
                     };
                     let in_rounds = self.run.plan.is_in_rounds();
                     let (value, interval) = ratio(&numbered(baseline), &numbered(level), in_rounds)?;
@@ -397,8 +387,8 @@ impl Composer<'_> {
     fn ratio_of_phases(&self, group: &str, phase: &str, over: &str, metric: Metric) -> Option<Bar> {
         let (cell, part) = self.cell_at(group, phase)?;
         let above = self.part(part);
-        let below = figures::Part { phase: Some(over), ..above };
-        let ratios: Vec<f64> = figures::ratios(cell, metric, &above, &below).ok()?.into_iter().map(|(_, ratio)| ratio).collect();
+        let below = Selection { phase: Some(over), ..above };
+        let ratios: Vec<f64> = values::ratios(cell, metric, &above, &below).ok()?.into_iter().map(|(_, ratio)| ratio).collect();
         let found = estimate(&ratios)?;
         let (low, high) = found.median_interval.unwrap_or((found.median, found.median));
         // A phase is 1 to itself, in every repetition.
@@ -500,8 +490,8 @@ impl Composer<'_> {
         let mut series = Vec::new();
         let by = self.graph.series.as_deref();
         for level in self.axis(by) {
-            let mut part = Part { workload: self.graph.workload.as_deref(), ..Part::default() };
-            part.choose(by, &level);
+            let mut part = Selection { workload: self.graph.workload.as_deref(), ..Selection::default() };
+            choose(&mut part, by, &level);
             let (step, phase) = (part.step.unwrap_or(self.step_name()), part.phase.unwrap_or("during"));
             let mut steps: Vec<&StepSummary> = Vec::new();
             for (_, cell) in self.cells() {

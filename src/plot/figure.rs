@@ -45,7 +45,7 @@ pub enum Data {
         /// Names of the levels, left to right.
         levels: Vec<String>,
         /// Where they stand.
-        places: Places,
+        places: LevelPositions,
         /// What is compared; each series has one colour.
         series: Vec<TrendSeries>,
         /// What the dashed lines of the series are called in the legend.
@@ -104,7 +104,7 @@ pub struct LineSeries {
 
 /// Where levels stand along the x axis.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Places {
+pub enum LevelPositions {
     /// Each as far from the next as any other.
     Even,
     /// By a number for each of them, ascending.
@@ -150,12 +150,12 @@ pub struct RoundSeries {
     pub interval: Option<(f64, f64)>,
 }
 
-/// One repetition.
+/// The value of one repetition, drawn as a point.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RoundPoint {
     /// Its number, from 1.
     pub round: u32,
-    /// Its value.
+    /// The value, in the unit of the y axis.
     pub value: f64,
     /// Whether it is marked as far from the others.
     pub outlier: bool,

@@ -4,7 +4,7 @@ use plotters::style::{Color, RGBAColor};
 
 use super::Error;
 use super::canvas::{Align, Canvas, Pattern, Rect, Turn};
-use super::palette::{INK, Look, PAPER, SOFT_INK};
+use super::palette::{INK, PAPER, SOFT_INK, SeriesStyle};
 use super::text::Style;
 
 const TEXT: Style = Style::regular(16.0);
@@ -27,10 +27,10 @@ pub(super) struct Entry {
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Mark {
-    Bar(Look),
-    Line(Look),
+    Bar(SeriesStyle),
+    Line(SeriesStyle),
     /// A line through points.
-    Trend(Look),
+    Trend(SeriesStyle),
     /// The dashed line of a model; it has a row of its own where one row is too short.
     Model(RGBAColor),
     /// The dashed line of a reference value.
@@ -91,15 +91,15 @@ pub(super) fn draw(canvas: &Canvas, entries: &[Entry], (left, top): (f64, f64), 
 fn draw_entry(canvas: &Canvas, entry: &Entry, name: &str, (x, y): (f64, f64)) -> Result<(), Error> {
     let ends = [(x + 1.0, y), (x + MARK - 1.0, y)];
     match entry.mark {
-        Mark::Bar(look) => {
+        Mark::Bar(style) => {
             let rect = Rect { left: x, top: y - 8.0, right: x + MARK, bottom: y + 8.0 };
-            canvas.rect(rect, look.colour)?;
-            canvas.hatch(rect, look.pattern, PAPER)?;
+            canvas.rect(rect, style.colour)?;
+            canvas.hatch(rect, style.pattern, PAPER)?;
         }
-        Mark::Line(look) => canvas.patterned(&ends, 3.0, look.colour, look.pattern)?,
-        Mark::Trend(look) => {
-            canvas.line(&ends, 3.0, look.colour)?;
-            trend_dot(canvas, (x + MARK / 2.0, y), look, 1.0)?;
+        Mark::Line(style) => canvas.patterned(&ends, 3.0, style.colour, style.pattern)?,
+        Mark::Trend(style) => {
+            canvas.line(&ends, 3.0, style.colour)?;
+            trend_dot(canvas, (x + MARK / 2.0, y), style, 1.0)?;
         }
         Mark::Model(colour) => dashed(canvas, &ends, colour)?,
         Mark::Reference => canvas.patterned(&ends, 1.6, INK, Pattern::Stripes)?,
@@ -115,10 +115,10 @@ pub(super) fn dashed(canvas: &Canvas, points: &[(f64, f64)], colour: RGBAColor) 
 }
 
 /// The mark of a mean. Lines of models are dashed, so that colours that come again differ in their dots.
-pub(super) fn trend_dot(canvas: &Canvas, at: (f64, f64), look: Look, size: f64) -> Result<(), Error> {
+pub(super) fn trend_dot(canvas: &Canvas, at: (f64, f64), style: SeriesStyle, size: f64) -> Result<(), Error> {
     canvas.line(&[at], 11.0 * size, PAPER)?;
-    canvas.line(&[at], 9.0 * size, look.colour)?;
-    match look.pattern {
+    canvas.line(&[at], 9.0 * size, style.colour)?;
+    match style.pattern {
         Pattern::Plain => Ok(()),
         Pattern::Stripes => canvas.line(&[at], 5.0 * size, PAPER),
         Pattern::Checks => canvas.line(&[at], 4.0 * size, INK),

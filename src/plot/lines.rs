@@ -19,7 +19,7 @@ const MOST_ROWS: usize = 4;
 
 pub(super) fn draw(canvas: &Canvas, figure: &Figure, series: &[LineSeries], phases: &[Phase]) -> Result<(), Error> {
     let names: Vec<&str> = series.iter().map(|one| one.name.as_str()).collect();
-    let looks = palette::looks(&names);
+    let series_styles = palette::series_styles(&names);
     let points = || series.iter().flat_map(|one| one.lines.iter().flatten()).filter_map(point);
     let phases: Vec<&Phase> = phases
         .iter()
@@ -30,8 +30,11 @@ pub(super) fn draw(canvas: &Canvas, figure: &Figure, series: &[LineSeries], phas
     let edges = phases.iter().flat_map(|phase| [phase.start, phase.end]);
     let x_scale = Scale::tight(points().map(|(time, _)| time).chain(edges));
 
-    let entries: Vec<Entry> =
-        series.iter().zip(&looks).map(|(one, look)| Entry { name: one.name.clone(), mark: Mark::Line(*look) }).collect();
+    let entries: Vec<Entry> = series
+        .iter()
+        .zip(&series_styles)
+        .map(|(one, style)| Entry { name: one.name.clone(), mark: Mark::Line(*style) })
+        .collect();
     let frame = Frame::new(canvas, figure, &entries, &y_scale)?;
     let area = frame.area;
     let x = |time: f64| area.left + x_scale.place(time) * area.width();
@@ -67,7 +70,7 @@ pub(super) fn draw(canvas: &Canvas, figure: &Figure, series: &[LineSeries], phas
         canvas.text(&label.text, at, TICK, SOFT_INK, Align::Left, Turn::None)?;
     }
 
-    for (one, look) in series.iter().zip(&looks) {
+    for (one, style) in series.iter().zip(&series_styles) {
         let (width, opacity) = match (one.middle.is_empty(), one.lines.len()) {
             (true, 0..=1) => (2.4, 1.0),
             (true, 2..=6) => (1.8, 0.65),
@@ -81,11 +84,11 @@ pub(super) fn draw(canvas: &Canvas, figure: &Figure, series: &[LineSeries], phas
             for piece in line.split(|raw| point(raw).is_none()) {
                 let place = |(time, value): (f64, f64)| (x(time), plot.bottom - y_scale.place(value) * plot.height());
                 let piece: Vec<_> = piece.iter().filter_map(point).map(place).collect();
-                let colour = look.colour.mix(opacity);
+                let colour = style.colour.mix(opacity);
                 match piece.as_slice() {
                     [] => {}
                     [alone] => canvas.line(&[*alone], 8.0, colour)?,
-                    _ => canvas.patterned(&piece, width, colour, look.pattern)?,
+                    _ => canvas.patterned(&piece, width, colour, style.pattern)?,
                 }
             }
         }

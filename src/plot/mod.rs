@@ -32,7 +32,8 @@ mod trend;
 use plotters::prelude::{BitMapBackend, DrawingAreaErrorKind, DrawingBackend};
 
 pub use figure::{
-    Bar, BarSeries, Data, Figure, LineSeries, Phase, Places, QuantileSeries, RoundPoint, RoundSeries, TrendPoint, TrendSeries,
+    Bar, BarSeries, Data, Figure, LevelPositions, LineSeries, Phase, QuantileSeries, RoundPoint, RoundSeries, TrendPoint,
+    TrendSeries,
 };
 
 /// Why a figure could not be drawn.

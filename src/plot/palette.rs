@@ -43,7 +43,7 @@ const fn grey(level: u8) -> RGBAColor {
 
 /// How one series looks everywhere in a figure.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Look {
+pub(super) struct SeriesStyle {
     pub colour: RGBAColor,
     pub pattern: Pattern,
 }
@@ -53,15 +53,15 @@ pub(super) struct Look {
 /// Names that differ in one ascending number (1, 2, 4, 8 threads) get shades of
 /// one scale; all others distinct colours, with patterns from the ninth on.
 /// After 24 series the looks repeat.
-pub(super) fn looks(names: &[&str]) -> Vec<Look> {
+pub(super) fn series_styles(names: &[&str]) -> Vec<SeriesStyle> {
     let count = names.len();
-    let plain = |colour: &RGBColor| Look { colour: colour.to_rgba(), pattern: Pattern::Plain };
+    let plain = |colour: &RGBColor| SeriesStyle { colour: colour.to_rgba(), pattern: Pattern::Plain };
     if (3..=ORDERED.len()).contains(&count) && ascending(names) {
         return (0..count).map(|i| plain(&ORDERED[i * (ORDERED.len() - 1) / (count - 1)])).collect();
     }
     let patterns = [Pattern::Plain, Pattern::Stripes, Pattern::Checks];
     (0..count)
-        .map(|i| Look { pattern: patterns[i / DISTINCT.len() % patterns.len()], ..plain(&DISTINCT[i % DISTINCT.len()]) })
+        .map(|i| SeriesStyle { pattern: patterns[i / DISTINCT.len() % patterns.len()], ..plain(&DISTINCT[i % DISTINCT.len()]) })
         .collect()
 }
 
@@ -100,10 +100,10 @@ mod tests {
         for count in [1, 2, 8, 24] {
             let names: Vec<String> = (0..count).map(|i| format!("{}", count - i)).collect();
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
-            let looks = looks(&names);
-            assert_eq!(looks.len(), count);
-            for (i, look) in looks.iter().enumerate() {
-                assert!(!looks[..i].contains(look));
+            let series_styles = series_styles(&names);
+            assert_eq!(series_styles.len(), count);
+            for (i, style) in series_styles.iter().enumerate() {
+                assert!(!series_styles[..i].contains(style));
             }
         }
     }
@@ -113,9 +113,9 @@ mod tests {
         for count in 3..=8 {
             let names: Vec<String> = (0..count).map(|i| format!("{i}")).collect();
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
-            let looks = looks(&names);
-            assert_eq!(looks[0].colour, ORDERED[0].to_rgba());
-            assert_eq!(looks[count - 1].colour, ORDERED[7].to_rgba());
+            let series_styles = series_styles(&names);
+            assert_eq!(series_styles[0].colour, ORDERED[0].to_rgba());
+            assert_eq!(series_styles[count - 1].colour, ORDERED[7].to_rgba());
         }
     }
 }

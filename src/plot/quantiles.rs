@@ -9,19 +9,22 @@ use super::{Error, Figure, QuantileSeries};
 
 pub(super) fn draw(canvas: &Canvas, figure: &Figure, series: &[QuantileSeries]) -> Result<(), Error> {
     let names: Vec<&str> = series.iter().map(|one| one.name.as_str()).collect();
-    let looks = palette::looks(&names);
+    let series_styles = palette::series_styles(&names);
     let points = || series.iter().flat_map(|one| &one.points).filter_map(point);
     let y_scale = Scale::log(points().map(|(_, value)| value));
     // Two nines are the least, so that the axis can be recognised.
     let last = points().map(|(nines, _)| nines).fold(2.0, f64::max);
 
-    let entries: Vec<Entry> =
-        series.iter().zip(&looks).map(|(one, look)| Entry { name: one.name.clone(), mark: Mark::Line(*look) }).collect();
+    let entries: Vec<Entry> = series
+        .iter()
+        .zip(&series_styles)
+        .map(|(one, style)| Entry { name: one.name.clone(), mark: Mark::Line(*style) })
+        .collect();
     let frame = Frame::new(canvas, figure, &entries, &y_scale)?;
     let plot = Rect { bottom: frame.area.bottom - x_axis_height(), ..frame.area };
     frame.y_axis(plot)?;
     frame.x_axis(plot, &ticks(last))?;
-    for (one, look) in series.iter().zip(&looks) {
+    for (one, style) in series.iter().zip(&series_styles) {
         let curve: Vec<_> = one
             .points
             .iter()
@@ -33,8 +36,8 @@ pub(super) fn draw(canvas: &Canvas, figure: &Figure, series: &[QuantileSeries]) 
             .collect();
         match curve.as_slice() {
             [] => {}
-            [alone] => canvas.line(&[*alone], 8.0, look.colour)?,
-            _ => canvas.patterned(&curve, 2.4, look.colour, look.pattern)?,
+            [alone] => canvas.line(&[*alone], 8.0, style.colour)?,
+            _ => canvas.patterned(&curve, 2.4, style.colour, style.pattern)?,
         }
     }
     frame.edges(plot)?;

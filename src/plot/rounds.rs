@@ -18,7 +18,7 @@ const MARGIN: f64 = 0.08;
 
 pub(super) fn draw(canvas: &Canvas, figure: &Figure, series: &[RoundSeries]) -> Result<(), Error> {
     let names: Vec<&str> = series.iter().map(|one| one.name.as_str()).collect();
-    let looks = palette::looks(&names);
+    let series_styles = palette::series_styles(&names);
     let visible = |one: &RoundSeries| one.points.iter().copied().filter(|p| drawable(p.value).is_some()).collect::<Vec<_>>();
     let values: Vec<f64> = series
         .iter()
@@ -38,8 +38,11 @@ pub(super) fn draw(canvas: &Canvas, figure: &Figure, series: &[RoundSeries]) -> 
     let last = rounds().fold(1.0, f64::max);
     let x_scale = Scale::tight([0.0, last + 1.0]);
 
-    let mut entries: Vec<Entry> =
-        series.iter().zip(&looks).map(|(one, look)| Entry { name: one.name.clone(), mark: Mark::Line(*look) }).collect();
+    let mut entries: Vec<Entry> = series
+        .iter()
+        .zip(&series_styles)
+        .map(|(one, style)| Entry { name: one.name.clone(), mark: Mark::Line(*style) })
+        .collect();
     if series.iter().any(|one| one.points.iter().any(|p| p.outlier)) {
         entries.push(Entry { name: "far from the others (counted)".to_owned(), mark: Mark::Ring });
     }
@@ -48,10 +51,10 @@ pub(super) fn draw(canvas: &Canvas, figure: &Figure, series: &[RoundSeries]) -> 
     let place = |round: f64, value: f64| {
         (plot.left + x_scale.place(round) * plot.width(), plot.bottom - y_scale.place(value) * plot.height())
     };
-    for (one, look) in series.iter().zip(&looks) {
+    for (one, style) in series.iter().zip(&series_styles) {
         if let Some((low, high)) = one.interval.filter(|(l, h)| drawable(*l).is_some() && drawable(*h).is_some()) {
             let (top, bottom) = (place(0.0, high).1, place(0.0, low).1.max(place(0.0, high).1 + 1.0));
-            canvas.rect(Rect { top, bottom, ..plot }, look.colour.mix(0.15))?;
+            canvas.rect(Rect { top, bottom, ..plot }, style.colour.mix(0.15))?;
         }
     }
     frame.y_axis(plot)?;
@@ -59,20 +62,20 @@ pub(super) fn draw(canvas: &Canvas, figure: &Figure, series: &[RoundSeries]) -> 
     let is_round = |tick: &Tick| tick.at > 0.0 && tick.label.chars().all(|c| c.is_ascii_digit() || c.is_whitespace());
     let whole: Vec<Tick> = x_scale.ticks().into_iter().filter(is_round).collect();
     frame.x_axis(plot, &whole)?;
-    for (one, look) in series.iter().zip(&looks) {
+    for (one, style) in series.iter().zip(&series_styles) {
         if let Some(median) = one.median.and_then(drawable) {
             let y = place(0.0, median).1;
-            canvas.patterned(&[(plot.left, y), (plot.right, y)], 1.4, look.colour, Pattern::Stripes)?;
+            canvas.patterned(&[(plot.left, y), (plot.right, y)], 1.4, style.colour, Pattern::Stripes)?;
         }
         let points = visible(one);
         let line: Vec<_> = points.iter().map(|p| place(f64::from(p.round), p.value)).collect();
-        canvas.line(&line, 1.2, look.colour.mix(0.45))?;
+        canvas.line(&line, 1.2, style.colour.mix(0.45))?;
         for point in points {
             let at = place(f64::from(point.round), point.value);
             if point.outlier {
                 canvas.dot(at, 8.5, PAPER, INK)?;
             }
-            canvas.dot(at, 4.5, look.colour, PAPER)?;
+            canvas.dot(at, 4.5, style.colour, PAPER)?;
         }
     }
     frame.edges(plot)?;

@@ -35,7 +35,7 @@ fn quantiles(points: Vec<(f64, f64)>) -> Data {
 }
 
 /// One series with points at levels, a model, and intervals of a tenth.
-fn trend(levels: &[&str], places: Places, points: &[(usize, f64)], model: &[(usize, f64)], log: bool) -> Data {
+fn trend(levels: &[&str], places: LevelPositions, points: &[(usize, f64)], model: &[(usize, f64)], log: bool) -> Data {
     let point = |(level, value): &(usize, f64)| TrendPoint { level: *level, value: *value, low: value * 0.9, high: value * 1.1 };
     let one = TrendSeries { name: "a".to_owned(), points: points.iter().map(point).collect(), model: model.to_vec() };
     let levels = levels.iter().map(|level| (*level).to_owned()).collect();
@@ -70,7 +70,7 @@ fn the_same_figure_gives_the_same_bytes() {
         bars(&["x", "y"], vec![("a", vec![bar(2.0), None]), ("b", vec![bar(3.0), bar(4.0)])]),
         lines(vec![vec![(0.0, 1.0), (1.0, 3.0)]; 3], vec![phase("warm-up", 0.0, 0.5)]),
         quantiles(vec![(0.0, 1.0), (0.9, 5.0), (0.999, 70.0)]),
-        trend(&["1", "8"], Places::Log(vec![1.0, 8.0]), &[(0, 1.0), (1, 3.0)], &[(0, 2.0), (1, 90.0)], false),
+        trend(&["1", "8"], LevelPositions::Log(vec![1.0, 8.0]), &[(0, 1.0), (1, 3.0)], &[(0, 2.0), (1, 90.0)], false),
     ];
     for data in all {
         let figure = figure(data);
@@ -97,8 +97,8 @@ fn nothing_reaches_the_edge_of_the_picture() {
         log: false,
     };
     for data in [
-        trend(Places::Even),
-        trend(Places::Linear((0..12).map(f64::from).collect())),
+        trend(LevelPositions::Even),
+        trend(LevelPositions::Linear((0..12).map(f64::from).collect())),
         Data::Bars { groups: groups.clone(), series, reference: Some(2e5) },
         Data::Lines { series: series_over_time, phases },
         Data::Quantiles { series: vec![QuantileSeries { name: long.clone(), points: curve }] },
@@ -128,7 +128,7 @@ fn an_absent_bar_does_not_look_like_zero() {
 fn what_was_not_measured_differs_from_zero_and_from_what_was_not_asked_for() {
     let with = |second: &[(usize, f64)]| {
         let points: Vec<_> = [(0, 2.0)].iter().chain(second).chain(&[(2, 2.0)]).copied().collect();
-        pixels(&figure(trend(&["x", "y", "z"], Places::Even, &points, &[], false)))
+        pixels(&figure(trend(&["x", "y", "z"], LevelPositions::Even, &points, &[], false)))
     };
     let (absent, zero, excluded) = (with(&[(1, f64::NAN)]), with(&[(1, 0.0)]), with(&[]));
     assert!(absent != zero && zero != excluded && excluded != absent);
@@ -183,14 +183,14 @@ fn any_data_can_be_drawn() {
         lines(vec![vec![(nan, 1.0), (1.0, nan), (inf, inf), (2.0, 1e299)]], vec![]),
         lines(vec![vec![(1e17, 1e-300), (1e17 + 16.0, -1e200)]], vec![]),
         lines(vec![vec![(3.0, 1.0), (1.0, 2.0)]], vec![phase("late", 1e12, 2e12)]),
-        trend(&[], Places::Even, &[], &[], false),
-        trend(&[], Places::Log(vec![]), &[(0, 1.0)], &[(3, 1.0)], true),
-        trend(&["x"], Places::Linear(vec![5.0]), &[(0, 1.0), (7, 1.0)], &[(0, 1.0)], false),
-        trend(&["x", "y"], Places::Even, &[(0, nan), (1, inf)], &[(0, nan), (1, -inf)], true),
-        trend(&["x", "y"], Places::Even, &[(0, 0.0), (1, -1.0)], &[(0, 0.0), (1, -1.0)], true),
-        trend(&["x", "y"], Places::Even, &[(0, 1e299), (1, -1e299)], &[(0, -1e299), (1, 5e-324)], false),
-        trend(&["x", "y"], Places::Log(vec![1e-300, 1e300]), &[(0, 1e-200), (1, 1e200)], &[(0, 1e300)], true),
-        trend(&["x"; 300], Places::Linear((0..300).map(f64::from).collect()), &[(0, 1.0), (299, 1.0)], &[], false),
+        trend(&[], LevelPositions::Even, &[], &[], false),
+        trend(&[], LevelPositions::Log(vec![]), &[(0, 1.0)], &[(3, 1.0)], true),
+        trend(&["x"], LevelPositions::Linear(vec![5.0]), &[(0, 1.0), (7, 1.0)], &[(0, 1.0)], false),
+        trend(&["x", "y"], LevelPositions::Even, &[(0, nan), (1, inf)], &[(0, nan), (1, -inf)], true),
+        trend(&["x", "y"], LevelPositions::Even, &[(0, 0.0), (1, -1.0)], &[(0, 0.0), (1, -1.0)], true),
+        trend(&["x", "y"], LevelPositions::Even, &[(0, 1e299), (1, -1e299)], &[(0, -1e299), (1, 5e-324)], false),
+        trend(&["x", "y"], LevelPositions::Log(vec![1e-300, 1e300]), &[(0, 1e-200), (1, 1e200)], &[(0, 1e300)], true),
+        trend(&["x"; 300], LevelPositions::Linear((0..300).map(f64::from).collect()), &[(0, 1.0), (299, 1.0)], &[], false),
         quantiles(vec![]),
         quantiles(vec![(0.5, 0.0)]),
         quantiles(vec![(0.5, 3.0)]),

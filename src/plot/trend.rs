@@ -6,10 +6,10 @@ use super::bars::{GroupNames, TALLEST_NAME};
 use super::canvas::{Canvas, Rect};
 use super::frame::{Frame, GAP, x_axis_height};
 use super::legend::{self, Entry, Mark};
-use super::palette::{self, INK, Look, PAPER};
+use super::palette::{self, INK, PAPER, SeriesStyle};
 use super::scale::{Scale, Tick, drawable};
 use super::stroke::Point;
-use super::{Error, Figure, Places, TrendPoint, TrendSeries};
+use super::{Error, Figure, LevelPositions, TrendPoint, TrendSeries};
 
 /// Space between the edges of the data and the first and the last level, as a share of the width.
 const SIDE: f64 = 0.03;
@@ -27,7 +27,7 @@ const NEAR: f64 = 16.0;
 /// What is drawn, see [`super::Data::Trend`].
 pub(super) struct Trend<'a> {
     pub levels: &'a [String],
-    pub places: &'a Places,
+    pub places: &'a LevelPositions,
     pub series: &'a [TrendSeries],
     pub model: Option<&'a str>,
     pub log: bool,
@@ -36,19 +36,22 @@ pub(super) struct Trend<'a> {
 pub(super) fn draw(canvas: &Canvas, figure: &Figure, trend: &Trend<'_>) -> Result<(), Error> {
     let series = trend.series;
     let names: Vec<&str> = series.iter().map(|one| one.name.as_str()).collect();
-    let looks = palette::looks(&names);
+    let series_styles = palette::series_styles(&names);
     let points = || series.iter().flat_map(|one| &one.points).filter(|p| p.level < trend.levels.len());
     let measured = || points().filter(|p| drawable(p.value).is_some());
     let absent = points().any(|p| drawable(p.value).is_none());
     let y_scale = y_scale(trend);
     let common = common_model(series);
-    let model_look = match looks.as_slice() {
+    let model_look = match series_styles.as_slice() {
         [alone] => alone.colour,
         _ => INK,
     };
 
-    let mut entries: Vec<Entry> =
-        series.iter().zip(&looks).map(|(one, look)| Entry { name: one.name.clone(), mark: Mark::Trend(*look) }).collect();
+    let mut entries: Vec<Entry> = series
+        .iter()
+        .zip(&series_styles)
+        .map(|(one, style)| Entry { name: one.name.clone(), mark: Mark::Trend(*style) })
+        .collect();
     if let [Entry { name, .. }] = entries.as_mut_slice()
         && name.is_empty()
     {
@@ -66,29 +69,29 @@ pub(super) fn draw(canvas: &Canvas, figure: &Figure, trend: &Trend<'_>) -> Resul
     let plot = x_axis(canvas, &frame, trend)?;
     let levels = places(trend, plot);
     let nearest = levels.windows(2).map(|pair| pair[1] - pair[0]).fold(f64::INFINITY, f64::min);
-    let share = if matches!(trend.places, Places::Even) { ASIDE.1 } else { ASIDE.0 };
+    let share = if matches!(trend.places, LevelPositions::Even) { ASIDE.1 } else { ASIDE.0 };
     let apart = APART.min(nearest * share / series.len().max(1) as f64);
     let place = |i: usize| {
         let aside = (i as f64 - (series.len() - 1) as f64 / 2.0) * apart;
         let levels = levels.iter().map(|x| x + aside).collect();
-        Place { canvas, plot, y_scale: &y_scale, levels, size: (nearest / NEAR).clamp(0.4, 1.0) }
+        SeriesPainter { canvas, plot, y_scale: &y_scale, levels, size: (nearest / NEAR).clamp(0.4, 1.0) }
     };
 
     if let Some(model) = common {
-        Place { levels: levels.clone(), ..place(0) }.model(model, INK)?;
+        SeriesPainter { levels: levels.clone(), ..place(0) }.model(model, INK)?;
     } else {
-        for (i, (one, look)) in series.iter().zip(&looks).enumerate() {
-            place(i).model(&one.model, look.colour)?;
+        for (i, (one, style)) in series.iter().zip(&series_styles).enumerate() {
+            place(i).model(&one.model, style.colour)?;
         }
     }
-    for (i, (one, look)) in series.iter().zip(&looks).enumerate() {
-        place(i).intervals(one, *look)?;
+    for (i, (one, style)) in series.iter().zip(&series_styles).enumerate() {
+        place(i).intervals(one, *style)?;
     }
     // How many crosses there are at each level.
     let mut crosses = vec![0; levels.len()];
-    for (i, (one, look)) in series.iter().zip(&looks).enumerate() {
-        place(i).line(one, *look)?;
-        place(i).crosses(one, *look, &mut crosses)?;
+    for (i, (one, style)) in series.iter().zip(&series_styles).enumerate() {
+        place(i).line(one, *style)?;
+        place(i).crosses(one, *style, &mut crosses)?;
     }
     frame.edges(plot)?;
     if measured().next().is_none() { frame.no_data(plot) } else { Ok(()) }
@@ -122,15 +125,15 @@ fn common_model(series: &[TrendSeries]) -> Option<&[(usize, f64)]> {
 }
 
 /// Where each level stands, as a fraction of the width.
-fn fractions(places: &Places, count: usize) -> Vec<f64> {
+fn fractions(places: &LevelPositions, count: usize) -> Vec<f64> {
     let between = |numbers: Vec<f64>| -> Vec<f64> {
         let (first, last) = (numbers.first().copied().unwrap_or(0.0), numbers.last().copied().unwrap_or(0.0));
         let at = |n: f64| if last > first { (n - first) / (last - first) } else { 0.5 };
         numbers.into_iter().map(|n| SIDE + (1.0 - 2.0 * SIDE) * at(n)).collect()
     };
     match places {
-        Places::Linear(numbers) if numbers.len() == count => between(numbers.clone()),
-        Places::Log(numbers) if numbers.len() == count => between(numbers.iter().map(|n| n.log10()).collect()),
+        LevelPositions::Linear(numbers) if numbers.len() == count => between(numbers.clone()),
+        LevelPositions::Log(numbers) if numbers.len() == count => between(numbers.iter().map(|n| n.log10()).collect()),
         _ => (0..count).map(|i| (i as f64 + 0.5) / count as f64).collect(),
     }
 }
@@ -143,7 +146,7 @@ fn places(trend: &Trend<'_>, plot: Rect) -> Vec<f64> {
 /// Draws both axes and returns the place of the data.
 fn x_axis(canvas: &Canvas, frame: &Frame<'_, '_>, trend: &Trend<'_>) -> Result<Rect, Error> {
     let area = frame.area;
-    if matches!(trend.places, Places::Even) {
+    if matches!(trend.places, LevelPositions::Even) {
         let slot = area.width() / trend.levels.len().max(1) as f64;
         let names = GroupNames::fit(trend.levels, slot, TALLEST_NAME.min(area.height() / 2.0));
         let plot = Rect { bottom: area.bottom - names.height - GAP, ..area };
@@ -160,7 +163,7 @@ fn x_axis(canvas: &Canvas, frame: &Frame<'_, '_>, trend: &Trend<'_>) -> Result<R
 }
 
 /// Where the data of a series stand.
-struct Place<'a, 'b> {
+struct SeriesPainter<'a, 'b> {
     canvas: &'a Canvas<'b>,
     plot: Rect,
     y_scale: &'a Scale,
@@ -170,7 +173,7 @@ struct Place<'a, 'b> {
     size: f64,
 }
 
-impl Place<'_, '_> {
+impl SeriesPainter<'_, '_> {
     fn y(&self, value: f64) -> f64 {
         self.plot.bottom - self.y_scale.place(value) * self.plot.height()
     }
@@ -201,7 +204,7 @@ impl Place<'_, '_> {
     }
 
     /// Each interval as a line with caps.
-    fn intervals(&self, one: &TrendSeries, look: Look) -> Result<(), Error> {
+    fn intervals(&self, one: &TrendSeries, style: SeriesStyle) -> Result<(), Error> {
         for point in &one.points {
             let Some((x, _)) = self.point(point) else { continue };
             let (Some(low), Some(high)) = (drawable(point.low), drawable(point.high)) else { continue };
@@ -209,7 +212,7 @@ impl Place<'_, '_> {
             if bottom - top < 1.0 {
                 continue;
             }
-            let (colour, cap) = (look.colour.mix(0.8), 5.0 * self.size);
+            let (colour, cap) = (style.colour.mix(0.8), 5.0 * self.size);
             for line in [[(x, top), (x, bottom)], [(x - cap, top), (x + cap, top)], [(x - cap, bottom), (x + cap, bottom)]] {
                 self.canvas.line(&line, 1.6, colour)?;
             }
@@ -218,27 +221,27 @@ impl Place<'_, '_> {
     }
 
     /// The means and what joins them.
-    fn line(&self, one: &TrendSeries, look: Look) -> Result<(), Error> {
+    fn line(&self, one: &TrendSeries, style: SeriesStyle) -> Result<(), Error> {
         for piece in one.points.split(|p| self.point(p).is_none()) {
             let line: Vec<Point> = piece.iter().filter_map(|p| self.point(p)).collect();
             if line.len() > 1 {
-                self.canvas.line(&line, 2.4, look.colour)?;
+                self.canvas.line(&line, 2.4, style.colour)?;
             }
             for at in line {
-                legend::trend_dot(self.canvas, at, look, self.size)?;
+                legend::trend_dot(self.canvas, at, style, self.size)?;
             }
         }
         Ok(())
     }
 
     /// A cross near the floor where nothing was measured, above those of the series before.
-    fn crosses(&self, one: &TrendSeries, look: Look, below: &mut [usize]) -> Result<(), Error> {
+    fn crosses(&self, one: &TrendSeries, style: SeriesStyle, below: &mut [usize]) -> Result<(), Error> {
         const REACH: f64 = 4.0;
         for point in one.points.iter().filter(|p| drawable(p.value).is_none()) {
             let Some((x, below)) = self.levels.get(point.level).zip(below.get_mut(point.level)) else { continue };
             let at = (*x, self.plot.bottom - REACH - 6.0 - *below as f64 * 3.5 * REACH);
             self.canvas.line(&[at], 2.0 * REACH + 5.0, PAPER)?;
-            legend::cross(self.canvas, at, REACH, look.colour)?;
+            legend::cross(self.canvas, at, REACH, style.colour)?;
             *below += 1;
         }
         Ok(())
@@ -284,16 +287,18 @@ mod tests {
     }
 
     fn scale(series: &[TrendSeries], log: bool) -> Scale {
-        y_scale(&Trend { levels: &[], places: &Places::Even, series, model: None, log })
+        y_scale(&Trend { levels: &[], places: &LevelPositions::Even, series, model: None, log })
     }
 
     #[test]
     fn levels_stand_by_their_numbers() {
-        let log = fractions(&Places::Log(vec![1.0, 4.0, 16.0]), 3);
+        let log = fractions(&LevelPositions::Log(vec![1.0, 4.0, 16.0]), 3);
         assert!((log[1] - 0.5).abs() < 1e-12 && log[0] == SIDE && (log[2] - (1.0 - SIDE)).abs() < 1e-12, "{log:?}");
-        assert!((fractions(&Places::Linear(vec![0.0, 1.0, 4.0]), 3)[1] - (SIDE + 0.25 * (1.0 - 2.0 * SIDE))).abs() < 1e-12);
-        assert_eq!(fractions(&Places::Even, 2), [0.25, 0.75]);
-        assert_eq!(fractions(&Places::Linear(vec![7.0]), 1), [0.5]);
+        assert!(
+            (fractions(&LevelPositions::Linear(vec![0.0, 1.0, 4.0]), 3)[1] - (SIDE + 0.25 * (1.0 - 2.0 * SIDE))).abs() < 1e-12
+        );
+        assert_eq!(fractions(&LevelPositions::Even, 2), [0.25, 0.75]);
+        assert_eq!(fractions(&LevelPositions::Linear(vec![7.0]), 1), [0.5]);
     }
 
     #[test]

@@ -48,7 +48,7 @@ pub enum Error {
     /// Something cannot be written.
     #[error("cannot write {}{}", path.display(), full_hint(is_full(source)))]
     Write {
-        /// Where.
+        /// The file or directory.
         path: PathBuf,
         /// What the system said.
         source: std::io::Error,
@@ -56,7 +56,7 @@ pub enum Error {
     /// Something cannot be read.
     #[error("cannot read {}", path.display())]
     Read {
-        /// Where.
+        /// The file or directory.
         path: PathBuf,
         /// What the system said.
         source: std::io::Error,
@@ -64,7 +64,7 @@ pub enum Error {
     /// A table cannot be written.
     #[error("cannot write the table {}{}", path.display(), full_hint(says_full(source)))]
     WriteTable {
-        /// Where.
+        /// The file of the table.
         path: PathBuf,
         /// What polars said.
         source: polars::error::PolarsError,
@@ -72,7 +72,7 @@ pub enum Error {
     /// A table cannot be read.
     #[error("cannot read the table {}", path.display())]
     ReadTable {
-        /// Where.
+        /// The file of the table.
         path: PathBuf,
         /// What polars said.
         source: polars::error::PolarsError,
@@ -80,7 +80,7 @@ pub enum Error {
     /// A JSON file is damaged.
     #[error("{} is damaged", path.display())]
     Damaged {
-        /// Where.
+        /// The damaged file.
         path: PathBuf,
         /// What is wrong with it.
         source: serde_json::Error,
@@ -88,25 +88,25 @@ pub enum Error {
     /// A format that this version does not know.
     #[error("{} has format version {found}; this runner knows versions {OLDEST_FORMAT} to {FORMAT}", path.display())]
     Version {
-        /// Where.
+        /// The file that has this version.
         path: PathBuf,
-        /// What it says.
+        /// The version that it says.
         found: u64,
     },
     /// Another runner writes to the directory.
     #[error("another runner is at work in {}: wait for its end, or interrupt it", path.display())]
     Locked {
-        /// Where.
+        /// The directory of the run.
         path: PathBuf,
     },
     /// A name in a record that could lead elsewhere.
     #[error("{} has {what} `{}`, which {why}; runner never writes that, and nothing is done with it", path.display(), name.escape_debug())]
     Name {
-        /// The file.
+        /// The file with the name in it.
         path: PathBuf,
         /// What has this name.
         what: &'static str,
-        /// The name.
+        /// The name that cannot be one of a file.
         name: String,
         /// What is wrong with it.
         why: &'static str,
@@ -114,7 +114,7 @@ pub enum Error {
     /// A folder of a run is a link.
     #[error("{} is a link: a run that goes on writes only into its own directory; move what it leads to there", path.display())]
     Link {
-        /// Where.
+        /// The folder that is a link.
         path: PathBuf,
     },
     /// A plan with a path that JSON cannot hold.
@@ -127,13 +127,13 @@ pub enum Error {
         path.display()
     )]
     Gone {
-        /// Where it was.
+        /// The path at which it was.
         path: PathBuf,
     },
     /// There are no results.
     #[error("there is no run in {}; expected a directory that `runner run` made", path.display())]
     NoRun {
-        /// Where.
+        /// The directory in which a run was looked for.
         path: PathBuf,
     },
 }

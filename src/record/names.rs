@@ -7,7 +7,7 @@
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path};
 
-/// Longer names are no names of files.
+/// Longer names are not names of files.
 const LONGEST: usize = 255;
 
 /// Whether a text can be the name of a file or folder; else what is wrong with it.

@@ -9,11 +9,11 @@ use serde::{Deserialize, Serialize};
 pub struct Status {
     /// Version of the format.
     pub format: u32,
-    /// The cell.
+    /// Name of the cell.
     pub cell: String,
     /// Number of the repetition, from 1.
     pub repetition: u32,
-    /// Its seed.
+    /// Seed of the repetition.
     pub seed: u64,
     /// When it began, UTC.
     pub started_at: String,
@@ -24,7 +24,7 @@ pub struct Status {
     /// The trials of searches, in order.
     #[serde(default)]
     pub trials: Vec<TrialStatus>,
-    /// Each replica.
+    /// How each replica of each target fared.
     pub targets: Vec<TargetStatus>,
     /// The load generator itself.
     pub generator: GeneratorStatus,
@@ -68,16 +68,16 @@ impl Status {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "is")]
 pub enum Verdict {
-    /// It counts.
+    /// It was completed and counts.
     Valid,
     /// It was completed, and does not count.
     Invalid {
-        /// Why.
+        /// What makes it not count.
         reasons: Vec<String>,
     },
     /// It was not completed.
     Failed {
-        /// Why.
+        /// What went wrong.
         reason: String,
     },
 }
@@ -152,7 +152,7 @@ fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
-/// One replica.
+/// How one replica of a target fared.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TargetStatus {
     /// Name of the target.
@@ -181,10 +181,10 @@ pub struct GeneratorStatus {
     /// How late its timers went off, median; none without timers.
     #[serde(default)]
     pub timer_late_p50_ns: Option<u64>,
-    /// 99th percentile.
+    /// 99th percentile, in nanoseconds.
     #[serde(default)]
     pub timer_late_p99_ns: Option<u64>,
-    /// The latest.
+    /// The latest, in nanoseconds.
     #[serde(default)]
     pub timer_late_max_ns: Option<u64>,
     /// Windows that could not be recorded.
@@ -270,7 +270,7 @@ pub struct WatchedStatus {
 /// A link of a repetition.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LinkStatus {
-    /// Its name.
+    /// Name of the link.
     pub link: String,
     /// With what it was made: `netem`, `nfqueue`, `relay`.
     pub mechanism: String,
@@ -285,7 +285,7 @@ pub struct LinkStatus {
 /// What a server counted, and what was sent to it in all phases.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReconciledStatus {
-    /// The target.
+    /// Name of the target.
     pub target: String,
     /// Whose requests reach it.
     pub workloads: Vec<String>,
@@ -298,7 +298,7 @@ pub struct ReconciledStatus {
     pub elsewhere: u64,
     /// What it counted; none when that could not be read.
     pub seen: Option<u64>,
-    /// Why not.
+    /// Why the count could not be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unread: Option<String>,
     /// Why it may rightly have counted more.
@@ -325,7 +325,7 @@ pub struct Timings {
     pub target_start_ns: u64,
     /// From the last target's readiness to the first request of the load.
     pub ready_to_first_request_ns: u64,
-    /// The load.
+    /// From the begin of the load to its end.
     pub load_ns: u64,
     /// Targets stopped.
     pub target_stop_ns: u64,

@@ -128,7 +128,7 @@ impl Tables {
         self.epoch = Some(epoch);
     }
 
-    /// Adds windows.
+    /// Adds rows of windows.
     ///
     /// # Errors
     /// [`Error::WriteTable`].

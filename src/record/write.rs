@@ -130,11 +130,11 @@ impl RunDirectory {
         mask(&self.secrets, folder)
     }
 
-    /// [`Error::Gone`] when this directory is not at its path any more: what would be written there now would be lost, or
+    /// Refuses to go on when this directory is not at its path any more: what would be written there now would be lost, or
     /// make half of a run out of nothing.
     ///
     /// # Errors
-    /// That one.
+    /// [`Error::Gone`].
     pub fn is_there(&self) -> Result<(), Error> {
         let of = |metadata: std::fs::Metadata| (metadata.dev(), metadata.ino());
         let ours = self.lock.metadata().map(of);
@@ -252,7 +252,7 @@ impl RepetitionWriter {
         };
         let lines: String = events.iter().map(|e| format!("{e}\n")).collect();
         write("events.jsonl", lines.as_bytes())?;
-        // A log that says nothing is no file.
+        // A log that says nothing is not a file.
         for log in std::fs::read_dir(self.partial.join("logs")).into_iter().flatten().flatten() {
             if log.metadata().is_ok_and(|m| m.len() == 0) {
                 let _ = std::fs::remove_file(log.path());

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use super::case::Case;
 use super::sessions;
 use super::{Comparison, Error, FEWEST, LEVEL, METRICS, Options, POWER, Row, SIGNIFICANT, Verdict, name};
-use crate::analysis::figures::unit_of;
-use crate::analysis::figures::{self, Direction, Part, direction};
 use crate::analysis::stats::{Decision, Family, decide, gate};
 use crate::analysis::summary::CellSummary;
+use crate::analysis::values::unit_of;
+use crate::analysis::values::{self, Direction, Selection, direction};
 use crate::analysis::{stability, stats};
 use crate::record::Metric;
 
@@ -47,11 +47,11 @@ pub(super) fn judge(
         }
         let (base, other) = (pair.base[0], pair.other[0]);
         let mut of_workloads: Vec<(Option<String>, Vec<Case>)> = Vec::new();
-        for (metric, workload) in figures_of(base, other, &options.metrics, primary) {
-            let part = Part { workload: workload.as_deref(), ..Part::default() };
-            let of = |cells: &[&CellSummary]| cells.iter().map(|c| figures::by_repetition(c, metric, &part)).collect::<Vec<_>>();
+        for (metric, workload) in metrics_of(base, other, &options.metrics, primary) {
+            let part = Selection { workload: workload.as_deref(), ..Selection::default() };
+            let of = |cells: &[&CellSummary]| cells.iter().map(|c| values::by_repetition(c, metric, &part)).collect::<Vec<_>>();
             let (a, b) = (of(&pair.base), of(&pair.other));
-            // What neither has is no loss: a workload that only connects has no response times.
+            // What neither has is not a loss: a workload that only connects has no response times.
             let [no_a, no_b] = [&a, &b].map(|side| side.iter().any(Vec::is_empty));
             if no_a || no_b {
                 if no_a != no_b {
@@ -176,7 +176,7 @@ fn notes_on_independence(comparison: &mut Comparison, cases: &[&Case], several: 
     let level = stability::SIGNIFICANT / (2 * cases.len()) as f64;
     let sides = comparison.by.is_none() && several;
     for case in cases {
-        // Several sessions are no series of rounds.
+        // Several sessions are not a series of rounds.
         if case.row.sessions.is_some_and(|sessions| sessions != (1, 1)) {
             continue;
         }
@@ -196,7 +196,7 @@ fn notes_on_independence(comparison: &mut Comparison, cases: &[&Case], several: 
             if words.is_empty() {
                 continue;
             }
-            let worth = stats::memory(sample).map_or_else(
+            let worth = stats::serial_dependence(sample).map_or_else(
                 |_| String::new(),
                 |memory| format!(", {} of them are worth about {:.0}", sample.len(), memory.worth.max(1.0)),
             );
@@ -262,21 +262,21 @@ fn judged(families: Vec<Vec<Case>>, threshold: f64, primary: Option<Metric>) -> 
 
 /// What is compared between two cells: each metric, with its workload where it has one. The first of a workload is its
 /// question where the scenario has none.
-fn figures_of(
+fn metrics_of(
     base: &CellSummary,
     other: &CellSummary,
     wanted: &[Metric],
     primary: Option<Metric>,
 ) -> Vec<(Metric, Option<String>)> {
     let mut found = Vec::new();
-    for workload in figures::workloads(base) {
+    for workload in values::workloads(base) {
         let brought: Vec<Metric> = base
             .metrics
             .iter()
             .filter(|m| m.workload == workload && m.phase == "during")
             .map(|m| Metric::Command(crate::plan::graphs::Name::new(&m.metric)))
             .collect();
-        let own: Vec<Metric> = brought.iter().copied().filter(|m| figures::is_own(base, workload, m.name())).collect();
+        let own: Vec<Metric> = brought.iter().copied().filter(|m| values::is_own(base, workload, m.name())).collect();
         let searched = [base, other].into_iter().all(|c| c.limits.iter().any(|l| l.workload == workload));
         let mut metrics: Vec<Metric> = match (wanted.is_empty(), searched, own.is_empty()) {
             (false, ..) => wanted.iter().copied().filter(|m| !m.is_resource()).collect(),

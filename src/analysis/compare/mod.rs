@@ -115,11 +115,11 @@ pub struct Row {
     pub asked: bool,
     /// Repetitions of the baseline.
     pub baseline_n: usize,
-    /// Their median.
+    /// Median of the baseline over its repetitions.
     pub baseline_median: f64,
     /// Repetitions of the other.
     pub n: usize,
-    /// Their median.
+    /// Median of the other over its repetitions.
     pub median: f64,
     /// Pairs of the same round.
     pub pairs: usize,
@@ -168,7 +168,7 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// In words.
+    /// The verdict as it stands in reports.
     pub fn words(self) -> &'static str {
         match self {
             Self::Faster => "faster",
@@ -205,14 +205,14 @@ impl Options {
 }
 
 /// A run as it was read, at least as far as [`Options::needs`] says.
-pub type Read = (RunRecord, Summary);
+pub type ReadRun = (RunRecord, Summary);
 
 /// Compares sessions with those of the first side. `sides`: of each at least one run; `floor`: other runs of this very
 /// experiment that were made to see how far sessions lie apart.
 ///
 /// # Errors
 /// When they are of different experiments or have nothing in common, or one has no valid repetition.
-pub fn runs(sides: &[Vec<Read>], floor: &[Read], options: &Options) -> Result<Comparison, Error> {
+pub fn runs(sides: &[Vec<ReadRun>], floor: &[ReadRun], options: &Options) -> Result<Comparison, Error> {
     let (baseline, others) = sides.split_first().expect("the command line asks for at least two");
     let (base, first) = &baseline[0];
     let mut pairs: Vec<Pair<'_>> = Vec::new();
@@ -239,7 +239,7 @@ pub fn runs(sides: &[Vec<Read>], floor: &[Read], options: &Options) -> Result<Co
         }
     }
     let primary = options.primary.or(base.plan.primary);
-    let floor: Vec<&Read> = floor.iter().filter(|(_, s)| !seen.contains(&s.run.as_str())).collect();
+    let floor: Vec<&ReadRun> = floor.iter().filter(|(_, s)| !seen.contains(&s.run.as_str())).collect();
     let floor = floor.into_iter().map(|(_, s)| s).collect();
     let floor = sessions::usable_floor(first, floor, &mut comparison.notes);
     comparison.floor_sessions = Some(floor.len());
@@ -274,7 +274,7 @@ pub fn runs(sides: &[Vec<Read>], floor: &[Read], options: &Options) -> Result<Co
 }
 
 /// How several sessions of one thing are called.
-fn side_name(side: &[Read]) -> String {
+fn side_name(side: &[ReadRun]) -> String {
     let first = &side[0].1.run;
     if side.len() == 1 { first.clone() } else { format!("{first} and {} more", side.len() - 1) }
 }
@@ -283,7 +283,7 @@ fn side_name(side: &[Read]) -> String {
 ///
 /// # Errors
 /// When there is no such factor or level, or no valid repetition.
-pub fn levels((record, summary): &Read, by: &str, baseline: Option<&str>, options: &Options) -> Result<Comparison, Error> {
+pub fn levels((record, summary): &ReadRun, by: &str, baseline: Option<&str>, options: &Options) -> Result<Comparison, Error> {
     usable(summary)?;
     let known = |names: &mut dyn Iterator<Item = &String>| names.map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
     let Some((_, labels)) = summary.factors.iter().find(|(name, _)| name == by) else {

@@ -3,8 +3,8 @@
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
 use super::{Comparison, Row, Verdict};
-use crate::analysis::figures::{human, metric_of};
 use crate::analysis::stability::p;
+use crate::analysis::values::{human, metric_of};
 
 /// The comparison as a table with what must be known above and below it.
 pub fn text(comparison: &Comparison) -> String {

@@ -28,7 +28,7 @@ mod tests;
 ///
 /// # Errors
 /// [`SampleError::NotFinite`]; [`SampleError::Share`]; [`SampleError::TooFewResamples`]. A series too short for two
-/// segments has no change, which is no error.
+/// segments has no change, which is not an error.
 pub fn e_divisive(
     series: &[f64],
     min_segment: usize,

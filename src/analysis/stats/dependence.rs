@@ -18,7 +18,7 @@ const STRONGEST: f64 = 0.98;
 
 /// How strongly a series remembers its last value, and what that costs.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Memory {
+pub struct SerialDependence {
     /// Correlation of successive values, corrected for the bias of short series; in [0, 0.98].
     pub phi: f64,
     /// How many times larger the variance of the mean is than for independent values; at least 1.
@@ -37,13 +37,13 @@ pub struct Memory {
 ///
 /// # Errors
 /// [`SampleError::TooFew`], [`SampleError::NotFinite`].
-pub fn memory(series: &[f64]) -> Result<Memory, SampleError> {
+pub fn serial_dependence(series: &[f64]) -> Result<SerialDependence, SampleError> {
     super::sample::finite(series, FEWEST)?;
     let n = series.len() as f64;
     let (products, squares) = sums(series);
     let phi = corrected(products, squares, n);
     let inflation = inflation(phi, series.len());
-    Ok(Memory { phi, inflation, worth: n / inflation })
+    Ok(SerialDependence { phi, inflation, worth: n / inflation })
 }
 
 /// Ratio of two geometric means of series that remember.
@@ -53,7 +53,7 @@ pub struct DependentRatio {
     pub ratio: f64,
     /// Lower and upper end of the interval.
     pub interval: (f64, f64),
-    /// Correlation of successive values, as in [`Memory::phi`], from both.
+    /// Correlation of successive values, as in [`SerialDependence::phi`], from both.
     pub phi: f64,
     /// How many times larger the variance of a mean is, averaged over both.
     pub inflation: f64,
@@ -68,7 +68,7 @@ pub struct DependentRatio {
 /// `a`, `b`: in the order of time, at least 5 values above zero each, from two separate stretches of time. `level`: in
 /// (0, 1).
 ///
-/// Student's t of logarithms with the variance of [`memory`], one φ from both series: s² is the mean square about each
+/// Student's t of logarithms with the variance of [`serial_dependence`], one φ from both series: s² is the mean square about each
 /// mean over 1 − v/n, at least 0.02, the share of the variance that a sample of n shows (Law & Kelton 2000, "Simulation
 /// Modeling and Analysis", ch. 4.4); the error is √(s² (v/n + v/m)), with n/v + m/v − 2 degrees of freedom, at least 1.
 /// Simulated with 20 values of each at a level of 1 %: false positives 0.7 % at φ 0, 2 % at 0.7, 4 % at 0.9, where

@@ -165,7 +165,7 @@ pub enum UntilError {
 /// [`lag1`] of logarithms above its mean, with p below 0.1. One independent series in twenty is refused so, and more
 /// values may clear it. Short series hide what dependence they have: where an interval is reached after some twenty
 /// values, two in five series with a correlation of 0.3 are found out, and three in four with 0.7; the intervals of the
-/// rest are too narrow. [`UntilError::Sample`] for values that cannot be judged and a `half_width` that is no share
+/// rest are too narrow. [`UntilError::Sample`] for values that cannot be judged and a `half_width` that is not a share
 /// above 0.
 pub fn mean_interval_until(values: &[f64], half_width: f64) -> Result<MeanInterval, UntilError> {
     positive(values, 2)?;

@@ -41,7 +41,7 @@ mod welch;
 pub use bootstrap::{Error, Interval, bootstrap_bca, bootstrap_ratio};
 pub use changepoints::{e_divisive, pelt};
 pub use combined::combined_p;
-pub use dependence::{DependentRatio, Memory, dependent_ratio, memory};
+pub use dependence::{DependentRatio, SerialDependence, dependent_ratio, serial_dependence};
 pub use descriptive::{coefficient_of_variation, mean, median, observed_quantile, quantile, standard_deviation};
 pub use gate::{Family, gate};
 pub use holm::holm;

@@ -15,7 +15,7 @@ const FENCE: f64 = 4.721_428_251_372_572;
 ///
 /// When half of the values are equal, the interquartile distance may be 0; the mean distance from the median / 0.7979
 /// then stands for a standard deviation, and the fence lies where it lies for normal values, at 4.72 of them. So one
-/// step of a coarse clock is no outlier when it is common, but is when it happened once in twenty.
+/// step of a coarse clock is not an outlier when it is common, but is when it happened once in twenty.
 ///
 /// Fewer than 4 values have no outliers. Values that are not finite always are.
 pub fn outliers(sample: &[f64]) -> Vec<usize> {
@@ -26,7 +26,7 @@ pub fn outliers(sample: &[f64]) -> Vec<usize> {
     (0..sample.len()).filter(|&index| apart(sample[index])).collect()
 }
 
-/// The lowest and highest value that is no outlier.
+/// The lowest and highest value that is not an outlier.
 fn limits(sorted: &[f64]) -> (f64, f64) {
     let [low, centre, high] = [0.25, 0.5, 0.75].map(|q| quantile(sorted, q));
     if low < high {

@@ -24,7 +24,7 @@ pub enum SampleError {
     /// A probability outside (0, 1), such as 95 for 95 %.
     #[error("{what} is {value}, expected a share between 0 and 1 such as 0.05 or 0.95")]
     Share { what: &'static str, value: f64 },
-    /// An effect or a tolerance that is no share, or not above zero.
+    /// An effect or a tolerance that is not a share, or not above zero.
     #[error("{what} is {value}, expected a finite share such as 0.05 for 5 %")]
     Effect { what: &'static str, value: f64 },
     /// Not enough resamples for the smallest p asked for.

@@ -154,7 +154,7 @@ fn significance(level: f64) -> Result<f64, SampleError> {
 }
 
 /// Two-sided p of a shift.
-type Judge<'a> = Box<dyn Fn(f64) -> f64 + 'a>;
+type PValue<'a> = Box<dyn Fn(f64) -> f64 + 'a>;
 
 /// What a search found, in terms of shifts.
 struct Found {
@@ -272,10 +272,10 @@ impl Shifts {
 
     /// The shift of the component with the smallest p, and how it judges others. Its shift is not 0 where its p is
     /// below 1.
-    fn surest(&self) -> (f64, Judge<'_>) {
+    fn surest(&self) -> (f64, PValue<'_>) {
         // A median may be 0 where a test sees a difference, as with many equal values: as little as counts, then.
         let beside = |centre: f64, side: f64| if centre == 0.0 { side * self.step * 1e-9 } else { centre };
-        let mut all: Vec<(f64, f64, Judge<'_>)> = Vec::new();
+        let mut all: Vec<(f64, f64, PValue<'_>)> = Vec::new();
         for test in [self.welch, self.paired_t].into_iter().flatten() {
             all.push((test.p(0.0), test.estimate, Box::new(move |shift| test.p(shift))));
         }

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value as Json, json};
 
 use crate::analysis::expectations::{Outcome as Judged, judge};
-use crate::analysis::figures::{self, Part, metric_of};
 use crate::analysis::summary::Summary;
+use crate::analysis::values::{self, Selection, metric_of};
 use crate::analysis::{summarize, windows};
 use crate::load::windows::{Ended, Outcome, Phase, Windows};
 use crate::observe::sample::ProcessSample;
@@ -158,8 +158,8 @@ fn resources_have_a_value_in_each_phase_and_one_in_all() {
     let (_folder, _, summary) = run(6, "");
     let inline = &summary.cells[0];
     let median = |name: &str, phase, target| {
-        let part = Part { phase, target, ..Part::default() };
-        let values = figures::values(inline, metric_of(name), &part);
+        let part = Selection { phase, target, ..Selection::default() };
+        let values = values::of_cell(inline, metric_of(name), &part);
         assert_eq!(values.len(), 6, "{name} {phase:?}");
         crate::analysis::stats::median(&values)
     };
@@ -172,7 +172,7 @@ fn resources_have_a_value_in_each_phase_and_one_in_all() {
     for (found, expected) in cpu.into_iter().zip([0.1, 0.5, 0.1, 0.3]) {
         assert!((found - expected).abs() < 0.01, "{cpu:?}");
     }
-    assert!(figures::values(inline, metric_of("pss"), &Part { phase: Some("warm-up"), ..Part::default() }).is_empty());
+    assert!(values::of_cell(inline, metric_of("pss"), &Selection { phase: Some("warm-up"), ..Selection::default() }).is_empty());
     // The same in the file, the phases in the order of time.
     let json = serde_json::to_value(&summary).unwrap();
     let server = &json["cells"][0]["targets"][0];
@@ -231,17 +231,17 @@ fn a_ratio_of_phases_is_paired() {
 fn what_is_missing_on_one_side_is_in_no_ratio() {
     let (_folder, _, mut summary) = run(6, "");
     let cell = &mut summary.cells[0];
-    let part = |phase| Part { workload: Some("easy"), phase: Some(phase), ..Part::default() };
+    let part = |phase| Selection { workload: Some("easy"), phase: Some(phase), ..Selection::default() };
     let throughput = metric_of("throughput");
-    let all = figures::ratios(cell, throughput, &part("during"), &part("before")).unwrap();
+    let all = values::ratios(cell, throughput, &part("during"), &part("before")).unwrap();
     assert_eq!(all.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6]);
     let step = cell.steps.iter_mut().find(|s| s.workload == "easy" && s.phase == "before").unwrap();
     step.by_repetition.remove(1);
-    let found = figures::ratios(cell, throughput, &part("during"), &part("before")).unwrap();
+    let found = values::ratios(cell, throughput, &part("during"), &part("before")).unwrap();
     assert_eq!(found, [&all[..1], &all[2..]].concat());
     let step = cell.steps.iter_mut().find(|s| s.workload == "easy" && s.phase == "before").unwrap();
     step.by_repetition[2].throughput_per_s = 0.0;
-    assert_eq!(figures::ratios(cell, throughput, &part("during"), &part("before")), Err(4));
+    assert_eq!(values::ratios(cell, throughput, &part("during"), &part("before")), Err(4));
 }
 
 #[test]

@@ -8,8 +8,8 @@ use serde::Serialize;
 
 use crate::analysis::Summary;
 use crate::analysis::compare::{SIGNIFICANT, samples};
-use crate::analysis::figures::{self, Part};
 use crate::analysis::stats::{self, Session};
+use crate::analysis::values::{self, Selection};
 use crate::cli;
 use crate::cmd::{Stop, floor, plan_of, print, report_all, run};
 use crate::exit::Exit;
@@ -56,12 +56,12 @@ pub(super) fn same(args: &cli::Doctor, file: &Path) -> Result<Exit, Stop> {
         quiet: true,
         json: false,
     };
-    let ground = run::prepare(&plans, &output)?;
+    let invocation = run::prepare(&plans, &output)?;
     let began = Instant::now();
     let (mut made, mut longest) = (0, Duration::ZERO);
     while made < FEWEST || began.elapsed() + longest <= budget {
         let session = Instant::now();
-        match run::each(&plans, &options, &args.out, &ground)? {
+        match run::execute_each(&plans, &options, &args.out, &invocation)? {
             Exit::Interrupted => return Ok(Exit::Interrupted),
             // What is invalid is left out below.
             _ => made += 1,
@@ -77,9 +77,9 @@ pub(super) fn same(args: &cli::Doctor, file: &Path) -> Result<Exit, Stop> {
         }
     }
     let plan = &plans[0];
-    let runs = run::runs_of(&ground, plan, &args.out);
+    let runs = run::runs_of(&invocation, plan, &args.out);
     let kept = floor::add(&args.out.join(&plan.experiment), &runs)?;
-    let summaries = ground.summaries.borrow();
+    let summaries = invocation.summaries.borrow();
     let found = floors(plan, &summaries);
     if args.json {
         print(&format!("{}\n", serde_json::to_string_pretty(&found).expect("a floor is always JSON")));
@@ -96,11 +96,11 @@ type Sessions = (Metric, Vec<Vec<f64>>);
 fn floors(plan: &Plan, sessions: &[Summary]) -> Vec<Floor> {
     let mut by_part: BTreeMap<(String, String), Sessions> = BTreeMap::new();
     for cell in sessions.iter().flat_map(|s| &s.cells) {
-        for workload in figures::workloads(cell) {
-            let own = cell.metrics.iter().find(|m| m.workload == workload && figures::is_own(cell, workload, &m.metric));
-            let of_command = own.map(|m| figures::metric_of(&m.metric));
+        for workload in values::workloads(cell) {
+            let own = cell.metrics.iter().find(|m| m.workload == workload && values::is_own(cell, workload, &m.metric));
+            let of_command = own.map(|m| values::metric_of(&m.metric));
             let metric = plan.primary.or(of_command).unwrap_or(Metric::Throughput);
-            let values = figures::values(cell, metric, &Part { workload: Some(workload), ..Part::default() });
+            let values = values::of_cell(cell, metric, &Selection { workload: Some(workload), ..Selection::default() });
             if !values.is_empty() {
                 let key = (cell.cell.clone(), workload.to_owned());
                 by_part.entry(key).or_insert_with(|| (metric, Vec::new())).1.push(values);

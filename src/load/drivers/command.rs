@@ -29,7 +29,7 @@ pub struct Launch {
     pub argv: Vec<String>,
     /// Environment variables to add.
     pub env: Vec<(String, String)>,
-    /// Working directory.
+    /// Working directory of the program; none: that of the runner.
     pub dir: Option<PathBuf>,
     /// Processors on which it may run.
     pub cpus: Vec<u32>,

@@ -19,7 +19,7 @@ pub struct Body {
 
 /// A body to be judged.
 #[derive(Clone, Copy, Debug)]
-pub struct Kept<'a> {
+pub struct KeptBody<'a> {
     /// All of it, or its begin.
     pub bytes: &'a [u8],
     /// Whether more came than this.
@@ -28,8 +28,8 @@ pub struct Kept<'a> {
 
 impl Body {
     /// As it is to be judged.
-    pub fn kept(&self) -> Kept<'_> {
-        Kept { bytes: &self.bytes, is_cut: self.is_cut }
+    pub fn kept(&self) -> KeptBody<'_> {
+        KeptBody { bytes: &self.bytes, is_cut: self.is_cut }
     }
 
     /// An empty one.
@@ -98,7 +98,7 @@ impl Judged {
     pub fn check<'a>(
         &self,
         length: u64,
-        body: Option<Kept<'_>>,
+        body: Option<KeptBody<'_>>,
         header: impl Fn(&str) -> Option<&'a str>,
         label: impl Fn(&Values) -> String,
         values: &mut Values,
@@ -110,7 +110,7 @@ impl Judged {
         if body.is_none() && self.carry.is_empty() {
             return Ok(());
         }
-        let Kept { bytes: body, is_cut } = body.unwrap_or(Kept { bytes: &[], is_cut: false });
+        let KeptBody { bytes: body, is_cut } = body.unwrap_or(KeptBody { bytes: &[], is_cut: false });
         // Of what is cut nobody knows how it goes on: only what was found whole in it is there.
         let unknown = |outcome, what: &str, values: &Values| {
             let label = label(values);

@@ -107,7 +107,7 @@ impl Exchange {
 /// An exchange that did not come out as expected.
 #[derive(Clone, Debug)]
 pub struct Failure {
-    /// Its kind.
+    /// As what the exchange is counted.
     pub outcome: Outcome,
     /// What happened, for people.
     pub words: String,

@@ -100,7 +100,7 @@ impl Text {
 }
 
 /// Names of the values that requests insert, in the order of their places.
-pub struct Names {
+pub struct ValueNames {
     names: Vec<String>,
     uses_id: bool,
     uses_pass: bool,
@@ -108,7 +108,7 @@ pub struct Names {
     draws: Arc<[(usize, Urn)]>,
 }
 
-impl Names {
+impl ValueNames {
     /// Those of a pass, what is drawn for it, and what its steps carry. `inserted`: the names that its steps insert.
     pub fn new<'a>(carried: impl Iterator<Item = &'a Carry>, inserted: impl Iterator<Item = &'a str>, draws: &[Draw]) -> Self {
         let mut names: Vec<String> = ["id", "pass", "connection"].map(str::to_owned).to_vec();
@@ -149,7 +149,7 @@ const CONNECTION: usize = 2;
 
 impl Values {
     /// The values of connection number `connection`.
-    pub fn new(names: &Names, seed: u64, connection: u64) -> Self {
+    pub fn new(names: &ValueNames, seed: u64, connection: u64) -> Self {
         let (uses_id, uses_pass) = (names.uses_id, names.uses_pass);
         let mut values = vec![String::new(); names.names.len()];
         values[CONNECTION] = connection.to_string();
@@ -235,13 +235,13 @@ mod tests {
 
     impl Values {
         pub(in crate::load::drivers) fn for_tests() -> Self {
-            Self::new(&Names { names: vec![String::new(); 3], uses_id: true, uses_pass: true, draws: [].into() }, 1, 0)
+            Self::new(&ValueNames { names: vec![String::new(); 3], uses_id: true, uses_pass: true, draws: [].into() }, 1, 0)
         }
     }
 
     #[test]
     fn ids_are_fresh_for_every_pass_of_every_connection() {
-        let names = Names { names: vec![String::new(); 3], uses_id: true, uses_pass: true, draws: [].into() };
+        let names = ValueNames { names: vec![String::new(); 3], uses_id: true, uses_pass: true, draws: [].into() };
         let mut seen = std::collections::HashSet::new();
         for connection in 0..50 {
             let mut values = Values::new(&names, 42, connection);
@@ -257,7 +257,7 @@ mod tests {
     fn values_are_drawn_evenly_anew_for_each_pass_and_again_from_the_same_seed() {
         let draws = [("n", Urn::Range(5, 14)), ("word", Urn::List(vec!["a".to_owned(), "b".to_owned()]))];
         let draws = draws.map(|(name, of)| Draw { name: name.to_owned(), of });
-        let names = Names::new([].iter(), [].into_iter(), &draws);
+        let names = ValueNames::new([].iter(), [].into_iter(), &draws);
         let (n, word) = (CONNECTION + 1, CONNECTION + 2);
         let passes = |seed, connection| {
             let mut values = Values::new(&names, seed, connection);

@@ -1,6 +1,6 @@
 //! The closed loop: a pass begins when its connection is free, until the budget of the phase is used up.
 
-use super::{Arrival, Next, Part, Timeline};
+use super::{Arrival, Next, ThreadSlice, Timeline};
 use crate::plan::{Limit, Phase, Stretch};
 use crate::vocabulary::units::nanos;
 
@@ -32,18 +32,18 @@ enum Budget {
 
 impl ClosedLoop {
     /// The share of one thread: amounts are divided, durations are not.
-    pub fn new(stretches: &[Stretch], part: Part, origin_ns: u64) -> Self {
+    pub fn new(stretches: &[Stretch], slice: ThreadSlice, origin_ns: u64) -> Self {
         let budgeted = |stretch: &Stretch| Budgeted {
             phase: stretch.phase,
             active: stretch.active,
             budget: match stretch.limit {
-                Limit::Amount(n) => Budget::Passes(n / part.threads + u64::from(part.thread < n % part.threads)),
+                Limit::Amount(n) => Budget::Passes(n / slice.threads + u64::from(slice.thread < n % slice.threads)),
                 Limit::Duration(d) => Budget::Time(nanos(d)),
             },
         };
         let timeline = Timeline::new(stretches, origin_ns);
         let stretches = stretches.iter().rev().map(budgeted).collect();
-        Self { stretches, timeline, start_ns: origin_ns, pass: part.thread, stride: part.threads }
+        Self { stretches, timeline, start_ns: origin_ns, pass: slice.thread, stride: slice.threads }
     }
 
     /// What a connection does that is free at `now_ns`.
@@ -100,8 +100,8 @@ mod tests {
         Stretch { phase, limit, active: true }
     }
 
-    fn part(thread: u64, threads: u64) -> Part {
-        Part { thread, threads, seed: 1 }
+    fn slice(thread: u64, threads: u64) -> ThreadSlice {
+        ThreadSlice { thread, threads, seed: 1 }
     }
 
     proptest! {
@@ -112,7 +112,7 @@ mod tests {
             let mut passes = std::collections::BTreeSet::new();
             let stretches = [stretch(Phase::WarmUp, Limit::Amount(warm)), stretch(Phase::During, Limit::Amount(amount))];
             for thread in 0..threads {
-                let mut schedule = ClosedLoop::new(&stretches, part(thread, threads), 0);
+                let mut schedule = ClosedLoop::new(&stretches, slice(thread, threads), 0);
                 let (mut now, mut last, mut measuring) = (0, 0, false);
                 while let Next::Begin(arrival) = schedule.next(now) {
                     prop_assert!(arrival.intended_ns >= last);
@@ -132,7 +132,7 @@ mod tests {
         fn durations_follow_each_other_from_the_origin(warm_ms in 1_u64..50, during_ms in 1_u64..50, origin in 0_u64..1_000_000) {
             let ms = |n| Limit::Duration(Duration::from_millis(n));
             let stretches = [stretch(Phase::WarmUp, ms(warm_ms)), stretch(Phase::During, ms(during_ms))];
-            let mut schedule = ClosedLoop::new(&stretches, part(0, 1), origin);
+            let mut schedule = ClosedLoop::new(&stretches, slice(0, 1), origin);
             let mut now = origin;
             while let Next::Begin(arrival) = schedule.next(now) {
                 prop_assert_eq!(arrival.phase == Phase::WarmUp, now < origin + warm_ms * 1_000_000);
@@ -148,7 +148,7 @@ mod tests {
         let s = |n| Limit::Duration(Duration::from_secs(n));
         let inactive = |phase, n| Stretch { phase, limit: s(n), active: false };
         let stretches = [inactive(Phase::Before, 1), stretch(Phase::During, s(2)), inactive(Phase::After, 1)];
-        let mut schedule = ClosedLoop::new(&stretches, part(0, 1), 0);
+        let mut schedule = ClosedLoop::new(&stretches, slice(0, 1), 0);
         assert_eq!(schedule.next(10), Next::At(1_000_000_000));
         assert!(matches!(schedule.next(1_000_000_000), Next::Begin(Arrival { phase: Phase::During, .. })));
         assert_eq!(schedule.next(3_000_000_000), Next::At(4_000_000_000));

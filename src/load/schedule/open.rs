@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use super::{Arrival, Instants, Next, Part, Timeline};
+use super::{Arrival, Instants, Next, ThreadSlice, Timeline};
 use crate::plan::{Limit, Load, Pattern, Phase, Spacing, Stretch};
 use crate::vocabulary::units::nanos;
 
@@ -189,11 +189,11 @@ pub struct OpenLoop {
 
 impl OpenLoop {
     /// The share of one thread of a load that begins at `origin_ns`.
-    pub fn new(load: &Load, pattern: &Pattern, spacing: Spacing, part: Part, origin_ns: u64) -> Self {
+    pub fn new(load: &Load, pattern: &Pattern, spacing: Spacing, slice: ThreadSlice, origin_ns: u64) -> Self {
         let mut open = Self {
-            walk: Walk::new(load, pattern, spacing, part.seed, origin_ns),
-            thread: part.thread,
-            threads: part.threads,
+            walk: Walk::new(load, pattern, spacing, slice.seed, origin_ns),
+            thread: slice.thread,
+            threads: slice.threads,
             head: None,
             ahead: None,
             end_ns: None,
@@ -339,7 +339,7 @@ mod tests {
     }
 
     fn schedule(stretches: Vec<Stretch>, rate: f64, spacing: Spacing, thread: u64, threads: u64) -> OpenLoop {
-        OpenLoop::new(&load(stretches), &Pattern::Rate(rate), spacing, Part { thread, threads, seed: 5 }, 0)
+        OpenLoop::new(&load(stretches), &Pattern::Rate(rate), spacing, ThreadSlice { thread, threads, seed: 5 }, 0)
     }
 
     /// All arrivals, taken as soon as they are due.
@@ -451,7 +451,7 @@ mod tests {
                 unsent += rows.iter().map(|(.., unsent)| unsent).sum::<u64>();
                 prop_assert_eq!(rows.iter().map(|(.., unsent)| unsent).sum::<u64>(), all);
             }
-            let whole = drained(OpenLoop::new(&load(stretches), &Pattern::Rate(RATE), spacing, Part { thread: 0, threads: 1, seed: 5 }, 0));
+            let whole = drained(OpenLoop::new(&load(stretches), &Pattern::Rate(RATE), spacing, ThreadSlice { thread: 0, threads: 1, seed: 5 }, 0));
             prop_assert_eq!(offered, whole.len() as u64);
             prop_assert!(unsent <= offered);
         }
@@ -488,7 +488,7 @@ mod tests {
             for limits in [[Limit::Amount(amount), Limit::Duration(time)], [Limit::Duration(time), Limit::Amount(amount)]] {
                 let stretches = limits.into_iter().zip([Phase::WarmUp, Phase::During]).map(|(limit, phase)| stretch(phase, limit)).collect();
                 let load = Load { drain: Duration::MAX, ..load(stretches) };
-                let mut schedule = OpenLoop::new(&load, &Pattern::Rate(rate), spacing, Part { thread: 0, threads: 3, seed: 5 }, origin);
+                let mut schedule = OpenLoop::new(&load, &Pattern::Rate(rate), spacing, ThreadSlice { thread: 0, threads: 3, seed: 5 }, origin);
                 let (mut now, mut last) = (if late { u64::MAX } else { origin }, 0);
                 for _ in 0..100 {
                     match schedule.next(now) {

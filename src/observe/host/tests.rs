@@ -124,8 +124,8 @@ fn an_intel_laptop_tells_everything() {
     let pressure = |some_us, full_us| Some(Pressure { some_us, full_us: Some(full_us) });
     let expected = HostPressure { cpu: pressure(7841, 0), memory: pressure(3207, 1729), io: pressure(52, 48) };
     assert_eq!(sample.pressure, expected);
-    let all = Told { cores: 2, frequency: 2, throttles: 2, package_throttles: true, pressure: [true; 3] };
-    assert_eq!(told(root.path()), Some(all));
+    let all = HostSources { cores: 2, frequency: 2, throttles: 2, package_throttles: true, pressure: [true; 3] };
+    assert_eq!(host_sources(root.path()), Some(all));
 }
 
 #[test]
@@ -191,9 +191,9 @@ fn a_virtual_machine_tells_nothing_and_is_read_all_the_same() {
     assert_eq!(clocks(&sample), [CoreClock::default()]);
     assert_eq!((sample.package_throttles, sample.pressure), (None, HostPressure::default()));
     assert_eq!(sample.cores[0].steal_ns, 50_000_000);
-    let nothing = Told { cores: 1, frequency: 0, throttles: 0, package_throttles: false, pressure: [false; 3] };
-    assert_eq!(told(root.path()), Some(nothing));
-    assert_eq!(told(&root.path().join("sys")), None);
+    let nothing = HostSources { cores: 1, frequency: 0, throttles: 0, package_throttles: false, pressure: [false; 3] };
+    assert_eq!(host_sources(root.path()), Some(nothing));
+    assert_eq!(host_sources(&root.path().join("sys")), None);
 }
 
 #[test]
@@ -227,16 +227,16 @@ fn many_sensors_are_read_in_turn_and_at_once_when_it_matters() {
     }
     let mut host = Host::open(root.path(), 1);
     let mut buffer = vec![0; 64 * 1024];
-    let mut told = |whole| {
+    let mut host_sources = |whole| {
         let sample = host.read(&mut buffer, whole).unwrap();
         sample.cores.iter().map(|c| c.clock.frequency_hz.is_some()).collect::<Vec<bool>>()
     };
     let all = [true; 50];
-    assert_eq!(told(false), all, "the first sample is whole");
-    let (second, third) = (told(false), told(false));
+    assert_eq!(host_sources(false), all, "the first sample is whole");
+    let (second, third) = (host_sources(false), host_sources(false));
     assert_eq!((second.iter().filter(|t| **t).count(), third.iter().filter(|t| **t).count()), (32, 32));
     assert!(second.iter().zip(&third).all(|(a, b)| *a || *b), "{second:?} {third:?}");
-    assert_eq!(told(true), all);
+    assert_eq!(host_sources(true), all);
 }
 
 /// What one sample costs here; `cargo test --release -- --ignored --nocapture cost_of_a_sample`.

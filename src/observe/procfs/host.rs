@@ -7,17 +7,17 @@ use super::{entry, number, whole_fields, whole_lines, words};
 pub struct CoreTicks {
     /// The core's number; numbers of cores that are switched off are missing.
     pub core: u32,
-    /// User mode.
+    /// Time in user mode.
     pub user: u64,
     /// User mode at low priority.
     pub nice: u64,
-    /// Kernel mode.
+    /// Time in kernel mode.
     pub system: u64,
     /// Nothing to do.
     pub idle: u64,
     /// Nothing to do while storage was awaited; a rough number, which may even decrease.
     pub iowait: u64,
-    /// Hardware interrupts.
+    /// Time in hardware interrupts.
     pub irq: u64,
     /// Deferred interrupt work, much of the network's among it.
     pub softirq: u64,

@@ -5,7 +5,7 @@ use super::{number, whole_lines, words};
 /// The state of a TCP socket, as far as it matters for who holds a port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// Accepts connections.
+    /// It accepts connections.
     Listening,
     /// Closed, its port kept for a minute; it belongs to no process any more.
     TimeWait,

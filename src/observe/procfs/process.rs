@@ -19,7 +19,7 @@ pub struct Stat {
     pub waited_user_ticks: u64,
     /// Kernel ticks of children that ended and were waited for, and of theirs.
     pub waited_system_ticks: u64,
-    /// Living threads.
+    /// Threads that are alive.
     pub threads: u64,
     /// Ticks from boot to the start of the process: with the pid it names a process for good.
     pub start_ticks: u64,
@@ -59,7 +59,7 @@ pub fn stat(text: &[u8]) -> Option<Stat> {
 /// What `/proc/PID/smaps_rollup` says: memory by how many share it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Memory {
-    /// Resident memory.
+    /// Resident memory, shared pages included.
     pub rss_bytes: u64,
     /// Resident memory, each page divided by the number of processes that map it: sums over processes are right.
     pub pss_bytes: u64,

@@ -75,7 +75,7 @@ fn a_nested_tree_is_found_parents_first() {
 fn a_kernel_without_lists_of_children_gives_the_same_tree() {
     let script = Script::start(NESTED, "tree/1");
     let mut listed = descendants(script.pid());
-    let mut scanned = Kin::table().closure([script.pid()]);
+    let mut scanned = ChildLookup::table().closure([script.pid()]);
     scanned.remove(0);
     listed.sort_unstable();
     scanned.sort_unstable();

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::{Composer, PARTS, Part, level_label, unit, words};
+use super::{Composer, PARTS, Selection, choose, level_label, unit, words};
 use crate::analysis::estimate::estimate;
-use crate::analysis::figures;
 use crate::analysis::stats;
+use crate::analysis::values;
 use crate::plot::{Data, Figure, RoundPoint, RoundSeries};
 use crate::record::Metric;
 
@@ -27,20 +27,15 @@ impl Composer<'_> {
             levels.retain(|level| level == only);
         }
         for level in levels {
-            let mut part = Part { workload: self.graph.workload.as_deref(), ..Part::default() };
-            part.choose(by, &level);
+            let mut part = Selection { workload: self.graph.workload.as_deref(), ..Selection::default() };
+            choose(&mut part, by, &level);
             let fits = |factor: &str, levels: &std::collections::BTreeMap<String, String>| levels.get(factor) == Some(&level);
             let chosen = |c: &crate::analysis::summary::CellSummary| by.is_none_or(|b| PARTS.contains(&b) || fits(b, &c.levels));
             let Some((_, cell)) = self.cells().find(|(_, c)| chosen(c)) else { continue };
-            let part = figures::Part {
-                workload: part.workload,
-                phase: part.phase,
-                step: part.step.or(self.graph.step.as_deref()),
-                target: part.target,
-            };
-            let numbered = figures::by_repetition(cell, metric, &part);
+            part.step = part.step.or(self.graph.step.as_deref());
+            let numbered = values::by_repetition(cell, metric, &part);
             let values: Vec<f64> = numbered.iter().map(|(_, v)| v * scale).collect();
-            let known = figures::estimate_of(cell, metric, &part).filter(|_| scale == 1.0);
+            let known = values::estimate_of(cell, metric, &part).filter(|_| scale == 1.0);
             let Some(estimate) = known.or_else(|| estimate(&values)) else { continue };
             let outliers = stats::outliers(&values);
             let points = numbered.iter().zip(&values).enumerate();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{Composer, PARTS, words};
 use crate::analysis::estimate::median_interval;
 use crate::analysis::stats;
-use crate::plot::{Data, Figure, Places, TrendPoint, TrendSeries};
+use crate::plot::{Data, Figure, LevelPositions, TrendPoint, TrendSeries};
 use crate::record::{Metric, Model};
 use crate::vocabulary::units::{self, Bytes};
 
@@ -34,7 +34,7 @@ impl Composer<'_> {
                 series.push(TrendSeries { name: self.series_label(&name), points, model: should });
             }
         }
-        let is_log_x = matches!(places, Places::Log(_));
+        let is_log_x = matches!(places, LevelPositions::Log(_));
         let values = || series.iter().flat_map(|s| &s.points).map(|p| p.value);
         let axes = match (is_log_x, log) {
             (true, true) => "; both axes are logarithmic",
@@ -66,14 +66,14 @@ fn point(level: usize, values: &[f64]) -> TrendPoint {
 }
 
 /// Levels in the order in which they stand along the axis, and where: numbers ascend, others stay as they are.
-fn placed(levels: Vec<String>) -> (Vec<String>, Places) {
-    let Some(numbers) = numbers(&levels) else { return (levels, Places::Even) };
+fn placed(levels: Vec<String>) -> (Vec<String>, LevelPositions) {
+    let Some(numbers) = numbers(&levels) else { return (levels, LevelPositions::Even) };
     let mut pairs: Vec<(f64, String)> = numbers.into_iter().zip(levels).collect();
     pairs.sort_by(|a, b| a.0.total_cmp(&b.0));
     let (numbers, levels): (Vec<f64>, Vec<String>) = pairs.into_iter().unzip();
     let (first, last) = (numbers[0], numbers[numbers.len() - 1]);
     let is_wide = first > 0.0 && last >= WIDE * first;
-    (levels, if is_wide { Places::Log(numbers) } else { Places::Linear(numbers) })
+    (levels, if is_wide { LevelPositions::Log(numbers) } else { LevelPositions::Linear(numbers) })
 }
 
 /// The levels as numbers of one kind, if all are and no two are equal: numbers, durations, sizes, rates or percentages.
@@ -105,28 +105,28 @@ mod tests {
     use crate::record::manifest::{Choice, Manifest};
     use crate::record::tables::WHOLE;
 
-    fn place(levels: &[&str]) -> (Vec<String>, Places) {
+    fn place(levels: &[&str]) -> (Vec<String>, LevelPositions) {
         placed(levels.iter().map(|l| (*l).to_owned()).collect())
     }
 
     #[test]
     fn levels_that_are_numbers_stand_by_their_size() {
-        assert_eq!(place(&["1", "16"]).1, Places::Log(vec![1.0, 16.0]));
-        assert_eq!(place(&["1", "15"]).1, Places::Linear(vec![1.0, 15.0]));
-        assert_eq!(place(&["0", "1000"]).1, Places::Linear(vec![0.0, 1000.0]));
+        assert_eq!(place(&["1", "16"]).1, LevelPositions::Log(vec![1.0, 16.0]));
+        assert_eq!(place(&["1", "15"]).1, LevelPositions::Linear(vec![1.0, 15.0]));
+        assert_eq!(place(&["0", "1000"]).1, LevelPositions::Linear(vec![0.0, 1000.0]));
         assert_eq!(
             place(&["10ms", "0", "1s"]),
-            (["0", "10ms", "1s"].map(str::to_owned).to_vec(), Places::Linear(vec![0.0, 0.01, 1.0]))
+            (["0", "10ms", "1s"].map(str::to_owned).to_vec(), LevelPositions::Linear(vec![0.0, 0.01, 1.0]))
         );
-        assert_eq!(place(&["10KiB", "512", "1MiB"]).1, Places::Log(vec![512.0, 10240.0, 1048576.0]));
-        assert_eq!(place(&["0%", "0.5%"]).1, Places::Linear(vec![0.0, 0.005]));
-        assert_eq!(place(&["60/min", "20/s"]).1, Places::Log(vec![1.0, 20.0]));
+        assert_eq!(place(&["10KiB", "512", "1MiB"]).1, LevelPositions::Log(vec![512.0, 10240.0, 1048576.0]));
+        assert_eq!(place(&["0%", "0.5%"]).1, LevelPositions::Linear(vec![0.0, 0.005]));
+        assert_eq!(place(&["60/min", "20/s"]).1, LevelPositions::Log(vec![1.0, 20.0]));
     }
 
     #[test]
     fn other_levels_stay_in_their_order() {
         for levels in [&["haproxy", "builtin"][..], &["1", "many"], &["1s", "1000ms"], &["1s", "1KiB"], &["inf", "1"], &[]] {
-            assert_eq!(place(levels), (levels.iter().map(|l| (*l).to_owned()).collect(), Places::Even));
+            assert_eq!(place(levels), (levels.iter().map(|l| (*l).to_owned()).collect(), LevelPositions::Even));
         }
     }
 
@@ -150,7 +150,7 @@ mod tests {
         (run, summary)
     }
 
-    fn trend_of(run: &RunRecord, summary: &Summary) -> (String, Vec<String>, Places, Vec<TrendSeries>, Option<String>) {
+    fn trend_of(run: &RunRecord, summary: &Summary) -> (String, Vec<String>, LevelPositions, Vec<TrendSeries>, Option<String>) {
         let mut figures = figures(run, summary).unwrap();
         assert_eq!(figures.len(), 1);
         let (name, figure) = figures.remove(0);
@@ -182,7 +182,7 @@ mod tests {
         }
         let (name, levels, places, series, model) = trend_of(&run, &summary);
         assert_eq!((name.as_str(), model.as_deref()), ("rate-lines-by-connections", Some("model: connections / seconds(rtt)")));
-        assert_eq!((levels.join(" ").as_str(), places), ("1 4 16", Places::Log(vec![1.0, 4.0, 16.0])));
+        assert_eq!((levels.join(" ").as_str(), places), ("1 4 16", LevelPositions::Log(vec![1.0, 4.0, 16.0])));
         let [none, some] = series.as_slice() else { panic!("{series:?}") };
         // Excluded is not absent; a model that divides by zero is.
         assert_eq!((none.name.as_str(), points(none)), ("rtt 0", vec![(0, 2.0), (2, 17.0)]));
@@ -204,7 +204,7 @@ mod tests {
             cell.steps = vec![step("author", n), step("subscriber", 10.0 * n)];
         }
         let (_, _, places, series, model) = trend_of(&run, &summary);
-        assert_eq!((places, model), (Places::Linear(vec![1.0, 2.0]), None));
+        assert_eq!((places, model), (LevelPositions::Linear(vec![1.0, 2.0]), None));
         let found: Vec<_> = series.iter().map(|s| (s.name.as_str(), points(s))).collect();
         assert_eq!(found, [("author", vec![(0, 1.0), (1, 2.0)]), ("subscriber", vec![(0, 10.0), (1, 20.0)])]);
     }

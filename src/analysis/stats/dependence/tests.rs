@@ -63,7 +63,7 @@ fn false_differences_are_fewer_than_if_rounds_were_independent() {
 fn worth_is_what_the_variance_of_the_mean_says() {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(32);
     for (phi, low, high) in [(0.0, 150.0, 200.0), (0.5, 55.0, 85.0), (0.8, 15.0, 32.0)] {
-        let worth = (0..50).map(|_| memory(&series(phi, 200, &mut rng)).unwrap().worth).sum::<f64>() / 50.0;
+        let worth = (0..50).map(|_| serial_dependence(&series(phi, 200, &mut rng)).unwrap().worth).sum::<f64>() / 50.0;
         println!("phi {phi}: {worth}");
         assert!((low..=high).contains(&worth), "{phi}: {worth}");
     }
@@ -71,13 +71,13 @@ fn worth_is_what_the_variance_of_the_mean_says() {
 
 #[test]
 fn the_ends_of_the_range() {
-    assert_eq!(memory(&[3.0; 7]).unwrap(), Memory { phi: 0.0, inflation: 1.0, worth: 7.0 });
+    assert_eq!(serial_dependence(&[3.0; 7]).unwrap(), SerialDependence { phi: 0.0, inflation: 1.0, worth: 7.0 });
     let up: Vec<f64> = (0..30).map(f64::from).collect();
-    let rising = memory(&up).unwrap();
+    let rising = serial_dependence(&up).unwrap();
     assert!(rising.phi == STRONGEST && rising.worth >= 1.0 && rising.worth < 2.0, "{rising:?}");
     let zigzag: Vec<f64> = (0..30).map(|i| f64::from(i % 2)).collect();
-    assert_eq!(memory(&zigzag).unwrap().worth, 30.0);
-    assert_eq!(memory(&[1.0; 4]), Err(SampleError::TooFew { found: 4, needed: 5 }));
+    assert_eq!(serial_dependence(&zigzag).unwrap().worth, 30.0);
+    assert_eq!(serial_dependence(&[1.0; 4]), Err(SampleError::TooFew { found: 4, needed: 5 }));
     let constant = dependent_ratio(&[2.0; 5], &[3.0; 8], 0.95).unwrap();
     assert!(constant.p > 0.0 && constant.p < 0.01 && constant.ratio == constant.interval.0);
     assert_eq!(dependent_ratio(&[2.0; 5], &[2.0; 8], 0.95).unwrap().p, 1.0);

@@ -6,7 +6,7 @@ use crate::plan::framed::{Bounds, ByteOrder, Framing};
 
 /// What the begin of a stream of bytes is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Seen {
+pub enum FirstFrame {
     /// No whole frame yet.
     More,
     /// The message stands here, and the next frame begins behind `end`.
@@ -21,31 +21,31 @@ pub enum Seen {
 }
 
 /// Looks for the first frame. `from`: so many bytes were looked at before, in vain.
-pub fn first(framing: &Framing, bytes: &[u8], from: usize) -> Seen {
+pub fn first(framing: &Framing, bytes: &[u8], from: usize) -> FirstFrame {
     match &framing.bounds {
         Bounds::Length { bytes: width, order } => {
             let width = usize::from(*width);
-            let Some(head) = bytes.get(..width) else { return Seen::More };
+            let Some(head) = bytes.get(..width) else { return FirstFrame::More };
             let push = |number: u64, byte: &u8| number << 8 | u64::from(*byte);
             let length = match order {
                 ByteOrder::Big => head.iter().fold(0, push),
                 ByteOrder::Little => head.iter().rev().fold(0, push),
             };
             if length > framing.max {
-                return Seen::TooLong(Some(length));
+                return FirstFrame::TooLong(Some(length));
             }
             let end = width + length as usize;
-            if bytes.len() < end { Seen::More } else { Seen::Whole { message: width..end, end } }
+            if bytes.len() < end { FirstFrame::More } else { FirstFrame::Whole { message: width..end, end } }
         }
         Bounds::Delimiter(delimiter) => {
             let delimiter = delimiter.as_bytes();
             // The first part of a delimiter may have been the last that was there.
             let start = from.saturating_sub(delimiter.len() - 1);
             match find(&bytes[start..], delimiter) {
-                Some(at) if (start + at) as u64 > framing.max => Seen::TooLong(Some((start + at) as u64)),
-                Some(at) => Seen::Whole { message: 0..start + at, end: start + at + delimiter.len() },
-                None if bytes.len() as u64 > framing.max.saturating_add(delimiter.len() as u64) => Seen::TooLong(None),
-                None => Seen::More,
+                Some(at) if (start + at) as u64 > framing.max => FirstFrame::TooLong(Some((start + at) as u64)),
+                Some(at) => FirstFrame::Whole { message: 0..start + at, end: start + at + delimiter.len() },
+                None if bytes.len() as u64 > framing.max.saturating_add(delimiter.len() as u64) => FirstFrame::TooLong(None),
+                None => FirstFrame::More,
             }
         }
     }
@@ -128,10 +128,10 @@ mod tests {
 
     #[test]
     fn what_is_too_long_is_known_from_its_head() {
-        assert_eq!(first(&length(4, ByteOrder::Big), &[0xff; 4], 0), Seen::TooLong(Some(0xffff_ffff)));
-        assert_eq!(first(&length(8, ByteOrder::Little), &[0xff; 8], 0), Seen::TooLong(Some(u64::MAX)));
-        assert_eq!(first(&delimiter("\n"), &[b'a'; 1002], 0), Seen::TooLong(None));
-        assert_eq!(first(&delimiter("\n"), &[b'a'; 1001], 0), Seen::More);
+        assert_eq!(first(&length(4, ByteOrder::Big), &[0xff; 4], 0), FirstFrame::TooLong(Some(0xffff_ffff)));
+        assert_eq!(first(&length(8, ByteOrder::Little), &[0xff; 8], 0), FirstFrame::TooLong(Some(u64::MAX)));
+        assert_eq!(first(&delimiter("\n"), &[b'a'; 1002], 0), FirstFrame::TooLong(None));
+        assert_eq!(first(&delimiter("\n"), &[b'a'; 1001], 0), FirstFrame::More);
     }
 
     proptest! {
@@ -158,13 +158,13 @@ mod tests {
                 buffer.extend_from_slice(piece);
                 loop {
                     match first(&framing, &buffer, from) {
-                        Seen::Whole { message, end } => {
+                        FirstFrame::Whole { message, end } => {
                             found.push(buffer[message].to_vec());
                             buffer.drain(..end);
                             from = 0;
                         }
                         seen => {
-                            prop_assert_eq!(seen, Seen::More);
+                            prop_assert_eq!(seen, FirstFrame::More);
                             from = buffer.len();
                             break;
                         }

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use tokio::time::Instant as TokioInstant;
 
-use super::judged::{Judged, Kept};
+use super::judged::{Judged, KeptBody};
 use super::tcp::{Addresses, of_io};
-use super::values::{Names, RANDOM_BLOCK, Text, Values, random_block};
+use super::values::{RANDOM_BLOCK, Text, ValueNames, Values, random_block};
 use super::{Client, Driver, Exchange, Failure};
 use crate::load::Error;
 use crate::load::windows::Outcome;
@@ -24,7 +24,7 @@ pub struct Framed {
     addresses: Addresses,
     framing: Framing,
     keep_alive: bool,
-    names: Names,
+    names: ValueNames,
     steps: Vec<Step>,
     timeout: Duration,
 }
@@ -50,7 +50,7 @@ impl Framed {
     /// When the host has no address, a file cannot be read, or a message cannot be made.
     pub fn new(framed: &plan::framed::Framed) -> Result<Self, Error> {
         let carried = framed.steps.iter().flat_map(|s| &s.carry);
-        let names = Names::new(carried, framed.steps.iter().flat_map(|s| s.names()), &framed.draws);
+        let names = ValueNames::new(carried, framed.steps.iter().flat_map(|s| s.names()), &framed.draws);
         let step = |step: &plan::framed::Message| {
             let send = match &step.send {
                 None => None,
@@ -165,7 +165,7 @@ impl FramedClient {
                     length,
                     judged.check(
                         length,
-                        judged.needs_body().then_some(Kept { bytes: message, is_cut: false }),
+                        judged.needs_body().then_some(KeptBody { bytes: message, is_cut: false }),
                         |_| None,
                         label,
                         values,

@@ -4,7 +4,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use super::frame::{self, Seen};
+use super::frame::{self, FirstFrame};
 use crate::load::drivers::Failure;
 use crate::load::drivers::tcp::of_io;
 use crate::load::windows::Outcome;
@@ -19,13 +19,13 @@ pub struct Stream {
     /// What was read and not yet taken.
     buffer: Vec<u8>,
     /// The begin of `buffer` that was taken.
-    taken: usize,
+    consumed: usize,
 }
 
 impl Stream {
     /// Over a connection that was just made.
     pub fn new(tcp: TcpStream) -> Self {
-        Self { tcp, buffer: Vec::new(), taken: 0 }
+        Self { tcp, buffer: Vec::new(), consumed: 0 }
     }
 
     /// Sends bytes, which are whole frames.
@@ -62,28 +62,28 @@ impl Stream {
     ) -> Result<T, Failure> {
         let mut looked = 0;
         loop {
-            match frame::first(framing, &self.buffer[self.taken..], looked) {
-                Seen::Whole { message, end } => {
-                    let message = self.taken + message.start..self.taken + message.end;
-                    let taken = take(&self.buffer[message]);
-                    self.taken += end;
-                    if self.taken == self.buffer.len() {
+            match frame::first(framing, &self.buffer[self.consumed..], looked) {
+                FirstFrame::Whole { message, end } => {
+                    let message = self.consumed + message.start..self.consumed + message.end;
+                    let consumed = take(&self.buffer[message]);
+                    self.consumed += end;
+                    if self.consumed == self.buffer.len() {
                         self.buffer.clear();
-                        self.taken = 0;
+                        self.consumed = 0;
                     }
-                    return Ok(taken);
+                    return Ok(consumed);
                 }
-                Seen::TooLong(length) => {
+                FirstFrame::TooLong(length) => {
                     let length = length.map_or_else(String::new, |n| format!(" of {n} bytes"));
                     let words = format!("{doing}: a message{length}, and no more than {} bytes are taken", framing.max);
                     return Err(Failure::new(Outcome::Garbage, words));
                 }
-                Seen::More => {}
+                FirstFrame::More => {}
             }
-            looked = self.buffer.len() - self.taken;
-            if self.taken > 0 {
-                self.buffer.drain(..self.taken);
-                self.taken = 0;
+            looked = self.buffer.len() - self.consumed;
+            if self.consumed > 0 {
+                self.buffer.drain(..self.consumed);
+                self.consumed = 0;
             }
             self.buffer.reserve(PIECE);
             let reading = self.tcp.read_buf(&mut self.buffer);
@@ -111,7 +111,7 @@ impl Stream {
     /// Whether nothing has come that nobody asked for, such as the end.
     pub fn is_open(&self) -> bool {
         let mut byte = [0];
-        self.taken == self.buffer.len()
+        self.consumed == self.buffer.len()
             && matches!(self.tcp.try_read(&mut byte), Err(e) if e.kind() == std::io::ErrorKind::WouldBlock)
     }
 

@@ -10,11 +10,11 @@ use tokio::time::Instant as TokioInstant;
 
 use super::body::{Outgoing, Source, Upload};
 use super::connect::Server;
-use super::general::{Asked, General, Received};
+use super::general::{ExchangeOptions, General, Received};
 use super::judge::{Answer, judge};
 use super::redirect::{is_redirect, next_method, resolve};
 use super::request::Step;
-use super::{Carried, Connection, Http, HttpClient, shared};
+use super::{Connection, Http, HttpClient, RoundTrip, shared};
 use crate::load::drivers::Failure;
 use crate::load::drivers::judged::Body;
 use crate::load::drivers::values::Values;
@@ -31,12 +31,12 @@ struct Message<'a> {
 
 /// To whom a redirect leads, as seen from the server that gave it.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Next {
+enum Destination {
     /// The same origin: scheme, host and port (RFC 6454).
     Same,
     /// Another one that the scenario trusts.
     Trusted,
-    /// Another one.
+    /// Another origin, which gets no secrets.
     Stranger,
 }
 
@@ -79,7 +79,7 @@ impl<'a> Message<'a> {
     }
 
     /// Becomes what a redirect asks for. Returns whether that can be sent: what is secret is not told to a `stranger`.
-    fn redirect(&mut self, step: &Step, status: u16, path: PathAndQuery, to: Next) -> bool {
+    fn redirect(&mut self, step: &Step, status: u16, path: PathAndQuery, to: Destination) -> bool {
         let method = next_method(status, &self.method);
         if method != self.method {
             self.method = method;
@@ -88,44 +88,44 @@ impl<'a> Message<'a> {
             let names: Vec<HeaderName> = self.headers.keys().filter(|n| of_body(n)).cloned().collect();
             names.iter().for_each(|name| while self.headers.remove(name).is_some() {});
         }
-        if to != Next::Same {
+        if to != Destination::Same {
             self.headers.remove(HOST);
         }
         self.path = path;
-        if to == Next::Stranger {
+        if to == Destination::Stranger {
             step.private_headers.iter().for_each(|name| while self.headers.remove(name).is_some() {});
         }
-        to != Next::Stranger || !step.private_body || matches!(self.source, Source::Empty)
+        to != Destination::Stranger || !step.private_body || matches!(self.source, Source::Empty)
     }
 }
 
 impl HttpClient {
     /// Sends the request of a step, follows redirects, and checks the last answer. Bytes are those of all of them.
-    pub(super) async fn chain(&mut self, number: usize, sent: Instant, connect: &mut Option<Duration>) -> Carried {
+    pub(super) async fn chain(&mut self, number: usize, sent: Instant, connect: &mut Option<Duration>) -> RoundTrip {
         let http = Arc::clone(&self.http);
         let step = &http.steps[number];
         let home = Self::server(&http, self.number);
         let deadline = TokioInstant::from_std(sent) + step.timeout;
-        let mut carried = Carried { usable: true, ..Carried::broken(None, Failure::new(Outcome::Closed, String::new())) };
+        let mut round_trip = RoundTrip { usable: true, ..RoundTrip::broken(None, Failure::new(Outcome::Closed, String::new())) };
         let mut message = match Message::new(step, &mut self.values) {
             Ok(message) => message,
-            Err(failure) => return Carried { result: Err(failure), ..carried },
+            Err(failure) => return RoundTrip { result: Err(failure), ..round_trip },
         };
         let mut elsewhere: Option<Server> = None;
         for followed in 0.. {
             let server = elsewhere.as_ref().unwrap_or(home);
-            let received = self.one(number, &mut message, server, elsewhere.is_some(), deadline, connect, &mut carried).await;
+            let received = self.one(number, &mut message, server, elsewhere.is_some(), deadline, connect, &mut round_trip).await;
             let failed = |failure: Failure| match followed {
                 0 => Err(failure),
                 1 => Err(Failure { words: format!("{} (after 1 redirect)", failure.words), ..failure }),
                 n => Err(Failure { words: format!("{} (after {n} redirects)", failure.words), ..failure }),
             };
-            carried.first_byte = received.first_byte;
-            carried.completed = received.completed;
-            carried.received_bytes += received.bytes;
+            round_trip.first_byte = received.first_byte;
+            round_trip.completed = received.completed;
+            round_trip.received_bytes += received.bytes;
             let (head, kept) = match received.answer {
                 Ok(answer) => answer,
-                Err(failure) => return Carried { result: failed(failure), ..carried },
+                Err(failure) => return RoundTrip { result: failed(failure), ..round_trip },
             };
             let status = head.status.as_u16();
             let location = head.headers.get(LOCATION).filter(|_| is_redirect(status) && !step.statuses.contains(&status));
@@ -137,13 +137,13 @@ impl HttpClient {
                     Err(reason) => {
                         let label = step.label(&self.values);
                         let words = format!("{label} answered {status} with the location `{location}`: {reason}");
-                        return Carried { result: failed(Failure::new(Outcome::Garbage, words)), ..carried };
+                        return RoundTrip { result: failed(Failure::new(Outcome::Garbage, words)), ..round_trip };
                     }
                 };
                 let to = match () {
-                    () if server.is(&url) => Next::Same,
-                    () if http.trusted.iter().any(|trusted| trusted.same_origin(&url)) => Next::Trusted,
-                    () => Next::Stranger,
+                    () if server.is(&url) => Destination::Same,
+                    () if http.trusted.iter().any(|trusted| trusted.same_origin(&url)) => Destination::Trusted,
+                    () => Destination::Stranger,
                 };
                 if !message.redirect(step, status, path, to) {
                     let label = step.label(&self.values);
@@ -152,7 +152,7 @@ impl HttpClient {
                         "{label} answered {status}, which sends the request again to another origin, {origin}; a secret is in its \
                          body and was not sent there: expected an answer, or `redirects: {{trust: [{origin}]}}`"
                     );
-                    return Carried { result: failed(Failure::new(Outcome::Status, words)), ..carried };
+                    return RoundTrip { result: failed(Failure::new(Outcome::Status, words)), ..round_trip };
                 }
                 if home.is(&url) {
                     elsewhere = None;
@@ -160,7 +160,7 @@ impl HttpClient {
                     match Server::find(&url, deadline).await {
                         Ok(found) => elsewhere = Some(found),
                         Err(failure) => {
-                            return Carried { result: failed(failure), completed: Instant::now(), ..carried };
+                            return RoundTrip { result: failed(failure), completed: Instant::now(), ..round_trip };
                         }
                     }
                 }
@@ -168,10 +168,10 @@ impl HttpClient {
             }
             let answer =
                 Answer { status, received_bytes: received.bytes, body: kept.as_ref().map(Body::kept), headers: &head.headers };
-            carried.result = judge(step, &answer, &mut self.values).or_else(failed);
-            return carried;
+            round_trip.result = judge(step, &answer, &mut self.values).or_else(failed);
+            return round_trip;
         }
-        carried
+        round_trip
     }
 
     /// One request of a chain. The connection is its own unless it goes `elsewhere`: that one is closed afterwards.
@@ -184,7 +184,7 @@ impl HttpClient {
         elsewhere: bool,
         deadline: TokioInstant,
         connect: &mut Option<Duration>,
-        carried: &mut Carried,
+        round_trip: &mut RoundTrip,
     ) -> Received {
         let http = Arc::clone(&self.http);
         let step = &http.steps[number];
@@ -197,7 +197,7 @@ impl HttpClient {
             }
             *connect = Some(connect.unwrap_or_default() + begun.elapsed());
         } else if let Err(failure) = self.connect_if_needed(deadline, connect).await {
-            carried.usable = false;
+            round_trip.usable = false;
             return Received::failed(failure);
         }
         let (mut request, upload) = match message.request(server, http.http2, http.redirects > 0) {
@@ -207,27 +207,32 @@ impl HttpClient {
         for again in [false, true] {
             let values = &self.values;
             let head_only = message.method == Method::HEAD;
-            let asked =
-                Asked { keep: step.needs_body(), head_only, deadline, timeout: step.timeout, label: &|| step.label(values) };
+            let options = ExchangeOptions {
+                keep: step.needs_body(),
+                head_only,
+                deadline,
+                timeout: step.timeout,
+                label: &|| step.label(values),
+            };
             let general = match (&mut stranger, &mut self.connection) {
                 (Some(stranger), _) => stranger,
                 (None, Some(Connection::General(general))) => &mut **general,
                 _ => return Received::failed(Failure::new(Outcome::Closed, "there is no connection")),
             };
             if elsewhere {
-                self.tallied.strays()
+                self.counter.count_elsewhere()
             } else {
-                self.tallied.sends(number)
+                self.counter.count_sent(number)
             }
-            let mut received = general.exchange(request, &asked).await;
+            let mut received = general.exchange(request, &options).await;
             match () {
                 () if elsewhere => {}
-                () if received.unsent.is_some() => self.tallied.takes_back(number),
-                () if received.first_byte.is_some() => self.tallied.answers(number),
+                () if received.unsent.is_some() => self.counter.uncount_sent(number),
+                () if received.first_byte.is_some() => self.counter.count_answered(number),
                 () => {}
             }
             if !elsewhere {
-                carried.usable = received.usable;
+                round_trip.usable = received.usable;
             }
             // The connection was over before any of the request was sent: this is its first time on another one.
             if let Some(unsent) = received.unsent.take().filter(|_| !again && !elsewhere) {
@@ -239,7 +244,7 @@ impl HttpClient {
                 }
             }
             upload.abandon();
-            carried.sent_bytes += upload.sent();
+            round_trip.sent_bytes += upload.sent();
             if let Some(failure) = upload.broken().filter(|_| received.answer.is_err()) {
                 received.answer = Err(Failure { words: format!("{}: {}", step.label(&self.values), failure.words), ..failure });
             }

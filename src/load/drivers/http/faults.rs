@@ -7,25 +7,20 @@ mod http2;
 mod tls;
 
 use std::cell::Cell;
-use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
-use tokio::task::{LocalSet, spawn_local};
+use tokio::task::spawn_local;
 
+use super::scripted::{CHUNKED, EARLY, OK, UNTIL_CLOSED, WRONG, run, script};
 use super::shared::Group;
 use super::{Http, HttpClient};
 use crate::load::drivers::{Client as _, Driver as _, Exchange};
 use crate::load::windows::Outcome;
 use crate::plan::{self, Body, Template, Trust, Url};
-
-fn run<T>(what: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(LocalSet::new().run_until(async { tokio::time::timeout(Duration::from_secs(20), what).await.unwrap() }))
-}
 
 fn step(method: &str, path: &str) -> plan::Step {
     plan::Step::plain(method, Template::parse(path), Duration::from_secs(5))
@@ -63,40 +58,11 @@ fn expect(exchange: &Exchange, outcome: Outcome, words: &str) {
     assert!(found == outcome && said.contains(words), "{found:?}: {said}");
 }
 
-/// Answers each connection's requests with the next of these texts, and then closes. Counts connections and requests.
-async fn script(connections: Vec<Vec<&'static str>>) -> (String, Rc<Cell<usize>>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let requests = Rc::new(Cell::new(0));
-    let seen = Rc::clone(&requests);
-    spawn_local(async move {
-        for answers in connections {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            let mut buffer = [0; 4096];
-            for answer in answers {
-                if stream.read(&mut buffer).await.unwrap_or(0) == 0 {
-                    break;
-                }
-                seen.set(seen.get() + 1);
-                stream.write_all(answer.as_bytes()).await.unwrap();
-            }
-        }
-        std::future::pending::<()>().await;
-    });
-    (url, requests)
-}
-
-const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello";
-
 #[test]
 fn answers_of_every_form_are_read_to_their_end() {
     run(async {
-        let chunked =
-            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5;x=y\r\nhello\r\nA\r\n0123456789\r\n0\r\ntrailer: 1\r\n\r\n";
-        let early = "HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi";
         let nothing = "HTTP/1.1 204 No Content\r\n\r\n";
-        let until_closed = "HTTP/1.1 200 OK\r\n\r\nall the rest";
-        let (url, _) = script(vec![vec![OK, chunked, early, nothing, OK, until_closed]]).await;
+        let (url, _) = script(vec![vec![OK, CHUNKED, EARLY, nothing, OK, UNTIL_CLOSED]]).await;
         let mut client = client(general(&url, vec![step("GET", "/")]));
         let mut found = Vec::new();
         for _ in 0..6 {
@@ -119,17 +85,7 @@ fn a_head_has_no_body() {
 
 #[test]
 fn what_is_wrong_has_its_own_outcome() {
-    let cases = [
-        ("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhello", Outcome::Incomplete),
-        ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhel", Outcome::Incomplete),
-        ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nxyz\r\n", Outcome::Garbage),
-        ("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi and more", Outcome::Garbage),
-        ("220 smtp.example ESMTP\r\n", Outcome::Garbage),
-        ("HTTP/1.1 200 O", Outcome::Incomplete),
-        ("", Outcome::Closed),
-        ("HTTP/1.1 500 No\r\ncontent-length: 0\r\n\r\n", Outcome::Status),
-    ];
-    for (answer, outcome) in cases {
+    for (answer, outcome) in WRONG {
         run(async move {
             let (url, _) = script(vec![vec![answer]]).await;
             expect(&client(general(&url, vec![step("GET", "/")])).exchange(0).await, outcome, "GET /");

@@ -30,11 +30,11 @@ const INPUT: usize = 64 << 10;
 
 /// A connection that hyper drives, or a client's share in one.
 pub(super) struct General {
-    speaks: Speaks,
+    http_version: HttpVersion,
     clock: Clock,
 }
 
-enum Speaks {
+enum HttpVersion {
     Http1 {
         sender: http1::SendRequest<Outgoing>,
         connection: Pin<Box<http1::Connection<TokioIo<Stream>, Outgoing>>>,
@@ -47,7 +47,7 @@ enum Speaks {
 }
 
 /// What is asked of an exchange, apart from its request.
-pub(super) struct Asked<'a> {
+pub(super) struct ExchangeOptions<'a> {
     /// Whether the body of the answer is looked into.
     pub keep: bool,
     /// Whether no body can come, as HEAD was asked for.
@@ -93,38 +93,38 @@ impl General {
             .handshake(TokioIo::new(stream))
             .await
             .map_err(|e| of_hyper(&e, "connecting", Stage::Head { heard: false }))?;
-        let speaks = Speaks::Http1 { sender, connection: Box::pin(connection), ended: None, heard };
-        Ok(Self { speaks, clock: Clock::new() })
+        let http_version = HttpVersion::Http1 { sender, connection: Box::pin(connection), ended: None, heard };
+        Ok(Self { http_version, clock: Clock::new() })
     }
 
     /// Takes a share in an HTTP/2 connection.
     pub fn http2(sender: http2::SendRequest<Outgoing>) -> Self {
-        Self { speaks: Speaks::Http2(sender), clock: Clock::new() }
+        Self { http_version: HttpVersion::Http2(sender), clock: Clock::new() }
     }
 
     /// Whether a request can be sent; a connection that the server has closed meanwhile is noticed here.
     pub fn is_open(&mut self) -> bool {
-        match &mut self.speaks {
-            Speaks::Http1 { sender, connection, ended, .. } => {
+        match &mut self.http_version {
+            HttpVersion::Http1 { sender, connection, ended, .. } => {
                 // Nobody waits for an idle connection: what its server said meanwhile is looked at now. The waker may do
                 // nothing, as every exchange brings its own.
                 drive(connection.as_mut(), ended, &mut Context::from_waker(Waker::noop()));
                 ended.is_none() && !sender.is_closed()
             }
-            Speaks::Http2(sender) => !sender.is_closed(),
+            HttpVersion::Http2(sender) => !sender.is_closed(),
         }
     }
 
     /// Sends a request and reads the answer to its end.
-    pub async fn exchange(&mut self, request: Request<Outgoing>, asked: &Asked<'_>) -> Received {
+    pub async fn exchange(&mut self, request: Request<Outgoing>, options: &ExchangeOptions<'_>) -> Received {
         let mut received = Received::failed(Failure::new(Outcome::Closed, String::new()));
         let clock = &mut self.clock;
-        match &mut self.speaks {
-            Speaks::Http1 { sender, connection, ended, heard } => {
+        match &mut self.http_version {
+            HttpVersion::Http1 { sender, connection, ended, heard } => {
                 heard.set(false);
                 let answer = std::pin::pin!(sender.try_send_request(request));
-                let mut driven = Driven { connection: Some((connection.as_mut(), ended)), clock, deadline: asked.deadline };
-                received.answer = receive(answer, &mut driven, asked, heard, &mut received).await;
+                let mut driven = Driven { connection: Some((connection.as_mut(), ended)), clock, deadline: options.deadline };
+                received.answer = receive(answer, &mut driven, options, heard, &mut received).await;
                 received.completed = Instant::now();
                 // Lets the connection finish the exchange, and notice a server that closes or says more than it should.
                 if received.answer.is_ok() {
@@ -132,17 +132,17 @@ impl General {
                     if let Some(Err(error)) = ended
                         && is_unasked(error)
                     {
-                        let words = format!("{}: bytes that nobody asked for stand behind the answer", (asked.label)());
+                        let words = format!("{}: bytes that nobody asked for stand behind the answer", (options.label)());
                         received.answer = Err(Failure::new(Outcome::Garbage, words));
                     }
                     // A server may answer before it has read the whole request; then nothing can follow.
                     received.usable = ended.is_none() && sender.is_ready();
                 }
             }
-            Speaks::Http2(sender) => {
+            HttpVersion::Http2(sender) => {
                 let answer = std::pin::pin!(sender.try_send_request(request));
-                let mut driven = Driven { connection: None, clock, deadline: asked.deadline };
-                received.answer = receive(answer, &mut driven, asked, &Cell::new(false), &mut received).await;
+                let mut driven = Driven { connection: None, clock, deadline: options.deadline };
+                received.answer = receive(answer, &mut driven, options, &Cell::new(false), &mut received).await;
                 received.completed = Instant::now();
                 // What happens to one stream does not concern the others.
                 received.usable = !sender.is_closed();
@@ -155,11 +155,11 @@ impl General {
 async fn receive(
     mut answer: Pin<&mut impl Future<Output = Result<Response<Incoming>, TrySendError<Request<Outgoing>>>>>,
     driven: &mut Driven<'_>,
-    asked: &Asked<'_>,
+    options: &ExchangeOptions<'_>,
     heard: &Cell<bool>,
     received: &mut Received,
 ) -> Result<(response::Parts, Option<Body>), Failure> {
-    let label = asked.label;
+    let label = options.label;
     let fail = |outcome, words: String| Err(Failure::new(outcome, format!("{}: {words}", label())));
     let response = match driven.until(|cx| answer.as_mut().poll(cx)).await {
         Ok(Ok(response)) => response,
@@ -167,7 +167,7 @@ async fn receive(
             received.unsent = error.take_message();
             return Err(of_hyper(error.error(), &label(), Stage::Head { heard: heard.get() }));
         }
-        Err(Interrupted::Timeout) => return fail(Outcome::Timeout, format!("no answer within {:?}", asked.timeout)),
+        Err(Interrupted::Timeout) => return fail(Outcome::Timeout, format!("no answer within {:?}", options.timeout)),
         Err(Interrupted::Ended) => return fail(Outcome::Closed, "the connection was closed instead of an answer".to_owned()),
     };
     received.first_byte = Some(Instant::now());
@@ -175,11 +175,11 @@ async fn receive(
     // hyper guesses where a careful client does not. HTTP/2 has frames of its own.
     if head.version <= Version::HTTP_11 {
         let headers = head.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
-        if let Err(reason) = framing(head.version == Version::HTTP_11, head.status.as_u16(), asked.head_only, headers) {
+        if let Err(reason) = framing(head.version == Version::HTTP_11, head.status.as_u16(), options.head_only, headers) {
             return fail(Outcome::Garbage, format!("the answer is not HTTP: {reason}"));
         }
     }
-    let mut kept = asked.keep.then(Body::new);
+    let mut kept = options.keep.then(Body::new);
     while !body.is_end_stream() {
         match driven.until(|cx| Pin::new(&mut body as &mut Incoming).poll_frame(cx)).await {
             Ok(None) => break,
@@ -191,7 +191,7 @@ async fn receive(
                 }
             }
             Ok(Some(Err(error))) => return Err(of_hyper(&error, &label(), Stage::Body)),
-            Err(Interrupted::Timeout) => return fail(Outcome::Timeout, format!("no whole answer within {:?}", asked.timeout)),
+            Err(Interrupted::Timeout) => return fail(Outcome::Timeout, format!("no whole answer within {:?}", options.timeout)),
             Err(Interrupted::Ended) => {
                 return fail(Outcome::Incomplete, format!("the answer broke off after {} bytes", received.bytes));
             }

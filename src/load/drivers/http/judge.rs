@@ -4,7 +4,7 @@ use hyper::header::HeaderMap;
 
 use super::request::Step;
 use crate::load::drivers::Failure;
-use crate::load::drivers::judged::Kept;
+use crate::load::drivers::judged::KeptBody;
 use crate::load::drivers::values::Values;
 use crate::load::windows::Outcome;
 
@@ -13,7 +13,7 @@ pub(super) struct Answer<'a> {
     pub status: u16,
     pub received_bytes: u64,
     /// The body, where the step needs it.
-    pub body: Option<Kept<'a>>,
+    pub body: Option<KeptBody<'a>>,
     pub headers: &'a HeaderMap,
 }
 
@@ -22,7 +22,7 @@ pub(super) fn judge(step: &Step, answer: &Answer<'_>, values: &mut Values) -> Re
     let status = answer.status;
     let expected = if step.statuses.is_empty() { (200..300).contains(&status) } else { step.statuses.contains(&status) };
     if let Some((_, outcome)) = step.named.iter().find(|(named, _)| *named == status && !expected) {
-        // Nobody reads words of what is no error.
+        // Nobody reads words of what is not an error.
         return Err(Failure::new(*outcome, String::new()));
     }
     if !expected {

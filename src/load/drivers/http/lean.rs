@@ -20,14 +20,14 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
 use super::judge::{self, judge};
-use super::request::{self, Step};
-use super::{Carried, of_io};
+use super::request::{self, Step, unsent};
+use super::{RoundTrip, of_io};
 use crate::load::drivers::Failure;
 use crate::load::drivers::judged::Body;
 use crate::load::drivers::values::Values;
 use crate::load::windows::Outcome;
 use crate::plan::Place;
-use answer::{Answer, Cut, Garbage, Keep, Seen};
+use answer::{Answer, AnswerSink, EarlyEnd, Garbage, LastHead};
 
 /// So much is read at a time.
 const INPUT: usize = 64 << 10;
@@ -43,11 +43,11 @@ struct Buffers {
     /// What was just read. Empty before the first read.
     input: Vec<u8>,
     /// The head that was read last.
-    seen: Seen,
+    seen: LastHead,
 }
 
 thread_local! {
-    static BUFFERS: RefCell<Buffers> = const { RefCell::new(Buffers { output: Vec::new(), input: Vec::new(), seen: Seen::new() }) };
+    static BUFFERS: RefCell<Buffers> = const { RefCell::new(Buffers { output: Vec::new(), input: Vec::new(), seen: LastHead::new() }) };
 }
 
 /// A connection that is written to and read from directly.
@@ -64,7 +64,7 @@ pub struct Lean {
 struct UnderWay<'a> {
     sending: Sending,
     answer: Answer,
-    kept: Kept<'a>,
+    kept: NeededParts<'a>,
     /// When the first and the last bytes of the answer were read.
     first_read: Option<StdInstant>,
     last_read: Option<StdInstant>,
@@ -87,21 +87,21 @@ struct Unsent {
 }
 
 /// What a step needs of an answer.
-struct Kept<'a> {
+struct NeededParts<'a> {
     step: &'a Step,
     headers: HeaderMap,
     body: Option<Body>,
 }
 
 /// Why an exchange broke off.
-enum Broken {
+enum ExchangeError {
     Timeout,
-    Cut(Cut),
+    EarlyEnd(EarlyEnd),
     Garbage(Garbage),
     Io(std::io::Error),
 }
 
-impl Keep for Kept<'_> {
+impl AnswerSink for NeededParts<'_> {
     fn wants_headers(&self) -> bool {
         self.step.judged.places().any(|place| matches!(place, Place::Header(_)))
     }
@@ -141,17 +141,17 @@ impl Lean {
     }
 
     /// Sends the request of a step, reads the answer to its end and checks it. Its time-out counts from `begin`.
-    pub async fn exchange(&mut self, begin: StdInstant, step: &Step, values: &mut Values) -> Carried {
+    pub async fn exchange(&mut self, begin: StdInstant, step: &Step, values: &mut Values) -> RoundTrip {
         let (sent_bytes, sending) = match self.send(step, values) {
             Ok(sent) => sent,
-            Err(failure) => return Carried { usable: true, ..Carried::broken(None, failure) },
+            Err(failure) => return RoundTrip { usable: true, ..RoundTrip::broken(None, failure) },
         };
         // Only an answer that is read to its end leaves the connection fit for the next request.
         self.open = false;
         let mut way = UnderWay {
             sending,
             answer: Answer::new(step.method == hyper::Method::HEAD),
-            kept: Kept { step, headers: HeaderMap::new(), body: step.needs_body().then(Body::new) },
+            kept: NeededParts { step, headers: HeaderMap::new(), body: step.needs_body().then(Body::new) },
             first_read: None,
             last_read: None,
             deadline: Instant::from_std(begin) + step.timeout,
@@ -170,10 +170,10 @@ impl Lean {
                 };
                 (last_read, judge(step, &got, values))
             }
-            Err(broken) => (None, Err(broken.in_words(step, values, answer.has_begun()))),
+            Err(broken) => (None, Err(broken.into_failure(step, values, answer.has_begun()))),
         };
         let completed = completed.unwrap_or_else(StdInstant::now);
-        Carried { first_byte: first_read, completed, sent_bytes, received_bytes, usable: self.open, result }
+        RoundTrip { first_byte: first_read, completed, sent_bytes, received_bytes, usable: self.open, result }
     }
 
     /// Composes the request and sends as much of it as the system takes at once. Returns the length of its body, too.
@@ -251,7 +251,7 @@ impl Lean {
     ///
     /// Both are done as they can be: a server may answer before it has read everything, and one that sends a long
     /// answer meanwhile may not read on until that is read.
-    fn poll_under_way(&mut self, cx: &mut Context<'_>, way: &mut UnderWay<'_>) -> Poll<Result<bool, Broken>> {
+    fn poll_under_way(&mut self, cx: &mut Context<'_>, way: &mut UnderWay<'_>) -> Poll<Result<bool, ExchangeError>> {
         loop {
             if let Sending::Partly(unsent) = &mut way.sending {
                 match self.poll_unsent(cx, unsent) {
@@ -272,15 +272,15 @@ impl Lean {
             // An early answer explains the end of the connection better than the end itself.
             if let Sending::Failed(error) = &mut way.sending
                 && !way.answer.has_begun()
-                && !matches!(polled, Poll::Ready(Ok(()) | Err(Broken::Garbage(_))))
+                && !matches!(polled, Poll::Ready(Ok(()) | Err(ExchangeError::Garbage(_))))
             {
                 let error = std::mem::replace(error, std::io::ErrorKind::BrokenPipe.into());
-                return Poll::Ready(Err(Broken::Io(error)));
+                return Poll::Ready(Err(ExchangeError::Io(error)));
             }
             match polled {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(broken)) => return Poll::Ready(Err(broken)),
-                Poll::Pending if self.timed_out(cx, way.deadline) => return Poll::Ready(Err(Broken::Timeout)),
+                Poll::Pending if self.timed_out(cx, way.deadline) => return Poll::Ready(Err(ExchangeError::Timeout)),
                 Poll::Pending => return Poll::Pending,
             }
         }
@@ -299,7 +299,7 @@ impl Lean {
     }
 
     /// Reads once, into the buffer of the thread, and uses up what came.
-    fn poll_answer(&mut self, cx: &mut Context<'_>, way: &mut UnderWay<'_>) -> Poll<Result<(), Broken>> {
+    fn poll_answer(&mut self, cx: &mut Context<'_>, way: &mut UnderWay<'_>) -> Poll<Result<(), ExchangeError>> {
         BUFFERS.with_borrow_mut(|buffers| {
             let size = if way.answer.missing() > INPUT as u64 { LARGE_INPUT } else { INPUT };
             if buffers.input.len() < size {
@@ -307,14 +307,14 @@ impl Lean {
             }
             let mut buffer = ReadBuf::new(&mut buffers.input[..size]);
             // A read that does not fill the buffer also tells tokio that the socket is empty: no second `read` finds nothing.
-            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer)).map_err(Broken::Io)?;
+            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer)).map_err(ExchangeError::Io)?;
             if buffer.filled().is_empty() {
-                return Poll::Ready(way.answer.end().map_err(Broken::Cut));
+                return Poll::Ready(way.answer.end().map_err(ExchangeError::EarlyEnd));
             }
             let now = StdInstant::now();
             way.first_read.get_or_insert(now);
             way.last_read = Some(now);
-            Poll::Ready(way.answer.feed(buffer.filled(), &mut buffers.seen, &mut way.kept).map_err(Broken::Garbage))
+            Poll::Ready(way.answer.feed(buffer.filled(), &mut buffers.seen, &mut way.kept).map_err(ExchangeError::Garbage))
         })
     }
 
@@ -356,28 +356,23 @@ impl Unsent {
     }
 }
 
-impl Broken {
+impl ExchangeError {
     /// What happened; `begun` says whether a part of the answer was there.
-    fn in_words(self, step: &Step, values: &Values, begun: bool) -> Failure {
+    fn into_failure(self, step: &Step, values: &Values, begun: bool) -> Failure {
         let label = step.label(values);
         match self {
             Self::Timeout => {
                 let what = if begun { "whole answer" } else { "answer" };
                 Failure::new(Outcome::Timeout, format!("{label}: no {what} within {:?}", step.timeout))
             }
-            Self::Cut(Cut::Before) => {
+            Self::EarlyEnd(EarlyEnd::Before) => {
                 Failure::new(Outcome::Closed, format!("{label}: the connection was closed instead of an answer"))
             }
-            Self::Cut(Cut::Within) => Failure::new(Outcome::Incomplete, format!("{label}: the answer broke off")),
+            Self::EarlyEnd(EarlyEnd::Within) => Failure::new(Outcome::Incomplete, format!("{label}: the answer broke off")),
             Self::Garbage(garbage) => Failure::new(Outcome::Garbage, format!("{label}: {garbage}")),
             Self::Io(error) => of_io(&error, &label),
         }
     }
-}
-
-/// A request that cannot be made: what it inserts does not fit.
-fn unsent(words: String) -> Failure {
-    Failure::new(Outcome::Carry, words)
 }
 
 /// Ends a head, and puts a short body behind it. Returns the length of the body, and a long body itself.
@@ -409,34 +404,22 @@ fn decimal(mut number: u64, digits: &mut [u8; 20]) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::super::request::tests::step;
+    use super::super::scripted::{CHUNKED, EARLY, OK, UNTIL_CLOSED, WRONG, answer_each, run};
     use super::*;
     use crate::plan;
+    use std::cell::Cell;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     /// Serves one connection: each request is answered with the next of `answers`, byte by byte when `slowly`.
     fn exchanges(answers: Vec<&'static str>, slowly: bool) -> Vec<Result<u64, Outcome>> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async move {
+        run(async move {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
             let address = listener.local_addr().unwrap();
             let count = answers.len();
             let server = async move {
                 let (mut stream, _) = listener.accept().await.unwrap();
                 stream.set_nodelay(true).unwrap();
-                let mut request = [0; 4096];
-                for answer in answers {
-                    if stream.read(&mut request).await.unwrap_or(0) == 0 {
-                        return;
-                    }
-                    if slowly {
-                        for byte in answer.as_bytes() {
-                            let _ = stream.write_all(&[*byte]).await;
-                            tokio::task::yield_now().await;
-                        }
-                    } else {
-                        let _ = stream.write_all(answer.as_bytes()).await;
-                    }
-                }
+                answer_each(&mut stream, answers, slowly, &Cell::new(0)).await;
             };
             let client = async move {
                 let stream = TcpStream::connect(address).await.unwrap();
@@ -459,32 +442,19 @@ mod tests {
 
     #[test]
     fn answers_of_every_form_are_read_to_their_end() {
-        let ok = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello";
-        let chunked =
-            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5;x=y\r\nhello\r\nA\r\n0123456789\r\n0\r\ntrailer: 1\r\n\r\n";
-        let early = "HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi";
-        let until_closed = "HTTP/1.1 200 OK\r\n\r\nall the rest";
         for slowly in [false, true] {
-            let results = exchanges(vec![ok, chunked, early, ok, until_closed], slowly);
+            let results = exchanges(vec![OK, CHUNKED, EARLY, OK, UNTIL_CLOSED], slowly);
             assert_eq!(results, [Ok(5), Ok(15), Ok(2), Ok(5), Ok(12)], "slowly: {slowly}");
         }
     }
 
     #[test]
     fn what_is_wrong_has_its_own_outcome() {
-        let cases = [
-            ("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhello", Outcome::Incomplete),
-            ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhel", Outcome::Incomplete),
-            ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nxyz\r\n", Outcome::Garbage),
-            ("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi and more", Outcome::Garbage),
-            ("220 smtp.example ESMTP\r\n", Outcome::Garbage),
-            ("HTTP/1.1 200 O", Outcome::Incomplete),
-            ("", Outcome::Closed),
+        let more = [
             ("HTTP/1.1 103 Early Hints\r\n\r\n", Outcome::Closed),
             ("HTTP/1.1 200 OK\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n", Outcome::Garbage),
-            ("HTTP/1.1 500 No\r\ncontent-length: 0\r\n\r\n", Outcome::Status),
         ];
-        for (answer, outcome) in cases {
+        for (answer, outcome) in WRONG.into_iter().chain(more) {
             assert_eq!(exchanges(vec![answer], false), [Err(outcome)], "{answer:?}");
         }
     }
@@ -501,18 +471,17 @@ mod tests {
     }
 
     /// One exchange with a server that does what `serve` says, and whether another one could follow.
-    fn exchange_with<F: Future<Output = ()>>(step: Step, serve: impl FnOnce(TcpStream) -> F) -> (Carried, bool) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async move {
+    fn exchange_with<F: Future<Output = ()>>(step: Step, serve: impl FnOnce(TcpStream) -> F) -> (RoundTrip, bool) {
+        run(async move {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
             let address = listener.local_addr().unwrap();
             let server = async move { serve(listener.accept().await.unwrap().0).await };
             let client = async move {
                 let stream = TcpStream::connect(address).await.unwrap();
                 let mut lean = Lean::new(stream, HeaderValue::from_static("x"), step.timeout);
-                let carried = lean.exchange(StdInstant::now(), &step, &mut Values::for_tests()).await;
+                let round_trip = lean.exchange(StdInstant::now(), &step, &mut Values::for_tests()).await;
                 let open = lean.is_open();
-                (carried, open)
+                (round_trip, open)
             };
             tokio::join!(server, client).1
         })
@@ -530,9 +499,9 @@ mod tests {
     }
 
     const LONG: u64 = 1_000_000;
+    const HI: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi";
     /// More than the system takes without anybody reading.
     const ENDLESS: u64 = 40_000_000;
-    const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi";
 
     #[test]
     fn a_long_body_is_sent_whole() {
@@ -544,17 +513,17 @@ mod tests {
                     missing -= stream.read(&mut space).await.unwrap();
                     tokio::task::yield_now().await;
                 }
-                stream.write_all(OK).await.unwrap();
+                stream.write_all(HI).await.unwrap();
                 std::future::pending::<()>().await;
             };
             let serve = |stream| async move {
                 // The client is done when this is not.
                 let _ = tokio::time::timeout(Duration::from_millis(100), serve(stream)).await;
             };
-            let (carried, open) = exchange_with(put(length, Duration::from_secs(5)), serve);
-            assert!(carried.result.is_ok() && carried.usable && open, "{:?}", carried.result);
-            assert_eq!((carried.sent_bytes, carried.received_bytes), (length, 2));
-            assert_eq!(carried.first_byte, Some(carried.completed), "one read, one instant");
+            let (round_trip, open) = exchange_with(put(length, Duration::from_secs(5)), serve);
+            assert!(round_trip.result.is_ok() && round_trip.usable && open, "{:?}", round_trip.result);
+            assert_eq!((round_trip.sent_bytes, round_trip.received_bytes), (length, 2));
+            assert_eq!(round_trip.first_byte, Some(round_trip.completed), "one read, one instant");
         }
     }
 
@@ -565,11 +534,11 @@ mod tests {
             stream.write_all(b"HTTP/1.1 413 Too Large\r\ncontent-length: 0\r\n\r\n").await.unwrap();
             // What was not read makes this end a reset.
         };
-        let (carried, open) = exchange_with(put(ENDLESS, Duration::from_secs(5)), serve);
+        let (round_trip, open) = exchange_with(put(ENDLESS, Duration::from_secs(5)), serve);
         // The reset may overtake the answer; then it is what is told.
-        let outcome = carried.result.unwrap_err().outcome;
+        let outcome = round_trip.result.unwrap_err().outcome;
         assert!(matches!(outcome, Outcome::Status | Outcome::Reset), "{outcome:?}");
-        assert!(!carried.usable && !open);
+        assert!(!round_trip.usable && !open);
     }
 
     #[test]
@@ -584,10 +553,10 @@ mod tests {
                 missing -= stream.read(&mut space).await.unwrap();
             }
         };
-        let (carried, _) = exchange_with(put(ENDLESS, Duration::from_secs(5)), serve);
-        assert!(carried.result.is_ok() && carried.usable, "{:?}", carried.result);
-        assert_eq!(carried.received_bytes, ENDLESS);
-        assert!(carried.first_byte.unwrap() < carried.completed);
+        let (round_trip, _) = exchange_with(put(ENDLESS, Duration::from_secs(5)), serve);
+        assert!(round_trip.result.is_ok() && round_trip.usable, "{:?}", round_trip.result);
+        assert_eq!(round_trip.received_bytes, ENDLESS);
+        assert!(round_trip.first_byte.unwrap() < round_trip.completed);
     }
 
     #[test]
@@ -597,9 +566,9 @@ mod tests {
                 read_head(&mut stream).await;
                 let _ = tokio::time::timeout(Duration::from_millis(200), std::future::pending::<()>()).await;
             };
-            let (carried, open) = exchange_with(put(length, Duration::from_millis(20)), serve);
-            assert_eq!(carried.result.unwrap_err().outcome, Outcome::Timeout);
-            assert!(carried.first_byte.is_none() && !carried.usable && !open);
+            let (round_trip, open) = exchange_with(put(length, Duration::from_millis(20)), serve);
+            assert_eq!(round_trip.result.unwrap_err().outcome, Outcome::Timeout);
+            assert!(round_trip.first_byte.is_none() && !round_trip.usable && !open);
         }
     }
 
@@ -610,28 +579,27 @@ mod tests {
             stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
             while stream.write_all(&[b'x'; 100_000]).await.is_ok() {}
         };
-        let (carried, open) = exchange_with(put(0, Duration::from_millis(50)), serve);
-        assert_eq!(carried.result.unwrap_err().outcome, Outcome::Timeout);
-        assert!(carried.first_byte.is_some() && !open);
+        let (round_trip, open) = exchange_with(put(0, Duration::from_millis(50)), serve);
+        assert_eq!(round_trip.result.unwrap_err().outcome, Outcome::Timeout);
+        assert!(round_trip.first_byte.is_some() && !open);
     }
 
     #[test]
     fn what_comes_behind_an_answer_closes_the_connection() {
         let serve = |mut stream: TcpStream| async move {
             read_head(&mut stream).await;
-            stream.write_all(OK).await.unwrap();
-            stream.write_all(OK).await.unwrap();
+            stream.write_all(HI).await.unwrap();
+            stream.write_all(HI).await.unwrap();
         };
-        let (carried, open) = exchange_with(put(0, Duration::from_secs(5)), serve);
+        let (round_trip, open) = exchange_with(put(0, Duration::from_secs(5)), serve);
         // Either it came with the answer, or it is noticed before the next request.
-        assert!(carried.result.is_err_and(|f| f.outcome == Outcome::Garbage) || !open);
+        assert!(round_trip.result.is_err_and(|f| f.outcome == Outcome::Garbage) || !open);
     }
 
     /// What a connection holds in user space while it is idle or waits: nothing here owns a buffer.
     #[test]
     fn a_connection_is_small() {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
+        run(async {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
             let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
             let mut lean = Lean::new(stream, HeaderValue::from_static("x"), Duration::from_secs(5));

@@ -18,6 +18,8 @@ mod judge;
 mod lean;
 mod redirect;
 mod request;
+#[cfg(test)]
+mod scripted;
 mod shared;
 mod tls;
 
@@ -30,10 +32,10 @@ use std::time::{Duration, Instant};
 use tokio::time::Instant as TokioInstant;
 
 use super::tcp::of_io;
-use super::values::{Names, Values};
+use super::values::{ValueNames, Values};
 use super::{Client, Driver, Exchange, Failure};
 pub use crate::load::drivers::judged::MAX_KEPT;
-use crate::load::traffic::Tallied;
+use crate::load::traffic::RequestCounter;
 use crate::load::windows::Outcome;
 use crate::load::{Error, Traffic};
 use crate::plan;
@@ -47,7 +49,7 @@ use tls::Tls;
 pub struct Http {
     steps: Vec<Step>,
     servers: Vec<Server>,
-    names: Names,
+    names: ValueNames,
     http2: bool,
     /// Clients per connection.
     streams: u64,
@@ -73,7 +75,7 @@ impl Http {
         let servers: Vec<Server> = http.urls.iter().map(|u| Server::new(u, socket.as_deref())).collect::<Result<_, _>>()?;
         let prefix = http.urls.first().map_or("", |u| u.path.as_str());
         let inserted = http.steps.iter().flat_map(plan::Step::names);
-        let names = Names::new(http.steps.iter().flat_map(|s| &s.carry), inserted, &http.draws);
+        let names = ValueNames::new(http.steps.iter().flat_map(|s| &s.carry), inserted, &http.draws);
         let outcomes = named_outcomes(&http.steps);
         let http2 = http.version == 2;
         let step = |s| Step::new(s, prefix, names.as_slice(), &outcomes);
@@ -123,7 +125,7 @@ impl Driver for Http {
             number,
             values: Values::new(&self.names, seed, number),
             shared: self.http2.then(|| group.connection(number / self.streams)),
-            tallied: group.tallied(HttpClient::address(self, number), self.steps.len()),
+            counter: group.counter(HttpClient::address(self, number), self.steps.len()),
             connection: None,
             connects: 0,
         }
@@ -140,7 +142,7 @@ pub struct HttpClient {
     connection: Option<Connection>,
     connects: u64,
     /// Where what it sends is counted.
-    tallied: Rc<Tallied>,
+    counter: Rc<RequestCounter>,
 }
 
 enum Connection {
@@ -149,7 +151,7 @@ enum Connection {
 }
 
 /// A request that was sent, and what came of it.
-struct Carried {
+struct RoundTrip {
     /// When the first byte of the answer was there.
     first_byte: Option<Instant>,
     /// When the last byte was there, or what kept it from coming was known.
@@ -161,7 +163,7 @@ struct Carried {
     result: Result<(), Failure>,
 }
 
-impl Carried {
+impl RoundTrip {
     /// An exchange that broke off.
     fn broken(first_byte: Option<Instant>, failure: Failure) -> Self {
         let completed = Instant::now();
@@ -232,27 +234,27 @@ impl HttpClient {
     }
 
     /// A step on the lean path.
-    async fn lean(&mut self, number: usize, sent: Instant, connect: &mut Option<Duration>) -> Carried {
+    async fn lean(&mut self, number: usize, sent: Instant, connect: &mut Option<Duration>) -> RoundTrip {
         // What is rare is boxed: each of many connections has room for all that is not.
         if !self.is_connected() {
             let deadline = TokioInstant::from_std(sent) + self.http.steps[number].timeout;
             if let Err(failure) = Box::pin(self.connect_if_needed(deadline, connect)).await {
-                return Carried::broken(None, failure);
+                return RoundTrip::broken(None, failure);
             }
         }
         let step = &self.http.steps[number];
         let Some(Connection::Lean(lean)) = &mut self.connection else {
-            return Carried::broken(None, Failure::new(Outcome::Closed, "there is no connection"));
+            return RoundTrip::broken(None, Failure::new(Outcome::Closed, "there is no connection"));
         };
-        self.tallied.sends(number);
-        let carried = lean.exchange(sent, step, &mut self.values).await;
-        match &carried.result {
-            _ if carried.first_byte.is_some() => self.tallied.answers(number),
+        self.counter.count_sent(number);
+        let round_trip = lean.exchange(sent, step, &mut self.values).await;
+        match &round_trip.result {
+            _ if round_trip.first_byte.is_some() => self.counter.count_answered(number),
             // The request could not be made.
-            Err(failure) if failure.outcome == Outcome::Carry => self.tallied.takes_back(number),
+            Err(failure) if failure.outcome == Outcome::Carry => self.counter.uncount_sent(number),
             _ => {}
         }
-        carried
+        round_trip
     }
 }
 
@@ -275,22 +277,22 @@ impl Client for HttpClient {
     async fn exchange(&mut self, step: usize) -> Exchange {
         let sent = Instant::now();
         let mut connect = None;
-        let carried = match self.http.lean {
+        let round_trip = match self.http.lean {
             true => self.lean(step, sent, &mut connect).await,
             false => Box::pin(self.chain(step, sent, &mut connect)).await,
         };
-        if !carried.usable || !self.http.keep_alive {
+        if !round_trip.usable || !self.http.keep_alive {
             self.connection = None;
         }
         Exchange {
             sent,
             connect,
-            first_byte: carried.first_byte,
-            completed: carried.completed,
-            sent_bytes: carried.sent_bytes,
-            received_bytes: carried.received_bytes,
+            first_byte: round_trip.first_byte,
+            completed: round_trip.completed,
+            sent_bytes: round_trip.sent_bytes,
+            received_bytes: round_trip.received_bytes,
             metrics: Vec::new(),
-            result: carried.result,
+            result: round_trip.result,
         }
     }
 
@@ -308,7 +310,7 @@ impl Client for HttpClient {
 /// # Errors
 /// [`Error::Verify`] with what was wrong.
 pub async fn verify(http: &Arc<Http>, seed: u64) -> Result<(), Error> {
-    repeat(http, seed, 1).await.map(drop)
+    send_requests(http, seed, 1).await.map(drop)
 }
 
 /// So many passes one after the other, whose answers are checked and not counted. Returns the values of the last one by
@@ -316,12 +318,12 @@ pub async fn verify(http: &Arc<Http>, seed: u64) -> Result<(), Error> {
 ///
 /// # Errors
 /// [`Error::Verify`] with what was wrong.
-pub async fn repeat(http: &Arc<Http>, seed: u64, passes: u64) -> Result<(BTreeMap<String, String>, u64), Error> {
+pub async fn send_requests(http: &Arc<Http>, seed: u64, passes: u64) -> Result<(BTreeMap<String, String>, u64), Error> {
     // HTTP/2 connections have tasks of their own, on this thread.
-    tokio::task::LocalSet::new().run_until(check(http, seed, passes)).await
+    tokio::task::LocalSet::new().run_until(send_on_this_thread(http, seed, passes)).await
 }
 
-async fn check(http: &Arc<Http>, seed: u64, passes: u64) -> Result<(BTreeMap<String, String>, u64), Error> {
+async fn send_on_this_thread(http: &Arc<Http>, seed: u64, passes: u64) -> Result<(BTreeMap<String, String>, u64), Error> {
     let addresses = http.servers.len() as u64;
     // Numbers that no load has, so that its ids are its own; ids are made of their last 24 bits.
     let first = (1 << 24) / (addresses * http.streams) * addresses - addresses;

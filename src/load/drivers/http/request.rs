@@ -208,7 +208,7 @@ fn named(outcome: &plan::NamedOutcome, outcomes: &[String]) -> impl Iterator<Ite
 }
 
 /// A request that cannot be made: what it inserts does not fit.
-fn unsent(words: String) -> Failure {
+pub(super) fn unsent(words: String) -> Failure {
     Failure::new(Outcome::Carry, words)
 }
 

@@ -14,7 +14,7 @@ use super::connect::Stream;
 use super::general::{Stage, of_hyper};
 use crate::load::Traffic;
 use crate::load::drivers::Failure;
-use crate::load::traffic::Tallied;
+use crate::load::traffic::RequestCounter;
 use crate::load::windows::Outcome;
 
 /// How much of one answer the server may send ahead; long downloads are slow when it is less than what is on the way.
@@ -30,7 +30,7 @@ const RESET_STREAMS: usize = 1 << 14;
 pub struct Group {
     connections: RefCell<BTreeMap<u64, Rc<Shared>>>,
     /// By the number of the address.
-    tallied: RefCell<BTreeMap<usize, Rc<Tallied>>>,
+    counter: RefCell<BTreeMap<usize, Rc<RequestCounter>>>,
 }
 
 impl Group {
@@ -40,14 +40,14 @@ impl Group {
     }
 
     /// The count of what is sent to an address, by step.
-    pub(super) fn tallied(&self, address: usize, steps: usize) -> Rc<Tallied> {
-        Rc::clone(self.tallied.borrow_mut().entry(address).or_insert_with(|| Rc::new(Tallied::new(steps))))
+    pub(super) fn counter(&self, address: usize, steps: usize) -> Rc<RequestCounter> {
+        Rc::clone(self.counter.borrow_mut().entry(address).or_insert_with(|| Rc::new(RequestCounter::new(steps))))
     }
 
     /// What was sent so far.
     pub(super) fn traffic(&self) -> Traffic {
         let mut traffic = Traffic::default();
-        self.tallied.borrow().iter().for_each(|(address, tallied)| tallied.tell(*address, &mut traffic));
+        self.counter.borrow().iter().for_each(|(address, counter)| counter.add_to(*address, &mut traffic));
         traffic
     }
 }
@@ -108,9 +108,9 @@ impl Shared {
 
 /// Lets a spawned task stay on its thread.
 #[derive(Clone, Copy)]
-struct Here;
+struct ThisThread;
 
-impl<F: Future + 'static> hyper::rt::Executor<F> for Here {
+impl<F: Future + 'static> hyper::rt::Executor<F> for ThisThread {
     fn execute(&self, task: F) {
         tokio::task::spawn_local(task);
     }
@@ -121,7 +121,7 @@ impl<F: Future + 'static> hyper::rt::Executor<F> for Here {
 /// # Errors
 /// The failure as it is recorded.
 pub(super) async fn begin(stream: Stream, streams: u32, deadline: Instant) -> Result<SendRequest<Outgoing>, Failure> {
-    let mut builder = http2::Builder::new(Here);
+    let mut builder = http2::Builder::new(ThisThread);
     builder
         .adaptive_window(false)
         .initial_stream_window_size(STREAM_WINDOW)

@@ -41,9 +41,9 @@ impl Tls {
             .with_safe_default_protocol_versions()
             .map_err(|e| Error::Tls(e.to_string()))?;
         let builder: rustls::ConfigBuilder<ClientConfig, WantsClientCert> = match trust {
-            Trust::Anybody => {
-                builder.dangerous().with_custom_certificate_verifier(Arc::new(Anybody { provider: Arc::clone(&provider) }))
-            }
+            Trust::Anybody => builder
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(AcceptAnyCertificate { provider: Arc::clone(&provider) })),
             Trust::System => builder.with_root_certificates(of_system()?),
             Trust::Ca(path) => builder.with_root_certificates(of_file(path)?),
         };
@@ -139,13 +139,13 @@ fn of_handshake(error: &std::io::Error, server: &str, http2: bool) -> Failure {
     }
 }
 
-/// Takes any certificate from anybody: who asks for it knows that nothing is verified.
+/// Accepts any certificate: who asks for it knows that nothing is verified.
 #[derive(Debug)]
-struct Anybody {
+struct AcceptAnyCertificate {
     provider: Arc<CryptoProvider>,
 }
 
-impl ServerCertVerifier for Anybody {
+impl ServerCertVerifier for AcceptAnyCertificate {
     fn verify_server_cert(
         &self,
         _: &CertificateDer<'_>,

@@ -23,7 +23,7 @@ const MAX_HEADERS: usize = 96;
 const MAX_CHUNK_LINE: u16 = 1024;
 
 /// Takes what is to be kept of an answer.
-pub trait Keep {
+pub trait AnswerSink {
     /// Whether it takes headers.
     fn wants_headers(&self) -> bool;
     /// A header of the answer itself, not of a 1xx answer before it. Trailers are not told.
@@ -35,7 +35,7 @@ pub trait Keep {
 /// Why something is not an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Garbage {
-    /// The head is no HTTP, or says two different things.
+    /// The head is not HTTP, or says two different things.
     Head(String),
     /// The head is longer than [`MAX_HEAD`].
     LongHead,
@@ -58,10 +58,10 @@ impl fmt::Display for Garbage {
 
 /// Where the stream ended instead of bringing the whole answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cut {
-    /// Before the answer.
+pub enum EarlyEnd {
+    /// Before the first byte of the answer.
     Before,
-    /// Within it.
+    /// After the answer had begun.
     Within,
 }
 
@@ -125,7 +125,7 @@ enum TrailerAt {
 /// The head that was read last. A server says mostly the same as before, and the same bytes mean the same: a head that
 /// begins with all of them ends with them, and need not be read again.
 #[derive(Debug)]
-pub struct Seen {
+pub struct LastHead {
     text: Vec<u8>,
     bodiless: bool,
     /// None as long as there is no `text`.
@@ -183,7 +183,7 @@ impl Answer {
     ///
     /// # Errors
     /// When they make no answer, or more than one. Nothing can be fed after that.
-    pub fn feed(&mut self, input: &[u8], seen: &mut Seen, keep: &mut impl Keep) -> Result<(), Garbage> {
+    pub fn feed(&mut self, input: &[u8], seen: &mut LastHead, keep: &mut impl AnswerSink) -> Result<(), Garbage> {
         let mut at = 0;
         if self.state == State::Head {
             match self.feed_head(input, seen, keep)? {
@@ -224,19 +224,19 @@ impl Answer {
     ///
     /// # Errors
     /// Where it ended otherwise.
-    pub fn end(&mut self) -> Result<(), Cut> {
+    pub fn end(&mut self) -> Result<(), EarlyEnd> {
         match self.state {
             State::UntilClosed | State::Whole => {
                 self.state = State::Whole;
                 Ok(())
             }
-            _ if self.has_begun() => Err(Cut::Within),
-            _ => Err(Cut::Before),
+            _ if self.has_begun() => Err(EarlyEnd::Within),
+            _ => Err(EarlyEnd::Before),
         }
     }
 
     /// Takes at most `missing` bytes of the body; returns how many are missing then.
-    fn take(&mut self, rest: &[u8], missing: u64, keep: &mut impl Keep) -> u64 {
+    fn take(&mut self, rest: &[u8], missing: u64, keep: &mut impl AnswerSink) -> u64 {
         let here = rest.len().min(usize::try_from(missing).unwrap_or(usize::MAX));
         keep.body(&rest[..here]);
         self.received += here as u64;
@@ -244,7 +244,7 @@ impl Answer {
     }
 
     /// Reads heads up to that of the answer itself; returns how much of `input` they used.
-    fn feed_head(&mut self, input: &[u8], seen: &mut Seen, keep: &mut impl Keep) -> Result<Option<usize>, Garbage> {
+    fn feed_head(&mut self, input: &[u8], seen: &mut LastHead, keep: &mut impl AnswerSink) -> Result<Option<usize>, Garbage> {
         let mut at = 0;
         if !self.head.is_empty() {
             let held = self.head.len();
@@ -288,14 +288,14 @@ impl Head {
     }
 }
 
-impl Seen {
+impl LastHead {
     /// Nothing yet.
     pub const fn new() -> Self {
         Self { text: Vec::new(), bodiless: false, head: None }
     }
 
     /// [`parse_head`], or what it said of the same bytes before.
-    fn read_head(&mut self, input: &[u8], bodiless: bool, keep: &mut impl Keep) -> Result<Option<(usize, Head)>, Garbage> {
+    fn read_head(&mut self, input: &[u8], bodiless: bool, keep: &mut impl AnswerSink) -> Result<Option<(usize, Head)>, Garbage> {
         if let Some(head) = self.head
             && self.bodiless == bodiless
             && !keep.wants_headers()
@@ -316,7 +316,7 @@ impl Seen {
 }
 
 /// Reads a head: none while it is incomplete. `input` has at most [`MAX_HEAD`] bytes.
-fn parse_head(input: &[u8], bodiless: bool, keep: &mut impl Keep) -> Result<Option<(usize, Head)>, Garbage> {
+fn parse_head(input: &[u8], bodiless: bool, keep: &mut impl AnswerSink) -> Result<Option<(usize, Head)>, Garbage> {
     let wrong = |reason: &str| Err(Garbage::Head(reason.to_owned()));
     // httparse would skip it; but an answer that follows another one has none before it.
     if matches!(input.first(), Some(b'\r' | b'\n')) {
@@ -410,13 +410,13 @@ mod tests {
     use proptest::prelude::*;
 
     #[derive(Default, Debug, PartialEq)]
-    struct Kept {
+    struct Collected {
         without_headers: bool,
         headers: Vec<(String, Vec<u8>)>,
         body: Vec<u8>,
     }
 
-    impl Keep for Kept {
+    impl AnswerSink for Collected {
         fn wants_headers(&self) -> bool {
             !self.without_headers
         }
@@ -434,13 +434,13 @@ mod tests {
     }
 
     /// Feeds `text` in pieces that end at `cuts`.
-    fn feed(head_only: bool, text: &[u8], cuts: &[usize]) -> (Result<(), Garbage>, Answer, Kept) {
-        let (mut answer, mut kept) = (Answer::new(head_only), Kept::default());
+    fn feed(head_only: bool, text: &[u8], cuts: &[usize]) -> (Result<(), Garbage>, Answer, Collected) {
+        let (mut answer, mut kept) = (Answer::new(head_only), Collected::default());
         let mut cuts: Vec<usize> = cuts.iter().map(|c| c % (text.len() + 1)).chain([text.len()]).collect();
         cuts.sort_unstable();
         let mut at = 0;
         for cut in cuts {
-            let fed = answer.feed(&text[at..cut], &mut Seen::new(), &mut kept);
+            let fed = answer.feed(&text[at..cut], &mut LastHead::new(), &mut kept);
             at = cut;
             if fed.is_err() {
                 return (fed, answer, kept);
@@ -453,12 +453,12 @@ mod tests {
     #[derive(Debug, PartialEq)]
     struct Outcome {
         fed: Result<(), Garbage>,
-        ended: Result<(), Cut>,
+        ended: Result<(), EarlyEnd>,
         status: u16,
         received: u64,
         keeps_alive: bool,
         whole: bool,
-        kept: Kept,
+        kept: Collected,
     }
 
     fn outcome(head_only: bool, text: &[u8], cuts: &[usize]) -> Outcome {
@@ -636,7 +636,7 @@ mod tests {
             let text = format!("{head}{body}");
             for cut in 0..text.len() {
                 let (fed, mut answer, _) = feed(false, &text.as_bytes()[..cut], &[]);
-                let expected = if cut == 0 || cut == interim { Cut::Before } else { Cut::Within };
+                let expected = if cut == 0 || cut == interim { EarlyEnd::Before } else { EarlyEnd::Within };
                 assert_eq!((fed, answer.end()), (Ok(()), Err(expected)), "{:?}", &text[..cut]);
             }
             assert_eq!(feed(false, text.as_bytes(), &[]).1.end(), Ok(()));
@@ -712,15 +712,15 @@ mod tests {
                 second[at] = byte;
             }
             second.truncate(cut % (2 * second.len()));
-            let read = |head_only: bool, text: &[u8], seen: &mut Seen| {
-                let (mut answer, mut kept) = (Answer::new(head_only), Kept { without_headers: true, ..Kept::default() });
+            let read = |head_only: bool, text: &[u8], seen: &mut LastHead| {
+                let (mut answer, mut kept) = (Answer::new(head_only), Collected { without_headers: true, ..Collected::default() });
                 let fed = answer.feed(text, seen, &mut kept);
                 (fed, answer.end(), answer.status(), answer.received(), answer.keeps_alive(), kept)
             };
-            let mut seen = Seen::new();
+            let mut seen = LastHead::new();
             let _ = read(heads.0, &first, &mut seen);
-            prop_assert_eq!(read(heads.1, &second, &mut seen), read(heads.1, &second, &mut Seen::new()));
-            prop_assert_eq!(read(heads.0, &first, &mut seen), read(heads.0, &first, &mut Seen::new()));
+            prop_assert_eq!(read(heads.1, &second, &mut seen), read(heads.1, &second, &mut LastHead::new()));
+            prop_assert_eq!(read(heads.0, &first, &mut seen), read(heads.0, &first, &mut LastHead::new()));
         }
 
         /// Also where it is damaged.

@@ -1,4 +1,4 @@
-//! The figures of a cell by name: what graphs, comparisons and expectations take from a summary.
+//! The values of a cell by name of the metric: what graphs, comparisons and expectations take from a summary.
 //!
 //! All values are in base units: nanoseconds, bytes, events per second, shares of 1, numbers.
 
@@ -10,9 +10,9 @@ use crate::plan::workloads::COMMAND_METRICS;
 use crate::record::tables::WHOLE;
 use crate::record::{Metric, Time};
 
-/// Which part of a cell is meant, where that is said. The first that fits is taken.
+/// Which part of a cell is meant, where that is said; of several that fit the first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Part<'a> {
+pub struct Selection<'a> {
     /// Only this workload.
     pub workload: Option<&'a str>,
     /// This phase; when there is none, `during` for what belongs to requests, the whole load for what belongs to targets.
@@ -25,8 +25,8 @@ pub struct Part<'a> {
 
 /// A metric of a cell: the number of each valid repetition that has it, and its value.
 ///
-/// Empty when the cell has no such figure.
-pub fn by_repetition(cell: &CellSummary, metric: Metric, part: &Part<'_>) -> Vec<(u32, f64)> {
+/// Empty when the cell has no such value.
+pub fn by_repetition(cell: &CellSummary, metric: Metric, selection: &Selection<'_>) -> Vec<(u32, f64)> {
     let numbered = |values: &[f64]| -> Vec<(u32, f64)> {
         // Where a repetition has no such value, it is not known which one.
         let all = values.len() == cell.repetitions.counted.len();
@@ -34,13 +34,13 @@ pub fn by_repetition(cell: &CellSummary, metric: Metric, part: &Part<'_>) -> Vec
         values.iter().enumerate().map(|(i, v)| (number(i), *v)).collect()
     };
     if metric.is_resource() {
-        return match part.phase {
-            None => numbered(&resource(cell, metric, part.target)),
-            Some(phase) => resource_in(cell, metric, part.target, phase),
+        return match selection.phase {
+            None => numbered(&resource(cell, metric, selection.target)),
+            Some(phase) => resource_in(cell, metric, selection.target, phase),
         };
     }
-    let mine = |name: &str| part.workload.is_none_or(|w| w == name);
-    let phase = part.phase.unwrap_or("during");
+    let mine = |name: &str| selection.workload.is_none_or(|w| w == name);
+    let phase = selection.phase.unwrap_or("during");
     if let Metric::Command(_) = metric {
         let found = cell.metrics.iter().find(|m| m.metric == metric.name() && m.phase == phase && mine(&m.workload));
         return found.map_or_else(Vec::new, |m| m.repetitions.iter().copied().zip(m.value.values.iter().copied()).collect());
@@ -49,7 +49,7 @@ pub fn by_repetition(cell: &CellSummary, metric: Metric, part: &Part<'_>) -> Vec
         let found = cell.limits.iter().find(|l| mine(&l.workload)).and_then(|l| l.rate_per_s.as_ref());
         return found.map_or_else(Vec::new, |e| numbered(&e.values));
     }
-    let name = part.step.unwrap_or(WHOLE);
+    let name = selection.step.unwrap_or(WHOLE);
     let Some(step) = cell.steps.iter().find(|s| s.step == name && s.phase == phase && mine(&s.workload)) else {
         return Vec::new();
     };
@@ -61,7 +61,7 @@ pub fn by_repetition(cell: &CellSummary, metric: Metric, part: &Part<'_>) -> Vec
 ///
 /// # Errors
 /// The number of a repetition in which the metric is 0 below the line: without it the others would say something else.
-pub fn ratios(cell: &CellSummary, metric: Metric, above: &Part<'_>, below: &Part<'_>) -> Result<Vec<(u32, f64)>, u32> {
+pub fn ratios(cell: &CellSummary, metric: Metric, above: &Selection<'_>, below: &Selection<'_>) -> Result<Vec<(u32, f64)>, u32> {
     let below: BTreeMap<u32, f64> = by_repetition(cell, metric, below).into_iter().collect();
     let ratio = |(number, value): (u32, f64)| {
         let ratio = |base: &f64| if *base == 0.0 { Err(number) } else { Ok((number, value / base)) };
@@ -70,7 +70,7 @@ pub fn ratios(cell: &CellSummary, metric: Metric, above: &Part<'_>, below: &Part
     by_repetition(cell, metric, above).into_iter().filter_map(ratio).collect()
 }
 
-/// Names of all that has figures of its own in a cell: workloads, and what was collected.
+/// Names of all that has metrics in a cell: workloads, and what was collected.
 pub fn workloads(cell: &CellSummary) -> Vec<&str> {
     let mut names: Vec<&str> = Vec::new();
     let searched = cell.limits.iter().map(|l| l.workload.as_str());
@@ -83,7 +83,7 @@ pub fn workloads(cell: &CellSummary) -> Vec<&str> {
     names
 }
 
-/// Whether a workload brings figures of its own, which are of more interest than its passes: not those that every program
+/// Whether a metric is one that the workload itself brings, which are of more interest than its passes: not those that every program
 /// or subscriber brings, and not the shares of outcomes, which are told beside the passes.
 pub fn is_own(cell: &CellSummary, workload: &str, metric: &str) -> bool {
     let outcome = cell.steps.iter().any(|s| s.workload == workload && s.named.contains_key(metric));
@@ -91,17 +91,17 @@ pub fn is_own(cell: &CellSummary, workload: &str, metric: &str) -> bool {
 }
 
 /// The values of [`by_repetition`] alone.
-pub fn values(cell: &CellSummary, metric: Metric, part: &Part<'_>) -> Vec<f64> {
-    by_repetition(cell, metric, part).into_iter().map(|(_, v)| v).collect()
+pub fn of_cell(cell: &CellSummary, metric: Metric, selection: &Selection<'_>) -> Vec<f64> {
+    by_repetition(cell, metric, selection).into_iter().map(|(_, v)| v).collect()
 }
 
 /// The estimate that the summary has of a metric already, if it has one: what is drawn by chance is drawn once.
-pub fn estimate_of(cell: &CellSummary, metric: Metric, part: &Part<'_>) -> Option<Estimate> {
-    let mine = |name: &str| part.workload.is_none_or(|w| w == name);
-    if metric != Metric::Throughput || part.target.is_some() {
+pub fn estimate_of(cell: &CellSummary, metric: Metric, selection: &Selection<'_>) -> Option<Estimate> {
+    let mine = |name: &str| selection.workload.is_none_or(|w| w == name);
+    if metric != Metric::Throughput || selection.target.is_some() {
         return None;
     }
-    let (step, phase) = (part.step.unwrap_or(WHOLE), part.phase.unwrap_or("during"));
+    let (step, phase) = (selection.step.unwrap_or(WHOLE), selection.phase.unwrap_or("during"));
     let found = cell.steps.iter().find(|s| s.step == step && s.phase == phase && mine(&s.workload));
     found.and_then(|s| s.throughput_per_s.clone())
 }
