@@ -8,7 +8,8 @@ use super::tables::{self, ReplicaRows};
 use super::windows::{Decoded, NamedRow, Row};
 use super::{Error, stats, summary};
 use crate::load::windows::Phase;
-use crate::record::{Metric, Repetition, RunRecord, Time};
+use crate::record::{Repetition, RunRecord};
+use crate::vocabulary::{Metric, Time};
 
 /// Points of one repetition: seconds since the begin of the load, value.
 pub type Line = Vec<(f64, f64)>;
@@ -31,9 +32,9 @@ pub enum LinePart {
 ///
 /// # Errors
 /// When the table is missing or damaged.
-pub fn lines(repetition: &Repetition, parts: &[LinePart], metric: Metric, window_s: f64) -> Result<Vec<Line>, Error> {
+pub fn lines(repetition: &Repetition, parts: &[LinePart], metric: &Metric, window_s: f64) -> Result<Vec<Line>, Error> {
     if metric.is_resource() {
-        let rows = tables::resources(repetition, &[metric])?;
+        let rows = tables::resources(repetition, std::slice::from_ref(metric))?;
         let replicas = |target: &String| rows.iter().filter(|((name, _), _)| name == target).map(|(_, rows)| rows).collect();
         let line = |part: &LinePart| match part {
             LinePart::Targets(targets) => resource(&targets.iter().map(replicas).collect::<Vec<_>>(), metric),
@@ -41,7 +42,7 @@ pub fn lines(repetition: &Repetition, parts: &[LinePart], metric: Metric, window
         };
         return Ok(parts.iter().map(line).collect());
     }
-    let times = if let Metric::Time(time, _) = metric { vec![time] } else { Vec::new() };
+    let times = if let Metric::Time(time, _) = metric { vec![*time] } else { Vec::new() };
     let decoded = tables::read_times(repetition, &times)?;
     let line = |part: &LinePart| match part {
         LinePart::Step(workload, step) => windows(repetition, &decoded, workload.as_deref(), step, metric, window_s),
@@ -55,7 +56,7 @@ pub fn lines(repetition: &Repetition, parts: &[LinePart], metric: Metric, window
 /// Points lie where samples were taken; between them a replica has its last value. Of several targets each counts from its
 /// first sample, by which all of its replicas were read, to its last one. `cpu` is what was used from one
 /// sample to the next, in processors, drawn as a step.
-fn resource(targets: &[Vec<&ReplicaRows>], metric: Metric) -> Line {
+fn resource(targets: &[Vec<&ReplicaRows>], metric: &Metric) -> Line {
     let mine = || targets.iter().flatten();
     let mut instants: Vec<i64> = mine().flat_map(|r| r.at_ns.iter().copied()).collect();
     instants.sort_unstable();
@@ -77,7 +78,7 @@ fn resource(targets: &[Vec<&ReplicaRows>], metric: Metric) -> Line {
         (!values.is_empty()).then(|| values.iter().sum::<u64>() as f64)
     };
     let seconds = |ns: i64| ns as f64 / 1e9;
-    if metric == Metric::Cpu {
+    if *metric == Metric::Cpu {
         let used = |from: i64, to: i64| mine().map(|r| r.cpu_at(to) - r.cpu_at(from)).sum::<f64>() / (to - from) as f64;
         return grid.windows(2).flat_map(|w| [w[0], w[1]].map(|ns| (seconds(ns), used(w[0], w[1])))).collect();
     }
@@ -113,7 +114,7 @@ fn windows(
     decoded: &Decoded,
     workload: Option<&str>,
     step: &str,
-    metric: Metric,
+    metric: &Metric,
     window_s: f64,
 ) -> Result<Line, Error> {
     let mut sums: BTreeMap<u64, Window> = BTreeMap::new();
@@ -124,7 +125,7 @@ fn windows(
         }
         let window = sums.entry(row.start_ns).or_default();
         window.requests += row.requests;
-        window.bytes += if metric == Metric::Upload { row.sent_bytes } else { row.received_bytes };
+        window.bytes += if *metric == Metric::Upload { row.sent_bytes } else { row.received_bytes };
         window.timed.push(row);
         window.errors += if error { row.requests } else { 0 };
         if ok {
@@ -143,8 +144,8 @@ fn windows(
             Metric::Errors => Some(window.errors as f64 / window.requests.max(1) as f64),
             Metric::Upload | Metric::Download => Some(window.bytes as f64 / covered(start_s)),
             Metric::Time(time, quantile) => {
-                let times = decoded.distribution(window.timed.iter().copied(), time)?.times();
-                times.map(|t| summary::at(&t, quantile))
+                let times = decoded.distribution(window.timed.iter().copied(), *time)?.times();
+                times.map(|t| summary::at(&t, *quantile))
             }
             _ => None,
         })

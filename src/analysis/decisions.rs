@@ -11,9 +11,9 @@ use serde::Serialize;
 use super::compare::decided;
 use super::stats::{self, Decision};
 use super::summary::CellSummary;
-use super::values::{self, Selection, direction};
+use super::values::{self, Selection};
 use crate::plan::Decide;
-use crate::record::Metric;
+use crate::vocabulary::{Better, Metric};
 
 /// A figure of a workload in a cell, round by round.
 pub struct Sample {
@@ -41,7 +41,7 @@ pub struct Decided {
 }
 
 /// What the repetitions of a summary decide.
-pub fn of_cells(cells: &[CellSummary], metric: Metric, decide: &Decide, most: u32) -> Vec<Decided> {
+pub fn of_cells(cells: &[CellSummary], metric: &Metric, decide: &Decide, most: u32) -> Vec<Decided> {
     let whole = [""];
     let mut samples = Vec::new();
     let mut unit = String::new();
@@ -60,7 +60,7 @@ pub fn of_cells(cells: &[CellSummary], metric: Metric, decide: &Decide, most: u3
 }
 
 /// What samples decide. `most`: the most rounds, over which the level is spread.
-pub fn of(samples: &[Sample], metric: Metric, unit: &str, decide: &Decide, most: u32) -> Vec<Decided> {
+pub fn of(samples: &[Sample], metric: &Metric, unit: &str, decide: &Decide, most: u32) -> Vec<Decided> {
     let rest = |s: &Sample| -> BTreeMap<String, String> {
         s.levels.iter().filter(|(f, _)| **f != decide.by).map(|(f, l)| (f.clone(), l.clone())).collect()
     };
@@ -91,10 +91,10 @@ pub fn of(samples: &[Sample], metric: Metric, unit: &str, decide: &Decide, most:
                     let (below, above) = (values_of(&a), values_of(&b));
                     let ratio = stats::hodges_lehmann_ratio(&below, &above, 0.95);
                     let rises = ratio.map_or(stats::median(&above) > stats::median(&below), |r| r.estimate > 1.0);
-                    match (direction(metric, unit), rises) {
-                        (values::Direction::Unknown, true) => "higher",
-                        (values::Direction::Unknown, false) => "lower",
-                        (values::Direction::More, true) | (values::Direction::Less, false) => "faster",
+                    match (metric.better(unit), rises) {
+                        (Better::Unknown, true) => "higher",
+                        (Better::Unknown, false) => "lower",
+                        (Better::More, true) | (Better::Less, false) => "faster",
                         _ => "slower",
                     }
                 }
@@ -141,7 +141,7 @@ mod tests {
         let other = |n: u32| 1.0 + f64::from(n * 53 % 13) / 240.0;
         let samples = [sample("a", |n| 100.0 * noise(n)), sample("b", |n| 150.0 * other(n)), sample("c", |n| 100.0 * other(n))];
         let decide = Decide { by: "kind".to_owned(), baseline: "a".to_owned(), threshold: 0.05 };
-        let found = of(&samples, Metric::Throughput, "", &decide, 100);
+        let found = of(&samples, &Metric::Throughput, "", &decide, 100);
         let told: Vec<_> = found.iter().map(|d| (d.level.as_str(), d.verdict)).collect();
         assert_eq!(told, [("b", Some("faster")), ("c", Some("same"))]);
         assert!(found[0].rounds <= found[1].rounds && found[0].rounds == Some(5), "{found:?}");
@@ -151,6 +151,6 @@ mod tests {
             .iter()
             .map(|s| Sample { levels: s.levels.clone(), workload: s.workload.clone(), values: s.values[..4].to_vec() })
             .collect();
-        assert!(of(&short, Metric::Throughput, "", &decide, 100).iter().all(|d| d.verdict.is_none()));
+        assert!(of(&short, &Metric::Throughput, "", &decide, 100).iter().all(|d| d.verdict.is_none()));
     }
 }

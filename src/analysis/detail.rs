@@ -1,6 +1,7 @@
 //! How much of a run is aggregated: all of it, or no more than what samples of some metrics need.
 
-use crate::record::{Metric, Time};
+use crate::vocabulary::metric::catalogue;
+use crate::vocabulary::{Exists, Metric, Scope, Time};
 
 /// What is wanted of a run.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,21 +19,12 @@ pub struct Detail {
 impl Detail {
     /// All that a summary holds.
     pub fn whole() -> Self {
-        let resources = [
-            Metric::Pss,
-            Metric::Rss,
-            Metric::Cpu,
-            Metric::Threads,
-            Metric::OpenFiles,
-            Metric::CpuPerRequest,
-            Metric::SwitchesPerRequest,
-            Metric::IoPerRequest,
-        ];
+        let of_targets = catalogue().iter().filter(|row| row.scope == Scope::Target && row.exists.contains(&Exists::InPhases));
         Self {
             over_repetitions: true,
             steadiness: true,
             times: Time::ALL.map(|(_, time)| time).to_vec(),
-            resources: resources.to_vec(),
+            resources: of_targets.map(|row| row.metric.clone()).collect(),
         }
     }
 
@@ -48,7 +40,7 @@ impl Detail {
                 times.push(*time);
             }
         }
-        let resources = metrics.iter().copied().filter(|m| m.is_resource()).collect();
+        let resources = metrics.iter().filter(|m| m.is_resource()).cloned().collect();
         Self { over_repetitions: false, steadiness: steady_state, times, resources }
     }
 }

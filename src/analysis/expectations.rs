@@ -11,8 +11,9 @@ use serde::Serialize;
 use super::compare;
 use super::estimate::estimate;
 use super::summary::CellSummary;
-use super::values::{self, Selection, human, unit_of};
-use crate::record::{Expectation, Metric, Subject};
+use super::values::{self, Selection, unit_of};
+use crate::record::{Expectation, Subject};
+use crate::vocabulary::Metric;
 
 /// With fewer repetitions an interval of resamples says little: of 3 values there are 10 different resamples.
 pub const FEWEST: usize = 5;
@@ -67,13 +68,13 @@ pub fn judge(expectations: &[Expectation], cells: &[CellSummary], in_rounds: boo
         let before = findings.len();
         for cell in cells.iter().filter(|c| fits(c, expectation)) {
             match &expectation.subject {
-                Subject::Metric(metric) => findings.push(of_metric(expectation, *metric, cell)),
+                Subject::Metric(metric) => findings.push(of_metric(expectation, metric, cell)),
                 Subject::Ratio { metric, factor, level, over } => {
                     if cell.levels.get(factor) == Some(level) {
-                        findings.push(of_ratio(expectation, *metric, cell, other(cells, cell, factor, over), (over, in_rounds)));
+                        findings.push(of_ratio(expectation, metric, cell, other(cells, cell, factor, over), (over, in_rounds)));
                     }
                 }
-                Subject::Phases { metric, over } => findings.push(of_phases(expectation, *metric, cell, over)),
+                Subject::Phases { metric, over } => findings.push(of_phases(expectation, metric, cell, over)),
             }
         }
         if findings.len() == before {
@@ -133,7 +134,7 @@ fn unusable(cell: &CellSummary, values: &[f64]) -> Option<(Outcome, String)> {
     None
 }
 
-fn of_metric(expectation: &Expectation, metric: Metric, cell: &CellSummary) -> Finding {
+fn of_metric(expectation: &Expectation, metric: &Metric, cell: &CellSummary) -> Finding {
     let unit = unit_of(cell, metric);
     let values = values::of_cell(cell, metric, &part(expectation));
     if let Some((outcome, words)) = unusable(cell, &values) {
@@ -141,18 +142,18 @@ fn of_metric(expectation: &Expectation, metric: Metric, cell: &CellSummary) -> F
     }
     let known = values::estimate_of(cell, metric, &part(expectation));
     let Some(estimate) = known.or_else(|| estimate(&values)) else { return empty(expectation, &cell.cell) };
-    let say = |v: f64| human(metric, &unit, v);
+    let say = |v: f64| metric.human(&unit, v);
     if values.len() < FEWEST {
         let words = format!("median {}, but {}", say(estimate.median), too_few(values.len()));
         return Finding { value: Some(estimate.median), words, ..empty(expectation, &cell.cell) };
     }
-    let unit = if matches!(metric, Metric::Command(_)) { unit.as_str() } else { "" };
+    let unit = if matches!(metric, Metric::Named(_)) { unit.as_str() } else { "" };
     bounded(expectation, &cell.cell, estimate.median, estimate.median_interval, ("median", unit), &say)
 }
 
 fn of_ratio(
     expectation: &Expectation,
-    metric: Metric,
+    metric: &Metric,
     cell: &CellSummary,
     over: Option<&CellSummary>,
     (level, in_rounds): (&str, bool),
@@ -190,7 +191,7 @@ fn of_ratio(
 }
 
 /// A metric in one phase over that in another, repetition by repetition.
-fn of_phases(expectation: &Expectation, metric: Metric, cell: &CellSummary, over: &str) -> Finding {
+fn of_phases(expectation: &Expectation, metric: &Metric, cell: &CellSummary, over: &str) -> Finding {
     let above = part(expectation);
     let below = Selection { phase: Some(over), ..above };
     for part in [&above, &below] {

@@ -7,7 +7,7 @@ use super::steadiness::{self, Steady};
 use super::windows::{Decoded, Merged, StepKey, load_bounds, phase_bounds};
 use super::{Error, tables};
 use crate::record::Repetition;
-use crate::record::read::{CellRecord, DriverRecord, Named};
+use crate::record::read::{CellRecord, Named};
 use crate::record::tables::WHOLE;
 
 /// What a repetition says.
@@ -100,9 +100,7 @@ pub(super) fn cuts(steadiness: &[(String, Steady)], cell: &CellRecord) -> BTreeM
 
 /// Right answers in a phase, or in all but the warm-up: of passes that go to targets, each once.
 fn answers(merged: &Merged, cell: &CellRecord, phase: Option<&str>) -> u64 {
-    let follows = |workload: &str| {
-        cell.workloads.iter().any(|w| w.name == workload && matches!(w.driver, Some(DriverRecord::Subscriber {})))
-    };
+    let follows = |workload: &str| cell.workloads.iter().any(|w| w.name == workload && w.follows.is_some());
     let mine = merged.steps.iter().filter(|((workload, of, step), _)| {
         step == WHOLE && !follows(workload) && phase.map_or(of != "warm-up" && of != "drain", |phase| phase == of)
     });

@@ -8,7 +8,7 @@ use super::estimate::estimate;
 use super::stats;
 use super::summary::CellSummary;
 use super::values::{self, Selection};
-use crate::record::Metric;
+use crate::vocabulary::Metric;
 
 /// Fewer repetitions than this show no trend: with 4 the smallest p of Kendall's test is 0.083.
 const FEWEST: usize = 5;
@@ -98,14 +98,14 @@ pub fn half_width(centre: f64, interval: Option<(f64, f64)>) -> Option<f64> {
 }
 
 /// The stability of `metric` in each workload of a cell; of none with fewer than five repetitions.
-pub fn of_cell(cell: &CellSummary, metric: Metric) -> Vec<Stability> {
+pub fn of_cell(cell: &CellSummary, metric: &Metric) -> Vec<Stability> {
     let mut names = values::workloads(cell);
     // What belongs to targets is the same for all workloads.
     names.truncate(if metric.is_resource() { 1 } else { names.len() });
     names.into_iter().filter_map(|workload| of_workload(cell, metric, workload)).collect()
 }
 
-fn of_workload(cell: &CellSummary, metric: Metric, workload: &str) -> Option<Stability> {
+fn of_workload(cell: &CellSummary, metric: &Metric, workload: &str) -> Option<Stability> {
     let part = Selection { workload: Some(workload), ..Selection::default() };
     let numbered = values::by_repetition(cell, metric, &part);
     if numbered.len() < FEWEST {

@@ -13,7 +13,7 @@ use super::stats::{self, Better, Class};
 use super::windows::{Decoded, WindowPoint};
 use crate::plan::load::FEWEST_WINDOWS;
 use crate::record::Repetition;
-use crate::record::read::{CellRecord, DriverRecord, WorkloadRecord};
+use crate::record::read::{CellRecord, WorkloadRecord};
 
 /// Levels within this share of each other are one level: what differs by less seldom matters.
 const TOLERANCE: f64 = 0.05;
@@ -139,8 +139,7 @@ pub(super) fn of_repetition(
 }
 
 fn should_be_steady(workload: &WorkloadRecord) -> bool {
-    let is_command = matches!(workload.driver, Some(DriverRecord::Command { .. }));
-    !is_command && workload.load.as_ref().is_none_or(|load| load.is_stationary())
+    !workload.is_program && workload.load.as_ref().is_none_or(|load| load.is_stationary())
 }
 
 /// State and first steady window of `count` windows from `start_ns` on.

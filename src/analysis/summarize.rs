@@ -23,10 +23,11 @@ use super::windows::{DistributionSums, StepCounts, StepKey};
 use super::{Error, expectations, stability};
 use crate::load::windows::{Outcome, Phase};
 use crate::plan::load::FEWEST_WINDOWS;
-use crate::record::read::{CellRecord, DriverRecord, Named};
+use crate::record::read::{CellRecord, Named};
 use crate::record::status::PhaseStatus;
 use crate::record::tables::WHOLE;
-use crate::record::{FORMAT, Metric, Repetition, RunRecord, Verdict};
+use crate::record::{FORMAT, Repetition, RunRecord, Verdict};
+use crate::vocabulary::{Interest, Metric};
 
 /// Repetitions whose distributions are in memory at a time, for each cell that is worked on.
 const AT_A_TIME: usize = 16;
@@ -55,7 +56,7 @@ fn of_detail(run: &RunRecord, detail: &Detail) -> Result<Summary, Error> {
     let summarized: Vec<(CellSummary, Vec<String>)> =
         run.plan.cells.par_iter().zip(&by_cell).map(|(cell, repetitions)| of_cell(run, cell, repetitions, detail)).collect();
     let (mut cells, of_cells): (Vec<CellSummary>, Vec<Vec<String>>) = summarized.into_iter().unzip();
-    let metric = run.plan.repeat.as_ref().map_or(Metric::Throughput, |r| r.metric);
+    let metric = run.plan.repeat.as_ref().map_or(&Metric::Throughput, |r| &r.metric);
     if detail.over_repetitions {
         cells.par_iter_mut().for_each(|cell| cell.stability = stability::of_cell(cell, metric));
     }
@@ -98,10 +99,9 @@ fn of_detail(run: &RunRecord, detail: &Detail) -> Result<Summary, Error> {
 /// What repeating was to decide.
 fn decisions(run: &RunRecord, cells: &[CellSummary]) -> Vec<Decided> {
     let repeat = run.plan.repeat.as_ref();
-    let of = |repeat: &crate::record::Repeat| Some((repeat.metric, repeat.decide.clone()?));
-    let found =
-        repeat.and_then(of).map(|(metric, decide)| super::decisions::of_cells(cells, metric, &decide, run.plan.repetitions));
-    found.unwrap_or_default()
+    let found = repeat.and_then(|repeat| Some((&repeat.metric, repeat.decide.as_ref()?)));
+    let of = |(metric, decide)| super::decisions::of_cells(cells, metric, decide, run.plan.repetitions);
+    found.map(of).unwrap_or_default()
 }
 
 /// The summary of a cell from some of its repetitions, and which of their tables are damaged.
@@ -216,14 +216,13 @@ fn loads(cell: &CellRecord, valid: &[&Repetition], window_ns: u64) -> Vec<LoadSu
                 *at_end.entry(outcome.clone()).or_default() += count;
             }
             let shortest_s = (window_ns as f64 / 1e9 * f64::from(FEWEST_WINDOWS)).max(SHORTEST_S);
-            let is_command = matches!(workload.driver, Some(DriverRecord::Command { .. }));
             summaries.push(LoadSummary {
                 workload: workload.name.clone(),
                 phase: phase.name().to_owned(),
                 seconds,
                 least_seconds: shortest_s,
                 // A program's own load is as long as it makes it; it is not known.
-                is_short: !is_command && seconds < shortest_s,
+                is_short: !workload.is_program && seconds < shortest_s,
                 at_end,
                 at_end_longest_ns: found.iter().map(|p| p.at_end_longest_ns).max().unwrap_or_default(),
                 silence_ns: found.iter().map(|p| p.silence_ns).max().unwrap_or_default(),
@@ -265,7 +264,7 @@ fn counts(valid: &[&Repetition]) -> Vec<String> {
 
 /// Targets, and programs that make the load: these are watched like targets.
 fn watched(cell: &CellRecord) -> Vec<Named> {
-    let commands = cell.workloads.iter().filter(|w| matches!(w.driver, Some(DriverRecord::Command { .. })));
+    let commands = cell.workloads.iter().filter(|w| w.is_program);
     cell.targets.iter().cloned().chain(commands.map(|w| Named { name: w.name.clone() })).collect()
 }
 
@@ -288,10 +287,11 @@ impl CellSums {
         let mut steps = Vec::new();
         for workload in &cell.workloads {
             let whole = WHOLE.to_owned();
-            let names: Vec<String> = [whole].into_iter().chain(workload.steps()).collect();
+            let names: Vec<String> = [whole].into_iter().chain(workload.steps.iter().cloned()).collect();
             for phase in ["before", "during", "after", "search", "warm-up"] {
                 let key = |name: &String| (workload.name.clone(), phase.to_owned(), name.clone());
-                let sums = || StepSums { named: workload.outcomes(), merges: detail.over_repetitions, ..StepSums::default() };
+                let sums =
+                    || StepSums { named: workload.outcomes.clone(), merges: detail.over_repetitions, ..StepSums::default() };
                 steps.extend(names.iter().map(|name| (key(name), sums())));
             }
         }
@@ -449,26 +449,22 @@ fn over_repetitions(step: &mut StepSummary) {
 
 /// What commands brought and what was collected, one value per repetition.
 fn metrics(cell: &CellRecord, found: BTreeMap<StepKey, Vec<(u32, f64)>>, estimates: &mut Estimates) -> Vec<MetricSummary> {
-    let unit = |workload: &str, metric: &str| {
-        let collected = cell.collect.iter().find(|c| c.name == workload);
-        if let Some(found) = collected.and_then(|c| c.metrics.iter().find(|m| m.name == metric)) {
-            return found.unit.clone();
+    let of_metric = |workload: &str, metric: &str| {
+        let collected = cell.collect.iter().filter(|c| c.name == workload).flat_map(|c| &c.metrics);
+        if let Some(found) = collected.into_iter().find(|m| m.name == metric) {
+            return (found.unit.clone(), Interest::Question);
         }
-        let mut workloads = cell.workloads.iter().filter(|w| w.name == workload);
-        if workloads.clone().any(|w| w.outcomes().iter().any(|name| name == metric)) {
-            return "%".to_owned();
+        let workloads = || cell.workloads.iter().filter(|w| w.name == workload);
+        if workloads().any(|w| w.outcomes.iter().any(|name| name == metric)) {
+            return ("%".to_owned(), Interest::Question);
         }
-        let driver = workloads.next().and_then(|w| w.driver.as_ref());
-        match driver {
-            Some(DriverRecord::Command { metrics }) => metrics.iter().find(|m| m.name == metric).map(|m| m.unit.clone()),
-            _ => None,
-        }
-        .unwrap_or_else(|| if metric.ends_with("_s") { "s".to_owned() } else { String::new() })
+        let brought = workloads().flat_map(|w| &w.metrics).find(|m| m.name == metric);
+        brought.map_or_else(|| (String::new(), Interest::Question), |m| (m.unit.clone(), m.interest))
     };
     let summaries = found.into_iter().filter_map(|((workload, phase, metric), values)| {
         let (repetitions, values): (Vec<u32>, Vec<f64>) = values.into_iter().unzip();
-        let (unit, value) = (unit(&workload, &metric), estimates.of(&values)?);
-        Some(MetricSummary { unit, value, workload, phase, metric, repetitions })
+        let ((unit, interest), value) = (of_metric(&workload, &metric), estimates.of(&values)?);
+        Some(MetricSummary { unit, value, workload, phase, metric, repetitions, interest })
     });
     summaries.collect()
 }

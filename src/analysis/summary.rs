@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::plan::Decide;
+use crate::vocabulary::Interest;
 
 pub use super::decisions::Decided;
 pub use super::estimate::Estimate;
@@ -122,6 +123,9 @@ pub struct MetricSummary {
     /// The number of the repetition of each value.
     #[serde(skip)]
     pub repetitions: Vec<u32>,
+    /// How much it interests.
+    #[serde(skip)]
+    pub interest: Interest,
 }
 
 /// The highest rate that held, per second, one value per repetition.

@@ -8,7 +8,8 @@ use polars::prelude::*;
 use super::Error;
 use super::windows::{Completed, Decoded};
 use crate::load::windows::MAX_TIME_NS;
-use crate::record::{Metric, Repetition, Time, tables};
+use crate::record::{Repetition, tables};
+use crate::vocabulary::{Metric, Time};
 
 /// A histogram that takes in those of any number of windows.
 pub fn wide_histogram() -> Histogram<u64> {

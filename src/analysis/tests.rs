@@ -16,7 +16,9 @@ use crate::load::windows::{Ended, Outcome, Phase, Windows};
 use crate::record::manifest::Manifest;
 use crate::record::status::{PhaseStatus, Status};
 use crate::record::tables::{Names, Tables, WHOLE};
-use crate::record::{Repetition, RunRecord, Time};
+use crate::record::{Repetition, RunRecord};
+use crate::vocabulary::metric::catalogue;
+use crate::vocabulary::{Metric, Time};
 
 const WINDOW_NS: u64 = 500_000_000;
 /// Windows in each repetition.
@@ -187,22 +189,22 @@ fn samples_are_the_figures_of_the_summary() {
     for path in runs {
         let record = RunRecord::open(&path).unwrap();
         let whole = summarize(&record).unwrap();
-        let brought = whole.cells.iter().flat_map(|c| &c.metrics).map(|m| super::values::metric_of(&m.metric));
-        for metric in crate::record::Metric::all().map(|(_, metric)| metric).chain(brought.collect::<Vec<_>>()) {
-            let samples = samples(&record, &[metric]).unwrap();
+        let brought = whole.cells.iter().flat_map(|c| &c.metrics).map(|m| Metric::by_name(&m.metric));
+        for metric in catalogue().iter().map(|row| row.metric.clone()).chain(brought.collect::<Vec<_>>()) {
+            let samples = samples(&record, std::slice::from_ref(&metric)).unwrap();
             for (one, other) in whole.cells.iter().zip(&samples.cells) {
                 assert_eq!(one.repetitions, other.repetitions);
                 for workload in super::values::workloads(one).into_iter().map(Some).chain([None]) {
                     let part = super::values::Selection { workload, ..Default::default() };
-                    let values = |cell| super::values::by_repetition(cell, metric, &part);
+                    let values = |cell| super::values::by_repetition(cell, &metric, &part);
                     assert_eq!(values(one), values(other), "{} of {} in {}", metric.name(), one.cell, path.display());
-                    there.extend((!values(one).is_empty()).then_some(metric.name()));
+                    there.extend((!values(one).is_empty()).then(|| metric.name().to_owned()));
                 }
             }
         }
     }
     let needed = ["throughput", "errors", "response_p99", "service_p50", "lag_max", "pss", "cpu", "cpu_per_request", "start_up"];
-    assert!(needed.iter().all(|name| there.contains(name)), "{there:?}");
+    assert!(needed.iter().all(|name| there.contains(*name)), "{there:?}");
 }
 
 /// Times of sorted values: each of them was there.

@@ -6,10 +6,9 @@ use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 
 use super::summary::{CellSummary, Estimate, Stability, StepSummary, Summary, TargetSummary};
 use super::values;
-use crate::plan::vtp::ARRIVAL_METRICS;
-use crate::plan::workloads::COMMAND_METRICS;
 use crate::record::tables::WHOLE;
 use crate::vocabulary::units::{human_bytes, human_duration, significant};
+use crate::vocabulary::{Interest, Metric};
 
 /// The table with what was skipped, failed or wrong below it.
 pub fn table(summary: &Summary) -> String {
@@ -23,9 +22,8 @@ pub fn table(summary: &Summary) -> String {
         .any(|c| c.steps.iter().map(|s| s.workload.as_str()).collect::<std::collections::BTreeSet<_>>().len() > 1);
     let shown = |s: &&StepSummary| s.step == WHOLE && !matches!(s.phase.as_str(), "warm-up" | "search");
     // What a command does stands in a table of its own, where it brings metrics of its own.
-    let brings = |cell: &CellSummary, workload: &str| {
-        cell.metrics.iter().any(|m| m.workload == workload && values::is_own(cell, workload, &m.metric))
-    };
+    let brings =
+        |cell: &CellSummary, workload: &str| cell.metrics.iter().any(|m| m.workload == workload && values::is_own(cell, m));
     let rows = |cell: &CellSummary| -> Vec<StepSummary> {
         cell.steps.iter().filter(shown).filter(|s| !brings(cell, &s.workload)).cloned().collect()
     };
@@ -106,13 +104,13 @@ fn stability(summary: &Summary, varied: &[&str]) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(["n", "median", "±", "CV", "drift", "p", "lag-1 r", "n eff", "cell"]);
-    let metric = super::values::metric_of(&summary.stability_of);
+    let metric = Metric::by_name(&summary.stability_of);
     let percent = |share: f64| format!("{:.1} %", share * 100.0);
     for (cell, s) in &rows {
-        let unit = super::values::unit_of(cell, metric);
+        let unit = super::values::unit_of(cell, &metric);
         table.add_row([
             s.n.to_string(),
-            super::values::human(metric, &unit, s.median),
+            metric.human(&unit, s.median),
             s.half_width().map_or_else(|| "–".to_owned(), percent),
             percent(s.coefficient_of_variation),
             format!("{:+.1} %", s.drift_share * 100.0),
@@ -270,22 +268,23 @@ const COLUMNS_BESIDE: usize = 5;
 
 /// What commands brought and what was collected: a row for each cell, a column for each figure.
 fn metrics(summary: &Summary, varied: &[&str]) -> String {
-    let during = |c: &CellSummary| c.metrics.iter().filter(|m| m.phase == "during").cloned().collect::<Vec<_>>();
-    let own = |name: &str| !COMMAND_METRICS.contains(&name);
     let mut names: Vec<(String, String)> = Vec::new();
-    for metric in summary.cells.iter().flat_map(during) {
-        let name = (metric.metric, metric.unit);
-        if !names.contains(&name) {
+    let metrics = || summary.cells.iter().flat_map(|c| &c.metrics).filter(|m| m.phase == "during");
+    // What is there anyway interests only where nothing else is; a fault where there was one.
+    let only_anyway = metrics().all(|m| m.interest == Interest::Anyway);
+    let faulty = |name: &str| metrics().any(|m| m.metric == name && m.value.max > 0.0);
+    for metric in metrics() {
+        let shown = match metric.interest {
+            Interest::Question => true,
+            Interest::Anyway => only_anyway,
+            Interest::Fault => faulty(&metric.metric),
+            Interest::Recorded => false,
+        };
+        let name = (metric.metric.clone(), metric.unit.clone());
+        if shown && !names.contains(&name) {
             names.push(name);
         }
     }
-    // What is known of every command is of interest only where nothing else is.
-    if names.iter().any(|(name, _)| own(name)) {
-        names.retain(|(name, _)| own(name));
-    }
-    // What a subscriber counts is of interest where something went wrong; reordering is usual.
-    let counts = |name: &str| summary.cells.iter().flat_map(during).any(|m| m.metric == name && m.value.max > 0.0);
-    names.retain(|(name, _)| !ARRIVAL_METRICS.contains(&name.as_str()) || name != "reordered" && counts(name));
     let mut text = String::new();
     for names in names.chunks(COLUMNS_BESIDE) {
         text += &results_table(summary, varied, names);

@@ -4,11 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use super::summary::{CellSummary, Estimate, Resources, StepRepetition, TargetSummary, at};
-use crate::plan::vtp::ARRIVAL_METRICS;
-use crate::plan::workloads::COMMAND_METRICS;
+use super::summary::{CellSummary, Estimate, MetricSummary, Resources, StepRepetition, TargetSummary, at};
 use crate::record::tables::WHOLE;
-use crate::record::{Metric, Time};
+use crate::vocabulary::{Interest, Metric, Time};
 
 /// Which part of a cell is meant, where that is said; of several that fit the first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,7 +24,7 @@ pub struct Selection<'a> {
 /// A metric of a cell: the number of each valid repetition that has it, and its value.
 ///
 /// Empty when the cell has no such value.
-pub fn by_repetition(cell: &CellSummary, metric: Metric, selection: &Selection<'_>) -> Vec<(u32, f64)> {
+pub fn by_repetition(cell: &CellSummary, metric: &Metric, selection: &Selection<'_>) -> Vec<(u32, f64)> {
     let numbered = |values: &[f64]| -> Vec<(u32, f64)> {
         // Where a repetition has no such value, it is not known which one.
         let all = values.len() == cell.repetitions.counted.len();
@@ -41,11 +39,11 @@ pub fn by_repetition(cell: &CellSummary, metric: Metric, selection: &Selection<'
     }
     let mine = |name: &str| selection.workload.is_none_or(|w| w == name);
     let phase = selection.phase.unwrap_or("during");
-    if let Metric::Command(_) = metric {
+    if let Metric::Named(_) = metric {
         let found = cell.metrics.iter().find(|m| m.metric == metric.name() && m.phase == phase && mine(&m.workload));
         return found.map_or_else(Vec::new, |m| m.repetitions.iter().copied().zip(m.value.values.iter().copied()).collect());
     }
-    if metric == Metric::Limit {
+    if *metric == Metric::Limit {
         let found = cell.limits.iter().find(|l| mine(&l.workload)).and_then(|l| l.rate_per_s.as_ref());
         return found.map_or_else(Vec::new, |e| numbered(&e.values));
     }
@@ -61,7 +59,7 @@ pub fn by_repetition(cell: &CellSummary, metric: Metric, selection: &Selection<'
 ///
 /// # Errors
 /// The number of a repetition in which the metric is 0 below the line: without it the others would say something else.
-pub fn ratios(cell: &CellSummary, metric: Metric, above: &Selection<'_>, below: &Selection<'_>) -> Result<Vec<(u32, f64)>, u32> {
+pub fn ratios(cell: &CellSummary, metric: &Metric, above: &Selection<'_>, below: &Selection<'_>) -> Result<Vec<(u32, f64)>, u32> {
     let below: BTreeMap<u32, f64> = by_repetition(cell, metric, below).into_iter().collect();
     let ratio = |(number, value): (u32, f64)| {
         let ratio = |base: &f64| if *base == 0.0 { Err(number) } else { Ok((number, value / base)) };
@@ -83,22 +81,22 @@ pub fn workloads(cell: &CellSummary) -> Vec<&str> {
     names
 }
 
-/// Whether a metric is one that the workload itself brings, which are of more interest than its passes: not those that every program
-/// or subscriber brings, and not the shares of outcomes, which are told beside the passes.
-pub fn is_own(cell: &CellSummary, workload: &str, metric: &str) -> bool {
-    let outcome = cell.steps.iter().any(|s| s.workload == workload && s.named.contains_key(metric));
-    !COMMAND_METRICS.contains(&metric) && !ARRIVAL_METRICS.contains(&metric) && !outcome
+/// Whether a metric is what its workload is about, and so of more interest than its passes: not what is brought anyway, and
+/// not the shares of outcomes, which are told beside the passes.
+pub fn is_own(cell: &CellSummary, metric: &MetricSummary) -> bool {
+    let is_outcome = cell.steps.iter().any(|s| s.workload == metric.workload && s.named.contains_key(&metric.metric));
+    metric.interest == Interest::Question && !is_outcome
 }
 
 /// The values of [`by_repetition`] alone.
-pub fn of_cell(cell: &CellSummary, metric: Metric, selection: &Selection<'_>) -> Vec<f64> {
+pub fn of_cell(cell: &CellSummary, metric: &Metric, selection: &Selection<'_>) -> Vec<f64> {
     by_repetition(cell, metric, selection).into_iter().map(|(_, v)| v).collect()
 }
 
 /// The estimate that the summary has of a metric already, if it has one: what is drawn by chance is drawn once.
-pub fn estimate_of(cell: &CellSummary, metric: Metric, selection: &Selection<'_>) -> Option<Estimate> {
+pub fn estimate_of(cell: &CellSummary, metric: &Metric, selection: &Selection<'_>) -> Option<Estimate> {
     let mine = |name: &str| selection.workload.is_none_or(|w| w == name);
-    if metric != Metric::Throughput || selection.target.is_some() {
+    if *metric != Metric::Throughput || selection.target.is_some() {
         return None;
     }
     let (step, phase) = (selection.step.unwrap_or(WHOLE), selection.phase.unwrap_or("during"));
@@ -107,7 +105,7 @@ pub fn estimate_of(cell: &CellSummary, metric: Metric, selection: &Selection<'_>
 }
 
 /// A resource of one target or of all together, one value per valid repetition.
-fn resource(cell: &CellSummary, metric: Metric, target: Option<&str>) -> Vec<f64> {
+fn resource(cell: &CellSummary, metric: &Metric, target: Option<&str>) -> Vec<f64> {
     let of = |t: &TargetSummary| -> Option<Estimate> {
         match metric {
             Metric::Pss => t.pss_bytes.clone(),
@@ -137,7 +135,7 @@ fn resource(cell: &CellSummary, metric: Metric, target: Option<&str>) -> Vec<f64
 
 /// A resource of one target or of all together in one phase: the number of each repetition in which it is known of all
 /// targets that have it at all, and its value.
-fn resource_in(cell: &CellSummary, metric: Metric, target: Option<&str>, phase: &str) -> Vec<(u32, f64)> {
+fn resource_in(cell: &CellSummary, metric: &Metric, target: Option<&str>, phase: &str) -> Vec<(u32, f64)> {
     let of = |r: &Resources| match metric {
         Metric::Pss => r.pss_bytes,
         Metric::Rss => r.rss_bytes,
@@ -164,7 +162,7 @@ fn resource_in(cell: &CellSummary, metric: Metric, target: Option<&str>, phase: 
 }
 
 /// A figure of requests in one repetition.
-fn request(repetition: &StepRepetition, metric: Metric) -> Option<f64> {
+fn request(repetition: &StepRepetition, metric: &Metric) -> Option<f64> {
     let r = repetition;
     let share = |of: u64| Some(of as f64 / (r.requests + r.unsent).max(1) as f64);
     match metric {
@@ -187,57 +185,13 @@ fn request(repetition: &StepRepetition, metric: Metric) -> Option<f64> {
                 Time::Connect => r.connect_ns,
                 Time::FirstByte => r.first_byte_ns,
             };
-            times.map(|t| at(&t, q))
+            times.map(|t| at(&t, *q))
         }
         _ => None,
     }
 }
 
-/// The unit of a command's figure.
-pub fn unit_of(cell: &CellSummary, metric: Metric) -> String {
+/// The unit of a metric that is brought.
+pub fn unit_of(cell: &CellSummary, metric: &Metric) -> String {
     cell.metrics.iter().find(|m| m.metric == metric.name()).map_or_else(String::new, |m| m.unit.clone())
-}
-
-/// A metric by its name; what is none of ours is one that a command brings.
-pub fn metric_of(name: &str) -> Metric {
-    let found = Metric::all().find(|(known, _)| *known == name);
-    found.map_or_else(|| Metric::Command(crate::plan::graphs::Name::new(name)), |(_, metric)| metric)
-}
-
-/// Whether more of a metric is better, worse, or neither.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
-    /// Throughput and the like.
-    More,
-    /// Times, errors, and what is used up.
-    Less,
-    /// A figure whose meaning only the scenario's author knows.
-    Unknown,
-}
-
-/// Whether more of `metric` is better. A command's figure in seconds is a time; of others nothing is known.
-pub fn direction(metric: Metric, unit: &str) -> Direction {
-    match metric {
-        Metric::Throughput | Metric::Offered | Metric::Upload | Metric::Download | Metric::Limit => Direction::More,
-        Metric::Command(_) if matches!(unit, "s" | "ms" | "us" | "µs" | "ns") => Direction::Less,
-        Metric::Command(_) if unit.ends_with("/s") => Direction::More,
-        Metric::Command(_) => Direction::Unknown,
-        _ => Direction::Less,
-    }
-}
-
-/// A value of a metric for people, with its unit: `12.3 ms`, `4.1 MiB`, `1234 /s`, `0.1 %`.
-pub fn human(metric: Metric, unit: &str, value: f64) -> String {
-    use crate::vocabulary::units::{human_bytes, human_duration, significant};
-    let signed = |of: fn(f64) -> String| if value < 0.0 { format!("-{}", of(-value)) } else { of(value) };
-    match metric {
-        Metric::Throughput | Metric::ThroughputStdev | Metric::Offered | Metric::Limit => format!("{}/s", significant(value)),
-        Metric::Errors | Metric::Wrong | Metric::Unsent | Metric::Open => format!("{} %", significant(value * 100.0)),
-        Metric::Upload | Metric::Download => format!("{}/s", signed(human_bytes)),
-        Metric::Time(..) | Metric::StartUp | Metric::Duration | Metric::CpuPerRequest => signed(human_duration),
-        Metric::Pss | Metric::Rss | Metric::IoPerRequest => signed(human_bytes),
-        Metric::Command(_) if unit.is_empty() => significant(value),
-        Metric::Command(_) => format!("{} {unit}", significant(value)),
-        Metric::Cpu | Metric::Threads | Metric::OpenFiles | Metric::SwitchesPerRequest => significant(value),
-    }
 }

@@ -16,9 +16,10 @@ use super::counts::{Counts, Sum, decode_while, longest};
 use super::times::Times;
 use super::{Error, stats};
 use crate::load::windows::{Outcome, Phase};
+use crate::record::Repetition;
 use crate::record::status::PhaseStatus;
 use crate::record::tables::WHOLE;
-use crate::record::{Repetition, Time};
+use crate::vocabulary::Time;
 
 /// Workload, phase, step.
 pub type StepKey = (String, String, String);

@@ -6,11 +6,10 @@ use super::summarize::{read_samples, runs};
 use super::{Stop, floor, print, run};
 use crate::analysis::Summary;
 use crate::analysis::compare::{self, Comparison, Options, Verdict};
-use crate::analysis::values::metric_of;
 use crate::cli::{self, Format};
 use crate::exit::Exit;
-use crate::record::Metric;
 use crate::record::files::json_bytes;
+use crate::vocabulary::Metric;
 use crate::vocabulary::units;
 
 /// Compares runs with the first of them, or the levels of a factor within one.
@@ -19,8 +18,8 @@ pub(super) fn compare(args: &cli::Compare) -> Result<Exit, Stop> {
     let threshold = units::parse_percent(&args.threshold)
         .filter(|share| (0.0..1.0).contains(share))
         .ok_or_else(|| wrong(format!("`--threshold {}`: expected a percentage such as `5%`", args.threshold)))?;
-    let metrics: Vec<Metric> = args.metric.iter().map(|name| metric_of(name)).collect();
-    let options = Options { threshold, metrics, primary: args.primary.as_deref().map(metric_of) };
+    let metrics: Vec<Metric> = args.metric.iter().map(|name| Metric::by_name(name)).collect();
+    let options = Options { threshold, metrics, primary: args.primary.as_deref().map(Metric::by_name) };
     let sides = sides(&args.paths)?;
     let read = |path: &PathBuf| read_samples(path, |run| options.needs(run));
     let paths: Vec<PathBuf> = sides.iter().flatten().cloned().collect();

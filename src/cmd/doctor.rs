@@ -17,9 +17,11 @@ use super::{Stop, fixture, load, print, read_plan, scenario_files};
 use crate::cli;
 use crate::exit::Exit;
 use crate::observe::{HostSources, host_sources};
+use crate::plan::drivers::http::Http;
 use crate::plan::programs::find_program;
-use crate::plan::{Arrivals, Expect, Http, Limit, Pattern, Phase, Spacing, Step, Stretch, Template, Url, Workload, workloads};
+use crate::plan::{Arrivals, Expect, Limit, Pattern, Spacing, Step, Stretch, Template, Url, Workload};
 use crate::record::manifest::Host;
+use crate::vocabulary::Phase;
 use crate::vocabulary::units::{count, human_bytes, human_duration, significant};
 
 /// Connections of the measurements.
@@ -228,9 +230,9 @@ fn measure(cores: usize, time: Duration) -> Result<Ceiling, Stop> {
     let (_server, url) = null_server(cores)?;
     let step = Step {
         expect: Expect { statuses: vec![200], length: Some(12), ..Expect::default() },
-        ..Step::plain("get", Template::parse("/"), crate::plan::actions::REQUEST_TIMEOUT)
+        ..Step::plain("get", Template::parse("/"), crate::plan::step::REQUEST_TIMEOUT)
     };
-    let mut workload: Workload = workloads::single("doctor", Http::plain(url, vec![step]));
+    let mut workload: Workload = Http::plain(url, vec![step]).once("doctor");
     let stretch = |phase, time| Stretch { phase, limit: Limit::Duration(time), active: true };
     workload.load.stretches = vec![stretch(Phase::WarmUp, time / 10), stretch(Phase::During, time)];
     workload.load.arrivals = Arrivals::closed(CONNECTIONS);

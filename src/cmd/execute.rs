@@ -76,7 +76,7 @@ fn make_scratch(kind: Scratch, guard: &Guard) -> Result<PathBuf, Stop> {
     match kind {
         Scratch::Disk => make_directory(disk(), "scratch", guard),
         Scratch::Memory => make_directory(PathBuf::from("/dev/shm"), "scratch", guard),
-        Scratch::Tmpfs(size) => make_memory(size.0.0, "scratch", guard).map(|memory| memory.path),
+        Scratch::Tmpfs(size) => make_memory(size, "scratch", guard).map(|memory| memory.path),
     }
 }
 
@@ -105,7 +105,7 @@ pub(super) async fn execute(plan: &Plan, start: Start<'_>, invocation: &Invocati
     let guard = Guard::start(run::open_files_of_the_shell()).await.map_err(|e| failure(&e))?;
     let scratch = make_scratch(plan.scratch, &guard)?;
     let memory = match plan.record.tmpfs {
-        Some(size) => Some(make_memory(size.0.0, "record", &guard)?),
+        Some(size) => Some(make_memory(size, "record", &guard)?),
         None => None,
     };
     let needs = plan.cells.iter().filter(|c| c.skipped.is_none()).flat_map(|c| &c.targets).flat_map(|t| t.needs.clone());

@@ -8,10 +8,11 @@ use serde_json::{Value, json};
 use crate::analysis::decisions::{self, Decided, Sample};
 use crate::analysis::stability::half_width;
 use crate::analysis::stats::{self, UntilError, mean_interval_until};
-use crate::analysis::values::{self, Selection, human};
+use crate::analysis::values::{self, Selection};
 use crate::analysis::{self, estimate, summarize};
 use crate::plan::{Decide, Repeat};
-use crate::record::{Metric, Repetition, RunRecord, Status, Verdict};
+use crate::record::{Repetition, RunRecord, Status, Verdict};
+use crate::vocabulary::Metric;
 
 /// The values of all repetitions so far.
 pub(super) struct Live {
@@ -65,7 +66,7 @@ impl Live {
         let record = &self.run.plan.cells[repetition.cell];
         // What cannot be read is said by the summary.
         let (summary, _) = summarize::cell(&self.run, record, &[repetition]);
-        let metric = self.repeat.metric;
+        let metric = &self.repeat.metric;
         let whole = [String::new()];
         let names: Vec<String> = record.workloads.iter().map(|w| w.name.clone()).collect();
         for workload in if metric.is_resource() { whole.as_slice() } else { &names } {
@@ -84,8 +85,8 @@ impl Live {
         }
     }
 
-    fn metric(&self) -> Metric {
-        self.repeat.metric
+    fn metric(&self) -> &Metric {
+        &self.repeat.metric
     }
 
     /// With `--until decided`: what is decided so far, and of what.
@@ -118,7 +119,7 @@ impl Live {
             ..1.0 => format!(" ±{:.1} %", w * 100.0),
             _ => " ±>100 %".to_owned(),
         });
-        format!("{} {}{width}", self.centre(), human(self.metric(), &known.unit, known.centre))
+        format!("{} {}{width}", self.centre(), self.metric().human(&known.unit, known.centre))
     }
 
     fn centre(&self) -> &'static str {

@@ -18,12 +18,13 @@ use crate::analysis::times::times;
 use crate::cli;
 use crate::executor::Interrupt;
 use crate::exit::Exit;
-use crate::load::{self, Gate, Job, Phase, Report, Rows, WindowRow, passes};
-use crate::plan::{
-    Arrivals, Body, Driver, Expect, Http, Limit, Load, Pattern, Spacing, Step, Stretch, Template, Think, Trust, Url, Workload,
-    arrivals, workloads,
-};
+use crate::load::{self, Gate, Job, Report, Rows, WindowRow, passes};
+use crate::plan::drivers::http::MAX_STREAMS;
+use crate::plan::drivers::http::{Http, Trust};
+use crate::plan::read as rates;
+use crate::plan::{Arrivals, Body, Driver, Expect, Limit, Load, Pattern, Spacing, Step, Stretch, Template, Think, Url, Workload};
 use crate::record::tables::{Names, Tables};
+use crate::vocabulary::Phase;
 use crate::vocabulary::units::{count, human_bytes, human_duration, significant};
 
 /// A tail that is a larger share of a load than this is told.
@@ -127,7 +128,7 @@ fn workload(args: &cli::Load) -> Result<Workload, Stop> {
         },
         threads: args.threads,
         cpus: args.cpus.clone(),
-        ..workloads::single("load", Http::plain(Url::parse("http://localhost").expect("a constant URL"), Vec::new()))
+        ..Http::plain(Url::parse("http://localhost").expect("a constant URL"), Vec::new()).once("load")
     })
 }
 
@@ -158,11 +159,11 @@ fn arrivals(args: &cli::Load) -> Result<Arrivals, Stop> {
         ),
         None => None,
     };
-    if let (Some(text), Some(Err((_, expected)))) = (&args.rate, rate.map(arrivals::fits)) {
+    if let (Some(text), Some(Err((_, expected)))) = (&args.rate, rate.map(rates::fits)) {
         return Err(wrong(format!("`--rate {text}`: {expected}")));
     }
     if let Some(amount) = args.amount
-        && let Err((_, expected)) = arrivals::amount_fits(amount, rate.map(Pattern::Rate).as_ref())
+        && let Err((_, expected)) = rates::amount_fits(amount, rate.map(Pattern::Rate).as_ref())
     {
         return Err(wrong(format!("`--amount {amount}`: {expected}")));
     }
@@ -192,7 +193,7 @@ fn http(args: &cli::Load, url: Url) -> Result<Http, Stop> {
     };
     let method = args.method.clone().unwrap_or_else(|| if matches!(body, Body::Empty) { "GET" } else { "POST" }.to_owned());
     let path = if url.path.is_empty() { "/".to_owned() } else { url.path.clone() };
-    let timeout = duration("--timeout", args.timeout.as_deref())?.unwrap_or(crate::plan::actions::REQUEST_TIMEOUT);
+    let timeout = duration("--timeout", args.timeout.as_deref())?.unwrap_or(crate::plan::step::REQUEST_TIMEOUT);
     let step = Step {
         headers,
         body,
@@ -220,8 +221,8 @@ fn require_possible(args: &cli::Load) -> Result<(), Stop> {
     if args.streams != 1 && !args.http2 {
         return Err(wrong("`--streams` needs `--http2`".to_owned()));
     }
-    if args.streams == 0 || args.streams > workloads::MAX_STREAMS {
-        return Err(wrong(format!("`--streams {}`: expected 1 to {}", args.streams, workloads::MAX_STREAMS)));
+    if args.streams == 0 || args.streams > MAX_STREAMS {
+        return Err(wrong(format!("`--streams {}`: expected 1 to {}", args.streams, MAX_STREAMS)));
     }
     if args.http2 && args.no_keep_alive {
         return Err(wrong("`--http2` with `--no-keep-alive`: one request per connection needs HTTP/1.1".to_owned()));
@@ -249,7 +250,12 @@ pub(super) fn execute(workload: &Workload, seed: u64, record: Option<&Path>, pro
     let mut tables = None;
     if let Some(directory) = record {
         crate::record::files::make_directory(directory).map_err(|e| failure(&e))?;
-        let names = Names { workload: workload.name.clone(), steps: workload.steps(), outcomes: Vec::new(), metrics: Vec::new() };
+        let names = Names {
+            workload: workload.name.clone(),
+            steps: workload.protocol().steps(),
+            outcomes: Vec::new(),
+            metrics: Vec::new(),
+        };
         tables = Some(Tables::create(directory, vec![names]).map_err(|e| failure(&e))?);
     }
     let (rows, received) = load::queue::queue();
@@ -267,8 +273,8 @@ pub(super) fn execute(workload: &Workload, seed: u64, record: Option<&Path>, pro
         gate: Arc::new(Gate::new(load::threads(workload))),
         progress: Arc::clone(&done),
         abort: asked,
-        ledgers: Vec::new(),
-        follows: None,
+        observers: Vec::new(),
+        observes: None,
     };
     let running = load::start(&job).map_err(|error| {
         let exit = if matches!(error, load::Error::Thread(_)) { Exit::Failure } else { Exit::InvalidInput };

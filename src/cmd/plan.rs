@@ -11,13 +11,10 @@ use crate::cli;
 use crate::executor::checkout;
 use crate::exit::Exit;
 use crate::plan;
-use crate::plan::framed::{Bounds, ByteOrder, Message};
-use crate::plan::{
-    Arrivals, Body, Cell, Draw, Driver, Limit, Load, Pattern, Plan, Probe, Resource, Spacing, Step, Target, Template, Think, Urn,
-    Workload, revisions,
-};
+use crate::plan::{Arrivals, Cell, Limit, Load, Pattern, Plan, Probe, Spacing, Target, Think, Workload, revisions, template};
 use crate::record::{RunRecord, Verdict, read};
-use crate::vocabulary::units::{exact_duration, human_bytes, human_duration};
+use crate::vocabulary::choices::Resource;
+use crate::vocabulary::units::{exact_duration, human_duration};
 
 /// Prints the plan.
 pub(super) fn plan(args: &cli::Plan) -> Result<Exit, Stop> {
@@ -92,14 +89,6 @@ pub(super) fn too_few(plan: &Plan) -> Option<String> {
     })
 }
 
-fn words(argv: &[Template]) -> String {
-    argv.iter()
-        .map(Template::to_text)
-        .map(|w| if w.contains(char::is_whitespace) { format!("'{w}'") } else { w })
-        .collect::<Vec<_>>()
-        .join(" ")
-}
-
 fn describe(cell: &Cell) -> String {
     let mut text = String::new();
     if let Some(reason) = &cell.skipped {
@@ -132,9 +121,9 @@ fn target(target: &Target) -> String {
             Probe::Tcp { address } => format!("when {address} accepts"),
             Probe::Http { url } => format!("when {url} answers"),
             Probe::Log { pattern } => format!("when its log says `{pattern}`"),
-            Probe::Command { argv } => format!("when `{}` succeeds", words(argv)),
+            Probe::Command { argv } => format!("when `{}` succeeds", template::words(argv)),
         };
-        let command = if replica.argv.is_empty() { "runs already".to_owned() } else { words(&replica.argv) };
+        let command = if replica.argv.is_empty() { "runs already".to_owned() } else { template::words(&replica.argv) };
         text += &format!("  target {name}: {command}\n    ready {ready}{ports}\n");
         for (key, value) in &replica.env {
             text += &format!("    env {key}={}\n", value.to_text());
@@ -178,67 +167,14 @@ fn workload(workload: &Workload) -> String {
     for stretch in workload.load.stretches.iter().filter(|s| s.active) {
         lengths.push(format!("{}: {}", stretch.phase.name(), limit(stretch.limit)));
     }
-    let mut text = format!("  workload {}: {}", workload.name, arrivals(&workload.load));
-    match &workload.driver {
-        Driver::Http(http) => {
-            let urls: Vec<String> = http.urls.iter().map(ToString::to_string).collect();
-            let socket = http.socket.as_ref().map_or_else(String::new, |s| format!(" over {}", s.to_text()));
-            let version = if http.version == 2 { format!(", HTTP/2 with {} streams", http.streams) } else { String::new() };
-            let once = if http.keep_alive { "" } else { ", one request per connection" };
-            text += &format!(" to {}{socket}{version}{once}\n    {}\n", urls.join(", "), lengths.join(", "));
-            text += &http.draws.iter().map(describe_draw).collect::<String>();
-            if let Some(auth) = http.steps.iter().find_map(|s| s.auth.as_ref()) {
-                text += &format!("    as {}, with a password\n", auth.user.to_text());
-            }
-            text += &http.steps.iter().map(|s| format!("    {}\n", describe_step(s))).collect::<String>();
-        }
-        Driver::Framed(framed) => {
-            let once = if framed.keep_alive { "" } else { ", one pass per connection" };
-            let bounds = match &framed.framing.bounds {
-                Bounds::Length { bytes: 1, .. } => "frames begin with a byte of length".to_owned(),
-                Bounds::Length { bytes, order: ByteOrder::Big } => format!("frames begin with {bytes} bytes of length"),
-                Bounds::Length { bytes, order: ByteOrder::Little } => {
-                    format!("frames begin with {bytes} bytes of length, the least significant first")
-                }
-                Bounds::Delimiter(delimiter) => format!("frames end with {delimiter:?}"),
-            };
-            text += &format!(" to {}{once}; {bounds}\n    {}\n", framed.to, lengths.join(", "));
-            text += &framed.draws.iter().map(describe_draw).collect::<String>();
-            text += &framed.steps.iter().map(|s| format!("    {}\n", describe_message(s))).collect::<String>();
-        }
-        Driver::Author(author) => {
-            text += &format!(" to {}, an event per connection\n    {}\n", author.to, lengths.join(", "));
-            let size = author.size.map_or_else(String::new, |n| format!(", {} bytes", n));
-            text += &format!("    events {}#…{size}\n", author.ivo);
-        }
-        Driver::Subscriber(subscriber) => {
-            let wait = exact_duration(subscriber.wait);
-            text = format!("  workload {}: subscribed at {}\n", workload.name, subscriber.from);
-            text += &format!("    waits for the events of {}, {wait} after the last one at most\n", subscriber.of);
-        }
-        Driver::Command(command) => {
-            text += &format!("\n    {}\n    {}\n", lengths.join(", "), words(&command.argv));
-            for metric in &command.metrics {
-                let decimal = if metric.decimal.is_point() { "" } else { ", with a decimal comma" };
-                text += &format!("    metric {}: {}{decimal}\n", metric.name, metric.source);
-            }
-        }
-    }
-    text
-}
-
-fn describe_message(message: &Message) -> String {
-    let body = match &message.send {
-        None => String::new(),
-        Some(Body::Empty) => " nothing".to_owned(),
-        Some(Body::Text(text) | Body::Json(text)) => format!(" `{}`", text.to_text()),
-        Some(Body::File(path)) => format!(" {}", path.display()),
-        Some(Body::Random(n)) => format!(" {n} random bytes"),
+    let description = workload.protocol().description();
+    let (mut text, lengths) = match workload.protocol().follows() {
+        Some(_) => (format!("  workload {}: ", workload.name), None),
+        None => (format!("  workload {}: {}", workload.name, arrivals(&workload.load)), Some(lengths.join(", "))),
     };
-    let answer = if message.answer { "" } else { ", no answer" };
-    let named = if message.send.is_some() { "send" } else { "receive" };
-    let name = if message.name == named { String::new() } else { format!("{}: ", message.name) };
-    format!("{name}{named}{body}{answer}")
+    text += &format!("{}\n", description.to);
+    text += &lengths.into_iter().chain(description.lines).map(|line| format!("    {line}\n")).collect::<String>();
+    text
 }
 
 fn connected(connections: u32) -> String {
@@ -279,46 +215,6 @@ fn arrivals(load: &Load) -> String {
     }
 }
 
-fn describe_draw(draw: &Draw) -> String {
-    match &draw.of {
-        Urn::Range(from, to) => format!("    {} is drawn from {from} to {to}\n", draw.name),
-        Urn::List(items) => format!("    {} is drawn of {}\n", draw.name, shortened(&items.join(", "))),
-    }
-}
-
-fn describe_step(step: &Step) -> String {
-    let body = match &step.body {
-        Body::Empty => String::new(),
-        Body::Text(text) | Body::Json(text) => format!("  body {}", shortened(&text.to_text())),
-        Body::File(path) => format!("  body from {}", path.display()),
-        Body::Random(n) => format!("  body of {} random", human_bytes(*n as f64)),
-    };
-    let statuses = match step.expect.statuses.as_slice() {
-        [] => "2xx".to_owned(),
-        statuses => any_of(statuses),
-    };
-    let length = step.expect.length.map_or_else(String::new, |l| format!(", {l} bytes"));
-    let text = step.expect.text.as_ref().map_or_else(String::new, |t| format!(", {}", shortened(&t.to_text())));
-    let part = step.expect.contains.as_ref().map_or_else(String::new, |t| format!(", with {}", shortened(&t.to_text())));
-    let named = step.outcomes.iter().map(|o| format!("; {} is {}", any_of(&o.statuses), o.name)).collect::<String>();
-    let expected = format!("expects {statuses}{length}{text}{part}{named}");
-    format!("{}: {} {}{body}  {expected}", step.name, step.method, step.path.to_text())
-}
-
-fn any_of(statuses: &[u16]) -> String {
-    statuses.iter().map(u16::to_string).collect::<Vec<_>>().join(" or ")
-}
-
-/// A text that may be long, on part of a line.
-fn shortened(text: &str) -> String {
-    match text.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("`{}…` of {}", &text[..end], human_bytes(text.len() as f64)),
-        None => format!("`{text}`"),
-    }
-}
-
-/// So many characters of a body are shown.
-const SHOWN: usize = 80;
 /// What a repetition costs besides its load when nothing is known of it.
 const OVERHEAD: Duration = Duration::from_millis(300);
 /// How many trials a search takes, about.
@@ -341,12 +237,15 @@ fn earlier(plan: &Plan, out: &Path) -> BTreeMap<String, Duration> {
 /// The time of the whole plan, and what that is derived from.
 fn estimate(plan: &Plan, out: &Path) -> (Duration, String) {
     let guess = |cell: &Cell| {
-        let load = cell.workloads.iter().filter(|w| !w.is_follower()).map(|w| {
+        let load = cell.workloads.iter().filter(|w| w.protocol().follows().is_none()).map(|w| {
             // Over a link nothing is faster than its round trips.
-            let far = cell.links.iter().filter(|l| l.from.is_none() && w.addresses().iter().any(|(_, p)| l.ports.contains(p)));
-            let trips = far.map(plan::Link::round_trip).max().unwrap_or_default() * w.round_trips();
+            let far = cell
+                .links
+                .iter()
+                .filter(|l| l.from.is_none() && w.protocol().addresses().iter().any(|(_, p)| l.ports.contains(p)));
+            let trips = far.map(plan::Link::round_trip).max().unwrap_or_default() * w.protocol().round_trips();
             let slowest = trips.as_secs_f64() / f64::from(w.load.arrivals.connections().max(1));
-            let per_pass = (PER_PASS.as_secs_f64() * w.steps().len() as f64).max(slowest);
+            let per_pass = (PER_PASS.as_secs_f64() * w.protocol().steps().len() as f64).max(slowest);
             let of = |l: Limit| match l {
                 Limit::Duration(d) => d,
                 Limit::Amount(n) => {

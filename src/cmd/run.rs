@@ -6,14 +6,15 @@ use std::time::Duration;
 use super::execute::{self, Invocation, Start};
 use super::progress::Style;
 use super::{Stop, fixture, plan_of, report_all, require_utf8_path};
-use crate::analysis::values::metric_of;
 use crate::cli;
 use crate::executor::{Interrupt, kept};
 use crate::exit::Exit;
 use crate::plan::programs::FIXTURES_PROGRAM;
-use crate::plan::{Decide, Factor, Options, Plan, Repeat};
-use crate::record::Metric;
+use crate::plan::read::Options;
+use crate::plan::{Decide, Factor, Plan, Repeat};
 use crate::record::manifest::Choice;
+use crate::vocabulary::Metric;
+use crate::vocabulary::metric::catalogue;
 use crate::vocabulary::units;
 
 /// Executes every file in turn. All of them are checked before the first is started.
@@ -142,8 +143,8 @@ pub(super) fn repeat(args: &cli::Repeat) -> Result<Exit, Stop> {
     };
     let mut plans = report_all(args.files.iter().map(|file| plan_of(file, &options)))?;
     for plan in &mut plans {
-        let metric = args.metric.as_deref().map(metric_of).or(plan.primary).unwrap_or(Metric::Throughput);
-        require_metric(plan, metric)?;
+        let metric = args.metric.as_deref().map(Metric::by_name).or_else(|| plan.primary.clone()).unwrap_or(Metric::Throughput);
+        require_metric(plan, &metric)?;
         let decide = if decides { Some(decide(plan, args, threshold)?) } else { None };
         if let Some(repeat) = &mut plan.repeat {
             (repeat.metric, repeat.decide) = (metric, decide);
@@ -173,7 +174,7 @@ fn decide(plan: &Plan, args: &cli::Repeat, threshold: f64) -> Result<Decide, Sto
     };
     let labels = || factor.levels.iter().map(|l| format!("`{}`", l.label)).collect::<Vec<_>>().join(", ");
     let baseline = match &args.baseline {
-        Some(label) if factor.level(label).is_some() => label.clone(),
+        Some(label) if factor.levels.iter().any(|l| l.label == *label) => label.clone(),
         Some(label) => {
             return Err(wrong(format!(
                 "`--baseline {label}`: `{}` has no such level, expected one of {}",
@@ -202,7 +203,12 @@ fn sessions(plans: &[Plan], options: &Options, args: &cli::Repeat, pause: Durati
     if args.sessions > 1 && invocation.style == Style::People {
         for plan in plans {
             let runs: Vec<String> = runs_of(&invocation, plan, &args.out).iter().map(|run| run.display().to_string()).collect();
-            crate::vocabulary::errors::tell(format_args!("{} sessions of {}: {}", args.sessions, plan.experiment, runs.join(",")));
+            crate::vocabulary::errors::tell(format_args!(
+                "{} sessions of {}: {}",
+                args.sessions,
+                plan.experiment,
+                runs.join(",")
+            ));
         }
     }
     Ok(exit)
@@ -227,18 +233,19 @@ pub(super) fn wait(invocation: &Invocation<'_>, pause: Duration) -> bool {
 }
 
 /// Refuses a metric that no workload has.
-fn require_metric(plan: &Plan, metric: Metric) -> Result<(), Stop> {
+fn require_metric(plan: &Plan, metric: &Metric) -> Result<(), Stop> {
     let searched = || plan.cells.iter().flat_map(|c| &c.workloads).any(|w| w.load.find.is_some());
     match metric {
         Metric::Limit if !searched() => {
             let message = format!("{} has no metric `limit`: no workload searches for one with `find`", plan.experiment);
             return Err(Stop::new(Exit::InvalidInput, message));
         }
-        Metric::Command(_) => {}
+        Metric::Named(_) => {}
         _ => return Ok(()),
     }
+    let workloads = plan.cells.iter().flat_map(|c| &c.workloads);
     let brought: std::collections::BTreeSet<String> =
-        plan.cells.iter().flat_map(|c| &c.workloads).flat_map(crate::plan::Workload::metrics).collect();
+        workloads.flat_map(|workload| workload.protocol().metrics()).map(|metric| metric.name).collect();
     if brought.contains(metric.name()) {
         return Ok(());
     }
@@ -248,8 +255,9 @@ fn require_metric(plan: &Plan, metric: Metric) -> Result<(), Stop> {
 
 /// The metric that may have been meant by one that does not exist, in words; `brought`: metrics of commands.
 pub(super) fn suggest_metric<'n>(name: &str, brought: impl Iterator<Item = &'n str>) -> String {
-    let near = Metric::all()
-        .map(|(known, _)| known)
+    let near = catalogue()
+        .iter()
+        .map(|row| row.name.as_str())
         .chain(brought)
         .map(|known| (strsim::jaro_winkler(known, name), known))
         .filter(|(similarity, _)| *similarity > 0.8)

@@ -7,7 +7,8 @@ use crate::analysis::{self, Summary};
 use crate::cli;
 use crate::exit::Exit;
 use crate::record::files::{self, json_bytes, write_whole};
-use crate::record::{Error, Metric, RunRecord, read as results};
+use crate::record::{Error, RunRecord, read as results};
+use crate::vocabulary::Metric;
 use crate::vocabulary::errors::{chain, tell};
 
 /// Aggregates runs into summary.json and a table.

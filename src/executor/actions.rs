@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::late::{Late, fill_all, fill_http};
+use super::late::fill_all;
 use super::{Error, checkout, kept};
-use crate::plan::{Action, Http, Invocation, Step, Url};
+use crate::plan::Late;
+use crate::plan::Protocol as _;
+use crate::plan::drivers::http::Http;
+use crate::plan::{Action, Invocation, Step, Url};
 use crate::supervise::client::What;
 use crate::supervise::{Exit, Guard, Kind, probe};
 
@@ -139,7 +142,7 @@ pub(super) async fn request(
     late: &Late<'_>,
 ) -> Result<(BTreeMap<String, String>, u64), String> {
     let mut http = Http::plain(url.clone(), vec![step.clone()]);
-    fill_http(&mut http, late);
+    http.fill(late);
     crate::load::send_requests(&http, 0, times).await.map_err(|e| match e {
         crate::load::Error::Verify(words) => words,
         other => other.to_string(),

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use super::Error;
 use super::actions::{Command, request};
-use super::late::Late;
 use super::targets::Place;
 use crate::extract::{Rules, Source, table};
 use crate::load::MAX_KEPT;
+use crate::plan::Late;
 use crate::plan::collect::BODY;
 use crate::plan::programs::FIXTURES_PROGRAM;
 use crate::plan::{Collect, CollectSource};

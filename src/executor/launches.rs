@@ -9,9 +9,9 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::load::{Launch, Launched};
 use crate::observe::{Sampler, Watched};
-use crate::plan::Signal;
 use crate::supervise::client::What;
 use crate::supervise::{Error, Exit, Guard, Kind};
+use crate::vocabulary::choices::Signal;
 
 /// How long a program that took too long may take to end before it is killed.
 const GRACE: std::time::Duration = std::time::Duration::from_secs(1);

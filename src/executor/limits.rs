@@ -1,9 +1,10 @@
 //! Whether a repetition that was completed counts.
 
 use super::host::HostUse;
-use crate::load::{Phase, PhaseReport, Report};
+use crate::load::{PhaseReport, Report};
 use crate::plan::{Arrivals, Limits, Workload};
 use crate::record::status::ObserverStatus;
+use crate::vocabulary::Phase;
 use crate::vocabulary::units::{human_duration, percent};
 
 /// A load that is shorter than this says nothing about the share of a processor.
@@ -155,10 +156,11 @@ fn unanswered(limits: &Limits, workload: &Workload, report: &Report, phase: &Pha
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{Http, Url, workloads};
+    use crate::plan::Url;
+    use crate::plan::drivers::http::Http;
 
     fn workload() -> Workload {
-        workloads::single("clients", Http::plain(Url::parse("http://127.0.0.1:1").unwrap(), Vec::new()))
+        Http::plain(Url::parse("http://127.0.0.1:1").unwrap(), Vec::new()).once("clients")
     }
 
     #[test]

@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 use super::Error;
 use super::targets::Place;
 use crate::links::{self, Choice, Made, Measured};
+use crate::plan::Cell;
 use crate::plan::links::{Link, is_local};
-use crate::plan::{Cell, Signal};
 use crate::record::status::LinkStatus;
 use crate::supervise::client::What;
 use crate::supervise::{Guard, Kind, Process};
+use crate::vocabulary::choices::Signal;
 
 /// How long measuring one link may take, beside round trips.
 const BUDGET: Duration = Duration::from_secs(3);

@@ -16,12 +16,14 @@ use tokio::time::Instant;
 
 use super::Error;
 use super::collect::collect;
-use super::late::{Late, fill_http};
 use super::targets::Place;
 use crate::load::{Report, Traffic};
+use crate::plan::Late;
+use crate::plan::Protocol as _;
 use crate::plan::collect::BODY;
+use crate::plan::drivers::http::Http;
 use crate::plan::reconcile::{Allowed, Counter, Source};
-use crate::plan::{Cell, CollectSource, Http, Reconcile};
+use crate::plan::{Cell, CollectSource, Reconcile};
 use crate::record::status::ReconciledStatus;
 use crate::vocabulary::units::plain;
 
@@ -227,7 +229,7 @@ async fn read(counter: &Counter, place: &Place<'_>) -> Result<Count, Unread> {
         }
         Counter::Nginx { url, socket, step } => {
             let mut http = Http { socket: socket.clone(), ..Http::plain(url.clone(), vec![(**step).clone()]) };
-            fill_http(&mut http, place.late);
+            http.fill(place.late);
             let asking = tokio::time::timeout(ONE_READING, crate::load::send_requests(&http, 0, 1)).await;
             let (mut values, _) = match asking {
                 Ok(Ok(answered)) => answered,

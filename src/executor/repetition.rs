@@ -13,7 +13,7 @@ use super::Error;
 use super::actions;
 use super::host::HostUse;
 use super::interrupt::Interrupt;
-use super::late::{Late, fill_workload};
+use super::late::fill_workload;
 use super::memory::Memory;
 use super::network::Network;
 use super::reconcile::{Before, Reconciled};
@@ -22,6 +22,7 @@ use super::targets::{self, Place, Running, ns_since};
 use super::{collect, launches, limits};
 use crate::load::{self, Gate, Job, PhaseReport, Report};
 use crate::observe::{Sampler, Settings, Watched, outbox};
+use crate::plan::Late;
 use crate::plan::order::{Turn, seed_of};
 use crate::plan::{Cell, Limit, Plan, Workload};
 use crate::record::manifest::now;
@@ -312,11 +313,11 @@ impl Executor<'_> {
             gate: Arc::clone(&gate),
             progress: Arc::clone(&progress.passes),
             abort: asked.clone(),
-            ledgers: Vec::new(),
-            follows: None,
+            observers: Vec::new(),
+            observes: None,
         });
         let mut jobs: Vec<Job> = jobs.collect();
-        load::connect(&mut jobs);
+        load::link_followers(&mut jobs);
         for job in &jobs {
             session.loads.push(load::start(job)?);
         }
@@ -533,7 +534,7 @@ impl Executor<'_> {
 /// What is recorded of a phase.
 fn phase_status(workload: &Workload, report: &Report, phase: &PhaseReport) -> PhaseStatus {
     let late = report.late_of(phase.phase);
-    let names = workload.outcomes();
+    let names = workload.protocol().outcomes();
     let outcomes = late.into_iter().flat_map(|l| &l.outcomes);
     PhaseStatus {
         workload: workload.name.clone(),
@@ -580,7 +581,13 @@ fn finish(writer: RepetitionWriter, events: &[serde_json::Value], status: &Statu
 
 /// The names that belong to the numbers in a workload's rows.
 fn names(workload: &Workload) -> Names {
-    Names { workload: workload.name.clone(), steps: workload.steps(), outcomes: workload.outcomes(), metrics: workload.metrics() }
+    let protocol = workload.protocol();
+    Names {
+        workload: workload.name.clone(),
+        steps: protocol.steps(),
+        outcomes: protocol.outcomes(),
+        metrics: protocol.metrics().into_iter().map(|metric| metric.name).collect(),
+    }
 }
 
 fn expected_passes(cell: &Cell) -> Option<u64> {
@@ -588,5 +595,5 @@ fn expected_passes(cell: &Cell) -> Option<u64> {
         Limit::Amount(n) => Some(n),
         Limit::Duration(_) => None,
     };
-    cell.workloads.iter().filter(|w| !w.is_follower()).flat_map(|w| &w.load.stretches).map(|s| of(s.limit)).sum()
+    cell.workloads.iter().filter(|w| w.protocol().follows().is_none()).flat_map(|w| &w.load.stretches).map(|s| of(s.limit)).sum()
 }

@@ -10,17 +10,19 @@ use std::time::{Duration, Instant};
 
 use super::Error;
 use super::containers::Container;
-use super::late::{Late, fill_all};
+use super::late::fill_all;
 use super::network::Network;
 use crate::observe::ports;
+use crate::plan::Late;
 use crate::plan::containers;
 use crate::plan::programs::FIXTURES_PROGRAM;
 use crate::plan::reconcile::{COUNT_VARIABLE, count_socket};
-use crate::plan::{Cell, Probe, Replica, Signal, Target};
+use crate::plan::{Cell, Probe, Replica, Target};
 use crate::record::status::TargetStatus;
 use crate::supervise::client::What;
 use crate::supervise::probe::{self, Subject, log_paths};
 use crate::supervise::{Error as SuperviseError, Guard, Kind, Process};
+use crate::vocabulary::choices::Signal;
 
 /// A replica that was started, or that ran already.
 #[derive(Debug)]

@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::drivers::{Client, Driver, Exchange, Failure};
-use super::ledger::{Ledger, Sent};
+use super::observer::{Begun, Observer};
 use super::pacer::Pacer;
 use super::schedule::{Arrival, Next, Random, Schedule, ThreadSlice};
 use super::silence::Watch;
@@ -88,7 +88,7 @@ struct Shared {
     untold: Cell<u64>,
     connects: Cell<u64>,
     /// Who waits for what is sent.
-    ledgers: Vec<Arc<Ledger>>,
+    observers: Vec<Arc<dyn Observer>>,
     workload: u16,
     single_step: bool,
 }
@@ -238,11 +238,11 @@ fn pin(cpus: &[u32]) -> Result<(), Error> {
 }
 
 /// Tells those who wait for what this thread sends that it has ended, however that came.
-struct End<'a>(&'a [Arc<Ledger>]);
+struct End<'a>(&'a [Arc<dyn Observer>]);
 
 impl Drop for End<'_> {
     fn drop(&mut self) {
-        self.0.iter().for_each(|ledger| ledger.author_ends());
+        self.0.iter().for_each(|observer| observer.ends());
     }
 }
 
@@ -253,7 +253,7 @@ impl Drop for End<'_> {
 pub fn run<D: Driver>(share: &Share<D>) -> Result<Report, Error> {
     let broken = |e: std::io::Error| Error::Thread(e.to_string());
     let job = &share.job;
-    let _end = End(&job.ledgers);
+    let _end = End(&job.observers);
     let prepared = pin(&job.workload.cpus).and_then(|()| {
         tokio::runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default()).map_err(broken)
     });
@@ -282,7 +282,7 @@ pub fn run<D: Driver>(share: &Share<D>) -> Result<Report, Error> {
         progress: Arc::clone(&job.progress),
         untold: Cell::new(0),
         connects: Cell::new(0),
-        ledgers: job.ledgers.clone(),
+        observers: job.observers.clone(),
         workload: job.index,
         single_step: share.driver.steps() == 1,
     });
@@ -612,11 +612,11 @@ impl<C: Client> Follower<C> {
             intended_ns.map_or((arrival.intended_ns, arrival.intended_ns), |at| (at, shared.pacer.now_ns()));
         let begun = UnderWay { phase: arrival.phase, intended_ns: intended, sent_ns: begun_ns, step: 0, step_ns: begun_ns };
         shared.begins(self.slot, begun);
-        if !shared.ledgers.is_empty() {
+        if !shared.observers.is_empty() {
             let sent_ns = shared.pacer.now_ns();
             let intended_ns = intended_ns.unwrap_or(sent_ns);
-            let sent = Sent { intended_ns, sent_ns, phase: arrival.phase, failed: false };
-            shared.ledgers.iter().for_each(|ledger| ledger.begins(arrival.pass, sent));
+            let begun = Begun { intended_ns, sent_ns, phase: arrival.phase };
+            shared.observers.iter().for_each(|observer| observer.begins(arrival.pass, begun));
         }
         let mut whole: Option<Ended> = None;
         for step in 0.. {
@@ -667,7 +667,7 @@ impl<C: Client> Follower<C> {
             }
             shared.pass_ended(self.slot, whole);
             if whole.outcome != Outcome::Ok {
-                shared.ledgers.iter().for_each(|ledger| ledger.fails(arrival.pass));
+                shared.observers.iter().for_each(|observer| observer.fails(arrival.pass));
             }
             return whole.completed_ns;
         }

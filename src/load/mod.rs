@@ -1,8 +1,8 @@
 //! The load engine: a schedule says when, a driver says how, the engine records what came of it.
 //!
 //! `schedule` is pure (instants and budgets), `drivers` speak a protocol, `engine` lets the clients of one thread follow
-//! the schedule, `pacer` wakes them at exact instants, `windows` counts, `tally` hands over and `queue` is the way, `silence` tells when nobody is answered, `search` tries rates. A `subscriber` follows
-//! no schedule but what another workload sends, which stands in a `ledger`; `traffic` counts what was written to the wire. A generator thread shares
+//! the schedule, `pacer` wakes them at exact instants, `windows` counts, `tally` hands over and `queue` is the way, `silence` tells when nobody is answered, `search` tries rates. A workload may follow
+//! another one instead of a schedule, as its `observer`; `traffic` counts what was written to the wire. A generator thread shares
 //! nothing with another: it has its own runtime, connections, share of the schedule and histograms, and sends finished
 //! windows as messages; `gate` lets all begin together. This module starts the threads.
 //!
@@ -11,13 +11,12 @@
 pub mod drivers;
 pub mod engine;
 pub mod gate;
-pub mod ledger;
+pub mod observer;
 mod pacer;
 pub mod queue;
 pub mod schedule;
 pub mod search;
 pub mod silence;
-mod subscriber;
 mod tally;
 pub mod traffic;
 pub mod windows;
@@ -34,9 +33,8 @@ use tokio::sync::watch;
 use crate::plan;
 pub use drivers::command::{Launch, Launched, Launcher};
 pub use drivers::http::MAX_KEPT;
-use drivers::vtp::document::Identity;
 pub use gate::Gate;
-use ledger::Ledger;
+pub use observer::Observer;
 pub use search::Trial;
 use silence::{Quiet, Silence};
 pub use traffic::Traffic;
@@ -105,27 +103,21 @@ pub struct Job {
     pub progress: Arc<AtomicU64>,
     /// Becomes `true` when the load is to be given up.
     pub abort: watch::Receiver<bool>,
-    /// Subscribers that wait for what it sends.
-    pub ledgers: Vec<Arc<Ledger>>,
-    /// Whose events it waits for, and which have been sent; only a subscriber does.
-    pub follows: Option<(Identity, Arc<Ledger>)>,
+    /// Those who follow it, and are told of its passes.
+    pub observers: Vec<Arc<dyn Observer>>,
+    /// What it is told of the workload that it follows; only a follower is.
+    pub observes: Option<Arc<dyn Observer>>,
 }
 
-/// Lets subscribers know what their authors send. `jobs`: all of a repetition, in the order of their workloads.
-pub fn connect(jobs: &mut [Job]) {
+/// Lets followers observe the passes of those that they follow. `jobs`: all of a repetition.
+pub fn link_followers(jobs: &mut [Job]) {
     for at in 0..jobs.len() {
-        let plan::Driver::Subscriber(subscriber) = &jobs[at].workload.driver else { continue };
-        let of = subscriber.of.clone();
-        for author in 0..jobs.len() {
-            if let plan::Driver::Author(driver) = &jobs[author].workload.driver
-                && jobs[author].workload.name == of
-            {
-                let identity = Identity::new(&driver.ivo, jobs[author].seed);
-                let ledger = Arc::new(Ledger::new(jobs[author].workload.threads as usize));
-                jobs[author].ledgers.push(Arc::clone(&ledger));
-                jobs[at].follows = Some((identity, ledger));
-            }
-        }
+        let workload = Arc::clone(&jobs[at].workload);
+        let Some(leader) = workload.protocol().follows() else { continue };
+        let Some(leader) = jobs.iter().position(|job| job.workload.name == leader) else { continue };
+        let Some(observer) = drivers::carrier(&workload.driver).observer(&jobs[leader]) else { continue };
+        jobs[leader].observers.push(Arc::clone(&observer));
+        jobs[at].observes = Some(observer);
     }
 }
 
@@ -425,22 +417,10 @@ pub fn start(job: &Job) -> Result<Running, Error> {
         };
         return Ok(Running { threads: vec![spawn("search".to_owned(), search)?] });
     }
-    match &job.workload.driver {
-        plan::Driver::Http(http) => start_with(&Arc::new(drivers::http::Http::new(http)?), job),
-        plan::Driver::Framed(framed) => start_with(&Arc::new(drivers::framed::Framed::new(framed)?), job),
-        plan::Driver::Author(author) => start_with(&Arc::new(drivers::vtp::Author::new(author)?), job),
-        plan::Driver::Subscriber(subscriber) => {
-            let (job, subscriber) = (job.clone(), subscriber.clone());
-            let (identity, ledger) = job.follows.clone().ok_or_else(|| Error::Thread("it follows nobody".to_owned()))?;
-            let life = move || subscriber::run(&job, &subscriber, identity, ledger);
-            Ok(Running { threads: vec![spawn("subscriber".to_owned(), life)?] })
-        }
-        plan::Driver::Command(command) => {
-            start_with(&Arc::new(drivers::command::CommandDriver::new(command, &job.workload, job.launcher.clone())?), job)
-        }
-    }
+    drivers::carrier(&job.workload.driver).start(job)
 }
 
+/// Starts the threads of a driver, each with its share of the load.
 fn start_with<D: drivers::Driver>(driver: &Arc<D>, job: &Job) -> Result<Running, Error> {
     let threads = u64::from(job.workload.threads);
     let mut running = Running { threads: Vec::new() };
@@ -488,19 +468,12 @@ impl Running {
     }
 }
 
-/// One pass through the steps of a workload, every answer checked; nothing is recorded. A command has no such pass, and
-/// of an author's broker only the connection is tried: an event would be counted by it.
+/// One pass through the steps of a workload, every answer checked, as far as its protocol can; nothing is recorded.
 ///
 /// # Errors
 /// [`Error::Verify`] with what was wrong.
 pub async fn verify(workload: &plan::Workload, seed: u64) -> Result<(), Error> {
-    match &workload.driver {
-        plan::Driver::Http(http) => drivers::http::verify(&Arc::new(drivers::http::Http::new(http)?), seed).await,
-        plan::Driver::Framed(framed) => drivers::framed::verify(&Arc::new(drivers::framed::Framed::new(framed)?), seed).await,
-        plan::Driver::Author(author) => drivers::vtp::verify(&drivers::vtp::Author::new(author)?).await,
-        // It subscribes before the load begins; that is its check.
-        plan::Driver::Subscriber(_) | plan::Driver::Command(_) => Ok(()),
-    }
+    drivers::carrier(&workload.driver).verify(seed).await
 }
 
 /// Passes of requests over HTTP one after the other, every answer checked; nothing is recorded. Returns the values of the
@@ -508,7 +481,11 @@ pub async fn verify(workload: &plan::Workload, seed: u64) -> Result<(), Error> {
 ///
 /// # Errors
 /// [`Error::Verify`] with what was wrong.
-pub async fn send_requests(http: &plan::Http, seed: u64, passes: u64) -> Result<(BTreeMap<String, String>, u64), Error> {
+pub async fn send_requests(
+    http: &plan::drivers::http::Http,
+    seed: u64,
+    passes: u64,
+) -> Result<(BTreeMap<String, String>, u64), Error> {
     drivers::http::send_requests(&Arc::new(drivers::http::Http::new(http)?), seed, passes).await
 }
 

@@ -37,7 +37,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::load::{MetricRow, Phase};
+    use crate::load::MetricRow;
+    use crate::vocabulary::Phase;
     use crate::vocabulary::queue::Sent;
 
     fn metric(pass: u64) -> Rows {

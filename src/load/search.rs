@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Error, Gate, Job, Phase, Report, start};
-use crate::plan::{Arrivals, Condition, Find, Limit, Metric, Pattern, Quantile, Stretch};
+use crate::plan::{Arrivals, Condition, Find, Limit, Pattern, Stretch};
+use crate::vocabulary::{Metric, Quantile, Time};
 
 /// One trial of a search.
 #[derive(Clone, Debug, PartialEq)]
@@ -79,10 +80,9 @@ pub fn judge(conditions: &[Condition], report: &Report) -> Vec<String> {
     let phase = report.phases.iter().find(|p| p.phase == Phase::Search);
     let Some(phase) = phase.filter(|p| p.passes > 0) else { return vec!["nothing was answered".to_owned()] };
     for condition in conditions {
-        let found = match condition.figure {
+        let found = match &condition.metric {
             Metric::Errors => phase.unanswered_share(),
             Metric::Time(time, quantile) => {
-                use crate::plan::graphs::Time;
                 let Some(totals) = report.totals_of(Phase::Search) else { continue };
                 let histogram = match time {
                     Time::Service => &totals.service,
@@ -92,22 +92,18 @@ pub fn judge(conditions: &[Condition], report: &Report) -> Vec<String> {
                 if histogram.is_empty() {
                     f64::INFINITY
                 } else {
-                    match quantile {
-                        Quantile::Mean => histogram.mean(),
-                        Quantile::Stdev => histogram.stdev(),
-                        Quantile::P50 => histogram.value_at_quantile(0.5) as f64,
-                        Quantile::P90 => histogram.value_at_quantile(0.9) as f64,
-                        Quantile::P95 => histogram.value_at_quantile(0.95) as f64,
-                        Quantile::P99 => histogram.value_at_quantile(0.99) as f64,
-                        Quantile::P999 => histogram.value_at_quantile(0.999) as f64,
-                        Quantile::Max => histogram.max() as f64,
+                    match (quantile, quantile.share()) {
+                        (Quantile::Mean, _) => histogram.mean(),
+                        (Quantile::Max, _) => histogram.max() as f64,
+                        (_, Some(share)) => histogram.value_at_quantile(share) as f64,
+                        (_, None) => histogram.stdev(),
                     }
                 }
             }
             _ => continue,
         };
         if found >= condition.below {
-            let found = match condition.figure {
+            let found = match condition.metric {
                 Metric::Errors => format!("{:.3} %", found * 100.0),
                 _ => crate::vocabulary::units::human_duration(found),
             };

@@ -6,7 +6,7 @@
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Serializer as _, V2Serializer};
 
-pub use crate::plan::{Outcome, Phase};
+pub use crate::vocabulary::{Outcome, Phase};
 
 /// One row of `windows.parquet`. Histograms are in HdrHistogram's V2 encoding, in nanoseconds.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -15,7 +15,8 @@ use crate::analysis::summary::{CellSummary, StepSummary, Summary};
 use crate::analysis::values::Selection;
 use crate::analysis::{Error, curves, stats, values};
 use crate::record::tables::WHOLE;
-use crate::record::{Graph, Metric, Repetition, RunRecord, Shape, Time};
+use crate::record::{Graph, Repetition, RunRecord, Shape};
+use crate::vocabulary::{Metric, Time};
 
 /// A figure and the name of its file, without `.png`.
 pub type NamedFigure = (String, Figure);
@@ -26,7 +27,7 @@ pub type NamedFigure = (String, Figure);
 /// When a table that a graph needs cannot be read.
 pub fn figures(run: &RunRecord, summary: &Summary) -> Result<Vec<NamedFigure>, Error> {
     // Repeating asks how stable a metric is: that has a picture of its own, if the scenario has none of it.
-    let repeated = run.plan.repeat.as_ref().map(|r| Graph::rounds(r.metric));
+    let repeated = run.plan.repeat.as_ref().map(|r| Graph::rounds(r.metric.clone()));
     let repeated = repeated.filter(|graph| !run.plan.graphs.iter().any(|g| g.shape == graph.shape));
     let of = |graph| facets(graph, summary).into_iter().map(move |facet| (graph, facet));
     let wanted: Vec<(&Graph, Facet)> = run.plan.graphs.iter().chain(&repeated).flat_map(of).collect();
@@ -98,57 +99,6 @@ fn choose<'a>(selection: &mut Selection<'a>, axis: Option<&str>, level: &'a str)
     }
 }
 
-/// Unit of a metric and what its values are multiplied by.
-fn unit(metric: Metric) -> (&'static str, f64) {
-    match metric {
-        Metric::Throughput | Metric::ThroughputStdev => ("passes/s", 1.0),
-        Metric::Errors | Metric::Wrong | Metric::Unsent | Metric::Open => ("%", 100.0),
-        Metric::Offered | Metric::Limit => ("passes/s", 1.0),
-        Metric::Upload | Metric::Download => ("MB/s", 1e-6),
-        Metric::Command(_) => ("", 1.0),
-        Metric::Time(..) => ("ms", 1e-6),
-        Metric::Pss | Metric::Rss => ("MiB", 1.0 / 1048576.0),
-        Metric::Cpu => ("processors", 1.0),
-        Metric::Threads | Metric::OpenFiles | Metric::SwitchesPerRequest => ("number", 1.0),
-        Metric::CpuPerRequest => ("µs", 1e-3),
-        Metric::IoPerRequest => ("B", 1.0),
-        Metric::StartUp => ("ms", 1e-6),
-        Metric::Duration => ("s", 1e-9),
-    }
-}
-
-fn words(metric: Metric) -> String {
-    match metric {
-        Metric::Throughput => "throughput".to_owned(),
-        Metric::ThroughputStdev => "standard deviation of throughput over windows".to_owned(),
-        Metric::Errors => "errors".to_owned(),
-        Metric::Offered => "offered rate".to_owned(),
-        Metric::Wrong => "answered wrongly".to_owned(),
-        Metric::Unsent => "never sent".to_owned(),
-        Metric::Open => "open at the end".to_owned(),
-        Metric::Limit => "highest rate that holds".to_owned(),
-        Metric::Command(_) => metric.name().replace('_', " "),
-        Metric::Time(Time::FirstByte, _) => words_of_time(metric.name().replacen("first_byte", "first-byte", 1).as_str()),
-        Metric::Time(Time::Lag, _) => words_of_time(metric.name()).replacen("lag time", "schedule lag", 1),
-        Metric::Pss => "memory (PSS)".to_owned(),
-        Metric::Rss => "memory (RSS)".to_owned(),
-        Metric::Cpu => "CPU".to_owned(),
-        Metric::OpenFiles => "open files".to_owned(),
-        Metric::CpuPerRequest => "CPU time per request".to_owned(),
-        Metric::SwitchesPerRequest => "context switches per request".to_owned(),
-        Metric::IoPerRequest => "storage I/O per request".to_owned(),
-        Metric::StartUp => "start-up time".to_owned(),
-        Metric::Duration => "duration".to_owned(),
-        other => words_of_time(other.name()),
-    }
-}
-
-fn words_of_time(name: &str) -> String {
-    let words =
-        name.replacen("_p999", " time p99.9", 1).replacen("_p", " time p", 1).replacen("_stdev", "_standard deviation", 1);
-    words.replace('_', " time ")
-}
-
 /// A level as a legend shows it: a bare number says of what it is one.
 fn level_label(factor: &str, level: &str) -> String {
     let number = level.chars().all(|c| c.is_ascii_digit() || c == '.');
@@ -211,11 +161,11 @@ impl Composer<'_> {
     }
 
     /// The unit of a metric; that of a command's figure is in the summary.
-    fn unit(&self, metric: Metric) -> String {
+    fn unit(&self, metric: &Metric) -> String {
         if matches!(metric, Metric::Throughput | Metric::ThroughputStdev) && self.graph.step.is_some() {
             return "requests/s".to_owned();
         }
-        let Metric::Command(_) = metric else { return unit(metric).0.to_owned() };
+        let Metric::Named(_) = metric else { return metric.axis().0.to_owned() };
         let mut found = self.cells().flat_map(|(_, c)| &c.metrics).filter(|m| m.metric == metric.name());
         found.next().map_or_else(String::new, |m| m.unit.clone())
     }
@@ -244,11 +194,11 @@ impl Composer<'_> {
             return Ok(None);
         }
         match &self.graph.shape {
-            Shape::Bars(metric) => Ok(Some(self.bars(*metric, None))),
-            Shape::Ratio(metric, baseline) => Ok(Some(self.bars(*metric, Some(baseline)))),
-            Shape::Lines(metric) => self.lines(*metric),
-            Shape::Trend { metric, model, log } => Ok(Some(self.trend(*metric, model.as_ref(), *log))),
-            Shape::Rounds(metric) => Ok(self.rounds(*metric)),
+            Shape::Bars(metric) => Ok(Some(self.bars(metric, None))),
+            Shape::Ratio(metric, baseline) => Ok(Some(self.bars(metric, Some(baseline)))),
+            Shape::Lines(metric) => self.lines(metric),
+            Shape::Trend { metric, model, log } => Ok(Some(self.trend(metric, model.as_ref(), *log))),
+            Shape::Rounds(metric) => Ok(self.rounds(metric)),
             Shape::Quantiles(time) => Ok(Some(self.quantiles(*time))),
         }
     }
@@ -256,8 +206,8 @@ impl Composer<'_> {
     // ---- bars
 
     /// The values of a metric in the unit of the picture, one per valid repetition.
-    fn values(&self, cell: &CellSummary, metric: Metric, part: Selection<'_>) -> Vec<f64> {
-        let (_, scale) = unit(metric);
+    fn values(&self, cell: &CellSummary, metric: &Metric, part: Selection<'_>) -> Vec<f64> {
+        let (_, scale) = metric.axis();
         values::of_cell(cell, metric, &self.part(part)).into_iter().map(|v| v * scale).collect()
     }
 
@@ -319,7 +269,7 @@ impl Composer<'_> {
         }
     }
 
-    fn bars(&self, metric: Metric, baseline: Option<&str>) -> Figure {
+    fn bars(&self, metric: &Metric, baseline: Option<&str>) -> Figure {
         let unit = self.unit(metric);
         let (x, series) = (self.graph.x.as_deref(), self.graph.series.as_deref());
         let groups = self.axis(x);
@@ -366,7 +316,7 @@ impl Composer<'_> {
                     "median of {n} repetitions (dots: each one); error bars: bootstrap (BCa) 95 % interval of it; run {}",
                     self.summary.run
                 );
-                self.frame(&words(metric), &unit, x_label, data, note)
+                self.frame(&metric.words(), &unit, x_label, data, note)
             }
             Some(baseline) => {
                 let base = label(baseline);
@@ -378,13 +328,13 @@ impl Composer<'_> {
                     format!("Hodges-Lehmann ratio of {n} repetitions; error bars: its 95 % interval, as `compare` has it")
                 };
                 let note = format!("{what}; run {}", self.summary.run);
-                self.frame(&format!("{}, ratio to {base}", words(metric)), "", x_label, data, note)
+                self.frame(&format!("{}, ratio to {base}", metric.words()), "", x_label, data, note)
             }
         }
     }
 
     /// A phase over another, repetition by repetition: both belong to the same processes.
-    fn ratio_of_phases(&self, group: &str, phase: &str, over: &str, metric: Metric) -> Option<Bar> {
+    fn ratio_of_phases(&self, group: &str, phase: &str, over: &str, metric: &Metric) -> Option<Bar> {
         let (cell, part) = self.cell_at(group, phase)?;
         let above = self.part(part);
         let below = Selection { phase: Some(over), ..above };
@@ -398,8 +348,8 @@ impl Composer<'_> {
 
     // ---- lines
 
-    fn lines(&self, metric: Metric) -> Result<Option<Figure>, Error> {
-        let (_, scale) = unit(metric);
+    fn lines(&self, metric: &Metric) -> Result<Option<Figure>, Error> {
+        let (_, scale) = metric.axis();
         let mut series: Vec<LineSeries> = Vec::new();
         let mut stretches: Vec<(&str, f64, f64)> = Vec::new();
         let by = self.graph.series.as_deref().unwrap_or_default();
@@ -481,7 +431,7 @@ impl Composer<'_> {
         };
         let note = format!("{what}; 0 s is the begin of the load, phases at their medians; run {}", self.summary.run);
         let data = Data::Lines { series, phases };
-        Ok(Some(self.frame(&words(metric), &self.unit(metric), "time since the load began (s)".to_owned(), data, note)))
+        Ok(Some(self.frame(&metric.words(), &self.unit(metric), "time since the load began (s)".to_owned(), data, note)))
     }
 
     // ---- quantiles

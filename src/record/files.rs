@@ -121,8 +121,9 @@ pub fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, Error
     let damaged = |source| Error::Damaged { path: path.to_owned(), source };
     // The version first, on its own: another version may have another form.
     let found = serde_json::from_slice::<Format>(&bytes).map_err(damaged)?.format.and_then(|f| f.as_u64()).unwrap_or(0);
-    if !(u64::from(super::OLDEST_FORMAT)..=u64::from(super::FORMAT)).contains(&found) {
-        return Err(Error::Version { path: path.to_owned(), found });
+    let newest = if path.ends_with("plan.json") { super::PLAN_FORMAT } else { super::FORMAT };
+    if !(u64::from(super::OLDEST_FORMAT)..=u64::from(newest)).contains(&found) {
+        return Err(Error::Version { path: path.to_owned(), found, newest });
     }
     serde_json::from_slice(&bytes).map_err(damaged)
 }

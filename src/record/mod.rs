@@ -16,6 +16,7 @@ pub mod difference;
 pub mod files;
 pub mod manifest;
 pub mod names;
+mod older;
 pub mod read;
 pub mod spill;
 pub mod status;
@@ -24,8 +25,7 @@ pub mod write;
 
 use std::path::PathBuf;
 
-pub use crate::plan::graphs::{Graph, Metric, Model, Quantile, Shape, Time};
-pub use crate::plan::{Expectation, Repeat, Subject};
+pub use crate::plan::{Decide, Expectation, Graph, Model, Repeat, Shape, Subject};
 pub use read::{PlanRecord, Repetition, RunRecord};
 pub use status::{Status, Verdict};
 pub use write::{RepetitionWriter, RunDirectory};
@@ -39,6 +39,10 @@ pub use write::{RepetitionWriter, RunDirectory};
 /// 5: phases as long as planned, with what was open at their end and what was silent; windows say in which phase their
 /// requests ended, and know requests that were never answered.
 pub const FORMAT: u32 = 5;
+/// Version of `plan.json`, which is ahead of the others.
+///
+/// 6: what a protocol says of its steps, metrics and outcomes stands in the plan; metrics by their names.
+pub const PLAN_FORMAT: u32 = 6;
 /// The oldest version that can still be read.
 pub const OLDEST_FORMAT: u32 = 1;
 
@@ -86,12 +90,14 @@ pub enum Error {
         source: serde_json::Error,
     },
     /// A format that this version does not know.
-    #[error("{} has format version {found}; this runner knows versions {OLDEST_FORMAT} to {FORMAT}", path.display())]
+    #[error("{} has format version {found}; this runner knows versions {OLDEST_FORMAT} to {newest}", path.display())]
     Version {
         /// The file that has this version.
         path: PathBuf,
         /// The version that it says.
         found: u64,
+        /// The newest one that is known.
+        newest: u32,
     },
     /// Another runner writes to the directory.
     #[error("another runner is at work in {}: wait for its end, or interrupt it", path.display())]

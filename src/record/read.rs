@@ -15,8 +15,8 @@ use super::files::read_json;
 use super::manifest::Manifest;
 use super::names::{is_inside, is_name};
 use super::status::Status;
-use super::{Error, Expectation, Graph, Metric, Repeat};
-use crate::plan::vtp::{ARRIVAL, STAGES};
+use super::{Error, Expectation, Graph, Repeat, older};
+use crate::vocabulary::{Metric, NamedMetric};
 
 /// What analysis needs of `plan.json`.
 #[derive(Clone, Debug, Deserialize)]
@@ -76,14 +76,11 @@ impl PlanRecord {
             cell.collect.iter().try_for_each(|collected| name("the collected", &collected.name))?;
             for workload in &cell.workloads {
                 name("the workload", &workload.name)?;
-                workload.outcomes().iter().try_for_each(|outcome| name("the outcome", outcome))?;
+                workload.outcomes.iter().try_for_each(|outcome| name("the outcome", outcome))?;
             }
-            let brought = cell.workloads.iter().filter_map(|w| match &w.driver {
-                Some(DriverRecord::Command { metrics }) => Some(metrics),
-                _ => None,
-            });
-            let metrics = brought.chain(cell.collect.iter().map(|c| &c.metrics)).flatten();
-            metrics.map(|m| m.name.as_str()).try_for_each(|metric| name("the metric", metric))?;
+            let brought = cell.workloads.iter().flat_map(|w| &w.metrics).map(|m| m.name.as_str());
+            let collected = cell.collect.iter().flat_map(|c| &c.metrics).map(|m| m.name.as_str());
+            brought.chain(collected).try_for_each(|metric| name("the metric", metric))?;
         }
         Ok(())
     }
@@ -142,20 +139,85 @@ pub struct CollectRecord {
     pub metrics: Vec<MetricRecord>,
 }
 
-/// A workload.
+/// A workload: what its protocol says of it, whichever that is.
 #[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "WrittenWorkload")]
 pub struct WorkloadRecord {
     /// Its name.
     pub name: String,
-    /// What carries it; none in format 1, which knew only HTTP.
-    #[serde(default)]
-    pub driver: Option<DriverRecord>,
+    /// Names of its steps.
+    pub steps: Vec<String>,
+    /// What it brings beside times and counts.
+    pub metrics: Vec<NamedMetric>,
+    /// The outcomes to which it gives names, each once.
+    pub outcomes: Vec<String>,
+    /// The workload that it follows, where it has no schedule of its own.
+    pub follows: Option<String>,
+    /// Whether each of its passes is the execution of a program.
+    pub is_program: bool,
     /// How its passes arrive; none in format 1.
-    #[serde(default)]
     pub load: Option<LoadRecord>,
-    /// Its steps in format 1.
+}
+
+/// A workload as it stands in the file.
+#[derive(Deserialize)]
+struct WrittenWorkload {
+    name: String,
     #[serde(default)]
-    steps: Vec<Named>,
+    steps: Option<Vec<WrittenStep>>,
+    #[serde(default)]
+    metrics: Option<Vec<NamedMetric>>,
+    #[serde(default)]
+    outcomes: Vec<String>,
+    #[serde(default)]
+    follows: Option<String>,
+    #[serde(default)]
+    is_program: bool,
+    /// None in format 1, which knew only HTTP.
+    #[serde(default)]
+    driver: serde_json::Value,
+    #[serde(default)]
+    load: Option<LoadRecord>,
+}
+
+/// A step of a workload: a name, and in format 1 a map with one.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum WrittenStep {
+    Name(String),
+    Map(older::Named),
+}
+
+impl TryFrom<WrittenWorkload> for WorkloadRecord {
+    type Error = serde_json::Error;
+
+    fn try_from(written: WrittenWorkload) -> Result<Self, serde_json::Error> {
+        let WrittenWorkload { name, steps, metrics, outcomes, follows, is_program, driver, load } = written;
+        let mut workload = Self { name, steps: Vec::new(), metrics: Vec::new(), outcomes, follows, is_program, load };
+        match (steps, metrics) {
+            // From format 6 on, nobody has to know the protocol.
+            (steps, Some(metrics)) => (workload.steps, workload.metrics) = (names(steps.unwrap_or_default()), metrics),
+            (Some(steps), None) => workload.steps = names(steps),
+            (None, None) if driver.is_null() => {}
+            (None, None) => {
+                let driver = older::Driver::deserialize(driver)?;
+                workload.steps = driver.steps();
+                workload.metrics = driver.metrics();
+                workload.outcomes = driver.outcomes();
+                workload.follows = driver.follows();
+                workload.is_program = driver.is_program();
+            }
+        }
+        Ok(workload)
+    }
+}
+
+fn names(steps: Vec<WrittenStep>) -> Vec<String> {
+    let name = |step| match step {
+        WrittenStep::Name(name) => name,
+        WrittenStep::Map(named) => named.name,
+    };
+    steps.into_iter().map(name).collect()
 }
 
 /// How passes arrive, as far as analysis needs it.
@@ -180,32 +242,7 @@ impl LoadRecord {
     }
 }
 
-/// What carries a workload.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum DriverRecord {
-    /// Requests.
-    Http {
-        /// Its steps.
-        steps: Vec<StepRecord>,
-    },
-    /// Messages.
-    Framed {
-        /// Its steps.
-        steps: Vec<Named>,
-    },
-    /// Events that are sent.
-    Author {},
-    /// Events that are received.
-    Subscriber {},
-    /// A program.
-    Command {
-        /// What it brings.
-        metrics: Vec<MetricRecord>,
-    },
-}
-
-/// A figure that a command brings.
+/// A metric that is collected.
 #[derive(Clone, Debug, Deserialize)]
 pub struct MetricRecord {
     /// Its name.
@@ -219,40 +256,6 @@ impl WorkloadRecord {
     pub fn is_warmed_up_by_itself(&self) -> bool {
         self.load.as_ref().is_some_and(|load| load.auto_warm_up)
     }
-
-    /// The outcomes to which it gives names, each once.
-    pub fn outcomes(&self) -> Vec<String> {
-        let Some(DriverRecord::Http { steps }) = &self.driver else { return Vec::new() };
-        let mut names: Vec<String> = Vec::new();
-        for outcome in steps.iter().flat_map(|s| &s.outcomes) {
-            if !names.contains(&outcome.name) {
-                names.push(outcome.name.clone());
-            }
-        }
-        names
-    }
-
-    /// Names of its steps.
-    pub fn steps(&self) -> Vec<String> {
-        match &self.driver {
-            None => self.steps.iter().map(|s| s.name.clone()).collect(),
-            Some(DriverRecord::Http { steps }) => steps.iter().map(|s| s.name.clone()).collect(),
-            Some(DriverRecord::Framed { steps }) => steps.iter().map(|s| s.name.clone()).collect(),
-            Some(DriverRecord::Author {}) => STAGES.map(str::to_owned).to_vec(),
-            Some(DriverRecord::Subscriber {}) => vec![ARRIVAL.to_owned()],
-            Some(DriverRecord::Command { .. }) => vec!["command".to_owned()],
-        }
-    }
-}
-
-/// A request of a pass.
-#[derive(Clone, Debug, Deserialize)]
-pub struct StepRecord {
-    /// The name.
-    pub name: String,
-    /// Outcomes with names; none before format 4.
-    #[serde(default)]
-    outcomes: Vec<Named>,
 }
 
 /// Something with a name.

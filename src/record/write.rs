@@ -9,7 +9,7 @@ use super::files::{json_bytes, make_directory, read_json, sync_below, sync_direc
 use super::manifest::Manifest;
 use super::spill::Spill;
 use super::status::Status;
-use super::{Error, FORMAT};
+use super::{Error, PLAN_FORMAT};
 use crate::plan::order::Turn;
 use crate::plan::{Cell, Plan, Secrets};
 
@@ -198,7 +198,7 @@ fn masked(manifest: &Manifest, secrets: &Secrets) -> Manifest {
 pub fn plan_json(plan: &Plan) -> Result<serde_json::Value, Error> {
     let mut json = serde_json::to_value(plan).map_err(Error::Plan)?;
     if let serde_json::Value::Object(map) = &mut json {
-        map.shift_insert(0, "format".to_owned(), FORMAT.into());
+        map.shift_insert(0, "format".to_owned(), PLAN_FORMAT.into());
     }
     Ok(json)
 }

@@ -10,7 +10,6 @@ use std::process::Command;
 use rustix::process::{self, Pid, Resource, Rlimit, Signal};
 
 use super::protocol::Spawn;
-use crate::plan;
 
 /// Starts a process in a group of its own and returns its pid. The caller reaps it.
 ///

@@ -412,7 +412,7 @@ impl Serialize for Metric {
         match self {
             Self::Named(name) => {
                 let mut map = serializer.serialize_map(Some(1))?;
-                map.serialize_entry("named", name)?;
+                map.serialize_entry("named", &**name)?;
                 map.end()
             }
             _ => serializer.serialize_str(self.name()),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use runner::record::{RunRecord, Time, tables};
+use runner::record::{RunRecord, , tables};
 use serde_json::{Value as Json, json};
 
 use crate::load::part;

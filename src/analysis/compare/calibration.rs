@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::judge::of_sessions;
 use super::{Verdict, samples};
-use crate::record::Metric;
+use crate::vocabulary::Metric;
 
 #[derive(Deserialize)]
 struct Recorded {
@@ -52,7 +52,7 @@ fn interleaved_the_same_fixture_is_called_different_in_at_most_1_percent() {
                 let wrong = starts
                     .filter(|at| {
                         let (a, b) = interleaved(&fixture.throughput_per_s, *at, n, 0.0);
-                        samples(Metric::Throughput, "", &a, &b, true, threshold).verdict.is_difference()
+                        samples(&Metric::Throughput, "", &a, &b, true, threshold).verdict.is_difference()
                     })
                     .count();
                 println!("{} n={n} threshold={threshold}: {wrong} of {all}", fixture.name);
@@ -73,13 +73,13 @@ fn in_time_order_blocks_of_the_same_fixture_are_never_called_different() {
                 pairs += 1;
                 let [a, b] = [&blocks[first], &blocks[second]];
                 // As repetitions of one run, which they are not.
-                within += usize::from(samples(Metric::Throughput, "", a, b, false, THRESHOLD).verdict.is_difference());
+                within += usize::from(samples(&Metric::Throughput, "", a, b, false, THRESHOLD).verdict.is_difference());
                 let sides = [std::slice::from_ref(a), std::slice::from_ref(b)];
-                let alone = of_sessions(Metric::Throughput, sides, &[], THRESHOLD);
+                let alone = of_sessions(&Metric::Throughput, sides, &[], THRESHOLD);
                 without += usize::from(alone.verdict != Verdict::CannotTell);
                 // Sessions that were made before.
                 if first >= FLOOR {
-                    let told = of_sessions(Metric::Throughput, sides, &blocks[first - FLOOR..first], THRESHOLD);
+                    let told = of_sessions(&Metric::Throughput, sides, &blocks[first - FLOOR..first], THRESHOLD);
                     with_floor += usize::from(told.verdict.is_difference());
                     floors += 1;
                     assert_ne!(told.verdict, Verdict::CannotTell);
@@ -106,7 +106,7 @@ fn a_fixture_slowed_by_5_percent_is_called_slower_in_at_least_90_percent_with_as
             let (mut slower, mut faster, mut same, mut too_many, mut recommended) = (0, 0, 0, 0, Vec::new());
             for at in 0..=recorded.len() - 2 * pilot {
                 let (a, b) = interleaved(recorded, at, pilot, 0.05);
-                let first = samples(Metric::Throughput, "", &a, &b, true, THRESHOLD);
+                let first = samples(&Metric::Throughput, "", &a, &b, true, THRESHOLD);
                 // What the tool says: these many do, or so many more.
                 let n = pilot + first.more_for_threshold.unwrap_or(0);
                 recommended.push(n);
@@ -115,7 +115,7 @@ fn a_fixture_slowed_by_5_percent_is_called_slower_in_at_least_90_percent_with_as
                 } else if n <= rounds {
                     // Around where the pilot was, as far as was recorded.
                     let (a, b) = interleaved(recorded, at.min(recorded.len() - 2 * n), n, 0.05);
-                    samples(Metric::Throughput, "", &a, &b, true, THRESHOLD).verdict
+                    samples(&Metric::Throughput, "", &a, &b, true, THRESHOLD).verdict
                 } else {
                     too_many += 1;
                     continue;

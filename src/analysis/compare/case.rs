@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Row, Verdict};
 use crate::analysis::stats;
-use crate::record::Metric;
+use crate::vocabulary::Metric;
 
 /// A row with its samples.
 pub(super) struct Case {
@@ -54,7 +54,7 @@ impl Row {
 
 impl Case {
     /// A row that is judged by a p of its own.
-    pub(super) fn new(row: Row, metric: Metric, a: Vec<f64>, b: Vec<f64>, smallest_p: f64) -> Self {
-        Self { row, metric, names: Default::default(), a, b, pairs: Vec::new(), smallest_p }
+    pub(super) fn new(row: Row, metric: &Metric, a: Vec<f64>, b: Vec<f64>, smallest_p: f64) -> Self {
+        Self { row, metric: metric.clone(), names: Default::default(), a, b, pairs: Vec::new(), smallest_p }
     }
 }

@@ -8,9 +8,9 @@ use super::{Comparison, Error, FEWEST, LEVEL, METRICS, Options, POWER, Row, SIGN
 use crate::analysis::stats::{Decision, Family, decide, gate};
 use crate::analysis::summary::CellSummary;
 use crate::analysis::values::unit_of;
-use crate::analysis::values::{self, Direction, Selection, direction};
+use crate::analysis::values::{self, Selection};
 use crate::analysis::{stability, stats};
-use crate::record::Metric;
+use crate::vocabulary::{Better, Metric};
 
 /// What is compared: a cell on both sides, in one session or several of each.
 pub(super) struct Pair<'a> {
@@ -47,9 +47,9 @@ pub(super) fn judge(
         }
         let (base, other) = (pair.base[0], pair.other[0]);
         let mut of_workloads: Vec<(Option<String>, Vec<Case>)> = Vec::new();
-        for (metric, workload) in metrics_of(base, other, &options.metrics, primary) {
+        for (metric, workload) in metrics_of(base, other, &options.metrics, primary.as_ref()) {
             let part = Selection { workload: workload.as_deref(), ..Selection::default() };
-            let of = |cells: &[&CellSummary]| cells.iter().map(|c| values::by_repetition(c, metric, &part)).collect::<Vec<_>>();
+            let of = |cells: &[&CellSummary]| cells.iter().map(|c| values::by_repetition(c, &metric, &part)).collect::<Vec<_>>();
             let (a, b) = (of(&pair.base), of(&pair.other));
             // What neither has is not a loss: a workload that only connects has no response times.
             let [no_a, no_b] = [&a, &b].map(|side| side.iter().any(Vec::is_empty));
@@ -60,10 +60,10 @@ pub(super) fn judge(
                 }
                 continue;
             }
-            let row = empty_row(pair, workload.clone().unwrap_or_default(), metric, unit_of(base, metric));
+            let row = empty_row(pair, workload.clone().unwrap_or_default(), &metric, unit_of(base, &metric));
             let case = match pair.is_within(&comparison) {
-                true => within_a_run(row, metric, [&a[0], &b[0]], pair.in_rounds),
-                false => sessions::between(row, metric, [&a, &b], &of(&pair.floor)),
+                true => within_a_run(row, &metric, [&a[0], &b[0]], pair.in_rounds),
+                false => sessions::between(row, &metric, [&a, &b], &of(&pair.floor)),
             };
             let case = Case { names: [name(base).to_owned(), name(other).to_owned()], ..case };
             // What belongs to targets is a question of its own: memory may grow where nothing becomes slower.
@@ -84,7 +84,7 @@ pub(super) fn judge(
     if families.is_empty() || missing.is_some() {
         return Err(Error::Metric(missing.map_or("throughput", |m| m.name()).to_owned()));
     }
-    if let Some(named) = options.primary.filter(|m| !all().any(|c| c.metric == *m)) {
+    if let Some(named) = options.primary.as_ref().filter(|m| !all().any(|c| c.metric == **m)) {
         return Err(Error::Metric(named.name().to_owned()));
     }
     notes_on_independence(&mut comparison, &all().collect::<Vec<_>>(), pairs.len() > 1);
@@ -116,12 +116,12 @@ fn incomparable(pair: &Pair<'_>, comparison: &mut Comparison) -> Option<String> 
     Some(words)
 }
 
-fn empty_row(pair: &Pair<'_>, workload: String, metric: Metric, unit: String) -> Row {
+fn empty_row(pair: &Pair<'_>, workload: String, metric: &Metric, unit: String) -> Row {
     Row { side: pair.side.clone(), levels: pair.levels.clone(), workload, metric: metric.name().to_owned(), unit, ..Row::empty() }
 }
 
 /// Two samples of a run, with the numbers of their repetitions.
-fn within_a_run(row: Row, metric: Metric, [a, b]: [&[(u32, f64)]; 2], in_rounds: bool) -> Case {
+fn within_a_run(row: Row, metric: &Metric, [a, b]: [&[(u32, f64)]; 2], in_rounds: bool) -> Case {
     let pairs: Vec<(usize, usize)> = if in_rounds {
         let places: BTreeMap<u32, usize> = b.iter().enumerate().map(|(at, (number, _))| (*number, at)).collect();
         a.iter().enumerate().filter_map(|(at, (number, _))| Some((at, *places.get(number)?))).collect()
@@ -132,7 +132,7 @@ fn within_a_run(row: Row, metric: Metric, [a, b]: [&[(u32, f64)]; 2], in_rounds:
     compared(row, metric, values(a), values(b), pairs)
 }
 
-fn compared(row: Row, metric: Metric, a: Vec<f64>, b: Vec<f64>, pairs: Vec<(usize, usize)>) -> Case {
+fn compared(row: Row, metric: &Metric, a: Vec<f64>, b: Vec<f64>, pairs: Vec<(usize, usize)>) -> Case {
     let mut row = Row { pairs: pairs.len(), ..row.with(&a, &b) };
     let of_pairs = (!pairs.is_empty()).then_some(pairs.as_slice());
     let mut smallest_p = 0.0;
@@ -150,7 +150,7 @@ fn compared(row: Row, metric: Metric, a: Vec<f64>, b: Vec<f64>, pairs: Vec<(usiz
 /// has where there are enough repetitions; with `in_rounds` those of one number belong together. None where a value is not
 /// above 0.
 pub fn ratio(baseline: &[(u32, f64)], other: &[(u32, f64)], in_rounds: bool) -> Option<(f64, Option<(f64, f64)>)> {
-    let case = within_a_run(Row::empty(), Metric::Throughput, [baseline, other], in_rounds);
+    let case = within_a_run(Row::empty(), &Metric::Throughput, [baseline, other], in_rounds);
     match case.row.ratio {
         Some(ratio) => Some((ratio, case.row.ratio_interval)),
         // One value has no interval.
@@ -166,7 +166,7 @@ pub fn decided(
     corrected_over: usize,
     look: &stats::Look,
 ) -> Option<Decision> {
-    let case = within_a_run(Row::empty(), Metric::Throughput, [a, b], true);
+    let case = within_a_run(Row::empty(), &Metric::Throughput, [a, b], true);
     decide(&case.a, &case.b, Some(&case.pairs), threshold, *look, SIGNIFICANT / corrected_over.max(1) as f64).ok()
 }
 
@@ -213,8 +213,8 @@ fn notes_on_independence(comparison: &mut Comparison, cases: &[&Case], several: 
 /// Corrects p over all families, the primary metric of each first, and gives each row its verdict.
 fn judged(families: Vec<Vec<Case>>, threshold: f64, primary: Option<Metric>) -> Vec<Row> {
     // What a workload is mostly about, where nobody says it.
-    let usual = |c: &Case| matches!(c.metric, Metric::Throughput | Metric::Limit | Metric::Command(_));
-    let named = |cases: &[Case]| cases.iter().position(|c| Some(c.metric) == primary);
+    let usual = |c: &Case| matches!(c.metric, Metric::Throughput | Metric::Limit | Metric::Named(_));
+    let named = |cases: &[Case]| cases.iter().position(|c| Some(&c.metric) == primary.as_ref());
     let question = |cases: &[Case]| named(cases).or_else(|| cases.iter().position(usual)).unwrap_or(0);
     let p = |case: &Case| case.row.p.unwrap_or(f64::NAN);
     let asked: Vec<Family> = families
@@ -266,36 +266,32 @@ fn metrics_of(
     base: &CellSummary,
     other: &CellSummary,
     wanted: &[Metric],
-    primary: Option<Metric>,
+    primary: Option<&Metric>,
 ) -> Vec<(Metric, Option<String>)> {
+    let usual = || METRICS.iter();
     let mut found = Vec::new();
     for workload in values::workloads(base) {
-        let brought: Vec<Metric> = base
-            .metrics
-            .iter()
-            .filter(|m| m.workload == workload && m.phase == "during")
-            .map(|m| Metric::Command(crate::plan::graphs::Name::new(&m.metric)))
-            .collect();
-        let own: Vec<Metric> = brought.iter().copied().filter(|m| values::is_own(base, workload, m.name())).collect();
+        let brought = || base.metrics.iter().filter(|m| m.workload == workload && m.phase == "during");
+        let own = || brought().filter(|m| values::is_own(base, m));
         let searched = [base, other].into_iter().all(|c| c.limits.iter().any(|l| l.workload == workload));
-        let mut metrics: Vec<Metric> = match (wanted.is_empty(), searched, own.is_empty()) {
-            (false, ..) => wanted.iter().copied().filter(|m| !m.is_resource()).collect(),
+        let mut metrics: Vec<Metric> = match (wanted.is_empty(), searched, own().next()) {
+            (false, ..) => wanted.iter().filter(|m| !m.is_resource()).cloned().collect(),
             (true, true, _) => vec![Metric::Limit],
             // What a program measures is of interest, not how long it took.
-            (true, false, false) => own,
-            (true, false, true) => METRICS.into_iter().filter(|m| !m.is_resource()).collect(),
+            (true, false, Some(_)) => own().map(|m| Metric::named(&m.metric)).collect(),
+            (true, false, None) => usual().filter(|m| !m.is_resource()).cloned().collect(),
         };
         // The scenario's question is asked, whatever is compared besides.
         if let Some(metric) = primary.filter(|m| wanted.is_empty() && !m.is_resource() && !metrics.contains(m))
-            && (!matches!(metric, Metric::Command(_)) || brought.contains(&metric))
+            && (!metric.is_named() || brought().any(|m| m.metric == metric.name()))
         {
-            metrics.insert(0, metric);
+            metrics.insert(0, metric.clone());
         }
         found.extend(metrics.into_iter().map(|m| (m, Some(workload.to_owned()))));
     }
-    let mut resources = if wanted.is_empty() { METRICS.to_vec() } else { wanted.to_vec() };
-    resources.extend(primary.filter(|m| wanted.is_empty() && !resources.contains(m)));
-    found.extend(resources.into_iter().filter(|m| m.is_resource()).map(|m| (m, None)));
+    let mut resources: Vec<&Metric> = if wanted.is_empty() { usual().collect() } else { wanted.iter().collect() };
+    resources.extend(primary.filter(|m| wanted.is_empty() && !METRICS.contains(m)));
+    found.extend(resources.into_iter().filter(|m| m.is_resource()).map(|m| (m.clone(), None)));
     found
 }
 
@@ -306,7 +302,7 @@ fn within(interval: (f64, f64), threshold: f64) -> bool {
 
 /// Compares two samples of a metric by themselves: a comparison of one row. `in_rounds`: values of one place belong to one
 /// round.
-pub fn samples(metric: Metric, unit: &str, baseline: &[f64], other: &[f64], in_rounds: bool, threshold: f64) -> Row {
+pub fn samples(metric: &Metric, unit: &str, baseline: &[f64], other: &[f64], in_rounds: bool, threshold: f64) -> Row {
     let row = Row { metric: metric.name().to_owned(), unit: unit.to_owned(), ..Row::empty() };
     let pairs = if in_rounds { (0..baseline.len().min(other.len())).map(|i| (i, i)).collect() } else { Vec::new() };
     let case = compared(row, metric, baseline.to_vec(), other.to_vec(), pairs);
@@ -315,7 +311,7 @@ pub fn samples(metric: Metric, unit: &str, baseline: &[f64], other: &[f64], in_r
 
 /// Compares sessions of one metric by themselves: of each side and of the floor the repetitions of each session.
 #[cfg(test)]
-pub(super) fn of_sessions(metric: Metric, [a, b]: [&[Vec<f64>]; 2], floor: &[Vec<f64>], threshold: f64) -> Row {
+pub(super) fn of_sessions(metric: &Metric, [a, b]: [&[Vec<f64>]; 2], floor: &[Vec<f64>], threshold: f64) -> Row {
     let numbered = |side: &[Vec<f64>]| side.iter().map(|s| (1..).zip(s.iter().copied()).collect()).collect::<Vec<_>>();
     let case = sessions::between(Row::empty(), metric, [&numbered(a), &numbered(b)], &numbered(floor));
     judged(vec![vec![case]], threshold, None).remove(0)
@@ -330,7 +326,7 @@ impl Verdict {
 
 impl Case {
     fn verdict(&self, threshold: f64) -> Verdict {
-        let (row, metric) = (&self.row, self.metric);
+        let (row, metric) = (&self.row, &self.metric);
         let Some(p) = row.p_corrected else { return Verdict::CannotTell };
         let inside = row.ratio_interval.is_some_and(|interval| within(interval, threshold));
         // Values of 0 on both sides have no ratio and no difference.
@@ -342,18 +338,17 @@ impl Case {
             return Verdict::TooFewRepetitions;
         }
         let rises = row.ratio.map_or(row.median > row.baseline_median, |r| r > 1.0);
-        let is_share = matches!(metric, Metric::Errors | Metric::Wrong | Metric::Unsent | Metric::Open);
-        match (direction(metric, &row.unit), rises) {
-            (Direction::Unknown, true) => Verdict::Higher,
-            (Direction::Unknown, false) => Verdict::Lower,
-            (_, rises) if is_share || (metric.is_resource() && metric != Metric::StartUp) => {
+        match (metric.better(&row.unit), rises) {
+            (Better::Unknown, true) => Verdict::Higher,
+            (Better::Unknown, false) => Verdict::Lower,
+            (_, rises) if metric.is_amount() => {
                 if rises {
                     Verdict::More
                 } else {
                     Verdict::Less
                 }
             }
-            (Direction::More, true) | (Direction::Less, false) => Verdict::Faster,
+            (Better::More, true) | (Better::Less, false) => Verdict::Faster,
             _ => Verdict::Slower,
         }
     }

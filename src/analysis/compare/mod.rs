@@ -29,7 +29,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::summary::{CellSummary, Summary};
-use crate::record::{Metric, Quantile, RunRecord, Time};
+use crate::record::RunRecord;
+use crate::vocabulary::{Metric, Quantile, Time};
 
 pub use circumstances::differences;
 use judge::{Pair, judge};
@@ -200,7 +201,7 @@ impl Options {
     /// What has to be read of a run to compare it: what is named, or else what is compared then.
     pub fn needs(&self, run: &RunRecord) -> Vec<Metric> {
         let asked = if self.metrics.is_empty() { METRICS.as_slice() } else { &self.metrics };
-        asked.iter().copied().chain(self.primary).chain(run.plan.primary).collect()
+        asked.iter().chain(&self.primary).chain(&run.plan.primary).cloned().collect()
     }
 }
 
@@ -238,7 +239,7 @@ pub fn runs(sides: &[Vec<ReadRun>], floor: &[ReadRun], options: &Options) -> Res
             comparison.differences.push(format!("{whose}{difference}"));
         }
     }
-    let primary = options.primary.or(base.plan.primary);
+    let primary = options.primary.clone().or_else(|| base.plan.primary.clone());
     let floor: Vec<&ReadRun> = floor.iter().filter(|(_, s)| !seen.contains(&s.run.as_str())).collect();
     let floor = floor.into_iter().map(|(_, s)| s).collect();
     let floor = sessions::usable_floor(first, floor, &mut comparison.notes);
@@ -332,7 +333,7 @@ pub fn levels((record, summary): &ReadRun, by: &str, baseline: Option<&str>, opt
                 .to_owned(),
         );
     }
-    let primary = options.primary.or(record.plan.primary);
+    let primary = options.primary.clone().or_else(|| record.plan.primary.clone());
     judge(comparison, &pairs, options, primary)
 }
 

@@ -5,7 +5,7 @@ use super::case::Case;
 use super::{LEVEL, Row};
 use crate::analysis::stats::{self, Session};
 use crate::analysis::summary::Summary;
-use crate::record::Metric;
+use crate::vocabulary::Metric;
 
 /// Values of repetitions, with their numbers.
 type Values = Vec<(u32, f64)>;
@@ -33,7 +33,7 @@ pub(super) fn usable_floor<'s>(run: &Summary, floor: Vec<&'s Summary>, notes: &m
 
 /// Compares sessions of two sides, with those of the floor. Of the floor only the spread is taken: the program may have become
 /// faster or slower since it was made, and the ratio is that of the two sides.
-pub(super) fn between(row: Row, metric: Metric, [a, b]: [&[Values]; 2], floor: &[Values]) -> Case {
+pub(super) fn between(row: Row, metric: &Metric, [a, b]: [&[Values]; 2], floor: &[Values]) -> Case {
     let all = |side: &[Values]| side.iter().flatten().map(|(_, v)| *v).collect::<Vec<f64>>();
     let (values_a, values_b) = (all(a), all(b));
     let mut row = Row { sessions: Some((a.len(), b.len())), ..row.with(&values_a, &values_b) };

@@ -4,7 +4,7 @@ use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
 use super::{Comparison, Row, Verdict};
 use crate::analysis::stability::p;
-use crate::analysis::values::{human, metric_of};
+use crate::vocabulary::Metric;
 
 /// The comparison as a table with what must be known above and below it.
 pub fn text(comparison: &Comparison) -> String {
@@ -205,8 +205,8 @@ impl<'a> Columns<'a> {
     }
 
     fn row(&self, row: &Row) -> Vec<String> {
-        let metric = metric_of(&row.metric);
-        let value = |v: f64| human(metric, &row.unit, v);
+        let metric = Metric::by_name(&row.metric);
+        let value = |v: f64| metric.human(&row.unit, v);
         let mut cells: Vec<String> =
             self.comparison.factors.iter().map(|f| row.levels.get(f).cloned().unwrap_or_default()).collect();
         if self.side {

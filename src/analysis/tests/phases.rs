@@ -7,15 +7,16 @@ use serde_json::{Value as Json, json};
 
 use crate::analysis::expectations::{Outcome as Judged, judge};
 use crate::analysis::summary::Summary;
-use crate::analysis::values::{self, Selection, metric_of};
+use crate::analysis::values::{self, Selection};
 use crate::analysis::{summarize, windows};
 use crate::load::windows::{Ended, Outcome, Phase, Windows};
 use crate::observe::sample::ProcessSample;
-use crate::plan::{Document, Options, build};
+use crate::plan::read::{Document, Options, build};
 use crate::plot::{self, Data, Figure};
 use crate::record::RunRecord;
 use crate::record::manifest::{Choice, Manifest};
 use crate::record::tables::{Names, Tables};
+use crate::vocabulary::Metric;
 
 /// 1 s before, 2 s during, 1 s after; a workload all along and one in the middle.
 const SCENARIO: &str = "experiment: x
@@ -159,7 +160,7 @@ fn resources_have_a_value_in_each_phase_and_one_in_all() {
     let inline = &summary.cells[0];
     let median = |name: &str, phase, target| {
         let part = Selection { phase, target, ..Selection::default() };
-        let values = values::of_cell(inline, metric_of(name), &part);
+        let values = values::of_cell(inline, &Metric::by_name(name), &part);
         assert_eq!(values.len(), 6, "{name} {phase:?}");
         crate::analysis::stats::median(&values)
     };
@@ -172,7 +173,10 @@ fn resources_have_a_value_in_each_phase_and_one_in_all() {
     for (found, expected) in cpu.into_iter().zip([0.1, 0.5, 0.1, 0.3]) {
         assert!((found - expected).abs() < 0.01, "{cpu:?}");
     }
-    assert!(values::of_cell(inline, metric_of("pss"), &Selection { phase: Some("warm-up"), ..Selection::default() }).is_empty());
+    assert!(
+        values::of_cell(inline, &Metric::by_name("pss"), &Selection { phase: Some("warm-up"), ..Selection::default() })
+            .is_empty()
+    );
     // The same in the file, the phases in the order of time.
     let json = serde_json::to_value(&summary).unwrap();
     let server = &json["cells"][0]["targets"][0];
@@ -232,16 +236,16 @@ fn what_is_missing_on_one_side_is_in_no_ratio() {
     let (_folder, _, mut summary) = run(6, "");
     let cell = &mut summary.cells[0];
     let part = |phase| Selection { workload: Some("easy"), phase: Some(phase), ..Selection::default() };
-    let throughput = metric_of("throughput");
-    let all = values::ratios(cell, throughput, &part("during"), &part("before")).unwrap();
+    let throughput = Metric::by_name("throughput");
+    let all = values::ratios(cell, &throughput, &part("during"), &part("before")).unwrap();
     assert_eq!(all.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6]);
     let step = cell.steps.iter_mut().find(|s| s.workload == "easy" && s.phase == "before").unwrap();
     step.by_repetition.remove(1);
-    let found = values::ratios(cell, throughput, &part("during"), &part("before")).unwrap();
+    let found = values::ratios(cell, &throughput, &part("during"), &part("before")).unwrap();
     assert_eq!(found, [&all[..1], &all[2..]].concat());
     let step = cell.steps.iter_mut().find(|s| s.workload == "easy" && s.phase == "before").unwrap();
     step.by_repetition[2].throughput_per_s = 0.0;
-    assert_eq!(values::ratios(cell, throughput, &part("during"), &part("before")), Err(4));
+    assert_eq!(values::ratios(cell, &throughput, &part("during"), &part("before")), Err(4));
 }
 
 #[test]

@@ -13,7 +13,9 @@ use crate::analysis::values::{self, Selection};
 use crate::cli;
 use crate::cmd::{Stop, floor, plan_of, print, report_all, run};
 use crate::exit::Exit;
-use crate::plan::{Metric, Options, Plan};
+use crate::plan::Plan;
+use crate::plan::read::Options;
+use crate::vocabulary::Metric;
 use crate::vocabulary::units;
 
 /// Fewer sessions say nothing of how far they lie apart.
@@ -97,20 +99,20 @@ fn floors(plan: &Plan, sessions: &[Summary]) -> Vec<Floor> {
     let mut by_part: BTreeMap<(String, String), Sessions> = BTreeMap::new();
     for cell in sessions.iter().flat_map(|s| &s.cells) {
         for workload in values::workloads(cell) {
-            let own = cell.metrics.iter().find(|m| m.workload == workload && values::is_own(cell, workload, &m.metric));
-            let of_command = own.map(|m| values::metric_of(&m.metric));
-            let metric = plan.primary.or(of_command).unwrap_or(Metric::Throughput);
-            let values = values::of_cell(cell, metric, &Selection { workload: Some(workload), ..Selection::default() });
+            let own = cell.metrics.iter().find(|m| m.workload == workload && values::is_own(cell, m));
+            let of_command = own.map(|m| Metric::by_name(&m.metric));
+            let metric = plan.primary.clone().or(of_command).unwrap_or(Metric::Throughput);
+            let values = values::of_cell(cell, &metric, &Selection { workload: Some(workload), ..Selection::default() });
             if !values.is_empty() {
                 let key = (cell.cell.clone(), workload.to_owned());
                 by_part.entry(key).or_insert_with(|| (metric, Vec::new())).1.push(values);
             }
         }
     }
-    by_part.into_iter().map(|((cell, workload), (metric, sessions))| of(cell, workload, metric, &sessions)).collect()
+    by_part.into_iter().map(|((cell, workload), (metric, sessions))| of(cell, workload, &metric, &sessions)).collect()
 }
 
-fn of(cell: String, workload: String, metric: Metric, sessions: &[Vec<f64>]) -> Floor {
+fn of(cell: String, workload: String, metric: &Metric, sessions: &[Vec<f64>]) -> Floor {
     let called =
         |a: &[f64], b: &[f64], in_rounds: bool| usize::from(samples(metric, "", a, b, in_rounds, 0.0).verdict.is_difference());
     let (mut interleaved, mut halves) = (0, 0);

@@ -3,8 +3,8 @@
 use super::Failure;
 use super::values::{Text, Values};
 use crate::load::Error;
-use crate::load::windows::Outcome;
 use crate::plan::{Carry, Expect, Place};
+use crate::vocabulary::Outcome;
 
 /// So much of a body that must be looked into is kept.
 pub const MAX_KEPT: usize = 16 << 20;

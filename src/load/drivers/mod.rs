@@ -1,10 +1,10 @@
 //! What carries a pass: one file per protocol.
 //!
-//! A new protocol is one file with two types: a [`Driver`] that holds what all connections of a workload share, made
-//! once from the plan, and a [`Client`] that carries one pass at a time. Neither knows of schedules, phases or windows:
-//! the engine calls [`Client::ready`] while there is time, [`Client::begin_pass`] and [`Client::exchange`] for each step
-//! when there is not, and takes all times from the [`Exchange`]s. The rest is a variant of `plan::Driver` and its line
-//! in `load::start`.
+//! A protocol has a folder of its name here with two types: a [`Driver`] that holds what all connections of a workload
+//! share, made once from the plan, and a [`Client`] that carries one pass at a time. Neither knows of schedules, phases or
+//! windows: the engine calls [`Client::ready`] while there is time, [`Client::begin_pass`] and [`Client::exchange`] for each
+//! step when there is not, and takes all times from the [`Exchange`]s. The noun of the plan is a [`Carrier`], which starts
+//! them; [`carrier`] is the list. `docs/architecture.md` has the recipe.
 
 pub mod command;
 pub mod framed;
@@ -15,11 +15,44 @@ mod values;
 pub mod vtp;
 
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::Traffic;
-use super::windows::Outcome;
+use super::{Error, Job, Observer, Running, Traffic};
+use crate::plan;
+use crate::vocabulary::Outcome;
+
+/// A checked pass before the load.
+pub type Checked<'a> = Pin<Box<dyn Future<Output = Result<(), Error>> + 'a>>;
+
+/// What the noun of a protocol can do here.
+pub trait Carrier {
+    /// Starts the generator threads of a job, whose driver it is.
+    ///
+    /// # Errors
+    /// When nothing can be sent as asked, a file or host cannot be found, or a thread cannot be started.
+    fn start(&self, job: &Job) -> Result<Running, Error>;
+
+    /// One pass through the steps, every answer checked; nothing is recorded.
+    fn verify(&self, seed: u64) -> Checked<'_>;
+
+    /// Of a follower: what its leader is to tell of its passes.
+    fn observer(&self, _leader: &Job) -> Option<Arc<dyn Observer>> {
+        None
+    }
+}
+
+/// The list of protocols.
+pub fn carrier(driver: &plan::Driver) -> &dyn Carrier {
+    match driver {
+        plan::Driver::Http(noun) => noun,
+        plan::Driver::Framed(noun) => noun,
+        plan::Driver::Author(noun) => noun,
+        plan::Driver::Subscriber(noun) => noun,
+        plan::Driver::Command(noun) => noun,
+    }
+}
 
 /// What all clients of a workload share. Made once, read only.
 pub trait Driver: Send + Sync + 'static {

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::Failure;
 use crate::load::Error;
-use crate::load::windows::Outcome;
+use crate::vocabulary::Outcome;
 
 /// The addresses of a host, and which of them answered last: `localhost` has two, and often only one is served.
 pub struct Addresses {

@@ -1,7 +1,8 @@
 //! The closed loop: a pass begins when its connection is free, until the budget of the phase is used up.
 
 use super::{Arrival, Next, ThreadSlice, Timeline};
-use crate::plan::{Limit, Phase, Stretch};
+use crate::plan::{Limit, Stretch};
+use crate::vocabulary::Phase;
 use crate::vocabulary::units::nanos;
 
 /// The closed loop of one thread.

@@ -8,7 +8,8 @@
 use std::ops::Range;
 
 use super::{Arrival, Instants, Next, ThreadSlice, Timeline};
-use crate::plan::{Limit, Load, Pattern, Phase, Spacing, Stretch};
+use crate::plan::{Limit, Load, Pattern, Spacing, Stretch};
+use crate::vocabulary::Phase;
 use crate::vocabulary::units::nanos;
 
 /// The most arrivals that one call looks at, beside those that it gives away: some tens of microseconds.

@@ -1,7 +1,8 @@
 //! The stretches of a load on the clock, as far as they are known: those with a duration beforehand, one with an amount
 //! when it is used up.
 
-use crate::plan::{Limit, Phase, Stretch};
+use crate::plan::{Limit, Stretch};
+use crate::vocabulary::Phase;
 use crate::vocabulary::units::nanos;
 
 /// When which stretch of a load begins. Instants are nanoseconds since the epoch of the repetition.

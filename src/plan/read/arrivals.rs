@@ -202,7 +202,7 @@ fn connections(notes: &mut Diagnostics<'_>, node: &Node, connections: u32) {
         notes.say(
             node,
             "connections",
-            format!("{} cannot carry a load", super::diagnostics::counted(connections, "connection")),
+            format!("{} cannot carry a load", counted(connections, "connection")),
             format!("expected 1 to {MAX_CONNECTIONS} connections"),
         );
     }

@@ -99,28 +99,28 @@ pub fn build(document: &Document, options: &Options, fresh_seed: u64) -> Result<
 }
 
 pub(super) struct Builder<'a> {
-    file: &'a Arc<SourceFile>,
-    root: &'a Node,
-    typed: types::Experiment,
-    options: &'a Options,
-    factors: Vec<Factor>,
-    lets: &'a [Entry],
-    targets: &'a [Entry],
-    workloads: &'a [Entry],
-    collect: &'a [Entry],
-    links: &'a [Entry],
-    environment: Environment,
+    pub(super) file: &'a Arc<SourceFile>,
+    pub(super) root: &'a Node,
+    pub(super) typed: types::Experiment,
+    pub(super) options: &'a Options,
+    pub(super) factors: Vec<Factor>,
+    pub(super) lets: &'a [Entry],
+    pub(super) targets: &'a [Entry],
+    pub(super) workloads: &'a [Entry],
+    pub(super) collect: &'a [Entry],
+    pub(super) links: &'a [Entry],
+    pub(super) environment: Environment,
     /// Names that steps carry from answers, and those of values that are drawn.
-    carried: BTreeSet<String>,
-    elsewhere: BTreeMap<String, &'static str>,
-    used: RefCell<BTreeSet<String>>,
-    active: RefCell<BTreeSet<String>>,
+    pub(super) carried: BTreeSet<String>,
+    pub(super) elsewhere: BTreeMap<String, &'static str>,
+    pub(super) used: RefCell<BTreeSet<String>>,
+    pub(super) active: RefCell<BTreeSet<String>>,
     /// Names of the steps of all workloads in all cells.
-    step_names: RefCell<BTreeSet<String>>,
+    pub(super) step_names: RefCell<BTreeSet<String>>,
     /// Values made by expressions in all cells.
-    work: StdCell<usize>,
+    pub(super) work: StdCell<usize>,
     /// Whether cells are skipped because variables are not set.
-    skips: StdCell<bool>,
+    pub(super) skips: StdCell<bool>,
 }
 
 impl<'a> Builder<'a> {
@@ -486,7 +486,7 @@ impl<'a> Builder<'a> {
         self.used.borrow_mut().extend(lets.filter(|name| read.borrow().contains(name)));
     }
 
-    fn cell_id(&self, levels: &[usize]) -> CellId {
+    pub(super) fn cell_id(&self, levels: &[usize]) -> CellId {
         let labels = self.factors.iter().zip(levels).map(|(f, l)| format!("{}={}", f.name, f.levels[*l].label));
         let id = labels.collect::<Vec<_>>().join(",");
         CellId(if id.is_empty() { "all".to_owned() } else { id })

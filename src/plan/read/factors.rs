@@ -11,7 +11,7 @@ use super::options::Options;
 use super::revisions;
 use crate::plan::factors::label_of;
 use crate::schema::source::one_of;
-use crate::schema::{Data, Entry, Mistake, Node, SourceFile, Span};
+use crate::schema::{Data, Mistake, Node, SourceFile, Span};
 
 /// More cells than this are a mistake of the writer's.
 pub const MAX_CELLS: usize = 10_000;

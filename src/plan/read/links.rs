@@ -116,7 +116,7 @@ pub(super) fn reachable(notes: &mut Diagnostics<'_>, links: &[Link], workloads: 
         }
     }
     for (workload, node) in workloads.iter().zip(nodes) {
-        for (host, port) in workload.addresses().into_iter().filter(|(host, _)| is_local(host)) {
+        for (host, port) in workload.protocol().addresses().into_iter().filter(|(host, _)| is_local(host)) {
             let far: Vec<&Link> = links.iter().filter(|l| l.ports.contains(&port)).collect();
             if !far.is_empty() && far.iter().all(|l| l.from.is_some()) {
                 let found = format!("no link leads from the load to {host}:{port}");

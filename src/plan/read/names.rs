@@ -7,7 +7,7 @@ use crate::plan::factors::label_of;
 use crate::schema::source::one_of;
 use crate::schema::{Data, Entry, Mistake, Node, SourceFile};
 use crate::vocabulary::metric::{Row, catalogue};
-use crate::vocabulary::{Metric, Scope, Time};
+use crate::vocabulary::{Metric, Time};
 
 /// Names that factors and `let` may not take, with what they mean already.
 pub(super) const RESERVED: [(&str, &str); 14] = [

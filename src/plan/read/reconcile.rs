@@ -213,12 +213,12 @@ fn known(target: &Target, targets: &[Target]) -> Known {
 
 #[cfg(test)]
 mod tests {
-    use super::super::build::{Document, Options};
     use super::*;
+    use crate::plan::read::{Document, Options, build};
 
     fn plan(text: &str) -> Vec<Reconcile> {
         let document = Document::inline("test.yaml", text).unwrap();
-        let plan = super::super::build(&document, &Options::default(), 1).map_err(|e| format!("{e:?}")).unwrap();
+        let plan = build(&document, &Options::default(), 1).map_err(|e| format!("{e:?}")).unwrap();
         plan.cells[0].reconcile.clone()
     }
 

@@ -11,6 +11,7 @@ use super::environment::{self, Variable};
 use super::expr::{Scope, value_of};
 use super::programs::{missing_need, missing_program};
 use super::{containers, requests};
+use crate::plan::containers::engine;
 use crate::plan::programs::FIXTURES_PROGRAM;
 use crate::plan::template::Part;
 use crate::plan::{Probe, RenderedFile, Replica, Target, Template, Url};
@@ -312,7 +313,7 @@ fn replica(
     let files = render(notes, scope, entry, node, typed, number);
     let dir = commands::folder(notes, node, typed.dir.as_deref());
     let env = commands::environment(notes, node, &typed.env);
-    let engine = typed.container.as_ref().map(|_| containers::engine().unwrap_or("docker").to_owned());
+    let engine = typed.container.as_ref().map(|_| engine().unwrap_or("docker").to_owned());
     Some(Replica { number, argv, env, dir, ports, files, ready, cpus: typed.cpus.clone(), engine })
 }
 

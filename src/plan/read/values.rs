@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::diagnostics::{Diagnostics, find_name, refuse};
-use super::factors::RESERVED;
+use super::names::RESERVED;
 use crate::plan::{Draw, Urn};
 use crate::schema::{Entry, Mistake, Node, types};
 
@@ -88,7 +88,7 @@ pub(super) fn nameable(notes: &mut Diagnostics<'_>, entry: &Entry, taken: &BTree
             Mistake::new(notes.file, entry.key_span, format!("`{name}` cannot be the name of a value"))
                 .expected("expected letters, digits and `_`, so that expressions can use it"),
         );
-    } else if taken.contains(name) || super::factors::RESERVED.iter().any(|(r, _)| r == name) {
+    } else if taken.contains(name) || RESERVED.iter().any(|(r, _)| r == name) {
         notes.mistakes.push(
             Mistake::new(notes.file, entry.key_span, format!("`{name}` is already something else"))
                 .expected("expected a name that no factor and no `let` has"),

@@ -2,23 +2,23 @@
 
 use std::collections::BTreeSet;
 
-use super::{Composer, PARTS, Selection, choose, level_label, unit, words};
+use super::{Composer, PARTS, Selection, choose, level_label};
 use crate::analysis::estimate::estimate;
 use crate::analysis::stats;
 use crate::analysis::values;
 use crate::plot::{Data, Figure, RoundPoint, RoundSeries};
-use crate::record::Metric;
+use crate::vocabulary::Metric;
 
 impl Composer<'_> {
     /// A metric of each repetition; without `series` one for each workload.
-    pub(super) fn rounds(&self, metric: Metric) -> Option<Figure> {
+    pub(super) fn rounds(&self, metric: &Metric) -> Option<Figure> {
         let by = self.graph.series.as_deref().or((!metric.is_resource()).then_some("workload"));
-        let (_, scale) = unit(metric);
+        let (_, scale) = metric.axis();
         let mut series = Vec::new();
         // What was collected belongs to no workload that makes requests.
         let collected = || self.cells().flat_map(|(_, c)| &c.metrics).filter(|m| m.metric == metric.name());
         let mut levels = match metric {
-            Metric::Command(_) if by == Some("workload") => {
+            Metric::Named(_) if by == Some("workload") => {
                 collected().map(|m| m.workload.clone()).collect::<BTreeSet<String>>().into_iter().collect()
             }
             _ => self.axis(by),
@@ -64,6 +64,6 @@ impl Composer<'_> {
             self.summary.run
         );
         let unit = self.unit(metric);
-        Some(self.frame(&format!("{} by round", words(metric)), &unit, "round".to_owned(), Data::Rounds { series }, note))
+        Some(self.frame(&format!("{} by round", metric.words()), &unit, "round".to_owned(), Data::Rounds { series }, note))
     }
 }

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::{Composer, PARTS, words};
+use super::{Composer, PARTS};
 use crate::analysis::estimate::median_interval;
 use crate::analysis::stats;
 use crate::plot::{Data, Figure, LevelPositions, TrendPoint, TrendSeries};
-use crate::record::{Metric, Model};
+use crate::record::Model;
+use crate::vocabulary::Metric;
 use crate::vocabulary::units::{self, Bytes};
 
 /// Numbers of which the largest is so many times the smallest stand on a logarithmic axis.
@@ -14,7 +15,7 @@ const WIDE: f64 = 16.0;
 
 impl Composer<'_> {
     /// A metric by the levels of the factor along x, one line for each level of the series.
-    pub(super) fn trend(&self, metric: Metric, model: Option<&Model>, log: bool) -> Figure {
+    pub(super) fn trend(&self, metric: &Metric, model: Option<&Model>, log: bool) -> Figure {
         let x = self.graph.x.as_deref().unwrap_or_default();
         let (levels, places) = placed(self.axis(Some(x)));
         let predicted: BTreeMap<&str, f64> =
@@ -51,7 +52,7 @@ impl Composer<'_> {
         let drawn = series.iter().any(|s| s.model.iter().any(|(_, v)| v.is_finite()));
         let model = model.filter(|_| drawn).map(|m| format!("model: {}", m.expression));
         let data = Data::Trend { levels, places, series, model, log };
-        self.frame(&words(metric), &self.unit(metric), x.to_owned(), data, note)
+        self.frame(&metric.words(), &self.unit(metric), x.to_owned(), data, note)
     }
 }
 
@@ -100,7 +101,7 @@ mod tests {
     use crate::analysis::estimate::estimate;
     use crate::analysis::summarize;
     use crate::analysis::summary::{MetricSummary, StepRepetition, StepSummary, Summary};
-    use crate::plan::{Document, Options, build};
+    use crate::plan::read::{Document, Options, build};
     use crate::record::RunRecord;
     use crate::record::manifest::{Choice, Manifest};
     use crate::record::tables::WHOLE;
@@ -172,6 +173,7 @@ mod tests {
         for cell in summary.cells.iter_mut().filter(|c| c.cell != "connections=16,rtt=10ms") {
             let base: f64 = cell.levels["connections"].parse().unwrap();
             cell.metrics.push(MetricSummary {
+                interest: crate::vocabulary::Interest::Question,
                 workload: "tool".to_owned(),
                 phase: "during".to_owned(),
                 metric: "rate".to_owned(),

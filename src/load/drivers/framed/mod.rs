@@ -12,11 +12,11 @@ use tokio::time::Instant as TokioInstant;
 use super::judged::{Judged, KeptBody};
 use super::tcp::{Addresses, of_io};
 use super::values::{RANDOM_BLOCK, Text, ValueNames, Values, random_block};
-use super::{Client, Driver, Exchange, Failure};
-use crate::load::Error;
-use crate::load::windows::Outcome;
-use crate::plan::framed::{Bounds, Framing};
+use super::{Carrier, Checked, Client, Driver, Exchange, Failure};
+use crate::load::{Error, Job, Running, start_with};
+use crate::plan::drivers::framed::{Bounds, Framing};
 use crate::plan::{self, Body};
+use crate::vocabulary::Outcome;
 use stream::Stream;
 
 /// A workload's messages, made ready once.
@@ -48,10 +48,10 @@ impl Framed {
     ///
     /// # Errors
     /// When the host has no address, a file cannot be read, or a message cannot be made.
-    pub fn new(framed: &plan::framed::Framed) -> Result<Self, Error> {
+    pub fn new(framed: &plan::drivers::framed::Framed) -> Result<Self, Error> {
         let carried = framed.steps.iter().flat_map(|s| &s.carry);
         let names = ValueNames::new(carried, framed.steps.iter().flat_map(|s| s.names()), &framed.draws);
-        let step = |step: &plan::framed::Message| {
+        let step = |step: &plan::drivers::framed::Message| {
             let send = match &step.send {
                 None => None,
                 Some(Body::Empty) => Some(Content::Fixed(Vec::new())),
@@ -71,7 +71,7 @@ impl Framed {
             addresses: Addresses::resolve(&framed.to.host, framed.to.port)?,
             framing: framed.framing.clone(),
             keep_alive: framed.keep_alive,
-            timeout: steps.iter().map(|s| s.timeout).max().unwrap_or(plan::actions::REQUEST_TIMEOUT),
+            timeout: steps.iter().map(|s| s.timeout).max().unwrap_or(plan::step::REQUEST_TIMEOUT),
             names,
             steps,
         })
@@ -216,16 +216,21 @@ impl Client for FramedClient {
     }
 }
 
-/// One pass whose answers are checked and not counted.
-///
-/// # Errors
-/// [`Error::Verify`] with what was wrong.
-pub async fn verify(framed: &Arc<Framed>, seed: u64) -> Result<(), Error> {
-    // A number that no connection of a load has.
-    let mut client = framed.client((1 << 24) - 1, seed, &Rc::default());
-    client.begin_pass(0);
-    for step in 0..framed.steps.len() {
-        client.exchange(step).await.result.map_err(|f| Error::Verify(f.words))?;
+impl Carrier for plan::drivers::framed::Framed {
+    fn start(&self, job: &Job) -> Result<Running, Error> {
+        start_with(&Arc::new(Framed::new(self)?), job)
     }
-    Ok(())
+
+    fn verify(&self, seed: u64) -> Checked<'_> {
+        Box::pin(async move {
+            let framed = Arc::new(Framed::new(self)?);
+            // A number that no connection of a load has.
+            let mut client = framed.client((1 << 24) - 1, seed, &Rc::default());
+            client.begin_pass(0);
+            for step in 0..framed.steps.len() {
+                client.exchange(step).await.result.map_err(|f| Error::Verify(f.words))?;
+            }
+            Ok(())
+        })
+    }
 }

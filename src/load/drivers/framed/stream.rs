@@ -7,8 +7,8 @@ use tokio::time::Instant;
 use super::frame::{self, FirstFrame};
 use crate::load::drivers::Failure;
 use crate::load::drivers::tcp::of_io;
-use crate::load::windows::Outcome;
-use crate::plan::framed::Framing;
+use crate::plan::drivers::framed::Framing;
+use crate::vocabulary::Outcome;
 
 /// What is read at a time.
 const PIECE: usize = 16 << 10;

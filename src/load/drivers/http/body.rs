@@ -12,7 +12,7 @@ use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 
 use crate::load::drivers::Failure;
-use crate::load::windows::Outcome;
+use crate::vocabulary::Outcome;
 
 /// How much of a file is read at a time. Read by the generator thread itself: from the page cache, where a file is after
 /// the checked pass before the load, this takes less than handing the work to another thread.

@@ -18,8 +18,8 @@ use super::{Connection, Http, HttpClient, RoundTrip, shared};
 use crate::load::drivers::Failure;
 use crate::load::drivers::judged::Body;
 use crate::load::drivers::values::Values;
-use crate::load::windows::Outcome;
 use crate::plan;
+use crate::vocabulary::Outcome;
 
 /// A request as it stands, apart from whom it is for.
 struct Message<'a> {

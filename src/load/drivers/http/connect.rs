@@ -21,8 +21,8 @@ use super::tls::Tls;
 use crate::load::Error;
 use crate::load::drivers::Failure;
 use crate::load::drivers::tcp::Addresses;
-use crate::load::windows::Outcome;
 use crate::plan::Url;
+use crate::vocabulary::Outcome;
 
 /// Whom to connect to, and what it is called in requests.
 pub(super) struct Server {

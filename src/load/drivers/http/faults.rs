@@ -19,32 +19,33 @@ use super::scripted::{CHUNKED, EARLY, OK, UNTIL_CLOSED, WRONG, run, script};
 use super::shared::Group;
 use super::{Http, HttpClient};
 use crate::load::drivers::{Client as _, Driver as _, Exchange};
-use crate::load::windows::Outcome;
-use crate::plan::{self, Body, Template, Trust, Url};
+use crate::plan::drivers::http::Trust;
+use crate::plan::{self, Body, Template, Url};
+use crate::vocabulary::Outcome;
 
 fn step(method: &str, path: &str) -> plan::Step {
     plan::Step::plain(method, Template::parse(path), Duration::from_secs(5))
 }
 
-fn workload(url: &str, steps: Vec<plan::Step>) -> plan::Http {
-    plan::Http::plain(Url::parse(url).unwrap(), steps)
+fn workload(url: &str, steps: Vec<plan::Step>) -> plan::drivers::http::Http {
+    plan::drivers::http::Http::plain(Url::parse(url).unwrap(), steps)
 }
 
 /// HTTP/1.1 on the general path: it is the one that follows redirects.
-fn general(url: &str, steps: Vec<plan::Step>) -> plan::Http {
-    plan::Http { redirects: 3, ..workload(url, steps) }
+fn general(url: &str, steps: Vec<plan::Step>) -> plan::drivers::http::Http {
+    plan::drivers::http::Http { redirects: 3, ..workload(url, steps) }
 }
 
-fn http2_workload(url: &str, steps: Vec<plan::Step>) -> plan::Http {
-    plan::Http { version: 2, ..workload(url, steps) }
+fn http2_workload(url: &str, steps: Vec<plan::Step>) -> plan::drivers::http::Http {
+    plan::drivers::http::Http { version: 2, ..workload(url, steps) }
 }
 
-fn clients(http: plan::Http, count: u64) -> Vec<HttpClient> {
+fn clients(http: plan::drivers::http::Http, count: u64) -> Vec<HttpClient> {
     let (http, group) = (Arc::new(Http::new(&http).unwrap()), Rc::new(Group::default()));
     (0..count).map(|n| http.client(n, 1, &group)).collect()
 }
 
-fn client(http: plan::Http) -> HttpClient {
+fn client(http: plan::drivers::http::Http) -> HttpClient {
     clients(http, 1).remove(0)
 }
 
@@ -175,7 +176,7 @@ fn what_is_secret_stays_with_its_origin() {
                 ..step("POST", "/")
             };
             let trusted = if trusts { vec![Url::parse(&other).unwrap()] } else { Vec::new() };
-            let exchange = client(plan::Http { trusted, ..general(&home, vec![post]) }).exchange(0).await;
+            let exchange = client(plan::drivers::http::Http { trusted, ..general(&home, vec![post]) }).exchange(0).await;
             if body_is_secret && status != 303 && !trusts {
                 expect(&exchange, Outcome::Status, &format!("expected an answer, or `redirects: {{trust: [{other}]}}`"));
                 assert!(!landed.is_finished(), "nothing was sent there");
@@ -221,7 +222,7 @@ fn connecting_and_waiting_end_with_the_time_out() {
         let address = listener.local_addr().unwrap();
         let brief = |method| plan::Step { timeout: Duration::from_millis(100), ..step(method, "/") };
         let upload = plan::Step { body: Body::Random(256 << 20), ..brief("PUT") };
-        let anybody = |url: String, steps| plan::Http { trust: Trust::Anybody, ..workload(&url, steps) };
+        let anybody = |url: String, steps| plan::drivers::http::Http { trust: Trust::Anybody, ..workload(&url, steps) };
         for (http, words) in [
             (general(&format!("http://{address}"), vec![brief("GET")]), "no answer within 100ms"),
             (workload(&format!("http://{address}"), vec![upload]), "no answer within 100ms"),
@@ -254,7 +255,7 @@ fn each_request_may_have_a_connection_of_its_own() {
                 }
                 closes
             });
-            let http = plan::Http { keep_alive: false, redirects, ..workload(&url, vec![step("GET", "/")]) };
+            let http = plan::drivers::http::Http { keep_alive: false, redirects, ..workload(&url, vec![step("GET", "/")]) };
             let mut client = client(http);
             assert_eq!(client.http.lean, redirects == 0);
             for _ in 0..3 {
@@ -282,7 +283,7 @@ fn a_unix_socket_is_spoken_to_with_the_host_of_the_url() {
             String::from_utf8_lossy(&buffer[..read]).into_owned()
         });
         let socket = Some(Template::parse(path.to_str().unwrap()));
-        let http = plan::Http { socket, ..workload("http://no.such.host:81", vec![step("GET", "/x")]) };
+        let http = plan::drivers::http::Http { socket, ..workload("http://no.such.host:81", vec![step("GET", "/x")]) };
         assert_eq!(told(&client(http.clone()).exchange(0).await), Ok(5));
         let request = server.await.unwrap();
         assert!(request.starts_with("GET /x HTTP/1.1\r\n") && request.contains("host: no.such.host:81\r\n"), "{request}");

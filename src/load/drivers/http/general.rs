@@ -23,7 +23,7 @@ use super::lean::answer::framing::framing;
 use super::of_io;
 use crate::load::drivers::Failure;
 use crate::load::drivers::judged::Body;
-use crate::load::windows::Outcome;
+use crate::vocabulary::Outcome;
 
 /// The most that is read at a time with HTTP/1.1, and the longest head. A connection that is idle holds at most this.
 const INPUT: usize = 64 << 10;

@@ -6,7 +6,7 @@ use super::request::Step;
 use crate::load::drivers::Failure;
 use crate::load::drivers::judged::KeptBody;
 use crate::load::drivers::values::Values;
-use crate::load::windows::Outcome;
+use crate::vocabulary::Outcome;
 
 /// What came back.
 pub(super) struct Answer<'a> {

@@ -25,8 +25,8 @@ use super::{RoundTrip, of_io};
 use crate::load::drivers::Failure;
 use crate::load::drivers::judged::Body;
 use crate::load::drivers::values::Values;
-use crate::load::windows::Outcome;
 use crate::plan::Place;
+use crate::vocabulary::Outcome;
 use answer::{Answer, AnswerSink, EarlyEnd, Garbage, LastHead};
 
 /// So much is read at a time.

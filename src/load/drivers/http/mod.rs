@@ -33,13 +33,13 @@ use tokio::time::Instant as TokioInstant;
 
 use super::tcp::of_io;
 use super::values::{ValueNames, Values};
-use super::{Client, Driver, Exchange, Failure};
+use super::{Carrier, Checked, Client, Driver, Exchange, Failure};
 pub use crate::load::drivers::judged::MAX_KEPT;
 use crate::load::traffic::RequestCounter;
-use crate::load::windows::Outcome;
-use crate::load::{Error, Traffic};
+use crate::load::{Error, Job, Running, Traffic, start_with};
 use crate::plan;
-use crate::plan::load::named_outcomes;
+use crate::plan::drivers::http::named_outcomes;
+use crate::vocabulary::Outcome;
 use connect::Server;
 use request::Step;
 use shared::{Group, Shared};
@@ -70,7 +70,7 @@ impl Http {
     ///
     /// # Errors
     /// When a host has no address, a file cannot be read, a request would be invalid, or nobody is trusted.
-    pub fn new(http: &plan::Http) -> Result<Self, Error> {
+    pub fn new(http: &plan::drivers::http::Http) -> Result<Self, Error> {
         let socket = http.socket.as_ref().map(|s| PathBuf::from(s.to_text()));
         let servers: Vec<Server> = http.urls.iter().map(|u| Server::new(u, socket.as_deref())).collect::<Result<_, _>>()?;
         let prefix = http.urls.first().map_or("", |u| u.path.as_str());
@@ -94,7 +94,7 @@ impl Http {
         let plain = !http2 && !secret && socket.is_none() && http.redirects == 0;
         Ok(Self {
             lean: plain && steps.iter().all(Step::is_lean),
-            timeout: steps.iter().map(|s| s.timeout).max().unwrap_or(plan::actions::REQUEST_TIMEOUT),
+            timeout: steps.iter().map(|s| s.timeout).max().unwrap_or(plan::step::REQUEST_TIMEOUT),
             steps,
             servers,
             names,
@@ -305,12 +305,14 @@ impl Client for HttpClient {
     }
 }
 
-/// One pass whose answers are checked and not counted; the other addresses must accept a connection.
-///
-/// # Errors
-/// [`Error::Verify`] with what was wrong.
-pub async fn verify(http: &Arc<Http>, seed: u64) -> Result<(), Error> {
-    send_requests(http, seed, 1).await.map(drop)
+impl Carrier for plan::drivers::http::Http {
+    fn start(&self, job: &Job) -> Result<Running, Error> {
+        start_with(&Arc::new(Http::new(self)?), job)
+    }
+
+    fn verify(&self, seed: u64) -> Checked<'_> {
+        Box::pin(async move { send_requests(&Arc::new(Http::new(self)?), seed, 1).await.map(drop) })
+    }
 }
 
 /// So many passes one after the other, whose answers are checked and not counted. Returns the values of the last one by

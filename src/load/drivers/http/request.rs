@@ -12,8 +12,8 @@ use crate::load::Error;
 use crate::load::drivers::Failure;
 use crate::load::drivers::judged::Judged;
 use crate::load::drivers::values::{RANDOM_BLOCK, Text, Values, random_block};
-use crate::load::windows::Outcome;
 use crate::plan::{self, Template};
+use crate::vocabulary::Outcome;
 
 /// Longer files are not kept in memory.
 const LONG_FILE: u64 = 1 << 20;

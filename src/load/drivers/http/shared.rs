@@ -15,7 +15,7 @@ use super::general::{Stage, of_hyper};
 use crate::load::Traffic;
 use crate::load::drivers::Failure;
 use crate::load::traffic::RequestCounter;
-use crate::load::windows::Outcome;
+use crate::vocabulary::Outcome;
 
 /// How much of one answer the server may send ahead; long downloads are slow when it is less than what is on the way.
 const STREAM_WINDOW: u32 = 1 << 20;

@@ -21,8 +21,8 @@ use tokio_rustls::{TlsConnector, rustls::client::WantsClientCert};
 use super::of_io;
 use crate::load::Error;
 use crate::load::drivers::Failure;
-use crate::load::windows::Outcome;
-use crate::plan::Trust;
+use crate::plan::drivers::http::Trust;
+use crate::vocabulary::Outcome;
 
 /// What all connections of a workload need for TLS.
 pub(super) struct Tls {

@@ -1,9 +1,11 @@
 //! The VOEvent Transport Protocol: an author sends each event over a connection of its own, and is told that the broker
 //! has it (ack) or will not have it (nak). A pass has three steps, which are its stages: connect, send, answer.
 //!
-//! The other end, the subscriber, follows no schedule: see `load::subscriber`.
+//! The other end, the `subscriber`, follows no schedule but its author, whose passes it observes in a `ledger`.
 
 pub mod document;
+mod ledger;
+mod subscriber;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -15,13 +17,14 @@ use super::framed::frame;
 use super::framed::stream::Stream;
 use super::judged::excerpt;
 use super::tcp::Addresses;
-use super::{Client, Driver, Exchange, Failure};
-use crate::load::Error;
-use crate::load::windows::Outcome;
-use crate::plan::framed::Framing;
-use crate::plan::vtp::STAGES;
+use super::{Carrier, Checked, Client, Driver, Exchange, Failure};
+use crate::load::{Error, Job, Observer, Running, spawn, start_with};
+use crate::plan::drivers::framed::Framing;
+use crate::plan::drivers::vtp::STAGES;
 use crate::plan::{self, Part};
+use crate::vocabulary::Outcome;
 use document::{Identity, Kind};
+use ledger::Ledger;
 
 /// What all events of a workload have in common.
 pub struct Author {
@@ -45,7 +48,7 @@ impl Author {
     ///
     /// # Errors
     /// When the host has no address, or an event inserts what has no value.
-    pub fn new(author: &plan::vtp::Author) -> Result<Self, Error> {
+    pub fn new(author: &plan::drivers::vtp::Author) -> Result<Self, Error> {
         let piece = |part: &Part| match part {
             Part::Text(text) => Ok(Piece::Text(text.clone())),
             Part::Name(name) => match name.as_str() {
@@ -198,11 +201,39 @@ impl Client for AuthorClient {
     }
 }
 
-/// Whether the broker is there. No event is sent: each would be in its database, and at its subscribers.
-///
-/// # Errors
-/// [`Error::Verify`] with what was wrong.
-pub async fn verify(author: &Author) -> Result<(), Error> {
-    let deadline = TokioInstant::now() + author.timeout;
-    author.addresses.connect(deadline).await.map(drop).map_err(|f| Error::Verify(f.words))
+impl Carrier for plan::drivers::vtp::Author {
+    fn start(&self, job: &Job) -> Result<Running, Error> {
+        start_with(&Arc::new(Author::new(self)?), job)
+    }
+
+    /// Only whether the broker takes connections: an event would be counted by it.
+    fn verify(&self, _seed: u64) -> Checked<'_> {
+        Box::pin(async {
+            let author = Author::new(self)?;
+            let deadline = TokioInstant::now() + author.timeout;
+            author.addresses.connect(deadline).await.map(drop).map_err(|f| Error::Verify(f.words))
+        })
+    }
+}
+
+impl Carrier for plan::drivers::vtp::Subscriber {
+    fn start(&self, job: &Job) -> Result<Running, Error> {
+        let nobody = || Error::Thread("it follows nobody".to_owned());
+        let observer: Arc<dyn std::any::Any + Send + Sync> = job.observes.clone().ok_or_else(nobody)?;
+        let ledger = observer.downcast::<Ledger>().map_err(|_| nobody())?;
+        let (job, subscriber) = (job.clone(), self.clone());
+        let life = move || subscriber::run(&job, &subscriber, ledger);
+        Ok(Running { threads: vec![spawn("subscriber".to_owned(), life)?] })
+    }
+
+    /// It subscribes before the load begins; that is its check.
+    fn verify(&self, _seed: u64) -> Checked<'_> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn observer(&self, leader: &Job) -> Option<Arc<dyn Observer>> {
+        let plan::Driver::Author(author) = &leader.workload.driver else { return None };
+        let identity = Identity::new(&author.ivo, leader.seed);
+        Some(Arc::new(Ledger::new(identity, leader.workload.threads as usize)))
+    }
 }

@@ -6,8 +6,11 @@ use serde::Serialize;
 
 use super::{Asks, Description, Protocol};
 use crate::plan::template::Part;
-use crate::plan::{Arrivals, Auth, Draw, Driver, Late, Limit, Load, Step, Stretch, Template, Url, Workload};
+use crate::plan::{Auth, Draw, Driver, Late, Limit, Load, Step, Stretch, Template, Url, Workload};
 use crate::vocabulary::Phase;
+
+/// More requests at a time on one connection than any server takes.
+pub const MAX_STREAMS: u32 = 1000;
 
 /// A workload over HTTP.
 #[derive(Clone, Debug, Serialize)]

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{Reader, Typed};
-use crate::plan::drivers::http::{Http, Trust, named_outcomes};
+use super::Reader;
+use crate::plan::drivers::http::{Http, MAX_STREAMS, Trust, named_outcomes};
 use crate::plan::read::commands::find_file;
 use crate::plan::read::diagnostics::{Diagnostics, counted, refuse};
 use crate::plan::read::{requests, values};
@@ -17,8 +17,6 @@ use crate::vocabulary::Outcome;
 pub const KEYS: [&str; 5] = ["socket", "http", "tls", "auth", "headers"];
 /// So many redirects are followed where only `trust` is said.
 const REDIRECTS: u32 = 10;
-/// More requests at a time on one connection than any server takes.
-const MAX_STREAMS: u32 = 1000;
 
 /// `url:`.
 pub const READER: Reader = Reader {

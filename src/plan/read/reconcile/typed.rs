@@ -5,7 +5,7 @@ use crate::plan::drivers::Asks;
 use crate::plan::read::collect;
 use crate::plan::read::diagnostics::Diagnostics;
 use crate::plan::reconcile::{Counter, Reconcile, Source};
-use crate::plan::{Collect, CollectSource, MetricSource, Template, Url};
+use crate::plan::{Collect, CollectSource, MetricSource, Template};
 use crate::schema::source::one_of;
 use crate::schema::{Data, Entry, Mistake, Node, Span, decode, types};
 

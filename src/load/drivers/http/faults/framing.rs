@@ -38,7 +38,7 @@ fn both_paths_frame_answers_alike() {
                 let (url, _) = script(vec![vec![answer]]).await;
                 let expect = plan::Expect { statuses: vec![200, 204, 304], ..plan::Expect::default() };
                 let step = plan::Step { expect, ..step(method, "/") };
-                let mut client = client(plan::Http { redirects, ..workload(&url, vec![step]) });
+                let mut client = client(plan::drivers::http::Http { redirects, ..workload(&url, vec![step]) });
                 (told(&client.exchange(0).await).map_err(|(outcome, _)| outcome), client.http.lean)
             });
             assert_eq!((found, lean), (expected, redirects == 0), "{method} {answer:?}");
@@ -95,7 +95,7 @@ fn a_body_that_is_too_long_to_be_kept_has_no_hole() {
             let step = plan::Step { expect: expect.clone(), carry: carry.clone(), ..step("GET", "/") };
             let result = run(async move {
                 let url = long_body("end}").await;
-                let mut client = client(plan::Http { redirects, ..workload(&url, vec![step]) });
+                let mut client = client(plan::drivers::http::Http { redirects, ..workload(&url, vec![step]) });
                 client.exchange(0).await.result.map_err(|failure| failure.words)
             });
             match words {

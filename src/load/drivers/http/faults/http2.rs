@@ -68,9 +68,9 @@ async fn serve2(stream: TcpStream, deeds: &std::cell::RefCell<std::vec::IntoIter
     }
 }
 
-fn brief(http: plan::Http) -> plan::Http {
+fn brief(http: plan::drivers::http::Http) -> plan::drivers::http::Http {
     let steps = http.steps.iter().map(|s| plan::Step { timeout: Duration::from_millis(150), ..s.clone() }).collect();
-    plan::Http { steps, ..http }
+    plan::drivers::http::Http { steps, ..http }
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn a_lost_connection_is_made_again_once_for_all() {
             (DropInBody, Outcome::Incomplete, "the answer broke off"),
         ] {
             let (url, connections) = script2(vec![Answer, Answer, Answer, Answer, deed]).await;
-            let mut four = clients(plan::Http { streams: 4, ..http2_workload(&url, vec![step("GET", "/")]) }, 4);
+            let mut four = clients(plan::drivers::http::Http { streams: 4, ..http2_workload(&url, vec![step("GET", "/")]) }, 4);
             for round in 1..=3 {
                 let tasks: Vec<_> = four
                     .drain(..)
@@ -171,7 +171,10 @@ fn a_server_without_http2_is_garbage() {
 fn nobody_there_is_told_to_all_who_share() {
     run(async {
         let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-        let three = clients(plan::Http { streams: 3, ..http2_workload(&format!("http://{gone}"), vec![step("GET", "/")]) }, 3);
+        let three = clients(
+            plan::drivers::http::Http { streams: 3, ..http2_workload(&format!("http://{gone}"), vec![step("GET", "/")]) },
+            3,
+        );
         for task in three.into_iter().map(|mut c| spawn_local(async move { c.exchange(0).await })) {
             expect(&task.await.unwrap(), Outcome::Refused, "connecting to 127.0.0.1");
         }

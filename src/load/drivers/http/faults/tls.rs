@@ -1,12 +1,12 @@
 //! TLS: whom to trust, and what to speak.
 
+use super::super::send_requests;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use super::super::verify;
 use super::*;
 
 /// A CA, and a certificate of its for `localhost` and 127.0.0.1; both until 2126.
@@ -81,15 +81,17 @@ fn certificates_are_verified_unless_nobody_cares() {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         std::io::Write::write_all(&mut file, CA.as_bytes()).unwrap();
         let ca = || Trust::Ca(file.path().to_owned());
-        let with =
-            |host: &str, trust| plan::Http { trust, ..workload(&format!("https://{host}:{port}"), vec![step("GET", "/")]) };
+        let with = |host: &str, trust| plan::drivers::http::Http {
+            trust,
+            ..workload(&format!("https://{host}:{port}"), vec![step("GET", "/")])
+        };
         for host in ["127.0.0.1", "localhost"] {
             let mut client = client(with(host, ca()));
             for connected in [true, false] {
                 let exchange = client.exchange(0).await;
                 assert_eq!((told(&exchange), exchange.connect.is_some()), (Ok(5), connected), "{host}");
             }
-            verify(&client.http, 1).await.unwrap();
+            send_requests(&client.http, 1, 1).await.unwrap();
         }
         assert_eq!(told(&client(with("127.0.0.1", Trust::Anybody)).exchange(0).await), Ok(5));
         let ways_out = "`tls: {ca: …}` names a file with those who may vouch for it, `tls: {verify: false}` takes any";
@@ -113,7 +115,7 @@ fn a_server_must_agree_to_http2() {
             (vec![], "does not agree to HTTP/2: it names no protocol (ALPN)"),
         ] {
             let url = format!("https://127.0.0.1:{}", tls_server(&protocols).await);
-            let http = plan::Http { trust: Trust::Anybody, ..http2_workload(&url, vec![step("GET", "/")]) };
+            let http = plan::drivers::http::Http { trust: Trust::Anybody, ..http2_workload(&url, vec![step("GET", "/")]) };
             expect(&client(http).exchange(0).await, Outcome::Io, words);
         }
     });
@@ -123,7 +125,10 @@ fn a_server_must_agree_to_http2() {
 fn a_server_without_tls_is_told_so() {
     run(async {
         let (url, _) = script(vec![vec!["HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n"]]).await;
-        let http = plan::Http { trust: Trust::Anybody, ..workload(&url.replace("http:", "https:"), vec![step("GET", "/")]) };
+        let http = plan::drivers::http::Http {
+            trust: Trust::Anybody,
+            ..workload(&url.replace("http:", "https:"), vec![step("GET", "/")])
+        };
         expect(&client(http).exchange(0).await, Outcome::Garbage, "it does not speak TLS");
     });
 }

@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Client, Driver, Exchange, Failure};
+use super::{Carrier, Checked, Client, Driver, Exchange, Failure};
 use crate::extract::{Rules, Source};
-use crate::load::Error;
-use crate::load::windows::Outcome;
+use crate::load::{Error, Job, Running, start_with};
 use crate::plan;
+use crate::vocabulary::Outcome;
 
 /// Where executions are asked for.
 pub type Launcher = mpsc::UnboundedSender<Launch>;
@@ -67,7 +67,7 @@ pub struct CommandDriver {
     env: Vec<(String, String)>,
     dir: Option<PathBuf>,
     cpus: Vec<u32>,
-    command: plan::Command,
+    command: plan::drivers::command::Command,
     rules: Rules,
     launcher: Launcher,
 }
@@ -77,7 +77,7 @@ impl CommandDriver {
     ///
     /// # Errors
     /// When a pattern is not a regular expression.
-    pub fn new(command: &plan::Command, workload: &plan::Workload, launcher: Launcher) -> Result<Self, Error> {
+    pub fn new(command: &plan::drivers::command::Command, workload: &plan::Workload, launcher: Launcher) -> Result<Self, Error> {
         let invalid = |e: regex::Error| Error::Request { step: workload.name.clone(), reason: e.to_string() };
         Ok(Self {
             workload: workload.name.clone(),
@@ -95,9 +95,20 @@ impl CommandDriver {
     fn metrics(&self, done: &Launched) -> Result<Vec<f64>, String> {
         let [out, err] = [&done.stdout, &done.stderr].map(|bytes| String::from_utf8_lossy(bytes));
         let measured = [done.cpu.as_secs_f64(), (done.ended - done.started).as_secs_f64()];
-        let known: Vec<(&str, f64)> = plan::workloads::COMMAND_METRICS.into_iter().zip(measured).collect();
+        let known: Vec<(&str, f64)> = plan::drivers::command::METRICS.into_iter().zip(measured).collect();
         let own = self.rules.take(Source::Text { out: &out, err: &err }, &known)?;
         Ok(own.into_iter().chain(measured).collect())
+    }
+}
+
+impl Carrier for plan::drivers::command::Command {
+    fn start(&self, job: &Job) -> Result<Running, Error> {
+        start_with(&Arc::new(CommandDriver::new(self, &job.workload, job.launcher.clone())?), job)
+    }
+
+    /// A program has no pass that could be tried.
+    fn verify(&self, _seed: u64) -> Checked<'_> {
+        Box::pin(std::future::ready(Ok(())))
     }
 }
 
@@ -199,12 +210,12 @@ mod tests {
             .map(|(name, source)| TakenMetric {
                 name: name.to_owned(),
                 source,
-                decimal: plan::Decimal::Point,
+                decimal: crate::vocabulary::choices::Decimal::Point,
                 times: 1.0,
                 unit: String::new(),
             })
             .collect();
-        let command = plan::Command {
+        let command = plan::drivers::command::Command {
             argv: Vec::new(),
             env: Vec::new(),
             dir: None,
@@ -212,7 +223,7 @@ mod tests {
             timeout: Duration::from_secs(1),
             metrics,
         };
-        let workload = plan::workloads::single("w", plan::Http::plain(plan::Url::parse("http://x").unwrap(), Vec::new()));
+        let workload = plan::drivers::http::Http::plain(plan::Url::parse("http://x").unwrap(), Vec::new()).once("w");
         CommandDriver::new(&command, &workload, mpsc::unbounded_channel().0).unwrap()
     }
 

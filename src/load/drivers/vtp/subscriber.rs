@@ -10,25 +10,27 @@ use std::time::{Duration, Instant};
 
 use tokio::time::Instant as TokioInstant;
 
-use super::drivers::Failure;
-use super::drivers::framed::frame;
-use super::drivers::framed::stream::Stream;
-use super::drivers::tcp::{Addresses, of_io};
-use super::drivers::vtp::document::{self, Clock, Identity, Kind};
-use super::ledger::{Arrival, Ledger};
-use super::tally::Tally;
-use super::windows::{Ended, Outcome};
-use super::{Error, Job, MetricRow, Phase, PhaseReport, Report, Rows};
-use crate::plan::vtp::Subscriber;
+use super::document::{self, Clock, Kind};
+use super::ledger::{Arrival, Ledger, Sent};
+use crate::load::drivers::Failure;
+use crate::load::drivers::framed::frame;
+use crate::load::drivers::framed::stream::Stream;
+use crate::load::drivers::tcp::{Addresses, of_io};
+use crate::load::engine::thread_cpu_ns;
+use crate::load::tally::Tally;
+use crate::load::windows::Ended;
+use crate::load::{Error, Job, MetricRow, PhaseReport, Report, Rows};
+use crate::plan::drivers::vtp::Subscriber;
+use crate::vocabulary::{Outcome, Phase};
 
 /// How often it looks whether the author has ended.
 const LOOK: Duration = Duration::from_millis(2);
 
-/// The whole life of a subscriber's thread. `identity`: how the author's events are called.
+/// The whole life of a subscriber's thread. `ledger`: what its author tells it.
 ///
 /// # Errors
 /// When it cannot subscribe. That the broker goes away later is a result: what is missing is lost.
-pub fn run(job: &Job, subscriber: &Subscriber, identity: Identity, ledger: Arc<Ledger>) -> Result<Report, Error> {
+pub fn run(job: &Job, subscriber: &Subscriber, ledger: Arc<Ledger>) -> Result<Report, Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|e| Error::Thread(e.to_string())).inspect_err(|_| job.gate.arrive())?;
     runtime.block_on(async {
@@ -44,7 +46,6 @@ pub fn run(job: &Job, subscriber: &Subscriber, identity: Identity, ledger: Arc<L
         let mut listener = Listener {
             job,
             subscriber,
-            identity,
             ledger,
             broker,
             clock: Clock::default(),
@@ -59,7 +60,7 @@ pub fn run(job: &Job, subscriber: &Subscriber, identity: Identity, ledger: Arc<L
             examples: Vec::new(),
         };
         let began = Instant::now();
-        let cpu_before = super::engine::thread_cpu_ns();
+        let cpu_before = thread_cpu_ns();
         let aborted = tokio::select! {
             biased;
             () = listener.listen(stream) => false,
@@ -104,7 +105,6 @@ fn say(out: &mut Vec<u8>, role: &str, origin: &str, response: &str, time: &str) 
 struct Listener<'a> {
     job: &'a Job,
     subscriber: &'a Subscriber,
-    identity: Identity,
     ledger: Arc<Ledger>,
     broker: String,
     clock: Clock,
@@ -194,7 +194,7 @@ impl Listener<'_> {
 
     fn arrives(&mut self, ivorn: &str, at: Instant) {
         self.last_arrival = Some(at);
-        let Some(pass) = self.identity.pass(ivorn) else {
+        let Some(pass) = self.ledger.identity.pass(ivorn) else {
             self.unexpected += 1;
             return;
         };
@@ -210,7 +210,7 @@ impl Listener<'_> {
         }
     }
 
-    fn record(&mut self, sent: super::ledger::Sent, at_ns: u64, outcome: Outcome) {
+    fn record(&mut self, sent: Sent, at_ns: u64, outcome: Outcome) {
         let ended = Ended {
             step: Some(0),
             phase: sent.phase,
@@ -250,7 +250,7 @@ impl Listener<'_> {
             phase.end_ns = at_ns;
         }
         if let Some((pass, _)) = missing.first() {
-            let first = self.identity.of(*pass);
+            let first = self.ledger.identity.of(*pass);
             let words = format!("{} events that the broker took did not arrive, `{first}` was the first", missing.len());
             self.examples.push(format!("{}: {words}", Outcome::Lost.name(&[])));
         }
@@ -273,7 +273,7 @@ impl Listener<'_> {
         Report {
             phases: self.phases.into_iter().flatten().collect(),
             totals: self.tally.totals(),
-            generator_cpu_ns: super::engine::thread_cpu_ns().saturating_sub(cpu_before),
+            generator_cpu_ns: thread_cpu_ns().saturating_sub(cpu_before),
             generator_wall_ns: began.elapsed().as_nanos() as u64,
             connects: 1,
             dropped_windows: self.tally.dropped(),

@@ -1,4 +1,4 @@
-//! What an author has sent and a subscriber waits for: the one thing that two workloads of a repetition share.
+//! What an author has sent and a subscriber waits for: how the one observes the other.
 //!
 //! Each subscriber has a ledger of its own. The author's threads write into it when a pass begins and when it has failed;
 //! the subscriber takes out what has arrived. A lock is taken for each event, for the time of one look into a table.
@@ -7,7 +7,9 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
-use super::Phase;
+use super::document::Identity;
+use crate::load::observer::{Begun, Observer};
+use crate::vocabulary::Phase;
 
 /// An event that was sent. Times are nanoseconds since the epoch of the repetition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +42,8 @@ const FAILED: usize = 1 << 16;
 /// Events on their way from one author to one subscriber.
 #[derive(Debug)]
 pub struct Ledger {
+    /// How the author's events are called.
+    pub identity: Identity,
     events: Mutex<Events>,
     /// Threads of the author that may still send.
     authors: AtomicUsize,
@@ -56,35 +60,12 @@ struct Events {
 
 impl Ledger {
     /// An empty one, for an author with so many threads.
-    pub fn new(threads: usize) -> Self {
-        Self { events: Mutex::default(), authors: AtomicUsize::new(threads) }
+    pub fn new(identity: Identity, threads: usize) -> Self {
+        Self { identity, events: Mutex::default(), authors: AtomicUsize::new(threads) }
     }
 
     fn events(&self) -> MutexGuard<'_, Events> {
         self.events.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-
-    /// A pass begins: its event may arrive from now on.
-    pub fn begins(&self, pass: u64, sent: Sent) {
-        self.events().on_their_way.insert(pass, sent);
-    }
-
-    /// The broker did not take the event of a pass, as far as the author knows; it is not missed when it does not arrive.
-    pub fn fails(&self, pass: u64) {
-        let mut events = self.events();
-        let Some(sent) = events.on_their_way.get_mut(&pass) else { return };
-        sent.failed = true;
-        events.failed.push_back(pass);
-        if events.failed.len() > FAILED
-            && let Some(oldest) = events.failed.pop_front()
-        {
-            events.on_their_way.remove(&oldest);
-        }
-    }
-
-    /// One thread of the author has ended.
-    pub fn author_ends(&self) {
-        self.authors.fetch_sub(1, Ordering::AcqRel);
     }
 
     /// The event of a pass has arrived.
@@ -123,18 +104,48 @@ impl Ledger {
     }
 }
 
+impl Observer for Ledger {
+    /// Its event may arrive from now on.
+    fn begins(&self, pass: u64, begun: Begun) {
+        let Begun { intended_ns, sent_ns, phase } = begun;
+        self.events().on_their_way.insert(pass, Sent { intended_ns, sent_ns, phase, failed: false });
+    }
+
+    /// The broker did not take its event, as far as the author knows; it is not missed when it does not arrive.
+    fn fails(&self, pass: u64) {
+        let mut events = self.events();
+        let Some(sent) = events.on_their_way.get_mut(&pass) else { return };
+        sent.failed = true;
+        events.failed.push_back(pass);
+        if events.failed.len() > FAILED
+            && let Some(oldest) = events.failed.pop_front()
+        {
+            events.on_their_way.remove(&oldest);
+        }
+    }
+
+    fn ends(&self) {
+        self.authors.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const BEGUN: Begun = Begun { intended_ns: 1, sent_ns: 2, phase: Phase::During };
     const SENT: Sent = Sent { intended_ns: 1, sent_ns: 2, phase: Phase::During, failed: false };
+
+    fn ledger(threads: usize) -> Ledger {
+        Ledger::new(Identity::new("ivo://lab.test/x", 1), threads)
+    }
 
     #[test]
     fn memory_does_not_grow_with_failures() {
-        let ledger = Ledger::new(1);
-        ledger.begins(0, SENT);
+        let ledger = ledger(1);
+        ledger.begins(0, BEGUN);
         for pass in 1..10 * FAILED as u64 {
-            ledger.begins(pass, SENT);
+            ledger.begins(pass, BEGUN);
             ledger.fails(pass);
         }
         let events = ledger.events();
@@ -150,17 +161,17 @@ mod tests {
 
     #[test]
     fn what_was_taken_is_waited_for() {
-        let ledger = Ledger::new(2);
+        let ledger = ledger(2);
         for pass in [0, 3, 64, 1000] {
-            ledger.begins(pass, SENT);
+            ledger.begins(pass, BEGUN);
         }
         ledger.fails(3);
         assert_eq!(ledger.arrives(64), Arrival::First(SENT));
         assert_eq!(ledger.arrives(64), Arrival::Again);
         assert_eq!(ledger.arrives(65), Arrival::Unknown);
-        ledger.author_ends();
+        ledger.ends();
         assert!(!ledger.has_ended());
-        ledger.author_ends();
+        ledger.ends();
         assert!(ledger.has_ended() && !ledger.is_complete());
         assert_eq!(ledger.missing(), [(0, SENT), (1000, SENT)]);
         ledger.arrives(0);

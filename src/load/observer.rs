@@ -1,0 +1,32 @@
+//! Who watches the passes of another workload.
+//!
+//! A workload that follows another one gives it an observer, which its threads tell of each pass. What the follower makes of
+//! that is its protocol's.
+
+use std::any::Any;
+use std::fmt::Debug;
+
+use crate::vocabulary::Phase;
+
+/// A pass that is about to be sent. Times are nanoseconds since the epoch of the repetition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Begun {
+    /// When it was meant to be sent.
+    pub intended_ns: u64,
+    /// When its sending began.
+    pub sent_ns: u64,
+    /// Its phase.
+    pub phase: Phase,
+}
+
+/// What is told of the passes of a workload, by each of its threads. It is called on the way of requests: it must not wait.
+pub trait Observer: Any + Debug + Send + Sync {
+    /// A pass begins: what it causes may be seen from now on.
+    fn begins(&self, pass: u64, begun: Begun);
+
+    /// A pass has failed: what it would have caused is not missed.
+    fn fails(&self, pass: u64);
+
+    /// One thread has ended.
+    fn ends(&self);
+}
