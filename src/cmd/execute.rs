@@ -418,7 +418,7 @@ impl Repetitions<'_> {
     /// A repetition that cannot be: the set-up of its cell failed.
     fn in_vain(&mut self, turn: Turn, reason: &str, reporter: &mut Reporter) -> Result<(), Error> {
         reporter.begin(&self.executor.plan.cells[turn.cell].id.0, turn.repetition);
-        let status = self.executor.in_vain(turn, reason)?;
+        let status = self.executor.record_unstarted(turn, reason)?;
         self.ended(turn, &status, reporter);
         Ok(())
     }

@@ -8,7 +8,7 @@ use super::progress::Style;
 use super::{Stop, fixture, plan_of, report_all, text_path};
 use crate::analysis::figures::metric_of;
 use crate::cli;
-use crate::executor::{Interrupt, kept};
+use crate::executor::{Interrupt, cache};
 use crate::exit::Exit;
 use crate::plan::programs::FIXTURES_PROGRAM;
 use crate::plan::{Decide, Factor, Options, Plan, Repeat};
@@ -300,7 +300,7 @@ fn trusted_caches(plan: &Plan) -> Result<(), Stop> {
     let cells = plan.cells.iter().filter(|c| c.skipped.is_none()).map(|c| &c.set_up);
     let steps = plan.set_up.iter().chain(cells.flat_map(|s| s.cell.iter().chain(&s.repetition).chain(&s.load)));
     for cache in steps.filter_map(crate::plan::Action::cache) {
-        kept::check(cache).map_err(|words| Stop::new(Exit::Failure, words))?;
+        cache::check(cache).map_err(|words| Stop::new(Exit::Failure, words))?;
     }
     Ok(())
 }

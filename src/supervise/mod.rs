@@ -21,7 +21,7 @@ pub mod spawn;
 pub mod watcher;
 
 pub use crate::marker::Kind;
-pub use client::{Guard, Process};
+pub use client::{Guard, Process, ProcessSpec};
 pub use protocol::Exit;
 
 use std::path::PathBuf;
