@@ -4,10 +4,10 @@
 //! waited-for time; if the parent ignores its children, or is not of the tree, it is lost. So each member's account holds:
 //! - `own`: what its threads used, ended ones included;
 //! - `waited`: what the kernel says of children that it waited for, children of children included, seen or not;
-//! - `buried`: the last totals that we saw of its children that ended.
+//! - `ended`: the last totals that we saw of its children that ended.
 //!
-//! Its total is `own + max(waited, waited at first sight + buried)`: the kernel's number when the parent waits, ours when it
-//! does not. Totals of members that end go to `buried` of the parent, or to the tree itself where the parent is no member.
+//! Its total is `own + max(waited, waited at first sight + ended)`: the kernel's number when the parent waits, ours when it
+//! does not. Totals of members that end go to `ended` of the parent, or to the tree itself where the parent is no member.
 //!
 //! What is lost: time between the last reading and the end of a process that nobody in the tree waits for (at most one
 //! tick of the sampler, as a rule less: an ended process can still be read until it is reaped), and such processes that
@@ -62,13 +62,13 @@ pub(super) struct Account {
     own: Cpu,
     waited: Cpu,
     waited_at_first: Cpu,
-    buried: Cpu,
+    ended: Cpu,
 }
 
 impl Account {
     /// The account of a process at first sight.
     pub(super) fn open(own: Cpu, waited: Cpu) -> Self {
-        Self { own, waited, waited_at_first: waited, buried: Cpu::default() }
+        Self { own, waited, waited_at_first: waited, ended: Cpu::default() }
     }
 
     pub(super) fn own(&self) -> Cpu {
@@ -82,12 +82,12 @@ impl Account {
     }
 
     /// A child ended whose account showed `total`.
-    pub(super) fn bury(&mut self, total: Cpu) {
-        self.buried += total;
+    pub(super) fn child_ended(&mut self, total: Cpu) {
+        self.ended += total;
     }
 
     pub(super) fn total(&self) -> Cpu {
-        self.own + self.waited.max(self.waited_at_first + self.buried)
+        self.own + self.waited.max(self.waited_at_first + self.ended)
     }
 }
 
@@ -118,7 +118,7 @@ mod tests {
         let child = Account::open(cpu(30, 3), Cpu::default());
         assert_eq!(parent.total() + child.total(), cpu(135, 8));
         // It used a little more before it ended; the kernel knows that, we do not.
-        parent.bury(child.total());
+        parent.child_ended(child.total());
         parent.update(cpu(5, 5), cpu(132, 4));
         assert_eq!(parent.total(), cpu(137, 9));
     }
@@ -126,7 +126,7 @@ mod tests {
     #[test]
     fn a_child_that_nobody_waited_for_is_not_forgotten() {
         let mut parent = Account::open(cpu(5, 5), cpu(100, 0));
-        parent.bury(cpu(30, 3));
+        parent.child_ended(cpu(30, 3));
         parent.update(cpu(6, 5), cpu(100, 0));
         assert_eq!(parent.total(), cpu(136, 8));
     }

@@ -29,9 +29,9 @@ pub(super) struct Replica {
     pub(super) marker: String,
     members: Vec<Process>,
     /// What members used that ended and had no parent in the tree.
-    ended: Ended,
+    ended: Totals,
     /// The previous totals, below which none may fall.
-    last: Ended,
+    last: Totals,
     at: Instant,
     pss_bytes: Option<u64>,
     /// The root, while it could not be opened.
@@ -42,9 +42,9 @@ pub(super) struct Replica {
     sized_whole: bool,
 }
 
-/// Totals that outlive the process they belong to.
+/// Sums that outlive the processes they belong to.
 #[derive(Debug, Clone, Copy, Default)]
-struct Ended {
+struct Totals {
     cpu: Cpu,
     io: Io,
     switches: [u64; 2],
@@ -61,8 +61,8 @@ impl Replica {
             number: watched.replica,
             marker: watched.marker.clone(),
             members: root.into_iter().collect(),
-            ended: Ended::default(),
-            last: Ended::default(),
+            ended: Totals::default(),
+            last: Totals::default(),
             at: Instant::now(),
             pss_bytes: None,
             unopened: (!whole).then_some(watched.pid),
@@ -83,14 +83,15 @@ impl Replica {
                 gone.push(index);
             }
         }
-        // Children are buried before parents, so that their totals travel upwards with them.
+        // Children leave before parents, so that their totals travel upwards with them.
         for index in gone.into_iter().rev() {
             let member = self.members.remove(index);
-            self.bury(&member);
+            self.keep_totals(&member);
         }
     }
 
-    fn bury(&mut self, member: &Process) {
+    /// Hands the totals of a member that is gone to its parent, or to the tree where the parent is no member.
+    fn keep_totals(&mut self, member: &Process) {
         let [voluntary, involuntary] = member.switches();
         self.ended.switches[0] += voluntary;
         self.ended.switches[1] += involuntary;
@@ -98,7 +99,7 @@ impl Replica {
         let parent = member.stat.ppid;
         // The kernel adds storage of a child to the parent that waits for it. Where the parent does not wait, it is lost here.
         if let Some(parent) = self.members.iter_mut().find(|other| other.pid == parent) {
-            parent.account.bury(total);
+            parent.account.child_ended(total);
         } else {
             self.ended.cpu += total;
             self.ended.io.read_bytes += member.io.read_bytes;

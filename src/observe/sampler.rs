@@ -249,7 +249,7 @@ impl Work {
     }
 
     /// Obeys commands until `due`; an error means: stop.
-    fn obey_until(&mut self, tick: u64, due: Instant, cpu_before: &mut u64, inbox: &Receiver<Command>) -> Result<(), Ended> {
+    fn obey_until(&mut self, tick: u64, due: Instant, cpu_before: &mut u64, inbox: &Receiver<Command>) -> Result<(), Stopped> {
         loop {
             let left = due.saturating_duration_since(Instant::now());
             match inbox.recv_timeout(left) {
@@ -264,7 +264,7 @@ impl Work {
                     // Whoever asked may have given up waiting.
                     let _ = done.send(());
                 }
-                Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => return Err(Ended),
+                Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => return Err(Stopped),
                 Err(RecvTimeoutError::Timeout) => return Ok(()),
             }
         }
@@ -282,7 +282,7 @@ impl Work {
     }
 
     /// One tick: cheap readings, expensive readings as far as the allowance goes, messages.
-    fn tick(&mut self, tick: u64, cpu_before: &mut u64) -> Result<(), Ended> {
+    fn tick(&mut self, tick: u64, cpu_before: &mut u64) -> Result<(), Stopped> {
         for entry in &mut self.entries {
             entry.replica.refresh(&mut self.reader);
         }
@@ -309,19 +309,19 @@ impl Work {
     }
 
     /// A sample that finds no room with the recorder is lost, and the others are not complete without it.
-    fn send(&mut self, sample: Observation) -> Result<(), Ended> {
+    fn send(&mut self, sample: Observation) -> Result<(), Stopped> {
         match self.out.send(sample) {
             Sent::OnItsWay => Ok(()),
             Sent::Lost => {
                 self.report.incomplete_samples += 1;
                 Ok(())
             }
-            Sent::Over => Err(Ended),
+            Sent::Over => Err(Stopped),
         }
     }
 
     /// The host, every tick unless it takes more than a quarter of the allowance: `/proc/stat` grows with the number of cores.
-    fn read_host(&mut self, tick: u64) -> Result<(), Ended> {
+    fn read_host(&mut self, tick: u64) -> Result<(), Stopped> {
         if self.host_due.is_some_and(|due| tick < due) {
             return Ok(());
         }
@@ -412,7 +412,7 @@ impl Work {
 
 /// Nobody wants samples any more.
 #[derive(Debug)]
-struct Ended;
+struct Stopped;
 
 /// The first tick after `tick` whose time has not passed.
 fn next_tick(tick: u64, elapsed: Duration, interval: Duration) -> u64 {
