@@ -17,7 +17,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::journal::{self, Journal};
 use super::protocol::{Event, Exit, Request, Spawn};
-use super::{Error, guard, watcher};
+use super::{Error, descendants, inherit, watcher};
 use crate::marker::{Kind, MARKER, marker};
 use crate::plan::{Resource, Signal};
 
@@ -56,7 +56,7 @@ impl Watchers {
             pause = (pause * 2).min(Duration::from_millis(20));
         }
         if self.journal.exists() {
-            guard::kill_descendants(|| ());
+            descendants::kill_all(|| ());
             journal::clear(&self.journal);
         }
     }
@@ -160,7 +160,7 @@ impl Guard {
         command.stdin(Stdio::from(OwnedFd::from(theirs))).stdout(Stdio::from(closed_with_us));
         // SAFETY: `setsid` is a system call and nothing else.
         unsafe { command.pre_exec(|| rustix::process::setsid().map(drop).map_err(Into::into)) };
-        watcher::hand_down(&mut command, lock);
+        inherit::hand_down(&mut command, lock);
         let watcher = command.spawn().map_err(failed)?;
         drop(command); // closes our copies of their ends
         ours.set_nonblocking(true).map_err(failed)?;
