@@ -10,8 +10,7 @@ use crate::analysis::figures::metric_of;
 use crate::cli;
 use crate::executor::{Interrupt, cache};
 use crate::exit::Exit;
-use crate::plan::programs::FIXTURES_PROGRAM;
-use crate::plan::{Decide, Factor, Options, Plan, Repeat};
+use crate::plan::{CollectSource, Decide, Factor, Options, Plan, Repeat, Start};
 use crate::record::Metric;
 use crate::record::manifest::Choice;
 use crate::units;
@@ -307,13 +306,12 @@ fn trusted_caches(plan: &Plan) -> Result<(), Stop> {
 
 /// Where the fixtures are, if any plan needs them.
 fn fixtures(plans: &[Plan]) -> Result<PathBuf, Stop> {
-    let is_fixture = |argv: &[crate::plan::Template]| argv.first().is_some_and(|p| p.to_text() == FIXTURES_PROGRAM);
-    let needed = plans
-        .iter()
-        .flat_map(|p| &p.cells)
-        .filter(|c| c.skipped.is_none())
-        .flat_map(|c| &c.targets)
-        .any(|t| t.replicas.iter().any(|r| is_fixture(&r.argv)));
+    let mut executed = plans.iter().flat_map(|p| &p.cells).filter(|c| c.skipped.is_none());
+    let needed = executed.any(|cell| {
+        let mut replicas = cell.targets.iter().flat_map(|t| &t.replicas);
+        replicas.any(|r| matches!(r.start, Start::Fixture { .. }))
+            || cell.collect.iter().any(|c| matches!(c.source, CollectSource::Fixture(_)))
+    });
     if needed { fixture::program().map_err(|m| Stop::new(Exit::Failure, m)) } else { Ok(PathBuf::new()) }
 }
 

@@ -9,7 +9,6 @@ use super::error::Error;
 use crate::extract::{Rules, Source, table};
 use crate::load::MAX_KEPT;
 use crate::plan::collect::BODY;
-use crate::plan::programs::FIXTURES_PROGRAM;
 use crate::plan::{Collect, CollectSource};
 
 /// Longer files are no text to look for figures in.
@@ -44,10 +43,10 @@ pub(super) async fn collect(wanted: &Collect, context: &Context<'_>, tables: &Pa
             out = values.remove(BODY).unwrap_or_default();
             Source::Text { out: &out, err: "" }
         }
-        CollectSource::Command(invocation) => {
+        CollectSource::Command(invocation) | CollectSource::Fixture(invocation) => {
             let mut command = Command::new(invocation, late, format!("collect-{}", wanted.name));
-            if let Some(program) = command.argv.first_mut().filter(|program| *program == FIXTURES_PROGRAM) {
-                *program = context.fixtures.display().to_string();
+            if matches!(wanted.source, CollectSource::Fixture(_)) {
+                command.argv.insert(0, context.fixtures.display().to_string());
             }
             let paths = command.execute(context.guard, &context.logs).await.map_err(|e| e.into_error(failed))?;
             out = read(&paths[0]).map_err(failed)?;

@@ -15,9 +15,9 @@ use super::late::fill_all;
 use super::network::Network;
 use crate::observe::ports;
 use crate::plan::containers;
-use crate::plan::programs::FIXTURES_PROGRAM;
+use crate::plan::programs::find_program;
 use crate::plan::reconcile::{COUNT_VARIABLE, count_socket};
-use crate::plan::{Cell, Probe, Replica, Signal, Target};
+use crate::plan::{Cell, Probe, Replica, Signal, Start, Target, Template};
 use crate::record::status::TargetStatus;
 use crate::supervise::probe::{self, Subject, log_paths};
 use crate::supervise::{Error as SuperviseError, Guard, Kind, Process, ProcessSpec};
@@ -150,36 +150,33 @@ async fn start_replica(
     namespace: Option<&Path>,
 ) -> Result<Running, Error> {
     let logs = log_paths(&context.logs, &target.name, replica.number);
-    let mut late = context.late.clone();
-    let container = match &replica.engine {
-        Some(engine) => {
-            let container = Container::announce(engine, &target.name, replica.number, context.guard)?;
-            late.insert(containers::NAME, container.name.clone());
-            Some(container)
+    let fill = |template: &Template| template.fill(&context.late).to_text();
+    let mut env: Vec<(String, String)> = replica.env.iter().map(|(name, value)| (name.clone(), fill(value))).collect();
+    let mut container = None;
+    let argv = match &replica.start {
+        Start::Elsewhere => None,
+        Start::Process { argv } => Some(with_path(fill_all(argv, &context.late))),
+        Start::Fixture { name, args } => {
+            let socket = context.scratch.join(count_socket(&target.name, replica.number));
+            env.push((COUNT_VARIABLE.to_owned(), socket.display().to_string()));
+            let program = context.fixtures.display().to_string();
+            Some([program, name.clone()].into_iter().chain(fill_all(args, &context.late)).collect())
         }
-        None => None,
+        Start::Container { engine, argv } => {
+            let announced = Container::announce(engine, &target.name, replica.number, context.guard)?;
+            let mut late = context.late.clone();
+            late.insert(containers::NAME, announced.name.clone());
+            container = Some(announced);
+            Some(with_path(fill_all(argv, &late)))
+        }
     };
-    let mut argv = fill_all(&replica.argv, &late);
-    let process = match argv.first_mut() {
+    let process = match argv {
         None => None,
-        Some(program) => {
-            if program == FIXTURES_PROGRAM {
-                *program = context.fixtures.display().to_string();
-            } else if !program.contains('/')
-                && let Some(path) = crate::plan::programs::find_program(program)
-            {
-                *program = path.display().to_string();
-            }
-            let mut env: Vec<(String, String)> =
-                replica.env.iter().map(|(k, v)| (k.clone(), v.fill(&context.late).to_text())).collect();
+        Some(argv) => {
             let kind = if container.is_some() { Kind::Client } else { Kind::Target };
             env.push(context.guard.marker(kind, &target.name, replica.number));
-            if replica.argv[0].to_text() == FIXTURES_PROGRAM {
-                let socket = context.scratch.join(count_socket(&target.name, replica.number));
-                env.push((COUNT_VARIABLE.to_owned(), socket.display().to_string()));
-            }
             let process = ProcessSpec {
-                dir: replica.dir.as_ref().map(|d| PathBuf::from(d.fill(&context.late).to_text())),
+                dir: replica.dir.as_ref().map(|dir| PathBuf::from(fill(dir))),
                 cpus: &replica.cpus,
                 namespace,
                 limits: &target.rlimits,
@@ -205,6 +202,16 @@ async fn start_replica(
         status,
         stopped_at: None,
     })
+}
+
+/// A command line whose program has its whole path, where it is found.
+fn with_path(mut argv: Vec<String>) -> Vec<String> {
+    if let Some(program) = argv.first_mut().filter(|program| !program.contains('/'))
+        && let Some(path) = find_program(program)
+    {
+        *program = path.display().to_string();
+    }
+    argv
 }
 
 /// Waits until all replicas of a target are ready, and notes how long each took: that is not the wait for another.

@@ -6,7 +6,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::pen::Pen;
-use super::programs::{FIXTURES_PROGRAM, missing_need, missing_program};
+use super::programs::{missing_need, missing_program};
+use super::start::fixture_in;
 use super::taken::{self, TableSource, TakenMetric};
 use super::{Carry, Invocation, Place, Step, Template, Url, actions};
 use crate::schema::source::one_of;
@@ -39,6 +40,8 @@ pub struct Collect {
 pub enum CollectSource {
     /// What a command prints.
     Command(Invocation),
+    /// What a fixture prints; its name stands in the place of the program.
+    Fixture(Invocation),
     /// A file.
     File(Template),
     /// An SQLite database.
@@ -96,30 +99,30 @@ pub(super) fn collect(
         }
         "file" => CollectSource::File(file(&typed.file.as_ref()?.0, scenario)),
         "sqlite" => CollectSource::Sqlite(file(&typed.sqlite.as_ref()?.0, scenario)),
-        _ => {
-            let argv = if let Some(name) = &typed.fixture {
-                if !READERS.contains(&name.as_str()) {
-                    let span = node.get("fixture").map_or(node.head, |n| n.span);
-                    let mistake = Mistake::new(pen.file, span, format!("no fixture called `{name}` collects anything"));
-                    let expected = format!("expected {}", one_of(READERS));
-                    pen.mistakes.push(mistake.expected(expected).did_you_mean(name, READERS));
-                }
-                let mut argv = vec![Template::parse(FIXTURES_PROGRAM), Template::parse(name)];
-                argv.extend(typed.args.iter().map(|a| Template::parse(&a.0)));
-                argv
-            } else {
-                actions::argv(pen, node, typed.command.as_deref(), typed.shell.as_deref(), &typed.args)?
-            };
-            let missing = missing_program(&argv[0].to_text(), typed.dir.as_deref()).filter(|m| !typed.needs.0.contains(m));
-            if let Some(missing) = missing {
-                pen.say_missing(node, "command", &missing);
+        "fixture" => {
+            let name = typed.fixture.as_ref()?;
+            if !READERS.contains(&name.as_str()) {
+                let span = node.get("fixture").map_or(node.head, |n| n.span);
+                let mistake = Mistake::new(pen.file, span, format!("no fixture called `{name}` collects anything"));
+                let expected = format!("expected {}", one_of(READERS));
+                pen.mistakes.push(mistake.expected(expected).did_you_mean(name, READERS));
             }
-            CollectSource::Command(Invocation {
-                argv,
-                dir: actions::folder(pen, node, typed.dir.as_deref()),
-                env: actions::environment(pen, node, &typed.env),
-                timeout: typed.timeout.map_or(TIMEOUT, |d| d.0),
-            })
+            let words = [name].into_iter().chain(typed.args.iter().map(|a| &a.0));
+            CollectSource::Fixture(invocation(pen, node, typed, words.map(|word| Template::parse(word)).collect()))
+        }
+        _ => {
+            let argv = actions::argv(pen, node, typed.command.as_deref(), typed.shell.as_deref(), &typed.args)?;
+            // A fixture that is called by the name of its program is one, too.
+            match fixture_in(&argv) {
+                Some(words) => CollectSource::Fixture(invocation(pen, node, typed, words.to_vec())),
+                None => {
+                    let missing = missing_program(&argv[0].to_text(), typed.dir.as_deref());
+                    if let Some(missing) = missing.filter(|m| !typed.needs.0.contains(m)) {
+                        pen.say_missing(node, "command", &missing);
+                    }
+                    CollectSource::Command(invocation(pen, node, typed, argv))
+                }
+            }
         }
     };
     let kinds: &[&str] = if kind == "sqlite" { &["sql", "ratio"] } else { &["regex", "json", "lines", "csv", "ratio"] };
@@ -134,6 +137,15 @@ pub(super) fn collect(
     let skipped = missing_need(&typed.needs.0);
     (pen.mistakes.len() == before).then_some(())?;
     Some((Collect { name: entry.key.clone(), source, metrics, table }, skipped))
+}
+
+fn invocation(pen: &mut Pen<'_>, node: &Node, typed: &types::Collect, argv: Vec<Template>) -> Invocation {
+    Invocation {
+        argv,
+        dir: actions::folder(pen, node, typed.dir.as_deref()),
+        env: actions::environment(pen, node, &typed.env),
+        timeout: typed.timeout.map_or(TIMEOUT, |d| d.0),
+    }
 }
 
 /// A file that stands beside the scenario, or one that the experiment makes.

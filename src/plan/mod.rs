@@ -29,6 +29,7 @@ mod properties;
 pub mod reconcile;
 pub mod revisions;
 pub mod secrets;
+mod start;
 pub mod taken;
 pub mod targets;
 pub mod vtp;
@@ -58,6 +59,7 @@ pub use outcome::Outcome;
 pub use reconcile::Reconcile;
 pub use revisions::{Checkout, Revisions};
 pub use secrets::{Auth, Secrets};
+pub use start::Start;
 pub use taken::{Decimal, MetricSource, Pick, TableSource, TakenMetric};
 
 /// An experiment, ready to be executed.
@@ -296,7 +298,7 @@ pub struct Target {
 impl Target {
     /// Whether runner starts it.
     pub fn is_started(&self) -> bool {
-        self.replicas.iter().any(|r| !r.argv.is_empty())
+        self.replicas.iter().any(|r| r.start.is_started())
     }
 }
 
@@ -305,8 +307,8 @@ impl Target {
 pub struct Replica {
     /// Its number, from 1.
     pub number: u32,
-    /// Program and arguments; empty when it already runs.
-    pub argv: Vec<Template>,
+    /// What starts it.
+    pub start: Start,
     /// Environment variables to add.
     pub env: Vec<(String, Template)>,
     /// Working directory, if not the runner's.
@@ -319,9 +321,6 @@ pub struct Replica {
     pub ready: Probe,
     /// Processors on which it may run; all when empty.
     pub cpus: Vec<u32>,
-    /// The engine of its container, whose name is the late name `container` in `argv`; none for a process.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub engine: Option<String>,
 }
 
 /// A configuration file made from a template.

@@ -3,9 +3,9 @@
 use serde_json::json;
 
 use super::{Link, Mechanism, Shape, Tolerance};
-use crate::plan::Target;
 use crate::plan::load::Workload;
 use crate::plan::pen::Pen;
+use crate::plan::{Start, Target};
 use crate::schema::source::one_of;
 use crate::schema::{Data, Entry, Mistake, Node, Span, types};
 
@@ -34,7 +34,8 @@ pub(in crate::plan) fn link(
         } else if targets.iter().any(|t| t.name == *name && !t.is_started()) {
             let expected = "expected a target that runner starts: it must run in a network of its own";
             pen.say(node, key, format!("`{name}` runs already, elsewhere"), expected);
-        } else if targets.iter().any(|t| t.name == *name && t.replicas.iter().any(|r| r.engine.is_some())) {
+        } else if targets.iter().any(|t| t.name == *name && t.replicas.iter().any(|r| matches!(r.start, Start::Container { .. })))
+        {
             let expected = "expected a process: the network of a container is its engine's";
             pen.say(node, key, format!("`{name}` is a container"), expected);
         }

@@ -225,7 +225,7 @@ fn own(pen: &mut Pen<'_>, part: &Node, typed: &types::Reconcile, around: &Around
 /// The late names in a source.
 fn names(source: &CollectSource) -> Box<dyn Iterator<Item = &str> + '_> {
     match source {
-        CollectSource::Command(command) => {
+        CollectSource::Command(command) | CollectSource::Fixture(command) => {
             let env = command.env.iter().map(|(_, value)| value);
             Box::new(command.argv.iter().chain(env).chain(&command.dir).flat_map(Template::names))
         }
