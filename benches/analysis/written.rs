@@ -10,7 +10,8 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng as _, SeedableRng as _};
 use runner::load::windows::{Ended, Outcome, Phase, WindowRow, Windows};
 use runner::observe::{CoreClock, CoreTimes, HostPressure, HostSample, Pressure, ProcessSample};
-use runner::plan::{Cell, Document, Options, Plan, build};
+use runner::plan::read::{Document, Options, build};
+use runner::plan::{Cell, Plan};
 use runner::record::manifest::{Choice, Manifest};
 use runner::record::status::{GeneratorStatus, PhaseStatus, Status, TargetStatus, Verdict};
 use runner::record::tables::{Names, Tables};
@@ -67,7 +68,7 @@ fn log_normal(rng: &mut Xoshiro256PlusPlus, median: f64, sigma: f64) -> f64 {
 
 /// The rows that the engine makes of one repetition: it is the engine's own code that makes them.
 fn windows(cell: &Cell, seed: u64) -> Vec<WindowRow> {
-    let mut windows = Windows::new(0, cell.workloads[0].steps().len(), WINDOW_NS);
+    let mut windows = Windows::new(0, cell.workloads[0].protocol().steps().len(), WINDOW_NS);
     let mut rows = Vec::new();
     requests(cell, seed, LOAD_NS, |ended| rows.extend(windows.record(ended).unwrap_or_default()));
     rows.extend(windows.flush());
@@ -77,7 +78,7 @@ fn windows(cell: &Cell, seed: u64) -> Vec<WindowRow> {
 /// All requests, and the passes of several steps, of a load of this length.
 fn requests(cell: &Cell, seed: u64, load_ns: u64, mut each: impl FnMut(&Ended)) {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
-    let steps = cell.workloads[0].steps().len();
+    let steps = cell.workloads[0].protocol().steps().len();
     let mut free_at = [0_u64; CONNECTIONS];
     let mut connected = [false; CONNECTIONS];
     let mut error = 0_u32;
@@ -122,7 +123,7 @@ fn requests(cell: &Cell, seed: u64, load_ns: u64, mut each: impl FnMut(&Ended)) 
 /// Writes a run of one repetition with a row for each of at least `rows` requests and passes.
 pub fn run_with_rows(out: &Path, rows: u64) {
     let mut plan = plan(1);
-    plan.cells.retain(|cell| cell.workloads[0].steps().len() == 2);
+    plan.cells.retain(|cell| cell.workloads[0].protocol().steps().len() == 2);
     plan.cells.truncate(1);
     plan.graphs.clear();
     let cell = &plan.cells[0];
@@ -130,7 +131,8 @@ pub fn run_with_rows(out: &Path, rows: u64) {
     let directory = RunDirectory::create(out, &plan, &manifest).expect("the directory can be made");
     let writer = directory.repetition(cell, 1, None).expect("the repetition can be made");
     let workload = &cell.workloads[0];
-    let names = Names { workload: workload.name.clone(), steps: workload.steps(), outcomes: Vec::new(), metrics: Vec::new() };
+    let names =
+        Names { workload: workload.name.clone(), steps: workload.protocol().steps(), outcomes: Vec::new(), metrics: Vec::new() };
     let mut tables = Tables::create(writer.directory(), vec![names]).expect("the tables can be made");
     tables.set_epoch(Instant::now());
     let mut windows = Windows::new(0, 2, WINDOW_NS);
@@ -173,7 +175,12 @@ fn write_cell(directory: &RunDirectory, cell: &Cell, repetitions: u32) {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(u64::from(repetition));
         let writer = directory.repetition(cell, repetition, None).expect("the repetition can be made");
         let workload = &cell.workloads[0];
-        let names = Names { workload: workload.name.clone(), steps: workload.steps(), outcomes: Vec::new(), metrics: Vec::new() };
+        let names = Names {
+            workload: workload.name.clone(),
+            steps: workload.protocol().steps(),
+            outcomes: Vec::new(),
+            metrics: Vec::new(),
+        };
         let mut tables = Tables::create(writer.directory(), vec![names]).expect("the tables can be made");
         let epoch = Instant::now();
         tables.set_epoch(epoch);

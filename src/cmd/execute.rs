@@ -42,7 +42,7 @@ pub(super) struct Invocation<'a> {
 }
 
 /// Where a run starts.
-pub(super) enum Start<'a> {
+pub(super) enum RunStart<'a> {
     /// Anew, in a directory of its own below `out`.
     New { out: &'a Path, choice: Choice },
     /// Where an earlier invocation ended: with these repetitions already there, this time used, and the longest round so long.
@@ -88,7 +88,7 @@ fn make_memory(size: u64, purpose: &str, guard: &Guard) -> Result<Memory, Stop> 
 }
 
 /// Executes a plan, or what is missing of it.
-pub(super) async fn execute(plan: &Plan, start: Start<'_>, invocation: &Invocation<'_>) -> Result<Exit, Stop> {
+pub(super) async fn execute(plan: &Plan, start: RunStart<'_>, invocation: &Invocation<'_>) -> Result<Exit, Stop> {
     let failure = |e: &dyn std::error::Error| failure(plan, e);
     let all = sequence(plan);
     let repeat = plan.repeat.as_ref();
@@ -119,11 +119,11 @@ pub(super) async fn execute(plan: &Plan, start: Start<'_>, invocation: &Invocati
     };
     let now = |choice| Manifest::collect(&plan.source.display().to_string(), programs.clone(), &scratch, choice);
     let (directory, done, used, longest) = match start {
-        Start::New { out, choice } => {
+        RunStart::New { out, choice } => {
             let directory = RunDirectory::create(out, plan, &now(choice)).map_err(|e| failure(&e))?;
             (directory, BTreeSet::new(), Duration::ZERO, Duration::ZERO)
         }
-        Start::Resume { directory, mut manifest, done, used, longest } => {
+        RunStart::Resume { directory, mut manifest, done, used, longest } => {
             manifest.add_resumed(now(Choice::default()));
             directory.write_manifest(&manifest).map_err(|e| failure(&e))?;
             (directory, done, used, longest)
@@ -441,7 +441,7 @@ impl Repetitions<'_> {
     /// A repetition that cannot be: the set-up of its cell failed.
     fn record_failed_set_up(&mut self, turn: Turn, reason: &str, reporter: &mut Reporter) -> Result<(), Error> {
         reporter.begin(&self.executor.plan.cells[turn.cell].id.0, turn.repetition);
-        let status = self.executor.in_vain(turn, reason)?;
+        let status = self.executor.record_unstarted(turn, reason)?;
         self.report_end(turn, &status, reporter);
         Ok(())
     }

@@ -18,7 +18,7 @@ use crate::analysis::times::times;
 use crate::cli;
 use crate::executor::Interrupt;
 use crate::exit::Exit;
-use crate::load::{self, Gate, Job, Report, Rows, WindowRow, passes};
+use crate::load::{self, Gate, Job, Report, Rows, Setting, WindowRow, passes};
 use crate::plan::drivers::http::MAX_STREAMS;
 use crate::plan::drivers::http::{Http, Trust};
 use crate::plan::read as rates;
@@ -261,26 +261,22 @@ pub(super) fn execute(workload: &Workload, seed: u64, record: Option<&Path>, pro
     let (rows, received) = load::queue::queue();
     let (abort, asked) = watch::channel(false);
     let done = Arc::new(AtomicU64::new(0));
-    let job = Job {
-        workload: Arc::new(workload.clone()),
-        index: 0,
+    let setting = Setting {
+        seed,
         epoch: Instant::now(),
         window: Duration::from_millis(500),
         requests: false,
-        seed,
         rows,
         launcher: tokio::sync::mpsc::unbounded_channel().0,
         gate: Arc::new(Gate::new(load::threads(workload))),
         progress: Arc::clone(&done),
         abort: asked,
-        observers: Vec::new(),
-        observes: None,
     };
-    let running = load::start(&job).map_err(|error| {
+    let running = load::start(&Job::new(Arc::new(workload.clone()), 0, &setting)).map_err(|error| {
         let exit = if matches!(error, load::Error::Thread(_)) { Exit::Failure } else { Exit::InvalidInput };
         Stop::from_error(exit, &error)
     })?;
-    drop(job);
+    drop(setting);
     let mut merged = StepRows::empty();
     let mut take = |rows: Rows, merged: &mut StepRows| {
         let Rows::Windows(rows) = rows else { return Ok(()) };

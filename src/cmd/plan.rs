@@ -123,7 +123,7 @@ fn target(target: &Target) -> String {
             Probe::Log { pattern } => format!("when its log says `{pattern}`"),
             Probe::Command { argv } => format!("when `{}` succeeds", template::words(argv)),
         };
-        let command = if replica.argv.is_empty() { "runs already".to_owned() } else { template::words(&replica.argv) };
+        let command = if replica.start.is_started() { template::words(&replica.start.argv()) } else { "runs already".to_owned() };
         text += &format!("  target {name}: {command}\n    ready {ready}{ports}\n");
         for (key, value) in &replica.env {
             text += &format!("    env {key}={}\n", value.to_text());

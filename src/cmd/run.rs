@@ -3,15 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::execute::{self, Invocation, Start};
+use super::execute::{self, Invocation, RunStart};
 use super::progress::Style;
 use super::{Stop, fixture, plan_of, report_all, require_utf8_path};
 use crate::cli;
-use crate::executor::{Interrupt, kept};
+use crate::executor::{Interrupt, cache};
 use crate::exit::Exit;
-use crate::plan::programs::FIXTURES_PROGRAM;
 use crate::plan::read::Options;
-use crate::plan::{Decide, Factor, Plan, Repeat};
+use crate::plan::{CollectSource, Decide, Factor, Plan, Repeat, Start};
 use crate::record::manifest::Choice;
 use crate::vocabulary::Metric;
 use crate::vocabulary::metric::catalogue;
@@ -277,7 +276,7 @@ pub(super) fn execute_each(plans: &[Plan], options: &Options, out: &Path, invoca
             return Ok(Exit::Interrupted);
         }
         let choice = Choice { settings: options.settings.clone(), repetitions: options.repetitions };
-        match invocation.runtime.block_on(execute::execute(plan, Start::New { out, choice }, invocation))? {
+        match invocation.runtime.block_on(execute::execute(plan, RunStart::New { out, choice }, invocation))? {
             Exit::Interrupted => return Ok(Exit::Interrupted),
             other => exit = more_severe(exit, other),
         }
@@ -330,20 +329,19 @@ fn require_trusted_caches(plan: &Plan) -> Result<(), Stop> {
     let cells = plan.cells.iter().filter(|c| c.skipped.is_none()).map(|c| &c.set_up);
     let steps = plan.set_up.iter().chain(cells.flat_map(|s| s.cell.iter().chain(&s.repetition).chain(&s.load)));
     for cache in steps.filter_map(crate::plan::Action::cache) {
-        kept::check(cache).map_err(|words| Stop::new(Exit::Failure, words))?;
+        cache::check(cache).map_err(|words| Stop::new(Exit::Failure, words))?;
     }
     Ok(())
 }
 
 /// Where the fixtures are, if any plan needs them.
 fn fixtures(plans: &[Plan]) -> Result<PathBuf, Stop> {
-    let is_fixture = |argv: &[crate::plan::Template]| argv.first().is_some_and(|p| p.to_text() == FIXTURES_PROGRAM);
-    let needed = plans
-        .iter()
-        .flat_map(|p| &p.cells)
-        .filter(|c| c.skipped.is_none())
-        .flat_map(|c| &c.targets)
-        .any(|t| t.replicas.iter().any(|r| is_fixture(&r.argv)));
+    let mut executed = plans.iter().flat_map(|p| &p.cells).filter(|c| c.skipped.is_none());
+    let needed = executed.any(|cell| {
+        let mut replicas = cell.targets.iter().flat_map(|t| &t.replicas);
+        replicas.any(|r| matches!(r.start, Start::Fixture { .. }))
+            || cell.collect.iter().any(|c| matches!(c.source, CollectSource::Fixture(_)))
+    });
     if needed { fixture::program().map_err(|m| Stop::new(Exit::Failure, m)) } else { Ok(PathBuf::new()) }
 }
 

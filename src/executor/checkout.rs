@@ -1,19 +1,19 @@
 //! Revisions: a commit checked out in a folder of its own and built there, once for all runs.
 //!
 //! A checkout is a working tree of its repository (`git worktree`), detached from all branches, and lies in the directory
-//! that `kept` keeps for it. The repository knows of it until it is gone: `git worktree prune` forgets it then.
+//! that `cache` keeps for it. The repository knows of it until it is gone: `git worktree prune` forgets it then.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::actions::{Command, CommandError};
-use super::kept;
+use super::cache;
+use super::command::{Command, CommandError};
 use crate::plan::Checkout;
 use crate::plan::git::{QUIETLY, REPOSITORY_VARIABLES};
 use crate::supervise::Guard;
 
 /// The end of what a build says has the reason why it failed; of compilers that is more than the last few lines.
-const TOLD: usize = 20;
+const LINES_SHOWN: usize = 20;
 /// How long it may take to forget a checkout.
 const FORGETTING: Duration = Duration::from_secs(60);
 
@@ -22,8 +22,8 @@ const FORGETTING: Duration = Duration::from_secs(60);
 /// # Errors
 /// When it cannot be checked out or built; then nothing of it is kept.
 pub(super) async fn make(guard: &Guard, checkout: &Checkout, logs: &Path, name: &str) -> Result<(), CommandError> {
-    let begun = kept::begin(&checkout.cache, || is_sound(checkout)).await.map_err(CommandError::Failed)?;
-    let Some(kept) = begun else { return Ok(()) };
+    let claim = cache::claim(&checkout.cache, || is_sound(checkout)).await.map_err(CommandError::Failed)?;
+    let Some(claim) = claim else { return Ok(()) };
     let directory = checkout.directory.display().to_string();
     // Twice forced: the repository may still know of one in this place that has gone, even of one that was being made.
     let add = ["worktree", "add", "--force", "--force", "--detach", &directory, &checkout.commit];
@@ -41,12 +41,12 @@ pub(super) async fn make(guard: &Guard, checkout: &Checkout, logs: &Path, name: 
             return Err(error);
         }
     }
-    kept.whole().map_err(CommandError::Failed)
+    claim.complete().map_err(CommandError::Failed)
 }
 
 /// Whether a checkout is there, so that nothing is built for it.
 pub fn is_there(checkout: &Checkout) -> bool {
-    kept::is_there(&checkout.cache) && is_sound(checkout)
+    cache::is_there(&checkout.cache) && is_sound(checkout)
 }
 
 /// Whether a checkout still belongs to its repository, and is of its commit.
@@ -60,7 +60,14 @@ fn is_sound(checkout: &Checkout) -> bool {
 /// A command of `git` in the repository.
 fn git(checkout: &Checkout, words: &[&str], timeout: Duration, name: String) -> Command {
     let words = ["git"].iter().chain(&QUIETLY).chain(words).map(|w| (*w).to_owned());
-    Command { argv: elsewhere(words), env: Vec::new(), dir: Some(checkout.repository.clone()), timeout, name, told: TOLD }
+    Command {
+        argv: elsewhere(words),
+        env: Vec::new(),
+        dir: Some(checkout.repository.clone()),
+        timeout,
+        name,
+        lines_shown: LINES_SHOWN,
+    }
 }
 
 /// A command line without the variables that name another repository than that of the folder in which it is executed.

@@ -2,14 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Error;
-use super::actions::{Command, request};
-use super::targets::Place;
+use super::actions::request;
+use super::command::Command;
+use super::context::Context;
+use super::error::Error;
 use crate::extract::{Rules, Source, table};
 use crate::load::MAX_KEPT;
-use crate::plan::Late;
 use crate::plan::collect::BODY;
-use crate::plan::programs::FIXTURES_PROGRAM;
 use crate::plan::{Collect, CollectSource};
 
 /// Longer files are no text to look for figures in.
@@ -17,11 +16,12 @@ const MAX_TEXT: u64 = 256 << 20;
 
 /// Collects one thing: its figures, in the order of the plan; a table is written to `tables`.
 ///
-/// `late` holds `load_begin` and `load_end`, too.
+/// Among the late names of `context` are `load_begin` and `load_end`, too.
 ///
 /// # Errors
 /// [`Error::Collect`] when something that should be there is not; errors of the guard.
-pub(super) async fn collect(wanted: &Collect, place: &Place<'_>, late: &Late<'_>, tables: &Path) -> Result<Vec<f64>, Error> {
+pub(super) async fn collect(wanted: &Collect, context: &Context<'_>, tables: &Path) -> Result<Vec<f64>, Error> {
+    let late = &context.late;
     let failed = |reason: String| Error::Collect { name: wanted.name.clone(), reason };
     let rules = Rules::new(&wanted.metrics).map_err(|e| failed(e.to_string()))?;
     let path: PathBuf;
@@ -43,12 +43,12 @@ pub(super) async fn collect(wanted: &Collect, place: &Place<'_>, late: &Late<'_>
             out = values.remove(BODY).unwrap_or_default();
             Source::Text { out: &out, err: "" }
         }
-        CollectSource::Command(invocation) => {
+        CollectSource::Command(invocation) | CollectSource::Fixture(invocation) => {
             let mut command = Command::new(invocation, late, format!("collect-{}", wanted.name));
-            if let Some(program) = command.argv.first_mut().filter(|program| *program == FIXTURES_PROGRAM) {
-                *program = place.fixtures.display().to_string();
+            if matches!(wanted.source, CollectSource::Fixture(_)) {
+                command.argv.insert(0, context.fixtures.display().to_string());
             }
-            let paths = command.execute(place.guard, place.logs).await.map_err(|e| e.of(failed))?;
+            let paths = command.execute(context.guard, &context.logs).await.map_err(|e| e.into_error(failed))?;
             out = read(&paths[0]).map_err(failed)?;
             err = read(&paths[1]).map_err(failed)?;
             Source::Text { out: &out, err: &err }

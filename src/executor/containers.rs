@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::Error;
+use super::error::Error;
 use crate::plan::containers;
 use crate::plan::programs::find_program;
 use crate::supervise::{Guard, Process};

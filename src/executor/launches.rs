@@ -9,8 +9,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::load::{Launch, Launched};
 use crate::observe::{Sampler, Watched};
-use crate::supervise::client::What;
-use crate::supervise::{Error, Exit, Guard, Kind};
+use crate::supervise::{Error, Exit, Guard, Kind, ProcessSpec};
 use crate::vocabulary::choices::Signal;
 
 /// How long a program that took too long may take to end before it is killed.
@@ -64,8 +63,8 @@ async fn execute(guard: &Guard, sampler: &Sampler, logs: &Path, launch: Launch) 
     let marker = guard.marker(Kind::Load, &launch.workload, replica);
     let known_by = marker.1.clone();
     let env = launch.env.into_iter().chain([marker]).collect();
-    let what = What { argv, env, dir: launch.dir, stdout: &out, stderr: &err, cpus: &launch.cpus, namespace: None, limits: &[] };
-    let process = match guard.spawn(what).await {
+    let program = ProcessSpec { dir: launch.dir, cpus: &launch.cpus, ..ProcessSpec::new(argv, env, [&out, &err]) };
+    let process = match guard.spawn(program).await {
         Ok(process) => process,
         Err(Error::GuardGone) => return Err(Error::GuardGone),
         Err(error) => {

@@ -73,7 +73,6 @@ pub fn reasons(limits: &Limits, reports: &[(&Workload, &Report)], host: Option<&
     reasons
 }
 
-/// The generator had no time to spare, and what can be done about it.
 /// Why the figures of targets cannot be believed.
 pub(super) fn unseen(observer: &ObserverStatus) -> Option<String> {
     (observer.incomplete_samples > 0).then(|| {
@@ -85,6 +84,7 @@ pub(super) fn unseen(observer: &ObserverStatus) -> Option<String> {
     })
 }
 
+/// The generator had no time to spare, and what can be done about it.
 fn saturated(workload: &Workload, share: f64, limit: f64) -> String {
     let threads = workload.threads;
     let of = match threads {

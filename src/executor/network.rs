@@ -4,14 +4,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::Error;
-use super::targets::Place;
+use super::context::Context;
+use super::error::Error;
 use crate::links::{self, Choice, Made, Measured};
 use crate::plan::Cell;
 use crate::plan::links::{Link, is_local};
 use crate::record::status::LinkStatus;
-use crate::supervise::client::What;
-use crate::supervise::{Guard, Kind, Process};
+use crate::supervise::{Guard, Kind, Process, ProcessSpec};
 use crate::vocabulary::choices::Signal;
 
 /// How long measuring one link may take, beside round trips.
@@ -46,21 +45,21 @@ impl Network {
     ///
     /// # Errors
     /// What cannot be made or measured. Whatever was made until then is undone by [`Network::undo`].
-    pub async fn make(&mut self, cell: &Cell, place: &Place<'_>, seed: u64) -> Result<(), Error> {
+    pub async fn make(&mut self, cell: &Cell, context: &Context<'_>, seed: u64) -> Result<(), Error> {
         if cell.links.is_empty() {
             return Ok(());
         }
-        let (all, run) = (cell.links.clone(), place.guard.run()[..8].to_owned());
+        let (all, run) = (cell.links.clone(), context.guard.run()[..8].to_owned());
         let names = links::topology(&cell.links, &run)?;
         // What is tried has gone before anything is made; should we be killed meanwhile, it is known what it was called.
         let probe = links::names::path(&links::names::probe(&run));
-        place.guard.adopt(&probe)?;
+        context.guard.adopt(&probe)?;
         let chosen = blocking(&self.busy, move || links::choose_all(&all, &run)).await?;
-        place.guard.release(&probe)?;
+        context.guard.release(&probe)?;
         for namespace in names.iter().flat_map(links::LinkNames::namespaces) {
             if !self.namespaces.iter().any(|n| n == namespace) {
                 self.namespaces.push(namespace.to_owned());
-                place.guard.adopt(&links::names::path(namespace))?;
+                context.guard.adopt(&links::names::path(namespace))?;
             }
         }
         for ((link, choice), names) in cell.links.iter().zip(chosen).zip(names) {
@@ -74,7 +73,7 @@ impl Network {
             let mut made = blocking(&self.busy, move || links::make(&wanted, &names, mechanism, seed)).await?;
             let mut helpers = Vec::new();
             for helper in made.helpers.clone() {
-                let (process, line) = start(&helper, link, place).await?;
+                let (process, line) = start(&helper, link, context).await?;
                 helpers.push(process);
                 made.ready(&line)?;
             }
@@ -95,13 +94,12 @@ impl Network {
         far.and_then(|l| l.made.namespace.clone())
     }
 
-    /// Values of the late names that links bring.
-    pub fn late(&self) -> Vec<(String, String)> {
-        let names = |laid: &Laid| {
+    /// Values of the late names that links bring, in the order of [`Link::late_names`].
+    pub fn late_values(&self) -> impl Iterator<Item = String> {
+        self.links.iter().flat_map(|laid| {
             let port = laid.link.ports.first().and_then(|p| laid.made.ports.get(p)).copied().unwrap_or_default();
-            laid.link.late_names().into_iter().zip([laid.made.host.to_string(), port.to_string()])
-        };
-        self.links.iter().flat_map(names).collect()
+            [laid.made.host.to_string(), port.to_string()]
+        })
     }
 
     /// Where the load reaches what listens at an address of this machine; none when no link lies between.
@@ -165,12 +163,12 @@ impl Network {
 /// Does what takes its time on a thread of its own, one thing after the other.
 async fn blocking<T: Send + 'static>(
     busy: &Arc<Mutex<()>>,
-    what: impl FnOnce() -> Result<T, links::Error> + Send + 'static,
+    work: impl FnOnce() -> Result<T, links::Error> + Send + 'static,
 ) -> Result<T, links::Error> {
     let busy = Arc::clone(busy);
     let guarded = move || {
         let _busy = busy.lock().unwrap_or_else(PoisonError::into_inner);
-        what()
+        work()
     };
     match tokio::task::spawn_blocking(guarded).await {
         Ok(done) => done,
@@ -179,21 +177,14 @@ async fn blocking<T: Send + 'static>(
 }
 
 /// Starts a helper and waits for its first line.
-async fn start(helper: &links::make::Helper, link: &Link, place: &Place<'_>) -> Result<(Process, String), Error> {
+async fn start(helper: &links::make::Helper, link: &Link, context: &Context<'_>) -> Result<(Process, String), Error> {
     let failed = |reason: String| Error::LinkHelper { link: link.name.clone(), reason };
     let runner = std::env::current_exe().map_err(|e| failed(e.to_string()))?;
-    let [out, err] = ["out", "err"].map(|kind| place.logs.join(format!("link-{}.{kind}", link.name)));
-    let what = What {
-        argv: [runner.display().to_string()].into_iter().chain(helper.argv.clone()).collect(),
-        env: vec![place.guard.marker(Kind::Link, &link.name, 0)],
-        dir: None,
-        stdout: &out,
-        stderr: &err,
-        cpus: &[],
-        namespace: helper.namespace.as_deref(),
-        limits: &[],
-    };
-    let process = place.guard.spawn(what).await?;
+    let [out, err] = ["out", "err"].map(|kind| context.logs.join(format!("link-{}.{kind}", link.name)));
+    let argv = [runner.display().to_string()].into_iter().chain(helper.argv.clone()).collect();
+    let env = vec![context.guard.marker(Kind::Link, &link.name, 0)];
+    let spec = ProcessSpec { namespace: helper.namespace.as_deref(), ..ProcessSpec::new(argv, env, [&out, &err]) };
+    let process = context.guard.spawn(spec).await?;
     let begun = Instant::now();
     loop {
         if let Some(line) = first_line(&out, helper.ready) {

@@ -14,11 +14,10 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::Instant;
 
-use super::Error;
 use super::collect::collect;
-use super::targets::Place;
+use super::context::Context;
+use super::error::Error;
 use crate::load::{Report, Traffic};
-use crate::plan::Late;
 use crate::plan::Protocol as _;
 use crate::plan::collect::BODY;
 use crate::plan::drivers::http::Http;
@@ -35,9 +34,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// A server that does not answer a question about itself within this is not asked any more.
 const ONE_READING: Duration = Duration::from_secs(5);
 
-/// What counts were before the load.
+/// What counts were before the load; in words where one could not be read.
 #[derive(Debug, Default)]
-pub(super) struct Before(Vec<Result<Begin, String>>);
+pub(super) struct Baselines(Vec<Result<Baseline, String>>);
 
 /// A count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,7 +49,7 @@ struct Count {
 
 /// What a count was, and by how much each reading makes it grow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Begin {
+struct Baseline {
     count: Count,
     cost: u64,
 }
@@ -64,16 +63,16 @@ pub(super) struct Reconciled {
     pub reason: Option<String>,
 }
 
-impl Before {
+impl Baselines {
     /// Reads all counts of a cell.
     ///
     /// # Errors
     /// When one for which the scenario asks cannot be read.
-    pub async fn read(cell: &Cell, place: &Place<'_>) -> Result<Self, Error> {
+    pub async fn read(cell: &Cell, context: &Context<'_>) -> Result<Self, Error> {
         let mut all = Vec::new();
         for one in &cell.reconcile {
-            all.push(match begin(one, place).await {
-                Ok(begin) => Ok(begin),
+            all.push(match baseline(one, context).await {
+                Ok(baseline) => Ok(baseline),
                 Err(error) => Err(unread(one, error)?),
             });
         }
@@ -88,14 +87,14 @@ impl Before {
         &self,
         cell: &Cell,
         limit: f64,
-        place: &Place<'_>,
+        context: &Context<'_>,
         reports: &[(usize, Report)],
     ) -> Result<Vec<Reconciled>, Error> {
         let mut found = Vec::new();
-        for (one, begin) in cell.reconcile.iter().zip(&self.0) {
+        for (one, baseline) in cell.reconcile.iter().zip(&self.0) {
             let sent = sent(one, reports);
-            let seen = match begin {
-                Ok(begin) => match end(one, *begin, &sent, place).await {
+            let seen = match baseline {
+                Ok(baseline) => match growth(one, *baseline, &sent, context).await {
                     Ok(seen) => Ok(seen),
                     Err(error) => Err(unread(one, error)?),
                 },
@@ -160,23 +159,23 @@ fn may_count_itself(counter: &Counter) -> bool {
 }
 
 /// Reads the count of a target until it rests, or grows by the same with each reading.
-async fn begin(one: &Reconcile, place: &Place<'_>) -> Result<Begin, Unread> {
+async fn baseline(one: &Reconcile, context: &Context<'_>) -> Result<Baseline, Unread> {
     let counts_itself = one.counters.iter().any(may_count_itself);
     let until = Instant::now() + PATIENCE;
-    let mut last = sum(one, place).await?;
+    let mut last = sum(one, context).await?;
     let mut grew = None;
     let mut pause = PAUSE;
     loop {
         tokio::time::sleep(pause).await;
-        let count = sum(one, place).await?;
+        let count = sum(one, context).await?;
         let growth = count.requests.saturating_sub(last.requests);
         last = count;
         let rests = growth == 0 && (!counts_itself || grew == Some(0));
         if rests || (counts_itself && growth == 1 && grew == Some(1)) {
-            return Ok(Begin { count, cost: growth });
+            return Ok(Baseline { count, cost: growth });
         }
         if Instant::now() > until {
-            return Ok(Begin { count, cost: 0 });
+            return Ok(Baseline { count, cost: 0 });
         }
         grew = Some(growth);
         pause = (pause * 2).min(LONGEST_PAUSE);
@@ -184,15 +183,15 @@ async fn begin(one: &Reconcile, place: &Place<'_>) -> Result<Begin, Unread> {
 }
 
 /// Reads the count of a target until it rests and nothing is missing; by how much it grew.
-async fn end(one: &Reconcile, begin: Begin, sent: &Sent, place: &Place<'_>) -> Result<u64, Unread> {
+async fn growth(one: &Reconcile, baseline: Baseline, sent: &Sent, context: &Context<'_>) -> Result<u64, Unread> {
     let until = Instant::now() + PATIENCE;
     let mut pause = PAUSE;
     let mut before = None;
     for readings in 1.. {
         // Of a count that has gone back nothing can be said but that what came is not in it.
-        let count = sum(one, place).await?;
-        let seen = count.requests.saturating_sub(begin.count.requests + begin.cost * readings);
-        let about_itself = count.about_itself.saturating_sub(begin.count.about_itself);
+        let count = sum(one, context).await?;
+        let seen = count.requests.saturating_sub(baseline.count.requests + baseline.cost * readings);
+        let about_itself = count.about_itself.saturating_sub(baseline.count.about_itself);
         let seen = seen - about_itself.min(seen.saturating_sub(sent.sent));
         if (before == Some(seen) && seen >= sent.answered) || Instant::now() > until {
             return Ok(seen);
@@ -205,31 +204,31 @@ async fn end(one: &Reconcile, begin: Begin, sent: &Sent, place: &Place<'_>) -> R
 }
 
 /// The count of a target: that of all its replicas.
-async fn sum(one: &Reconcile, place: &Place<'_>) -> Result<Count, Unread> {
+async fn sum(one: &Reconcile, context: &Context<'_>) -> Result<Count, Unread> {
     let mut sum = Count::default();
     for counter in &one.counters {
-        let count = read(counter, place).await?;
+        let count = read(counter, context).await?;
         sum.requests += count.requests;
         sum.about_itself += count.about_itself;
     }
     Ok(sum)
 }
 
-async fn read(counter: &Counter, place: &Place<'_>) -> Result<Count, Unread> {
+async fn read(counter: &Counter, context: &Context<'_>) -> Result<Count, Unread> {
     let words = |words: String| Unread::Words(words);
     let plainly = |requests| Count { requests, about_itself: 0 };
     match counter {
         Counter::Fixture(path) => {
-            let text = ask(&path.fill(place.late).to_text(), "").await.map_err(words)?;
+            let text = ask(&path.fill(&context.late).to_text(), "").await.map_err(words)?;
             fixture_requests(&text).map_err(words)
         }
         Counter::Haproxy { socket, frontends } => {
-            let text = ask(&socket.fill(place.late).to_text(), "show stat\n").await.map_err(words)?;
+            let text = ask(&socket.fill(&context.late).to_text(), "show stat\n").await.map_err(words)?;
             haproxy_requests(&text, frontends).map(plainly).map_err(words)
         }
         Counter::Nginx { url, socket, step } => {
             let mut http = Http { socket: socket.clone(), ..Http::plain(url.clone(), vec![(**step).clone()]) };
-            http.fill(place.late);
+            http.fill(&context.late);
             let asking = tokio::time::timeout(ONE_READING, crate::load::send_requests(&http, 0, 1)).await;
             let (mut values, _) = match asking {
                 Ok(Ok(answered)) => answered,
@@ -240,17 +239,16 @@ async fn read(counter: &Counter, place: &Place<'_>) -> Result<Count, Unread> {
         }
         Counter::Collected { collect: wanted, metric } => {
             if let CollectSource::File(file) = &wanted.source
-                && !std::path::Path::new(&file.fill(place.late).to_text()).exists()
+                && !std::path::Path::new(&file.fill(&context.late).to_text()).exists()
             {
                 // A log that is made with its first line.
                 return Ok(Count::default());
             }
             // What a command says is kept by whoever started it, behind what it said before.
             for kind in ["out", "err"] {
-                let _ = std::fs::remove_file(place.logs.join(format!("collect-{}.{kind}", wanted.name)));
+                let _ = std::fs::remove_file(context.logs.join(format!("collect-{}.{kind}", wanted.name)));
             }
-            let late: &Late<'_> = place.late;
-            let values = collect(wanted, place, late, place.logs).await.map_err(|error| match error {
+            let values = collect(wanted, context, &context.logs).await.map_err(|error| match error {
                 Error::Collect { reason, .. } => Unread::Words(reason),
                 error => Unread::Error(error),
             })?;

@@ -8,20 +8,19 @@ use std::os::unix::net::{SocketAddr as UnixAddress, UnixDatagram};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::Error;
 use super::containers::Container;
+use super::context::Context;
+use super::error::Error;
 use super::late::fill_all;
 use super::network::Network;
 use crate::observe::ports;
-use crate::plan::Late;
 use crate::plan::containers;
-use crate::plan::programs::FIXTURES_PROGRAM;
+use crate::plan::programs::find_program;
 use crate::plan::reconcile::{COUNT_VARIABLE, count_socket};
-use crate::plan::{Cell, Probe, Replica, Target};
+use crate::plan::{Cell, Probe, Replica, Start, Target, Template};
 use crate::record::status::TargetStatus;
-use crate::supervise::client::What;
 use crate::supervise::probe::{self, Subject, log_paths};
-use crate::supervise::{Error as SuperviseError, Guard, Kind, Process};
+use crate::supervise::{Error as SuperviseError, Guard, Kind, Process, ProcessSpec};
 use crate::vocabulary::choices::Signal;
 
 /// A replica that was started, or that ran already.
@@ -97,29 +96,14 @@ fn each_port(cell: &Cell, network: &Network, error: impl Fn(u16, String, Option<
     Ok(())
 }
 
-/// What starting targets needs to know.
-#[derive(Debug)]
-pub struct Place<'a> {
-    /// The owner of processes.
-    pub guard: &'a Guard,
-    /// Values of late names.
-    pub late: &'a Late<'a>,
-    /// The scratch directory.
-    pub scratch: &'a Path,
-    /// Where logs go.
-    pub logs: &'a Path,
-    /// The fixtures' executable.
-    pub fixtures: &'a Path,
-}
-
 /// Makes the configuration files of a target's replica.
 ///
 /// # Errors
 /// [`Error::Scratch`]; also when two replicas would write different files under one name.
-fn render(replica: &Replica, place: &Place<'_>) -> Result<(), Error> {
+fn render(replica: &Replica, context: &Context<'_>) -> Result<(), Error> {
     for file in &replica.files {
-        let path = place.scratch.join(&file.name);
-        let content = file.content.fill(place.late).to_text();
+        let path = context.scratch.join(&file.name);
+        let content = file.content.fill(&context.late).to_text();
         let failed = |source| Error::Scratch { path: path.clone(), source };
         if std::fs::read_to_string(&path).is_ok_and(|before| before != content) {
             return Err(failed(std::io::Error::other("another replica or target has made a different file of this name")));
@@ -137,97 +121,112 @@ fn render(replica: &Replica, place: &Place<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Starts the replicas of a target, all at once (inside of a network namespace, where there is one), and waits until each is ready. What was started is in `running`
-/// even when this fails or is dropped.
+/// Starts the replicas of a target, all at once (inside of a network namespace, where there is one), and waits until each is
+/// ready. What was started is in `running` even when this fails or is dropped.
 ///
 /// # Errors
 /// The first replica's that does not start or become ready.
 pub async fn start(
     target: &Target,
-    place: &Place<'_>,
+    context: &Context<'_>,
     namespace: Option<&Path>,
     running: &mut Vec<Running>,
     started: impl Fn(&Running),
 ) -> Result<(), Error> {
     let first = running.len();
     for replica in &target.replicas {
-        render(replica, place)?;
-        let name = name_of(target, replica);
-        let logs = log_paths(place.logs, &target.name, replica.number);
-        let mut late = place.late.clone();
-        let container = match &replica.engine {
-            Some(engine) => {
-                let container = Container::announce(engine, &target.name, replica.number, place.guard)?;
-                late.insert(containers::NAME, container.name.clone());
-                Some(container)
-            }
-            None => None,
-        };
-        let mut argv = fill_all(&replica.argv, &late);
-        let process = match argv.first_mut() {
-            None => None,
-            Some(program) => {
-                if program == FIXTURES_PROGRAM {
-                    *program = place.fixtures.display().to_string();
-                } else if !program.contains('/')
-                    && let Some(path) = crate::plan::programs::find_program(program)
-                {
-                    *program = path.display().to_string();
-                }
-                let mut env: Vec<(String, String)> =
-                    replica.env.iter().map(|(k, v)| (k.clone(), v.fill(place.late).to_text())).collect();
-                let kind = if container.is_some() { Kind::Client } else { Kind::Target };
-                env.push(place.guard.marker(kind, &target.name, replica.number));
-                if replica.argv[0].to_text() == FIXTURES_PROGRAM {
-                    let socket = place.scratch.join(count_socket(&target.name, replica.number));
-                    env.push((COUNT_VARIABLE.to_owned(), socket.display().to_string()));
-                }
-                let dir = replica.dir.as_ref().map(|d| PathBuf::from(d.fill(place.late).to_text()));
-                let what = What {
-                    argv,
-                    env,
-                    dir,
-                    stdout: &logs[0],
-                    stderr: &logs[1],
-                    cpus: &replica.cpus,
-                    namespace,
-                    limits: &target.rlimits,
-                };
-                Some(place.guard.spawn(what).await?)
-            }
-        };
-        // What is watched of a container is what runs inside.
-        let pid = match (&container, &process) {
-            (Some(container), Some(client)) => container.pid(client, target.ready_timeout).await,
-            (_, process) => process.as_ref().map(|p| p.pid),
-        };
-        let status = TargetStatus {
-            target: target.name.clone(),
-            replica: replica.number,
-            pid,
-            start_up_ns: None,
-            ended: None,
-            killed: false,
-        };
-        let one = Running {
-            name,
-            process,
-            container,
-            logs,
-            signal: target.stop_signal,
-            grace: target.stop_grace,
-            status,
-            stopped_at: None,
-        };
+        render(replica, context)?;
+        let one = start_replica(target, replica, context, namespace).await?;
         started(&one);
         running.push(one);
     }
-    // All at once: a replica's start-up time is not the wait for another.
+    wait_until_ready(target, context, namespace, &mut running[first..]).await
+}
+
+/// Starts one replica; of one that runs already nothing is done.
+async fn start_replica(
+    target: &Target,
+    replica: &Replica,
+    context: &Context<'_>,
+    namespace: Option<&Path>,
+) -> Result<Running, Error> {
+    let logs = log_paths(&context.logs, &target.name, replica.number);
+    let fill = |template: &Template| template.fill(&context.late).to_text();
+    let mut env: Vec<(String, String)> = replica.env.iter().map(|(name, value)| (name.clone(), fill(value))).collect();
+    let mut container = None;
+    let argv = match &replica.start {
+        Start::Elsewhere => None,
+        Start::Process { argv } => Some(with_path(fill_all(argv, &context.late))),
+        Start::Fixture { name, args } => {
+            let socket = context.scratch.join(count_socket(&target.name, replica.number));
+            env.push((COUNT_VARIABLE.to_owned(), socket.display().to_string()));
+            let program = context.fixtures.display().to_string();
+            Some([program, name.clone()].into_iter().chain(fill_all(args, &context.late)).collect())
+        }
+        Start::Container { engine, argv } => {
+            let announced = Container::announce(engine, &target.name, replica.number, context.guard)?;
+            let mut late = context.late.clone();
+            late.insert(containers::NAME, announced.name.clone());
+            container = Some(announced);
+            Some(with_path(fill_all(argv, &late)))
+        }
+    };
+    let process = match argv {
+        None => None,
+        Some(argv) => {
+            let kind = if container.is_some() { Kind::Client } else { Kind::Target };
+            env.push(context.guard.marker(kind, &target.name, replica.number));
+            let process = ProcessSpec {
+                dir: replica.dir.as_ref().map(|dir| PathBuf::from(fill(dir))),
+                cpus: &replica.cpus,
+                namespace,
+                limits: &target.rlimits,
+                ..ProcessSpec::new(argv, env, [&logs[0], &logs[1]])
+            };
+            Some(context.guard.spawn(process).await?)
+        }
+    };
+    // What is watched of a container is what runs inside.
+    let pid = match (&container, &process) {
+        (Some(container), Some(client)) => container.pid(client, target.ready_timeout).await,
+        (_, process) => process.as_ref().map(|p| p.pid),
+    };
+    let status =
+        TargetStatus { target: target.name.clone(), replica: replica.number, pid, start_up_ns: None, ended: None, killed: false };
+    Ok(Running {
+        name: name_of(target, replica),
+        process,
+        container,
+        logs,
+        signal: target.stop_signal,
+        grace: target.stop_grace,
+        status,
+        stopped_at: None,
+    })
+}
+
+/// A command line whose program has its whole path, where it is found.
+fn with_path(mut argv: Vec<String>) -> Vec<String> {
+    if let Some(program) = argv.first_mut().filter(|program| !program.contains('/'))
+        && let Some(path) = find_program(program)
+    {
+        *program = path.display().to_string();
+    }
+    argv
+}
+
+/// Waits until all replicas of a target are ready, and notes how long each took: that is not the wait for another.
+async fn wait_until_ready(
+    target: &Target,
+    context: &Context<'_>,
+    namespace: Option<&Path>,
+    running: &mut [Running],
+) -> Result<(), Error> {
     let mut probes = Vec::new();
-    for (replica, one) in target.replicas.iter().zip(&mut running[first..]) {
+    for (replica, one) in target.replicas.iter().zip(running) {
         let Running { name, process, logs, status, .. } = one;
         let argv = match &replica.ready {
-            Probe::Command { argv } => fill_all(argv, place.late),
+            Probe::Command { argv } => fill_all(argv, &context.late),
             _ => Vec::new(),
         };
         let process = process.as_ref();
@@ -240,7 +239,7 @@ pub async fn start(
             timeout: target.ready_timeout,
             namespace,
         };
-        probes.push(((status, process), Box::pin(async move { probe::wait(place.guard, &subject).await })));
+        probes.push(((status, process), Box::pin(async move { probe::wait(context.guard, &subject).await })));
     }
     for ((status, process), ready) in join(probes, Result::is_err).await {
         let ready = ready?;
@@ -270,7 +269,7 @@ pub async fn death(running: &[Running]) -> Error {
 impl Running {
     /// The last lines of its log.
     pub fn tail(&self) -> Vec<String> {
-        probe::tail([&self.logs[0], &self.logs[1]], probe::TOLD)
+        probe::tail([&self.logs[0], &self.logs[1]], probe::LINES_SHOWN)
     }
 }
 
@@ -330,9 +329,4 @@ async fn join<K, F: Future + Unpin>(futures: Vec<(K, F)>, last: impl Fn(&F::Outp
     })
     .await;
     done.into_iter().flatten().collect()
-}
-
-/// Nanoseconds since an instant.
-pub fn ns_since(start: Instant) -> u64 {
-    start.elapsed().as_nanos() as u64
 }

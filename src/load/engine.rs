@@ -257,17 +257,17 @@ pub fn run<D: Driver>(share: &Share<D>) -> Result<Report, Error> {
     let prepared = pin(&job.workload.cpus).and_then(|()| {
         tokio::runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default()).map_err(broken)
     });
-    let runtime = prepared.inspect_err(|_| job.gate.arrive())?;
+    let runtime = prepared.inspect_err(|_| job.setting.gate.arrive())?;
     let streams = share.driver.streams();
     let clients: Vec<u64> = (0..u64::from(job.workload.load.arrivals.connections()) * streams)
         .filter(|n| n / streams % share.threads == share.thread)
         .collect();
     let pacer = {
         let _inside = runtime.enter();
-        Pacer::new(job.epoch, clients.len()).map_err(broken).inspect_err(|_| job.gate.arrive())?
+        Pacer::new(job.setting.epoch, clients.len()).map_err(broken).inspect_err(|_| job.setting.gate.arrive())?
     };
     let shared = Rc::new(Shared {
-        epoch: job.epoch,
+        epoch: job.setting.epoch,
         schedule: RefCell::new(None),
         pacer,
         tally: RefCell::new(Tally::new(job, share.driver.steps())),
@@ -279,17 +279,17 @@ pub fn run<D: Driver>(share: &Share<D>) -> Result<Report, Error> {
         watch: RefCell::new(Watch::new(false, 0)),
         idle_from_ns: Cell::new(None),
         examples: RefCell::default(),
-        progress: Arc::clone(&job.progress),
+        progress: Arc::clone(&job.setting.progress),
         untold: Cell::new(0),
         connects: Cell::new(0),
         observers: job.observers.clone(),
         workload: job.index,
         single_step: share.driver.steps() == 1,
     });
-    let begin = Cell::new((job.epoch, 0));
+    let begin = Cell::new((job.setting.epoch, 0));
     let group = Rc::new(<D::Client as Client>::Group::default());
     let aborted = runtime.block_on(async {
-        let mut abort = job.abort.clone();
+        let mut abort = job.setting.abort.clone();
         let load = follow(share, &clients, &group, &shared, &begin);
         tokio::select! {
             biased;
@@ -321,8 +321,8 @@ async fn follow<D: Driver>(
     if ramp.is_zero() {
         clients = connect(clients).await;
     }
-    job.gate.arrive();
-    let origin = job.gate.opened().await;
+    job.setting.gate.arrive();
+    let origin = job.setting.gate.opened().await;
     begin.set((Instant::now(), thread_cpu_ns()));
     let origin_ns = shared.ns(origin);
     let slice = ThreadSlice { thread: share.thread, threads: share.threads, seed: job.seed };

@@ -78,21 +78,17 @@ pub enum Error {
     Verify(String),
 }
 
-/// One workload of one repetition.
+/// What all workloads of a repetition have in common.
 #[derive(Clone, Debug)]
-pub struct Job {
-    /// What is sent; late names but those of passes are filled in.
-    pub workload: Arc<plan::Workload>,
-    /// Its place among the workloads of the repetition.
-    pub index: u16,
+pub struct Setting {
+    /// Seed of the repetition; each workload has its own, made from it.
+    pub seed: u64,
     /// Instant that all times count from.
     pub epoch: Instant,
     /// Length of a window.
     pub window: Duration,
     /// Whether each request is recorded too.
     pub requests: bool,
-    /// Seed of schedule, ids and random bodies.
-    pub seed: u64,
     /// Where finished windows go.
     pub rows: queue::Sender,
     /// Who starts the programs of a command workload.
@@ -103,10 +99,43 @@ pub struct Job {
     pub progress: Arc<AtomicU64>,
     /// Becomes `true` when the load is to be given up.
     pub abort: watch::Receiver<bool>,
+}
+
+/// One workload of one repetition.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// What is sent; late names but those of passes are filled in.
+    pub workload: Arc<plan::Workload>,
+    /// Its place among the workloads of the repetition.
+    pub index: u16,
+    /// Seed of schedule, ids and random bodies.
+    pub seed: u64,
+    /// What it has in common with the other workloads.
+    pub setting: Setting,
     /// Those who follow it, and are told of its passes.
     pub observers: Vec<Arc<dyn Observer>>,
     /// What it is told of the workload that it follows; only a follower is.
     pub observes: Option<Arc<dyn Observer>>,
+}
+
+impl Job {
+    /// A workload that follows none and is followed by none; see [`link_followers`]. `index`: its place among the workloads of the
+    /// repetition, all of which have this setting.
+    pub fn new(workload: Arc<plan::Workload>, index: u16, setting: &Setting) -> Self {
+        let seed = setting.seed ^ u64::from(index) << 48;
+        Self { workload, index, seed, setting: setting.clone(), observers: Vec::new(), observes: None }
+    }
+
+    /// The same with another workload, another seed made from its own, and a gate for nobody else: a trial of a search.
+    fn trial(&self, workload: plan::Workload, number: u64) -> Self {
+        let gate = Arc::new(Gate::new(workload.threads as usize));
+        Self {
+            workload: Arc::new(workload),
+            seed: schedule::mix(self.seed ^ number),
+            setting: Setting { gate, ..self.setting.clone() },
+            ..self.clone()
+        }
+    }
 }
 
 /// Lets followers observe the passes of those that they follow. `jobs`: all of a repetition.
@@ -412,7 +441,7 @@ pub fn start(job: &Job) -> Result<Running, Error> {
     if let Some(find) = &job.workload.load.find {
         let (job, find) = (job.clone(), find.clone());
         let search = move || {
-            job.gate.arrive();
+            job.setting.gate.arrive();
             search::run(&job, &find)
         };
         return Ok(Running { threads: vec![spawn("search".to_owned(), search)?] });

@@ -3,10 +3,9 @@
 //! Rates are halved on a logarithmic scale between the highest that held and the lowest that failed. A rate fails when
 //! two trials in a row do, so that one hiccup does not decide.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Error, Gate, Job, Phase, Report, start};
+use super::{Error, Job, Phase, Report, start};
 use crate::plan::{Arrivals, Condition, Find, Limit, Pattern, Stretch};
 use crate::vocabulary::{Metric, Quantile, Time};
 
@@ -134,7 +133,7 @@ pub(super) fn run(job: &Job, find: &Find) -> Result<Report, Error> {
     let mut search = Search::new(find);
     let mut sum = Report::empty();
     let mut number = 0;
-    while let Some(rate) = search.next().filter(|_| !*job.abort.borrow()) {
+    while let Some(rate) = search.next().filter(|_| !*job.setting.abort.borrow()) {
         number += 1;
         let mut workload = (*job.workload).clone();
         workload.load.find = None;
@@ -142,13 +141,7 @@ pub(super) fn run(job: &Job, find: &Find) -> Result<Report, Error> {
         if let Arrivals::Open { pattern, .. } = &mut workload.load.arrivals {
             *pattern = Pattern::Rate(rate);
         }
-        let trial = Job {
-            gate: Arc::new(Gate::new(workload.threads as usize)),
-            workload: Arc::new(workload),
-            seed: super::schedule::mix(job.seed ^ number),
-            ..job.clone()
-        };
-        let report = start(&trial)?.join()?;
+        let report = start(&job.trial(workload, number))?.join()?;
         let reasons = judge(&find.conditions, &report);
         search.record(rate, reasons.is_empty());
         let (start_ns, end_ns) = report.phases.iter().fold((u64::MAX, 0), |(s, e), p| (s.min(p.start_ns), e.max(p.end_ns)));

@@ -22,9 +22,9 @@ impl Tally {
     /// An empty one, for a workload with so many steps.
     pub fn new(job: &Job, steps: usize) -> Self {
         Self {
-            windows: Windows::new(job.index, steps, job.window.as_nanos() as u64),
-            requests: job.requests.then(|| Vec::with_capacity(REQUESTS)),
-            rows: job.rows.clone(),
+            windows: Windows::new(job.index, steps, job.setting.window.as_nanos() as u64),
+            requests: job.setting.requests.then(|| Vec::with_capacity(REQUESTS)),
+            rows: job.setting.rows.clone(),
             workload: job.index,
             dropped: 0,
         }

@@ -26,6 +26,8 @@ pub struct Collect {
 pub enum CollectSource {
     /// What a command prints.
     Command(Invocation),
+    /// What a fixture prints; its name stands in the place of the program.
+    Fixture(Invocation),
     /// A file.
     File(Template),
     /// An SQLite database.

@@ -22,6 +22,7 @@ pub mod read;
 pub mod reconcile;
 pub mod revisions;
 pub mod secrets;
+pub mod start;
 pub mod step;
 pub mod taken;
 pub mod target;
@@ -43,6 +44,7 @@ pub use load::{Arrivals, Condition, Find, Limit, Load, Pattern, Spacing, Stretch
 pub use reconcile::Reconcile;
 pub use revisions::{Checkout, Revisions};
 pub use secrets::{Auth, Secrets};
+pub use start::Start;
 pub use step::{Body, Carry, Draw, Expect, NamedOutcome, Place, SecretParts, Step, Urn};
 pub use taken::{MetricSource, TableSource, TakenMetric};
 pub use target::{Probe, RenderedFile, Replica, Target};

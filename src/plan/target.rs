@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::text::as_text;
-use super::{Template, Url};
+use super::{Start, Template, Url};
 use crate::vocabulary::choices::{Resource, Signal};
 
 /// Something under test or around it.
@@ -35,7 +35,7 @@ pub struct Target {
 impl Target {
     /// Whether runner starts it.
     pub fn is_started(&self) -> bool {
-        self.replicas.iter().any(|r| !r.argv.is_empty())
+        self.replicas.iter().any(|r| r.start.is_started())
     }
 }
 
@@ -44,8 +44,8 @@ impl Target {
 pub struct Replica {
     /// Its number, from 1.
     pub number: u32,
-    /// Program and arguments; empty when it already runs.
-    pub argv: Vec<Template>,
+    /// What starts it.
+    pub start: Start,
     /// Environment variables to add.
     pub env: Vec<(String, Template)>,
     /// Working directory, if not the runner's.
@@ -58,9 +58,6 @@ pub struct Replica {
     pub ready: Probe,
     /// Processors on which it may run; all when empty.
     pub cpus: Vec<u32>,
-    /// The engine of its container, whose name is the late name `container` in `argv`; none for a process.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub engine: Option<String>,
 }
 
 /// A configuration file made from a template.

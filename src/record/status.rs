@@ -82,17 +82,6 @@ pub enum Verdict {
     },
 }
 
-impl Verdict {
-    /// It does not count, for this reason too.
-    pub fn invalidate(&mut self, reason: String) {
-        match self {
-            Self::Valid => *self = Self::Invalid { reasons: vec![reason] },
-            Self::Invalid { reasons } => reasons.push(reason),
-            Self::Failed { .. } => {}
-        }
-    }
-}
-
 /// One phase of one workload.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PhaseStatus {

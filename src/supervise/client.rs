@@ -17,7 +17,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::journal::{self, Journal};
 use super::protocol::{Event, Exit, Request, Spawn};
-use super::{Error, guard, watcher};
+use super::{Error, descendants, inherit, watcher};
 use crate::vocabulary::choices::{Resource, Signal};
 use crate::vocabulary::marker::{Kind, MARKER, marker};
 
@@ -56,7 +56,7 @@ impl Watchers {
             pause = (pause * 2).min(Duration::from_millis(20));
         }
         if self.journal.exists() {
-            guard::kill_descendants(|| ());
+            descendants::kill_all(|| ());
             journal::clear(&self.journal);
         }
     }
@@ -87,7 +87,7 @@ struct Shared {
     gone: bool,
     /// It was told to, as nobody needs it any more.
     closing: bool,
-    /// Who waits for its first word.
+    /// Waits for its first word, which brings its process id.
     ready: Option<oneshot::Sender<u32>>,
 }
 
@@ -110,9 +110,9 @@ pub struct Process {
     stopped: watch::Receiver<Option<bool>>,
 }
 
-/// What is started.
+/// A process to start.
 #[derive(Debug)]
-pub struct What<'a> {
+pub struct ProcessSpec<'a> {
     /// Program and arguments.
     pub argv: Vec<String>,
     /// Environment variables to add.
@@ -129,6 +129,15 @@ pub struct What<'a> {
     pub namespace: Option<&'a Path>,
     /// Soft limits of resources that differ from what the shell gave; none: unlimited.
     pub limits: &'a [(Resource, Option<u64>)],
+}
+
+impl<'a> ProcessSpec<'a> {
+    /// A process that shares directory, processors, network and limits with the runner. `logs`: where output and error
+    /// output go.
+    pub fn new(argv: Vec<String>, env: Vec<(String, String)>, logs: [&'a Path; 2]) -> Self {
+        let [stdout, stderr] = logs;
+        Self { argv, env, dir: None, stdout, stderr, cpus: &[], namespace: None, limits: &[] }
+    }
 }
 
 impl Guard {
@@ -151,7 +160,7 @@ impl Guard {
         command.stdin(Stdio::from(OwnedFd::from(theirs))).stdout(Stdio::from(closed_with_us));
         // SAFETY: `setsid` is a system call and nothing else.
         unsafe { command.pre_exec(|| rustix::process::setsid().map(drop).map_err(Into::into)) };
-        watcher::hand_down(&mut command, lock);
+        inherit::hand_down(&mut command, lock);
         let watcher = command.spawn().map_err(failed)?;
         drop(command); // closes our copies of their ends
         ours.set_nonblocking(true).map_err(failed)?;
@@ -176,7 +185,7 @@ impl Guard {
         })
     }
 
-    /// Which run this is: sixteen hexadecimal digits, different every time and everywhere.
+    /// The id of this run: sixteen hexadecimal digits, different every time and everywhere.
     pub fn run(&self) -> &str {
         &self.journal.run
     }
@@ -210,9 +219,9 @@ impl Guard {
     ///
     /// # Errors
     /// [`Error::Spawn`] when the program cannot be executed, [`Error::GuardGone`].
-    pub async fn spawn(&self, what: What<'_>) -> Result<Process, Error> {
+    pub async fn spawn(&self, process: ProcessSpec<'_>) -> Result<Process, Error> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let program = what.argv.join(" ");
+        let program = process.argv.join(" ");
         let (started, starting) = oneshot::channel();
         let (exit_to, exit) = watch::channel(None);
         let (stopped_to, stopped) = watch::channel(None);
@@ -224,21 +233,21 @@ impl Guard {
             shared.slots.insert(id, Slot { started: Some(started), exit: exit_to, stopped: stopped_to });
         }
         let asked_at = Instant::now();
-        let dir = what.dir.clone();
+        let dir = process.dir.clone();
         self.say(&Request::Spawn(Spawn {
             id,
-            argv: what.argv,
-            env: what.env,
-            dir: what.dir,
-            stdout: what.stdout.to_owned(),
-            stderr: what.stderr.to_owned(),
-            cpus: what.cpus.to_vec(),
-            namespace: what.namespace.map(Path::to_owned),
+            argv: process.argv,
+            env: process.env,
+            dir: process.dir,
+            stdout: process.stdout.to_owned(),
+            stderr: process.stderr.to_owned(),
+            cpus: process.cpus.to_vec(),
+            namespace: process.namespace.map(Path::to_owned),
             limits: self
                 .limits
                 .iter()
-                .filter(|(name, _)| !what.limits.iter().any(|(other, _)| other == name))
-                .chain(what.limits)
+                .filter(|(name, _)| !process.limits.iter().any(|(other, _)| other == name))
+                .chain(process.limits)
                 .cloned()
                 .collect(),
         }))
@@ -330,14 +339,14 @@ impl Guard {
     ///
     /// # Errors
     /// As [`Guard::spawn`].
-    pub async fn to_end(&self, what: What<'_>, patience: Duration) -> Result<Option<Exit>, Error> {
-        let process = self.spawn(what).await?;
+    pub async fn run_to_end(&self, process: ProcessSpec<'_>, patience: Duration) -> Result<Option<Exit>, Error> {
+        let process = self.spawn(process).await?;
         let exit = tokio::time::timeout(patience, process.wait()).await;
         self.stop(&process, Signal::Kill, Duration::ZERO).await?;
         exit.ok().transpose()
     }
 
-    /// As [`Guard::to_end`], with what the command said.
+    /// As [`Guard::run_to_end`], with what the command said.
     ///
     /// # Errors
     /// As [`Guard::spawn`].
@@ -348,17 +357,8 @@ impl Guard {
         let path = |file: &std::fs::File| PathBuf::from(format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd()));
         let (stdout, stderr) = (path(&out), path(&err));
         let name = argv.first().cloned().unwrap_or_default();
-        let what = What {
-            argv,
-            env: vec![self.marker(Kind::Step, &name, 0)],
-            dir: None,
-            stdout: &stdout,
-            stderr: &stderr,
-            cpus: &[],
-            namespace: None,
-            limits: &[],
-        };
-        let exit = self.to_end(what, patience).await?;
+        let env = vec![self.marker(Kind::Step, &name, 0)];
+        let exit = self.run_to_end(ProcessSpec::new(argv, env, [&stdout, &stderr]), patience).await?;
         let text = |file: &mut std::fs::File| {
             use std::io::{Read as _, Seek as _, SeekFrom};
             let mut bytes = Vec::new();

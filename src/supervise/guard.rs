@@ -20,7 +20,7 @@ use rustix::process::{self, Pid, PidfdFlags, Signal};
 use super::lifecycle::{Action, Stopping};
 use super::processes::{Processes, Row, marker_of};
 use super::protocol::{Event, Exit, Request};
-use super::{journal, spawn, watcher};
+use super::{descendants, inherit, journal, spawn};
 use crate::vocabulary::marker::MARKER;
 
 /// The hidden argument with which the watcher starts the guard.
@@ -56,9 +56,9 @@ struct State {
 pub fn main() -> ExitCode {
     // The name under which it appears in `ps`.
     let _ = rustix::thread::set_name(c"runner-guard");
-    watcher::ignore_signals();
+    inherit::ignore_signals();
     let _ = process::set_child_subreaper(Some(process::getpid()));
-    let Some((journal, _lock)) = watcher::arguments() else { return ExitCode::FAILURE };
+    let Some((journal, _lock)) = inherit::arguments() else { return ExitCode::FAILURE };
     let Ok(socket) = std::io::stdin().as_fd().try_clone_to_owned() else { return ExitCode::FAILURE };
     let socket = UnixStream::from(socket);
     let _ = socket.set_nonblocking(true);
@@ -131,7 +131,7 @@ impl State {
         let leaders: std::collections::BTreeSet<i32> = self.wards.values().map(Ward::raw).collect();
         let mut found: BTreeMap<String, Vec<i32>> = BTreeMap::new();
         let mut known = BTreeMap::new();
-        for pid in processes.children_of(own_pid()).iter().filter(|pid| !leaders.contains(pid)) {
+        for pid in processes.children_of(descendants::own_pid()).iter().filter(|pid| !leaders.contains(pid)) {
             let Some(now) = processes.get(*pid) else { continue };
             let key = (*pid, now.started);
             let marker = self.orphans.remove(&key).or_else(|| marker_of(*pid)).unwrap_or_default();
@@ -246,7 +246,7 @@ impl State {
     /// Kills every descendant until none is left; returns those that were there.
     fn kill_all(&mut self) -> Vec<(u32, String)> {
         // Leaders stay unreaped, and so reserved, until everything is dead.
-        let found = kill_descendants(|| self.reap_orphans());
+        let found = descendants::kill_all(|| self.reap_orphans());
         self.notice_exits();
         for ward in std::mem::take(&mut self.wards).into_values() {
             reap(ward.raw());
@@ -263,45 +263,14 @@ fn end<'r>(leader: Pid, signal: Signal, others: impl Iterator<Item = &'r Row>) {
     others.for_each(|row| row.signal(signal));
 }
 
-/// Kills every descendant of this process until none is left, or for 10 s; returns those that were there.
-pub(super) fn kill_descendants(mut reap: impl FnMut()) -> Vec<(u32, String)> {
-    let mut found: BTreeMap<u32, String> = BTreeMap::new();
-    let deadline = Instant::now() + Duration::from_secs(10);
-    // One look takes time, and whoever loses its parent meanwhile is seen nowhere in it: two must find nothing.
-    let mut empty = 0;
-    while empty < 2 && Instant::now() < deadline {
-        reap();
-        let left = Processes::read().descendants(own_pid());
-        empty = if left.is_empty() { empty + 1 } else { 0 };
-        for row in &left {
-            found.entry(row.pid as u32).or_insert_with(|| row.name());
-            row.signal(Signal::KILL);
-        }
-        if !left.is_empty() {
-            std::thread::sleep(Duration::from_millis(2));
-        }
-    }
-    found.into_iter().collect()
-}
-
-fn own_pid() -> i32 {
-    process::getpid().as_raw_nonzero().get()
-}
-
 /// Children of this process, which has one thread; those that have ended, too.
 fn children() -> Vec<i32> {
-    let me = own_pid();
+    let me = descendants::own_pid();
     match std::fs::read_to_string(format!("/proc/{me}/task/{me}/children")) {
         Ok(text) => text.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect(),
         // Not every kernel has this list.
         Err(_) => Processes::read().ended_children(me).collect(),
     }
-}
-
-/// Reaps all children that have ended.
-pub(super) fn reap_all() {
-    // SAFETY: no pointer is given.
-    while unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG) } > 0 {}
 }
 
 /// Reaps one child, if it has ended.

@@ -4,14 +4,16 @@
 //! of all descendants, so nothing escapes by forking twice, and it holds one end of a socket: when the
 //! other end closes – the runner ended, crashed or was killed – it kills what is left and undoes what the run's journal says.
 //! A second one, the watcher, does the same when the guard is killed. `protocol` is what runner and guard say to each other,
-//! `guard` the process, `lifecycle` its decisions, `spawn` how it starts a process, `processes` its look at `/proc`, `journal` the
-//! list of what has to be undone, `watcher` the second process, `client` the runner's side, `probe` tells when a replica is
-//! ready.
+//! `guard` the process, `lifecycle` its decisions, `spawn` how it starts a process, `processes` its look at `/proc`, `descendants`
+//! the end of all that are left, `journal` the list of what has to be undone, `watcher` the second process, `inherit` what the
+//! three hand down to each other, `client` the runner's side, `probe` tells when a replica is ready.
 //!
 //! Order and meaning of targets are the executor's; what they use is `observe`'s.
 
 pub mod client;
+mod descendants;
 pub mod guard;
+mod inherit;
 pub mod journal;
 pub mod lifecycle;
 pub mod probe;
@@ -21,7 +23,7 @@ pub mod spawn;
 pub mod watcher;
 
 pub use crate::vocabulary::marker::Kind;
-pub use client::{Guard, Process};
+pub use client::{Guard, Process, ProcessSpec};
 pub use protocol::Exit;
 
 use std::path::PathBuf;

@@ -7,7 +7,7 @@ use http_body_util::Empty;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use super::client::{Guard, Process, What};
+use super::client::{Guard, Process, ProcessSpec};
 use super::{Error, Exit, Kind};
 use crate::plan::{Probe, Url};
 
@@ -17,8 +17,8 @@ const INTERVAL: Duration = Duration::from_millis(2);
 const SLOW_INTERVAL: Duration = Duration::from_millis(20);
 /// One look that hangs is given up after this.
 const ONE_LOOK: Duration = Duration::from_secs(2);
-/// So many of a program's last lines are told when it fails.
-pub const TOLD: usize = 10;
+/// So many lines of the end of a program's output are shown when it fails.
+pub const LINES_SHOWN: usize = 10;
 
 /// What a probe needs to know of its replica.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ pub struct Subject<'a> {
     pub name: &'a str,
     /// The process; none when it already runs elsewhere.
     pub process: Option<&'a Process>,
-    /// How to know.
+    /// How to know that it is ready.
     pub probe: &'a Probe,
     /// The command of a command probe, filled in.
     pub argv: Vec<String>,
@@ -77,13 +77,13 @@ pub async fn wait(guard: &Guard, subject: &Subject<'_>) -> Result<Instant, Error
             name: subject.name.to_owned(),
             timeout: subject.timeout,
             reason: last.take(),
-            tail: tail(subject.logs, TOLD),
+            tail: tail(subject.logs, LINES_SHOWN),
         }),
     }
 }
 
 fn ended_early(subject: &Subject<'_>, exit: Exit) -> Error {
-    Error::EndedEarly { name: subject.name.to_owned(), exit, tail: tail(subject.logs, TOLD) }
+    Error::EndedEarly { name: subject.name.to_owned(), exit, tail: tail(subject.logs, LINES_SHOWN) }
 }
 
 enum Look {
@@ -112,17 +112,10 @@ async fn look(guard: &Guard, subject: &Subject<'_>, logs: &mut [Unread; 2]) -> R
             if found { Ok(()) } else { Err(Look::Not(format!("no line of its log matches `{pattern}`"))) }
         }
         Probe::Command { .. } => {
-            let what = What {
-                argv: subject.argv.clone(),
-                env: vec![guard.marker(Kind::Step, subject.name, 0)],
-                dir: None,
-                stdout: Path::new("/dev/null"),
-                stderr: Path::new("/dev/null"),
-                cpus: &[],
-                namespace: subject.namespace,
-                limits: &[],
-            };
-            match guard.to_end(what, ONE_LOOK).await {
+            let env = vec![guard.marker(Kind::Step, subject.name, 0)];
+            let nowhere = [Path::new("/dev/null"); 2];
+            let command = ProcessSpec { namespace: subject.namespace, ..ProcessSpec::new(subject.argv.clone(), env, nowhere) };
+            match guard.run_to_end(command, ONE_LOOK).await {
                 Ok(Some(Exit::Code(0))) => Ok(()),
                 Ok(Some(exit)) => Err(Look::Not(format!("the command {exit}"))),
                 Ok(None) => Err(timed_out("the command")),

@@ -15,7 +15,7 @@ pub enum Request {
     Spawn(Spawn),
     /// Stop a process and its whole tree: signal, grace, kill.
     Stop {
-        /// Which one.
+        /// As chosen in [`Spawn`].
         id: u64,
         /// The first signal's number.
         signal: i32,
@@ -29,7 +29,7 @@ pub enum Request {
 /// A process to start.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Spawn {
-    /// Chosen by the runner.
+    /// Chosen by the runner; what is said of the process later has it, too.
     pub id: u64,
     /// Program and arguments.
     pub argv: Vec<String>,
@@ -60,30 +60,30 @@ pub enum Event {
     },
     /// A process runs.
     Started {
-        /// Which one.
+        /// As chosen by the runner.
         id: u64,
         /// Its process id.
         pid: u32,
     },
     /// A process could not be started.
     Failed {
-        /// Which one.
+        /// As chosen by the runner.
         id: u64,
         /// What the system said.
         reason: String,
     },
     /// A process ended by itself or was stopped; others of its tree may still be there.
     Exited {
-        /// Which one.
+        /// As chosen by the runner.
         id: u64,
-        /// How.
+        /// How it ended.
         exit: Exit,
         /// Processor time of it and of all children that it waited for.
         cpu_ns: u64,
     },
     /// A process that was asked to stop is gone, with its whole tree.
     Stopped {
-        /// Which one.
+        /// As chosen by the runner.
         id: u64,
         /// Whether it had to be killed.
         killed: bool,

@@ -47,7 +47,7 @@ impl Elsewhere {
         let cell = &read(&directory.join("summary.json"))["cells"][0];
         assert_eq!((&cell["repetitions"]["valid"], &cell["targets"][0]["target"]), (&json!(1), &json!("pouchdb")));
         assert!(cell["targets"][0]["pss_bytes"]["mean"].as_f64() > Some(2e7), "node takes more than 20 MB: {cell}");
-        let target = &read(&directory.join("plan.json"))["cells"][0]["targets"][0]["replicas"][0]["argv"];
+        let target = &read(&directory.join("plan.json"))["cells"][0]["targets"][0]["replicas"][0]["start"]["process"]["argv"];
         let program = target[1].as_str().unwrap().to_owned();
         std::fs::remove_dir_all(place.path("results")).unwrap();
 

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use runner::record::{RunRecord, , tables};
+use runner::record::{RunRecord, tables};
+use runner::vocabulary::Time;
 use serde_json::{Value as Json, json};
 
 use crate::load::part;

@@ -7,7 +7,7 @@ use super::diagnostics::{Diagnostics, refuse};
 use super::programs::{missing_need, missing_program};
 use super::{commands, requests, taken};
 use crate::plan::collect::BODY;
-use crate::plan::programs::FIXTURES_PROGRAM;
+use crate::plan::start::fixture_in;
 use crate::plan::{Carry, Collect, CollectSource, Invocation, Place, Step, TableSource, Template};
 use crate::schema::source::one_of;
 use crate::schema::{Entry, Mistake, Node, types};
@@ -51,30 +51,30 @@ pub(super) fn collect(
         }
         "file" => CollectSource::File(file(&typed.file.as_ref()?.0, scenario)),
         "sqlite" => CollectSource::Sqlite(file(&typed.sqlite.as_ref()?.0, scenario)),
-        _ => {
-            let argv = if let Some(name) = &typed.fixture {
-                if !READERS.contains(&name.as_str()) {
-                    let span = node.get("fixture").map_or(node.head, |n| n.span);
-                    let mistake = Mistake::new(notes.file, span, format!("no fixture called `{name}` collects anything"));
-                    let expected = format!("expected {}", one_of(READERS));
-                    notes.mistakes.push(mistake.expected(expected).did_you_mean(name, READERS));
-                }
-                let mut argv = vec![Template::parse(FIXTURES_PROGRAM), Template::parse(name)];
-                argv.extend(typed.args.iter().map(|a| Template::parse(&a.0)));
-                argv
-            } else {
-                commands::argv(notes, node, typed.command.as_deref(), typed.shell.as_deref(), &typed.args)?
-            };
-            let missing = missing_program(&argv[0].to_text(), typed.dir.as_deref()).filter(|m| !typed.needs.0.contains(m));
-            if let Some(missing) = missing {
-                notes.say_missing(node, "command", &missing);
+        "fixture" => {
+            let name = typed.fixture.as_ref()?;
+            if !READERS.contains(&name.as_str()) {
+                let span = node.get("fixture").map_or(node.head, |n| n.span);
+                let mistake = Mistake::new(notes.file, span, format!("no fixture called `{name}` collects anything"));
+                let expected = format!("expected {}", one_of(READERS));
+                notes.mistakes.push(mistake.expected(expected).did_you_mean(name, READERS));
             }
-            CollectSource::Command(Invocation {
-                argv,
-                dir: commands::folder(notes, node, typed.dir.as_deref()),
-                env: commands::environment(notes, node, &typed.env),
-                timeout: typed.timeout.map_or(TIMEOUT, |d| d.0),
-            })
+            let words = [name].into_iter().chain(typed.args.iter().map(|a| &a.0));
+            CollectSource::Fixture(invocation(notes, node, typed, words.map(|word| Template::parse(word)).collect()))
+        }
+        _ => {
+            let argv = commands::argv(notes, node, typed.command.as_deref(), typed.shell.as_deref(), &typed.args)?;
+            // A fixture that is called by the name of its program is one, too.
+            match fixture_in(&argv) {
+                Some(words) => CollectSource::Fixture(invocation(notes, node, typed, words.to_vec())),
+                None => {
+                    let missing = missing_program(&argv[0].to_text(), typed.dir.as_deref());
+                    if let Some(missing) = missing.filter(|m| !typed.needs.0.contains(m)) {
+                        notes.say_missing(node, "command", &missing);
+                    }
+                    CollectSource::Command(invocation(notes, node, typed, argv))
+                }
+            }
         }
     };
     let kinds: &[&str] = if kind == "sqlite" { &["sql", "ratio"] } else { &["regex", "json", "lines", "csv", "ratio"] };
@@ -89,6 +89,15 @@ pub(super) fn collect(
     let skipped = missing_need(&typed.needs.0);
     (notes.mistakes.len() == before).then_some(())?;
     Some((Collect { name: entry.key.clone(), source, metrics, table }, skipped))
+}
+
+fn invocation(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Collect, argv: Vec<Template>) -> Invocation {
+    Invocation {
+        argv,
+        dir: commands::folder(notes, node, typed.dir.as_deref()),
+        env: commands::environment(notes, node, &typed.env),
+        timeout: typed.timeout.map_or(TIMEOUT, |d| d.0),
+    }
 }
 
 /// A file that stands beside the scenario, or one that the experiment makes.

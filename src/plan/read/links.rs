@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::diagnostics::Diagnostics;
 use crate::plan::links::{Link, Mechanism, Shape, Tolerance, is_local, late_name};
-use crate::plan::{Target, Workload};
+use crate::plan::{Start, Target, Workload};
 use crate::schema::source::one_of;
 use crate::schema::{Data, Entry, Mistake, Node, Span, types};
 
@@ -33,7 +33,8 @@ pub(super) fn link(
         } else if targets.iter().any(|t| t.name == *name && !t.is_started()) {
             let expected = "expected a target that runner starts: it must run in a network of its own";
             notes.say(node, key, format!("`{name}` runs already, elsewhere"), expected);
-        } else if targets.iter().any(|t| t.name == *name && t.replicas.iter().any(|r| r.engine.is_some())) {
+        } else if targets.iter().any(|t| t.name == *name && t.replicas.iter().any(|r| matches!(r.start, Start::Container { .. })))
+        {
             let expected = "expected a process: the network of a container is its engine's";
             notes.say(node, key, format!("`{name}` is a container"), expected);
         }

@@ -10,9 +10,8 @@ pub(super) use typed::{Around, Typed, read};
 
 use crate::plan::collect::BODY;
 use crate::plan::drivers::Asks;
-use crate::plan::programs::FIXTURES_PROGRAM;
 use crate::plan::reconcile::{Counter, Reconcile, Source, count_socket};
-use crate::plan::{Carry, Place, Probe, Replica, Step, Target, Template, Url, Workload};
+use crate::plan::{Carry, Place, Probe, Replica, Start, Step, Target, Template, Url, Workload};
 
 /// Fixtures that tell how many requests they took in, on a socket whose path they are given in [`COUNT_VARIABLE`].
 const COUNTING: [&str; 6] = ["blobs-server", "cpu-server", "faulty", "null-server", "queue", "stall"];
@@ -149,8 +148,8 @@ fn owner(targets: &[Target], host: &str, port: u16) -> Option<usize> {
         target.replicas.iter().any(|replica| match &replica.ready {
             _ if is_here && replica.ports.contains(&port) => true,
             // It runs elsewhere, and all that is known of it is its address.
-            Probe::Tcp { address } if replica.argv.is_empty() => *address == authority,
-            Probe::Http { url } if replica.argv.is_empty() => url.authority() == authority,
+            Probe::Tcp { address } if !replica.start.is_started() => *address == authority,
+            Probe::Http { url } if !replica.start.is_started() => url.authority() == authority,
             _ => false,
         })
     })
@@ -170,16 +169,16 @@ fn common_owner(targets: &[Target], addresses: &[String]) -> Option<usize> {
 /// What a target says of itself: in its command line, and in the configuration that is rendered for it.
 fn known(target: &Target, targets: &[Target]) -> Known {
     let mut known = Known::default();
-    let words = |replica: &Replica| replica.argv.iter().map(Template::to_text).collect::<Vec<_>>();
-    let Some(first) = target.replicas.first().map(words).filter(|argv| !argv.is_empty()) else { return known };
-    if first[0] == FIXTURES_PROGRAM {
-        let fixture = first.get(1).map_or("", String::as_str);
-        if COUNTING.contains(&fixture) {
+    let words = |argv: &[Template]| argv.iter().map(Template::to_text).collect::<Vec<_>>();
+    let Some(start) = target.replicas.first().map(|replica| &replica.start) else { return known };
+    if let Start::Fixture { name, args } = start {
+        if COUNTING.contains(&name.as_str()) {
             let path = |replica: &Replica| format!("${{scratch}}/{}", count_socket(&target.name, replica.number));
             known.counters = target.replicas.iter().map(|r| Counter::Fixture(Template::parse(&path(r)))).collect();
         }
-        if fixture == "proxy" {
-            let to = first.iter().position(|word| word == "--to").and_then(|at| first.get(at + 1));
+        if name == "proxy" {
+            let args = words(args);
+            let to = args.iter().position(|word| word == "--to").and_then(|at| args.get(at + 1));
             let to: Vec<String> = to.into_iter().flat_map(|to| to.split(',')).map(str::to_owned).collect();
             known.onward = common_owner(targets, &to);
         }
@@ -187,15 +186,16 @@ fn known(target: &Target, targets: &[Target]) -> Known {
     }
     // A server of several processes on ports of their own has a count for each, and a configuration that says so.
     let [replica] = target.replicas.as_slice() else { return known };
+    let argv = words(&start.argv());
     let rendered = |flag: &str| -> Vec<String> {
-        let files = first.windows(2).filter(|pair| pair[0] == flag).map(|pair| pair[1].clone());
+        let files = argv.windows(2).filter(|pair| pair[0] == flag).map(|pair| pair[1].clone());
         let file = |path: String| {
             let name = path.strip_prefix("${scratch}/")?.to_owned();
             replica.files.iter().find(|f| f.name == name).map(|f| f.content.to_text())
         };
         files.filter_map(file).collect()
     };
-    match first[0].rsplit('/').next().unwrap_or_default() {
+    match argv.first().map_or("", String::as_str).rsplit('/').next().unwrap_or_default() {
         "haproxy" => {
             let read = haproxy::read(&rendered("-f").concat());
             known.onward = common_owner(targets, &read.servers);

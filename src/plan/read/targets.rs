@@ -12,9 +12,8 @@ use super::expr::{Scope, value_of};
 use super::programs::{missing_need, missing_program};
 use super::{containers, requests};
 use crate::plan::containers::engine;
-use crate::plan::programs::FIXTURES_PROGRAM;
 use crate::plan::template::Part;
-use crate::plan::{Probe, RenderedFile, Replica, Target, Template, Url};
+use crate::plan::{Probe, RenderedFile, Replica, Start, Target, Template, Url};
 use crate::schema::source::{SourceFile, one_of};
 use crate::schema::{Data, Entry, Mistake, Node, Span, decode, types};
 use crate::vocabulary::choices::Resource;
@@ -183,7 +182,7 @@ pub(super) fn target(
     let (typed, resolved) = common.filter(|_| sound)?;
     let skipped = missing_need(&typed.needs.0).or_else(|| typed.container.as_ref().and_then(|_| containers::missing()));
     if skipped.is_none()
-        && let Some(program) = replicas[0].argv.first().map(Template::to_text)
+        && let Some(program) = replicas[0].start.program()
         && let Some(program) = missing_program(&program, typed.dir.as_deref())
     {
         Diagnostics { file: scope.file, mistakes }.say_missing(&resolved, "command", &program);
@@ -269,17 +268,16 @@ fn replica(
         let ready = probe(notes, node, typed, Some(&url.authority()))?;
         return Some(Replica {
             number,
-            argv: vec![],
+            start: Start::Elsewhere,
             env: vec![],
             dir: None,
             ports: vec![],
             files: vec![],
             ready,
             cpus: vec![],
-            engine: None,
         });
     }
-    let argv = if let Some(fixture) = &typed.fixture {
+    let start = if let Some(fixture) = &typed.fixture {
         if !FIXTURES.contains(&fixture.as_str()) {
             let span = node.get("fixture").map_or(node.span, |n| n.span);
             notes.mistakes.push(
@@ -289,11 +287,9 @@ fn replica(
             );
             return None;
         }
-        let port = typed.port.map(|p| p.0.to_string());
-        let words = [FIXTURES_PROGRAM.to_owned(), fixture.clone()]
-            .into_iter()
-            .chain(port.into_iter().flat_map(|p| ["--port".to_owned(), p]));
-        words.map(|w| Template::parse(&w)).chain(typed.args.iter().map(|t| Template::parse(&t.0))).collect()
+        let port = typed.port.iter().flat_map(|p| ["--port".to_owned(), p.0.to_string()]);
+        let args = port.chain(typed.args.iter().map(|t| t.0.clone())).map(|word| Template::parse(&word)).collect();
+        Start::Fixture { name: fixture.clone(), args }
     } else if let Some(container) = &typed.container {
         for key in ["args", "env", "dir", "cpus", "rlimits"] {
             if let Some(entry) = node.entry(key) {
@@ -303,18 +299,18 @@ fn replica(
                 );
             }
         }
-        containers::argv(notes, node, container)
+        let engine = engine().unwrap_or("docker").to_owned();
+        Start::Container { engine, argv: containers::argv(notes, node, container) }
     } else {
         let _ = kind;
-        commands::argv(notes, node, typed.command.as_deref(), typed.shell.as_deref(), &typed.args)?
+        Start::of_command(commands::argv(notes, node, typed.command.as_deref(), typed.shell.as_deref(), &typed.args)?)
     };
     let address = typed.port.map(|p| format!("127.0.0.1:{}", p.0));
     let ready = probe(notes, node, typed, address.as_deref())?;
     let files = render(notes, scope, entry, node, typed, number);
     let dir = commands::folder(notes, node, typed.dir.as_deref());
     let env = commands::environment(notes, node, &typed.env);
-    let engine = typed.container.as_ref().map(|_| engine().unwrap_or("docker").to_owned());
-    Some(Replica { number, argv, env, dir, ports, files, ready, cpus: typed.cpus.clone(), engine })
+    Some(Replica { number, start, env, dir, ports, files, ready, cpus: typed.cpus.clone() })
 }
 
 fn probe(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Target, address: Option<&str>) -> Option<Probe> {

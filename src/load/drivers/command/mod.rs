@@ -103,7 +103,7 @@ impl CommandDriver {
 
 impl Carrier for plan::drivers::command::Command {
     fn start(&self, job: &Job) -> Result<Running, Error> {
-        start_with(&Arc::new(CommandDriver::new(self, &job.workload, job.launcher.clone())?), job)
+        start_with(&Arc::new(CommandDriver::new(self, &job.workload, job.setting.launcher.clone())?), job)
     }
 
     /// A program has no pass that could be tried.

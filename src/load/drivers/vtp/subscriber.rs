@@ -32,16 +32,16 @@ const LOOK: Duration = Duration::from_millis(2);
 /// When it cannot subscribe. That the broker goes away later is a result: what is missing is lost.
 pub fn run(job: &Job, subscriber: &Subscriber, ledger: Arc<Ledger>) -> Result<Report, Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|e| Error::Thread(e.to_string())).inspect_err(|_| job.gate.arrive())?;
+    let runtime = runtime.map_err(|e| Error::Thread(e.to_string())).inspect_err(|_| job.setting.gate.arrive())?;
     runtime.block_on(async {
         let subscribing = subscribe(subscriber);
-        let mut abort = job.abort.clone();
+        let mut abort = job.setting.abort.clone();
         let subscribed = tokio::select! {
             biased;
             subscribed = subscribing => subscribed.map_err(|f| Error::Verify(f.words)),
             _ = abort.wait_for(|asked| *asked) => Err(Error::Verify("it was given up".to_owned())),
         };
-        job.gate.arrive();
+        job.setting.gate.arrive();
         let (stream, broker) = subscribed?;
         let mut listener = Listener {
             job,
@@ -189,7 +189,7 @@ impl Listener<'_> {
     }
 
     fn ns(&self, at: Instant) -> u64 {
-        at.saturating_duration_since(self.job.epoch).as_nanos() as u64
+        at.saturating_duration_since(self.job.setting.epoch).as_nanos() as u64
     }
 
     fn arrives(&mut self, ivorn: &str, at: Instant) {

@@ -237,7 +237,7 @@ fn own(notes: &mut Diagnostics<'_>, part: &Node, typed: &types::Reconcile, aroun
 /// The late names in a source.
 fn names(source: &CollectSource) -> Box<dyn Iterator<Item = &str> + '_> {
     match source {
-        CollectSource::Command(command) => {
+        CollectSource::Command(command) | CollectSource::Fixture(command) => {
             let env = command.env.iter().map(|(_, value)| value);
             Box::new(command.argv.iter().chain(env).chain(&command.dir).flat_map(Template::names))
         }

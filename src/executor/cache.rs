@@ -22,12 +22,12 @@ const LINKS: usize = 40;
 /// How often it is looked whether another runner has made it.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// A directory that is being made; others wait until this is gone.
+/// A directory that is ours to fill: others wait until this is dropped, and what is not complete by then is removed.
 #[derive(Debug)]
-pub(super) struct Kept {
+pub(super) struct Claim {
     directory: PathBuf,
     step: String,
-    done: bool,
+    is_complete: bool,
     _lock: File,
 }
 
@@ -130,18 +130,18 @@ fn judge(part: &Part, us: u32) -> Result<(), Distrust> {
 
 /// Whether a directory is there, made by its step to the end, and by nobody else.
 pub(super) fn is_there(cache: &Cache) -> bool {
-    check(cache).is_ok() && is_whole(cache)
+    check(cache).is_ok() && is_complete(cache)
 }
 
-fn is_whole(cache: &Cache) -> bool {
+fn is_complete(cache: &Cache) -> bool {
     std::fs::read_to_string(cache.directory.join(".step")).is_ok_and(|step| step == cache.step)
 }
 
-/// An empty directory to be filled; none when it is there already, whole, and is still `sound`.
+/// Claims an empty directory to fill; none when it is there already, complete, and still `sound`.
 ///
 /// # Errors
 /// In words, when there can be no such directory.
-pub(super) async fn begin(cache: &Cache, sound: impl Fn() -> bool) -> Result<Option<Kept>, String> {
+pub(super) async fn claim(cache: &Cache, sound: impl Fn() -> bool) -> Result<Option<Claim>, String> {
     let directory = &cache.directory;
     let failed = |doing: &str, e: &std::io::Error| format!("cannot {doing} {}: {e}", directory.display());
     let base = directory.parent().unwrap_or(directory);
@@ -162,7 +162,7 @@ pub(super) async fn begin(cache: &Cache, sound: impl Fn() -> bool) -> Result<Opt
             Err(TryLockError::Error(_)) => break,
         }
     }
-    if is_whole(cache) && sound() {
+    if is_complete(cache) && sound() {
         return Ok(None);
     }
     // Half of one, or one that another step made.
@@ -170,25 +170,25 @@ pub(super) async fn begin(cache: &Cache, sound: impl Fn() -> bool) -> Result<Opt
         std::fs::remove_dir_all(directory).map_err(|e| failed("remove", &e))?;
     }
     make(false, directory).map_err(|e| failed("make", &e))?;
-    Ok(Some(Kept { directory: directory.clone(), step: cache.step.clone(), done: false, _lock: lock }))
+    Ok(Some(Claim { directory: directory.clone(), step: cache.step.clone(), is_complete: false, _lock: lock }))
 }
 
-impl Kept {
-    /// It is whole.
+impl Claim {
+    /// Notes that the directory is complete: from now on it is kept.
     ///
     /// # Errors
-    /// In words, when that cannot be noted.
-    pub fn whole(mut self) -> Result<(), String> {
+    /// In words, when that cannot be written down.
+    pub fn complete(mut self) -> Result<(), String> {
         let path = self.directory.join(".step");
         std::fs::write(&path, &self.step).map_err(|e| format!("cannot write {}: {e}", path.display()))?;
-        self.done = true;
+        self.is_complete = true;
         Ok(())
     }
 }
 
-impl Drop for Kept {
+impl Drop for Claim {
     fn drop(&mut self) {
-        if !self.done {
+        if !self.is_complete {
             let _ = std::fs::remove_dir_all(&self.directory);
         }
     }

@@ -1,0 +1,107 @@
+//! What can end a repetition before its time.
+
+use std::path::PathBuf;
+
+/// Why a repetition, or a step beside it, came to an early end.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A port that a target needs is taken.
+    #[error("port {port}, which `{target}` needs, is taken{}", holder.as_ref().map_or_else(String::new, |h| format!(" by {h}")))]
+    PortTaken {
+        /// The port.
+        port: u16,
+        /// The target.
+        target: String,
+        /// Who holds it.
+        holder: Option<String>,
+    },
+    /// A port is still taken after its target was stopped.
+    #[error("port {port} is still taken after `{target}` was stopped{}", holder.as_ref().map_or_else(String::new, |h| format!(", by {h}")))]
+    PortKept {
+        /// The port.
+        port: u16,
+        /// The target.
+        target: String,
+        /// Who holds it.
+        holder: Option<String>,
+    },
+    /// A port cannot be looked at.
+    #[error(transparent)]
+    Observe(#[from] crate::observe::Error),
+    /// A process of a target.
+    #[error(transparent)]
+    Supervise(#[from] crate::supervise::Error),
+    /// A link.
+    #[error(transparent)]
+    Link(#[from] crate::links::Error),
+    /// A container that is still there after it was told to go.
+    #[error("the container {name} could not be removed: {reason}")]
+    Container {
+        /// Its name.
+        name: String,
+        /// What the engine said.
+        reason: String,
+    },
+    /// The process that emulates a link.
+    #[error("the helper of link `{link}` does not work: {reason}")]
+    LinkHelper {
+        /// The link.
+        link: String,
+        /// What happened.
+        reason: String,
+    },
+    /// The load.
+    #[error(transparent)]
+    Load(#[from] crate::load::Error),
+    /// The results.
+    #[error(transparent)]
+    Record(#[from] crate::record::Error),
+    /// A scratch file.
+    #[error("cannot make {} in the scratch directory", path.display())]
+    Scratch {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A step of the scenario's own failed.
+    #[error("the {level} step `{step}` failed: {reason}")]
+    Action {
+        /// `set-up` or `clean-up`, and its level.
+        level: &'static str,
+        /// The step.
+        step: String,
+        /// What happened.
+        reason: String,
+    },
+    /// What all repetitions of a cell need could not be made.
+    #[error("{reason}")]
+    CellSetUp {
+        /// Which step of its set-up failed, and why.
+        reason: String,
+    },
+    /// What should be collected is not there.
+    #[error("`{name}` could not be collected: {reason}")]
+    Collect {
+        /// Its name.
+        name: String,
+        /// What happened.
+        reason: String,
+    },
+    /// The executable with the fixtures is missing.
+    #[error("{0}")]
+    Fixtures(String),
+    /// Ctrl-C.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl Error {
+    /// Whether going on with the next repetition makes no sense.
+    pub fn ends_the_run(&self) -> bool {
+        matches!(
+            self,
+            Self::Record(_) | Self::Fixtures(_) | Self::Interrupted | Self::Supervise(crate::supervise::Error::GuardGone)
+        )
+    }
+}

@@ -1,0 +1,290 @@
+//! The story of one repetition.
+//!
+//! `stages` are its parts one by one, `session` what it has so far, `timing` how long each part took, `status` what it came to.
+
+mod session;
+mod stages;
+mod status;
+mod timing;
+
+use std::path::Path;
+use std::time::Instant;
+
+use self::session::Session;
+use self::status::Conclusion;
+use self::timing::{Stage, Stopwatch, ns_since};
+use super::context::Context;
+use super::error::Error;
+use super::interrupt::Interrupt;
+use super::limits;
+use super::memory::Memory;
+use super::recorder::Recorder;
+use crate::observe::{Sampler, Settings, outbox};
+use crate::plan::Late;
+use crate::plan::links::Link;
+use crate::plan::order::{Turn, seed_of};
+use crate::plan::{Cell, Plan, Workload};
+use crate::record::manifest::now;
+use crate::record::spill::Spill;
+use crate::record::status::{ObserverStatus, Status, Verdict};
+use crate::record::tables::Names;
+use crate::record::{RepetitionWriter, RunDirectory};
+use crate::supervise::{Guard, journal};
+
+pub use self::timing::Progress;
+
+/// Files that we need besides connections and what watching takes.
+const OTHER_FILES: u64 = 100;
+
+/// Executes repetitions of one plan.
+#[derive(Debug)]
+pub struct Executor<'a> {
+    /// The plan.
+    pub plan: &'a Plan,
+    /// The owner of processes.
+    pub guard: &'a Guard,
+    /// Where results go.
+    pub directory: &'a RunDirectory,
+    /// Below which scratch directories are made.
+    pub scratch: &'a Path,
+    /// A file system in memory in which repetitions are recorded, if that is asked for.
+    pub memory: Option<&'a Memory>,
+    /// The fixtures' executable.
+    pub fixtures: &'a Path,
+    /// Ctrl-C.
+    pub interrupt: &'a Interrupt,
+}
+
+impl Executor<'_> {
+    /// Executes a repetition and makes its result durable, whatever became of it.
+    ///
+    /// # Errors
+    /// Only what ends the run: results that cannot be written, the guard's end, an interruption. A repetition that
+    /// fails otherwise is a result: its status says why.
+    pub async fn repetition(&self, turn: Turn, progress: &Progress) -> Result<Status, Error> {
+        let cell = &self.plan.cells[turn.cell];
+        let link_names: Vec<String> = cell.links.iter().flat_map(Link::late_names).collect();
+        let mut repetition = Repetition::open(self, turn, progress, &link_names)?;
+        let measured = tokio::select! {
+            biased;
+            () = self.interrupt.asked(1) => Err(Error::Interrupted),
+            measured = repetition.measure() => measured,
+        };
+        let torn_down = tokio::select! {
+            biased;
+            () = self.interrupt.asked(2) => {
+                // Now means now: the guard kills everything in one sweep.
+                self.guard.sweep().await?;
+                Err(Error::Interrupted)
+            },
+            torn_down = repetition.tear_down() => torn_down,
+        };
+        repetition.conclude(measured, torn_down).await
+    }
+
+    /// Records a repetition that was never started, because the set-up of its cell failed.
+    ///
+    /// # Errors
+    /// Results that cannot be written.
+    pub fn record_unstarted(&self, turn: Turn, reason: &str) -> Result<Status, Error> {
+        let writer = self.directory.repetition(&self.plan.cells[turn.cell], turn.repetition, None)?;
+        let status = Conclusion {
+            plan: self.plan,
+            turn,
+            started_at: now(),
+            outcome: &Err(Error::CellSetUp { reason: reason.to_owned() }),
+            session: &Session::default(),
+            observer: ObserverStatus::default(),
+            host: None,
+            left_behind: Vec::new(),
+            memory_full: None,
+        };
+        let status = status.into_status();
+        writer.finish(&[], &status)?;
+        Ok(status)
+    }
+}
+
+/// One repetition from its scratch directory to its status.
+struct Repetition<'a> {
+    executor: &'a Executor<'a>,
+    cell: &'a Cell,
+    turn: Turn,
+    seed: u64,
+    begin: Instant,
+    started_at: String,
+    context: Context<'a>,
+    /// Late names that the links bring, in the order of their values.
+    link_names: &'a [String],
+    progress: &'a Progress,
+    sampler: Sampler,
+    recorder: Recorder,
+    session: Session,
+    /// Where recording goes on when there is no room in memory any more.
+    spill: Option<Spill>,
+    writer: RepetitionWriter,
+}
+
+impl<'a> Repetition<'a> {
+    /// Starts to record and to sample; nothing of the experiment runs yet.
+    fn open(executor: &'a Executor<'a>, turn: Turn, progress: &'a Progress, link_names: &'a [String]) -> Result<Self, Error> {
+        let (begin, started_at) = (Instant::now(), now());
+        let cell = &executor.plan.cells[turn.cell];
+        progress.stage.set(Stage::SetUp.word());
+        let scratch = executor.scratch.join(format!("{}-{}", turn.cell, turn.repetition));
+        let memory = executor.memory.map(|memory| memory.path.join(turn.cell.to_string()));
+        let writer = executor.directory.repetition(cell, turn.repetition, memory.as_deref())?;
+        let (to_recorder, observations) = outbox();
+        let spill = writer.spill();
+        let recorder = Recorder::start(writer.directory(), spill.clone(), names(cell), observations)?;
+        let allowed = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
+        let settings = Settings {
+            adopter: Some(executor.guard.pid()),
+            most_files: usize::try_from(allowed.saturating_sub(cell.connections() + OTHER_FILES)).unwrap_or(usize::MAX),
+            ..Settings::default()
+        };
+        let sampler = Sampler::start(Vec::new(), settings, to_recorder).map_err(Error::Observe)?;
+        let mut late: Late<'_> = executor.plan.secrets.late().collect();
+        late.extend([("scratch", scratch.display().to_string()), ("repetition", turn.repetition.to_string())]);
+        Ok(Self {
+            executor,
+            cell,
+            turn,
+            seed: seed_of(executor.plan.seed, turn),
+            begin,
+            started_at,
+            context: Context { guard: executor.guard, late, scratch, logs: writer.logs(), fixtures: executor.fixtures },
+            link_names,
+            progress,
+            sampler,
+            recorder,
+            session: Session::default(),
+            spill,
+            writer,
+        })
+    }
+
+    /// From the scratch directory to the last figure that is collected.
+    async fn measure(&mut self) -> Result<(), Error> {
+        self.make_scratch()?;
+        self.timed(Stage::SetUp, Self::set_up).await?;
+        self.timed(Stage::LayLinks, Self::lay_links).await?;
+        self.claim_ports()?;
+        self.timed(Stage::Start, Self::start).await?;
+        self.timed(Stage::SetUpLoad, Self::set_up_load).await?;
+        self.timed(Stage::Verify, Self::verify).await?;
+        self.load_begins();
+        self.timed(Stage::Load, Self::load).await?;
+        self.load_ends();
+        self.all_alive().await?;
+        self.reconcile().await?;
+        self.timed(Stage::Collect, Self::collect).await
+    }
+
+    /// Ends load and targets, proves that nothing is left, and cleans up. Returns what had been left behind.
+    async fn tear_down(&mut self) -> Result<Vec<String>, Error> {
+        // Whatever goes wrong here, the rest is done nevertheless; the first error is the one that is told.
+        let mut result = self.timed(Stage::EndLoad, Self::end_load).await;
+        if self.session.clean_up_load {
+            result = result.and(self.timed(Stage::CleanUpLoad, Self::clean_up_load).await);
+        }
+        let stopped = self.timed(Stage::StopTargets, Self::stop_targets).await;
+        result = result.and(self.session.network.undo(self.context.guard).await);
+        let left_behind = self.sweep().await?;
+        stopped?;
+        result = result.and(self.check_ports_again());
+        result.and(self.timed(Stage::CleanUp, Self::clean_up).await).map(|()| left_behind)
+    }
+
+    /// Makes the result durable, whatever came of it.
+    async fn conclude(self, measured: Result<(), Error>, torn_down: Result<Vec<String>, Error>) -> Result<Status, Error> {
+        let Self { executor, turn, begin, started_at, context, progress, sampler, recorder, mut session, spill, writer, .. } =
+            self;
+        let observer = sampler.stop();
+        if !journal::remove(&context.scratch) {
+            crate::vocabulary::errors::tell(format_args!(
+                "warning: {} could not be removed: something is mounted or kept in it",
+                context.scratch.display()
+            ));
+        }
+        let (outcome, left_behind) = merged(measured, torn_down);
+        // What our own death broke was not measured: it is missing, and `resume` does it again.
+        let outcome = if executor.guard.is_gone() { Err(crate::supervise::Error::GuardGone.into()) } else { outcome };
+        if let Err(error @ (Error::Interrupted | Error::Supervise(crate::supervise::Error::GuardGone) | Error::Record(_))) =
+            outcome
+        {
+            drop(recorder);
+            return Err(error);
+        }
+
+        let recording = Stopwatch::start(Stage::Record, progress);
+        let written = recorder.finish().await;
+        recording.stop(&mut session.timings);
+        let timings = &mut session.timings;
+        timings.total_ns = ns_since(begin);
+        let told_apart = timings.steps_ns + timings.target_start_ns + timings.load_ns + timings.target_stop_ns;
+        timings.overhead_ns = timings.total_ns.saturating_sub(told_apart);
+        let status = Conclusion {
+            plan: executor.plan,
+            turn,
+            started_at,
+            outcome: &outcome,
+            session: &session,
+            observer: ObserverStatus {
+                samples: observer.samples,
+                cpu_ns: observer.cpu_ns,
+                wall_ns: observer.elapsed_ns,
+                skipped_ticks: observer.skipped_ticks,
+                incomplete_samples: observer.incomplete_samples,
+            },
+            host: written?.filter(|h| h.time_ns >= limits::SHORTEST_HOST_NS),
+            left_behind,
+            memory_full: executor.memory.and_then(|memory| memory.was_full(spill.as_ref()?)),
+        };
+        let status = status.into_status();
+        // A signal that ends everybody may reach a target first: what that broke is missing, too.
+        if executor.interrupt.count() > 0 && status.verdict != Verdict::Valid {
+            return Err(Error::Interrupted);
+        }
+        writer.finish(&session.events.since(session.epoch), &status)?;
+        match outcome {
+            Err(error) if error.ends_the_run() => Err(error),
+            _ => Ok(status),
+        }
+    }
+
+    /// Does one part of the story: says so in the progress, and adds its time to the right sum, whatever comes of it.
+    async fn timed<T>(&mut self, stage: Stage, part: impl AsyncFnOnce(&mut Self) -> Result<T, Error>) -> Result<T, Error> {
+        let stopwatch = Stopwatch::start(stage, self.progress);
+        let done = part(self).await;
+        stopwatch.stop(&mut self.session.timings);
+        done
+    }
+}
+
+/// What came of measuring and tearing down together, and what had been left behind.
+fn merged(measured: Result<(), Error>, torn_down: Result<Vec<String>, Error>) -> (Result<(), Error>, Vec<String>) {
+    match torn_down {
+        // That nothing can be run any more matters more than what failed because of it.
+        Err(error) if error.ends_the_run() => (Err(error), Vec::new()),
+        Err(error) => (measured.and(Err(error)), Vec::new()),
+        Ok(left_behind) => (measured, left_behind),
+    }
+}
+
+/// The names that belong to the numbers in the rows of workloads and of what is collected.
+fn names(cell: &Cell) -> Vec<Names> {
+    let of_workload = |workload: &Workload| Names {
+        workload: workload.name.clone(),
+        steps: workload.protocol().steps(),
+        outcomes: workload.protocol().outcomes(),
+        metrics: workload.protocol().metrics().into_iter().map(|metric| metric.name).collect(),
+    };
+    let of_collected = cell.collect.iter().map(|collected| Names {
+        workload: collected.name.clone(),
+        steps: Vec::new(),
+        outcomes: Vec::new(),
+        metrics: collected.metrics.iter().map(|m| m.name.clone()).collect(),
+    });
+    cell.workloads.iter().map(of_workload).chain(of_collected).collect()
+}

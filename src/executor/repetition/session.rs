@@ -1,0 +1,95 @@
+//! What a repetition has so far. It outlives whatever breaks the repetition off, so that all of it can be undone and told.
+
+use std::cell::RefCell;
+use std::os::unix::net::UnixDatagram;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tokio::sync::watch;
+
+use crate::executor::network::Network;
+use crate::executor::reconcile::{Baselines, Reconciled};
+use crate::executor::targets::Running;
+use crate::load::{self, Report};
+use crate::plan::Workload;
+use crate::record::status::Timings;
+
+/// What was made, started and found.
+#[derive(Debug, Default)]
+pub(super) struct Session {
+    /// The replicas, in the order in which they were started.
+    pub running: Vec<Running>,
+    /// Ports that no other runner may use meanwhile.
+    pub claims: Vec<UnixDatagram>,
+    pub network: Network,
+    pub events: Events,
+    /// When the last target was ready.
+    pub ready_at: Option<Instant>,
+    /// The set-up of the load was begun.
+    pub clean_up_load: bool,
+    /// The workloads of the cell, with late names filled in.
+    pub workloads: Vec<Arc<Workload>>,
+    /// What servers had counted before the load.
+    pub baselines: Baselines,
+    pub epoch: Option<Epoch>,
+    /// Set to `true` to give the load up.
+    pub abort: watch::Sender<bool>,
+    /// Loads that were started and not waited for yet.
+    pub loads: Vec<load::Running>,
+    /// By index of the workload.
+    pub reports: Vec<(usize, Report)>,
+    pub reconciled: Vec<Reconciled>,
+    pub timings: Timings,
+}
+
+/// The begin of the load, as both clocks show it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Epoch {
+    pub instant: Instant,
+    /// Since the begin of 1970.
+    pub unix: Duration,
+}
+
+impl Epoch {
+    /// This instant.
+    pub fn now() -> Self {
+        let instant = Instant::now();
+        let unix = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        Self { instant, unix }
+    }
+}
+
+/// What happened, and when.
+#[derive(Debug, Default)]
+pub(super) struct Events(RefCell<Vec<(Instant, Value)>>);
+
+impl Events {
+    /// Notes what happens now.
+    pub fn now(&self, event: Value) {
+        self.at(Instant::now(), event);
+    }
+
+    /// Notes what happened at an instant.
+    pub fn at(&self, at: Instant, event: Value) {
+        self.0.borrow_mut().push((at, event));
+    }
+
+    /// One object for each, in which `at_ns` counts from the begin of the load; from the first event where there was no load.
+    pub fn since(&self, epoch: Option<Epoch>) -> Vec<Value> {
+        let events = self.0.borrow();
+        let epoch = epoch.map(|epoch| epoch.instant).or_else(|| events.first().map(|(at, _)| *at));
+        let object = |(at, event): &(Instant, Value)| {
+            let at_ns = epoch.map_or(0, |epoch| match at.checked_duration_since(epoch) {
+                Some(after) => after.as_nanos() as i64,
+                None => -(epoch.duration_since(*at).as_nanos() as i64),
+            });
+            let mut object = serde_json::Map::from_iter([("at_ns".to_owned(), at_ns.into())]);
+            if let Value::Object(rest) = event {
+                object.extend(rest.clone());
+            }
+            object.into()
+        };
+        events.iter().map(object).collect()
+    }
+}

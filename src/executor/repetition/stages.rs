@@ -1,0 +1,275 @@
+//! The parts of a repetition, in the order in which the story tells them.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::Repetition;
+use super::session::{Epoch, Session};
+use crate::executor::collect::collect;
+use crate::executor::context::Context;
+use crate::executor::error::Error;
+use crate::executor::late::fill_workload;
+use crate::executor::reconcile::Baselines;
+use crate::executor::{actions, launches, memory, targets};
+use crate::load::{self, Gate, Job, Launcher, Setting};
+use crate::observe::Watched;
+use crate::plan::{Action, Cell, Limit};
+use crate::supervise::Kind;
+
+/// A target whose end explains a wrong answer is noticed within this.
+const NOTICED: Duration = Duration::from_millis(50);
+
+impl Repetition<'_> {
+    /// Makes the scratch directory.
+    pub(super) fn make_scratch(&self) -> Result<(), Error> {
+        let path = &self.context.scratch;
+        memory::make_passable(path).map_err(|source| Error::Scratch { path: path.clone(), source })
+    }
+
+    pub(super) async fn set_up(&mut self) -> Result<(), Error> {
+        self.execute("set-up, repetition", &self.cell.set_up.repetition).await
+    }
+
+    /// Makes and measures the links; what they bring has names from now on.
+    pub(super) async fn lay_links(&mut self) -> Result<(), Error> {
+        let network = &mut self.session.network;
+        network.make(self.cell, &self.context, self.seed).await?;
+        let names = self.link_names.iter().map(String::as_str);
+        self.context.late.extend(names.zip(network.late_values()));
+        Ok(())
+    }
+
+    /// Makes sure that the ports of all targets are free, and stay so as far as other runners are concerned.
+    pub(super) fn claim_ports(&mut self) -> Result<(), Error> {
+        self.session.claims = targets::claim_ports(self.cell, &self.session.network)?;
+        targets::check_ports(self.cell, &self.session.network)
+    }
+
+    /// Starts the targets in order; each is ready before the next one is started.
+    pub(super) async fn start(&mut self) -> Result<(), Error> {
+        let Self { cell, context, sampler, session, .. } = self;
+        let Session { running, events, network, .. } = &mut *session;
+        for target in &cell.targets {
+            let namespace = network.namespace(&target.name);
+            targets::start(target, context, namespace.as_deref(), running, |one| {
+                if let Some(pid) = one.status.pid {
+                    let (target, replica) = (one.status.target.clone(), one.status.replica);
+                    let (_, marker) = context.guard.marker(Kind::Target, &target, replica);
+                    sampler.add(Watched { target, replica, pid, marker });
+                }
+                events.now(json!({"event": "started", "target": one.name, "pid": one.status.pid}));
+            })
+            .await?;
+            events.now(json!({"event": "ready", "target": target.name}));
+        }
+        session.ready_at = Some(Instant::now());
+        Ok(())
+    }
+
+    pub(super) async fn set_up_load(&mut self) -> Result<(), Error> {
+        self.session.clean_up_load = true;
+        self.execute("set-up, load", &self.cell.set_up.load).await
+    }
+
+    /// One pass of each workload, every answer checked; and what servers have counted by now.
+    pub(super) async fn verify(&mut self) -> Result<(), Error> {
+        let Self { cell, context, session, seed, .. } = self;
+        let reach = |host: &str, port| session.network.reach(host, port);
+        session.workloads = cell.workloads.iter().map(|w| fill_workload(w, &context.late, reach)).collect();
+        for workload in &session.workloads {
+            tokio::select! {
+                biased;
+                died = targets::death(&session.running) => return Err(died),
+                verified = load::verify(workload, *seed) => if let Err(error) = verified {
+                    return Err(cause(error, session).await);
+                },
+            }
+        }
+        session.baselines = Baselines::read(cell, context).await?;
+        Ok(())
+    }
+
+    /// The instant from which all times of the load count.
+    pub(super) fn load_begins(&mut self) {
+        self.progress.expected.set(expected_passes(self.cell));
+        self.sampler.sample_now();
+        let epoch = Epoch::now();
+        self.session.epoch = Some(epoch);
+        self.recorder.set_epoch(epoch.instant);
+        self.session.events.now(json!({"event": "load-begins"}));
+    }
+
+    /// Makes the load of all workloads, and waits for its end.
+    pub(super) async fn load(&mut self) -> Result<(), Error> {
+        let (launcher, mut asked_for) = tokio::sync::mpsc::unbounded_channel();
+        // The recorder ends when nobody can send to it any more: none of the jobs outlives this loop.
+        for job in self.jobs(&launcher) {
+            self.session.loads.push(load::start(&job)?);
+        }
+        let Self { context, sampler, session, .. } = self;
+        let over = async {
+            while !session.loads.iter().all(load::Running::is_finished) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = over => {},
+            died = targets::death(&session.running) => return Err(died),
+            broken = launches::serve(context.guard, sampler, &context.logs, &mut asked_for) => match broken? {},
+        }
+        for (index, load) in std::mem::take(&mut session.loads).into_iter().enumerate() {
+            session.reports.push((index, load.finish().await?));
+        }
+        Ok(())
+    }
+
+    /// A job for each workload.
+    fn jobs(&self, launcher: &Launcher) -> Vec<Job> {
+        let Self { executor, session, .. } = self;
+        let workloads = &session.workloads;
+        let setting = Setting {
+            seed: self.seed,
+            epoch: session.epoch.expect("the begin of the load was noted").instant,
+            window: executor.plan.window,
+            requests: executor.plan.record.requests,
+            rows: self.recorder.rows.clone(),
+            launcher: launcher.clone(),
+            gate: Arc::new(Gate::new(workloads.iter().map(|w| load::threads(w)).sum())),
+            progress: Arc::clone(&self.progress.passes),
+            abort: session.abort.subscribe(),
+        };
+        let jobs = workloads.iter().enumerate().map(|(index, workload)| Job::new(Arc::clone(workload), index as u16, &setting));
+        let mut jobs: Vec<Job> = jobs.collect();
+        load::link_followers(&mut jobs);
+        jobs
+    }
+
+    /// Says that the load is over, once all of it was reported.
+    pub(super) fn load_ends(&self) {
+        self.session.events.now(json!({"event": "load-ends"}));
+        self.sampler.sample_now();
+        self.recorder.load_ended();
+    }
+
+    /// A target that died in the very last moment was not noticed by the load.
+    pub(super) async fn all_alive(&self) -> Result<(), Error> {
+        let running = &self.session.running;
+        if running.iter().any(|r| r.process.as_ref().is_some_and(|p| p.exited().is_some())) {
+            return Err(targets::death(running).await);
+        }
+        Ok(())
+    }
+
+    /// Holds what servers counted against what was sent to them.
+    pub(super) async fn reconcile(&mut self) -> Result<(), Error> {
+        let Self { executor, cell, context, session, .. } = self;
+        let limit = executor.plan.limits.reconcile;
+        session.reconciled = session.baselines.judge(cell, limit, context, &session.reports).await?;
+        Ok(())
+    }
+
+    /// Takes the figures that the scenario asks for, while the targets still run.
+    pub(super) async fn collect(&mut self) -> Result<(), Error> {
+        let Self { cell, context, recorder, session, .. } = self;
+        let Some(epoch) = session.epoch.filter(|_| !cell.collect.is_empty()) else { return Ok(()) };
+        let measured = || session.reports.iter().flat_map(|(_, r)| &r.phases).filter(|p| p.phase != load::Phase::WarmUp);
+        let begin = measured().map(|p| p.start_ns).min().unwrap_or_default();
+        let end = measured().map(|p| p.end_ns).max().unwrap_or_default();
+        let seconds = |ns: u64| format!("{:.9}", (epoch.unix + Duration::from_nanos(ns)).as_secs_f64());
+        let mut context = Context::clone(context);
+        context.late.extend([("load_begin", seconds(begin)), ("load_end", seconds(end))]);
+        let tables = context.logs.with_file_name("collected");
+        for (index, wanted) in cell.collect.iter().enumerate() {
+            let values = collect(wanted, &context, &tables).await?;
+            for (metric, value) in values.into_iter().enumerate() {
+                let row = load::MetricRow {
+                    at_ns: epoch.instant.elapsed().as_nanos() as u64,
+                    workload: (cell.workloads.len() + index) as u16,
+                    metric: metric as u16,
+                    phase: load::Phase::During,
+                    pass: 0,
+                    value,
+                };
+                // When the recorder has given up, its error is found at the end.
+                let _ = recorder.rows.send(load::Rows::Metric(row));
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives up what is left of the load, and waits for it.
+    pub(super) async fn end_load(&mut self) -> Result<(), Error> {
+        self.session.abort.send_replace(true);
+        let mut result = Ok(());
+        for (index, load) in std::mem::take(&mut self.session.loads).into_iter().enumerate() {
+            match load.finish().await {
+                Ok(report) => self.session.reports.push((index, report)),
+                Err(error) => result = result.and(Err(error.into())),
+            }
+        }
+        result
+    }
+
+    pub(super) async fn clean_up_load(&mut self) -> Result<(), Error> {
+        self.execute("clean-up, load", &self.cell.clean_up.load).await
+    }
+
+    pub(super) async fn stop_targets(&mut self) -> Result<(), Error> {
+        targets::stop(self.context.guard, &mut self.session.running).await
+    }
+
+    /// Ends whatever is left of processes, and tells what became of all. Returns what had been left behind.
+    pub(super) async fn sweep(&mut self) -> Result<Vec<String>, Error> {
+        let left = self.context.guard.sweep().await?;
+        let Session { running, events, .. } = &self.session;
+        for one in running {
+            let at = one.stopped_at.unwrap_or_else(Instant::now);
+            let status = &one.status;
+            let event = json!({"event": "stopped", "target": one.name, "killed": status.killed, "ended": status.ended});
+            events.at(at, event);
+        }
+        let secrets = &self.executor.plan.secrets;
+        let left: Vec<String> = left.iter().map(|(pid, name)| secrets.mask(&format!("{pid} ({name})")).into_owned()).collect();
+        if !left.is_empty() {
+            events.now(json!({"event": "left-behind", "processes": left}));
+        }
+        Ok(left)
+    }
+
+    /// Makes sure that targets have given their ports back.
+    pub(super) fn check_ports_again(&self) -> Result<(), Error> {
+        // Only ports that were ours: one that was taken from the start has been said already.
+        let all = self.cell.targets.iter().map(|t| t.replicas.len()).sum::<usize>();
+        if self.session.running.len() == all { targets::check_ports_again(self.cell, &self.session.network) } else { Ok(()) }
+    }
+
+    pub(super) async fn clean_up(&mut self) -> Result<(), Error> {
+        self.execute("clean-up, repetition", &self.cell.clean_up.repetition).await
+    }
+
+    /// Executes steps of the scenario's own.
+    async fn execute(&self, level: &'static str, steps: &[Action]) -> Result<(), Error> {
+        let Context { guard, late, logs, .. } = &self.context;
+        actions::execute(guard, level, steps, late, logs).await
+    }
+}
+
+/// What a failed pass is due to: a target whose end is just about to be noticed, or the answer itself.
+async fn cause(error: load::Error, session: &Session) -> Error {
+    match tokio::time::timeout(NOTICED, targets::death(&session.running)).await {
+        Ok(died) => died,
+        Err(_) => error.into(),
+    }
+}
+
+/// How many passes there will be in all; none where a phase is as long as its duration.
+fn expected_passes(cell: &Cell) -> Option<u64> {
+    let of = |limit: Limit| match limit {
+        Limit::Amount(n) => Some(n),
+        Limit::Duration(_) => None,
+    };
+    cell.workloads.iter().filter(|w| w.protocol().follows().is_none()).flat_map(|w| &w.load.stretches).map(|s| of(s.limit)).sum()
+}

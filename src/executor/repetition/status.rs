@@ -1,0 +1,157 @@
+//! What a repetition came to: its status, for the record.
+
+use super::session::Session;
+use crate::executor::error::Error;
+use crate::executor::host::HostUse;
+use crate::executor::limits;
+use crate::load::{self, PhaseReport, Report};
+use crate::plan::order::{Turn, seed_of};
+use crate::plan::{Cell, Plan, Workload};
+use crate::record::FORMAT;
+use crate::record::status::{GeneratorStatus, HostStatus, ObserverStatus, PhaseStatus, Status, Timings, TrialStatus, Verdict};
+use crate::vocabulary::errors::chain;
+
+/// All that is known of a repetition at its end.
+pub(super) struct Conclusion<'a> {
+    pub plan: &'a Plan,
+    pub turn: Turn,
+    pub started_at: String,
+    /// Whether it was completed.
+    pub outcome: &'a Result<(), Error>,
+    pub session: &'a Session,
+    pub observer: ObserverStatus,
+    /// What was used of the host during the load; none where the load was too short to say.
+    pub host: Option<HostUse>,
+    /// Processes that had to be killed at the end.
+    pub left_behind: Vec<String>,
+    /// That there was no room in memory any more, if so.
+    pub memory_full: Option<String>,
+}
+
+impl Conclusion<'_> {
+    /// The status, without secrets.
+    pub fn into_status(self) -> Status {
+        let session = self.session;
+        let phases = self.phases();
+        let status = Status {
+            format: FORMAT,
+            cell: self.cell().id.0.clone(),
+            repetition: self.turn.repetition,
+            seed: seed_of(self.plan.seed, self.turn),
+            verdict: self.verdict(),
+            timings: self.timings(&phases),
+            phases,
+            trials: self.trials(),
+            targets: session.running.iter().map(|r| r.status.clone()).collect(),
+            generator: self.generator(),
+            observer: self.observer,
+            links: session.network.status(),
+            host: self.host.map(|h| HostStatus { steal_share: h.steal_share, others_share: h.others_share, watched: h.watched }),
+            errors: session.reports.iter().flat_map(|(_, r)| r.examples.clone()).collect(),
+            reconciled: session.reconciled.iter().map(|r| r.status.clone()).collect(),
+            started_at: self.started_at,
+            left_behind: self.left_behind,
+        };
+        status.with_words(|words| self.plan.secrets.mask(words).into_owned())
+    }
+
+    fn cell(&self) -> &Cell {
+        &self.plan.cells[self.turn.cell]
+    }
+
+    fn workload(&self, index: usize) -> &Workload {
+        &self.cell().workloads[index]
+    }
+
+    /// Whether it counts; if not, why.
+    fn verdict(&self) -> Verdict {
+        if let Err(error) = self.outcome {
+            return Verdict::Failed { reason: chain(error) };
+        }
+        let session = self.session;
+        let reports: Vec<_> = session.reports.iter().map(|(i, r)| (self.workload(*i), r)).collect();
+        let mut reasons = limits::reasons(&self.plan.limits, &reports, self.host.as_ref());
+        reasons.extend(limits::unseen(&self.observer));
+        reasons.extend(session.network.reasons());
+        reasons.extend(session.reconciled.iter().filter_map(|r| r.reason.clone()));
+        reasons.extend(self.memory_full.clone());
+        if reasons.is_empty() { Verdict::Valid } else { Verdict::Invalid { reasons } }
+    }
+
+    fn phases(&self) -> Vec<PhaseStatus> {
+        let of = |(index, report): &(usize, Report)| {
+            let there = report.phases.iter().filter(|p| p.passes > 0 || p.offered > 0 || p.planned_ns.is_some());
+            there.map(|p| phase_status(self.workload(*index), report, p)).collect::<Vec<_>>()
+        };
+        self.session.reports.iter().flat_map(of).collect()
+    }
+
+    fn timings(&self, phases: &[PhaseStatus]) -> Timings {
+        let session = self.session;
+        let mut timings = session.timings;
+        if let (Some(ready), Some(epoch), Some(first)) =
+            (session.ready_at, session.epoch, phases.iter().map(|p| p.start_ns).min())
+        {
+            timings.ready_to_first_request_ns = epoch.instant.duration_since(ready).as_nanos() as u64 + first;
+        }
+        timings
+    }
+
+    fn trials(&self) -> Vec<TrialStatus> {
+        let of = |(index, report): &(usize, Report)| {
+            let trial = |t: &load::Trial| TrialStatus {
+                workload: self.workload(*index).name.clone(),
+                rate_per_s: t.rate,
+                start_ns: t.start_ns,
+                end_ns: t.end_ns,
+                reasons: t.reasons.clone(),
+            };
+            report.trials.iter().map(trial).collect::<Vec<_>>()
+        };
+        self.session.reports.iter().flat_map(of).collect()
+    }
+
+    fn generator(&self) -> GeneratorStatus {
+        let reports = &self.session.reports;
+        let mut timer_late = load::windows::new_histogram();
+        for (_, report) in reports {
+            timer_late.add(&report.timer_late).expect("both have the same bounds");
+        }
+        let late = |q| (!timer_late.is_empty()).then(|| timer_late.value_at_quantile(q));
+        let sum = |f: fn(&Report) -> u64| reports.iter().map(|(_, r)| f(r)).sum();
+        GeneratorStatus {
+            cpu_ns: sum(|r| r.generator_cpu_ns),
+            wall_ns: sum(|r| r.generator_wall_ns),
+            connects: sum(|r| r.connects),
+            timer_late_p50_ns: late(0.5),
+            timer_late_p99_ns: late(0.99),
+            timer_late_max_ns: late(1.0),
+            dropped_windows: sum(|r| r.dropped_windows),
+        }
+    }
+}
+
+/// What is recorded of a phase.
+fn phase_status(workload: &Workload, report: &Report, phase: &PhaseReport) -> PhaseStatus {
+    let late = report.late_of(phase.phase);
+    let names = workload.protocol().outcomes();
+    let outcomes = late.into_iter().flat_map(|l| &l.outcomes);
+    PhaseStatus {
+        workload: workload.name.clone(),
+        phase: phase.phase.name().to_owned(),
+        start_ns: phase.start_ns.min(phase.end_ns),
+        end_ns: phase.end_ns,
+        planned_ns: phase.planned_ns,
+        offered: phase.offered,
+        unsent: phase.unsent,
+        passes: phase.passes,
+        errors: phase.errors,
+        named: phase.named,
+        completed: phase.completed,
+        open: phase.open,
+        at_end: outcomes.map(|(outcome, count)| (outcome.name(&names).to_owned(), *count)).collect(),
+        at_end_longest_ns: late.map_or(0, |l| l.longest_ns),
+        silence_ns: report.silence_of(phase).total_ns,
+        tail_ns: phase.tail_ns(),
+    }
+}
