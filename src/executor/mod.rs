@@ -1,11 +1,16 @@
 //! One repetition from set-up to tear-down; the only place that knows the order of its parts.
 //!
-//! scratch directory → set-up → links, each measured → targets in order, each ready → verify → set-up of the load → load (warm-up, during) →
-//! collect → clean-up of the load → targets stopped in reverse → proof that nothing is left → clean-up → result made durable.
+//! scratch directory → set-up → links, each measured → ports free → targets in order, each ready → set-up of the load → verify →
+//! what servers counted until now → load (warm-up, during) → what they counted now → collect → clean-up of the load →
+//! targets stopped in reverse → links undone → proof that nothing is left → clean-up → result made durable.
 //!
-//! `repetition` tells that story, `targets` starts and stops, `launches` starts programs that make the load, `actions` are
-//! the scenario's own steps (`kept` what they keep for later runs, `checkout` revisions that are built), `collect` takes figures when the load is over, `reconcile` holds what servers counted against what was sent, `recorder` takes in what load and observation report, `containers` are what an engine runs for us, `network` makes and undoes links, `memory` are file systems in memory, `host` who
-//! used the processors meanwhile, `watched` what held them up or slowed them down, `versions` asks programs what they are, `limits` says whether it counts, `interrupt` is Ctrl-C. Which repetition comes when is `cmd::run`'s business.
+//! `repetition` tells that story. `targets` starts and stops, `launches` starts programs that make the load, `actions` are
+//! the scenario's own steps (`kept` what they keep for later runs, `checkout` revisions that are built), `late` fills in what
+//! is only known now, `collect` takes figures when the load is over, `reconcile` holds what servers counted against what was
+//! sent, `recorder` takes in what load and observation report, `containers` are what an engine runs for us, `network` makes
+//! and undoes links, `memory` are file systems in memory, `host` who used the processors meanwhile, `watched` what held them
+//! up or slowed them down, `versions` asks programs what they are, `limits` says whether it counts, `interrupt` is Ctrl-C.
+//! Which repetition comes when says `plan::order`, and `cmd::execute` goes by it.
 
 pub mod actions;
 pub mod checkout;
