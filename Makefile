@@ -1,22 +1,67 @@
-# What CI does, and one part of it that takes a virtual machine.
+# The doors. `make` alone lists them: what stands behind `##` is what the list says.
 CARGO_TARGET_DIR ?= target
 export CARGO_TARGET_DIR
 
-test:
+# cargo-nextest where it is installed, else cargo's own runner of tests, as in tests/all.sh.
+nextest := $(shell cargo nextest --version >/dev/null 2>&1 && echo yes)
+tests := cargo $(if $(nextest),nextest run,test) --release --locked
+named = $(if $(nextest),$(NAME),$(if $(NAME),-- $(NAME)))
+
+# `make e2e links` is `make e2e NAME=links`. What follows such a door are names of tests: they are no doors, even where there is
+# a door of that name, and there is nothing to make for them.
+takes_names := $(filter unit e2e,$(firstword $(MAKECMDGOALS)))
+names := $(if $(takes_names),$(wordlist 2,$(words $(MAKECMDGOALS)),$(MAKECMDGOALS)))
+ifneq ($(names),)
+NAME := $(names)
+Makefile: ;
+%: ; @:
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: unit e2e
+
+unit: ## the tests that stand beside the code, which are fast: make unit, make unit NAME=stats
+	$(tests) --workspace --lib --bins $(named)
+
+# The tests start `runner` and `runner-fixtures`, so both are built first.
+e2e: ## end-to-end tests whose name holds a word: make e2e NAME=links, make e2e mistakes::auth_colon
+	cargo build --release --locked --workspace
+	$(tests) --test end_to_end $(named)
+
+ifeq ($(names),)
+.PHONY: help lint review docs test test-netem storm circumstances
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
+
+lint: ## the format, and clippy with warnings denied
+	cargo fmt --all --check
+	cargo clippy --release --workspace --all-targets --locked -- -D warnings
+
+review: ## snapshots that differ, one after the other, to accept or to reject
+	@if cargo insta --version >/dev/null 2>&1; then \
+		cargo insta review --workspace; \
+	else \
+		echo "cargo-insta is not installed; this installs it: cargo install --locked cargo-insta"; \
+		echo "Snapshots that wait (to accept one without it, take the .new from the end of its name):"; \
+		find src tests fixtures -name '*.snap.new' -o -name '*.pending-snap'; \
+	fi
+
+docs: ## rustdoc with warnings denied
+	RUSTDOCFLAGS="-D warnings" cargo doc --release --workspace --no-deps --locked --quiet
+
+test: ## all that CI does; it installs what the tests need
 	sh tests/all.sh
 
-test-netem:
+test-netem: ## links by the kernel's own emulation, in a virtual machine
 	cargo build --release --locked --workspace
 	sh tests/netem/test.sh "$(abspath $(CARGO_TARGET_DIR))/release/runner"
 
-# Deaths at random moments: make storm N=1000 SEED=7
 N ?= 30
 SEED ?= 1
-storm:
+storm: ## deaths at random moments: make storm N=1000 SEED=7
 	STORM_N=$(N) STORM_SEED=$(SEED) cargo test --release --locked --test storm -- --nocapture
 
-# As an ordinary user, with hidepid, without /sys. Needs root.
-circumstances:
+circumstances: ## the tests as an ordinary user, with hidepid, without /sys; needs root
 	sh tests/circumstances.sh
-
-.PHONY: test test-netem storm circumstances
+endif

@@ -14,7 +14,7 @@
 //! - `plot`: figures to PNG; its `compose` chooses what a graph shows, the rest knows no experiment.
 //! - `marker`, `queue`: by what processes of ours are known, and the bounded way to whoever records; used by several that do not
 //!   know each other.
-//! - `units`: sizes and durations as people write them.
+//! - `units`, `errors`: sizes and durations as people write them; how errors are said.
 
 pub mod analysis;
 pub mod cli;

@@ -182,7 +182,7 @@ fn samples_are_the_figures_of_the_summary() {
     let root = std::path::PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo says where the package is"));
     let runs = [
         folder.path().to_owned(),
-        root.join("results/blobs-parallel/20261122T000858Z-823c"),
+        root.join("tests/data/results/format-1/blobs-parallel/20261122T000858Z-823c"),
         root.join("tests/data/results/format-2/20261122T053326Z-e9ba"),
     ];
     let mut there = std::collections::BTreeSet::new();

@@ -1,8 +1,8 @@
 //! One repetition from set-up to tear-down; the only place that knows the order of its parts.
 //!
-//! scratch directory → set-up → links, each measured → targets in order, each ready → set-up of the load → verify → load (warm-up,
-//! during) → collect → clean-up of the load → targets stopped in reverse → proof that nothing is left → clean-up → result made
-//! durable.
+//! scratch directory → set-up → links, each measured → ports free → targets in order, each ready → set-up of the load → verify →
+//! what servers counted until now → load (warm-up, during) → what they counted now → collect → clean-up of the load →
+//! targets stopped in reverse → links undone → proof that nothing is left → clean-up → result made durable.
 //!
 //! | module | what it does |
 //! |---|---|
@@ -20,7 +20,7 @@
 //! | `interrupt` | Ctrl-C |
 //!
 //! Below all of them are `error`, `late` (names whose values are known only now) and `context` (what starting something needs
-//! to know). Which repetition comes when is `cmd::run`'s business.
+//! to know). Which repetition comes when says `plan::order`, and `cmd::execute` goes by it.
 
 pub mod actions;
 pub mod cache;

@@ -308,7 +308,7 @@ impl ReconciledStatus {
 pub struct Timings {
     /// From begin to end.
     pub total_ns: u64,
-    /// Set-up and clean-up steps of the scenario.
+    /// Set-up and clean-up steps of the scenario, making links, and what was collected.
     pub steps_ns: u64,
     /// Targets started and ready.
     pub target_start_ns: u64,

@@ -1,15 +1,17 @@
 //! `runner` as its user sees it: the built executable, real processes, real files.
 //!
-//! `run` is what goes well, `faults` what goes wrong, `endings` how it ends before its time, `resume` how it goes on,
-//! `old_results` what older versions left; `mistakes` and `schema` are about scenario files. `load` is every way in which
-//! requests may arrive, `requests` that each can be looked at, `truth` whether what is measured is what happened. `time` is
-//! what is divided by what and open at the end, `steady` since when it was steady,
-//! `framed` and `vtp` are protocols beside HTTP, `links` what lies between, `collect` what is taken afterwards, `memory`
-//! where it is recorded, `durable` when it is on disk. `foreign` is what comes from somebody else or is not what it seems.
-//! `environment` is what comes from outside and may be secret, `answers` what may come back and what is
-//! asked besides; `cpu` and `couchdb` are the studies of pools and of documents, against the real servers.
-//! `revisions` are commits that are built and measured against each other. `repeat`, `compare`, `expect`, `verdicts` and `reconcile` (what servers counted) are about what is concluded. `support` gives each test a place of its own,
-//! `server` a server that it can look into.
+//! `run` is what goes well, `faults` what goes wrong, `endings` how it ends before its time, `guards` who clears up when one of
+//! our own is killed, `resume` how it goes on, `old_results` what is kept of earlier runs; `mistakes` (a test for each file in
+//! `tests/mistakes`) and `schema` are about scenario files. `load` is every way in which requests may arrive, `requests` that
+//! each can be looked at, `truth` whether what is measured is what happened. `time` is what is divided by what and open at the
+//! end, `steady` since when it was steady. `http` is HTTP as real servers speak it, `framed` and `vtp` are protocols beside
+//! it, `links` what lies between, `containers` what an engine runs for us, `collect` what is taken afterwards, `memory` where
+//! it is recorded, `durable` when it is on disk. `foreign` is what comes from somebody else or is not what it seems.
+//! `environment` is what comes from outside and may be secret, `answers` what may come back and what is asked besides; `cpu`
+//! and `couchdb` are the studies of pools and of documents, against the real servers. `revisions` are commits that are built
+//! and measured against each other. `repeat`, `compare`, `expect`, `verdicts` and `reconcile` (what servers counted) are about
+//! what is concluded, `licences` is about the libraries. `support` gives each test a place of its own, `server` a server that
+//! it can look into, `engine` a container engine.
 
 mod answers;
 mod collect;
