@@ -8,14 +8,15 @@ use std::time::{Duration, Instant};
 
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng as _, SeedableRng as _};
-use runner::load::windows::{Ended, Outcome, Phase, WindowRow, Windows};
-use runner::observe::{CoreClock, CoreTimes, HostPressure, HostSample, Pressure, ProcessSample};
+use runner::load::windows::Windows;
 use runner::plan::read::{Document, Options, build};
 use runner::plan::{Cell, Plan};
 use runner::record::manifest::{Choice, Manifest};
 use runner::record::status::{GeneratorStatus, PhaseStatus, Status, TargetStatus, Verdict};
 use runner::record::tables::{Names, Tables};
 use runner::record::{FORMAT, RunDirectory};
+use runner::vocabulary::rows::{CoreClock, CoreTimes, HostPressure, HostSample, Pressure, ProcessSample, RequestRow, WindowRow};
+use runner::vocabulary::{Outcome, Phase};
 
 /// Cells of the experiment.
 pub const CELLS: usize = 48;
@@ -76,7 +77,7 @@ fn windows(cell: &Cell, seed: u64) -> Vec<WindowRow> {
 }
 
 /// All requests, and the passes of several steps, of a load of this length.
-fn requests(cell: &Cell, seed: u64, load_ns: u64, mut each: impl FnMut(&Ended)) {
+fn requests(cell: &Cell, seed: u64, load_ns: u64, mut each: impl FnMut(&RequestRow)) {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
     let steps = cell.workloads[0].protocol().steps().len();
     let mut free_at = [0_u64; CONNECTIONS];
@@ -95,7 +96,7 @@ fn requests(cell: &Cell, seed: u64, load_ns: u64, mut each: impl FnMut(&Ended)) 
             let connect_ns = (!std::mem::replace(&mut connected[at], true)).then_some(80_000);
             // A body of some KiB comes after its head; small answers come at once.
             let first = if step == 1 { now + took * 3 / 4 } else { now + took };
-            let ended = Ended {
+            let ended = RequestRow {
                 step: Some(step as u16),
                 phase: Phase::During,
                 completed_in: Phase::During,
@@ -113,7 +114,7 @@ fn requests(cell: &Cell, seed: u64, load_ns: u64, mut each: impl FnMut(&Ended)) 
             pass = Some(ended);
         }
         if let Some(last) = pass.filter(|_| steps > 1) {
-            let whole = Ended { step: None, intended_ns: begin, sent_ns: begin, connect_ns: None, ..last };
+            let whole = RequestRow { step: None, intended_ns: begin, sent_ns: begin, connect_ns: None, ..last };
             each(&whole);
         }
         free_at[at] = now;

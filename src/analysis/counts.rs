@@ -10,7 +10,7 @@
 use std::ops::Range;
 
 use super::times::Times;
-use crate::load::windows::MAX_TIME_NS;
+use crate::vocabulary::rows::MAX_TIME_NS;
 
 /// Values below this have a bucket each; from there on each power of two has half as many buckets.
 const SUB_BUCKETS: u32 = 2048;
@@ -323,7 +323,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::load::windows::new_histogram;
+    use crate::vocabulary::rows::new_histogram;
 
     fn encoded(histogram: &Histogram<u32>) -> Vec<u8> {
         let mut bytes = Vec::new();

@@ -7,8 +7,8 @@ use super::summary::StepSummary;
 use super::tables::{self, ReplicaRows};
 use super::windows::{Decoded, NamedRow, Row};
 use super::{Error, stats, summary};
-use crate::load::windows::Phase;
 use crate::record::{Repetition, RunRecord};
+use crate::vocabulary::Phase;
 use crate::vocabulary::{Metric, Time};
 
 /// Points of one repetition: seconds since the begin of the load, value.

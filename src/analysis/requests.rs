@@ -15,10 +15,10 @@ use super::steadiness;
 use super::summary::{StepSummary, Times};
 use super::windows::{Merged, StepKey};
 use super::{Error, tables};
-use crate::load::windows::Outcome;
 use crate::record::Repetition;
 use crate::record::read::CellRecord;
 use crate::record::tables::read_pieces;
+use crate::vocabulary::Outcome;
 use crate::vocabulary::Time;
 
 /// Times that can be had from a row; how long connecting took is in none.

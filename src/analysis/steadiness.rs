@@ -11,9 +11,9 @@ use serde::Serialize;
 use super::Error;
 use super::stats::{self, Better, Class};
 use super::windows::{Decoded, WindowPoint};
-use crate::plan::load::FEWEST_WINDOWS;
 use crate::record::Repetition;
 use crate::record::read::{CellRecord, WorkloadRecord};
+use crate::vocabulary::rows::FEWEST_WINDOWS;
 
 /// Levels within this share of each other are one level: what differs by less seldom matters.
 const TOLERANCE: f64 = 0.05;

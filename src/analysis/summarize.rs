@@ -21,13 +21,13 @@ use super::summary::{
 use super::times::medians;
 use super::windows::{DistributionSums, StepCounts, StepKey};
 use super::{Error, expectations, stability};
-use crate::load::windows::{Outcome, Phase};
-use crate::plan::load::FEWEST_WINDOWS;
 use crate::record::read::{CellRecord, Named};
 use crate::record::status::PhaseStatus;
 use crate::record::tables::WHOLE;
 use crate::record::{FORMAT, Repetition, RunRecord, Verdict};
+use crate::vocabulary::rows::FEWEST_WINDOWS;
 use crate::vocabulary::{Interest, Metric};
+use crate::vocabulary::{Outcome, Phase};
 
 /// Repetitions whose distributions are in memory at a time, for each cell that is worked on.
 const AT_A_TIME: usize = 16;

@@ -7,8 +7,8 @@ use polars::prelude::*;
 
 use super::Error;
 use super::windows::{Completed, Decoded};
-use crate::load::windows::MAX_TIME_NS;
 use crate::record::{Repetition, tables};
+use crate::vocabulary::rows::MAX_TIME_NS;
 use crate::vocabulary::{Metric, Time};
 
 /// A histogram that takes in those of any number of windows.

@@ -12,13 +12,15 @@ use serde_json::json;
 use super::summary::Summary;
 use super::windows::StepCounts;
 use super::{samples, summarize, tables};
-use crate::load::windows::{Ended, Outcome, Phase, Windows};
+use crate::load::windows::Windows;
 use crate::record::manifest::Manifest;
 use crate::record::status::{PhaseStatus, Status};
 use crate::record::tables::{Names, Tables, WHOLE};
 use crate::record::{Repetition, RunRecord};
 use crate::vocabulary::metric::catalogue;
+use crate::vocabulary::rows::RequestRow;
 use crate::vocabulary::{Metric, Time};
+use crate::vocabulary::{Outcome, Phase};
 
 const WINDOW_NS: u64 = 500_000_000;
 /// Windows in each repetition.
@@ -36,7 +38,7 @@ fn write(path: &Path, number: u32, took_ns: impl Fn(u64) -> u64, keep: impl Fn(u
     for i in 0..WINDOWS * 50 {
         let at = i * 10_000_000;
         let completed_ns = at + took_ns(i);
-        let ended = Ended {
+        let ended = RequestRow {
             step: Some(0),
             phase: Phase::During,
             completed_in: Phase::During,

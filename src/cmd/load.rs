@@ -18,13 +18,14 @@ use crate::analysis::times::times;
 use crate::cli;
 use crate::executor::Interrupt;
 use crate::exit::Exit;
-use crate::load::{self, Gate, Job, Report, Rows, Setting, WindowRow, passes};
+use crate::load::{self, Gate, Job, Report, Rows, Setting, passes};
 use crate::plan::drivers::http::MAX_STREAMS;
 use crate::plan::drivers::http::{Http, Trust};
 use crate::plan::read as rates;
 use crate::plan::{Arrivals, Body, Driver, Expect, Limit, Load, Pattern, Spacing, Step, Stretch, Template, Think, Url, Workload};
 use crate::record::tables::{Names, Tables};
 use crate::vocabulary::Phase;
+use crate::vocabulary::rows::WindowRow;
 use crate::vocabulary::units::{count, human_bytes, human_duration, significant};
 
 /// A tail that is a larger share of a load than this is told.
@@ -333,7 +334,7 @@ fn bar() -> indicatif::ProgressBar {
 /// where it began in it.
 fn merge(merged: &mut StepRows, row: &WindowRow) {
     if row.completed_in == Phase::During {
-        merged.completed.ok += if row.outcome == load::windows::Outcome::Ok { row.count } else { 0 };
+        merged.completed.ok += if row.outcome == crate::vocabulary::Outcome::Ok { row.count } else { 0 };
         merged.completed.sent_bytes += row.sent_bytes;
         merged.completed.received_bytes += row.received_bytes;
     }
@@ -361,7 +362,7 @@ fn merge(merged: &mut StepRows, row: &WindowRow) {
 
 fn conclude(workload: &Workload, report: &Report, mut merged: StepRows) -> Outcome {
     let during = report.phases.iter().find(|p| p.phase == Phase::During);
-    let length = |p: &load::PhaseReport| p.planned_ns.unwrap_or_else(|| p.end_ns.saturating_sub(p.start_ns));
+    let length = |p: &crate::load::PhaseReport| p.planned_ns.unwrap_or_else(|| p.end_ns.saturating_sub(p.start_ns));
     let seconds = during.map_or(0.0, |p| length(p) as f64 / 1e9);
     let per_s = |n: u64| if seconds > 0.0 { n as f64 / seconds } else { 0.0 };
     let requests: u64 = merged.outcomes.values().sum();
@@ -385,7 +386,7 @@ fn conclude(workload: &Workload, report: &Report, mut merged: StepRows) -> Outco
         at_end: under_way.into_iter().flat_map(|l| &l.outcomes).map(|(o, n)| (o.name(&[]).to_owned(), *n)).collect(),
         at_end_longest_ns: under_way.map_or(0, |l| l.longest_ns),
         silence_ns: during.map_or(0, |p| report.silence_of(p).total_ns),
-        tail_ns: during.and_then(load::PhaseReport::tail_ns),
+        tail_ns: during.and_then(crate::load::PhaseReport::tail_ns),
         requests,
         ok,
         errors: merged.outcomes,

@@ -19,10 +19,12 @@ use super::pacer::Pacer;
 use super::schedule::{Arrival, Next, Random, Schedule, ThreadSlice};
 use super::silence::Watch;
 use super::tally::Tally;
-use super::windows::{Ended, Outcome, Phase};
-use super::{Error, Job, Late, MetricRow, PhaseReport, Report, Rows};
+
+use super::{Error, Job, Late, PhaseReport, Report, Rows};
 use crate::plan::{Arrivals, Limit, Think};
+use crate::vocabulary::rows::{MetricRow, RequestRow};
 use crate::vocabulary::units::nanos;
+use crate::vocabulary::{Outcome, Phase};
 
 /// A connection that could not be made is tried again after this, so that a dead server is not hammered.
 const CONNECT_PAUSE: Duration = Duration::from_millis(10);
@@ -115,7 +117,7 @@ impl Shared {
         self.schedule.borrow_mut().as_mut().is_some_and(Schedule::give_up)
     }
 
-    fn record(&self, ended: &Ended) {
+    fn record(&self, ended: &RequestRow) {
         self.tally.borrow_mut().record(ended);
     }
 
@@ -154,7 +156,7 @@ impl Shared {
         self.watch.borrow_mut().begins(pass.intended_ns);
     }
 
-    fn late(&self, ended: &Ended) {
+    fn late(&self, ended: &RequestRow) {
         let mut late = self.late.borrow_mut();
         let at = late.iter().position(|l| l.phase == ended.phase).unwrap_or_else(|| {
             late.push(Late::empty(ended.phase));
@@ -166,8 +168,8 @@ impl Shared {
     }
 
     /// `ended`: the pass as a whole.
-    fn pass_ended(&self, slot: usize, ended: &Ended) {
-        let Ended { phase, outcome, sent_ns, completed_ns: end_ns, .. } = *ended;
+    fn pass_ended(&self, slot: usize, ended: &RequestRow) {
+        let RequestRow { phase, outcome, sent_ns, completed_ns: end_ns, .. } = *ended;
         self.under_way.borrow_mut()[slot] = None;
         self.watch.borrow_mut().ends(outcome.is_error(), end_ns);
         if ended.completed_in == Phase::Drain {
@@ -196,15 +198,15 @@ impl Shared {
     /// The load is over: whatever is under way stays open, with the time that it has waited.
     fn leave_open(&self, at_ns: u64) {
         for pass in self.under_way.take().into_iter().flatten() {
-            let open = Ended {
+            let open = RequestRow {
                 phase: pass.phase,
                 completed_in: Phase::Drain,
                 outcome: Outcome::Open,
                 ..ended(pass.phase, pass.intended_ns, pass.sent_ns, at_ns)
             };
             let since = if pass.step == 0 { pass.sent_ns } else { pass.step_ns };
-            let step = Ended { step: Some(pass.step), sent_ns: since, ..open };
-            let step = Ended { intended_ns: if pass.step == 0 { pass.intended_ns } else { since }, ..step };
+            let step = RequestRow { step: Some(pass.step), sent_ns: since, ..open };
+            let step = RequestRow { intended_ns: if pass.step == 0 { pass.intended_ns } else { since }, ..step };
             self.record(&step);
             if !self.single_step {
                 self.record(&open);
@@ -550,9 +552,10 @@ impl<C: Client> Follower<C> {
             if let Err(failure) = ready {
                 shared.note(None, &failure);
                 let completed_in = shared.completed_in(arrival.phase, now_ns);
-                let failed = Ended { completed_in, outcome: failure.outcome, ..ended(arrival.phase, now_ns, now_ns, now_ns) };
+                let failed =
+                    RequestRow { completed_in, outcome: failure.outcome, ..ended(arrival.phase, now_ns, now_ns, now_ns) };
                 // A pass of one step is recorded as that step.
-                shared.record(&Ended { step: shared.single_step.then_some(0), ..failed });
+                shared.record(&RequestRow { step: shared.single_step.then_some(0), ..failed });
                 shared.watch.borrow_mut().begins(now_ns);
                 shared.pass_ended(self.slot, &failed);
                 free_ns = now_ns.saturating_add(nanos(CONNECT_PAUSE));
@@ -618,13 +621,13 @@ impl<C: Client> Follower<C> {
             let begun = Begun { intended_ns, sent_ns, phase: arrival.phase };
             shared.observers.iter().for_each(|observer| observer.begins(arrival.pass, begun));
         }
-        let mut whole: Option<Ended> = None;
+        let mut whole: Option<RequestRow> = None;
         for step in 0.. {
             let exchange = self.client.exchange(step).await;
             let (sent_ns, completed_ns) = (shared.ns(exchange.sent), shared.ns(exchange.completed));
             // A later step is meant to begin when the one before it has ended.
             let intended = whole.as_ref().map_or(intended_ns.unwrap_or(sent_ns), |w| w.completed_ns.min(sent_ns));
-            let one = Ended {
+            let one = RequestRow {
                 outcome: exchange.result.as_ref().err().map_or(Outcome::Ok, |f| f.outcome),
                 connect_ns: exchange.connect.map(|c| c.as_nanos() as u64),
                 first_byte_ns: exchange.first_byte.map(|at| shared.ns(at)),
@@ -642,7 +645,7 @@ impl<C: Client> Follower<C> {
             shared.record(&one);
             self.send_metrics(arrival, &exchange, completed_ns);
             let whole = match &mut whole {
-                None => whole.insert(Ended { step: None, ..one }),
+                None => whole.insert(RequestRow { step: None, ..one }),
                 Some(whole) => {
                     whole.completed_ns = completed_ns;
                     whole.completed_in = one.completed_in;
@@ -688,8 +691,8 @@ impl<C: Client> Follower<C> {
     }
 }
 
-fn ended(phase: Phase, intended_ns: u64, sent_ns: u64, completed_ns: u64) -> Ended {
-    Ended {
+fn ended(phase: Phase, intended_ns: u64, sent_ns: u64, completed_ns: u64) -> RequestRow {
+    RequestRow {
         step: None,
         phase,
         completed_in: phase,

@@ -31,6 +31,8 @@ use hdrhistogram::Histogram;
 use tokio::sync::watch;
 
 use crate::plan;
+use crate::vocabulary::rows::{MetricRow, RequestRow, WindowRow, new_histogram};
+use crate::vocabulary::{Outcome, Phase};
 pub use drivers::command::{Launch, Launched, Launcher};
 pub use drivers::http::MAX_KEPT;
 pub use gate::Gate;
@@ -38,7 +40,7 @@ pub use observer::Observer;
 pub use search::Trial;
 use silence::{Quiet, Silence};
 pub use traffic::Traffic;
-pub use windows::{Ended, Outcome, Phase, Totals, WindowRow};
+pub use windows::Totals;
 
 /// What can keep a load from being made.
 #[derive(Debug, thiserror::Error)]
@@ -160,27 +162,10 @@ pub enum Rows {
         /// Index of the workload.
         workload: u16,
         /// In the order in which they ended; a pass of one step is that step.
-        rows: Vec<Ended>,
+        rows: Vec<RequestRow>,
     },
     /// A figure that a command brought.
     Metric(MetricRow),
-}
-
-/// A figure that a command brought.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct MetricRow {
-    /// When, nanoseconds since the epoch.
-    pub at_ns: u64,
-    /// Index of the workload.
-    pub workload: u16,
-    /// Index of the metric; see [`plan::Workload::metrics`].
-    pub metric: u16,
-    /// The phase of its pass.
-    pub phase: Phase,
-    /// Number of the pass that brought it.
-    pub pass: u64,
-    /// The value, in the unit of the metric.
-    pub value: f64,
 }
 
 /// What a load was, after its end. Times are nanoseconds since the epoch.
@@ -230,11 +215,11 @@ pub struct Late {
 impl Late {
     /// Of a phase in which nothing was late.
     fn empty(phase: Phase) -> Self {
-        Self { phase, outcomes: BTreeMap::new(), held: windows::new_histogram(), longest_ns: 0 }
+        Self { phase, outcomes: BTreeMap::new(), held: new_histogram(), longest_ns: 0 }
     }
 
     /// Adds one of a phase that ended at `end_ns`.
-    fn add(&mut self, ended: &Ended, end_ns: u64) {
+    fn add(&mut self, ended: &RequestRow, end_ns: u64) {
         *self.outcomes.entry(ended.outcome).or_default() += 1;
         self.held.saturating_record(ended.completed_ns.min(end_ns).saturating_sub(ended.sent_ns));
         self.longest_ns = self.longest_ns.max(ended.completed_ns.saturating_sub(ended.intended_ns));
@@ -328,7 +313,7 @@ impl Report {
             generator_cpu_ns: 0,
             generator_wall_ns: 0,
             connects: 0,
-            timer_late: windows::new_histogram(),
+            timer_late: new_histogram(),
             dropped_windows: 0,
             examples: Vec::new(),
             trials: Vec::new(),

@@ -1,8 +1,8 @@
 //! How much of the rows of a load may wait for whoever writes them.
 
 use super::Rows;
-use super::windows::{Ended, WindowRow};
 use crate::vocabulary::queue;
+use crate::vocabulary::rows::{RequestRow, WindowRow};
 
 /// So many bytes of rows may wait. Windows alone need hours for that; single requests, of which a second with 100 000 makes
 /// 12 MiB, take 20 s.
@@ -26,7 +26,7 @@ fn size(rows: &Rows) -> usize {
     size_of::<(usize, Rows)>()
         + match rows {
             Rows::Windows(rows) => rows.iter().map(|row| size_of::<WindowRow>() + histograms(row)).sum(),
-            Rows::Requests { rows, .. } => rows.capacity() * size_of::<Ended>(),
+            Rows::Requests { rows, .. } => rows.capacity() * size_of::<RequestRow>(),
             Rows::Metric(_) => 0,
         }
 }
@@ -37,9 +37,9 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::load::MetricRow;
     use crate::vocabulary::Phase;
     use crate::vocabulary::queue::Sent;
+    use crate::vocabulary::rows::MetricRow;
 
     fn metric(pass: u64) -> Rows {
         Rows::Metric(MetricRow { at_ns: 1, workload: 0, metric: 0, phase: Phase::During, pass, value: 1.0 })

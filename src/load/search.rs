@@ -5,9 +5,9 @@
 
 use std::time::Duration;
 
-use super::{Error, Job, Phase, Report, start};
+use super::{Error, Job, Report, start};
 use crate::plan::{Arrivals, Condition, Find, Limit, Pattern, Stretch};
-use crate::vocabulary::{Metric, Quantile, Time};
+use crate::vocabulary::{Metric, Phase, Quantile, Time};
 
 /// One trial of a search.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,9 +1,11 @@
 //! What one thread has to record: windows, requests where they are wanted, and the way to whoever writes them.
 
 use super::queue::Sender;
-use super::windows::{Ended, Totals, Windows};
-use super::{Job, Phase, Rows};
+use super::windows::{Totals, Windows};
+use super::{Job, Rows};
+use crate::vocabulary::Phase;
 use crate::vocabulary::queue::Sent;
+use crate::vocabulary::rows::RequestRow;
 
 /// Requests that are sent to be recorded at a time. Memory for so many is taken at once: no request waits for more.
 const REQUESTS: usize = 4096;
@@ -12,7 +14,7 @@ const REQUESTS: usize = 4096;
 pub(super) struct Tally {
     windows: Windows,
     /// Requests that ended, where they are wanted.
-    requests: Option<Vec<Ended>>,
+    requests: Option<Vec<RequestRow>>,
     rows: Sender,
     workload: u16,
     dropped: u64,
@@ -31,7 +33,7 @@ impl Tally {
     }
 
     /// Counts a request.
-    pub fn record(&mut self, ended: &Ended) {
+    pub fn record(&mut self, ended: &RequestRow) {
         if let Some(requests) = &mut self.requests {
             requests.push(*ended);
             if requests.len() == REQUESTS {

@@ -6,75 +6,8 @@
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Serializer as _, V2Serializer};
 
-pub use crate::vocabulary::{Outcome, Phase};
-
-/// One row of `windows.parquet`. Histograms are in HdrHistogram's V2 encoding, in nanoseconds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WindowRow {
-    /// Begin of the window, nanoseconds since the epoch of the repetition.
-    pub start_ns: u64,
-    /// Index of the workload.
-    pub workload: u16,
-    /// Index of the step; none for the pass as a whole.
-    pub step: Option<u16>,
-    /// The phase in which the requests were meant to begin.
-    pub phase: Phase,
-    /// The phase in which they ended; [`Phase::Drain`] behind the last one.
-    pub completed_in: Phase,
-    /// What became of them.
-    pub outcome: Outcome,
-    /// How many ended in this window.
-    pub count: u64,
-    /// Bytes of request bodies.
-    pub sent_bytes: u64,
-    /// Bytes of response bodies.
-    pub received_bytes: u64,
-    /// Completed − sent.
-    pub service: Vec<u8>,
-    /// Completed − intended.
-    pub response: Vec<u8>,
-    /// Sent − intended.
-    pub lag: Vec<u8>,
-    /// Connecting, of those that had to; empty when none had.
-    pub connect: Vec<u8>,
-    /// First byte of the answer − sent, of those that had one; empty when none had.
-    pub first_byte: Vec<u8>,
-}
-
-/// Times longer than this are recorded as this.
-pub const MAX_TIME_NS: u64 = 3_600_000_000_000;
-
-/// A histogram as every part of the program makes it: 1 ns to an hour, 3 significant digits.
-pub fn new_histogram() -> Histogram<u32> {
-    Histogram::new_with_bounds(1, MAX_TIME_NS, 3).expect("the bounds are constants and in order")
-}
-
-/// What is known of a request that ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ended {
-    /// Index of the step; none for the pass as a whole.
-    pub step: Option<u16>,
-    /// The phase in which it was meant to begin.
-    pub phase: Phase,
-    /// The phase to which its end counts, see `schedule::Timeline::completed_in`.
-    pub completed_in: Phase,
-    /// What became of it.
-    pub outcome: Outcome,
-    /// When it was meant to be sent.
-    pub intended_ns: u64,
-    /// When it was sent.
-    pub sent_ns: u64,
-    /// When it ended.
-    pub completed_ns: u64,
-    /// How long connecting took, where that was needed.
-    pub connect_ns: Option<u64>,
-    /// When the first byte of the answer was there.
-    pub first_byte_ns: Option<u64>,
-    /// Bytes of the request body.
-    pub sent_bytes: u64,
-    /// Bytes of the response body.
-    pub received_bytes: u64,
-}
+use crate::vocabulary::rows::{RequestRow, WindowRow, new_histogram};
+use crate::vocabulary::{Outcome, Phase};
 
 struct Cell {
     count: u64,
@@ -109,7 +42,7 @@ impl Cell {
         })
     }
 
-    fn record(&mut self, ended: &Ended) {
+    fn record(&mut self, ended: &RequestRow) {
         let service = ended.completed_ns.saturating_sub(ended.sent_ns);
         // Before this request is in `service`: what is derived from it must not contain it twice.
         if self.lagged || ended.sent_ns > ended.intended_ns {
@@ -133,7 +66,7 @@ impl Cell {
         self.service.saturating_record(service);
     }
 
-    fn record_wait(&mut self, ended: &Ended) {
+    fn record_wait(&mut self, ended: &RequestRow) {
         let (response, lag) = &mut **self.waited.get_or_insert_with(|| Box::new((new_histogram(), new_histogram())));
         if !self.lagged {
             // All before it were sent when they were meant to be.
@@ -223,7 +156,7 @@ impl Windows {
     /// Counts a request. Returns the rows of the last window when this one begins another.
     ///
     /// A workload of one step records the step only: the pass as a whole is the same, and is added to the rows.
-    pub fn record(&mut self, ended: &Ended) -> Option<Vec<WindowRow>> {
+    pub fn record(&mut self, ended: &RequestRow) -> Option<Vec<WindowRow>> {
         let window = ended.completed_ns / self.length_ns;
         let rows = (window > self.current).then(|| self.flush()).filter(|rows| !rows.is_empty());
         self.current = self.current.max(window);
@@ -343,8 +276,8 @@ mod tests {
         Deserializer::new().deserialize(&mut &bytes[..]).unwrap()
     }
 
-    fn ended(step: Option<u16>, outcome: usize, at: u64, lag: u64, took: u64) -> Ended {
-        Ended {
+    fn ended(step: Option<u16>, outcome: usize, at: u64, lag: u64, took: u64) -> RequestRow {
+        RequestRow {
             step,
             phase: Phase::During,
             completed_in: Phase::During,
@@ -408,8 +341,8 @@ mod tests {
     fn where_it_ends_is_told_apart_and_times_know_what_was_never_answered() {
         let mut windows = Windows::new(0, 1, 500_000_000);
         windows.record(&ended(Some(0), 0, 10, 0, 100));
-        windows.record(&Ended { completed_in: Phase::Drain, ..ended(Some(0), 0, 20, 0, 300) });
-        let open = Ended { outcome: Outcome::Open, completed_in: Phase::Drain, ..ended(Some(0), 0, 30, 0, 900) };
+        windows.record(&RequestRow { completed_in: Phase::Drain, ..ended(Some(0), 0, 20, 0, 300) });
+        let open = RequestRow { outcome: Outcome::Open, completed_in: Phase::Drain, ..ended(Some(0), 0, 30, 0, 900) };
         windows.record(&open);
         let rows = windows.flush();
         let passes: Vec<_> = rows.iter().filter(|r| r.step.is_none()).map(|r| (r.completed_in, r.outcome, r.count)).collect();

@@ -10,9 +10,10 @@ use super::{
         host::{self, CoreTicks},
         sensors,
     },
-    sample::{CoreClock, CoreTimes, HostPressure, HostSample},
     sensors::Sensors,
 };
+
+use crate::vocabulary::rows::{CoreClock, CoreTimes, HostPressure, HostSample};
 
 /// The files of the host that could be opened.
 #[derive(Debug)]

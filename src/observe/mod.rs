@@ -32,8 +32,7 @@ use std::{io, net::SocketAddr};
 pub use host::{HostSources, host_sources};
 pub use outbox::{Inbox, Outbox, outbox};
 pub use ports::{Holder, holder, is_free};
-pub use procfs::sensors::Pressure;
-pub use sample::{CoreClock, CoreTimes, HostPressure, HostSample, Observation, ProcessSample};
+pub use sample::Observation;
 pub use sampler::{Sampler, SamplerReport, Settings, Watched};
 
 /// Why something could not be observed.

@@ -7,10 +7,10 @@ use super::{
     files,
     process::{Presence, Process},
     procfs::process::Io,
-    sample::ProcessSample,
     sampler::Watched,
     tree::ChildLookup,
 };
+use crate::vocabulary::rows::ProcessSample;
 
 /// What a process tree of this host needs to be read.
 #[derive(Debug)]

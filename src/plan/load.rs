@@ -32,9 +32,6 @@ impl Load {
     }
 }
 
-/// Fewer windows than this show no steady state: a changepoint needs some on both sides.
-pub const FEWEST_WINDOWS: u32 = 10;
-
 /// A phase of one workload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Stretch {

@@ -13,8 +13,8 @@ use rayon::prelude::*;
 
 use super::Error;
 use super::spill::{Spill, SpillFile};
-use crate::load::{Ended, MetricRow, WindowRow};
-use crate::observe::{CoreClock, HostSample, ProcessSample};
+use crate::vocabulary::rows::{CoreClock, HostSample, ProcessSample};
+use crate::vocabulary::rows::{MetricRow, RequestRow, WindowRow};
 
 /// Name of the pass as a whole in the column `step`.
 pub const WHOLE: &str = "(pass)";
@@ -87,7 +87,7 @@ pub struct Tables {
     workloads: Vec<Names>,
     metrics: (PathBuf, Vec<MetricRow>),
     /// Made when the first request comes; with the index of its workload, each request that is not yet written.
-    requests: (PathBuf, Option<Table>, Vec<(u16, Ended)>),
+    requests: (PathBuf, Option<Table>, Vec<(u16, RequestRow)>),
     windows: (Table, Vec<WindowRow>),
     resources: (Table, Vec<ProcessSample>),
     host: (Table, Vec<HostSample>),
@@ -141,11 +141,11 @@ impl Tables {
     ///
     /// # Errors
     /// [`Error::Write`], [`Error::WriteTable`].
-    pub fn requests(&mut self, workload: u16, rows: Vec<Ended>) -> Result<(), Error> {
+    pub fn requests(&mut self, workload: u16, rows: Vec<RequestRow>) -> Result<(), Error> {
         let single = self.workloads.get(usize::from(workload)).is_some_and(|w| w.steps.len() == 1);
         for row in rows {
             if single && row.step.is_some() {
-                self.requests.2.push((workload, Ended { step: None, ..row }));
+                self.requests.2.push((workload, RequestRow { step: None, ..row }));
             }
             self.requests.2.push((workload, row));
             if self.requests.2.len() >= REQUESTS {
@@ -280,10 +280,10 @@ fn window_frame(workloads: &[Names], rows: &[WindowRow]) -> DataFrame {
 }
 
 /// Columns of `requests.parquet`: one row per request and per pass. Times are nanoseconds since the begin of the load.
-fn request_frame(workloads: &[Names], rows: &[(u16, Ended)]) -> DataFrame {
-    let of = |f: fn(&Ended) -> u64| rows.iter().map(|(_, r)| f(r)).collect::<Vec<u64>>();
+fn request_frame(workloads: &[Names], rows: &[(u16, RequestRow)]) -> DataFrame {
+    let of = |f: fn(&RequestRow) -> u64| rows.iter().map(|(_, r)| f(r)).collect::<Vec<u64>>();
     let workload = |index: u16| workloads.get(usize::from(index));
-    let step = |(index, r): &(u16, Ended)| {
+    let step = |(index, r): &(u16, RequestRow)| {
         r.step.map_or(WHOLE, |s| workload(*index).and_then(|w| w.steps.get(usize::from(s))).map_or("", String::as_str))
     };
     let names: Vec<&str> = rows.iter().map(|(index, _)| workload(*index).map_or("", |w| w.workload.as_str())).collect();
@@ -360,7 +360,7 @@ fn resource_frame(epoch: Instant, rows: &[ProcessSample]) -> DataFrame {
 /// Columns of `host.parquet`: one row per sample and core; what belongs to the whole host is repeated.
 fn host_frame(epoch: Instant, rows: &[HostSample]) -> DataFrame {
     let cores: Vec<_> = rows.iter().flat_map(|r| r.cores.iter().map(move |c| (r, c))).collect();
-    let of = |f: fn(&crate::observe::CoreTimes) -> u64| cores.iter().map(|(_, c)| f(c)).collect::<Vec<u64>>();
+    let of = |f: fn(&crate::vocabulary::rows::CoreTimes) -> u64| cores.iter().map(|(_, c)| f(c)).collect::<Vec<u64>>();
     // What the kernel does not tell everywhere is null.
     let told = |f: fn(&HostSample) -> Option<u64>| cores.iter().map(|(r, _)| f(r)).collect::<Vec<Option<u64>>>();
     let clock = |f: fn(&CoreClock) -> Option<u64>| cores.iter().map(|(_, c)| f(&c.clock)).collect::<Vec<Option<u64>>>();

@@ -1,6 +1,7 @@
 //! The ground floor: words that all floors share, and what knows nothing of experiments.
 //!
 //! - `phase`, `outcome`, `quantile`, `metric`: the vocabulary of results. `metric` holds the one catalogue.
+//! - `rows`: what load and observation report, and what is recorded.
 //! - `choices`: fixed choices of the scenario language that mean the same on every floor.
 //! - `units`: sizes, durations and rates as people write them.
 //! - `words`: lists of names in a sentence, and the name that was probably meant.
@@ -15,6 +16,7 @@ pub mod outcome;
 pub mod phase;
 pub mod quantile;
 pub mod queue;
+pub mod rows;
 pub mod units;
 pub mod words;
 

@@ -61,7 +61,7 @@ impl Runs {
             let copied = std::process::Command::new("cp").arg("-r").arg(&run).arg(folder.join(name)).status().unwrap();
             assert!(copied.success());
         }
-        let floor = json!({"format": json(&run.join("plan.json"))["format"], "sessions": sessions});
+        let floor = json!({"format": json(&run.join("manifest.json"))["format"], "sessions": sessions});
         std::fs::write(folder.join("floor.json"), floor.to_string()).unwrap();
     }
 

@@ -9,14 +9,16 @@ use crate::analysis::expectations::{Outcome as Judged, judge};
 use crate::analysis::summary::Summary;
 use crate::analysis::values::{self, Selection};
 use crate::analysis::{summarize, windows};
-use crate::load::windows::{Ended, Outcome, Phase, Windows};
-use crate::observe::sample::ProcessSample;
+use crate::load::windows::Windows;
 use crate::plan::read::{Document, Options, build};
 use crate::plot::{self, Data, Figure};
 use crate::record::RunRecord;
 use crate::record::manifest::{Choice, Manifest};
 use crate::record::tables::{Names, Tables};
 use crate::vocabulary::Metric;
+use crate::vocabulary::rows::ProcessSample;
+use crate::vocabulary::rows::RequestRow;
+use crate::vocabulary::{Outcome, Phase};
 
 /// 1 s before, 2 s during, 1 s after; a workload all along and one in the middle.
 const SCENARIO: &str = "experiment: x
@@ -61,7 +63,7 @@ fn write(path: &Path, cell: &str, work: &str, repetition: u32) {
             let times: Vec<u64> = (start..end).step_by(gap as usize).collect();
             for at in &times {
                 let (sent_ns, completed_ns) = (at * 1_000_000, at * 1_000_000 + 2_000_000);
-                let ended = Ended {
+                let ended = RequestRow {
                     step: Some(0),
                     phase,
                     completed_in: phase,

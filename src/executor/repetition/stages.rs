@@ -175,7 +175,8 @@ impl Repetition<'_> {
     pub(super) async fn collect(&mut self) -> Result<(), Error> {
         let Self { cell, context, recorder, session, .. } = self;
         let Some(epoch) = session.epoch.filter(|_| !cell.collect.is_empty()) else { return Ok(()) };
-        let measured = || session.reports.iter().flat_map(|(_, r)| &r.phases).filter(|p| p.phase != load::Phase::WarmUp);
+        let measured =
+            || session.reports.iter().flat_map(|(_, r)| &r.phases).filter(|p| p.phase != crate::vocabulary::Phase::WarmUp);
         let begin = measured().map(|p| p.start_ns).min().unwrap_or_default();
         let end = measured().map(|p| p.end_ns).max().unwrap_or_default();
         let seconds = |ns: u64| format!("{:.9}", (epoch.unix + Duration::from_nanos(ns)).as_secs_f64());
@@ -185,11 +186,11 @@ impl Repetition<'_> {
         for (index, wanted) in cell.collect.iter().enumerate() {
             let values = collect(wanted, &context, &tables).await?;
             for (metric, value) in values.into_iter().enumerate() {
-                let row = load::MetricRow {
+                let row = crate::vocabulary::rows::MetricRow {
                     at_ns: epoch.instant.elapsed().as_nanos() as u64,
                     workload: (cell.workloads.len() + index) as u16,
                     metric: metric as u16,
-                    phase: load::Phase::During,
+                    phase: crate::vocabulary::Phase::During,
                     pass: 0,
                     value,
                 };

@@ -113,7 +113,7 @@ impl Conclusion<'_> {
 
     fn generator(&self) -> GeneratorStatus {
         let reports = &self.session.reports;
-        let mut timer_late = load::windows::new_histogram();
+        let mut timer_late = crate::vocabulary::rows::new_histogram();
         for (_, report) in reports {
             timer_late.add(&report.timer_late).expect("both have the same bounds");
         }

@@ -3,8 +3,8 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use super::super::procfs::sensors::Pressure;
 use super::*;
+use crate::vocabulary::rows::Pressure;
 
 #[test]
 fn this_host_has_cores_and_memory() {

@@ -1,6 +1,7 @@
 //! Files of `/sys/devices/system/cpu` that hold one number, and `/proc/pressure`.
 
 use super::{number, whole_lines, words};
+use crate::vocabulary::rows::Pressure;
 
 /// Reads a file that holds a frequency in kHz, as all of cpufreq do. What no driver knows (`<unknown>`, 0) is nothing.
 pub fn hertz(text: &[u8]) -> Option<u64> {
@@ -10,15 +11,6 @@ pub fn hertz(text: &[u8]) -> Option<u64> {
 /// Reads a file that holds a count.
 pub fn count(text: &[u8]) -> Option<u64> {
     number(whole_lines(text).next()?.trim_ascii())
-}
-
-/// Time since boot in which work was held up, from a file of `/proc/pressure`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pressure {
-    /// Microseconds in which some task was ready, and waited.
-    pub some_us: u64,
-    /// Microseconds in which all tasks that were not idle waited; `None` in older kernels for the processors.
-    pub full_us: Option<u64>,
 }
 
 /// Reads a file of `/proc/pressure`.

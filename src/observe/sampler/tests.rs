@@ -3,11 +3,11 @@
 use super::{
     super::{
         outbox::{Inbox, outbox},
-        sample::{HostSample, ProcessSample},
         tree::tests::Script,
     },
     *,
 };
+use crate::vocabulary::rows::{HostSample, ProcessSample};
 
 const MS: Duration = Duration::from_millis(1);
 

@@ -9,10 +9,10 @@ use super::diagnostics::Diagnostics;
 use super::drivers::READERS;
 use super::expr::Scope;
 use super::{actions, arrivals, collect, links, reconcile, targets, workloads};
-use crate::plan::load::FEWEST_WINDOWS;
 use crate::plan::{Action, Cell, CellId, Collect, Limit, Link, Reconcile, Steps, Target, Workload};
 use crate::schema::source::all_of;
 use crate::schema::{Data, Entry, Mistake, Node, Span, decode, types};
+use crate::vocabulary::rows::FEWEST_WINDOWS;
 use crate::vocabulary::{Phase, units};
 
 impl Builder<'_> {

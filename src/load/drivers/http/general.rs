@@ -168,7 +168,9 @@ async fn receive(
             return Err(of_hyper(error.error(), &label(), Stage::Head { heard: heard.get() }));
         }
         Err(Interrupted::Timeout) => return fail(Outcome::Timeout, format!("no answer within {:?}", options.timeout)),
-        Err(Interrupted::Ended) => return fail(Outcome::Closed, "the connection was closed instead of an answer".to_owned()),
+        Err(Interrupted::RequestRow) => {
+            return fail(Outcome::Closed, "the connection was closed instead of an answer".to_owned());
+        }
     };
     received.first_byte = Some(Instant::now());
     let (head, mut body) = response.into_parts();
@@ -192,7 +194,7 @@ async fn receive(
             }
             Ok(Some(Err(error))) => return Err(of_hyper(&error, &label(), Stage::Body)),
             Err(Interrupted::Timeout) => return fail(Outcome::Timeout, format!("no whole answer within {:?}", options.timeout)),
-            Err(Interrupted::Ended) => {
+            Err(Interrupted::RequestRow) => {
                 return fail(Outcome::Incomplete, format!("the answer broke off after {} bytes", received.bytes));
             }
         }
@@ -288,7 +290,7 @@ fn is_unasked(error: &hyper::Error) -> bool {
 
 enum Interrupted {
     Timeout,
-    Ended,
+    RequestRow,
 }
 
 /// One timer per connection, armed anew only when it fires: a request costs no timer operation.
@@ -346,7 +348,7 @@ impl Driven<'_> {
                     return Poll::Ready(Ok(value));
                 }
                 if ended.is_some() {
-                    return Poll::Ready(Err(Interrupted::Ended));
+                    return Poll::Ready(Err(Interrupted::RequestRow));
                 }
             } else if let Poll::Ready(value) = poll(cx) {
                 return Poll::Ready(Ok(value));

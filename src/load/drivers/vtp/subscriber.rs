@@ -18,9 +18,10 @@ use crate::load::drivers::framed::stream::Stream;
 use crate::load::drivers::tcp::{Addresses, of_io};
 use crate::load::engine::thread_cpu_ns;
 use crate::load::tally::Tally;
-use crate::load::windows::Ended;
-use crate::load::{Error, Job, MetricRow, PhaseReport, Report, Rows};
+use crate::load::{Error, Job, PhaseReport, Report, Rows};
 use crate::plan::drivers::vtp::Subscriber;
+use crate::vocabulary::rows::MetricRow;
+use crate::vocabulary::rows::RequestRow;
 use crate::vocabulary::{Outcome, Phase};
 
 /// How often it looks whether the author has ended.
@@ -211,7 +212,7 @@ impl Listener<'_> {
     }
 
     fn record(&mut self, sent: Sent, at_ns: u64, outcome: Outcome) {
-        let ended = Ended {
+        let ended = RequestRow {
             step: Some(0),
             phase: sent.phase,
             // It has no end of its own: what its author sent in a phase belongs to that.

@@ -1,0 +1,10 @@
+//! Rows: what load and observation report, and what is recorded. Indices mean the order of the plan.
+
+mod requests;
+mod samples;
+
+pub use requests::{MAX_TIME_NS, MetricRow, RequestRow, WindowRow, new_histogram};
+pub use samples::{CoreClock, CoreTimes, HostPressure, HostSample, Pressure, ProcessSample};
+
+/// Fewer windows than this show no steady state: a changepoint needs some on both sides.
+pub const FEWEST_WINDOWS: u32 = 10;
