@@ -16,18 +16,20 @@
 //!   know each other.
 //! - `units`, `errors`: sizes and durations as people write them; how errors are said.
 
-pub mod analysis;
 pub mod cli;
 pub mod cmd;
-pub mod executor;
 pub mod exit;
-pub mod extract;
-pub mod links;
-pub mod load;
-pub mod observe;
-pub mod plan;
-pub mod plot;
-pub mod record;
-pub mod schema;
-pub mod supervise;
-pub mod vocabulary;
+
+pub use analysis;
+pub use executor;
+pub use extract;
+pub use links;
+pub use load;
+pub use observe;
+pub use plan;
+pub use plan_read;
+pub use plot;
+pub use record;
+pub use schema;
+pub use supervise;
+pub use vocabulary;

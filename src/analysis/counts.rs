@@ -10,7 +10,7 @@
 use std::ops::Range;
 
 use super::times::Times;
-use crate::vocabulary::rows::MAX_TIME_NS;
+use vocabulary::rows::MAX_TIME_NS;
 
 /// Values below this have a bucket each; from there on each power of two has half as many buckets.
 const SUB_BUCKETS: u32 = 2048;
@@ -323,7 +323,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::vocabulary::rows::new_histogram;
+    use vocabulary::rows::new_histogram;
 
     fn encoded(histogram: &Histogram<u32>) -> Vec<u8> {
         let mut bytes = Vec::new();
@@ -370,7 +370,7 @@ mod tests {
             prop_assert_eq!(found.len(), expected.len());
             let recorded: Vec<_> = expected.iter_recorded().map(|v| (v.value_iterated_to(), v.count_at_value())).collect();
             prop_assert_eq!(found.values().collect::<Vec<_>>(), recorded);
-            let times = crate::analysis::times::times(&expected);
+            let times = crate::times::times(&expected);
             let bits = |t: Times| [t.mean, t.standard_deviation].map(f64::to_bits);
             prop_assert_eq!(found.times().map(bits), times.map(bits));
             prop_assert_eq!(found.times(), times);
@@ -385,7 +385,7 @@ mod tests {
             let mut sum = Sum::default();
             if sum.add_encoded(&bytes).is_ok() {
                 let read: Histogram<u64> = Deserializer::new().deserialize(&mut bytes.as_slice()).unwrap();
-                prop_assert_eq!(sum.take().times(), crate::analysis::times::times(&read));
+                prop_assert_eq!(sum.take().times(), crate::times::times(&read));
             }
         }
 
@@ -425,7 +425,7 @@ mod tests {
             // The sample's standard deviation, with n instead of n − 1.
             let plain: Vec<f64> = values.iter().map(|v| *v as f64).collect();
             let n = plain.len() as f64;
-            let sample = if plain.len() > 1 { crate::analysis::stats::standard_deviation(&plain) } else { 0.0 };
+            let sample = if plain.len() > 1 { crate::stats::standard_deviation(&plain) } else { 0.0 };
             prop_assert!((here - sample * ((n - 1.0) / n).sqrt()).abs() < 1e-9 * (1.0 + here));
         }
     }

@@ -7,9 +7,9 @@ use super::summary::StepSummary;
 use super::tables::{self, ReplicaRows};
 use super::windows::{Decoded, NamedRow, Row};
 use super::{Error, stats, summary};
-use crate::record::{Repetition, RunRecord};
-use crate::vocabulary::Phase;
-use crate::vocabulary::{Metric, Time};
+use record::{Repetition, RunRecord};
+use vocabulary::Phase;
+use vocabulary::{Metric, Time};
 
 /// Points of one repetition: seconds since the begin of the load, value.
 pub type Line = Vec<(f64, f64)>;

@@ -12,8 +12,8 @@ use super::compare::decided;
 use super::stats::{self, Decision};
 use super::summary::CellSummary;
 use super::values::{self, Selection};
-use crate::plan::Decide;
-use crate::vocabulary::{Better, Metric};
+use plan::Decide;
+use vocabulary::{Better, Metric};
 
 /// A figure of a workload in a cell, round by round.
 pub struct Sample {
@@ -115,7 +115,7 @@ impl Decided {
         let of = levels.into_iter().chain([format!("{}={}", decide.by, self.level)]).collect::<Vec<_>>().join(",");
         let workload = if self.workload.is_empty() { String::new() } else { format!(" ({})", self.workload) };
         let base = &decide.baseline;
-        let within = crate::vocabulary::units::plain(decide.threshold * 100.0);
+        let within = vocabulary::units::plain(decide.threshold * 100.0);
         match (self.verdict, self.rounds) {
             (Some("same"), Some(rounds)) => {
                 format!("{of}{workload}: no difference from {base} beyond {within} %, after {rounds} rounds")

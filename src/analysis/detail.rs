@@ -1,7 +1,7 @@
 //! How much of a run is aggregated: all of it, or no more than what samples of some metrics need.
 
-use crate::vocabulary::metric::catalogue;
-use crate::vocabulary::{Exists, Metric, Scope, Time};
+use vocabulary::metric::catalogue;
+use vocabulary::{Exists, Metric, Scope, Time};
 
 /// What is wanted of a run.
 #[derive(Clone, Debug, PartialEq)]

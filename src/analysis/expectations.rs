@@ -12,8 +12,8 @@ use super::compare;
 use super::estimate::estimate;
 use super::summary::CellSummary;
 use super::values::{self, Selection, unit_of};
-use crate::record::{Expectation, Subject};
-use crate::vocabulary::Metric;
+use record::{Expectation, Subject};
+use vocabulary::Metric;
 
 /// With fewer repetitions an interval of resamples says little: of 3 values there are 10 different resamples.
 pub const FEWEST: usize = 5;
@@ -172,12 +172,12 @@ fn of_ratio(
     let numbered = |cell: &CellSummary| values::by_repetition(cell, metric, &part(expectation));
     match compare::ratio(&numbered(over), &numbered(cell), in_rounds) {
         Some((ratio, Some(interval))) if !few => {
-            bounded(expectation, &cell.cell, ratio, Some(interval), ("ratio", ""), &crate::vocabulary::units::significant)
+            bounded(expectation, &cell.cell, ratio, Some(interval), ("ratio", ""), &vocabulary::units::significant)
         }
         Some((ratio, _)) => {
             let words = format!(
                 "ratio {}, but {} and {} repetitions are too few for an interval",
-                crate::vocabulary::units::significant(ratio),
+                vocabulary::units::significant(ratio),
                 above.len(),
                 below.len()
             );
@@ -212,7 +212,7 @@ fn of_phases(expectation: &Expectation, metric: &Metric, cell: &CellSummary, ove
         let words = "no repetition has both phases".to_owned();
         return Finding { words, ..empty(expectation, &cell.cell) };
     };
-    let say = crate::vocabulary::units::significant;
+    let say = vocabulary::units::significant;
     if ratios.len() < FEWEST {
         let words = format!("ratio {}, but {}", say(estimate.median), too_few(ratios.len()));
         return Finding { value: Some(estimate.median), words, ..empty(expectation, &cell.cell) };

@@ -42,7 +42,7 @@ pub use summary::Summary;
 pub enum Error {
     /// A file of the run.
     #[error(transparent)]
-    Record(#[from] crate::record::Error),
+    Record(#[from] record::Error),
     /// A table has other columns than expected.
     #[error("the table {} cannot be aggregated", path.display())]
     Table {

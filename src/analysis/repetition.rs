@@ -6,9 +6,9 @@ use super::Detail;
 use super::steadiness::{self, Steady};
 use super::windows::{Decoded, Merged, StepKey, load_bounds, phase_bounds};
 use super::{Error, tables};
-use crate::record::Repetition;
-use crate::record::read::{CellRecord, Named};
-use crate::record::tables::WHOLE;
+use record::Repetition;
+use record::read::{CellRecord, Named};
+use record::tables::WHOLE;
 
 /// What a repetition says.
 pub(super) struct RepetitionResults {

@@ -6,8 +6,8 @@ use quick_xml::writer::ElementWriter;
 
 use super::expectations::{Finding, Outcome};
 use super::summary::{CellSummary, StepSummary, Summary};
-use crate::record::tables::WHOLE;
-use crate::vocabulary::units::{human_duration, significant};
+use record::tables::WHOLE;
+use vocabulary::units::{human_duration, significant};
 
 /// One test case of a suite.
 struct TestCase {

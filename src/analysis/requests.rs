@@ -15,11 +15,11 @@ use super::steadiness;
 use super::summary::{StepSummary, Times};
 use super::windows::{Merged, StepKey};
 use super::{Error, tables};
-use crate::record::Repetition;
-use crate::record::read::CellRecord;
-use crate::record::tables::read_pieces;
-use crate::vocabulary::Outcome;
-use crate::vocabulary::Time;
+use record::Repetition;
+use record::read::CellRecord;
+use record::tables::read_pieces;
+use vocabulary::Outcome;
+use vocabulary::Time;
 
 /// Times that can be had from a row; how long connecting took is in none.
 const TIMES: [Time; 4] = [Time::Service, Time::Response, Time::Lag, Time::FirstByte];
@@ -177,7 +177,7 @@ fn read(
     cell: &CellRecord,
     window_ns: u64,
 ) -> Result<Vec<(Exact, RefinedTimes)>, Vec<String>> {
-    let words = |error: Error| vec![crate::vocabulary::errors::chain(&error)];
+    let words = |error: Error| vec![vocabulary::errors::chain(&error)];
     let decoded = tables::read(repetition).map_err(words)?;
     let cuts = cuts(&steadiness::of_repetition(repetition, &decoded, cell, window_ns, false).map_err(words)?, cell);
     let merged = decoded.merge(&cuts).map_err(words)?;

@@ -8,7 +8,7 @@ use super::estimate::estimate;
 use super::stats;
 use super::summary::CellSummary;
 use super::values::{self, Selection};
-use crate::vocabulary::Metric;
+use vocabulary::Metric;
 
 /// Fewer repetitions than this show no trend: with 4 the smallest p of Kendall's test is 0.083.
 const FEWEST: usize = 5;

@@ -11,9 +11,9 @@ use serde::Serialize;
 use super::Error;
 use super::stats::{self, Better, Class};
 use super::windows::{Decoded, WindowPoint};
-use crate::record::Repetition;
-use crate::record::read::{CellRecord, WorkloadRecord};
-use crate::vocabulary::rows::FEWEST_WINDOWS;
+use record::Repetition;
+use record::read::{CellRecord, WorkloadRecord};
+use vocabulary::rows::FEWEST_WINDOWS;
 
 /// Levels within this share of each other are one level: what differs by less seldom matters.
 const TOLERANCE: f64 = 0.05;
@@ -96,7 +96,7 @@ impl Steadiness {
         let from = if begins.is_empty() {
             String::new()
         } else {
-            format!(", steady after {}", crate::vocabulary::units::human_duration(stats::median(&begins)))
+            format!(", steady after {}", vocabulary::units::human_duration(stats::median(&begins)))
         };
         let repetitions = if told == 1 { "repetition" } else { "repetitions" };
         Some(format!("{}: {} of {told} {repetitions}{from}", self.workload, words.join(", ")))

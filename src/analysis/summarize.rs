@@ -21,13 +21,13 @@ use super::summary::{
 use super::times::medians;
 use super::windows::{DistributionSums, StepCounts, StepKey};
 use super::{Error, expectations, stability};
-use crate::record::read::{CellRecord, Named};
-use crate::record::status::PhaseStatus;
-use crate::record::tables::WHOLE;
-use crate::record::{FORMAT, Repetition, RunRecord, Verdict};
-use crate::vocabulary::rows::FEWEST_WINDOWS;
-use crate::vocabulary::{Interest, Metric};
-use crate::vocabulary::{Outcome, Phase};
+use record::read::{CellRecord, Named};
+use record::status::PhaseStatus;
+use record::tables::WHOLE;
+use record::{FORMAT, Repetition, RunRecord, Verdict};
+use vocabulary::rows::FEWEST_WINDOWS;
+use vocabulary::{Interest, Metric};
+use vocabulary::{Outcome, Phase};
 
 /// Repetitions whose distributions are in memory at a time, for each cell that is worked on.
 const AT_A_TIME: usize = 16;
@@ -78,7 +78,7 @@ fn of_detail(run: &RunRecord, detail: &Detail) -> Result<Summary, Error> {
             "{} cores ({}), {}, {}, kernel {}",
             host.cores,
             host.processor,
-            crate::vocabulary::units::human_bytes(host.memory_bytes as f64),
+            vocabulary::units::human_bytes(host.memory_bytes as f64),
             host.system,
             host.kernel
         ),
@@ -111,7 +111,7 @@ pub fn cell(run: &RunRecord, cell: &CellRecord, all: &[&Repetition]) -> (CellSum
 
 fn of_cell(run: &RunRecord, cell: &CellRecord, all: &[&Repetition], detail: &Detail) -> (CellSummary, Vec<String>) {
     // What was repeated until something was known has as many as there are.
-    let open_end = run.plan.repeat.as_ref().is_some_and(crate::record::Repeat::is_open_ended);
+    let open_end = run.plan.repeat.as_ref().is_some_and(record::Repeat::is_open_ended);
     let rounds = || run.repetitions.iter().map(|r| r.status.repetition).max().unwrap_or_default();
     let planned = if open_end { rounds() } else { run.plan.repetitions };
     let mut repetitions = Repetitions { planned, ..Repetitions::default() };
@@ -242,7 +242,7 @@ const MUCH: f64 = 0.1;
 /// Who else used the processors during the load of valid repetitions, where that was much in the median.
 fn busy(valid: &[&Repetition]) -> Option<String> {
     let hosts: Vec<_> = valid.iter().filter_map(|r| r.status.host).collect();
-    let share = |of: fn(&crate::record::status::HostStatus) -> f64| stats::median(&hosts.iter().map(of).collect::<Vec<_>>());
+    let share = |of: fn(&record::status::HostStatus) -> f64| stats::median(&hosts.iter().map(of).collect::<Vec<_>>());
     let (others, steal) = (share(|h| h.others_share), share(|h| h.steal_share));
     let words = [(others, "other programs used"), (steal, "the hypervisor took")]
         .map(|(share, who)| (share > MUCH).then(|| format!("{who} {:.0} % of the processors' time", share * 100.0)));
@@ -299,7 +299,7 @@ impl CellSums {
     }
 
     fn add(&mut self, repetition: &Repetition, results: RepetitionResults, window_ns: u64) {
-        let words = |error: &Error| crate::vocabulary::errors::chain(error);
+        let words = |error: &Error| vocabulary::errors::chain(error);
         match results.windows {
             Ok(merged) => {
                 for (key, sums) in &mut self.steps {

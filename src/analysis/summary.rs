@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::plan::Decide;
-use crate::vocabulary::Interest;
+use plan::Decide;
+use vocabulary::Interest;
 
 pub use super::decisions::Decided;
 pub use super::estimate::Estimate;

@@ -7,9 +7,9 @@ use polars::prelude::*;
 
 use super::Error;
 use super::windows::{Completed, Decoded};
-use crate::record::{Repetition, tables};
-use crate::vocabulary::rows::MAX_TIME_NS;
-use crate::vocabulary::{Metric, Time};
+use record::{Repetition, tables};
+use vocabulary::rows::MAX_TIME_NS;
+use vocabulary::{Metric, Time};
 
 /// A histogram that takes in those of any number of windows.
 pub fn wide_histogram() -> Histogram<u64> {

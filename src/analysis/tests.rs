@@ -1,7 +1,5 @@
 //! Runs that are written, damaged and summarized.
 
-mod phases;
-
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
@@ -12,15 +10,15 @@ use serde_json::json;
 use super::summary::Summary;
 use super::windows::StepCounts;
 use super::{samples, summarize, tables};
-use crate::load::windows::Windows;
-use crate::record::manifest::Manifest;
-use crate::record::status::{PhaseStatus, Status};
-use crate::record::tables::{Names, Tables, WHOLE};
-use crate::record::{Repetition, RunRecord};
-use crate::vocabulary::metric::catalogue;
-use crate::vocabulary::rows::RequestRow;
-use crate::vocabulary::{Metric, Time};
-use crate::vocabulary::{Outcome, Phase};
+use load::windows::Windows;
+use record::manifest::Manifest;
+use record::status::{PhaseStatus, Status};
+use record::tables::{Names, Tables, WHOLE};
+use record::{Repetition, RunRecord};
+use vocabulary::metric::catalogue;
+use vocabulary::rows::RequestRow;
+use vocabulary::{Metric, Time};
+use vocabulary::{Outcome, Phase};
 
 const WINDOW_NS: u64 = 500_000_000;
 /// Windows in each repetition.
@@ -92,7 +90,7 @@ fn run(folder: &Path, repetitions: u32, keep: fn(u32, u64) -> bool) {
         "graphs": [],
     });
     std::fs::write(folder.join("plan.json"), plan.to_string()).unwrap();
-    let manifest = Manifest::collect("e.yaml", BTreeMap::new(), folder, crate::record::manifest::Choice::default());
+    let manifest = Manifest::collect("e.yaml", BTreeMap::new(), folder, record::manifest::Choice::default());
     std::fs::write(folder.join("manifest.json"), serde_json::to_vec(&manifest).unwrap()).unwrap();
 }
 
@@ -169,7 +167,7 @@ fn the_same_bytes_with_any_number_of_threads() {
     let record = RunRecord::open(folder.path()).unwrap();
     let bytes = |threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| crate::record::files::json_bytes(&summarize(&record).unwrap()))
+        pool.install(|| record::files::json_bytes(&summarize(&record).unwrap()))
     };
     let one = bytes(1);
     assert!(one == bytes(2) && one == bytes(7));

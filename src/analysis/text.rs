@@ -6,9 +6,9 @@ use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 
 use super::summary::{CellSummary, Estimate, Stability, StepSummary, Summary, TargetSummary};
 use super::values;
-use crate::record::tables::WHOLE;
-use crate::vocabulary::units::{human_bytes, human_duration, significant};
-use crate::vocabulary::{Interest, Metric};
+use record::tables::WHOLE;
+use vocabulary::units::{human_bytes, human_duration, significant};
+use vocabulary::{Interest, Metric};
 
 /// The table with what was skipped, failed or wrong below it.
 pub fn table(summary: &Summary) -> String {

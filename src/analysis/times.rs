@@ -64,8 +64,8 @@ pub fn medians(all: &[Times]) -> Option<Times> {
 }
 
 /// One point of a distribution.
-pub fn at(times: &Times, quantile: crate::vocabulary::Quantile) -> f64 {
-    use crate::vocabulary::Quantile;
+pub fn at(times: &Times, quantile: vocabulary::Quantile) -> f64 {
+    use vocabulary::Quantile;
     match quantile {
         Quantile::Mean => times.mean,
         Quantile::Stdev => times.standard_deviation,

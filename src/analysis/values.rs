@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use super::summary::{CellSummary, Estimate, MetricSummary, Resources, StepRepetition, TargetSummary, at};
-use crate::record::tables::WHOLE;
-use crate::vocabulary::{Interest, Metric, Time};
+use record::tables::WHOLE;
+use vocabulary::{Interest, Metric, Time};
 
 /// Which part of a cell is meant, where that is said; of several that fit the first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

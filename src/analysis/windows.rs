@@ -15,11 +15,11 @@ use polars::prelude::*;
 use super::counts::{Counts, Sum, decode_while, longest};
 use super::times::Times;
 use super::{Error, stats};
-use crate::record::Repetition;
-use crate::record::status::PhaseStatus;
-use crate::record::tables::WHOLE;
-use crate::vocabulary::Time;
-use crate::vocabulary::{Outcome, Phase};
+use record::Repetition;
+use record::status::PhaseStatus;
+use record::tables::WHOLE;
+use vocabulary::Time;
+use vocabulary::{Outcome, Phase};
 
 /// Workload, phase, step.
 pub type StepKey = (String, String, String);

@@ -26,8 +26,8 @@ use std::path::Path;
 use crate::cli::{Choice, Cli, Command};
 use crate::exit::Exit;
 use crate::plan::Plan;
-use crate::plan::read::Rejection;
-use crate::plan::read::{Document, Options};
+use crate::plan_read::Rejection;
+use crate::plan_read::{Document, Options};
 use crate::schema::Mistake;
 use crate::vocabulary::errors::chain;
 use crate::vocabulary::errors::tell;
@@ -141,7 +141,7 @@ fn plan_of(path: &Path, options: &Options) -> Result<Plan, Stop> {
 /// The same from a document that was read, or could not be.
 fn plan_from(path: &Path, document: Result<Document, Box<Mistake>>, options: &Options) -> Result<Plan, Stop> {
     let document = document.map_err(|mistake| report(path, &[*mistake]))?;
-    crate::plan::read::build(&document, options, fresh_seed()).map_err(|rejection| match rejection {
+    crate::plan_read::build(&document, options, fresh_seed()).map_err(|rejection| match rejection {
         Rejection::Mistakes(mistakes) => report(path, &mistakes),
         Rejection::Option(message) => Stop::new(Exit::InvalidInput, message),
     })

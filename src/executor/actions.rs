@@ -6,10 +6,10 @@ use std::path::Path;
 use super::command::Command;
 use super::error::Error;
 use super::{cache, checkout};
-use crate::plan::drivers::http::Http;
-use crate::plan::{Action, Step, Url};
-use crate::plan::{Late, Protocol as _};
-use crate::supervise::Guard;
+use plan::drivers::http::Http;
+use plan::{Action, Step, Url};
+use plan::{Late, Protocol as _};
+use supervise::Guard;
 
 /// Executes steps in order.
 ///
@@ -61,8 +61,8 @@ pub(super) async fn request(
 ) -> Result<(BTreeMap<String, String>, u64), String> {
     let mut http = Http::plain(url.clone(), vec![step.clone()]);
     http.fill(late);
-    crate::load::send_requests(&http, 0, times).await.map_err(|e| match e {
-        crate::load::Error::Verify(words) => words,
+    load::send_requests(&http, 0, times).await.map_err(|e| match e {
+        load::Error::Verify(words) => words,
         other => other.to_string(),
     })
 }

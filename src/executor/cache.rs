@@ -12,7 +12,7 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as 
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
-use crate::plan::Cache;
+use plan::Cache;
 
 /// What helps against a place that cannot be trusted.
 const HELP: &str = "or set RUNNER_CACHE to a directory that only you may write to";

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use super::cache;
 use super::command::{Command, CommandError};
-use crate::plan::Checkout;
-use crate::plan::git::{QUIETLY, REPOSITORY_VARIABLES};
-use crate::supervise::Guard;
+use plan::Checkout;
+use plan::git::{QUIETLY, REPOSITORY_VARIABLES};
+use supervise::Guard;
 
 /// The end of what a build says has the reason why it failed; of compilers that is more than the last few lines.
 const LINES_SHOWN: usize = 20;

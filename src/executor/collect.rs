@@ -6,10 +6,10 @@ use super::actions::request;
 use super::command::Command;
 use super::context::Context;
 use super::error::Error;
-use crate::extract::{Rules, Source, table};
-use crate::load::MAX_KEPT;
-use crate::plan::collect::BODY;
-use crate::plan::{Collect, CollectSource};
+use extract::{Rules, Source, table};
+use load::MAX_KEPT;
+use plan::collect::BODY;
+use plan::{Collect, CollectSource};
 
 /// Longer files are no text to look for figures in.
 const MAX_TEXT: u64 = 256 << 20;
@@ -59,7 +59,7 @@ pub(super) async fn collect(wanted: &Collect, context: &Context<'_>, tables: &Pa
         let text = table(table_source, source).map_err(|e| failed(format!("the table: {e}")))?;
         let write = |path: &Path| std::fs::create_dir_all(tables).and_then(|()| std::fs::write(path, text));
         let path = tables.join(format!("{}.csv", wanted.name));
-        write(&path).map_err(|source| crate::record::Error::Write { path, source })?;
+        write(&path).map_err(|source| record::Error::Write { path, source })?;
     }
     rules.take(source, &[]).map_err(failed)
 }

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::error::Error;
 use super::late::fill_all;
-use crate::plan::Invocation;
-use crate::plan::Late;
-use crate::supervise::{Exit, Guard, Kind, ProcessSpec, probe};
+use plan::Invocation;
+use plan::Late;
+use supervise::{Exit, Guard, Kind, ProcessSpec, probe};
 
 /// A command that is executed to its end.
 pub(super) struct Command {
@@ -30,7 +30,7 @@ pub(super) enum CommandError {
     /// In words, with the end of its output.
     Failed(String),
     /// Nothing can be executed any more.
-    Guard(crate::supervise::Error),
+    Guard(supervise::Error),
 }
 
 impl CommandError {
@@ -65,8 +65,8 @@ impl Command {
         let env = self.env.into_iter().chain([guard.marker(Kind::Step, &self.name, 0)]).collect();
         let process = ProcessSpec { dir: self.dir, ..ProcessSpec::new(self.argv, env, [&out, &err]) };
         let exit = guard.run_to_end(process, self.timeout).await.map_err(|e| match e {
-            crate::supervise::Error::GuardGone => CommandError::Guard(e),
-            e => CommandError::Failed(crate::vocabulary::errors::chain(&e)),
+            supervise::Error::GuardGone => CommandError::Guard(e),
+            e => CommandError::Failed(vocabulary::errors::chain(&e)),
         })?;
         match exit {
             Some(Exit::Code(0)) => Ok([out, err]),
@@ -76,7 +76,7 @@ impl Command {
                 Err(CommandError::Failed(format!("it {exit}{tail}")))
             }
             None => {
-                let timeout = crate::vocabulary::units::exact_duration(self.timeout);
+                let timeout = vocabulary::units::exact_duration(self.timeout);
                 Err(CommandError::Failed(format!("it took longer than {timeout}")))
             }
         }

@@ -6,9 +6,9 @@
 use std::time::{Duration, Instant};
 
 use super::error::Error;
-use crate::plan::containers;
-use crate::plan::programs::find_program;
-use crate::supervise::{Guard, Process};
+use plan::containers;
+use plan::programs::find_program;
+use supervise::{Guard, Process};
 
 /// How long the engine may take for an answer.
 const PATIENCE: Duration = Duration::from_secs(20);

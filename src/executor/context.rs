@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::plan::Late;
-use crate::supervise::Guard;
+use plan::Late;
+use supervise::Guard;
 
 /// Where a repetition takes place, and who owns what it starts.
 #[derive(Clone, Debug)]

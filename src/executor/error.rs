@@ -27,13 +27,13 @@ pub enum Error {
     },
     /// A port cannot be looked at.
     #[error(transparent)]
-    Observe(#[from] crate::observe::Error),
+    Observe(#[from] observe::Error),
     /// A process of a target.
     #[error(transparent)]
-    Supervise(#[from] crate::supervise::Error),
+    Supervise(#[from] supervise::Error),
     /// A link.
     #[error(transparent)]
-    Link(#[from] crate::links::Error),
+    Link(#[from] links::Error),
     /// A container that is still there after it was told to go.
     #[error("the container {name} could not be removed: {reason}")]
     Container {
@@ -52,10 +52,10 @@ pub enum Error {
     },
     /// The load.
     #[error(transparent)]
-    Load(#[from] crate::load::Error),
+    Load(#[from] load::Error),
     /// The results.
     #[error(transparent)]
-    Record(#[from] crate::record::Error),
+    Record(#[from] record::Error),
     /// A scratch file.
     #[error("cannot make {} in the scratch directory", path.display())]
     Scratch {
@@ -99,9 +99,6 @@ pub enum Error {
 impl Error {
     /// Whether going on with the next repetition makes no sense.
     pub fn ends_the_run(&self) -> bool {
-        matches!(
-            self,
-            Self::Record(_) | Self::Fixtures(_) | Self::Interrupted | Self::Supervise(crate::supervise::Error::GuardGone)
-        )
+        matches!(self, Self::Record(_) | Self::Fixtures(_) | Self::Interrupted | Self::Supervise(supervise::Error::GuardGone))
     }
 }

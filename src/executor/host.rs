@@ -6,8 +6,8 @@ use std::sync::Arc;
 use rustix::time::{ClockId, clock_gettime};
 
 use super::watched::Watch;
-use crate::record::status::WatchedStatus;
-use crate::vocabulary::rows::{HostSample, ProcessSample};
+use record::status::WatchedStatus;
+use vocabulary::rows::{HostSample, ProcessSample};
 
 /// Shares of the processors' time from begin to end of a load.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -107,7 +107,7 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
-    use crate::vocabulary::rows::{CoreClock, CoreTimes, HostPressure};
+    use vocabulary::rows::{CoreClock, CoreTimes, HostPressure};
 
     fn host(user: u64, idle: u64, steal: u64) -> HostSample {
         let core = |core| CoreTimes {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::plan::{Late, Template, Workload};
+use plan::{Late, Template, Workload};
 
 /// Fills in a command line.
 pub fn fill_all(argv: &[Template], late: &Late<'_>) -> Vec<String> {

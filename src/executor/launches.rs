@@ -7,10 +7,10 @@ use std::time::Instant;
 
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use crate::load::{Launch, Launched};
-use crate::observe::{Sampler, Watched};
-use crate::supervise::{Error, Exit, Guard, Kind, ProcessSpec};
-use crate::vocabulary::choices::Signal;
+use load::{Launch, Launched};
+use observe::{Sampler, Watched};
+use supervise::{Error, Exit, Guard, Kind, ProcessSpec};
+use vocabulary::choices::Signal;
 
 /// How long a program that took too long may take to end before it is killed.
 const GRACE: std::time::Duration = std::time::Duration::from_secs(1);
@@ -55,7 +55,7 @@ async fn execute(guard: &Guard, sampler: &Sampler, logs: &Path, launch: Launch) 
     let before = [&out, &err].map(|path| std::fs::metadata(path).map_or(0, |m| m.len()));
     let mut argv = launch.argv;
     if let Some(program) = argv.first_mut().filter(|p| !p.contains('/'))
-        && let Some(path) = crate::plan::programs::find_program(program)
+        && let Some(path) = plan::programs::find_program(program)
     {
         *program = path.display().to_string();
     }

@@ -1,11 +1,11 @@
 //! Whether a repetition that was completed counts.
 
 use super::host::HostUse;
-use crate::load::{PhaseReport, Report};
-use crate::plan::{Arrivals, Limits, Workload};
-use crate::record::status::ObserverStatus;
-use crate::vocabulary::Phase;
-use crate::vocabulary::units::{human_duration, percent};
+use load::{PhaseReport, Report};
+use plan::{Arrivals, Limits, Workload};
+use record::status::ObserverStatus;
+use vocabulary::Phase;
+use vocabulary::units::{human_duration, percent};
 
 /// A load that is shorter than this says nothing about the share of a processor.
 const SHORTEST_NS: u64 = 50_000_000;
@@ -156,8 +156,8 @@ fn unanswered(limits: &Limits, workload: &Workload, report: &Report, phase: &Pha
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::Url;
-    use crate::plan::drivers::http::Http;
+    use plan::Url;
+    use plan::drivers::http::Http;
 
     fn workload() -> Workload {
         Http::plain(Url::parse("http://127.0.0.1:1").unwrap(), Vec::new()).once("clients")
@@ -178,13 +178,13 @@ mod tests {
     #[test]
     fn rows_that_were_lost_make_a_repetition_invalid() {
         let (workload, report) = (workload(), Report { dropped_windows: 3, ..Report::empty() });
-        let told = reasons(&crate::executor::watched::tests::limits(), &[(&workload, &report)], None);
+        let told = reasons(&crate::watched::tests::limits(), &[(&workload, &report)], None);
         assert_eq!(told, ["recording could not keep up: 3 batches of rows of `clients` were lost"]);
     }
 
     #[test]
     fn what_is_asked_for_and_not_answered_has_its_parts() {
-        let limits = Limits { errors: 0.1, silence: 1.0, open: 1.0, ..crate::executor::watched::tests::limits() };
+        let limits = Limits { errors: 0.1, silence: 1.0, open: 1.0, ..crate::watched::tests::limits() };
         let phase = PhaseReport {
             end_ns: 1_000_000_000,
             start_ns: 0,

@@ -6,9 +6,9 @@ use std::sync::atomic::Ordering;
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, mount};
 
-use crate::record::spill::Spill;
-use crate::supervise::journal;
-use crate::vocabulary::units::human_bytes;
+use record::spill::Spill;
+use supervise::journal;
+use vocabulary::units::human_bytes;
 
 /// Where every Linux has a file system in memory that all may write to.
 const SHARED: &str = "/dev/shm";

@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use super::context::Context;
 use super::error::Error;
-use crate::links::{self, Choice, Made, Measured};
-use crate::plan::Cell;
-use crate::plan::links::{Link, is_local};
-use crate::record::status::LinkStatus;
-use crate::supervise::{Guard, Kind, Process, ProcessSpec};
-use crate::vocabulary::choices::Signal;
+use links::{self, Choice, Made, Measured};
+use plan::Cell;
+use plan::links::{Link, is_local};
+use record::status::LinkStatus;
+use supervise::{Guard, Kind, Process, ProcessSpec};
+use vocabulary::choices::Signal;
 
 /// How long measuring one link may take, beside round trips.
 const BUDGET: Duration = Duration::from_secs(3);

@@ -17,14 +17,14 @@ use tokio::time::Instant;
 use super::collect::collect;
 use super::context::Context;
 use super::error::Error;
-use crate::load::{Report, Traffic};
-use crate::plan::Protocol as _;
-use crate::plan::collect::BODY;
-use crate::plan::drivers::http::Http;
-use crate::plan::reconcile::{Allowed, Counter, Source};
-use crate::plan::{Cell, CollectSource, Reconcile};
-use crate::record::status::ReconciledStatus;
-use crate::vocabulary::units::plain;
+use load::{Report, Traffic};
+use plan::Protocol as _;
+use plan::collect::BODY;
+use plan::drivers::http::Http;
+use plan::reconcile::{Allowed, Counter, Source};
+use plan::{Cell, CollectSource, Reconcile};
+use record::status::ReconciledStatus;
+use vocabulary::units::plain;
 
 /// Between two readings; more when it goes on for long.
 const PAUSE: Duration = Duration::from_millis(2);
@@ -229,10 +229,10 @@ async fn read(counter: &Counter, context: &Context<'_>) -> Result<Count, Unread>
         Counter::Nginx { url, socket, step } => {
             let mut http = Http { socket: socket.clone(), ..Http::plain(url.clone(), vec![(**step).clone()]) };
             http.fill(&context.late);
-            let asking = tokio::time::timeout(ONE_READING, crate::load::send_requests(&http, 0, 1)).await;
+            let asking = tokio::time::timeout(ONE_READING, load::send_requests(&http, 0, 1)).await;
             let (mut values, _) = match asking {
                 Ok(Ok(answered)) => answered,
-                Ok(Err(error)) => return Err(words(crate::vocabulary::errors::chain(&error))),
+                Ok(Err(error)) => return Err(words(vocabulary::errors::chain(&error))),
                 Err(_) => return Err(words(format!("{url} gave no answer within {} s", ONE_READING.as_secs()))),
             };
             nginx_requests(&values.remove(BODY).unwrap_or_default()).map(plainly).map_err(words)

@@ -6,11 +6,11 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::host::{HostUse, Meter};
-use crate::load::{Rows, queue};
-use crate::observe::{Inbox, Observation};
-use crate::record::Error;
-use crate::record::spill::Spill;
-use crate::record::tables::{Names, Tables};
+use load::{Rows, queue};
+use observe::{Inbox, Observation};
+use record::Error;
+use record::spill::Spill;
+use record::tables::{Names, Tables};
 
 /// The thread and the ends of its channels.
 #[derive(Debug)]

@@ -13,15 +13,15 @@ use super::context::Context;
 use super::error::Error;
 use super::late::fill_all;
 use super::network::Network;
-use crate::observe::ports;
-use crate::plan::containers;
-use crate::plan::programs::find_program;
-use crate::plan::reconcile::{COUNT_VARIABLE, count_socket};
-use crate::plan::{Cell, Probe, Replica, Start, Target, Template};
-use crate::record::status::TargetStatus;
-use crate::supervise::probe::{self, Subject, log_paths};
-use crate::supervise::{Error as SuperviseError, Guard, Kind, Process, ProcessSpec};
-use crate::vocabulary::choices::Signal;
+use observe::ports;
+use plan::containers;
+use plan::programs::find_program;
+use plan::reconcile::{COUNT_VARIABLE, count_socket};
+use plan::{Cell, Probe, Replica, Start, Target, Template};
+use record::status::TargetStatus;
+use supervise::probe::{self, Subject, log_paths};
+use supervise::{Error as SuperviseError, Guard, Kind, Process, ProcessSpec};
+use vocabulary::choices::Signal;
 
 /// A replica that was started, or that ran already.
 #[derive(Debug)]
@@ -109,7 +109,7 @@ fn render(replica: &Replica, context: &Context<'_>) -> Result<(), Error> {
             return Err(failed(std::io::Error::other("another replica or target has made a different file of this name")));
         }
         // What holds a secret is for us alone; other files are for whatever user a target becomes.
-        let mode = if file.content.names().any(crate::plan::secrets::is_secret) { 0o600 } else { 0o644 };
+        let mode = if file.content.names().any(plan::secrets::is_secret) { 0o600 } else { 0o644 };
         let opened = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&path);
         let written = opened.and_then(|mut opened| {
             // Whatever the umask leaves of it, and whatever a step may have made of that name.

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::plan::programs::find_program;
-use crate::supervise::{Error, Exit, Guard};
+use plan::programs::find_program;
+use supervise::{Error, Exit, Guard};
 
 /// How long a program may take to say its version.
 const PATIENCE: Duration = Duration::from_secs(2);

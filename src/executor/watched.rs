@@ -2,10 +2,10 @@
 
 use std::time::Instant;
 
-use crate::plan::Limits;
-use crate::record::status::WatchedStatus;
-use crate::vocabulary::rows::{CoreTimes, HostPressure, HostSample, Pressure};
-use crate::vocabulary::units::percent;
+use plan::Limits;
+use record::status::WatchedStatus;
+use vocabulary::rows::{CoreTimes, HostPressure, HostSample, Pressure};
+use vocabulary::units::percent;
 
 /// The kernel counts processors' time in steps of 10 ms: a core's work in less time than this is not known well enough.
 const SHORTEST_NS: u64 = 50_000_000;
@@ -176,7 +176,7 @@ pub(super) mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::vocabulary::rows::CoreClock;
+    use vocabulary::rows::CoreClock;
 
     /// A host of two cores after `ms` milliseconds: what each has worked, at which share of 4 GHz, and how often throttled.
     fn host(start: Instant, ms: u64, cores: [(u64, f64, u64); 2], pressure: HostPressure) -> HostSample {

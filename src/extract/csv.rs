@@ -3,7 +3,7 @@
 use serde_json::Value as Json;
 
 use super::number as number_of;
-use crate::vocabulary::choices::{Decimal, Pick};
+use vocabulary::choices::{Decimal, Pick};
 
 /// A figure of a column.
 pub(super) fn number(text: &str, column: &str, pick: Pick, decimal: Decimal) -> Result<f64, String> {

@@ -14,9 +14,9 @@ use std::path::Path;
 
 use serde_json::Value as Json;
 
-use crate::plan::{MetricSource, TableSource, TakenMetric};
-use crate::vocabulary::choices::Decimal;
 use numbers::number;
+use plan::{MetricSource, TableSource, TakenMetric};
+use vocabulary::choices::Decimal;
 
 /// Where figures are looked for.
 #[derive(Clone, Copy, Debug)]
@@ -135,7 +135,7 @@ fn parse_json(text: &str) -> Json {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vocabulary::choices::Pick;
+    use vocabulary::choices::Pick;
 
     fn taken(name: &str, source: MetricSource) -> TakenMetric {
         TakenMetric { name: name.to_owned(), source, decimal: Decimal::Point, times: 1.0, unit: String::new() }

@@ -4,7 +4,7 @@
 //! `0,01` read without its comma is a hundred times too large, and nobody notices. So a separator counts only where it can
 //! be nothing else, and whatever is left is not a number and says why.
 
-use crate::vocabulary::choices::Decimal;
+use vocabulary::choices::Decimal;
 
 /// The longest piece of a text that an error shows.
 const SHOWN: usize = 60;

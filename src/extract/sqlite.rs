@@ -6,7 +6,7 @@ use std::time::Duration;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags};
 
-use crate::vocabulary::choices::Decimal;
+use vocabulary::choices::Decimal;
 
 /// How long another program's writing is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::namespace::{create, inside, undo};
 use super::nfqueue::Queue;
 use super::{Error, commands, make, names, shaping};
-use crate::plan::links::{Link, Mechanism, Shape};
+use plan::links::{Link, Mechanism, Shape};
 
 /// What a link will be made with, and what else was tried.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -141,7 +141,7 @@ fn nfqueue(name: &str, link: &Link) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::links::tests::link;
+    use crate::tests::link;
 
     #[test]
     fn a_relay_says_what_it_cannot() {

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, poll};
 
 use super::nfqueue::Queue;
-use crate::plan::links::Shape;
+use plan::links::Shape;
 
 /// The hidden argument with which the runner starts itself as this helper.
 pub const ARGUMENT: &str = "__link-holder";

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use super::names::{LinkNames, path};
 use super::namespace::{create, inside};
 use super::{Error, commands, holder, relay, shaping};
-use crate::plan::links::{Link, Mechanism};
+use plan::links::{Link, Mechanism};
 
 /// A process that the caller starts after [`make`], and ends after everything else.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -278,7 +278,7 @@ pub(super) fn rules(namespace: &str, link: &Link) -> Result<&'static str, Error>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::links::tests::{link, names_of_one};
+    use crate::tests::{link, names_of_one};
 
     #[test]
     fn networks_are_apart_and_within_the_range_for_emulation() {

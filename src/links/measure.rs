@@ -22,8 +22,8 @@ use serde::Serialize;
 use super::make::Made;
 use super::namespace::inside;
 use super::{Error, shaping};
-use crate::plan::links::{Link, Mechanism, Shape};
-use crate::vocabulary::units::exact_duration;
+use plan::links::{Link, Mechanism, Shape};
+use vocabulary::units::exact_duration;
 
 /// Ethernet, IPv4 and UDP.
 const HEADERS: usize = 14 + 20 + 8;
@@ -96,9 +96,9 @@ impl Measured {
                 "link `{}` ({}): the median round trip is {}, asked were {} ± {}",
                 self.link,
                 self.mechanism.name(),
-                crate::vocabulary::units::human_duration(median.as_nanos() as f64),
+                vocabulary::units::human_duration(median.as_nanos() as f64),
                 exact_duration(asked),
-                crate::vocabulary::units::human_duration(allowed.as_nanos() as f64),
+                vocabulary::units::human_duration(allowed.as_nanos() as f64),
             ));
         }
         for (way, shape, direction) in [(&self.forward, &link.forward, "forward"), (&self.back, &link.back, "back")] {
@@ -463,7 +463,7 @@ fn bulk(mut from: TcpStream, mut to: TcpStream, rate: f64, link: &Link, part: Du
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::links::tests::link;
+    use crate::tests::link;
 
     const MS: Duration = Duration::from_millis(1);
 

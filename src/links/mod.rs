@@ -152,7 +152,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// No packet came back.
-    #[error("nothing that was sent through link `{link}` came back within {}", crate::vocabulary::units::exact_duration(*waited))]
+    #[error("nothing that was sent through link `{link}` came back within {}", vocabulary::units::exact_duration(*waited))]
     Silent {
         /// Its name.
         link: String,

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::Error;
-use crate::plan::links::Link;
+use plan::links::Link;
 
 /// Where namespaces are mounted, as `ip netns` has it.
 pub const DIRECTORY: &str = "/run/netns";
@@ -92,7 +92,7 @@ pub fn topology(links: &[Link], run: &str) -> Result<Vec<LinkNames>, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::links::tests::link;
+    use crate::tests::link;
 
     fn between(name: &str, from: Option<&str>, to: &[&str]) -> Link {
         Link {

@@ -18,7 +18,7 @@ use rustix::event::{PollFd, PollFlags, epoll, poll};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
 use super::holder::{Clock, READY, announce, decode, prepare};
-use crate::plan::links::Shape;
+use plan::links::Shape;
 
 /// The hidden argument with which the runner starts itself as this helper.
 pub const ARGUMENT: &str = "__link-relay";

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::plan::links::{Link, Shape};
+use plan::links::{Link, Shape};
 
 /// A packet on an Ethernet link with an MTU of 1500.
 const FRAME: f64 = 1514.0;
@@ -98,7 +98,7 @@ pub fn iptables(link: &Link) -> Vec<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::links::tests::link;
+    use crate::tests::link;
 
     const MS: Duration = Duration::from_millis(1);
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::namespace::enter;
 use super::*;
-use crate::plan::links::{Link, Mechanism, Shape, Tolerance};
+use plan::links::{Link, Mechanism, Shape, Tolerance};
 
 const MS: Duration = Duration::from_millis(1);
 const BUDGET: Duration = Duration::from_secs(6);

@@ -21,10 +21,10 @@ use super::silence::Watch;
 use super::tally::Tally;
 
 use super::{Error, Job, Late, PhaseReport, Report, Rows};
-use crate::plan::{Arrivals, Limit, Think};
-use crate::vocabulary::rows::{MetricRow, RequestRow};
-use crate::vocabulary::units::nanos;
-use crate::vocabulary::{Outcome, Phase};
+use plan::{Arrivals, Limit, Think};
+use vocabulary::rows::{MetricRow, RequestRow};
+use vocabulary::units::nanos;
+use vocabulary::{Outcome, Phase};
 
 /// A connection that could not be made is tried again after this, so that a dead server is not hammered.
 const CONNECT_PAUSE: Duration = Duration::from_millis(10);
@@ -382,7 +382,7 @@ fn share_of(ramp: Duration, number: u64, all: u64) -> u64 {
 }
 
 /// Whether a pass is due whenever a client is free.
-fn always_due(load: &crate::plan::Load) -> bool {
+fn always_due(load: &plan::Load) -> bool {
     matches!(load.arrivals, Arrivals::Closed { think: Think::None, .. })
 }
 
@@ -396,7 +396,7 @@ async fn until(shared: &Shared, at_ns: u64) {
 
 /// Waits until the drain behind the planned end is over; for ever where the load ends with an amount. Then it only looks
 /// where the schedule ends, so that clients that are not free find it known.
-async fn drained(shared: &Shared, load: &crate::plan::Load) {
+async fn drained(shared: &Shared, load: &plan::Load) {
     if !load.stretches.last().is_some_and(|s| matches!(s.limit, Limit::Duration(_))) {
         if matches!(load.arrivals, Arrivals::Closed { .. }) {
             std::future::pending::<()>().await;

@@ -30,9 +30,6 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 use tokio::sync::watch;
 
-use crate::plan;
-use crate::vocabulary::rows::{MetricRow, RequestRow, WindowRow, new_histogram};
-use crate::vocabulary::{Outcome, Phase};
 pub use drivers::command::{Launch, Launched, Launcher};
 pub use drivers::http::MAX_KEPT;
 pub use gate::Gate;
@@ -40,6 +37,8 @@ pub use observer::Observer;
 pub use search::Trial;
 use silence::{Quiet, Silence};
 pub use traffic::Traffic;
+use vocabulary::rows::{MetricRow, RequestRow, WindowRow, new_histogram};
+use vocabulary::{Outcome, Phase};
 pub use windows::Totals;
 
 /// What can keep a load from being made.

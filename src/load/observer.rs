@@ -6,7 +6,7 @@
 use std::any::Any;
 use std::fmt::Debug;
 
-use crate::vocabulary::Phase;
+use vocabulary::Phase;
 
 /// A pass that is about to be sent. Times are nanoseconds since the epoch of the repetition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

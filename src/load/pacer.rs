@@ -17,7 +17,7 @@ use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, 
 use tokio::io::unix::AsyncFd;
 
 use super::schedule::{Arrival, Next};
-use crate::vocabulary::rows::new_histogram;
+use vocabulary::rows::new_histogram;
 
 /// What an idle client is woken with.
 #[derive(Clone, Copy, Debug)]

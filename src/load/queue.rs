@@ -1,8 +1,8 @@
 //! How much of the rows of a load may wait for whoever writes them.
 
 use super::Rows;
-use crate::vocabulary::queue;
-use crate::vocabulary::rows::{RequestRow, WindowRow};
+use vocabulary::queue;
+use vocabulary::rows::{RequestRow, WindowRow};
 
 /// So many bytes of rows may wait. Windows alone need hours for that; single requests, of which a second with 100 000 makes
 /// 12 MiB, take 20 s.
@@ -37,9 +37,9 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::vocabulary::Phase;
-    use crate::vocabulary::queue::Sent;
-    use crate::vocabulary::rows::MetricRow;
+    use vocabulary::Phase;
+    use vocabulary::queue::Sent;
+    use vocabulary::rows::MetricRow;
 
     fn metric(pass: u64) -> Rows {
         Rows::Metric(MetricRow { at_ns: 1, workload: 0, metric: 0, phase: Phase::During, pass, value: 1.0 })
@@ -48,7 +48,7 @@ mod tests {
     #[test]
     fn what_finds_no_room_is_told_and_nobody_waits() {
         let one = size(&metric(0));
-        let (sender, receiver) = crate::vocabulary::queue::queue(10 * one, size);
+        let (sender, receiver) = vocabulary::queue::queue(10 * one, size);
         let sent = |rows| sender.send(rows) == Sent::OnItsWay;
         let first: Vec<bool> = (0..15).map(|pass| sent(metric(pass))).collect();
         assert_eq!(first.iter().filter(|sent| **sent).count(), 10);

@@ -13,8 +13,8 @@ pub use open::OpenLoop;
 pub use pattern::Instants;
 pub use timeline::Timeline;
 
-use crate::plan::{Arrivals, Load};
-use crate::vocabulary::Phase;
+use plan::{Arrivals, Load};
+use vocabulary::Phase;
 
 /// A pass that is to begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use super::{Error, Job, Report, start};
-use crate::plan::{Arrivals, Condition, Find, Limit, Pattern, Stretch};
-use crate::vocabulary::{Metric, Phase, Quantile, Time};
+use plan::{Arrivals, Condition, Find, Limit, Pattern, Stretch};
+use vocabulary::{Metric, Phase, Quantile, Time};
 
 /// One trial of a search.
 #[derive(Clone, Debug, PartialEq)]
@@ -104,7 +104,7 @@ pub fn judge(conditions: &[Condition], report: &Report) -> Vec<String> {
         if found >= condition.below {
             let found = match condition.metric {
                 Metric::Errors => format!("{:.3} %", found * 100.0),
-                _ => crate::vocabulary::units::human_duration(found),
+                _ => vocabulary::units::human_duration(found),
             };
             reasons.push(format!("{}: {found}", condition.words));
         }
@@ -116,7 +116,7 @@ pub fn judge(conditions: &[Condition], report: &Report) -> Vec<String> {
     }
     let silence = report.silence_of(phase);
     if reasons.is_empty() && silence.total_ns > 0 {
-        let length = crate::vocabulary::units::human_duration(silence.total_ns as f64);
+        let length = vocabulary::units::human_duration(silence.total_ns as f64);
         reasons.push(format!("nobody was answered for {length} although passes were due"));
     }
     reasons

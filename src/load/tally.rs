@@ -3,9 +3,9 @@
 use super::queue::Sender;
 use super::windows::{Totals, Windows};
 use super::{Job, Rows};
-use crate::vocabulary::Phase;
-use crate::vocabulary::queue::Sent;
-use crate::vocabulary::rows::RequestRow;
+use vocabulary::Phase;
+use vocabulary::queue::Sent;
+use vocabulary::rows::RequestRow;
 
 /// Requests that are sent to be recorded at a time. Memory for so many is taken at once: no request waits for more.
 const REQUESTS: usize = 4096;

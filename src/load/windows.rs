@@ -6,8 +6,8 @@
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Serializer as _, V2Serializer};
 
-use crate::vocabulary::rows::{RequestRow, WindowRow, new_histogram};
-use crate::vocabulary::{Outcome, Phase};
+use vocabulary::rows::{RequestRow, WindowRow, new_histogram};
+use vocabulary::{Outcome, Phase};
 
 struct Cell {
     count: u64,

@@ -13,7 +13,7 @@ use super::{
     sensors::Sensors,
 };
 
-use crate::vocabulary::rows::{CoreClock, CoreTimes, HostPressure, HostSample};
+use vocabulary::rows::{CoreClock, CoreTimes, HostPressure, HostSample};
 
 /// The files of the host that could be opened.
 #[derive(Debug)]

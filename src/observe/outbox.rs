@@ -1,7 +1,7 @@
 //! How many samples may wait for whoever records them.
 
 use super::Observation;
-use crate::vocabulary::queue;
+use vocabulary::queue;
 
 /// So many samples may wait, some 100 MB: those of ten replicas for hours, those of a thousand for almost a minute.
 const ROOM: usize = 500_000;

@@ -10,7 +10,7 @@ use super::{
     sampler::Watched,
     tree::ChildLookup,
 };
-use crate::vocabulary::rows::ProcessSample;
+use vocabulary::rows::ProcessSample;
 
 /// What a process tree of this host needs to be read.
 #[derive(Debug)]

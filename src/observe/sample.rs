@@ -1,6 +1,6 @@
 //! The messages of the sampler.
 
-use crate::vocabulary::rows::{HostSample, ProcessSample};
+use vocabulary::rows::{HostSample, ProcessSample};
 
 /// One message of the sampler.
 #[derive(Debug, Clone, PartialEq)]

@@ -39,7 +39,7 @@ use super::{
     sample::Observation,
     tree::{self, ChildLookup},
 };
-use crate::vocabulary::queue::Sent;
+use vocabulary::queue::Sent;
 
 /// A replica to watch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,7 +50,7 @@ pub struct Watched {
     pub replica: u32,
     /// The root of its process tree.
     pub pid: u32,
-    /// The value of [`MARKER`](crate::vocabulary::marker::MARKER) in its environment, by which orphans are recognised.
+    /// The value of [`MARKER`](vocabulary::marker::MARKER) in its environment, by which orphans are recognised.
     pub marker: String,
 }
 

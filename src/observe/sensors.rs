@@ -9,7 +9,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use super::procfs::sensors::{count, hertz};
-use crate::vocabulary::rows::CoreTimes;
+use vocabulary::rows::CoreTimes;
 
 /// Files that one sample reads at most, unless it is to be whole.
 const AT_A_TIME: usize = 32;

@@ -2,7 +2,7 @@
 //!
 //! The tree below a pid comes from `/proc/PID/task/*/children`, or from a look at every process where the kernel has no such
 //! file. A process that lost its parent is no longer below the root; it becomes a child of the nearest subreaper, here called
-//! the adopter. Such an orphan is recognised by its [`marker`](crate::vocabulary::marker) in the environment with which it was started.
+//! the adopter. Such an orphan is recognised by its [`marker`](vocabulary::marker) in the environment with which it was started.
 //! A program that clears its environment *and* leaves its parent before anybody looked is therefore missed.
 //!
 //! All answers are snapshots of something that moves: a pid may be gone, or new, a moment later.
@@ -14,7 +14,7 @@ use std::{
 };
 
 use super::{files, procfs};
-use crate::vocabulary::marker::marker_in;
+use vocabulary::marker::marker_in;
 
 /// All processes below `root`, without it, parents before their children.
 pub fn descendants(root: u32) -> Vec<u32> {

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::vocabulary::Metric;
+use vocabulary::Metric;
 
 /// One thing that must hold in every cell that it means.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::text::{as_optional_text, as_text};
 use super::{Action, Checkout, Collect, Expectation, Factor, Graph, Link, Reconcile, Secrets, Target, Workload};
-use crate::vocabulary::Metric;
-use crate::vocabulary::choices::Order;
+use vocabulary::Metric;
+use vocabulary::choices::Order;
 
 /// An experiment, ready to be executed.
 #[derive(Clone, Debug, Serialize)]

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::vocabulary::{Metric, Time};
+use vocabulary::{Metric, Time};
 
 /// A picture, or one per level of its facets.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

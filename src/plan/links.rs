@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::text::as_text;
-pub use crate::vocabulary::choices::LinkMechanism as Mechanism;
+pub use vocabulary::choices::LinkMechanism as Mechanism;
 
 /// A path between two sides whose properties are emulated.
 #[derive(Clone, Debug, PartialEq, Serialize)]

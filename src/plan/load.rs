@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::text::as_text;
-pub use crate::vocabulary::choices::Spacing;
-use crate::vocabulary::{Metric, Phase};
+pub use vocabulary::choices::Spacing;
+use vocabulary::{Metric, Phase};
 
 /// How passes arrive.
 #[derive(Clone, Debug, PartialEq, Serialize)]

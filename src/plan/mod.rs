@@ -1,6 +1,6 @@
 //! The experiment as it will run: defaults filled, expressions evaluated, cells expanded, seeds fixed.
 //!
-//! Nouns only: nothing in them can be invalid, and nothing behind this floor checks them again. `read` makes them of a
+//! Nouns only: nothing in them can be invalid, and nothing behind this floor checks them again. `plan_read` makes them of a
 //! scenario, or finds all of its mistakes. What is still open in a plan are the late names of a [`Template`]: `${scratch}`
 //! and `${repetition}` until a repetition starts, `${id}` and carried values until a request is made.
 
@@ -18,7 +18,6 @@ pub mod links;
 pub mod load;
 pub mod order;
 pub mod programs;
-pub mod read;
 pub mod reconcile;
 pub mod revisions;
 pub mod secrets;

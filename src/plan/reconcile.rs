@@ -9,7 +9,7 @@
 use serde::Serialize;
 
 use super::{Collect, Step, Template, Url};
-pub use crate::vocabulary::choices::Allowed;
+pub use vocabulary::choices::Allowed;
 
 /// The environment variable with that path.
 pub const COUNT_VARIABLE: &str = "COUNT_SOCKET";

@@ -11,7 +11,7 @@ use super::Plan;
 use super::cache::Cache;
 use super::factors::{Factor, Level};
 use super::text::as_text;
-use crate::vocabulary::words::all_of;
+use vocabulary::words::all_of;
 
 /// So many digits of a commit are shown, and name its checkout.
 const SHORT: usize = 10;
@@ -134,7 +134,7 @@ mod tests {
                 directory: "/c".into(),
                 build: Vec::new(),
                 timeout: Duration::ZERO,
-                cache: crate::plan::cache::of_commit("/r/.git".as_ref(), commit, &[]),
+                cache: crate::cache::of_commit("/r/.git".as_ref(), commit, &[]),
             };
             let value = json!({"name": label, "commit": commit});
             Level { label: label.to_owned(), value, by_default: true, checkout: Some(Box::new(checkout)) }

@@ -7,9 +7,9 @@ use std::io::{self, BufRead as _, BufReader, BufWriter, Write as _};
 use std::path::Path;
 
 use super::Template;
-use crate::vocabulary::units::in_json;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use vocabulary::units::in_json;
 
 /// What is written instead of a secret.
 pub const MASK: &str = "***";

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::template::Late;
 use super::text::as_text;
 use super::{Auth, Template};
-use crate::vocabulary::units::{human_bytes, in_json};
+use vocabulary::units::{human_bytes, in_json};
 
 /// How long a request may take where nothing is said.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-pub use crate::vocabulary::choices::{Decimal, Pick};
-use crate::vocabulary::{Interest, NamedMetric};
+pub use vocabulary::choices::{Decimal, Pick};
+use vocabulary::{Interest, NamedMetric};
 
 /// A figure that is taken from the output of a program, a file or a database.
 #[derive(Clone, Debug, PartialEq, Serialize)]

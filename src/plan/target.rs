@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::text::as_text;
 use super::{Start, Template, Url};
-use crate::vocabulary::choices::{Resource, Signal};
+use vocabulary::choices::{Resource, Signal};
 
 /// Something under test or around it.
 #[derive(Clone, Debug, Serialize)]

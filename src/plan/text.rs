@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serializer;
 
-use crate::vocabulary::units::exact_duration;
+use vocabulary::units::exact_duration;
 
 pub(super) fn as_text<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&exact_duration(*duration))

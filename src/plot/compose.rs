@@ -8,15 +8,15 @@ use std::collections::BTreeMap;
 use rayon::prelude::*;
 
 use super::{Bar, BarSeries, Data, Figure, LineSeries, Phase, QuantileSeries};
-use crate::analysis::compare::ratio;
-use crate::analysis::curves::LinePart;
-use crate::analysis::estimate::{estimate, median_interval};
-use crate::analysis::summary::{CellSummary, StepSummary, Summary};
-use crate::analysis::values::Selection;
-use crate::analysis::{Error, curves, stats, values};
-use crate::record::tables::WHOLE;
-use crate::record::{Graph, Repetition, RunRecord, Shape};
-use crate::vocabulary::{Metric, Time};
+use analysis::compare::ratio;
+use analysis::curves::LinePart;
+use analysis::estimate::{estimate, median_interval};
+use analysis::summary::{CellSummary, StepSummary, Summary};
+use analysis::values::Selection;
+use analysis::{Error, curves, stats, values};
+use record::tables::WHOLE;
+use record::{Graph, Repetition, RunRecord, Shape};
+use vocabulary::{Metric, Time};
 
 /// A figure and the name of its file, without `.png`.
 pub type NamedFigure = (String, Figure);

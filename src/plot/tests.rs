@@ -1,5 +1,7 @@
 //! Whole figures: the same bytes every time, and no data that cannot be drawn.
 
+mod phases;
+
 use super::*;
 
 fn figure(data: Data) -> Figure {

@@ -159,7 +159,7 @@ mod tests {
         let pipe = folder.path().join("plan.json");
         rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
         for path in [&pipe, Path::new("/dev/zero"), folder.path()] {
-            let error = crate::vocabulary::errors::chain(&read(path).unwrap_err());
+            let error = vocabulary::errors::chain(&read(path).unwrap_err());
             assert!(error.ends_with("it is not a file"), "{error}");
         }
     }

@@ -25,7 +25,7 @@ pub mod write;
 
 use std::path::PathBuf;
 
-pub use crate::plan::{Decide, Expectation, Graph, Model, Repeat, Shape, Subject};
+pub use plan::{Decide, Expectation, Graph, Model, Repeat, Shape, Subject};
 pub use read::{PlanRecord, Repetition, RunRecord};
 pub use status::{Status, Verdict};
 pub use write::{RepetitionWriter, RunDirectory};

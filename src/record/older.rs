@@ -4,7 +4,7 @@
 
 use serde::Deserialize;
 
-use crate::vocabulary::{Interest, NamedMetric};
+use vocabulary::{Interest, NamedMetric};
 
 /// What carries a workload.
 #[derive(Clone, Debug, Deserialize)]

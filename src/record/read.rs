@@ -16,7 +16,7 @@ use super::manifest::Manifest;
 use super::names::{is_inside, is_name};
 use super::status::Status;
 use super::{Error, Expectation, Graph, Repeat, older};
-use crate::vocabulary::{Metric, NamedMetric};
+use vocabulary::{Metric, NamedMetric};
 
 /// What analysis needs of `plan.json`.
 #[derive(Clone, Debug, Deserialize)]
@@ -298,7 +298,7 @@ pub struct RunRecord {
 /// Reads the length of a window, of which sums and lists are made.
 fn window<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
-    let window = crate::vocabulary::units::parse_duration(&text).filter(|window| WINDOWS.contains(window));
+    let window = vocabulary::units::parse_duration(&text).filter(|window| WINDOWS.contains(window));
     window.ok_or_else(|| {
         serde::de::Error::custom(format_args!("the window `{}` is not a time from 1ms to 1h", text.escape_debug()))
     })
@@ -360,7 +360,7 @@ impl RunRecord {
                 Err(format!("{} is damaged: a phase ends later than any can", path.join("status.json").display()))
             }
             Ok(status) => Ok(Repetition { path, cell, status }),
-            Err(error) => Err(crate::vocabulary::errors::chain(&error)),
+            Err(error) => Err(vocabulary::errors::chain(&error)),
         };
         let found: Vec<Result<Repetition, String>> = numbered.into_par_iter().map(read).collect();
         let mut repetitions = Vec::new();

@@ -13,8 +13,8 @@ use rayon::prelude::*;
 
 use super::Error;
 use super::spill::{Spill, SpillFile};
-use crate::vocabulary::rows::{CoreClock, HostSample, ProcessSample};
-use crate::vocabulary::rows::{MetricRow, RequestRow, WindowRow};
+use vocabulary::rows::{CoreClock, HostSample, ProcessSample};
+use vocabulary::rows::{MetricRow, RequestRow, WindowRow};
 
 /// Name of the pass as a whole in the column `step`.
 pub const WHOLE: &str = "(pass)";
@@ -360,7 +360,7 @@ fn resource_frame(epoch: Instant, rows: &[ProcessSample]) -> DataFrame {
 /// Columns of `host.parquet`: one row per sample and core; what belongs to the whole host is repeated.
 fn host_frame(epoch: Instant, rows: &[HostSample]) -> DataFrame {
     let cores: Vec<_> = rows.iter().flat_map(|r| r.cores.iter().map(move |c| (r, c))).collect();
-    let of = |f: fn(&crate::vocabulary::rows::CoreTimes) -> u64| cores.iter().map(|(_, c)| f(c)).collect::<Vec<u64>>();
+    let of = |f: fn(&vocabulary::rows::CoreTimes) -> u64| cores.iter().map(|(_, c)| f(c)).collect::<Vec<u64>>();
     // What the kernel does not tell everywhere is null.
     let told = |f: fn(&HostSample) -> Option<u64>| cores.iter().map(|(r, _)| f(r)).collect::<Vec<Option<u64>>>();
     let clock = |f: fn(&CoreClock) -> Option<u64>| cores.iter().map(|(_, c)| f(&c.clock)).collect::<Vec<Option<u64>>>();

@@ -10,8 +10,8 @@ use super::manifest::Manifest;
 use super::spill::Spill;
 use super::status::Status;
 use super::{Error, PLAN_FORMAT};
-use crate::plan::order::Turn;
-use crate::plan::{Cell, Plan, Secrets};
+use plan::order::Turn;
+use plan::{Cell, Plan, Secrets};
 
 /// The directory of a run, locked: nobody else writes to it meanwhile.
 #[derive(Debug)]

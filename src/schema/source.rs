@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet, renderer::DecorStyle};
 
-pub use crate::vocabulary::words::{all_of, nearest, one_of};
+pub use vocabulary::words::{all_of, nearest, one_of};
 
 /// Files larger than this are refused: a scenario is written by a person.
 pub const MAX_FILE_BYTES: u64 = 1 << 20;

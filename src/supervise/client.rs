@@ -18,8 +18,8 @@ use tokio::sync::{oneshot, watch};
 use super::journal::{self, Journal};
 use super::protocol::{Event, Exit, Request, Spawn};
 use super::{Error, descendants, inherit, watcher};
-use crate::vocabulary::choices::{Resource, Signal};
-use crate::vocabulary::marker::{Kind, MARKER, marker};
+use vocabulary::choices::{Resource, Signal};
+use vocabulary::marker::{Kind, MARKER, marker};
 
 /// The guard process and everything that it owns.
 #[derive(Debug)]

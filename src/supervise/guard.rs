@@ -21,7 +21,7 @@ use super::lifecycle::{Action, Stopping};
 use super::processes::{Processes, Row, marker_of};
 use super::protocol::{Event, Exit, Request};
 use super::{descendants, inherit, journal, spawn};
-use crate::vocabulary::marker::MARKER;
+use vocabulary::marker::MARKER;
 
 /// The hidden argument with which the watcher starts the guard.
 pub const ARGUMENT: &str = "__guard";

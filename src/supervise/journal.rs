@@ -22,7 +22,7 @@ use rustix::process::{self, Signal};
 use serde::{Deserialize, Serialize};
 
 use super::processes::{Row, marked};
-use crate::vocabulary::marker::run_of;
+use vocabulary::marker::run_of;
 
 /// How long an undoing command may take.
 const PATIENCE: Duration = Duration::from_secs(30);

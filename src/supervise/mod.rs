@@ -22,9 +22,9 @@ pub mod protocol;
 pub mod spawn;
 pub mod watcher;
 
-pub use crate::vocabulary::marker::Kind;
 pub use client::{Guard, Process, ProcessSpec};
 pub use protocol::Exit;
+pub use vocabulary::marker::Kind;
 
 use std::path::PathBuf;
 
@@ -64,7 +64,7 @@ pub enum Error {
         tail: Vec<String>,
     },
     /// A replica did not become ready in time.
-    #[error("{name} was not ready within {}: {reason}{}", crate::vocabulary::units::exact_duration(*timeout), log_tail(tail))]
+    #[error("{name} was not ready within {}: {reason}{}", vocabulary::units::exact_duration(*timeout), log_tail(tail))]
     NotReady {
         /// Target and replica.
         name: String,

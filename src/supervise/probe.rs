@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 
 use super::client::{Guard, Process, ProcessSpec};
 use super::{Error, Exit, Kind};
-use crate::plan::{Probe, Url};
+use plan::{Probe, Url};
 
 /// How long between two looks. Start-up times are known to within this.
 const INTERVAL: Duration = Duration::from_millis(2);

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rustix::process::{self, Pid, PidfdFlags, Signal};
 
-use crate::vocabulary::marker::marker_in;
+use vocabulary::marker::marker_in;
 
 /// One process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

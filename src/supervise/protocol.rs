@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::vocabulary::choices::Resource;
+use vocabulary::choices::Resource;
 
 /// From the runner.
 #[derive(Debug, Serialize, Deserialize)]

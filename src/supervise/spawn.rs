@@ -89,16 +89,16 @@ pub(super) fn spawn(spawn: &Spawn) -> std::io::Result<Pid> {
 }
 
 /// A resource as the system knows it.
-fn resource(limited: crate::vocabulary::choices::Resource) -> Resource {
+fn resource(limited: vocabulary::choices::Resource) -> Resource {
     match limited {
-        crate::vocabulary::choices::Resource::OpenFiles => Resource::Nofile,
-        crate::vocabulary::choices::Resource::Processes => Resource::Nproc,
-        crate::vocabulary::choices::Resource::MemoryLocked => Resource::Memlock,
-        crate::vocabulary::choices::Resource::AddressSpace => Resource::As,
-        crate::vocabulary::choices::Resource::Data => Resource::Data,
-        crate::vocabulary::choices::Resource::Stack => Resource::Stack,
-        crate::vocabulary::choices::Resource::Core => Resource::Core,
-        crate::vocabulary::choices::Resource::FileSize => Resource::Fsize,
+        vocabulary::choices::Resource::OpenFiles => Resource::Nofile,
+        vocabulary::choices::Resource::Processes => Resource::Nproc,
+        vocabulary::choices::Resource::MemoryLocked => Resource::Memlock,
+        vocabulary::choices::Resource::AddressSpace => Resource::As,
+        vocabulary::choices::Resource::Data => Resource::Data,
+        vocabulary::choices::Resource::Stack => Resource::Stack,
+        vocabulary::choices::Resource::Core => Resource::Core,
+        vocabulary::choices::Resource::FileSize => Resource::Fsize,
     }
 }
 

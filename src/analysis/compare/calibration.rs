@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::judge::of_sessions;
 use super::{Verdict, samples};
-use crate::vocabulary::Metric;
+use vocabulary::Metric;
 
 #[derive(Deserialize)]
 struct Recorded {

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{Row, Verdict};
-use crate::analysis::stats;
-use crate::vocabulary::Metric;
+use crate::stats;
+use vocabulary::Metric;
 
 /// A row with its samples.
 pub(super) struct Case {

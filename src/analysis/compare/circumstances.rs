@@ -1,7 +1,7 @@
 //! In what two runs differ besides what was measured.
 
-use crate::record::RunRecord;
-use crate::record::difference;
+use record::RunRecord;
+use record::difference;
 
 /// Differences between the circumstances of two runs, in words; the first is the baseline.
 ///
@@ -20,15 +20,15 @@ pub fn differences(base: &RunRecord, other: &RunRecord) -> Vec<String> {
     differ("cores", &text(&a.host.cores), &text(&b.host.cores));
     differ(
         "memory",
-        &crate::vocabulary::units::human_bytes(a.host.memory_bytes as f64),
-        &crate::vocabulary::units::human_bytes(b.host.memory_bytes as f64),
+        &vocabulary::units::human_bytes(a.host.memory_bytes as f64),
+        &vocabulary::units::human_bytes(b.host.memory_bytes as f64),
     );
     differ("system", &a.host.system, &b.host.system);
     differ("kernel", &a.host.kernel, &b.host.kernel);
     differ("scratch", &a.host.scratch, &b.host.scratch);
     differ("runner", &a.runner, &b.runner);
     let none = || "none".to_owned();
-    let commit = |git: &Option<crate::record::manifest::Git>| {
+    let commit = |git: &Option<record::manifest::Git>| {
         git.as_ref().map_or_else(none, |g| {
             format!("{}{}", g.commit.chars().take(12).collect::<String>(), if g.changed { " with changes" } else { "" })
         })

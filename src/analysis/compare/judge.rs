@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use super::case::Case;
 use super::sessions;
 use super::{Comparison, Error, FEWEST, LEVEL, METRICS, Options, POWER, Row, SIGNIFICANT, Verdict, name};
-use crate::analysis::stats::{Decision, Family, decide, gate};
-use crate::analysis::summary::CellSummary;
-use crate::analysis::values::unit_of;
-use crate::analysis::values::{self, Selection};
-use crate::analysis::{stability, stats};
-use crate::vocabulary::{Better, Metric};
+use crate::stats::{Decision, Family, decide, gate};
+use crate::summary::CellSummary;
+use crate::values::unit_of;
+use crate::values::{self, Selection};
+use crate::{stability, stats};
+use vocabulary::{Better, Metric};
 
 /// What is compared: a cell on both sides, in one session or several of each.
 pub(super) struct Pair<'a> {

@@ -29,8 +29,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::summary::{CellSummary, Summary};
-use crate::record::RunRecord;
-use crate::vocabulary::{Metric, Quantile, Time};
+use record::RunRecord;
+use vocabulary::{Metric, Quantile, Time};
 
 pub use circumstances::differences;
 use judge::{Pair, judge};

@@ -3,9 +3,9 @@
 
 use super::case::Case;
 use super::{LEVEL, Row};
-use crate::analysis::stats::{self, Session};
-use crate::analysis::summary::Summary;
-use crate::vocabulary::Metric;
+use crate::stats::{self, Session};
+use crate::summary::Summary;
+use vocabulary::Metric;
 
 /// Values of repetitions, with their numbers.
 type Values = Vec<(u32, f64)>;

@@ -3,8 +3,8 @@
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
 use super::{Comparison, Row, Verdict};
-use crate::analysis::stability::p;
-use crate::vocabulary::Metric;
+use crate::stability::p;
+use vocabulary::Metric;
 
 /// The comparison as a table with what must be known above and below it.
 pub fn text(comparison: &Comparison) -> String {
@@ -246,5 +246,5 @@ fn more(repetitions: usize) -> String {
 
 /// A ratio near 1 needs its third decimal, a large one does not.
 fn ratio(ratio: f64) -> String {
-    if ratio < 10.0 { format!("{ratio:.3}") } else { crate::vocabulary::units::significant(ratio) }
+    if ratio < 10.0 { format!("{ratio:.3}") } else { vocabulary::units::significant(ratio) }
 }

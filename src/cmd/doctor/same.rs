@@ -14,7 +14,7 @@ use crate::cli;
 use crate::cmd::{Stop, floor, plan_of, print, report_all, run};
 use crate::exit::Exit;
 use crate::plan::Plan;
-use crate::plan::read::Options;
+use crate::plan_read::Options;
 use crate::vocabulary::Metric;
 use crate::vocabulary::units;
 

@@ -19,17 +19,17 @@ use super::interrupt::Interrupt;
 use super::limits;
 use super::memory::Memory;
 use super::recorder::Recorder;
-use crate::observe::{Sampler, Settings, outbox};
-use crate::plan::Late;
-use crate::plan::links::Link;
-use crate::plan::order::{Turn, seed_of};
-use crate::plan::{Cell, Plan, Workload};
-use crate::record::manifest::now;
-use crate::record::spill::Spill;
-use crate::record::status::{ObserverStatus, Status, Verdict};
-use crate::record::tables::Names;
-use crate::record::{RepetitionWriter, RunDirectory};
-use crate::supervise::{Guard, journal};
+use observe::{Sampler, Settings, outbox};
+use plan::Late;
+use plan::links::Link;
+use plan::order::{Turn, seed_of};
+use plan::{Cell, Plan, Workload};
+use record::manifest::now;
+use record::spill::Spill;
+use record::status::{ObserverStatus, Status, Verdict};
+use record::tables::Names;
+use record::{RepetitionWriter, RunDirectory};
+use supervise::{Guard, journal};
 
 pub use self::timing::Progress;
 
@@ -202,17 +202,15 @@ impl<'a> Repetition<'a> {
             self;
         let observer = sampler.stop();
         if !journal::remove(&context.scratch) {
-            crate::vocabulary::errors::tell(format_args!(
+            vocabulary::errors::tell(format_args!(
                 "warning: {} could not be removed: something is mounted or kept in it",
                 context.scratch.display()
             ));
         }
         let (outcome, left_behind) = merged(measured, torn_down);
         // What our own death broke was not measured: it is missing, and `resume` does it again.
-        let outcome = if executor.guard.is_gone() { Err(crate::supervise::Error::GuardGone.into()) } else { outcome };
-        if let Err(error @ (Error::Interrupted | Error::Supervise(crate::supervise::Error::GuardGone) | Error::Record(_))) =
-            outcome
-        {
+        let outcome = if executor.guard.is_gone() { Err(supervise::Error::GuardGone.into()) } else { outcome };
+        if let Err(error @ (Error::Interrupted | Error::Supervise(supervise::Error::GuardGone) | Error::Record(_))) = outcome {
             drop(recorder);
             return Err(error);
         }

@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tokio::sync::watch;
 
-use crate::executor::network::Network;
-use crate::executor::reconcile::{Baselines, Reconciled};
-use crate::executor::targets::Running;
-use crate::load::{self, Report};
-use crate::plan::Workload;
-use crate::record::status::Timings;
+use crate::network::Network;
+use crate::reconcile::{Baselines, Reconciled};
+use crate::targets::Running;
+use load::{self, Report};
+use plan::Workload;
+use record::status::Timings;
 
 /// What was made, started and found.
 #[derive(Debug, Default)]

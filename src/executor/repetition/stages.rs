@@ -7,16 +7,16 @@ use serde_json::json;
 
 use super::Repetition;
 use super::session::{Epoch, Session};
-use crate::executor::collect::collect;
-use crate::executor::context::Context;
-use crate::executor::error::Error;
-use crate::executor::late::fill_workload;
-use crate::executor::reconcile::Baselines;
-use crate::executor::{actions, launches, memory, targets};
-use crate::load::{self, Gate, Job, Launcher, Setting};
-use crate::observe::Watched;
-use crate::plan::{Action, Cell, Limit};
-use crate::supervise::Kind;
+use crate::collect::collect;
+use crate::context::Context;
+use crate::error::Error;
+use crate::late::fill_workload;
+use crate::reconcile::Baselines;
+use crate::{actions, launches, memory, targets};
+use load::{self, Gate, Job, Launcher, Setting};
+use observe::Watched;
+use plan::{Action, Cell, Limit};
+use supervise::Kind;
 
 /// A target whose end explains a wrong answer is noticed within this.
 const NOTICED: Duration = Duration::from_millis(50);
@@ -175,8 +175,7 @@ impl Repetition<'_> {
     pub(super) async fn collect(&mut self) -> Result<(), Error> {
         let Self { cell, context, recorder, session, .. } = self;
         let Some(epoch) = session.epoch.filter(|_| !cell.collect.is_empty()) else { return Ok(()) };
-        let measured =
-            || session.reports.iter().flat_map(|(_, r)| &r.phases).filter(|p| p.phase != crate::vocabulary::Phase::WarmUp);
+        let measured = || session.reports.iter().flat_map(|(_, r)| &r.phases).filter(|p| p.phase != vocabulary::Phase::WarmUp);
         let begin = measured().map(|p| p.start_ns).min().unwrap_or_default();
         let end = measured().map(|p| p.end_ns).max().unwrap_or_default();
         let seconds = |ns: u64| format!("{:.9}", (epoch.unix + Duration::from_nanos(ns)).as_secs_f64());
@@ -186,11 +185,11 @@ impl Repetition<'_> {
         for (index, wanted) in cell.collect.iter().enumerate() {
             let values = collect(wanted, &context, &tables).await?;
             for (metric, value) in values.into_iter().enumerate() {
-                let row = crate::vocabulary::rows::MetricRow {
+                let row = vocabulary::rows::MetricRow {
                     at_ns: epoch.instant.elapsed().as_nanos() as u64,
                     workload: (cell.workloads.len() + index) as u16,
                     metric: metric as u16,
-                    phase: crate::vocabulary::Phase::During,
+                    phase: vocabulary::Phase::During,
                     pass: 0,
                     value,
                 };

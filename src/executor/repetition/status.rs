@@ -1,15 +1,15 @@
 //! What a repetition came to: its status, for the record.
 
 use super::session::Session;
-use crate::executor::error::Error;
-use crate::executor::host::HostUse;
-use crate::executor::limits;
-use crate::load::{self, PhaseReport, Report};
-use crate::plan::order::{Turn, seed_of};
-use crate::plan::{Cell, Plan, Workload};
-use crate::record::FORMAT;
-use crate::record::status::{GeneratorStatus, HostStatus, ObserverStatus, PhaseStatus, Status, Timings, TrialStatus, Verdict};
-use crate::vocabulary::errors::chain;
+use crate::error::Error;
+use crate::host::HostUse;
+use crate::limits;
+use load::{self, PhaseReport, Report};
+use plan::order::{Turn, seed_of};
+use plan::{Cell, Plan, Workload};
+use record::FORMAT;
+use record::status::{GeneratorStatus, HostStatus, ObserverStatus, PhaseStatus, Status, Timings, TrialStatus, Verdict};
+use vocabulary::errors::chain;
 
 /// All that is known of a repetition at its end.
 pub(super) struct Conclusion<'a> {
@@ -113,7 +113,7 @@ impl Conclusion<'_> {
 
     fn generator(&self) -> GeneratorStatus {
         let reports = &self.session.reports;
-        let mut timer_late = crate::vocabulary::rows::new_histogram();
+        let mut timer_late = vocabulary::rows::new_histogram();
         for (_, report) in reports {
             timer_late.add(&report.timer_late).expect("both have the same bounds");
         }

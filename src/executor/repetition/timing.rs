@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
-use crate::record::status::Timings;
+use record::status::Timings;
 
 /// What may be seen of a repetition while it runs.
 #[derive(Debug, Default)]

@@ -2,9 +2,9 @@
 
 use super::Failure;
 use super::values::{Text, Values};
-use crate::load::Error;
-use crate::plan::{Carry, Expect, Place};
-use crate::vocabulary::Outcome;
+use crate::Error;
+use plan::{Carry, Expect, Place};
+use vocabulary::Outcome;
 
 /// So much of a body that must be looked into is kept.
 pub const MAX_KEPT: usize = 16 << 20;

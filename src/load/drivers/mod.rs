@@ -20,8 +20,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Error, Job, Observer, Running, Traffic};
-use crate::plan;
-use crate::vocabulary::Outcome;
+use vocabulary::Outcome;
 
 /// A checked pass before the load.
 pub type Checked<'a> = Pin<Box<dyn Future<Output = Result<(), Error>> + 'a>>;

@@ -8,8 +8,8 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::Failure;
-use crate::load::Error;
-use crate::vocabulary::Outcome;
+use crate::Error;
+use vocabulary::Outcome;
 
 /// The addresses of a host, and which of them answered last: `localhost` has two, and often only one is served.
 pub struct Addresses {

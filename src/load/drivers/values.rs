@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::load::Error;
-use crate::load::schedule::mix;
-use crate::plan::{Carry, Draw, Part, Template, Urn};
-use crate::vocabulary::units::in_json;
+use crate::Error;
+use crate::schedule::mix;
+use plan::{Carry, Draw, Part, Template, Urn};
+use vocabulary::units::in_json;
 
 /// Random bodies are slices of one block of random bytes of this size (and streamed when they are longer).
 pub const RANDOM_BLOCK: usize = 1 << 20;
@@ -234,7 +234,7 @@ mod tests {
     use super::*;
 
     impl Values {
-        pub(in crate::load::drivers) fn for_tests() -> Self {
+        pub(in crate::drivers) fn for_tests() -> Self {
             Self::new(&ValueNames { names: vec![String::new(); 3], uses_id: true, uses_pass: true, draws: [].into() }, 1, 0)
         }
     }

@@ -1,9 +1,9 @@
 //! The closed loop: a pass begins when its connection is free, until the budget of the phase is used up.
 
 use super::{Arrival, Next, ThreadSlice, Timeline};
-use crate::plan::{Limit, Stretch};
-use crate::vocabulary::Phase;
-use crate::vocabulary::units::nanos;
+use plan::{Limit, Stretch};
+use vocabulary::Phase;
+use vocabulary::units::nanos;
 
 /// The closed loop of one thread.
 #[derive(Clone, Debug)]

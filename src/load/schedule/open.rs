@@ -8,9 +8,9 @@
 use std::ops::Range;
 
 use super::{Arrival, Instants, Next, ThreadSlice, Timeline};
-use crate::plan::{Limit, Load, Pattern, Spacing, Stretch};
-use crate::vocabulary::Phase;
-use crate::vocabulary::units::nanos;
+use plan::{Limit, Load, Pattern, Spacing, Stretch};
+use vocabulary::Phase;
+use vocabulary::units::nanos;
 
 /// The most arrivals that one call looks at, beside those that it gives away: some tens of microseconds.
 const PIECE: usize = 2048;
@@ -320,7 +320,7 @@ impl OpenLoop {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::Arrivals;
+    use plan::Arrivals;
     use proptest::prelude::*;
     use std::time::Duration;
 

@@ -5,8 +5,8 @@
 //! Çinlar, *Introduction to Stochastic Processes*, 1975, ch. 4). Λ is inverted exactly, piece by piece.
 
 use super::Random;
-use crate::plan::{Pattern, Spacing};
-use crate::vocabulary::units::nanos;
+use plan::{Pattern, Spacing};
+use vocabulary::units::nanos;
 
 /// A stretch of time in which the rate is a straight line.
 #[derive(Clone, Copy, Debug)]

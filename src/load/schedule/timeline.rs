@@ -1,9 +1,9 @@
 //! The stretches of a load on the clock, as far as they are known: those with a duration beforehand, one with an amount
 //! when it is used up.
 
-use crate::plan::{Limit, Stretch};
-use crate::vocabulary::Phase;
-use crate::vocabulary::units::nanos;
+use plan::{Limit, Stretch};
+use vocabulary::Phase;
+use vocabulary::units::nanos;
 
 /// When which stretch of a load begins. Instants are nanoseconds since the epoch of the repetition.
 #[derive(Clone, Debug)]

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 
 use super::*;
-use crate::vocabulary::rows::Pressure;
+use vocabulary::rows::Pressure;
 
 #[test]
 fn this_host_has_cores_and_memory() {

@@ -1,7 +1,7 @@
 //! Files of `/sys/devices/system/cpu` that hold one number, and `/proc/pressure`.
 
 use super::{number, whole_lines, words};
-use crate::vocabulary::rows::Pressure;
+use vocabulary::rows::Pressure;
 
 /// Reads a file that holds a frequency in kHz, as all of cpufreq do. What no driver knows (`<unknown>`, 0) is nothing.
 pub fn hertz(text: &[u8]) -> Option<u64> {

@@ -7,7 +7,7 @@ use super::{
     },
     *,
 };
-use crate::vocabulary::rows::{HostSample, ProcessSample};
+use vocabulary::rows::{HostSample, ProcessSample};
 
 const MS: Duration = Duration::from_millis(1);
 

@@ -18,7 +18,7 @@ impl Script {
         use std::os::unix::process::CommandExt;
         let mut child = Command::new("sh")
             .args(["-c", text])
-            .env(crate::vocabulary::marker::MARKER, marker)
+            .env(vocabulary::marker::MARKER, marker)
             .process_group(0)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

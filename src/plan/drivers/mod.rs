@@ -13,7 +13,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{Auth, Late};
-use crate::vocabulary::NamedMetric;
+use vocabulary::NamedMetric;
 
 /// What is asked of every protocol about a workload that it carries.
 pub trait Protocol {

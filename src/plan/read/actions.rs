@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::diagnostics::{Diagnostics, find_name};
 use super::programs::missing_program;
 use super::{commands, requests};
-use crate::plan::{Action, Body, Cache, Invocation, Step, Template, cache};
-use crate::schema::{Mistake, Node, types};
+use plan::{Action, Body, Cache, Invocation, Step, Template, cache};
+use schema::{Mistake, Node, types};
 
 /// How long a step may take where nothing is said.
 const TIMEOUT: Duration = Duration::from_secs(60);

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use super::diagnostics::{Diagnostics, counted, refuse};
 use super::names::expected_metrics;
-use crate::plan::{Arrivals, Condition, Find, Limit, Load, Pattern, Stretch, Think};
-use crate::schema::source::one_of;
-use crate::schema::{Node, types};
-use crate::vocabulary::metric::catalogue;
-use crate::vocabulary::{Exists, Phase, Unit, units};
+use plan::{Arrivals, Condition, Find, Limit, Load, Pattern, Stretch, Think};
+use schema::source::one_of;
+use schema::{Node, types};
+use vocabulary::metric::catalogue;
+use vocabulary::{Exists, Phase, Unit, units};
 
 /// More connections than this in one workload are a typing error on any machine.
 const MAX_CONNECTIONS: u32 = 1_000_000;
@@ -362,7 +362,7 @@ fn condition(notes: &mut Diagnostics<'_>, node: &Node, name: &str, bound: &str) 
         let span = node.entry(name).map_or(node.span, |e| e.key_span);
         let known: Vec<&str> = fitting().map(|row| row.name.as_str()).collect();
         notes.mistakes.push(
-            crate::schema::Mistake::new(notes.file, span, format!("a rate cannot be judged by `{name}`"))
+            schema::Mistake::new(notes.file, span, format!("a rate cannot be judged by `{name}`"))
                 .expected(format!("expected {}", expected_metrics(&known)))
                 .did_you_mean(name, known),
         );

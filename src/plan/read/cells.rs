@@ -4,16 +4,16 @@ use std::cell::{Cell as StdCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::build::{Builder, WINDOW};
 use super::diagnostics::Diagnostics;
 use super::drivers::READERS;
+use super::experiment::{Builder, WINDOW};
 use super::expr::Scope;
 use super::{actions, arrivals, collect, links, reconcile, targets, workloads};
-use crate::plan::{Action, Cell, CellId, Collect, Limit, Link, Reconcile, Steps, Target, Workload};
-use crate::schema::source::all_of;
-use crate::schema::{Data, Entry, Mistake, Node, Span, decode, types};
-use crate::vocabulary::rows::FEWEST_WINDOWS;
-use crate::vocabulary::{Phase, units};
+use plan::{Action, Cell, CellId, Collect, Limit, Link, Reconcile, Steps, Target, Workload};
+use schema::source::all_of;
+use schema::{Data, Entry, Mistake, Node, Span, decode, types};
+use vocabulary::rows::FEWEST_WINDOWS;
+use vocabulary::{Phase, units};
 
 impl Builder<'_> {
     pub(super) fn scope<'s>(&'s self, env: &'s minijinja::Environment<'static>, levels: &[usize]) -> Scope<'s> {

@@ -6,11 +6,11 @@ use std::time::Duration;
 use super::diagnostics::{Diagnostics, refuse};
 use super::programs::{missing_need, missing_program};
 use super::{commands, requests, taken};
-use crate::plan::collect::BODY;
-use crate::plan::start::fixture_in;
-use crate::plan::{Carry, Collect, CollectSource, Invocation, Place, Step, TableSource, Template};
-use crate::schema::source::one_of;
-use crate::schema::{Entry, Mistake, Node, types};
+use plan::collect::BODY;
+use plan::start::fixture_in;
+use plan::{Carry, Collect, CollectSource, Invocation, Place, Step, TableSource, Template};
+use schema::source::one_of;
+use schema::{Entry, Mistake, Node, types};
 
 /// Fixtures that read what others have written.
 const READERS: [&str; 1] = ["vtp-receipts"];

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::diagnostics::Diagnostics;
-use crate::plan::Template;
-use crate::plan::cache;
-use crate::plan::template::Part;
-use crate::schema::{Mistake, Node, types};
-use crate::vocabulary::marker::MARKER;
+use plan::Template;
+use plan::cache;
+use plan::template::Part;
+use schema::{Mistake, Node, types};
+use vocabulary::marker::MARKER;
 
 /// Finds a file that a scenario names: from the scenario's folder upwards, so that it does not matter from where runner is called.
 pub(super) fn find_file(scenario: &Path, name: &str) -> Option<PathBuf> {

@@ -1,9 +1,9 @@
 //! Reads `container:` of a target.
 
 use super::diagnostics::Diagnostics;
-use crate::plan::Template;
-use crate::plan::containers::{ENGINES, LABEL, NAME, engine};
-use crate::schema::{Node, types};
+use plan::Template;
+use plan::containers::{ENGINES, LABEL, NAME, engine};
+use schema::{Node, types};
 
 /// Why a cell with containers is skipped, if it is.
 pub(super) fn missing() -> Option<String> {

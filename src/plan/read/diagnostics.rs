@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::expr::{expression_span, word_in};
-use crate::plan::Template;
-use crate::plan::template::{Piece, pieces};
-use crate::schema::source::{all_of, one_of};
-use crate::schema::{Mistake, Node, SourceFile, Span};
+use plan::Template;
+use plan::template::{Piece, pieces};
+use schema::source::{all_of, one_of};
+use schema::{Mistake, Node, SourceFile, Span};
 
 /// What checks need to point at a mistake.
 pub(super) struct Diagnostics<'a> {

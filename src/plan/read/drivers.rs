@@ -12,8 +12,8 @@ mod vtp;
 use std::collections::BTreeSet;
 
 use super::diagnostics::Diagnostics;
-use crate::plan::{Driver, Workload};
-use crate::schema::{Entry, Node, types};
+use plan::{Driver, Workload};
+use schema::{Entry, Node, types};
 
 /// The readers of all protocols, in the order in which their keys are listed.
 pub(super) const READERS: [Reader; 4] = [http::READER, framed::READER, vtp::READER, command::READER];

@@ -9,9 +9,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use minijinja::value::{Object, Value};
 
-use crate::plan::Secrets;
-use crate::plan::secrets::MASK;
-use crate::schema::{Mistake, Node, SourceFile, decode, types};
+use plan::Secrets;
+use plan::secrets::MASK;
+use schema::{Mistake, Node, SourceFile, decode, types};
 
 /// The variables of a scenario by name.
 #[derive(Debug, Default)]
@@ -175,7 +175,7 @@ impl Object for Read {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schema::node;
+    use schema::node;
 
     fn read(yaml: &str) -> (Environment, Vec<String>) {
         let file = SourceFile::inline("x.yaml", yaml);

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use super::names::{Item, Names, expected_metrics};
-use crate::plan::expectations::Bound;
-use crate::plan::factors::label_of;
-use crate::plan::{Expectation, Subject};
-use crate::schema::source::one_of;
-use crate::schema::{Data, Mistake, Node, SourceFile};
-use crate::vocabulary::{Exists, Metric, Phase};
+use plan::expectations::Bound;
+use plan::factors::label_of;
+use plan::{Expectation, Subject};
+use schema::source::one_of;
+use schema::{Data, Mistake, Node, SourceFile};
+use vocabulary::{Exists, Metric, Phase};
 
 const KEYS: [&str; 9] = ["metric", "ratio", "of", "phase", "step", "target", "above", "below", "name"];
 
@@ -126,14 +126,14 @@ impl Item<'_> {
             Data::List(items) => items.iter().map(|i| label_of(&i.to_json())).collect::<Vec<_>>().join(" "),
             _ => label_of(&n.to_json()),
         };
-        let words = |e: &crate::schema::Entry| match e.key.as_str() {
+        let words = |e: &schema::Entry| match e.key.as_str() {
             "metric" => text(&e.value),
             "ratio" => format!("ratio of {}", text(&e.value)),
             "of" | "above" | "below" => format!("{} {}", e.key, text(&e.value)),
             "phase" => text(&e.value),
             _ => format!("{} {}", e.key, text(&e.value)),
         };
-        let bound = |e: &&crate::schema::Entry| matches!(e.key.as_str(), "above" | "below");
+        let bound = |e: &&schema::Entry| matches!(e.key.as_str(), "above" | "below");
         let entries = self.node.entries();
         let ordered = entries.iter().filter(|e| !bound(e)).chain(entries.iter().filter(bound));
         ordered.map(words).collect::<Vec<_>>().join(" ")

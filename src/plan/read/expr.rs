@@ -15,11 +15,11 @@ use minijinja::{Environment, UndefinedBehavior};
 use serde_json::Value as Json;
 
 use super::environment::{self, Variable};
-use crate::plan::template::{Piece, closing_brace, pieces};
-use crate::schema::source::one_of;
-use crate::schema::{Data, Entry, Mistake, Node, SourceFile, Span};
-use crate::vocabulary::units;
 use path::{Path, PathStep};
+use plan::template::{Piece, closing_brace, pieces};
+use schema::source::one_of;
+use schema::{Data, Entry, Mistake, Node, SourceFile, Span};
+use vocabulary::units;
 
 /// Values that one scope may grow to; more is a bomb made of `let`.
 const MAX_RESOLVED: usize = 200_000;
@@ -551,8 +551,8 @@ fn detail(error: &minijinja::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::Template;
-    use crate::schema::node;
+    use plan::Template;
+    use schema::node;
 
     fn eval(lets: &str, text: &str) -> Result<Json, Vec<String>> {
         let file = SourceFile::inline("x.yaml", lets);

@@ -9,9 +9,9 @@ use super::levels::{Factor, Level, only_keys, twice, unknown_factor, unknown_lev
 use super::names::RESERVED;
 use super::options::Options;
 use super::revisions;
-use crate::plan::factors::label_of;
-use crate::schema::source::one_of;
-use crate::schema::{Data, Mistake, Node, SourceFile, Span};
+use plan::factors::label_of;
+use schema::source::one_of;
+use schema::{Data, Mistake, Node, SourceFile, Span};
 
 /// More cells than this are a mistake of the writer's.
 pub const MAX_CELLS: usize = 10_000;
@@ -312,7 +312,7 @@ pub(super) fn choose(factors: &mut [Factor], settings: &[String]) -> Result<Vec<
             .ok_or_else(|| format!("`--set {setting}` has no `=`; expected `--set factor=level,level`"))?;
         let Some(i) = factors.iter().position(|f| f.name == name.trim()) else {
             let known: Vec<&str> = factors.iter().map(|f| f.name.as_str()).collect();
-            let hint = crate::schema::source::nearest(name.trim(), known.iter().copied())
+            let hint = schema::source::nearest(name.trim(), known.iter().copied())
                 .map_or_else(String::new, |n| format!("; did you mean `{n}`?"));
             return Err(format!("`--set {setting}`: there is no factor `{}`, expected {}{hint}", name.trim(), one_of(known)));
         };
@@ -351,7 +351,7 @@ pub(super) fn choose(factors: &mut [Factor], settings: &[String]) -> Result<Vec<
                     factor.levels.len() - 1
                 }
                 None => {
-                    let hint = crate::schema::source::nearest(&label, factor.labels())
+                    let hint = schema::source::nearest(&label, factor.labels())
                         .map_or_else(String::new, |n| format!("; did you mean `{n}`?"));
                     return Err(format!(
                         "`--set {setting}`: the factor `{}` has no level `{label}`, expected {}{hint}",
@@ -380,8 +380,8 @@ fn same_kind(known: &Json, new: &Json) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schema::node;
     use proptest::prelude::*;
+    use schema::node;
 
     fn parse(text: &str) -> (Vec<Factor>, Vec<String>, Arc<SourceFile>) {
         let file = SourceFile::inline("x.yaml", text);

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use super::levels::{Factor, unknown_factor};
 use super::names::{Item, Names, expected_metrics};
-use crate::plan::factors::label_of;
-use crate::plan::{Graph, Model, Shape};
-use crate::schema::source::{all_of, one_of};
-use crate::schema::{Mistake, Node, SourceFile, Span, types};
-use crate::vocabulary::metric::Row;
-use crate::vocabulary::{Exists, Metric, Phase, Time};
+use plan::factors::label_of;
+use plan::{Graph, Model, Shape};
+use schema::source::{all_of, one_of};
+use schema::{Mistake, Node, SourceFile, Span, types};
+use vocabulary::metric::Row;
+use vocabulary::{Exists, Metric, Phase, Time};
 
 /// Reads `graphs:`. Also where each model stands, since its values come when the cells are known.
 pub(super) fn read(
@@ -21,7 +21,7 @@ pub(super) fn read(
     let mut graphs = Vec::new();
     for item in node.map(Node::items).unwrap_or_default() {
         let before = mistakes.len();
-        let Some(typed) = crate::schema::decode::decode::<types::Graph>(file, item, mistakes) else { continue };
+        let Some(typed) = schema::decode::decode::<types::Graph>(file, item, mistakes) else { continue };
         let graph = Item { file, node: item, names, mistakes }.graph(&typed);
         if mistakes.len() == before
             && let Some(graph) = graph
@@ -231,7 +231,7 @@ impl Item<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::read::{Document, Options, Rejection, build};
+    use crate::{Document, Options, Rejection, build};
 
     /// The graphs of a scenario with two factors; the settings are those of `--set`.
     fn graphs(graph: &str, settings: &[&str]) -> Result<Vec<Graph>, Vec<Mistake>> {

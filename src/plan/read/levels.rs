@@ -5,9 +5,9 @@ use std::sync::Arc;
 use serde_json::Value as Json;
 
 use super::repository::Repository;
-use crate::plan;
-use crate::schema::source::one_of;
-use crate::schema::{Data, Entry, Mistake, Node, SourceFile, Span};
+use plan;
+use schema::source::one_of;
+use schema::{Data, Entry, Mistake, Node, SourceFile, Span};
 
 /// A factor as it was typed: the noun, and where its parts stand in the file.
 #[derive(Clone, Debug)]

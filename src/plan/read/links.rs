@@ -3,10 +3,10 @@
 use serde_json::json;
 
 use super::diagnostics::Diagnostics;
-use crate::plan::links::{Link, Mechanism, Shape, Tolerance, is_local, late_name};
-use crate::plan::{Start, Target, Workload};
-use crate::schema::source::one_of;
-use crate::schema::{Data, Entry, Mistake, Node, Span, types};
+use plan::links::{Link, Mechanism, Shape, Tolerance, is_local, late_name};
+use plan::{Start, Target, Workload};
+use schema::source::one_of;
+use schema::{Data, Entry, Mistake, Node, Span, types};
 
 /// Makes a link of what was typed. `targets`: those of the cell; `known`: those of all cells. None, too, when nothing of
 /// its far side is in this cell.

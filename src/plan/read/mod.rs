@@ -1,11 +1,10 @@
 //! From a scenario to a plan, or to all of its mistakes. What revisions mean is asked of `git` here; nothing is checked out.
 //!
-//! `build` tells the story; `cells` is the part of it that happens in every cell, with the expressions of `expr`. Every
+//! `experiment` tells the story; `cells` is the part of it that happens in every cell, with the expressions of `expr`. Every
 //! other module reads the block of its name. Only these modules read `schema`.
 
 mod actions;
 mod arrivals;
-mod build;
 mod cells;
 mod collect;
 mod commands;
@@ -14,6 +13,7 @@ mod diagnostics;
 mod drivers;
 pub mod environment;
 mod expectations;
+mod experiment;
 pub mod expr;
 mod factors;
 mod graphs;
@@ -34,6 +34,6 @@ mod values;
 mod workloads;
 
 pub use arrivals::{amount_fits, fits};
-pub use build::{Document, build};
+pub use experiment::{Document, build};
 pub use options::{Options, Rejection};
 pub use targets::FIXTURES;

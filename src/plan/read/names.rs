@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::levels::Factor;
-use crate::plan::factors::label_of;
-use crate::schema::source::one_of;
-use crate::schema::{Data, Entry, Mistake, Node, SourceFile};
-use crate::vocabulary::metric::{Row, catalogue};
-use crate::vocabulary::{Metric, Time};
+use plan::factors::label_of;
+use schema::source::one_of;
+use schema::{Data, Entry, Mistake, Node, SourceFile};
+use vocabulary::metric::{Row, catalogue};
+use vocabulary::{Metric, Time};
 
 /// Names that factors and `let` may not take, with what they mean already.
 pub(super) const RESERVED: [(&str, &str); 14] = [

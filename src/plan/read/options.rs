@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::plan::Repeat;
-use crate::schema::Mistake;
+use plan::Repeat;
+use schema::Mistake;
 
 /// What the command line changes in a scenario.
 #[derive(Clone, Debug, Default)]

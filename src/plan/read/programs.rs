@@ -1,7 +1,7 @@
 //! Which programs are missing.
 
-use crate::plan::cache;
-use crate::plan::programs::{FIXTURES_PROGRAM, find_program};
+use plan::cache;
+use plan::programs::{FIXTURES_PROGRAM, find_program};
 
 /// The program of a command line if it is not installed. What contains late names or is relative to another folder is not looked for.
 pub(super) fn missing_program(program: &str, dir: Option<&str>) -> Option<String> {

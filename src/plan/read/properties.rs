@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 
 use super::{Document, Options, Rejection, build};
-use crate::plan::{Part, Template};
+use plan::{Part, Template};
 
 const SHIPPED: [(&str, &str); 2] = [
     ("experiments/blobs-parallel.yaml", include_str!("../../../experiments/blobs-parallel.yaml")),

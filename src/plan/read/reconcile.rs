@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 
 pub(super) use typed::{Around, Typed, read};
 
-use crate::plan::collect::BODY;
-use crate::plan::drivers::Asks;
-use crate::plan::reconcile::{Counter, Reconcile, Source, count_socket};
-use crate::plan::{Carry, Place, Probe, Replica, Start, Step, Target, Template, Url, Workload};
+use plan::collect::BODY;
+use plan::drivers::Asks;
+use plan::reconcile::{Counter, Reconcile, Source, count_socket};
+use plan::{Carry, Place, Probe, Replica, Start, Step, Target, Template, Url, Workload};
 
 /// Fixtures that tell how many requests they took in, on a socket whose path they are given in [`COUNT_VARIABLE`].
 const COUNTING: [&str; 6] = ["blobs-server", "cpu-server", "faulty", "null-server", "queue", "stall"];
@@ -214,7 +214,7 @@ fn known(target: &Target, targets: &[Target]) -> Known {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::read::{Document, Options, build};
+    use crate::{Document, Options, build};
 
     fn plan(text: &str) -> Vec<Reconcile> {
         let document = Document::inline("test.yaml", text).unwrap();

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use crate::plan::git::{self, Error};
-use crate::plan::revisions::{Checkout, Revisions, short};
-use crate::plan::{Level, cache};
-use crate::schema::source::nearest;
-use crate::schema::{Mistake, Node, SourceFile};
+use plan::git::{self, Error};
+use plan::revisions::{Checkout, Revisions, short};
+use plan::{Level, cache};
+use schema::source::nearest;
+use schema::{Mistake, Node, SourceFile};
 
 /// The name of the working tree with what is not committed in it.
 pub const DIRTY: &str = "+dirty";
@@ -138,7 +138,7 @@ mod tests {
         let git = git::Repository { path: "/r".into(), common: "/r/.git".into(), is_bare: false };
         let revisions = Revisions { repository: "/r".into(), build: Vec::new(), timeout: std::time::Duration::ZERO };
         let repository = Repository { revisions, git, keeps_snapshots: false };
-        let (level, node) = repository.level("main", "ab", &Node::text(crate::schema::Span::default(), "x"), true);
+        let (level, node) = repository.level("main", "ab", &Node::text(schema::Span::default(), "x"), true);
         assert_eq!(node.get("commit").and_then(Node::as_text), Some("ab"));
         assert_eq!((level.label.as_str(), level.checkout.unwrap().commit.as_str()), ("main", "ab"));
     }

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use super::commands::find_file;
 use super::diagnostics::{Diagnostics, find_name};
 use super::values::nameable;
-use crate::plan::url::Address;
-use crate::plan::{Auth, Body, Carry, Expect, NamedOutcome, Place, Template, Url, cache};
-use crate::schema::{Mistake, Node, types};
-use crate::vocabulary::{Metric, Outcome};
+use plan::url::Address;
+use plan::{Auth, Body, Carry, Expect, NamedOutcome, Place, Template, Url, cache};
+use schema::{Mistake, Node, types};
+use vocabulary::{Metric, Outcome};
 
 pub(super) const METHODS: [&str; 7] = ["get", "head", "put", "post", "patch", "delete", "options"];
 

@@ -10,11 +10,11 @@ use super::commands::find_file;
 use super::levels::{self, Level};
 use super::options::Options;
 use super::repository::{Repository, Unknown};
-use crate::plan::factors::label_of;
-use crate::plan::git::{self, Error};
-use crate::plan::programs::find_program;
-use crate::plan::revisions::{Revisions, short};
-use crate::schema::{Data, Mistake, Node, SourceFile, decode, types};
+use plan::factors::label_of;
+use plan::git::{self, Error};
+use plan::programs::find_program;
+use plan::revisions::{Revisions, short};
+use schema::{Data, Mistake, Node, SourceFile, decode, types};
 
 const KEYS: [&str; 5] = ["git", "of", "build", "timeout", "default"];
 /// More revisions than this are history, not levels; each is asked of `git`.

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use super::diagnostics::{Diagnostics, refuse};
 use super::requests;
-use crate::plan::drivers::command;
-use crate::plan::{MetricSource, TakenMetric};
-use crate::schema::source::one_of;
-use crate::schema::{Mistake, Node, types};
-use crate::vocabulary::Metric;
-use crate::vocabulary::choices::Decimal;
+use plan::drivers::command;
+use plan::{MetricSource, TakenMetric};
+use schema::source::one_of;
+use schema::{Mistake, Node, types};
+use vocabulary::Metric;
+use vocabulary::choices::Decimal;
 
 /// Reads `metrics:` of `node`. `decimal`: the mark that `node` says for all of them; `brought`: figures that are there without
 /// being looked for; `kinds`: where figures can be.

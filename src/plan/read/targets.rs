@@ -11,12 +11,12 @@ use super::environment::{self, Variable};
 use super::expr::{Scope, value_of};
 use super::programs::{missing_need, missing_program};
 use super::{containers, requests};
-use crate::plan::containers::engine;
-use crate::plan::template::Part;
-use crate::plan::{Probe, RenderedFile, Replica, Start, Target, Template, Url};
-use crate::schema::source::{SourceFile, one_of};
-use crate::schema::{Data, Entry, Mistake, Node, Span, decode, types};
-use crate::vocabulary::choices::Resource;
+use plan::containers::engine;
+use plan::template::Part;
+use plan::{Probe, RenderedFile, Replica, Start, Target, Template, Url};
+use schema::source::{SourceFile, one_of};
+use schema::{Data, Entry, Mistake, Node, Span, decode, types};
+use vocabulary::choices::Resource;
 
 /// The servers that ship with runner.
 pub const FIXTURES: [&str; 9] =

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::diagnostics::{Diagnostics, find_name, refuse};
 use super::names::RESERVED;
-use crate::plan::{Draw, Urn};
-use crate::schema::{Entry, Mistake, Node, types};
+use plan::{Draw, Urn};
+use schema::{Entry, Mistake, Node, types};
 
 /// Values that are drawn for each pass.
 pub(super) fn draws(

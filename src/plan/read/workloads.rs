@@ -6,8 +6,8 @@ use super::arrivals::{self, Timeline};
 use super::diagnostics::{Diagnostics, counted};
 use super::drivers::{READERS, Typed};
 use super::programs::missing_need;
-use crate::plan::{Load, Workload};
-use crate::schema::{Node, types};
+use plan::{Load, Workload};
+use schema::{Node, types};
 
 /// Makes a workload of what was typed; `node` is the evaluated YAML of it. Also why its cell is skipped, if so.
 pub(super) fn workload(

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use super::{Composer, PARTS, Selection, choose, level_label};
-use crate::analysis::estimate::estimate;
-use crate::analysis::stats;
-use crate::analysis::values;
-use crate::plot::{Data, Figure, RoundPoint, RoundSeries};
-use crate::vocabulary::Metric;
+use crate::{Data, Figure, RoundPoint, RoundSeries};
+use analysis::estimate::estimate;
+use analysis::stats;
+use analysis::values;
+use vocabulary::Metric;
 
 impl Composer<'_> {
     /// A metric of each repetition; without `series` one for each workload.
@@ -30,7 +30,7 @@ impl Composer<'_> {
             let mut part = Selection { workload: self.graph.workload.as_deref(), ..Selection::default() };
             choose(&mut part, by, &level);
             let fits = |factor: &str, levels: &std::collections::BTreeMap<String, String>| levels.get(factor) == Some(&level);
-            let chosen = |c: &crate::analysis::summary::CellSummary| by.is_none_or(|b| PARTS.contains(&b) || fits(b, &c.levels));
+            let chosen = |c: &analysis::summary::CellSummary| by.is_none_or(|b| PARTS.contains(&b) || fits(b, &c.levels));
             let Some((_, cell)) = self.cells().find(|(_, c)| chosen(c)) else { continue };
             part.step = part.step.or(self.graph.step.as_deref());
             let numbered = values::by_repetition(cell, metric, &part);

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::{Composer, PARTS};
-use crate::analysis::estimate::median_interval;
-use crate::analysis::stats;
-use crate::plot::{Data, Figure, LevelPositions, TrendPoint, TrendSeries};
-use crate::record::Model;
-use crate::vocabulary::Metric;
-use crate::vocabulary::units::{self, Bytes};
+use crate::{Data, Figure, LevelPositions, TrendPoint, TrendSeries};
+use analysis::estimate::median_interval;
+use analysis::stats;
+use record::Model;
+use vocabulary::Metric;
+use vocabulary::units::{self, Bytes};
 
 /// Numbers of which the largest is so many times the smallest stand on a logarithmic axis.
 const WIDE: f64 = 16.0;
@@ -98,13 +98,13 @@ fn numbers(levels: &[String]) -> Option<Vec<f64>> {
 mod tests {
     use super::super::figures;
     use super::*;
-    use crate::analysis::estimate::estimate;
-    use crate::analysis::summarize;
-    use crate::analysis::summary::{MetricSummary, StepRepetition, StepSummary, Summary};
-    use crate::plan::read::{Document, Options, build};
-    use crate::record::RunRecord;
-    use crate::record::manifest::{Choice, Manifest};
-    use crate::record::tables::WHOLE;
+    use analysis::estimate::estimate;
+    use analysis::summarize;
+    use analysis::summary::{MetricSummary, StepRepetition, StepSummary, Summary};
+    use plan_read::{Document, Options, build};
+    use record::RunRecord;
+    use record::manifest::{Choice, Manifest};
+    use record::tables::WHOLE;
 
     fn place(levels: &[&str]) -> (Vec<String>, LevelPositions) {
         placed(levels.iter().map(|l| (*l).to_owned()).collect())
@@ -173,7 +173,7 @@ mod tests {
         for cell in summary.cells.iter_mut().filter(|c| c.cell != "connections=16,rtt=10ms") {
             let base: f64 = cell.levels["connections"].parse().unwrap();
             cell.metrics.push(MetricSummary {
-                interest: crate::vocabulary::Interest::Question,
+                interest: vocabulary::Interest::Question,
                 workload: "tool".to_owned(),
                 phase: "during".to_owned(),
                 metric: "rate".to_owned(),
@@ -253,9 +253,9 @@ mod tests {
             lag_ns: None,
             connect_ns: None,
             first_byte_ns: None,
-            all_requests: crate::analysis::summary::AllTimes::default(),
+            all_requests: analysis::summary::AllTimes::default(),
             by_repetition: vec![one],
-            distributions: crate::analysis::windows::Distributions::default(),
+            distributions: analysis::windows::Distributions::default(),
         }
     }
 }

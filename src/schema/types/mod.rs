@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde_json::Value as Json;
 
-pub use crate::vocabulary::choices::*;
 pub use scalars::*;
+pub use vocabulary::choices::*;
 pub use workload::*;
 
 /// An experiment: one file, one question.

@@ -7,8 +7,8 @@ use std::time::Duration as StdDuration;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
-use crate::vocabulary::choices::Allowed;
-use crate::vocabulary::units;
+use vocabulary::choices::Allowed;
+use vocabulary::units;
 
 /// Reads a scalar from text or a number, saying what was expected.
 macro_rules! scalar {

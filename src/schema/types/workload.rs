@@ -536,7 +536,7 @@ impl<'de> serde::Deserialize<'de> for WarmUp {
                 if text == "auto" {
                     return Ok(WarmUp::Auto);
                 }
-                let hint = if crate::vocabulary::units::parse_duration(text).is_some() {
+                let hint = if vocabulary::units::parse_duration(text).is_some() {
                     format!("||write `warm-up: {{duration: {text}}}`")
                 } else {
                     String::new()

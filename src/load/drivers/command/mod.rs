@@ -10,10 +10,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Carrier, Checked, Client, Driver, Exchange, Failure};
-use crate::extract::{Rules, Source};
-use crate::load::{Error, Job, Running, start_with};
-use crate::plan;
-use crate::vocabulary::Outcome;
+use crate::{Error, Job, Running, start_with};
+use extract::{Rules, Source};
+use vocabulary::Outcome;
 
 /// Where executions are asked for.
 pub type Launcher = mpsc::UnboundedSender<Launch>;
@@ -185,7 +184,7 @@ impl CommandClient {
     fn judge(&self, done: &Launched) -> Result<Vec<f64>, Failure> {
         let program = self.driver.argv.first().map_or("", String::as_str);
         if done.timed_out {
-            let after = crate::vocabulary::units::exact_duration(self.driver.command.timeout);
+            let after = vocabulary::units::exact_duration(self.driver.command.timeout);
             return Err(Failure::new(Outcome::Timeout, format!("`{program}` took longer than {after} and was killed")));
         }
         let right = done.code.and_then(|c| u8::try_from(c).ok()).is_some_and(|c| self.driver.command.exit.contains(&c));
@@ -202,7 +201,7 @@ impl CommandClient {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{MetricSource, TakenMetric};
+    use plan::{MetricSource, TakenMetric};
 
     fn driver(metrics: Vec<(&str, MetricSource)>) -> CommandDriver {
         let metrics = metrics
@@ -210,7 +209,7 @@ mod tests {
             .map(|(name, source)| TakenMetric {
                 name: name.to_owned(),
                 source,
-                decimal: crate::vocabulary::choices::Decimal::Point,
+                decimal: vocabulary::choices::Decimal::Point,
                 times: 1.0,
                 unit: String::new(),
             })

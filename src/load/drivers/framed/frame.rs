@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::plan::drivers::framed::{Bounds, ByteOrder, Framing};
+use plan::drivers::framed::{Bounds, ByteOrder, Framing};
 
 /// What the begin of a stream of bytes is.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -13,11 +13,11 @@ use super::judged::{Judged, KeptBody};
 use super::tcp::{Addresses, of_io};
 use super::values::{RANDOM_BLOCK, Text, ValueNames, Values, random_block};
 use super::{Carrier, Checked, Client, Driver, Exchange, Failure};
-use crate::load::{Error, Job, Running, start_with};
-use crate::plan::drivers::framed::{Bounds, Framing};
-use crate::plan::{self, Body};
-use crate::vocabulary::Outcome;
+use crate::{Error, Job, Running, start_with};
+use plan::drivers::framed::{Bounds, Framing};
+use plan::{self, Body};
 use stream::Stream;
+use vocabulary::Outcome;
 
 /// A workload's messages, made ready once.
 pub struct Framed {

@@ -5,10 +5,10 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::frame::{self, FirstFrame};
-use crate::load::drivers::Failure;
-use crate::load::drivers::tcp::of_io;
-use crate::plan::drivers::framed::Framing;
-use crate::vocabulary::Outcome;
+use crate::drivers::Failure;
+use crate::drivers::tcp::of_io;
+use plan::drivers::framed::Framing;
+use vocabulary::Outcome;
 
 /// What is read at a time.
 const PIECE: usize = 16 << 10;

@@ -11,8 +11,8 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 
-use crate::load::drivers::Failure;
-use crate::vocabulary::Outcome;
+use crate::drivers::Failure;
+use vocabulary::Outcome;
 
 /// How much of a file is read at a time. Read by the generator thread itself: from the page cache, where a file is after
 /// the checked pass before the load, this takes less than handing the work to another thread.
@@ -188,7 +188,7 @@ impl HttpBody for Outgoing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::load::drivers::values::random_block;
+    use crate::drivers::values::random_block;
     use std::io::Write as _;
 
     #[test]

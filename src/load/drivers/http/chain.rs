@@ -15,11 +15,10 @@ use super::judge::{Answer, judge};
 use super::redirect::{is_redirect, next_method, resolve};
 use super::request::Step;
 use super::{Connection, Http, HttpClient, RoundTrip, shared};
-use crate::load::drivers::Failure;
-use crate::load::drivers::judged::Body;
-use crate::load::drivers::values::Values;
-use crate::plan;
-use crate::vocabulary::Outcome;
+use crate::drivers::Failure;
+use crate::drivers::judged::Body;
+use crate::drivers::values::Values;
+use vocabulary::Outcome;
 
 /// A request as it stands, apart from whom it is for.
 struct Message<'a> {

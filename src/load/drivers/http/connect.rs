@@ -18,11 +18,11 @@ use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::of_io;
 use super::tls::Tls;
-use crate::load::Error;
-use crate::load::drivers::Failure;
-use crate::load::drivers::tcp::Addresses;
-use crate::plan::Url;
-use crate::vocabulary::Outcome;
+use crate::Error;
+use crate::drivers::Failure;
+use crate::drivers::tcp::Addresses;
+use plan::Url;
+use vocabulary::Outcome;
 
 /// Whom to connect to, and what it is called in requests.
 pub(super) struct Server {

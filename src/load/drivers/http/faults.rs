@@ -18,10 +18,10 @@ use tokio::task::spawn_local;
 use super::scripted::{CHUNKED, EARLY, OK, UNTIL_CLOSED, WRONG, run, script};
 use super::shared::Group;
 use super::{Http, HttpClient};
-use crate::load::drivers::{Client as _, Driver as _, Exchange};
-use crate::plan::drivers::http::Trust;
-use crate::plan::{self, Body, Template, Url};
-use crate::vocabulary::Outcome;
+use crate::drivers::{Client as _, Driver as _, Exchange};
+use plan::drivers::http::Trust;
+use plan::{self, Body, Template, Url};
+use vocabulary::Outcome;
 
 fn step(method: &str, path: &str) -> plan::Step {
     plan::Step::plain(method, Template::parse(path), Duration::from_secs(5))

@@ -21,9 +21,9 @@ use super::body::Outgoing;
 use super::connect::Stream;
 use super::lean::answer::framing::framing;
 use super::of_io;
-use crate::load::drivers::Failure;
-use crate::load::drivers::judged::Body;
-use crate::vocabulary::Outcome;
+use crate::drivers::Failure;
+use crate::drivers::judged::Body;
+use vocabulary::Outcome;
 
 /// The most that is read at a time with HTTP/1.1, and the longest head. A connection that is idle holds at most this.
 const INPUT: usize = 64 << 10;

@@ -3,10 +3,10 @@
 use hyper::header::HeaderMap;
 
 use super::request::Step;
-use crate::load::drivers::Failure;
-use crate::load::drivers::judged::KeptBody;
-use crate::load::drivers::values::Values;
-use crate::vocabulary::Outcome;
+use crate::drivers::Failure;
+use crate::drivers::judged::KeptBody;
+use crate::drivers::values::Values;
+use vocabulary::Outcome;
 
 /// What came back.
 pub(super) struct Answer<'a> {

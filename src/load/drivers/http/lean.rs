@@ -22,12 +22,12 @@ use tokio::time::{Instant, Sleep};
 use super::judge::{self, judge};
 use super::request::{self, Step, unsent};
 use super::{RoundTrip, of_io};
-use crate::load::drivers::Failure;
-use crate::load::drivers::judged::Body;
-use crate::load::drivers::values::Values;
-use crate::plan::Place;
-use crate::vocabulary::Outcome;
+use crate::drivers::Failure;
+use crate::drivers::judged::Body;
+use crate::drivers::values::Values;
 use answer::{Answer, AnswerSink, EarlyEnd, Garbage, LastHead};
+use plan::Place;
+use vocabulary::Outcome;
 
 /// So much is read at a time.
 const INPUT: usize = 64 << 10;
@@ -406,7 +406,6 @@ mod tests {
     use super::super::request::tests::step;
     use super::super::scripted::{CHUNKED, EARLY, OK, UNTIL_CLOSED, WRONG, answer_each, run};
     use super::*;
-    use crate::plan;
     use std::cell::Cell;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 

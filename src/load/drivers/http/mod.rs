@@ -34,16 +34,15 @@ use tokio::time::Instant as TokioInstant;
 use super::tcp::of_io;
 use super::values::{ValueNames, Values};
 use super::{Carrier, Checked, Client, Driver, Exchange, Failure};
-pub use crate::load::drivers::judged::MAX_KEPT;
-use crate::load::traffic::RequestCounter;
-use crate::load::{Error, Job, Running, Traffic, start_with};
-use crate::plan;
-use crate::plan::drivers::http::named_outcomes;
-use crate::vocabulary::Outcome;
+pub use crate::drivers::judged::MAX_KEPT;
+use crate::traffic::RequestCounter;
+use crate::{Error, Job, Running, Traffic, start_with};
 use connect::Server;
+use plan::drivers::http::named_outcomes;
 use request::Step;
 use shared::{Group, Shared};
 use tls::Tls;
+use vocabulary::Outcome;
 
 /// A workload's requests, made ready once and shared by all clients.
 pub struct Http {
@@ -89,7 +88,7 @@ impl Http {
         let tls = match tls {
             Err(error) if secret => return Err(error),
             // Only a redirect could ask for it.
-            tls => tls.map_err(|e| crate::vocabulary::errors::chain(&e)),
+            tls => tls.map_err(|e| vocabulary::errors::chain(&e)),
         };
         let plain = !http2 && !secret && socket.is_none() && http.redirects == 0;
         Ok(Self {

@@ -3,7 +3,7 @@
 use hyper::Method;
 use hyper::http::uri::PathAndQuery;
 
-use crate::plan::Url;
+use plan::Url;
 
 /// Whether an answer with this status and a `location` can be followed.
 pub(super) fn is_redirect(status: u16) -> bool {

@@ -8,12 +8,12 @@ use hyper::header::{self, HOST, HeaderMap, HeaderName, HeaderValue};
 use hyper::http::uri::PathAndQuery;
 
 use super::body::{LongFile, Source};
-use crate::load::Error;
-use crate::load::drivers::Failure;
-use crate::load::drivers::judged::Judged;
-use crate::load::drivers::values::{RANDOM_BLOCK, Text, Values, random_block};
-use crate::plan::{self, Template};
-use crate::vocabulary::Outcome;
+use crate::Error;
+use crate::drivers::Failure;
+use crate::drivers::judged::Judged;
+use crate::drivers::values::{RANDOM_BLOCK, Text, Values, random_block};
+use plan::{self, Template};
+use vocabulary::Outcome;
 
 /// Longer files are not kept in memory.
 const LONG_FILE: u64 = 1 << 20;

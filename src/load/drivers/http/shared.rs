@@ -12,10 +12,10 @@ use tokio::time::Instant;
 use super::body::Outgoing;
 use super::connect::Stream;
 use super::general::{Stage, of_hyper};
-use crate::load::Traffic;
-use crate::load::drivers::Failure;
-use crate::load::traffic::RequestCounter;
-use crate::vocabulary::Outcome;
+use crate::Traffic;
+use crate::drivers::Failure;
+use crate::traffic::RequestCounter;
+use vocabulary::Outcome;
 
 /// How much of one answer the server may send ahead; long downloads are slow when it is less than what is on the way.
 const STREAM_WINDOW: u32 = 1 << 20;

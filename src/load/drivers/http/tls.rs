@@ -19,10 +19,10 @@ use tokio_rustls::rustls::{
 use tokio_rustls::{TlsConnector, rustls::client::WantsClientCert};
 
 use super::of_io;
-use crate::load::Error;
-use crate::load::drivers::Failure;
-use crate::plan::drivers::http::Trust;
-use crate::vocabulary::Outcome;
+use crate::Error;
+use crate::drivers::Failure;
+use plan::drivers::http::Trust;
+use vocabulary::Outcome;
 
 /// What all connections of a workload need for TLS.
 pub(super) struct Tls {

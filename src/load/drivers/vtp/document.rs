@@ -4,8 +4,8 @@
 //! broker's answer that is no such document is told by its lack of them.
 
 /// Frames of the protocol: a length of four bytes, the most significant first.
-pub fn framing() -> crate::plan::drivers::framed::Framing {
-    use crate::plan::drivers::framed::{Bounds, ByteOrder, Framing};
+pub fn framing() -> plan::drivers::framed::Framing {
+    use plan::drivers::framed::{Bounds, ByteOrder, Framing};
     Framing { bounds: Bounds::Length { bytes: 4, order: ByteOrder::Big }, max: MAX_ANSWER }
 }
 

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 use super::document::Identity;
-use crate::load::observer::{Begun, Observer};
-use crate::vocabulary::Phase;
+use crate::observer::{Begun, Observer};
+use vocabulary::Phase;
 
 /// An event that was sent. Times are nanoseconds since the epoch of the repetition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

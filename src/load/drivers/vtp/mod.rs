@@ -18,13 +18,13 @@ use super::framed::stream::Stream;
 use super::judged::excerpt;
 use super::tcp::Addresses;
 use super::{Carrier, Checked, Client, Driver, Exchange, Failure};
-use crate::load::{Error, Job, Observer, Running, spawn, start_with};
-use crate::plan::drivers::framed::Framing;
-use crate::plan::drivers::vtp::STAGES;
-use crate::plan::{self, Part};
-use crate::vocabulary::Outcome;
+use crate::{Error, Job, Observer, Running, spawn, start_with};
 use document::{Identity, Kind};
 use ledger::Ledger;
+use plan::drivers::framed::Framing;
+use plan::drivers::vtp::STAGES;
+use plan::{self, Part};
+use vocabulary::Outcome;
 
 /// What all events of a workload have in common.
 pub struct Author {

@@ -12,17 +12,17 @@ use tokio::time::Instant as TokioInstant;
 
 use super::document::{self, Clock, Kind};
 use super::ledger::{Arrival, Ledger, Sent};
-use crate::load::drivers::Failure;
-use crate::load::drivers::framed::frame;
-use crate::load::drivers::framed::stream::Stream;
-use crate::load::drivers::tcp::{Addresses, of_io};
-use crate::load::engine::thread_cpu_ns;
-use crate::load::tally::Tally;
-use crate::load::{Error, Job, PhaseReport, Report, Rows};
-use crate::plan::drivers::vtp::Subscriber;
-use crate::vocabulary::rows::MetricRow;
-use crate::vocabulary::rows::RequestRow;
-use crate::vocabulary::{Outcome, Phase};
+use crate::drivers::Failure;
+use crate::drivers::framed::frame;
+use crate::drivers::framed::stream::Stream;
+use crate::drivers::tcp::{Addresses, of_io};
+use crate::engine::thread_cpu_ns;
+use crate::tally::Tally;
+use crate::{Error, Job, PhaseReport, Report, Rows};
+use plan::drivers::vtp::Subscriber;
+use vocabulary::rows::MetricRow;
+use vocabulary::rows::RequestRow;
+use vocabulary::{Outcome, Phase};
 
 /// How often it looks whether the author has ended.
 const LOOK: Duration = Duration::from_millis(2);
@@ -75,7 +75,7 @@ pub fn run(job: &Job, subscriber: &Subscriber, ledger: Arc<Ledger>) -> Result<Re
 async fn subscribe(subscriber: &Subscriber) -> Result<(Stream, String), Failure> {
     let from = &subscriber.from;
     let addresses =
-        Addresses::resolve(&from.host, from.port).map_err(|e| Failure::new(Outcome::Io, crate::vocabulary::errors::chain(&e)))?;
+        Addresses::resolve(&from.host, from.port).map_err(|e| Failure::new(Outcome::Io, vocabulary::errors::chain(&e)))?;
     let deadline = TokioInstant::now() + subscriber.timeout;
     let doing = format!("subscribing at {}:{}", from.host, from.port);
     let tcp = addresses.connect(deadline).await?;

@@ -5,9 +5,9 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{Asks, Description, Protocol};
-use crate::plan::text::as_text;
-use crate::plan::{Late, TakenMetric, Template};
-use crate::vocabulary::{Interest, NamedMetric};
+use crate::text::as_text;
+use crate::{Late, TakenMetric, Template};
+use vocabulary::{Interest, NamedMetric};
 
 /// What is known of every command without being looked for, in seconds.
 pub const METRICS: [&str; 2] = ["cpu_s", "wall_s"];
@@ -71,7 +71,7 @@ impl Protocol for Command {
     }
 
     fn description(&self) -> Description {
-        let mut lines = vec![crate::plan::template::words(&self.argv)];
+        let mut lines = vec![crate::template::words(&self.argv)];
         lines.extend(self.metrics.iter().map(|metric| {
             let decimal = if metric.decimal.is_point() { "" } else { ", with a decimal comma" };
             format!("metric {}: {}{decimal}", metric.name, metric.source)

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use super::{Reader, http};
-use crate::plan::drivers::command::{Command, METRICS};
-use crate::plan::read::diagnostics::{Diagnostics, refuse};
-use crate::plan::read::programs::missing_program;
-use crate::plan::read::{commands, taken};
-use crate::schema::{Node, types};
+use crate::diagnostics::{Diagnostics, refuse};
+use crate::programs::missing_program;
+use crate::{commands, taken};
+use plan::drivers::command::{Command, METRICS};
+use schema::{Node, types};
 
 /// Keys that belong to a program.
 pub const KEYS: [&str; 5] = ["env", "dir", "metrics", "decimal", "exit"];

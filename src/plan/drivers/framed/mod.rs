@@ -5,10 +5,10 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{Asks, Description, Protocol};
-use crate::plan::text::as_text;
-use crate::plan::url::Address;
-use crate::plan::{Body, Carry, Draw, Expect, Late, Template};
-pub use crate::vocabulary::choices::ByteOrder;
+use crate::text::as_text;
+use crate::url::Address;
+use crate::{Body, Carry, Draw, Expect, Late, Template};
+pub use vocabulary::choices::ByteOrder;
 
 /// A workload of messages over TCP.
 #[derive(Clone, Debug, Serialize)]

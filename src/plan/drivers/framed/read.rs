@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::{Reader, command, http};
-use crate::plan::drivers::framed::{Bounds, Framed, Framing, Message};
-use crate::plan::read::diagnostics::{Diagnostics, refuse};
-use crate::plan::read::{requests, values};
-use crate::plan::step::REQUEST_TIMEOUT;
-use crate::plan::{Body, Place};
-use crate::schema::{Node, types};
+use crate::diagnostics::{Diagnostics, refuse};
+use crate::{requests, values};
+use plan::drivers::framed::{Bounds, Framed, Framing, Message};
+use plan::step::REQUEST_TIMEOUT;
+use plan::{Body, Place};
+use schema::{Node, types};
 
 /// The longest answer that is taken, where nothing else is said.
 const MAX_FRAME: u64 = 16 << 20;

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::{Asks, Description, Protocol};
-use crate::plan::template::Part;
-use crate::plan::{Auth, Draw, Driver, Late, Limit, Load, Step, Stretch, Template, Url, Workload};
-use crate::vocabulary::Phase;
+use crate::template::Part;
+use crate::{Auth, Draw, Driver, Late, Limit, Load, Step, Stretch, Template, Url, Workload};
+use vocabulary::Phase;
 
 /// More requests at a time on one connection than any server takes.
 pub const MAX_STREAMS: u32 = 1000;

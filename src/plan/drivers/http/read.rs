@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::Reader;
-use crate::plan::drivers::http::{Http, MAX_STREAMS, Trust, named_outcomes};
-use crate::plan::read::commands::find_file;
-use crate::plan::read::diagnostics::{Diagnostics, counted, refuse};
-use crate::plan::read::{requests, values};
-use crate::plan::step::REQUEST_TIMEOUT;
-use crate::plan::{Body, SecretParts, Step, Template, Url};
-use crate::schema::{Mistake, Node, types};
-use crate::vocabulary::Outcome;
+use crate::commands::find_file;
+use crate::diagnostics::{Diagnostics, counted, refuse};
+use crate::{requests, values};
+use plan::drivers::http::{Http, MAX_STREAMS, Trust, named_outcomes};
+use plan::step::REQUEST_TIMEOUT;
+use plan::{Body, SecretParts, Step, Template, Url};
+use schema::{Mistake, Node, types};
+use vocabulary::Outcome;
 
 /// Keys that belong to requests over HTTP.
 pub const KEYS: [&str; 5] = ["socket", "http", "tls", "auth", "headers"];

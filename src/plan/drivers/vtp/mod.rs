@@ -5,11 +5,11 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{Asks, Description, Protocol};
-use crate::plan::text::as_text;
-use crate::plan::url::Address;
-use crate::plan::{Late, Template};
-use crate::vocabulary::units::exact_duration;
-use crate::vocabulary::{Interest, NamedMetric};
+use crate::text::as_text;
+use crate::url::Address;
+use crate::{Late, Template};
+use vocabulary::units::exact_duration;
+use vocabulary::{Interest, NamedMetric};
 
 /// The stages of an event at its author, which are the steps of a pass: connected, sent, answered.
 pub const STAGES: [&str; 3] = ["connect", "send", "answer"];

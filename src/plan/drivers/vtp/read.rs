@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use super::{Reader, command, http};
-use crate::plan::drivers::vtp::{ARRIVAL_METRICS, Author, MAX_EVENT, Subscriber};
-use crate::plan::read::diagnostics::{Diagnostics, refuse};
-use crate::plan::read::requests;
-use crate::plan::step::REQUEST_TIMEOUT;
-use crate::plan::{Arrivals, Driver, Load, Template, Workload};
-use crate::schema::source::one_of;
-use crate::schema::{Mistake, Node, types};
+use crate::diagnostics::{Diagnostics, refuse};
+use crate::requests;
+use plan::drivers::vtp::{ARRIVAL_METRICS, Author, MAX_EVENT, Subscriber};
+use plan::step::REQUEST_TIMEOUT;
+use plan::{Arrivals, Driver, Load, Template, Workload};
+use schema::source::one_of;
+use schema::{Mistake, Node, types};
 
 /// How long after the last arrival what is missing counts as lost.
 const WAIT: Duration = Duration::from_secs(5);

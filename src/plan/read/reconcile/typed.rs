@@ -1,13 +1,13 @@
 //! `reconcile` as it was typed: for targets that do not count by themselves in a way that is known.
 
 use super::{Map, owner};
-use crate::plan::drivers::Asks;
-use crate::plan::read::collect;
-use crate::plan::read::diagnostics::Diagnostics;
-use crate::plan::reconcile::{Counter, Reconcile, Source};
-use crate::plan::{Collect, CollectSource, MetricSource, Template};
-use crate::schema::source::one_of;
-use crate::schema::{Data, Entry, Mistake, Node, Span, decode, types};
+use crate::collect;
+use crate::diagnostics::Diagnostics;
+use plan::drivers::Asks;
+use plan::reconcile::{Counter, Reconcile, Source};
+use plan::{Collect, CollectSource, MetricSource, Template};
+use schema::source::one_of;
+use schema::{Data, Entry, Mistake, Node, Span, decode, types};
 
 /// Where a figure can stand that a source of `reconcile`'s own has without `metrics`.
 const PLACES: [&str; 7] = ["regex", "json", "csv", "sql", "lines", "times", "unit"];
@@ -18,13 +18,13 @@ const SOURCES: [&str; 13] =
 const TOO_LATE: [&str; 2] = ["load_begin", "load_end"];
 
 /// An entry of `reconcile`, evaluated.
-pub(in crate::plan::read) struct Typed<'n> {
+pub(crate) struct Typed<'n> {
     pub node: &'n Node,
     pub typed: types::Reconcile,
 }
 
 /// Everything that names in an entry may mean in a cell.
-pub(in crate::plan::read) struct Around<'a> {
+pub(crate) struct Around<'a> {
     /// All targets of the scenario by name, also those that are not in the cell.
     pub targets: &'a [&'a str],
     /// All workloads of the scenario.
@@ -38,12 +38,7 @@ pub(in crate::plan::read) struct Around<'a> {
 }
 
 /// Makes an entry; nothing where its target, or all of its workloads, are not in the cell.
-pub(in crate::plan::read) fn read(
-    notes: &mut Diagnostics<'_>,
-    typed: &Typed<'_>,
-    map: &Map<'_>,
-    around: &Around<'_>,
-) -> Option<Reconcile> {
+pub(crate) fn read(notes: &mut Diagnostics<'_>, typed: &Typed<'_>, map: &Map<'_>, around: &Around<'_>) -> Option<Reconcile> {
     let Typed { node, typed } = typed;
     let before = notes.mistakes.len();
     known(notes, node, "target", "target", std::slice::from_ref(&typed.target), around.targets);

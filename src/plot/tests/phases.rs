@@ -5,20 +5,20 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value as Json, json};
 
-use crate::analysis::expectations::{Outcome as Judged, judge};
-use crate::analysis::summary::Summary;
-use crate::analysis::values::{self, Selection};
-use crate::analysis::{summarize, windows};
-use crate::load::windows::Windows;
-use crate::plan::read::{Document, Options, build};
-use crate::plot::{self, Data, Figure};
-use crate::record::RunRecord;
-use crate::record::manifest::{Choice, Manifest};
-use crate::record::tables::{Names, Tables};
-use crate::vocabulary::Metric;
-use crate::vocabulary::rows::ProcessSample;
-use crate::vocabulary::rows::RequestRow;
-use crate::vocabulary::{Outcome, Phase};
+use crate::{Data, Figure};
+use analysis::expectations::{Outcome as Judged, judge};
+use analysis::summary::Summary;
+use analysis::values::{self, Selection};
+use analysis::{summarize, windows};
+use load::windows::Windows;
+use plan_read::{Document, Options, build};
+use record::RunRecord;
+use record::manifest::{Choice, Manifest};
+use record::tables::{Names, Tables};
+use vocabulary::Metric;
+use vocabulary::rows::ProcessSample;
+use vocabulary::rows::RequestRow;
+use vocabulary::{Outcome, Phase};
 
 /// 1 s before, 2 s during, 1 s after; a workload all along and one in the middle.
 const SCENARIO: &str = "experiment: x
@@ -149,7 +149,7 @@ fn run(repetitions: u32, more: &str) -> (tempfile::TempDir, RunRecord, Summary) 
 }
 
 fn figure(record: &RunRecord, summary: &Summary) -> Figure {
-    let mut figures = plot::compose::figures(record, summary).unwrap();
+    let mut figures = crate::compose::figures(record, summary).unwrap();
     assert_eq!(figures.len(), 1);
     figures.remove(0).1
 }
@@ -164,7 +164,7 @@ fn resources_have_a_value_in_each_phase_and_one_in_all() {
         let part = Selection { phase, target, ..Selection::default() };
         let values = values::of_cell(inline, &Metric::by_name(name), &part);
         assert_eq!(values.len(), 6, "{name} {phase:?}");
-        crate::analysis::stats::median(&values)
+        analysis::stats::median(&values)
     };
     let phases = [Some("before"), Some("during"), Some("after"), None];
     assert_eq!(phases.map(|phase| median("pss", phase, Some("server")) / MIB), [100.0, 1000.0, 100.0, 1000.0]);
@@ -336,14 +336,14 @@ graphs: [{bars: throughput_stdev, x: work, workload: easy}, {lines: response_std
 ";
     let (_folder, record, summary) = run(6, expect);
     assert!(summary.expectations.iter().all(|f| f.outcome == Judged::Pass), "{:#?}", summary.expectations);
-    let figures = plot::compose::figures(&record, &summary).unwrap();
+    let figures = crate::compose::figures(&record, &summary).unwrap();
     assert_eq!(
         figures.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(),
         ["throughput_stdev-bars-easy", "response_stdev-lines-easy"]
     );
     assert_eq!(figures[0].1.y_label, "standard deviation of throughput over windows of easy (passes/s)");
     assert_eq!(figures[1].1.y_label, "response time standard deviation of easy (ms)");
-    let table = crate::analysis::text::table(&summary);
+    let table = analysis::text::table(&summary);
     let row = |words: [&str; 2]| table.lines().find(|l| words.iter().all(|w| l.contains(w))).unwrap_or_default().to_owned();
     assert!(row(["easy", "before"]).contains("101 MiB") && row(["easy", "during"]).contains("1010 MiB"), "{table}");
 }

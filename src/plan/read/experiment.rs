@@ -15,11 +15,11 @@ use super::levels::Factor;
 use super::names::{Names, RESERVED};
 use super::options::{Options, Rejection};
 use super::{expectations, graphs};
-use crate::plan::experiment::Scratch;
-use crate::plan::{Action, Cell, CellId, Graph, Limits, Plan, Reconcile, Record, Secrets};
-use crate::schema::source::{self, one_of};
-use crate::schema::{Data, Entry, Mistake, Node, SourceFile, Span, decode, node, types};
-use crate::vocabulary::Phase;
+use plan::experiment::Scratch;
+use plan::{Action, Cell, CellId, Graph, Limits, Plan, Reconcile, Record, Secrets};
+use schema::source::{self, one_of};
+use schema::{Data, Entry, Mistake, Node, SourceFile, Span, decode, node, types};
+use vocabulary::Phase;
 
 /// More repetitions than this in one run are a typing error.
 const MAX_REPETITIONS: u64 = 1_000_000;
@@ -221,7 +221,7 @@ impl<'a> Builder<'a> {
         {
             let span = self.root.get("window").map_or(self.root.span, |n| n.span);
             mistakes.push(
-                Mistake::new(self.file, span, format!("a window of {}", crate::vocabulary::units::exact_duration(window.0)))
+                Mistake::new(self.file, span, format!("a window of {}", vocabulary::units::exact_duration(window.0)))
                     .expected("expected 10ms to 10m"),
             );
         }
