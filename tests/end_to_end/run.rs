@@ -83,9 +83,10 @@ fn the_smallest_experiment_leaves_the_documented_directory() {
     }
     let [typed, kept] = [place.path("test.yaml"), run.join("experiment.yaml")].map(|path| std::fs::read(path).unwrap());
     assert_eq!(kept, typed, "as typed, to the byte");
-    for name in ["plan.json", "manifest.json", "summary.json", "cells/all/run1/status.json"] {
+    for name in ["manifest.json", "summary.json", "cells/all/run1/status.json"] {
         assert_eq!(json(&run.join(name))["format"], runner::record::FORMAT, "{name}");
     }
+    assert_eq!(json(&run.join("plan.json"))["format"], runner::record::PLAN_FORMAT);
     let [status, manifest] = ["cells/all/run1/status.json", "manifest.json"].map(|name| json(&run.join(name)));
     assert_eq!(status["verdict"], json!({"is": "valid"}));
     assert_eq!(status["left_behind"], json!([]));
