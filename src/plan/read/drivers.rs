@@ -16,7 +16,7 @@ use plan::{Driver, Workload};
 use schema::{Entry, Node, types};
 
 /// The readers of all protocols, in the order in which their keys are listed.
-pub(super) const READERS: [Reader; 4] = [http::READER, framed::READER, vtp::READER, command::READER];
+pub(super) const READERS: &[Reader] = &[http::READER, framed::READER, vtp::READER, command::READER];
 
 /// A workload as it was typed.
 pub(super) struct Typed<'a> {

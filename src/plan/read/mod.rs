@@ -28,6 +28,7 @@ mod reconcile;
 mod repository;
 mod requests;
 mod revisions;
+mod steps;
 mod taken;
 mod targets;
 mod values;

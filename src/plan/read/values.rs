@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::diagnostics::{Diagnostics, find_name, refuse};
+use super::diagnostics::{Diagnostics, refuse};
 use super::names::RESERVED;
 use plan::{Draw, Urn};
 use schema::{Entry, Mistake, Node, types};
@@ -42,40 +42,6 @@ pub(super) fn draws(
         draws.push(Draw { name: name.clone(), of });
     }
     draws
-}
-
-/// The name of a step that no other has: `get`, `get-2`, …; one that was typed must be so already.
-pub(super) fn unique_name(
-    notes: &mut Diagnostics<'_>,
-    node: &Node,
-    typed: &types::Step,
-    name: &str,
-    taken: impl Fn(&str) -> bool,
-) -> String {
-    if let Some(named) = typed.name.as_ref().filter(|named| taken(named)) {
-        notes.say(node, "name", format!("two steps are named `{named}`"), "expected a name of its own for each step");
-    }
-    (1..).map(|i| if i == 1 { name.to_owned() } else { format!("{name}-{i}") }).find(|n| !taken(n)).unwrap_or_default()
-}
-
-/// Every carried value that a step uses must come from a step before it.
-pub(super) fn check_carried<'a>(
-    notes: &mut Diagnostics<'_>,
-    node: &Node,
-    names: impl Iterator<Item = &'a str>,
-    carried: &BTreeSet<String>,
-) {
-    let known = ["id", "pass", "connection", "scratch", "repetition"];
-    let names: BTreeSet<&str> = names.collect();
-    for name in names {
-        if !known.contains(&name) && !name.contains('.') && !carried.contains(name) {
-            let span = find_name(notes.file, node, name).unwrap_or(node.head);
-            notes.mistakes.push(
-                Mistake::new(notes.file, span, format!("`{name}` is used before it is carried"))
-                    .expected("expected `carry` in a step before this one"),
-            );
-        }
-    }
 }
 
 /// A value of passes must have a name that expressions can use and nothing else has.

@@ -19,7 +19,8 @@ pub(super) fn workload(
     timeline: Option<&Timeline>,
 ) -> Option<(Workload, Option<String>)> {
     let before = notes.mistakes.len();
-    let kind = notes.exactly_one(node, "what carries this workload", &READERS.map(|reader| reader.key));
+    let keys: Vec<&str> = READERS.iter().map(|reader| reader.key).collect();
+    let kind = notes.exactly_one(node, "what carries this workload", &keys);
     let reader = kind.and_then(|kind| READERS.iter().find(|reader| reader.key == kind));
     let driver = reader.and_then(|reader| (reader.read)(notes, &Typed { node, typed, taken }));
     if reader.is_none() && node.get("steps").is_none() {

@@ -70,7 +70,8 @@ pub struct Workload {
     pub draw: BTreeMap<String, Draw>,
     /// The requests of one pass. Each is measured by itself, and the pass as a whole.
     #[serde(default)]
-    pub steps: Vec<Step>,
+    #[schemars(with = "Vec<Step>")]
+    pub steps: Vec<Json>,
     /// User and password of every request.
     #[serde(default)]
     pub auth: Option<Auth>,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Reader, command, http};
 use crate::diagnostics::{Diagnostics, refuse};
-use crate::{requests, values};
+use crate::{requests, steps, values};
 use plan::drivers::framed::{Bounds, Framed, Framing, Message};
 use plan::step::REQUEST_TIMEOUT;
 use plan::{Body, Place};
@@ -59,19 +59,22 @@ fn framed(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, tak
         notes.say(node, "steps", "a pass without steps", "expected at least one message, such as `[{send: {text: hello}}]`");
     }
     let timeout = typed.timeout.map_or(REQUEST_TIMEOUT, |d| d.0);
-    let items = node.get("steps").map(Node::items).unwrap_or_default();
-    let readable = if items.len() == typed.steps.len() { typed.steps.as_slice() } else { &[] };
     let draws = values::draws(notes, node, &typed.draw, taken);
     let taken = &taken.iter().chain(typed.draw.keys()).cloned().collect();
-    let (mut steps, mut carried): (Vec<Message>, BTreeSet<String>) = (Vec::new(), typed.draw.keys().cloned().collect());
-    for (item, typed) in items.iter().zip(readable) {
-        let Some(mut message) = message(notes, item, typed, timeout, taken, framing.as_ref()) else { continue };
-        values::check_carried(notes, item, message.names().into_iter(), &carried);
-        carried.extend(message.carry.iter().map(|c| c.name.clone()));
-        message.name = values::unique_name(notes, item, typed, &message.name, |n| steps.iter().any(|s| s.name == n));
-        steps.push(message);
-    }
+    let steps = steps::read(notes, node, typed.draw.keys().cloned(), |notes, item, typed: &types::Step| {
+        message(notes, item, typed, timeout, taken, framing.as_ref())
+    });
     Some(Framed { to: to?, framing: framing?, keep_alive: said.keep_alive.unwrap_or(true), draws, steps })
+}
+
+impl steps::Step for Message {
+    fn name(&mut self) -> &mut String {
+        &mut self.name
+    }
+
+    fn inserted(&self) -> Vec<&str> {
+        self.names()
+    }
 }
 
 fn message(

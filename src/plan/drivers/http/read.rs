@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Reader;
 use crate::commands::find_file;
 use crate::diagnostics::{Diagnostics, counted, refuse};
-use crate::{requests, values};
+use crate::{requests, steps, values};
 use plan::drivers::http::{Http, MAX_STREAMS, Trust, named_outcomes};
 use plan::step::REQUEST_TIMEOUT;
 use plan::{Body, SecretParts, Step, Template, Url};
@@ -96,7 +96,7 @@ fn http(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, taken
     }
     let draws = values::draws(notes, node, &typed.draw, taken);
     let taken = &taken.iter().chain(typed.draw.keys()).cloned().collect();
-    let mut steps = steps(notes, node, typed, taken);
+    let mut steps = self::steps(notes, node, typed, taken);
     steps.iter_mut().for_each(Step::mark_secrets);
     let named = named_outcomes(&steps).len();
     if named > Outcome::MOST_NAMED {
@@ -140,30 +140,27 @@ fn steps(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, take
     let common = requests::headers(notes, node, &typed.headers);
     let auth = requests::auth(notes, node, typed.auth.as_ref());
     let timeout = typed.timeout.map_or(REQUEST_TIMEOUT, |d| d.0);
-    let mut steps: Vec<Step> = Vec::new();
-    let mut carried: BTreeSet<String> = typed.draw.keys().cloned().collect();
-    let items = node.get("steps").map(Node::items).unwrap_or_default();
-    // Where one could not be read at all, it is not known any more which is which.
-    let readable = if items.len() == typed.steps.len() { typed.steps.as_slice() } else { &[] };
-    for (item, typed) in items.iter().zip(readable) {
-        let step = self::step(notes, item, typed, timeout, taken);
-        let carries = item.get("carry").map(Node::entries).unwrap_or_default().iter().map(|e| e.key.clone());
-        let Some(mut step) = step else {
-            carried.extend(carries);
-            continue;
-        };
+    let drawn = typed.draw.keys().cloned();
+    steps::read(notes, node, drawn, |notes, item, typed: &types::Step| {
+        let mut step = step(notes, item, typed, timeout, taken)?;
         for (name, value) in &common {
             if !step.headers.iter().any(|(n, _)| n == name) {
                 step.headers.push((name.clone(), value.clone()));
             }
         }
         step.auth.clone_from(&auth);
-        values::check_carried(notes, item, step.names(), &carried);
-        carried.extend(carries);
-        step.name = values::unique_name(notes, item, typed, &step.name, |n| steps.iter().any(|s| s.name == n));
-        steps.push(step);
+        Some(step)
+    })
+}
+
+impl steps::Step for Step {
+    fn name(&mut self) -> &mut String {
+        &mut self.name
     }
-    steps
+
+    fn inserted(&self) -> Vec<&str> {
+        self.names().collect()
+    }
 }
 
 fn step(

@@ -1,0 +1,66 @@
+//! The steps of a pass, whatever their protocol: each is read by itself, has a name of its own, and inserts only what is known
+//! by then.
+
+use std::collections::BTreeSet;
+
+use serde::de::DeserializeOwned;
+
+use super::diagnostics::{Diagnostics, find_name};
+use schema::{Mistake, Node, decode};
+
+/// What is asked of the step of any protocol.
+pub(super) trait Step {
+    /// Its name in results.
+    fn name(&mut self) -> &mut String;
+
+    /// The late names that it inserts, some of them several times.
+    fn inserted(&self) -> Vec<&str>;
+}
+
+/// Makes a step of each item of `steps`, which are read as a `T`. `drawn`: values that are there from the start of a pass.
+pub(super) fn read<T: DeserializeOwned, S: Step>(
+    notes: &mut Diagnostics<'_>,
+    workload: &Node,
+    drawn: impl IntoIterator<Item = String>,
+    make: impl Fn(&mut Diagnostics<'_>, &Node, &T) -> Option<S>,
+) -> Vec<S> {
+    let mut steps: Vec<S> = Vec::new();
+    let mut carried: BTreeSet<String> = drawn.into_iter().collect();
+    for item in workload.get("steps").map(Node::items).unwrap_or_default() {
+        let file = notes.file;
+        let step = decode::decode_and(file, item, notes.mistakes, |typed: T, mistakes| {
+            make(&mut Diagnostics { file, mistakes }, item, &typed)
+        });
+        if let Some(mut step) = step {
+            check_carried(notes, item, step.inserted(), &carried);
+            let name = unique_name(notes, item, step.name(), |name| steps.iter_mut().any(|s| s.name() == name));
+            *step.name() = name;
+            steps.push(step);
+        }
+        // Also what a step would carry that is wrong otherwise: that it is missing is not said twice.
+        carried.extend(item.get("carry").map(Node::entries).unwrap_or_default().iter().map(|e| e.key.clone()));
+    }
+    steps
+}
+
+/// The name of a step that no other has: `get`, `get-2`, …; one that was typed must be so already.
+fn unique_name(notes: &mut Diagnostics<'_>, node: &Node, name: &str, mut is_used: impl FnMut(&str) -> bool) -> String {
+    if node.get("name").is_some() && is_used(name) {
+        notes.say(node, "name", format!("two steps are named `{name}`"), "expected a name of its own for each step");
+    }
+    (1..).map(|i| if i == 1 { name.to_owned() } else { format!("{name}-{i}") }).find(|n| !is_used(n)).unwrap_or_default()
+}
+
+/// Every carried value that a step uses must come from a step before it.
+fn check_carried(notes: &mut Diagnostics<'_>, node: &Node, names: Vec<&str>, carried: &BTreeSet<String>) {
+    let known = ["id", "pass", "connection", "scratch", "repetition"];
+    for name in names.into_iter().collect::<BTreeSet<&str>>() {
+        if !known.contains(&name) && !name.contains('.') && !carried.contains(name) {
+            let span = find_name(notes.file, node, name).unwrap_or(node.head);
+            notes.mistakes.push(
+                Mistake::new(notes.file, span, format!("`{name}` is used before it is carried"))
+                    .expected("expected `carry` in a step before this one"),
+            );
+        }
+    }
+}
