@@ -19,6 +19,7 @@ need nft nftables
 need dockerd docker.io
 need busybox busybox-static
 need gpg gnupg
+need redis-server redis-server
 need strace strace
 need node nodejs
 need npm npm

@@ -317,6 +317,8 @@ mistakes! {
     reconcile_names
     reconcile_number
     reconcile_source
+    redis_parts
+    redis_steps
     repetitions_none
     repetitions_too_many
     requests_with_metrics

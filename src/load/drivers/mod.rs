@@ -10,6 +10,7 @@ pub mod command;
 pub mod framed;
 pub mod http;
 mod judged;
+pub mod redis;
 pub mod tcp;
 mod values;
 pub mod vtp;
@@ -49,6 +50,7 @@ pub fn carrier(driver: &plan::Driver) -> &dyn Carrier {
         plan::Driver::Framed(noun) => noun,
         plan::Driver::Author(noun) => noun,
         plan::Driver::Subscriber(noun) => noun,
+        plan::Driver::Redis(noun) => noun,
         plan::Driver::Command(noun) => noun,
     }
 }

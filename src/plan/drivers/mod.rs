@@ -6,6 +6,7 @@
 pub mod command;
 pub mod framed;
 pub mod http;
+pub mod redis;
 pub mod vtp;
 
 use std::time::Duration;
@@ -136,6 +137,8 @@ protocols! {
     Author(vtp::Author),
     /// Events that are received from one.
     Subscriber(vtp::Subscriber),
+    /// Commands to a server that speaks Redis' protocol.
+    Redis(redis::Redis),
     /// A program that makes the load by itself.
     Command(command::Command),
 }

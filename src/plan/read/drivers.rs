@@ -6,6 +6,8 @@ mod command;
 mod framed;
 #[path = "../drivers/http/read.rs"]
 mod http;
+#[path = "../drivers/redis/read.rs"]
+mod redis;
 #[path = "../drivers/vtp/read.rs"]
 mod vtp;
 
@@ -16,7 +18,7 @@ use plan::{Driver, Workload};
 use schema::{Entry, Node, types};
 
 /// The readers of all protocols, in the order in which their keys are listed.
-pub(super) const READERS: &[Reader] = &[http::READER, framed::READER, vtp::READER, command::READER];
+pub(super) const READERS: &[Reader] = &[http::READER, framed::READER, vtp::READER, redis::READER, command::READER];
 
 /// A workload as it was typed.
 pub(super) struct Typed<'a> {

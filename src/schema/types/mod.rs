@@ -4,7 +4,7 @@
 //! (see `json_schema`) allows an expression wherever a value may stand.
 
 mod scalars;
-mod workload;
+pub mod workload;
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,7 @@
 //! What a workload may say: its driver, how requests arrive, and its steps.
 
+pub mod redis;
+
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
@@ -12,7 +14,7 @@ use super::{
 };
 
 /// Requests and how they arrive: over HTTP (`url` and `steps`), messages over TCP (`framed` and `steps`), events of the
-/// VOEvent Transport Protocol (`vtp`), or a program of its own (`command`).
+/// VOEvent Transport Protocol (`vtp`), commands to a Redis server (`redis` and `steps`), or a program of its own (`command`).
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Workload {
@@ -37,6 +39,9 @@ pub struct Workload {
     /// Events of the VOEvent Transport Protocol: sent by an author (`to`), or received by a subscriber (`from`).
     #[serde(default)]
     pub vtp: Option<Vtp>,
+    /// Commands to a server that speaks Redis' protocol. What they are stands in `steps`, such as `{get: key}`.
+    #[serde(default)]
+    pub redis: Option<redis::Redis>,
     /// A program and its arguments that makes the load by itself. Each pass is one execution of it. No shell.
     #[serde(default)]
     pub command: Option<Vec<Text>>,
@@ -70,7 +75,7 @@ pub struct Workload {
     pub draw: BTreeMap<String, Draw>,
     /// The requests of one pass. Each is measured by itself, and the pass as a whole.
     #[serde(default)]
-    #[schemars(with = "Vec<Step>")]
+    #[schemars(with = "Vec<AnyStep>")]
     pub steps: Vec<Json>,
     /// User and password of every request.
     #[serde(default)]
@@ -560,6 +565,15 @@ impl JsonSchema for WarmUp {
         let end = generator.subschema_for::<WarmUpEnd>();
         schemars::json_schema!({"anyOf": [{"const": "auto"}, end]})
     }
+}
+
+/// One step, as the protocol has it.
+#[derive(JsonSchema)]
+#[serde(untagged)]
+#[allow(dead_code, reason = "only its schema is asked for: each protocol reads its own")]
+enum AnyStep {
+    Request(Step),
+    Redis(redis::RedisStep),
 }
 
 /// One request: exactly one method with its path; with `framed` exactly one of `send`, `receive`.

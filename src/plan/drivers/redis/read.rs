@@ -1,0 +1,134 @@
+//! Commands to a Redis server: how they are read.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::{Reader, command, http};
+use crate::diagnostics::{Diagnostics, refuse};
+use crate::{requests, steps, values};
+use plan::drivers::redis::{Command, Login, Redis};
+use plan::step::REQUEST_TIMEOUT;
+use plan::{Body, Expect, Place, Template};
+use schema::types::workload::redis as typed;
+use schema::{Node, types};
+
+/// `redis:`.
+pub const READER: Reader = Reader {
+    read: |notes, typed| {
+        refuse(notes, typed.node, &command::KEYS, "it belongs to `command`");
+        refuse(notes, typed.node, &http::KEYS, "it belongs to requests over HTTP, which have `url`");
+        redis(notes, typed.node, typed.typed, typed.taken).map(Into::into)
+    },
+    ..Reader::of("redis")
+};
+
+/// Makes a workload of commands; `node` is that of the workload.
+fn redis(notes: &mut Diagnostics<'_>, node: &Node, workload: &types::Workload, taken: &BTreeSet<String>) -> Option<Redis> {
+    let (part, said) = (node.get("redis")?, workload.redis.as_ref()?);
+    let to = requests::address(notes, part, "to", &said.to);
+    let password = said.password.as_ref().map(|text| Template::parse(&text.0));
+    let user = said.user.as_ref().map(|text| Template::parse(&text.0));
+    if user.is_some() && password.is_none() {
+        notes.say(part, "user", "a user without a password", "expected `password` beside it");
+    }
+    for (key, template) in [("user", &user), ("password", &password)] {
+        let late = template.iter().flat_map(Template::names).find(|name| !name.starts_with("env."));
+        if let Some(name) = late {
+            let expected = "expected only what is known beforehand, and secrets of `env`";
+            notes.say(part, key, format!("`{name}` is not known yet when a connection is made"), expected);
+        }
+    }
+    if notes.exactly_one(node, "what a pass consists of", &["steps"]).is_some() && workload.steps.is_empty() {
+        notes.say(node, "steps", "a pass without steps", "expected at least one command, such as `[{get: key}]`");
+    }
+    let timeout = workload.timeout.map_or(REQUEST_TIMEOUT, |d| d.0);
+    let draws = values::draws(notes, node, &workload.draw, taken);
+    let taken = &taken.iter().chain(workload.draw.keys()).cloned().collect();
+    let steps = steps::read(notes, node, workload.draw.keys().cloned(), |notes, item, step: &typed::RedisStep| {
+        command_of(notes, item, step, timeout, taken)
+    });
+    Some(Redis {
+        to: to?,
+        database: said.database.unwrap_or(0),
+        login: password.map(|password| Login { user, password }),
+        keep_alive: said.keep_alive.unwrap_or(true),
+        draws,
+        steps,
+    })
+}
+
+fn command_of(
+    notes: &mut Diagnostics<'_>,
+    node: &Node,
+    step: &typed::RedisStep,
+    timeout: Duration,
+    taken: &BTreeSet<String>,
+) -> Option<Command> {
+    let text = |word: &types::Text| Body::Text(Template::parse(&word.0));
+    let kind = notes.exactly_one(node, "the command of this step", &["get", "set", "command"])?;
+    if kind != "set" {
+        refuse(notes, node, &["value"], "it belongs to `set`");
+    }
+    let words = match kind {
+        "get" => vec![Body::Text(Template::parse("GET")), text(step.get.as_ref()?)],
+        "set" => {
+            let value = match (&step.value, node.get("value")) {
+                (Some(typed), Some(node)) => requests::body(notes, node, typed),
+                _ => {
+                    notes.say(
+                        node,
+                        "set",
+                        "a `set` without a value",
+                        "expected `value` beside it, such as `value: {random: 100B}`",
+                    );
+                    None
+                }
+            };
+            vec![Body::Text(Template::parse("SET")), text(step.set.as_ref()?), value?]
+        }
+        _ => {
+            let words: Vec<Body> = step.command.iter().flatten().map(text).collect();
+            if words.is_empty() {
+                notes.say(node, "command", "this command is empty", "expected its words, such as `[INCR, counter]`");
+                return None;
+            }
+            words
+        }
+    };
+    let name = match &step.name {
+        Some(name) => notes.fixed(node, "name", name)?,
+        None => match &words[0] {
+            Body::Text(first) if kind == "command" => first.to_text().to_ascii_lowercase(),
+            _ => kind.to_owned(),
+        },
+    };
+    let expect = step.expect.clone().unwrap_or_default();
+    let nil = expect.nil.or((kind == "get").then_some(false));
+    if nil == Some(true) && (expect.length.is_some() || expect.text.is_some() || expect.contains.is_some()) {
+        let part = node.get("expect").unwrap_or(node);
+        notes.say(part, "nil", "nil that has a content", "expected either `nil: true`, or `length`, `text` and `contains`");
+    }
+    let carry = requests::carry(notes, node, &step.carry, taken);
+    for header in carry.iter().filter(|c| matches!(c.place, Place::Header(_))) {
+        if let Some(entry) = node.get("carry").and_then(|n| n.entry(&header.name)) {
+            notes.say(&entry.value, "header", "a reply has no headers", "expected `json` or `regex`");
+        }
+    }
+    let expect = Expect {
+        length: expect.length.map(|l| l.0.0),
+        text: expect.text.as_ref().map(|t| Template::parse(&t.0)),
+        contains: expect.contains.as_ref().map(|t| Template::parse(&t.0)),
+        ..Expect::default()
+    };
+    Some(Command { name, words, expect, nil, carry, timeout: step.timeout.map_or(timeout, |d| d.0) })
+}
+
+impl steps::Step for Command {
+    fn name(&mut self) -> &mut String {
+        &mut self.name
+    }
+
+    fn inserted(&self) -> Vec<&str> {
+        self.names()
+    }
+}

@@ -1,0 +1,159 @@
+//! Redis' protocol, against a real server, and against ones that do it wrong.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpListener};
+
+use serde_json::{Value as Json, json};
+
+use crate::load::part;
+use crate::support::Place;
+
+/// A real server on a port of its own, which asks for a password.
+const SERVER: &str = "
+experiment: test
+targets:
+  redis:
+    command: [redis-server, --port, 'PORT1', --bind, 127.0.0.1, --save, '', --requirepass, hush, --dir, \"${scratch}\"]
+    port: PORT1
+    needs: redis-server
+    ready: {log: 'Ready to accept connections'}
+workloads:
+  clients:
+    redis: {to: '127.0.0.1:PORT1', password: hush, database: 3}
+";
+
+fn during(summary: &Json, step: &str) -> Json {
+    part(summary, "all", "clients", "during", step).clone()
+}
+
+#[test]
+fn commands_of_all_kinds_are_answered_by_a_real_server() {
+    let place = Place::with(&format!(
+        "{SERVER}    load: {{closed: {{connections: 4}}, amount: 200}}
+    draw: {{digit: {{to: 9}}}}
+    steps:
+      - {{set: 'key:${{id}}', value: {{random: 1KiB}}, expect: {{text: OK}}}}
+      - {{get: 'key:${{id}}', expect: {{length: 1KiB}}}}
+      - {{name: absent, get: 'nothing:${{id}}', expect: {{nil: true}}}}
+      - {{command: [INCR, 'counter:${{connection}}'], carry: {{count: {{regex: '[0-9]+'}}}}}}
+      - {{name: echo, command: [ECHO, 'pass ${{pass}}: ${{count}} ${{digit}}'], expect: {{text: 'pass ${{pass}}: ${{count}} ${{digit}}'}}}}
+      - {{name: list, command: [MGET, 'key:${{id}}', 'nothing'], expect: {{length: 1026}}}}
+      - {{set: 'doc:${{id}}', value: {{json: {{a: ['${{pass}}']}}}}}}
+      - {{name: part, get: 'doc:${{id}}', expect: {{contains: '\"${{pass}}\"'}}, carry: {{a: {{json: /a/0}}}}}}
+"
+    ));
+    place.run_test().expect(0);
+    let summary = place.summary();
+    for step in ["set", "get", "absent", "incr", "echo", "list", "set-2", "part", "(pass)"] {
+        let found = during(&summary, step);
+        assert_eq!((&found["ok"], &found["errors"]), (&json!(200), &json!({})), "{step}");
+    }
+    assert_eq!(place.status("all/run1")["generator"]["connects"], 4);
+}
+
+#[test]
+fn what_the_server_refuses_is_an_error_in_its_words() {
+    let place = Place::with(&format!(
+        "{SERVER}    load: {{closed: {{connections: 1}}, amount: 10}}
+    steps: [{{set: 'key', value: {{text: abc}}}}, {{command: [INCR, key]}}]
+"
+    ));
+    // The checked pass before the load says it.
+    place.run_test().expect(3).complains(&["incr: the server says `ERR value is not an integer"]);
+    let place = Place::with(&SERVER.replace("password: hush, ", "password: wrong, ").replace(
+        "database: 3}\n",
+        "database: 3}\n    load: {closed: {connections: 1}, amount: 1}\n    steps: [{command: [PING]}]\n",
+    ));
+    place.run_test().expect(3).complains(&["connecting: the server says `WRONGPASS"]);
+}
+
+#[test]
+fn a_connection_for_each_pass_is_one() {
+    let place = Place::with(
+        &SERVER
+            .replace("database: 3}", "keep-alive: false}")
+            .replace("keep-alive: false}\n", "keep-alive: false}\n    load: {closed: {connections: 2}, amount: 30}\n    steps: [{command: [PING], expect: {text: PONG}}]\n"),
+    );
+    place.run_test().expect(0);
+    assert_eq!(during(&place.summary(), "ping")["ok"], 30);
+    assert_eq!(place.status("all/run1")["generator"]["connects"], 30);
+}
+
+/// A server that answers the checked pass rightly, and everything after it with this.
+fn answers(wrong: &'static [u8]) -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for (number, stream) in listener.incoming().flatten().enumerate() {
+            std::thread::spawn(move || {
+                let (mut stream, mut buffer) = (stream, [0; 1024]);
+                while let Ok(read) = stream.read(&mut buffer) {
+                    let answer = if number == 0 { b"$2\r\nab\r\n" } else { wrong };
+                    if read == 0 || stream.write_all(answer).is_err() || number > 0 && !wrong.ends_with(b"\r\n") {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    port
+}
+
+#[test]
+fn wrong_replies_are_told_apart() {
+    let cases: [(&[u8], &str); 8] = [
+        (b"$-1\r\n", "wrong-body"),
+        (b"$3\r\nabc\r\n", "wrong-length"),
+        (b"$2\r\nxy\r\n", "wrong-body"),
+        (b"-OOM no room\r\n", "nak"),
+        (b"HTTP/1.1 400 Bad Request\r\n", "garbage"),
+        (b"$1\r\nabc\r\n", "garbage"),
+        (b"$2\r\na", "short-body"),
+        (b"", "closed"),
+    ];
+    for (answer, outcome) in cases {
+        let port = answers(answer);
+        let place = Place::with(&format!(
+            "experiment: test\nlimits: {{errors: 100%}}\nworkloads:\n  clients:\n    redis: {{to: '127.0.0.1:{port}'}}\n    \
+             load: {{closed: {{connections: 1}}, amount: 5}}\n    steps: [{{get: key, expect: {{length: 2, text: ab}}}}]\n"
+        ));
+        place.run_test().expect(0);
+        assert_eq!(during(&place.summary(), "(pass)")["errors"], json!({outcome: 5}), "{}", answer.escape_ascii());
+    }
+}
+
+#[test]
+fn an_open_loop_and_a_search_drive_it_too() {
+    let place = Place::with(&format!(
+        "{SERVER}    load: {{open: {{rate: 500/s}}, duration: 1s}}
+    steps: [{{command: [PING]}}]
+"
+    ));
+    place.run_test().expect(0);
+    let found = during(&place.summary(), "ping");
+    assert_eq!(found["errors"], json!({}));
+    assert!((490..=510).contains(&found["ok"].as_u64().unwrap()), "{found}");
+}
+
+#[test]
+fn a_plan_shows_commands_and_no_password() {
+    let place = Place::with(&format!(
+        "{}    load: {{closed: {{connections: 1}}, amount: 1}}
+    steps: [{{set: a, value: {{random: 10B}}}}, {{get: a}}, {{command: [DEL, a]}}]
+",
+        SERVER
+            .replace("experiment: test", "experiment: test\nenv: {SECRET: {secret: true}}")
+            .replace("password: hush", "password: '${env.SECRET}'")
+    ));
+    let output = place.runner().args(["plan", "test.yaml"]).env("SECRET", "hush-hush").output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines = [
+        "over Redis' protocol, data base 3",
+        "with a password",
+        "set: `SET a <10 random bytes>`",
+        "get: `GET a`  expects a value",
+        "del: `DEL a`",
+    ];
+    assert!(lines.iter().all(|line| text.contains(line)), "{text}");
+    assert!(!text.contains("hush-hush"), "{text}");
+}
