@@ -18,7 +18,7 @@ use crate::record::difference;
 use crate::record::files::read_json;
 use crate::record::manifest::Manifest;
 use crate::record::write::plan_json;
-use crate::record::{FORMAT, RunDirectory, RunRecord, Status};
+use crate::record::{FORMAT, PLAN_FORMAT, RunDirectory, RunRecord, Status};
 use crate::vocabulary::errors::tell;
 
 /// Goes on with a run.
@@ -32,7 +32,8 @@ pub(super) fn resume(args: &cli::Resume) -> Result<Exit, Stop> {
     let path = path.canonicalize().unwrap_or_else(|_| path.clone());
     super::require_utf8_path("the directory of the run", &path)?;
     let record = RunRecord::open(&path).map_err(|e| Stop::from_error(Exit::InvalidInput, &e))?;
-    let (Some(choice), true) = (&record.manifest.choice, record.manifest.format == FORMAT) else {
+    let is_current = record.manifest.format == FORMAT && record.raw_plan["format"] == PLAN_FORMAT;
+    let (Some(choice), true) = (&record.manifest.choice, is_current) else {
         return Err(wrong(format!(
             "{} was made by an older runner, which did not record all that is needed to go on (format {}); begin a new run",
             path.display(),
