@@ -1,20 +1,22 @@
 //! `runner`: declarative performance experiments.
 //!
-//! The map, in reading order:
+//! This package is the command line; the rest are crates, one for each floor. The map, in reading order, and what each must
+//! not know. `docs/architecture.md` has who imports whom, and recipes; `tests/architecture` holds both.
 //!
-//! - `cli`, `exit`, `cmd`: the command line; one short story per subcommand. `cmd` composes what follows.
-//! - `schema`: a scenario as typed, with positions. Knows nothing of what the parts mean together.
-//! - `plan`: the experiment as it will run; nothing in it can be invalid. The only reader of `schema`.
-//! - `extract`: figures out of what programs write. Pure, but for the databases that it opens.
-//! - `links`: delay, loss and rate between targets and load: made, measured, undone.
+//! - `cli`, `exit`, `cmd`: the command line; one short story per subcommand. `cmd` composes what follows, and knows no details.
+//! - `vocabulary`: the words that all share – phases, outcomes, metrics, units, rows. Knows no experiment.
+//! - `schema`: a scenario as typed, with positions. Knows nothing of what its parts mean together.
+//! - `plan`: the experiment as it will run; nothing in it can be invalid. Knows not how it was typed, nor who runs it.
+//! - `plan_read`: from a scenario to a plan, or to all of its mistakes. The only reader of `schema`; runs nothing.
+//! - `extract`: numbers out of what programs write. Pure, but for the databases that it opens; knows not who wrote it.
+//! - `links`: delay, loss and rate between two sides: made, measured, undone. Knows no lifecycle of targets.
 //! - `supervise`, `load`, `observe`: processes, requests, measurements of processes and host. They do not know each other.
-//! - `executor`: one repetition from set-up to tear-down; drives the three and lets them report by message.
-//! - `record`: what a run leaves on disk, written whole or not at all, and read again.
-//! - `analysis`: from a run on disk to its summary; `stats` works on plain slices.
+//! - `record`: what a run leaves on disk, written whole or not at all, and read again. Knows no protocol, and not what the
+//!   numbers mean together.
+//! - `executor`: one repetition from set-up to tear-down; drives the five before `record` and lets them report by message. The
+//!   only one that knows the order; knows nothing of what comes of a run as a whole.
+//! - `analysis`: from a run on disk to its summary; `stats` works on plain slices. Knows only what `record` reads.
 //! - `plot`: figures to PNG; its `compose` chooses what a graph shows, the rest knows no experiment.
-//! - `marker`, `queue`: by what processes of ours are known, and the bounded way to whoever records; used by several that do not
-//!   know each other.
-//! - `units`, `errors`: sizes and durations as people write them; how errors are said.
 
 pub mod cli;
 pub mod cmd;

@@ -12,7 +12,7 @@ use super::compare::decided;
 use super::stats::{self, Decision};
 use super::summary::CellSummary;
 use super::values::{self, Selection};
-use plan::Decide;
+use record::Decide;
 use vocabulary::{Better, Metric};
 
 /// A figure of a workload in a cell, round by round.

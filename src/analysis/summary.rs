@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use plan::Decide;
+use record::Decide;
 use vocabulary::Interest;
 
 pub use super::decisions::Decided;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::{Stop, print, read_plan, scenario_files};
 use crate::cli;
 use crate::exit::Exit;
-use crate::plan::{Plan, revisions};
+use crate::plan::{Plan, factors};
 use crate::vocabulary::errors::tell;
 
 /// Finds every mistake in every file.
@@ -65,7 +65,7 @@ pub(super) fn skips(plan: &Plan) -> String {
 
 /// What else a reader of the plan should know, a line each.
 pub(super) fn notes(plan: &Plan) -> String {
-    revisions::notes(plan).iter().map(|note| format!("{note}\n")).collect()
+    factors::notes(&plan.factors).iter().map(|note| format!("{note}\n")).collect()
 }
 
 /// Prints the JSON Schema.

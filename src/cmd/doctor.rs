@@ -104,7 +104,7 @@ pub(super) fn doctor(args: &cli::Doctor) -> Result<Exit, Stop> {
         crate::vocabulary::units::parse_duration(&args.time).filter(|t| *t >= Duration::from_millis(100)).ok_or_else(|| {
             Stop::new(Exit::InvalidInput, format!("`--time {}`: expected a duration of at least 100ms, such as `2s`", args.time))
         })?;
-    let open_files = super::run::raise_open_files();
+    let open_files = super::open_files::raise();
     let machine = machine(open_files);
     // What a run has left that died together with all that watched over it.
     let mut warnings = crate::supervise::journal::sweep();
@@ -149,7 +149,7 @@ fn machine(open_files: u64) -> Machine {
     let range = read("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
     let mut ports = range.split_whitespace().filter_map(|p| p.parse::<u16>().ok());
     let port_range = (ports.next().unwrap_or(32768), ports.next().unwrap_or(60999));
-    let connections = open_files.saturating_sub(super::run::OWN_FILES).min(u64::from(port_range.1 - port_range.0) + 1);
+    let connections = open_files.saturating_sub(super::open_files::OWN).min(u64::from(port_range.1 - port_range.0) + 1);
     Machine {
         host,
         governors: governors.into_iter().collect(),

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::check::{notes, size, skips};
 use super::live::Live;
 use super::progress::{Reporter, Style};
-use super::{Stop, graph, print, reports, run, summarize};
+use super::{Stop, graph, open_files, print, reports, summarize};
 use crate::analysis::{self, Summary};
 use crate::cli;
 use crate::executor::memory::{Memory, make_passable};
@@ -19,7 +19,7 @@ use crate::executor::{Error, Executor, Interrupt, Progress, actions, checkout};
 use crate::exit::Exit;
 use crate::load::passes;
 use crate::plan::order::{Turn, rounds, sequence};
-use crate::plan::{Action, Cache, Checkout, Plan, Scratch, revisions};
+use crate::plan::{Action, Cache, Checkout, Plan, Scratch, factors};
 use crate::record::RunDirectory;
 use crate::record::manifest::{Choice, Manifest};
 use crate::record::status::Status;
@@ -102,7 +102,7 @@ pub(super) async fn execute(plan: &Plan, start: RunStart<'_>, invocation: &Invoc
     // What a run has left that died together with all that watched over it.
     journal::sweep().iter().chain(&crate::plan::git::sweep()).for_each(|words| reporter.say(words));
     // From here on the guard removes the scratch directory, however this ends.
-    let guard = Guard::start(run::open_files_of_the_shell()).await.map_err(|e| failure(&e))?;
+    let guard = Guard::start(open_files::of_the_shell()).await.map_err(|e| failure(&e))?;
     let scratch = make_scratch(plan.scratch, &guard)?;
     let memory = match plan.record.tmpfs {
         Some(size) => Some(make_memory(size, "record", &guard)?),
@@ -197,7 +197,7 @@ fn announce(plan: &Plan, reporter: &Reporter) {
         reporter.say(skipped.trim_end());
     }
     for factor in plan.factors.iter().filter(|f| f.revisions.is_some()) {
-        let levels: Vec<String> = factor.levels.iter().map(revisions::describe).collect();
+        let levels: Vec<String> = factor.levels.iter().map(factors::describe).collect();
         reporter.say(&format!("{}: {}", factor.name, levels.join(", ")));
     }
     let notes = notes(plan);

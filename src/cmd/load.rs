@@ -84,7 +84,7 @@ pub(super) struct Generator {
 /// Executes `runner load`.
 pub(super) fn load(args: &cli::Load) -> Result<Exit, Stop> {
     let workload = workload(args)?;
-    super::run::require_open_files("this load", u64::from(args.connections), 0, super::run::raise_open_files())?;
+    super::open_files::require("this load", u64::from(args.connections), 0, super::open_files::raise())?;
     let seed = args.seed.unwrap_or_else(super::fresh_seed);
     let result = execute(&workload, seed, args.record.as_deref(), !args.json && !args.quiet)?;
     if args.json {

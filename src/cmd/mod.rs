@@ -12,6 +12,7 @@ mod graph;
 mod list;
 mod live;
 mod load;
+mod open_files;
 mod plan;
 mod progress;
 mod reports;

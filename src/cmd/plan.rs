@@ -11,7 +11,7 @@ use crate::cli;
 use crate::executor::checkout;
 use crate::exit::Exit;
 use crate::plan;
-use crate::plan::{Arrivals, Cell, Limit, Load, Pattern, Plan, Probe, Spacing, Target, Think, Workload, revisions, template};
+use crate::plan::{Arrivals, Cell, Limit, Load, Pattern, Plan, Probe, Spacing, Target, Think, Workload, factors, template};
 use crate::record::{RunRecord, Verdict, read};
 use crate::vocabulary::choices::Resource;
 use crate::vocabulary::units::{exact_duration, human_duration};
@@ -26,7 +26,7 @@ pub(super) fn plan(args: &cli::Plan) -> Result<Exit, Stop> {
     }
     let mut text = format!("{}\n", plan.title());
     for factor in &plan.factors {
-        let labels: Vec<String> = factor.levels.iter().map(revisions::describe).collect();
+        let labels: Vec<String> = factor.levels.iter().map(factors::describe).collect();
         text += &format!("  {}: {}\n", factor.name, labels.join(", "));
     }
     text += &format!("{}, order {:?}, seed {}\n", size(&plan), plan.order, plan.seed).to_lowercase();
@@ -146,7 +146,7 @@ fn target(target: &Target) -> String {
 fn limits(rlimits: &[(Resource, Option<u64>)]) -> String {
     let number = |limit: Option<u64>| limit.map_or_else(|| "unlimited".to_owned(), |n| n.to_string());
     let shell = (!rlimits.iter().any(|(resource, _)| *resource == Resource::OpenFiles))
-        .then(|| format!("open-files {} (the shell's)", number(super::run::open_files_of_the_shell())));
+        .then(|| format!("open-files {} (the shell's)", number(super::open_files::of_the_shell())));
     shell
         .into_iter()
         .chain(rlimits.iter().map(|(resource, limit)| format!("{} {}", resource.name(), number(*limit))))

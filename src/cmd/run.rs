@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::execute::{self, Invocation, RunStart};
 use super::progress::Style;
-use super::{Stop, fixture, plan_of, report_all, require_utf8_path};
+use super::{Stop, fixture, open_files, plan_of, report_all, require_utf8_path};
 use crate::cli;
 use crate::executor::{Interrupt, cache};
 use crate::exit::Exit;
@@ -345,45 +345,12 @@ fn fixtures(plans: &[Plan]) -> Result<PathBuf, Stop> {
     if needed { fixture::program().map_err(|m| Stop::new(Exit::Failure, m)) } else { Ok(PathBuf::new()) }
 }
 
-/// Files that runner itself needs besides connections.
-pub(super) const OWN_FILES: u64 = 200;
-
-/// The soft limit on open files before we raised it: what targets get is what the shell had. None: unlimited.
-pub(super) fn open_files_of_the_shell() -> Option<u64> {
-    static FIRST: std::sync::OnceLock<Option<u64>> = std::sync::OnceLock::new();
-    *FIRST.get_or_init(|| rustix::process::getrlimit(rustix::process::Resource::Nofile).current)
-}
-
-/// Raises the limit on open files as far as allowed; returns it.
-pub(super) fn raise_open_files() -> u64 {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    open_files_of_the_shell();
-    let limit = getrlimit(Resource::Nofile);
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
-    limit.maximum.unwrap_or(u64::MAX)
-}
-
 /// Says before the run when the connections of a cell will not fit.
 fn require_open_files_of_cells(plan: &Plan) -> Result<(), Stop> {
-    let allowed = raise_open_files();
+    let allowed = open_files::raise();
     for cell in &plan.cells {
         let replicas: u64 = cell.targets.iter().map(|t| t.replicas.len() as u64).sum();
-        require_open_files(&format!("the cell {}", cell.id), cell.connections(), replicas, allowed)?;
+        open_files::require(&format!("the cell {}", cell.id), cell.connections(), replicas, allowed)?;
     }
     Ok(())
-}
-
-/// Refuses more connections than the limit on open files has room for. `others`: files that are needed besides.
-pub(super) fn require_open_files(what: &str, connections: u64, others: u64, allowed: u64) -> Result<(), Stop> {
-    if connections + others + OWN_FILES <= allowed {
-        return Ok(());
-    }
-    Err(Stop::new(
-        Exit::InvalidInput,
-        format!(
-            "{what} needs {connections} connections, but this machine allows {allowed} open files, \
-             of which {} are left for connections (`ulimit -Hn`)",
-            allowed.saturating_sub(others + OWN_FILES)
-        ),
-    ))
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::namespace::{create, inside, undo};
 use super::nfqueue::Queue;
-use super::{Error, commands, make, names, shaping};
+use super::{Error, commands, names, rules, shaping};
 use plan::links::{Link, Mechanism, Shape};
 
 /// What a link will be made with, and what else was tried.
@@ -128,8 +128,8 @@ fn netem(name: &str, link: &Link) -> Result<(), Error> {
 
 fn nfqueue(name: &str, link: &Link) -> Result<(), Error> {
     pair(name)?;
-    make::rates(name, link)?;
-    make::rules(name, link)?;
+    rules::rates(name, link)?;
+    rules::rules(name, link)?;
     inside(Some(name), || {
         for (queue, _, shape) in shaping::queues(link) {
             Queue::open(queue, shape.loss == 0.0).map_err(|source| Error::Queue { queue, source })?;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::names::{LinkNames, path};
 use super::namespace::{create, inside};
+use super::rules::{rates, rules, tc};
 use super::{Error, commands, holder, relay, shaping};
 use plan::links::{Link, Mechanism};
 
@@ -232,47 +233,10 @@ fn ip(place: &[&str], lines: &str) -> Result<(), Error> {
     commands::run("ip", &[place, &["-batch", "-"]].concat(), lines)
 }
 
-fn tc(namespace: &str, lines: &str) -> Result<(), Error> {
-    if lines.is_empty() { Ok(()) } else { commands::run("tc", &["-n", namespace, "-batch", "-"], lines) }
-}
-
 fn forward(namespace: &str) -> Result<(), Error> {
     let path = Path::new("/proc/sys/net/ipv4/ip_forward");
     // These files are those of the namespace of the thread that opens them.
     inside(Some(namespace), || std::fs::write(path, "1"))?.map_err(|source| Error::Setting { path: path.to_owned(), source })
-}
-
-/// TBF alone where a direction has a rate, in a namespace with the devices `near` and `far`.
-pub(super) fn rates(namespace: &str, link: &Link) -> Result<(), Error> {
-    let buffer = shaping::buffer(link);
-    let lines = [("far", &link.forward), ("near", &link.back)]
-        .map(|(device, shape)| shape.rate_bits_per_s.map_or_else(String::new, |rate| shaping::tbf(device, "root", rate, buffer)));
-    tc(namespace, &lines.concat())
-}
-
-/// The rules that give packets to the queues, by the first program that can; returns which.
-///
-/// nft comes first, as iptables is built upon it nearly everywhere; but some kernels have queues for iptables only.
-pub(super) fn rules(namespace: &str, link: &Link) -> Result<&'static str, Error> {
-    inside(Some(namespace), || {
-        let mut errors = vec![match commands::run("nft", &["-f", "-"], &shaping::nft(link)) {
-            Ok(()) => return Ok("nft"),
-            Err(error) => error,
-        }];
-        for program in ["iptables-legacy", "iptables"] {
-            let mut rules = shaping::iptables(link).into_iter();
-            let result = rules.try_for_each(|rule| {
-                let words: Vec<&str> = rule.iter().map(String::as_str).collect();
-                commands::run(program, &words, "")
-            });
-            match result {
-                Ok(()) => return Ok(program),
-                Err(error) => errors.push(error),
-            }
-        }
-        let text = errors.iter().map(Error::in_words).collect::<Vec<_>>().join("; ");
-        Err(Error::Command { command: "nft, iptables-legacy and iptables".to_owned(), text })
-    })?
 }
 
 #[cfg(test)]

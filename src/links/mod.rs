@@ -32,6 +32,7 @@ pub mod names;
 pub mod namespace;
 mod nfqueue;
 pub mod relay;
+mod rules;
 mod shaping;
 #[cfg(test)]
 mod tests;

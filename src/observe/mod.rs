@@ -32,8 +32,9 @@ use std::{io, net::SocketAddr};
 pub use host::{HostSources, host_sources};
 pub use outbox::{Inbox, Outbox, outbox};
 pub use ports::{Holder, holder, is_free};
+pub use replica::Watched;
 pub use sample::Observation;
-pub use sampler::{Sampler, SamplerReport, Settings, Watched};
+pub use sampler::{Sampler, SamplerReport, Settings};
 
 /// Why something could not be observed.
 ///

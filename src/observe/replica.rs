@@ -7,10 +7,22 @@ use super::{
     files,
     process::{Presence, Process},
     procfs::process::Io,
-    sampler::Watched,
     tree::ChildLookup,
 };
 use vocabulary::rows::ProcessSample;
+
+/// A replica to watch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Watched {
+    /// Name of the target.
+    pub target: String,
+    /// Number of the replica.
+    pub replica: u32,
+    /// The root of its process tree.
+    pub pid: u32,
+    /// The value of [`MARKER`](vocabulary::marker::MARKER) in its environment, by which orphans are recognised.
+    pub marker: String,
+}
 
 /// What a process tree of this host needs to be read.
 #[derive(Debug)]

@@ -35,24 +35,11 @@ use super::{
     files,
     host::Host,
     outbox::Outbox,
-    replica::{Reader, Replica},
+    replica::{Reader, Replica, Watched},
     sample::Observation,
     tree::{self, ChildLookup},
 };
 use vocabulary::queue::Sent;
-
-/// A replica to watch.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Watched {
-    /// Name of the target.
-    pub target: String,
-    /// Number of the replica.
-    pub replica: u32,
-    /// The root of its process tree.
-    pub pid: u32,
-    /// The value of [`MARKER`](vocabulary::marker::MARKER) in its environment, by which orphans are recognised.
-    pub marker: String,
-}
 
 /// How to observe.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,8 +1,11 @@
-//! Factors and their levels.
+//! Factors and their levels, and how people are told of them.
+
+use std::collections::BTreeMap;
 
 use serde_json::Value as Json;
 
-use super::revisions::{Checkout, Revisions};
+use super::revisions::{Checkout, Revisions, short};
+use vocabulary::words::all_of;
 
 /// A varied dimension.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
@@ -41,5 +44,65 @@ pub fn label_of(value: &Json) -> String {
             None => map.values().map(label_of).collect::<Vec<_>>().join("x"),
         },
         other => other.to_string(),
+    }
+}
+
+/// The label of a level, and the commit that it means.
+pub fn describe(level: &Level) -> String {
+    match &level.checkout {
+        Some(checkout) => format!("{} ({})", level.label, short(&checkout.commit)),
+        None => level.label.clone(),
+    }
+}
+
+/// What a reader of a plan should know of its revisions, a line each.
+pub fn notes(factors: &[Factor]) -> Vec<String> {
+    factors.iter().flat_map(same).collect()
+}
+
+/// Levels of a factor that are the same commit.
+fn same(factor: &Factor) -> Vec<String> {
+    let mut labels: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for level in &factor.levels {
+        if let Some(checkout) = &level.checkout {
+            labels.entry(&checkout.commit).or_default().push(&level.label);
+        }
+    }
+    let shared = labels.into_iter().filter(|(_, labels)| labels.len() > 1);
+    shared
+        .map(|(commit, labels)| {
+            let (labels, commit) = (all_of(labels), short(commit));
+            format!("note: {labels} of `{}` are the same commit {commit}: what differs between them is noise", factor.name)
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn levels_that_are_one_commit_are_noted() {
+        let level = |label: &str, commit: &str| {
+            let checkout = Checkout {
+                repository: "/r".into(),
+                commit: commit.to_owned(),
+                directory: "/c".into(),
+                build: Vec::new(),
+                timeout: Duration::ZERO,
+                cache: crate::cache::of_commit("/r/.git".as_ref(), commit, &[]),
+            };
+            let value = json!({"name": label, "commit": commit});
+            Level { label: label.to_owned(), value, by_default: true, checkout: Some(Box::new(checkout)) }
+        };
+        let levels = [level("main", "ab"), level("HEAD", "ab"), level("old", "cd")];
+        assert_eq!(describe(&levels[2]), "old (cd)");
+        let revisions = Revisions { repository: "/r".into(), build: Vec::new(), timeout: Duration::ZERO };
+        let notes = same(&Factor { name: "f".into(), levels: levels.into(), revisions: Some(revisions) });
+        assert_eq!(notes, ["note: `main` and `HEAD` of `f` are the same commit ab: what differs between them is noise"]);
     }
 }

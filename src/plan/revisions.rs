@@ -1,4 +1,4 @@
-//! Factors whose levels are revisions of a repository: what is checked out and built, and how people are told of it.
+//! Revisions of a repository as levels of a factor: what is checked out and built for them.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -7,11 +7,8 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::Value as Json;
 
-use super::Plan;
 use super::cache::Cache;
-use super::factors::{Factor, Level};
 use super::text::as_text;
-use vocabulary::words::all_of;
 
 /// So many digits of a commit are shown, and name its checkout.
 const SHORT: usize = 10;
@@ -76,36 +73,6 @@ pub fn recorded(plan: &Json) -> BTreeMap<(String, String), String> {
     commits
 }
 
-/// The label of a level, and the commit that it means.
-pub fn describe(level: &Level) -> String {
-    match &level.checkout {
-        Some(checkout) => format!("{} ({})", level.label, short(&checkout.commit)),
-        None => level.label.clone(),
-    }
-}
-
-/// What a reader of a plan should know of its revisions, a line each.
-pub fn notes(plan: &Plan) -> Vec<String> {
-    plan.factors.iter().flat_map(same).collect()
-}
-
-/// Levels of a factor that are the same commit.
-fn same(factor: &Factor) -> Vec<String> {
-    let mut labels: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for level in &factor.levels {
-        if let Some(checkout) = &level.checkout {
-            labels.entry(&checkout.commit).or_default().push(&level.label);
-        }
-    }
-    let shared = labels.into_iter().filter(|(_, labels)| labels.len() > 1);
-    shared
-        .map(|(commit, labels)| {
-            let (labels, commit) = (all_of(labels), short(commit));
-            format!("note: {labels} of `{}` are the same commit {commit}: what differs between them is noise", factor.name)
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -123,26 +90,5 @@ mod tests {
         let expected = [(("revision".to_owned(), "main".to_owned()), "ab".to_owned())];
         assert_eq!(recorded(&plan).into_iter().collect::<Vec<_>>(), expected);
         assert!(recorded(&json!({})).is_empty());
-    }
-
-    #[test]
-    fn levels_that_are_one_commit_are_noted() {
-        let level = |label: &str, commit: &str| {
-            let checkout = Checkout {
-                repository: "/r".into(),
-                commit: commit.to_owned(),
-                directory: "/c".into(),
-                build: Vec::new(),
-                timeout: Duration::ZERO,
-                cache: crate::cache::of_commit("/r/.git".as_ref(), commit, &[]),
-            };
-            let value = json!({"name": label, "commit": commit});
-            Level { label: label.to_owned(), value, by_default: true, checkout: Some(Box::new(checkout)) }
-        };
-        let levels = [level("main", "ab"), level("HEAD", "ab"), level("old", "cd")];
-        assert_eq!(describe(&levels[2]), "old (cd)");
-        let revisions = Revisions { repository: "/r".into(), build: Vec::new(), timeout: Duration::ZERO };
-        let notes = same(&Factor { name: "f".into(), levels: levels.into(), revisions: Some(revisions) });
-        assert_eq!(notes, ["note: `main` and `HEAD` of `f` are the same commit ab: what differs between them is noise"]);
     }
 }

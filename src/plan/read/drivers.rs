@@ -34,6 +34,8 @@ pub(super) struct Typed<'a> {
 pub(super) struct Reader {
     /// The key of a workload that chooses it.
     pub key: &'static str,
+    /// Keys of a workload that only it has: the others refuse them.
+    pub own: &'static [&'static str],
     /// Makes the noun, or notes what is wrong.
     pub read: fn(&mut Diagnostics<'_>, &Typed<'_>) -> Option<Driver>,
     /// Names of metrics that a workload, as it was typed, takes from somewhere.
@@ -49,6 +51,14 @@ pub(super) struct Reader {
 impl Reader {
     /// One that brings nothing and follows nobody.
     const fn of(key: &'static str) -> Self {
-        Self { key, read: |_, _| None, takes: |_| Vec::new(), brings: |_| Vec::new(), follows: |_| false, join: |_, _, _| {} }
+        Self {
+            key,
+            own: &[],
+            read: |_, _| None,
+            takes: |_| Vec::new(),
+            brings: |_| Vec::new(),
+            follows: |_| false,
+            join: |_, _, _| {},
+        }
     }
 }

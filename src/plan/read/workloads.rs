@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::arrivals::{self, Timeline};
-use super::diagnostics::{Diagnostics, counted};
+use super::diagnostics::{Diagnostics, counted, refuse};
 use super::drivers::{READERS, Typed};
 use super::programs::missing_need;
 use plan::{Load, Workload};
@@ -22,7 +22,12 @@ pub(super) fn workload(
     let keys: Vec<&str> = READERS.iter().map(|reader| reader.key).collect();
     let kind = notes.exactly_one(node, "what carries this workload", &keys);
     let reader = kind.and_then(|kind| READERS.iter().find(|reader| reader.key == kind));
-    let driver = reader.and_then(|reader| (reader.read)(notes, &Typed { node, typed, taken }));
+    let driver = reader.and_then(|reader| {
+        for other in READERS.iter().filter(|other| other.key != reader.key) {
+            refuse(notes, node, other.own, &format!("it belongs to `{}`", other.key));
+        }
+        (reader.read)(notes, &Typed { node, typed, taken })
+    });
     if reader.is_none() && node.get("steps").is_none() {
         // Steps are requests, whether or not it is said where they go.
         notes.exactly_one(node, "what a pass consists of", &["steps"]);

@@ -10,12 +10,13 @@ use plan::drivers::command::{Command, METRICS};
 use schema::{Node, types};
 
 /// Keys that belong to a program.
-pub const KEYS: [&str; 5] = ["env", "dir", "metrics", "decimal", "exit"];
+const KEYS: [&str; 5] = ["env", "dir", "metrics", "decimal", "exit"];
 /// How long it may take where nothing is said.
 const TIMEOUT: Duration = Duration::from_secs(600);
 
 /// `command:`.
 pub const READER: Reader = Reader {
+    own: &KEYS,
     read: |notes, typed| {
         refuse(notes, typed.node, &http::KEYS, "it belongs to requests, and this is a command");
         refuse(notes, typed.node, &["steps"], "it belongs to requests, and this is a command");

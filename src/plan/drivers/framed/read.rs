@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{Reader, command, http};
+use super::{Reader, http};
 use crate::diagnostics::{Diagnostics, refuse};
 use crate::{requests, steps, values};
 use plan::drivers::framed::{Bounds, Framed, Framing, Message};
@@ -17,7 +17,6 @@ const MAX_FRAME: u64 = 16 << 20;
 /// `framed:`.
 pub const READER: Reader = Reader {
     read: |notes, typed| {
-        refuse(notes, typed.node, &command::KEYS, "it belongs to `command`");
         refuse(notes, typed.node, &http::KEYS, "it belongs to requests over HTTP, which have `url`");
         framed(notes, typed.node, typed.typed, typed.taken).map(Into::into)
     },

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Reader;
 use crate::commands::find_file;
-use crate::diagnostics::{Diagnostics, counted, refuse};
+use crate::diagnostics::{Diagnostics, counted};
 use crate::{requests, steps, values};
 use plan::drivers::http::{Http, MAX_STREAMS, Trust, named_outcomes};
 use plan::step::REQUEST_TIMEOUT;
@@ -19,13 +19,8 @@ pub const KEYS: [&str; 5] = ["socket", "http", "tls", "auth", "headers"];
 const REDIRECTS: u32 = 10;
 
 /// `url:`.
-pub const READER: Reader = Reader {
-    read: |notes, typed| {
-        refuse(notes, typed.node, &super::command::KEYS, "it belongs to `command`");
-        http(notes, typed.node, typed.typed, typed.taken).map(Into::into)
-    },
-    ..Reader::of("url")
-};
+pub const READER: Reader =
+    Reader { read: |notes, typed| http(notes, typed.node, typed.typed, typed.taken).map(Into::into), ..Reader::of("url") };
 
 fn http(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, taken: &BTreeSet<String>) -> Option<Http> {
     let mut urls = Vec::new();

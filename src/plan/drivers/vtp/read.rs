@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Reader, command, http};
+use super::{Reader, http};
 use crate::diagnostics::{Diagnostics, refuse};
 use crate::requests;
 use plan::drivers::vtp::{ARRIVAL_METRICS, Author, MAX_EVENT, Subscriber};
@@ -19,7 +19,6 @@ const EVENT: &str = r#"<v:VOEvent xmlns:v="http://www.ivoa.net/xml/VOEvent/v2.0"
 /// `vtp:`.
 pub const READER: Reader = Reader {
     read: |notes, typed| {
-        refuse(notes, typed.node, &command::KEYS, "it belongs to `command`");
         refuse(notes, typed.node, &http::KEYS, "it belongs to requests, and these are events");
         refuse(notes, typed.node, &["steps"], "it belongs to requests, and these are events");
         refuse(notes, typed.node, &["draw"], "it belongs to requests and messages");
