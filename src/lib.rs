@@ -22,7 +22,6 @@ pub mod exit;
 
 pub use analysis;
 pub use executor;
-pub use extract;
 pub use links;
 pub use load;
 pub use observe;
