@@ -24,7 +24,6 @@ pub mod exit;
 
 pub use analysis;
 pub use executor;
-pub use extract;
 pub use links;
 pub use load;
 pub use observe;

@@ -35,12 +35,13 @@ else
     cargo test --release --workspace --locked --no-fail-fast
 fi
 step "arithmetic, checked"
-# A sum that wraps around is a wrong figure. Only runner itself is built once more for this, not the libraries.
-checked='profile.release.package.runner.overflow-checks=true'
+# A sum that wraps around is a wrong figure. Only the crates of this workspace are built once more for this: `"*"` are the others.
+set -- --release --locked --workspace --lib --no-fail-fast \
+    --config 'profile.release.overflow-checks=true' --config 'profile.release.package."*".overflow-checks=false'
 if cargo nextest --version >/dev/null 2>&1; then
-    cargo nextest run --release --locked -p runner --lib --no-fail-fast --config "$checked"
+    cargo nextest run "$@"
 else
-    cargo test --release --locked -p runner --lib --no-fail-fast --config "$checked"
+    cargo test "$@"
 fi
 step lints
 cargo clippy --release --workspace --all-targets --locked -- -D warnings

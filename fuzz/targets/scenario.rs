@@ -1,24 +1,14 @@
 //! Any text is a plan or a list of mistakes that can be shown; nothing panics, nothing hangs.
 #![no_main]
-#![allow(dead_code)]
-
-#[path = "../../src/errors.rs"]
-mod errors;
-#[path = "../../src/plan/mod.rs"]
-mod plan;
-#[path = "../../src/schema/mod.rs"]
-mod schema;
-#[path = "../../src/units.rs"]
-mod units;
 
 use libfuzzer_sys::fuzz_target;
-use plan::build::Rejection;
+use plan_read::{Document, Options, Rejection, build};
 use schema::source::render_all;
 
 fuzz_target!(|text: &str| {
-    let mistakes = match plan::Document::inline("fuzz.yaml", text) {
+    let mistakes = match Document::inline("fuzz.yaml", text) {
         Err(mistake) => vec![*mistake],
-        Ok(document) => match plan::build(&document, &plan::Options::default(), 1) {
+        Ok(document) => match build(&document, &Options::default(), 1) {
             Err(Rejection::Mistakes(mistakes)) => mistakes,
             Err(Rejection::Option(option)) => panic!("no option was given, and `{option}` does not fit"),
             Ok(plan) => {

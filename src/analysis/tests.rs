@@ -179,7 +179,8 @@ fn samples_are_the_figures_of_the_summary() {
     let folder = tempfile::tempdir().unwrap();
     run(folder.path(), 3, |number, _| number != 2);
     // Asked when the test runs, since two clones may share one build folder.
-    let root = std::path::PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo says where the package is"));
+    let package = std::path::PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo says where the package is"));
+    let root = package.join("../..");
     let runs = [
         folder.path().to_owned(),
         root.join("tests/data/results/format-1/blobs-parallel/20261122T000858Z-823c"),

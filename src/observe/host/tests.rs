@@ -239,7 +239,7 @@ fn many_sensors_are_read_in_turn_and_at_once_when_it_matters() {
     assert_eq!(host_sources(true), all);
 }
 
-/// What one sample costs here; `cargo test --release -- --ignored --nocapture cost_of_a_sample`.
+/// What one sample costs here; `cargo test --release --workspace --lib -- --ignored --nocapture cost_of_a_sample`.
 #[test]
 #[ignore = "a measurement, not a test"]
 fn cost_of_a_sample() {

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use serde_json::Value as Json;
 
 use super::repository::Repository;
-use plan;
 use schema::source::one_of;
 use schema::{Data, Entry, Mistake, Node, SourceFile, Span};
 
