@@ -95,7 +95,7 @@ const RINGS: &[(&str, &[&str])] = &[
 ];
 
 /// Protocols whose name is a word of their own; `http` and `command` mean other things too.
-const PROTOCOLS: [&str; 2] = ["framed", "vtp"];
+const PROTOCOLS: [&str; 3] = ["framed", "redis", "vtp"];
 
 /// Where the list of protocols stands on each floor.
 const LISTS: [&str; 5] = [
