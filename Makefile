@@ -20,11 +20,11 @@ endif
 .DEFAULT_GOAL := help
 .PHONY: unit e2e
 
-# Features of libraries are united over the packages that are named. A crate that is named alone would have its libraries, polars
-# among them, built once more; with these two beside it they are those of every other build.
-united = -p runner -p runner-fixtures -p runner-$(CRATE)
+# See tests/united/Cargo.toml.
+united = -p runner-united -p runner-fixtures -p runner-$(CRATE)
+
 unit: ## the tests that stand beside the code, which are fast: make unit, make unit NAME=stats, make unit CRATE=analysis
-	$(tests) --lib $(if $(CRATE),$(united) $(if $(nextest),-E 'package(runner-$(CRATE))'),--workspace --bins) $(named)
+	$(tests) --lib $(if $(CRATE),$(united),--workspace --bins) $(named)
 
 # The tests start `runner` and `runner-fixtures`, so both are built first.
 e2e: ## end-to-end tests whose name holds a word: make e2e NAME=links, make e2e mistakes::auth_colon
