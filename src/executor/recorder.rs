@@ -10,7 +10,7 @@ use load::{Rows, queue};
 use observe::{Inbox, Observation};
 use record::Error;
 use record::spill::Spill;
-use record::tables::{Names, Tables};
+use record::tables::{Tables, WorkloadNames};
 
 /// The thread and the ends of its channels.
 #[derive(Debug)]
@@ -33,7 +33,12 @@ impl Recorder {
     ///
     /// # Errors
     /// When the tables cannot be created.
-    pub fn start(directory: &Path, spill: Option<Spill>, workloads: Vec<Names>, observations: Inbox) -> Result<Self, Error> {
+    pub fn start(
+        directory: &Path,
+        spill: Option<Spill>,
+        workloads: Vec<WorkloadNames>,
+        observations: Inbox,
+    ) -> Result<Self, Error> {
         let tables = Tables::create_or_spill(directory, spill, workloads)?;
         let (rows, from_load) = queue::queue();
         let (marks, from_executor) = mpsc::channel();

@@ -62,7 +62,7 @@ impl Schedule {
     /// The share of one thread of a load that begins at `origin_ns`.
     pub fn new(load: &Load, slice: ThreadSlice, origin_ns: u64) -> Self {
         match &load.arrivals {
-            Arrivals::Closed { .. } => Self::Closed(ClosedLoop::new(&load.stretches, slice, origin_ns)),
+            Arrivals::Closed { .. } => Self::Closed(ClosedLoop::new(&load.segments, slice, origin_ns)),
             Arrivals::Open { pattern, spacing, .. } => {
                 Self::Open(Box::new(OpenLoop::new(load, pattern, *spacing, slice, origin_ns)))
             }

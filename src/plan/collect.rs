@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Invocation, Step, TableSource, TakenMetric, Template, Url};
+use super::{ExtractedMetric, Invocation, Step, TableSource, Template, Url};
 
 /// What the body of an answer is called as a carried value.
 pub const BODY: &str = "body";
@@ -15,7 +15,7 @@ pub struct Collect {
     /// Where it comes from.
     pub source: CollectSource,
     /// Figures, one value each per repetition.
-    pub metrics: Vec<TakenMetric>,
+    pub metrics: Vec<ExtractedMetric>,
     /// A table.
     pub table: Option<TableSource>,
 }

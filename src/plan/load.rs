@@ -13,8 +13,9 @@ use vocabulary::{Metric, Phase};
 pub struct Load {
     /// What they follow.
     pub arrivals: Arrivals,
-    /// What happens when, in order.
-    pub stretches: Vec<Stretch>,
+    /// Its phases in their order, also those in which it pauses.
+    #[serde(rename = "stretches")]
+    pub segments: Vec<Segment>,
     /// How long passes that are under way at the end of the last phase, or waited to be sent, may still take. What is then
     /// not answered stays open.
     #[serde(serialize_with = "as_text")]
@@ -28,17 +29,18 @@ pub struct Load {
 impl Load {
     /// One pass at a time and nothing else said: what set-up requests have, and a follower until it is known whom it follows.
     pub fn unset() -> Self {
-        Self { arrivals: Arrivals::closed(1), stretches: Vec::new(), drain: Duration::ZERO, find: None, auto_warm_up: false }
+        Self { arrivals: Arrivals::closed(1), segments: Vec::new(), drain: Duration::ZERO, find: None, auto_warm_up: false }
     }
 }
 
-/// A phase of one workload.
+/// What one workload does in one phase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Stretch {
-    /// The phase in which it lies.
+pub struct Segment {
+    /// The phase that its passes are counted in.
     pub phase: Phase,
-    /// How long.
-    pub limit: Limit,
+    /// When it is over.
+    #[serde(rename = "limit")]
+    pub length: Length,
     /// Whether passes begin in it.
     pub active: bool,
 }
@@ -130,13 +132,13 @@ pub enum Pattern {
     },
 }
 
-/// How many or how long.
+/// When a phase of a workload is over: after so many passes, or so long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Limit {
-    /// So many passes.
+pub enum Length {
+    /// As long as so many passes take.
     Amount(u64),
-    /// So long.
+    /// This long, however many passes that are.
     #[serde(serialize_with = "as_text")]
     Duration(Duration),
 }

@@ -19,13 +19,13 @@ use schema::{Entry, Node, types};
 pub(super) const READERS: [Reader; 4] = [http::READER, framed::READER, vtp::READER, command::READER];
 
 /// A workload as it was typed.
-pub(super) struct Typed<'a> {
+pub(super) struct TypedWorkload<'a> {
     /// Its evaluated YAML.
     pub node: &'a Node,
     /// The same, with types.
     pub typed: &'a types::Workload,
     /// Names that factors and `let` have already.
-    pub taken: &'a BTreeSet<String>,
+    pub in_use: &'a BTreeSet<String>,
 }
 
 /// How a protocol is read.
@@ -33,7 +33,7 @@ pub(super) struct Reader {
     /// The key of a workload that chooses it.
     pub key: &'static str,
     /// Makes the noun, or notes what is wrong.
-    pub read: fn(&mut Diagnostics<'_>, &Typed<'_>) -> Option<Driver>,
+    pub read: fn(&mut Diagnostics<'_>, &TypedWorkload<'_>) -> Option<Driver>,
     /// Names of metrics that a workload, as it was typed, takes from somewhere.
     pub takes: fn(&Node) -> Vec<&str>,
     /// Names of metrics that it brings by itself to a scenario with these workloads.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::arrivals::{self, Timeline};
 use super::diagnostics::{Diagnostics, counted};
-use super::drivers::{READERS, Typed};
+use super::drivers::{READERS, TypedWorkload};
 use super::programs::missing_need;
 use plan::{Load, Workload};
 use schema::{Node, types};
@@ -15,13 +15,13 @@ pub(super) fn workload(
     name: &str,
     node: &Node,
     typed: &types::Workload,
-    taken: &BTreeSet<String>,
+    in_use: &BTreeSet<String>,
     timeline: Option<&Timeline>,
 ) -> Option<(Workload, Option<String>)> {
     let before = notes.mistakes.len();
     let kind = notes.exactly_one(node, "what carries this workload", &READERS.map(|reader| reader.key));
     let reader = kind.and_then(|kind| READERS.iter().find(|reader| reader.key == kind));
-    let driver = reader.and_then(|reader| (reader.read)(notes, &Typed { node, typed, taken }));
+    let driver = reader.and_then(|reader| (reader.read)(notes, &TypedWorkload { node, typed, in_use }));
     if reader.is_none() && node.get("steps").is_none() {
         // Steps are requests, whether or not it is said where they go.
         notes.exactly_one(node, "what a pass consists of", &["steps"]);

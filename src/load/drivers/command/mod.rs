@@ -201,12 +201,12 @@ impl CommandClient {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use plan::{MetricSource, TakenMetric};
+    use plan::{ExtractedMetric, MetricSource};
 
     fn driver(metrics: Vec<(&str, MetricSource)>) -> CommandDriver {
         let metrics = metrics
             .into_iter()
-            .map(|(name, source)| TakenMetric {
+            .map(|(name, source)| ExtractedMetric {
                 name: name.to_owned(),
                 source,
                 decimal: vocabulary::choices::Decimal::Point,

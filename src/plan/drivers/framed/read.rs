@@ -8,7 +8,7 @@ use crate::diagnostics::{Diagnostics, refuse};
 use crate::{requests, values};
 use plan::drivers::framed::{Bounds, Framed, Framing, Message};
 use plan::step::REQUEST_TIMEOUT;
-use plan::{Body, Place};
+use plan::{Body, Selector};
 use schema::{Node, types};
 
 /// The longest answer that is taken, where nothing else is said.
@@ -19,7 +19,7 @@ pub const READER: Reader = Reader {
     read: |notes, typed| {
         refuse(notes, typed.node, &command::KEYS, "it belongs to `command`");
         refuse(notes, typed.node, &http::KEYS, "it belongs to requests over HTTP, which have `url`");
-        framed(notes, typed.node, typed.typed, typed.taken).map(Into::into)
+        framed(notes, typed.node, typed.typed, typed.in_use).map(Into::into)
     },
     ..Reader::of("framed")
 };
@@ -51,7 +51,7 @@ fn framing(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Framing) -> 
 }
 
 /// Makes a workload of messages; `node` is that of the workload.
-fn framed(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, taken: &BTreeSet<String>) -> Option<Framed> {
+fn framed(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, in_use: &BTreeSet<String>) -> Option<Framed> {
     let (part, said) = (node.get("framed")?, typed.framed.as_ref()?);
     let to = requests::address(notes, part, "to", &said.to);
     let framing = part.get("frame").and_then(|node| framing(notes, node, &said.frame));
@@ -61,11 +61,11 @@ fn framed(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, tak
     let timeout = typed.timeout.map_or(REQUEST_TIMEOUT, |d| d.0);
     let items = node.get("steps").map(Node::items).unwrap_or_default();
     let readable = if items.len() == typed.steps.len() { typed.steps.as_slice() } else { &[] };
-    let draws = values::draws(notes, node, &typed.draw, taken);
-    let taken = &taken.iter().chain(typed.draw.keys()).cloned().collect();
+    let draws = values::draws(notes, node, &typed.draw, in_use);
+    let in_use = &in_use.iter().chain(typed.draw.keys()).cloned().collect();
     let (mut steps, mut carried): (Vec<Message>, BTreeSet<String>) = (Vec::new(), typed.draw.keys().cloned().collect());
     for (item, typed) in items.iter().zip(readable) {
-        let Some(mut message) = message(notes, item, typed, timeout, taken, framing.as_ref()) else { continue };
+        let Some(mut message) = message(notes, item, typed, timeout, in_use, framing.as_ref()) else { continue };
         values::check_carried(notes, item, message.names().into_iter(), &carried);
         carried.extend(message.carry.iter().map(|c| c.name.clone()));
         message.name = values::unique_name(notes, item, typed, &message.name, |n| steps.iter().any(|s| s.name == n));
@@ -79,7 +79,7 @@ fn message(
     node: &Node,
     typed: &types::Step,
     timeout: Duration,
-    taken: &BTreeSet<String>,
+    in_use: &BTreeSet<String>,
     framing: Option<&Framing>,
 ) -> Option<Message> {
     let kind = notes.exactly_one(node, "what this step does", &["send", "receive"])?;
@@ -122,8 +122,8 @@ fn message(
     if node.get("expect").is_some_and(|e| e.get("status").is_some()) {
         notes.say(node.get("expect")?, "status", "a message has no status", "expected `length`, `text` or `contains`");
     }
-    let carry = requests::carry(notes, node, &typed.carry, taken);
-    for header in carry.iter().filter(|c| matches!(c.place, Place::Header(_))) {
+    let carry = requests::carry(notes, node, &typed.carry, in_use);
+    for header in carry.iter().filter(|c| matches!(c.selector, Selector::Header(_))) {
         if let Some(entry) = node.get("carry").and_then(|n| n.entry(&header.name)) {
             notes.say(&entry.value, "header", "a message has no headers", "expected `json` or `regex`");
         }

@@ -22,12 +22,12 @@ const REDIRECTS: u32 = 10;
 pub const READER: Reader = Reader {
     read: |notes, typed| {
         refuse(notes, typed.node, &super::command::KEYS, "it belongs to `command`");
-        http(notes, typed.node, typed.typed, typed.taken).map(Into::into)
+        http(notes, typed.node, typed.typed, typed.in_use).map(Into::into)
     },
     ..Reader::of("url")
 };
 
-fn http(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, taken: &BTreeSet<String>) -> Option<Http> {
+fn http(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, in_use: &BTreeSet<String>) -> Option<Http> {
     let mut urls = Vec::new();
     for (i, url) in typed.url.0.iter().enumerate() {
         let Some(url) = notes.fixed(node, "url", url) else { continue };
@@ -94,9 +94,9 @@ fn http(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, taken
             (None, _) => Trust::System,
         };
     }
-    let draws = values::draws(notes, node, &typed.draw, taken);
-    let taken = &taken.iter().chain(typed.draw.keys()).cloned().collect();
-    let mut steps = steps(notes, node, typed, taken);
+    let draws = values::draws(notes, node, &typed.draw, in_use);
+    let in_use = &in_use.iter().chain(typed.draw.keys()).cloned().collect();
+    let mut steps = steps(notes, node, typed, in_use);
     steps.iter_mut().for_each(Step::mark_secrets);
     let named = named_outcomes(&steps).len();
     if named > Outcome::MOST_NAMED {
@@ -136,7 +136,7 @@ fn trusted(notes: &mut Diagnostics<'_>, node: &Node, typed: Option<&types::Redir
     trusted
 }
 
-fn steps(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, taken: &BTreeSet<String>) -> Vec<Step> {
+fn steps(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, in_use: &BTreeSet<String>) -> Vec<Step> {
     let common = requests::headers(notes, node, &typed.headers);
     let auth = requests::auth(notes, node, typed.auth.as_ref());
     let timeout = typed.timeout.map_or(REQUEST_TIMEOUT, |d| d.0);
@@ -146,7 +146,7 @@ fn steps(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, take
     // Where one could not be read at all, it is not known any more which is which.
     let readable = if items.len() == typed.steps.len() { typed.steps.as_slice() } else { &[] };
     for (item, typed) in items.iter().zip(readable) {
-        let step = self::step(notes, item, typed, timeout, taken);
+        let step = self::step(notes, item, typed, timeout, in_use);
         let carries = item.get("carry").map(Node::entries).unwrap_or_default().iter().map(|e| e.key.clone());
         let Some(mut step) = step else {
             carried.extend(carries);
@@ -171,7 +171,7 @@ fn step(
     node: &Node,
     typed: &types::Step,
     timeout: Duration,
-    taken: &BTreeSet<String>,
+    in_use: &BTreeSet<String>,
 ) -> Option<Step> {
     let method = notes.exactly_one(node, "the method of this step", &requests::METHODS)?;
     let path = [&typed.get, &typed.head, &typed.put, &typed.post, &typed.patch, &typed.delete, &typed.options]
@@ -205,7 +205,7 @@ fn step(
         body,
         expect: requests::expect(notes, node.get("expect"), typed.expect.as_ref()),
         outcomes: requests::outcomes(notes, node, typed),
-        carry: requests::carry(notes, node, &typed.carry, taken),
+        carry: requests::carry(notes, node, &typed.carry, in_use),
         timeout: typed.timeout.map_or(timeout, |d| d.0),
         secret: SecretParts::default(),
     })

@@ -7,7 +7,7 @@ use vocabulary::{Interest, NamedMetric};
 
 /// A figure that is taken from the output of a program, a file or a database.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct TakenMetric {
+pub struct ExtractedMetric {
     /// Its name.
     pub name: String,
     /// Where it comes from.
@@ -21,7 +21,7 @@ pub struct TakenMetric {
     pub unit: String,
 }
 
-impl TakenMetric {
+impl ExtractedMetric {
     /// What is told of it in a plan.
     pub fn named(&self) -> NamedMetric {
         NamedMetric::new(&self.name, &self.unit, Interest::Question)
