@@ -5,7 +5,7 @@
 //! - `cli`, `exit`, `cmd`: the command line; one short story per subcommand. `cmd` composes what follows.
 //! - `schema`: a scenario as typed, with positions. Knows nothing of what the parts mean together.
 //! - `plan`: the experiment as it will run; nothing in it can be invalid. The only reader of `schema`.
-//! - `extract`: figures out of what programs write. Pure, but for the databases that it opens.
+//! - `extract`: metrics out of what programs write. Pure, but for the databases that it opens.
 //! - `links`: delay, loss and rate between targets and load: made, measured, undone.
 //! - `supervise`, `load`, `observe`: processes, requests, measurements of processes and host. They do not know each other.
 //! - `executor`: one repetition from set-up to tear-down; drives the three and lets them report by message.

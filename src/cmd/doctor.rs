@@ -31,7 +31,7 @@ const QUIET_LOAD: f64 = 0.5;
 /// Generators whose arrivals are later than this at the 99th percentile are of little use.
 const LATE_NS: u64 = 1_000_000;
 
-/// What was found.
+/// Everything that `doctor` finds out about this machine.
 #[derive(Debug, Serialize)]
 struct Diagnosis {
     machine: Machine,

@@ -17,11 +17,11 @@ use record::tables::{Tables, WorkloadNames};
 pub struct Recorder {
     thread: JoinHandle<Result<Option<HostUse>, Error>>,
     marks: Sender<Mark>,
-    /// For the load.
+    /// Where the load's threads send their rows.
     pub rows: queue::Sender,
 }
 
-/// Begin or end of the load; a sample of everything was taken just before.
+/// Start or end of the load; a sample of everything was taken just before.
 #[derive(Clone, Copy, Debug)]
 enum Mark {
     Begin(Instant),

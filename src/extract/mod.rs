@@ -1,4 +1,4 @@
-//! Figures out of what programs write: text, JSON, CSV, SQLite.
+//! Metrics out of what programs write: text, JSON, CSV, SQLite.
 //!
 //! What is wanted stands in the plan; where the text comes from is others' business: the output of a command that makes
 //! the load, or what is collected after it. Nothing is started here, and nothing but a database is opened.
@@ -18,7 +18,7 @@ use numbers::number;
 use plan::{ExtractedMetric, MetricSource, TableSource};
 use vocabulary::choices::Decimal;
 
-/// Where figures are looked for.
+/// Where metrics are looked for.
 #[derive(Clone, Copy, Debug)]
 pub enum Source<'a> {
     /// What a program or file says, and what a program says to its standard error.
@@ -32,7 +32,7 @@ pub enum Source<'a> {
     Sqlite(&'a Path),
 }
 
-/// Figures that are wanted, made ready once.
+/// Metrics that are wanted, made ready once.
 #[derive(Debug)]
 pub struct Rules {
     rules: Vec<(ExtractedMetric, Option<regex::Regex>)>,
@@ -53,7 +53,7 @@ impl Rules {
         Ok(Self { rules: metrics.iter().map(rule).collect::<Result<_, _>>()? })
     }
 
-    /// Takes the figures, in the order in which they are wanted. `known`: others, of which ratios may be made.
+    /// Takes the metrics, in the order in which they are wanted. `known`: others, of which ratios may be made.
     ///
     /// # Errors
     /// In words, the first that is not there or is not a number.

@@ -30,7 +30,7 @@ use vocabulary::{Outcome, Phase};
 const CONNECT_PAUSE: Duration = Duration::from_millis(10);
 /// Connections that are made at a time before the load; more would only overflow the server's accept queue.
 const CONNECTING: usize = 128;
-/// No longer than this the begin of the load waits for connections, and for each of them.
+/// No longer than this the start of the load waits for connections, and for each of them.
 const CONNECT_PATIENCE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_millis(2));
 /// How often it is looked whether the end of a load is known.
 const LOOK: Duration = Duration::from_millis(20);
@@ -41,7 +41,7 @@ const TELL: u64 = 64;
 pub struct Share<D> {
     /// Number of the thread, from 0.
     pub thread: u64,
-    /// Of how many.
+    /// How many generator threads share the load.
     pub threads: u64,
     /// What carries the passes.
     pub driver: Arc<D>,
@@ -75,7 +75,7 @@ struct Shared {
     pacer: Pacer,
     tally: RefCell<Tally>,
     phases: RefCell<[Option<PhaseReport>; Phase::ALL.len()]>,
-    /// Begin, end and phase of the segment in which a pass ended last.
+    /// Start, end and phase of the segment in which a pass ended last.
     span: Cell<(u64, u64, Phase)>,
     late: RefCell<Vec<Late>>,
     /// When the load was over, and what the thread had used by then.
@@ -375,7 +375,7 @@ async fn follow<D: Driver>(
     Ok(())
 }
 
-/// When client `number` of `all` begins within the ramp: the first at its begin, the last at its end.
+/// When client `number` of `all` begins within the ramp: the first at its start, the last at its end.
 fn share_of(ramp: Duration, number: u64, all: u64) -> u64 {
     let share = ramp.as_nanos().saturating_mul(u128::from(number)) / u128::from(all.saturating_sub(1).max(1));
     u64::try_from(share).unwrap_or(u64::MAX)

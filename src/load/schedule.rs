@@ -43,7 +43,7 @@ pub enum Next {
 pub struct ThreadSlice {
     /// Number of the thread.
     pub thread: u64,
-    /// Of how many.
+    /// How many threads share the schedule.
     pub threads: u64,
     /// Of the workload in this repetition.
     pub seed: u64,

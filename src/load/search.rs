@@ -16,7 +16,7 @@ pub struct Trial {
     pub rate: f64,
     /// When it began, nanoseconds since the epoch.
     pub start_ns: u64,
-    /// When it ended.
+    /// When the last of its passes had ended, in nanoseconds since the epoch of the repetition.
     pub end_ns: u64,
     /// What did not hold, with what was measured; empty when the rate held.
     pub reasons: Vec<String>,

@@ -1,4 +1,4 @@
-//! What is collected after the load: figures and tables out of files, databases, requests and the output of commands.
+//! What is collected after the load: metrics and tables out of files, databases, requests and the output of commands.
 
 use serde::Serialize;
 
@@ -10,11 +10,11 @@ pub const BODY: &str = "body";
 /// Something that is collected.
 #[derive(Clone, Debug, Serialize)]
 pub struct Collect {
-    /// Its name.
+    /// The name under which its metrics and its table are found in results.
     pub name: String,
     /// Where it comes from.
     pub source: CollectSource,
-    /// Figures, one value each per repetition.
+    /// Metrics, one value each per repetition.
     pub metrics: Vec<ExtractedMetric>,
     /// A table.
     pub table: Option<TableSource>,

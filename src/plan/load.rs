@@ -8,10 +8,10 @@ use super::text::as_text;
 pub use vocabulary::choices::Spacing;
 use vocabulary::{Metric, Phase};
 
-/// How passes arrive.
+/// When passes begin, and until when.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Load {
-    /// What they follow.
+    /// Whether they follow completions or a schedule.
     pub arrivals: Arrivals,
     /// Its phases in their order, also those in which it pauses.
     #[serde(rename = "stretches")]
@@ -84,11 +84,11 @@ impl Arrivals {
     }
 }
 
-/// What a connection waits from the end of a pass to the begin of the next.
+/// What a connection waits from the end of a pass to the start of the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Think {
-    /// Nothing.
+    /// The next pass begins at once.
     None,
     /// Always this long.
     #[serde(serialize_with = "as_text")]
@@ -106,7 +106,7 @@ pub enum Pattern {
     Rate(f64),
     /// Steadily more or less, over all that is not warm-up.
     Ramp {
-        /// At the begin; also during warm-up.
+        /// At the start; also during warm-up.
         from: f64,
         /// At the end.
         to: f64,

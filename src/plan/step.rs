@@ -24,7 +24,7 @@ pub struct Step {
     pub path: Template,
     /// Headers, names in lower case.
     pub headers: Vec<(String, Template)>,
-    /// Who asks.
+    /// User and password, for HTTP's basic authentication.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auth: Option<Auth>,
     /// What is sent.
@@ -56,7 +56,7 @@ pub struct SecretParts {
 /// An outcome to which the scenario gives a name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct NamedOutcome {
-    /// The name.
+    /// What results call it.
     pub name: String,
     /// The statuses that mean it.
     pub statuses: Vec<u16>,
@@ -101,7 +101,7 @@ impl Step {
 
     /// Notes what a secret of `env` goes into, as long as its name can be seen.
     pub fn mark_secrets(&mut self) {
-        // Variables that are no secrets have their values already.
+        // Variables that are not secret have their values already.
         let is_secret = |text: &Template| text.names().any(|name| name.starts_with("env."));
         let headers = self.headers.iter().filter(|(_, value)| is_secret(value));
         let body = match &self.body {
@@ -127,7 +127,7 @@ impl Step {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Body {
-    /// None.
+    /// No body at all.
     Empty,
     /// Text.
     Text(Template),

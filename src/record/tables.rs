@@ -123,7 +123,7 @@ impl Tables {
         })
     }
 
-    /// The begin of the load, from which all times count. Samples wait in memory until it is known.
+    /// The start of the load, from which all times count. Samples wait in memory until it is known.
     pub fn set_epoch(&mut self, epoch: Instant) {
         self.epoch = Some(epoch);
     }
@@ -169,7 +169,7 @@ impl Tables {
         table.write(&frame)
     }
 
-    /// Adds a figure of a command.
+    /// Adds a metric of a command.
     pub fn metric(&mut self, row: MetricRow) {
         self.metrics.1.push(row);
     }
@@ -245,7 +245,7 @@ fn frame(height: usize, columns: Vec<Column>) -> DataFrame {
     DataFrame::new(height, columns).expect("all columns are made from the same rows")
 }
 
-/// Columns of `windows.parquet`: one row per window, workload, step, phase of the begin, phase of the end, and outcome.
+/// Columns of `windows.parquet`: one row per window, workload, step, phase of the start, phase of the end, and outcome.
 fn window_frame(workloads: &[WorkloadNames], rows: &[WindowRow]) -> DataFrame {
     let of = |f: fn(&WindowRow) -> u64| rows.iter().map(f).collect::<Vec<u64>>();
     let workload = |r: &WindowRow| workloads.get(usize::from(r.workload));
@@ -279,7 +279,7 @@ fn window_frame(workloads: &[WorkloadNames], rows: &[WindowRow]) -> DataFrame {
     )
 }
 
-/// Columns of `requests.parquet`: one row per request and per pass. Times are nanoseconds since the begin of the load.
+/// Columns of `requests.parquet`: one row per request and per pass. Times are nanoseconds since the start of the load.
 fn request_frame(workloads: &[WorkloadNames], rows: &[(u16, RequestRow)]) -> DataFrame {
     let of = |f: fn(&RequestRow) -> u64| rows.iter().map(|(_, r)| f(r)).collect::<Vec<u64>>();
     let workload = |index: u16| workloads.get(usize::from(index));
@@ -308,7 +308,7 @@ fn request_frame(workloads: &[WorkloadNames], rows: &[(u16, RequestRow)]) -> Dat
     )
 }
 
-/// Columns of `metrics.parquet`: one row per pass of a command and figure.
+/// Columns of `metrics.parquet`: one row per pass of a command and metric.
 fn metric_frame(workloads: &[WorkloadNames], rows: &[MetricRow]) -> DataFrame {
     let of = |r: &MetricRow| workloads.get(usize::from(r.workload));
     let metric = |r: &MetricRow| of(r).and_then(|w| w.metrics.get(usize::from(r.metric))).map_or("", String::as_str).to_owned();
@@ -461,7 +461,7 @@ fn whole(frame: DataFrame) -> PolarsResult<DataFrame> {
     }
 }
 
-/// What is damaged makes polars panic in some places; that is no fault of this program, and the other tables are read.
+/// What is damaged makes polars panic in some places; that is not a fault of this program, and the other tables are read.
 fn parse<T>(path: &Path, parse: impl FnOnce() -> PolarsResult<T>) -> Result<T, Error> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {

@@ -2,7 +2,7 @@
 //!
 //! A metric is one row of [`catalogue`]: its name, its words, its unit, to whom it belongs, which direction is better and
 //! where it exists. Graphs, `expect`, `compare`, `repeat --metric`, `find`, labels and numbers read it here. Computing it is
-//! `analysis`'s: `analysis::figures` for what is told of a repetition, `analysis::curves` for what is drawn over its time.
+//! `analysis`'s: `analysis::values` for what is told of a repetition, `analysis::curves` for what is drawn over its time.
 
 use std::sync::{Arc, LazyLock};
 
@@ -372,7 +372,7 @@ impl Metric {
 /// A metric that a protocol brings, or that the scenario takes from somewhere: what is told of it in a plan.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct NamedMetric {
-    /// Its name.
+    /// What results, graphs and expectations call it.
     pub name: String,
     /// Its unit; empty where it has none.
     pub unit: String,

@@ -164,7 +164,7 @@ impl<'a> Repetition<'a> {
         })
     }
 
-    /// From the scratch directory to the last figure that is collected.
+    /// From the scratch directory to the last metric that is collected.
     async fn measure(&mut self) -> Result<(), Error> {
         self.make_scratch()?;
         self.timed(Stage::SetUp, Self::set_up).await?;

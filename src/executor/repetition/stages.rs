@@ -171,7 +171,7 @@ impl Repetition<'_> {
         Ok(())
     }
 
-    /// Takes the figures that the scenario asks for, while the targets still run.
+    /// Takes the metrics that the scenario asks for, while the targets still run.
     pub(super) async fn collect(&mut self) -> Result<(), Error> {
         let Self { cell, context, recorder, session, .. } = self;
         let Some(epoch) = session.epoch.filter(|_| !cell.collect.is_empty()) else { return Ok(()) };

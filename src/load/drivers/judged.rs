@@ -20,7 +20,7 @@ pub struct Body {
 /// A body to be judged.
 #[derive(Clone, Copy, Debug)]
 pub struct KeptBody<'a> {
-    /// All of it, or its begin.
+    /// All of it, or its start.
     pub bytes: &'a [u8],
     /// Whether more came than this.
     pub is_cut: bool,
@@ -32,7 +32,7 @@ impl Body {
         KeptBody { bytes: &self.bytes, is_cut: self.is_cut }
     }
 
-    /// An empty one.
+    /// A body of which nothing has come yet.
     pub fn new() -> Self {
         Self::default()
     }
@@ -174,7 +174,7 @@ impl Judged {
     }
 }
 
-/// The begin of a body, for messages.
+/// The start of a body, for messages.
 pub fn excerpt(body: &[u8]) -> String {
     let text: String =
         String::from_utf8_lossy(&body[..body.len().min(80)]).chars().map(|c| if c.is_control() { ' ' } else { c }).collect();

@@ -82,7 +82,7 @@ impl Text {
         }
     }
 
-    /// With its values.
+    /// The text with the values of a pass inserted.
     pub fn fill(&self, values: &Values) -> String {
         let mut text = String::with_capacity(64);
         for part in &self.0 {

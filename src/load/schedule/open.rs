@@ -26,7 +26,7 @@ struct Walk {
     /// Arrivals of the current one so far.
     arrived: u64,
     instants: Instants,
-    /// The begin of `instants`.
+    /// The start of `instants`.
     zero_ns: u64,
     /// Its next one, not yet given away.
     upcoming_ns: u64,

@@ -9,12 +9,12 @@ use vocabulary::units::nanos;
 #[derive(Clone, Debug)]
 pub struct Timeline {
     segments: Vec<Segment>,
-    /// Begins, as far as known; behind the last segment the end of all.
+    /// Starts, as far as known; behind the last segment the end of all.
     begins: Vec<u64>,
 }
 
 impl Timeline {
-    /// Stretches of which the first begins at `origin_ns`.
+    /// Segments of which the first begins at `origin_ns`.
     pub fn new(segments: &[Segment], origin_ns: u64) -> Self {
         let mut timeline = Self { segments: segments.to_vec(), begins: vec![origin_ns] };
         timeline.extend();
@@ -47,7 +47,7 @@ impl Timeline {
         self.end_ns().filter(|_| by_time)
     }
 
-    /// Begin, end and phase of the active segment with a duration in which an instant lies.
+    /// Start, end and phase of the active segment with a duration in which an instant lies.
     pub fn span_at(&self, at_ns: u64) -> Option<(u64, u64, Phase)> {
         self.bounds().find(|(_, begin, end)| (*begin..*end).contains(&at_ns)).map(|(phase, begin, end)| (begin, end, phase))
     }
@@ -60,7 +60,7 @@ impl Timeline {
         if own.is_some_and(|s| matches!(s.length, Length::Amount(_))) {
             return phase;
         }
-        // One that begins before the first begin cannot be; it would count to the first.
+        // One that begins before the first start cannot be; it would count to the first.
         let segment = self.begins.iter().rposition(|begin| *begin <= at_ns).unwrap_or(0);
         match self.segments.get(segment) {
             Some(Segment { phase: now, length: Length::Duration(_), active: true }) => *now,
@@ -73,7 +73,7 @@ impl Timeline {
         self.bounds().find(|(of, ..)| *of == phase).map(|(.., end_ns)| end_ns)
     }
 
-    /// Begin and end of the active segments with a duration, as far as known.
+    /// Start and end of the active segments with a duration, as far as known.
     pub fn bounds(&self) -> impl Iterator<Item = (Phase, u64, u64)> {
         let ends = self.begins.iter().skip(1);
         let active = |s: &Segment| s.active && matches!(s.length, Length::Duration(_));

@@ -47,7 +47,7 @@ impl Builder<'_> {
         Some(scope.resolve(&entry.value, mistakes))
     }
 
-    /// Whether a step is there in this cell. What is no condition is said when the whole step is read.
+    /// Whether a step is there in this cell. What is not a condition is said when the whole step is read.
     fn is_in_cell(&self, scope: &Scope<'_>, step: &Node) -> bool {
         let when = step.get("when").map(|when| scope.resolve(when, &mut Vec::new()));
         !when.is_some_and(|when| matches!(when.data, Data::Bool(false)))

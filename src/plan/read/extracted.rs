@@ -11,8 +11,8 @@ use schema::{Mistake, Node, types};
 use vocabulary::Metric;
 use vocabulary::choices::Decimal;
 
-/// Reads `metrics:` of `node`. `decimal`: the mark that `node` says for all of them; `brought`: figures that are there without
-/// being looked for; `kinds`: where figures can be.
+/// Reads `metrics:` of `node`. `decimal`: the mark that `node` says for all of them; `brought`: metrics that are there without
+/// being looked for; `kinds`: where metrics can be.
 pub(super) fn metrics(
     notes: &mut Diagnostics<'_>,
     node: &Node,

@@ -9,7 +9,7 @@ use plan::{Collect, CollectSource, MetricSource, Template};
 use schema::source::one_of;
 use schema::{Data, Entry, Mistake, Node, Span, decode, types};
 
-/// Where a figure can stand that a source of `reconcile`'s own has without `metrics`.
+/// Where a metric can stand that a source of `reconcile`'s own has without `metrics`.
 const PLACES: [&str; 7] = ["regex", "json", "csv", "sql", "lines", "times", "unit"];
 /// What else such a source may have, as an entry of `collect` has it.
 const SOURCES: [&str; 13] =
@@ -142,7 +142,7 @@ fn steps(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Reconcile, pat
     from.retain(|source| !source.steps.is_empty());
 }
 
-/// Where the count is read: a figure of `collect` by name, or a source of its own.
+/// Where the count is read: a metric of `collect` by name, or a source of its own.
 fn counter(notes: &mut Diagnostics<'_>, part: &Node, typed: &types::Reconcile, context: &CellContext<'_>) -> Option<Counter> {
     let (collect, metric) = match part.as_text() {
         Some(name) => referred(notes, part, name, context)?,
@@ -197,7 +197,7 @@ fn referred(notes: &mut Diagnostics<'_>, part: &Node, text: &str, context: &Cell
     Some((Collect { name: format!("reconcile-{}", collect.name), ..collect.clone() }, place?))
 }
 
-/// A source of its own: what an entry of `collect` has, with the place of the one figure beside it.
+/// A source of its own: what an entry of `collect` has, with the place of the one metric beside it.
 fn own(notes: &mut Diagnostics<'_>, part: &Node, typed: &types::Reconcile, context: &CellContext<'_>) -> Option<Collect> {
     if !matches!(part.data, Data::Map(_)) {
         let found = format!("{} does not fit here", part.describe());
@@ -224,8 +224,8 @@ fn own(notes: &mut Diagnostics<'_>, part: &Node, typed: &types::Reconcile, conte
         return None;
     }
     let span: Span = places[0].key_span;
-    let figure = Entry { key: "requests".to_owned(), key_span: span, value: part.with(Data::Map(places)) };
-    let metrics = Entry { key: "metrics".to_owned(), key_span: span, value: Node::new(span, Data::Map(vec![figure])) };
+    let metric = Entry { key: "requests".to_owned(), key_span: span, value: part.with(Data::Map(places)) };
+    let metrics = Entry { key: "metrics".to_owned(), key_span: span, value: Node::new(span, Data::Map(vec![metric])) };
     let whole = part.with(Data::Map(rest.into_iter().chain([metrics]).collect()));
     let file = notes.file;
     let name = Entry { key: format!("reconcile-{}", typed.target), key_span: part.span, value: Node::new(part.span, Data::Null) };
