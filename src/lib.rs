@@ -8,7 +8,7 @@
 //! - `schema`: a scenario as typed, with positions. Knows nothing of what its parts mean together.
 //! - `plan`: the experiment as it will run; nothing in it can be invalid. Knows not how it was typed, nor who runs it.
 //! - `plan_read`: from a scenario to a plan, or to all of its mistakes. The only reader of `schema`; runs nothing.
-//! - `extract`: numbers out of what programs write. Pure, but for the databases that it opens; knows not who wrote it.
+//! - `extract`: metrics out of what programs write. Pure, but for the databases that it opens; knows not who wrote it.
 //! - `links`: delay, loss and rate between two sides: made, measured, undone. Knows no lifecycle of targets.
 //! - `supervise`, `load`, `observe`: processes, requests, measurements of processes and host. They do not know each other.
 //! - `record`: what a run leaves on disk, written whole or not at all, and read again. Knows no protocol, and not what the

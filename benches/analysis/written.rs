@@ -13,7 +13,7 @@ use runner::plan::{Cell, Plan};
 use runner::plan_read::{Document, Options, build};
 use runner::record::manifest::{Choice, Manifest};
 use runner::record::status::{GeneratorStatus, PhaseStatus, Status, TargetStatus, Verdict};
-use runner::record::tables::{Names, Tables};
+use runner::record::tables::{Tables, WorkloadNames};
 use runner::record::{FORMAT, RunDirectory};
 use runner::vocabulary::rows::{CoreClock, CoreTimes, HostPressure, HostSample, Pressure, ProcessSample, RequestRow, WindowRow};
 use runner::vocabulary::{Outcome, Phase};
@@ -132,8 +132,12 @@ pub fn run_with_rows(out: &Path, rows: u64) {
     let directory = RunDirectory::create(out, &plan, &manifest).expect("the directory can be made");
     let writer = directory.repetition(cell, 1, None).expect("the repetition can be made");
     let workload = &cell.workloads[0];
-    let names =
-        Names { workload: workload.name.clone(), steps: workload.protocol().steps(), outcomes: Vec::new(), metrics: Vec::new() };
+    let names = WorkloadNames {
+        workload: workload.name.clone(),
+        steps: workload.protocol().steps(),
+        outcomes: Vec::new(),
+        metrics: Vec::new(),
+    };
     let mut tables = Tables::create(writer.directory(), vec![names]).expect("the tables can be made");
     tables.set_epoch(Instant::now());
     let mut windows = Windows::new(0, 2, WINDOW_NS);
@@ -176,7 +180,7 @@ fn write_cell(directory: &RunDirectory, cell: &Cell, repetitions: u32) {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(u64::from(repetition));
         let writer = directory.repetition(cell, repetition, None).expect("the repetition can be made");
         let workload = &cell.workloads[0];
-        let names = Names {
+        let names = WorkloadNames {
             workload: workload.name.clone(),
             steps: workload.protocol().steps(),
             outcomes: Vec::new(),

@@ -11,7 +11,7 @@ use record::{Repetition, RunRecord};
 use vocabulary::Phase;
 use vocabulary::{Metric, Time};
 
-/// Points of one repetition: seconds since the begin of the load, value.
+/// Points of one repetition: seconds since the start of the load, value.
 pub type Line = Vec<(f64, f64)>;
 
 /// Samples of replicas that lie closer together than this belong to one instant.
@@ -26,7 +26,7 @@ pub enum LinePart {
     Targets(Vec<String>),
 }
 
-/// A figure over the time of a repetition: one line for each of `parts`, whose table is read once.
+/// A metric over the time of a repetition: one line for each of `parts`, whose table is read once.
 ///
 /// `parts`: targets for what belongs to them, else steps; others have an empty line. `window_s`: length of a window.
 ///
@@ -108,7 +108,7 @@ struct Window<'d> {
     timed: Vec<&'d Row>,
 }
 
-/// A figure of a step over the windows of a repetition.
+/// A metric of a step over the windows of a repetition.
 fn windows(
     repetition: &Repetition,
     decoded: &Decoded,

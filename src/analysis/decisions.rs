@@ -15,7 +15,7 @@ use super::values::{self, Selection};
 use record::Decide;
 use vocabulary::{Better, Metric};
 
-/// A figure of a workload in a cell, round by round.
+/// A metric of a workload in a cell, round by round.
 pub struct Sample {
     /// Levels of the cell.
     pub levels: BTreeMap<String, String>,

@@ -6,7 +6,7 @@ use vocabulary::{Exists, Metric, Scope, Time};
 /// What is wanted of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Detail {
-    /// Figures over repetitions: intervals, the distributions of all requests, stability, decisions, expectations.
+    /// Metrics over repetitions: intervals, the distributions of all requests, stability, decisions, expectations.
     pub over_repetitions: bool,
     /// Whether every workload was steady, and not only those whose warm-up ends by itself.
     pub steadiness: bool,

@@ -1,4 +1,4 @@
-//! A figure over repetitions: mean and median with their intervals.
+//! A metric over repetitions: mean and median with their intervals.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ use super::stats;
 /// Seed of each bootstrap: the same run gives the same intervals everywhere.
 const SEED: u64 = 1;
 
-/// A figure over repetitions, with bootstrap (BCa) 95 % intervals.
+/// A metric over repetitions, with bootstrap (BCa) 95 % intervals.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Estimate {
     /// How many repetitions.
@@ -58,7 +58,7 @@ pub fn median_interval(values: &[f64]) -> Option<(f64, f64)> {
     interval(values, stats::median)
 }
 
-/// Mean and median of a figure over repetitions, with intervals; none without repetitions.
+/// Mean and median of a metric over repetitions, with intervals; none without repetitions.
 pub fn estimate(values: &[f64]) -> Option<Estimate> {
     let without = without_intervals(values)?;
     Some(Estimate { mean_interval: interval(values, stats::mean), median_interval: median_interval(values), ..without })

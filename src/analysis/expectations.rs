@@ -25,7 +25,7 @@ pub struct Finding {
     pub expectation: String,
     /// The cell; of a ratio the one above the line.
     pub cell: String,
-    /// Whether it holds.
+    /// Whether it holds, does not, or cannot be told.
     pub outcome: Outcome,
     /// What was found: the median, or the ratio.
     pub value: Option<f64>,
@@ -39,7 +39,7 @@ pub struct Finding {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
-    /// It holds.
+    /// What was measured shows that it holds.
     Pass,
     /// The cell was not executed on this machine.
     Skipped,

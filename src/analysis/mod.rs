@@ -48,7 +48,7 @@ pub enum Error {
     Table {
         /// The table that could not be read.
         path: std::path::PathBuf,
-        /// What polars said.
+        /// Why polars could not read or compute it.
         source: polars::error::PolarsError,
     },
 }

@@ -211,7 +211,7 @@ mod tests {
         assert_eq!((found.load.cpu_per_request_ns, costs.load.switches_per_request), (None, None));
         assert_eq!(found.load.pss_bytes, Some(180.0));
         let pss: Vec<_> = found.phases.iter().map(|(name, r)| (*name, r.pss_bytes)).collect();
-        // No sample lies in the last one: it is as at its begin.
+        // No sample lies in the last one: it is as at its start.
         assert_eq!(pss, [("before", Some(14.0)), ("during", Some(180.0)), ("after", Some(160.0))]);
         for (_, resources) in &found.phases {
             assert_eq!([resources.rss_bytes, resources.threads, resources.open_files], [resources.pss_bytes; 3]);

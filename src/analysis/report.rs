@@ -15,7 +15,7 @@ struct TestCase {
     class: &'static str,
     /// Kind of element and message; none when it passes.
     trouble: Option<(&'static str, String)>,
-    /// What was found.
+    /// The finding in words, as the text report has it.
     output: String,
 }
 

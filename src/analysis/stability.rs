@@ -1,4 +1,4 @@
-//! How stable a figure is from repetition to repetition: spread, drift, memory, a first stretch that is different, outliers.
+//! How stable a metric is from repetition to repetition: spread, drift, memory, a first stretch that is different, outliers.
 //!
 //! Nothing is removed here: what is odd is marked, and every repetition stays in every other number.
 
@@ -17,7 +17,7 @@ pub const SIGNIFICANT: f64 = 0.05;
 /// Seed of permutations.
 const SEED: u64 = 1;
 
-/// One figure of one workload over the rounds of a run.
+/// One metric of one workload over the rounds of a run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Stability {
     /// Name of the workload.

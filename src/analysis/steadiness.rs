@@ -36,9 +36,9 @@ pub struct Steadiness {
 pub struct Steady {
     /// Number of the repetition.
     pub repetition: u32,
-    /// What they show.
+    /// Whether the windows show a steady state.
     pub state: State,
-    /// Begin of the steady state, since the begin of the load.
+    /// Start of the steady state, since the start of the load.
     pub steady_from_ns: Option<u64>,
     /// Whole windows of the measurement.
     pub windows: usize,
@@ -48,7 +48,7 @@ pub struct Steady {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
-    /// One level from begin to end.
+    /// One level from start to end.
     Steady,
     /// It became faster, then steady.
     WarmingUp,

@@ -107,7 +107,7 @@ pub struct LoadSummary {
     pub tail_ns: Option<u64>,
 }
 
-/// A figure that a command brought in one phase: the mean over its executions, one value per repetition.
+/// A metric that a command brought in one phase: the mean over its executions, one value per repetition.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct MetricSummary {
     /// Name of the workload.
@@ -150,7 +150,7 @@ pub struct SearchSummary {
 pub struct Repetitions {
     /// How many there should be.
     pub planned: u32,
-    /// How many count.
+    /// How many of them are valid, and so count in everything else.
     pub valid: u32,
     /// The numbers of those that count.
     pub counted: Vec<u32>,
@@ -197,7 +197,7 @@ pub struct StepSummary {
     pub upload_bytes_per_s: Option<Estimate>,
     /// Bytes of response bodies per second.
     pub download_bytes_per_s: Option<Estimate>,
-    /// Completed − sent, of right answers and of what was never answered: of each figure the median over repetitions.
+    /// Completed − sent, of right answers and of what was never answered: of each metric the median over repetitions.
     pub service_ns: Option<Times>,
     /// Completed − intended, likewise.
     pub response_ns: Option<Times>,

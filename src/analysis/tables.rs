@@ -100,7 +100,7 @@ const MOST: u64 = 1 << 53;
 /// One replica's samples, ascending in time.
 #[derive(Clone, Debug, Default)]
 pub struct ReplicaRows {
-    /// Nanoseconds since the begin of the load.
+    /// Nanoseconds since the start of the load.
     pub at_ns: Vec<i64>,
     /// Proportional set size; none where it was not read.
     pub pss_bytes: Vec<Option<u64>>,

@@ -13,7 +13,7 @@ use super::{samples, summarize, tables};
 use load::windows::Windows;
 use record::manifest::Manifest;
 use record::status::{PhaseStatus, Status};
-use record::tables::{Names, Tables, WHOLE};
+use record::tables::{Tables, WHOLE, WorkloadNames};
 use record::{Repetition, RunRecord};
 use vocabulary::metric::catalogue;
 use vocabulary::rows::RequestRow;
@@ -28,7 +28,8 @@ const WINDOWS: u64 = 6;
 /// have a raw row too.
 fn write(path: &Path, number: u32, took_ns: impl Fn(u64) -> u64, keep: impl Fn(u64) -> bool) -> Status {
     std::fs::create_dir_all(path).unwrap();
-    let names = Names { workload: "clients".to_owned(), steps: vec!["a".to_owned()], outcomes: Vec::new(), metrics: Vec::new() };
+    let names =
+        WorkloadNames { workload: "clients".to_owned(), steps: vec!["a".to_owned()], outcomes: Vec::new(), metrics: Vec::new() };
     let mut tables = Tables::create(path, vec![names]).unwrap();
     tables.set_epoch(Instant::now());
     let mut windows = Windows::new(0, 1, WINDOW_NS);

@@ -266,7 +266,7 @@ fn results(summary: &Summary, columns: &Columns<'_>) -> String {
 /// More columns than this do not stand beside each other.
 const COLUMNS_BESIDE: usize = 5;
 
-/// What commands brought and what was collected: a row for each cell, a column for each figure.
+/// What commands brought and what was collected: a row for each cell, a column for each metric.
 fn metrics(summary: &Summary, varied: &[&str]) -> String {
     let mut names: Vec<(String, String)> = Vec::new();
     let metrics = || summary.cells.iter().flat_map(|c| &c.metrics).filter(|m| m.phase == "during");

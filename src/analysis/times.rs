@@ -44,13 +44,13 @@ pub fn times(histogram: &Histogram<u64>) -> Option<Times> {
     })
 }
 
-/// Of each figure the median over distributions, such as those of repetitions; none without one.
+/// Of each value the median over distributions, such as those of repetitions; none without one.
 pub fn medians(all: &[Times]) -> Option<Times> {
     if all.is_empty() {
         return None;
     }
-    let of = |figure: fn(&Times) -> f64| stats::median(&all.iter().map(figure).collect::<Vec<f64>>());
-    let ns = |figure: fn(&Times) -> f64| of(figure).round() as u64;
+    let of = |time: fn(&Times) -> f64| stats::median(&all.iter().map(time).collect::<Vec<f64>>());
+    let ns = |time: fn(&Times) -> f64| of(time).round() as u64;
     Some(Times {
         mean: of(|t| t.mean),
         standard_deviation: of(|t| t.standard_deviation),

@@ -161,7 +161,7 @@ fn resource_in(cell: &CellSummary, metric: &Metric, target: Option<&str>, phase:
     first.iter().filter_map(sum).collect()
 }
 
-/// A figure of requests in one repetition.
+/// A metric of requests in one repetition.
 fn request(repetition: &StepRepetition, metric: &Metric) -> Option<f64> {
     let r = repetition;
     let share = |of: u64| Some(of as f64 / (r.requests + r.unsent).max(1) as f64);

@@ -103,7 +103,7 @@ pub struct StepCounts {
     pub outcomes: BTreeMap<String, u64>,
     /// What ended in the phase, whenever it had begun.
     pub completed: Completed,
-    /// Begin of a window in nanoseconds since the begin of the load, and how many were answered as expected in it; a
+    /// Start of a window in nanoseconds since the start of the load, and how many were answered as expected in it; a
     /// window may stand there several times, or not at all when it had none.
     pub ok_by_window: Vec<(u64, u64)>,
     /// Times of right answers, and of what was never answered.
@@ -159,7 +159,7 @@ impl Merged {
         self.phases.iter().find(|p| p.workload == workload && p.phase == phase)
     }
 
-    /// From the first request of any workload behind its warm-up to the last answer, in nanoseconds since the begin of
+    /// From the first request of any workload behind its warm-up to the last answer, in nanoseconds since the start of
     /// the load; none when there was none.
     pub fn load_bounds(&self) -> Option<(i64, i64)> {
         load_bounds(&self.phases)
@@ -187,7 +187,7 @@ pub fn phase_bounds(phases: &[PhaseStatus]) -> Vec<(&'static str, (i64, i64))> {
 /// The passes that ended in one window.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct WindowPoint {
-    /// Begin of the window, nanoseconds since the begin of the load.
+    /// Start of the window, nanoseconds since the start of the load.
     pub start_ns: u64,
     /// Passes that ended in it.
     pub requests: u64,
@@ -431,7 +431,7 @@ impl Decoded {
 
     /// Merges windows into phases.
     ///
-    /// `cuts`: by workload where its steady state begins, in nanoseconds since the begin of the load, at the begin of a
+    /// `cuts`: by workload where its steady state begins, in nanoseconds since the start of the load, at the start of a
     /// window. Windows of its phase `during` that start before count as `warm-up`, the phase begins at the cut, and a
     /// warm-up reaches to it. What was offered goes with the passes that ended; what was never sent stays with the phase.
     ///
@@ -482,7 +482,7 @@ impl Decoded {
         Ok(Merged { steps, phases })
     }
 
-    /// Moves the begin of the phase `during` of a workload to `cut`.
+    /// Moves the start of the phase `during` of a workload to `cut`.
     fn cut(&self, phases: &mut Vec<PhaseStatus>, workload: &str, cut: u64) {
         let find = |phases: &[PhaseStatus], phase: &str| phases.iter().position(|p| p.workload == workload && p.phase == phase);
         let Some(during) = find(phases, "during").filter(|at| phases[*at].start_ns < cut) else { return };

@@ -19,7 +19,7 @@ use crate::exit::Exit;
 use crate::observe::{HostSources, host_sources};
 use crate::plan::drivers::http::Http;
 use crate::plan::programs::find_program;
-use crate::plan::{Arrivals, Expect, Limit, Pattern, Spacing, Step, Stretch, Template, Url, Workload};
+use crate::plan::{Arrivals, Expect, Length, Pattern, Segment, Spacing, Step, Template, Url, Workload};
 use crate::record::manifest::Host;
 use crate::vocabulary::Phase;
 use crate::vocabulary::units::{count, human_bytes, human_duration, significant};
@@ -31,7 +31,7 @@ const QUIET_LOAD: f64 = 0.5;
 /// Generators whose arrivals are later than this at the 99th percentile are of little use.
 const LATE_NS: u64 = 1_000_000;
 
-/// What was found.
+/// Everything that `doctor` finds out about this machine.
 #[derive(Debug, Serialize)]
 struct Diagnosis {
     machine: Machine,
@@ -233,8 +233,8 @@ fn measure(cores: usize, time: Duration) -> Result<Ceiling, Stop> {
         ..Step::plain("get", Template::parse("/"), crate::plan::step::REQUEST_TIMEOUT)
     };
     let mut workload: Workload = Http::plain(url, vec![step]).once("doctor");
-    let stretch = |phase, time| Stretch { phase, limit: Limit::Duration(time), active: true };
-    workload.load.stretches = vec![stretch(Phase::WarmUp, time / 10), stretch(Phase::During, time)];
+    let segment = |phase, time| Segment { phase, length: Length::Duration(time), active: true };
+    workload.load.segments = vec![segment(Phase::WarmUp, time / 10), segment(Phase::During, time)];
     workload.load.arrivals = Arrivals::closed(CONNECTIONS);
     if cores > 1 {
         workload.cpus = vec![1];

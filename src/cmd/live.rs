@@ -146,7 +146,7 @@ impl Live {
             .collect()
     }
 
-    /// With `--until ±h`: how many figures are known so well, and of how many; and how many would be, were their successive
+    /// With `--until ±h`: how many values are known so well, and of how many; and how many would be, were their successive
     /// rounds not alike.
     pub(super) fn count_narrow(&self) -> Option<(usize, usize, usize)> {
         self.repeat.until?;

@@ -21,9 +21,11 @@ use crate::exit::Exit;
 use crate::load::{self, Gate, Job, Report, Rows, Setting, passes};
 use crate::plan::drivers::http::MAX_STREAMS;
 use crate::plan::drivers::http::{Http, Trust};
-use crate::plan::{Arrivals, Body, Driver, Expect, Limit, Load, Pattern, Spacing, Step, Stretch, Template, Think, Url, Workload};
+use crate::plan::{
+    Arrivals, Body, Driver, Expect, Length, Load, Pattern, Segment, Spacing, Step, Template, Think, Url, Workload,
+};
 use crate::plan_read as rates;
-use crate::record::tables::{Names, Tables};
+use crate::record::tables::{Tables, WorkloadNames};
 use crate::vocabulary::Phase;
 use crate::vocabulary::rows::WindowRow;
 use crate::vocabulary::units::{count, human_bytes, human_duration, significant};
@@ -109,20 +111,20 @@ fn workload(args: &cli::Load) -> Result<Workload, Stop> {
             args.threads, args.connections
         )));
     }
-    let limit = match (args.amount, duration("--duration", args.duration.as_deref())?) {
-        (Some(amount), _) => Limit::Amount(amount),
-        (None, duration) => Limit::Duration(duration.unwrap_or(Duration::from_secs(10))),
+    let length = match (args.amount, duration("--duration", args.duration.as_deref())?) {
+        (Some(amount), _) => Length::Amount(amount),
+        (None, duration) => Length::Duration(duration.unwrap_or(Duration::from_secs(10))),
     };
     let arrivals = arrivals(args)?;
     let http = http(args, url)?;
     require_possible(args)?;
-    let stretch = |phase, limit| Stretch { phase, limit, active: true };
-    let warm_up = duration("--warm-up", args.warm_up.as_deref())?.map(|d| stretch(Phase::WarmUp, Limit::Duration(d)));
+    let segment = |phase, length| Segment { phase, length, active: true };
+    let warm_up = duration("--warm-up", args.warm_up.as_deref())?.map(|d| segment(Phase::WarmUp, Length::Duration(d)));
     Ok(Workload {
         driver: Driver::Http(http),
         load: Load {
             arrivals,
-            stretches: warm_up.into_iter().chain([stretch(Phase::During, limit)]).collect(),
+            segments: warm_up.into_iter().chain([segment(Phase::During, length)]).collect(),
             drain: Duration::from_secs(1),
             find: None,
             auto_warm_up: false,
@@ -251,7 +253,7 @@ pub(super) fn execute(workload: &Workload, seed: u64, record: Option<&Path>, pro
     let mut tables = None;
     if let Some(directory) = record {
         crate::record::files::make_directory(directory).map_err(|e| failure(&e))?;
-        let names = Names {
+        let names = WorkloadNames {
             workload: workload.name.clone(),
             steps: workload.protocol().steps(),
             outcomes: Vec::new(),

@@ -11,7 +11,7 @@ use crate::cli;
 use crate::executor::checkout;
 use crate::exit::Exit;
 use crate::plan;
-use crate::plan::{Arrivals, Cell, Limit, Load, Pattern, Plan, Probe, Spacing, Target, Think, Workload, factors, template};
+use crate::plan::{Arrivals, Cell, Length, Load, Pattern, Plan, Probe, Spacing, Target, Think, Workload, factors, template};
 use crate::record::{RunRecord, Verdict, read};
 use crate::vocabulary::choices::Resource;
 use crate::vocabulary::units::{exact_duration, human_duration};
@@ -154,18 +154,18 @@ fn limits(rlimits: &[(Resource, Option<u64>)]) -> String {
         .join(", ")
 }
 
-fn limit(limit: Limit) -> String {
-    match limit {
-        Limit::Amount(1) => "1 pass".to_owned(),
-        Limit::Amount(n) => format!("{n} passes"),
-        Limit::Duration(d) => exact_duration(d),
+fn length(length: Length) -> String {
+    match length {
+        Length::Amount(1) => "1 pass".to_owned(),
+        Length::Amount(n) => format!("{n} passes"),
+        Length::Duration(d) => exact_duration(d),
     }
 }
 
 fn workload(workload: &Workload) -> String {
     let mut lengths: Vec<String> = Vec::new();
-    for stretch in workload.load.stretches.iter().filter(|s| s.active) {
-        lengths.push(format!("{}: {}", stretch.phase.name(), limit(stretch.limit)));
+    for segment in workload.load.segments.iter().filter(|s| s.active) {
+        lengths.push(format!("{}: {}", segment.phase.name(), length(segment.length)));
     }
     let description = workload.protocol().description();
     let (mut text, lengths) = match workload.protocol().follows() {
@@ -246,16 +246,16 @@ fn estimate(plan: &Plan, out: &Path) -> (Duration, String) {
             let trips = far.map(plan::Link::round_trip).max().unwrap_or_default() * w.protocol().round_trips();
             let slowest = trips.as_secs_f64() / f64::from(w.load.arrivals.connections().max(1));
             let per_pass = (PER_PASS.as_secs_f64() * w.protocol().steps().len() as f64).max(slowest);
-            let of = |l: Limit| match l {
-                Limit::Duration(d) => d,
-                Limit::Amount(n) => {
+            let of = |l: Length| match l {
+                Length::Duration(d) => d,
+                Length::Amount(n) => {
                     // A year of nanoseconds is far below what a duration holds; longer estimates say no more.
                     Duration::from_secs_f64((per_pass * n as f64).min(3e9))
                 }
             };
             match &w.load.find {
                 Some(find) => find.trial * SEARCH_TRIALS,
-                None => w.load.stretches.iter().map(|s| of(s.limit)).sum(),
+                None => w.load.segments.iter().map(|s| of(s.length)).sum(),
             }
         });
         OVERHEAD + load.max().unwrap_or_default()
@@ -264,8 +264,8 @@ fn estimate(plan: &Plan, out: &Path) -> (Duration, String) {
     let cells: Vec<&Cell> = plan.cells.iter().filter(|c| c.skipped.is_none()).collect();
     let measured = cells.iter().filter(|c| known.contains_key(&c.id.0)).count();
     let one: Duration = cells.iter().map(|c| known.get(&c.id.0).copied().unwrap_or_else(|| guess(c))).sum();
-    let stretches = || cells.iter().flat_map(|c| &c.workloads).flat_map(|w| &w.load.stretches);
-    let amounts = stretches().any(|s| matches!(s.limit, Limit::Amount(_)));
+    let segments = || cells.iter().flat_map(|c| &c.workloads).flat_map(|w| &w.load.segments);
+    let amounts = segments().any(|s| matches!(s.length, Length::Amount(_)));
     let basis = match measured {
         0 if amounts => "a guess: amounts are taken at 300 µs per request, as no earlier run is known".to_owned(),
         0 => "a guess: no earlier run is known".to_owned(),

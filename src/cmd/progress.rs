@@ -40,7 +40,7 @@ pub(super) struct Reporter {
     /// How many there will be is not known.
     open_ended: bool,
     budget: Option<Duration>,
-    /// Repetitions that were there at the begin.
+    /// Repetitions that were there at the start.
     before: u64,
     /// The bar and, below it, a line for each of the cells with the widest intervals.
     lines: MultiProgress,

@@ -54,7 +54,7 @@ fn check_path(path: &Path, us: u32) -> Result<(), String> {
     let (mut rest, mut at, mut links) = (parts(path), PathBuf::new(), 0);
     while let Some(part) = rest.pop() {
         if part == OsStr::new("..") {
-            // What is above was looked at, and is no link any more.
+            // What is above was looked at, and is no longer a link.
             at.pop();
             continue;
         }

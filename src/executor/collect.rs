@@ -11,10 +11,10 @@ use load::MAX_KEPT;
 use plan::collect::BODY;
 use plan::{Collect, CollectSource};
 
-/// Longer files are no text to look for figures in.
+/// Longer files are no text to look for metrics in.
 const MAX_TEXT: u64 = 256 << 20;
 
-/// Collects one thing: its figures, in the order of the plan; a table is written to `tables`.
+/// Collects one thing: its metrics, in the order of the plan; a table is written to `tables`.
 ///
 /// Among the late names of `context` are `load_begin` and `load_end`, too.
 ///

@@ -1,4 +1,4 @@
-//! Containers: what an engine runs for us is no child of ours, so it is found, removed and looked for by its name and label.
+//! Containers: what an engine runs for us is not a child of ours, so it is found, removed and looked for by its name and label.
 //!
 //! The name holds the run's id, which is random: another runner, in another pid namespace with the same engine, has other names.
 //! A container that has the name without our label is somebody else's, and stays.
@@ -19,7 +19,7 @@ const LOOK: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub(super) struct Container {
     engine: String,
-    /// Its name.
+    /// The name by which the engine knows it, and by which it is removed.
     pub name: String,
 }
 

@@ -8,21 +8,21 @@ pub enum Error {
     /// A port that a target needs is taken.
     #[error("port {port}, which `{target}` needs, is taken{}", holder.as_ref().map_or_else(String::new, |h| format!(" by {h}")))]
     PortTaken {
-        /// The port.
+        /// The port that is not free.
         port: u16,
-        /// The target.
+        /// The target that needs it.
         target: String,
-        /// Who holds it.
+        /// The process that listens there, where it can be seen.
         holder: Option<String>,
     },
     /// A port is still taken after its target was stopped.
     #[error("port {port} is still taken after `{target}` was stopped{}", holder.as_ref().map_or_else(String::new, |h| format!(", by {h}")))]
     PortKept {
-        /// The port.
+        /// The port that should be free again.
         port: u16,
-        /// The target.
+        /// The target that was stopped.
         target: String,
-        /// Who holds it.
+        /// The process that listens there, where it can be seen.
         holder: Option<String>,
     },
     /// A port cannot be looked at.
@@ -45,15 +45,15 @@ pub enum Error {
     /// The process that emulates a link.
     #[error("the helper of link `{link}` does not work: {reason}")]
     LinkHelper {
-        /// The link.
+        /// The name of the link whose helper failed.
         link: String,
-        /// What happened.
+        /// How the helper ended, or what it said.
         reason: String,
     },
-    /// The load.
+    /// A load could not be prepared or made.
     #[error(transparent)]
     Load(#[from] load::Error),
-    /// The results.
+    /// Results could not be written or read.
     #[error(transparent)]
     Record(#[from] record::Error),
     /// A scratch file.
@@ -69,9 +69,9 @@ pub enum Error {
     Action {
         /// `set-up` or `clean-up`, and its level.
         level: &'static str,
-        /// The step.
+        /// The set-up or clean-up step, in words.
         step: String,
-        /// What happened.
+        /// How it ended, with the end of what it wrote.
         reason: String,
     },
     /// What all repetitions of a cell need could not be made.
@@ -83,9 +83,9 @@ pub enum Error {
     /// What should be collected is not there.
     #[error("`{name}` could not be collected: {reason}")]
     Collect {
-        /// Its name.
+        /// The name of the entry of `collect`.
         name: String,
-        /// What happened.
+        /// Why nothing could be read.
         reason: String,
     },
     /// The executable with the fixtures is missing.

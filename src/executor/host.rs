@@ -9,7 +9,7 @@ use super::watched::Watch;
 use record::status::WatchedStatus;
 use vocabulary::rows::{HostSample, ProcessSample};
 
-/// Shares of the processors' time from begin to end of a load.
+/// Shares of the processors' time from start to end of a load.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct HostUse {
     /// All processors' time, nanoseconds.
@@ -32,7 +32,7 @@ struct Totals {
     ours: u64,
 }
 
-/// Keeps the latest totals, and those at begin and end of the load.
+/// Keeps the latest totals, and those at start and end of the load.
 #[derive(Debug, Default)]
 pub(super) struct Meter {
     host: Option<Totals>,

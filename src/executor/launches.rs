@@ -14,7 +14,7 @@ use vocabulary::choices::Signal;
 
 /// How long a program that took too long may take to end before it is killed.
 const GRACE: std::time::Duration = std::time::Duration::from_secs(1);
-/// No more than this of a program's output is looked at: the end of it, where figures stand.
+/// No more than this of a program's output is looked at: the end of it, where metrics stand.
 const MAX_OUTPUT: u64 = 16 << 20;
 
 /// An execution that is under way.

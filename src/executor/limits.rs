@@ -73,7 +73,7 @@ pub fn reasons(limits: &Limits, reports: &[(&Workload, &Report)], host: Option<&
     reasons
 }
 
-/// Why the figures of targets cannot be believed.
+/// Why the measurements of targets cannot be believed.
 pub(super) fn unseen(observer: &ObserverStatus) -> Option<String> {
     (observer.incomplete_samples > 0).then(|| {
         format!(

@@ -18,7 +18,7 @@ const PAGE: u64 = 4096;
 /// A file system in memory.
 #[derive(Debug)]
 pub struct Memory {
-    /// Where it is.
+    /// The folder at which it is mounted.
     pub path: PathBuf,
     /// Whether it is a mount of our own, so that its size is kept to.
     pub mounted: bool,

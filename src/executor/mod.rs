@@ -11,7 +11,7 @@
 //! | `targets`, `containers` | start and stop what is measured |
 //! | `network` | makes, measures and undoes links |
 //! | `launches` | starts programs that make the load |
-//! | `collect`, `reconcile` | take figures when the load is over; hold what servers counted against what was sent |
+//! | `collect`, `reconcile` | take metrics when the load is over; hold what servers counted against what was sent |
 //! | `recorder` | takes in what load and observation report |
 //! | `host`, `watched` | who used the processors meanwhile, and what held them up or slowed them down |
 //! | `limits` | says whether a repetition counts |

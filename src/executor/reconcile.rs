@@ -57,7 +57,7 @@ struct Baseline {
 /// What was found of one target.
 #[derive(Debug)]
 pub(super) struct Reconciled {
-    /// For the record.
+    /// Both counts and the judgement, as the record has them.
     pub status: ReconciledStatus,
     /// Why the repetition does not count, if it does not.
     pub reason: Option<String>,
@@ -117,7 +117,7 @@ fn unread(one: &Reconcile, error: Unread) -> Result<String, Error> {
 
 /// Why a count could not be read.
 enum Unread {
-    /// In words.
+    /// Why, in words for the record.
     Words(String),
     /// What ends the repetition.
     Error(Error),

@@ -10,18 +10,18 @@ use load::{Rows, queue};
 use observe::{Inbox, Observation};
 use record::Error;
 use record::spill::Spill;
-use record::tables::{Names, Tables};
+use record::tables::{Tables, WorkloadNames};
 
 /// The thread and the ends of its channels.
 #[derive(Debug)]
 pub struct Recorder {
     thread: JoinHandle<Result<Option<HostUse>, Error>>,
     marks: Sender<Mark>,
-    /// For the load.
+    /// Where the load's threads send their rows.
     pub rows: queue::Sender,
 }
 
-/// Begin or end of the load; a sample of everything was taken just before.
+/// Start or end of the load; a sample of everything was taken just before.
 #[derive(Clone, Copy, Debug)]
 enum Mark {
     Begin(Instant),
@@ -33,7 +33,12 @@ impl Recorder {
     ///
     /// # Errors
     /// When the tables cannot be created.
-    pub fn start(directory: &Path, spill: Option<Spill>, workloads: Vec<Names>, observations: Inbox) -> Result<Self, Error> {
+    pub fn start(
+        directory: &Path,
+        spill: Option<Spill>,
+        workloads: Vec<WorkloadNames>,
+        observations: Inbox,
+    ) -> Result<Self, Error> {
         let tables = Tables::create_or_spill(directory, spill, workloads)?;
         let (rows, from_load) = queue::queue();
         let (marks, from_executor) = mpsc::channel();

@@ -1,4 +1,4 @@
-//! Pressure, frequency and throttling from begin to end of a load, and what invalidates a repetition.
+//! Pressure, frequency and throttling from start to end of a load, and what invalidates a repetition.
 
 use std::time::Instant;
 
@@ -88,7 +88,7 @@ impl Watch {
         self.end = self.latest.as_ref().map(|(counts, _)| (*counts, self.pace.clone()));
     }
 
-    /// What was watched from begin to end.
+    /// What was watched from start to end.
     pub(super) fn watched(&self) -> WatchedStatus {
         let (Some(begin), Some((end, pace))) = (&self.begin, &self.end) else { return WatchedStatus::default() };
         let passed_us = end.at.saturating_duration_since(begin.at).as_micros() as f64;

@@ -1,11 +1,11 @@
-//! CSV with a header: a figure out of a column, and tables made of JSON.
+//! CSV with a header: a metric out of a column, and tables made of JSON.
 
 use serde_json::Value as Json;
 
 use super::number as number_of;
 use vocabulary::choices::{Decimal, Pick};
 
-/// A figure of a column.
+/// A metric of a column.
 pub(super) fn number(text: &str, column: &str, pick: Pick, decimal: Decimal) -> Result<f64, String> {
     let mut reader = csv::ReaderBuilder::new().delimiter(separator(text)).trim(csv::Trim::All).from_reader(text.as_bytes());
     let headers = reader.headers().map_err(|e| e.to_string())?.clone();

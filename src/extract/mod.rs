@@ -1,4 +1,4 @@
-//! Figures out of what programs write: text, JSON, CSV, SQLite.
+//! Metrics out of what programs write: text, JSON, CSV, SQLite.
 //!
 //! What is wanted stands in the plan; where the text comes from is others' business: the output of a command that makes
 //! the load, or what is collected after it. Nothing is started here, and nothing but a database is opened.
@@ -15,10 +15,10 @@ use std::path::Path;
 use serde_json::Value as Json;
 
 use numbers::number;
-use plan::{MetricSource, TableSource, TakenMetric};
+use plan::{ExtractedMetric, MetricSource, TableSource};
 use vocabulary::choices::Decimal;
 
-/// Where figures are looked for.
+/// Where metrics are looked for.
 #[derive(Clone, Copy, Debug)]
 pub enum Source<'a> {
     /// What a program or file says, and what a program says to its standard error.
@@ -32,10 +32,10 @@ pub enum Source<'a> {
     Sqlite(&'a Path),
 }
 
-/// Figures that are wanted, made ready once.
+/// Metrics that are wanted, made ready once.
 #[derive(Debug)]
 pub struct Rules {
-    rules: Vec<(TakenMetric, Option<regex::Regex>)>,
+    rules: Vec<(ExtractedMetric, Option<regex::Regex>)>,
 }
 
 impl Rules {
@@ -43,8 +43,8 @@ impl Rules {
     ///
     /// # Errors
     /// When a pattern is not a regular expression.
-    pub fn new(metrics: &[TakenMetric]) -> Result<Self, regex::Error> {
-        let rule = |metric: &TakenMetric| match &metric.source {
+    pub fn new(metrics: &[ExtractedMetric]) -> Result<Self, regex::Error> {
+        let rule = |metric: &ExtractedMetric| match &metric.source {
             MetricSource::Regex(pattern) | MetricSource::Lines(pattern) => {
                 regex::Regex::new(pattern).map(|p| (metric.clone(), Some(p)))
             }
@@ -53,7 +53,7 @@ impl Rules {
         Ok(Self { rules: metrics.iter().map(rule).collect::<Result<_, _>>()? })
     }
 
-    /// Takes the figures, in the order in which they are wanted. `known`: others, of which ratios may be made.
+    /// Takes the metrics, in the order in which they are wanted. `known`: others, of which ratios may be made.
     ///
     /// # Errors
     /// In words, the first that is not there or is not a number.
@@ -137,12 +137,12 @@ mod tests {
     use super::*;
     use vocabulary::choices::Pick;
 
-    fn taken(name: &str, source: MetricSource) -> TakenMetric {
-        TakenMetric { name: name.to_owned(), source, decimal: Decimal::Point, times: 1.0, unit: String::new() }
+    fn metric(name: &str, source: MetricSource) -> ExtractedMetric {
+        ExtractedMetric { name: name.to_owned(), source, decimal: Decimal::Point, times: 1.0, unit: String::new() }
     }
 
     fn one(source: MetricSource, text: &str) -> Result<f64, String> {
-        let rules = Rules::new(&[taken("x", source)]).unwrap();
+        let rules = Rules::new(&[metric("x", source)]).unwrap();
         rules.take(Source::Text { out: text, err: "" }, &[]).map(|v| v[0])
     }
 
@@ -174,7 +174,7 @@ mod tests {
     #[test]
     fn a_decimal_comma_is_meant_everywhere_or_nowhere() {
         let comma = |source, text: &str| {
-            let rules = Rules::new(&[TakenMetric { decimal: Decimal::Comma, ..taken("x", source) }]).unwrap();
+            let rules = Rules::new(&[ExtractedMetric { decimal: Decimal::Comma, ..metric("x", source) }]).unwrap();
             rules.take(Source::Text { out: text, err: "" }, &[]).map(|v| v[0])
         };
         let regex = || MetricSource::Regex("took ([0-9,.]+)".to_owned());
@@ -202,7 +202,8 @@ mod tests {
     #[test]
     fn ratios_are_of_what_was_taken_and_what_is_known() {
         let ratio = |a: &str, b: &str| MetricSource::Ratio(a.to_owned(), b.to_owned());
-        let rules = Rules::new(&[taken("n", MetricSource::Json("/n".to_owned())), taken("per_s", ratio("n", "wall_s"))]).unwrap();
+        let rules =
+            Rules::new(&[metric("n", MetricSource::Json("/n".to_owned())), metric("per_s", ratio("n", "wall_s"))]).unwrap();
         let source = Source::Text { out: "{\"n\": 10}", err: "" };
         assert_eq!(rules.take(source, &[("wall_s", 4.0)]), Ok(vec![10.0, 2.5]));
         assert!(rules.take(source, &[("wall_s", 0.0)]).unwrap_err().contains("is inf"));
@@ -227,9 +228,9 @@ mod tests {
         let connection = rusqlite::Connection::open(&path).unwrap();
         connection.execute_batch("create table e (t real, name text); insert into e values (1.5, 'a'), (2.5, 'b,c')").unwrap();
         drop(connection);
-        let rules = Rules::new(&[taken("last", MetricSource::Sql("select max(t) from e".to_owned()))]).unwrap();
+        let rules = Rules::new(&[metric("last", MetricSource::Sql("select max(t) from e".to_owned()))]).unwrap();
         assert_eq!(rules.take(Source::Sqlite(&path), &[]), Ok(vec![2.5]));
-        let text = taken("text", MetricSource::Sql("select '1,5'".to_owned()));
+        let text = metric("text", MetricSource::Sql("select '1,5'".to_owned()));
         assert!(
             Rules::new(std::slice::from_ref(&text))
                 .unwrap()
@@ -237,7 +238,7 @@ mod tests {
                 .unwrap_err()
                 .contains("decimal mark")
         );
-        let comma = Rules::new(&[TakenMetric { decimal: Decimal::Comma, ..text }]).unwrap();
+        let comma = Rules::new(&[ExtractedMetric { decimal: Decimal::Comma, ..text }]).unwrap();
         assert_eq!(comma.take(Source::Sqlite(&path), &[]), Ok(vec![1.5]));
         let query = |q: &str| table(&TableSource::Sql(q.to_owned()), Source::Sqlite(&path));
         assert_eq!(query("select name, t from e order by t").unwrap(), "name,t\na,1.5\n\"b,c\",2.5\n");

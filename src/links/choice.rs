@@ -22,9 +22,9 @@ pub struct Choice {
 /// A mechanism that does not work here.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Rejected {
-    /// Which.
+    /// The mechanism that was tried.
     pub mechanism: Mechanism,
-    /// Why not.
+    /// Why it cannot be used here.
     pub reason: String,
 }
 

@@ -28,7 +28,7 @@ pub struct Helper {
 pub struct Made {
     /// The link's name.
     pub link: String,
-    /// With what.
+    /// The mechanism that emulates it.
     pub mechanism: Mechanism,
     /// The far side's address as seen from the near side.
     pub host: IpAddr,
@@ -191,7 +191,7 @@ fn claim(link: &Link, near: Option<&str>) -> Result<(Network, UnixDatagram), Err
     Err(Error::NoNetwork { link: link.name.clone() })
 }
 
-/// Both veth pairs with addresses and routes. Neighbours are known from the begin, so that no address resolution is
+/// Both veth pairs with addresses and routes. Neighbours are known from the start, so that no address resolution is
 /// delayed, or lost, with the first packet.
 fn connect(names: &LinkNames, network: &Network, single_packets: bool) -> Result<(), Error> {
     let Network { near, middle_near, middle_far, far, first_half, second_half } = network;

@@ -62,7 +62,7 @@ pub enum Error {
     /// Targets cannot be arranged in namespaces as the links ask.
     #[error("link `{link}` leads from `{target}` to the namespace in which `{target}` itself runs")]
     ToItself {
-        /// Its name.
+        /// The link whose two ends are the same.
         link: String,
         /// The target on both sides.
         target: String,
@@ -70,7 +70,7 @@ pub enum Error {
     /// No mechanism that was allowed works here.
     #[error("link `{link}` cannot be emulated here:{}", list(reasons))]
     NoMechanism {
-        /// Its name.
+        /// The link that cannot be made here.
         link: String,
         /// What was tried, and why it does not work.
         reasons: Vec<Rejected>,
@@ -89,7 +89,7 @@ pub enum Error {
     /// A program that is needed is not installed.
     #[error("`{program}` is not installed, or not in PATH")]
     Missing {
-        /// Which.
+        /// The program that is not installed.
         program: String,
     },
     /// A program refused.
@@ -103,9 +103,9 @@ pub enum Error {
     /// A namespace could not be made, entered or removed.
     #[error("cannot {what} the network namespace {}", path.display())]
     Namespace {
-        /// What was tried.
+        /// What was to be done with it, for the message.
         what: &'static str,
-        /// Its file.
+        /// The file that stands for the namespace.
         path: PathBuf,
         /// What the system said.
         source: std::io::Error,
@@ -113,7 +113,7 @@ pub enum Error {
     /// A kernel setting could not be written or read.
     #[error("cannot access {}", path.display())]
     Setting {
-        /// Its file.
+        /// The file that stands for the setting.
         path: PathBuf,
         /// What the system said.
         source: std::io::Error,
@@ -121,13 +121,13 @@ pub enum Error {
     /// Every network of the range is taken.
     #[error("no free network in 198.18.0.0/15 is left for link `{link}`")]
     NoNetwork {
-        /// Its name.
+        /// The link for which no addresses are left.
         link: String,
     },
     /// A packet queue could not be opened.
     #[error("cannot open packet queue {queue}")]
     Queue {
-        /// Its number.
+        /// The number of the queue.
         queue: u16,
         /// What the system said.
         source: std::io::Error,
@@ -135,19 +135,19 @@ pub enum Error {
     /// The helper said something else than that it is ready.
     #[error("the helper of link `{link}` should have announced itself with `{expected}`, and said `{line}`")]
     NotReady {
-        /// Its name.
+        /// The link whose helper it is.
         link: String,
-        /// What was expected.
+        /// The line that it should have written.
         expected: String,
-        /// What came.
+        /// The line that it wrote.
         line: String,
     },
     /// A measurement failed by itself, which says nothing of the link.
     #[error("cannot measure link `{link}`: {what}")]
     Measure {
-        /// Its name.
+        /// The link that was measured.
         link: String,
-        /// What was tried.
+        /// What was to be done, for the message.
         what: &'static str,
         /// What the system said.
         source: std::io::Error,
@@ -155,7 +155,7 @@ pub enum Error {
     /// No packet came back.
     #[error("nothing that was sent through link `{link}` came back within {}", vocabulary::units::exact_duration(*waited))]
     Silent {
-        /// Its name.
+        /// The link through which nothing came.
         link: String,
         /// How long was waited.
         waited: std::time::Duration,

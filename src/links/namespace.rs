@@ -90,7 +90,7 @@ pub fn inside<T: Send>(namespace: Option<&str>, action: impl FnOnce() -> T + Sen
 /// [`Error::Namespace`] when its file is still there afterwards.
 pub fn undo(namespace: &str) -> Result<(), Error> {
     let path = path(namespace);
-    // Twice mounted, twice removed; a mere file (its maker died half-way) is no mount point.
+    // Twice mounted, twice removed; a mere file (its maker died half-way) is not a mount point.
     while unmount(&path, UnmountFlags::DETACH).is_ok() {}
     match std::fs::remove_file(&path) {
         Err(source) if source.kind() != io::ErrorKind::NotFound => Err(Error::Namespace { what: "remove", path, source }),

@@ -21,7 +21,7 @@ use super::silence::Watch;
 use super::tally::Tally;
 
 use super::{Error, Job, Late, PhaseReport, Report, Rows};
-use plan::{Arrivals, Limit, Think};
+use plan::{Arrivals, Length, Think};
 use vocabulary::rows::{MetricRow, RequestRow};
 use vocabulary::units::nanos;
 use vocabulary::{Outcome, Phase};
@@ -30,7 +30,7 @@ use vocabulary::{Outcome, Phase};
 const CONNECT_PAUSE: Duration = Duration::from_millis(10);
 /// Connections that are made at a time before the load; more would only overflow the server's accept queue.
 const CONNECTING: usize = 128;
-/// No longer than this the begin of the load waits for connections, and for each of them.
+/// No longer than this the start of the load waits for connections, and for each of them.
 const CONNECT_PATIENCE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_millis(2));
 /// How often it is looked whether the end of a load is known.
 const LOOK: Duration = Duration::from_millis(20);
@@ -41,7 +41,7 @@ const TELL: u64 = 64;
 pub struct Share<D> {
     /// Number of the thread, from 0.
     pub thread: u64,
-    /// Of how many.
+    /// How many generator threads share the load.
     pub threads: u64,
     /// What carries the passes.
     pub driver: Arc<D>,
@@ -75,7 +75,7 @@ struct Shared {
     pacer: Pacer,
     tally: RefCell<Tally>,
     phases: RefCell<[Option<PhaseReport>; Phase::ALL.len()]>,
-    /// Begin, end and phase of the stretch in which a pass ended last.
+    /// Start, end and phase of the segment in which a pass ended last.
     span: Cell<(u64, u64, Phase)>,
     late: RefCell<Vec<Late>>,
     /// When the load was over, and what the thread had used by then.
@@ -123,7 +123,7 @@ impl Shared {
 
     /// The phase to which a pass of `phase` that ends at `at_ns` counts as completed.
     fn completed_in(&self, phase: Phase, at_ns: u64) -> Phase {
-        // Nearly all passes end in the phase in which they began, and in the same stretch of time as the one before.
+        // Nearly all passes end in the phase in which they began, and in the same segment of time as the one before.
         let (begin_ns, end_ns, now) = self.span.get();
         if now == phase && begin_ns <= at_ns && at_ns < end_ns {
             return phase;
@@ -375,7 +375,7 @@ async fn follow<D: Driver>(
     Ok(())
 }
 
-/// When client `number` of `all` begins within the ramp: the first at its begin, the last at its end.
+/// When client `number` of `all` begins within the ramp: the first at its start, the last at its end.
 fn share_of(ramp: Duration, number: u64, all: u64) -> u64 {
     let share = ramp.as_nanos().saturating_mul(u128::from(number)) / u128::from(all.saturating_sub(1).max(1));
     u64::try_from(share).unwrap_or(u64::MAX)
@@ -397,7 +397,7 @@ async fn until(shared: &Shared, at_ns: u64) {
 /// Waits until the drain behind the planned end is over; for ever where the load ends with an amount. Then it only looks
 /// where the schedule ends, so that clients that are not free find it known.
 async fn drained(shared: &Shared, load: &plan::Load) {
-    if !load.stretches.last().is_some_and(|s| matches!(s.limit, Limit::Duration(_))) {
+    if !load.segments.last().is_some_and(|s| matches!(s.length, Length::Duration(_))) {
         if matches!(load.arrivals, Arrivals::Closed { .. }) {
             std::future::pending::<()>().await;
         }

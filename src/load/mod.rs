@@ -65,7 +65,7 @@ pub enum Error {
     Request {
         /// Name of the step.
         step: String,
-        /// What is wrong.
+        /// Why it cannot be made into a request.
         reason: String,
     },
     /// TLS cannot be set up.
@@ -163,7 +163,7 @@ pub enum Rows {
         /// In the order in which they ended; a pass of one step is that step.
         rows: Vec<RequestRow>,
     },
-    /// A figure that a command brought.
+    /// A metric that a command brought.
     Metric(MetricRow),
 }
 
@@ -241,7 +241,7 @@ impl Late {
 pub struct PhaseReport {
     /// The phase that is reported.
     pub phase: Phase,
-    /// Its begin: as planned where it has a duration, else when its first request was sent.
+    /// Its start: as planned where it has a duration, else when its first request was sent.
     pub start_ns: u64,
     /// Its end: as planned where it has a duration, else when its last answer was complete.
     pub end_ns: u64,

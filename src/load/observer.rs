@@ -15,7 +15,7 @@ pub struct Begun {
     pub intended_ns: u64,
     /// When its sending began.
     pub sent_ns: u64,
-    /// Its phase.
+    /// The phase in which the pass counts.
     pub phase: Phase,
 }
 

@@ -43,7 +43,7 @@ pub enum Next {
 pub struct ThreadSlice {
     /// Number of the thread.
     pub thread: u64,
-    /// Of how many.
+    /// How many threads share the schedule.
     pub threads: u64,
     /// Of the workload in this repetition.
     pub seed: u64,
@@ -62,7 +62,7 @@ impl Schedule {
     /// The share of one thread of a load that begins at `origin_ns`.
     pub fn new(load: &Load, slice: ThreadSlice, origin_ns: u64) -> Self {
         match &load.arrivals {
-            Arrivals::Closed { .. } => Self::Closed(ClosedLoop::new(&load.stretches, slice, origin_ns)),
+            Arrivals::Closed { .. } => Self::Closed(ClosedLoop::new(&load.segments, slice, origin_ns)),
             Arrivals::Open { pattern, spacing, .. } => {
                 Self::Open(Box::new(OpenLoop::new(load, pattern, *spacing, slice, origin_ns)))
             }

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::{Error, Job, Report, start};
-use plan::{Arrivals, Condition, Find, Limit, Pattern, Stretch};
+use plan::{Arrivals, Condition, Find, Length, Pattern, Segment};
 use vocabulary::{Metric, Phase, Quantile, Time};
 
 /// One trial of a search.
@@ -16,7 +16,7 @@ pub struct Trial {
     pub rate: f64,
     /// When it began, nanoseconds since the epoch.
     pub start_ns: u64,
-    /// When it ended.
+    /// When the last of its passes had ended, in nanoseconds since the epoch of the repetition.
     pub end_ns: u64,
     /// What did not hold, with what was measured; empty when the rate held.
     pub reasons: Vec<String>,
@@ -137,7 +137,7 @@ pub(super) fn run(job: &Job, find: &Find) -> Result<Report, Error> {
         number += 1;
         let mut workload = (*job.workload).clone();
         workload.load.find = None;
-        workload.load.stretches = vec![Stretch { phase: Phase::Search, limit: Limit::Duration(find.trial), active: true }];
+        workload.load.segments = vec![Segment { phase: Phase::Search, length: Length::Duration(find.trial), active: true }];
         if let Arrivals::Open { pattern, .. } = &mut workload.load.arrivals {
             *pattern = Pattern::Rate(rate);
         }

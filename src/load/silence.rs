@@ -12,7 +12,7 @@ const TIMES_USUAL: u64 = 20;
 /// A stretch without a right answer on one thread. Instants are nanoseconds since the epoch of the repetition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quiet {
-    /// Its begin: the last right answer, or what was first due.
+    /// Its start: the last right answer, or what was first due.
     pub from_ns: u64,
     /// When it ended: the next right answer, something that became due, or the end of the load.
     pub to_ns: u64,

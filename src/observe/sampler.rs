@@ -129,7 +129,7 @@ impl Sampler {
 
     /// Takes a whole sample now, outside of the grid and whatever it costs, and waits for it (at most 200 ms).
     ///
-    /// Begin and end of a load are sampled so: a load may be shorter than the interval.
+    /// Start and end of a load are sampled so: a load may be shorter than the interval.
     pub fn sample_now(&self) {
         let (done, wait) = mpsc::channel();
         if self.commands.send(Command::Sample(done)).is_ok() {

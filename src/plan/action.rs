@@ -28,7 +28,7 @@ pub struct Invocation {
 pub enum Action {
     /// A command that must end with exit code 0.
     Command {
-        /// What is executed.
+        /// The program, its arguments and where it runs.
         #[serde(flatten)]
         invocation: Invocation,
         /// What it makes is kept, and it is not executed again.

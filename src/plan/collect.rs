@@ -1,8 +1,8 @@
-//! What is collected after the load: figures and tables out of files, databases, requests and the output of commands.
+//! What is collected after the load: metrics and tables out of files, databases, requests and the output of commands.
 
 use serde::Serialize;
 
-use super::{Invocation, Step, TableSource, TakenMetric, Template, Url};
+use super::{ExtractedMetric, Invocation, Step, TableSource, Template, Url};
 
 /// What the body of an answer is called as a carried value.
 pub const BODY: &str = "body";
@@ -10,12 +10,12 @@ pub const BODY: &str = "body";
 /// Something that is collected.
 #[derive(Clone, Debug, Serialize)]
 pub struct Collect {
-    /// Its name.
+    /// The name under which its metrics and its table are found in results.
     pub name: String,
     /// Where it comes from.
     pub source: CollectSource,
-    /// Figures, one value each per repetition.
-    pub metrics: Vec<TakenMetric>,
+    /// Metrics, one value each per repetition.
+    pub metrics: Vec<ExtractedMetric>,
     /// A table.
     pub table: Option<TableSource>,
 }

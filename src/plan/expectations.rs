@@ -14,7 +14,7 @@ pub struct Expectation {
     pub name: String,
     /// What is looked at.
     pub subject: Subject,
-    /// Of which workload; the only one, or the first that has such a figure.
+    /// Of which workload; the only one, or the first that has such a metric.
     pub workload: Option<String>,
     /// In which phase; of a ratio between phases the one above the line.
     pub phase: String,
@@ -50,7 +50,7 @@ pub enum Subject {
     Metric(Metric),
     /// A metric in a cell, divided by the same in another, which differs in one factor only.
     Ratio {
-        /// Of what.
+        /// The metric of both cells.
         metric: Metric,
         /// The factor in which both differ.
         factor: String,
@@ -61,7 +61,7 @@ pub enum Subject {
     },
     /// A metric in the expectation's phase, divided by the same in another phase of the same repetition.
     Phases {
-        /// Of what.
+        /// The metric of both phases.
         metric: Metric,
         /// The phase below the line.
         over: String,

@@ -189,7 +189,7 @@ impl fmt::Display for CellId {
 /// One level chosen per factor, and what that means.
 #[derive(Clone, Debug, Serialize)]
 pub struct Cell {
-    /// Its name.
+    /// Its levels in a row; what results call it.
     pub id: CellId,
     /// Factor and label of the level, in the order of the file.
     pub levels: Vec<(String, String)>,
@@ -201,7 +201,7 @@ pub struct Cell {
     pub targets: Vec<Target>,
     /// What is emulated between them, and between them and the load.
     pub links: Vec<Link>,
-    /// The load.
+    /// What makes the load; all of them at once.
     pub workloads: Vec<Workload>,
     /// What is collected after the load.
     pub collect: Vec<Collect>,

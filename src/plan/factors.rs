@@ -10,7 +10,7 @@ use vocabulary::words::all_of;
 /// A varied dimension.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Factor {
-    /// Its name.
+    /// What expressions, the names of cells and graphs call it.
     pub name: String,
     /// Its levels, in the order of the file.
     pub levels: Vec<Level>,
@@ -24,7 +24,7 @@ pub struct Factor {
 pub struct Level {
     /// How it is called in results, graphs and `--set`.
     pub label: String,
-    /// Its value.
+    /// What expressions see; in `${factor.key}` also a map.
     pub value: Json,
     /// Whether it is executed without `--set`.
     #[serde(skip)]

@@ -7,7 +7,7 @@ use vocabulary::{Metric, Time};
 /// A picture, or one per level of its facets.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Graph {
-    /// What is drawn.
+    /// The kind of picture, and the metric that it shows.
     pub shape: Shape,
     /// Factor (or `time`, or `step`) along the x axis.
     pub x: Option<String>,
@@ -37,7 +37,7 @@ pub enum Shape {
     Lines(Metric),
     /// Means over the levels of a factor, joined by lines.
     Trend {
-        /// What.
+        /// The metric whose mean is drawn.
         metric: Metric,
         /// What it should be.
         #[serde(default)]

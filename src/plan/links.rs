@@ -10,7 +10,7 @@ pub use vocabulary::choices::LinkMechanism as Mechanism;
 /// A path between two sides whose properties are emulated.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Link {
-    /// Its name.
+    /// Its name in the scenario, in results and in messages.
     pub name: String,
     /// The target at the near side; none: the load, and everything that runs outside of namespaces.
     pub from: Option<String>,

@@ -8,13 +8,14 @@ use super::text::as_text;
 pub use vocabulary::choices::Spacing;
 use vocabulary::{Metric, Phase};
 
-/// How passes arrive.
+/// When passes begin, and until when.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Load {
-    /// What they follow.
+    /// Whether they follow completions or a schedule.
     pub arrivals: Arrivals,
-    /// What happens when, in order.
-    pub stretches: Vec<Stretch>,
+    /// Its phases in their order, also those in which it pauses.
+    #[serde(rename = "stretches")]
+    pub segments: Vec<Segment>,
     /// How long passes that are under way at the end of the last phase, or waited to be sent, may still take. What is then
     /// not answered stays open.
     #[serde(serialize_with = "as_text")]
@@ -28,17 +29,18 @@ pub struct Load {
 impl Load {
     /// One pass at a time and nothing else said: what set-up requests have, and a follower until it is known whom it follows.
     pub fn unset() -> Self {
-        Self { arrivals: Arrivals::closed(1), stretches: Vec::new(), drain: Duration::ZERO, find: None, auto_warm_up: false }
+        Self { arrivals: Arrivals::closed(1), segments: Vec::new(), drain: Duration::ZERO, find: None, auto_warm_up: false }
     }
 }
 
-/// A phase of one workload.
+/// What one workload does in one phase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Stretch {
-    /// The phase in which it lies.
+pub struct Segment {
+    /// The phase that its passes are counted in.
     pub phase: Phase,
-    /// How long.
-    pub limit: Limit,
+    /// When it is over.
+    #[serde(rename = "limit")]
+    pub length: Length,
     /// Whether passes begin in it.
     pub active: bool,
 }
@@ -82,11 +84,11 @@ impl Arrivals {
     }
 }
 
-/// What a connection waits from the end of a pass to the begin of the next.
+/// What a connection waits from the end of a pass to the start of the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Think {
-    /// Nothing.
+    /// The next pass begins at once.
     None,
     /// Always this long.
     #[serde(serialize_with = "as_text")]
@@ -104,7 +106,7 @@ pub enum Pattern {
     Rate(f64),
     /// Steadily more or less, over all that is not warm-up.
     Ramp {
-        /// At the begin; also during warm-up.
+        /// At the start; also during warm-up.
         from: f64,
         /// At the end.
         to: f64,
@@ -130,13 +132,13 @@ pub enum Pattern {
     },
 }
 
-/// How many or how long.
+/// When a phase of a workload is over: after so many passes, or so long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Limit {
-    /// So many passes.
+pub enum Length {
+    /// As long as so many passes take.
     Amount(u64),
-    /// So long.
+    /// This long, however many passes that are.
     #[serde(serialize_with = "as_text")]
     Duration(Duration),
 }

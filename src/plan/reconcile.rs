@@ -70,7 +70,7 @@ pub enum Counter {
     },
     /// nginx' page `stub_status`.
     Nginx {
-        /// Where.
+        /// Where nginx listens with its page.
         url: Url,
         /// A Unix socket to connect to instead.
         socket: Option<Template>,

@@ -154,12 +154,12 @@ impl Secrets {
     }
 }
 
-/// Where a text may have been cut that began with a secret: the ends of those of its begins that say something.
+/// Where a text may have been cut that began with a secret: the ends of those of its starts that say something.
 fn begins_of(hidden: &str) -> impl DoubleEndedIterator<Item = usize> {
     hidden.char_indices().map(|(at, _)| at).filter(|at| *at >= SHORTEST_PART)
 }
 
-/// A line without the begin of a secret before its end, or before `…`, and without the end of one at its begin; nothing
+/// A line without the start of a secret before its end, or before `…`, and without the end of one at its start; nothing
 /// when there is none.
 fn without_part(line: &str, hidden: &str) -> Option<String> {
     let body = line.trim_end_matches(['`', '"', '…', ' ']);
@@ -176,7 +176,7 @@ fn without_part(line: &str, hidden: &str) -> Option<String> {
 /// User and password of requests, for HTTP's basic authentication (RFC 7617).
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Auth {
-    /// Who.
+    /// The name of the user.
     pub user: Template,
     /// What only they know.
     pub password: Template,

@@ -18,7 +18,7 @@ pub enum Start {
     },
     /// A fixture.
     Fixture {
-        /// Its name.
+        /// Which of the programs that ship with runner it is.
         name: String,
         /// Its arguments.
         args: Vec<Template>,

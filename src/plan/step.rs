@@ -24,7 +24,7 @@ pub struct Step {
     pub path: Template,
     /// Headers, names in lower case.
     pub headers: Vec<(String, Template)>,
-    /// Who asks.
+    /// User and password, for HTTP's basic authentication.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auth: Option<Auth>,
     /// What is sent.
@@ -56,7 +56,7 @@ pub struct SecretParts {
 /// An outcome to which the scenario gives a name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct NamedOutcome {
-    /// The name.
+    /// What results call it.
     pub name: String,
     /// The statuses that mean it.
     pub statuses: Vec<u16>,
@@ -67,14 +67,14 @@ pub struct NamedOutcome {
 pub struct Draw {
     /// Its name in requests.
     pub name: String,
-    /// Of what.
-    pub of: Urn,
+    /// The values among which is drawn.
+    pub of: DrawnFrom,
 }
 
-/// What values are drawn of.
+/// The values among which one is drawn.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Urn {
+pub enum DrawnFrom {
     /// Whole numbers, both ends included.
     Range(u64, u64),
     /// Texts, at least one.
@@ -101,7 +101,7 @@ impl Step {
 
     /// Notes what a secret of `env` goes into, as long as its name can be seen.
     pub fn mark_secrets(&mut self) {
-        // Variables that are no secrets have their values already.
+        // Variables that are not secret have their values already.
         let is_secret = |text: &Template| text.names().any(|name| name.starts_with("env."));
         let headers = self.headers.iter().filter(|(_, value)| is_secret(value));
         let body = match &self.body {
@@ -127,7 +127,7 @@ impl Step {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Body {
-    /// None.
+    /// No body at all.
     Empty,
     /// Text.
     Text(Template),
@@ -157,14 +157,15 @@ pub struct Expect {
 pub struct Carry {
     /// Its name in the steps behind.
     pub name: String,
-    /// Where it stands.
-    pub place: Place,
+    /// Where in the answer it stands.
+    #[serde(rename = "place")]
+    pub selector: Selector,
 }
 
-/// Where a carried value stands.
+/// Where in an answer a carried value stands.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Place {
+pub enum Selector {
     /// A JSON pointer into the body.
     Json(String),
     /// A header, in lower case.
@@ -196,8 +197,8 @@ impl Draw {
     /// As `runner plan` prints it.
     pub fn words(&self) -> String {
         match &self.of {
-            Urn::Range(from, to) => format!("{} is drawn from {from} to {to}", self.name),
-            Urn::List(items) => format!("{} is drawn of {}", self.name, shortened(&items.join(", "))),
+            DrawnFrom::Range(from, to) => format!("{} is drawn from {from} to {to}", self.name),
+            DrawnFrom::List(items) => format!("{} is drawn of {}", self.name, shortened(&items.join(", "))),
         }
     }
 }

@@ -11,7 +11,7 @@ use vocabulary::choices::{Resource, Signal};
 /// Something under test or around it.
 #[derive(Clone, Debug, Serialize)]
 pub struct Target {
-    /// Its name.
+    /// Its name in the scenario, in results and in messages.
     pub name: String,
     /// Its processes; one without a command line when it already runs elsewhere.
     pub replicas: Vec<Replica>,
@@ -65,7 +65,7 @@ pub struct Replica {
 pub struct RenderedFile {
     /// Its name in the scratch directory.
     pub name: String,
-    /// Its content.
+    /// What is written into it, once late names are known.
     pub content: Template,
 }
 
@@ -82,7 +82,7 @@ pub enum Probe {
     },
     /// `GET` answers with a status below 400.
     Http {
-        /// Where.
+        /// The URL that must answer with a status below 400.
         url: Url,
     },
     /// A line of its output matches.

@@ -7,11 +7,11 @@ use super::{Driver, Load, Protocol};
 /// Requests and how they arrive.
 #[derive(Clone, Debug)]
 pub struct Workload {
-    /// Its name.
+    /// Its name in the scenario and in results.
     pub name: String,
-    /// What carries it.
+    /// The protocol, and what is sent over it.
     pub driver: Driver,
-    /// How passes arrive.
+    /// When its passes begin, and until when.
     pub load: Load,
     /// Generator threads.
     pub threads: u32,

@@ -413,7 +413,7 @@ impl Composer<'_> {
                 continue;
             }
             let (start, end) = (stats::median(&starts), stats::median(&ends));
-            // What was under way when the next phase began belongs to the phase in which it began; the picture shows the begin.
+            // What was under way when the next phase began belongs to the phase in which it began; the picture shows the start.
             if let Some(before) = phases.last_mut() {
                 before.end = before.end.min(start);
             }

@@ -17,7 +17,7 @@ pub struct Figure {
     pub y_label: String,
     /// Small print at the bottom: what a bar, an interval or a line stands for.
     pub note: Option<String>,
-    /// What is drawn.
+    /// The marks between the axes.
     pub data: Data,
 }
 
@@ -44,7 +44,7 @@ pub enum Data {
     Trend {
         /// Names of the levels, left to right.
         levels: Vec<String>,
-        /// Where they stand.
+        /// Where the levels stand along the x axis.
         places: LevelPositions,
         /// What is compared; each series has one colour.
         series: Vec<TrendSeries>,

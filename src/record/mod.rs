@@ -33,7 +33,7 @@ pub use write::{RepetitionWriter, RunDirectory};
 /// Version of the directory's format. Raised when an old reader would misunderstand it.
 ///
 /// 2: drivers in the plan; lag, connect and first-byte times in the windows; phases with what was offered and unsent.
-/// 3: expectations, limits and the begin of a steady state in the plan; options in the manifest, so that a run can be
+/// 3: expectations, limits and the start of a steady state in the plan; options in the manifest, so that a run can be
 /// resumed; the host in a repetition's status.
 /// 4: messages over TCP and events among the drivers; what is collected; links.
 /// 5: phases as long as planned, with what was open at their end and what was silent; windows say in which phase their
@@ -70,7 +70,7 @@ pub enum Error {
     WriteTable {
         /// The file of the table.
         path: PathBuf,
-        /// What polars said.
+        /// Why polars could not write it.
         source: polars::error::PolarsError,
     },
     /// A table cannot be read.
@@ -78,7 +78,7 @@ pub enum Error {
     ReadTable {
         /// The file of the table.
         path: PathBuf,
-        /// What polars said.
+        /// Why polars could not read it.
         source: polars::error::PolarsError,
     },
     /// A JSON file is damaged.

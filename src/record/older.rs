@@ -56,7 +56,7 @@ impl Driver {
         }
     }
 
-    /// What it brings.
+    /// The metrics that it brings beside those of the catalogue.
     pub fn metrics(&self) -> Vec<NamedMetric> {
         match self {
             Self::Http { .. } | Self::Framed { .. } | Self::Author {} => Vec::new(),

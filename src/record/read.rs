@@ -23,9 +23,9 @@ use vocabulary::{Metric, NamedMetric};
 pub struct PlanRecord {
     /// Name of the experiment.
     pub experiment: String,
-    /// Its question.
+    /// The question that it answers; the title of graphs.
     pub question: String,
-    /// Its seed.
+    /// The seed of everything random in it.
     pub seed: u64,
     /// Repetitions of each cell.
     pub repetitions: u32,
@@ -40,9 +40,9 @@ pub struct PlanRecord {
     pub window: Duration,
     /// Factors with their levels.
     pub factors: Vec<FactorRecord>,
-    /// Cells.
+    /// All cells, also those that were skipped.
     pub cells: Vec<CellRecord>,
-    /// Pictures.
+    /// The pictures that `graph` draws.
     pub graphs: Vec<Graph>,
     /// What must hold; nothing in formats 1 and 2.
     #[serde(default)]
@@ -135,7 +135,7 @@ pub struct CellRecord {
 pub struct CollectRecord {
     /// Its name.
     pub name: String,
-    /// Its figures.
+    /// The metrics that it brings.
     pub metrics: Vec<MetricRecord>,
 }
 
@@ -261,14 +261,14 @@ impl WorkloadRecord {
 /// Something with a name.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Named {
-    /// The name.
+    /// The only thing of it that is read back.
     pub name: String,
 }
 
 /// A repetition on disk.
 #[derive(Clone, Debug)]
 pub struct Repetition {
-    /// Its directory.
+    /// The directory with its tables and its `status.json`.
     pub path: PathBuf,
     /// Index of its cell in the plan.
     pub cell: usize,
@@ -279,7 +279,7 @@ pub struct Repetition {
 /// A run on disk.
 #[derive(Clone, Debug)]
 pub struct RunRecord {
-    /// Its directory.
+    /// The directory of the run, below which everything of it lies.
     pub path: PathBuf,
     /// Its name: time and id.
     pub name: String,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// The status of one repetition. Times count from the begin of the load, in nanoseconds; what was before it is negative.
+/// The status of one repetition. Times count from the start of the load, in nanoseconds; what was before it is negative.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Status {
     /// Version of the format.
@@ -17,7 +17,7 @@ pub struct Status {
     pub seed: u64,
     /// When it began, UTC.
     pub started_at: String,
-    /// Whether it counts.
+    /// Whether the repetition counts, and if not, why.
     pub verdict: Verdict,
     /// The phases of each workload.
     pub phases: Vec<PhaseStatus>,
@@ -89,7 +89,7 @@ pub struct PhaseStatus {
     pub workload: String,
     /// Name of the phase.
     pub phase: String,
-    /// Its begin: as planned where it has a duration, else when its first request was sent.
+    /// Its start: as planned where it has a duration, else when its first request was sent.
     pub start_ns: u64,
     /// Its end: as planned where it has a duration, else when its last answer was complete. Before format 5 always that.
     pub end_ns: u64,
@@ -280,7 +280,7 @@ pub struct ReconciledStatus {
     pub workloads: Vec<String>,
     /// Requests that were written.
     pub sent: u64,
-    /// Those of them that had no answer, not even the begin of one: they may have arrived or not.
+    /// Those of them that had no answer, not even the start of one: they may have arrived or not.
     pub unanswered: u64,
     /// Requests that followed a redirect to elsewhere, and may have arrived here, too.
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -306,7 +306,7 @@ impl ReconciledStatus {
 /// Where the time of a repetition went. Not included is the writing of this very file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Timings {
-    /// From begin to end.
+    /// From start to end.
     pub total_ns: u64,
     /// Set-up and clean-up steps of the scenario, making links, and what was collected.
     pub steps_ns: u64,
@@ -314,7 +314,7 @@ pub struct Timings {
     pub target_start_ns: u64,
     /// From the last target's readiness to the first request of the load.
     pub ready_to_first_request_ns: u64,
-    /// From the begin of the load to its end.
+    /// From the start of the load to its end.
     pub load_ns: u64,
     /// Targets stopped.
     pub target_stop_ns: u64,

@@ -69,22 +69,22 @@ fn since(epoch: Instant, at: Instant) -> i64 {
     }
 }
 
-/// Names that belong to the numbers in rows.
+/// What the numbers in the rows of one workload, or of what is collected, are called.
 #[derive(Clone, Debug)]
-pub struct Names {
-    /// Of the workload.
+pub struct WorkloadNames {
+    /// The name of the workload itself.
     pub workload: String,
-    /// Of its steps.
+    /// Those of its steps, in the order of a pass.
     pub steps: Vec<String>,
     /// Of the outcomes to which it gives names.
     pub outcomes: Vec<String>,
-    /// Of the figures that its command brings.
+    /// Of the metrics that its command brings.
     pub metrics: Vec<String>,
 }
 
 /// The tables of one repetition.
 pub struct Tables {
-    workloads: Vec<Names>,
+    workloads: Vec<WorkloadNames>,
     metrics: (PathBuf, Vec<MetricRow>),
     /// Made when the first request comes; with the index of its workload, each request that is not yet written.
     requests: (PathBuf, Option<Table>, Vec<(u16, RequestRow)>),
@@ -100,7 +100,7 @@ impl Tables {
     ///
     /// # Errors
     /// [`Error::Write`], [`Error::WriteTable`].
-    pub fn create(directory: &Path, workloads: Vec<Names>) -> Result<Self, Error> {
+    pub fn create(directory: &Path, workloads: Vec<WorkloadNames>) -> Result<Self, Error> {
         Self::create_or_spill(directory, None, workloads)
     }
 
@@ -108,7 +108,7 @@ impl Tables {
     ///
     /// # Errors
     /// [`Error::Write`], [`Error::WriteTable`].
-    pub fn create_or_spill(directory: &Path, spill: Option<Spill>, workloads: Vec<Names>) -> Result<Self, Error> {
+    pub fn create_or_spill(directory: &Path, spill: Option<Spill>, workloads: Vec<WorkloadNames>) -> Result<Self, Error> {
         let now = Instant::now();
         let table = |name: &str, empty: &DataFrame| Table::create(directory.join(name), spill.as_ref(), empty);
         Ok(Self {
@@ -123,7 +123,7 @@ impl Tables {
         })
     }
 
-    /// The begin of the load, from which all times count. Samples wait in memory until it is known.
+    /// The start of the load, from which all times count. Samples wait in memory until it is known.
     pub fn set_epoch(&mut self, epoch: Instant) {
         self.epoch = Some(epoch);
     }
@@ -169,7 +169,7 @@ impl Tables {
         table.write(&frame)
     }
 
-    /// Adds a figure of a command.
+    /// Adds a metric of a command.
     pub fn metric(&mut self, row: MetricRow) {
         self.metrics.1.push(row);
     }
@@ -245,8 +245,8 @@ fn frame(height: usize, columns: Vec<Column>) -> DataFrame {
     DataFrame::new(height, columns).expect("all columns are made from the same rows")
 }
 
-/// Columns of `windows.parquet`: one row per window, workload, step, phase of the begin, phase of the end, and outcome.
-fn window_frame(workloads: &[Names], rows: &[WindowRow]) -> DataFrame {
+/// Columns of `windows.parquet`: one row per window, workload, step, phase of the start, phase of the end, and outcome.
+fn window_frame(workloads: &[WorkloadNames], rows: &[WindowRow]) -> DataFrame {
     let of = |f: fn(&WindowRow) -> u64| rows.iter().map(f).collect::<Vec<u64>>();
     let workload = |r: &WindowRow| workloads.get(usize::from(r.workload));
     let names: Vec<&str> = rows.iter().map(|r| workload(r).map_or("", |w| w.workload.as_str())).collect();
@@ -279,8 +279,8 @@ fn window_frame(workloads: &[Names], rows: &[WindowRow]) -> DataFrame {
     )
 }
 
-/// Columns of `requests.parquet`: one row per request and per pass. Times are nanoseconds since the begin of the load.
-fn request_frame(workloads: &[Names], rows: &[(u16, RequestRow)]) -> DataFrame {
+/// Columns of `requests.parquet`: one row per request and per pass. Times are nanoseconds since the start of the load.
+fn request_frame(workloads: &[WorkloadNames], rows: &[(u16, RequestRow)]) -> DataFrame {
     let of = |f: fn(&RequestRow) -> u64| rows.iter().map(|(_, r)| f(r)).collect::<Vec<u64>>();
     let workload = |index: u16| workloads.get(usize::from(index));
     let step = |(index, r): &(u16, RequestRow)| {
@@ -308,8 +308,8 @@ fn request_frame(workloads: &[Names], rows: &[(u16, RequestRow)]) -> DataFrame {
     )
 }
 
-/// Columns of `metrics.parquet`: one row per pass of a command and figure.
-fn metric_frame(workloads: &[Names], rows: &[MetricRow]) -> DataFrame {
+/// Columns of `metrics.parquet`: one row per pass of a command and metric.
+fn metric_frame(workloads: &[WorkloadNames], rows: &[MetricRow]) -> DataFrame {
     let of = |r: &MetricRow| workloads.get(usize::from(r.workload));
     let metric = |r: &MetricRow| of(r).and_then(|w| w.metrics.get(usize::from(r.metric))).map_or("", String::as_str).to_owned();
     frame(
@@ -461,7 +461,7 @@ fn whole(frame: DataFrame) -> PolarsResult<DataFrame> {
     }
 }
 
-/// What is damaged makes polars panic in some places; that is no fault of this program, and the other tables are read.
+/// What is damaged makes polars panic in some places; that is not a fault of this program, and the other tables are read.
 fn parse<T>(path: &Path, parse: impl FnOnce() -> PolarsResult<T>) -> Result<T, Error> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {

@@ -16,7 +16,7 @@ use plan::{Cell, Plan, Secrets};
 /// The directory of a run, locked: nobody else writes to it meanwhile.
 #[derive(Debug)]
 pub struct RunDirectory {
-    /// Where it is.
+    /// The directory of the run.
     pub path: PathBuf,
     /// Its name: time and id.
     pub name: String,

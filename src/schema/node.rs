@@ -14,7 +14,7 @@ use super::source::{Mistake, SourceFile, Span};
 
 /// Values in a document after its aliases are expanded; more is a YAML bomb.
 const MAX_NODES: usize = 100_000;
-/// Nesting of a document; more is no scenario.
+/// Nesting of a document; more is not a scenario.
 const MAX_DEPTH: usize = 64;
 
 /// A value and its place.
@@ -24,7 +24,7 @@ pub struct Node {
     pub span: Span,
     /// Where to point when something is missing in it: its key, or itself.
     pub head: Span,
-    /// What it is.
+    /// Its value: a scalar, a list or a map.
     pub data: Data,
 }
 
@@ -202,7 +202,7 @@ fn from_yaml(file: &Arc<SourceFile>, error: &serde_yaml::Error) -> Box<Mistake> 
     })
 }
 
-/// The run of characters that are no white space, at an offset.
+/// The run of characters that are not white space, at an offset.
 fn word_at(file: &SourceFile, start: usize) -> Span {
     let start = start.min(file.text.len());
     let end = file.text.get(start..).map_or(start, |rest| start + rest.find(char::is_whitespace).unwrap_or(rest.len()));

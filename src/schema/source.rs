@@ -38,7 +38,7 @@ pub enum Error {
 pub struct SourceFile {
     /// The path as the user typed it.
     pub path: PathBuf,
-    /// The whole text.
+    /// The text as it was read; positions count its bytes.
     pub text: String,
 }
 
@@ -98,7 +98,7 @@ impl SourceFile {
     }
 }
 
-/// Without the byte order mark that some editors put first: it is no part of the text, and would shift columns.
+/// Without the byte order mark that some editors put first: it is not part of the text, and would shift columns.
 fn without_mark(text: String) -> String {
     match text.strip_prefix('\u{feff}') {
         Some(rest) => rest.to_owned(),
@@ -122,7 +122,7 @@ pub struct Mistake {
     pub file: Arc<SourceFile>,
     /// Where in the file.
     pub span: Span,
-    /// What was found.
+    /// What stands in the file, in words for the first line of the message.
     pub found: String,
     /// What was expected there; shown under the line.
     pub expected: Option<String>,

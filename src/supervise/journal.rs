@@ -103,7 +103,7 @@ impl Journal {
         Ok(journal)
     }
 
-    /// Where it is.
+    /// The file in which the journal is kept.
     pub fn path(&self) -> &Path {
         &self.path
     }

@@ -56,9 +56,9 @@ pub enum Error {
     /// A replica ended before it was ready.
     #[error("{name} {exit} before it was ready{}", log_tail(tail))]
     EndedEarly {
-        /// Target and replica.
+        /// Which replica of which target it is.
         name: String,
-        /// How it ended.
+        /// Its exit code or the signal that ended it.
         exit: Exit,
         /// The last lines of its log.
         tail: Vec<String>,
@@ -80,7 +80,7 @@ pub enum Error {
     Died {
         /// Target and replica.
         name: String,
-        /// How it ended.
+        /// Its exit code or the signal that ended it.
         exit: Exit,
         /// The last lines of its log.
         tail: Vec<String>,

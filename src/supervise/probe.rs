@@ -131,7 +131,7 @@ struct Unread {
     path: PathBuf,
     /// So far it was read.
     at: u64,
-    /// The begin of a line whose end is not there yet.
+    /// The start of a line whose end is not there yet.
     begun: Vec<u8>,
 }
 
@@ -143,7 +143,7 @@ impl Unread {
         Self { path: path.to_owned(), at: 0, begun: Vec::new() }
     }
 
-    /// Whether a line that is new fulfils a condition; also the begin of one that is not whole.
+    /// Whether a line that is new fulfils a condition; also the start of one that is not whole.
     fn any_line(&mut self, is: impl Fn(&str) -> bool) -> bool {
         use std::io::{Read as _, Seek as _, SeekFrom};
         let mut part = Vec::new();

@@ -51,7 +51,7 @@ impl Processes {
         all
     }
 
-    /// One of them.
+    /// The process with this id, where there is one.
     pub fn get(&self, pid: i32) -> Option<&Row> {
         self.rows.get(&pid)
     }

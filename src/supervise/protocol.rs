@@ -76,7 +76,7 @@ pub enum Event {
     Exited {
         /// As chosen by the runner.
         id: u64,
-        /// How it ended.
+        /// Its exit code or the signal that ended it.
         exit: Exit,
         /// Processor time of it and of all children that it waited for.
         cpu_ns: u64,

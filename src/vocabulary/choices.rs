@@ -137,7 +137,7 @@ impl Decimal {
         *self == Self::Point
     }
 
-    /// The other one.
+    /// The mark that then separates thousands.
     #[must_use]
     pub fn other(self) -> Self {
         match self {
@@ -178,7 +178,7 @@ impl LinkMechanism {
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Allowed {
-    /// By so many.
+    /// By so many requests, whatever share that is.
     Count(u64),
     /// By this share of what was sent.
     Share(f64),

@@ -372,7 +372,7 @@ impl Metric {
 /// A metric that a protocol brings, or that the scenario takes from somewhere: what is told of it in a plan.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct NamedMetric {
-    /// Its name.
+    /// What results, graphs and expectations call it.
     pub name: String,
     /// Its unit; empty where it has none.
     pub unit: String,

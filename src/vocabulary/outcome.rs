@@ -102,7 +102,7 @@ impl Outcome {
     }
 
     /// The words that no scenario may give to an outcome of its own.
-    pub fn taken() -> impl Iterator<Item = &'static str> {
+    pub fn reserved_names() -> impl Iterator<Item = &'static str> {
         Self::FIXED.into_iter().map(|outcome| outcome.name(&[]))
     }
 
@@ -137,7 +137,7 @@ mod tests {
         for index in 0..Outcome::COUNT {
             assert_eq!(Outcome::with_index(index).index(), index);
         }
-        let words: std::collections::BTreeSet<&str> = Outcome::taken().collect();
+        let words: std::collections::BTreeSet<&str> = Outcome::reserved_names().collect();
         assert_eq!(words.len(), Outcome::FIXED.len());
         assert_eq!(Outcome::Named(1).name(&["a".to_owned(), "conflict".to_owned()]), "conflict");
         assert!(["ok", "timeout", "lost", "open"].into_iter().all(Outcome::word_counts_in_times));

@@ -1,4 +1,4 @@
-//! What is collected after the load: figures and tables, and that they are citizens like the others.
+//! What is collected after the load: metrics and tables, and that they are citizens like the others.
 
 use serde_json::{Value as Json, json};
 

@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 
 use crate::support::{Outcome, Place};
 
-/// Three cells, whose figures are 101, 102, 100, … and twice that; `absent` needs a program that is not there.
+/// Three cells, whose values are 101, 102, 100, … and twice that; `absent` needs a program that is not there.
 const NUMBERS: &str = "
 experiment: test
 question: Is it \"fast\" <enough> & good | sound?

@@ -427,7 +427,7 @@ workloads:
     // 4 / (20 ms + 30 ms) = 80 per second; never more.
     let ok = whole["ok"].as_u64().unwrap();
     assert!((50..=84).contains(&ok), "{ok}");
-    // The think time is no part of the response time.
+    // The think time is not part of the response time.
     assert!(whole["response_ns"]["p50"].as_u64().unwrap() < 48_000_000, "{whole}");
 }
 
@@ -551,7 +551,7 @@ fn a_rate_may_change_steadily() {
 #[test]
 fn periodic_arrivals_keep_to_their_slots() {
     let watch = Watch::start();
-    // The distance of each arrival from the begin of its slot, and how far these are apart.
+    // The distance of each arrival from the start of its slot, and how far these are apart.
     let spread = |jitter: &str| {
         let (seen, summary) = watch.run(&format!("open: {{every: 50ms{jitter}}}, duration: 1s"), "/", &[]);
         assert_eq!(part(&summary, "all", "clients", "during", "(pass)")["requests"], 20);
@@ -597,7 +597,7 @@ workloads:
     (place, summary)
 }
 
-/// A figure that a command brought.
+/// A metric that a command brought.
 #[track_caller]
 fn metric(summary: &Json, name: &str) -> f64 {
     let metrics = cell(summary, "all")["metrics"].as_array().unwrap();

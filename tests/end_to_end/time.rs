@@ -1,4 +1,4 @@
-//! Figures that know time: what a load with a duration is divided by, what is open at its end, when nobody is answered, and
+//! Metrics that know time: what a load with a duration is divided by, what is open at its end, when nobody is answered, and
 //! how long it lasts.
 
 use std::time::Instant;

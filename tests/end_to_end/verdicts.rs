@@ -103,7 +103,7 @@ workloads:
 
 #[test]
 fn only_valid_repetitions_count() {
-    // The figure is 10, but in the third repetition, which has an error, 1000; the fifth one has no load at all.
+    // The value is 10, but in the third repetition, which has an error, 1000; the fifth one has no load at all.
     let place = Place::with(
         "
 experiment: test

@@ -10,7 +10,7 @@ use vocabulary::Metric;
 pub(super) struct Case {
     pub row: Row,
     pub metric: Metric,
-    /// Of the cells.
+    /// What the two cells are called.
     pub names: [String; 2],
     pub a: Vec<f64>,
     pub b: Vec<f64>,

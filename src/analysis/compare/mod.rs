@@ -137,7 +137,7 @@ pub struct Row {
     pub p_corrected: Option<f64>,
     /// Whether the verdict rests on the shape of the distribution: ranks alone cannot reach such a p with so few repetitions.
     pub rests_on_shape: bool,
-    /// What that means.
+    /// What the numbers above come to.
     pub verdict: Verdict,
     /// With too few repetitions: how many more of each would show a difference of the size that is seen.
     pub more_for_seen: Option<usize>,
@@ -152,13 +152,13 @@ pub struct Row {
 pub enum Verdict {
     Faster,
     Slower,
-    /// Of a resource.
+    /// Less of a resource is used, which is neither better nor worse by itself.
     Less,
-    /// Of a resource.
+    /// More of a resource is used.
     More,
-    /// Of a figure whose meaning is not known.
+    /// Of a metric whose meaning is not known.
     Higher,
-    /// Of a figure whose meaning is not known.
+    /// Of a metric whose meaning is not known.
     Lower,
     NoDifferenceShown,
     TooFewRepetitions,

@@ -27,7 +27,7 @@ use plan::{Cell, Plan, Workload};
 use record::manifest::now;
 use record::spill::Spill;
 use record::status::{ObserverStatus, Status, Verdict};
-use record::tables::Names;
+use record::tables::WorkloadNames;
 use record::{RepetitionWriter, RunDirectory};
 use supervise::{Guard, journal};
 
@@ -164,7 +164,7 @@ impl<'a> Repetition<'a> {
         })
     }
 
-    /// From the scratch directory to the last figure that is collected.
+    /// From the scratch directory to the last metric that is collected.
     async fn measure(&mut self) -> Result<(), Error> {
         self.make_scratch()?;
         self.timed(Stage::SetUp, Self::set_up).await?;
@@ -271,14 +271,14 @@ fn merged(measured: Result<(), Error>, torn_down: Result<Vec<String>, Error>) ->
 }
 
 /// The names that belong to the numbers in the rows of workloads and of what is collected.
-fn names(cell: &Cell) -> Vec<Names> {
-    let of_workload = |workload: &Workload| Names {
+fn names(cell: &Cell) -> Vec<WorkloadNames> {
+    let of_workload = |workload: &Workload| WorkloadNames {
         workload: workload.name.clone(),
         steps: workload.protocol().steps(),
         outcomes: workload.protocol().outcomes(),
         metrics: workload.protocol().metrics().into_iter().map(|metric| metric.name).collect(),
     };
-    let of_collected = cell.collect.iter().map(|collected| Names {
+    let of_collected = cell.collect.iter().map(|collected| WorkloadNames {
         workload: collected.name.clone(),
         steps: Vec::new(),
         outcomes: Vec::new(),

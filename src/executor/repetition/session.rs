@@ -43,16 +43,16 @@ pub(super) struct Session {
     pub timings: Timings,
 }
 
-/// The begin of the load, as both clocks show it.
+/// The start of the load, as both clocks show it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Epoch {
     pub instant: Instant,
-    /// Since the begin of 1970.
+    /// Since the start of 1970.
     pub unix: Duration,
 }
 
 impl Epoch {
-    /// This instant.
+    /// The epoch of a repetition whose load starts at this instant.
     pub fn now() -> Self {
         let instant = Instant::now();
         let unix = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
@@ -75,7 +75,7 @@ impl Events {
         self.0.borrow_mut().push((at, event));
     }
 
-    /// One object for each, in which `at_ns` counts from the begin of the load; from the first event where there was no load.
+    /// One object for each, in which `at_ns` counts from the start of the load; from the first event where there was no load.
     pub fn since(&self, epoch: Option<Epoch>) -> Vec<Value> {
         let events = self.0.borrow();
         let epoch = epoch.map(|epoch| epoch.instant).or_else(|| events.first().map(|(at, _)| *at));

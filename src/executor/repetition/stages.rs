@@ -15,7 +15,7 @@ use crate::reconcile::Baselines;
 use crate::{actions, launches, memory, targets};
 use load::{self, Gate, Job, Launcher, Setting};
 use observe::Watched;
-use plan::{Action, Cell, Limit};
+use plan::{Action, Cell, Length};
 use supervise::Kind;
 
 /// A target whose end explains a wrong answer is noticed within this.
@@ -171,7 +171,7 @@ impl Repetition<'_> {
         Ok(())
     }
 
-    /// Takes the figures that the scenario asks for, while the targets still run.
+    /// Takes the metrics that the scenario asks for, while the targets still run.
     pub(super) async fn collect(&mut self) -> Result<(), Error> {
         let Self { cell, context, recorder, session, .. } = self;
         let Some(epoch) = session.epoch.filter(|_| !cell.collect.is_empty()) else { return Ok(()) };
@@ -267,9 +267,9 @@ async fn cause(error: load::Error, session: &Session) -> Error {
 
 /// How many passes there will be in all; none where a phase is as long as its duration.
 fn expected_passes(cell: &Cell) -> Option<u64> {
-    let of = |limit: Limit| match limit {
-        Limit::Amount(n) => Some(n),
-        Limit::Duration(_) => None,
+    let of = |length: Length| match length {
+        Length::Amount(n) => Some(n),
+        Length::Duration(_) => None,
     };
-    cell.workloads.iter().filter(|w| w.protocol().follows().is_none()).flat_map(|w| &w.load.stretches).map(|s| of(s.limit)).sum()
+    cell.workloads.iter().filter(|w| w.protocol().follows().is_none()).flat_map(|w| &w.load.segments).map(|s| of(s.length)).sum()
 }

@@ -3,7 +3,7 @@
 use super::Failure;
 use super::values::{Text, Values};
 use crate::Error;
-use plan::{Carry, Expect, Place};
+use plan::{Carry, Expect, Selector};
 use vocabulary::Outcome;
 
 /// So much of a body that must be looked into is kept.
@@ -20,7 +20,7 @@ pub struct Body {
 /// A body to be judged.
 #[derive(Clone, Copy, Debug)]
 pub struct KeptBody<'a> {
-    /// All of it, or its begin.
+    /// All of it, or its start.
     pub bytes: &'a [u8],
     /// Whether more came than this.
     pub is_cut: bool,
@@ -32,7 +32,7 @@ impl Body {
         KeptBody { bytes: &self.bytes, is_cut: self.is_cut }
     }
 
-    /// An empty one.
+    /// A body of which nothing has come yet.
     pub fn new() -> Self {
         Self::default()
     }
@@ -50,7 +50,7 @@ pub struct Judged {
     length: Option<u64>,
     text: Option<Text>,
     contains: Option<Text>,
-    carry: Vec<(usize, Place, Option<regex::Regex>)>,
+    carry: Vec<(usize, Selector, Option<regex::Regex>)>,
 }
 
 impl Judged {
@@ -64,11 +64,11 @@ impl Judged {
         let carry = carry.iter().map(|c| {
             let place = names.iter().position(|n| *n == c.name);
             let place = place.ok_or_else(|| invalid(format!("`{}` has no place", c.name)))?;
-            let pattern = match &c.place {
-                Place::Regex(pattern) => Some(regex::Regex::new(pattern).map_err(|e| invalid(e.to_string()))?),
+            let pattern = match &c.selector {
+                Selector::Regex(pattern) => Some(regex::Regex::new(pattern).map_err(|e| invalid(e.to_string()))?),
                 _ => None,
             };
-            Ok((place, c.place.clone(), pattern))
+            Ok((place, c.selector.clone(), pattern))
         });
         Ok(Self {
             length: expect.length,
@@ -79,13 +79,15 @@ impl Judged {
     }
 
     /// Where what is carried stands.
-    pub fn places(&self) -> impl Iterator<Item = &Place> {
-        self.carry.iter().map(|(_, place, _)| place)
+    pub fn selectors(&self) -> impl Iterator<Item = &Selector> {
+        self.carry.iter().map(|(_, selector, _)| selector)
     }
 
     /// Whether the body must be kept to be judged.
     pub fn needs_body(&self) -> bool {
-        self.text.is_some() || self.contains.is_some() || self.places().any(|place| !matches!(place, Place::Header(_)))
+        self.text.is_some()
+            || self.contains.is_some()
+            || self.selectors().any(|selector| !matches!(selector, Selector::Header(_)))
     }
 
     /// Checks an answer and takes what is to be carried.
@@ -138,19 +140,19 @@ impl Judged {
                 ));
             }
         }
-        let json = self.carry.iter().any(|(_, place, _)| matches!(place, Place::Json(_)));
+        let json = self.carry.iter().any(|(_, selector, _)| matches!(selector, Selector::Json(_)));
         if json && is_cut {
             return Err(unknown(Outcome::Carry, "JSON that is cut cannot be read", values));
         }
         let json = json.then(|| serde_json::from_slice::<serde_json::Value>(body).unwrap_or_default());
-        for (index, place, pattern) in &self.carry {
-            let found = match place {
-                Place::Header(name) => header(name).map(str::to_owned),
-                Place::Json(pointer) => json.as_ref().and_then(|j| j.pointer(pointer)).map(|v| match v {
+        for (index, selector, pattern) in &self.carry {
+            let found = match selector {
+                Selector::Header(name) => header(name).map(str::to_owned),
+                Selector::Json(pointer) => json.as_ref().and_then(|j| j.pointer(pointer)).map(|v| match v {
                     serde_json::Value::String(s) => s.clone(),
                     other => other.to_string(),
                 }),
-                Place::Regex(_) => {
+                Selector::Regex(_) => {
                     let text = String::from_utf8_lossy(body);
                     let found = pattern.as_ref().and_then(|p| p.captures(&text));
                     // What matches up to the cut might go on behind it.
@@ -172,7 +174,7 @@ impl Judged {
     }
 }
 
-/// The begin of a body, for messages.
+/// The start of a body, for messages.
 pub fn excerpt(body: &[u8]) -> String {
     let text: String =
         String::from_utf8_lossy(&body[..body.len().min(80)]).chars().map(|c| if c.is_control() { ' ' } else { c }).collect();

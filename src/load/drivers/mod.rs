@@ -70,7 +70,7 @@ pub trait Driver: Send + Sync + 'static {
 
     /// Makes client `number`, which is its own on all threads. Connects nothing yet.
     ///
-    /// `group` is what the clients of one thread share; it is `Default` at the begin of the thread.
+    /// `group` is what the clients of one thread share; it is `Default` at the start of the thread.
     fn client(self: &Arc<Self>, number: u64, seed: u64, group: &std::rc::Rc<<Self::Client as Client>::Group>) -> Self::Client;
 }
 
@@ -116,7 +116,7 @@ pub struct Exchange {
     pub sent_bytes: u64,
     /// Bytes of the answer's body.
     pub received_bytes: u64,
-    /// Figures that it brought, in an order that the driver says; mostly none.
+    /// Metrics that it brought, in an order that the driver says; mostly none.
     pub metrics: Vec<f64>,
     /// Whether it was answered as expected.
     pub result: Result<(), Failure>,

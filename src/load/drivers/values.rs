@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use crate::Error;
 use crate::schedule::mix;
-use plan::{Carry, Draw, Part, Template, Urn};
+use plan::{Carry, Draw, DrawnFrom, Part, Template};
 use vocabulary::units::in_json;
 
 /// Random bodies are slices of one block of random bytes of this size (and streamed when they are longer).
@@ -82,7 +82,7 @@ impl Text {
         }
     }
 
-    /// With its values.
+    /// The text with the values of a pass inserted.
     pub fn fill(&self, values: &Values) -> String {
         let mut text = String::with_capacity(64);
         for part in &self.0 {
@@ -105,7 +105,7 @@ pub struct ValueNames {
     uses_id: bool,
     uses_pass: bool,
     /// What is drawn for each pass, with its place.
-    draws: Arc<[(usize, Urn)]>,
+    draws: Arc<[(usize, DrawnFrom)]>,
 }
 
 impl ValueNames {
@@ -137,7 +137,7 @@ pub struct Values {
     /// What nobody inserts is not written anew for every pass.
     uses_id: bool,
     uses_pass: bool,
-    draws: Arc<[(usize, Urn)]>,
+    draws: Arc<[(usize, DrawnFrom)]>,
     seed: u64,
     connection: u64,
     random: u64,
@@ -184,11 +184,11 @@ impl Values {
             let random = mix(mix(pass ^ mix(self.seed)) ^ mix(number as u64 + 1));
             // Writing into a text cannot fail. The share of values that are too likely by this is as small as 2^-32.
             let _ = match urn {
-                Urn::Range(from, to) => {
+                DrawnFrom::Range(from, to) => {
                     let of = u128::from(to - from) + 1;
                     write!(self.values[*place], "{}", from + ((u128::from(random) * of) >> 64) as u64)
                 }
-                Urn::List(items) => {
+                DrawnFrom::List(items) => {
                     let item = ((u128::from(random) * items.len() as u128) >> 64) as usize;
                     self.values[*place].write_str(&items[item])
                 }
@@ -255,7 +255,7 @@ mod tests {
 
     #[test]
     fn values_are_drawn_evenly_anew_for_each_pass_and_again_from_the_same_seed() {
-        let draws = [("n", Urn::Range(5, 14)), ("word", Urn::List(vec!["a".to_owned(), "b".to_owned()]))];
+        let draws = [("n", DrawnFrom::Range(5, 14)), ("word", DrawnFrom::List(vec!["a".to_owned(), "b".to_owned()]))];
         let draws = draws.map(|(name, of)| Draw { name: name.to_owned(), of });
         let names = ValueNames::new([].iter(), [].into_iter(), &draws);
         let (n, word) = (CONNECTION + 1, CONNECTION + 2);

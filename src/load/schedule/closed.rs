@@ -1,7 +1,7 @@
 //! The closed loop: a pass begins when its connection is free, until the budget of the phase is used up.
 
 use super::{Arrival, Next, ThreadSlice, Timeline};
-use plan::{Limit, Stretch};
+use plan::{Length, Segment};
 use vocabulary::Phase;
 use vocabulary::units::nanos;
 
@@ -9,7 +9,7 @@ use vocabulary::units::nanos;
 #[derive(Clone, Debug)]
 pub struct ClosedLoop {
     /// What is still to come; the current one is the last.
-    stretches: Vec<Budgeted>,
+    segments: Vec<Budgeted>,
     timeline: Timeline,
     /// When the current one began.
     start_ns: u64,
@@ -33,25 +33,25 @@ enum Budget {
 
 impl ClosedLoop {
     /// The share of one thread: amounts are divided, durations are not.
-    pub fn new(stretches: &[Stretch], slice: ThreadSlice, origin_ns: u64) -> Self {
-        let budgeted = |stretch: &Stretch| Budgeted {
-            phase: stretch.phase,
-            active: stretch.active,
-            budget: match stretch.limit {
-                Limit::Amount(n) => Budget::Passes(n / slice.threads + u64::from(slice.thread < n % slice.threads)),
-                Limit::Duration(d) => Budget::Time(nanos(d)),
+    pub fn new(segments: &[Segment], slice: ThreadSlice, origin_ns: u64) -> Self {
+        let budgeted = |segment: &Segment| Budgeted {
+            phase: segment.phase,
+            active: segment.active,
+            budget: match segment.length {
+                Length::Amount(n) => Budget::Passes(n / slice.threads + u64::from(slice.thread < n % slice.threads)),
+                Length::Duration(d) => Budget::Time(nanos(d)),
             },
         };
-        let timeline = Timeline::new(stretches, origin_ns);
-        let stretches = stretches.iter().rev().map(budgeted).collect();
-        Self { stretches, timeline, start_ns: origin_ns, pass: slice.thread, stride: slice.threads }
+        let timeline = Timeline::new(segments, origin_ns);
+        let segments = segments.iter().rev().map(budgeted).collect();
+        Self { segments, timeline, start_ns: origin_ns, pass: slice.thread, stride: slice.threads }
     }
 
     /// What a connection does that is free at `now_ns`.
     pub fn next(&mut self, now_ns: u64) -> Next {
         loop {
-            let Some(stretch) = self.stretches.last_mut() else { return Next::Over };
-            let over_ns = match &mut stretch.budget {
+            let Some(segment) = self.segments.last_mut() else { return Next::Over };
+            let over_ns = match &mut segment.budget {
                 Budget::Passes(0) => {
                     self.timeline.over(now_ns);
                     now_ns
@@ -63,13 +63,13 @@ impl ClosedLoop {
                 Budget::Time(length) => {
                     let until = self.start_ns.saturating_add(*length);
                     if now_ns < until {
-                        return if stretch.active { Next::Begin(self.begin(now_ns)) } else { Next::At(until) };
+                        return if segment.active { Next::Begin(self.begin(now_ns)) } else { Next::At(until) };
                     }
                     until
                 }
             };
             self.start_ns = over_ns;
-            self.stretches.pop();
+            self.segments.pop();
         }
     }
 
@@ -80,11 +80,11 @@ impl ClosedLoop {
 
     /// Whether no pass begins any more, whenever a connection is free.
     pub fn is_used_up(&self) -> bool {
-        self.stretches.iter().all(|s| matches!(s.budget, Budget::Passes(0)))
+        self.segments.iter().all(|s| matches!(s.budget, Budget::Passes(0)))
     }
 
     fn begin(&mut self, now_ns: u64) -> Arrival {
-        let phase = self.stretches.last().map_or(Phase::During, |s| s.phase);
+        let phase = self.segments.last().map_or(Phase::During, |s| s.phase);
         let arrival = Arrival { intended_ns: now_ns, phase, pass: self.pass };
         self.pass += self.stride;
         arrival
@@ -97,8 +97,8 @@ mod tests {
     use proptest::prelude::*;
     use std::time::Duration;
 
-    fn stretch(phase: Phase, limit: Limit) -> Stretch {
-        Stretch { phase, limit, active: true }
+    fn segment(phase: Phase, length: Length) -> Segment {
+        Segment { phase, length, active: true }
     }
 
     fn slice(thread: u64, threads: u64) -> ThreadSlice {
@@ -111,9 +111,9 @@ mod tests {
         fn amounts_are_kept(warm in 0_u64..50, amount in 1_u64..500, threads in 1_u64..8) {
             let mut counts = [0_u64; 2];
             let mut passes = std::collections::BTreeSet::new();
-            let stretches = [stretch(Phase::WarmUp, Limit::Amount(warm)), stretch(Phase::During, Limit::Amount(amount))];
+            let segments = [segment(Phase::WarmUp, Length::Amount(warm)), segment(Phase::During, Length::Amount(amount))];
             for thread in 0..threads {
-                let mut schedule = ClosedLoop::new(&stretches, slice(thread, threads), 0);
+                let mut schedule = ClosedLoop::new(&segments, slice(thread, threads), 0);
                 let (mut now, mut last, mut measuring) = (0, 0, false);
                 while let Next::Begin(arrival) = schedule.next(now) {
                     prop_assert!(arrival.intended_ns >= last);
@@ -131,9 +131,9 @@ mod tests {
 
         #[test]
         fn durations_follow_each_other_from_the_origin(warm_ms in 1_u64..50, during_ms in 1_u64..50, origin in 0_u64..1_000_000) {
-            let ms = |n| Limit::Duration(Duration::from_millis(n));
-            let stretches = [stretch(Phase::WarmUp, ms(warm_ms)), stretch(Phase::During, ms(during_ms))];
-            let mut schedule = ClosedLoop::new(&stretches, slice(0, 1), origin);
+            let ms = |n| Length::Duration(Duration::from_millis(n));
+            let segments = [segment(Phase::WarmUp, ms(warm_ms)), segment(Phase::During, ms(during_ms))];
+            let mut schedule = ClosedLoop::new(&segments, slice(0, 1), origin);
             let mut now = origin;
             while let Next::Begin(arrival) = schedule.next(now) {
                 prop_assert_eq!(arrival.phase == Phase::WarmUp, now < origin + warm_ms * 1_000_000);
@@ -146,10 +146,10 @@ mod tests {
 
     #[test]
     fn a_phase_in_which_it_is_not_active_is_waited_out() {
-        let s = |n| Limit::Duration(Duration::from_secs(n));
-        let inactive = |phase, n| Stretch { phase, limit: s(n), active: false };
-        let stretches = [inactive(Phase::Before, 1), stretch(Phase::During, s(2)), inactive(Phase::After, 1)];
-        let mut schedule = ClosedLoop::new(&stretches, slice(0, 1), 0);
+        let s = |n| Length::Duration(Duration::from_secs(n));
+        let inactive = |phase, n| Segment { phase, length: s(n), active: false };
+        let segments = [inactive(Phase::Before, 1), segment(Phase::During, s(2)), inactive(Phase::After, 1)];
+        let mut schedule = ClosedLoop::new(&segments, slice(0, 1), 0);
         assert_eq!(schedule.next(10), Next::At(1_000_000_000));
         assert!(matches!(schedule.next(1_000_000_000), Next::Begin(Arrival { phase: Phase::During, .. })));
         assert_eq!(schedule.next(3_000_000_000), Next::At(4_000_000_000));

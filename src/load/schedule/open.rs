@@ -8,7 +8,7 @@
 use std::ops::Range;
 
 use super::{Arrival, Instants, Next, ThreadSlice, Timeline};
-use plan::{Limit, Load, Pattern, Spacing, Stretch};
+use plan::{Length, Load, Pattern, Segment, Spacing};
 use vocabulary::Phase;
 use vocabulary::units::nanos;
 
@@ -19,45 +19,45 @@ const PIECE: usize = 2048;
 #[derive(Clone, Debug)]
 struct Walk {
     /// What is still to come; the current one is the last.
-    stretches: Vec<Stretch>,
+    segments: Vec<Segment>,
     timeline: Timeline,
     /// When the current one began.
     start_ns: u64,
     /// Arrivals of the current one so far.
     arrived: u64,
     instants: Instants,
-    /// The begin of `instants`.
+    /// The start of `instants`.
     zero_ns: u64,
     /// Its next one, not yet given away.
     upcoming_ns: u64,
     /// What follows the warm-up.
     measured: Option<Instants>,
     pass: u64,
-    /// The end of what is over: that of a stretch with a duration, or the last arrival of one with an amount.
+    /// The end of what is over: that of a segment with a duration, or the last arrival of one with an amount.
     over_ns: u64,
 }
 
 impl Walk {
     fn new(load: &Load, pattern: &Pattern, spacing: Spacing, seed: u64, origin_ns: u64) -> Self {
-        let measured = || load.stretches.iter().filter(|s| s.phase != Phase::WarmUp);
+        let measured = || load.segments.iter().filter(|s| s.phase != Phase::WarmUp);
         let length_s = measured()
-            .map(|s| match (s.limit, pattern) {
-                (Limit::Duration(d), _) => d.as_secs_f64(),
-                (Limit::Amount(n), Pattern::Ramp { from, to }) => n as f64 * 2.0 / (from + to),
-                (Limit::Amount(_), _) => 1.0,
+            .map(|s| match (s.length, pattern) {
+                (Length::Duration(d), _) => d.as_secs_f64(),
+                (Length::Amount(n), Pattern::Ramp { from, to }) => n as f64 * 2.0 / (from + to),
+                (Length::Amount(_), _) => 1.0,
             })
             .sum();
         let measured = Instants::new(pattern, spacing, length_s, seed);
         // The warm-up has the rate with which the measurement begins.
         let first = measured.first_rate().map_or_else(|| pattern.clone(), Pattern::Rate);
-        let has_warm_up = load.stretches.first().is_some_and(|s| s.phase == Phase::WarmUp);
+        let has_warm_up = load.segments.first().is_some_and(|s| s.phase == Phase::WarmUp);
         let (instants, measured) =
             if has_warm_up { (Instants::new(&first, spacing, length_s, seed ^ 1), Some(measured)) } else { (measured, None) };
-        let mut stretches = load.stretches.clone();
-        stretches.reverse();
+        let mut segments = load.segments.clone();
+        segments.reverse();
         let mut walk = Self {
-            stretches,
-            timeline: Timeline::new(&load.stretches, origin_ns),
+            segments,
+            timeline: Timeline::new(&load.segments, origin_ns),
             start_ns: origin_ns,
             arrived: 0,
             instants,
@@ -76,11 +76,11 @@ impl Walk {
         self.upcoming_ns = self.zero_ns.saturating_add(self.instants.nth_ns(n));
     }
 
-    /// Goes on to the next stretch, which begins at `start_ns`.
-    fn next_stretch(&mut self, start_ns: u64) {
-        let over = self.stretches.pop();
-        match over.map(|s| s.limit) {
-            Some(Limit::Amount(_)) => self.timeline.over(start_ns),
+    /// Goes on to the next segment, which begins at `start_ns`.
+    fn next_segment(&mut self, start_ns: u64) {
+        let over = self.segments.pop();
+        match over.map(|s| s.length) {
+            Some(Length::Amount(_)) => self.timeline.over(start_ns),
             _ => self.over_ns = start_ns,
         }
         (self.start_ns, self.arrived) = (start_ns, 0);
@@ -92,23 +92,23 @@ impl Walk {
         }
     }
 
-    /// The stretch in which the upcoming arrival lies, and its end where it has a duration. None behind the last one.
-    fn settle(&mut self) -> Option<(Stretch, Option<u64>)> {
-        while let Some(stretch) = self.stretches.last().copied() {
-            match stretch.limit {
-                Limit::Duration(length) => {
+    /// The segment in which the upcoming arrival lies, and its end where it has a duration. None behind the last one.
+    fn settle(&mut self) -> Option<(Segment, Option<u64>)> {
+        while let Some(segment) = self.segments.last().copied() {
+            match segment.length {
+                Length::Duration(length) => {
                     let end_ns = self.start_ns.saturating_add(nanos(length));
                     if self.upcoming_ns >= end_ns {
-                        self.next_stretch(end_ns);
-                    } else if !stretch.active {
+                        self.next_segment(end_ns);
+                    } else if !segment.active {
                         self.instants.skip_to(end_ns - self.zero_ns);
                         self.draw(1);
                     } else {
-                        return Some((stretch, Some(end_ns)));
+                        return Some((segment, Some(end_ns)));
                     }
                 }
-                Limit::Amount(amount) if self.arrived >= amount => self.next_stretch(self.upcoming_ns),
-                Limit::Amount(_) => return Some((stretch, None)),
+                Length::Amount(amount) if self.arrived >= amount => self.next_segment(self.upcoming_ns),
+                Length::Amount(_) => return Some((segment, None)),
             }
         }
         None
@@ -118,23 +118,23 @@ impl Walk {
     fn next(&mut self) -> Option<Arrival> {
         #[cfg(test)]
         tests::STEPS.with(|steps| steps.set(steps.get() + 1));
-        let (stretch, end_ns) = self.settle()?;
+        let (segment, end_ns) = self.settle()?;
         if end_ns.is_none() {
             self.over_ns = self.upcoming_ns;
         }
-        let arrival = Arrival { intended_ns: self.upcoming_ns, phase: stretch.phase, pass: self.pass };
+        let arrival = Arrival { intended_ns: self.upcoming_ns, phase: segment.phase, pass: self.pass };
         self.draw(1);
         self.arrived += 1;
         self.pass += 1;
         Some(arrival)
     }
 
-    /// Leaves out all arrivals that are left in a stretch, without looking at each: their phase and their passes. Only for
+    /// Leaves out all arrivals that are left in a segment, without looking at each: their phase and their passes. Only for
     /// even spacing.
     fn leap(&mut self) -> Option<(Phase, Range<u64>)> {
-        let (stretch, end_ns) = self.settle()?;
-        let left = match (stretch.limit, end_ns) {
-            (Limit::Amount(amount), _) => amount - self.arrived,
+        let (segment, end_ns) = self.settle()?;
+        let left = match (segment.length, end_ns) {
+            (Length::Amount(amount), _) => amount - self.arrived,
             // The upcoming one, and those behind it.
             (_, end_ns) => 1 + self.instants.before(end_ns.unwrap_or(u64::MAX) - self.zero_ns),
         };
@@ -148,7 +148,7 @@ impl Walk {
         let first = self.pass;
         self.arrived = self.arrived.saturating_add(left);
         self.pass = first.saturating_add(left);
-        Some((stretch.phase, first..self.pass))
+        Some((segment.phase, first..self.pass))
     }
 
     /// A piece of what is left: one arrival, or as many as can be computed at once.
@@ -159,14 +159,14 @@ impl Walk {
         }
     }
 
-    /// When the last stretch ends, as far as that can be known without looking at arrivals.
+    /// When the last segment ends, as far as that can be known without looking at arrivals.
     fn end_ns(&self) -> Option<u64> {
-        if self.stretches.is_empty() {
+        if self.segments.is_empty() {
             return Some(self.over_ns);
         }
-        self.stretches.iter().rev().try_fold(self.start_ns, |start_ns, stretch| match stretch.limit {
-            Limit::Duration(length) => Some(start_ns.saturating_add(nanos(length))),
-            Limit::Amount(_) => None,
+        self.segments.iter().rev().try_fold(self.start_ns, |start_ns, segment| match segment.length {
+            Length::Duration(length) => Some(start_ns.saturating_add(nanos(length))),
+            Length::Amount(_) => None,
         })
     }
 }
@@ -287,11 +287,11 @@ impl OpenLoop {
         }
         for _ in 0..PIECE {
             // How many are left of an amount is known, whenever they were meant to be.
-            let counted = match self.walk.stretches[..] {
-                [Stretch { phase, limit: Limit::Amount(amount), .. }] => {
+            let counted = match self.walk.segments[..] {
+                [Segment { phase, length: Length::Amount(amount), .. }] => {
                     let first = self.walk.pass;
                     self.walk.pass = first.saturating_add(amount.saturating_sub(self.walk.arrived));
-                    self.walk.stretches.clear();
+                    self.walk.segments.clear();
                     Some((phase, first..self.walk.pass))
                 }
                 _ => self.walk.piece(),
@@ -331,16 +331,16 @@ mod tests {
         pub(super) static STEPS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
     }
 
-    fn load(stretches: Vec<Stretch>) -> Load {
-        Load { arrivals: Arrivals::closed(1), stretches, drain: Duration::from_secs(1), find: None, auto_warm_up: false }
+    fn load(segments: Vec<Segment>) -> Load {
+        Load { arrivals: Arrivals::closed(1), segments, drain: Duration::from_secs(1), find: None, auto_warm_up: false }
     }
 
-    fn stretch(phase: Phase, limit: Limit) -> Stretch {
-        Stretch { phase, limit, active: true }
+    fn segment(phase: Phase, length: Length) -> Segment {
+        Segment { phase, length, active: true }
     }
 
-    fn schedule(stretches: Vec<Stretch>, rate: f64, spacing: Spacing, thread: u64, threads: u64) -> OpenLoop {
-        OpenLoop::new(&load(stretches), &Pattern::Rate(rate), spacing, ThreadSlice { thread, threads, seed: 5 }, 0)
+    fn schedule(segments: Vec<Segment>, rate: f64, spacing: Spacing, thread: u64, threads: u64) -> OpenLoop {
+        OpenLoop::new(&load(segments), &Pattern::Rate(rate), spacing, ThreadSlice { thread, threads, seed: 5 }, 0)
     }
 
     /// All arrivals, taken as soon as they are due.
@@ -356,19 +356,19 @@ mod tests {
         }
     }
 
-    fn seconds(n: u64) -> Limit {
-        Limit::Duration(Duration::from_secs(n))
+    fn seconds(n: u64) -> Length {
+        Length::Duration(Duration::from_secs(n))
     }
 
     #[test]
     fn phases_follow_each_other_and_inactive_ones_have_no_arrivals() {
-        let stretches = vec![
-            stretch(Phase::WarmUp, seconds(1)),
-            stretch(Phase::Before, seconds(1)),
-            Stretch { phase: Phase::During, limit: seconds(2), active: false },
-            stretch(Phase::After, seconds(1)),
+        let segments = vec![
+            segment(Phase::WarmUp, seconds(1)),
+            segment(Phase::Before, seconds(1)),
+            Segment { phase: Phase::During, length: seconds(2), active: false },
+            segment(Phase::After, seconds(1)),
         ];
-        let all = drained(schedule(stretches, 100.0, Spacing::Constant, 0, 1));
+        let all = drained(schedule(segments, 100.0, Spacing::Constant, 0, 1));
         let count = |phase| all.iter().filter(|a| a.phase == phase).count();
         assert_eq!([Phase::WarmUp, Phase::Before, Phase::During, Phase::After].map(count), [100, 100, 0, 100]);
         assert!(all.iter().filter(|a| a.phase == Phase::After).all(|a| (4 * S..5 * S).contains(&a.intended_ns)));
@@ -379,15 +379,15 @@ mod tests {
         #[test]
         fn threads_share_without_loss(rate in 10.0_f64..5000.0, threads in 1_u64..6, poisson in any::<bool>(), amount in 1_u64..500) {
             let spacing = if poisson { Spacing::Poisson } else { Spacing::Constant };
-            for limit in [Limit::Amount(amount), seconds(1)] {
-                let stretches = vec![stretch(Phase::WarmUp, Limit::Amount(7)), stretch(Phase::During, limit)];
-                let whole = drained(schedule(stretches.clone(), rate, spacing, 0, 1));
+            for length in [Length::Amount(amount), seconds(1)] {
+                let segments = vec![segment(Phase::WarmUp, Length::Amount(7)), segment(Phase::During, length)];
+                let whole = drained(schedule(segments.clone(), rate, spacing, 0, 1));
                 let mut parts: Vec<Arrival> =
-                    (0..threads).flat_map(|t| drained(schedule(stretches.clone(), rate, spacing, t, threads))).collect();
+                    (0..threads).flat_map(|t| drained(schedule(segments.clone(), rate, spacing, t, threads))).collect();
                 parts.sort_by_key(|a| a.pass);
                 prop_assert_eq!(&parts, &whole);
                 prop_assert!(whole.is_sorted_by_key(|a| a.intended_ns));
-                if limit == Limit::Amount(amount) {
+                if length == Length::Amount(amount) {
                     prop_assert_eq!(whole.len() as u64, amount + 7);
                 }
             }
@@ -396,7 +396,7 @@ mod tests {
         /// Whatever is taken and whenever: taken and unsent are together what was offered.
         #[test]
         fn nothing_is_dropped_in_silence(steps in proptest::collection::vec(1_u64..300_000_000, 1..60)) {
-            let mut schedule = schedule(vec![stretch(Phase::During, seconds(3))], 50.0, Spacing::Poisson, 0, 1);
+            let mut schedule = schedule(vec![segment(Phase::During, seconds(3))], 50.0, Spacing::Poisson, 0, 1);
             let all = drained(schedule.clone()).len() as u64;
             let (mut now, mut taken) = (0, 0);
             for step in steps {
@@ -418,23 +418,23 @@ mod tests {
 
     const RATE: f64 = 1000.0;
 
-    fn limits() -> impl Strategy<Value = Limit> {
+    fn lengths() -> impl Strategy<Value = Length> {
         prop_oneof![
-            (1_u64..6000).prop_map(Limit::Amount),
-            (1_u64..6000).prop_map(|ms| Limit::Duration(Duration::from_millis(ms)))
+            (1_u64..6000).prop_map(Length::Amount),
+            (1_u64..6000).prop_map(|ms| Length::Duration(Duration::from_millis(ms)))
         ]
     }
 
     proptest! {
         /// Found in pieces, or computed, the end and the numbers are those that a walk over all arrivals finds.
         #[test]
-        fn the_end_is_that_of_a_walk(warm_up in limits(), during in limits(), poisson in any::<bool>(), threads in 1_u64..4, taken in 0_usize..20) {
+        fn the_end_is_that_of_a_walk(warm_up in lengths(), during in lengths(), poisson in any::<bool>(), threads in 1_u64..4, taken in 0_usize..20) {
             let spacing = if poisson { Spacing::Poisson } else { Spacing::Constant };
-            let stretches = vec![stretch(Phase::WarmUp, warm_up), stretch(Phase::During, during)];
-            let end_ns = walked_end(&load(stretches.clone()), spacing);
+            let segments = vec![segment(Phase::WarmUp, warm_up), segment(Phase::During, during)];
+            let end_ns = walked_end(&load(segments.clone()), spacing);
             let (mut offered, mut unsent) = (0, 0);
             for thread in 0..threads {
-                let mut schedule = schedule(stretches.clone(), RATE, spacing, thread, threads);
+                let mut schedule = schedule(segments.clone(), RATE, spacing, thread, threads);
                 let mut all = drained(schedule.clone()).len() as u64;
                 for _ in 0..taken {
                     all -= u64::from(matches!(schedule.next(100 * S), Next::Begin(_)));
@@ -452,7 +452,7 @@ mod tests {
                 unsent += rows.iter().map(|(.., unsent)| unsent).sum::<u64>();
                 prop_assert_eq!(rows.iter().map(|(.., unsent)| unsent).sum::<u64>(), all);
             }
-            let whole = drained(OpenLoop::new(&load(stretches), &Pattern::Rate(RATE), spacing, ThreadSlice { thread: 0, threads: 1, seed: 5 }, 0));
+            let whole = drained(OpenLoop::new(&load(segments), &Pattern::Rate(RATE), spacing, ThreadSlice { thread: 0, threads: 1, seed: 5 }, 0));
             prop_assert_eq!(offered, whole.len() as u64);
             prop_assert!(unsent <= offered);
         }
@@ -461,8 +461,8 @@ mod tests {
         #[test]
         fn the_work_of_a_call_is_bounded(amount in 1_u64..=1_000_000_000_000, late_s in 0_u64..1000, poisson in any::<bool>(), warm in any::<bool>()) {
             let spacing = if poisson { Spacing::Poisson } else { Spacing::Constant };
-            let warm_up = stretch(Phase::WarmUp, if warm { Limit::Amount(amount) } else { seconds(1000) });
-            let mut schedule = schedule(vec![warm_up, stretch(Phase::During, Limit::Amount(amount))], 1e9, spacing, 0, 1);
+            let warm_up = segment(Phase::WarmUp, if warm { Length::Amount(amount) } else { seconds(1000) });
+            let mut schedule = schedule(vec![warm_up, segment(Phase::During, Length::Amount(amount))], 1e9, spacing, 0, 1);
             let steps = || STEPS.with(std::cell::Cell::take);
             for call in 0..20 {
                 steps();
@@ -486,9 +486,9 @@ mod tests {
         fn nothing_wraps(rate in prop_oneof![Just(1e-300), Just(1e-11), Just(1e9), Just(f64::MAX)], amount in prop_oneof![Just(3), Just(u64::MAX)],
             time in prop_oneof![Just(Duration::from_nanos(1)), Just(Duration::MAX)], origin in prop_oneof![Just(0), Just(u64::MAX)], poisson in any::<bool>(), late in any::<bool>()) {
             let spacing = if poisson { Spacing::Poisson } else { Spacing::Constant };
-            for limits in [[Limit::Amount(amount), Limit::Duration(time)], [Limit::Duration(time), Limit::Amount(amount)]] {
-                let stretches = limits.into_iter().zip([Phase::WarmUp, Phase::During]).map(|(limit, phase)| stretch(phase, limit)).collect();
-                let load = Load { drain: Duration::MAX, ..load(stretches) };
+            for lengths in [[Length::Amount(amount), Length::Duration(time)], [Length::Duration(time), Length::Amount(amount)]] {
+                let segments = lengths.into_iter().zip([Phase::WarmUp, Phase::During]).map(|(length, phase)| segment(phase, length)).collect();
+                let load = Load { drain: Duration::MAX, ..load(segments) };
                 let mut schedule = OpenLoop::new(&load, &Pattern::Rate(rate), spacing, ThreadSlice { thread: 0, threads: 3, seed: 5 }, origin);
                 let (mut now, mut last) = (if late { u64::MAX } else { origin }, 0);
                 for _ in 0..100 {
@@ -508,24 +508,24 @@ mod tests {
 
     #[test]
     fn the_end_of_a_warm_up_with_an_amount_is_not_the_end() {
-        let stretches = vec![stretch(Phase::WarmUp, Limit::Amount(10)), stretch(Phase::During, seconds(60))];
+        let segments = vec![segment(Phase::WarmUp, Length::Amount(10)), segment(Phase::During, seconds(60))];
         for spacing in [Spacing::Constant, Spacing::Poisson] {
             // Nobody was free for 20 s; the measurement goes on all the same.
-            let mut schedule = schedule(stretches.clone(), 10.0, spacing, 0, 1);
+            let mut schedule = schedule(segments.clone(), 10.0, spacing, 0, 1);
             assert!(matches!(schedule.next(20 * S), Next::Begin(Arrival { pass: 0, .. })));
         }
     }
 
     #[test]
     fn what_waits_is_sent_during_the_drain_and_unsent_after_it() {
-        let make = || schedule(vec![stretch(Phase::During, seconds(2))], 10.0, Spacing::Constant, 0, 1);
+        let make = || schedule(vec![segment(Phase::During, seconds(2))], 10.0, Spacing::Constant, 0, 1);
         let mut late = make();
         assert!(matches!(late.next(2 * S + S / 2), Next::Begin(Arrival { intended_ns: 0, .. })));
         let mut too_late = make();
         assert_eq!(too_late.next(3 * S + 1), Next::Over);
         assert_eq!(too_late.offered_and_unsent(), [(Phase::During, 20, 20)]);
         // With an amount the last arrival is the end.
-        let mut amount = schedule(vec![stretch(Phase::During, Limit::Amount(5))], 10.0, Spacing::Constant, 0, 1);
+        let mut amount = schedule(vec![segment(Phase::During, Length::Amount(5))], 10.0, Spacing::Constant, 0, 1);
         assert!(matches!(amount.next(S), Next::Begin(_)));
         assert_eq!(amount.next(S + S / 2), Next::Over);
         assert_eq!(amount.offered_and_unsent(), [(Phase::During, 5, 4)]);

@@ -11,11 +11,11 @@ use vocabulary::units::nanos;
 /// A stretch of time in which the rate is a straight line.
 #[derive(Clone, Copy, Debug)]
 struct Piece {
-    /// Its begin in seconds.
+    /// Its start in seconds.
     start_s: f64,
     /// Arrivals expected before it.
     before: f64,
-    /// Rate at its begin, per second.
+    /// Rate at its start, per second.
     rate: f64,
     /// Change of the rate, per second.
     slope: f64,
@@ -35,7 +35,7 @@ impl Piece {
     }
 }
 
-/// The instants at which passes are meant to begin, in nanoseconds from the begin of the pattern, ascending without end.
+/// The instants at which passes are meant to begin, in nanoseconds from the start of the pattern, ascending without end.
 #[derive(Clone, Debug)]
 pub struct Instants(Kind);
 

@@ -1,53 +1,53 @@
-//! The stretches of a load on the clock, as far as they are known: those with a duration beforehand, one with an amount
+//! The segments of a load on the clock, as far as they are known: those with a duration beforehand, one with an amount
 //! when it is used up.
 
-use plan::{Limit, Stretch};
+use plan::{Length, Segment};
 use vocabulary::Phase;
 use vocabulary::units::nanos;
 
-/// When which stretch of a load begins. Instants are nanoseconds since the epoch of the repetition.
+/// When which segment of a load begins. Instants are nanoseconds since the epoch of the repetition.
 #[derive(Clone, Debug)]
 pub struct Timeline {
-    stretches: Vec<Stretch>,
-    /// Begins, as far as known; behind the last stretch the end of all.
+    segments: Vec<Segment>,
+    /// Starts, as far as known; behind the last segment the end of all.
     begins: Vec<u64>,
 }
 
 impl Timeline {
-    /// Stretches of which the first begins at `origin_ns`.
-    pub fn new(stretches: &[Stretch], origin_ns: u64) -> Self {
-        let mut timeline = Self { stretches: stretches.to_vec(), begins: vec![origin_ns] };
+    /// Segments of which the first begins at `origin_ns`.
+    pub fn new(segments: &[Segment], origin_ns: u64) -> Self {
+        let mut timeline = Self { segments: segments.to_vec(), begins: vec![origin_ns] };
         timeline.extend();
         timeline
     }
 
-    /// The stretch with an amount of which the end was not known ends at `at_ns`.
+    /// The segment with an amount of which the end was not known ends at `at_ns`.
     pub fn over(&mut self, at_ns: u64) {
-        if self.begins.len() <= self.stretches.len() {
+        if self.begins.len() <= self.segments.len() {
             self.begins.push(at_ns);
             self.extend();
         }
     }
 
     fn extend(&mut self) {
-        while let Some(Stretch { limit: Limit::Duration(length), .. }) = self.stretches.get(self.begins.len() - 1) {
+        while let Some(Segment { length: Length::Duration(length), .. }) = self.segments.get(self.begins.len() - 1) {
             let begin = self.begins[self.begins.len() - 1];
             self.begins.push(begin.saturating_add(nanos(*length)));
         }
     }
 
-    /// The end of the last stretch, once it is known.
+    /// The end of the last segment, once it is known.
     pub fn end_ns(&self) -> Option<u64> {
-        self.begins.get(self.stretches.len()).copied()
+        self.begins.get(self.segments.len()).copied()
     }
 
-    /// The end of the last stretch where that has a duration: the instant until which the load lasts, whatever happens.
+    /// The end of the last segment where that has a duration: the instant until which the load lasts, whatever happens.
     pub fn planned_end_ns(&self) -> Option<u64> {
-        let by_time = self.stretches.last().is_some_and(|s| matches!(s.limit, Limit::Duration(_)));
+        let by_time = self.segments.last().is_some_and(|s| matches!(s.length, Length::Duration(_)));
         self.end_ns().filter(|_| by_time)
     }
 
-    /// Begin, end and phase of the active stretch with a duration in which an instant lies.
+    /// Start, end and phase of the active segment with a duration in which an instant lies.
     pub fn span_at(&self, at_ns: u64) -> Option<(u64, u64, Phase)> {
         self.bounds().find(|(_, begin, end)| (*begin..*end).contains(&at_ns)).map(|(phase, begin, end)| (begin, end, phase))
     }
@@ -56,14 +56,14 @@ impl Timeline {
     /// with an amount lasts until its last pass has ended, and no other pass counts in it. [`Phase::Drain`] where it counts
     /// in none: behind the end, or where this workload is not active.
     pub fn completed_in(&self, phase: Phase, at_ns: u64) -> Phase {
-        let own = self.stretches.iter().find(|s| s.phase == phase);
-        if own.is_some_and(|s| matches!(s.limit, Limit::Amount(_))) {
+        let own = self.segments.iter().find(|s| s.phase == phase);
+        if own.is_some_and(|s| matches!(s.length, Length::Amount(_))) {
             return phase;
         }
-        // One that begins before the first begin cannot be; it would count to the first.
-        let stretch = self.begins.iter().rposition(|begin| *begin <= at_ns).unwrap_or(0);
-        match self.stretches.get(stretch) {
-            Some(Stretch { phase: now, limit: Limit::Duration(_), active: true }) => *now,
+        // One that begins before the first start cannot be; it would count to the first.
+        let segment = self.begins.iter().rposition(|begin| *begin <= at_ns).unwrap_or(0);
+        match self.segments.get(segment) {
+            Some(Segment { phase: now, length: Length::Duration(_), active: true }) => *now,
             _ => Phase::Drain,
         }
     }
@@ -73,12 +73,12 @@ impl Timeline {
         self.bounds().find(|(of, ..)| *of == phase).map(|(.., end_ns)| end_ns)
     }
 
-    /// Begin and end of the active stretches with a duration, as far as known.
+    /// Start and end of the active segments with a duration, as far as known.
     pub fn bounds(&self) -> impl Iterator<Item = (Phase, u64, u64)> {
         let ends = self.begins.iter().skip(1);
-        let active = |s: &Stretch| s.active && matches!(s.limit, Limit::Duration(_));
-        let stretches = self.stretches.iter().zip(self.begins.iter().zip(ends)).filter(move |(s, _)| active(s));
-        stretches.map(|(s, (begin, end))| (s.phase, *begin, *end))
+        let active = |s: &Segment| s.active && matches!(s.length, Length::Duration(_));
+        let segments = self.segments.iter().zip(self.begins.iter().zip(ends)).filter(move |(s, _)| active(s));
+        segments.map(|(s, (begin, end))| (s.phase, *begin, *end))
     }
 }
 
@@ -87,20 +87,20 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    fn stretch(phase: Phase, limit: Limit) -> Stretch {
-        Stretch { phase, limit, active: true }
+    fn segment(phase: Phase, length: Length) -> Segment {
+        Segment { phase, length, active: true }
     }
 
-    fn ms(n: u64) -> Limit {
-        Limit::Duration(Duration::from_millis(n))
+    fn ms(n: u64) -> Length {
+        Length::Duration(Duration::from_millis(n))
     }
 
     const MS: u64 = 1_000_000;
 
     #[test]
     fn a_pass_counts_where_it_ends() {
-        let inactive = Stretch { active: false, ..stretch(Phase::During, ms(20)) };
-        let timeline = Timeline::new(&[stretch(Phase::WarmUp, ms(10)), inactive, stretch(Phase::After, ms(5))], 7 * MS);
+        let inactive = Segment { active: false, ..segment(Phase::During, ms(20)) };
+        let timeline = Timeline::new(&[segment(Phase::WarmUp, ms(10)), inactive, segment(Phase::After, ms(5))], 7 * MS);
         assert_eq!(timeline.planned_end_ns(), Some(42 * MS));
         let counts = |at| timeline.completed_in(Phase::WarmUp, at * MS);
         assert_eq!(
@@ -116,14 +116,14 @@ mod tests {
 
     #[test]
     fn an_amount_ends_when_it_is_used_up() {
-        let mut timeline = Timeline::new(&[stretch(Phase::WarmUp, Limit::Amount(5)), stretch(Phase::During, ms(10))], 0);
+        let mut timeline = Timeline::new(&[segment(Phase::WarmUp, Length::Amount(5)), segment(Phase::During, ms(10))], 0);
         assert_eq!((timeline.end_ns(), timeline.bounds().count()), (None, 0));
         timeline.over(3 * MS);
         assert_eq!(timeline.planned_end_ns(), Some(13 * MS));
         // The last passes of the warm-up end in the measurement, and belong to the warm-up.
         assert_eq!(timeline.completed_in(Phase::WarmUp, 4 * MS), Phase::WarmUp);
         assert_eq!(timeline.completed_in(Phase::During, 4 * MS), Phase::During);
-        let amount = Timeline::new(&[stretch(Phase::WarmUp, ms(10)), stretch(Phase::During, Limit::Amount(5))], 0);
+        let amount = Timeline::new(&[segment(Phase::WarmUp, ms(10)), segment(Phase::During, Length::Amount(5))], 0);
         assert_eq!(amount.completed_in(Phase::WarmUp, 12 * MS), Phase::Drain);
         assert_eq!((amount.end_ns(), amount.planned_end_ns()), (None, None));
     }

@@ -79,7 +79,7 @@ pub enum Asks {
     Socket,
     /// That is not known: to anybody.
     Anybody,
-    /// To nobody.
+    /// It sends requests to nobody.
     Nobody,
 }
 
@@ -88,7 +88,7 @@ pub enum Asks {
 pub struct Description {
     /// Behind the arrivals, on the same line; of a follower instead of them.
     pub to: String,
-    /// Further lines.
+    /// What else is told of it, a line each.
     pub lines: Vec<String>,
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::diagnostics::{Diagnostics, counted, refuse};
 use super::names::expected_metrics;
-use plan::{Arrivals, Condition, Find, Limit, Load, Pattern, Stretch, Think};
+use plan::{Arrivals, Condition, Find, Length, Load, Pattern, Segment, Think};
 use schema::source::one_of;
 use schema::{Node, types};
 use vocabulary::metric::catalogue;
@@ -82,7 +82,7 @@ pub(super) fn load(
         connections(notes, part, arrivals.connections());
     }
     let auto_warm_up = matches!(load.warm_up, Some(types::WarmUp::Auto)) || timeline.is_some_and(|t| t.auto_warm_up);
-    let stretches = match (&find, timeline) {
+    let segments = match (&find, timeline) {
         (Some(find), _) => {
             for key in ["amount", "duration"] {
                 refuse(notes, node, &[key], "a search ends by itself; `trial` says how long each rate is tried");
@@ -98,7 +98,7 @@ pub(super) fn load(
                     "expected a workload that has its own length",
                 );
             }
-            vec![Stretch { phase: Phase::Search, limit: Limit::Duration(find.trial), active: true }]
+            vec![Segment { phase: Phase::Search, length: Length::Duration(find.trial), active: true }]
         }
         (None, Some(timeline)) => {
             for key in ["amount", "duration", "warm-up"] {
@@ -114,18 +114,18 @@ pub(super) fn load(
                 Arrivals::Open { pattern, .. } => Some(pattern),
                 Arrivals::Closed { .. } => None,
             });
-            stretches(notes, node, load, own_length, pattern)?
+            segments(notes, node, load, own_length, pattern)?
         }
     };
-    let auto_warm_up = auto_warm_up && stretches.iter().any(|s| s.phase == Phase::During && s.active);
-    let ends_by_time = find.is_some() || stretches.iter().any(|s| matches!(s.limit, Limit::Duration(_)));
+    let auto_warm_up = auto_warm_up && segments.iter().any(|s| s.phase == Phase::During && s.active);
+    let ends_by_time = find.is_some() || segments.iter().any(|s| matches!(s.length, Length::Duration(_)));
     if kind == "closed" && !ends_by_time {
         refuse(notes, node, &["drain"], "a closed loop of an amount ends when the last pass is answered");
     }
-    Some(Load { arrivals: arrivals?, stretches, drain: load.drain.map_or(DRAIN, |d| d.0), find, auto_warm_up })
+    Some(Load { arrivals: arrivals?, segments, drain: load.drain.map_or(DRAIN, |d| d.0), find, auto_warm_up })
 }
 
-fn in_phases(notes: &mut Diagnostics<'_>, workload: &Node, chosen: Option<&types::Names>, timeline: &Timeline) -> Vec<Stretch> {
+fn in_phases(notes: &mut Diagnostics<'_>, workload: &Node, chosen: Option<&types::Names>, timeline: &Timeline) -> Vec<Segment> {
     let timeline = &timeline.lengths;
     let names: Vec<&str> = timeline.iter().map(|(phase, _)| phase.name()).collect();
     if let Some(chosen) = chosen {
@@ -142,57 +142,60 @@ fn in_phases(notes: &mut Diagnostics<'_>, workload: &Node, chosen: Option<&types
         }
     }
     let active = |phase: Phase| chosen.is_none_or(|c| c.0.iter().any(|n| n == phase.name()));
-    let stretch =
-        |(phase, length): &(Phase, Duration)| Stretch { phase: *phase, limit: Limit::Duration(*length), active: active(*phase) };
-    timeline.iter().map(stretch).collect()
+    let segment = |(phase, length): &(Phase, Duration)| Segment {
+        phase: *phase,
+        length: Length::Duration(*length),
+        active: active(*phase),
+    };
+    timeline.iter().map(segment).collect()
 }
 
-fn stretches(
+fn segments(
     notes: &mut Diagnostics<'_>,
     node: &Node,
     typed: &types::Load,
     own_length: Option<Duration>,
     pattern: Option<&Pattern>,
-) -> Option<Vec<Stretch>> {
+) -> Option<Vec<Segment>> {
     let during = match own_length {
         Some(length) => {
             for key in ["amount", "duration"] {
                 refuse(notes, node, &[key], "the steps of the rate say how long it is");
             }
-            Limit::Duration(length)
+            Length::Duration(length)
         }
-        None => limit(notes, node, "the end of the load", typed.amount, typed.duration, pattern)?,
+        None => length(notes, node, "the end of the load", typed.amount, typed.duration, pattern)?,
     };
     let warm_up = match (&typed.warm_up, node.get("warm-up")) {
         (Some(types::WarmUp::Until(warm_up)), Some(node)) => {
-            limit(notes, node, "the end of the warm-up", warm_up.amount, warm_up.duration, pattern)
+            length(notes, node, "the end of the warm-up", warm_up.amount, warm_up.duration, pattern)
         }
         _ => None,
     };
-    let stretch = |phase, limit| Stretch { phase, limit, active: true };
-    Some(warm_up.map(|l| stretch(Phase::WarmUp, l)).into_iter().chain([stretch(Phase::During, during)]).collect())
+    let segment = |phase, length| Segment { phase, length, active: true };
+    Some(warm_up.map(|l| segment(Phase::WarmUp, l)).into_iter().chain([segment(Phase::During, during)]).collect())
 }
 
-fn limit(
+fn length(
     notes: &mut Diagnostics<'_>,
     node: &Node,
     what: &str,
     amount: Option<u64>,
     duration: Option<types::Duration>,
     pattern: Option<&Pattern>,
-) -> Option<Limit> {
+) -> Option<Length> {
     match notes.exactly_one(node, what, &["amount", "duration"])? {
         "amount" => {
             if let Some(Err((found, expected))) = amount.map(|amount| amount_fits(amount, pattern)) {
                 notes.say(node, "amount", found, expected);
             }
-            amount.map(Limit::Amount)
+            amount.map(Length::Amount)
         }
         _ => {
             if duration.is_some_and(|d| d.0.is_zero()) {
                 notes.say(node, "duration", "a duration of 0", "expected a time, such as `10s`");
             }
-            duration.map(|d| Limit::Duration(d.0))
+            duration.map(|d| Length::Duration(d.0))
         }
     }
 }

@@ -9,7 +9,7 @@ use super::drivers::READERS;
 use super::experiment::{Builder, WINDOW};
 use super::expr::Scope;
 use super::{actions, arrivals, collect, links, reconcile, targets, workloads};
-use plan::{Action, Cell, CellId, Collect, Limit, Link, Reconcile, Steps, Target, Workload};
+use plan::{Action, Cell, CellId, Collect, Length, Link, Reconcile, Steps, Target, Workload};
 use schema::source::all_of;
 use schema::{Data, Entry, Mistake, Node, Span, decode, types};
 use vocabulary::rows::FEWEST_WINDOWS;
@@ -33,7 +33,7 @@ impl Builder<'_> {
     }
 
     /// A part of a section, evaluated; none where its `when` does not hold in this cell.
-    fn present(&self, scope: &Scope<'_>, entry: &Entry, mistakes: &mut Vec<Mistake>) -> Option<Node> {
+    fn resolved_here(&self, scope: &Scope<'_>, entry: &Entry, mistakes: &mut Vec<Mistake>) -> Option<Node> {
         if let Some(when) = entry.value.get("when") {
             let when = scope.resolve(when, mistakes);
             if when.is_poisoned() {
@@ -47,16 +47,16 @@ impl Builder<'_> {
         Some(scope.resolve(&entry.value, mistakes))
     }
 
-    /// Whether a step is there in this cell. What is no condition is said when the whole step is read.
-    fn holds(&self, scope: &Scope<'_>, step: &Node) -> bool {
+    /// Whether a step is there in this cell. What is not a condition is said when the whole step is read.
+    fn is_in_cell(&self, scope: &Scope<'_>, step: &Node) -> bool {
         let when = step.get("when").map(|when| scope.resolve(when, &mut Vec::new()));
         !when.is_some_and(|when| matches!(when.data, Data::Bool(false)))
     }
 
     /// The steps of a list whose `when` holds, evaluated.
-    fn there(&self, scope: &Scope<'_>, list: &Node, mistakes: &mut Vec<Mistake>) -> Node {
+    fn steps_here(&self, scope: &Scope<'_>, list: &Node, mistakes: &mut Vec<Mistake>) -> Node {
         let Data::List(items) = &list.data else { return scope.resolve(list, mistakes) };
-        let items: Vec<Node> = items.iter().filter(|item| self.holds(scope, item)).cloned().collect();
+        let items: Vec<Node> = items.iter().filter(|item| self.is_in_cell(scope, item)).cloned().collect();
         scope.resolve(&list.with(Data::List(items)), mistakes)
     }
 
@@ -69,7 +69,7 @@ impl Builder<'_> {
                 let Some(entry) = item.entry("cache") else { continue };
                 // Its mistakes are told where steps are read.
                 let resolved = scope.resolve(item, &mut Vec::new());
-                if !self.holds(scope, item) {
+                if !self.is_in_cell(scope, item) {
                     // The name is known, also where the step is not there; what it would need is not.
                     scope.unset.replace(unset.clone());
                 }
@@ -88,7 +88,7 @@ impl Builder<'_> {
     fn cell_links(&self, scope: &Scope<'_>, targets: &[Target], known: &[String], mistakes: &mut Vec<Mistake>) -> Vec<Link> {
         let mut made = Vec::new();
         for entry in self.links {
-            let Some(resolved) = self.present(scope, entry, mistakes) else { continue };
+            let Some(resolved) = self.resolved_here(scope, entry, mistakes) else { continue };
             made.extend(decode::decode_and(self.file, &resolved, mistakes, |typed: types::Link, mistakes| {
                 links::link(&mut Diagnostics { file: self.file, mistakes }, entry, &resolved, &typed, targets, known)
             }));
@@ -103,7 +103,7 @@ impl Builder<'_> {
         }
         let (mut made, mut skipped) = (Vec::new(), None);
         for entry in self.collect {
-            let Some(resolved) = self.present(scope, entry, mistakes) else { continue };
+            let Some(resolved) = self.resolved_here(scope, entry, mistakes) else { continue };
             let collected = decode::decode_and(self.file, &resolved, mistakes, |typed: types::Collect, mistakes| {
                 collect::collect(&mut Diagnostics { file: self.file, mistakes }, entry, &resolved, &typed, &self.file.path)
             });
@@ -119,7 +119,7 @@ impl Builder<'_> {
 
     pub(super) fn actions(&self, scope: &Scope<'_>, steps: &Node, level: &str, mistakes: &mut Vec<Mistake>) -> Vec<Action> {
         let Some(list) = steps.get(level) else { return Vec::new() };
-        let list = self.there(scope, list, mistakes);
+        let list = self.steps_here(scope, list, mistakes);
         let made = decode::decode_and(self.file, &list, mistakes, |typed: Vec<types::Action>, mistakes| {
             // Where one could not be read at all, it is not known any more which is which.
             let same = typed.len() == list.items().len();
@@ -153,9 +153,9 @@ impl Builder<'_> {
             .targets
             .iter()
             .filter_map(|entry| match targets::outline(&mut scope, entry, mistakes) {
-                targets::Presence::There(outline) => Some((outline, true)),
-                targets::Presence::Unknown(outline) => Some((outline, false)),
-                targets::Presence::Absent => None,
+                targets::Outlined::Here(outline) => Some((outline, true)),
+                targets::Outlined::Mistaken(outline) => Some((outline, false)),
+                targets::Outlined::NotHere => None,
             })
             .collect();
         scope.values.insert("targets".to_owned(), targets::as_value(&outlines));
@@ -245,8 +245,8 @@ impl Builder<'_> {
         collected: &[Collect],
         mistakes: &mut Vec<Mistake>,
     ) -> Vec<Reconcile> {
-        let map = reconcile::Map::new(targets, workloads);
-        let Some(node) = self.root.get("reconcile") else { return map.automatic() };
+        let paths = reconcile::RequestPaths::new(targets, workloads);
+        let Some(node) = self.root.get("reconcile") else { return paths.automatic() };
         let items = match &node.data {
             Data::Text(text) if text == "off" => return Vec::new(),
             Data::List(items) => items.as_slice(),
@@ -260,19 +260,19 @@ impl Builder<'_> {
         };
         let sections = [self.targets, self.workloads, self.collect];
         let [all_targets, all_workloads, collects] = sections.map(|s| s.iter().map(|e| e.key.as_str()).collect::<Vec<&str>>());
-        let around = reconcile::Around {
+        let context = reconcile::CellContext {
             targets: &all_targets,
             workloads: &all_workloads,
             collects: &collects,
             collected,
             scenario: &self.file.path,
         };
-        let mut made = map.automatic();
-        for item in items.iter().filter(|item| self.holds(scope, item)) {
+        let mut made = paths.automatic();
+        for item in items.iter().filter(|item| self.is_in_cell(scope, item)) {
             let node = scope.resolve(item, mistakes);
             let one = decode::decode_and(self.file, &node, mistakes, |typed: types::Reconcile, mistakes| {
-                let typed = reconcile::Typed { node: &node, typed };
-                reconcile::read(&mut Diagnostics { file: self.file, mistakes }, &typed, &map, &around)
+                let typed = reconcile::TypedEntry { node: &node, typed };
+                reconcile::read(&mut Diagnostics { file: self.file, mistakes }, &typed, &paths, &context)
             });
             let Some(one) = one else { continue };
             made.retain(|other| other.asked || other.target != one.target);
@@ -298,14 +298,14 @@ impl Builder<'_> {
         for name in names.into_iter().chain(self.carried.iter().cloned()) {
             scope.late.entry(name).or_insert("while the load runs");
         }
-        let taken: BTreeSet<String> =
+        let in_use: BTreeSet<String> =
             self.factors.iter().map(|f| f.name.clone()).chain(self.lets.iter().map(|e| e.key.clone())).collect();
         let (mut made, mut nodes, mut skipped) = (Vec::new(), Vec::new(), None);
         for entry in self.workloads {
-            let Some(resolved) = self.present(scope, entry, mistakes) else { continue };
+            let Some(resolved) = self.resolved_here(scope, entry, mistakes) else { continue };
             let workload = decode::decode_and(self.file, &resolved, mistakes, |typed: types::Workload, mistakes| {
                 let mut notes = Diagnostics { file: self.file, mistakes };
-                workloads::workload(&mut notes, &entry.key, &resolved, &typed, &taken, timeline.as_ref())
+                workloads::workload(&mut notes, &entry.key, &resolved, &typed, &in_use, timeline.as_ref())
             });
             let Some((workload, reason)) = workload else { continue };
             if workload.protocol().is_program() && self.targets.iter().any(|t| t.key == entry.key) {
@@ -331,8 +331,8 @@ impl Builder<'_> {
             return;
         }
         let window = self.typed.window.map_or(WINDOW, |w| w.0);
-        let during = workload.load.stretches.iter().find(|s| s.phase == Phase::During);
-        let Some(Limit::Duration(length)) = during.map(|s| s.limit) else { return };
+        let during = workload.load.segments.iter().find(|s| s.phase == Phase::During);
+        let Some(Length::Duration(length)) = during.map(|s| s.length) else { return };
         if length < window * FEWEST_WINDOWS {
             let place = node.get("load").filter(|load| load.get("warm-up").is_some());
             let place = place.or_else(|| self.root.get("phases")).unwrap_or(node);

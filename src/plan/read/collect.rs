@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use super::diagnostics::{Diagnostics, refuse};
 use super::programs::{missing_need, missing_program};
-use super::{commands, requests, taken};
+use super::{commands, extracted, requests};
 use plan::collect::BODY;
 use plan::start::fixture_in;
-use plan::{Carry, Collect, CollectSource, Invocation, Place, Step, TableSource, Template};
+use plan::{Carry, Collect, CollectSource, Invocation, Selector, Step, TableSource, Template};
 use schema::source::one_of;
 use schema::{Entry, Mistake, Node, types};
 
@@ -44,7 +44,7 @@ pub(super) fn collect(
             let step = Step {
                 headers: requests::headers(notes, node, &typed.headers),
                 auth: requests::auth(notes, node, typed.auth.as_ref()),
-                carry: vec![Carry { name: BODY.to_owned(), place: Place::Regex("(?s)^.*$".to_owned()) }],
+                carry: vec![Carry { name: BODY.to_owned(), selector: Selector::Regex("(?s)^.*$".to_owned()) }],
                 ..Step::plain("get", path, typed.timeout.map_or(TIMEOUT, |d| d.0))
             };
             CollectSource::Get { url, step: Box::new(step) }
@@ -78,7 +78,7 @@ pub(super) fn collect(
         }
     };
     let kinds: &[&str] = if kind == "sqlite" { &["sql", "ratio"] } else { &["regex", "json", "lines", "csv", "ratio"] };
-    let metrics = taken::metrics(notes, node, &typed.metrics, typed.decimal, &[], kinds);
+    let metrics = extracted::metrics(notes, node, &typed.metrics, typed.decimal, &[], kinds);
     let table = match (&typed.table, node.get("table")) {
         (Some(typed), Some(part)) => table(notes, part, typed, kind == "sqlite"),
         _ => None,
@@ -111,7 +111,7 @@ fn table(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::TableSource, d
     match notes.exactly_one(node, "where the table stands", kinds)? {
         "json" => {
             let pointer = typed.json.clone()?;
-            taken::check_pointer(notes, node, &pointer);
+            extracted::check_pointer(notes, node, &pointer);
             Some(TableSource::Json(pointer))
         }
         "csv" => {

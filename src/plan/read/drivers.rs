@@ -21,13 +21,13 @@ use schema::{Entry, Node, types};
 pub(super) const READERS: &[Reader] = &[http::READER, framed::READER, vtp::READER, redis::READER, command::READER];
 
 /// A workload as it was typed.
-pub(super) struct Typed<'a> {
+pub(super) struct TypedWorkload<'a> {
     /// Its evaluated YAML.
     pub node: &'a Node,
     /// The same, with types.
     pub typed: &'a types::Workload,
     /// Names that factors and `let` have already.
-    pub taken: &'a BTreeSet<String>,
+    pub in_use: &'a BTreeSet<String>,
 }
 
 /// How a protocol is read.
@@ -37,7 +37,7 @@ pub(super) struct Reader {
     /// Keys of a workload that only it has: the others refuse them.
     pub own: &'static [&'static str],
     /// Makes the noun, or notes what is wrong.
-    pub read: fn(&mut Diagnostics<'_>, &Typed<'_>) -> Option<Driver>,
+    pub read: fn(&mut Diagnostics<'_>, &TypedWorkload<'_>) -> Option<Driver>,
     /// Names of metrics that a workload, as it was typed, takes from somewhere.
     pub takes: fn(&Node) -> Vec<&str>,
     /// Names of metrics that it brings by itself to a scenario with these workloads.

@@ -22,7 +22,7 @@ pub struct Environment {
 /// What is known of a variable.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Variable {
-    /// Its value.
+    /// Its value: it is set or has a default, and is not secret.
     Known(String),
     /// It is not set and has no default.
     Unset,

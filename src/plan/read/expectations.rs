@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::names::{Item, Names, expected_metrics};
+use super::names::{ResultQuery, ScenarioNames, expected_metrics};
 use plan::expectations::Bound;
 use plan::factors::label_of;
 use plan::{Expectation, Subject};
@@ -16,13 +16,13 @@ const KEYS: [&str; 9] = ["metric", "ratio", "of", "phase", "step", "target", "ab
 pub(super) fn read(
     file: &Arc<SourceFile>,
     node: Option<&Node>,
-    names: &Names<'_>,
+    names: &ScenarioNames<'_>,
     mistakes: &mut Vec<Mistake>,
 ) -> Vec<Expectation> {
     let mut found = Vec::new();
     for item in node.map(Node::items).unwrap_or_default() {
         let before = mistakes.len();
-        let read = Item { file, node: item, names, mistakes }.expectation();
+        let read = ResultQuery { file, node: item, names, mistakes }.expectation();
         if mistakes.len() == before {
             found.extend(read);
         }
@@ -31,12 +31,17 @@ pub(super) fn read(
 }
 
 /// Reads `primary:` of the scenario, whose root is `root`.
-pub(super) fn primary(file: &Arc<SourceFile>, root: &Node, names: &Names<'_>, mistakes: &mut Vec<Mistake>) -> Option<Metric> {
+pub(super) fn primary(
+    file: &Arc<SourceFile>,
+    root: &Node,
+    names: &ScenarioNames<'_>,
+    mistakes: &mut Vec<Mistake>,
+) -> Option<Metric> {
     root.get("primary")?;
-    Item { file, node: root, names, mistakes }.metric("primary")
+    ResultQuery { file, node: root, names, mistakes }.metric("primary")
 }
 
-impl Item<'_> {
+impl ResultQuery<'_> {
     fn expectation(&mut self) -> Option<Expectation> {
         if !matches!(self.node.data, Data::Map(_)) {
             let found = format!("{} is not an expectation", self.node.describe());

@@ -12,7 +12,7 @@ use super::environment::Environment;
 use super::expr::{self, Scope};
 use super::factors::{self, Levels};
 use super::levels::Factor;
-use super::names::{Names, RESERVED};
+use super::names::{RESERVED, ScenarioNames};
 use super::options::{Options, Rejection};
 use super::{expectations, graphs};
 use plan::experiment::Scratch;
@@ -255,7 +255,7 @@ impl<'a> Builder<'a> {
     fn build(mut self, fresh_seed: u64, mistakes: &mut Vec<Mistake>) -> Result<Option<Plan>, String> {
         let names: Vec<&str> = self.workloads.iter().chain(self.collect).map(|e| e.key.as_str()).collect();
         let (targets, metrics): (Vec<&str>, _) = (self.targets.iter().map(|e| e.key.as_str()).collect(), self.brought());
-        let names = Names { factors: &self.factors, workloads: &names, targets: &targets, metrics: &metrics };
+        let names = ScenarioNames { factors: &self.factors, workloads: &names, targets: &targets, metrics: &metrics };
         let mut graphs = graphs::read(self.file, self.root.get("graphs"), &names, mistakes);
         let expect = expectations::read(self.file, self.root.get("expect"), &names, mistakes);
         let primary = expectations::primary(self.file, self.root, &names, mistakes);

@@ -242,7 +242,7 @@ impl Scope<'_> {
             Some(_) => self.expression(source, span, &mut Vec::new(), mistakes)?.to_json(),
             None => match self.computed(source, span, &mut Vec::new(), mistakes)? {
                 Ok(json) => json,
-                // All that the engine says of arithmetic without a result, in contrast to operands that are no numbers.
+                // All that the engine says of arithmetic without a result, in contrast to operands that are not numbers.
                 Err(error) if detail(&error).starts_with("unable to calculate") => return None,
                 Err(error) => {
                     mistakes.push(

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::levels::{Factor, unknown_factor};
-use super::names::{Item, Names, expected_metrics};
+use super::names::{ResultQuery, ScenarioNames, expected_metrics};
 use plan::factors::label_of;
 use plan::{Graph, Model, Shape};
 use schema::source::{all_of, one_of};
@@ -15,14 +15,14 @@ use vocabulary::{Exists, Metric, Phase, Time};
 pub(super) fn read(
     file: &Arc<SourceFile>,
     node: Option<&Node>,
-    names: &Names<'_>,
+    names: &ScenarioNames<'_>,
     mistakes: &mut Vec<Mistake>,
 ) -> Vec<(Graph, Span)> {
     let mut graphs = Vec::new();
     for item in node.map(Node::items).unwrap_or_default() {
         let before = mistakes.len();
         let Some(typed) = schema::decode::decode::<types::Graph>(file, item, mistakes) else { continue };
-        let graph = Item { file, node: item, names, mistakes }.graph(&typed);
+        let graph = ResultQuery { file, node: item, names, mistakes }.graph(&typed);
         if mistakes.len() == before
             && let Some(graph) = graph
         {
@@ -32,7 +32,7 @@ pub(super) fn read(
     graphs
 }
 
-impl Item<'_> {
+impl ResultQuery<'_> {
     fn metric_of(&mut self, key: &str, name: &str, over_time: bool) -> Option<Metric> {
         let fits = |row: &Row| !over_time || row.exists.contains(&Exists::OverTime);
         let known = match self.find(name, fits, !over_time) {

@@ -11,7 +11,7 @@ use schema::{Data, Entry, Mistake, Node, SourceFile, Span};
 /// A factor as it was typed: the noun, and where its parts stand in the file.
 #[derive(Clone, Debug)]
 pub(super) struct Factor {
-    /// Its name.
+    /// Its key below `factors`.
     pub name: String,
     /// Its levels, in the order of the file.
     pub levels: Vec<Level>,
@@ -24,7 +24,7 @@ pub(super) struct Factor {
 /// A level as it was typed.
 #[derive(Clone, Debug)]
 pub(super) struct Level {
-    /// What it is.
+    /// The level as the plan has it.
     pub level: plan::Level,
     /// Its value as expressions read it, and where it stands.
     pub node: Node,

@@ -27,31 +27,31 @@ pub(super) const RESERVED: [(&str, &str); 14] = [
     ("load_end", "the end of the load"),
 ];
 
-/// The names of a scenario.
-pub(super) struct Names<'a> {
-    /// Its factors.
+/// The names that a scenario gives to its parts.
+pub(super) struct ScenarioNames<'a> {
+    /// Its factors, with their levels.
     pub factors: &'a [Factor],
     /// Its workloads, and what is collected.
     pub workloads: &'a [&'a str],
-    /// Its targets.
+    /// All targets, also those that are only in some cells.
     pub targets: &'a [&'a str],
     /// Metrics that it brings beside those of the catalogue.
     pub metrics: &'a [&'a str],
 }
 
 /// An item of a list that asks for results: a graph, an expectation.
-pub(super) struct Item<'a> {
+pub(super) struct ResultQuery<'a> {
     /// The file in which it stands.
     pub file: &'a Arc<SourceFile>,
     /// Its YAML.
     pub node: &'a Node,
     /// What it may name.
-    pub names: &'a Names<'a>,
+    pub names: &'a ScenarioNames<'a>,
     /// What is wrong with it, and with what was read before.
     pub mistakes: &'a mut Vec<Mistake>,
 }
 
-impl<'a> Item<'a> {
+impl<'a> ResultQuery<'a> {
     /// Notes a mistake at a key's value, or at the start of the item when it has no such key.
     pub fn say(&mut self, key: &str, found: impl Into<String>, expected: impl Into<String>) {
         let span = self.node.get(key).map_or(self.node.head, |n| n.span);

@@ -6,19 +6,19 @@ mod typed;
 
 use std::collections::BTreeMap;
 
-pub(super) use typed::{Around, Typed, read};
+pub(super) use typed::{CellContext, TypedEntry, read};
 
 use plan::collect::BODY;
 use plan::drivers::Asks;
 use plan::reconcile::{Counter, Reconcile, Source, count_socket};
-use plan::{Carry, Place, Probe, Replica, Start, Step, Target, Template, Url, Workload};
+use plan::{Carry, Probe, Replica, Selector, Start, Step, Target, Template, Url, Workload};
 
 /// Fixtures that tell how many requests they took in, on a socket whose path they are given in [`COUNT_VARIABLE`].
 const COUNTING: [&str; 6] = ["blobs-server", "cpu-server", "faulty", "null-server", "queue", "stall"];
 
 /// How nginx' own page is read.
 fn nginx_page(page: nginx::Page) -> Counter {
-    let carry = vec![Carry { name: BODY.to_owned(), place: Place::Regex("(?s)^.*$".to_owned()) }];
+    let carry = vec![Carry { name: BODY.to_owned(), selector: Selector::Regex("(?s)^.*$".to_owned()) }];
     let step = Step { carry, ..Step::plain("get", Template::parse(&page.path), std::time::Duration::from_secs(5)) };
     let url = Url { tls: false, host: page.host, port: page.port, path: String::new() };
     Counter::Nginx { url, socket: page.socket.as_deref().map(Template::parse), step: Box::new(step) }
@@ -26,7 +26,7 @@ fn nginx_page(page: nginx::Page) -> Counter {
 
 /// What is known of a target without being told.
 #[derive(Default)]
-struct Known {
+struct TargetFacts {
     /// Where it counts; by the port on which requests come, where it matters.
     counters: Vec<Counter>,
     /// haproxy's frontends: name, ports and whether they speak HTTP.
@@ -39,10 +39,10 @@ struct Known {
 }
 
 /// Everything that is known of who asks whom in a cell.
-pub(super) struct Map<'a> {
+pub(super) struct RequestPaths<'a> {
     targets: &'a [Target],
     workloads: &'a [Workload],
-    known: Vec<Known>,
+    facts: Vec<TargetFacts>,
     /// By the target's place: whose requests come, through what, on which ports, and who else may ask.
     reached: BTreeMap<usize, Reached>,
 }
@@ -56,16 +56,16 @@ struct Reached {
     others: Option<String>,
 }
 
-impl<'a> Map<'a> {
+impl<'a> RequestPaths<'a> {
     /// Reads what a cell's targets say of themselves, and follows the requests.
     pub fn new(targets: &'a [Target], workloads: &'a [Workload]) -> Self {
-        let known = targets.iter().map(|target| known(target, targets)).collect();
-        let mut map = Self { targets, workloads, known, reached: BTreeMap::new() };
+        let facts = targets.iter().map(|target| facts_of(target, targets)).collect();
+        let mut paths = Self { targets, workloads, facts, reached: BTreeMap::new() };
         for (index, workload) in workloads.iter().enumerate() {
             if workload.protocol().asks() == Asks::Addresses {
                 for (address, (host, port)) in workload.protocol().addresses().into_iter().enumerate() {
                     if let Some(target) = owner(targets, host, port) {
-                        map.follow(target, index, address, port);
+                        paths.follow(target, index, address, port);
                     }
                 }
             }
@@ -73,9 +73,9 @@ impl<'a> Map<'a> {
         let stranger = workloads.iter().find(|w| matches!(w.protocol().asks(), Asks::Anybody | Asks::Socket));
         if let Some(stranger) = stranger {
             let words = format!("what `{}` sends is not known", stranger.name);
-            map.reached.values_mut().for_each(|r| r.others = r.others.take().or_else(|| Some(words.clone())));
+            paths.reached.values_mut().for_each(|r| r.others = r.others.take().or_else(|| Some(words.clone())));
         }
-        map
+        paths
     }
 
     /// Notes that requests to an address of a workload reach a target, and those behind it.
@@ -98,8 +98,8 @@ impl<'a> Map<'a> {
                 }
             }
             reached.others = reached.others.take().or_else(|| others.clone());
-            let Some(next) = self.known[at].onward.filter(|next| *next != at && !through.contains(next)) else { return };
-            if self.known[at].checks {
+            let Some(next) = self.facts[at].onward.filter(|next| *next != at && !through.contains(next)) else { return };
+            if self.facts[at].checks {
                 others = Some(format!("`{}` asks it for its health, too", self.targets[at].name));
             }
             through.push(at);
@@ -109,10 +109,10 @@ impl<'a> Map<'a> {
 
     /// Where the count of a target is read without being told; empty when that is not known.
     fn counters(&self, target: usize) -> Vec<Counter> {
-        let known = &self.known[target];
-        let Some(socket) = &known.socket else { return known.counters.clone() };
+        let facts = &self.facts[target];
+        let Some(socket) = &facts.socket else { return facts.counters.clone() };
         let ports = self.reached.get(&target).map_or(&[][..], |r| &r.ports);
-        let frontends: Vec<_> = known.frontends.iter().filter(|f| f.ports.iter().any(|p| ports.contains(p))).collect();
+        let frontends: Vec<_> = facts.frontends.iter().filter(|f| f.ports.iter().any(|p| ports.contains(p))).collect();
         // One that only passes bytes on knows nothing of requests.
         if frontends.is_empty() || frontends.iter().any(|f| !f.http) {
             return Vec::new();
@@ -167,25 +167,25 @@ fn common_owner(targets: &[Target], addresses: &[String]) -> Option<usize> {
 }
 
 /// What a target says of itself: in its command line, and in the configuration that is rendered for it.
-fn known(target: &Target, targets: &[Target]) -> Known {
-    let mut known = Known::default();
+fn facts_of(target: &Target, targets: &[Target]) -> TargetFacts {
+    let mut facts = TargetFacts::default();
     let words = |argv: &[Template]| argv.iter().map(Template::to_text).collect::<Vec<_>>();
-    let Some(start) = target.replicas.first().map(|replica| &replica.start) else { return known };
+    let Some(start) = target.replicas.first().map(|replica| &replica.start) else { return facts };
     if let Start::Fixture { name, args } = start {
         if COUNTING.contains(&name.as_str()) {
             let path = |replica: &Replica| format!("${{scratch}}/{}", count_socket(&target.name, replica.number));
-            known.counters = target.replicas.iter().map(|r| Counter::Fixture(Template::parse(&path(r)))).collect();
+            facts.counters = target.replicas.iter().map(|r| Counter::Fixture(Template::parse(&path(r)))).collect();
         }
         if name == "proxy" {
             let args = words(args);
             let to = args.iter().position(|word| word == "--to").and_then(|at| args.get(at + 1));
             let to: Vec<String> = to.into_iter().flat_map(|to| to.split(',')).map(str::to_owned).collect();
-            known.onward = common_owner(targets, &to);
+            facts.onward = common_owner(targets, &to);
         }
-        return known;
+        return facts;
     }
     // A server of several processes on ports of their own has a count for each, and a configuration that says so.
-    let [replica] = target.replicas.as_slice() else { return known };
+    let [replica] = target.replicas.as_slice() else { return facts };
     let argv = words(&start.argv());
     let rendered = |flag: &str| -> Vec<String> {
         let files = argv.windows(2).filter(|pair| pair[0] == flag).map(|pair| pair[1].clone());
@@ -198,17 +198,17 @@ fn known(target: &Target, targets: &[Target]) -> Known {
     match argv.first().map_or("", String::as_str).rsplit('/').next().unwrap_or_default() {
         "haproxy" => {
             let read = haproxy::read(&rendered("-f").concat());
-            known.onward = common_owner(targets, &read.servers);
-            (known.socket, known.frontends, known.checks) = (read.socket, read.frontends, read.checks);
+            facts.onward = common_owner(targets, &read.servers);
+            (facts.socket, facts.frontends, facts.checks) = (read.socket, read.frontends, read.checks);
         }
         "nginx" => {
             let read = nginx::read(&rendered("-c").concat());
-            known.onward = common_owner(targets, &read.servers);
-            known.counters = read.page.map(nginx_page).into_iter().collect();
+            facts.onward = common_owner(targets, &read.servers);
+            facts.counters = read.page.map(nginx_page).into_iter().collect();
         }
         _ => {}
     }
-    known
+    facts
 }
 
 #[cfg(test)]

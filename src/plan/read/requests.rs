@@ -7,7 +7,7 @@ use super::commands::find_file;
 use super::diagnostics::{Diagnostics, find_name};
 use super::values::nameable;
 use plan::url::Address;
-use plan::{Auth, Body, Carry, Expect, NamedOutcome, Place, Template, Url, cache};
+use plan::{Auth, Body, Carry, Expect, NamedOutcome, Selector, Template, Url, cache};
 use schema::{Mistake, Node, types};
 use vocabulary::{Metric, Outcome};
 
@@ -104,7 +104,7 @@ pub(super) fn outcomes(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::
             && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_".contains(&b));
         if !named_well {
             say(format!("`{name}` cannot be the name of an outcome"), "expected small letters, digits, `-` and `_`");
-        } else if Outcome::taken().any(|taken| taken == name) {
+        } else if Outcome::reserved_names().any(|reserved| reserved == name) {
             say(format!("`{name}` is an outcome that every workload has"), "expected a name of its own");
         } else if Metric::find(name).is_some() {
             say(format!("`{name}` cannot be the name of an outcome"), "it already is a metric");
@@ -133,20 +133,20 @@ pub(super) fn carry(
     notes: &mut Diagnostics<'_>,
     node: &Node,
     typed: &BTreeMap<String, types::Carry>,
-    taken: &BTreeSet<String>,
+    in_use: &BTreeSet<String>,
 ) -> Vec<Carry> {
     let mut carried = Vec::new();
-    for (name, place) in typed {
+    for (name, carry) in typed {
         let Some(entry) = node.get("carry").and_then(|n| n.entry(name)) else { continue };
-        nameable(notes, entry, taken);
-        let place = match notes.exactly_one(&entry.value, "the place of the carried value", &["json", "header", "regex"]) {
-            Some("json") => place.json.clone().map(Place::Json),
-            Some("header") => place.header.as_ref().map(|h| Place::Header(h.to_ascii_lowercase())),
-            Some(_) => place.regex.clone().map(Place::Regex),
+        nameable(notes, entry, in_use);
+        let selector = match notes.exactly_one(&entry.value, "the place of the carried value", &["json", "header", "regex"]) {
+            Some("json") => carry.json.clone().map(Selector::Json),
+            Some("header") => carry.header.as_ref().map(|h| Selector::Header(h.to_ascii_lowercase())),
+            Some(_) => carry.regex.clone().map(Selector::Regex),
             None => None,
         };
-        match &place {
-            Some(Place::Json(pointer)) if !pointer.is_empty() && !pointer.starts_with('/') => {
+        match &selector {
+            Some(Selector::Json(pointer)) if !pointer.is_empty() && !pointer.starts_with('/') => {
                 notes.say(
                     &entry.value,
                     "json",
@@ -154,11 +154,11 @@ pub(super) fn carry(
                     "expected a path as `/rev` or `/rows/0/id`",
                 );
             }
-            Some(Place::Regex(pattern)) => regex(notes, &entry.value, "regex", pattern),
+            Some(Selector::Regex(pattern)) => regex(notes, &entry.value, "regex", pattern),
             _ => {}
         }
-        if let Some(place) = place {
-            carried.push(Carry { name: name.clone(), place });
+        if let Some(selector) = selector {
+            carried.push(Carry { name: name.clone(), selector });
         }
     }
     carried

@@ -33,17 +33,18 @@ pub(super) struct Outline<'a> {
     pub address: Option<Url>,
 }
 
-/// Whether a target is there in a cell.
-pub(super) enum Presence<'a> {
-    There(Outline<'a>),
+/// What comes of the first pass over a target.
+pub(super) enum Outlined<'a> {
+    /// It belongs to the cell.
+    Here(Outline<'a>),
     /// Its `when` is false.
-    Absent,
+    NotHere,
     /// A mistake was reported; the rest of it can be checked nevertheless.
-    Unknown(Outline<'a>),
+    Mistaken(Outline<'a>),
 }
 
 /// The first pass: `when`, `replicas` and `port`, which everything else may refer to.
-pub(super) fn outline<'a>(scope: &mut Scope<'_>, entry: &'a Entry, mistakes: &mut Vec<Mistake>) -> Presence<'a> {
+pub(super) fn outline<'a>(scope: &mut Scope<'_>, entry: &'a Entry, mistakes: &mut Vec<Mistake>) -> Outlined<'a> {
     #[derive(serde::Deserialize)]
     struct Ports {
         #[serde(default)]
@@ -57,12 +58,12 @@ pub(super) fn outline<'a>(scope: &mut Scope<'_>, entry: &'a Entry, mistakes: &mu
         entry.value.with(Data::Map(entry.value.entries().iter().filter(|e| keys.contains(&e.key.as_str())).cloned().collect()))
     };
     let first_node = scope.resolve(&pick(&["when", "replicas"]), mistakes);
-    let unknown = |ports| Presence::Unknown(Outline { entry, ports, address: None });
+    let mistaken = |ports| Outlined::Mistaken(Outline { entry, ports, address: None });
     let Some(first) = decode::decode::<Ports>(scope.file, &first_node, mistakes) else {
-        return unknown(vec![None]);
+        return mistaken(vec![None]);
     };
     if first.when == Some(false) {
-        return Presence::Absent;
+        return Outlined::NotHere;
     }
     let replicas = first.replicas.unwrap_or(1);
     if replicas == 0 || replicas > MAX_REPLICAS {
@@ -70,7 +71,7 @@ pub(super) fn outline<'a>(scope: &mut Scope<'_>, entry: &'a Entry, mistakes: &mu
         mistakes.push(
             Mistake::new(scope.file, span, format!("{replicas} replicas")).expected(format!("expected 1 to {MAX_REPLICAS}")),
         );
-        return unknown(vec![None]);
+        return mistaken(vec![None]);
     }
     let mut ports = Vec::new();
     let (start, mut before, mut sound) = (mistakes.len(), mistakes.len(), true);
@@ -87,10 +88,10 @@ pub(super) fn outline<'a>(scope: &mut Scope<'_>, entry: &'a Entry, mistakes: &mu
     let address = entry.value.get("address").map(|node| scope.resolve(node, &mut Vec::new()));
     let url = address.as_ref().and_then(|node| Url::parse(node.as_text()?).ok());
     if address.is_some() && url.is_none() {
-        return unknown(ports);
+        return mistaken(ports);
     }
     let outline = Outline { entry, ports, address: url };
-    if sound { Presence::There(outline) } else { Presence::Unknown(outline) }
+    if sound { Outlined::Here(outline) } else { Outlined::Mistaken(outline) }
 }
 
 fn with_replica<T>(scope: &mut Scope<'_>, entry: &Entry, number: u32, f: impl FnOnce(&Scope<'_>) -> T) -> T {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::diagnostics::{Diagnostics, refuse};
 use super::names::RESERVED;
-use plan::{Draw, Urn};
+use plan::{Draw, DrawnFrom};
 use schema::{Entry, Mistake, Node, types};
 
 /// Values that are drawn for each pass.
@@ -12,19 +12,19 @@ pub(super) fn draws(
     notes: &mut Diagnostics<'_>,
     node: &Node,
     typed: &BTreeMap<String, types::Draw>,
-    taken: &BTreeSet<String>,
+    in_use: &BTreeSet<String>,
 ) -> Vec<Draw> {
     let mut draws = Vec::new();
     for (name, typed) in typed {
         let Some(entry) = node.get("draw").and_then(|n| n.entry(name)) else { continue };
-        nameable(notes, entry, taken);
+        nameable(notes, entry, in_use);
         let of = match notes.exactly_one(&entry.value, "what this value is drawn of", &["to", "of"]) {
             Some("to") => {
                 let (from, to) = (typed.from.unwrap_or(0), typed.to.unwrap_or(0));
                 if from > to {
                     notes.say(&entry.value, "to", format!("no number from {from} to {to}"), "expected the largest number here");
                 }
-                Urn::Range(from, to)
+                DrawnFrom::Range(from, to)
             }
             Some(_) => {
                 if typed.from.is_some() {
@@ -35,7 +35,7 @@ pub(super) fn draws(
                 if typed.of.as_ref().is_none_or(Vec::is_empty) {
                     notes.say(&entry.value, "of", "a list without an item", "expected at least one");
                 }
-                Urn::List(list)
+                DrawnFrom::List(list)
             }
             None => continue,
         };
@@ -45,7 +45,7 @@ pub(super) fn draws(
 }
 
 /// A value of passes must have a name that expressions can use and nothing else has.
-pub(super) fn nameable(notes: &mut Diagnostics<'_>, entry: &Entry, taken: &BTreeSet<String>) {
+pub(super) fn nameable(notes: &mut Diagnostics<'_>, entry: &Entry, in_use: &BTreeSet<String>) {
     let name = &entry.key;
     let nameable =
         name.starts_with(|c: char| c.is_ascii_alphabetic()) && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
@@ -54,7 +54,7 @@ pub(super) fn nameable(notes: &mut Diagnostics<'_>, entry: &Entry, taken: &BTree
             Mistake::new(notes.file, entry.key_span, format!("`{name}` cannot be the name of a value"))
                 .expected("expected letters, digits and `_`, so that expressions can use it"),
         );
-    } else if taken.contains(name) || RESERVED.iter().any(|(r, _)| r == name) {
+    } else if in_use.contains(name) || RESERVED.iter().any(|(r, _)| r == name) {
         notes.mistakes.push(
             Mistake::new(notes.file, entry.key_span, format!("`{name}` is already something else"))
                 .expected("expected a name that no factor and no `let` has"),

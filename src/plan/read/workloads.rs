@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::arrivals::{self, Timeline};
 use super::diagnostics::{Diagnostics, counted, refuse};
-use super::drivers::{READERS, Typed};
+use super::drivers::{READERS, TypedWorkload};
 use super::programs::missing_need;
 use plan::{Load, Workload};
 use schema::{Node, types};
@@ -15,7 +15,7 @@ pub(super) fn workload(
     name: &str,
     node: &Node,
     typed: &types::Workload,
-    taken: &BTreeSet<String>,
+    in_use: &BTreeSet<String>,
     timeline: Option<&Timeline>,
 ) -> Option<(Workload, Option<String>)> {
     let before = notes.mistakes.len();
@@ -26,7 +26,7 @@ pub(super) fn workload(
         for other in READERS.iter().filter(|other| other.key != reader.key) {
             refuse(notes, node, other.own, &format!("it belongs to `{}`", other.key));
         }
-        (reader.read)(notes, &Typed { node, typed, taken })
+        (reader.read)(notes, &TypedWorkload { node, typed, in_use })
     });
     if reader.is_none() && node.get("steps").is_none() {
         // Steps are requests, whether or not it is said where they go.

@@ -14,7 +14,7 @@ use load::windows::Windows;
 use plan_read::{Document, Options, build};
 use record::RunRecord;
 use record::manifest::{Choice, Manifest};
-use record::tables::{Names, Tables};
+use record::tables::{Tables, WorkloadNames};
 use vocabulary::Metric;
 use vocabulary::rows::ProcessSample;
 use vocabulary::rows::RequestRow;
@@ -44,7 +44,7 @@ fn gap_ms(work: &str, phase: Phase, repetition: u32) -> u64 {
 
 fn write(path: &Path, cell: &str, work: &str, repetition: u32) {
     std::fs::create_dir_all(path).unwrap();
-    let names = |workload: &str| Names {
+    let names = |workload: &str| WorkloadNames {
         workload: workload.to_owned(),
         steps: vec!["get".to_owned()],
         outcomes: Vec::new(),

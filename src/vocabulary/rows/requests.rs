@@ -7,7 +7,7 @@ use super::super::{Outcome, Phase};
 /// One row of `windows.parquet`. Histograms are in HdrHistogram's V2 encoding, in nanoseconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WindowRow {
-    /// Begin of the window, nanoseconds since the epoch of the repetition.
+    /// Start of the window, nanoseconds since the epoch of the repetition.
     pub start_ns: u64,
     /// Index of the workload.
     pub workload: u16,
@@ -60,7 +60,7 @@ pub struct RequestRow {
     pub intended_ns: u64,
     /// When it was sent.
     pub sent_ns: u64,
-    /// When it ended.
+    /// When the answer was complete, or the request had failed.
     pub completed_ns: u64,
     /// How long connecting took, where that was needed.
     pub connect_ns: Option<u64>,

@@ -42,7 +42,7 @@ pub struct ProcessSample {
     pub read_bytes: u64,
     /// Bytes that are to go to storage, likewise.
     pub written_bytes: u64,
-    /// Whether all of the tree was read. Where descriptors or memory were missing some processes are not in these figures, and
+    /// Whether all of the tree was read. Where descriptors or memory were missing some processes are not in these numbers, and
     /// the proportional set size is `None`.
     pub complete: bool,
 }

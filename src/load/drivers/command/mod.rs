@@ -1,4 +1,4 @@
-//! A program as the load: each pass is one execution, its figures come from its output.
+//! A program as the load: each pass is one execution, its metrics come from its output.
 //!
 //! Processes belong to whoever supervises them: this driver asks for one by message and is told how it ended.
 
@@ -43,7 +43,7 @@ pub struct Launch {
 pub struct Launched {
     /// When it was started.
     pub started: Instant,
-    /// When it ended.
+    /// When its end was seen.
     pub ended: Instant,
     /// Its exit code; none when it was killed by a signal.
     pub code: Option<i32>,
@@ -90,7 +90,7 @@ impl CommandDriver {
         })
     }
 
-    /// The figures of an execution, in the order of [`plan::Workload::metrics`].
+    /// The metrics of an execution, in the order of [`plan::Workload::metrics`].
     fn metrics(&self, done: &Launched) -> Result<Vec<f64>, String> {
         let [out, err] = [&done.stdout, &done.stderr].map(|bytes| String::from_utf8_lossy(bytes));
         let measured = [done.cpu.as_secs_f64(), (done.ended - done.started).as_secs_f64()];
@@ -201,12 +201,12 @@ impl CommandClient {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use plan::{MetricSource, TakenMetric};
+    use plan::{ExtractedMetric, MetricSource};
 
     fn driver(metrics: Vec<(&str, MetricSource)>) -> CommandDriver {
         let metrics = metrics
             .into_iter()
-            .map(|(name, source)| TakenMetric {
+            .map(|(name, source)| ExtractedMetric {
                 name: name.to_owned(),
                 source,
                 decimal: vocabulary::choices::Decimal::Point,

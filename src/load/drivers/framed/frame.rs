@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use plan::drivers::framed::{Bounds, ByteOrder, Framing};
 
-/// What the begin of a stream of bytes is.
+/// What the start of a stream of bytes is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FirstFrame {
     /// No whole frame yet.

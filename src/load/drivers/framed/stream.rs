@@ -18,7 +18,7 @@ pub struct Stream {
     tcp: TcpStream,
     /// What was read and not yet taken.
     buffer: Vec<u8>,
-    /// The begin of `buffer` that was taken.
+    /// The start of `buffer` that was taken.
     consumed: usize,
 }
 

@@ -26,7 +26,7 @@ use vocabulary::Outcome;
 
 /// Whom to connect to, and what it is called in requests.
 pub(super) struct Server {
-    /// Without a path.
+    /// Scheme, host and port; the path is a matter of each request.
     pub url: Url,
     /// The `host` header.
     pub host: HeaderValue,

@@ -38,7 +38,7 @@ enum HttpVersion {
     Http1 {
         sender: http1::SendRequest<Outgoing>,
         connection: Pin<Box<http1::Connection<TokioIo<Stream>, Outgoing>>>,
-        /// How it ended.
+        /// How the connection ended, once it has.
         ended: Option<Result<(), hyper::Error>>,
         /// Whether something was read since it was last set.
         heard: Rc<Cell<bool>>,

@@ -26,7 +26,7 @@ use crate::drivers::Failure;
 use crate::drivers::judged::Body;
 use crate::drivers::values::Values;
 use answer::{Answer, AnswerSink, EarlyEnd, Garbage, LastHead};
-use plan::Place;
+use plan::Selector;
 use vocabulary::Outcome;
 
 /// So much is read at a time.
@@ -103,12 +103,12 @@ enum ExchangeError {
 
 impl AnswerSink for NeededParts<'_> {
     fn wants_headers(&self) -> bool {
-        self.step.judged.places().any(|place| matches!(place, Place::Header(_)))
+        self.step.judged.selectors().any(|selector| matches!(selector, Selector::Header(_)))
     }
 
     fn header(&mut self, name: &str, value: &[u8]) {
-        let carries = |place: &Place| matches!(place, Place::Header(wanted) if name.eq_ignore_ascii_case(wanted));
-        if self.step.judged.places().any(carries)
+        let carries = |selector: &Selector| matches!(selector, Selector::Header(wanted) if name.eq_ignore_ascii_case(wanted));
+        if self.step.judged.selectors().any(carries)
             && let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(value))
         {
             self.headers.append(name, value);

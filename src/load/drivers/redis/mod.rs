@@ -118,13 +118,13 @@ impl Driver for Redis {
 /// A connection; after a failure nothing more can be said on it.
 struct Connection {
     tcp: TcpStream,
-    /// What was read and not yet taken.
+    /// What was read and not yet in_use.
     buffer: Vec<u8>,
 }
 
 impl Connection {
     async fn send(&mut self, bytes: &[u8], deadline: TokioInstant, doing: &str) -> Result<(), Failure> {
-        // Most often all of it is taken at once, and no timer is needed.
+        // Most often all of it is in_use at once, and no timer is needed.
         let written = match self.tcp.try_write(bytes) {
             Ok(written) => written,
             Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => 0,
@@ -135,7 +135,7 @@ impl Connection {
         }
         match tokio::time::timeout_at(deadline, self.tcp.write_all(&bytes[written..])).await {
             Ok(written) => written.map_err(|e| of_io(&e, doing)),
-            Err(_) => Err(Failure::new(Outcome::Timeout, format!("{doing}: it was not taken within the time-out"))),
+            Err(_) => Err(Failure::new(Outcome::Timeout, format!("{doing}: it was not in_use within the time-out"))),
         }
     }
 
@@ -152,9 +152,9 @@ impl Connection {
                 let garbage = |words: String| Failure::new(Outcome::Garbage, format!("{doing}: this is not Redis: {words}"));
                 match resp::first(&self.buffer).map_err(garbage)? {
                     First::Whole(reply, end) => {
-                        let taken = take(reply);
+                        let in_use = take(reply);
                         self.buffer.drain(..end);
-                        return taken;
+                        return in_use;
                     }
                     First::More(least) => needed = least,
                 }

@@ -58,7 +58,7 @@ pub fn origin(document: &[u8]) -> Option<&str> {
     element(std::str::from_utf8(document).ok()?, "Origin")
 }
 
-/// The begin of the outermost element, from its `<` to before its `>`.
+/// The start of the outermost element, from its `<` to before its `>`.
 fn root(text: &str) -> Option<&str> {
     let mut rest = text;
     loop {

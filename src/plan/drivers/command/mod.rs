@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{Asks, Description, Protocol};
 use crate::text::as_text;
-use crate::{Late, TakenMetric, Template};
+use crate::{ExtractedMetric, Late, Template};
 use vocabulary::{Interest, NamedMetric};
 
 /// What is known of every command without being looked for, in seconds.
@@ -27,7 +27,7 @@ pub struct Command {
     #[serde(serialize_with = "as_text")]
     pub timeout: Duration,
     /// What is taken from its output, in this order.
-    pub metrics: Vec<TakenMetric>,
+    pub metrics: Vec<ExtractedMetric>,
 }
 
 impl Protocol for Command {
@@ -36,7 +36,7 @@ impl Protocol for Command {
     }
 
     fn metrics(&self) -> Vec<NamedMetric> {
-        let own = self.metrics.iter().map(TakenMetric::named);
+        let own = self.metrics.iter().map(ExtractedMetric::named);
         own.chain(METRICS.map(|name| NamedMetric::new(name, "s", Interest::Anyway))).collect()
     }
 

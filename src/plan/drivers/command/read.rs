@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Reader, http};
 use crate::diagnostics::{Diagnostics, refuse};
 use crate::programs::missing_program;
-use crate::{commands, taken};
+use crate::{commands, extracted};
 use plan::drivers::command::{Command, METRICS};
 use schema::{Node, types};
 
@@ -38,7 +38,7 @@ fn command(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload) ->
         notes.say_missing(node, "command", &missing);
     }
     let metrics =
-        taken::metrics(notes, node, &typed.metrics, typed.decimal, &METRICS, &["regex", "json", "lines", "csv", "ratio"]);
+        extracted::metrics(notes, node, &typed.metrics, typed.decimal, &METRICS, &["regex", "json", "lines", "csv", "ratio"]);
     let exit = typed.exit.as_ref().map_or_else(|| vec![0], |e| e.0.clone());
     if exit.is_empty() {
         notes.say(node, "exit", "a list without an exit code", "expected at least one, such as `0`");

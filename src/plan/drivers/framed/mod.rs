@@ -29,7 +29,7 @@ pub struct Framed {
 /// How messages are told apart.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Framing {
-    /// Where one ends.
+    /// How the end of a frame is known.
     pub bounds: Bounds,
     /// The longest answer that is taken, in bytes.
     pub max: u64,
@@ -43,7 +43,7 @@ pub enum Bounds {
     Length {
         /// In so many bytes, 1 to 8.
         bytes: u8,
-        /// In this order.
+        /// Which of these bytes comes first.
         order: ByteOrder,
     },
     /// This stands behind it.

@@ -8,7 +8,7 @@ use crate::diagnostics::{Diagnostics, refuse};
 use crate::{requests, steps, values};
 use plan::drivers::framed::{Bounds, Framed, Framing, Message};
 use plan::step::REQUEST_TIMEOUT;
-use plan::{Body, Place};
+use plan::{Body, Selector};
 use schema::{Node, types};
 
 /// The longest answer that is taken, where nothing else is said.
@@ -18,7 +18,7 @@ const MAX_FRAME: u64 = 16 << 20;
 pub const READER: Reader = Reader {
     read: |notes, typed| {
         refuse(notes, typed.node, &http::KEYS, "it belongs to requests over HTTP, which have `url`");
-        framed(notes, typed.node, typed.typed, typed.taken).map(Into::into)
+        framed(notes, typed.node, typed.typed, typed.in_use).map(Into::into)
     },
     ..Reader::of("framed")
 };
@@ -50,7 +50,7 @@ fn framing(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Framing) -> 
 }
 
 /// Makes a workload of messages; `node` is that of the workload.
-fn framed(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, taken: &BTreeSet<String>) -> Option<Framed> {
+fn framed(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, in_use: &BTreeSet<String>) -> Option<Framed> {
     let (part, said) = (node.get("framed")?, typed.framed.as_ref()?);
     let to = requests::address(notes, part, "to", &said.to);
     let framing = part.get("frame").and_then(|node| framing(notes, node, &said.frame));
@@ -58,10 +58,10 @@ fn framed(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, tak
         notes.say(node, "steps", "a pass without steps", "expected at least one message, such as `[{send: {text: hello}}]`");
     }
     let timeout = typed.timeout.map_or(REQUEST_TIMEOUT, |d| d.0);
-    let draws = values::draws(notes, node, &typed.draw, taken);
-    let taken = &taken.iter().chain(typed.draw.keys()).cloned().collect();
+    let draws = values::draws(notes, node, &typed.draw, in_use);
+    let in_use = &in_use.iter().chain(typed.draw.keys()).cloned().collect();
     let steps = steps::read(notes, node, typed.draw.keys().cloned(), |notes, item, typed: &types::Step| {
-        message(notes, item, typed, timeout, taken, framing.as_ref())
+        message(notes, item, typed, timeout, in_use, framing.as_ref())
     });
     Some(Framed { to: to?, framing: framing?, keep_alive: said.keep_alive.unwrap_or(true), draws, steps })
 }
@@ -81,7 +81,7 @@ fn message(
     node: &Node,
     typed: &types::Step,
     timeout: Duration,
-    taken: &BTreeSet<String>,
+    in_use: &BTreeSet<String>,
     framing: Option<&Framing>,
 ) -> Option<Message> {
     let kind = notes.exactly_one(node, "what this step does", &["send", "receive"])?;
@@ -124,8 +124,8 @@ fn message(
     if node.get("expect").is_some_and(|e| e.get("status").is_some()) {
         notes.say(node.get("expect")?, "status", "a message has no status", "expected `length`, `text` or `contains`");
     }
-    let carry = requests::carry(notes, node, &typed.carry, taken);
-    for header in carry.iter().filter(|c| matches!(c.place, Place::Header(_))) {
+    let carry = requests::carry(notes, node, &typed.carry, in_use);
+    for header in carry.iter().filter(|c| matches!(c.selector, Selector::Header(_))) {
         if let Some(entry) = node.get("carry").and_then(|n| n.entry(&header.name)) {
             notes.say(&entry.value, "header", "a message has no headers", "expected `json` or `regex`");
         }

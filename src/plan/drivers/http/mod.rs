@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{Asks, Description, Protocol};
 use crate::template::Part;
-use crate::{Auth, Draw, Driver, Late, Limit, Load, Step, Stretch, Template, Url, Workload};
+use crate::{Auth, Draw, Driver, Late, Length, Load, Segment, Step, Template, Url, Workload};
 use vocabulary::Phase;
 
 /// More requests at a time on one connection than any server takes.
@@ -71,8 +71,8 @@ impl Http {
 
     /// A workload of one pass on one connection: what set-up and clean-up requests are.
     pub fn once(self, name: &str) -> Workload {
-        let during = Stretch { phase: Phase::During, limit: Limit::Amount(1), active: true };
-        let load = Load { stretches: vec![during], ..Load::unset() };
+        let during = Segment { phase: Phase::During, length: Length::Amount(1), active: true };
+        let load = Load { segments: vec![during], ..Load::unset() };
         let driver = Driver::Http(self);
         Workload { name: name.to_owned(), driver, load, threads: 1, cpus: Vec::new(), needs: Vec::new() }
     }

@@ -20,9 +20,9 @@ const REDIRECTS: u32 = 10;
 
 /// `url:`.
 pub const READER: Reader =
-    Reader { read: |notes, typed| http(notes, typed.node, typed.typed, typed.taken).map(Into::into), ..Reader::of("url") };
+    Reader { read: |notes, typed| http(notes, typed.node, typed.typed, typed.in_use).map(Into::into), ..Reader::of("url") };
 
-fn http(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, taken: &BTreeSet<String>) -> Option<Http> {
+fn http(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, in_use: &BTreeSet<String>) -> Option<Http> {
     let mut urls = Vec::new();
     for (i, url) in typed.url.0.iter().enumerate() {
         let Some(url) = notes.fixed(node, "url", url) else { continue };
@@ -89,9 +89,9 @@ fn http(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, taken
             (None, _) => Trust::System,
         };
     }
-    let draws = values::draws(notes, node, &typed.draw, taken);
-    let taken = &taken.iter().chain(typed.draw.keys()).cloned().collect();
-    let mut steps = self::steps(notes, node, typed, taken);
+    let draws = values::draws(notes, node, &typed.draw, in_use);
+    let in_use = &in_use.iter().chain(typed.draw.keys()).cloned().collect();
+    let mut steps = self::steps(notes, node, typed, in_use);
     steps.iter_mut().for_each(Step::mark_secrets);
     let named = named_outcomes(&steps).len();
     if named > Outcome::MOST_NAMED {
@@ -131,13 +131,13 @@ fn trusted(notes: &mut Diagnostics<'_>, node: &Node, typed: Option<&types::Redir
     trusted
 }
 
-fn steps(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, taken: &BTreeSet<String>) -> Vec<Step> {
+fn steps(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, in_use: &BTreeSet<String>) -> Vec<Step> {
     let common = requests::headers(notes, node, &typed.headers);
     let auth = requests::auth(notes, node, typed.auth.as_ref());
     let timeout = typed.timeout.map_or(REQUEST_TIMEOUT, |d| d.0);
     let drawn = typed.draw.keys().cloned();
     steps::read(notes, node, drawn, |notes, item, typed: &types::Step| {
-        let mut step = step(notes, item, typed, timeout, taken)?;
+        let mut step = step(notes, item, typed, timeout, in_use)?;
         for (name, value) in &common {
             if !step.headers.iter().any(|(n, _)| n == name) {
                 step.headers.push((name.clone(), value.clone()));
@@ -163,7 +163,7 @@ fn step(
     node: &Node,
     typed: &types::Step,
     timeout: Duration,
-    taken: &BTreeSet<String>,
+    in_use: &BTreeSet<String>,
 ) -> Option<Step> {
     let method = notes.exactly_one(node, "the method of this step", &requests::METHODS)?;
     let path = [&typed.get, &typed.head, &typed.put, &typed.post, &typed.patch, &typed.delete, &typed.options]
@@ -197,7 +197,7 @@ fn step(
         body,
         expect: requests::expect(notes, node.get("expect"), typed.expect.as_ref()),
         outcomes: requests::outcomes(notes, node, typed),
-        carry: requests::carry(notes, node, &typed.carry, taken),
+        carry: requests::carry(notes, node, &typed.carry, in_use),
         timeout: typed.timeout.map_or(timeout, |d| d.0),
         secret: SecretParts::default(),
     })

@@ -8,7 +8,7 @@ use crate::diagnostics::{Diagnostics, refuse};
 use crate::{requests, steps, values};
 use plan::drivers::redis::{Command, Login, Redis};
 use plan::step::REQUEST_TIMEOUT;
-use plan::{Body, Expect, Place, Template};
+use plan::{Body, Expect, Selector, Template};
 use schema::types::workload::redis as typed;
 use schema::{Node, types};
 
@@ -16,13 +16,13 @@ use schema::{Node, types};
 pub const READER: Reader = Reader {
     read: |notes, typed| {
         refuse(notes, typed.node, &http::KEYS, "it belongs to requests over HTTP, which have `url`");
-        redis(notes, typed.node, typed.typed, typed.taken).map(Into::into)
+        redis(notes, typed.node, typed.typed, typed.in_use).map(Into::into)
     },
     ..Reader::of("redis")
 };
 
 /// Makes a workload of commands; `node` is that of the workload.
-fn redis(notes: &mut Diagnostics<'_>, node: &Node, workload: &types::Workload, taken: &BTreeSet<String>) -> Option<Redis> {
+fn redis(notes: &mut Diagnostics<'_>, node: &Node, workload: &types::Workload, in_use: &BTreeSet<String>) -> Option<Redis> {
     let (part, said) = (node.get("redis")?, workload.redis.as_ref()?);
     let to = requests::address(notes, part, "to", &said.to);
     let password = said.password.as_ref().map(|text| Template::parse(&text.0));
@@ -41,10 +41,10 @@ fn redis(notes: &mut Diagnostics<'_>, node: &Node, workload: &types::Workload, t
         notes.say(node, "steps", "a pass without steps", "expected at least one command, such as `[{get: key}]`");
     }
     let timeout = workload.timeout.map_or(REQUEST_TIMEOUT, |d| d.0);
-    let draws = values::draws(notes, node, &workload.draw, taken);
-    let taken = &taken.iter().chain(workload.draw.keys()).cloned().collect();
+    let draws = values::draws(notes, node, &workload.draw, in_use);
+    let in_use = &in_use.iter().chain(workload.draw.keys()).cloned().collect();
     let steps = steps::read(notes, node, workload.draw.keys().cloned(), |notes, item, step: &typed::RedisStep| {
-        command_of(notes, item, step, timeout, taken)
+        command_of(notes, item, step, timeout, in_use)
     });
     Some(Redis {
         to: to?,
@@ -61,7 +61,7 @@ fn command_of(
     node: &Node,
     step: &typed::RedisStep,
     timeout: Duration,
-    taken: &BTreeSet<String>,
+    in_use: &BTreeSet<String>,
 ) -> Option<Command> {
     let text = |word: &types::Text| Body::Text(Template::parse(&word.0));
     let kind = notes.exactly_one(node, "the command of this step", &["get", "set", "command"])?;
@@ -107,8 +107,8 @@ fn command_of(
         let part = node.get("expect").unwrap_or(node);
         notes.say(part, "nil", "nil that has a content", "expected either `nil: true`, or `length`, `text` and `contains`");
     }
-    let carry = requests::carry(notes, node, &step.carry, taken);
-    for header in carry.iter().filter(|c| matches!(c.place, Place::Header(_))) {
+    let carry = requests::carry(notes, node, &step.carry, in_use);
+    for header in carry.iter().filter(|c| matches!(c.selector, Selector::Header(_))) {
         if let Some(entry) = node.get("carry").and_then(|n| n.entry(&header.name)) {
             notes.say(&entry.value, "header", "a reply has no headers", "expected `json` or `regex`");
         }

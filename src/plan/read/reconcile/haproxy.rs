@@ -1,6 +1,6 @@
 //! What haproxy's configuration says of its count: pure, and no more than is needed.
 
-/// What was found.
+/// What a configuration of haproxy says of counting and of where requests go.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Config {
     /// The stats socket: a path, or `host:port`.

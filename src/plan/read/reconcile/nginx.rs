@@ -38,7 +38,7 @@ const ANSWERS: [&str; 18] = [
     "grpc_pass",
 ];
 
-/// What was found.
+/// What a configuration of nginx says of counting and of where requests go.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Config {
     /// The first page, if there is one.

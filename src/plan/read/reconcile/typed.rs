@@ -1,6 +1,6 @@
 //! `reconcile` as it was typed: for targets that do not count by themselves in a way that is known.
 
-use super::{Map, owner};
+use super::{RequestPaths, owner};
 use crate::collect;
 use crate::diagnostics::Diagnostics;
 use plan::drivers::Asks;
@@ -9,7 +9,7 @@ use plan::{Collect, CollectSource, MetricSource, Template};
 use schema::source::one_of;
 use schema::{Data, Entry, Mistake, Node, Span, decode, types};
 
-/// Where a figure can stand that a source of `reconcile`'s own has without `metrics`.
+/// Where a metric can stand that a source of `reconcile`'s own has without `metrics`.
 const PLACES: [&str; 7] = ["regex", "json", "csv", "sql", "lines", "times", "unit"];
 /// What else such a source may have, as an entry of `collect` has it.
 const SOURCES: [&str; 13] =
@@ -18,13 +18,13 @@ const SOURCES: [&str; 13] =
 const TOO_LATE: [&str; 2] = ["load_begin", "load_end"];
 
 /// An entry of `reconcile`, evaluated.
-pub(crate) struct Typed<'n> {
+pub(crate) struct TypedEntry<'n> {
     pub node: &'n Node,
     pub typed: types::Reconcile,
 }
 
-/// Everything that names in an entry may mean in a cell.
-pub(crate) struct Around<'a> {
+/// What is around an entry in its cell: everything that names in it may mean.
+pub(crate) struct CellContext<'a> {
     /// All targets of the scenario by name, also those that are not in the cell.
     pub targets: &'a [&'a str],
     /// All workloads of the scenario.
@@ -38,39 +38,44 @@ pub(crate) struct Around<'a> {
 }
 
 /// Makes an entry; nothing where its target, or all of its workloads, are not in the cell.
-pub(crate) fn read(notes: &mut Diagnostics<'_>, typed: &Typed<'_>, map: &Map<'_>, around: &Around<'_>) -> Option<Reconcile> {
-    let Typed { node, typed } = typed;
+pub(crate) fn read(
+    notes: &mut Diagnostics<'_>,
+    typed: &TypedEntry<'_>,
+    paths: &RequestPaths<'_>,
+    context: &CellContext<'_>,
+) -> Option<Reconcile> {
+    let TypedEntry { node, typed } = typed;
     let before = notes.mistakes.len();
-    known(notes, node, "target", "target", std::slice::from_ref(&typed.target), around.targets);
+    known(notes, node, "target", "target", std::slice::from_ref(&typed.target), context.targets);
     let named = typed.workload.as_ref().map(|names| names.0.as_slice());
-    known(notes, node, "workload", "workload", named.unwrap_or_default(), around.workloads);
+    known(notes, node, "workload", "workload", named.unwrap_or_default(), context.workloads);
     let counter = match node.get("collect") {
         None => None,
-        Some(part) => counter(notes, part, typed, around),
+        Some(part) => counter(notes, part, typed, context),
     };
     (notes.mistakes.len() == before).then_some(())?;
-    let target = map.targets.iter().position(|t| t.name == typed.target)?;
-    let reached = map.reached.get(&target).cloned().unwrap_or_default();
+    let target = paths.targets.iter().position(|t| t.name == typed.target)?;
+    let reached = paths.reached.get(&target).cloned().unwrap_or_default();
     let mut from = match named {
         None => reached.from,
         Some(names) => {
-            let there = map.workloads.iter().enumerate().filter(|(_, w)| names.contains(&w.name));
-            there.filter_map(|(index, _)| source(map, &reached.from, target, index)).collect()
+            let there = paths.workloads.iter().enumerate().filter(|(_, w)| names.contains(&w.name));
+            there.filter_map(|(index, _)| source(paths, &reached.from, target, index)).collect()
         }
     };
     if from.is_empty() {
         // Its workloads may be in other cells only.
-        if named.is_none_or(|names| map.workloads.iter().any(|w| names.contains(&w.name))) {
+        if named.is_none_or(|names| paths.workloads.iter().any(|w| names.contains(&w.name))) {
             let found = format!("no requests over HTTP are known to reach `{}`", typed.target);
             let key = if named.is_some() { "workload" } else { "target" };
             notes.say(node, key, found, "expected `workload:` with the name of one whose requests do");
         }
         return None;
     }
-    steps(notes, node, typed, map, &mut from);
+    steps(notes, node, typed, paths, &mut from);
     let counters = match counter {
         Some(counter) => vec![counter],
-        None => map.counters(target),
+        None => paths.counters(target),
     };
     if counters.is_empty() {
         let found = format!("it is not known how `{}` counts its requests", typed.target);
@@ -103,14 +108,14 @@ fn known(notes: &mut Diagnostics<'_>, node: &Node, key: &str, what: &str, names:
 }
 
 /// The requests of a workload that is named: those to the target, or all of them where none is known to go there.
-fn source(map: &Map<'_>, reached: &[Source], target: usize, workload: usize) -> Option<Source> {
-    let protocol = map.workloads[workload].protocol();
+fn source(paths: &RequestPaths<'_>, reached: &[Source], target: usize, workload: usize) -> Option<Source> {
+    let protocol = paths.workloads[workload].protocol();
     if !matches!(protocol.asks(), Asks::Addresses | Asks::Socket) {
         return None;
     }
     let all = protocol.addresses();
     let known = reached.iter().find(|s| s.workload == workload).cloned();
-    let direct = |(host, port): (&str, u16)| owner(map.targets, host, port) == Some(target);
+    let direct = |(host, port): (&str, u16)| owner(paths.targets, host, port) == Some(target);
     let addresses = known.map_or_else(
         || {
             let some: Vec<usize> = (0..all.len()).filter(|a| direct(all[*a])).collect();
@@ -122,11 +127,11 @@ fn source(map: &Map<'_>, reached: &[Source], target: usize, workload: usize) -> 
 }
 
 /// Leaves only requests of the steps that are named.
-fn steps(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Reconcile, map: &Map<'_>, from: &mut Vec<Source>) {
+fn steps(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Reconcile, paths: &RequestPaths<'_>, from: &mut Vec<Source>) {
     if typed.steps.0.is_empty() {
         return;
     }
-    let names = |source: &Source| map.workloads[source.workload].protocol().steps();
+    let names = |source: &Source| paths.workloads[source.workload].protocol().steps();
     let all: Vec<String> = from.iter().flat_map(names).collect();
     let all: Vec<&str> = all.iter().map(String::as_str).collect();
     known(notes, node, "steps", "step", &typed.steps.0, &all);
@@ -137,11 +142,11 @@ fn steps(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Reconcile, map
     from.retain(|source| !source.steps.is_empty());
 }
 
-/// Where the count is read: a figure of `collect` by name, or a source of its own.
-fn counter(notes: &mut Diagnostics<'_>, part: &Node, typed: &types::Reconcile, around: &Around<'_>) -> Option<Counter> {
+/// Where the count is read: a metric of `collect` by name, or a source of its own.
+fn counter(notes: &mut Diagnostics<'_>, part: &Node, typed: &types::Reconcile, context: &CellContext<'_>) -> Option<Counter> {
     let (collect, metric) = match part.as_text() {
-        Some(name) => referred(notes, part, name, around)?,
-        None => (own(notes, part, typed, around)?, 0),
+        Some(name) => referred(notes, part, name, context)?,
+        None => (own(notes, part, typed, context)?, 0),
     };
     if let Some(late) = names(&collect.source).find(|name| TOO_LATE.contains(name)) {
         let mistake = Mistake::new(
@@ -161,7 +166,7 @@ fn counter(notes: &mut Diagnostics<'_>, part: &Node, typed: &types::Reconcile, a
 }
 
 /// `name`, or `name.metric`.
-fn referred(notes: &mut Diagnostics<'_>, part: &Node, text: &str, around: &Around<'_>) -> Option<(Collect, usize)> {
+fn referred(notes: &mut Diagnostics<'_>, part: &Node, text: &str, context: &CellContext<'_>) -> Option<(Collect, usize)> {
     let (name, metric) = text.split_once('.').map_or((text, None), |(name, metric)| (name, Some(metric)));
     let mut say = |found: String, wrong: &str, all: Vec<&str>| {
         let mistake = Mistake::new(notes.file, part.span, found);
@@ -170,11 +175,11 @@ fn referred(notes: &mut Diagnostics<'_>, part: &Node, text: &str, around: &Aroun
             false => mistake.expected(format!("expected {}", one_of(all.iter().copied()))).did_you_mean(wrong, all),
         });
     };
-    if !around.collects.contains(&name) {
-        say(format!("nothing called `{name}` is collected"), name, around.collects.to_vec());
+    if !context.collects.contains(&name) {
+        say(format!("nothing called `{name}` is collected"), name, context.collects.to_vec());
         return None;
     }
-    let collect = around.collected.iter().find(|c| c.name == name)?;
+    let collect = context.collected.iter().find(|c| c.name == name)?;
     let metrics: Vec<&str> = collect.metrics.iter().map(|m| m.name.as_str()).collect();
     let place = match metric {
         Some(metric) => metrics.iter().position(|m| *m == metric),
@@ -192,8 +197,8 @@ fn referred(notes: &mut Diagnostics<'_>, part: &Node, text: &str, around: &Aroun
     Some((Collect { name: format!("reconcile-{}", collect.name), ..collect.clone() }, place?))
 }
 
-/// A source of its own: what an entry of `collect` has, with the place of the one figure beside it.
-fn own(notes: &mut Diagnostics<'_>, part: &Node, typed: &types::Reconcile, around: &Around<'_>) -> Option<Collect> {
+/// A source of its own: what an entry of `collect` has, with the place of the one metric beside it.
+fn own(notes: &mut Diagnostics<'_>, part: &Node, typed: &types::Reconcile, context: &CellContext<'_>) -> Option<Collect> {
     if !matches!(part.data, Data::Map(_)) {
         let found = format!("{} does not fit here", part.describe());
         let expected = "expected the name of a figure of `collect`, or a source such as `{get: http://…, json: /requests}`";
@@ -219,13 +224,13 @@ fn own(notes: &mut Diagnostics<'_>, part: &Node, typed: &types::Reconcile, aroun
         return None;
     }
     let span: Span = places[0].key_span;
-    let figure = Entry { key: "requests".to_owned(), key_span: span, value: part.with(Data::Map(places)) };
-    let metrics = Entry { key: "metrics".to_owned(), key_span: span, value: Node::new(span, Data::Map(vec![figure])) };
+    let metric = Entry { key: "requests".to_owned(), key_span: span, value: part.with(Data::Map(places)) };
+    let metrics = Entry { key: "metrics".to_owned(), key_span: span, value: Node::new(span, Data::Map(vec![metric])) };
     let whole = part.with(Data::Map(rest.into_iter().chain([metrics]).collect()));
     let file = notes.file;
     let name = Entry { key: format!("reconcile-{}", typed.target), key_span: part.span, value: Node::new(part.span, Data::Null) };
     decode::decode_and(file, &whole, notes.mistakes, |typed: types::Collect, mistakes| {
-        collect::collect(&mut Diagnostics { file, mistakes }, &name, &whole, &typed, around.scenario).map(|(collect, _)| collect)
+        collect::collect(&mut Diagnostics { file, mistakes }, &name, &whole, &typed, context.scenario).map(|(collect, _)| collect)
     })
 }
 

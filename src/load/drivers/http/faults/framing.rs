@@ -75,11 +75,11 @@ fn a_body_that_is_too_long_to_be_kept_has_no_hole() {
         let template = |text: Option<&str>| text.map(Template::parse);
         plan::Expect { text: template(text), contains: template(contains), ..plan::Expect::default() }
     };
-    let carries = |place| vec![plan::Carry { name: "it".to_owned(), place }];
-    let regex = |pattern: &str| carries(plan::Place::Regex(pattern.to_owned()));
+    let carries = |selector| vec![plan::Carry { name: "it".to_owned(), selector }];
+    let regex = |pattern: &str| carries(plan::Selector::Regex(pattern.to_owned()));
     let none = || plan::Expect::default();
     let kept = "of which no more than 16777216 are kept: ";
-    let json = carries(plan::Place::Json("/a".to_owned()));
+    let json = carries(plan::Selector::Json("/a".to_owned()));
     for (expect, carry, words) in [
         // Found in what is there.
         (expects(None, Some("{xx")), Vec::new(), None),

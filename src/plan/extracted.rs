@@ -1,14 +1,14 @@
-//! Figures and tables that are taken from what programs write.
+//! Metrics and tables that are taken from what programs write.
 
 use serde::Serialize;
 
 pub use vocabulary::choices::{Decimal, Pick};
 use vocabulary::{Interest, NamedMetric};
 
-/// A figure that is taken from the output of a program, a file or a database.
+/// A metric that is taken from the output of a program, a file or a database.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct TakenMetric {
-    /// Its name.
+pub struct ExtractedMetric {
+    /// What it is called in results, graphs and expectations.
     pub name: String,
     /// Where it comes from.
     pub source: MetricSource,
@@ -17,18 +17,18 @@ pub struct TakenMetric {
     pub decimal: Decimal,
     /// By what it is multiplied.
     pub times: f64,
-    /// Its unit.
+    /// Its unit, for graphs; empty where none is given.
     pub unit: String,
 }
 
-impl TakenMetric {
+impl ExtractedMetric {
     /// What is told of it in a plan.
     pub fn named(&self) -> NamedMetric {
         NamedMetric::new(&self.name, &self.unit, Interest::Question)
     }
 }
 
-/// Where a figure comes from.
+/// Where a metric comes from.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum MetricSource {

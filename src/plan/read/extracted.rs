@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use super::diagnostics::{Diagnostics, refuse};
 use super::requests;
 use plan::drivers::command;
-use plan::{MetricSource, TakenMetric};
+use plan::{ExtractedMetric, MetricSource};
 use schema::source::one_of;
 use schema::{Mistake, Node, types};
 use vocabulary::Metric;
 use vocabulary::choices::Decimal;
 
-/// Reads `metrics:` of `node`. `decimal`: the mark that `node` says for all of them; `brought`: figures that are there without
-/// being looked for; `kinds`: where figures can be.
+/// Reads `metrics:` of `node`. `decimal`: the mark that `node` says for all of them; `brought`: metrics that are there without
+/// being looked for; `kinds`: where metrics can be.
 pub(super) fn metrics(
     notes: &mut Diagnostics<'_>,
     node: &Node,
@@ -20,8 +20,8 @@ pub(super) fn metrics(
     decimal: Option<Decimal>,
     brought: &[&str],
     kinds: &[&str],
-) -> Vec<TakenMetric> {
-    let mut metrics: Vec<TakenMetric> = Vec::new();
+) -> Vec<ExtractedMetric> {
+    let mut metrics: Vec<ExtractedMetric> = Vec::new();
     if decimal.is_some() && typed.is_empty() {
         refuse(notes, node, &["decimal"], "it belongs to `metrics`, and there are none");
     }
@@ -65,7 +65,7 @@ pub(super) fn metrics(
                 let why = "it belongs to a metric that is read, and a ratio is computed";
                 refuse(notes, &entry.value, &["decimal"], why);
             }
-            metrics.push(TakenMetric {
+            metrics.push(ExtractedMetric {
                 name: name.clone(),
                 source: made,
                 decimal: source.decimal.or(decimal).unwrap_or_default(),
