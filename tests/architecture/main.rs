@@ -98,8 +98,7 @@ const RINGS: &[(&str, &[&str])] = &[
 const PROTOCOLS: [&str; 3] = ["framed", "redis", "vtp"];
 
 /// Where the list of protocols stands on each floor.
-const LISTS: [&str; 5] = [
-    "src/schema/types/workload.rs",
+const LISTS: [&str; 4] = [
     "src/schema/types/workload/mod.rs",
     "src/plan/drivers/mod.rs",
     "src/plan/read/drivers.rs",

@@ -59,12 +59,12 @@ fn what_the_server_refuses_is_an_error_in_its_words() {
 "
     ));
     // The checked pass before the load says it.
-    place.run_test().expect(3).complains(&["incr: the server says `ERR value is not an integer"]);
+    place.run_test().expect(4).complains(&["incr: the server says `ERR value is not an integer"]);
     let place = Place::with(&SERVER.replace("password: hush, ", "password: wrong, ").replace(
         "database: 3}\n",
         "database: 3}\n    load: {closed: {connections: 1}, amount: 1}\n    steps: [{command: [PING]}]\n",
     ));
-    place.run_test().expect(3).complains(&["connecting: the server says `WRONGPASS"]);
+    place.run_test().expect(4).complains(&["connecting: the server says `WRONGPASS"]);
 }
 
 #[test]

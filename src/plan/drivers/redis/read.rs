@@ -105,7 +105,7 @@ fn command_of(
     let nil = expect.nil.or((kind == "get").then_some(false));
     if nil == Some(true) && (expect.length.is_some() || expect.text.is_some() || expect.contains.is_some()) {
         let part = node.get("expect").unwrap_or(node);
-        notes.say(part, "nil", "nil that has a content", "expected either `nil: true`, or `length`, `text` and `contains`");
+        notes.say(part, "nil", "nil has no content", "expected either `nil: true`, or `length`, `text` and `contains`");
     }
     let carry = requests::carry(notes, node, &step.carry, in_use);
     for header in carry.iter().filter(|c| matches!(c.selector, Selector::Header(_))) {
