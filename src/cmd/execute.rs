@@ -24,6 +24,7 @@ use crate::record::RunDirectory;
 use crate::record::manifest::{Choice, Manifest};
 use crate::record::status::Status;
 use crate::supervise::{Guard, journal};
+use crate::vocabulary::Task;
 use crate::vocabulary::errors::tell;
 
 /// After so many rounds without a valid repetition of a cell, what `--until` asks is not waited for any longer.
@@ -88,98 +89,101 @@ fn make_memory(size: u64, purpose: &str, guard: &Guard) -> Result<Memory, Stop> 
 }
 
 /// Executes a plan, or what is missing of it.
-pub(super) async fn execute(plan: &Plan, start: RunStart<'_>, invocation: &Invocation<'_>) -> Result<Exit, Stop> {
-    let failure = |e: &dyn std::error::Error| failure(plan, e);
-    let all = sequence(plan);
-    let repeat = plan.repeat.as_ref();
-    let budget = repeat.and_then(|r| r.budget_s).map(Duration::from_secs_f64);
-    let mut reporter = Reporter::new(invocation.style, all.len(), repeat.is_some_and(crate::plan::Repeat::is_open_ended), budget);
-    announce(plan, &reporter);
-    if all.is_empty() {
-        return Err(Stop::new(Exit::Failure, format!("{}: every cell is skipped, there is nothing to run", plan.experiment)));
-    }
+pub(super) fn execute<'f>(plan: &'f Plan, start: RunStart<'f>, invocation: &'f Invocation<'_>) -> Task<'f, Result<Exit, Stop>> {
+    Box::pin(async move {
+        let failure = |e: &dyn std::error::Error| failure(plan, e);
+        let all = sequence(plan);
+        let repeat = plan.repeat.as_ref();
+        let budget = repeat.and_then(|r| r.budget_s).map(Duration::from_secs_f64);
+        let mut reporter =
+            Reporter::new(invocation.style, all.len(), repeat.is_some_and(crate::plan::Repeat::is_open_ended), budget);
+        announce(plan, &reporter);
+        if all.is_empty() {
+            return Err(Stop::new(Exit::Failure, format!("{}: every cell is skipped, there is nothing to run", plan.experiment)));
+        }
 
-    // What a run has left that died together with all that watched over it.
-    journal::sweep().iter().chain(&crate::plan::git::sweep()).for_each(|words| reporter.say(words));
-    // From here on the guard removes the scratch directory, however this ends.
-    let guard = Guard::start(open_files::of_the_shell()).await.map_err(|e| failure(&e))?;
-    let scratch = make_scratch(plan.scratch, &guard)?;
-    let memory = match plan.record.tmpfs {
-        Some(size) => Some(make_memory(size, "record", &guard)?),
-        None => None,
-    };
-    let needs = plan.cells.iter().filter(|c| c.skipped.is_none()).flat_map(|c| &c.targets).flat_map(|t| t.needs.clone());
-    let programs = tokio::select! {
-        biased;
-        () = invocation.interrupt.asked(1) => {
-            tell(format_args!("interrupted; nothing was begun"));
-            return Ok(Exit::Interrupted);
-        },
-        programs = versions(&guard, needs.collect::<BTreeSet<_>>()) => programs.map_err(|e| failure(&e))?,
-    };
-    let now = |choice| Manifest::collect(&plan.source.display().to_string(), programs.clone(), &scratch, choice);
-    let (directory, done, used, longest) = match start {
-        RunStart::New { out, choice } => {
-            let directory = RunDirectory::create(out, plan, &now(choice)).map_err(|e| failure(&e))?;
-            (directory, BTreeSet::new(), Duration::ZERO, Duration::ZERO)
-        }
-        RunStart::Resume { directory, mut manifest, done, used, longest } => {
-            manifest.add_resumed(now(Choice::default()));
-            directory.write_manifest(&manifest).map_err(|e| failure(&e))?;
-            (directory, done, used, longest)
-        }
-    };
-    let turns: Vec<Turn> = all.into_iter().filter(|turn| !done.contains(turn)).collect();
-    reporter.resume_from(done.len());
-    reporter.event(
-        &json!({"event": "run-begins", "experiment": plan.experiment, "directory": directory.path, "repetitions": turns.len(),
+        // What a run has left that died together with all that watched over it.
+        journal::sweep().iter().chain(&crate::plan::git::sweep()).for_each(|words| reporter.say(words));
+        // From here on the guard removes the scratch directory, however this ends.
+        let guard = Guard::start(open_files::of_the_shell()).await.map_err(|e| failure(&e))?;
+        let scratch = make_scratch(plan.scratch, &guard)?;
+        let memory = match plan.record.tmpfs {
+            Some(size) => Some(make_memory(size, "record", &guard)?),
+            None => None,
+        };
+        let needs = plan.cells.iter().filter(|c| c.skipped.is_none()).flat_map(|c| &c.targets).flat_map(|t| t.needs.clone());
+        let programs = tokio::select! {
+            biased;
+            () = invocation.interrupt.asked(1) => {
+                tell(format_args!("interrupted; nothing was begun"));
+                return Ok(Exit::Interrupted);
+            },
+            programs = versions(&guard, needs.collect::<BTreeSet<_>>()) => programs.map_err(|e| failure(&e))?,
+        };
+        let now = |choice| Manifest::collect(&plan.source.display().to_string(), programs.clone(), &scratch, choice);
+        let (directory, done, used, longest) = match start {
+            RunStart::New { out, choice } => {
+                let directory = RunDirectory::create(out, plan, &now(choice)).map_err(|e| failure(&e))?;
+                (directory, BTreeSet::new(), Duration::ZERO, Duration::ZERO)
+            }
+            RunStart::Resume { directory, mut manifest, done, used, longest } => {
+                manifest.add_resumed(now(Choice::default()));
+                directory.write_manifest(&manifest).map_err(|e| failure(&e))?;
+                (directory, done, used, longest)
+            }
+        };
+        let turns: Vec<Turn> = all.into_iter().filter(|turn| !done.contains(turn)).collect();
+        reporter.resume_from(done.len());
+        reporter.event(
+            &json!({"event": "run-begins", "experiment": plan.experiment, "directory": directory.path, "repetitions": turns.len(),
         "skipped": plan.cells.iter().filter_map(|c| Some((c.id.0.clone(), c.skipped.clone()?))).collect::<BTreeMap<_, _>>()}),
-    );
-    let live = match &plan.repeat {
-        Some(repeat) => Some(Live::open(&directory.path, repeat).map_err(|e| failure(&e))?),
-        None => None,
-    };
+        );
+        let live = match &plan.repeat {
+            Some(repeat) => Some(Live::open(&directory.path, repeat).map_err(|e| failure(&e))?),
+            None => None,
+        };
 
-    let executor = Executor {
-        plan,
-        guard: &guard,
-        directory: &directory,
-        scratch: &scratch,
-        memory: memory.as_ref(),
-        fixtures: &invocation.fixtures,
-        interrupt: &invocation.interrupt,
-    };
-    let ended = Repetitions { executor: &executor, live, used, longest, ended_by: None }.execute(&turns, &mut reporter).await;
-    // Whatever happened: nothing of ours is left behind this line.
-    let swept = guard.sweep().await;
-    journal::remove(&scratch);
-    if let Some(memory) = &memory {
-        memory.remove();
-    }
-    drop(guard);
-    let took = reporter.finish();
-    // Whatever failed because of it: this is what happened, and there is nothing to conclude from.
-    directory.is_there().map_err(|e| failure(&e))?;
-    // What a step that was broken off has printed until now.
-    let masked = directory.mask_logs(&directory.path.join("logs"));
-    // A disk that is full may be why it ended, and that is told first.
-    let ended = ended.and_then(|reason| masked.map(|()| reason).map_err(Error::from));
+        let executor = Executor {
+            plan,
+            guard: &guard,
+            directory: &directory,
+            scratch: &scratch,
+            memory: memory.as_ref(),
+            fixtures: &invocation.fixtures,
+            interrupt: &invocation.interrupt,
+        };
+        let ended = Repetitions { executor: &executor, live, used, longest, ended_by: None }.execute(&turns, &mut reporter).await;
+        // Whatever happened: nothing of ours is left behind this line.
+        let swept = guard.sweep().await;
+        journal::remove(&scratch);
+        if let Some(memory) = &memory {
+            memory.remove();
+        }
+        drop(guard);
+        let took = reporter.finish();
+        // Whatever failed because of it: this is what happened, and there is nothing to conclude from.
+        directory.is_there().map_err(|e| failure(&e))?;
+        // What a step that was broken off has printed until now.
+        let masked = directory.mask_logs(&directory.path.join("logs"));
+        // A disk that is full may be why it ended, and that is told first.
+        let ended = ended.and_then(|reason| masked.map(|()| reason).map_err(Error::from));
 
-    let reason = match ended {
-        Ok(reason) => reason,
-        Err(error) => return conclude_unfinished(&error, plan, invocation, &directory, &reporter),
-    };
-    swept.map_err(|e| failure(&e))?;
-    let exit = conclude(invocation, &directory, &reporter, true, reason.as_deref())?;
-    if let Some(reason) = reason {
-        reporter.say(&reason);
-    }
-    reporter.say(&format!(
-        "took {}; results in {}",
-        crate::vocabulary::units::human_duration(took.as_nanos() as f64),
-        directory.path.display()
-    ));
-    Ok(exit)
+        let reason = match ended {
+            Ok(reason) => reason,
+            Err(error) => return conclude_unfinished(&error, plan, invocation, &directory, &reporter),
+        };
+        swept.map_err(|e| failure(&e))?;
+        let exit = conclude(invocation, &directory, &reporter, true, reason.as_deref())?;
+        if let Some(reason) = reason {
+            reporter.say(&reason);
+        }
+        reporter.say(&format!(
+            "took {}; results in {}",
+            crate::vocabulary::units::human_duration(took.as_nanos() as f64),
+            directory.path.display()
+        ));
+        Ok(exit)
+    })
 }
 
 /// What stops a run, without what the plan keeps secret.

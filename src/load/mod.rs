@@ -38,7 +38,7 @@ pub use search::Trial;
 use silence::{Quiet, Silence};
 pub use traffic::Traffic;
 use vocabulary::rows::{MetricRow, RequestRow, WindowRow, new_histogram};
-use vocabulary::{Outcome, Phase};
+use vocabulary::{Outcome, Phase, Task};
 pub use windows::Totals;
 
 /// What can keep a load from being made.
@@ -494,12 +494,12 @@ pub async fn verify(workload: &plan::Workload, seed: u64) -> Result<(), Error> {
 ///
 /// # Errors
 /// [`Error::Verify`] with what was wrong.
-pub async fn send_requests(
+pub fn send_requests(
     http: &plan::drivers::http::Http,
     seed: u64,
     passes: u64,
-) -> Result<(BTreeMap<String, String>, u64), Error> {
-    drivers::http::send_requests(&Arc::new(drivers::http::Http::new(http)?), seed, passes).await
+) -> Task<'_, Result<(BTreeMap<String, String>, u64), Error>> {
+    Box::pin(async move { drivers::http::send_requests(&Arc::new(drivers::http::Http::new(http)?), seed, passes).await })
 }
 
 /// A counter that several loads of one repetition may share.

@@ -18,6 +18,7 @@ use tokio::sync::{oneshot, watch};
 use super::journal::{self, Journal};
 use super::protocol::{Event, Exit, Request, Spawn};
 use super::{Error, descendants, inherit, watcher};
+use vocabulary::Task;
 use vocabulary::choices::{Resource, Signal};
 use vocabulary::marker::{Kind, MARKER, marker};
 
@@ -146,42 +147,45 @@ impl Guard {
     ///
     /// # Errors
     /// [`Error::Guard`], [`Error::Journal`].
-    pub async fn start(open_files: Option<u64>) -> Result<Self, Error> {
-        let path = std::env::current_exe().unwrap_or_else(|_| "/proc/self/exe".into());
-        let failed = |source| Error::Guard { path: path.clone(), source };
-        // Should watcher and guard be killed, what they owned becomes ours, and we end it.
-        let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
-        let journal = Journal::create(&fresh_run()).map_err(Error::Journal)?;
-        let (ours, theirs) = StdUnixStream::pair().map_err(failed)?;
-        let (pipe, closed_with_us) = std::io::pipe().map_err(failed)?;
-        let lock = journal.lock().as_raw_fd();
-        let mut command = Command::new(&path);
-        command.arg(watcher::ARGUMENT).arg(journal.path()).arg(lock.to_string());
-        command.stdin(Stdio::from(OwnedFd::from(theirs))).stdout(Stdio::from(closed_with_us));
-        // SAFETY: `setsid` is a system call and nothing else.
-        unsafe { command.pre_exec(|| rustix::process::setsid().map(drop).map_err(Into::into)) };
-        inherit::hand_down(&mut command, lock);
-        let watcher = command.spawn().map_err(failed)?;
-        drop(command); // closes our copies of their ends
-        ours.set_nonblocking(true).map_err(failed)?;
-        let socket = tokio::net::UnixStream::from_std(ours).map_err(failed)?;
-        let (reader, writer) = socket.into_split();
-        let (to, ready) = oneshot::channel();
-        let shared = Arc::new(Mutex::new(Shared { ready: Some(to), ..Shared::default() }));
-        let watched = Arc::new(Mutex::new(Watchers { watcher, guard: None, _pipe: pipe, journal: journal.path().to_owned() }));
-        tokio::spawn(listen(reader, Arc::clone(&shared), Arc::clone(&watched)));
-        let pid = ready.await.map_err(|_| Error::GuardGone)?;
-        let held = rustix::process::Pid::from_raw(pid as i32)
-            .and_then(|pid| rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).ok());
-        watched.lock().unwrap_or_else(PoisonError::into_inner).guard = held;
-        Ok(Self {
-            writer: tokio::sync::Mutex::new(writer),
-            shared,
-            next_id: AtomicU64::new(1),
-            pid,
-            journal,
-            limits: vec![(Resource::OpenFiles, open_files)],
-            _watched: watched,
+    pub fn start(open_files: Option<u64>) -> Task<'static, Result<Self, Error>> {
+        Box::pin(async move {
+            let path = std::env::current_exe().unwrap_or_else(|_| "/proc/self/exe".into());
+            let failed = |source| Error::Guard { path: path.clone(), source };
+            // Should watcher and guard be killed, what they owned becomes ours, and we end it.
+            let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
+            let journal = Journal::create(&fresh_run()).map_err(Error::Journal)?;
+            let (ours, theirs) = StdUnixStream::pair().map_err(failed)?;
+            let (pipe, closed_with_us) = std::io::pipe().map_err(failed)?;
+            let lock = journal.lock().as_raw_fd();
+            let mut command = Command::new(&path);
+            command.arg(watcher::ARGUMENT).arg(journal.path()).arg(lock.to_string());
+            command.stdin(Stdio::from(OwnedFd::from(theirs))).stdout(Stdio::from(closed_with_us));
+            // SAFETY: `setsid` is a system call and nothing else.
+            unsafe { command.pre_exec(|| rustix::process::setsid().map(drop).map_err(Into::into)) };
+            inherit::hand_down(&mut command, lock);
+            let watcher = command.spawn().map_err(failed)?;
+            drop(command); // closes our copies of their ends
+            ours.set_nonblocking(true).map_err(failed)?;
+            let socket = tokio::net::UnixStream::from_std(ours).map_err(failed)?;
+            let (reader, writer) = socket.into_split();
+            let (to, ready) = oneshot::channel();
+            let shared = Arc::new(Mutex::new(Shared { ready: Some(to), ..Shared::default() }));
+            let watched =
+                Arc::new(Mutex::new(Watchers { watcher, guard: None, _pipe: pipe, journal: journal.path().to_owned() }));
+            tokio::spawn(listen(reader, Arc::clone(&shared), Arc::clone(&watched)));
+            let pid = ready.await.map_err(|_| Error::GuardGone)?;
+            let held = rustix::process::Pid::from_raw(pid as i32)
+                .and_then(|pid| rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).ok());
+            watched.lock().unwrap_or_else(PoisonError::into_inner).guard = held;
+            Ok(Self {
+                writer: tokio::sync::Mutex::new(writer),
+                shared,
+                next_id: AtomicU64::new(1),
+                pid,
+                journal,
+                limits: vec![(Resource::OpenFiles, open_files)],
+                _watched: watched,
+            })
         })
     }
 
@@ -219,83 +223,89 @@ impl Guard {
     ///
     /// # Errors
     /// [`Error::Spawn`] when the program cannot be executed, [`Error::GuardGone`].
-    pub async fn spawn(&self, process: ProcessSpec<'_>) -> Result<Process, Error> {
-        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let program = process.argv.join(" ");
-        let (started, starting) = oneshot::channel();
-        let (exit_to, exit) = watch::channel(None);
-        let (stopped_to, stopped) = watch::channel(None);
-        {
-            let mut shared = self.shared();
-            if shared.gone {
-                return Err(Error::GuardGone);
+    pub fn spawn<'f>(&'f self, process: ProcessSpec<'f>) -> Task<'f, Result<Process, Error>> {
+        Box::pin(async move {
+            let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+            let program = process.argv.join(" ");
+            let (started, starting) = oneshot::channel();
+            let (exit_to, exit) = watch::channel(None);
+            let (stopped_to, stopped) = watch::channel(None);
+            {
+                let mut shared = self.shared();
+                if shared.gone {
+                    return Err(Error::GuardGone);
+                }
+                shared.slots.insert(id, Slot { started: Some(started), exit: exit_to, stopped: stopped_to });
             }
-            shared.slots.insert(id, Slot { started: Some(started), exit: exit_to, stopped: stopped_to });
-        }
-        let asked_at = Instant::now();
-        let dir = process.dir.clone();
-        self.say(&Request::Spawn(Spawn {
-            id,
-            argv: process.argv,
-            env: process.env,
-            dir: process.dir,
-            stdout: process.stdout.to_owned(),
-            stderr: process.stderr.to_owned(),
-            cpus: process.cpus.to_vec(),
-            namespace: process.namespace.map(Path::to_owned),
-            limits: self
-                .limits
-                .iter()
-                .filter(|(name, _)| !process.limits.iter().any(|(other, _)| other == name))
-                .chain(process.limits)
-                .cloned()
-                .collect(),
-        }))
-        .await?;
-        match starting.await {
-            Ok(Ok(pid)) => Ok(Process { id, pid, asked_at, exit, stopped }),
-            Ok(Err(reason)) => {
-                self.shared().slots.remove(&id);
-                // The system says the same of a program that is not there.
-                let missing = dir.filter(|dir| !dir.is_dir()).map(|dir| format!("there is no directory {}", dir.display()));
-                Err(Error::Spawn { program, reason: missing.unwrap_or(reason) })
+            let asked_at = Instant::now();
+            let dir = process.dir.clone();
+            self.say(&Request::Spawn(Spawn {
+                id,
+                argv: process.argv,
+                env: process.env,
+                dir: process.dir,
+                stdout: process.stdout.to_owned(),
+                stderr: process.stderr.to_owned(),
+                cpus: process.cpus.to_vec(),
+                namespace: process.namespace.map(Path::to_owned),
+                limits: self
+                    .limits
+                    .iter()
+                    .filter(|(name, _)| !process.limits.iter().any(|(other, _)| other == name))
+                    .chain(process.limits)
+                    .cloned()
+                    .collect(),
+            }))
+            .await?;
+            match starting.await {
+                Ok(Ok(pid)) => Ok(Process { id, pid, asked_at, exit, stopped }),
+                Ok(Err(reason)) => {
+                    self.shared().slots.remove(&id);
+                    // The system says the same of a program that is not there.
+                    let missing = dir.filter(|dir| !dir.is_dir()).map(|dir| format!("there is no directory {}", dir.display()));
+                    Err(Error::Spawn { program, reason: missing.unwrap_or(reason) })
+                }
+                Err(_) => Err(Error::GuardGone),
             }
-            Err(_) => Err(Error::GuardGone),
-        }
+        })
     }
 
     /// Stops a process and its whole tree: signal, grace, kill. Returns whether it had to be killed.
     ///
     /// # Errors
     /// [`Error::GuardGone`].
-    pub async fn stop(&self, process: &Process, signal: Signal, grace: Duration) -> Result<bool, Error> {
-        let signal = match signal {
-            Signal::Term => 15,
-            Signal::Int => 2,
-            Signal::Quit => 3,
-            Signal::Hup => 1,
-            Signal::Usr1 => 10,
-            Signal::Usr2 => 12,
-            Signal::Kill => 9,
-        };
-        self.say(&Request::Stop { id: process.id, signal, grace_ms: grace.as_millis() as u64 }).await?;
-        let mut stopped = process.stopped.clone();
-        let killed = stopped.wait_for(Option::is_some).await.map_err(|_| Error::GuardGone)?.unwrap_or_default();
-        self.shared().slots.remove(&process.id);
-        Ok(killed)
+    pub fn stop<'f>(&'f self, process: &'f Process, signal: Signal, grace: Duration) -> Task<'f, Result<bool, Error>> {
+        Box::pin(async move {
+            let signal = match signal {
+                Signal::Term => 15,
+                Signal::Int => 2,
+                Signal::Quit => 3,
+                Signal::Hup => 1,
+                Signal::Usr1 => 10,
+                Signal::Usr2 => 12,
+                Signal::Kill => 9,
+            };
+            self.say(&Request::Stop { id: process.id, signal, grace_ms: grace.as_millis() as u64 }).await?;
+            let mut stopped = process.stopped.clone();
+            let killed = stopped.wait_for(Option::is_some).await.map_err(|_| Error::GuardGone)?.unwrap_or_default();
+            self.shared().slots.remove(&process.id);
+            Ok(killed)
+        })
     }
 
     /// Kills everything that is left; returns process ids and names. The proof that nothing of ours runs is an empty list.
     ///
     /// # Errors
     /// [`Error::GuardGone`].
-    pub async fn sweep(&self) -> Result<Vec<(u32, String)>, Error> {
-        let (to, from) = oneshot::channel();
-        self.shared().swept.push(to);
-        self.say(&Request::Sweep).await?;
-        // It takes 10 s at most; a guard that says nothing for longer was stopped, or hangs.
-        let swept = tokio::time::timeout(Duration::from_secs(20), from).await;
-        swept.map_err(|_| Error::GuardGone)?.map_err(|_| Error::GuardGone)
+    pub fn sweep(&self) -> Task<'_, Result<Vec<(u32, String)>, Error>> {
+        Box::pin(async move {
+            let (to, from) = oneshot::channel();
+            self.shared().swept.push(to);
+            self.say(&Request::Sweep).await?;
+            // It takes 10 s at most; a guard that says nothing for longer was stopped, or hangs.
+            let swept = tokio::time::timeout(Duration::from_secs(20), from).await;
+            swept.map_err(|_| Error::GuardGone)?.map_err(|_| Error::GuardGone)
+        })
     }
 
     /// Has a directory, file or mount removed when the runner ends, however it ends. To be called before it is made.
@@ -339,34 +349,38 @@ impl Guard {
     ///
     /// # Errors
     /// As [`Guard::spawn`].
-    pub async fn run_to_end(&self, process: ProcessSpec<'_>, patience: Duration) -> Result<Option<Exit>, Error> {
-        let process = self.spawn(process).await?;
-        let exit = tokio::time::timeout(patience, process.wait()).await;
-        self.stop(&process, Signal::Kill, Duration::ZERO).await?;
-        exit.ok().transpose()
+    pub fn run_to_end<'f>(&'f self, process: ProcessSpec<'f>, patience: Duration) -> Task<'f, Result<Option<Exit>, Error>> {
+        Box::pin(async move {
+            let process = self.spawn(process).await?;
+            let exit = tokio::time::timeout(patience, process.wait()).await;
+            self.stop(&process, Signal::Kill, Duration::ZERO).await?;
+            exit.ok().transpose()
+        })
     }
 
     /// As [`Guard::run_to_end`], with what the command said.
     ///
     /// # Errors
     /// As [`Guard::spawn`].
-    pub async fn ask(&self, argv: Vec<String>, patience: Duration) -> Result<Answer, Error> {
-        let program = argv.join(" ");
-        let failed = |error: std::io::Error| Error::Spawn { program: program.clone(), reason: error.to_string() };
-        let [mut out, mut err] = [memory_file().map_err(failed)?, memory_file().map_err(failed)?];
-        let path = |file: &std::fs::File| PathBuf::from(format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd()));
-        let (stdout, stderr) = (path(&out), path(&err));
-        let name = argv.first().cloned().unwrap_or_default();
-        let env = vec![self.marker(Kind::Step, &name, 0)];
-        let exit = self.run_to_end(ProcessSpec::new(argv, env, [&stdout, &stderr]), patience).await?;
-        let text = |file: &mut std::fs::File| {
-            use std::io::{Read as _, Seek as _, SeekFrom};
-            let mut bytes = Vec::new();
-            let read = file.seek(SeekFrom::Start(0)).and_then(|_| file.take(MAX_ANSWER).read_to_end(&mut bytes));
-            read.map(|_| String::from_utf8_lossy(&bytes).into_owned())
-        };
-        let (stdout, stderr) = (text(&mut out).map_err(failed)?, text(&mut err).map_err(failed)?);
-        Ok(Answer { exit, stdout, stderr })
+    pub fn ask(&self, argv: Vec<String>, patience: Duration) -> Task<'_, Result<Answer, Error>> {
+        Box::pin(async move {
+            let program = argv.join(" ");
+            let failed = |error: std::io::Error| Error::Spawn { program: program.clone(), reason: error.to_string() };
+            let [mut out, mut err] = [memory_file().map_err(failed)?, memory_file().map_err(failed)?];
+            let path = |file: &std::fs::File| PathBuf::from(format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd()));
+            let (stdout, stderr) = (path(&out), path(&err));
+            let name = argv.first().cloned().unwrap_or_default();
+            let env = vec![self.marker(Kind::Step, &name, 0)];
+            let exit = self.run_to_end(ProcessSpec::new(argv, env, [&stdout, &stderr]), patience).await?;
+            let text = |file: &mut std::fs::File| {
+                use std::io::{Read as _, Seek as _, SeekFrom};
+                let mut bytes = Vec::new();
+                let read = file.seek(SeekFrom::Start(0)).and_then(|_| file.take(MAX_ANSWER).read_to_end(&mut bytes));
+                read.map(|_| String::from_utf8_lossy(&bytes).into_owned())
+            };
+            let (stdout, stderr) = (text(&mut out).map_err(failed)?, text(&mut err).map_err(failed)?);
+            Ok(Answer { exit, stdout, stderr })
+        })
     }
 }
 

@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 use super::client::{Guard, Process, ProcessSpec};
 use super::{Error, Exit, Kind};
 use plan::{Probe, Url};
+use vocabulary::Task;
 
 /// How long between two looks. Start-up times are known to within this.
 const INTERVAL: Duration = Duration::from_millis(2);
@@ -43,43 +44,46 @@ pub struct Subject<'a> {
 ///
 /// # Errors
 /// [`Error::EndedEarly`] as soon as its process ends, [`Error::NotReady`] when time is up, [`Error::GuardGone`].
-pub async fn wait(guard: &Guard, subject: &Subject<'_>) -> Result<Instant, Error> {
-    let last = std::cell::RefCell::new("it was never asked".to_owned());
-    let looking = async {
-        let mut logs = subject.logs.map(Unread::new);
-        loop {
-            match look(guard, subject, &mut logs).await {
-                Ok(()) => return Ok(Instant::now()),
-                Err(Look::Not(reason)) => *last.borrow_mut() = reason,
-                Err(Look::Broken(error)) => return Err(error),
+pub fn wait<'f>(guard: &'f Guard, subject: &'f Subject<'_>) -> Task<'f, Result<Instant, Error>> {
+    Box::pin(async move {
+        let last = std::cell::RefCell::new("it was never asked".to_owned());
+        let looking = async {
+            let mut logs = subject.logs.map(Unread::new);
+            loop {
+                match look(guard, subject, &mut logs).await {
+                    Ok(()) => return Ok(Instant::now()),
+                    Err(Look::Not(reason)) => *last.borrow_mut() = reason,
+                    Err(Look::Broken(error)) => return Err(error),
+                }
+                let pause =
+                    if matches!(subject.probe, Probe::Log { .. } | Probe::Command { .. }) { SLOW_INTERVAL } else { INTERVAL };
+                tokio::time::sleep(pause).await;
             }
-            let pause = if matches!(subject.probe, Probe::Log { .. } | Probe::Command { .. }) { SLOW_INTERVAL } else { INTERVAL };
-            tokio::time::sleep(pause).await;
-        }
-    };
-    let ended = async {
-        match subject.process {
-            Some(process) => process.wait().await,
-            None => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        biased;
-        ready = looking => {
-            // Something else may have answered on its port.
-            match (ready, subject.process.and_then(Process::exited)) {
-                (Ok(_), Some(exit)) => Err(ended_early(subject, exit)),
-                (ready, _) => ready,
+        };
+        let ended = async {
+            match subject.process {
+                Some(process) => process.wait().await,
+                None => std::future::pending().await,
             }
-        },
-        exit = ended => Err(ended_early(subject, exit?)),
-        () = tokio::time::sleep(subject.timeout) => Err(Error::NotReady {
-            name: subject.name.to_owned(),
-            timeout: subject.timeout,
-            reason: last.take(),
-            tail: tail(subject.logs, LINES_SHOWN),
-        }),
-    }
+        };
+        tokio::select! {
+            biased;
+            ready = looking => {
+                // Something else may have answered on its port.
+                match (ready, subject.process.and_then(Process::exited)) {
+                    (Ok(_), Some(exit)) => Err(ended_early(subject, exit)),
+                    (ready, _) => ready,
+                }
+            },
+            exit = ended => Err(ended_early(subject, exit?)),
+            () = tokio::time::sleep(subject.timeout) => Err(Error::NotReady {
+                name: subject.name.to_owned(),
+                timeout: subject.timeout,
+                reason: last.take(),
+                tail: tail(subject.logs, LINES_SHOWN),
+            }),
+        }
+    })
 }
 
 fn ended_early(subject: &Subject<'_>, exit: Exit) -> Error {

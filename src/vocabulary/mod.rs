@@ -24,3 +24,7 @@ pub use metric::{Better, Exists, Interest, Metric, NamedMetric, Scope, Unit};
 pub use outcome::Outcome;
 pub use phase::Phase;
 pub use quantile::{Quantile, Time};
+
+/// Work of another floor that is waited for. Boxed, so that it is compiled where it is written, and not once more by everybody
+/// who waits for it.
+pub type Task<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + 'a>>;

@@ -98,12 +98,8 @@ const RINGS: &[(&str, &[&str])] = &[
 const PROTOCOLS: [&str; 3] = ["framed", "redis", "vtp"];
 
 /// Where the list of protocols stands on each floor.
-const LISTS: [&str; 4] = [
-    "src/schema/types/workload/mod.rs",
-    "src/plan/drivers/mod.rs",
-    "src/plan/read/drivers.rs",
-    "src/load/drivers/mod.rs",
-];
+const LISTS: [&str; 4] =
+    ["src/schema/types/workload/mod.rs", "src/plan/drivers/mod.rs", "src/plan/read/drivers.rs", "src/load/drivers/mod.rs"];
 
 /// Files that have a protocol's name for another reason.
 const NAMESAKES: [(&str, &str); 7] = [

@@ -30,6 +30,7 @@ use record::status::{ObserverStatus, Status, Verdict};
 use record::tables::WorkloadNames;
 use record::{RepetitionWriter, RunDirectory};
 use supervise::{Guard, journal};
+use vocabulary::Task;
 
 pub use self::timing::Progress;
 
@@ -61,25 +62,27 @@ impl Executor<'_> {
     /// # Errors
     /// Only what ends the run: results that cannot be written, the guard's end, an interruption. A repetition that
     /// fails otherwise is a result: its status says why.
-    pub async fn repetition(&self, turn: Turn, progress: &Progress) -> Result<Status, Error> {
-        let cell = &self.plan.cells[turn.cell];
-        let link_names: Vec<String> = cell.links.iter().flat_map(Link::late_names).collect();
-        let mut repetition = Repetition::open(self, turn, progress, &link_names)?;
-        let measured = tokio::select! {
-            biased;
-            () = self.interrupt.asked(1) => Err(Error::Interrupted),
-            measured = repetition.measure() => measured,
-        };
-        let torn_down = tokio::select! {
-            biased;
-            () = self.interrupt.asked(2) => {
-                // Now means now: the guard kills everything in one sweep.
-                self.guard.sweep().await?;
-                Err(Error::Interrupted)
-            },
-            torn_down = repetition.tear_down() => torn_down,
-        };
-        repetition.conclude(measured, torn_down).await
+    pub fn repetition<'f>(&'f self, turn: Turn, progress: &'f Progress) -> Task<'f, Result<Status, Error>> {
+        Box::pin(async move {
+            let cell = &self.plan.cells[turn.cell];
+            let link_names: Vec<String> = cell.links.iter().flat_map(Link::late_names).collect();
+            let mut repetition = Repetition::open(self, turn, progress, &link_names)?;
+            let measured = tokio::select! {
+                biased;
+                () = self.interrupt.asked(1) => Err(Error::Interrupted),
+                measured = repetition.measure() => measured,
+            };
+            let torn_down = tokio::select! {
+                biased;
+                () = self.interrupt.asked(2) => {
+                    // Now means now: the guard kills everything in one sweep.
+                    self.guard.sweep().await?;
+                    Err(Error::Interrupted)
+                },
+                torn_down = repetition.tear_down() => torn_down,
+            };
+            repetition.conclude(measured, torn_down).await
+        })
     }
 
     /// Records a repetition that was never started, because the set-up of its cell failed.

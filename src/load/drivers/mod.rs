@@ -16,15 +16,14 @@ mod values;
 pub mod vtp;
 
 use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Error, Job, Observer, Running, Traffic};
-use vocabulary::Outcome;
+use vocabulary::{Outcome, Task};
 
 /// A checked pass before the load.
-pub type Checked<'a> = Pin<Box<dyn Future<Output = Result<(), Error>> + 'a>>;
+pub type Checked<'a> = Task<'a, Result<(), Error>>;
 
 /// What the noun of a protocol can do here.
 pub trait Carrier {
