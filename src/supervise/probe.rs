@@ -52,8 +52,8 @@ pub fn wait<'f>(guard: &'f Guard, subject: &'f Subject<'_>) -> Task<'f, Result<I
             loop {
                 match look(guard, subject, &mut logs).await {
                     Ok(()) => return Ok(Instant::now()),
-                    Err(Look::Not(reason)) => *last.borrow_mut() = reason,
-                    Err(Look::Broken(error)) => return Err(error),
+                    Err(Look::NotYet(reason)) => *last.borrow_mut() = reason,
+                    Err(Look::Failed(error)) => return Err(error),
                 }
                 let pause =
                     if matches!(subject.probe, Probe::Log { .. } | Probe::Command { .. }) { SLOW_INTERVAL } else { INTERVAL };
@@ -91,29 +91,31 @@ fn ended_early(subject: &Subject<'_>, exit: Exit) -> Error {
 }
 
 enum Look {
-    Not(String),
-    Broken(Error),
+    /// Why it is not ready, as far as that is seen.
+    NotYet(String),
+    /// Nobody can look any more.
+    Failed(Error),
 }
 
 async fn look(guard: &Guard, subject: &Subject<'_>, logs: &mut [Unread; 2]) -> Result<(), Look> {
-    let timed_out = |what: &str| Look::Not(format!("{what} gave no answer within {} s", ONE_LOOK.as_secs()));
+    let timed_out = |what: &str| Look::NotYet(format!("{what} gave no answer within {} s", ONE_LOOK.as_secs()));
     match subject.probe {
         Probe::Started => Ok(()),
         Probe::Tcp { address } => match tokio::time::timeout(ONE_LOOK, connect(address, subject.namespace)).await {
             Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(Look::Not(format!("{address}: {error}"))),
+            Ok(Err(error)) => Err(Look::NotYet(format!("{address}: {error}"))),
             Err(_) => Err(timed_out(address)),
         },
         Probe::Http { url } => match tokio::time::timeout(ONE_LOOK, get(url, subject.namespace)).await {
             Ok(Ok(status)) if status < 400 => Ok(()),
-            Ok(Ok(status)) => Err(Look::Not(format!("{url} answered {status}"))),
-            Ok(Err(reason)) => Err(Look::Not(format!("{url}: {reason}"))),
+            Ok(Ok(status)) => Err(Look::NotYet(format!("{url} answered {status}"))),
+            Ok(Err(reason)) => Err(Look::NotYet(format!("{url}: {reason}"))),
             Err(_) => Err(timed_out(&url.to_string())),
         },
         Probe::Log { pattern } => {
-            let pattern = regex::Regex::new(pattern).map_err(|e| Look::Not(e.to_string()))?;
+            let pattern = regex::Regex::new(pattern).map_err(|e| Look::NotYet(e.to_string()))?;
             let found = logs.iter_mut().any(|log| log.any_line(|line| pattern.is_match(line)));
-            if found { Ok(()) } else { Err(Look::Not(format!("no line of its log matches `{pattern}`"))) }
+            if found { Ok(()) } else { Err(Look::NotYet(format!("no line of its log matches `{pattern}`"))) }
         }
         Probe::Command { .. } => {
             let env = vec![guard.marker(Kind::Step, subject.name, 0)];
@@ -121,10 +123,10 @@ async fn look(guard: &Guard, subject: &Subject<'_>, logs: &mut [Unread; 2]) -> R
             let command = ProcessSpec { namespace: subject.namespace, ..ProcessSpec::new(subject.argv.clone(), env, nowhere) };
             match guard.run_to_end(command, ONE_LOOK).await {
                 Ok(Some(Exit::Code(0))) => Ok(()),
-                Ok(Some(exit)) => Err(Look::Not(format!("the command {exit}"))),
+                Ok(Some(exit)) => Err(Look::NotYet(format!("the command {exit}"))),
                 Ok(None) => Err(timed_out("the command")),
-                Err(error @ Error::Spawn { .. }) => Err(Look::Not(error.to_string())),
-                Err(error) => Err(Look::Broken(error)),
+                Err(error @ Error::Spawn { .. }) => Err(Look::NotYet(error.to_string())),
+                Err(error) => Err(Look::Failed(error)),
             }
         }
     }

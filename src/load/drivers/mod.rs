@@ -100,6 +100,20 @@ pub trait Client: 'static {
     }
 }
 
+/// One pass on a connection that no load has; what is wrong with its answers is the error.
+///
+/// # Errors
+/// [`Error::Verify`].
+async fn one_pass<D: Driver>(driver: &Arc<D>, seed: u64) -> Result<(), Error> {
+    // A number that no connection of a load has.
+    let mut client = driver.client((1 << 24) - 1, seed, &std::rc::Rc::default());
+    client.begin_pass(0);
+    for step in 0..driver.steps() {
+        client.exchange(step).await.result.map_err(|f| Error::Verify(f.words))?;
+    }
+    Ok(())
+}
+
 /// One step, carried.
 #[derive(Clone, Debug)]
 pub struct Exchange {

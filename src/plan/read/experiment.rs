@@ -334,8 +334,6 @@ impl<'a> Builder<'a> {
             // In the order of the file; levels that only `--set` named stand behind.
             .map(|(i, factor)| factor.noun(|level| chosen[i].contains(&level)))
             .collect();
-        // Who accepts wrong answers accepts as much time without right ones.
-        let errors = self.typed.limits.errors.map_or(ERRORS, |s| s.0);
         Ok(Some(Plan {
             experiment: self.typed.experiment.clone(),
             question: self.typed.question.clone(),
@@ -351,22 +349,7 @@ impl<'a> Builder<'a> {
             },
             repetitions: self.options.repetitions.unwrap_or(self.typed.repetitions),
             window: self.typed.window.map_or(WINDOW, |w| w.0),
-            limits: Limits {
-                generator_cpu: self.typed.limits.generator_cpu.map_or(GENERATOR_CPU, |p| p.0),
-                lag_p99: self.typed.limits.lag_p99.map(|d| d.0),
-                errors,
-                silence: self.typed.limits.silence.map_or(SILENCE.max(errors), |s| s.0),
-                open: self.typed.limits.open.map_or(OPEN.max(errors), |s| s.0),
-                host_steal: self.typed.limits.host_steal.map(|s| s.0),
-                host_load: self.typed.limits.host_load.map(|s| s.0),
-                steady_state: self.typed.limits.steady_state,
-                host_pressure_cpu: self.typed.limits.host_pressure_cpu.map(|s| s.0),
-                host_pressure_memory: self.typed.limits.host_pressure_memory.map_or(HOST_PRESSURE_MEMORY, |s| s.0),
-                host_pressure_io: self.typed.limits.host_pressure_io.map(|s| s.0),
-                host_frequency: self.typed.limits.host_frequency.map(|p| p.0),
-                host_throttled: self.typed.limits.host_throttled.map_or(Some(0), |t| t.0),
-                reconcile: self.typed.limits.reconcile.map_or(0.0, |s| s.0),
-            },
+            limits: self.limits(),
             record: Record { requests: self.typed.record.requests, tmpfs: self.typed.record.tmpfs.map(|size| size.0.0) },
             environment: self.environment.record(),
             secrets: self.secrets(&cells, [&set_up, &clean_up]),
@@ -379,6 +362,28 @@ impl<'a> Builder<'a> {
             primary,
             repeat: self.options.repeat.clone(),
         }))
+    }
+
+    /// Beyond which a repetition is invalid: what was typed, and else what everybody means.
+    fn limits(&self) -> Limits {
+        // Who accepts wrong answers accepts as much time without right ones.
+        let errors = self.typed.limits.errors.map_or(ERRORS, |s| s.0);
+        Limits {
+            generator_cpu: self.typed.limits.generator_cpu.map_or(GENERATOR_CPU, |p| p.0),
+            lag_p99: self.typed.limits.lag_p99.map(|d| d.0),
+            errors,
+            silence: self.typed.limits.silence.map_or(SILENCE.max(errors), |s| s.0),
+            open: self.typed.limits.open.map_or(OPEN.max(errors), |s| s.0),
+            host_steal: self.typed.limits.host_steal.map(|s| s.0),
+            host_load: self.typed.limits.host_load.map(|s| s.0),
+            steady_state: self.typed.limits.steady_state,
+            host_pressure_cpu: self.typed.limits.host_pressure_cpu.map(|s| s.0),
+            host_pressure_memory: self.typed.limits.host_pressure_memory.map_or(HOST_PRESSURE_MEMORY, |s| s.0),
+            host_pressure_io: self.typed.limits.host_pressure_io.map(|s| s.0),
+            host_frequency: self.typed.limits.host_frequency.map(|p| p.0),
+            host_throttled: self.typed.limits.host_throttled.map_or(Some(0), |t| t.0),
+            reconcile: self.typed.limits.reconcile.map_or(0.0, |s| s.0),
+        }
     }
 
     /// Secret values, and what requests make of them.

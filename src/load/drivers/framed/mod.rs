@@ -12,7 +12,7 @@ use tokio::time::Instant as TokioInstant;
 use super::judged::{Judged, KeptBody};
 use super::tcp::{Addresses, of_io};
 use super::values::{RANDOM_BLOCK, Text, ValueNames, Values, random_block};
-use super::{Carrier, Checked, Client, Driver, Exchange, Failure};
+use super::{Carrier, Checked, Client, Driver, Exchange, Failure, one_pass};
 use crate::{Error, Job, Running, start_with};
 use plan::drivers::framed::{Bounds, Framing};
 use plan::{self, Body};
@@ -222,15 +222,6 @@ impl Carrier for plan::drivers::framed::Framed {
     }
 
     fn verify(&self, seed: u64) -> Checked<'_> {
-        Box::pin(async move {
-            let framed = Arc::new(Framed::new(self)?);
-            // A number that no connection of a load has.
-            let mut client = framed.client((1 << 24) - 1, seed, &Rc::default());
-            client.begin_pass(0);
-            for step in 0..framed.steps.len() {
-                client.exchange(step).await.result.map_err(|f| Error::Verify(f.words))?;
-            }
-            Ok(())
-        })
+        Box::pin(async move { one_pass(&Arc::new(Framed::new(self)?), seed).await })
     }
 }

@@ -13,7 +13,7 @@ use tokio::time::Instant as TokioInstant;
 use super::judged::{Judged, KeptBody, excerpt};
 use super::tcp::{Addresses, of_io};
 use super::values::{RANDOM_BLOCK, Text, ValueNames, Values, random_block};
-use super::{Carrier, Checked, Client, Driver, Exchange, Failure};
+use super::{Carrier, Checked, Client, Driver, Exchange, Failure, one_pass};
 use crate::{Error, Job, Running, start_with};
 use plan::Body;
 use resp::{First, Reply};
@@ -337,15 +337,6 @@ impl Carrier for plan::drivers::redis::Redis {
     }
 
     fn verify(&self, seed: u64) -> Checked<'_> {
-        Box::pin(async move {
-            let redis = Arc::new(Redis::new(self)?);
-            // A number that no connection of a load has.
-            let mut client = redis.client((1 << 24) - 1, seed, &Rc::default());
-            client.begin_pass(0);
-            for step in 0..redis.steps.len() {
-                client.exchange(step).await.result.map_err(|f| Error::Verify(f.words))?;
-            }
-            Ok(())
-        })
+        Box::pin(async move { one_pass(&Arc::new(Redis::new(self)?), seed).await })
     }
 }
