@@ -489,16 +489,15 @@ pub async fn verify(workload: &plan::Workload, seed: u64) -> Result<(), Error> {
     drivers::carrier(&workload.driver).verify(seed).await
 }
 
-/// Passes of requests over HTTP one after the other, every answer checked; nothing is recorded. Returns the values of the
-/// last one by name, those that it carried among them; of an answer's body so much as [`MAX_KEPT`] is looked at.
+/// The values of a pass by name, those that it carried among them, and how many bytes its last answer had.
+pub type LastPass = (BTreeMap<String, String>, u64);
+
+/// Passes of requests over HTTP one after the other, every answer checked; nothing is recorded. Of an answer's body so much as
+/// [`MAX_KEPT`] is looked at.
 ///
 /// # Errors
 /// [`Error::Verify`] with what was wrong.
-pub fn send_requests(
-    http: &plan::drivers::http::Http,
-    seed: u64,
-    passes: u64,
-) -> Task<'_, Result<(BTreeMap<String, String>, u64), Error>> {
+pub fn send_requests(http: &plan::drivers::http::Http, seed: u64, passes: u64) -> Task<'_, Result<LastPass, Error>> {
     Box::pin(async move { drivers::http::send_requests(&Arc::new(drivers::http::Http::new(http)?), seed, passes).await })
 }
 

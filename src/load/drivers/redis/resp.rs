@@ -74,7 +74,7 @@ fn number(out: &mut Vec<u8>, mut number: usize) {
 /// # Errors
 /// In words, why it is not one.
 pub fn first(bytes: &[u8]) -> Result<First<'_>, String> {
-    let Some((kind, line, after)) = line(bytes)? else { return Ok(First::More(bytes.len() + 1)) };
+    let Some(Line { kind, text: line, after }) = line(bytes)? else { return Ok(First::More(bytes.len() + 1)) };
     Ok(match kind {
         b'+' | b':' => First::Whole(Reply::Value(line), after),
         b'-' => First::Whole(Reply::Error(line), after),
@@ -95,13 +95,21 @@ pub fn first(bytes: &[u8]) -> Result<First<'_>, String> {
     })
 }
 
-/// The kind and the content of the first line, and where it ends; nothing when it is not whole.
-fn line(bytes: &[u8]) -> Result<Option<(u8, &[u8], usize)>, String> {
+/// The line with which every reply begins.
+struct Line<'a> {
+    kind: u8,
+    text: &'a [u8],
+    /// Where it ends, behind CR LF.
+    after: usize,
+}
+
+/// The first line; nothing when it is not whole.
+fn line(bytes: &[u8]) -> Result<Option<Line<'_>>, String> {
     let Some(end) = bytes.iter().position(|b| *b == b'\n') else {
         return if bytes.len() > 64 << 10 { Err("a line has no end".to_owned()) } else { Ok(None) };
     };
     match &bytes[..end] {
-        [kind, line @ .., b'\r'] => Ok(Some((*kind, line, end + 1))),
+        [kind, text @ .., b'\r'] => Ok(Some(Line { kind: *kind, text, after: end + 1 })),
         _ => Err("a line does not end with CR LF".to_owned()),
     }
 }
@@ -137,11 +145,10 @@ fn list(bytes: &[u8], at: usize, items: &mut Vec<u8>, depth: usize) -> Result<Re
     if depth > DEEPEST {
         return Err("lists are nested too deeply".to_owned());
     }
-    let Some((_, count, mut at)) = line(&bytes[at..])?.map(|(kind, line, after)| (kind, line, at + after)) else {
-        return Ok(Err(bytes.len() + 1));
-    };
-    for _ in 0..length(count)?.unwrap_or(0) {
-        let Some((kind, text, after)) = line(&bytes[at..])? else { return Ok(Err(bytes.len() + 1)) };
+    let Some(head) = line(&bytes[at..])? else { return Ok(Err(bytes.len() + 1)) };
+    let mut at = at + head.after;
+    for _ in 0..length(head.text)?.unwrap_or(0) {
+        let Some(Line { kind, text, after }) = line(&bytes[at..])? else { return Ok(Err(bytes.len() + 1)) };
         let mut add = |item: &[u8]| {
             items.extend_from_slice(item);
             items.push(b'\n');

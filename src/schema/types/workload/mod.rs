@@ -120,7 +120,7 @@ pub struct Draw {
 /// One step, as the protocol has it.
 #[derive(JsonSchema)]
 #[serde(untagged)]
-#[allow(dead_code, reason = "only its schema is asked for: each protocol reads its own")]
+#[allow(dead_code, clippy::large_enum_variant, reason = "only its schema is asked for: each protocol reads its own")]
 enum AnyStep {
     Request(Step),
     Redis(redis::RedisStep),
