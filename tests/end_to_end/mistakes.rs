@@ -343,6 +343,7 @@ mistakes! {
     step_path_with_space
     step_path_without_slash
     step_two_methods
+    steps_of_what
     target_address
     target_address_with_replicas
     target_after_itself

@@ -14,6 +14,7 @@ mod vtp;
 use std::collections::BTreeSet;
 
 use super::diagnostics::Diagnostics;
+use super::steps;
 use plan::{Driver, Workload};
 use schema::{Entry, Node, types};
 
@@ -38,6 +39,8 @@ pub(super) struct Reader {
     pub own: &'static [&'static str],
     /// Makes the noun, or notes what is wrong.
     pub read: fn(&mut Diagnostics<'_>, &TypedWorkload<'_>) -> Option<Driver>,
+    /// Notes what its steps hold that no step of it can, where the rest of the workload could not be read.
+    pub check_steps: fn(&mut Diagnostics<'_>, &Node),
     /// Names of metrics that a workload, as it was typed, takes from somewhere.
     pub takes: fn(&Node) -> Vec<&str>,
     /// Names of metrics that it brings by itself to a scenario with these workloads.
@@ -55,6 +58,7 @@ impl Reader {
             key,
             own: &[],
             read: |_, _| None,
+            check_steps: steps::check::<types::Step>,
             takes: |_| Vec::new(),
             brings: |_| Vec::new(),
             follows: |_| false,

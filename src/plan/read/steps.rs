@@ -43,6 +43,13 @@ pub(super) fn read<T: DeserializeOwned, S: Step>(
     steps
 }
 
+/// Reads each item of `steps` as a `T`, only for its mistakes.
+pub(super) fn check<T: DeserializeOwned>(notes: &mut Diagnostics<'_>, workload: &Node) {
+    for item in workload.get("steps").map(Node::items).unwrap_or_default() {
+        let _: Option<T> = decode::decode(notes.file, item, notes.mistakes);
+    }
+}
+
 /// The name of a step that no other has: `get`, `get-2`, …; one that was typed must be so already.
 fn unique_name(notes: &mut Diagnostics<'_>, node: &Node, name: &str, mut is_used: impl FnMut(&str) -> bool) -> String {
     if node.get("name").is_some() && is_used(name) {

@@ -28,6 +28,11 @@ pub(super) fn workload(
         }
         (reader.read)(notes, &TypedWorkload { node, typed, in_use })
     });
+    if driver.is_none() {
+        // Also what its steps hold is said now, and not when the rest is mended.
+        let meant = reader.or_else(|| READERS.iter().find(|reader| node.get(reader.key).is_some()));
+        (meant.unwrap_or(&READERS[0]).check_steps)(notes, node);
+    }
     if reader.is_none() && node.get("steps").is_none() {
         // Steps are requests, whether or not it is said where they go.
         notes.exactly_one(node, "what a pass consists of", &["steps"]);

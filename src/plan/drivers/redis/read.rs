@@ -18,6 +18,7 @@ pub const READER: Reader = Reader {
         refuse(notes, typed.node, &http::KEYS, "it belongs to requests over HTTP, which have `url`");
         redis(notes, typed.node, typed.typed, typed.in_use).map(Into::into)
     },
+    check_steps: steps::check::<typed::RedisStep>,
     ..Reader::of("redis")
 };
 
