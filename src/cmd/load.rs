@@ -376,7 +376,7 @@ fn conclude(workload: &Workload, report: &Report, mut merged: StepRows) -> Outco
     let late = |q| (!report.timer_late.is_empty()).then(|| report.timer_late.value_at_quantile(q));
     let url = match &workload.driver {
         Driver::Http(http) => http.urls.iter().zip(&http.steps).map(|(u, s)| format!("{u}{}", s.path.to_text())).collect(),
-        _ => String::new(),
+        _ => unreachable!("`runner load` makes HTTP workloads only"),
     };
     Outcome {
         url,

@@ -15,7 +15,7 @@ pub struct Invocation {
     pub argv: Vec<Template>,
     /// Working directory.
     pub dir: Option<Template>,
-    /// Environment.
+    /// Environment variables beside those that `runner` has itself.
     pub env: Vec<(String, Template)>,
     /// How long it may take.
     #[serde(serialize_with = "as_text")]

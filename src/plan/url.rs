@@ -11,7 +11,7 @@ pub struct Url {
     pub tls: bool,
     /// Host name or address, without brackets.
     pub host: String,
-    /// Port.
+    /// TCP port of the server.
     pub port: u16,
     /// What precedes every path, without a slash at its end; a path and query when it is a whole URL.
     pub path: String,
@@ -64,7 +64,7 @@ impl fmt::Display for Url {
 pub struct Address {
     /// Host name or address, without brackets.
     pub host: String,
-    /// Port.
+    /// TCP port of the server.
     pub port: u16,
 }
 

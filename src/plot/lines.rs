@@ -9,9 +9,9 @@ use super::palette::{self, AXIS, SOFT_INK};
 use super::scale::{Scale, drawable};
 use super::{Error, Figure, LineSeries, Phase};
 
-/// Ground of every second phase.
+/// Background of every second phase.
 const SHADE: RGBAColor = RGBAColor(0xf3, 0xf5, 0xf8, 1.0);
-/// Grounds of the phase that is marked and of those beside it; the grid shows on both.
+/// Backgrounds of the phase that is marked and of those beside it; the grid shows on both.
 const MARKED: RGBAColor = RGBAColor(0xfd, 0xf0, 0xcf, 1.0);
 const BESIDE: RGBAColor = RGBAColor(0xe9, 0xef, 0xf6, 1.0);
 /// Names of phases stand in at most so many rows above the data.

@@ -13,11 +13,9 @@ use rayon::prelude::*;
 
 use super::Error;
 use super::spill::{Spill, SpillFile};
+pub use vocabulary::rows::WHOLE;
 use vocabulary::rows::{CoreClock, HostSample, ProcessSample};
 use vocabulary::rows::{MetricRow, RequestRow, WindowRow};
-
-/// Name of the pass as a whole in the column `step`.
-pub const WHOLE: &str = "(pass)";
 
 /// Rows that are collected before they are written.
 const BATCH: usize = 512;

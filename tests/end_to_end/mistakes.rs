@@ -317,6 +317,7 @@ mistakes! {
     reconcile_names
     reconcile_number
     reconcile_source
+    redis_commands
     redis_parts
     redis_steps
     repetitions_none
@@ -375,6 +376,7 @@ mistakes! {
     target_when_is_no_truth
     target_when_never_true
     think_two_kinds
+    timeout_zero
     tls_ca_and_no_verification
     tls_no_such_file
     tls_without_https

@@ -101,11 +101,13 @@ fn answers(wrong: &'static [u8]) -> u16 {
 
 #[test]
 fn wrong_replies_are_told_apart() {
-    let cases: [(&[u8], &str); 8] = [
+    let cases: [(&[u8], &str); 10] = [
         (b"$-1\r\n", "wrong-body"),
         (b"$3\r\nabc\r\n", "wrong-length"),
         (b"$2\r\nxy\r\n", "wrong-body"),
         (b"-OOM no room\r\n", "nak"),
+        (b"*2\r\n$2\r\nab\r\n-ERR no\r\n", "nak"),
+        (b"$2\r\nab\r\n$2\r\nab\r\n", "garbage"),
         (b"HTTP/1.1 400 Bad Request\r\n", "garbage"),
         (b"$1\r\nabc\r\n", "garbage"),
         (b"$2\r\na", "short-body"),
@@ -156,4 +158,62 @@ fn a_plan_shows_commands_and_no_password() {
     ];
     assert!(lines.iter().all(|line| text.contains(line)), "{text}");
     assert!(!text.contains("hush-hush"), "{text}");
+}
+
+/// `EXEC` answers with a list in which each command has its own reply; an error in it is one.
+#[test]
+fn an_error_in_a_list_is_an_error() {
+    let place = Place::with(&format!(
+        "{SERVER}    load: {{closed: {{connections: 1}}, amount: 3}}
+    steps:
+      - {{set: 'word', value: {{text: abc}}}}
+      - {{command: [MULTI]}}
+      - {{name: queued, command: [INCR, word]}}
+      - {{command: [EXEC]}}
+"
+    ));
+    place.run_test().expect(4).complains(&["exec: the server says `ERR value is not an integer", "in a list"]);
+}
+
+/// A server that answers rightly, and sends the fourth reply of a connection once more, a moment later.
+#[test]
+fn a_late_reply_is_not_taken_for_the_next_one() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            std::thread::spawn(move || {
+                let mut buffer = [0; 1024];
+                for number in 0.. {
+                    let Ok(1..) = stream.read(&mut buffer) else { return };
+                    stream.write_all(b"$2\r\nab\r\n").unwrap();
+                    if number == 3 {
+                        std::thread::sleep(std::time::Duration::from_millis(100));
+                        stream.write_all(b"$2\r\nab\r\n").unwrap();
+                    }
+                }
+            });
+        }
+    });
+    let place = Place::with(&format!(
+        "experiment: test\nlimits: {{errors: 100%}}\nworkloads:\n  clients:\n    redis: {{to: '127.0.0.1:{port}'}}\n    \
+         load: {{closed: {{connections: 1, think: {{constant: 300ms}}}}, amount: 5}}\n    steps: [{{get: key, expect: {{text: ab}}}}]\n"
+    ));
+    place.run_test().expect(0);
+    let found = during(&place.summary(), "(pass)");
+    assert_eq!((&found["ok"], &found["errors"]), (&json!(4), &json!({"garbage": 1})), "{found}");
+}
+
+#[test]
+fn a_word_may_be_a_body() {
+    let place = Place::with(&format!(
+        "{SERVER}    load: {{closed: {{connections: 1}}, amount: 20}}
+    steps:
+      - {{command: [HSET, 'h:${{id}}', a, {{random: 2KiB}}, b, {{json: {{c: '${{pass}}'}}}}], expect: {{text: 2}}}}
+      - {{command: [HGET, 'h:${{id}}', a], expect: {{length: 2KiB}}}}
+      - {{name: b, command: [HGET, 'h:${{id}}', b], expect: {{contains: '${{pass}}'}}}}
+"
+    ));
+    place.run_test().expect(0);
+    assert_eq!(during(&place.summary(), "(pass)")["ok"], 20);
 }

@@ -130,6 +130,38 @@ impl Builder<'_> {
         made.unwrap_or_default()
     }
 
+    /// The targets of a cell in the order of their starts, and why it is skipped, if one of them is the reason.
+    fn cell_targets(
+        &self,
+        scope: &mut Scope<'_>,
+        outlines: &[(targets::Outline<'_>, bool)],
+        names: &[String],
+        mistakes: &mut Vec<Mistake>,
+    ) -> (Vec<Target>, Option<String>) {
+        let (mut made, mut skipped) = (Vec::new(), None);
+        for (outline, _) in outlines {
+            self.active.borrow_mut().insert(outline.entry.key.clone());
+            if let Some((target, reason)) = targets::target(scope, outline, names, mistakes) {
+                skipped = skipped.or(reason);
+                made.push(target);
+            }
+        }
+        self.check_ports(&made, mistakes);
+        let sorted = targets::sort(made).unwrap_or_else(|ring| {
+            let entry = self.targets.iter().find(|e| e.key == ring[0]);
+            let span = entry.map_or(self.root.span, |e| e.value.get("after").map_or(e.key_span, |n| n.span));
+            let names = all_of(ring.iter().map(String::as_str));
+            mistakes.push(match ring.len() {
+                1 => Mistake::new(self.file, span, format!("the target {names} waits for itself"))
+                    .expected("expected another target"),
+                _ => Mistake::new(self.file, span, format!("the targets {names} wait for each other"))
+                    .expected("expected an order in which they can be started"),
+            });
+            Vec::new()
+        });
+        (sorted, skipped)
+    }
+
     pub(super) fn cell(
         &self,
         env: &minijinja::Environment<'static>,
@@ -166,28 +198,7 @@ impl Builder<'_> {
             scope.late.insert(name.to_owned(), "when a repetition starts");
         }
         let names: Vec<String> = self.targets.iter().map(|e| e.key.clone()).collect();
-        let mut skipped = None;
-        let mut started: Vec<Target> = Vec::new();
-        for (outline, _) in &outlines {
-            self.active.borrow_mut().insert(outline.entry.key.clone());
-            if let Some((target, reason)) = targets::target(&mut scope, outline, &names, mistakes) {
-                skipped = skipped.or(reason);
-                started.push(target);
-            }
-        }
-        self.check_ports(&started, mistakes);
-        let started = targets::sort(started).unwrap_or_else(|ring| {
-            let entry = self.targets.iter().find(|e| e.key == ring[0]);
-            let span = entry.map_or(self.root.span, |e| e.value.get("after").map_or(e.key_span, |n| n.span));
-            let names = all_of(ring.iter().map(String::as_str));
-            mistakes.push(match ring.len() {
-                1 => Mistake::new(self.file, span, format!("the target {names} waits for itself"))
-                    .expected("expected another target"),
-                _ => Mistake::new(self.file, span, format!("the targets {names} wait for each other"))
-                    .expected("expected an order in which they can be started"),
-            });
-            Vec::new()
-        });
+        let (started, mut skipped) = self.cell_targets(&mut scope, &outlines, &names, mistakes);
 
         let links = self.cell_links(&scope, &started, &names, mistakes);
         // Requests of steps may be sent several times.

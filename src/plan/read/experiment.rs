@@ -252,6 +252,40 @@ impl<'a> Builder<'a> {
         }
     }
 
+    /// The cells that will be executed, as levels of each factor; none where that is a mistake in the file.
+    ///
+    /// # Errors
+    /// The option because of which no cell is left, or too many are.
+    fn chosen_cells(
+        &self,
+        chosen: &[Levels],
+        repetitions: u32,
+        mistakes: &mut Vec<Mistake>,
+    ) -> Result<Option<Vec<Levels>>, String> {
+        let (exclude, include) = (self.root.get("exclude"), self.root.get("include"));
+        let mut cells = factors::cells(self.file, &self.factors, chosen, exclude, include, mistakes);
+        cells.retain(|cell| cell.iter().zip(chosen).all(|(level, chosen)| chosen.contains(level)));
+        if cells.is_empty() {
+            let Some(exclude) = exclude.filter(|_| self.options.settings.is_empty()) else {
+                return Err("no cell is left by `--set` and `exclude`".to_owned());
+            };
+            if mistakes.is_empty() {
+                mistakes.push(Mistake::new(self.file, exclude.span, "every cell that would be executed is excluded"));
+            }
+            return Ok(None);
+        }
+        if cells.len() as u64 * u64::from(repetitions) > MAX_REPETITIONS {
+            let found = format!("{} cells x {repetitions} repetitions are more than {MAX_REPETITIONS}", cells.len());
+            if self.options.repetitions.is_some() || !self.options.settings.is_empty() {
+                return Err(found);
+            }
+            let place = self.root.get("repetitions").or(self.root.get("factors")).unwrap_or(self.root);
+            mistakes.push(Mistake::new(self.file, place.span, found));
+            return Ok(None);
+        }
+        Ok(Some(cells))
+    }
+
     fn build(mut self, fresh_seed: u64, mistakes: &mut Vec<Mistake>) -> Result<Option<Plan>, String> {
         let names: Vec<&str> = self.workloads.iter().chain(self.collect).map(|e| e.key.as_str()).collect();
         let (targets, metrics): (Vec<&str>, _) = (self.targets.iter().map(|e| e.key.as_str()).collect(), self.brought());
@@ -301,29 +335,8 @@ impl<'a> Builder<'a> {
         }
 
         let chosen = factors::choose(&mut self.factors, &self.options.settings)?;
-        let cells =
-            factors::cells(self.file, &self.factors, &chosen, self.root.get("exclude"), self.root.get("include"), mistakes);
-        let cells: Vec<Levels> =
-            cells.into_iter().filter(|c| c.iter().zip(&chosen).all(|(level, chosen)| chosen.contains(level))).collect();
-        if cells.is_empty() {
-            let Some(exclude) = self.root.get("exclude").filter(|_| self.options.settings.is_empty()) else {
-                return Err("no cell is left by `--set` and `exclude`".to_owned());
-            };
-            if mistakes.is_empty() {
-                mistakes.push(Mistake::new(self.file, exclude.span, "every cell that would be executed is excluded"));
-            }
-            return Ok(None);
-        }
         let repetitions = self.options.repetitions.unwrap_or(self.typed.repetitions);
-        if cells.len() as u64 * u64::from(repetitions) > MAX_REPETITIONS {
-            let found = format!("{} cells x {repetitions} repetitions are more than {MAX_REPETITIONS}", cells.len());
-            if self.options.repetitions.is_some() || !self.options.settings.is_empty() {
-                return Err(found);
-            }
-            let place = self.root.get("repetitions").or(self.root.get("factors")).unwrap_or(self.root);
-            mistakes.push(Mistake::new(self.file, place.span, found));
-            return Ok(None);
-        }
+        let Some(cells) = self.chosen_cells(&chosen, repetitions, mistakes)? else { return Ok(None) };
         self.compute_models(&env, &mut graphs, &cells, mistakes);
         let mut paths = BTreeMap::new();
         let cells: Vec<Cell> = cells.iter().filter_map(|l| self.cell(&env, l, &steps, &mut paths, mistakes)).collect();

@@ -201,7 +201,7 @@ fn build(file: &Arc<SourceFile>, node: &Node, mistakes: &mut Vec<Mistake>) -> Op
 fn timeout(file: &Arc<SourceFile>, node: &Node, mistakes: &mut Vec<Mistake>) -> Option<Duration> {
     match node.get("timeout") {
         None => Some(BUILD_TIMEOUT),
-        Some(value) => decode::decode::<types::Duration>(file, value, mistakes).map(|d| d.0),
+        Some(value) => decode::decode::<types::Timeout>(file, value, mistakes).map(|d| d.0),
     }
 }
 

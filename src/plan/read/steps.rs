@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 
 use super::diagnostics::{Diagnostics, find_name};
 use schema::{Mistake, Node, decode};
+use vocabulary::rows::WHOLE;
 
 /// What is asked of the step of any protocol.
 pub(super) trait Step {
@@ -52,6 +53,14 @@ pub(super) fn check<T: DeserializeOwned>(notes: &mut Diagnostics<'_>, workload: 
 
 /// The name of a step that no other has: `get`, `get-2`, …; one that was typed must be so already.
 fn unique_name(notes: &mut Diagnostics<'_>, node: &Node, name: &str, mut is_used: impl FnMut(&str) -> bool) -> String {
+    if name == WHOLE {
+        notes.say(
+            node,
+            "name",
+            format!("a step cannot be named `{WHOLE}`"),
+            "expected another name: this is that of the pass as a whole",
+        );
+    }
     if node.get("name").is_some() && is_used(name) {
         notes.say(node, "name", format!("two steps are named `{name}`"), "expected a name of its own for each step");
     }

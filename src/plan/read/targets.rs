@@ -454,13 +454,7 @@ fn render_one(
     number: u32,
     typed: &types::Target,
 ) -> Option<Template> {
-    let line_span = |line: Option<usize>| {
-        let line = line.unwrap_or(1).max(1);
-        let start: usize = file.text.split_inclusive('\n').take(line - 1).map(str::len).sum();
-        let text = file.text[start..].lines().next().unwrap_or_default();
-        let indent = text.len() - text.trim_start().len();
-        Span { start: start + indent, end: start + text.len() }
-    };
+    let line_span = |line: Option<usize>| line_span(&file.text, line.unwrap_or(1));
     let detail = |error: &minijinja::Error| error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
     let mut env = scope.env.clone();
     // A line that holds only `{% … %}` leaves nothing behind.
@@ -541,19 +535,7 @@ fn render_one(
         }
     }
     match rendered {
-        Ok(text) => {
-            let mut parts = Vec::new();
-            let mut rest = text.as_str();
-            let marks: Vec<String> = (0..late.len()).map(mark).collect();
-            let next = |rest: &str| marks.iter().zip(&late).filter_map(|(m, n)| Some((rest.find(m)?, n, m.len()))).min();
-            while let Some((at, name, length)) = next(rest) {
-                parts.push(Part::Text(rest[..at].to_owned()));
-                parts.push(Part::Name(name.clone()));
-                rest = &rest[at + length..];
-            }
-            parts.push(Part::Text(rest.to_owned()));
-            Some(Template(parts))
-        }
+        Ok(text) => Some(template_of(&text, &late)),
         Err(error) => {
             notes.mistakes.push(
                 Mistake::new(file, line_span(error.line()), format!("cannot be rendered: {}", detail(&error)))
@@ -562,6 +544,29 @@ fn render_one(
             None
         }
     }
+}
+
+/// What stands in the line `number`, from 1, without its indentation.
+fn line_span(text: &str, number: usize) -> Span {
+    let start: usize = text.split_inclusive('\n').take(number.max(1) - 1).map(str::len).sum();
+    let line = text[start..].lines().next().unwrap_or_default();
+    let indent = line.len() - line.trim_start().len();
+    Span { start: start + indent, end: start + line.len() }
+}
+
+/// A rendered text in which the marks of the names in `late` are places to be filled in.
+fn template_of(rendered: &str, late: &[String]) -> Template {
+    let mut parts = Vec::new();
+    let mut rest = rendered;
+    let marks: Vec<String> = (0..late.len()).map(mark).collect();
+    let next = |rest: &str| marks.iter().zip(late).filter_map(|(m, n)| Some((rest.find(m)?, n, m.len()))).min();
+    while let Some((at, name, length)) = next(rest) {
+        parts.push(Part::Text(rest[..at].to_owned()));
+        parts.push(Part::Name(name.clone()));
+        rest = &rest[at + length..];
+    }
+    parts.push(Part::Text(rest.to_owned()));
+    Template(parts)
 }
 
 /// Where a template first uses a name: inside of `{{ … }}` or `{% … %}`.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 
-use crate::types::{Auth, Body, Duration, Expect, Text};
+use crate::types::{Auth, Body, Expect, Text, Timeout};
 
 /// Steps at each level.
 #[derive(Clone, Debug, Default, serde::Deserialize, JsonSchema)]
@@ -76,5 +76,5 @@ pub struct Action {
     pub expect: Option<Expect>,
     /// How long it may take; 60 s by default.
     #[serde(default)]
-    pub timeout: Option<Duration>,
+    pub timeout: Option<Timeout>,
 }

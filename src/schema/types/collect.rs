@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 
-use crate::types::{Auth, Decimal, Duration, MetricSource, Names, TableSource, Text};
+use crate::types::{Auth, Decimal, MetricSource, Names, TableSource, Text, Timeout};
 
 /// What is collected after the load: exactly one of `command`, `shell`, `fixture`, `file`, `sqlite`, `get`, and what is taken from it.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
@@ -49,7 +49,7 @@ pub struct Collect {
     pub dir: Option<String>,
     /// How long the command or request may take; 60 s by default.
     #[serde(default)]
-    pub timeout: Option<Duration>,
+    pub timeout: Option<Timeout>,
     /// Programs without which cells that collect this are skipped, loudly.
     #[serde(default)]
     pub needs: Names,

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde_json::Value as Json;
 
-use crate::types::Duration;
+use crate::types::Timeout;
 
 /// Levels of a factor, for the JSON Schema; read by hand in `plan::factors`.
 #[derive(JsonSchema)]
@@ -40,7 +40,7 @@ pub enum Factor {
         /// A program and its arguments, executed once in each checkout.
         build: Option<Vec<Json>>,
         /// How long that may take; an hour by default.
-        timeout: Option<Duration>,
+        timeout: Option<Timeout>,
         /// The revisions measured without `--set`; all by default.
         default: Option<Vec<String>>,
     },

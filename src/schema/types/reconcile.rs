@@ -20,12 +20,12 @@ pub enum Reconciles {
     Off(Off),
 }
 
-/// No.
+/// The one word that is allowed in place of a map.
 #[derive(JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 #[allow(dead_code)]
 pub enum Off {
-    /// No.
+    /// `off`: nothing is compared.
     Off,
 }
 

@@ -78,6 +78,16 @@ scalar!(
     |number| (number == 0).then_some(StdDuration::ZERO)
 );
 
+/// How long something may take: a duration, but not none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeout(pub StdDuration);
+scalar!(
+    Timeout, StdDuration, "a duration with its unit, longer than nothing, such as `500ms`, `2s` or `1m30s`",
+    {"type": "string", "description": "a duration with its unit, as 500ms, 2s or 1m30s"},
+    |text| units::parse_duration(text).filter(|d| !d.is_zero()),
+    |_number| None
+);
+
 /// A size such as `10KiB`; in a plan so many bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size(pub units::Bytes);

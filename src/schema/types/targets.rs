@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 
-use crate::types::{Duration, Names, Port, ResourceLimit, Signal, Text};
+use crate::types::{Duration, Names, Port, ResourceLimit, Signal, Text, Timeout};
 
 /// Something under test or around it.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
@@ -140,7 +140,7 @@ pub struct Ready {
     pub command: Option<Vec<Text>>,
     /// How long to wait; 10 s by default.
     #[serde(default)]
-    pub timeout: Option<Duration>,
+    pub timeout: Option<Timeout>,
 }
 
 /// How a target is stopped.

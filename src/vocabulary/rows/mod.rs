@@ -6,5 +6,8 @@ mod samples;
 pub use requests::{MAX_TIME_NS, MetricRow, RequestRow, WindowRow, new_histogram};
 pub use samples::{CoreClock, CoreTimes, HostPressure, HostSample, Pressure, ProcessSample};
 
+/// Name of the pass as a whole in the column `step`; no step has it.
+pub const WHOLE: &str = "(pass)";
+
 /// Fewer windows than this show no steady state: a changepoint needs some on both sides.
 pub const FEWEST_WINDOWS: u32 = 10;

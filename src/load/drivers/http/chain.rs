@@ -174,6 +174,7 @@ impl HttpClient {
     }
 
     /// One request of a chain. The connection is its own unless it goes `elsewhere`: that one is closed afterwards.
+    // What a request changes lives in the chain that asks for it; a struct of these would be made for this one call.
     #[allow(clippy::too_many_arguments)]
     async fn one(
         &mut self,

@@ -118,13 +118,13 @@ impl Driver for Redis {
 /// A connection; after a failure nothing more can be said on it.
 struct Connection {
     tcp: TcpStream,
-    /// What was read and not yet in_use.
+    /// What was read and not yet taken.
     buffer: Vec<u8>,
 }
 
 impl Connection {
     async fn send(&mut self, bytes: &[u8], deadline: TokioInstant, doing: &str) -> Result<(), Failure> {
-        // Most often all of it is in_use at once, and no timer is needed.
+        // Most often all of it is taken at once, and no timer is needed.
         let written = match self.tcp.try_write(bytes) {
             Ok(written) => written,
             Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => 0,
@@ -135,7 +135,7 @@ impl Connection {
         }
         match tokio::time::timeout_at(deadline, self.tcp.write_all(&bytes[written..])).await {
             Ok(written) => written.map_err(|e| of_io(&e, doing)),
-            Err(_) => Err(Failure::new(Outcome::Timeout, format!("{doing}: it was not in_use within the time-out"))),
+            Err(_) => Err(Failure::new(Outcome::Timeout, format!("{doing}: it was not taken within the time-out"))),
         }
     }
 
@@ -152,9 +152,9 @@ impl Connection {
                 let garbage = |words: String| Failure::new(Outcome::Garbage, format!("{doing}: this is not Redis: {words}"));
                 match resp::first(&self.buffer).map_err(garbage)? {
                     First::Whole(reply, end) => {
-                        let in_use = take(reply);
+                        let taken = take(reply);
                         self.buffer.drain(..end);
-                        return in_use;
+                        return taken;
                     }
                     First::More(least) => needed = least,
                 }
@@ -175,11 +175,32 @@ impl Connection {
         }
     }
 
-    /// Whether nothing has come that nobody asked for, such as the end.
-    fn is_open(&self) -> bool {
-        let nothing = |e: &std::io::Error| e.kind() == std::io::ErrorKind::WouldBlock;
-        self.buffer.is_empty() && self.tcp.try_read(&mut [0]).is_err_and(|e| nothing(&e))
+    /// What has come while nothing was asked.
+    fn between(&mut self) -> Between {
+        if self.buffer.is_empty() {
+            match self.tcp.try_read_buf(&mut self.buffer) {
+                Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => return Between::Nothing,
+                Ok(0) | Err(_) => return Between::End,
+                Ok(_) => {}
+            }
+        }
+        Between::Reply
     }
+
+    /// A reply that nobody asked for: whose the next one would be, nobody knows.
+    fn unasked(&self, doing: &str) -> Failure {
+        let start = &self.buffer[..self.buffer.len().min(PIECE)];
+        Failure::new(Outcome::Garbage, format!("{doing}: a reply that nobody asked for: {}", excerpt(start)))
+    }
+}
+
+/// What comes on a connection between two commands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Between {
+    Nothing,
+    /// It was closed or broke.
+    End,
+    Reply,
 }
 
 /// A connection with one command at a time on it; made anew when it is lost.
@@ -209,6 +230,9 @@ impl RedisClient {
                 _ => Ok(()),
             };
             connection.receive(deadline, "connecting", said).await?;
+        }
+        if !connection.buffer.is_empty() {
+            return Err(connection.unasked("connecting"));
         }
         self.connection = Some(connection);
         Ok(())
@@ -253,8 +277,11 @@ impl RedisClient {
         let redis = Arc::clone(&self.redis);
         let step = &redis.steps[number];
         let deadline = TokioInstant::from_std(exchange.sent) + step.timeout;
-        if number == 0 && self.connection.as_ref().is_some_and(|c| !c.is_open()) {
-            self.connection = None;
+        match self.connection.as_mut().map(Connection::between) {
+            Some(Between::Reply) => return Err(self.drop_unasked(&step.name)),
+            // Between two passes a server may close what is idle.
+            Some(Between::End) if number == 0 => self.connection = None,
+            Some(Between::End | Between::Nothing) | None => {}
         }
         if self.connection.is_none() {
             self.connect(deadline).await?;
@@ -269,7 +296,16 @@ impl RedisClient {
         exchange.received_bytes = length;
         exchange.completed = Instant::now();
         exchange.first_byte = Some(exchange.completed);
+        // A second reply to one command would be taken for the reply to the next.
+        if !connection.buffer.is_empty() {
+            return Err(self.drop_unasked(&step.name));
+        }
         result
+    }
+
+    fn drop_unasked(&mut self, doing: &str) -> Failure {
+        let connection = self.connection.take();
+        connection.map_or_else(|| Failure::new(Outcome::Garbage, doing), |c| c.unasked(doing))
     }
 }
 
@@ -285,7 +321,11 @@ fn judge(step: &Step, reply: &Reply<'_>, values: &mut Values) -> (u64, Result<()
         }
         Reply::Nil => &[],
         Reply::Value(bytes) => bytes,
-        Reply::List(items) => items,
+        Reply::List { items, error: None } => items,
+        Reply::List { items, error: Some(words) } => {
+            let words = format!("{}: the server says {} in a list", step.name, excerpt(words));
+            return (items.len() as u64, Err(Failure::new(Outcome::Nak, words)));
+        }
     };
     if step.nil == Some(true) && *reply != Reply::Nil {
         let words = format!("{} was answered {} instead of nil", step.name, excerpt(bytes));
@@ -300,7 +340,9 @@ impl Client for RedisClient {
     type Group = ();
 
     async fn ready(&mut self) -> Result<(), Failure> {
-        if !self.redis.keep_alive || self.connection.as_ref().is_some_and(Connection::is_open) {
+        // A reply that waits is told by the next command.
+        let between = self.connection.as_mut().map(Connection::between);
+        if !self.redis.keep_alive || matches!(between, Some(Between::Nothing | Between::Reply)) {
             return Ok(());
         }
         self.connection = None;

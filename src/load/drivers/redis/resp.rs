@@ -3,8 +3,8 @@
 //! A reply is read when all of it is there: of the common ones, which are one line or one bulk, that is known from the
 //! first line; a list is looked through again when more of it has come.
 
-/// A reply longer than this is refused, as a server would refuse it.
-pub const LONGEST: usize = 512 << 20;
+use plan::drivers::redis::LONGEST;
+
 /// Lists within lists deeper than this are no reply.
 const DEEPEST: usize = 32;
 
@@ -14,7 +14,12 @@ pub enum Reply<'a> {
     /// A text, a number in digits, or bytes.
     Value(&'a [u8]),
     /// The items of a list, each on a line; nil is empty.
-    List(Vec<u8>),
+    List {
+        /// All of them, those of inner lists included.
+        items: Vec<u8>,
+        /// The first item that is an error, as `EXEC` returns them.
+        error: Option<&'a [u8]>,
+    },
     /// An error, in the server's words.
     Error(&'a [u8]),
     /// There is nothing.
@@ -85,9 +90,9 @@ pub fn first(bytes: &[u8]) -> Result<First<'_>, String> {
         },
         b'*' if length(line)?.is_none() => First::Whole(Reply::Nil, after),
         b'*' => {
-            let mut items = Vec::new();
-            match list(bytes, 0, &mut items, 0)? {
-                Ok(end) => First::Whole(Reply::List(items), end),
+            let (mut items, mut error) = (Vec::new(), None);
+            match list(bytes, 0, &mut items, &mut error, 0)? {
+                Ok(end) => First::Whole(Reply::List { items, error }, end),
                 Err(needed) => First::More(needed),
             }
         }
@@ -140,8 +145,15 @@ fn bulk<'a>(bytes: &'a [u8], line: &[u8], after: usize) -> Result<Bulk<'a>, Stri
     }
 }
 
-/// Reads the list that begins at `at`, and appends its items. Where it ends, or how many bytes are needed.
-fn list(bytes: &[u8], at: usize, items: &mut Vec<u8>, depth: usize) -> Result<Result<usize, usize>, String> {
+/// Reads the list that begins at `at`, appends its items, and keeps the first that is an error. Where it ends, or how many bytes
+/// are needed.
+fn list<'a>(
+    bytes: &'a [u8],
+    at: usize,
+    items: &mut Vec<u8>,
+    error: &mut Option<&'a [u8]>,
+    depth: usize,
+) -> Result<Result<usize, usize>, String> {
     if depth > DEEPEST {
         return Err("lists are nested too deeply".to_owned());
     }
@@ -155,6 +167,9 @@ fn list(bytes: &[u8], at: usize, items: &mut Vec<u8>, depth: usize) -> Result<Re
         };
         match kind {
             b'+' | b':' | b'-' => {
+                if kind == b'-' {
+                    error.get_or_insert(text);
+                }
                 add(text);
                 at += after;
             }
@@ -169,7 +184,7 @@ fn list(bytes: &[u8], at: usize, items: &mut Vec<u8>, depth: usize) -> Result<Re
                 }
                 Bulk::More(needed) => return Ok(Err(at + needed)),
             },
-            b'*' => match list(bytes, at, items, depth + 1)? {
+            b'*' => match list(bytes, at, items, error, depth + 1)? {
                 Ok(end) => at = end,
                 Err(needed) => return Ok(Err(needed)),
             },
@@ -202,7 +217,9 @@ mod tests {
         assert_eq!(whole(b"$-1\r\n"), (Reply::Nil, 5));
         assert_eq!(whole(b"*-1\r\n"), (Reply::Nil, 5));
         let nested = b"*3\r\n$1\r\na\r\n*2\r\n:1\r\n$-1\r\n+b\r\n";
-        assert_eq!(whole(nested), (Reply::List(b"a\n1\n\nb\n".to_vec()), nested.len()));
+        assert_eq!(whole(nested), (Reply::List { items: b"a\n1\n\nb\n".to_vec(), error: None }, nested.len()));
+        let failed = b"*3\r\n+OK\r\n*1\r\n-ERR a\r\n-ERR b\r\n";
+        assert_eq!(whole(failed), (Reply::List { items: b"OK\nERR a\nERR b\n".to_vec(), error: Some(b"ERR a") }, failed.len()));
     }
 
     #[test]
@@ -222,7 +239,7 @@ mod tests {
             start(&mut out, words.len());
             words.iter().for_each(|w| word(&mut out, w));
             let joined: Vec<u8> = words.iter().flat_map(|w| w.iter().copied().chain([b'\n'])).collect();
-            prop_assert_eq!(first(&out), Ok(First::Whole(Reply::List(joined), out.len())));
+            prop_assert_eq!(first(&out), Ok(First::Whole(Reply::List { items: joined, error: None }, out.len())));
         }
 
         #[test]

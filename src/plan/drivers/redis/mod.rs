@@ -10,6 +10,9 @@ use crate::text::as_text;
 use crate::url::Address;
 use crate::{Body, Carry, Draw, Expect, Late, Template};
 
+/// The longest word of a command, and the longest reply, in bytes: what a server takes by default (`proto-max-bulk-len`).
+pub const LONGEST: u64 = 512 << 20;
+
 /// A workload of commands.
 #[derive(Clone, Debug, Serialize)]
 pub struct Redis {

@@ -6,11 +6,15 @@ use std::time::Duration;
 use super::{Reader, http};
 use crate::diagnostics::{Diagnostics, refuse};
 use crate::{requests, steps, values};
-use plan::drivers::redis::{Command, Login, Redis};
+use plan::drivers::redis::{Command, LONGEST, Login, Redis};
 use plan::step::REQUEST_TIMEOUT;
 use plan::{Body, Expect, Selector, Template};
 use schema::types::workload::redis as typed;
 use schema::{Node, types};
+
+/// Commands that are answered by as many replies as they have words, or by replies without an end.
+const SEVERAL_REPLIES: [&str; 9] =
+    ["SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE", "UNSUBSCRIBE", "PUNSUBSCRIBE", "SUNSUBSCRIBE", "MONITOR", "SYNC", "PSYNC"];
 
 /// `redis:`.
 pub const READER: Reader = Reader {
@@ -72,26 +76,30 @@ fn command_of(
     let words = match kind {
         "get" => vec![Body::Text(Template::parse("GET")), text(step.get.as_ref()?)],
         "set" => {
-            let value = match (&step.value, node.get("value")) {
-                (Some(typed), Some(node)) => requests::body(notes, node, typed),
-                _ => {
-                    notes.say(
-                        node,
-                        "set",
-                        "a `set` without a value",
-                        "expected `value` beside it, such as `value: {random: 100B}`",
-                    );
-                    None
-                }
+            let Some(value) = node.get("value") else {
+                let expected = "expected `value` beside it, such as `value: {random: 100B}`";
+                notes.say(node, "set", "a `set` without a value", expected);
+                return None;
             };
-            vec![Body::Text(Template::parse("SET")), text(step.set.as_ref()?), value?]
+            vec![Body::Text(Template::parse("SET")), text(step.set.as_ref()?), content(notes, value, step.value.as_ref()?)?]
         }
         _ => {
-            let words: Vec<Body> = step.command.iter().flatten().map(text).collect();
-            if words.is_empty() {
-                notes.say(node, "command", "this command is empty", "expected its words, such as `[INCR, counter]`");
+            let node = node.get("command")?;
+            let typed = &step.command.as_ref()?.0;
+            // Fewer are left where one could not be read, which was said.
+            if typed.len() != node.items().len() {
                 return None;
             }
+            let words = node.items().iter().zip(typed).map(|(node, word)| match word {
+                typed::Word::Text(word) => Some(text(word)),
+                typed::Word::Body(body) => content(notes, node, body),
+            });
+            let words = words.collect::<Vec<_>>().into_iter().collect::<Option<Vec<Body>>>()?;
+            if words.is_empty() {
+                notes.say(node, "", "this command is empty", "expected its words, such as `[INCR, counter]`");
+                return None;
+            }
+            refuse_without_reply(notes, node, &words);
             words
         }
     };
@@ -121,6 +129,33 @@ fn command_of(
         ..Expect::default()
     };
     Some(Command { name, words, expect, nil, carry, timeout: step.timeout.map_or(timeout, |d| d.0) })
+}
+
+/// What a word holds, which must not be longer than a server takes.
+fn content(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Body) -> Option<Body> {
+    let body = requests::body(notes, node, typed)?;
+    if matches!(body, Body::Random(length) if length > LONGEST) {
+        notes.say(node, "random", "a word of more than 512 MiB", "expected at most `512MiB`, which is what servers take");
+    }
+    Some(body)
+}
+
+/// Notes a command that is not answered by one reply: what comes after it would answer nobody.
+fn refuse_without_reply(notes: &mut Diagnostics<'_>, node: &Node, words: &[Body]) {
+    let word = |number: usize| match words.get(number) {
+        Some(Body::Text(text)) => text.to_text().to_ascii_uppercase(),
+        _ => String::new(),
+    };
+    let (first, second) = (word(0), word(1));
+    let command = match (first.as_str(), second.as_str()) {
+        ("CLIENT", "REPLY") => "CLIENT REPLY",
+        (first, _) => match SEVERAL_REPLIES.iter().find(|name| **name == first) {
+            Some(name) => name,
+            None => return,
+        },
+    };
+    let found = format!("`{command}` is not answered by one reply");
+    notes.say(node, "", found, "expected commands that are: each reply is held against its command");
 }
 
 impl steps::Step for Command {

@@ -94,7 +94,7 @@ pub struct Tls {
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Auth {
-    /// Who.
+    /// The name to log in with.
     pub user: Text,
     /// What only they know: `${env.PASSWORD}`.
     pub password: Text,

@@ -14,7 +14,7 @@ use schemars::JsonSchema;
 use serde::de::{Deserialize, Deserializer};
 use serde_json::Value as Json;
 
-use crate::types::{Decimal, Duration, ExitCodes, MetricSource, Names, Size, Statuses, Text};
+use crate::types::{Decimal, ExitCodes, MetricSource, Names, Size, Statuses, Text, Timeout};
 
 pub use framed::*;
 pub use http::*;
@@ -93,7 +93,7 @@ pub struct Workload {
     pub headers: BTreeMap<String, Text>,
     /// How long a request may take; 30 s by default. For `command`: 10 min.
     #[serde(default)]
-    pub timeout: Option<Duration>,
+    pub timeout: Option<Timeout>,
     /// Generator threads; 1 by default.
     #[serde(default)]
     pub threads: Option<u32>,
@@ -180,7 +180,7 @@ pub struct Step {
     pub carry: BTreeMap<String, Carry>,
     /// How long this request may take.
     #[serde(default)]
-    pub timeout: Option<Duration>,
+    pub timeout: Option<Timeout>,
 }
 
 /// A request body: exactly one kind.
