@@ -366,6 +366,17 @@ impl RunRecord {
         let mut repetitions = Vec::new();
         for one in found {
             match one {
+                // A copy would count twice.
+                Ok(repetition)
+                    if repetitions
+                        .iter()
+                        .rev()
+                        .take_while(|r: &&Repetition| r.cell == repetition.cell)
+                        .any(|r| r.status.repetition == repetition.status.repetition) =>
+                {
+                    let (path, number) = (repetition.path.join("status.json"), repetition.status.repetition);
+                    damaged.push(format!("{} says that it is repetition {number}, and so does another", path.display()));
+                }
                 Ok(repetition) => repetitions.push(repetition),
                 Err(words) => damaged.push(words),
             }

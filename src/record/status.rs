@@ -130,9 +130,14 @@ pub struct PhaseStatus {
 }
 
 impl PhaseStatus {
+    /// How long it was, in nanoseconds; never 0.
+    pub fn duration_ns(&self) -> u64 {
+        self.planned_ns.unwrap_or_else(|| self.end_ns.saturating_sub(self.start_ns)).max(1)
+    }
+
     /// How long it was, in seconds; never 0.
     pub fn seconds(&self) -> f64 {
-        self.planned_ns.unwrap_or_else(|| self.end_ns.saturating_sub(self.start_ns)).max(1) as f64 / 1e9
+        self.duration_ns() as f64 / 1e9
     }
 }
 

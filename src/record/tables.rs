@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Once;
 use std::time::Instant;
 
-use polars::io::parquet::write::BatchedWriter;
 use polars::prelude::*;
+use polars_io::parquet::write::BatchedWriter;
+use polars_io::prelude::*;
 use rayon::prelude::*;
 
 use super::Error;
@@ -387,6 +388,29 @@ fn host_frame(epoch: Instant, rows: &[HostSample]) -> DataFrame {
             column("package_throttles", told(|r| r.package_throttles)),
         ],
     )
+}
+
+/// A file of frames with the same columns, one after the other: what [`super::files::write_whole`] writes.
+///
+/// `path`: where it will be, for errors.
+///
+/// # Errors
+/// [`Error::WriteTable`]; also where there is no frame, of which the columns would be known.
+pub fn parquet(path: &Path, frames: impl IntoIterator<Item = DataFrame>) -> Result<Vec<u8>, Error> {
+    let mut frames = frames.into_iter();
+    let write = || -> PolarsResult<Vec<u8>> {
+        let first = frames.next().ok_or_else(|| PolarsError::NoData("a table without columns".into()))?;
+        let mut bytes = Vec::new();
+        let writer = ParquetWriter::new(&mut bytes).with_compression(ParquetCompression::Lz4Raw).set_parallel(false);
+        let mut writer = writer.batched(first.schema())?;
+        for frame in std::iter::once(first).chain(frames) {
+            writer.write_batch(&frame)?;
+        }
+        writer.finish()?;
+        drop(writer);
+        Ok(bytes)
+    };
+    write().map_err(|source| Error::WriteTable { path: path.to_owned(), source })
 }
 
 /// Reads a table whole.
