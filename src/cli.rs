@@ -257,11 +257,26 @@ pub struct Summarize {
     #[arg(value_name = "DIR", default_value = "results")]
     pub paths: Vec<PathBuf>,
     /// Print the summary as JSON instead of a table
-    #[arg(long)]
+    #[arg(long, conflicts_with = "table")]
     pub json: bool,
+    /// Print all figures instead: a row for each repetition and metric, or for each cell and metric
+    #[arg(long, value_name = "TABLE")]
+    pub table: Option<FigureTable>,
+    /// Print that table as CSV; without `--table` write figures.csv beside figures.parquet
+    #[arg(long)]
+    pub csv: bool,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub reports: Reports,
+}
+
+/// A table of figures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum FigureTable {
+    /// A row for each cell, repetition, workload or target, phase, step and metric
+    Figures,
+    /// A row for each of these over all repetitions that count, with intervals
+    Cells,
 }
 
 /// `runner graph`

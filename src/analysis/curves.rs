@@ -1,15 +1,15 @@
 //! What graphs need beyond the summary: values over time and whole distributions.
 
-use std::collections::BTreeMap;
+use polars::prelude::*;
 
+use super::cores::{on_a_thread, on_all_cores};
 use super::counts::Sum;
+use super::replicas::{Replica, Samples, replicas};
 use super::summary::StepSummary;
-use super::tables::{self, ReplicaRows};
-use super::windows::{Decoded, NamedRow, Row};
-use super::{Error, stats, summary};
+use super::windows::{Windows, lists};
+use super::{frames, stats, summary};
 use record::{Repetition, RunRecord};
-use vocabulary::Phase;
-use vocabulary::{Metric, Time};
+use vocabulary::{Metric, Phase, Time};
 
 /// Points of one repetition: seconds since the start of the load, value.
 pub type Line = Vec<(f64, f64)>;
@@ -26,29 +26,65 @@ pub enum LinePart {
     Targets(Vec<String>),
 }
 
-/// A metric over the time of a repetition: one line for each of `parts`, whose table is read once.
+/// Repetitions whose tables are in memory at a time, on each core.
+const AT_A_TIME: usize = 16;
+
+/// A metric over the time of repetitions: of each one line for each of `parts`; of one whose table is damaged none at all.
 ///
 /// `parts`: targets for what belongs to them, else steps; others have an empty line. `window_s`: length of a window.
-///
-/// # Errors
-/// When the table is missing or damaged.
-pub fn lines(repetition: &Repetition, parts: &[LinePart], metric: &Metric, window_s: f64) -> Result<Vec<Line>, Error> {
-    if metric.is_resource() {
-        let rows = tables::resources(repetition, std::slice::from_ref(metric))?;
-        let replicas = |target: &String| rows.iter().filter(|((name, _), _)| name == target).map(|(_, rows)| rows).collect();
+pub fn lines(repetitions: &[&Repetition], parts: &[LinePart], metric: &Metric, window_s: f64) -> Vec<Vec<Line>> {
+    let some = |some: &[&Repetition]| match metric.is_resource() {
+        true => of_targets(some, parts, metric),
+        // What polars cannot compute of tables that are not damaged has no line, as what is.
+        false => of_steps(some, parts, metric, window_s).unwrap_or_else(|_| vec![Vec::new(); some.len()]),
+    };
+    let pieces: Vec<&[&Repetition]> = repetitions.chunks(AT_A_TIME).collect();
+    on_a_thread(|| on_all_cores(&pieces, |piece| some(piece))).into_iter().flatten().collect()
+}
+
+fn of_targets(repetitions: &[&Repetition], parts: &[LinePart], metric: &Metric) -> Vec<Vec<Line>> {
+    let frames::Scanned { frame, damaged } = frames::resources(repetitions, std::slice::from_ref(metric));
+    let all = replicas(frame).unwrap_or_default();
+    let of = |repetition: &&Repetition| {
+        let number = repetition.status.repetition;
+        if damaged.iter().any(|(damaged, _)| *damaged == number) {
+            return Vec::new();
+        }
+        let mine = |target: &String| -> Vec<&Samples> {
+            let is_mine = |r: &&Replica| r.repetition == number && r.target == *target;
+            all.iter().filter(is_mine).map(|r| &r.samples).collect()
+        };
         let line = |part: &LinePart| match part {
-            LinePart::Targets(targets) => resource(&targets.iter().map(replicas).collect::<Vec<_>>(), metric),
+            LinePart::Targets(targets) => resource(&targets.iter().map(mine).collect::<Vec<_>>(), metric),
             LinePart::Step(..) => Line::new(),
         };
-        return Ok(parts.iter().map(line).collect());
-    }
-    let times = if let Metric::Time(time, _) = metric { vec![*time] } else { Vec::new() };
-    let decoded = tables::read_times(repetition, &times)?;
-    let line = |part: &LinePart| match part {
-        LinePart::Step(workload, step) => windows(repetition, &decoded, workload.as_deref(), step, metric, window_s),
-        LinePart::Targets(_) => Ok(Line::new()),
+        parts.iter().map(line).collect()
     };
-    parts.iter().map(line).collect()
+    repetitions.iter().map(of).collect()
+}
+
+fn of_steps(repetitions: &[&Repetition], parts: &[LinePart], metric: &Metric, window_s: f64) -> PolarsResult<Vec<Vec<Line>>> {
+    let times = if let Metric::Time(time, _) = metric { vec![*time] } else { Vec::new() };
+    let frames::Scanned { frame, damaged } = frames::windows(repetitions, &times);
+    let windows = Windows::new(frame)?;
+    let mut lines: Vec<Vec<Line>> = vec![Vec::new(); repetitions.len()];
+    let mut is_damaged: Vec<bool> =
+        repetitions.iter().map(|r| damaged.iter().any(|(number, _)| *number == r.status.repetition)).collect();
+    for part in parts {
+        let LinePart::Step(workload, step) = part else {
+            lines.iter_mut().for_each(|lines| lines.push(Line::new()));
+            continue;
+        };
+        let found = of_step(repetitions, &windows, workload.as_deref(), step, metric, window_s)?;
+        for ((lines, is_damaged), found) in lines.iter_mut().zip(&mut is_damaged).zip(found) {
+            match found {
+                Ok(line) => lines.push(line),
+                Err(_) => *is_damaged = true,
+            }
+        }
+    }
+    lines.iter_mut().zip(is_damaged).filter(|(_, is_damaged)| *is_damaged).for_each(|(lines, _)| lines.clear());
+    Ok(lines)
 }
 
 /// A resource of targets over the time of a repetition, summed over them and their replicas.
@@ -56,7 +92,7 @@ pub fn lines(repetition: &Repetition, parts: &[LinePart], metric: &Metric, windo
 /// Points lie where samples were taken; between them a replica has its last value. Of several targets each counts from its
 /// first sample, by which all of its replicas were read, to its last one. `cpu` is what was used from one
 /// sample to the next, in processors, drawn as a step.
-fn resource(targets: &[Vec<&ReplicaRows>], metric: &Metric) -> Line {
+fn resource(targets: &[Vec<&Samples>], metric: &Metric) -> Line {
     let mine = || targets.iter().flatten();
     let mut instants: Vec<i64> = mine().flat_map(|r| r.at_ns.iter().copied()).collect();
     instants.sort_unstable();
@@ -68,94 +104,94 @@ fn resource(targets: &[Vec<&ReplicaRows>], metric: &Metric) -> Line {
             _ => grid.push(at),
         }
     }
-    let at = |column: &dyn Fn(&tables::ReplicaRows, usize) -> Option<u64>, ns: i64| -> Option<f64> {
-        let last = |rows: &&ReplicaRows| {
-            let end = rows.at_ns.partition_point(|t| *t <= ns);
-            (0..end).rev().find_map(|i| column(rows, i))
+    let at = |column: fn(&Samples) -> &[Option<u64>], ns: i64| -> Option<f64> {
+        let last = |samples: &&Samples| {
+            let end = samples.at_ns.partition_point(|t| *t <= ns);
+            column(samples)[..end].iter().rev().flatten().next().copied()
         };
-        let there = targets.iter().filter(|replicas| replicas.iter().any(|rows| held_until(rows) >= ns));
+        let there = targets.iter().filter(|replicas| replicas.iter().any(|samples| held_until(samples) >= ns));
         let values: Vec<u64> = there.filter_map(|replicas| replicas.iter().map(last).sum::<Option<u64>>()).collect();
         (!values.is_empty()).then(|| values.iter().sum::<u64>() as f64)
     };
     let seconds = |ns: i64| ns as f64 / 1e9;
     if *metric == Metric::Cpu {
-        let used = |from: i64, to: i64| mine().map(|r| r.cpu_at(to) - r.cpu_at(from)).sum::<f64>() / (to - from) as f64;
+        let used = |from: i64, to: i64| {
+            let used = mine().map(|s| s.used_at(&s.cpu_ns, to) - s.used_at(&s.cpu_ns, from));
+            used.sum::<f64>() / (to - from) as f64
+        };
         return grid.windows(2).flat_map(|w| [w[0], w[1]].map(|ns| (seconds(ns), used(w[0], w[1])))).collect();
     }
     let value = |ns: i64| match metric {
-        Metric::Pss => at(&|r, i| r.pss_bytes[i], ns),
-        Metric::Rss => at(&|r, i| Some(r.rss_bytes[i]), ns),
-        Metric::Threads => at(&|r, i| Some(r.threads[i]), ns),
-        Metric::OpenFiles => at(&|r, i| Some(r.open_files[i]), ns),
+        Metric::Pss => at(|s| &s.pss_bytes, ns),
+        Metric::Rss => at(|s| &s.rss_bytes, ns),
+        Metric::Threads => at(|s| &s.threads, ns),
+        Metric::OpenFiles => at(|s| &s.open_files, ns),
         _ => None,
     };
     grid.iter().filter_map(|ns| Some((seconds(*ns), value(*ns)?))).collect()
 }
 
 /// Until when the last value of a replica is taken for its value: as long as its samples lay apart.
-fn held_until(rows: &ReplicaRows) -> i64 {
-    let [.., before, last] = rows.at_ns.as_slice() else { return rows.at_ns.last().map_or(i64::MIN, |at| at + SAME_INSTANT_NS) };
+fn held_until(samples: &Samples) -> i64 {
+    let [.., before, last] = samples.at_ns.as_slice() else {
+        return samples.at_ns.last().map_or(i64::MIN, |at| at + SAME_INSTANT_NS);
+    };
     last + (last - before).max(SAME_INSTANT_NS)
 }
 
-/// What the windows of a step hold.
-#[derive(Default)]
-struct Window<'d> {
-    requests: u64,
-    ok: u64,
-    errors: u64,
-    bytes: u64,
-    timed: Vec<&'d Row>,
-}
-
-/// A metric of a step over the windows of a repetition.
-fn windows(
-    repetition: &Repetition,
-    decoded: &Decoded,
+/// A metric of a step over the windows of each repetition.
+fn of_step(
+    repetitions: &[&Repetition],
+    windows: &Windows,
     workload: Option<&str>,
     step: &str,
     metric: &Metric,
     window_s: f64,
-) -> Result<Line, Error> {
-    let mut sums: BTreeMap<u64, Window> = BTreeMap::new();
-    for NamedRow { key, ended, ok, error, row } in decoded.rows() {
-        // What ended behind the last phase belongs to no window of it.
-        if workload.is_some_and(|w| w != key.0) || key.2 != step || ended.1 == Phase::Drain.name() {
-            continue;
-        }
-        let window = sums.entry(row.start_ns).or_default();
-        window.requests += row.requests;
-        window.bytes += if *metric == Metric::Upload { row.sent_bytes } else { row.received_bytes };
-        window.timed.push(row);
-        window.errors += if error { row.requests } else { 0 };
-        if ok {
-            window.ok += row.requests;
-        }
-    }
-    // The first and the last window are only as long as the load was in them; a sliver of one says nothing of a rate.
-    let phases = || repetition.status.phases.iter().filter(|p| workload.is_none_or(|w| w == p.workload));
-    let end_s = phases().map(|p| p.end_ns).max().unwrap_or_default() as f64 / 1e9;
-    let begin_s = phases().map(|p| p.start_ns).min().unwrap_or_default() as f64 / 1e9;
-    let covered = |start_s: f64| ((start_s + window_s).min(end_s) - start_s.max(begin_s)).clamp(0.0, window_s);
-    sums.retain(|start, _| covered(*start as f64 / 1e9) >= window_s / 5.0);
-    let value = |start_s: f64, window: &Window| -> Result<Option<f64>, Error> {
-        Ok(match metric {
-            Metric::Throughput => Some(window.ok as f64 / covered(start_s)),
-            Metric::Errors => Some(window.errors as f64 / window.requests.max(1) as f64),
-            Metric::Upload | Metric::Download => Some(window.bytes as f64 / covered(start_s)),
-            Metric::Time(time, quantile) => {
-                let times = decoded.distribution(window.timed.iter().copied(), *time)?.times();
-                times.map(|t| summary::at(&t, *quantile))
+) -> PolarsResult<Vec<PolarsResult<Line>>> {
+    // What ended behind the last phase belongs to no window of it.
+    let ended = col("step").eq(lit(step)).and(col("completed_in").neq(lit(Phase::Drain.name())));
+    let mine = workload.map_or(lit(true), |name| col("workload").eq(lit(name)));
+    let requests = |of: &str| col("requests").filter(col(of)).sum().alias(of);
+    let bytes = if *metric == Metric::Upload { "sent_bytes" } else { "received_bytes" };
+    let by_window = windows
+        .lazy()
+        .filter(ended.and(mine))
+        .group_by_stable([col("repetition"), col("window_start_ns")])
+        .agg([col("requests").sum(), requests("ok"), requests("error"), col(bytes).sum().alias("bytes"), col("row")])
+        .sort(["repetition", "window_start_ns"], SortMultipleOptions::default())
+        .collect()?;
+    let number = |name: &str| by_window.column(name)?.u64();
+    let numbers = by_window.column("repetition")?.u32()?;
+    let (starts, bytes) = (number("window_start_ns")?, number("bytes")?);
+    let (all, ok, errors) = (number("requests")?, number("ok")?, number("error")?);
+    let rows = lists(&by_window)?;
+    let line = |repetition: &&Repetition| -> PolarsResult<Line> {
+        // The first and the last window are only as long as the load was in them; a sliver of one says nothing of a rate.
+        let phases = || repetition.status.phases.iter().filter(|p| workload.is_none_or(|w| w == p.workload));
+        let end_s = phases().map(|p| p.end_ns).max().unwrap_or_default() as f64 / 1e9;
+        let begin_s = phases().map(|p| p.start_ns).min().unwrap_or_default() as f64 / 1e9;
+        let covered = |start_s: f64| ((start_s + window_s).min(end_s) - start_s.max(begin_s)).clamp(0.0, window_s);
+        let mut line = Line::new();
+        for at in (0..by_window.height()).filter(|at| numbers.get(*at) == Some(repetition.status.repetition)) {
+            let of = |column: &UInt64Chunked| column.get(at).unwrap_or_default() as f64;
+            let start_s = of(starts) / 1e9;
+            if covered(start_s) < window_s / 5.0 {
+                continue;
             }
-            _ => None,
-        })
+            let value = match metric {
+                Metric::Throughput => Some(of(ok) / covered(start_s)),
+                Metric::Errors => Some(of(errors) / of(all).max(1.0)),
+                Metric::Upload | Metric::Download => Some(of(bytes) / covered(start_s)),
+                Metric::Time(time, quantile) => {
+                    windows.distribution(&rows[at], *time)?.times().map(|times| summary::at(&times, *quantile))
+                }
+                _ => None,
+            };
+            line.extend(value.map(|value| (start_s.max(begin_s) + covered(start_s) / 2.0, value)));
+        }
+        Ok(line)
     };
-    let mut line = Line::new();
-    for (start_ns, window) in &sums {
-        let start_s = *start_ns as f64 / 1e9;
-        line.extend(value(start_s, window)?.map(|value| (start_s.max(begin_s) + covered(start_s) / 2.0, value)));
-    }
-    Ok(line)
+    Ok(repetitions.iter().map(line).collect())
 }
 
 /// Fewer lines than this stand for themselves, and so do lines of fewer points: between these too much would be guessed.

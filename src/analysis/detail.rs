@@ -14,6 +14,8 @@ pub struct Detail {
     pub times: Vec<Time>,
     /// Resources of targets, likewise.
     pub resources: Vec<Metric>,
+    /// Whether the spread of throughput over windows is wanted.
+    pub throughput_stdev: bool,
 }
 
 impl Detail {
@@ -25,7 +27,14 @@ impl Detail {
             steadiness: true,
             times: Time::ALL.map(|(_, time)| time).to_vec(),
             resources: of_targets.map(|row| row.metric.clone()).collect(),
+            throughput_stdev: true,
         }
+    }
+
+    /// The times of requests, and nothing else.
+    pub fn times() -> Self {
+        let times = Time::ALL.map(|(_, time)| time).to_vec();
+        Self { over_repetitions: false, steadiness: false, times, resources: Vec::new(), throughput_stdev: false }
     }
 
     /// What each repetition says of these metrics, and nothing over repetitions. `steady_state`: whether a repetition that
@@ -41,6 +50,7 @@ impl Detail {
             }
         }
         let resources = metrics.iter().filter(|m| m.is_resource()).cloned().collect();
-        Self { over_repetitions: false, steadiness: steady_state, times, resources }
+        let throughput_stdev = metrics.contains(&Metric::ThroughputStdev);
+        Self { over_repetitions: false, steadiness: steady_state, times, resources, throughput_stdev }
     }
 }

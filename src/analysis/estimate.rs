@@ -43,25 +43,27 @@ pub fn resamples(values: usize) -> usize {
     (100_000 / values.max(1)).clamp(2_000, 10_000)
 }
 
-/// The interval of a statistic of repetitions; none for a single one.
-fn interval(values: &[f64], statistic: fn(&[f64]) -> f64) -> Option<(f64, f64)> {
+/// The interval of each statistic of repetitions; none for a single one.
+fn intervals<const N: usize>(values: &[f64], statistics: [fn(&[f64]) -> f64; N]) -> [Option<(f64, f64)>; N] {
     // Of equal values every resample is the same: what the bootstrap would find need not be drawn.
     if values.len() > 1 && values[0].is_finite() && values.iter().all(|v| v.to_bits() == values[0].to_bits()) {
-        return Some((values[0], values[0]));
+        return [Some((values[0], values[0])); N];
     }
-    let interval = stats::bootstrap_bca(values, statistic, 0.95, resamples(values.len()), SEED);
-    interval.ok().map(|i| (i.low, i.high))
+    let found = stats::bootstrap_bca_each(values, statistics, 0.95, resamples(values.len()), SEED);
+    found.map_or([None; N], |each| each.map(|interval| interval.ok().map(|i| (i.low, i.high))))
 }
 
 /// The interval of the median of repetitions; none for a single one.
 pub fn median_interval(values: &[f64]) -> Option<(f64, f64)> {
-    interval(values, stats::median)
+    let [interval] = intervals(values, [stats::median]);
+    interval
 }
 
 /// Mean and median of a metric over repetitions, with intervals; none without repetitions.
 pub fn estimate(values: &[f64]) -> Option<Estimate> {
     let without = without_intervals(values)?;
-    Some(Estimate { mean_interval: interval(values, stats::mean), median_interval: median_interval(values), ..without })
+    let [mean_interval, median_interval] = intervals(values, [stats::mean, stats::median]);
+    Some(Estimate { mean_interval, median_interval, ..without })
 }
 
 /// The same without the intervals, which take the time.

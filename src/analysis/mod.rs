@@ -1,22 +1,29 @@
 //! From a run on disk to what it says: a pure function of the directory.
 //!
-//! In reading order: `tables` reads a repetition with polars, `windows` is what it found of the requests, `counts` a
-//! distribution of times; `repetition` holds the results of one repetition, `requests` exact percentiles where there are raw
-//! rows, `summarize` the summary of all, or as much of it as a `Detail` asks for; `summary` is its form. `values` are those in it by name; `steadiness`,
-//! `stability`, `expectations`, `decisions` and `compare` are what is concluded. `text` is the table for people, `report` that for
-//! continuous integration, `curves` what graphs need beyond the summary. `stats` works on plain slices.
+//! In reading order: `frames` scans the tables of repetitions into frames of polars; `measured` is what is known of some
+//! repetitions, and `windows`, `counts`, `replicas` and `steadiness` are the steps between frames that polars has no word for.
+//! `figures` makes one row of each metric of each repetition, `cells` puts them together over repetitions, `requests` makes them
+//! exact where there are raw rows, and `summarize` gives them the form of `summary`, or as much of it as a `Detail` asks for.
+//! `values` finds them by name; `stability`, `expectations`, `decisions` and `compare` are what is concluded from them. `table` is
+//! the file of them, `text` the table for people, `report` that for continuous integration, `curves` what graphs need beyond the
+//! figures. `stats` works on plain slices.
 //! Repetitions, not requests, are the sample; percentiles come from merged histograms and are never averaged within a repetition.
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::panic))]
 
+pub mod cells;
 pub mod compare;
+mod cores;
 pub mod counts;
 pub mod curves;
 pub mod decisions;
 pub mod detail;
 pub mod estimate;
 pub mod expectations;
-mod repetition;
+mod figures;
+mod frames;
+mod measured;
+mod replicas;
 pub mod report;
 mod requests;
 pub mod stability;
@@ -24,7 +31,7 @@ pub mod stats;
 pub mod steadiness;
 pub mod summarize;
 pub mod summary;
-pub mod tables;
+pub mod table;
 pub mod text;
 pub mod times;
 pub mod values;
@@ -51,4 +58,7 @@ pub enum Error {
         /// Why polars could not read or compute it.
         source: polars::error::PolarsError,
     },
+    /// Figures cannot be computed of tables that can be read: a fault of this program.
+    #[error("the figures of a cell cannot be computed")]
+    Figures(#[from] polars::error::PolarsError),
 }

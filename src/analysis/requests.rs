@@ -9,17 +9,19 @@ use std::path::PathBuf;
 
 use polars::prelude::*;
 
+use super::Error;
+use super::cells::{Figures, Part};
 use super::counts::{BUCKETS, Counts, bounds, bucket_of};
-use super::repetition::cuts;
-use super::steadiness;
-use super::summary::{StepSummary, Times};
-use super::windows::{Merged, StepKey};
-use super::{Error, tables};
+use super::detail::Detail;
+use super::figures::REQUESTS;
+use super::measured::Measured;
+use super::summary::{AllTimes, Times};
+use super::times::at;
+use super::windows::{Distributions, StepKey, texts};
 use record::Repetition;
 use record::read::CellRecord;
 use record::tables::read_pieces;
-use vocabulary::Outcome;
-use vocabulary::Time;
+use vocabulary::{Metric, Outcome, Quantile, Time};
 
 /// Times that can be had from a row; how long connecting took is in none.
 const TIMES: [Time; 4] = [Time::Service, Time::Response, Time::Lag, Time::FirstByte];
@@ -35,9 +37,32 @@ fn rank(share: f64, total: u64) -> u64 {
     ((position - 4.0 * f64::EPSILON * position).ceil() as u64).clamp(1, total.max(1))
 }
 
-/// Puts exact times into the steps of a cell, for the repetitions that have `requests.parquet`, and for all repetitions
+/// A step over all repetitions of a cell.
+pub(super) struct StepTimes {
+    /// Which one.
+    pub key: StepKey,
+    /// All requests of repetitions that count.
+    pub distributions: Distributions,
+    /// The times of these.
+    pub all: AllTimes,
+}
+
+impl StepTimes {
+    pub(super) fn part(&self) -> Part {
+        let (workload, phase, step) = self.key.clone();
+        Part { workload, phase, step, ..Part::default() }
+    }
+}
+
+/// Puts exact times into the figures of a cell, for the repetitions that have `requests.parquet`, and for all repetitions
 /// together where all have it. `window_ns`: length of a window. Returns what is damaged, in words.
-pub(super) fn refine(steps: &mut [StepSummary], repetitions: &[&Repetition], cell: &CellRecord, window_ns: u64) -> Vec<String> {
+pub(super) fn refine(
+    figures: &mut Figures,
+    steps: &mut [StepTimes],
+    repetitions: &[&Repetition],
+    cell: &CellRecord,
+    window_ns: u64,
+) -> Vec<String> {
     let mut damaged = Vec::new();
     if !repetitions.iter().any(|r| path(r).exists()) {
         return damaged;
@@ -52,12 +77,17 @@ pub(super) fn refine(steps: &mut [StepSummary], repetitions: &[&Repetition], cel
                 continue;
             }
         };
-        for ((step, sum), (own, kept)) in steps.iter_mut().zip(&mut sums).zip(rows) {
-            let number = repetition.status.repetition;
-            let Some(mine) = step.by_repetition.iter_mut().find(|r| r.repetition == number) else { continue };
-            let fields = [&mut mine.service_ns, &mut mine.response_ns, &mut mine.lag_ns, &mut mine.first_byte_ns];
-            for (field, exact) in fields.into_iter().zip(own) {
-                *field = exact;
+        let number = repetition.status.repetition;
+        for ((step, sum), (own, kept)) in steps.iter().zip(&mut sums).zip(rows) {
+            let part = step.part();
+            if !figures.values(&part, REQUESTS).iter().any(|(there, _)| *there == number) {
+                continue;
+            }
+            for (time, exact) in TIMES.into_iter().zip(own) {
+                for (_, _, quantile) in Quantile::ALL {
+                    let value = exact.map(|times| at(&times, quantile));
+                    figures.replace(&part, Metric::Time(time, quantile).name(), number, value);
+                }
             }
             sum.0 += 1;
             sum.1.add(kept);
@@ -65,12 +95,12 @@ pub(super) fn refine(steps: &mut [StepSummary], repetitions: &[&Repetition], cel
     }
     for (step, (count, mut kept)) in steps.iter_mut().zip(sums) {
         // What had no request has no rows, and nothing to say of times.
-        if step.by_repetition.iter().filter(|r| r.requests > 0).count() > count {
+        if figures.values(&step.part(), REQUESTS).iter().filter(|(_, requests)| *requests > 0.0).count() > count {
             continue;
         }
         let exact: Option<Vec<_>> = TIMES.iter().zip(&mut kept.0).map(|(t, k)| k.times(step.distributions.of(*t))).collect();
         let Some(exact) = exact else { continue };
-        let all = &mut step.all_requests;
+        let all = &mut step.all;
         let fields = [&mut all.service_ns, &mut all.response_ns, &mut all.lag_ns, &mut all.first_byte_ns];
         for (field, exact) in fields.into_iter().zip(exact) {
             *field = exact;
@@ -172,15 +202,26 @@ type Exact = [Option<Times>; TIMES.len()];
 /// # Errors
 /// What is damaged, in words: the file, or where its rows differ from the windows.
 fn read(
-    steps: &[StepSummary],
+    steps: &[StepTimes],
     repetition: &Repetition,
     cell: &CellRecord,
     window_ns: u64,
 ) -> Result<Vec<(Exact, RefinedTimes)>, Vec<String>> {
     let words = |error: Error| vec![vocabulary::errors::chain(&error)];
-    let decoded = tables::read(repetition).map_err(words)?;
-    let cuts = cuts(&steadiness::of_repetition(repetition, &decoded, cell, window_ns, false).map_err(words)?, cell);
-    let merged = decoded.merge(&cuts).map_err(words)?;
+    let one = [repetition];
+    let detail = Detail::times();
+    let windows = repetition.path.join("windows.parquet");
+    let of_windows = |source| words(Error::Table { path: windows.clone(), source });
+    let mut measured = Measured::read(cell, &one, window_ns, &detail).map_err(of_windows)?;
+    if let Some((_, error)) = std::mem::take(&mut measured.damaged[0]).into_iter().next() {
+        return Err(words(error));
+    }
+    let number = repetition.status.repetition;
+    let merged = Merged {
+        times: measured.distributions.remove(&number).unwrap_or_default(),
+        outcomes: outcomes(&measured).map_err(of_windows)?,
+    };
+    let cuts: BTreeMap<String, u64> = measured.cuts.iter().map(|((_, workload), at_ns)| (workload.clone(), *at_ns)).collect();
     let wanted: Vec<Wanted> = steps.iter().map(|step| wanted(step, &merged)).collect();
     let path = path(repetition);
     let pieces = read_pieces(&path, &COLUMNS, |frame| piece(frame, &wanted, &cuts, window_ns)).map_err(|e| words(e.into()))?;
@@ -200,10 +241,10 @@ fn read(
     if !named.is_empty() {
         return Err(named);
     }
-    let none = super::windows::StepCounts::default();
+    let none = Distributions::default();
     let mut found = Vec::new();
     for (wanted, mut kept) in wanted.iter().zip(kept) {
-        let counts = &merged.steps.get(&wanted.key).unwrap_or(&none).times;
+        let counts = merged.times.get(&wanted.key).unwrap_or(&none);
         let times: Option<Vec<_>> = TIMES.iter().zip(&mut kept.0).map(|(time, kept)| kept.times(counts.of(*time))).collect();
         match times.and_then(|times| times.try_into().ok()) {
             Some(exact) => found.push((exact, kept)),
@@ -216,6 +257,24 @@ fn read(
     Ok(found)
 }
 
+/// What the windows of one repetition say.
+struct Merged {
+    times: BTreeMap<StepKey, Distributions>,
+    /// Requests by step and outcome.
+    outcomes: BTreeMap<(StepKey, String), u64>,
+}
+
+fn outcomes(measured: &Measured<'_>) -> PolarsResult<BTreeMap<(StepKey, String), u64>> {
+    let counted = super::figures::by_outcome(measured).collect()?;
+    let [workloads, phases, steps, outcomes] = texts(&counted, ["workload", "phase", "step", "outcome"])?;
+    let requests = counted.column("requests")?.u64()?;
+    let one = |at: usize| {
+        let text = |column: &StringChunked| column.get(at).unwrap_or_default().to_owned();
+        (((text(workloads), text(phases), text(steps)), text(outcomes)), requests.get(at).unwrap_or_default())
+    };
+    Ok((0..counted.height()).map(one).collect())
+}
+
 fn name((workload, phase, step): &StepKey) -> String {
     format!("{workload}, {phase}, {step}")
 }
@@ -226,12 +285,10 @@ fn differences(merged: &Merged, mut rows: BTreeMap<(StepKey, String), u64>) -> V
     let words = |key: &StepKey, outcome: &str, rows: u64, windows: u64| {
         format!("{rows} rows of {}, {outcome}, where windows.parquet counts {windows}", name(key))
     };
-    for (key, step) in &merged.steps {
-        for (outcome, count) in &step.outcomes {
-            let there = rows.remove(&(key.clone(), outcome.clone())).unwrap_or_default();
-            if there != *count {
-                found.push((key.clone(), words(key, outcome, there, *count)));
-            }
+    for ((key, outcome), count) in &merged.outcomes {
+        let there = rows.remove(&(key.clone(), outcome.clone())).unwrap_or_default();
+        if there != *count {
+            found.push((key.clone(), words(key, outcome, there, *count)));
         }
     }
     found.extend(rows.into_iter().map(|((key, outcome), there)| (key.clone(), words(&key, &outcome, there, 0))));
@@ -239,12 +296,12 @@ fn differences(merged: &Merged, mut rows: BTreeMap<(StepKey, String), u64>) -> V
 }
 
 /// The buckets in which a percentile of the repetition or of all repetitions lies.
-fn wanted(step: &StepSummary, merged: &Merged) -> Wanted {
-    let key = (step.workload.clone(), step.phase.clone(), step.step.clone());
-    let own = merged.steps.get(&key);
+fn wanted(step: &StepTimes, merged: &Merged) -> Wanted {
+    let key = step.key.clone();
+    let own = merged.times.get(&key);
     let buckets = TIMES.map(|time| {
         let mut kept = vec![false; BUCKETS];
-        for counts in own.map(|s| s.times.of(time)).into_iter().chain([step.distributions.of(time)]) {
+        for counts in own.map(|d| d.of(time)).into_iter().chain([step.distributions.of(time)]) {
             let located = SHARES.iter().filter_map(|share| counts.locate(rank(*share, counts.len())));
             // A bucket one nanosecond wide says its value itself.
             located.map(|(bucket, ..)| bucket).filter(|b| bounds(*b).1 > 1).for_each(|b| kept[b as usize] = true);

@@ -8,9 +8,8 @@
 
 use serde::Serialize;
 
-use super::Error;
 use super::stats::{self, Better, Class};
-use super::windows::{Decoded, WindowPoint};
+use super::windows::WindowPoint;
 use record::Repetition;
 use record::read::{CellRecord, WorkloadRecord};
 use vocabulary::rows::FEWEST_WINDOWS;
@@ -103,39 +102,30 @@ impl Steadiness {
     }
 }
 
-/// Looks at the workloads of a repetition that should be steady: at `all`, or only at those whose warm-up ends by itself.
-///
-/// # Errors
-/// When a histogram is damaged.
-pub(super) fn of_repetition(
-    repetition: &Repetition,
-    decoded: &Decoded,
-    cell: &CellRecord,
-    window_ns: u64,
-    all: bool,
-) -> Result<Vec<(String, Steady)>, Error> {
-    let mut found = Vec::new();
-    for workload in cell.workloads.iter().filter(|w| should_be_steady(w) && (all || w.is_warmed_up_by_itself())) {
-        let during = repetition.status.phases.iter().find(|p| p.workload == workload.name && p.phase == "during");
-        let Some(during) = during else { continue };
-        // The windows that lie whole in the phase.
-        let first = during.start_ns.div_ceil(window_ns);
-        let count = (during.end_ns / window_ns).saturating_sub(first) as usize;
-        let mut steady =
-            Steady { repetition: repetition.status.repetition, state: State::TooShort, steady_from_ns: None, windows: count };
-        if count >= FEWEST_WINDOWS as usize {
-            let points = decoded.series(&workload.name, "during")?;
-            let (state, from) = classify(&points, first * window_ns, count, window_ns);
-            steady.state = state;
-            steady.steady_from_ns = from.map(|window| match window {
-                // What lies before the first whole window is as steady as it.
-                0 => during.start_ns,
-                window => (first + window as u64) * window_ns,
-            });
-        }
-        found.push((workload.name.clone(), steady));
+/// The workloads that should be steady: `all` of them, or only those whose warm-up ends by itself.
+pub(super) fn looked_at(cell: &CellRecord, all: bool) -> Vec<&str> {
+    let mine = cell.workloads.iter().filter(|w| should_be_steady(w) && (all || w.is_warmed_up_by_itself()));
+    mine.map(|w| w.name.as_str()).collect()
+}
+
+/// Looks at a workload in a repetition, whose passes that ended in `during` are `points`; none where it had no such phase.
+pub(super) fn of_repetition(repetition: &Repetition, workload: &str, points: &[WindowPoint], window_ns: u64) -> Option<Steady> {
+    let during = repetition.status.phases.iter().find(|p| p.workload == workload && p.phase == "during")?;
+    // The windows that lie whole in the phase.
+    let first = during.start_ns.div_ceil(window_ns);
+    let count = (during.end_ns / window_ns).saturating_sub(first) as usize;
+    let mut steady =
+        Steady { repetition: repetition.status.repetition, state: State::TooShort, steady_from_ns: None, windows: count };
+    if count >= FEWEST_WINDOWS as usize {
+        let (state, from) = classify(points, first * window_ns, count, window_ns);
+        steady.state = state;
+        steady.steady_from_ns = from.map(|window| match window {
+            // What lies before the first whole window is as steady as it.
+            0 => during.start_ns,
+            window => (first + window as u64) * window_ns,
+        });
     }
-    Ok(found)
+    Some(steady)
 }
 
 fn should_be_steady(workload: &WorkloadRecord) -> bool {

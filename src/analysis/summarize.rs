@@ -1,17 +1,22 @@
-//! The summary of a run.
+//! The summary of a run, made of the figures of its cells.
 //!
-//! Cells and their repetitions are spread over all cores. Of a repetition only its results stay; its distributions go
-//! into the sums of its cell, a few repetitions at a time. What is added up are integers, and results are kept in the order
+//! Cells, and repetitions in them, are spread over all cores. Of a repetition only its figures stay; its distributions go into
+//! the sums of its cell, some repetitions at a time. What is added up over rows are integers, and figures are kept in the order
 //! of the repetitions: the summary is the same bytes, however many cores there are.
 
 use std::collections::BTreeMap;
 
-use rayon::prelude::*;
+use polars::prelude::*;
 
+use super::cells::{Figures, Part, Series};
+use super::cores::{on_a_thread, on_all_cores};
 use super::detail::Detail;
 use super::estimate::Estimates;
-use super::repetition::{self, RepetitionResults, Resources};
-use super::requests;
+use super::figures::{
+    self, GENERATOR_CPU, GENERATOR_RATE, OF_OUTCOME, OFFERED_PASSES, RECEIVED_BYTES, REQUESTS, SENT_BYTES, UNSENT_PASSES,
+};
+use super::measured::Measured;
+use super::requests::{self, StepTimes};
 use super::stats;
 use super::steadiness::{self, Steadiness, Steady};
 use super::summary::{
@@ -19,25 +24,24 @@ use super::summary::{
     StepSummary, Summary, TargetPhase, TargetSummary, Times,
 };
 use super::times::medians;
-use super::windows::{DistributionSums, StepCounts, StepKey};
+use super::windows::{DistributionSums, StepKey, load_bounds, phase_bounds};
 use super::{Error, expectations, stability};
 use record::read::{CellRecord, Named};
 use record::status::PhaseStatus;
 use record::tables::WHOLE;
 use record::{FORMAT, Repetition, RunRecord, Verdict};
 use vocabulary::rows::FEWEST_WINDOWS;
-use vocabulary::{Interest, Metric};
-use vocabulary::{Outcome, Phase};
+use vocabulary::{Interest, Metric, Outcome, Phase, Quantile, Time};
 
-/// Repetitions whose distributions are in memory at a time, for each cell that is worked on.
-const AT_A_TIME: usize = 16;
+/// Repetitions whose tables are in memory at a time, for each cell that is worked on.
+const AT_A_TIME: usize = 64;
 
 /// Aggregates a run. Tables that cannot be read are named in `damaged`; the rest is aggregated.
 ///
 /// # Errors
-/// None at present; what is damaged is data.
+/// [`Error::Figures`], which is a fault of this program: what is damaged is data.
 pub fn summarize(run: &RunRecord) -> Result<Summary, Error> {
-    of_detail(run, &Detail::whole())
+    on_a_thread(|| of_detail(run, &Detail::whole()))
 }
 
 /// What each repetition of a run says of some metrics. Other values, and whatever is said over repetitions, are absent.
@@ -45,7 +49,7 @@ pub fn summarize(run: &RunRecord) -> Result<Summary, Error> {
 /// # Errors
 /// As [`summarize`].
 pub fn samples(run: &RunRecord, metrics: &[Metric]) -> Result<Summary, Error> {
-    of_detail(run, &Detail::samples(metrics, run.plan.limits.steady_state))
+    on_a_thread(|| of_detail(run, &Detail::samples(metrics, run.plan.limits.steady_state)))
 }
 
 fn of_detail(run: &RunRecord, detail: &Detail) -> Result<Summary, Error> {
@@ -53,12 +57,15 @@ fn of_detail(run: &RunRecord, detail: &Detail) -> Result<Summary, Error> {
     for repetition in &run.repetitions {
         by_cell[repetition.cell].push(repetition);
     }
+    let of_cell = |(cell, repetitions): (&CellRecord, &Vec<&Repetition>)| of_cell(run, cell, repetitions, detail);
+    let of_cells: Vec<(&CellRecord, &Vec<&Repetition>)> = run.plan.cells.iter().zip(&by_cell).collect();
     let summarized: Vec<(CellSummary, Vec<String>)> =
-        run.plan.cells.par_iter().zip(&by_cell).map(|(cell, repetitions)| of_cell(run, cell, repetitions, detail)).collect();
+        on_all_cores(&of_cells, |of| of_cell(*of)).into_iter().collect::<Result<_, Error>>()?;
     let (mut cells, of_cells): (Vec<CellSummary>, Vec<Vec<String>>) = summarized.into_iter().unzip();
     let metric = run.plan.repeat.as_ref().map_or(&Metric::Throughput, |r| &r.metric);
     if detail.over_repetitions {
-        cells.par_iter_mut().for_each(|cell| cell.stability = stability::of_cell(cell, metric));
+        let found = on_all_cores(&cells, |cell| stability::of_cell(cell, metric));
+        cells.iter_mut().zip(found).for_each(|(cell, found)| cell.stability = found);
     }
     // A table that is read for two reasons is damaged once.
     let mut damaged = run.damaged.clone();
@@ -105,11 +112,102 @@ fn decisions(run: &RunRecord, cells: &[CellSummary]) -> Vec<Decided> {
 }
 
 /// The summary of a cell from some of its repetitions, and which of their tables are damaged.
-pub fn cell(run: &RunRecord, cell: &CellRecord, all: &[&Repetition]) -> (CellSummary, Vec<String>) {
-    of_cell(run, cell, all, &Detail::whole())
+///
+/// # Errors
+/// As [`summarize`].
+pub fn cell(run: &RunRecord, cell: &CellRecord, all: &[&Repetition]) -> Result<(CellSummary, Vec<String>), Error> {
+    on_a_thread(|| of_cell(run, cell, all, &Detail::whole()))
 }
 
-fn of_cell(run: &RunRecord, cell: &CellRecord, all: &[&Repetition], detail: &Detail) -> (CellSummary, Vec<String>) {
+fn of_cell(
+    run: &RunRecord,
+    cell: &CellRecord,
+    all: &[&Repetition],
+    detail: &Detail,
+) -> Result<(CellSummary, Vec<String>), Error> {
+    let window_ns = run.plan.window.as_nanos() as u64;
+    let (mut repetitions, completed, others) = by_verdict(run, cell, all);
+    let mut sums = CellSums::default();
+    for some in completed.chunks(AT_A_TIME) {
+        let measured = Measured::read(cell, some, window_ns, detail)?;
+        sums.frames.push(figures::figures(&measured, detail)?);
+        let mut unsteady = Vec::new();
+        for repetition in some {
+            let number = repetition.status.repetition;
+            let found = &measured.steadiness[&number];
+            let reasons = steadiness::reasons(found, cell, run.plan.limits.steady_state);
+            note(&mut sums.steadiness, cell, found);
+            if reasons.is_empty() {
+                repetitions.valid += 1;
+                repetitions.counted.push(number);
+                sums.counted.push(*repetition);
+            } else {
+                repetitions.invalid += 1;
+                sums.excluded.insert(number, reasons.join("; "));
+                repetitions.reasons.extend(reasons.into_iter().map(|reason| (number, reason)));
+                unsteady.push(number);
+            }
+        }
+        sums.add(measured, &unsteady, detail);
+    }
+    // What does not count is told beside what does. What it left may be in any state.
+    if detail.over_repetitions {
+        for some in others.chunks(AT_A_TIME) {
+            let measured = Measured::read(cell, some, window_ns, detail)?;
+            sums.frames.push(figures::figures(&measured, detail)?);
+            // One that failed may have left anything; one that was completed left what can be read.
+            let failed = some.iter().filter(|r| matches!(r.status.verdict, Verdict::Failed { .. }));
+            let failed: Vec<u32> = failed.map(|r| r.status.repetition).collect();
+            sums.name_damage(measured.damaged, &failed);
+            sums.excluded.extend(some.iter().map(|r| (r.status.repetition, excluded(&r.status.verdict))));
+        }
+    }
+    let CellSums { frames, excluded, counted: valid, steadiness, mut times, phases, damaged } = sums;
+    let rows: Vec<LazyFrame> = frames.into_iter().map(DataFrame::lazy).collect();
+    let mut figures = match rows.is_empty() {
+        true => Figures::default(),
+        false => Figures::new(concat(rows, UnionArgs::default())?, excluded)?,
+    };
+    let units = |s: &Series| ((s.part.workload.clone(), s.metric.clone()), brought_as(cell, &s.part.workload, &s.metric).0);
+    figures.units = figures.brought().map(units).collect();
+    let mut steps: Vec<StepTimes> = step_keys(cell)
+        .map(|key| StepTimes { distributions: times.remove(&key).unwrap_or_default().finish(), key, all: AllTimes::default() })
+        .filter(|step| !figures.values(&step.part(), REQUESTS).is_empty())
+        .collect();
+    for step in &mut steps {
+        let [service_ns, response_ns, lag_ns, connect_ns, first_byte_ns] = step.distributions.times();
+        step.all = AllTimes { service_ns, response_ns, lag_ns, connect_ns, first_byte_ns };
+    }
+    let requests = requests::refine(&mut figures, &mut steps, &valid, cell, window_ns);
+    let mut estimates = Estimates::new(detail.over_repetitions);
+    let watched = watched(cell);
+    let summary = CellSummary {
+        cell: cell.id.clone(),
+        levels: cell.levels.iter().cloned().collect(),
+        skipped: cell.skipped.clone(),
+        repetitions,
+        steps: steps.into_iter().map(|step| step_summary(cell, &figures, step, &mut estimates)).collect(),
+        metrics: metrics(cell, &figures, &mut estimates),
+        limits: limits(cell, &valid, &figures, &mut estimates),
+        targets: targets(cell, &watched, &valid, &phases, &figures, &mut estimates),
+        generator: generator(&figures, &mut estimates),
+        busy: busy(&valid),
+        steadiness,
+        loads: loads(cell, &valid, window_ns),
+        stability: Vec::new(),
+        counts: counts(&valid),
+        figures,
+    };
+    let [windows, resources, commands] = damaged;
+    Ok((summary, windows.into_iter().chain(resources).chain(commands).chain(requests).collect()))
+}
+
+/// What became of the repetitions of a cell so far, those that were completed and may count, and the others.
+fn by_verdict<'r>(
+    run: &RunRecord,
+    cell: &CellRecord,
+    all: &[&'r Repetition],
+) -> (Repetitions, Vec<&'r Repetition>, Vec<&'r Repetition>) {
     // What was repeated until something was known has as many as there are.
     let open_end = run.plan.repeat.as_ref().is_some_and(record::Repeat::is_open_ended);
     let rounds = || run.repetitions.iter().map(|r| r.status.repetition).max().unwrap_or_default();
@@ -118,7 +216,7 @@ fn of_cell(run: &RunRecord, cell: &CellRecord, all: &[&Repetition], detail: &Det
     if cell.skipped.is_some() {
         repetitions.planned = 0;
     }
-    let mut valid = Vec::new();
+    let (mut completed, mut others) = (Vec::new(), Vec::new());
     for repetition in all {
         let status = &repetition.status;
         for error in &status.errors {
@@ -128,7 +226,8 @@ fn of_cell(run: &RunRecord, cell: &CellRecord, all: &[&Repetition], detail: &Det
         }
         match &status.verdict {
             Verdict::Valid => {
-                valid.push(*repetition);
+                completed.push(*repetition);
+                continue;
             }
             Verdict::Invalid { reasons } => {
                 repetitions.invalid += 1;
@@ -139,52 +238,79 @@ fn of_cell(run: &RunRecord, cell: &CellRecord, all: &[&Repetition], detail: &Det
                 repetitions.reasons.push((status.repetition, reason.clone()));
             }
         }
+        others.push(*repetition);
     }
-    let watched = watched(cell);
-    let window_ns = run.plan.window.as_nanos() as u64;
-    let mut sums = CellSums::new(cell, detail);
-    let mut steadiness: Vec<Steadiness> = Vec::new();
-    let completed = std::mem::take(&mut valid);
-    for some in completed.chunks(AT_A_TIME) {
-        let read: Vec<RepetitionResults> =
-            some.par_iter().map(|r| repetition::results(r, cell, &watched, window_ns, detail)).collect();
-        for (repetition, results) in some.iter().zip(read) {
-            let reasons = steadiness::reasons(&results.steadiness, cell, run.plan.limits.steady_state);
-            note(&mut steadiness, cell, &results.steadiness);
-            let number = repetition.status.repetition;
-            if reasons.is_empty() {
-                repetitions.valid += 1;
-                repetitions.counted.push(number);
-                sums.add(repetition, results, window_ns);
-                valid.push(*repetition);
-            } else {
-                repetitions.invalid += 1;
-                repetitions.reasons.extend(reasons.into_iter().map(|reason| (number, reason)));
+    (repetitions, completed, others)
+}
+
+/// Why a repetition with this verdict does not count, in words.
+fn excluded(verdict: &Verdict) -> String {
+    match verdict {
+        Verdict::Valid => String::new(),
+        Verdict::Invalid { reasons } if reasons.is_empty() => "invalid".to_owned(),
+        Verdict::Invalid { reasons } => reasons.join("; "),
+        Verdict::Failed { reason } => format!("failed: {reason}"),
+    }
+}
+
+/// The steps of a cell in the order in which they are shown.
+fn step_keys(cell: &CellRecord) -> impl Iterator<Item = StepKey> {
+    cell.workloads.iter().flat_map(|workload| {
+        let mut names: Vec<&str> = vec![WHOLE];
+        workload.steps.iter().for_each(|step| {
+            if !names.contains(&step.as_str()) {
+                names.push(step)
             }
+        });
+        let phases = [Phase::Before, Phase::During, Phase::After, Phase::Search, Phase::WarmUp];
+        let key = move |phase: Phase, name: &str| (workload.name.clone(), phase.name().to_owned(), name.to_owned());
+        phases.into_iter().flat_map(move |phase| names.clone().into_iter().map(move |name| key(phase, name)))
+    })
+}
+
+/// What the repetitions of a cell leave behind.
+#[derive(Default)]
+struct CellSums<'r> {
+    frames: Vec<DataFrame>,
+    /// Why repetitions do not count.
+    excluded: BTreeMap<u32, String>,
+    counted: Vec<&'r Repetition>,
+    steadiness: Vec<Steadiness>,
+    /// Distributions of all requests, by step.
+    times: BTreeMap<StepKey, DistributionSums>,
+    /// Phases in which targets were watched.
+    phases: Vec<&'static str>,
+    /// Windows, resources, metrics.
+    damaged: [Vec<String>; 3],
+}
+
+impl CellSums<'_> {
+    /// Names what is damaged of all repetitions but those in `without`.
+    fn name_damage(&mut self, damaged: [Vec<(u32, Error)>; 3], without: &[u32]) {
+        for (words, damaged) in self.damaged.iter_mut().zip(damaged) {
+            let named = damaged.iter().filter(|(number, _)| !without.contains(number));
+            words.extend(named.map(|(_, error)| vocabulary::errors::chain(error)));
         }
     }
-    let mut estimates = Estimates::new(detail.over_repetitions);
-    let mut steps: Vec<StepSummary> = sums.steps.into_iter().filter_map(|(key, step)| step.finish(key, &mut estimates)).collect();
-    let requests = requests::refine(&mut steps, &valid, cell, window_ns);
-    steps.iter_mut().for_each(over_repetitions);
-    let summary = CellSummary {
-        cell: cell.id.clone(),
-        levels: cell.levels.iter().cloned().collect(),
-        skipped: cell.skipped.clone(),
-        repetitions,
-        steps,
-        metrics: metrics(cell, sums.metrics, &mut estimates),
-        limits: limits(cell, &valid, &mut estimates),
-        targets: targets(cell, &watched, &valid, &sums.targets, &mut estimates),
-        generator: generator(&sums.generator, &mut estimates),
-        busy: busy(&valid),
-        steadiness,
-        loads: loads(cell, &valid, window_ns),
-        stability: Vec::new(),
-        counts: counts(&valid),
-    };
-    let [windows, resources, commands] = sums.damaged;
-    (summary, windows.into_iter().chain(resources).chain(commands).chain(requests).collect())
+
+    /// Adds repetitions but those in `unsteady`, which do not count.
+    fn add(&mut self, measured: Measured<'_>, unsteady: &[u32], detail: &Detail) {
+        self.name_damage(measured.damaged, &[]);
+        for (number, steps) in measured.distributions.iter().filter(|(number, _)| !unsteady.contains(number)) {
+            if detail.over_repetitions && !measured.without_windows.contains(number) {
+                for (key, distributions) in steps {
+                    self.times.entry(key.clone()).or_default().add(distributions);
+                }
+            }
+        }
+        let watched = |number: &u32| !unsteady.contains(number) && !measured.without_samples.contains(number);
+        for (_, phases) in measured.phases.iter().filter(|(number, _)| !detail.resources.is_empty() && watched(number)) {
+            if load_bounds(phases).is_some() {
+                self.phases.extend(phase_bounds(phases).into_iter().map(|(phase, _)| phase));
+            }
+        }
+        self.phases = Phase::ALL.map(Phase::name).into_iter().filter(|phase| self.phases.contains(phase)).collect();
+    }
 }
 
 /// Adds what the workloads of a repetition show.
@@ -268,212 +394,150 @@ fn watched(cell: &CellRecord) -> Vec<Named> {
     cell.targets.iter().cloned().chain(commands.map(|w| Named { name: w.name.clone() })).collect()
 }
 
-/// What the repetitions of a cell add up to.
-struct CellSums {
-    /// In the order in which they are shown.
-    steps: Vec<(StepKey, StepSums)>,
-    /// By workload, phase and name, one value per repetition that has it, with its number.
-    metrics: BTreeMap<StepKey, Vec<(u32, f64)>>,
-    /// Per repetition, which has this number, and per target in the order of [`watched`].
-    targets: Vec<(u32, Vec<repetition::TargetResults>)>,
-    /// Share of a processor, and requests per second of processor time.
-    generator: Vec<(f64, f64)>,
-    /// Windows, resources, metrics.
-    damaged: [Vec<String>; 3],
-}
-
-impl CellSums {
-    fn new(cell: &CellRecord, detail: &Detail) -> Self {
-        let mut steps = Vec::new();
-        for workload in &cell.workloads {
-            let whole = WHOLE.to_owned();
-            let names: Vec<String> = [whole].into_iter().chain(workload.steps.iter().cloned()).collect();
-            for phase in ["before", "during", "after", "search", "warm-up"] {
-                let key = |name: &String| (workload.name.clone(), phase.to_owned(), name.clone());
-                let sums =
-                    || StepSums { named: workload.outcomes.clone(), merges: detail.over_repetitions, ..StepSums::default() };
-                steps.extend(names.iter().map(|name| (key(name), sums())));
-            }
-        }
-        Self { steps, metrics: BTreeMap::new(), targets: Vec::new(), generator: Vec::new(), damaged: Default::default() }
-    }
-
-    fn add(&mut self, repetition: &Repetition, results: RepetitionResults, window_ns: u64) {
-        let words = |error: &Error| vocabulary::errors::chain(error);
-        match results.windows {
-            Ok(merged) => {
-                for (key, sums) in &mut self.steps {
-                    // Where nothing was sent at all there are no rows, and what was offered counts nevertheless.
-                    let Some(phase) = merged.phase(&key.0, &key.1) else { continue };
-                    match merged.steps.get(key) {
-                        Some(step) => {
-                            sums.add(repetition.status.repetition, phase, step, window_ns);
-                            let (workload, phase, name) = key;
-                            let shares =
-                                sums.named.iter().filter(|_| name == WHOLE).map(|outcome| (outcome, step.share(outcome)));
-                            for (outcome, share) in shares {
-                                let key = (workload.clone(), phase.clone(), outcome.clone());
-                                self.metrics.entry(key).or_default().push((repetition.status.repetition, share * 100.0));
-                            }
-                        }
-                        None if phase.unsent > 0 => {
-                            sums.add(repetition.status.repetition, phase, &StepCounts::default(), window_ns);
-                        }
-                        None => {}
-                    }
-                }
-                self.generator.extend(repetition::generator(repetition, &merged));
-            }
-            Err(error) => self.damaged[0].push(words(&error)),
-        }
-        match results.targets {
-            Ok(targets) => self.targets.extend(targets.map(|targets| (repetition.status.repetition, targets))),
-            Err(error) => self.damaged[1].push(words(&error)),
-        }
-        match results.metrics {
-            Ok(rows) => rows.into_iter().for_each(|(key, value)| {
-                self.metrics.entry(key).or_default().push((repetition.status.repetition, value));
-            }),
-            Err(error) => self.damaged[2].push(words(&error)),
-        }
+/// One step of a workload in one phase.
+fn step_summary(cell: &CellRecord, figures: &Figures, times: StepTimes, estimates: &mut Estimates) -> StepSummary {
+    let part = times.part();
+    let named = cell.workloads.iter().filter(|w| w.name == part.workload).flat_map(|w| &w.outcomes);
+    let named: Vec<String> = named.cloned().collect();
+    let sum = |metric: &str| figures.values(&part, metric).iter().map(|(_, value)| *value as u64).sum::<u64>();
+    let count = |outcome: &str| sum(&format!("{OF_OUTCOME}{outcome}"));
+    let mut estimated = |metric: Metric| {
+        let values: Vec<f64> = figures.values(&part, metric.name()).iter().map(|(_, value)| *value).collect();
+        estimates.of(&values)
+    };
+    let throughput_per_s = estimated(Metric::Throughput);
+    let (sent_bytes, received_bytes) = (sum(SENT_BYTES), sum(RECEIVED_BYTES));
+    let upload_bytes_per_s = (sent_bytes > 0).then(|| estimated(Metric::Upload)).flatten();
+    let download_bytes_per_s = (received_bytes > 0).then(|| estimated(Metric::Download)).flatten();
+    let open = Outcome::Open.name(&[]);
+    let outcomes = figures.of_part(&part).iter().filter(|s| !s.values.is_empty());
+    let all = |values: &[(u32, f64)]| values.iter().map(|(_, value)| *value as u64).sum::<u64>();
+    let outcomes = outcomes.filter_map(|s| Some((s.metric.strip_prefix(OF_OUTCOME)?.to_owned(), all(&s.values))));
+    let is_error = |outcome: &String| outcome != "ok" && outcome != open && !named.contains(outcome);
+    let by_repetition = by_repetition(figures, &part, &named);
+    let median = |of: fn(&StepRepetition) -> Option<Times>| medians(&by_repetition.iter().filter_map(of).collect::<Vec<Times>>());
+    StepSummary {
+        requests: sum(REQUESTS),
+        ok: count("ok"),
+        named: named.iter().map(|name| (name.clone(), count(name))).collect(),
+        errors: outcomes.filter(|(outcome, _)| is_error(outcome)).collect(),
+        sent_bytes,
+        received_bytes,
+        offered: sum(OFFERED_PASSES),
+        unsent: sum(UNSENT_PASSES),
+        open: count(open),
+        throughput_per_s,
+        upload_bytes_per_s,
+        download_bytes_per_s,
+        service_ns: median(|r| r.service_ns),
+        response_ns: median(|r| r.response_ns),
+        lag_ns: median(|r| r.lag_ns),
+        connect_ns: median(|r| r.connect_ns),
+        first_byte_ns: median(|r| r.first_byte_ns),
+        all_requests: times.all,
+        by_repetition,
+        distributions: times.distributions,
+        workload: part.workload,
+        phase: part.phase,
+        step: part.step,
     }
 }
 
-/// What a step adds up to.
-#[derive(Default)]
-struct StepSums {
-    /// The outcomes for which the scenario has names.
-    named: Vec<String>,
-    /// Whether the distributions of all requests are wanted.
-    merges: bool,
-    outcomes: BTreeMap<String, u64>,
-    sent_bytes: u64,
-    received_bytes: u64,
-    times: DistributionSums,
-    by_repetition: Vec<StepRepetition>,
+/// A step in each repetition that counts. `named`: outcomes for which the scenario has names.
+fn by_repetition(figures: &Figures, part: &Part, named: &[String]) -> Vec<StepRepetition> {
+    // Each metric is looked for once, and then has its values by number of the repetition.
+    let of_name = |metric: &str| ByNumber(figures.values(part, metric));
+    let of = |metric: Metric| of_name(metric.name());
+    let outcome = |name: &str| of_name(&format!("{OF_OUTCOME}{name}"));
+    let (requests, ok, open) = (of_name(REQUESTS), outcome("ok"), outcome(Outcome::Open.name(&[])));
+    let named: Vec<ByNumber<'_>> = named.iter().map(|name| outcome(name)).collect();
+    let (offered, unsent) = (of_name(OFFERED_PASSES), of_name(UNSENT_PASSES));
+    let (duration, throughput, spread) = (of(Metric::Duration), of(Metric::Throughput), of(Metric::ThroughputStdev));
+    let (upload, download) = (of(Metric::Upload), of(Metric::Download));
+    let times = |time: Time| Quantile::ALL.map(|(_, _, quantile)| of(Metric::Time(time, quantile)));
+    let [service, response, lag, connect, first_byte] =
+        [Time::Service, Time::Response, Time::Lag, Time::Connect, Time::FirstByte].map(times);
+    let one = |number: u32| {
+        let times = |of: &[ByNumber<'_>; Quantile::ALL.len()]| {
+            let [mean, standard_deviation, p50, p90, p95, p99, p99_9, max] = of.each_ref().map(|values| values.at(number));
+            let ns = |value: Option<f64>| value.map(|ns| ns as u64);
+            Some(Times {
+                mean: mean?,
+                standard_deviation: standard_deviation?,
+                p50: ns(p50)?,
+                p90: ns(p90)?,
+                p95: ns(p95)?,
+                p99: ns(p99)?,
+                p99_9: ns(p99_9)?,
+                max: ns(max)?,
+            })
+        };
+        StepRepetition {
+            repetition: number,
+            requests: requests.count(number),
+            ok: ok.count(number),
+            named: named.iter().map(|of| of.count(number)).sum(),
+            offered: offered.count(number),
+            unsent: unsent.count(number),
+            open: open.count(number),
+            seconds: duration.at(number).unwrap_or_default() / 1e9,
+            throughput_per_s: throughput.at(number).unwrap_or_default(),
+            throughput_stdev_per_s: spread.at(number),
+            upload_bytes_per_s: upload.at(number).unwrap_or_default(),
+            download_bytes_per_s: download.at(number).unwrap_or_default(),
+            service_ns: times(&service),
+            response_ns: times(&response),
+            lag_ns: times(&lag),
+            connect_ns: times(&connect),
+            first_byte_ns: times(&first_byte),
+        }
+    };
+    requests.0.iter().map(|(number, _)| one(*number)).collect()
 }
 
-impl StepSums {
-    fn add(&mut self, repetition: u32, phase: &PhaseStatus, step: &StepCounts, window_ns: u64) {
-        for (outcome, count) in &step.outcomes {
-            *self.outcomes.entry(outcome.clone()).or_default() += count;
-        }
-        let completed = step.completed;
-        self.sent_bytes += completed.sent_bytes;
-        self.received_bytes += completed.received_bytes;
-        if self.merges {
-            self.times.add(&step.times);
-        }
-        let count = |outcome: &str| step.outcomes.get(outcome).copied().unwrap_or_default();
-        let ok = count("ok");
-        let seconds = phase.seconds();
-        let [service_ns, response_ns, lag_ns, connect_ns, first_byte_ns] = step.times.times();
-        self.by_repetition.push(StepRepetition {
-            repetition,
-            requests: step.outcomes.values().sum(),
-            ok,
-            named: self.named.iter().map(|name| count(name)).sum(),
-            offered: phase.offered,
-            unsent: phase.unsent,
-            open: count(Outcome::Open.name(&[])),
-            seconds,
-            throughput_per_s: completed.ok as f64 / seconds,
-            throughput_stdev_per_s: step.throughput_stdev(phase, window_ns),
-            upload_bytes_per_s: completed.sent_bytes as f64 / seconds,
-            download_bytes_per_s: completed.received_bytes as f64 / seconds,
-            service_ns,
-            response_ns,
-            lag_ns,
-            connect_ns,
-            first_byte_ns,
-        });
+/// Values of one metric, ascending by the number of the repetition.
+struct ByNumber<'f>(&'f [(u32, f64)]);
+
+impl ByNumber<'_> {
+    fn at(&self, number: u32) -> Option<f64> {
+        self.0.binary_search_by_key(&number, |(number, _)| *number).ok().map(|at| self.0[at].1)
     }
 
-    /// None when the step never occurred.
-    fn finish(self, (workload, phase, step): StepKey, estimates: &mut Estimates) -> Option<StepSummary> {
-        let by_repetition = self.by_repetition;
-        if by_repetition.is_empty() {
-            return None;
-        }
-        let mut estimated = |of: fn(&StepRepetition) -> f64| estimates.of(&by_repetition.iter().map(of).collect::<Vec<f64>>());
-        let throughput_per_s = estimated(|r| r.throughput_per_s);
-        let mut moved = |bytes: u64, of: fn(&StepRepetition) -> f64| (bytes > 0).then(|| estimated(of)).flatten();
-        let upload_bytes_per_s = moved(self.sent_bytes, |r| r.upload_bytes_per_s);
-        let download_bytes_per_s = moved(self.received_bytes, |r| r.download_bytes_per_s);
-        let mut outcomes = self.outcomes;
-        let requests = outcomes.values().sum();
-        let ok = outcomes.remove("ok").unwrap_or_default();
-        let named = self.named.into_iter().map(|name| (outcomes.remove(&name).unwrap_or_default(), name));
-        let named = named.map(|(count, name)| (name, count)).collect();
-        let open = outcomes.remove(Outcome::Open.name(&[])).unwrap_or_default();
-        let distributions = self.times.finish();
-        let [service_ns, response_ns, lag_ns, connect_ns, first_byte_ns] = distributions.times();
-        Some(StepSummary {
-            workload,
-            phase,
-            step,
-            requests,
-            ok,
-            named,
-            errors: outcomes,
-            sent_bytes: self.sent_bytes,
-            received_bytes: self.received_bytes,
-            offered: by_repetition.iter().map(|r| r.offered).sum(),
-            unsent: by_repetition.iter().map(|r| r.unsent).sum(),
-            open,
-            throughput_per_s,
-            upload_bytes_per_s,
-            download_bytes_per_s,
-            service_ns: None,
-            response_ns: None,
-            lag_ns: None,
-            connect_ns: None,
-            first_byte_ns: None,
-            all_requests: AllTimes { service_ns, response_ns, lag_ns, connect_ns, first_byte_ns },
-            by_repetition,
-            distributions,
-        })
+    fn count(&self, number: u32) -> u64 {
+        self.at(number).unwrap_or_default() as u64
     }
 }
 
-/// Of each time the medians over repetitions.
-fn over_repetitions(step: &mut StepSummary) {
-    let all = &step.by_repetition;
-    let median = |of: fn(&StepRepetition) -> Option<Times>| medians(&all.iter().filter_map(of).collect::<Vec<Times>>());
-    step.service_ns = median(|r| r.service_ns);
-    step.response_ns = median(|r| r.response_ns);
-    step.lag_ns = median(|r| r.lag_ns);
-    step.connect_ns = median(|r| r.connect_ns);
-    step.first_byte_ns = median(|r| r.first_byte_ns);
+/// The unit of what was brought, and how much it interests.
+fn brought_as(cell: &CellRecord, workload: &str, metric: &str) -> (String, Interest) {
+    let collected = cell.collect.iter().filter(|c| c.name == workload).flat_map(|c| &c.metrics);
+    if let Some(found) = collected.into_iter().find(|m| m.name == metric) {
+        return (found.unit.clone(), Interest::Question);
+    }
+    let workloads = || cell.workloads.iter().filter(|w| w.name == workload);
+    if workloads().any(|w| w.outcomes.iter().any(|name| name == metric)) {
+        return ("%".to_owned(), Interest::Question);
+    }
+    let brought = workloads().flat_map(|w| &w.metrics).find(|m| m.name == metric);
+    brought.map_or_else(|| (String::new(), Interest::Question), |m| (m.unit.clone(), m.interest))
 }
 
 /// What commands brought and what was collected, one value per repetition.
-fn metrics(cell: &CellRecord, found: BTreeMap<StepKey, Vec<(u32, f64)>>, estimates: &mut Estimates) -> Vec<MetricSummary> {
-    let of_metric = |workload: &str, metric: &str| {
-        let collected = cell.collect.iter().filter(|c| c.name == workload).flat_map(|c| &c.metrics);
-        if let Some(found) = collected.into_iter().find(|m| m.name == metric) {
-            return (found.unit.clone(), Interest::Question);
-        }
-        let workloads = || cell.workloads.iter().filter(|w| w.name == workload);
-        if workloads().any(|w| w.outcomes.iter().any(|name| name == metric)) {
-            return ("%".to_owned(), Interest::Question);
-        }
-        let brought = workloads().flat_map(|w| &w.metrics).find(|m| m.name == metric);
-        brought.map_or_else(|| (String::new(), Interest::Question), |m| (m.unit.clone(), m.interest))
+fn metrics(cell: &CellRecord, figures: &Figures, estimates: &mut Estimates) -> Vec<MetricSummary> {
+    let summary = |series: &Series| {
+        let values: Vec<f64> = series.values.iter().map(|(_, value)| *value).collect();
+        let (workload, phase, metric) = (series.part.workload.clone(), series.part.phase.clone(), series.metric.clone());
+        let ((unit, interest), value) = (brought_as(cell, &workload, &metric), estimates.of(&values)?);
+        Some(MetricSummary { unit, value, workload, phase, metric, interest })
     };
-    let summaries = found.into_iter().filter_map(|((workload, phase, metric), values)| {
-        let (repetitions, values): (Vec<u32>, Vec<f64>) = values.into_iter().unzip();
-        let ((unit, interest), value) = (of_metric(&workload, &metric), estimates.of(&values)?);
-        Some(MetricSummary { unit, value, workload, phase, metric, repetitions, interest })
-    });
-    summaries.collect()
+    figures.brought().filter_map(summary).collect()
 }
 
 /// The highest rates that searches found.
-fn limits(cell: &CellRecord, valid: &[&Repetition], estimates: &mut Estimates) -> Vec<SearchSummary> {
+fn limits(cell: &CellRecord, valid: &[&Repetition], figures: &Figures, estimates: &mut Estimates) -> Vec<SearchSummary> {
     let mut summaries = Vec::new();
     for workload in &cell.workloads {
-        let (mut rates, mut below_range, mut above_range, mut trials) = (Vec::new(), 0, 0, 0);
+        let (mut below_range, mut above_range, mut trials) = (0, 0, 0);
         let mut reasons = Vec::new();
         for repetition in valid {
             let mine: Vec<_> = repetition.status.trials.iter().filter(|t| t.workload == workload.name).collect();
@@ -489,11 +553,12 @@ fn limits(cell: &CellRecord, valid: &[&Repetition], estimates: &mut Estimates) -
             } else {
                 // Nothing above it was tried: the range ended there.
                 above_range += u32::from(held >= highest);
-                rates.push(held);
             }
         }
         if trials > 0 {
             reasons.truncate(5);
+            let part = Part { workload: workload.name.clone(), ..Part::default() };
+            let rates: Vec<f64> = figures.values(&part, Metric::Limit.name()).iter().map(|(_, rate)| *rate).collect();
             let rate_per_s = estimates.of(&rates);
             summaries.push(SearchSummary {
                 workload: workload.name.clone(),
@@ -512,63 +577,54 @@ fn targets(
     cell: &CellRecord,
     watched: &[Named],
     valid: &[&Repetition],
-    found: &[(u32, Vec<repetition::TargetResults>)],
+    phases: &[&'static str],
+    figures: &Figures,
     estimates: &mut Estimates,
 ) -> Vec<TargetSummary> {
     // Behind the targets are the programs that make the load.
     let first_command = cell.targets.len();
-    let summary = |(index, target): (usize, &Named)| {
+    let summary = |target: &Named| {
         let statuses = || valid.iter().map(|r| r.status.targets.iter().filter(|t| t.target == target.name));
-        let start_up: Vec<f64> = statuses().filter_map(|t| t.filter_map(|t| t.start_up_ns).max()).map(|ns| ns as f64).collect();
-        let load: Vec<Resources> = found.iter().map(|(_, targets)| targets[index].load).collect();
-        let mut over =
-            |all: &[Resources], of: fn(&Resources) -> Option<f64>| estimates.of(&all.iter().filter_map(of).collect::<Vec<f64>>());
-        let in_phase = |phase: Phase| {
-            let one = |(number, targets): &(u32, Vec<repetition::TargetResults>)| {
-                let of_phase = targets[index].phases.iter().find(|(name, _)| *name == phase.name());
-                of_phase.map(|(_, resources)| (*number, *resources))
-            };
-            (phase.name(), found.iter().filter_map(one).collect::<Vec<_>>())
+        let mut of = |phase: &str, metric: Metric| {
+            let part = Part { target: target.name.clone(), phase: phase.to_owned(), ..Part::default() };
+            let values: Vec<f64> = figures.values(&part, metric.name()).iter().map(|(_, value)| *value).collect();
+            estimates.of(&values)
         };
-        let by_phase: Vec<(&str, Vec<(u32, Resources)>)> =
-            Phase::ALL.into_iter().map(in_phase).filter(|(_, found)| !found.is_empty()).collect();
-        let phases = by_phase.into_iter().map(|(phase, by_repetition)| {
-            let all: Vec<Resources> = by_repetition.iter().map(|(_, resources)| *resources).collect();
-            TargetPhase {
-                phase: phase.to_owned(),
-                pss_bytes: over(&all, |t| t.pss_bytes),
-                rss_bytes: over(&all, |t| t.rss_bytes),
-                cpu_cores: over(&all, |t| t.cpu_cores),
-                threads: over(&all, |t| t.threads),
-                open_files: over(&all, |t| t.open_files),
-                cpu_per_request_ns: over(&all, |t| t.cpu_per_request_ns),
-                switches_per_request: over(&all, |t| t.switches_per_request),
-                io_per_request_bytes: over(&all, |t| t.io_per_request_bytes),
-                by_repetition,
-            }
-        });
-        let phases = phases.collect();
+        let in_phase = |phase: &&str| TargetPhase {
+            phase: (*phase).to_owned(),
+            pss_bytes: of(phase, Metric::Pss),
+            rss_bytes: of(phase, Metric::Rss),
+            cpu_cores: of(phase, Metric::Cpu),
+            threads: of(phase, Metric::Threads),
+            open_files: of(phase, Metric::OpenFiles),
+            cpu_per_request_ns: of(phase, Metric::CpuPerRequest),
+            switches_per_request: of(phase, Metric::SwitchesPerRequest),
+            io_per_request_bytes: of(phase, Metric::IoPerRequest),
+        };
         TargetSummary {
             target: target.name.clone(),
             replicas: statuses().map(|t| t.count() as u32).max().unwrap_or_default(),
             watched: statuses().flatten().any(|t| t.pid.is_some())
                 || watched[first_command..].iter().any(|c| c.name == target.name),
-            pss_bytes: over(&load, |t| t.pss_bytes),
-            rss_bytes: over(&load, |t| t.rss_bytes),
-            cpu_cores: over(&load, |t| t.cpu_cores),
-            threads: over(&load, |t| t.threads),
-            open_files: over(&load, |t| t.open_files),
-            cpu_per_request_ns: over(&load, |t| t.cpu_per_request_ns),
-            switches_per_request: over(&load, |t| t.switches_per_request),
-            io_per_request_bytes: over(&load, |t| t.io_per_request_bytes),
-            phases,
-            start_up_ns: estimates.of(&start_up),
+            phases: phases.iter().map(in_phase).collect(),
+            pss_bytes: of("", Metric::Pss),
+            rss_bytes: of("", Metric::Rss),
+            cpu_cores: of("", Metric::Cpu),
+            threads: of("", Metric::Threads),
+            open_files: of("", Metric::OpenFiles),
+            cpu_per_request_ns: of("", Metric::CpuPerRequest),
+            switches_per_request: of("", Metric::SwitchesPerRequest),
+            io_per_request_bytes: of("", Metric::IoPerRequest),
+            start_up_ns: of("", Metric::StartUp),
         }
     };
-    watched.iter().enumerate().map(summary).collect()
+    watched.iter().map(summary).collect()
 }
 
-fn generator(found: &[(f64, f64)], estimates: &mut Estimates) -> Option<GeneratorSummary> {
-    let (share, rate): (Vec<f64>, Vec<f64>) = found.iter().copied().unzip();
-    Some(GeneratorSummary { cpu_share: estimates.of(&share)?, requests_per_cpu_s: estimates.of(&rate)? })
+fn generator(figures: &Figures, estimates: &mut Estimates) -> Option<GeneratorSummary> {
+    let mut of = |metric: &str| {
+        let values: Vec<f64> = figures.values(&Part::default(), metric).iter().map(|(_, value)| *value).collect();
+        estimates.of(&values)
+    };
+    Some(GeneratorSummary { cpu_share: of(GENERATOR_CPU)?, requests_per_cpu_s: of(GENERATOR_RATE)? })
 }

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::cells::Figures;
 use record::Decide;
 use vocabulary::Interest;
 
 pub use super::decisions::Decided;
 pub use super::estimate::Estimate;
 pub use super::expectations::Finding;
-pub use super::repetition::Resources;
 pub use super::stability::Stability;
 pub use super::steadiness::Steadiness;
 pub use super::times::{Times, at};
@@ -82,6 +82,9 @@ pub struct CellSummary {
     /// What servers counted otherwise than was sent, in words, where that was accepted; and what could not be read.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub counts: Vec<String>,
+    /// The figures that all of this is made of; they are in a table of their own.
+    #[serde(skip)]
+    pub figures: Figures,
 }
 
 /// The load of a workload in one phase, over the repetitions that count.
@@ -120,9 +123,6 @@ pub struct MetricSummary {
     pub unit: String,
     /// Estimate over the repetitions that have a value.
     pub value: Estimate,
-    /// The number of the repetition of each value.
-    #[serde(skip)]
-    pub repetitions: Vec<u32>,
     /// How much it interests.
     #[serde(skip)]
     pub interest: Interest,
@@ -327,9 +327,6 @@ pub struct TargetPhase {
     pub switches_per_request: Option<Estimate>,
     /// Bytes read from and written to storage for each right answer.
     pub io_per_request_bytes: Option<Estimate>,
-    /// The number of each repetition and what it had: for sums over targets, and to compare phases.
-    #[serde(skip)]
-    pub by_repetition: Vec<(u32, Resources)>,
 }
 
 /// The load generator.

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 
+use polars::prelude::*;
 use proptest::prelude::*;
 use serde_json::json;
 
 use super::summary::Summary;
-use super::windows::StepCounts;
-use super::{samples, summarize, tables};
-use load::windows::Windows;
+use super::windows::{Passes, StepKey, Windows};
+use super::{figures, frames, samples, summarize};
+use load::windows::Windows as Recorder;
 use record::manifest::Manifest;
 use record::status::{PhaseStatus, Status};
 use record::tables::{Tables, WHOLE, WorkloadNames};
@@ -32,7 +33,7 @@ fn write(path: &Path, number: u32, took_ns: impl Fn(u64) -> u64, keep: impl Fn(u
         WorkloadNames { workload: "clients".to_owned(), steps: vec!["a".to_owned()], outcomes: Vec::new(), metrics: Vec::new() };
     let mut tables = Tables::create(path, vec![names]).unwrap();
     tables.set_epoch(Instant::now());
-    let mut windows = Windows::new(0, 1, WINDOW_NS);
+    let mut windows = Recorder::new(0, 1, WINDOW_NS);
     let (mut rows, mut raw) = (Vec::new(), Vec::new());
     for i in 0..WINDOWS * 50 {
         let at = i * 10_000_000;
@@ -289,26 +290,28 @@ fn a_series_has_a_point_per_window() {
     let folder = tempfile::tempdir().unwrap();
     // The first second is slow.
     let repetition = repetition(folder.path(), |i| if i < 100 { 3_000_000 } else { 1_000_000 });
-    let series = tables::read(&repetition).unwrap().series("clients", "during").unwrap();
+    let windows = windows(&repetition);
+    let mut series = windows.series(&["clients", "others"]).unwrap();
+    let series = series.remove(&(1, "clients".to_owned())).unwrap().unwrap();
     assert_eq!(series.iter().map(|p| p.start_ns).collect::<Vec<_>>(), (0..WINDOWS).map(|w| w * WINDOW_NS).collect::<Vec<_>>());
     assert!(series.iter().all(|p| (p.requests, p.ok) == (50, 49)), "{series:?}");
     let medians: Vec<u64> = series.iter().filter_map(|p| p.median_ns).collect();
     assert!(medians[..2].iter().all(|m| (2_999_000..3_003_000).contains(m)), "{medians:?}");
     assert!(medians[2..].iter().all(|m| (999_000..1_002_000).contains(m)), "{medians:?}");
-    assert!(tables::read(&repetition).unwrap().series("clients", "before").unwrap().is_empty());
+    assert!(windows.series(&["others"]).unwrap().is_empty());
 }
 
-fn phase(start_ns: u64, end_ns: u64) -> PhaseStatus {
-    let (workload, phase) = ("clients".to_owned(), "during".to_owned());
-    PhaseStatus { workload, phase, start_ns, end_ns, ..PhaseStatus::default() }
+fn windows(repetition: &Repetition) -> Windows {
+    let frames::Scanned { frame, damaged } = frames::windows(&[repetition], &Time::ALL.map(|(_, time)| time));
+    assert!(damaged.is_empty(), "{damaged:?}");
+    Windows::new(frame).unwrap()
 }
 
 #[test]
 fn the_spread_of_throughput_is_that_of_whole_windows() {
-    let step = |ok_by_window: &[(u64, u64)]| StepCounts { ok_by_window: ok_by_window.to_vec(), ..StepCounts::default() };
     // Windows of half a second; the one at 1.0 s had no right answer, that at 1.5 s two generator threads.
-    let some = step(&[(0, 90), (500, 10), (1500, 5), (1500, 9), (2000, 80)]);
-    let spread = |from, to| some.throughput_stdev(&phase(from, to), 500);
+    let (instants, right) = ([0, 500, 1500, 1500, 2000], [90, 10, 5, 9, 80]);
+    let spread = |from, to| figures::spread_of_windows(&instants, &right, (from, to), 500);
     let rates = |ok: &[f64]| Some(super::stats::standard_deviation(&ok.iter().map(|n| n / 500e-9).collect::<Vec<_>>()));
     assert_eq!(spread(0, 2500), rates(&[90.0, 10.0, 0.0, 14.0, 80.0]));
     // The phase cuts the first and the last one.
@@ -317,7 +320,7 @@ fn the_spread_of_throughput_is_that_of_whole_windows() {
     assert_eq!(spread(501, 1999), None);
     assert_eq!(spread(0, 500), None);
     assert_eq!(spread(2500, 2500), None);
-    assert_eq!(step(&[]).throughput_stdev(&phase(0, 1500), 500), Some(0.0));
+    assert_eq!(figures::spread_of_windows(&[], &[], (0, 1500), 500), Some(0.0));
     // What is written is found again.
     let folder = tempfile::tempdir().unwrap();
     run(folder.path(), 2, |_, _| false);
@@ -336,24 +339,34 @@ proptest! {
     #[test]
     fn a_cut_moves_windows_to_the_warm_up(cut in 0..=WINDOWS + 1, at in 1_u64..3_000_000) {
         let folder = tempfile::tempdir().unwrap();
-        let decoded = tables::read(&repetition(folder.path(), |i| at + i * 1000)).unwrap();
-        let all = decoded.merge(&BTreeMap::new()).unwrap();
-        prop_assert_eq!(all.phases.len(), 1);
+        let repetition = repetition(folder.path(), |i| at + i * 1000);
+        let windows = windows(&repetition);
         let cut_ns = cut * WINDOW_NS;
-        let parts = decoded.merge(&BTreeMap::from([("clients".to_owned(), cut_ns), ("other".to_owned(), 1)])).unwrap();
-        let whole = &all.steps[&("clients".to_owned(), "during".to_owned(), WHOLE.to_owned())];
-        let of = |phase: &str| parts.steps.get(&("clients".to_owned(), phase.to_owned(), WHOLE.to_owned())).cloned().unwrap_or_default();
-        let (before, behind) = (of("warm-up"), of("during"));
-        prop_assert_eq!(before.completed.received_bytes + behind.completed.received_bytes, whole.completed.received_bytes);
-        let passes = |s: &super::windows::StepCounts| s.outcomes.values().sum::<u64>();
-        prop_assert_eq!(passes(&before) + passes(&behind), passes(whole));
-        let counted = |s: &StepCounts| s.ok_by_window.iter().map(|(_, ok)| ok).sum::<u64>();
-        prop_assert_eq!(counted(whole), whole.outcomes["ok"]);
-        prop_assert_eq!(counted(&before) + counted(&behind), counted(whole));
-        for (_, time) in Time::ALL {
-            prop_assert_eq!(before.times.of(time).len() + behind.times.of(time).len(), whole.times.of(time).len());
+        let cuts = BTreeMap::from([((1, "clients".to_owned()), cut_ns), ((1, "other".to_owned()), 1)]);
+        let (moved, passes) = windows.with_warm_up(&cuts).unwrap();
+        prop_assert_eq!(moved.frame.height(), windows.frame.height());
+        let sum = |windows: &Windows, column: &str, phase: &str, of: &str, only_ok: bool| -> u64 {
+            let rows = windows.lazy().filter(col(column).eq(lit(phase)).and(col("step").eq(lit(WHOLE))).and(col("ok").or(lit(!only_ok))));
+            rows.select([col(of).sum()]).collect().unwrap().column(of).unwrap().u64().unwrap().get(0).unwrap_or_default()
+        };
+        for (column, of, only_ok) in [("completed_in", "received_bytes", false), ("phase", "requests", false), ("completed_in", "requests", true)] {
+            let [before, behind] = ["warm-up", "during"].map(|phase| sum(&moved, column, phase, of, only_ok));
+            prop_assert_eq!(before + behind, sum(&windows, column, "during", of, only_ok));
         }
-        let phase = |name: &str| parts.phase("clients", name).cloned();
+        let times = |windows: &Windows| windows.distributions().unwrap().remove(&1).unwrap().unwrap();
+        let (all, parts) = (times(&windows), times(&moved));
+        let key = |phase: &str| -> StepKey { ("clients".to_owned(), phase.to_owned(), WHOLE.to_owned()) };
+        for (_, time) in Time::ALL {
+            let of = |phase: &str| parts.get(&key(phase)).map_or(0, |d| d.of(time).len());
+            prop_assert_eq!(of("warm-up") + of("during"), all[&key("during")].of(time).len());
+        }
+        let mut phases = repetition.status.phases.clone();
+        let of_warm_up = passes.get(&(1, "clients".to_owned())).copied().unwrap_or_default();
+        prop_assert_eq!(of_warm_up.all, sum(&moved, "phase", "warm-up", "requests", false));
+        super::windows::cut(&mut phases, "clients", cut_ns, of_warm_up);
+        super::windows::cut(&mut phases, "other", 1, Passes::default());
+        let phase = |name: &str| phases.iter().find(|p| p.phase == name).cloned();
+        let whole = &repetition.status.phases[0];
         if cut == 0 {
             prop_assert_eq!(phase("warm-up"), None);
         } else {
@@ -361,8 +374,217 @@ proptest! {
             let end = WINDOWS * WINDOW_NS;
             prop_assert_eq!((warm_up.start_ns, warm_up.end_ns), (0, cut_ns.min(end)));
             prop_assert_eq!((during.start_ns, during.end_ns), (cut_ns.min(end), end));
-            prop_assert_eq!((warm_up.passes, warm_up.passes + during.passes), (passes(&before), passes(whole)));
-            prop_assert_eq!(warm_up.offered + during.offered, passes(whole));
+            prop_assert_eq!((warm_up.passes, warm_up.passes + during.passes), (of_warm_up.all, whole.passes));
+            prop_assert_eq!(warm_up.offered + during.offered, whole.offered);
         }
     }
+}
+
+/// Puts another table in the place of one.
+fn with_table(folder: &Path, file: &str, change: impl FnOnce(DataFrame) -> DataFrame) -> Summary {
+    let path = folder.join(file);
+    let frame = change(record::tables::read(&path).unwrap());
+    let bytes = record::tables::parquet(&path, [frame]).unwrap();
+    with_file(folder, file, |there| *there = bytes)
+}
+
+#[test]
+fn tables_of_any_form_are_used_or_named() {
+    let folder = tempfile::tempdir().unwrap();
+    run(folder.path(), 3, |_, _| false);
+    let file = "cells/c/run2/windows.parquet";
+    let whole = summary(folder.path());
+    let repetitions = |found: &Summary| -> Vec<u32> {
+        found.cells[0].steps.first().map_or_else(Vec::new, |s| s.by_repetition.iter().map(|r| r.repetition).collect())
+    };
+    assert!(with_table(folder.path(), file, |frame| frame) == whole);
+    // Without rows nothing was asked and nothing came: it is a repetition without steps.
+    let none = with_table(folder.path(), file, |frame| frame.slice(0, 0));
+    assert_eq!((none.damaged.len(), repetitions(&none)), (0, vec![1, 3]));
+    let one = with_table(folder.path(), file, |frame| frame.slice(0, 1));
+    assert_eq!((one.damaged.len(), repetitions(&one)), (0, vec![1, 2, 3]));
+    for name in ["outcome", "requests", "window_start_ns", "service_ns_hdr"] {
+        let found = with_table(folder.path(), file, |frame| frame.drop(name).unwrap());
+        assert_eq!((found.damaged.len(), repetitions(&found)), (1, vec![1, 3]), "{name}: {:?}", found.damaged);
+        assert!(found.damaged[0].contains(file) && found.damaged[0].contains(name), "{:?}", found.damaged);
+    }
+    // Formats that had no such column yet are read.
+    let older = with_table(folder.path(), file, |frame| frame.drop_many(["completed_in", "lag_ns_hdr", "first_byte_ns_hdr"]));
+    assert_eq!((older.damaged.len(), repetitions(&older)), (0, vec![1, 2, 3]));
+    assert_eq!(older.cells[0].steps[0].by_repetition[1].lag_ns, None);
+    let other_type = |name: &str, of: &DataType| {
+        with_table(folder.path(), file, |mut frame| {
+            let cast = frame.column(name).unwrap().cast(of).unwrap();
+            frame.with_column(cast).unwrap();
+            frame
+        })
+    };
+    for (name, of) in [("requests", DataType::UInt32), ("requests", DataType::Float64), ("workload", DataType::Binary)] {
+        let found = other_type(name, &of);
+        assert_eq!((found.damaged.len(), repetitions(&found)), (1, vec![1, 3]));
+        assert!(found.damaged[0].contains(&format!("the column `{name}` has the type")), "{:?}", found.damaged);
+    }
+    let odd = |name: &'static str, value: Series| {
+        with_table(folder.path(), file, move |mut frame| {
+            let height = frame.height();
+            frame.with_column(value.new_from_index(0, height).with_name(name.into()).into_column()).unwrap();
+            frame
+        })
+    };
+    let huge = odd("sent_bytes", Series::new("".into(), [u64::MAX]));
+    assert!(huge.damaged[0].contains("the column `sent_bytes` holds 18446744073709551615"), "{:?}", huge.damaged);
+    let null = odd("outcome", Series::full_null("".into(), 1, &DataType::String));
+    assert!(null.damaged[0].contains("the column `outcome` has no value in"), "{:?}", null.damaged);
+}
+
+#[test]
+fn what_was_collected_may_be_no_number() {
+    let folder = tempfile::tempdir().unwrap();
+    run(folder.path(), 3, |_, _| false);
+    for (number, value) in [(1, f64::NAN), (2, f64::INFINITY), (3, 1.5)] {
+        let path = folder.path().join(format!("cells/c/run{number}/metrics.parquet"));
+        let text = |name: &str, value: &str| Series::new(name.into(), [value]).into_column();
+        let columns = vec![
+            text("workload", "collected"),
+            text("phase", "during"),
+            text("metric", "odd \"one\",\nin two lines"),
+            Series::new("value".into(), [value]).into_column(),
+        ];
+        let frame = DataFrame::new(1, columns).unwrap();
+        std::fs::write(&path, record::tables::parquet(&path, [frame]).unwrap()).unwrap();
+    }
+    let found = summary(folder.path());
+    assert_eq!(found.damaged, Vec::<String>::new());
+    let estimate = &found.cells[0].metrics[0].value;
+    assert_eq!((estimate.n, estimate.mean_interval, estimate.median_interval), (3, None, None));
+    assert!(estimate.values[0].is_nan() && estimate.values[1..] == [f64::INFINITY, 1.5]);
+    let csv = String::from_utf8(super::table::csv(&super::table::figures(&found).unwrap()).unwrap()).unwrap();
+    assert!(csv.contains("\"odd \"\"one\"\",\nin two lines\",NaN,,true,\n") && csv.contains("in two lines\",inf,"), "{csv}");
+}
+
+#[test]
+fn a_million_outcomes_are_outcomes() {
+    let folder = tempfile::tempdir().unwrap();
+    run(folder.path(), 1, |_, _| false);
+    let file = "cells/c/run1/windows.parquet";
+    let found = with_table(folder.path(), file, |frame| {
+        let first = frame.slice(0, 1);
+        let columns = first.columns().iter().map(|column| match column.name().as_str() {
+            "outcome" => Series::new("outcome".into(), (0..1_000_000).map(|n| format!("o{n}")).collect::<Vec<_>>()).into_column(),
+            _ => column.new_from_index(0, 1_000_000),
+        });
+        DataFrame::new(1_000_000, columns.collect()).unwrap()
+    });
+    let step = found.cells[0].steps.iter().find(|s| s.errors.len() == 1_000_000).unwrap();
+    assert_eq!((step.ok, step.requests), (0, step.errors.values().sum()));
+    assert!(step.errors.values().all(|count| *count == step.errors["o7"] && *count > 0));
+}
+
+/// Factors that are called like columns have columns all the same, and each figure is the one of the summary.
+#[test]
+fn the_table_of_figures_is_what_the_summary_is_made_of() {
+    let folder = tempfile::tempdir().unwrap();
+    run(folder.path(), 3, |_, _| false);
+    let path = folder.path().join("plan.json");
+    let mut plan: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    let names = ["value", "factor_value", "cell", "plain"];
+    let label = "a \"b\", c = d/é\t;";
+    plan["factors"] = names.iter().map(|name| json!({"name": name, "levels": [{"label": label}]})).collect();
+    plan["cells"][0]["levels"] = names.iter().map(|name| json!([name, label])).collect();
+    std::fs::write(&path, plan.to_string()).unwrap();
+    let status = folder.path().join("cells/c/run2/status.json");
+    let words = std::fs::read_to_string(&status).unwrap();
+    std::fs::write(&status, words.replace(r#"{"is":"valid"}"#, r#"{"is":"invalid","reasons":["one","two"]}"#)).unwrap();
+    let found = summary(folder.path());
+    let frames = super::table::figures(&found).unwrap();
+    let frame = &frames[0];
+    let columns: Vec<&str> = frame.get_column_names().iter().map(|name| name.as_str()).collect();
+    let expected = "cell factor_factor_value factor_value factor_cell plain repetition workload target phase step metric value unit valid why_not";
+    assert_eq!(columns, expected.split(' ').collect::<Vec<_>>());
+    let text = |name: &str| frame.column(name).unwrap().str().unwrap().clone();
+    let (steps, metrics, units, why_not) = (text("step"), text("metric"), text("unit"), text("why_not"));
+    let (numbers, values) = (frame.column("repetition").unwrap().u32().unwrap(), frame.column("value").unwrap().f64().unwrap());
+    assert_eq!(text("plain").get(0), Some(label));
+    let mut seen = 0;
+    for row in 0..frame.height() {
+        let number = numbers.get(row).unwrap();
+        assert_eq!(why_not.get(row), (number == 2).then_some("one; two"));
+        let Some(step) = found.cells[0].steps.iter().find(|s| Some(s.step.as_str()) == steps.get(row)) else { continue };
+        let Some(one) = step.by_repetition.iter().find(|r| r.repetition == number) else { continue };
+        let (expected, unit) = match metrics.get(row).unwrap() {
+            "throughput" => (one.throughput_per_s, Some("1/s")),
+            "response_p99" => (one.response_ns.unwrap().p99 as f64, Some("ns")),
+            "requests" => (one.requests as f64, None),
+            "requests:timeout" => (6.0, None),
+            _ => continue,
+        };
+        seen += 1;
+        assert_eq!((values.get(row), units.get(row)), (Some(expected), unit));
+    }
+    assert_eq!(seen, 2 * 2 * 4);
+    // Over repetitions only those that count.
+    let cells = super::table::cells(&found).unwrap();
+    let n = cells[0].column("n").unwrap().u32().unwrap();
+    assert!(n.iter().all(|n| n == Some(2)));
+    let lines = super::table::text(&cells).unwrap();
+    assert!(lines.lines().all(|line| line.chars().count() < 400) && lines.lines().count() == n.len() + 1, "{lines}");
+}
+
+/// A figure does not depend on what stands beside it: a repetition by itself, and among others.
+#[test]
+fn a_repetition_by_itself_has_the_figures_that_it_has_among_others() {
+    let folder = tempfile::tempdir().unwrap();
+    run(folder.path(), 5, |_, _| false);
+    let record = RunRecord::open(folder.path()).unwrap();
+    let together = summarize(&record).unwrap();
+    for repetition in &record.repetitions {
+        let (alone, _) = super::summarize::cell(&record, &record.plan.cells[0], &[repetition]).unwrap();
+        for series in alone.figures.iter() {
+            let all = together.cells[0].figures.values(&series.part, &series.metric);
+            let mine = all.iter().find(|(number, _)| *number == repetition.status.repetition).unwrap();
+            assert_eq!(mine.1.to_bits(), series.values[0].1.to_bits(), "{series:?}");
+        }
+    }
+}
+
+#[test]
+fn two_repetitions_of_one_number_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    run(folder.path(), 2, |_, _| false);
+    let copy = folder.path().join("cells/c/run7");
+    std::fs::create_dir(&copy).unwrap();
+    for file in ["status.json", "windows.parquet", "resources.parquet"] {
+        std::fs::copy(folder.path().join("cells/c/run2").join(file), copy.join(file)).unwrap();
+    }
+    let found = summary(folder.path());
+    assert_eq!(found.cells[0].repetitions.counted, [1, 2]);
+    assert!(found.damaged[0].contains("run7") && found.damaged[0].contains("is repetition 2"), "{:?}", found.damaged);
+}
+
+/// What does not count is in the table with its units, and what is damaged of it is named.
+#[test]
+fn where_nothing_counts_figures_have_units_and_damage_a_name() {
+    let folder = tempfile::tempdir().unwrap();
+    run(folder.path(), 2, |_, _| false);
+    let path = folder.path().join("plan.json");
+    let mut plan: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    plan["cells"][0]["collect"] = json!([{"name": "collected", "metrics": [{"name": "took", "unit": "s"}]}]);
+    std::fs::write(&path, plan.to_string()).unwrap();
+    for number in [1, 2] {
+        let repetition = folder.path().join(format!("cells/c/run{number}"));
+        let text = |name: &str, value: &str| Series::new(name.into(), [value]).into_column();
+        let value = Series::new("value".into(), [1.5]).into_column();
+        let columns = vec![text("workload", "collected"), text("phase", "during"), text("metric", "took"), value];
+        let bytes = record::tables::parquet(&path, [DataFrame::new(1, columns).unwrap()]).unwrap();
+        std::fs::write(repetition.join("metrics.parquet"), bytes).unwrap();
+        let words = std::fs::read_to_string(repetition.join("status.json")).unwrap();
+        let invalid = words.replace(r#"{"is":"valid"}"#, r#"{"is":"invalid","reasons":[]}"#);
+        std::fs::write(repetition.join("status.json"), invalid).unwrap();
+    }
+    std::fs::write(folder.path().join("cells/c/run2/resources.parquet"), "").unwrap();
+    let found = summary(folder.path());
+    assert!(found.damaged.len() == 1 && found.damaged[0].contains("run2/resources.parquet"), "{:?}", found.damaged);
+    let csv = String::from_utf8(super::table::csv(&super::table::figures(&found).unwrap()).unwrap()).unwrap();
+    assert!(csv.contains("c,2,collected,,during,,took,1.5,s,false,invalid\n"), "{csv}");
+    assert_eq!((found.cells[0].repetitions.invalid, found.cells[0].steps.len()), (2, 0));
 }

@@ -4,9 +4,10 @@
 
 use std::collections::BTreeMap;
 
-use super::summary::{CellSummary, Estimate, MetricSummary, Resources, StepRepetition, TargetSummary, at};
+use super::cells::Part;
+use super::summary::{CellSummary, Estimate, MetricSummary};
 use record::tables::WHOLE;
-use vocabulary::{Interest, Metric, Time};
+use vocabulary::{Interest, Metric};
 
 /// Which part of a cell is meant, where that is said; of several that fit the first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,33 +26,32 @@ pub struct Selection<'a> {
 ///
 /// Empty when the cell has no such value.
 pub fn by_repetition(cell: &CellSummary, metric: &Metric, selection: &Selection<'_>) -> Vec<(u32, f64)> {
-    let numbered = |values: &[f64]| -> Vec<(u32, f64)> {
-        // Where a repetition has no such value, it is not known which one.
-        let all = values.len() == cell.repetitions.counted.len();
-        let number = |i: usize| if all { cell.repetitions.counted[i] } else { i as u32 + 1 };
-        values.iter().enumerate().map(|(i, v)| (number(i), *v)).collect()
-    };
     if metric.is_resource() {
-        return match selection.phase {
-            None => numbered(&resource(cell, metric, selection.target)),
-            Some(phase) => resource_in(cell, metric, selection.target, phase),
-        };
+        return of_targets(cell, metric, selection.target, selection.phase.unwrap_or_default());
     }
+    part_of(cell, metric, selection).map_or_else(Vec::new, |part| cell.figures.values(&part, metric.name()).to_vec())
+}
+
+/// To what the figures of a metric of requests belong; of several that fit the first.
+fn part_of(cell: &CellSummary, metric: &Metric, selection: &Selection<'_>) -> Option<Part> {
     let mine = |name: &str| selection.workload.is_none_or(|w| w == name);
     let phase = selection.phase.unwrap_or("during");
-    if let Metric::Named(_) = metric {
-        let found = cell.metrics.iter().find(|m| m.metric == metric.name() && m.phase == phase && mine(&m.workload));
-        return found.map_or_else(Vec::new, |m| m.repetitions.iter().copied().zip(m.value.values.iter().copied()).collect());
+    match metric {
+        Metric::Named(_) => {
+            let found = cell.metrics.iter().find(|m| m.metric == metric.name() && m.phase == phase && mine(&m.workload))?;
+            Some(Part { workload: found.workload.clone(), phase: found.phase.clone(), ..Part::default() })
+        }
+        Metric::Limit => {
+            let found = cell.limits.iter().find(|l| mine(&l.workload))?;
+            Some(Part { workload: found.workload.clone(), ..Part::default() })
+        }
+        _ => {
+            let name = selection.step.unwrap_or(WHOLE);
+            let found = cell.steps.iter().find(|s| s.step == name && s.phase == phase && mine(&s.workload))?;
+            let (workload, phase, step) = (found.workload.clone(), found.phase.clone(), found.step.clone());
+            Some(Part { workload, phase, step, ..Part::default() })
+        }
     }
-    if *metric == Metric::Limit {
-        let found = cell.limits.iter().find(|l| mine(&l.workload)).and_then(|l| l.rate_per_s.as_ref());
-        return found.map_or_else(Vec::new, |e| numbered(&e.values));
-    }
-    let name = selection.step.unwrap_or(WHOLE);
-    let Some(step) = cell.steps.iter().find(|s| s.step == name && s.phase == phase && mine(&s.workload)) else {
-        return Vec::new();
-    };
-    step.by_repetition.iter().filter_map(|r| Some((r.repetition, request(r, metric)?))).collect()
 }
 
 /// A metric in one part of a cell divided by the same in another, for each repetition that has both: its number and the
@@ -104,91 +104,21 @@ pub fn estimate_of(cell: &CellSummary, metric: &Metric, selection: &Selection<'_
     found.and_then(|s| s.throughput_per_s.clone())
 }
 
-/// A resource of one target or of all together, one value per valid repetition.
-fn resource(cell: &CellSummary, metric: &Metric, target: Option<&str>) -> Vec<f64> {
-    let of = |t: &TargetSummary| -> Option<Estimate> {
-        match metric {
-            Metric::Pss => t.pss_bytes.clone(),
-            Metric::Rss => t.rss_bytes.clone(),
-            Metric::Cpu => t.cpu_cores.clone(),
-            Metric::Threads => t.threads.clone(),
-            Metric::OpenFiles => t.open_files.clone(),
-            Metric::CpuPerRequest => t.cpu_per_request_ns.clone(),
-            Metric::SwitchesPerRequest => t.switches_per_request.clone(),
-            Metric::IoPerRequest => t.io_per_request_bytes.clone(),
-            _ => t.start_up_ns.clone(),
-        }
-    };
-    let mut sums: Vec<f64> = Vec::new();
-    for target in cell.targets.iter().filter(|t| target.is_none_or(|name| name == t.target)) {
-        let Some(estimate) = of(target) else { continue };
-        if sums.is_empty() {
-            sums = estimate.values;
-        } else {
-            for (sum, value) in sums.iter_mut().zip(&estimate.values) {
-                *sum += value;
-            }
-        }
-    }
-    sums
-}
-
-/// A resource of one target or of all together in one phase: the number of each repetition in which it is known of all
-/// targets that have it at all, and its value.
-fn resource_in(cell: &CellSummary, metric: &Metric, target: Option<&str>, phase: &str) -> Vec<(u32, f64)> {
-    let of = |r: &Resources| match metric {
-        Metric::Pss => r.pss_bytes,
-        Metric::Rss => r.rss_bytes,
-        Metric::Cpu => r.cpu_cores,
-        Metric::Threads => r.threads,
-        Metric::OpenFiles => r.open_files,
-        Metric::CpuPerRequest => r.cpu_per_request_ns,
-        Metric::SwitchesPerRequest => r.switches_per_request,
-        Metric::IoPerRequest => r.io_per_request_bytes,
-        // Getting ready belongs to no phase.
-        _ => None,
-    };
+/// A resource of one target or of all together in one phase, or in the whole load where that is empty: the number of each
+/// repetition in which it is known of all targets that have it at all, and its value.
+fn of_targets(cell: &CellSummary, metric: &Metric, target: Option<&str>, phase: &str) -> Vec<(u32, f64)> {
+    let part = |name: &str| Part { target: name.to_owned(), phase: phase.to_owned(), ..Part::default() };
     let mine = cell.targets.iter().filter(|t| target.is_none_or(|name| name == t.target));
-    let phases = mine.filter_map(|t| t.phases.iter().find(|p| p.phase == phase));
-    let by_target: Vec<BTreeMap<u32, f64>> = phases
-        .map(|p| p.by_repetition.iter().filter_map(|(number, r)| Some((*number, of(r)?))).collect())
-        .filter(|values: &BTreeMap<u32, f64>| !values.is_empty())
-        .collect();
+    let by_target: Vec<&[(u32, f64)]> =
+        mine.map(|t| cell.figures.values(&part(&t.target), metric.name())).filter(|values| !values.is_empty()).collect();
     let Some((first, others)) = by_target.split_first() else { return Vec::new() };
-    let sum = |(number, value): (&u32, &f64)| {
-        others.iter().try_fold(*value, |sum, values| Some(sum + values.get(number)?)).map(|sum| (*number, sum))
+    let value_in = |values: &[(u32, f64)], number: u32| {
+        values.binary_search_by_key(&number, |(number, _)| *number).ok().map(|at| values[at].1)
+    };
+    let sum = |(number, value): &(u32, f64)| {
+        others.iter().try_fold(*value, |sum, values| Some(sum + value_in(values, *number)?)).map(|sum| (*number, sum))
     };
     first.iter().filter_map(sum).collect()
-}
-
-/// A metric of requests in one repetition.
-fn request(repetition: &StepRepetition, metric: &Metric) -> Option<f64> {
-    let r = repetition;
-    let share = |of: u64| Some(of as f64 / (r.requests + r.unsent).max(1) as f64);
-    match metric {
-        Metric::Throughput => Some(r.throughput_per_s),
-        Metric::ThroughputStdev => r.throughput_stdev_per_s,
-        Metric::Duration => Some(r.seconds * 1e9),
-        // What was asked for and not answered as expected, and its parts.
-        Metric::Errors => share(r.requests - r.ok - r.named + r.unsent),
-        Metric::Wrong => share(r.requests - r.ok - r.named - r.open),
-        Metric::Unsent => share(r.unsent),
-        Metric::Open => share(r.open),
-        Metric::Offered => Some(r.offered as f64 / r.seconds),
-        Metric::Upload => Some(r.upload_bytes_per_s),
-        Metric::Download => Some(r.download_bytes_per_s),
-        Metric::Time(time, q) => {
-            let times = match time {
-                Time::Service => r.service_ns,
-                Time::Response => r.response_ns,
-                Time::Lag => r.lag_ns,
-                Time::Connect => r.connect_ns,
-                Time::FirstByte => r.first_byte_ns,
-            };
-            times.map(|t| at(&t, *q))
-        }
-        _ => None,
-    }
 }
 
 /// The unit of a metric that is brought.

@@ -1,25 +1,22 @@
-//! The windows of one repetition, as they are read once and used for everything: for phases as a whole and window by window.
+//! Windows: their histograms added up, their course over time, and where a warm-up ends by itself.
 //!
-//! Histograms stay encoded, each different one once – where nothing waits, response times are the service times, and the
-//! pass as a whole is its only step – and are added up when they are asked for. That takes a byte or two per bucket that
-//! occurs, where decoded ones would take eight.
+//! polars groups and counts; a histogram it does not know. So each group's rows come here by their numbers, and the
+//! distribution of each time goes back. Histograms stay encoded until they are added up. Where nothing waits, response times
+//! are the service times, and the pass as a whole is its only step: what is the same is added up once.
 
-use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use polars::prelude::*;
 
+use super::cores::on_all_cores;
 use super::counts::{Counts, Sum, decode_while, longest};
+use super::frames::histogram;
 use super::times::Times;
-use super::{Error, stats};
-use record::Repetition;
 use record::status::PhaseStatus;
 use record::tables::WHOLE;
-use vocabulary::Time;
-use vocabulary::{Outcome, Phase};
+use vocabulary::{Outcome, Phase, Time};
 
 /// Workload, phase, step.
 pub type StepKey = (String, String, String);
@@ -27,16 +24,8 @@ pub type StepKey = (String, String, String);
 /// How many kinds of times a window has.
 const TIMES: usize = Time::ALL.len();
 
-/// A window begins before this: some hundred years.
-const MOST_NS: u64 = 1 << 62;
-/// No window moves so many bytes.
-const MOST_BYTES: u64 = 1 << 43;
-
-/// Columns of the times, in the order of [`time_index`].
-const COLUMNS: [&str; TIMES] = ["service_ns_hdr", "response_ns_hdr", "lag_ns_hdr", "connect_ns_hdr", "first_byte_ns_hdr"];
-
 /// Place of a time in arrays of [`TIMES`].
-const fn time_index(time: Time) -> usize {
+pub(super) const fn time_index(time: Time) -> usize {
     match time {
         Time::Service => 0,
         Time::Response => 1,
@@ -96,77 +85,316 @@ impl DistributionSums {
     }
 }
 
-/// What one step of one phase did in one repetition.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct StepCounts {
-    /// Requests that began in the phase, by outcome.
-    pub outcomes: BTreeMap<String, u64>,
-    /// What ended in the phase, whenever it had begun.
-    pub completed: Completed,
-    /// Start of a window in nanoseconds since the start of the load, and how many were answered as expected in it; a
-    /// window may stand there several times, or not at all when it had none.
-    pub ok_by_window: Vec<(u64, u64)>,
-    /// Times of right answers, and of what was never answered.
-    pub times: Distributions,
-}
-
-/// What ended in a phase: what throughput counts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Completed {
-    /// Requests that were answered as expected.
+/// The passes that ended in one window.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct WindowPoint {
+    /// Start of the window, nanoseconds since the start of the load.
+    pub start_ns: u64,
+    /// Passes that ended in it.
+    pub requests: u64,
+    /// Those of them that were answered as expected.
     pub ok: u64,
-    /// Bytes of request bodies.
-    pub sent_bytes: u64,
-    /// Bytes of response bodies.
-    pub received_bytes: u64,
+    /// Median response time of these, in nanoseconds; none without one.
+    pub median_ns: Option<u64>,
 }
 
-impl StepCounts {
-    /// The share of an outcome.
-    pub fn share(&self, outcome: &str) -> f64 {
-        let all: u64 = self.outcomes.values().sum();
-        self.outcomes.get(outcome).copied().unwrap_or_default() as f64 / all.max(1) as f64
+/// The windows of some repetitions, as `frames::windows` scans them, and of each row: its number `row`, and whether
+/// its requests were answered as expected (`ok`), count in percentiles (`timed`), or went wrong without a name (`error`).
+pub struct Windows {
+    pub(super) frame: DataFrame,
+}
+
+/// By repetition and workload.
+pub(super) type ByWorkload<T> = BTreeMap<(u32, String), T>;
+
+/// Histograms to add up, and how many times each must hold.
+type Parts<'f> = Vec<(&'f [u8], u64)>;
+
+thread_local! {
+    /// What sums are made in: 270 KB that need not be cleared for each of them.
+    static SCRATCH: RefCell<Sum> = RefCell::default();
+}
+
+impl Windows {
+    pub(super) fn new(frame: DataFrame) -> PolarsResult<Self> {
+        let outcomes = frame.column("outcome")?.str()?.clone();
+        let told = |name: &str, of: fn(&str) -> bool| -> Column {
+            let values: BooleanChunked = outcomes.iter().map(|word| word.is_some_and(of)).collect();
+            values.with_name(name.into()).into_column()
+        };
+        let mut frame = frame.with_row_index("row".into(), None)?;
+        frame.with_column(told("ok", |word| word == "ok"))?;
+        frame.with_column(told("timed", Outcome::word_counts_in_times))?;
+        frame.with_column(told("error", Outcome::word_is_error))?;
+        Ok(Self { frame })
     }
 
-    /// Standard deviation (n − 1) of right answers per second over the windows of `window_ns` that lie whole in a phase;
-    /// none with fewer than two of them.
-    pub fn throughput_stdev(&self, phase: &PhaseStatus, window_ns: u64) -> Option<f64> {
-        let first = phase.start_ns.div_ceil(window_ns);
-        let count = usize::try_from((phase.end_ns / window_ns).saturating_sub(first)).ok().filter(|count| *count > 1)?;
-        // A window without a right answer has no row, and counts.
-        let mut ok = vec![0; count];
-        for (start_ns, requests) in &self.ok_by_window {
-            let place = (start_ns / window_ns).checked_sub(first).and_then(|place| ok.get_mut(place as usize));
-            *place.unwrap_or(&mut 0) += requests;
+    pub(super) fn lazy(&self) -> LazyFrame {
+        self.frame.clone().lazy()
+    }
+
+    /// Without the rows of some repetitions.
+    pub(super) fn without(&self, repetitions: &[u32]) -> PolarsResult<Self> {
+        let numbers = self.frame.column("repetition")?.u32()?;
+        let others: BooleanChunked = numbers.iter().map(|number| number.is_some_and(|n| !repetitions.contains(&n))).collect();
+        Ok(Self { frame: self.frame.filter(&others)? })
+    }
+
+    /// What of these rows is to be added up of a time. Times of wrong answers are on disk, and in no percentile.
+    fn parts(&self, rows: &[IdxSize], time: Time) -> PolarsResult<Parts<'_>> {
+        // Of times that nobody asked for there are none.
+        let Ok(bytes) = self.frame.column(histogram(time)) else { return Ok(Vec::new()) };
+        let (bytes, timed, requests) =
+            (bytes.binary()?, self.frame.column("timed")?.bool()?, self.frame.column("requests")?.u64()?);
+        let part = |row: &IdxSize| {
+            let row = *row as usize;
+            let bytes = bytes.get(row).filter(|b| !b.is_empty() && timed.get(row) == Some(true))?;
+            Some((bytes, requests.get(row).unwrap_or_default()))
+        };
+        Ok(rows.iter().filter_map(part).collect())
+    }
+
+    /// The distribution of a time over rows.
+    ///
+    /// # Errors
+    /// When a histogram is damaged.
+    pub(super) fn distribution(&self, rows: &[IdxSize], time: Time) -> PolarsResult<Counts> {
+        sum(&self.parts(rows, time)?, time)
+    }
+
+    /// The distributions of each step, by repetition; steps without a time are left out.
+    ///
+    /// # Errors
+    /// When a column is missing; of a repetition, when a histogram is damaged.
+    pub(super) fn distributions(&self) -> PolarsResult<BTreeMap<u32, PolarsResult<BTreeMap<StepKey, Distributions>>>> {
+        let groups = Groups::new(self.lazy().filter(col("timed")), &["repetition", "workload", "phase", "step"])?;
+        let numbers = groups.keys.column("repetition")?.u32()?;
+        let [workloads, phases, steps] = texts(&groups.keys, ["workload", "phase", "step"])?;
+        let mut by_repetition: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+        for (group, number) in numbers.iter().enumerate() {
+            by_repetition.entry(number.unwrap_or_default()).or_default().push(group);
         }
-        let seconds = window_ns as f64 / 1e9;
-        Some(stats::standard_deviation(&ok.into_iter().map(|n: u64| n as f64 / seconds).collect::<Vec<_>>()))
+        let of_repetition = |mine: &Vec<usize>| -> PolarsResult<BTreeMap<StepKey, Distributions>> {
+            let mut known: Vec<(Parts<'_>, Arc<Counts>)> = Vec::new();
+            let mut found = BTreeMap::new();
+            for group in mine {
+                let mut distributions = Distributions::default();
+                for (_, time) in Time::ALL {
+                    let parts = self.parts(&groups.rows[*group], time)?;
+                    let same = known.iter().find(|(other, _)| is_same(other, &parts)).map(|(_, counts)| Arc::clone(counts));
+                    let counts = match same {
+                        Some(same) => same,
+                        None => {
+                            let new = Arc::new(sum(&parts, time)?);
+                            known.push((parts, Arc::clone(&new)));
+                            new
+                        }
+                    };
+                    distributions.0[time_index(time)] = counts;
+                }
+                let part = |column: &StringChunked| column.get(*group).unwrap_or_default().to_owned();
+                found.insert((part(workloads), part(phases), part(steps)), distributions);
+            }
+            Ok(found)
+        };
+        let by_repetition: Vec<(u32, Vec<usize>)> = by_repetition.into_iter().collect();
+        Ok(on_all_cores(&by_repetition, |(number, mine)| (*number, of_repetition(mine))).into_iter().collect())
+    }
+
+    /// Of each repetition and workload the passes that ended in `during`, window by window, ascending; windows without any are
+    /// left out. `workloads`: those that are wanted.
+    ///
+    /// # Errors
+    /// When a column is missing; of a repetition, when a histogram is damaged.
+    pub(super) fn series(&self, workloads: &[&str]) -> PolarsResult<ByWorkload<PolarsResult<Vec<WindowPoint>>>> {
+        let mine = workloads.iter().fold(lit(false), |any, name| any.or(col("workload").eq(lit(*name))));
+        let passes = self
+            .lazy()
+            .filter(mine.and(col("step").eq(lit(WHOLE))).and(col("completed_in").eq(lit(Phase::During.name()))))
+            .group_by_stable([col("repetition"), col("workload"), col("window_start_ns")])
+            .agg([col("requests").sum(), col("requests").filter(col("ok")).sum().alias("right"), col("row").filter(col("ok"))])
+            .sort(["window_start_ns"], SortMultipleOptions::default().with_maintain_order(true))
+            .collect()?;
+        let (numbers, names) = (passes.column("repetition")?.u32()?, passes.column("workload")?.str()?);
+        let number = |name: &str| passes.column(name)?.u64();
+        let (starts, requests, right) = (number("window_start_ns")?, number("requests")?, number("right")?);
+        let rows = lists(&passes)?;
+        let mut found: ByWorkload<PolarsResult<Vec<WindowPoint>>> = BTreeMap::new();
+        for (at, rows) in rows.iter().enumerate() {
+            let key = (numbers.get(at).unwrap_or_default(), names.get(at).unwrap_or_default().to_owned());
+            let Ok(points) = found.entry(key.clone()).or_insert_with(|| Ok(Vec::new())) else { continue };
+            let part = |column: &UInt64Chunked| column.get(at).unwrap_or_default();
+            match self.median_response(rows) {
+                Ok(median_ns) => {
+                    points.push(WindowPoint { start_ns: part(starts), requests: part(requests), ok: part(right), median_ns });
+                }
+                Err(error) => {
+                    found.insert(key, Err(error));
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Median response time over rows; none without one.
+    fn median_response(&self, rows: &[IdxSize]) -> PolarsResult<Option<u64>> {
+        let parts = self.parts(rows, Time::Response)?;
+        // Mostly a window has one histogram, which need not be added to anything.
+        if let [(bytes, requests)] = parts.as_slice() {
+            let (wanted, mut below, mut found) = (requests.div_ceil(2), 0, None);
+            // That it is whole is checked where all of it is merged.
+            let decoded = decode_while(bytes, |bucket, count| {
+                below += count;
+                found = (count > 0 && below >= wanted).then_some(bucket);
+                found.is_none()
+            });
+            if let (Ok(_), Some(bucket)) = (decoded, found) {
+                return Ok(Some(longest(bucket as u32)));
+            }
+        }
+        let response = sum(&parts, Time::Response)?;
+        let [median] = response.quantiles([0.5]);
+        Ok((!response.is_empty()).then_some(median))
+    }
+
+    /// Windows of which the warm-up reaches to the steady state, and the passes that go there.
+    ///
+    /// `cuts`: by repetition and workload where its steady state begins, in nanoseconds since the start of the load, at the
+    /// start of a window. Windows of its phase `during` that start before count as `warm-up`.
+    ///
+    /// # Errors
+    /// When a column is missing.
+    pub(super) fn with_warm_up(&self, cuts: &ByWorkload<u64>) -> PolarsResult<(Self, ByWorkload<Passes>)> {
+        let column = |name: &str, of: Series| of.with_name(name.into()).into_column();
+        let numbers: Vec<u32> = cuts.keys().map(|(number, _)| *number).collect();
+        let names: Vec<&str> = cuts.keys().map(|(_, name)| name.as_str()).collect();
+        let instants: Vec<u64> = cuts.values().copied().collect();
+        let of = [
+            column("repetition", Series::new("".into(), numbers)),
+            column("workload", Series::new("".into(), names)),
+            column("cut_ns", Series::new("".into(), instants)),
+        ];
+        let cut = DataFrame::new(cuts.len(), of.to_vec())?.lazy();
+        let on = [col("repetition"), col("workload")];
+        let before = |phase: &str| {
+            col(phase).eq(lit(Phase::During.name())).and(col("window_start_ns").lt(col("cut_ns")).fill_null(lit(false)))
+        };
+        let warm = |phase: &str| when(before(phase)).then(lit(Phase::WarmUp.name())).otherwise(col(phase)).alias(phase);
+        let joined = self.lazy().join(cut, &on, &on, JoinArgs::new(JoinType::Left)).sort(["row"], SortMultipleOptions::default());
+        let moved = joined
+            .clone()
+            .filter(before("phase").and(col("step").eq(lit(WHOLE))))
+            .group_by_stable(&on)
+            .agg([col("requests").sum(), col("requests").filter(col("ok").not()).sum().alias("errors")])
+            .collect()?;
+        let (numbers, [names]) = (moved.column("repetition")?.u32()?, texts(&moved, ["workload"])?);
+        let (passes, errors) = (moved.column("requests")?.u64()?, moved.column("errors")?.u64()?);
+        let passes = (0..moved.height()).map(|at| {
+            let key = (numbers.get(at).unwrap_or_default(), names.get(at).unwrap_or_default().to_owned());
+            (key, Passes { all: passes.get(at).unwrap_or_default(), errors: errors.get(at).unwrap_or_default() })
+        });
+        let passes = passes.collect();
+        let frame = joined.with_columns([warm("phase"), warm("completed_in")]).select([all().exclude_cols(["cut_ns"]).as_expr()]);
+        Ok((Self { frame: frame.collect()? }, passes))
     }
 }
 
-/// The phases of one repetition.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Merged {
-    /// What each step did in each phase.
-    pub steps: BTreeMap<StepKey, StepCounts>,
-    /// The phases of each workload, with begin and end.
-    pub phases: Vec<PhaseStatus>,
+/// Whether the same is to be added up. What is the same is mostly in the same place.
+fn is_same(one: &Parts<'_>, other: &Parts<'_>) -> bool {
+    one.len() == other.len() && one.iter().zip(other).all(|((a, n), (b, m))| n == m && (std::ptr::eq(*a, *b) || a == b))
 }
 
-impl Merged {
-    /// A phase of a workload.
-    pub fn phase(&self, workload: &str, phase: &str) -> Option<&PhaseStatus> {
-        self.phases.iter().find(|p| p.workload == workload && p.phase == phase)
-    }
+/// The sum of histograms.
+fn sum(parts: &Parts<'_>, time: Time) -> PolarsResult<Counts> {
+    // Only some requests have to connect, and not each has a first byte.
+    let every = !matches!(time, Time::Connect | Time::FirstByte);
+    SCRATCH.with_borrow_mut(|sum| {
+        let added = parts.iter().try_for_each(|(bytes, requests)| {
+            let found = sum.add_encoded(bytes).map_err(|e| e.to_string())?;
+            // A count that differs is the mark of a damaged file.
+            if found == *requests || !every && found < *requests {
+                Ok(())
+            } else {
+                Err(format!("it holds {found} times of {requests} requests"))
+            }
+        });
+        let counts = sum.take();
+        let damaged = |words| PolarsError::ComputeError(format!("a histogram is damaged: {words}").into());
+        added.map(|()| counts).map_err(damaged)
+    })
+}
 
-    /// From the first request of any workload behind its warm-up to the last answer, in nanoseconds since the start of
-    /// the load; none when there was none.
-    pub fn load_bounds(&self) -> Option<(i64, i64)> {
-        load_bounds(&self.phases)
+/// The numbers of the rows of each group.
+pub(super) struct Groups {
+    /// One row per group, in the order of their first rows.
+    pub keys: DataFrame,
+    pub rows: Vec<Vec<IdxSize>>,
+}
+
+impl Groups {
+    pub(super) fn new(rows: LazyFrame, by: &[&str]) -> PolarsResult<Self> {
+        let keys = rows.group_by_stable(by.iter().map(|name| col(*name)).collect::<Vec<_>>()).agg([col("row")]).collect()?;
+        Ok(Self { rows: lists(&keys)?, keys })
     }
 }
 
-/// From the first request of any workload behind its warm-up to the last answer.
+/// The lists in the column `row`.
+pub(super) fn lists(frame: &DataFrame) -> PolarsResult<Vec<Vec<IdxSize>>> {
+    let numbers = |list: Option<Series>| match list {
+        Some(list) => Ok(list.idx()?.into_no_null_iter().collect()),
+        None => Ok(Vec::new()),
+    };
+    let column = frame.column("row")?.list()?;
+    (0..column.len()).map(|at| numbers(column.get_as_series(at))).collect()
+}
+
+/// Columns of text.
+pub(super) fn texts<'f, const N: usize>(frame: &'f DataFrame, names: [&str; N]) -> PolarsResult<[&'f StringChunked; N]> {
+    let found = names.into_iter().map(|name| frame.column(name)?.str()).collect::<PolarsResult<Vec<_>>>()?;
+    Ok(found.try_into().expect("each name has a column"))
+}
+
+/// Passes of a workload in a repetition.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Passes {
+    pub all: u64,
+    /// Those of them that were not answered as expected.
+    pub errors: u64,
+}
+
+/// Moves the start of the phase `during` of a workload to `cut_ns`, with the passes that go to the warm-up. What was offered
+/// goes with the passes that ended; what was never sent stays with the phase.
+pub(super) fn cut(phases: &mut Vec<PhaseStatus>, workload: &str, cut_ns: u64, moved: Passes) {
+    let find = |phases: &[PhaseStatus], phase: &str| phases.iter().position(|p| p.workload == workload && p.phase == phase);
+    let Some(during) = find(phases, "during").filter(|at| phases[*at].start_ns < cut_ns) else { return };
+    let warm_up = find(phases, "warm-up").unwrap_or_else(|| {
+        let new = PhaseStatus {
+            workload: workload.to_owned(),
+            phase: "warm-up".to_owned(),
+            start_ns: phases[during].start_ns,
+            end_ns: phases[during].start_ns,
+            ..PhaseStatus::default()
+        };
+        phases.push(new);
+        phases.len() - 1
+    });
+    let from = &mut phases[during];
+    let offered = moved.all.min(from.offered);
+    from.start_ns = cut_ns.min(from.end_ns);
+    from.planned_ns = from.planned_ns.map(|_| from.end_ns - from.start_ns);
+    from.offered -= offered;
+    from.passes = from.passes.saturating_sub(moved.all);
+    from.errors = from.errors.saturating_sub(moved.errors);
+    let end_ns = from.start_ns;
+    let to = &mut phases[warm_up];
+    to.end_ns = to.end_ns.max(end_ns);
+    to.offered += offered;
+    to.passes += moved.all;
+    to.errors += moved.errors;
+}
+
+/// From the first request of any workload behind its warm-up to the last answer, in nanoseconds since the start of the load;
+/// none when there was none.
 pub fn load_bounds(phases: &[PhaseStatus]) -> Option<(i64, i64)> {
     let measured = phases.iter().filter(|p| p.phase != "warm-up");
     let (start, end) = measured.fold((u64::MAX, 0), |(s, e), p| (s.min(p.start_ns), e.max(p.end_ns)));
@@ -182,371 +410,4 @@ pub fn phase_bounds(phases: &[PhaseStatus]) -> Vec<(&'static str, (i64, i64))> {
         (start < end).then_some((name, (start as i64, end as i64)))
     };
     Phase::ALL.into_iter().filter_map(|phase| bounds(phase.name())).collect()
-}
-
-/// The passes that ended in one window.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct WindowPoint {
-    /// Start of the window, nanoseconds since the start of the load.
-    pub start_ns: u64,
-    /// Passes that ended in it.
-    pub requests: u64,
-    /// Those of them that were answered as expected.
-    pub ok: u64,
-    /// Median response time of these, in nanoseconds; none without one.
-    pub median_ns: Option<u64>,
-}
-
-/// A histogram: part of `payload`. Empty where no request of the window had such a time.
-#[derive(Clone, Debug, Default, PartialEq)]
-struct Encoded {
-    range: std::ops::Range<usize>,
-    /// How many times must be in it, or may be where not every request has such a time.
-    requests: u64,
-    every: bool,
-}
-
-#[derive(Clone, Debug)]
-pub(super) struct Row {
-    pub(super) start_ns: u64,
-    /// Index into `keys`: where its requests began.
-    key: usize,
-    /// The same for where they ended.
-    ended: usize,
-    /// Index into `outcomes`.
-    outcome: usize,
-    pub(super) requests: u64,
-    pub(super) sent_bytes: u64,
-    pub(super) received_bytes: u64,
-    times: [Encoded; TIMES],
-}
-
-/// A row with its names.
-pub(super) struct NamedRow<'d> {
-    /// Where its requests began.
-    pub key: &'d StepKey,
-    /// Where they ended; the phase is `drain` behind the last one.
-    pub ended: &'d StepKey,
-    /// Whether they were answered as expected.
-    pub ok: bool,
-    /// Whether they were not, and the scenario has no name for what they were.
-    pub error: bool,
-    pub row: &'d Row,
-}
-
-/// The windows of one repetition.
-#[derive(Clone, Debug)]
-pub struct Decoded {
-    /// Of the table, for errors.
-    path: PathBuf,
-    phases: Vec<PhaseStatus>,
-    keys: Vec<StepKey>,
-    outcomes: Vec<String>,
-    rows: Vec<Row>,
-    /// Encoded histograms, each different one of a row once.
-    payload: Vec<u8>,
-}
-
-thread_local! {
-    /// What sums are made in: 270 KB that need not be cleared for each of them.
-    static SCRATCH: RefCell<Sum> = RefCell::default();
-}
-
-impl Decoded {
-    /// Columns that [`Self::new`] needs for so many times.
-    pub(super) fn columns(wanted: &[Time]) -> Vec<&'static str> {
-        let always = [
-            "window_start_ns",
-            "workload",
-            "step",
-            "phase",
-            "completed_in",
-            "outcome",
-            "requests",
-            "sent_bytes",
-            "received_bytes",
-        ];
-        always.into_iter().chain(wanted.iter().map(|t| COLUMNS[time_index(*t)])).collect()
-    }
-
-    /// Takes the rows of `windows.parquet`. `wanted`: the times that will be asked for; others are taken for empty.
-    ///
-    /// # Errors
-    /// When a column is missing.
-    pub(super) fn new(path: &Path, repetition: &Repetition, frame: &DataFrame, wanted: &[Time]) -> PolarsResult<Self> {
-        let mut decoded = Self {
-            path: path.to_owned(),
-            phases: repetition.status.phases.clone(),
-            keys: Vec::new(),
-            outcomes: Vec::new(),
-            rows: Vec::with_capacity(frame.height()),
-            payload: Vec::new(),
-        };
-        let text = |name: &str| frame.column(name)?.str();
-        let number = |name: &str| frame.column(name)?.u64();
-        let (workloads, phases, steps, outcomes) = (text("workload")?, text("phase")?, text("step")?, text("outcome")?);
-        // Before format 5 a request counted where it began.
-        let completed_in = text("completed_in").unwrap_or(phases);
-        let (starts, requests) = (number("window_start_ns")?, number("requests")?);
-        let (sent, received) = (number("sent_bytes")?, number("received_bytes")?);
-        // Beyond these a table is damaged, and below them no sum over all rows of a run overflows.
-        for (column, most) in [(starts, MOST_NS), (requests, u64::from(u32::MAX)), (sent, MOST_BYTES), (received, MOST_BYTES)] {
-            if let Some(found) = column.max().filter(|found| *found > most) {
-                let words = format!("the column `{}` holds {found}, which no window can have", column.name());
-                return Err(PolarsError::ComputeError(words.into()));
-            }
-        }
-        let mut columns = [const { None }; TIMES];
-        for time in wanted.iter().map(|t| time_index(*t)) {
-            // Format 1 had only the first two.
-            columns[time] = match frame.column(COLUMNS[time]) {
-                Err(_) if time > 1 => None,
-                column => Some(column?.binary()?),
-            };
-        }
-        for row in 0..frame.height() {
-            let part = |column: &UInt64Chunked| column.get(row).unwrap_or_default();
-            let mut key_of = |phases: &StringChunked| {
-                let key = [workloads, phases, steps].map(|c| c.get(row).unwrap_or_default());
-                place(
-                    &mut decoded.keys,
-                    |k| [&k.0, &k.1, &k.2].iter().zip(&key).all(|(a, b)| a == b),
-                    || (key[0].to_owned(), key[1].to_owned(), key[2].to_owned()),
-                )
-            };
-            let (key, ended) = (key_of(phases), key_of(completed_in));
-            let outcome = outcomes.get(row).unwrap_or_default();
-            let timed = Outcome::word_counts_in_times(outcome);
-            let outcome = place(&mut decoded.outcomes, |o| o == outcome, || outcome.to_owned());
-            let mut new = Row {
-                start_ns: part(starts),
-                key,
-                ended,
-                outcome,
-                requests: part(requests),
-                sent_bytes: part(sent),
-                received_bytes: part(received),
-                times: Default::default(),
-            };
-            for (time, column) in columns.iter().enumerate() {
-                // Times of wrong answers are on disk, and in no percentile.
-                let Some(bytes) = column.filter(|_| timed).and_then(|c| c.get(row)).filter(|b| !b.is_empty()) else { continue };
-                let before = decoded.rows.last().into_iter().flat_map(|r: &Row| &r.times);
-                let same = |e: &&Encoded| e.requests == new.requests && decoded.payload[e.range.clone()] == *bytes;
-                let known = new.times[..time].iter().chain(before).find(same).cloned();
-                new.times[time] = known.unwrap_or_else(|| {
-                    let start = decoded.payload.len();
-                    decoded.payload.extend_from_slice(bytes);
-                    // Only some requests have to connect, and not each has a first byte.
-                    Encoded { range: start..decoded.payload.len(), requests: new.requests, every: time < 3 }
-                });
-            }
-            decoded.rows.push(new);
-        }
-        Ok(decoded)
-    }
-
-    pub(super) fn rows(&self) -> impl Iterator<Item = NamedRow<'_>> {
-        self.rows.iter().map(|row| NamedRow {
-            key: &self.keys[row.key],
-            ended: &self.keys[row.ended],
-            ok: self.outcomes[row.outcome] == "ok",
-            error: Outcome::word_is_error(&self.outcomes[row.outcome]),
-            row,
-        })
-    }
-
-    /// The sum of histograms.
-    fn sum<'e>(&self, parts: impl IntoIterator<Item = &'e Encoded>) -> Result<Counts, Error> {
-        SCRATCH.with_borrow_mut(|sum| {
-            let added = parts.into_iter().try_for_each(|part| {
-                let found = sum.add_encoded(&self.payload[part.range.clone()]).map_err(|e| e.to_string())?;
-                // A count that differs is the mark of a damaged file.
-                if found == part.requests || !part.every && found < part.requests {
-                    Ok(())
-                } else {
-                    Err(format!("it holds {found} times of {} requests", part.requests))
-                }
-            });
-            let counts = sum.take();
-            let damaged = |words| PolarsError::ComputeError(format!("a histogram is damaged: {words}").into());
-            added.map(|()| counts).map_err(|words| Error::Table { path: self.path.clone(), source: damaged(words) })
-        })
-    }
-
-    /// The distribution of a time over rows.
-    ///
-    /// # Errors
-    /// When a histogram is damaged.
-    pub(super) fn distribution<'r>(&self, rows: impl IntoIterator<Item = &'r Row>, time: Time) -> Result<Counts, Error> {
-        let parts = rows.into_iter().map(|r| &r.times[time_index(time)]);
-        self.sum(parts.filter(|p| !p.range.is_empty()))
-    }
-
-    /// The passes of a workload that ended in a phase, window by window, ascending; windows without any are left out.
-    ///
-    /// # Errors
-    /// When a histogram is damaged.
-    pub fn series(&self, workload: &str, phase: &str) -> Result<Vec<WindowPoint>, Error> {
-        let mut windows: BTreeMap<u64, (u64, u64, Vec<&Row>)> = BTreeMap::new();
-        for NamedRow { ended, ok, row, .. } in self.rows() {
-            if ended.0 == workload && ended.1 == phase && ended.2 == WHOLE {
-                let window = windows.entry(row.start_ns).or_default();
-                window.0 += row.requests;
-                if ok {
-                    window.1 += row.requests;
-                    window.2.push(row);
-                }
-            }
-        }
-        let point = |(start_ns, (requests, ok, rows)): (u64, (u64, u64, Vec<&Row>))| {
-            Ok(WindowPoint { start_ns, requests, ok, median_ns: self.median_response(&rows)? })
-        };
-        windows.into_iter().map(point).collect()
-    }
-
-    /// Median response time over rows.
-    ///
-    /// # Errors
-    /// When a histogram is damaged.
-    fn median_response(&self, rows: &[&Row]) -> Result<Option<u64>, Error> {
-        // Mostly a window has one histogram, which need not be added to anything.
-        if let [row] = rows {
-            let encoded = &row.times[time_index(Time::Response)];
-            let (wanted, mut below, mut found) = (encoded.requests.div_ceil(2), 0, None);
-            // That it is whole is checked where all of it is merged.
-            let decoded = decode_while(&self.payload[encoded.range.clone()], |bucket, count| {
-                below += count;
-                found = (count > 0 && below >= wanted).then_some(bucket);
-                found.is_none()
-            });
-            if let (Ok(_), Some(bucket)) = (decoded, found) {
-                return Ok(Some(longest(bucket as u32)));
-            }
-        }
-        let response = self.distribution(rows.iter().copied(), Time::Response)?;
-        let [median] = response.quantiles([0.5]);
-        Ok((!response.is_empty()).then_some(median))
-    }
-
-    /// Merges windows into phases.
-    ///
-    /// `cuts`: by workload where its steady state begins, in nanoseconds since the start of the load, at the start of a
-    /// window. Windows of its phase `during` that start before count as `warm-up`, the phase begins at the cut, and a
-    /// warm-up reaches to it. What was offered goes with the passes that ended; what was never sent stays with the phase.
-    ///
-    /// # Errors
-    /// When a histogram is damaged.
-    pub fn merge(&self, cuts: &BTreeMap<String, u64>) -> Result<Merged, Error> {
-        let mut phases = self.phases.clone();
-        for (workload, cut) in cuts {
-            self.cut(&mut phases, workload, *cut);
-        }
-        let mut found: BTreeMap<StepKey, Parts<'_>> = BTreeMap::new();
-        for NamedRow { key, ended, ok, row, .. } in self.rows() {
-            let [key, ended] = [key, ended].map(|key| match is_cut(key, row, cuts) {
-                true => Cow::Owned((key.0.clone(), "warm-up".to_owned(), key.2.clone())),
-                false => Cow::Borrowed(key),
-            });
-            let (step, parts) = entry(&mut found, &key);
-            add_to(&mut step.outcomes, &self.outcomes[row.outcome], row.requests);
-            for (parts, part) in parts.iter_mut().zip(&row.times) {
-                if !part.range.is_empty() {
-                    parts.push(part);
-                }
-            }
-            let (step, _) = entry(&mut found, &ended);
-            step.completed.sent_bytes += row.sent_bytes;
-            step.completed.received_bytes += row.received_bytes;
-            if ok {
-                step.completed.ok += row.requests;
-                step.ok_by_window.push((row.start_ns, row.requests));
-            }
-        }
-        // Where the same histograms are added, the sum is the same.
-        let mut known: Vec<(Vec<&Encoded>, Arc<Counts>)> = Vec::new();
-        let mut steps = BTreeMap::new();
-        for (key, (mut step, parts)) in found {
-            for (parts, counts) in parts.into_iter().zip(&mut step.times.0) {
-                *counts = match known.iter().find(|(p, _)| *p == parts) {
-                    Some((_, same)) => Arc::clone(same),
-                    None => {
-                        let new = Arc::new(self.sum(parts.iter().copied())?);
-                        known.push((parts, Arc::clone(&new)));
-                        new
-                    }
-                };
-            }
-            steps.insert(key, step);
-        }
-        Ok(Merged { steps, phases })
-    }
-
-    /// Moves the start of the phase `during` of a workload to `cut`.
-    fn cut(&self, phases: &mut Vec<PhaseStatus>, workload: &str, cut: u64) {
-        let find = |phases: &[PhaseStatus], phase: &str| phases.iter().position(|p| p.workload == workload && p.phase == phase);
-        let Some(during) = find(phases, "during").filter(|at| phases[*at].start_ns < cut) else { return };
-        let (mut passes, mut errors) = (0, 0);
-        for NamedRow { key, ok, row, .. } in self.rows() {
-            if key.0 == workload && key.1 == "during" && key.2 == WHOLE && row.start_ns < cut {
-                passes += row.requests;
-                errors += if ok { 0 } else { row.requests };
-            }
-        }
-        let warm_up = find(phases, "warm-up").unwrap_or_else(|| {
-            let new = PhaseStatus {
-                workload: workload.to_owned(),
-                phase: "warm-up".to_owned(),
-                start_ns: phases[during].start_ns,
-                end_ns: phases[during].start_ns,
-                ..PhaseStatus::default()
-            };
-            phases.push(new);
-            phases.len() - 1
-        });
-        let from = &mut phases[during];
-        let offered = passes.min(from.offered);
-        from.start_ns = cut.min(from.end_ns);
-        from.planned_ns = from.planned_ns.map(|_| from.end_ns - from.start_ns);
-        from.offered -= offered;
-        from.passes = from.passes.saturating_sub(passes);
-        from.errors = from.errors.saturating_sub(errors);
-        let end_ns = from.start_ns;
-        let to = &mut phases[warm_up];
-        to.end_ns = to.end_ns.max(end_ns);
-        to.offered += offered;
-        to.passes += passes;
-        to.errors += errors;
-    }
-}
-
-/// What is added up of a step: its counts, and the histograms of its times.
-type Parts<'e> = (StepCounts, [Vec<&'e Encoded>; TIMES]);
-
-fn entry<'f, 'e>(found: &'f mut BTreeMap<StepKey, Parts<'e>>, key: &StepKey) -> &'f mut Parts<'e> {
-    if !found.contains_key(key) {
-        found.insert(key.clone(), Default::default());
-    }
-    found.get_mut(key).expect("it was there or has just been added")
-}
-
-fn is_cut(key: &StepKey, row: &Row, cuts: &BTreeMap<String, u64>) -> bool {
-    key.1 == "during" && cuts.get(&key.0).is_some_and(|cut| row.start_ns < *cut)
-}
-
-/// Index of what `is` finds in `known`, which is short; `new` is added where there is none.
-fn place<T>(known: &mut Vec<T>, is: impl Fn(&T) -> bool, new: impl FnOnce() -> T) -> usize {
-    known.iter().position(is).unwrap_or_else(|| {
-        known.push(new());
-        known.len() - 1
-    })
-}
-
-fn add_to(sums: &mut BTreeMap<String, u64>, name: &str, count: u64) {
-    match sums.get_mut(name) {
-        Some(sum) => *sum += count,
-        None => {
-            sums.insert(name.to_owned(), count);
-        }
-    }
 }

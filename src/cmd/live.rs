@@ -65,7 +65,7 @@ impl Live {
         }
         let record = &self.run.plan.cells[repetition.cell];
         // What cannot be read is said by the summary.
-        let (summary, _) = summarize::cell(&self.run, record, &[repetition]);
+        let Ok((summary, _)) = summarize::cell(&self.run, record, &[repetition]) else { return };
         let metric = &self.repeat.metric;
         let whole = [String::new()];
         let names: Vec<String> = record.workloads.iter().map(|w| w.name.clone()).collect();

@@ -13,7 +13,6 @@ use tokio::sync::watch;
 
 use super::{Stop, print};
 use crate::analysis::summary::Times;
-use crate::analysis::tables::StepRows;
 use crate::analysis::times::times;
 use crate::cli;
 use crate::executor::Interrupt;
@@ -27,7 +26,7 @@ use crate::plan::{
 use crate::plan_read as rates;
 use crate::record::tables::{Tables, WorkloadNames};
 use crate::vocabulary::Phase;
-use crate::vocabulary::rows::WindowRow;
+use crate::vocabulary::rows::{MAX_TIME_NS, WindowRow};
 use crate::vocabulary::units::{count, human_bytes, human_duration, significant};
 
 /// A tail that is a larger share of a load than this is told.
@@ -280,8 +279,8 @@ pub(super) fn execute(workload: &Workload, seed: u64, record: Option<&Path>, pro
         Stop::from_error(exit, &error)
     })?;
     drop(setting);
-    let mut merged = StepRows::empty();
-    let mut take = |rows: Rows, merged: &mut StepRows| {
+    let mut merged = PassSums::empty();
+    let mut take = |rows: Rows, merged: &mut PassSums| {
         let Rows::Windows(rows) = rows else { return Ok(()) };
         rows.iter().filter(|r| r.step.is_none()).for_each(|r| merge(merged, r));
         tables.as_mut().map_or(Ok(()), |t| t.windows(rows))
@@ -332,13 +331,50 @@ fn bar() -> indicatif::ProgressBar {
     bar
 }
 
+/// What the passes did, added up while they run.
+struct PassSums {
+    /// Passes by outcome.
+    outcomes: BTreeMap<String, u64>,
+    /// Right answers, and bytes, of what ended in the measurement.
+    completed: u64,
+    sent_bytes: u64,
+    received_bytes: u64,
+    /// Service times of right answers, and of what was never answered.
+    service: Histogram<u64>,
+    /// Response times, likewise.
+    response: Histogram<u64>,
+    /// Their schedule lag.
+    lag: Histogram<u64>,
+    /// Connecting, of those that had to.
+    connect: Histogram<u64>,
+    /// From sending to the first byte, of those that had one.
+    first_byte: Histogram<u64>,
+}
+
+impl PassSums {
+    fn empty() -> Self {
+        let histogram = || Histogram::new_with_bounds(1, MAX_TIME_NS, 3).expect("the bounds are constants and in order");
+        Self {
+            outcomes: BTreeMap::new(),
+            completed: 0,
+            sent_bytes: 0,
+            received_bytes: 0,
+            service: histogram(),
+            response: histogram(),
+            lag: histogram(),
+            connect: histogram(),
+            first_byte: histogram(),
+        }
+    }
+}
+
 /// Adds a window of the pass as a whole: to what the measurement completed where it ended in it, to what it asked for
 /// where it began in it.
-fn merge(merged: &mut StepRows, row: &WindowRow) {
+fn merge(merged: &mut PassSums, row: &WindowRow) {
     if row.completed_in == Phase::During {
-        merged.completed.ok += if row.outcome == crate::vocabulary::Outcome::Ok { row.count } else { 0 };
-        merged.completed.sent_bytes += row.sent_bytes;
-        merged.completed.received_bytes += row.received_bytes;
+        merged.completed += if row.outcome == crate::vocabulary::Outcome::Ok { row.count } else { 0 };
+        merged.sent_bytes += row.sent_bytes;
+        merged.received_bytes += row.received_bytes;
     }
     if row.phase != Phase::During {
         return;
@@ -362,7 +398,7 @@ fn merge(merged: &mut StepRows, row: &WindowRow) {
     }
 }
 
-fn conclude(workload: &Workload, report: &Report, mut merged: StepRows) -> Outcome {
+fn conclude(workload: &Workload, report: &Report, mut merged: PassSums) -> Outcome {
     let during = report.phases.iter().find(|p| p.phase == Phase::During);
     let length = |p: &crate::load::PhaseReport| p.planned_ns.unwrap_or_else(|| p.end_ns.saturating_sub(p.start_ns));
     let seconds = during.map_or(0.0, |p| length(p) as f64 / 1e9);
@@ -392,9 +428,9 @@ fn conclude(workload: &Workload, report: &Report, mut merged: StepRows) -> Outco
         requests,
         ok,
         errors: merged.outcomes,
-        throughput_per_s: per_s(merged.completed.ok),
-        upload_bytes_per_s: per_s(merged.completed.sent_bytes),
-        download_bytes_per_s: per_s(merged.completed.received_bytes),
+        throughput_per_s: per_s(merged.completed),
+        upload_bytes_per_s: per_s(merged.sent_bytes),
+        download_bytes_per_s: per_s(merged.received_bytes),
         service_ns: times(&merged.service),
         response_ns: times(&merged.response),
         lag_ns: times(&merged.lag),

@@ -3,26 +3,28 @@
 use std::path::{Path, PathBuf};
 
 use super::{Stop, print, reports};
-use crate::analysis::{self, Summary};
+use crate::analysis::{self, Summary, table};
 use crate::cli;
 use crate::exit::Exit;
 use crate::record::files::{self, json_bytes, write_whole};
+use crate::record::tables::parquet;
 use crate::record::{Error, RunRecord, read as results};
 use crate::vocabulary::Metric;
 use crate::vocabulary::errors::{chain, tell};
 
-/// Aggregates runs into summary.json and a table.
+/// Aggregates runs into summary.json, figures.parquet and a table.
 pub(super) fn summarize(args: &cli::Summarize) -> Result<Exit, Stop> {
     let mut summaries = Vec::new();
     for run in runs(&args.paths)? {
         let (_, summary) = read(&run)?;
-        if args.json {
-            print(&String::from_utf8_lossy(&json_bytes(&summary)));
-        } else {
-            print(&format!("{}\n", analysis::text::table(&summary)));
-        }
+        print_table(args, &summary).map_err(|error| Stop::from_error(Exit::Failure, &error))?;
         // What was asked for is told first: it does not depend on whether it can be kept, too.
         save_if_allowed(&run, &summary)?;
+        if args.csv && args.table.is_none() {
+            let csv = table::figures(&summary).and_then(|figures| table::csv(&figures));
+            let bytes = csv.map_err(|error| Stop::from_error(Exit::Failure, &analysis::Error::Figures(error)))?;
+            told_if_forbidden(write_whole(&run.join("figures.csv"), &bytes))?;
+        }
         summaries.push(summary);
     }
     summaries.iter().try_for_each(|s| reports::append(&args.reports, s))?;
@@ -30,6 +32,27 @@ pub(super) fn summarize(args: &cli::Summarize) -> Result<Exit, Stop> {
     // Invalid repetitions are a matter of the run that made them; what is expected is judged here.
     let judged = |exit| summaries.iter().any(|s| reports::expected(s) == exit);
     Ok([Exit::Expectation, Exit::Inconclusive].into_iter().find(|exit| judged(*exit)).unwrap_or(Exit::Success))
+}
+
+/// Prints what of a summary was asked for.
+fn print_table(args: &cli::Summarize, summary: &Summary) -> Result<(), analysis::Error> {
+    let frames = match args.table {
+        None if args.json => {
+            print(&String::from_utf8_lossy(&json_bytes(summary)));
+            return Ok(());
+        }
+        None => {
+            print(&format!("{}\n", analysis::text::table(summary)));
+            return Ok(());
+        }
+        Some(cli::FigureTable::Figures) => table::figures(summary)?,
+        Some(cli::FigureTable::Cells) => table::cells(summary)?,
+    };
+    match args.csv {
+        true => print(&String::from_utf8_lossy(&table::csv(&frames)?)),
+        false => print(&table::text(&frames)?),
+    }
+    Ok(())
 }
 
 /// The runs that paths on the command line mean.
@@ -68,9 +91,13 @@ pub(super) fn aggregate(run: &Path) -> Result<(RunRecord, Summary), Stop> {
     Ok((record, summary))
 }
 
-/// Keeps summary.json; says so where it may not be written, and stops where something else is wrong.
+/// Keeps summary.json and figures.parquet; says so where they may not be written, and stops where something else is wrong.
 fn save_if_allowed(run: &Path, summary: &Summary) -> Result<(), Stop> {
-    let Err(error) = keep(run, summary) else { return Ok(()) };
+    told_if_forbidden(keep(run, summary))
+}
+
+fn told_if_forbidden(kept: Result<(), Error>) -> Result<(), Stop> {
+    let Err(error) = kept else { return Ok(()) };
     if !error.is_forbidden() {
         return Err(Stop::from_error(Exit::Failure, &error));
     }
@@ -78,11 +105,20 @@ fn save_if_allowed(run: &Path, summary: &Summary) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Writes summary.json, unless it is there as it would be written.
+/// Writes summary.json and figures.parquet, unless they are there as they would be written.
 pub(super) fn keep(run: &Path, summary: &Summary) -> Result<(), Error> {
-    let (path, bytes) = (run.join("summary.json"), json_bytes(summary));
-    if files::read(&path).is_ok_and(|there| there == bytes) {
+    keep_file(&run.join("summary.json"), &json_bytes(summary))?;
+    if summary.cells.is_empty() {
         return Ok(());
     }
-    write_whole(&path, &bytes)
+    let path = run.join("figures.parquet");
+    let frames = table::figures(summary).map_err(|source| Error::WriteTable { path: path.clone(), source })?;
+    keep_file(&path, &parquet(&path, frames)?)
+}
+
+fn keep_file(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    if files::read(path).is_ok_and(|there| there == bytes) {
+        return Ok(());
+    }
+    write_whole(path, bytes)
 }

@@ -379,11 +379,10 @@ impl Composer<'_> {
             let names: Vec<String> = parts.iter().map(name).collect();
             let window = self.run.plan.window.as_secs_f64();
             let repetitions = curves::counted(self.run, index, &cell.repetitions.counted);
-            let read = |r: &&Repetition| curves::lines(r, &parts, metric, window);
             // What cannot be read has no line; the summary names it.
-            let lines: Vec<_> = repetitions.par_iter().map(read).collect();
+            let lines = curves::lines(&repetitions, &parts, metric, window);
             for (repetition, lines) in repetitions.into_iter().zip(lines) {
-                for (name, mut line) in names.iter().zip(lines.unwrap_or_default()) {
+                for (name, mut line) in names.iter().zip(lines) {
                     for point in &mut line {
                         point.1 *= scale;
                     }

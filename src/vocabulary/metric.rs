@@ -81,6 +81,20 @@ pub enum Unit {
     Own,
 }
 
+impl Unit {
+    /// The unit of values as they are recorded: `ns`, `B`, `1/s`; empty for plain numbers, and where the source says it.
+    pub fn base(self) -> &'static str {
+        match self {
+            Self::Rate => "1/s",
+            Self::Share => "share",
+            Self::ByteRate => "B/s",
+            Self::Time => "ns",
+            Self::Bytes => "B",
+            Self::Number | Self::Own => "",
+        }
+    }
+}
+
 /// To whom a metric belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]

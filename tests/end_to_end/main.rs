@@ -1,7 +1,7 @@
 //! `runner` as its user sees it: the built executable, real processes, real files.
 //!
 //! `run` is what goes well, `faults` what goes wrong, `endings` how it ends before its time, `guards` who clears up when one of
-//! our own is killed, `resume` how it goes on, `old_results` what is kept of earlier runs; `mistakes` (a test for each file in
+//! our own is killed, `resume` how it goes on, `old_results` what is kept of earlier runs, `figures` the table of them; `mistakes` (a test for each file in
 //! `tests/mistakes`) and `schema` are about scenario files. `load` is every way in which requests may arrive, `requests` that
 //! each can be looked at, `truth` whether what is measured is what happened. `time` is what is divided by what and open at the
 //! end, `steady` since when it was steady. `http` is HTTP as real servers speak it, `framed`, `redis` and `vtp` are protocols beside
@@ -25,6 +25,7 @@ mod engine;
 mod environment;
 mod expect;
 mod faults;
+mod figures;
 mod foreign;
 mod framed;
 mod guards;

@@ -63,12 +63,13 @@ fn rows_agree_with_windows() {
         }
         *counts.entry([workload, phase, step, outcome]).or_default() += 1;
     }
-    let windows = runner::analysis::tables::read(repetition).unwrap().merge(&BTreeMap::new()).unwrap();
+    // There is one repetition: what is said of the cell is said of it.
+    let cell = runner::analysis::summarize(&run).unwrap().cells.remove(0);
     let mut of_windows: BTreeMap<[String; 4], u64> = BTreeMap::new();
-    for ((workload, phase, step), counts) in &windows.steps {
-        for (outcome, count) in &counts.outcomes {
-            of_windows.insert([workload, phase, step, outcome].map(Clone::clone), *count);
-        }
+    for series in cell.figures.iter() {
+        let Some(outcome) = series.metric.strip_prefix("requests:") else { continue };
+        let part = series.part.clone();
+        of_windows.insert([part.workload, part.phase, part.step, outcome.to_owned()], series.values[0].1 as u64);
     }
     assert_eq!(counts, of_windows);
     assert_eq!(counts[&["two", "during", "(pass)", "wrong-status"].map(str::to_owned)], 60);
@@ -77,7 +78,8 @@ fn rows_agree_with_windows() {
     for ([workload, phase, step], mut ns) in responses {
         ns.sort_unstable();
         let shown = &part(&summary, "all", &workload, &phase, &step)["response_ns"];
-        let histogram = windows.steps[&(workload, phase, step)].times.of(Time::Response);
+        let mine = cell.steps.iter().find(|s| (&s.workload, &s.phase, &s.step) == (&workload, &phase, &step)).unwrap();
+        let histogram = mine.distributions.of(Time::Response);
         for (name, q) in [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99_9", 0.999), ("max", 1.0)] {
             let exact = quantile(&ns, q);
             assert_eq!(shown[name], Json::from(exact), "{name}");

@@ -72,6 +72,7 @@ fn the_smallest_experiment_leaves_the_documented_directory() {
         "cells/all/run1/status.json",
         "cells/all/run1/windows.parquet",
         "experiment.yaml",
+        "figures.parquet",
         "manifest.json",
         "plan.json",
         "summary.json",

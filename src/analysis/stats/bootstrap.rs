@@ -74,13 +74,36 @@ pub fn bootstrap_bca(
     resamples: usize,
     seed: u64,
 ) -> Result<Interval, Error> {
+    let [interval] = bootstrap_bca_each(sample, [statistic], level, resamples, seed)?;
+    interval
+}
+
+/// Intervals of several statistics from the same resamples: of each what [`bootstrap_bca`] gives, to the bit.
+///
+/// # Errors
+/// Those of [`bootstrap_bca`]; [`Error::Undefined`] for each statistic by itself.
+pub fn bootstrap_bca_each<const N: usize>(
+    sample: &[f64],
+    statistics: [fn(&[f64]) -> f64; N],
+    level: f64,
+    resamples: usize,
+    seed: u64,
+) -> Result<[Result<Interval, Error>; N], Error> {
     let tail = tail(level, resamples)?;
     let mut sample = Resampler::new(sample)?;
-    let estimate = statistic(&sample.sorted);
-
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
-    let replicates = (0..resamples).map(|_| statistic(sample.draw(&mut rng))).collect();
-    bca(estimate, replicates, acceleration(&[sample.influence(statistic)]), sample.len(), tail)
+    let mut replicates = [const { Vec::new() }; N];
+    replicates.iter_mut().for_each(|each| each.reserve_exact(resamples));
+    for _ in 0..resamples {
+        let resample = sample.draw(&mut rng);
+        replicates.iter_mut().zip(statistics).for_each(|(each, statistic)| each.push(statistic(resample)));
+    }
+    let mut all = replicates.into_iter();
+    Ok(statistics.map(|statistic| {
+        let estimate = statistic(&sample.sorted);
+        let acceleration = acceleration(&[sample.influence(statistic)]);
+        bca(estimate, all.next().unwrap_or_default(), acceleration, sample.len(), tail)
+    }))
 }
 
 /// Confidence interval of `statistic(a) / statistic(b)`, without unit, for independent samples.
@@ -229,11 +252,20 @@ fn bca(estimate: f64, mut replicates: Vec<f64>, acceleration: Option<f64>, len: 
     if !estimate.is_finite() || replicates.iter().any(|value| !value.is_finite()) {
         return Err(Error::Undefined);
     }
-    replicates.sort_unstable_by(f64::total_cmp);
     let (low, high) = acceleration
         .and_then(|acceleration| corrected(estimate, &replicates, acceleration, len, tail))
         .unwrap_or((tail, 1.0 - tail));
-    Ok(Interval { low: quantile(&replicates, low), high: quantile(&replicates, high) })
+    let high = selected_quantile(&mut replicates, high);
+    Ok(Interval { low: selected_quantile(&mut replicates, low), high })
+}
+
+/// The same as `quantile` of the values in order (type 7), for which not all of them need to be put in order.
+fn selected_quantile(values: &mut [f64], q: f64) -> f64 {
+    let place = (values.len() - 1) as f64 * q;
+    let below = (place.floor() as usize).min(values.len() - 1);
+    let (_, &mut at, above) = values.select_nth_unstable_by(below, f64::total_cmp);
+    let next = above.iter().copied().min_by(f64::total_cmp).unwrap_or(at);
+    quantile(&[at, next], if place > below as f64 { place - below as f64 } else { 0.0 })
 }
 
 /// The shares of replicates below the lower and the upper end, after both corrections (Efron & Tibshirani 1993, eq. 14.10).
@@ -243,10 +275,10 @@ fn corrected(estimate: f64, replicates: &[f64], acceleration: f64, len: usize, t
     // Replicates equal to the estimate count half, as in SciPy. A median of few values is often equal, and to count
     // it as "not below", as the book does, would shift every such interval downwards. Equal is up to the error of
     // summing `len` values (Higham 2002, ch. 4.2), so that the machine's rounding does not decide.
-    let magnitude = replicates[0].abs().max(replicates[replicates.len() - 1].abs());
+    let magnitude = replicates.iter().fold(0.0, |largest: f64, value| largest.max(value.abs()));
     let rounding = len as f64 * f64::EPSILON * magnitude;
-    let below = replicates.partition_point(|&value| value < estimate - rounding);
-    let not_above = replicates.partition_point(|&value| value <= estimate + rounding);
+    let below = replicates.iter().filter(|value| **value < estimate - rounding).count();
+    let not_above = replicates.iter().filter(|value| **value <= estimate + rounding).count();
     let bias = normal_quantile((below + not_above) as f64 / (2 * replicates.len()) as f64);
 
     let share = |z: f64| {

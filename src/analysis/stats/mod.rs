@@ -38,7 +38,7 @@ mod trend;
 mod two_samples;
 mod welch;
 
-pub use bootstrap::{Error, Interval, bootstrap_bca, bootstrap_ratio};
+pub use bootstrap::{Error, Interval, bootstrap_bca, bootstrap_bca_each, bootstrap_ratio};
 pub use changepoints::{e_divisive, pelt};
 pub use combined::combined_p;
 pub use dependence::{DependentRatio, SerialDependence, dependent_ratio, serial_dependence};

@@ -98,6 +98,7 @@ fn numbers(levels: &[String]) -> Option<Vec<f64>> {
 mod tests {
     use super::super::figures;
     use super::*;
+    use analysis::cells::Part;
     use analysis::estimate::estimate;
     use analysis::summarize;
     use analysis::summary::{MetricSummary, StepRepetition, StepSummary, Summary};
@@ -172,6 +173,9 @@ mod tests {
             graphs: [{lines: rate, x: connections, series: rtt, model: connections / seconds(rtt)}]\n");
         for cell in summary.cells.iter_mut().filter(|c| c.cell != "connections=16,rtt=10ms") {
             let base: f64 = cell.levels["connections"].parse().unwrap();
+            let part = Part { workload: "tool".to_owned(), phase: "during".to_owned(), ..Part::default() };
+            cell.figures.set(&part, "rate", 1, base);
+            cell.figures.set(&part, "rate", 2, base + 2.0);
             cell.metrics.push(MetricSummary {
                 interest: vocabulary::Interest::Question,
                 workload: "tool".to_owned(),
@@ -179,7 +183,6 @@ mod tests {
                 metric: "rate".to_owned(),
                 unit: "1/s".to_owned(),
                 value: estimate(&[base, base + 2.0]).unwrap(),
-                repetitions: vec![1, 2],
             });
         }
         let (name, levels, places, series, model) = trend_of(&run, &summary);
@@ -204,6 +207,10 @@ mod tests {
         for cell in &mut summary.cells {
             let n: f64 = cell.levels["n"].parse().unwrap();
             cell.steps = vec![step("author", n), step("subscriber", 10.0 * n)];
+            for step in cell.steps.clone() {
+                let part = Part { workload: step.workload, phase: step.phase, step: step.step, ..Part::default() };
+                cell.figures.set(&part, "throughput", 1, step.by_repetition[0].throughput_per_s);
+            }
         }
         let (_, _, places, series, model) = trend_of(&run, &summary);
         assert_eq!((places, model), (LevelPositions::Linear(vec![1.0, 2.0]), None));

@@ -1,0 +1,124 @@
+//! The figures of a cell over its repetitions.
+//!
+//! polars puts the figures of one metric of one part together; a row of that is a [`Series`]: a value for each repetition that
+//! has one. Whatever is said of a cell – estimates, summary, graphs, expectations, comparisons – is said of these.
+
+use std::collections::BTreeMap;
+
+use polars::prelude::*;
+
+use super::figures::COLUMNS;
+use super::windows::texts;
+
+/// To what figures belong. Empty where a metric belongs to none: start-up to no phase, a resource to no workload.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Part {
+    /// Name of the workload.
+    pub workload: String,
+    /// Name of the target.
+    pub target: String,
+    /// Name of the phase; of a resource empty for the whole load.
+    pub phase: String,
+    /// Name of the step; `(pass)` is the pass as a whole.
+    pub step: String,
+}
+
+/// The figures of one metric of one part of a cell.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Series {
+    /// To what they belong.
+    pub part: Part,
+    /// Name of the metric.
+    pub metric: String,
+    /// Number of each repetition that counts and has a value, ascending, with its value.
+    pub values: Vec<(u32, f64)>,
+    /// The same of repetitions that do not count.
+    pub uncounted: Vec<(u32, f64)>,
+}
+
+/// All figures of a cell.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Figures {
+    /// Ascending by part and metric, each once.
+    series: Vec<Series>,
+    /// Why repetitions do not count, by their number.
+    pub excluded: BTreeMap<u32, String>,
+    /// The unit of what was brought, by workload and metric.
+    pub units: BTreeMap<(String, String), String>,
+}
+
+impl Figures {
+    /// Puts figures together, such as `figures::figures` makes. `excluded`: repetitions that do not count.
+    ///
+    /// # Errors
+    /// When a column is missing or of another type.
+    pub(super) fn new(rows: LazyFrame, excluded: BTreeMap<u32, String>) -> PolarsResult<Self> {
+        let keys: Vec<Expr> = COLUMNS[1..6].iter().map(|name| col(*name)).collect();
+        let frame = rows.group_by_stable(keys).agg([col("repetition"), col("value")]).collect()?;
+        let [workloads, targets, phases, steps, metrics] = texts(&frame, ["workload", "target", "phase", "step", "metric"])?;
+        let (repetitions, values) = (frame.column("repetition")?.list()?, frame.column("value")?.list()?);
+        let mut series = Vec::with_capacity(frame.height());
+        for at in 0..frame.height() {
+            let text = |column: &StringChunked| column.get(at).unwrap_or_default().to_owned();
+            let part = Part { workload: text(workloads), target: text(targets), phase: text(phases), step: text(steps) };
+            let [repetitions, values] = [repetitions, values].map(|list| list.get_as_series(at).unwrap_or_default());
+            let mut all: Vec<(u32, f64)> =
+                repetitions.u32()?.into_no_null_iter().zip(values.f64()?.into_no_null_iter()).collect();
+            all.sort_by_key(|(number, _)| *number);
+            let (uncounted, values) = all.into_iter().partition(|(number, _)| excluded.contains_key(number));
+            series.push(Series { part, metric: text(metrics), values, uncounted });
+        }
+        series.sort_by(|a, b| (&a.part, &a.metric).cmp(&(&b.part, &b.metric)));
+        Ok(Self { series, excluded, units: BTreeMap::new() })
+    }
+
+    /// All of them, ascending by part and metric.
+    pub fn iter(&self) -> impl Iterator<Item = &Series> {
+        self.series.iter()
+    }
+
+    /// Those of what commands brought and of what was collected, the shares of outcomes with names among them.
+    pub fn brought(&self) -> impl Iterator<Item = &Series> {
+        self.series.iter().filter(|s| s.part.step.is_empty() && s.part.target.is_empty() && !s.part.phase.is_empty())
+    }
+
+    /// Those of one part.
+    pub fn of_part(&self, part: &Part) -> &[Series] {
+        let first = self.series.partition_point(|s| s.part < *part);
+        let count = self.series[first..].partition_point(|s| s.part == *part);
+        &self.series[first..first + count]
+    }
+
+    /// The values of a metric of one part; empty where it has none.
+    pub fn values(&self, part: &Part, metric: &str) -> &[(u32, f64)] {
+        let mine = self.of_part(part);
+        mine.binary_search_by(|s| s.metric.as_str().cmp(metric)).map_or(&[], |at| &mine[at].values)
+    }
+
+    /// Puts a value in the place of another, or removes it. What was not there is not added.
+    pub fn replace(&mut self, part: &Part, metric: &str, repetition: u32, value: Option<f64>) {
+        let first = self.series.partition_point(|s| (&s.part, s.metric.as_str()) < (part, metric));
+        let Some(series) = self.series.get_mut(first).filter(|s| s.part == *part && s.metric == metric) else { return };
+        let Ok(at) = series.values.binary_search_by_key(&repetition, |(number, _)| *number) else { return };
+        match value {
+            Some(value) => series.values[at].1 = value,
+            None => {
+                series.values.remove(at);
+            }
+        }
+    }
+
+    /// Adds a figure of a repetition that counts, or puts it in the place of the one that is there.
+    pub fn set(&mut self, part: &Part, metric: &str, repetition: u32, value: f64) {
+        let place = self.series.binary_search_by(|s| (&s.part, s.metric.as_str()).cmp(&(part, metric)));
+        let at = place.unwrap_or_else(|at| {
+            self.series.insert(at, Series { part: part.clone(), metric: metric.to_owned(), ..Series::default() });
+            at
+        });
+        let values = &mut self.series[at].values;
+        match values.binary_search_by_key(&repetition, |(number, _)| *number) {
+            Ok(at) => values[at].1 = value,
+            Err(at) => values.insert(at, (repetition, value)),
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! The tables of some repetitions of a cell: of each kind one frame, in which every row has the number of its repetition.
+//!
+//! Of each table only the columns are read that are needed, each once. What is damaged – no table, no such column, another
+//! type, a number that nothing can have – is named, and left out of the frame; the tables of the other repetitions are in it.
+
+use polars::prelude::*;
+
+use super::Error;
+use super::cores::on_all_cores;
+use record::{Repetition, tables};
+use vocabulary::{Metric, Time};
+
+/// A frame, and what could not be put into it.
+pub struct Scanned {
+    /// The rows of all repetitions, in their order, with a column `repetition` (u32) before those of the table.
+    pub frame: DataFrame,
+    /// The number of each repetition whose table is damaged, and how.
+    pub damaged: Vec<(u32, Error)>,
+}
+
+/// What is expected of a column.
+struct Expected {
+    name: &'static str,
+    of: DataType,
+    /// The largest value that it can have; beyond it a table is damaged, and below it no sum over all rows overflows.
+    most: Option<u64>,
+    missing: Missing,
+}
+
+/// What it means that a table does not have a column, or a row no value.
+enum Missing {
+    /// The table is damaged.
+    Damage,
+    /// Some rows have no value.
+    Values,
+    /// It is older than the column, which then holds what this one does.
+    SameAs(&'static str),
+    /// It is older than the column, and has no values of it.
+    Older,
+}
+
+impl Expected {
+    fn new(name: &'static str, of: DataType, missing: Missing) -> Self {
+        Self { name, of, most: None, missing }
+    }
+}
+
+/// A window begins before this: some hundred years.
+const MOST_NS: u64 = 1 << 62;
+/// No window moves so many bytes.
+const MOST_BYTES: u64 = 1 << 43;
+/// No replica uses so much of anything, in bytes, nanoseconds or numbers.
+const MOST: u64 = 1 << 53;
+
+/// The column of a time: its histogram, encoded.
+pub fn histogram(time: Time) -> &'static str {
+    match time {
+        Time::Service => "service_ns_hdr",
+        Time::Response => "response_ns_hdr",
+        Time::Lag => "lag_ns_hdr",
+        Time::Connect => "connect_ns_hdr",
+        Time::FirstByte => "first_byte_ns_hdr",
+    }
+}
+
+/// `windows.parquet`: one row per window, workload, step, phase of the begin, phase of the end, and outcome, with the
+/// histograms of `times`.
+pub fn windows(repetitions: &[&Repetition], times: &[Time]) -> Scanned {
+    let text = |name| Expected::new(name, DataType::String, Missing::Damage);
+    let number = |name, most| Expected { most: Some(most), ..Expected::new(name, DataType::UInt64, Missing::Damage) };
+    // Before format 5 a request counted where it began; format 1 had two of the times.
+    let mut columns = vec![
+        number("window_start_ns", MOST_NS),
+        text("workload"),
+        text("step"),
+        text("phase"),
+        Expected::new("completed_in", DataType::String, Missing::SameAs("phase")),
+        text("outcome"),
+        number("requests", u64::from(u32::MAX)),
+        number("sent_bytes", MOST_BYTES),
+        number("received_bytes", MOST_BYTES),
+    ];
+    columns.extend(times.iter().map(|time| {
+        let missing = if matches!(time, Time::Service | Time::Response) { Missing::Damage } else { Missing::Older };
+        Expected::new(histogram(*time), DataType::Binary, missing)
+    }));
+    scan(repetitions, "windows.parquet", &columns)
+}
+
+/// `resources.parquet`: one row per sample and replica, with the columns that `metrics` need.
+pub fn resources(repetitions: &[&Repetition], metrics: &[Metric]) -> Scanned {
+    let mut columns = vec![
+        Expected::new("at_ns", DataType::Int64, Missing::Damage),
+        Expected::new("target", DataType::String, Missing::Damage),
+        Expected::new("replica", DataType::UInt32, Missing::Damage),
+    ];
+    for name in metrics.iter().flat_map(|metric| resource_columns(metric)) {
+        if columns.iter().all(|column| column.name != *name) {
+            let missing = if *name == "pss_bytes" { Missing::Values } else { Missing::Damage };
+            columns.push(Expected { most: Some(MOST), ..Expected::new(name, DataType::UInt64, missing) });
+        }
+    }
+    scan(repetitions, "resources.parquet", &columns)
+}
+
+/// The columns of `resources.parquet` that a metric of targets is made of.
+pub fn resource_columns(metric: &Metric) -> &'static [&'static str] {
+    match metric {
+        Metric::Pss => &["pss_bytes"],
+        Metric::Rss => &["rss_bytes"],
+        Metric::Threads => &["threads"],
+        Metric::OpenFiles => &["open_files"],
+        Metric::Cpu | Metric::CpuPerRequest => &["cpu_user_ns", "cpu_system_ns"],
+        Metric::SwitchesPerRequest => &["voluntary_switches", "involuntary_switches"],
+        Metric::IoPerRequest => &["read_bytes", "written_bytes"],
+        _ => &[],
+    }
+}
+
+/// `metrics.parquet`: one row per execution of a command, or thing that was collected, and metric. A repetition without
+/// any has no such table.
+pub fn metrics(repetitions: &[&Repetition]) -> Scanned {
+    let text = |name| Expected::new(name, DataType::String, Missing::Damage);
+    let value = Expected::new("value", DataType::Float64, Missing::Values);
+    let there: Vec<&Repetition> = repetitions.iter().copied().filter(|r| r.path.join("metrics.parquet").exists()).collect();
+    scan(&there, "metrics.parquet", &[text("workload"), text("phase"), text("metric"), value])
+}
+
+/// Reads the table of each repetition, many at a time, and puts them below each other.
+fn scan(repetitions: &[&Repetition], file: &str, columns: &[Expected]) -> Scanned {
+    let names: Vec<&str> = columns.iter().map(|column| column.name).collect();
+    let read = |repetition: &&Repetition| -> Result<DataFrame, Error> {
+        let path = repetition.path.join(file);
+        let found = tables::read_columns(&path, &names)?;
+        let frame = conforming(&found, columns).and_then(|frame| with_repetition(frame, repetition.status.repetition));
+        frame.map_err(|source| Error::Table { path, source })
+    };
+    let tables = on_all_cores(repetitions, read);
+    let mut frame = with_repetition(columns.iter().map(|c| Column::new_empty(c.name.into(), &c.of)).collect(), 0)
+        .expect("columns without rows are of one length");
+    let mut damaged = Vec::new();
+    for (repetition, table) in repetitions.iter().zip(tables) {
+        match table {
+            Ok(table) => {
+                frame.vstack_mut(&table).expect("each table has just got the same columns");
+            }
+            Err(error) => damaged.push((repetition.status.repetition, error)),
+        }
+    }
+    frame.rechunk_mut();
+    Scanned { frame, damaged }
+}
+
+fn with_repetition(mut columns: Vec<Column>, number: u32) -> PolarsResult<DataFrame> {
+    let height = columns.first().map_or(0, Column::len);
+    columns.insert(0, Column::new_scalar("repetition".into(), Scalar::from(number), height));
+    DataFrame::new(height, columns)
+}
+
+/// The columns of a table as they are expected, in this order.
+fn conforming(table: &DataFrame, columns: &[Expected]) -> PolarsResult<Vec<Column>> {
+    let wrong = |words: String| PolarsError::ComputeError(words.into());
+    let one = |expected: &Expected| {
+        let name = expected.name;
+        let found = match (table.column(name), &expected.missing) {
+            (Ok(found), _) => found.clone(),
+            (Err(_), Missing::SameAs(other)) => table.column(other)?.clone().with_name(name.into()),
+            (Err(_), Missing::Older) => Column::full_null(name.into(), table.height(), &expected.of),
+            (Err(error), _) => return Err(error),
+        };
+        if *found.dtype() != expected.of {
+            return Err(wrong(format!("the column `{name}` has the type {}, expected {}", found.dtype(), expected.of)));
+        }
+        if matches!(expected.missing, Missing::Damage | Missing::SameAs(_)) && found.null_count() > 0 {
+            return Err(wrong(format!("the column `{name}` has no value in {} rows", found.null_count())));
+        }
+        if let Some(most) = expected.most
+            && let Some(largest) = found.u64()?.max().filter(|largest| *largest > most)
+        {
+            return Err(wrong(format!("the column `{name}` holds {largest}, which is more than there can be")));
+        }
+        Ok(found)
+    };
+    let mut found: Vec<Column> = columns.iter().map(one).collect::<PolarsResult<_>>()?;
+    // What is the same is kept once: where nothing waits, response times are the service times.
+    for at in 1..found.len() {
+        let same = found[..at].iter().find(|other| *other.dtype() == DataType::Binary && is_same(other, &found[at]));
+        if let Some(same) = same.cloned() {
+            found[at] = same.with_name(found[at].name().clone());
+        }
+    }
+    Ok(found)
+}
+
+/// Whether two columns of bytes hold the same.
+fn is_same(one: &Column, other: &Column) -> bool {
+    let (Ok(one), Ok(other)) = (one.binary(), other.binary()) else { return false };
+    one.iter().eq(other.iter())
+}

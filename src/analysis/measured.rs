@@ -1,0 +1,148 @@
+//! Some repetitions of a cell, read: their tables as frames, their phases, and where they became steady.
+//!
+//! Where the scenario leaves the warm-up to us, it reaches to the steady state: windows and phases are moved before anything
+//! is computed from them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use polars::prelude::*;
+
+use super::Error;
+use super::detail::Detail;
+use super::frames::{self, Scanned};
+use super::replicas::{Replica, replicas};
+use super::steadiness::{self, Steady};
+use super::windows::{Distributions, StepKey, Windows, cut};
+use record::Repetition;
+use record::read::CellRecord;
+use record::status::PhaseStatus;
+
+/// What figures are made of. Nothing in it is damaged.
+pub(super) struct Measured<'r> {
+    pub cell: &'r CellRecord,
+    pub repetitions: &'r [&'r Repetition],
+    pub window_ns: u64,
+    /// Of each repetition, with the warm-up where it turned out to end.
+    pub phases: BTreeMap<u32, Vec<PhaseStatus>>,
+    /// By repetition and workload where its steady state begins, of those whose warm-up ends by itself.
+    pub cuts: BTreeMap<(u32, String), u64>,
+    /// Of all repetitions but those in `without_windows`.
+    pub windows: Windows,
+    /// By repetition and step.
+    pub distributions: BTreeMap<u32, BTreeMap<StepKey, Distributions>>,
+    /// Repetitions whose windows are damaged: what came of their requests is not known.
+    pub without_windows: BTreeSet<u32>,
+    /// Repetitions whose samples are damaged.
+    pub without_samples: BTreeSet<u32>,
+    pub replicas: Vec<Replica>,
+    /// As [`frames::metrics`] scans it.
+    pub brought: DataFrame,
+    /// Of each repetition the workloads that should be steady.
+    pub steadiness: BTreeMap<u32, Vec<(String, Steady)>>,
+    /// What is damaged, by repetition: windows, samples, what was brought.
+    pub damaged: [Vec<(u32, Error)>; 3],
+}
+
+impl<'r> Measured<'r> {
+    /// Reads the tables of repetitions of a cell. `window_ns`: length of a window.
+    ///
+    /// # Errors
+    /// When polars cannot compute something of what is not damaged, which is a fault of this program.
+    pub(super) fn read(
+        cell: &'r CellRecord,
+        repetitions: &'r [&'r Repetition],
+        window_ns: u64,
+        detail: &Detail,
+    ) -> PolarsResult<Self> {
+        let Scanned { frame, damaged } = frames::windows(repetitions, &detail.times);
+        let mut damaged_windows = damaged;
+        let mut windows = Windows::new(frame)?;
+        let mut phases: BTreeMap<u32, Vec<PhaseStatus>> =
+            repetitions.iter().map(|r| (r.status.repetition, r.status.phases.clone())).collect();
+        let mut damage = |number: u32, source: PolarsError| {
+            let path = repetitions.iter().find(|r| r.status.repetition == number).map_or(Path::new(""), |r| &r.path);
+            damaged_windows.push((number, Error::Table { path: path.join("windows.parquet"), source }));
+        };
+
+        let looked_at = steadiness::looked_at(cell, detail.steadiness);
+        let mut series = if looked_at.is_empty() { BTreeMap::new() } else { windows.series(&looked_at)? };
+        let mut steadiness: BTreeMap<u32, Vec<(String, Steady)>> = BTreeMap::new();
+        for repetition in repetitions {
+            let number = repetition.status.repetition;
+            let mut found = Vec::new();
+            for workload in &looked_at {
+                match series.remove(&(number, (*workload).to_owned())).unwrap_or_else(|| Ok(Vec::new())) {
+                    Ok(points) => {
+                        let steady = steadiness::of_repetition(repetition, workload, &points, window_ns);
+                        found.extend(steady.map(|steady| ((*workload).to_owned(), steady)));
+                    }
+                    // The same histogram is added up below, and named there.
+                    Err(_) => break,
+                }
+            }
+            steadiness.insert(number, found);
+        }
+
+        let is_auto = |workload: &str| cell.workloads.iter().any(|w| w.name == workload && w.is_warmed_up_by_itself());
+        let mut cuts = BTreeMap::new();
+        for (number, found) in &steadiness {
+            for (workload, steady) in found.iter().filter(|(workload, _)| is_auto(workload)) {
+                cuts.extend(steady.steady_from_ns.map(|at_ns| ((*number, workload.clone()), at_ns)));
+            }
+        }
+        if !cuts.is_empty() {
+            let (moved, passes) = windows.with_warm_up(&cuts)?;
+            windows = moved;
+            for ((number, workload), at_ns) in &cuts {
+                let passes = passes.get(&(*number, workload.clone())).copied().unwrap_or_default();
+                cut(phases.entry(*number).or_default(), workload, *at_ns, passes);
+            }
+        }
+
+        let mut distributions = BTreeMap::new();
+        for (number, found) in windows.distributions()? {
+            match found {
+                Ok(found) => {
+                    distributions.insert(number, found);
+                }
+                Err(error) => damage(number, error),
+            }
+        }
+        let without_windows: BTreeSet<u32> = damaged_windows.iter().map(|(number, _)| *number).collect();
+        if !without_windows.is_empty() {
+            windows = windows.without(&without_windows.iter().copied().collect::<Vec<_>>())?;
+            // What is not known has no warm-up that ends anywhere.
+            for repetition in repetitions.iter().filter(|r| without_windows.contains(&r.status.repetition)) {
+                phases.insert(repetition.status.repetition, repetition.status.phases.clone());
+                steadiness.insert(repetition.status.repetition, Vec::new());
+            }
+            let place = |number: u32| repetitions.iter().position(|r| r.status.repetition == number);
+            damaged_windows.sort_by_key(|(number, _)| place(*number));
+        }
+
+        let (samples, damaged_samples) = match detail.resources.as_slice() {
+            [] => (Vec::new(), Vec::new()),
+            metrics => {
+                let Scanned { frame, damaged } = frames::resources(repetitions, metrics);
+                (replicas(frame)?, damaged)
+            }
+        };
+        let Scanned { frame: brought, damaged: damaged_brought } = frames::metrics(repetitions);
+        Ok(Self {
+            cell,
+            repetitions,
+            window_ns,
+            phases,
+            cuts,
+            windows,
+            distributions,
+            without_windows,
+            without_samples: damaged_samples.iter().map(|(number, _)| *number).collect(),
+            replicas: samples,
+            brought,
+            steadiness,
+            damaged: [damaged_windows, damaged_samples, damaged_brought],
+        })
+    }
+}
