@@ -185,7 +185,7 @@ mod tests {
         assert!(one(regex(), "took 0,01 s").unwrap_err().contains(hint));
         assert_eq!(comma(json("/a"), "{\"a\": \"1,5\"}"), Ok(1.5));
         assert!(one(json("/a"), "{\"a\": \"1,5\"}").unwrap_err().ends_with(hint));
-        assert_eq!(comma(json("/a"), "{\"a\": 1.5}"), Ok(1.5), "a number of JSON is no text");
+        assert_eq!(comma(json("/a"), "{\"a\": 1.5}"), Ok(1.5), "a JSON number is not text");
         let quoted = "name,ms\na,\"0,5\"\nb,\"0,25\"\n";
         assert_eq!(comma(mean(), quoted), Ok(0.375));
         assert_eq!(

@@ -132,7 +132,7 @@ impl Repetition<'_> {
         let workloads = &session.workloads;
         let setting = Setting {
             seed: self.seed,
-            epoch: session.epoch.expect("the begin of the load was noted").instant,
+            epoch: session.epoch.expect("the start of the load was recorded").instant,
             window: executor.plan.window,
             requests: executor.plan.record.requests,
             rows: self.recorder.rows.clone(),

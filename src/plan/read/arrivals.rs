@@ -54,7 +54,7 @@ pub(super) fn timeline(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::
             node,
             "warm-up",
             "`warm-up: auto` cannot stand with a phase `before`",
-            "expected a time, such as `10s`: `auto` takes the warm-up from the begin of `during`",
+            "expected a time, such as `10s`: `auto` takes the warm-up from the start of `during`",
         );
     }
     timeline

@@ -319,7 +319,7 @@ impl<'a> Builder<'a> {
             let span = self.root.get("env").and_then(|n| n.entry(name)).map_or(self.root.span, |e| e.key_span);
             mistakes.push(
                 Mistake::new(self.file, span, format!("the environment variable `{name}` is not set"))
-                    .expected("expected a value, as `run` in `set-up` or `clean-up` needs it"),
+                    .expected("expected a value: `run` in `set-up` or `clean-up` needs it"),
             );
         }
         drop(scope);

@@ -118,7 +118,7 @@ fn message(
             node,
             "send",
             format!("a message of {length} bytes"),
-            format!("expected at most {longest}, as `length` allows"),
+            format!("expected at most {longest}, the longest that `length` allows"),
         );
     }
     if node.get("expect").is_some_and(|e| e.get("status").is_some()) {
