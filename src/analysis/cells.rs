@@ -23,6 +23,18 @@ pub struct Part {
     pub step: String,
 }
 
+impl Part {
+    /// Whether it has what commands brought, or what was collected; these have a phase, and nothing else beside the workload.
+    pub fn is_brought(&self) -> bool {
+        self.step.is_empty() && self.target.is_empty() && !self.phase.is_empty()
+    }
+}
+
+/// The value of a repetition among those of a metric, which are ascending by its number.
+pub fn value_of(values: &[(u32, f64)], repetition: u32) -> Option<f64> {
+    values.binary_search_by_key(&repetition, |(number, _)| *number).ok().map(|at| values[at].1)
+}
+
 /// The figures of one metric of one part of a cell.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Series {
@@ -79,7 +91,7 @@ impl Figures {
 
     /// Those of what commands brought and of what was collected, the shares of outcomes with names among them.
     pub fn brought(&self) -> impl Iterator<Item = &Series> {
-        self.series.iter().filter(|s| s.part.step.is_empty() && s.part.target.is_empty() && !s.part.phase.is_empty())
+        self.series.iter().filter(|s| s.part.is_brought())
     }
 
     /// Those of one part.
@@ -95,30 +107,24 @@ impl Figures {
         mine.binary_search_by(|s| s.metric.as_str().cmp(metric)).map_or(&[], |at| &mine[at].values)
     }
 
-    /// Puts a value in the place of another, or removes it. What was not there is not added.
-    pub fn replace(&mut self, part: &Part, metric: &str, repetition: u32, value: Option<f64>) {
-        let first = self.series.partition_point(|s| (&s.part, s.metric.as_str()) < (part, metric));
-        let Some(series) = self.series.get_mut(first).filter(|s| s.part == *part && s.metric == metric) else { return };
-        let Ok(at) = series.values.binary_search_by_key(&repetition, |(number, _)| *number) else { return };
-        match value {
-            Some(value) => series.values[at].1 = value,
-            None => {
-                series.values.remove(at);
-            }
-        }
+    /// The same without the numbers of the repetitions.
+    pub fn plain(&self, part: &Part, metric: &str) -> Vec<f64> {
+        self.values(part, metric).iter().map(|(_, value)| *value).collect()
     }
 
-    /// Adds a figure of a repetition that counts, or puts it in the place of the one that is there.
-    pub fn set(&mut self, part: &Part, metric: &str, repetition: u32, value: f64) {
+    /// Puts a value of a repetition that counts in the place of the one that is there, if there is one, or removes it.
+    pub fn set(&mut self, part: &Part, metric: &str, repetition: u32, value: Option<f64>) {
         let place = self.series.binary_search_by(|s| (&s.part, s.metric.as_str()).cmp(&(part, metric)));
         let at = place.unwrap_or_else(|at| {
             self.series.insert(at, Series { part: part.clone(), metric: metric.to_owned(), ..Series::default() });
             at
         });
         let values = &mut self.series[at].values;
-        match values.binary_search_by_key(&repetition, |(number, _)| *number) {
-            Ok(at) => values[at].1 = value,
-            Err(at) => values.insert(at, (repetition, value)),
+        match (values.binary_search_by_key(&repetition, |(number, _)| *number), value) {
+            (Ok(at), Some(value)) => values[at].1 = value,
+            (Err(at), Some(value)) => values.insert(at, (repetition, value)),
+            (Ok(at), None) => drop(values.remove(at)),
+            (Err(_), None) => {}
         }
     }
 }

@@ -10,19 +10,21 @@ use polars::prelude::*;
 
 use super::detail::Detail;
 use super::measured::Measured;
+use super::replicas::{Replica, Samples};
 use super::stats;
 use super::times::at;
 use super::windows::{StepKey, load_bounds, phase_bounds, time_index};
 use record::Repetition;
 use record::read::WorkloadRecord;
 use record::status::PhaseStatus;
-use record::tables::WHOLE;
+use record::tables::{WHOLE, column};
 use vocabulary::{Metric, Outcome, Phase, Quantile, Time};
 
 /// The columns of a figure.
 pub(super) const COLUMNS: [&str; 7] = ["repetition", "workload", "target", "phase", "step", "metric", "value"];
 /// What a step in one repetition is known by.
 const STEP: [&str; 4] = ["repetition", "workload", "phase", "step"];
+const STEP_AND_OUTCOME: [&str; 5] = ["repetition", "workload", "phase", "step", "outcome"];
 
 /// Requests that ended, those that were asked for and never sent, and the like: what shares and rates are made of.
 pub(super) const REQUESTS: &str = "requests";
@@ -41,22 +43,12 @@ pub(super) const GENERATOR_RATE: &str = "requests_per_generator_cpu_s";
 /// # Errors
 /// When polars cannot compute them, which is a fault of this program: what is damaged is not among the `measured`.
 pub(super) fn figures(measured: &Measured<'_>, detail: &Detail) -> PolarsResult<DataFrame> {
-    let steps = steps(measured)?;
-    let passes = passes(measured, &steps, detail)?;
+    let by_outcome = by_outcome(measured).collect()?;
+    let passes = passes(measured, &by_outcome, detail)?;
     let mut parts = vec![
-        tidy(passes.clone().lazy(), &STEP, pass_metrics())?,
-        tidy(
-            times(measured, detail)?.lazy().join(
-                passes.clone().lazy().select(STEP.map(col)),
-                STEP.map(col),
-                STEP.map(col),
-                JoinArgs::new(JoinType::Inner),
-            ),
-            &STEP,
-            time_metrics(detail),
-        )?,
-        outcomes(measured, &passes),
-        named_outcomes(measured, &passes)?,
+        tidy(passes.clone().lazy(), &STEP, pass_metrics().into_iter().chain(time_metrics(detail)))?,
+        outcomes(&by_outcome, &passes),
+        named_outcomes(measured, by_outcome, passes)?,
         brought(measured)?,
         limits(measured)?,
         generator(measured)?,
@@ -69,7 +61,7 @@ pub(super) fn figures(measured: &Measured<'_>, detail: &Detail) -> PolarsResult<
 }
 
 /// A row for each figure: `metrics` of a frame whose rows are known by `keys`. What has no value has no row.
-fn tidy(frame: LazyFrame, keys: &[&str], metrics: Vec<Expr>) -> PolarsResult<LazyFrame> {
+fn tidy(frame: LazyFrame, keys: &[&str], metrics: impl IntoIterator<Item = Expr>) -> PolarsResult<LazyFrame> {
     let columns: Vec<Expr> =
         keys.iter().map(|key| col(*key)).chain(metrics.into_iter().map(|m| m.cast(DataType::Float64))).collect();
     let wide = frame.select(columns).collect()?;
@@ -95,7 +87,13 @@ fn as_figures(frame: LazyFrame, keys: &[&str]) -> LazyFrame {
 }
 
 fn text_column(name: &str, values: Vec<&str>) -> Column {
-    Series::new(name.into(), values).into_column()
+    column(name, values)
+}
+
+/// What of another frame belongs to the rows of one, by columns that both have.
+fn joined(rows: LazyFrame, other: LazyFrame, by: &[&str], how: JoinType) -> LazyFrame {
+    let by: Vec<Expr> = by.iter().map(|name| col(*name)).collect();
+    rows.join(other, &by, &by, JoinArgs::new(how))
 }
 
 /// A number divided by another, row by row.
@@ -114,55 +112,60 @@ fn over(above: Expr, below: Expr) -> Expr {
     above.cast(DataType::Float64).map_many(divide, &[below.cast(DataType::Float64)], field)
 }
 
+/// The pass as a whole, and the steps of a workload, each once.
+pub(super) fn step_names(workload: &WorkloadRecord) -> Vec<&str> {
+    let mut names = vec![WHOLE];
+    for step in &workload.steps {
+        if !names.contains(&step.as_str()) {
+            names.push(step);
+        }
+    }
+    names
+}
+
 /// Each step of each phase that a workload had: how long it was, and what was asked for in it.
 fn steps(measured: &Measured<'_>) -> PolarsResult<DataFrame> {
     let mut rows: Vec<(u32, &PhaseStatus, &str)> = Vec::new();
     for (number, phases) in &measured.phases {
         for workload in measured.cell.workloads.iter().filter(|_| !measured.without_windows.contains(number)) {
-            let mut names: Vec<&str> = vec![WHOLE];
-            workload.steps.iter().for_each(|step| {
-                if !names.contains(&step.as_str()) {
-                    names.push(step)
-                }
-            });
+            let names = step_names(workload);
             for phase in Phase::ALL.iter().filter(|phase| **phase != Phase::Drain) {
                 let found = phases.iter().find(|p| p.workload == workload.name && p.phase == phase.name());
                 rows.extend(found.into_iter().flat_map(|phase| names.iter().map(move |name| (*number, phase, *name))));
             }
         }
     }
-    let number = |name: &str, of: fn(&PhaseStatus) -> u64| {
-        Series::new(name.into(), rows.iter().map(|(_, phase, _)| of(phase)).collect::<Vec<u64>>()).into_column()
-    };
+    let number =
+        |name: &str, of: fn(&PhaseStatus) -> u64| column(name, rows.iter().map(|(_, phase, _)| of(phase)).collect::<Vec<u64>>());
     DataFrame::new(
         rows.len(),
         vec![
-            Series::new("repetition".into(), rows.iter().map(|(number, ..)| *number).collect::<Vec<u32>>()).into_column(),
+            column("repetition", rows.iter().map(|(number, ..)| *number).collect::<Vec<u32>>()),
             text_column("workload", rows.iter().map(|(_, phase, _)| phase.workload.as_str()).collect()),
             text_column("phase", rows.iter().map(|(_, phase, _)| phase.phase.as_str()).collect()),
             text_column("step", rows.iter().map(|(.., step)| *step).collect()),
             number("start_ns", |phase| phase.start_ns),
             number("end_ns", |phase| phase.end_ns),
             number("duration_ns", PhaseStatus::duration_ns),
-            Series::new("seconds".into(), rows.iter().map(|(_, phase, _)| phase.seconds()).collect::<Vec<f64>>()).into_column(),
+            column("seconds", rows.iter().map(|(_, phase, _)| phase.seconds()).collect::<Vec<f64>>()),
             number(OFFERED_PASSES, |phase| phase.offered),
             number(UNSENT_PASSES, |phase| phase.unsent),
         ],
     )
 }
 
-/// Each step that occurred: what was asked of it, what became of its requests, and what ended in its phase.
+/// Each step that occurred: what was asked of it, what became of its requests, what ended in its phase, and its times.
 ///
 /// Requests and their outcomes belong to the phase in which they began; `completed`, the right answers that came in a phase,
 /// and bytes to that in which they ended.
-fn passes(measured: &Measured<'_>, steps: &DataFrame, detail: &Detail) -> PolarsResult<DataFrame> {
+fn passes(measured: &Measured<'_>, by_outcome: &DataFrame, detail: &Detail) -> PolarsResult<DataFrame> {
     let is = |outcome: Outcome| col("outcome").eq(lit(outcome.name(&[])));
     let named = measured.cell.workloads.iter().flat_map(|w| w.outcomes.iter().map(|outcome| (&w.name, outcome)));
     let named = named.fold(lit(false), |any, (workload, outcome)| {
         any.or(col("workload").eq(lit(workload.as_str())).and(col("outcome").eq(lit(outcome.as_str()))))
     });
     let requests = |of: Expr| col("requests").filter(of).sum();
-    let began = measured.windows.lazy().group_by_stable(STEP.map(col)).agg([
+    let began = by_outcome.clone().lazy().group_by_stable(STEP.map(col)).agg([
         col("requests").sum(),
         requests(is(Outcome::Ok)).alias("right"),
         requests(named).alias("named_requests"),
@@ -177,11 +180,13 @@ fn passes(measured: &Measured<'_>, steps: &DataFrame, detail: &Detail) -> Polars
         col("requests").filter(col("ok")).alias("right_then"),
     ]);
     let counts = ["requests", "right", "named_requests", "open_requests", "completed", SENT_BYTES, RECEIVED_BYTES];
-    let left = |mine: LazyFrame, other: LazyFrame| mine.join(other, STEP.map(col), STEP.map(col), JoinArgs::new(JoinType::Left));
     // Where nothing was sent at all there are no rows, and what was offered counts nevertheless.
     let occurred = col("requests").is_not_null().or(col("completed").is_not_null());
-    let mut found = left(left(steps.clone().lazy(), began), ended)
-        .with_column(occurred.clone().alias("occurred"))
+    let others = [began, ended, times(measured, detail)?.lazy()];
+    let mut found = others
+        .into_iter()
+        .fold(steps(measured)?.lazy(), |rows, other| joined(rows, other, &STEP, JoinType::Left))
+        .with_column(occurred.alias("occurred"))
         .filter(col("occurred").or(col(UNSENT_PASSES).gt(lit(0_u64))))
         .with_columns(counts.map(|name| col(name).fill_null(lit(0_u64))))
         .collect()?;
@@ -189,7 +194,7 @@ fn passes(measured: &Measured<'_>, steps: &DataFrame, detail: &Detail) -> Polars
         true => throughput_stdev(&found, measured.window_ns)?,
         false => vec![None; found.height()],
     };
-    found.with_column(Series::new("spread".into(), spread).into_column())?;
+    found.with_column(column("spread", spread))?;
     found.drop_many(["right_at_ns", "right_then"]).sort(STEP, SortMultipleOptions::default())
 }
 
@@ -258,7 +263,7 @@ fn times(measured: &Measured<'_>, detail: &Detail) -> PolarsResult<DataFrame> {
     let found: Vec<[Option<super::times::Times>; Time::ALL.len()]> = steps().map(|(_, (_, found))| found.times()).collect();
     let text = |name: &str, of: fn(&StepKey) -> &str| text_column(name, steps().map(|(_, (key, _))| of(key)).collect());
     let mut columns = vec![
-        Series::new("repetition".into(), steps().map(|(number, _)| number).collect::<Vec<u32>>()).into_column(),
+        column("repetition", steps().map(|(number, _)| number).collect::<Vec<u32>>()),
         text("workload", |key| &key.0),
         text("phase", |key| &key.1),
         text("step", |key| &key.2),
@@ -278,25 +283,19 @@ fn time_metrics(detail: &Detail) -> Vec<Expr> {
 }
 
 /// Requests by outcome, of the steps that occurred.
-fn outcomes(measured: &Measured<'_>, passes: &DataFrame) -> LazyFrame {
-    let counts = by_outcome(measured).join(
-        passes.clone().lazy().select(STEP.map(col)),
-        STEP.map(col),
-        STEP.map(col),
-        JoinArgs::new(JoinType::Inner),
-    );
+fn outcomes(by_outcome: &DataFrame, passes: &DataFrame) -> LazyFrame {
+    let counts = joined(by_outcome.clone().lazy(), passes.clone().lazy().select(STEP.map(col)), &STEP, JoinType::Inner);
     let metric = (lit(OF_OUTCOME) + col("outcome")).alias("metric");
     as_figures(counts.with_columns([metric, col("requests").cast(DataType::Float64).alias("value")]), &STEP)
 }
 
 /// Requests by step and outcome.
 pub(super) fn by_outcome(measured: &Measured<'_>) -> LazyFrame {
-    let keys = STEP.into_iter().chain(["outcome"]).map(col).collect::<Vec<_>>();
-    measured.windows.lazy().group_by_stable(keys).agg([col("requests").sum()])
+    measured.windows.lazy().group_by_stable(STEP_AND_OUTCOME.map(col)).agg([col("requests").sum()])
 }
 
 /// The share of passes, in percent, of each outcome for which the scenario has a name; 0 where it did not occur.
-fn named_outcomes(measured: &Measured<'_>, passes: &DataFrame) -> PolarsResult<LazyFrame> {
+fn named_outcomes(measured: &Measured<'_>, by_outcome: DataFrame, passes: DataFrame) -> PolarsResult<LazyFrame> {
     let named: Vec<(&str, &str)> =
         measured.cell.workloads.iter().flat_map(|w| w.outcomes.iter().map(|o| (w.name.as_str(), o.as_str()))).collect();
     let names = DataFrame::new(
@@ -306,15 +305,10 @@ fn named_outcomes(measured: &Measured<'_>, passes: &DataFrame) -> PolarsResult<L
             text_column("outcome", named.iter().map(|(_, outcome)| *outcome).collect()),
         ],
     )?;
-    let whole = passes.clone().lazy().filter(col("step").eq(lit(WHOLE)).and(col("occurred")));
+    let whole = passes.lazy().filter(col("step").eq(lit(WHOLE)).and(col("occurred")));
     let all = whole.select([col("repetition"), col("workload"), col("phase"), col("step"), col("requests").alias("all")]);
-    let keys = STEP.into_iter().chain(["outcome"]).map(col).collect::<Vec<_>>();
-    let counted = all.join(names.lazy(), [col("workload")], [col("workload")], JoinArgs::new(JoinType::Inner)).join(
-        by_outcome(measured),
-        &keys,
-        &keys,
-        JoinArgs::new(JoinType::Left),
-    );
+    let each = joined(all, names.lazy(), &["workload"], JoinType::Inner);
+    let counted = joined(each, by_outcome.lazy(), &STEP_AND_OUTCOME, JoinType::Left);
     let all = when(col("all").eq(lit(0_u64))).then(lit(1_u64)).otherwise(col("all"));
     let share = over(col("requests").fill_null(lit(0_u64)), all) * lit(100.0);
     Ok(as_figures(
@@ -340,7 +334,7 @@ fn over_lists(mut frame: DataFrame, name: &str, of: fn(&[f64]) -> Option<f64>) -
         Ok(of(&list.f64()?.iter().flatten().collect::<Vec<f64>>()))
     };
     let values = (0..lists.len()).map(one).collect::<PolarsResult<Vec<Option<f64>>>>()?;
-    frame.with_column(Series::new(name.into(), values).into_column())?;
+    frame.with_column(column(name, values))?;
     Ok(frame)
 }
 
@@ -351,9 +345,9 @@ fn limits(measured: &Measured<'_>) -> PolarsResult<LazyFrame> {
     let frame = DataFrame::new(
         trials.len(),
         vec![
-            Series::new("repetition".into(), trials.iter().map(|(number, _)| *number).collect::<Vec<u32>>()).into_column(),
+            column("repetition", trials.iter().map(|(number, _)| *number).collect::<Vec<u32>>()),
             text_column("workload", trials.iter().map(|(_, trial)| trial.workload.as_str()).collect()),
-            Series::new("value".into(), trials.iter().map(|(_, trial)| trial.rate_per_s).collect::<Vec<f64>>()).into_column(),
+            column("value", trials.iter().map(|(_, trial)| trial.rate_per_s).collect::<Vec<f64>>()),
         ],
     )?;
     let keys = ["repetition", "workload"];
@@ -368,22 +362,19 @@ fn generator(measured: &Measured<'_>) -> PolarsResult<LazyFrame> {
         used.cpu_ns > 0 && used.wall_ns > 0 && !measured.without_windows.contains(&r.status.repetition)
     };
     let known: Vec<&Repetition> = measured.repetitions.iter().filter(known).copied().collect();
-    let number = |name: &str, of: fn(&Repetition) -> u64| {
-        Series::new(name.into(), known.iter().map(|r| of(r)).collect::<Vec<u64>>()).into_column()
-    };
+    let number = |name: &str, of: fn(&Repetition) -> u64| column(name, known.iter().map(|r| of(r)).collect::<Vec<u64>>());
     let used = DataFrame::new(
         known.len(),
         vec![
-            Series::new("repetition".into(), known.iter().map(|r| r.status.repetition).collect::<Vec<u32>>()).into_column(),
+            column("repetition", known.iter().map(|r| r.status.repetition).collect::<Vec<u32>>()),
             number("cpu_ns", |r| r.status.generator.cpu_ns),
             number("wall_ns", |r| r.status.generator.wall_ns),
-            Series::new("cpu_s".into(), known.iter().map(|r| r.status.generator.cpu_ns as f64 / 1e9).collect::<Vec<f64>>())
-                .into_column(),
+            column("cpu_s", known.iter().map(|r| r.status.generator.cpu_ns as f64 / 1e9).collect::<Vec<f64>>()),
         ],
     )?;
     let single = measured.windows.lazy().filter(col("step").neq(lit(WHOLE)));
     let requests = single.group_by_stable([col("repetition")]).agg([col("requests").sum()]);
-    let both = used.lazy().join(requests, [col("repetition")], [col("repetition")], JoinArgs::new(JoinType::Left));
+    let both = joined(used.lazy(), requests, &["repetition"], JoinType::Left);
     let metrics = vec![
         over(col("cpu_ns"), col("wall_ns")).alias(GENERATOR_CPU),
         over(col("requests").fill_null(lit(0_u64)), col("cpu_s")).alias(GENERATOR_RATE),
@@ -399,9 +390,9 @@ fn start_ups(measured: &Measured<'_>) -> PolarsResult<LazyFrame> {
     let frame = DataFrame::new(
         started.len(),
         vec![
-            Series::new("repetition".into(), started.iter().map(|(number, ..)| *number).collect::<Vec<u32>>()).into_column(),
+            column("repetition", started.iter().map(|(number, ..)| *number).collect::<Vec<u32>>()),
             text_column("target", started.iter().map(|(_, target, _)| *target).collect()),
-            Series::new("ns".into(), started.iter().map(|(.., ns)| *ns).collect::<Vec<u64>>()).into_column(),
+            column("ns", started.iter().map(|(.., ns)| *ns).collect::<Vec<u64>>()),
         ],
     )?;
     let keys = ["repetition", "target"];
@@ -414,38 +405,35 @@ fn start_ups(measured: &Measured<'_>) -> PolarsResult<LazyFrame> {
 fn resources(measured: &Measured<'_>) -> PolarsResult<LazyFrame> {
     // What the whole load is called among the phases, until there is a frame without names to join by.
     const LOAD: &str = "";
-    let mut rows: Vec<(&super::replicas::Replica, &str, (i64, i64))> = Vec::new();
+    let mut rows: Vec<(&Replica, &str, (i64, i64))> = Vec::new();
     for replica in &measured.replicas {
         let phases = measured.phases.get(&replica.repetition).map_or(&[] as &[_], Vec::as_slice);
         let Some(load) = load_bounds(phases) else { continue };
         rows.push((replica, LOAD, load));
         rows.extend(phase_bounds(phases).into_iter().map(|(phase, bounds)| (replica, phase, bounds)));
     }
-    type Peak = fn(&super::replicas::Samples) -> &[Option<u64>];
+    type Peak = fn(&Samples) -> &[Option<u64>];
     let peak = |name: &str, of: Peak| {
-        let peak = |(replica, phase, bounds): &(&super::replicas::Replica, &str, (i64, i64))| {
+        let peak = |(replica, phase, bounds): &(&Replica, &str, (i64, i64))| {
             // A command that ended before has nothing any more; a short phase without a sample is as the one before it.
             let there = *phase == LOAD || replica.samples.at_ns.last().is_some_and(|last| *last >= bounds.0);
             replica.samples.peak(of(&replica.samples), *bounds).filter(|_| there)
         };
-        Series::new(name.into(), rows.iter().map(peak).collect::<Vec<Option<u64>>>()).into_column()
+        column(name, rows.iter().map(peak).collect::<Vec<Option<u64>>>())
     };
-    type Counter = fn(&super::replicas::Samples) -> &[u64];
+    type Counter = fn(&Samples) -> &[u64];
     let used = |name: &str, of: Counter| {
         // What it used is known from its clock, there or not.
-        let used = |(replica, _, bounds): &(&super::replicas::Replica, &str, (i64, i64))| {
-            replica.samples.used(of(&replica.samples), *bounds)
-        };
-        Series::new(name.into(), rows.iter().map(used).collect::<Vec<Option<f64>>>()).into_column()
+        let used = |(replica, _, bounds): &(&Replica, &str, (i64, i64))| replica.samples.used(of(&replica.samples), *bounds);
+        column(name, rows.iter().map(used).collect::<Vec<Option<f64>>>())
     };
     let replicas = DataFrame::new(
         rows.len(),
         vec![
-            Series::new("repetition".into(), rows.iter().map(|(replica, ..)| replica.repetition).collect::<Vec<u32>>())
-                .into_column(),
+            column("repetition", rows.iter().map(|(replica, ..)| replica.repetition).collect::<Vec<u32>>()),
             text_column("target", rows.iter().map(|(replica, ..)| replica.target.as_str()).collect()),
             text_column("phase", rows.iter().map(|(_, phase, _)| *phase).collect()),
-            Series::new("took_ns".into(), rows.iter().map(|(.., (from, to))| to - from).collect::<Vec<i64>>()).into_column(),
+            column("took_ns", rows.iter().map(|(.., (from, to))| to - from).collect::<Vec<i64>>()),
             peak("pss_bytes", |s| &s.pss_bytes),
             peak("rss_bytes", |s| &s.rss_bytes),
             peak("threads", |s| &s.threads),
@@ -475,9 +463,8 @@ fn resources(measured: &Measured<'_>) -> PolarsResult<LazyFrame> {
     };
     let whole = answers(right.clone().filter(behind_warm_up.and(before_drain)), lit(LOAD));
     let answers = concat([answers(right, col("completed_in")), whole], UnionArgs::default())?;
-    let on = ["repetition", "phase"].map(col);
     let phase = when(col("phase").eq(lit(LOAD))).then(lit(NULL)).otherwise(col("phase")).alias("phase");
-    Ok(targets.join(answers, &on, &on, JoinArgs::new(JoinType::Left)).with_column(phase))
+    Ok(joined(targets, answers, &["repetition", "phase"], JoinType::Left).with_column(phase))
 }
 
 /// The metrics of a target.

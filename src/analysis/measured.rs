@@ -84,10 +84,9 @@ impl<'r> Measured<'r> {
             steadiness.insert(number, found);
         }
 
-        let is_auto = |workload: &str| cell.workloads.iter().any(|w| w.name == workload && w.is_warmed_up_by_itself());
         let mut cuts = BTreeMap::new();
         for (number, found) in &steadiness {
-            for (workload, steady) in found.iter().filter(|(workload, _)| is_auto(workload)) {
+            for (workload, steady) in found.iter().filter(|(workload, _)| cell.is_warmed_up_by_itself(workload)) {
                 cuts.extend(steady.steady_from_ns.map(|at_ns| ((*number, workload.clone()), at_ns)));
             }
         }
@@ -111,7 +110,7 @@ impl<'r> Measured<'r> {
         }
         let without_windows: BTreeSet<u32> = damaged_windows.iter().map(|(number, _)| *number).collect();
         if !without_windows.is_empty() {
-            windows = windows.without(&without_windows.iter().copied().collect::<Vec<_>>())?;
+            windows = windows.without(&without_windows)?;
             // What is not known has no warm-up that ends anywhere.
             for repetition in repetitions.iter().filter(|r| without_windows.contains(&r.status.repetition)) {
                 phases.insert(repetition.status.repetition, repetition.status.phases.clone());

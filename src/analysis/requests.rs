@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use polars::prelude::*;
 
 use super::Error;
-use super::cells::{Figures, Part};
+use super::cells::{Figures, Part, value_of};
 use super::counts::{BUCKETS, Counts, bounds, bucket_of};
 use super::detail::Detail;
 use super::figures::REQUESTS;
@@ -80,13 +80,13 @@ pub(super) fn refine(
         let number = repetition.status.repetition;
         for ((step, sum), (own, kept)) in steps.iter().zip(&mut sums).zip(rows) {
             let part = step.part();
-            if !figures.values(&part, REQUESTS).iter().any(|(there, _)| *there == number) {
+            if value_of(figures.values(&part, REQUESTS), number).is_none() {
                 continue;
             }
             for (time, exact) in TIMES.into_iter().zip(own) {
                 for (_, _, quantile) in Quantile::ALL {
                     let value = exact.map(|times| at(&times, quantile));
-                    figures.replace(&part, Metric::Time(time, quantile).name(), number, value);
+                    figures.set(&part, Metric::Time(time, quantile).name(), number, value);
                 }
             }
             sum.0 += 1;

@@ -172,8 +172,7 @@ fn moves_on(series: &[f64]) -> bool {
 pub(super) fn reasons(found: &[(String, Steady)], cell: &CellRecord, required: bool) -> Vec<String> {
     let mut reasons = Vec::new();
     for (workload, steady) in found {
-        let auto = cell.workloads.iter().any(|w| w.name == *workload && w.is_warmed_up_by_itself());
-        if !auto && !required {
+        if !cell.is_warmed_up_by_itself(workload) && !required {
             continue;
         }
         match steady.state {

@@ -11,6 +11,7 @@ use super::figures::{
     GENERATOR_CPU, GENERATOR_RATE, OF_OUTCOME, OFFERED_PASSES, RECEIVED_BYTES, REQUESTS, SENT_BYTES, UNSENT_PASSES,
 };
 use super::summary::{CellSummary, Summary};
+use record::tables::column;
 use vocabulary::{Metric, Unit};
 
 /// Columns that are not those of a factor.
@@ -40,79 +41,76 @@ const OWN: [&str; 23] = [
     "experiment",
 ];
 
-/// All figures, those of repetitions that do not count among them; a frame for each cell.
+/// A table of figures. It is made a few cells at a time, whenever it is asked for: of a large run it takes more memory than
+/// all of the summary.
+pub struct Table<'s> {
+    summary: &'s Summary,
+    of_cell: fn(&Summary, &CellSummary) -> PolarsResult<DataFrame>,
+}
+
+/// Cells whose rows are in memory at a time.
+const AT_A_TIME: usize = 8;
+
+/// All figures, those of repetitions that do not count among them.
 ///
 /// Columns: `cell`, the level of each factor, `repetition` (u32), `workload`, `target`, `phase`, `step` (text, null where the
 /// metric belongs to none), `metric`, `value` (f64, in `unit`), `unit`, `valid` (whether the repetition counts) and `why_not`.
-///
-/// # Errors
-/// None at present: all columns of a cell are made of the same rows.
-pub fn figures(summary: &Summary) -> PolarsResult<Vec<DataFrame>> {
-    let of_cell = |cell: &CellSummary| -> PolarsResult<DataFrame> {
-        // By number of the repetition, those that do not count in their places.
-        let rows: Vec<(&Figure, u32, f64)> = cell
-            .figures
-            .iter()
-            .flat_map(|series| {
-                let mut all: Vec<(u32, f64)> = series.values.iter().chain(&series.uncounted).copied().collect();
-                all.sort_by_key(|(number, _)| *number);
-                all.into_iter().map(move |(number, value)| (series, number, value))
-            })
-            .collect();
-        let why_not = |number: u32| cell.figures.excluded.get(&number).map(String::as_str);
-        let mut columns = of_levels(summary, cell, rows.len());
-        columns.push(column("repetition", rows.iter().map(|(_, number, _)| *number).collect::<Vec<u32>>()));
-        columns.extend(of_parts(&rows.iter().map(|(series, ..)| *series).collect::<Vec<_>>()));
-        columns.push(column("value", rows.iter().map(|(.., value)| *value).collect::<Vec<f64>>()));
-        columns.push(of_units(cell, &rows.iter().map(|(series, ..)| *series).collect::<Vec<_>>()));
-        columns.push(column("valid", rows.iter().map(|(_, number, _)| why_not(*number).is_none()).collect::<Vec<bool>>()));
-        columns.push(column("why_not", rows.iter().map(|(_, number, _)| why_not(*number)).collect::<Vec<Option<&str>>>()));
-        DataFrame::new(rows.len(), columns)
-    };
-    on_all_cores(&summary.cells, of_cell).into_iter().collect()
+pub fn figures(summary: &Summary) -> Table<'_> {
+    Table { summary, of_cell: figures_of }
 }
 
 /// Each metric over the repetitions that count, as everything that is said of it: `n`, `mean` and `median` with their 95 %
 /// intervals (BCa bootstrap), `standard_deviation`, `min` and `max`; the other columns are those of [`figures`].
-///
-/// # Errors
-/// As [`figures`].
-pub fn cells(summary: &Summary) -> PolarsResult<Vec<DataFrame>> {
-    let of_cell = |cell: &CellSummary| -> PolarsResult<DataFrame> {
-        let estimated = cell.figures.iter().filter_map(|series| {
-            let values: Vec<f64> = series.values.iter().map(|(_, value)| *value).collect();
-            Some((series, estimate(&values)?))
-        });
-        let rows: Vec<(&Figure, Estimate)> = estimated.collect();
-        let series: Vec<&Figure> = rows.iter().map(|(series, _)| *series).collect();
-        let number = |name: &str, of: fn(&Estimate) -> Option<f64>| {
-            column(name, rows.iter().map(|(_, estimate)| of(estimate)).collect::<Vec<Option<f64>>>())
-        };
-        let mut columns = of_levels(summary, cell, rows.len());
-        columns.extend(of_parts(&series));
-        columns.push(column("n", rows.iter().map(|(_, estimate)| estimate.n as u32).collect::<Vec<u32>>()));
-        columns.push(number("mean", |e| Some(e.mean)));
-        columns.push(number("mean_low", |e| Some(e.mean_interval?.0)));
-        columns.push(number("mean_high", |e| Some(e.mean_interval?.1)));
-        columns.push(number("median", |e| Some(e.median)));
-        columns.push(number("median_low", |e| Some(e.median_interval?.0)));
-        columns.push(number("median_high", |e| Some(e.median_interval?.1)));
-        columns.push(number("standard_deviation", |e| e.standard_deviation));
-        columns.push(number("min", |e| Some(e.min)));
-        columns.push(number("max", |e| Some(e.max)));
-        columns.push(of_units(cell, &series));
-        DataFrame::new(rows.len(), columns)
-    };
-    on_all_cores(&summary.cells, of_cell).into_iter().collect()
+pub fn cells(summary: &Summary) -> Table<'_> {
+    Table { summary, of_cell: estimates_of }
 }
 
-fn column<T, P>(name: &str, values: P) -> Column
-where
-    P: AsRef<T>,
-    T: ?Sized,
-    Series: NamedFrom<P, T>,
-{
-    Series::new(name.into(), values).into_column()
+fn figures_of(summary: &Summary, cell: &CellSummary) -> PolarsResult<DataFrame> {
+    // By number of the repetition, those that do not count in their places.
+    let rows: Vec<(&Figure, u32, f64)> = cell
+        .figures
+        .iter()
+        .flat_map(|series| {
+            let mut all: Vec<(u32, f64)> = series.values.iter().chain(&series.uncounted).copied().collect();
+            all.sort_by_key(|(number, _)| *number);
+            all.into_iter().map(move |(number, value)| (series, number, value))
+        })
+        .collect();
+    let why_not = |number: u32| cell.figures.excluded.get(&number).map(String::as_str);
+    let mut columns = of_levels(summary, cell, rows.len());
+    columns.push(column("repetition", rows.iter().map(|(_, number, _)| *number).collect::<Vec<u32>>()));
+    columns.extend(of_parts(&rows.iter().map(|(series, ..)| *series).collect::<Vec<_>>()));
+    columns.push(column("value", rows.iter().map(|(.., value)| *value).collect::<Vec<f64>>()));
+    columns.push(of_units(cell, &rows.iter().map(|(series, ..)| *series).collect::<Vec<_>>()));
+    columns.push(column("valid", rows.iter().map(|(_, number, _)| why_not(*number).is_none()).collect::<Vec<bool>>()));
+    columns.push(column("why_not", rows.iter().map(|(_, number, _)| why_not(*number)).collect::<Vec<Option<&str>>>()));
+    DataFrame::new(rows.len(), columns)
+}
+
+fn estimates_of(summary: &Summary, cell: &CellSummary) -> PolarsResult<DataFrame> {
+    let estimated = cell.figures.iter().filter_map(|series| {
+        let values: Vec<f64> = series.values.iter().map(|(_, value)| *value).collect();
+        Some((series, estimate(&values)?))
+    });
+    let rows: Vec<(&Figure, Estimate)> = estimated.collect();
+    let series: Vec<&Figure> = rows.iter().map(|(series, _)| *series).collect();
+    let number = |name: &str, of: fn(&Estimate) -> Option<f64>| {
+        column(name, rows.iter().map(|(_, estimate)| of(estimate)).collect::<Vec<Option<f64>>>())
+    };
+    let mut columns = of_levels(summary, cell, rows.len());
+    columns.extend(of_parts(&series));
+    columns.push(column("n", rows.iter().map(|(_, estimate)| estimate.n as u32).collect::<Vec<u32>>()));
+    columns.push(number("mean", |e| Some(e.mean)));
+    columns.push(number("mean_low", |e| Some(e.mean_interval?.0)));
+    columns.push(number("mean_high", |e| Some(e.mean_interval?.1)));
+    columns.push(number("median", |e| Some(e.median)));
+    columns.push(number("median_low", |e| Some(e.median_interval?.0)));
+    columns.push(number("median_high", |e| Some(e.median_interval?.1)));
+    columns.push(number("standard_deviation", |e| e.standard_deviation));
+    columns.push(number("min", |e| Some(e.min)));
+    columns.push(number("max", |e| Some(e.max)));
+    columns.push(of_units(cell, &series));
+    DataFrame::new(rows.len(), columns)
 }
 
 /// The cell and its levels, the same in all rows.
@@ -161,9 +159,8 @@ fn of_parts(series: &[&Figure]) -> Vec<Column> {
 fn of_units(cell: &CellSummary, series: &[&Figure]) -> Column {
     let unit = |series: &&Figure| -> Option<&str> {
         let (part, metric) = (&series.part, series.metric.as_str());
-        let is_brought = part.step.is_empty() && part.target.is_empty() && !part.phase.is_empty();
         let unit = match metric {
-            _ if is_brought => {
+            _ if part.is_brought() => {
                 let key = (part.workload.clone(), metric.to_owned());
                 cell.figures.units.get(&key).map_or("", String::as_str)
             }
@@ -179,62 +176,72 @@ fn of_units(cell: &CellSummary, series: &[&Figure]) -> Column {
     column("unit", series.iter().map(unit).collect::<Vec<Option<&str>>>())
 }
 
-/// Frames with the same columns as CSV (RFC 4180), with one line of names; what has no value is empty.
-///
-/// # Errors
-/// None at present: writing to memory does not fail.
-pub fn csv(frames: &[DataFrame]) -> PolarsResult<Vec<u8>> {
-    let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::Any(b'\n')).from_writer(Vec::new());
-    let failed = |error: csv::Error| PolarsError::ComputeError(error.to_string().into());
-    if let Some(first) = frames.first() {
-        writer.write_record(first.get_column_names().iter().map(|name| name.as_str())).map_err(failed)?;
+impl Table<'_> {
+    /// A frame for each cell, all with the same columns; none where there is no cell.
+    pub fn frames(&self) -> impl Iterator<Item = PolarsResult<DataFrame>> {
+        let some = |some| on_all_cores(some, |cell| (self.of_cell)(self.summary, cell));
+        self.summary.cells.chunks(AT_A_TIME).flat_map(some)
     }
-    for frame in frames {
-        let columns = frame.columns().iter().map(texts).collect::<PolarsResult<Vec<_>>>()?;
-        for row in 0..frame.height() {
-            writer.write_record(columns.iter().map(|column| column[row].as_str())).map_err(failed)?;
-        }
-    }
-    writer.into_inner().map_err(|error| PolarsError::ComputeError(error.to_string().into()))
-}
 
-/// Frames with the same columns for people: aligned, with one line of names. Columns without any value are left out.
-///
-/// # Errors
-/// As [`csv()`].
-pub fn text(frames: &[DataFrame]) -> PolarsResult<String> {
-    let Some(first) = frames.first() else { return Ok(String::new()) };
-    let mut columns: Vec<(String, bool, Vec<String>)> = Vec::new();
-    for (at, name) in first.get_column_names().into_iter().enumerate() {
-        let mut values = Vec::new();
-        for frame in frames {
-            values.extend(texts(&frame.columns()[at])?);
+    /// As CSV (RFC 4180), with one line of names; what has no value is empty.
+    ///
+    /// # Errors
+    /// None at present: all columns of a cell are made of the same rows, and writing to memory does not fail.
+    pub fn csv(&self) -> PolarsResult<Vec<u8>> {
+        let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::Any(b'\n')).from_writer(Vec::new());
+        let failed = |error: csv::Error| PolarsError::ComputeError(error.to_string().into());
+        for (number, frame) in self.frames().enumerate() {
+            let frame = frame?;
+            if number == 0 {
+                writer.write_record(frame.get_column_names().iter().map(|name| name.as_str())).map_err(failed)?;
+            }
+            let columns = frame.columns().iter().map(texts).collect::<PolarsResult<Vec<_>>>()?;
+            for row in 0..frame.height() {
+                writer.write_record(columns.iter().map(|column| column[row].as_str())).map_err(failed)?;
+            }
         }
-        if values.iter().any(|value| !value.is_empty()) {
-            columns.push((name.to_string(), *first.columns()[at].dtype() != DataType::String, values));
+        writer.into_inner().map_err(|error| PolarsError::ComputeError(error.to_string().into()))
+    }
+
+    /// For people: aligned, with one line of names. Columns without any value are left out.
+    ///
+    /// # Errors
+    /// As [`Table::csv`].
+    pub fn text(&self) -> PolarsResult<String> {
+        let mut columns: Vec<(String, bool, Vec<String>)> = Vec::new();
+        for frame in self.frames() {
+            let frame = frame?;
+            if columns.is_empty() {
+                let empty = |column: &Column| (column.name().to_string(), *column.dtype() != DataType::String, Vec::new());
+                columns = frame.columns().iter().map(empty).collect();
+            }
+            for ((.., values), column) in columns.iter_mut().zip(frame.columns()) {
+                values.extend(texts(column)?);
+            }
         }
-    }
-    // What would break the lines is shown as it would be typed.
-    for (_, _, values) in &mut columns {
-        values.iter_mut().filter(|v| v.chars().any(char::is_control)).for_each(|v| *v = v.escape_debug().to_string());
-    }
-    let width = |(name, _, values): &(String, bool, Vec<String>)| {
-        values.iter().map(|v| v.chars().count()).chain([name.chars().count()]).max().unwrap_or_default()
-    };
-    let widths: Vec<usize> = columns.iter().map(width).collect();
-    let mut lines = String::new();
-    let height = columns.first().map_or(0, |(.., values)| values.len());
-    for row in std::iter::once(None).chain((0..height).map(Some)) {
-        let mut line = String::new();
-        for ((name, is_number, values), width) in columns.iter().zip(&widths) {
-            let value = row.map_or(name.as_str(), |row| &values[row]);
-            let padded = if *is_number { format!("{value:>width$}") } else { format!("{value:<width$}") };
-            line += &format!("{}{padded}", if line.is_empty() { "" } else { "  " });
+        columns.retain(|(.., values)| values.iter().any(|value| !value.is_empty()));
+        // What would break the lines is shown as it would be typed.
+        for (_, _, values) in &mut columns {
+            values.iter_mut().filter(|v| v.chars().any(char::is_control)).for_each(|v| *v = v.escape_debug().to_string());
         }
-        lines += line.trim_end();
-        lines.push('\n');
+        let width = |(name, _, values): &(String, bool, Vec<String>)| {
+            values.iter().map(|v| v.chars().count()).chain([name.chars().count()]).max().unwrap_or_default()
+        };
+        let widths: Vec<usize> = columns.iter().map(width).collect();
+        let mut lines = String::new();
+        let height = columns.first().map_or(0, |(.., values)| values.len());
+        for row in std::iter::once(None).chain((0..height).map(Some)) {
+            let mut line = String::new();
+            for ((name, is_number, values), width) in columns.iter().zip(&widths) {
+                let value = row.map_or(name.as_str(), |row| &values[row]);
+                let padded = if *is_number { format!("{value:>width$}") } else { format!("{value:<width$}") };
+                line += &format!("{}{padded}", if line.is_empty() { "" } else { "  " });
+            }
+            lines += line.trim_end();
+            lines.push('\n');
+        }
+        Ok(lines)
     }
-    Ok(lines)
 }
 
 /// The values of a column as text; numbers so that they are read back as they are.

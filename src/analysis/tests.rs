@@ -384,7 +384,7 @@ proptest! {
 fn with_table(folder: &Path, file: &str, change: impl FnOnce(DataFrame) -> DataFrame) -> Summary {
     let path = folder.join(file);
     let frame = change(record::tables::read(&path).unwrap());
-    let bytes = record::tables::parquet(&path, [frame]).unwrap();
+    let bytes = record::tables::parquet(&path, [Ok(frame)]).unwrap().unwrap();
     with_file(folder, file, |there| *there = bytes)
 }
 
@@ -451,14 +451,14 @@ fn what_was_collected_may_be_no_number() {
             Series::new("value".into(), [value]).into_column(),
         ];
         let frame = DataFrame::new(1, columns).unwrap();
-        std::fs::write(&path, record::tables::parquet(&path, [frame]).unwrap()).unwrap();
+        std::fs::write(&path, record::tables::parquet(&path, [Ok(frame)]).unwrap().unwrap()).unwrap();
     }
     let found = summary(folder.path());
     assert_eq!(found.damaged, Vec::<String>::new());
     let estimate = &found.cells[0].metrics[0].value;
     assert_eq!((estimate.n, estimate.mean_interval, estimate.median_interval), (3, None, None));
     assert!(estimate.values[0].is_nan() && estimate.values[1..] == [f64::INFINITY, 1.5]);
-    let csv = String::from_utf8(super::table::csv(&super::table::figures(&found).unwrap()).unwrap()).unwrap();
+    let csv = String::from_utf8(super::table::figures(&found).csv().unwrap()).unwrap();
     assert!(csv.contains("\"odd \"\"one\"\",\nin two lines\",NaN,,true,\n") && csv.contains("in two lines\",inf,"), "{csv}");
 }
 
@@ -496,8 +496,7 @@ fn the_table_of_figures_is_what_the_summary_is_made_of() {
     let words = std::fs::read_to_string(&status).unwrap();
     std::fs::write(&status, words.replace(r#"{"is":"valid"}"#, r#"{"is":"invalid","reasons":["one","two"]}"#)).unwrap();
     let found = summary(folder.path());
-    let frames = super::table::figures(&found).unwrap();
-    let frame = &frames[0];
+    let frame = super::table::figures(&found).frames().next().unwrap().unwrap();
     let columns: Vec<&str> = frame.get_column_names().iter().map(|name| name.as_str()).collect();
     let expected = "cell factor_factor_value factor_value factor_cell plain repetition workload target phase step metric value unit valid why_not";
     assert_eq!(columns, expected.split(' ').collect::<Vec<_>>());
@@ -523,10 +522,11 @@ fn the_table_of_figures_is_what_the_summary_is_made_of() {
     }
     assert_eq!(seen, 2 * 2 * 4);
     // Over repetitions only those that count.
-    let cells = super::table::cells(&found).unwrap();
-    let n = cells[0].column("n").unwrap().u32().unwrap();
+    let cells = super::table::cells(&found);
+    let estimates = cells.frames().next().unwrap().unwrap();
+    let n = estimates.column("n").unwrap().u32().unwrap();
     assert!(n.iter().all(|n| n == Some(2)));
-    let lines = super::table::text(&cells).unwrap();
+    let lines = cells.text().unwrap();
     assert!(lines.lines().all(|line| line.chars().count() < 400) && lines.lines().count() == n.len() + 1, "{lines}");
 }
 
@@ -575,7 +575,7 @@ fn where_nothing_counts_figures_have_units_and_damage_a_name() {
         let text = |name: &str, value: &str| Series::new(name.into(), [value]).into_column();
         let value = Series::new("value".into(), [1.5]).into_column();
         let columns = vec![text("workload", "collected"), text("phase", "during"), text("metric", "took"), value];
-        let bytes = record::tables::parquet(&path, [DataFrame::new(1, columns).unwrap()]).unwrap();
+        let bytes = record::tables::parquet(&path, [DataFrame::new(1, columns)]).unwrap().unwrap();
         std::fs::write(repetition.join("metrics.parquet"), bytes).unwrap();
         let words = std::fs::read_to_string(repetition.join("status.json")).unwrap();
         let invalid = words.replace(r#"{"is":"valid"}"#, r#"{"is":"invalid","reasons":[]}"#);
@@ -584,7 +584,7 @@ fn where_nothing_counts_figures_have_units_and_damage_a_name() {
     std::fs::write(folder.path().join("cells/c/run2/resources.parquet"), "").unwrap();
     let found = summary(folder.path());
     assert!(found.damaged.len() == 1 && found.damaged[0].contains("run2/resources.parquet"), "{:?}", found.damaged);
-    let csv = String::from_utf8(super::table::csv(&super::table::figures(&found).unwrap()).unwrap()).unwrap();
+    let csv = String::from_utf8(super::table::figures(&found).csv().unwrap()).unwrap();
     assert!(csv.contains("c,2,collected,,during,,took,1.5,s,false,invalid\n"), "{csv}");
     assert_eq!((found.cells[0].repetitions.invalid, found.cells[0].steps.len()), (2, 0));
 }

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::cells::Part;
+use super::cells::{Part, value_of};
 use super::summary::{CellSummary, Estimate, MetricSummary};
 use record::tables::WHOLE;
 use vocabulary::{Interest, Metric};
@@ -112,11 +112,8 @@ fn of_targets(cell: &CellSummary, metric: &Metric, target: Option<&str>, phase: 
     let by_target: Vec<&[(u32, f64)]> =
         mine.map(|t| cell.figures.values(&part(&t.target), metric.name())).filter(|values| !values.is_empty()).collect();
     let Some((first, others)) = by_target.split_first() else { return Vec::new() };
-    let value_in = |values: &[(u32, f64)], number: u32| {
-        values.binary_search_by_key(&number, |(number, _)| *number).ok().map(|at| values[at].1)
-    };
     let sum = |(number, value): &(u32, f64)| {
-        others.iter().try_fold(*value, |sum, values| Some(sum + value_in(values, *number)?)).map(|sum| (*number, sum))
+        others.iter().try_fold(*value, |sum, values| Some(sum + value_of(values, *number)?)).map(|sum| (*number, sum))
     };
     first.iter().filter_map(sum).collect()
 }

@@ -5,7 +5,7 @@
 //! are the service times, and the pass as a whole is its only step: what is the same is added up once.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use polars::prelude::*;
@@ -134,7 +134,7 @@ impl Windows {
     }
 
     /// Without the rows of some repetitions.
-    pub(super) fn without(&self, repetitions: &[u32]) -> PolarsResult<Self> {
+    pub(super) fn without(&self, repetitions: &BTreeSet<u32>) -> PolarsResult<Self> {
         let numbers = self.frame.column("repetition")?.u32()?;
         let others: BooleanChunked = numbers.iter().map(|number| number.is_some_and(|n| !repetitions.contains(&n))).collect();
         Ok(Self { frame: self.frame.filter(&others)? })

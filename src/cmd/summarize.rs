@@ -17,13 +17,13 @@ pub(super) fn summarize(args: &cli::Summarize) -> Result<Exit, Stop> {
     let mut summaries = Vec::new();
     for run in runs(&args.paths)? {
         let (_, summary) = read(&run)?;
-        print_table(args, &summary).map_err(|error| Stop::from_error(Exit::Failure, &error))?;
+        let failed = |error: analysis::Error| Stop::from_error(Exit::Failure, &error);
+        print_table(args, &summary).map_err(failed)?;
         // What was asked for is told first: it does not depend on whether it can be kept, too.
-        save_if_allowed(&run, &summary)?;
+        told_if_forbidden(keep(&run, &summary))?;
         if args.csv && args.table.is_none() {
-            let csv = table::figures(&summary).and_then(|figures| table::csv(&figures));
-            let bytes = csv.map_err(|error| Stop::from_error(Exit::Failure, &analysis::Error::Figures(error)))?;
-            told_if_forbidden(write_whole(&run.join("figures.csv"), &bytes))?;
+            let csv = table::figures(&summary).csv().map_err(|error| failed(error.into()))?;
+            told_if_forbidden(write_whole(&run.join("figures.csv"), &csv))?;
         }
         summaries.push(summary);
     }
@@ -36,7 +36,7 @@ pub(super) fn summarize(args: &cli::Summarize) -> Result<Exit, Stop> {
 
 /// Prints what of a summary was asked for.
 fn print_table(args: &cli::Summarize, summary: &Summary) -> Result<(), analysis::Error> {
-    let frames = match args.table {
+    let printed = match args.table {
         None if args.json => {
             print(&String::from_utf8_lossy(&json_bytes(summary)));
             return Ok(());
@@ -45,12 +45,12 @@ fn print_table(args: &cli::Summarize, summary: &Summary) -> Result<(), analysis:
             print(&format!("{}\n", analysis::text::table(summary)));
             return Ok(());
         }
-        Some(cli::FigureTable::Figures) => table::figures(summary)?,
-        Some(cli::FigureTable::Cells) => table::cells(summary)?,
+        Some(cli::FigureTable::Figures) => table::figures(summary),
+        Some(cli::FigureTable::Cells) => table::cells(summary),
     };
     match args.csv {
-        true => print(&String::from_utf8_lossy(&table::csv(&frames)?)),
-        false => print(&table::text(&frames)?),
+        true => print(&String::from_utf8_lossy(&printed.csv()?)),
+        false => print(&printed.text()?),
     }
     Ok(())
 }
@@ -87,15 +87,11 @@ pub(super) fn read_samples(run: &Path, metrics: impl FnOnce(&RunRecord) -> Vec<M
 /// made of what is there, whenever somebody asks.
 pub(super) fn aggregate(run: &Path) -> Result<(RunRecord, Summary), Stop> {
     let (record, summary) = read(run)?;
-    save_if_allowed(run, &summary)?;
+    told_if_forbidden(keep(run, &summary))?;
     Ok((record, summary))
 }
 
-/// Keeps summary.json and figures.parquet; says so where they may not be written, and stops where something else is wrong.
-fn save_if_allowed(run: &Path, summary: &Summary) -> Result<(), Stop> {
-    told_if_forbidden(keep(run, summary))
-}
-
+/// What could not be kept: said where it may not be written, a stop where something else is wrong.
 fn told_if_forbidden(kept: Result<(), Error>) -> Result<(), Stop> {
     let Err(error) = kept else { return Ok(()) };
     if !error.is_forbidden() {
@@ -108,12 +104,12 @@ fn told_if_forbidden(kept: Result<(), Error>) -> Result<(), Stop> {
 /// Writes summary.json and figures.parquet, unless they are there as they would be written.
 pub(super) fn keep(run: &Path, summary: &Summary) -> Result<(), Error> {
     keep_file(&run.join("summary.json"), &json_bytes(summary))?;
-    if summary.cells.is_empty() {
-        return Ok(());
-    }
     let path = run.join("figures.parquet");
-    let frames = table::figures(summary).map_err(|source| Error::WriteTable { path: path.clone(), source })?;
-    keep_file(&path, &parquet(&path, frames)?)
+    match parquet(&path, table::figures(summary).frames())? {
+        Some(bytes) => keep_file(&path, &bytes),
+        // A run without cells has no table.
+        None => Ok(()),
+    }
 }
 
 fn keep_file(path: &Path, bytes: &[u8]) -> Result<(), Error> {

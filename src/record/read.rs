@@ -130,6 +130,13 @@ pub struct CellRecord {
     pub collect: Vec<CollectRecord>,
 }
 
+impl CellRecord {
+    /// Whether the windows before the steady state of this workload are its warm-up.
+    pub fn is_warmed_up_by_itself(&self, workload: &str) -> bool {
+        self.workloads.iter().any(|w| w.name == workload && w.is_warmed_up_by_itself())
+    }
+}
+
 /// Something that is collected.
 #[derive(Clone, Debug, Deserialize)]
 pub struct CollectRecord {

@@ -230,7 +230,8 @@ impl Tables {
     }
 }
 
-fn column<T, P>(name: &str, values: P) -> Column
+/// A column of values, such as a `Vec` of numbers, texts or options of them.
+pub fn column<T, P>(name: &str, values: P) -> Column
 where
     P: AsRef<T>,
     T: ?Sized,
@@ -390,25 +391,26 @@ fn host_frame(epoch: Instant, rows: &[HostSample]) -> DataFrame {
     )
 }
 
-/// A file of frames with the same columns, one after the other: what [`super::files::write_whole`] writes.
+/// A file of frames with the same columns, one after the other: what [`super::files::write_whole`] writes; none where there is no
+/// frame, of which the columns would be known.
 ///
 /// `path`: where it will be, for errors.
 ///
 /// # Errors
-/// [`Error::WriteTable`]; also where there is no frame, of which the columns would be known.
-pub fn parquet(path: &Path, frames: impl IntoIterator<Item = DataFrame>) -> Result<Vec<u8>, Error> {
+/// [`Error::WriteTable`]; also where one of the frames could not be made.
+pub fn parquet(path: &Path, frames: impl IntoIterator<Item = PolarsResult<DataFrame>>) -> Result<Option<Vec<u8>>, Error> {
     let mut frames = frames.into_iter();
-    let write = || -> PolarsResult<Vec<u8>> {
-        let first = frames.next().ok_or_else(|| PolarsError::NoData("a table without columns".into()))?;
+    let write = || -> PolarsResult<Option<Vec<u8>>> {
+        let Some(first) = frames.next().transpose()? else { return Ok(None) };
         let mut bytes = Vec::new();
         let writer = ParquetWriter::new(&mut bytes).with_compression(ParquetCompression::Lz4Raw).set_parallel(false);
         let mut writer = writer.batched(first.schema())?;
-        for frame in std::iter::once(first).chain(frames) {
-            writer.write_batch(&frame)?;
+        for frame in std::iter::once(Ok(first)).chain(frames) {
+            writer.write_batch(&frame?)?;
         }
         writer.finish()?;
         drop(writer);
-        Ok(bytes)
+        Ok(Some(bytes))
     };
     write().map_err(|source| Error::WriteTable { path: path.to_owned(), source })
 }

@@ -3,22 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::support::{Place, root, runner};
+use crate::support::{Place, copy, root, runner};
 
 /// Three cells of a run, and how many figures they have.
 const RUN: &str = "tests/data/results/format-2/20261122T053326Z-e9ba";
 
 /// A copy of the run, without what is made of it.
 fn copied(place: &Place) -> PathBuf {
-    fn copy(from: &Path, to: &Path) {
-        std::fs::create_dir_all(to).unwrap();
-        for entry in std::fs::read_dir(from).unwrap().flatten() {
-            match entry.path().is_dir() {
-                true => copy(&entry.path(), &to.join(entry.file_name())),
-                false => drop(std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap()),
-            }
-        }
-    }
     let run = place.path("run");
     copy(&root().join(RUN), &run);
     for made in ["summary.json", "figures.parquet", "figures.csv"] {

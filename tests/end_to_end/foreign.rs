@@ -9,7 +9,7 @@ use std::process::Command;
 
 use serde_json::{Value as Json, json};
 
-use crate::support::{Outcome, Place, Started, files, json as read_json, listing, root};
+use crate::support::{Outcome, Place, Started, copy, files, json as read_json, listing, root};
 
 const KEPT: &str = "tests/data/results/format-2/20261122T053326Z-e9ba";
 const NAME: &str = "20261122T053326Z-e9ba";
@@ -18,16 +18,6 @@ const NOBODY: u32 = 65534;
 
 fn is_root() -> bool {
     rustix::process::geteuid().is_root()
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap().flatten() {
-        match entry.path().is_dir() {
-            true => copy(&entry.path(), &to.join(entry.file_name())),
-            false => drop(std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap()),
-        }
-    }
 }
 
 /// A run that an older version made, in `theirs/<experiment>/<run>` of a place.

@@ -2,26 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::support::{Place, root, runner};
+use crate::support::{Place, copy, root, runner};
 
-/// Copies a run of this repository, without its summary.
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap().flatten() {
-        let target = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy(&entry.path(), &target);
-        } else if entry.file_name() != "summary.json" {
-            std::fs::copy(entry.path(), target).unwrap();
-        }
-    }
-}
-
-/// A run of this repository in a folder of its own, and the original.
+/// A run of this repository in a folder of its own, without what is made of it, and the original.
 fn run_of(place: &Place, folder: &str) -> (PathBuf, PathBuf) {
     let original = root().join(folder);
     let copied = place.path(folder);
     copy(&original, &copied);
+    for made in ["summary.json", "figures.parquet"] {
+        let _ = std::fs::remove_file(copied.join(made));
+    }
     (copied, original)
 }
 

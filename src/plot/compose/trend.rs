@@ -174,8 +174,8 @@ mod tests {
         for cell in summary.cells.iter_mut().filter(|c| c.cell != "connections=16,rtt=10ms") {
             let base: f64 = cell.levels["connections"].parse().unwrap();
             let part = Part { workload: "tool".to_owned(), phase: "during".to_owned(), ..Part::default() };
-            cell.figures.set(&part, "rate", 1, base);
-            cell.figures.set(&part, "rate", 2, base + 2.0);
+            cell.figures.set(&part, "rate", 1, Some(base));
+            cell.figures.set(&part, "rate", 2, Some(base + 2.0));
             cell.metrics.push(MetricSummary {
                 interest: vocabulary::Interest::Question,
                 workload: "tool".to_owned(),
@@ -209,7 +209,7 @@ mod tests {
             cell.steps = vec![step("author", n), step("subscriber", 10.0 * n)];
             for step in cell.steps.clone() {
                 let part = Part { workload: step.workload, phase: step.phase, step: step.step, ..Part::default() };
-                cell.figures.set(&part, "throughput", 1, step.by_repetition[0].throughput_per_s);
+                cell.figures.set(&part, "throughput", 1, Some(step.by_repetition[0].throughput_per_s));
             }
         }
         let (_, _, places, series, model) = trend_of(&run, &summary);

@@ -244,10 +244,10 @@ fn what_is_missing_on_one_side_is_in_no_ratio() {
     assert_eq!(all.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6]);
     let (workload, phase, step) = ("easy".to_owned(), "before".to_owned(), "(pass)".to_owned());
     let before = Part { workload, phase, step, ..Part::default() };
-    cell.figures.replace(&before, "throughput", 2, None);
+    cell.figures.set(&before, "throughput", 2, None);
     let found = values::ratios(cell, &throughput, &part("during"), &part("before")).unwrap();
     assert_eq!(found, [&all[..1], &all[2..]].concat());
-    cell.figures.set(&before, "throughput", 4, 0.0);
+    cell.figures.set(&before, "throughput", 4, Some(0.0));
     assert_eq!(values::ratios(cell, &throughput, &part("during"), &part("before")), Err(4));
 }
 
