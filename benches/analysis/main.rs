@@ -1,21 +1,26 @@
 //! How long `runner graph` and `runner compare` take for large runs, and how time and memory grow with them.
 //!
 //! ```text
-//! cargo bench --bench analysis                       25, 100 and 400 repetitions of 48 cells, then 10 million raw rows
-//! cargo bench --bench analysis -- 100                100 repetitions only, then the rows
+//! cargo bench --bench analysis                       25, 100 and 400 repetitions of 48 cells, one of one, 10 million raw rows
+//! cargo bench --bench analysis -- 100                100 repetitions only, then the others
 //! TMPDIR=/dev/shm cargo bench --bench analysis       without a disk, which the writing waits for
 //! ```
 //!
 //! A run directory is written through the record API by a process of its own (see `written`), so that the memory of
 //! the measured process is its own: the kernel counts what a child had before its exec. Then the built binary
 //! summarizes, compares and draws it, `RUNS` times after one that warms the page cache; printed are the medians of wall time,
-//! processor time and the largest resident set, all from `wait4`.
+//! processor time and the largest resident set, all from `wait4`. Machines differ, and the speed of a shared one changes by the
+//! minute: beside each command stands how its wall time compares with a fixed piece of work that this process does in turn
+//! with it (see [`fixed_work`]).
 
 mod written;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
+
+use rand_xoshiro::Xoshiro256PlusPlus;
+use rand_xoshiro::rand_core::{Rng as _, SeedableRng as _};
 
 /// Rows of the repetition that has one for each request.
 const ROWS: u64 = 10_000_000;
@@ -28,7 +33,8 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
     if let [what, out, number] = arguments.as_slice() {
         match what.as_str() {
-            "write" => return written::run(Path::new(out), number.parse().expect("a number of repetitions")),
+            "write" => return written::run(Path::new(out), written::CELLS, number.parse().expect("a number of repetitions")),
+            "write-one" => return written::run(Path::new(out), 1, number.parse().expect("a number of repetitions")),
             "write-rows" => return written::run_with_rows(Path::new(out), number.parse().expect("a number of rows")),
             _ => {}
         }
@@ -36,8 +42,8 @@ fn main() {
     let wanted: Vec<u32> = arguments.iter().filter_map(|a| a.parse().ok()).collect();
     let wanted = if wanted.is_empty() { vec![25, 100, 400] } else { wanted };
     println!(
-        "{:>12}  {:10}  {:>9}  {:>9}  {:>9}  {:>16}",
-        "repetitions", "command", "wall", "CPU", "peak RSS", "wall/repetition"
+        "{:>12}  {:10}  {:>9}  {:>9}  {:>9}  {:>16}  {:>10}",
+        "repetitions", "command", "wall", "CPU", "peak RSS", "wall/repetition", "fixed work"
     );
     for repetitions in wanted {
         let folder = tempfile::tempdir().expect("a temporary directory");
@@ -52,6 +58,9 @@ fn main() {
         }
     }
     let folder = tempfile::tempdir().expect("a temporary directory");
+    let run = write(folder.path(), "write-one", 1);
+    measure("summarize", &run, "1 x 1", 1);
+    let folder = tempfile::tempdir().expect("a temporary directory");
     let run = write(folder.path(), "write-rows", ROWS);
     measure("summarize", &run, &format!("{} M rows", ROWS / 1_000_000), 1);
 }
@@ -59,19 +68,41 @@ fn main() {
 /// Executes a command several times and prints the medians of what it used.
 fn measure(command: &str, run: &Path, what: &str, repetitions: u64) {
     let graphs = tempfile::tempdir().expect("a temporary directory");
-    let measured: Vec<Used> = (0..=RUNS).map(|_| execute(command, run, graphs.path())).skip(1).collect();
-    let median = |of: fn(&Used) -> f64| {
+    let both = |_| (execute(command, run, graphs.path()), fixed_work());
+    let measured: Vec<(Used, Duration)> = (0..=RUNS).map(both).skip(1).collect();
+    let median = |of: fn(&(Used, Duration)) -> f64| {
         let mut values: Vec<f64> = measured.iter().map(of).collect();
         values.sort_by(f64::total_cmp);
         values[values.len() / 2]
     };
-    let wall = median(|u| u.wall.as_secs_f64());
+    let wall = median(|(used, _)| used.wall.as_secs_f64());
     println!(
-        "{what:>12}  {command:10}  {wall:>7.2} s  {:>7.2} s  {:>5.0} MiB  {:>13.0} us",
-        median(|u| u.cpu.as_secs_f64()),
-        median(|u| u.peak_bytes as f64 / 1_048_576.0),
+        "{what:>12}  {command:10}  {wall:>7.3} s  {:>7.3} s  {:>5.0} MiB  {:>13.0} us  {:>8.2} x",
+        median(|(used, _)| used.cpu.as_secs_f64()),
+        median(|(used, _)| used.peak_bytes as f64 / 1_048_576.0),
         wall * 1e6 / repetitions as f64,
+        median(|(used, fixed)| used.wall.as_secs_f64() / fixed.as_secs_f64()),
     );
+}
+
+/// How long it takes to sort 50 000 numbers two hundred times on each core at once: half a second of the processor alone, in
+/// so little memory that the peak of what is started afterwards does not show it.
+fn fixed_work() -> Duration {
+    let begin = Instant::now();
+    std::thread::scope(|scope| {
+        for seed in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(move || {
+                let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed as u64);
+                let mut numbers = vec![0_u64; 50_000];
+                for _ in 0..200 {
+                    numbers.fill_with(|| rng.next_u64());
+                    numbers.sort_unstable();
+                    std::hint::black_box(&numbers);
+                }
+            });
+        }
+    });
+    begin.elapsed()
 }
 
 /// Writes a run and returns its directory.

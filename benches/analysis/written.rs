@@ -27,9 +27,10 @@ const CONNECTIONS: usize = 10;
 /// Different sets of windows per cell; repetitions take turns, and differ in the length of the load and in resources.
 const VARIANTS: usize = 6;
 
-/// Writes the run below `out` and prints its directory.
-pub fn run(out: &Path, repetitions: u32) {
-    let plan = plan(repetitions);
+/// Writes a run of the first `cells` below `out` and prints its directory.
+pub fn run(out: &Path, cells: usize, repetitions: u32) {
+    let mut plan = plan(repetitions);
+    plan.cells.truncate(cells);
     let manifest = Manifest::collect(&plan.source.to_string_lossy(), std::collections::BTreeMap::new(), out, Choice::default());
     let directory = RunDirectory::create(out, &plan, &manifest).expect("the directory can be made");
     let next = AtomicUsize::new(0);
