@@ -109,6 +109,7 @@ fn requests(cell: &Cell, seed: u64, load_ns: u64, mut each: impl FnMut(&RequestR
                 first_byte_ns: Some(first.min(load_ns - 1)),
                 sent_bytes: 10_240,
                 received_bytes: 10_240,
+                key: None,
             };
             each(&ended);
             now += took;

@@ -50,6 +50,7 @@ fn write(path: &Path, number: u32, took_ns: impl Fn(u64) -> u64, keep: impl Fn(u
             first_byte_ns: Some(completed_ns - 500),
             sent_bytes: 10,
             received_bytes: 20,
+            key: None,
         };
         rows.extend(windows.record(&ended).unwrap_or_default());
         raw.extend(keep(i).then_some(ended));

@@ -241,8 +241,7 @@ fn measure(cores: usize, time: Duration) -> Result<Ceiling, Stop> {
     }
     let closed = load::execute(&workload, 1, None, false)?;
     let offered = (closed.throughput_per_s / 2.0).max(1.0);
-    workload.load.arrivals =
-        Arrivals::Open { connections: CONNECTIONS, pattern: Pattern::Rate(offered), spacing: Spacing::Poisson };
+    workload.load.arrivals = Arrivals::open(CONNECTIONS, Pattern::Rate(offered), Spacing::Poisson);
     let open = load::execute(&workload, 1, None, false)?;
     let lag = open.lag_ns.ok_or_else(|| Stop::new(Exit::Failure, "nothing was answered"))?;
     Ok(Ceiling {

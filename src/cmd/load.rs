@@ -170,11 +170,10 @@ fn arrivals(args: &cli::Load) -> Result<Arrivals, Stop> {
         return Err(wrong(format!("`--amount {amount}`: {expected}")));
     }
     Ok(match rate {
-        Some(rate) => Arrivals::Open {
-            connections: args.connections,
-            pattern: Pattern::Rate(rate),
-            spacing: if args.poisson { Spacing::Poisson } else { Spacing::Constant },
-        },
+        Some(rate) => {
+            let spacing = if args.poisson { Spacing::Poisson } else { Spacing::Constant };
+            Arrivals::open(args.connections, Pattern::Rate(rate), spacing)
+        }
         None => Arrivals::Closed { connections: args.connections, think: Think::None, ramp: Duration::ZERO },
     })
 }

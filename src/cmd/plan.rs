@@ -196,8 +196,12 @@ fn arrivals(load: &Load) -> String {
             let ramp = if ramp.is_zero() { String::new() } else { format!(", begun within {}", exact_duration(*ramp)) };
             format!("closed loop on {}{think}{ramp}", connected(*connections))
         }
-        Arrivals::Open { connections, pattern, spacing } => {
-            let spacing = if *spacing == Spacing::Poisson { "Poisson arrivals" } else { "even arrivals" };
+        Arrivals::Open { connections, pattern, spacing, per_connection } => {
+            let spacing = match spacing {
+                Spacing::Constant => "even arrivals",
+                Spacing::Poisson => "Poisson arrivals",
+                Spacing::Typed => "keys as somebody types them",
+            };
             let rate = match pattern {
                 Pattern::Rate(rate) => format!("{spacing}, {rate} per second"),
                 Pattern::Ramp { from, to } => format!("{spacing}, {from} to {to} per second"),
@@ -210,7 +214,13 @@ fn arrivals(load: &Load) -> String {
                     format!("an arrival every {}, jitter {}", exact_duration(*every), exact_duration(*jitter))
                 }
             };
-            format!("open loop, {rate}, on {}", connected(*connections))
+            match per_connection {
+                None => format!("open loop, {rate}, on {}", connected(*connections)),
+                Some(stagger) => {
+                    let begun = if stagger.is_zero() { String::new() } else { format!(", begun within {}", exact_duration(*stagger)) };
+                    format!("open loop, {rate} on each of {}{begun}", connected(*connections))
+                }
+            }
         }
     }
 }

@@ -8,6 +8,7 @@
 //!
 //! It knows nothing of targets, files or experiments.
 
+mod account;
 pub mod drivers;
 pub mod engine;
 pub mod gate;
@@ -18,6 +19,7 @@ pub mod schedule;
 pub mod search;
 pub mod silence;
 mod tally;
+mod thread;
 pub mod traffic;
 pub mod windows;
 
@@ -196,6 +198,8 @@ pub struct Report {
     pub aborted: bool,
     /// The requests that were written, in all phases.
     pub traffic: Traffic,
+    /// By phase and name of a metric in percent that its protocol brings: how many, and of how many.
+    pub shares: BTreeMap<(Phase, &'static str), (u64, u64)>,
 }
 
 /// Passes that were under way, or waited to be sent, when their phase ended and no other one of their workload followed.
@@ -318,6 +322,7 @@ impl Report {
             trials: Vec::new(),
             aborted: false,
             traffic: Traffic::default(),
+            shares: BTreeMap::new(),
         }
     }
 
@@ -374,6 +379,10 @@ impl Report {
         self.trials.extend(other.trials);
         self.aborted |= other.aborted;
         self.traffic.merge(&other.traffic);
+        for (key, (part, all)) in other.shares {
+            let ours = self.shares.entry(key).or_default();
+            *ours = (ours.0 + part, ours.1 + all);
+        }
     }
 
     /// The times of a phase's passes.

@@ -7,6 +7,7 @@ mod closed;
 mod open;
 mod pattern;
 mod timeline;
+mod typed;
 
 pub use closed::ClosedLoop;
 pub use open::OpenLoop;
@@ -47,6 +48,21 @@ pub struct ThreadSlice {
     pub threads: u64,
     /// Of the workload in this repetition.
     pub seed: u64,
+    /// How much later than the load its arrivals begin, in nanoseconds; its phases do not.
+    pub stagger_ns: u64,
+}
+
+impl ThreadSlice {
+    /// That of one thread of several.
+    pub fn of(thread: u64, threads: u64, seed: u64) -> Self {
+        Self { thread, threads, seed, stagger_ns: 0 }
+    }
+
+    /// The whole schedule of one connection of several that have schedules of their own, which begin within `within_ns`.
+    pub fn of_connection(number: u64, all: u64, seed: u64, within_ns: u64) -> Self {
+        let stagger_ns = u128::from(within_ns) * u128::from(number) / u128::from(all.max(1));
+        Self { thread: 0, threads: 1, seed: mix(seed ^ mix(number + 1)), stagger_ns: stagger_ns as u64 }
+    }
 }
 
 /// The schedule of one generator thread.

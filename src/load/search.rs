@@ -99,11 +99,17 @@ pub fn judge(conditions: &[Condition], report: &Report) -> Vec<String> {
                     }
                 }
             }
+            Metric::Named(name) => {
+                let share = report.shares.iter().find(|((phase, of), _)| *phase == Phase::Search && **of == **name);
+                let Some((_, (part, all))) = share else { continue };
+                *part as f64 / (*all).max(1) as f64 * 100.0
+            }
             _ => continue,
         };
         if found >= condition.below {
             let found = match condition.metric {
                 Metric::Errors => format!("{:.3} %", found * 100.0),
+                Metric::Named(_) => format!("{found:.3} %"),
                 _ => vocabulary::units::human_duration(found),
             };
             reasons.push(format!("{}: {found}", condition.words));

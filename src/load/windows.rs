@@ -289,6 +289,7 @@ mod tests {
             first_byte_ns: None,
             sent_bytes: 1,
             received_bytes: 2,
+            key: None,
         }
     }
 

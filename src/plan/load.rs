@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::text::as_text;
+use super::text::{as_optional_text, as_text};
 pub use vocabulary::choices::Spacing;
 use vocabulary::{Metric, Phase};
 
@@ -67,6 +67,9 @@ pub enum Arrivals {
         pattern: Pattern,
         /// How they are spaced.
         spacing: Spacing,
+        /// Where each connection has a schedule of its own: from the first one's start to the last one's.
+        #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_optional_text")]
+        per_connection: Option<Duration>,
     },
 }
 
@@ -74,6 +77,11 @@ impl Arrivals {
     /// A closed loop without think time.
     pub fn closed(connections: u32) -> Self {
         Self::Closed { connections, think: Think::None, ramp: Duration::ZERO }
+    }
+
+    /// An open loop of all connections together.
+    pub fn open(connections: u32, pattern: Pattern, spacing: Spacing) -> Self {
+        Self::Open { connections, pattern, spacing, per_connection: None }
     }
 
     /// The most passes at a time.

@@ -304,6 +304,7 @@ fn request_frame(workloads: &[WorkloadNames], rows: &[(u16, RequestRow)]) -> Dat
             column("completed_ns", of(|r| r.completed_ns)),
             column("sent_bytes", of(|r| r.sent_bytes)),
             column("received_bytes", of(|r| r.received_bytes)),
+            column("key", rows.iter().map(|(_, r)| r.key).collect::<Vec<Option<u64>>>()),
         ],
     )
 }

@@ -85,6 +85,16 @@ pub enum Spacing {
     Constant,
     /// Independently of each other, as those of many users: exponential gaps.
     Poisson,
+    /// As the keys of somebody who types: log-normal gaps, longer between words, and pauses.
+    Typed,
+}
+
+/// Who has a schedule of arrivals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Per {
+    /// Each connection by itself.
+    Connection,
 }
 
 /// The order of the bytes of a number.

@@ -67,7 +67,7 @@ pub const FLOORS: [Floor; 14] = [
 /// Libraries that shape whatever imports them, and the floors that may. Tests are free.
 pub const LIBRARIES: [(&str, &[&str]); 3] = [
     // What is read or written in files and messages.
-    ("serde", &["vocabulary", "schema", "plan", "plan_read", "links", "supervise", "record", "analysis", "cmd"]),
+    ("serde", &["vocabulary", "schema", "plan", "plan_read", "links", "supervise", "load", "record", "analysis", "cmd"]),
     // The rest waits for nobody, or has threads.
     ("tokio", &["supervise", "load", "executor", "cmd"]),
     // By far the most expensive to compile.
@@ -95,7 +95,7 @@ const RINGS: &[(&str, &[&str])] = &[
 ];
 
 /// Protocols whose name is a word of their own; `http` and `command` mean other things too.
-const PROTOCOLS: [&str; 3] = ["framed", "redis", "vtp"];
+const PROTOCOLS: [&str; 4] = ["framed", "redis", "vtp", "websocket"];
 
 /// Where the list of protocols stands on each floor.
 const LISTS: [&str; 4] =

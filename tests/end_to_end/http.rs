@@ -13,7 +13,7 @@ use crate::support::{Outcome, Place};
 type Log = Vec<Vec<String>>;
 
 /// Whether these programs are there; else says loudly that a test is skipped.
-fn installed(programs: &[&str]) -> bool {
+pub fn installed(programs: &[&str]) -> bool {
     let runs = |program: &&&str| {
         let version = if **program == "nginx" { "-v" } else { "version" };
         Command::new(program).arg(version).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
@@ -26,7 +26,7 @@ fn installed(programs: &[&str]) -> bool {
 }
 
 /// A place with `nginx.conf`: one process, its log in `access.log`, these servers.
-fn nginx(servers: &str) -> Place {
+pub fn nginx(servers: &str) -> Place {
     let mut place = Place::new();
     let configuration = "
 daemon off;
@@ -107,7 +107,7 @@ fn connects(place: &Place) -> u64 {
 }
 
 /// A CA in `ca.pem`, and `server.pem` with `server.key` for `localhost` and 127.0.0.1, made by it.
-fn certificates(place: &mut Place) {
+pub fn certificates(place: &mut Place) {
     let names = place.write("names", "subjectAltName=DNS:localhost,IP:127.0.0.1\n");
     let openssl = |words: &str| {
         let mut command = Command::new("openssl");

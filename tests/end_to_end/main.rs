@@ -4,7 +4,7 @@
 //! our own is killed, `resume` how it goes on, `old_results` what is kept of earlier runs, `figures` the table of them; `mistakes` (a test for each file in
 //! `tests/mistakes`) and `schema` are about scenario files. `load` is every way in which requests may arrive, `requests` that
 //! each can be looked at, `truth` whether what is measured is what happened. `time` is what is divided by what and open at the
-//! end, `steady` since when it was steady. `http` is HTTP as real servers speak it, `framed`, `redis` and `vtp` are protocols beside
+//! end, `steady` since when it was steady. `http` is HTTP as real servers speak it, `framed`, `redis`, `vtp` and `websocket` are protocols beside
 //! it, `links` what lies between, `containers` what an engine runs for us, `collect` what is taken afterwards, `memory` where
 //! it is recorded, `durable` when it is on disk. `foreign` is what comes from somebody else or is not what it seems.
 //! `environment` is what comes from outside and may be secret, `answers` what may come back and what is asked besides; `cpu`
@@ -51,3 +51,4 @@ mod time;
 mod truth;
 mod verdicts;
 mod vtp;
+mod websocket;

@@ -412,6 +412,22 @@ mistakes! {
     warm_up_time
     warm_up_two_ends
     warm_up_word
+    websocket_find
+    websocket_headers
+    websocket_key_without_text
+    websocket_match_closed
+    websocket_match_constant_key
+    websocket_match_missing_key
+    websocket_match_random
+    websocket_match_regex
+    websocket_match_steps
+    websocket_match_two_kinds
+    websocket_match_word
+    websocket_open
+    websocket_per_without_match
+    websocket_stagger_alone
+    websocket_text_empty
+    websocket_url
     window_too_short
     workload_bad_url
     workload_no_steps

@@ -14,6 +14,7 @@ pub mod redis;
 pub mod tcp;
 mod values;
 pub mod vtp;
+pub mod websocket;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -50,6 +51,7 @@ pub fn carrier(driver: &plan::Driver) -> &dyn Carrier {
         plan::Driver::Author(noun) => noun,
         plan::Driver::Subscriber(noun) => noun,
         plan::Driver::Redis(noun) => noun,
+        plan::Driver::Websocket(noun) => noun,
         plan::Driver::Command(noun) => noun,
     }
 }

@@ -125,6 +125,13 @@ impl ValueNames {
         Self { uses_id: uses("id"), uses_pass: uses("pass"), draws, names }
     }
 
+    /// The same with a name more, which nobody draws, and its place.
+    pub fn with(mut self, name: &str) -> (Self, usize) {
+        self.names.push(name.to_owned());
+        let place = self.names.len() - 1;
+        (self, place)
+    }
+
     /// The names themselves.
     pub fn as_slice(&self) -> &[String] {
         &self.names

@@ -102,7 +102,7 @@ mod tests {
     }
 
     fn slice(thread: u64, threads: u64) -> ThreadSlice {
-        ThreadSlice { thread, threads, seed: 1 }
+        ThreadSlice::of(thread, threads, 1)
     }
 
     proptest! {

@@ -28,6 +28,8 @@ struct Walk {
     instants: Instants,
     /// The start of `instants`.
     zero_ns: u64,
+    /// How much later than their segments arrivals begin.
+    stagger_ns: u64,
     /// Its next one, not yet given away.
     upcoming_ns: u64,
     /// What follows the warm-up.
@@ -38,7 +40,8 @@ struct Walk {
 }
 
 impl Walk {
-    fn new(load: &Load, pattern: &Pattern, spacing: Spacing, seed: u64, origin_ns: u64) -> Self {
+    fn new(load: &Load, pattern: &Pattern, spacing: Spacing, slice: ThreadSlice, origin_ns: u64) -> Self {
+        let ThreadSlice { seed, stagger_ns, .. } = slice;
         let measured = || load.segments.iter().filter(|s| s.phase != Phase::WarmUp);
         let length_s = measured()
             .map(|s| match (s.length, pattern) {
@@ -61,7 +64,8 @@ impl Walk {
             start_ns: origin_ns,
             arrived: 0,
             instants,
-            zero_ns: origin_ns,
+            zero_ns: origin_ns.saturating_add(stagger_ns),
+            stagger_ns,
             upcoming_ns: 0,
             measured,
             pass: 0,
@@ -87,7 +91,7 @@ impl Walk {
         if over.is_some_and(|s| s.phase == Phase::WarmUp)
             && let Some(measured) = self.measured.take()
         {
-            (self.instants, self.zero_ns) = (measured, start_ns);
+            (self.instants, self.zero_ns) = (measured, start_ns.saturating_add(self.stagger_ns));
             self.draw(1);
         }
     }
@@ -101,7 +105,7 @@ impl Walk {
                     if self.upcoming_ns >= end_ns {
                         self.next_segment(end_ns);
                     } else if !segment.active {
-                        self.instants.skip_to(end_ns - self.zero_ns);
+                        self.instants.skip_to(end_ns.saturating_sub(self.zero_ns));
                         self.draw(1);
                     } else {
                         return Some((segment, Some(end_ns)));
@@ -136,7 +140,7 @@ impl Walk {
         let left = match (segment.length, end_ns) {
             (Length::Amount(amount), _) => amount - self.arrived,
             // The upcoming one, and those behind it.
-            (_, end_ns) => 1 + self.instants.before(end_ns.unwrap_or(u64::MAX) - self.zero_ns),
+            (_, end_ns) => 1 + self.instants.before(end_ns.unwrap_or(u64::MAX).saturating_sub(self.zero_ns)),
         };
         if left > 1 {
             self.draw(left - 1);
@@ -192,7 +196,7 @@ impl OpenLoop {
     /// The share of one thread of a load that begins at `origin_ns`.
     pub fn new(load: &Load, pattern: &Pattern, spacing: Spacing, slice: ThreadSlice, origin_ns: u64) -> Self {
         let mut open = Self {
-            walk: Walk::new(load, pattern, spacing, slice.seed, origin_ns),
+            walk: Walk::new(load, pattern, spacing, slice, origin_ns),
             thread: slice.thread,
             threads: slice.threads,
             head: None,
@@ -340,7 +344,7 @@ mod tests {
     }
 
     fn schedule(segments: Vec<Segment>, rate: f64, spacing: Spacing, thread: u64, threads: u64) -> OpenLoop {
-        OpenLoop::new(&load(segments), &Pattern::Rate(rate), spacing, ThreadSlice { thread, threads, seed: 5 }, 0)
+        OpenLoop::new(&load(segments), &Pattern::Rate(rate), spacing, ThreadSlice::of(thread, threads, 5), 0)
     }
 
     /// All arrivals, taken as soon as they are due.
@@ -411,7 +415,7 @@ mod tests {
 
     /// What the end was before it was looked for in pieces: that of a walk over all arrivals.
     fn walked_end(load: &Load, spacing: Spacing) -> u64 {
-        let mut walk = Walk::new(load, &Pattern::Rate(RATE), spacing, 5, 0);
+        let mut walk = Walk::new(load, &Pattern::Rate(RATE), spacing, ThreadSlice::of(0, 1, 5), 0);
         while walk.next().is_some() {}
         walk.over_ns
     }
@@ -452,7 +456,7 @@ mod tests {
                 unsent += rows.iter().map(|(.., unsent)| unsent).sum::<u64>();
                 prop_assert_eq!(rows.iter().map(|(.., unsent)| unsent).sum::<u64>(), all);
             }
-            let whole = drained(OpenLoop::new(&load(segments), &Pattern::Rate(RATE), spacing, ThreadSlice { thread: 0, threads: 1, seed: 5 }, 0));
+            let whole = drained(OpenLoop::new(&load(segments), &Pattern::Rate(RATE), spacing, ThreadSlice::of(0, 1, 5), 0));
             prop_assert_eq!(offered, whole.len() as u64);
             prop_assert!(unsent <= offered);
         }
@@ -489,7 +493,7 @@ mod tests {
             for lengths in [[Length::Amount(amount), Length::Duration(time)], [Length::Duration(time), Length::Amount(amount)]] {
                 let segments = lengths.into_iter().zip([Phase::WarmUp, Phase::During]).map(|(length, phase)| segment(phase, length)).collect();
                 let load = Load { drain: Duration::MAX, ..load(segments) };
-                let mut schedule = OpenLoop::new(&load, &Pattern::Rate(rate), spacing, ThreadSlice { thread: 0, threads: 3, seed: 5 }, origin);
+                let mut schedule = OpenLoop::new(&load, &Pattern::Rate(rate), spacing, ThreadSlice::of(0, 3, 5), origin);
                 let (mut now, mut last) = (if late { u64::MAX } else { origin }, 0);
                 for _ in 0..100 {
                     match schedule.next(now) {

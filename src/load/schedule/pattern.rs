@@ -2,9 +2,10 @@
 //!
 //! A rate r(t) is turned into its integral Λ(t), the number of arrivals expected by t. Evenly spaced arrivals lie at
 //! Λ = 0, 1, 2, …; those of a Poisson process at the partial sums of exponential gaps of mean 1 (time-rescaling:
-//! Çinlar, *Introduction to Stochastic Processes*, 1975, ch. 4). Λ is inverted exactly, piece by piece.
+//! Çinlar, *Introduction to Stochastic Processes*, 1975, ch. 4), keys at those of the gaps of `typed`. Λ is inverted exactly, piece by piece.
 
 use super::Random;
+use super::typed::Hand;
 use plan::{Pattern, Spacing};
 use vocabulary::units::nanos;
 
@@ -41,7 +42,7 @@ pub struct Instants(Kind);
 
 #[derive(Clone, Debug)]
 enum Kind {
-    Rates { pieces: Vec<Piece>, current: usize, expected: f64, first: bool, spacing: Spacing, random: Random },
+    Rates { pieces: Vec<Piece>, current: usize, expected: f64, first: bool, spacing: Spacing, random: Random, hand: Hand },
     Periodic { every_ns: u64, jitter_ns: u64, number: u64, random: Random },
 }
 
@@ -77,7 +78,7 @@ impl Instants {
                 pieces
             }
         };
-        Self(Kind::Rates { pieces, current: 0, expected: 0.0, first: true, spacing, random })
+        Self(Kind::Rates { pieces, current: 0, expected: 0.0, first: true, spacing, random, hand: Hand::default() })
     }
 
     /// The next instant.
@@ -89,9 +90,10 @@ impl Instants {
                 *number = number.saturating_add(1);
                 at_ns
             }
-            Kind::Rates { pieces, current, expected, first, spacing, random } => {
+            Kind::Rates { pieces, current, expected, first, spacing, random, hand } => {
                 let gap = match spacing {
                     Spacing::Poisson => random.exponential(),
+                    Spacing::Typed => hand.gap(random),
                     Spacing::Constant if *first => 0.0,
                     Spacing::Constant => 1.0,
                 };
@@ -109,7 +111,7 @@ impl Instants {
 
     /// Whether it can be computed where arrivals are without looking at those before.
     pub fn is_even(&self) -> bool {
-        !matches!(self.0, Kind::Rates { spacing: Spacing::Poisson, .. })
+        !matches!(self.0, Kind::Rates { spacing: Spacing::Poisson | Spacing::Typed, .. })
     }
 
     /// The `n`-th instant from here; the next one is the first. Takes no longer for a large `n` where spacing is even.
@@ -123,7 +125,7 @@ impl Instants {
                     random.skip(skipped);
                 }
             }
-            Kind::Rates { spacing: Spacing::Poisson, .. } => (0..skipped).for_each(|_| {
+            Kind::Rates { spacing: Spacing::Poisson | Spacing::Typed, .. } => (0..skipped).for_each(|_| {
                 self.next_ns();
             }),
             // Whole numbers, which are exact up to 2^53.

@@ -8,6 +8,7 @@ pub mod framed;
 pub mod http;
 pub mod redis;
 pub mod vtp;
+pub mod websocket;
 
 use std::time::Duration;
 
@@ -46,6 +47,11 @@ pub trait Protocol {
     /// The workload that it follows, where it has no schedule of its own.
     fn follows(&self) -> Option<&str> {
         None
+    }
+
+    /// Whether a connection sends without waiting for what it has asked before.
+    fn has_many_under_way(&self) -> bool {
+        false
     }
 
     /// Whether each pass is the execution of a program, which is watched like a target.
@@ -139,6 +145,8 @@ protocols! {
     Subscriber(vtp::Subscriber),
     /// Commands to a server that speaks Redis' protocol.
     Redis(redis::Redis),
+    /// Messages over a websocket.
+    Websocket(websocket::Websocket),
     /// A program that makes the load by itself.
     Command(command::Command),
 }

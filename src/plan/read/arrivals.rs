@@ -8,7 +8,7 @@ use plan::{Arrivals, Condition, Find, Length, Load, Pattern, Segment, Think};
 use schema::source::one_of;
 use schema::{Node, types};
 use vocabulary::metric::catalogue;
-use vocabulary::{Exists, Phase, Unit, units};
+use vocabulary::{Exists, Metric, NamedMetric, Phase, Unit, units};
 
 /// More connections than this in one workload are a typing error on any machine.
 const MAX_CONNECTIONS: u32 = 1_000_000;
@@ -60,12 +60,13 @@ pub(super) fn timeline(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::
     timeline
 }
 
-/// Reads `load:` of a workload, `node` being the workload.
+/// Reads `load:` of a workload, `node` being the workload. `brought`: what its protocol brings beside times and counts.
 pub(super) fn load(
     notes: &mut Diagnostics<'_>,
     node: &Node,
     typed: &types::Workload,
     timeline: Option<&Timeline>,
+    brought: &[NamedMetric],
 ) -> Option<Load> {
     notes.exactly_one(node, "how requests arrive", &["load"])?;
     let (workload, node, load) = (node, node.get("load")?, typed.load.as_ref()?);
@@ -76,7 +77,7 @@ pub(super) fn load(
     let (arrivals, find) = match kind {
         "closed" => (load.closed.as_ref().map(|typed| closed(notes, part, typed)), None),
         "open" => (load.open.as_ref().map(|typed| open(notes, part, typed, &mut own_length)), None),
-        _ => load.find.as_ref().and_then(|typed| find(notes, part, typed)).unzip(),
+        _ => load.find.as_ref().and_then(|typed| find(notes, part, typed, brought)).unzip(),
     };
     if let Some(arrivals) = &arrivals {
         connections(notes, part, arrivals.connections());
@@ -325,14 +326,31 @@ fn open(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Open, own_lengt
         }
         Pattern::Periodic { .. } => {}
     }
-    Arrivals::Open {
-        connections: typed.connections.unwrap_or(OPEN_CONNECTIONS),
-        pattern,
-        spacing: typed.arrivals.unwrap_or_default(),
+    if typed.per.is_none() {
+        refuse(notes, node, &["stagger"], "it belongs to `per: connection`");
     }
+    let per_connection = typed.per.map(|types::Per::Connection| typed.stagger.map_or_else(|| interval(&pattern), |d| d.0));
+    let connections = typed.connections.unwrap_or(OPEN_CONNECTIONS);
+    Arrivals::Open { connections, pattern, spacing: typed.arrivals.unwrap_or_default(), per_connection }
 }
 
-fn find(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Find) -> Option<(Arrivals, Find)> {
+/// The time from one arrival to the next, at the rate with which a pattern begins.
+fn interval(pattern: &Pattern) -> Duration {
+    let rate = match pattern {
+        Pattern::Periodic { every, .. } => return *every,
+        Pattern::Rate(rate) | Pattern::Ramp { from: rate, .. } => Some(*rate),
+        Pattern::Steps { rates, .. } => rates.first().copied(),
+    };
+    // What is not a rate was said to be a mistake.
+    rate.and_then(|rate| Duration::try_from_secs_f64(1.0 / rate).ok()).unwrap_or_default()
+}
+
+fn find(
+    notes: &mut Diagnostics<'_>,
+    node: &Node,
+    typed: &types::Find,
+    brought: &[NamedMetric],
+) -> Option<(Arrivals, Find)> {
     let before = notes.mistakes.len();
     let (low, high) = typed.rate.0;
     [low, high].into_iter().for_each(|rate| fitting_rate(notes, node, "rate", rate));
@@ -349,21 +367,43 @@ fn find(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Find) -> Option
         notes.say(node, "while", "nothing must hold", "expected at least one condition, such as `{response_p99: \"< 50ms\"}`");
     }
     let conditions =
-        typed.conditions.iter().filter_map(|(name, bound)| condition(notes, conditions_node, name, &bound.0)).collect();
+        typed.conditions.iter().filter_map(|(name, bound)| condition(notes, conditions_node, name, &bound.0, brought)).collect();
+    let pattern = Pattern::Rate(low);
     let arrivals = Arrivals::Open {
         connections: typed.connections.unwrap_or(OPEN_CONNECTIONS),
-        pattern: Pattern::Rate(low),
+        // Trials at higher rates begin within the same time: no longer than an interval of the lowest.
+        per_connection: typed.per.map(|types::Per::Connection| interval(&pattern)),
+        pattern,
         spacing: typed.arrivals.unwrap_or_default(),
     };
     (notes.mistakes.len() == before).then_some((arrivals, Find { low, high, trial, precision, conditions }))
 }
 
 /// `response_p99: "< 50ms"`, `errors: "< 0.1%"`.
-fn condition(notes: &mut Diagnostics<'_>, node: &Node, name: &str, bound: &str) -> Option<Condition> {
+fn condition(
+    notes: &mut Diagnostics<'_>,
+    node: &Node,
+    name: &str,
+    bound: &str,
+    brought: &[NamedMetric],
+) -> Option<Condition> {
+    let words = format!("{name} {}", bound.trim());
+    // What a protocol tells of a trial are shares, in percent.
+    let shares = || brought.iter().filter(|metric| metric.unit == "%");
+    if shares().any(|metric| metric.name == name) {
+        let below = below(bound).and_then(|number| number.trim_end_matches('%').trim().parse::<f64>().ok());
+        // Nothing is below nothing: what is meant is that it does not happen.
+        let below = if bound.trim() == "0" { Some(f64::MIN_POSITIVE) } else { below.filter(|below| *below > 0.0) };
+        if below.is_none() {
+            notes.say(node, name, format!("`{bound}` is not a bound"), "expected one such as `\"< 0.1%\"`, or `0`");
+        }
+        return Some(Condition { metric: Metric::by_name(name), below: below?, words });
+    }
     let fitting = || catalogue().iter().filter(|row| row.exists.contains(&Exists::InSearch));
     let Some(row) = fitting().find(|row| row.name == name) else {
         let span = node.entry(name).map_or(node.span, |e| e.key_span);
-        let known: Vec<&str> = fitting().map(|row| row.name.as_str()).collect();
+        let shares = shares().map(|metric| metric.name.as_str());
+        let known: Vec<&str> = fitting().map(|row| row.name.as_str()).chain(shares).collect();
         notes.mistakes.push(
             schema::Mistake::new(notes.file, span, format!("a rate cannot be judged by `{name}`"))
                 .expected(format!("expected {}", expected_metrics(&known)))
@@ -371,11 +411,15 @@ fn condition(notes: &mut Diagnostics<'_>, node: &Node, name: &str, bound: &str) 
         );
         return None;
     };
-    let number = bound.trim().strip_prefix('<').map(|b| b.trim_start_matches('=').trim());
-    let below = number.and_then(|number| row.metric.parse(number));
+    let below = below(bound).and_then(|number| row.metric.parse(number));
     if below.is_none() {
         let example = if row.unit == Unit::Share { "`\"< 0.1%\"`" } else { "`\"< 50ms\"`" };
         notes.say(node, name, format!("`{bound}` is not a bound"), format!("expected one as {example}"));
     }
-    Some(Condition { metric: row.metric.clone(), below: below?, words: format!("{name} {}", bound.trim()) })
+    Some(Condition { metric: row.metric.clone(), below: below?, words })
+}
+
+/// The number of `< number`.
+fn below(bound: &str) -> Option<&str> {
+    bound.trim().strip_prefix('<').map(|b| b.trim_start_matches('=').trim())
 }

@@ -6,7 +6,7 @@ use super::arrivals::{self, Timeline};
 use super::diagnostics::{Diagnostics, counted, refuse};
 use super::drivers::{READERS, TypedWorkload};
 use super::programs::missing_need;
-use plan::{Load, Workload};
+use plan::{Arrivals, Load, Workload};
 use schema::{Node, types};
 
 /// Makes a workload of what was typed; `node` is the evaluated YAML of it. Also why its cell is skipped, if so.
@@ -42,8 +42,18 @@ pub(super) fn workload(
         // It gets the phases of the workload that it follows when all are known.
         Some(protocol) if protocol.follows().is_some() => Some(Load::unset()),
         None if READERS.iter().any(|reader| (reader.follows)(typed)) => None,
-        _ => arrivals::load(notes, node, typed, timeline),
+        _ => {
+            let brought = protocol.map(|protocol| protocol.metrics()).unwrap_or_default();
+            arrivals::load(notes, node, typed, timeline, &brought)
+        }
     };
+    if protocol.is_some_and(|protocol| !protocol.has_many_under_way())
+        && let Some(Load { arrivals: Arrivals::Open { per_connection: Some(_), .. }, .. }) = &load
+    {
+        let part = node.get("load").and_then(|load| load.get("open").or_else(|| load.get("find"))).unwrap_or(node);
+        let expected = "expected a `websocket` with `match`, such as `match: {json: /id}`";
+        notes.say(part, "per", "a schedule for each connection, and connections that wait for each answer", expected);
+    }
     if let (Some(drain), Some(load)) = (protocol.and_then(|p| p.drain()), &mut load)
         && typed.load.as_ref().is_some_and(|typed| typed.drain.is_none())
     {

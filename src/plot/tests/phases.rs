@@ -76,6 +76,7 @@ fn write(path: &Path, cell: &str, work: &str, repetition: u32) {
                     first_byte_ns: None,
                     sent_bytes: 0,
                     received_bytes: 0,
+                    key: None,
                 };
                 rows.extend(windows.record(&ended).unwrap_or_default());
             }

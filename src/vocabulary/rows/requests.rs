@@ -70,6 +70,8 @@ pub struct RequestRow {
     pub sent_bytes: u64,
     /// Bytes of the response body.
     pub received_bytes: u64,
+    /// By what its answer was known, where answers are matched, as [`crate::key_number`] says it.
+    pub key: Option<u64>,
 }
 
 /// A value of a metric that a workload brought.

@@ -25,7 +25,7 @@ use plan::Url;
 use vocabulary::Outcome;
 
 /// Whom to connect to, and what it is called in requests.
-pub(super) struct Server {
+pub(in crate::drivers) struct Server {
     /// Scheme, host and port; the path is a matter of each request.
     pub url: Url,
     /// The `host` header.
@@ -153,7 +153,7 @@ impl Server {
 }
 
 /// A connection, whatever it goes over.
-pub(super) struct Stream {
+pub(in crate::drivers) struct Stream {
     inner: Inner,
     heard: Rc<Cell<bool>>,
 }

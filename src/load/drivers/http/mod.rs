@@ -10,7 +10,7 @@
 
 mod body;
 mod chain;
-mod connect;
+pub(in crate::drivers) mod connect;
 #[cfg(test)]
 mod faults;
 mod general;
@@ -21,7 +21,7 @@ mod request;
 #[cfg(test)]
 mod scripted;
 mod shared;
-mod tls;
+pub(in crate::drivers) mod tls;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

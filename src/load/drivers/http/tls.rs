@@ -25,7 +25,7 @@ use plan::drivers::http::Trust;
 use vocabulary::Outcome;
 
 /// What all connections of a workload need for TLS.
-pub(super) struct Tls {
+pub(in crate::drivers) struct Tls {
     connector: TlsConnector,
     http2: bool,
 }

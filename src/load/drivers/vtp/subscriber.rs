@@ -12,11 +12,11 @@ use tokio::time::Instant as TokioInstant;
 
 use super::document::{self, Clock, Kind};
 use super::ledger::{Arrival, Ledger, Sent};
+use crate::account::thread_cpu_ns;
 use crate::drivers::Failure;
 use crate::drivers::framed::frame;
 use crate::drivers::framed::stream::Stream;
 use crate::drivers::tcp::{Addresses, of_io};
-use crate::engine::thread_cpu_ns;
 use crate::tally::Tally;
 use crate::{Error, Job, PhaseReport, Report, Rows};
 use plan::drivers::vtp::Subscriber;
@@ -225,6 +225,7 @@ impl Listener<'_> {
             first_byte_ns: None,
             sent_bytes: 0,
             received_bytes: 0,
+            key: None,
         };
         let phase = self.phases[sent.phase as usize].get_or_insert(PhaseReport::empty(sent.phase));
         phase.start_ns = phase.start_ns.min(sent.sent_ns);

@@ -91,7 +91,7 @@ impl Message {
 
 impl Message {
     /// As `runner plan` prints it.
-    fn words(&self) -> String {
+    pub(super) fn words(&self) -> String {
         let body = match &self.send {
             None => String::new(),
             Some(Body::Empty) => " nothing".to_owned(),

@@ -76,7 +76,8 @@ impl steps::Step for Message {
     }
 }
 
-fn message(
+/// One message; `framing`: how its end is told, where the scenario says that.
+pub fn message(
     notes: &mut Diagnostics<'_>,
     node: &Node,
     typed: &types::Step,

@@ -61,34 +61,8 @@ fn http(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, in_us
             );
         }
     }
-    let mut trust = Trust::System;
-    if let Some(part) = node.get("tls") {
-        if !urls.is_empty() && urls.iter().all(|u| !u.tls) {
-            notes.say(node, "tls", "no URL of this workload uses TLS", "expected `url: https://…`");
-        }
-        trust = match (&typed.tls.ca, typed.tls.verify) {
-            (Some(_), Some(false)) => {
-                notes.say(
-                    part,
-                    "verify",
-                    "certificates that are named and not verified",
-                    "expected either `ca` or `verify: false`",
-                );
-                Trust::Anybody
-            }
-            (_, Some(false)) => Trust::Anybody,
-            (Some(name), _) => {
-                let name = notes.fixed(part, "ca", name)?;
-                let found = find_file(&notes.file.path, &name).filter(|p| p.is_file());
-                if found.is_none() {
-                    let expected = "expected a file, seen from the scenario's folder or one above it";
-                    notes.say(part, "ca", format!("there is no file `{name}`"), expected);
-                }
-                Trust::Ca(found?)
-            }
-            (None, _) => Trust::System,
-        };
-    }
+    let uses_tls = urls.is_empty() || urls.iter().any(|u| u.tls);
+    let trust = trust(notes, node, typed, uses_tls, "expected `url: https://…`")?;
     let draws = values::draws(notes, node, &typed.draw, in_use);
     let in_use = &in_use.iter().chain(typed.draw.keys()).cloned().collect();
     let mut steps = self::steps(notes, node, typed, in_use);
@@ -109,6 +83,38 @@ fn http(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, in_us
         trust,
         draws,
         steps,
+    })
+}
+
+/// Who may vouch for the server; `expected`: how a URL with TLS is written.
+pub fn trust(
+    notes: &mut Diagnostics<'_>,
+    node: &Node,
+    typed: &types::Workload,
+    uses_tls: bool,
+    expected: &str,
+) -> Option<Trust> {
+    let Some(part) = node.get("tls") else { return Some(Trust::System) };
+    if !uses_tls {
+        notes.say(node, "tls", "no URL of this workload uses TLS", expected);
+    }
+    Some(match (&typed.tls.ca, typed.tls.verify) {
+        (Some(_), Some(false)) => {
+            let expected = "expected either `ca` or `verify: false`";
+            notes.say(part, "verify", "certificates that are named and not verified", expected);
+            Trust::Anybody
+        }
+        (_, Some(false)) => Trust::Anybody,
+        (Some(name), _) => {
+            let name = notes.fixed(part, "ca", name)?;
+            let found = find_file(&notes.file.path, &name).filter(|p| p.is_file());
+            if found.is_none() {
+                let expected = "expected a file, seen from the scenario's folder or one above it";
+                notes.say(part, "ca", format!("there is no file `{name}`"), expected);
+            }
+            Trust::Ca(found?)
+        }
+        (None, _) => Trust::System,
     })
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::de::Deserialize;
 
-use crate::types::{Duration, Percent, Rate, RateRange, Spacing, Text, WarmUpLength};
+use crate::types::{Duration, Per, Percent, Rate, RateRange, Spacing, Text, WarmUpLength};
 
 /// How requests arrive, and how many or how long: exactly one of `closed`, `open`, `find`.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
@@ -88,6 +88,13 @@ pub struct Open {
     /// Connections: the most requests at a time. Arrivals that find all of them busy wait, and the wait counts. 64 by default.
     #[serde(default)]
     pub connections: Option<u32>,
+    /// `connection`: each connection has a schedule of its own, and the rate and `amount` are those of one. Only with
+    /// `websocket` and `match`.
+    #[serde(default)]
+    pub per: Option<Per>,
+    /// With `per`: from the first connection's start to the last one's; one interval of the rate by default.
+    #[serde(default)]
+    pub stagger: Option<Duration>,
 }
 
 /// A rate that changes steadily over the measurement.
@@ -134,6 +141,9 @@ pub struct Find {
     /// Connections; 64 by default.
     #[serde(default)]
     pub connections: Option<u32>,
+    /// `connection`: the rate is that of each connection.
+    #[serde(default)]
+    pub per: Option<Per>,
 }
 
 /// What comes before the measurement: an amount or a duration, or `auto`.

@@ -7,6 +7,7 @@ mod http;
 mod load;
 pub mod redis;
 mod vtp;
+mod websocket;
 
 use std::collections::BTreeMap;
 
@@ -20,8 +21,9 @@ pub use framed::*;
 pub use http::*;
 pub use load::*;
 pub use vtp::*;
+pub use websocket::*;
 
-/// Requests and how they arrive: over HTTP (`url` and `steps`), messages over TCP (`framed` and `steps`), events of the
+/// Requests and how they arrive: over HTTP (`url` and `steps`), messages over a websocket (`websocket` and `steps`) or over TCP (`framed` and `steps`), events of the
 /// VOEvent Transport Protocol (`vtp`), commands to a Redis server (`redis` and `steps`), or a program of its own (`command`).
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -41,6 +43,9 @@ pub struct Workload {
     /// How TLS is spoken with `https://`.
     #[serde(default)]
     pub tls: Tls,
+    /// Messages over a websocket. What they are stands in `steps`, such as `{send: {text: …}}`.
+    #[serde(default)]
+    pub websocket: Option<Websocket>,
     /// Messages over TCP: how they are told apart. What they are stands in `steps`, such as `{send: {text: …}}`.
     #[serde(default)]
     pub framed: Option<Framed>,
@@ -126,7 +131,7 @@ enum AnyStep {
     Redis(redis::RedisStep),
 }
 
-/// One request: exactly one method with its path; with `framed` exactly one of `send`, `receive`.
+/// One request: exactly one method with its path; with `framed` and `websocket` exactly one of `send`, `receive`.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Step {
@@ -154,10 +159,10 @@ pub struct Step {
     /// `OPTIONS` of a path.
     #[serde(default)]
     pub options: Option<Text>,
-    /// With `framed`: a message that is sent.
+    /// With `framed` and `websocket`: a message that is sent.
     #[serde(default)]
     pub send: Option<Body>,
-    /// With `framed`: `true` waits for a message without sending one.
+    /// With `framed` and `websocket`: `true` waits for a message without sending one.
     #[serde(default)]
     pub receive: Option<bool>,
     /// With `send`: whether a message comes back; true by default.

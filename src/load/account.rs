@@ -1,0 +1,395 @@
+//! The account of one generator thread: which passes are under way, what became of those that ended, and what is told of
+//! that at the end. Who carries them, and how many at a time on a connection, it does not know.
+
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use super::drivers::Failure;
+use super::observer::Observer;
+use super::pacer::Pacer;
+use super::schedule::{Next, OpenLoop, Schedule};
+use super::silence::Watch;
+use super::tally::Tally;
+use super::{Job, Late, PhaseReport, Report};
+use plan::{Arrivals, Length, Load};
+use vocabulary::rows::RequestRow;
+use vocabulary::units::nanos;
+use vocabulary::{Outcome, Phase};
+
+/// How often it is looked whether the end of a load is known.
+const LOOK: Duration = Duration::from_millis(20);
+/// How often progress is told, in passes.
+const TELL: u64 = 64;
+
+/// A pass that is under way, or the connecting before one.
+#[derive(Clone, Copy)]
+pub(super) struct UnderWay {
+    /// The phase in which it was meant to begin.
+    pub phase: Phase,
+    /// When it was meant to begin, nanoseconds since the epoch.
+    pub intended_ns: u64,
+    /// When it began.
+    pub sent_ns: u64,
+    /// The step that is under way.
+    pub step: u16,
+    /// When this step began.
+    pub step_ns: u64,
+}
+
+/// The end of a load. What is counted afterwards belongs to none of its times.
+#[derive(Clone, Copy)]
+pub(super) struct Ending {
+    at_ns: u64,
+    at: Instant,
+    cpu_ns: u64,
+}
+
+/// What all that carries passes on a thread shares.
+pub(super) struct Account {
+    /// What instants are counted from.
+    pub epoch: Instant,
+    /// The schedule that all of them follow; where each connection has its own, the phases of all are still its.
+    pub schedule: RefCell<Option<Schedule>>,
+    /// The schedule of each connection, where it has one of its own.
+    pub own: RefCell<Vec<OpenLoop>>,
+    /// Who wakes them.
+    pub pacer: Pacer,
+    /// What is recorded.
+    pub tally: RefCell<Tally>,
+    phases: RefCell<[Option<PhaseReport>; Phase::ALL.len()]>,
+    /// Start, end and phase of the segment in which a pass ended last.
+    span: Cell<(u64, u64, Phase)>,
+    late: RefCell<Vec<Late>>,
+    /// When the load was over, and what the thread had used by then.
+    ending: Cell<Option<Ending>>,
+    /// The pass of each client that carries one at a time, by its number; none while it is idle.
+    pub under_way: RefCell<Vec<Option<UnderWay>>>,
+    /// When nobody was answered.
+    pub watch: RefCell<Watch>,
+    /// When a client first found that the amount is used up.
+    pub idle_from_ns: Cell<Option<u64>>,
+    examples: RefCell<Vec<(Option<u16>, Outcome, String)>>,
+    progress: Arc<AtomicU64>,
+    untold: Cell<u64>,
+    /// By phase, passes that were taken from the schedule and never left.
+    unsent: RefCell<[u64; Phase::ALL.len()]>,
+    /// Connections that were opened by what has ended.
+    pub connects: Cell<u64>,
+    /// Who waits for what is sent.
+    pub observers: Vec<Arc<dyn Observer>>,
+    /// Index of the workload.
+    pub workload: u16,
+    /// Whether a pass has one step, which then is the pass.
+    pub single_step: bool,
+}
+
+impl Account {
+    /// An empty one of a thread that carries so many passes at a time.
+    pub fn new(job: &Job, pacer: Pacer, steps: usize, at_a_time: usize) -> Self {
+        Self {
+            epoch: job.setting.epoch,
+            schedule: RefCell::new(None),
+            own: RefCell::default(),
+            pacer,
+            tally: RefCell::new(Tally::new(job, steps)),
+            phases: RefCell::default(),
+            span: Cell::new((0, 0, Phase::Drain)),
+            late: RefCell::default(),
+            ending: Cell::new(None),
+            under_way: RefCell::new(vec![None; at_a_time]),
+            watch: RefCell::new(Watch::new(false, 0)),
+            idle_from_ns: Cell::new(None),
+            examples: RefCell::default(),
+            progress: Arc::clone(&job.setting.progress),
+            untold: Cell::new(0),
+            unsent: RefCell::default(),
+            connects: Cell::new(0),
+            observers: job.observers.clone(),
+            workload: job.index,
+            single_step: steps == 1,
+        }
+    }
+
+    /// An instant, in nanoseconds since the epoch.
+    pub fn ns(&self, at: Instant) -> u64 {
+        at.saturating_duration_since(self.epoch).as_nanos() as u64
+    }
+
+    /// What is to be done at `now_ns` by whoever is free.
+    pub fn next(&self, now_ns: u64) -> Next {
+        self.schedule.borrow_mut().as_mut().map_or(Next::Over, |s| s.next(now_ns))
+    }
+
+    /// A pass of a phase was due, and never left.
+    pub fn unsent(&self, phase: Phase) {
+        self.unsent.borrow_mut()[phase as usize] += 1;
+    }
+
+    /// The load is over now, whatever is counted afterwards.
+    pub fn end(&self) {
+        self.ending.set(Some(self.ending()));
+    }
+
+    fn ending(&self) -> Ending {
+        Ending { at_ns: self.pacer.now_ns(), at: Instant::now(), cpu_ns: thread_cpu_ns() }
+    }
+
+    /// Looks for the end of schedules, as far as that matters now; a bounded piece of work. Returns whether it could look
+    /// further at once.
+    fn look_ahead(&self) -> bool {
+        let now_ns = self.pacer.now_ns();
+        let mut own = self.own.borrow_mut();
+        if own.is_empty() {
+            return self.schedule.borrow_mut().as_mut().is_some_and(|s| s.look_ahead(now_ns));
+        }
+        own.iter_mut().fold(false, |further, schedule| schedule.look_ahead(now_ns) | further)
+    }
+
+    /// Ends the schedules; a bounded piece of the work that it takes to count what nobody took. Returns whether there is more.
+    pub fn give_up(&self) -> bool {
+        let mut own = self.own.borrow_mut();
+        if own.is_empty() {
+            return self.schedule.borrow_mut().as_mut().is_some_and(Schedule::give_up);
+        }
+        own.iter_mut().any(OpenLoop::give_up)
+    }
+
+    /// By phase, how many arrivals there were and how many of them nobody took; nothing where no schedule asks for any.
+    fn offered_and_unsent(&self) -> Vec<(Phase, u64, u64)> {
+        let mut own = self.own.borrow_mut();
+        match self.schedule.borrow_mut().as_mut() {
+            Some(Schedule::Open(open)) if own.is_empty() => open.offered_and_unsent(),
+            _ => {
+                let all: Vec<(Phase, u64, u64)> = own.iter_mut().flat_map(OpenLoop::offered_and_unsent).collect();
+                let sum = |phase: Phase| {
+                    let mine = all.iter().filter(|(of, ..)| *of == phase);
+                    mine.fold((phase, 0, 0), |(phase, offered, unsent), one| (phase, offered + one.1, unsent + one.2))
+                };
+                Phase::ALL.map(sum).into_iter().filter(|(_, offered, _)| *offered > 0).collect()
+            }
+        }
+    }
+
+    /// Takes a request, or a pass, that ended.
+    pub fn record(&self, ended: &RequestRow) {
+        self.tally.borrow_mut().record(ended);
+    }
+
+    /// The phase to which a pass of `phase` that ends at `at_ns` counts as completed.
+    pub fn completed_in(&self, phase: Phase, at_ns: u64) -> Phase {
+        // Nearly all passes end in the phase in which they began, and in the same segment of time as the one before.
+        let (begin_ns, end_ns, now) = self.span.get();
+        if now == phase && begin_ns <= at_ns && at_ns < end_ns {
+            return phase;
+        }
+        if let Some(span) = self.schedule.borrow().as_ref().and_then(|s| s.timeline().span_at(at_ns)) {
+            self.span.set(span);
+        }
+        self.schedule.borrow().as_ref().map_or(phase, |s| s.timeline().completed_in(phase, at_ns))
+    }
+
+    /// The instant until which the load lasts, where its last phase has a duration.
+    pub fn planned_end_ns(&self) -> Option<u64> {
+        self.schedule.borrow().as_ref().and_then(|s| s.timeline().planned_end_ns())
+    }
+
+    /// Whether no pass begins any more.
+    pub fn is_used_up(&self) -> bool {
+        self.schedule.borrow().as_ref().is_none_or(Schedule::is_used_up)
+    }
+
+    /// A connection is made, so that a pass can begin.
+    pub fn connecting(&self, slot: usize, since_ns: u64) {
+        let phase = self.completed_in(Phase::Drain, since_ns);
+        if phase != Phase::Drain {
+            let pass = UnderWay { phase, intended_ns: since_ns, sent_ns: since_ns, step: 0, step_ns: since_ns };
+            self.under_way.borrow_mut()[slot] = Some(pass);
+        }
+    }
+
+    /// A client begins a pass.
+    pub fn begins(&self, slot: usize, pass: UnderWay) {
+        self.under_way.borrow_mut()[slot] = Some(pass);
+        self.watch.borrow_mut().begins(pass.intended_ns);
+    }
+
+    fn late(&self, ended: &RequestRow) {
+        let mut late = self.late.borrow_mut();
+        let at = late.iter().position(|l| l.phase == ended.phase).unwrap_or_else(|| {
+            late.push(Late::empty(ended.phase));
+            late.len() - 1
+        });
+        let timeline = self.schedule.borrow();
+        let end_ns = timeline.as_ref().and_then(|s| s.timeline().end_of(ended.phase));
+        late[at].add(ended, end_ns.unwrap_or(ended.completed_ns));
+    }
+
+    /// The pass of a client has ended; `ended`: the pass as a whole.
+    pub fn pass_ended(&self, slot: usize, ended: &RequestRow) {
+        self.under_way.borrow_mut()[slot] = None;
+        self.ends(ended);
+    }
+
+    /// A pass has ended that was one of several on its connection, or was told apart from it.
+    pub fn ends(&self, ended: &RequestRow) {
+        let RequestRow { phase, outcome, sent_ns, completed_ns: end_ns, .. } = *ended;
+        self.watch.borrow_mut().ends(outcome.is_error(), end_ns);
+        if ended.completed_in == Phase::Drain {
+            self.late(ended);
+        }
+        let errors = u64::from(outcome.is_error());
+        let untold = self.untold.get() + 1;
+        self.untold.set(untold % TELL);
+        if untold == TELL {
+            self.progress.fetch_add(TELL, Ordering::Relaxed);
+        }
+        let mut phases = self.phases.borrow_mut();
+        if outcome == Outcome::Ok && ended.completed_in != Phase::Drain {
+            let fresh = PhaseReport::empty(ended.completed_in);
+            phases[ended.completed_in as usize].get_or_insert(fresh).completed += 1;
+        }
+        let fresh = PhaseReport { start_ns: sent_ns, ..PhaseReport::empty(phase) };
+        let phase = phases[phase as usize].get_or_insert(fresh);
+        phase.start_ns = phase.start_ns.min(sent_ns);
+        phase.end_ns = phase.end_ns.max(end_ns);
+        phase.passes += 1;
+        phase.errors += errors;
+        phase.named += u64::from(matches!(outcome, Outcome::Named(_)));
+    }
+
+    /// The load is over: whatever is under way stays open, with the time that it has waited.
+    pub fn leave_open(&self, at_ns: u64) {
+        for pass in self.under_way.take().into_iter().flatten() {
+            let open = RequestRow {
+                phase: pass.phase,
+                completed_in: Phase::Drain,
+                outcome: Outcome::Open,
+                ..ended(pass.phase, pass.intended_ns, pass.sent_ns, at_ns)
+            };
+            let since = if pass.step == 0 { pass.sent_ns } else { pass.step_ns };
+            let step = RequestRow { step: Some(pass.step), sent_ns: since, ..open };
+            let step = RequestRow { intended_ns: if pass.step == 0 { pass.intended_ns } else { since }, ..step };
+            self.record(&step);
+            if !self.single_step {
+                self.record(&open);
+            }
+            self.late(&open);
+            let mut phases = self.phases.borrow_mut();
+            let fresh = PhaseReport { start_ns: pass.sent_ns, ..PhaseReport::empty(pass.phase) };
+            phases[pass.phase as usize].get_or_insert(fresh).open += 1;
+        }
+    }
+
+    /// Waits until the drain behind the planned end is over; for ever where the load ends with an amount. Then it only looks
+    /// where the schedules end, so that clients that are not free find it known.
+    pub async fn drained(&self, load: &Load) {
+        if !load.segments.last().is_some_and(|s| matches!(s.length, Length::Duration(_))) {
+            if matches!(load.arrivals, Arrivals::Closed { .. }) {
+                std::future::pending::<()>().await;
+            }
+            loop {
+                match self.look_ahead() {
+                    true => tokio::task::yield_now().await,
+                    false => tokio::time::sleep(LOOK).await,
+                }
+            }
+        }
+        loop {
+            match self.planned_end_ns() {
+                Some(end_ns) => return self.until(end_ns.saturating_add(nanos(load.drain))).await,
+                // An amount is not yet used up.
+                None => tokio::time::sleep(LOOK).await,
+            }
+        }
+    }
+
+    /// Waits for an instant, to the millisecond.
+    pub async fn until(&self, at_ns: u64) {
+        match self.epoch.checked_add(Duration::from_nanos(at_ns)) {
+            Some(at) => tokio::time::sleep_until(at.into()).await,
+            // The clock has no such instant.
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Keeps the words of the first failure of each kind.
+    pub fn note(&self, step: Option<u16>, failure: &Failure) {
+        let mut examples = self.examples.borrow_mut();
+        if !examples.iter().any(|(s, o, _)| *s == step && *o == failure.outcome) {
+            examples.push((step, failure.outcome, failure.words.clone()));
+        }
+    }
+
+    /// What is told of the thread. `began`, `cpu_before`: when the load began, and what the thread had used by then.
+    pub fn report(&self, aborted: bool, began: Instant, cpu_before: u64) -> Report {
+        self.tally.borrow_mut().flush();
+        self.progress.fetch_add(self.untold.get(), Ordering::Relaxed);
+        let mut phases = *self.phases.borrow();
+        let ending = self.ending.take().unwrap_or_else(|| self.ending());
+        let asked = if aborted { Vec::new() } else { self.offered_and_unsent() };
+        for (phase, offered, unsent) in asked {
+            let report = phases[phase as usize].get_or_insert(PhaseReport::empty(phase));
+            (report.offered, report.unsent) = (offered, unsent + self.unsent.borrow()[phase as usize]);
+        }
+        let schedule = self.schedule.borrow();
+        let mut end_ns = ending.at_ns;
+        if let Some(timeline) = schedule.as_ref().filter(|_| !aborted).map(Schedule::timeline) {
+            // A phase with a duration lasts as long as that, whenever its first pass began and its last one ended.
+            for (phase, start_ns, end_ns) in timeline.bounds() {
+                let report = phases[phase as usize].get_or_insert(PhaseReport::empty(phase));
+                (report.start_ns, report.end_ns, report.planned_ns) = (start_ns, end_ns, Some(end_ns - start_ns));
+            }
+            end_ns = timeline.planned_end_ns().unwrap_or(end_ns);
+            if timeline.planned_end_ns().is_none()
+                && let Some(last) = phases.iter_mut().flatten().filter(|p| p.passes > 0).max_by_key(|p| p.end_ns)
+            {
+                last.idle_from_ns = self.idle_from_ns.get();
+            }
+        }
+        for report in phases.iter_mut().flatten() {
+            report.offered = report.offered.max(report.passes + report.open);
+        }
+        let examples =
+            self.examples.borrow().iter().map(|(_, outcome, words)| format!("{}: {words}", outcome.name(&[]))).collect();
+        Report {
+            phases: phases.into_iter().flatten().collect(),
+            totals: self.tally.borrow().totals(),
+            late: self.late.take(),
+            quiet: vec![self.watch.replace(Watch::new(false, end_ns)).finish(end_ns)],
+            generator_cpu_ns: ending.cpu_ns.saturating_sub(cpu_before),
+            generator_wall_ns: nanos(ending.at.saturating_duration_since(began)),
+            connects: self.connects.get(),
+            timer_late: self.pacer.late(),
+            dropped_windows: self.tally.borrow().dropped(),
+            examples,
+            aborted,
+            ..Report::empty()
+        }
+    }
+}
+
+/// Processor time of the calling thread so far.
+pub(super) fn thread_cpu_ns() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+/// A pass that ended rightly in the phase in which it began, and of which nothing else is known.
+pub(super) fn ended(phase: Phase, intended_ns: u64, sent_ns: u64, completed_ns: u64) -> RequestRow {
+    RequestRow {
+        step: None,
+        phase,
+        completed_in: phase,
+        outcome: Outcome::Ok,
+        intended_ns,
+        sent_ns,
+        completed_ns,
+        connect_ns: None,
+        first_byte_ns: None,
+        sent_bytes: 0,
+        received_bytes: 0,
+        key: None,
+    }
+}

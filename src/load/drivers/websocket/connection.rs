@@ -1,0 +1,254 @@
+//! A connection over which messages go: its handshake, and what is sent and received on it, with every fault in words.
+//!
+//! Frames are the library's. What it leaves to its user is here: time-outs, what the server chose, and what its errors mean.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_core::Stream as _;
+use futures_sink::Sink as _;
+use hyper::http::uri::{Authority, PathAndQuery, Scheme, Uri};
+use hyper::{HeaderMap, header};
+use tokio::time::Instant;
+use tokio_websockets::client::Builder;
+use tokio_websockets::upgrade;
+use tokio_websockets::{Error as WsError, Limits, Message, WebSocketStream};
+
+use crate::Error;
+use crate::drivers::Failure;
+use crate::drivers::http::connect::{Server, Stream};
+use crate::drivers::http::tls::Tls;
+use crate::drivers::judged::MAX_KEPT;
+use crate::drivers::tcp::of_io;
+use plan::drivers::websocket::Websocket;
+use vocabulary::Outcome;
+
+/// Whom to connect to, and what is asked for.
+pub(super) struct Connector {
+    server: Server,
+    tls: Result<Tls, String>,
+    uri: Uri,
+    headers: HeaderMap,
+    subprotocols: Vec<String>,
+}
+
+/// A connection; after a failure nothing more can be said on it.
+pub(super) struct Socket {
+    frames: WebSocketStream<Stream>,
+    /// How messages call the other side.
+    label: std::sync::Arc<str>,
+}
+
+/// What came.
+pub(super) enum Received {
+    /// A text or binary message.
+    Message(Message),
+    /// A ping or pong; it was answered as far as it has to be.
+    Control,
+}
+
+impl Connector {
+    /// Resolves the host and makes the handshake ready.
+    ///
+    /// # Errors
+    /// When the host has no address, certificates cannot be read, or the handshake cannot be written.
+    pub fn new(websocket: &Websocket) -> Result<Self, Error> {
+        let invalid = |reason: String| Error::Request { step: websocket.address(), reason };
+        let socket = websocket.socket.as_ref().map(|socket| std::path::PathBuf::from(socket.to_text()));
+        let server = Server::new(&websocket.url, socket.as_deref())?;
+        let tls = match websocket.url.tls {
+            true => Ok(Tls::new(&websocket.trust, false)?),
+            false => Err("it is not asked for".to_owned()),
+        };
+        let authority: Authority = websocket.url.authority().parse().map_err(|e| invalid(format!("{e}")))?;
+        let path: PathAndQuery = websocket.path.parse().map_err(|e| invalid(format!("{e}")))?;
+        let uri = Uri::builder().scheme(Scheme::HTTP).authority(authority).path_and_query(path).build();
+        let mut headers = HeaderMap::new();
+        for (name, value) in &websocket.headers {
+            let name = header::HeaderName::try_from(name.as_str()).map_err(|e| invalid(e.to_string()))?;
+            headers.insert(name, header::HeaderValue::try_from(value.to_text()).map_err(|e| invalid(e.to_string()))?);
+        }
+        if !websocket.subprotocols.is_empty() {
+            let offered = websocket.subprotocols.join(", ");
+            headers.insert(header::SEC_WEBSOCKET_PROTOCOL, header::HeaderValue::try_from(offered).map_err(|e| invalid(e.to_string()))?);
+        }
+        Ok(Self {
+            server,
+            tls,
+            uri: uri.map_err(|e| invalid(e.to_string()))?,
+            headers,
+            subprotocols: websocket.subprotocols.clone(),
+        })
+    }
+
+    /// Connects and shakes hands; adds to `opened` as soon as there is a connection.
+    ///
+    /// # Errors
+    /// What kept it from becoming a websocket.
+    pub async fn open(&self, deadline: Instant, opened: &mut u64) -> Result<Socket, Failure> {
+        let stream = self.server.open(&self.tls, deadline, opened).await?;
+        let label = self.server.label();
+        let mut builder = Builder::from_uri(self.uri.clone()).limits(Limits::default().max_payload_len(Some(MAX_KEPT)));
+        for (name, value) in &self.headers {
+            builder = builder.add_header(name.clone(), value.clone()).map_err(|e| of_handshake(&e, &label))?;
+        }
+        let (frames, response) = match tokio::time::timeout_at(deadline, builder.connect_on(stream)).await {
+            Ok(shaken) => shaken.map_err(|e| of_handshake(&e, &label))?,
+            Err(_) => {
+                let words = format!("{label} did not answer the handshake within the time-out");
+                return Err(Failure::new(Outcome::Timeout, words));
+            }
+        };
+        self.check(&response, &label)?;
+        Ok(Socket { frames, label: label.into() })
+    }
+
+    /// What the server chose must have been offered (RFC 6455, 4.1).
+    fn check(&self, response: &upgrade::Response, label: &str) -> Result<(), Failure> {
+        let chosen = |name| response.headers().get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+        let wrong = |words: String| Err(Failure::new(Outcome::Garbage, words));
+        if let Some(extensions) = chosen(header::SEC_WEBSOCKET_EXTENSIONS) {
+            return wrong(format!("{label} chose the extension `{extensions}`, and none was offered"));
+        }
+        match chosen(header::SEC_WEBSOCKET_PROTOCOL) {
+            None if self.subprotocols.is_empty() => Ok(()),
+            None => wrong(format!("{label} chose no subprotocol, and {} was asked for", self.subprotocols.join(" or "))),
+            Some(one) if self.subprotocols.contains(&one) => Ok(()),
+            Some(other) => wrong(format!("{label} chose the subprotocol `{other}`, which was not offered")),
+        }
+    }
+}
+
+/// A handshake that failed, in words.
+fn of_handshake(error: &WsError, label: &str) -> Failure {
+    match error {
+        WsError::Upgrade(upgrade::Error::DidNotSwitchProtocols(status)) => {
+            Failure::new(Outcome::Status, format!("{label} answered the handshake with {status} instead of 101"))
+        }
+        WsError::Upgrade(upgrade::Error::WrongWebSocketAccept) => {
+            Failure::new(Outcome::Garbage, format!("{label} answered the handshake with a wrong `Sec-WebSocket-Accept`"))
+        }
+        WsError::Upgrade(other) => {
+            Failure::new(Outcome::Garbage, format!("{label} answered the handshake, and it is not one of a websocket: {other}"))
+        }
+        WsError::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            Failure::new(Outcome::Closed, format!("{label} closed the connection instead of answering the handshake"))
+        }
+        WsError::Io(error) if is_cut(error) => {
+            Failure::new(Outcome::Incomplete, format!("{label} closed the connection in the middle of its answer to the handshake"))
+        }
+        WsError::Io(error) => of_io(error, &format!("shaking hands with {label}")),
+        other => Failure::new(Outcome::Garbage, format!("shaking hands with {label}: {other}")),
+    }
+}
+
+/// Whether the end came while something was not yet whole: so the codec says it, which has no kind of its own for that.
+fn is_cut(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::Other && error.to_string().contains("bytes remaining")
+}
+
+impl Socket {
+    fn failure(&self, error: &WsError) -> Failure {
+        let label = &self.label;
+        match error {
+            WsError::Protocol(error) => {
+                Failure::new(Outcome::Garbage, format!("{label} broke the rules of websockets (RFC 6455): {error}"))
+            }
+            WsError::PayloadTooLong { len, max_len } => {
+                Failure::new(Outcome::Garbage, format!("{label} sends a message of {len} bytes, and no more than {max_len} are taken"))
+            }
+            WsError::AlreadyClosed => Failure::new(Outcome::Closed, format!("{label} has closed the connection")),
+            WsError::Io(error) if is_cut(error) => {
+                Failure::new(Outcome::Incomplete, format!("{label} closed the connection in the middle of a message"))
+            }
+            WsError::Io(error) => of_io(error, &format!("the connection to {label}")),
+            other => Failure::new(Outcome::Io, format!("the connection to {label}: {other}")),
+        }
+    }
+
+    /// Puts a message at the end of what is to be sent; [`Self::poll_sent`] sends it.
+    ///
+    /// # Errors
+    /// When the connection is closed.
+    pub fn put(&mut self, message: Message) -> Result<(), Failure> {
+        Pin::new(&mut self.frames).start_send(message).map_err(|error| self.failure(&error))
+    }
+
+    /// Whether all that was put in was taken by the system.
+    pub fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        Pin::new(&mut self.frames).poll_flush(cx).map_err(|error| self.failure(&error))
+    }
+
+    /// Sends a message.
+    ///
+    /// # Errors
+    /// The failure as it is recorded.
+    pub async fn send(&mut self, message: Message, deadline: Instant) -> Result<(), Failure> {
+        self.put(message)?;
+        match tokio::time::timeout_at(deadline, poll_fn(|cx| self.poll_sent(cx))).await {
+            Ok(sent) => sent,
+            Err(_) => {
+                let words = format!("{} does not read: a message was not taken within the time-out", self.label);
+                Err(Failure::new(Outcome::Timeout, words))
+            }
+        }
+    }
+
+    /// What comes next. Nothing is lost when it is given up.
+    pub fn poll_received(&mut self, cx: &mut Context<'_>) -> Poll<Result<Received, Failure>> {
+        let polled = Pin::new(&mut self.frames).poll_next(cx);
+        polled.map(|next| match next {
+            Some(Ok(message)) if message.is_text() || message.is_binary() => Ok(Received::Message(message)),
+            Some(Ok(message)) => match message.as_close() {
+                None => Ok(Received::Control),
+                Some((code, reason)) => {
+                    let reason = if reason.is_empty() { String::new() } else { format!(" ({reason})") };
+                    let words = format!("{} closed the connection with code {}{reason}", self.label, u16::from(code));
+                    Err(Failure::new(Outcome::Closed, words))
+                }
+            },
+            Some(Err(error)) => Err(self.failure(&error)),
+            None => Err(Failure::new(Outcome::Closed, format!("{} closed the connection without a word", self.label))),
+        })
+    }
+
+    /// The next message.
+    ///
+    /// # Errors
+    /// The failure as it is recorded.
+    pub async fn receive(&mut self, deadline: Instant) -> Result<Message, Failure> {
+        let next = async {
+            loop {
+                if let Received::Message(message) = poll_fn(|cx| self.poll_received(cx)).await? {
+                    return Ok(message);
+                }
+            }
+        };
+        match tokio::time::timeout_at(deadline, next).await {
+            Ok(received) => received,
+            Err(_) => Err(Failure::new(Outcome::Timeout, format!("{} sent nothing within the time-out", self.label))),
+        }
+    }
+
+    /// Whether nothing has come that nobody asked for, such as the end. What comes is not kept.
+    pub fn is_quiet(&mut self) -> bool {
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        loop {
+            match self.poll_received(&mut cx) {
+                Poll::Pending => return true,
+                Poll::Ready(Ok(Received::Control)) => {}
+                Poll::Ready(_) => return false,
+            }
+        }
+    }
+
+    /// Says goodbye, as far as that can be said at once.
+    pub fn close(mut self) {
+        let goodbye = Message::close(Some(tokio_websockets::CloseCode::NORMAL_CLOSURE), "");
+        if self.put(goodbye).is_ok() {
+            let _ = self.poll_sent(&mut Context::from_waker(std::task::Waker::noop()));
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! Messages over a websocket: one at a time on each connection, with the client that is here, or many under way, as
+//! `pipelined` has it.
+
+mod connection;
+mod matching;
+mod pipelined;
+mod told;
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::time::Instant as TokioInstant;
+use tokio_websockets::Message;
+
+use super::judged::{Judged, KeptBody};
+use super::values::{RANDOM_BLOCK, Text, ValueNames, Values, random_block};
+use super::{Carrier, Checked, Client, Driver, Exchange, Failure, one_pass};
+use crate::{Error, Job, Running, start_with};
+use connection::{Connector, Socket};
+use matching::Matcher;
+use plan::{Body, Template};
+use vocabulary::Outcome;
+
+/// The name of the next key of the text that is typed.
+const KEY: &str = "key";
+
+/// A workload's messages, made ready once.
+pub struct Websocket {
+    connector: Connector,
+    opening: Vec<Step>,
+    steps: Vec<Step>,
+    keep_alive: bool,
+    names: ValueNames,
+    /// The characters that are typed, and the place of the next one among the values.
+    keys: Option<(Vec<String>, usize)>,
+    matcher: Option<Matcher>,
+    pushes: Option<regex::bytes::Regex>,
+    timeout: Duration,
+}
+
+struct Step {
+    name: String,
+    send: Option<Content>,
+    binary: bool,
+    answer: bool,
+    judged: Judged,
+    /// Whether what is expected differs from pass to pass.
+    expects_values: bool,
+    timeout: Duration,
+}
+
+enum Content {
+    Fixed(Vec<u8>),
+    Text(Text),
+    Random(u64),
+}
+
+impl Websocket {
+    /// Makes the messages of a workload ready.
+    ///
+    /// # Errors
+    /// When the host has no address, a file or certificate cannot be read, or a message cannot be made.
+    pub fn new(websocket: &plan::drivers::websocket::Websocket) -> Result<Self, Error> {
+        let carried = websocket.steps.iter().flat_map(|s| &s.carry);
+        let names = ValueNames::new(carried, websocket.steps.iter().flat_map(|s| s.names()), &websocket.draws);
+        let (names, place) = names.with(KEY);
+        let keys = websocket.text.as_ref().map(|text| (text.chars().map(String::from).collect(), place));
+        let step = |step: &plan::drivers::framed::Message| Step::new(step, names.as_slice(), websocket.binary);
+        let steps: Vec<Step> = websocket.steps.iter().map(step).collect::<Result<_, Error>>()?;
+        let invalid = |e: regex::Error| Error::Request { step: "pushes".to_owned(), reason: e.to_string() };
+        Ok(Self {
+            connector: Connector::new(websocket)?,
+            opening: websocket.open.iter().map(step).collect::<Result<_, Error>>()?,
+            keep_alive: websocket.keep_alive,
+            keys,
+            matcher: websocket.matching.as_ref().map(Matcher::new).transpose()?,
+            pushes: websocket.pushes.as_deref().map(regex::bytes::Regex::new).transpose().map_err(invalid)?,
+            timeout: steps.iter().map(|s| s.timeout).max().unwrap_or(plan::step::REQUEST_TIMEOUT),
+            names,
+            steps,
+        })
+    }
+
+    /// A connection of which the first messages are exchanged; adds to `opened` as soon as there is one.
+    async fn open(&self, values: &mut Values, deadline: TokioInstant, opened: &mut u64) -> Result<Socket, Failure> {
+        let mut socket = self.connector.open(deadline, opened).await?;
+        for step in &self.opening {
+            if let Some(message) = step.compose(values) {
+                socket.send(message, deadline).await?;
+            }
+            if step.answer {
+                self.answer(step, &mut socket, values, deadline).await?;
+            }
+        }
+        Ok(socket)
+    }
+
+    /// Waits for an answer, and judges it; its length.
+    async fn answer(&self, step: &Step, socket: &mut Socket, values: &mut Values, deadline: TokioInstant) -> Result<u64, Failure> {
+        loop {
+            let message = socket.receive(deadline).await?;
+            if !self.is_push(message.as_payload()) {
+                step.judge(message.as_payload(), values)?;
+                return Ok(message.as_payload().len() as u64);
+            }
+        }
+    }
+
+    /// Whether it is a message that may come without being asked for.
+    fn is_push(&self, message: &[u8]) -> bool {
+        self.pushes.as_ref().is_some_and(|pattern| pattern.is_match(message))
+    }
+
+    /// Makes the values of a pass, which is message `number` of its connection.
+    fn begin_pass(&self, values: &mut Values, pass: u64, number: u64) {
+        values.begin_pass(pass);
+        if let Some((keys, place)) = &self.keys {
+            values.carry(*place, keys[(number % keys.len() as u64) as usize].clone());
+        }
+    }
+}
+
+impl Step {
+    fn new(step: &plan::drivers::framed::Message, names: &[String], binary: Option<bool>) -> Result<Self, Error> {
+        let text = |template: &Template| Text::new(template, names, &step.name);
+        let send = match &step.send {
+            None => None,
+            Some(Body::Empty) => Some(Content::Fixed(Vec::new())),
+            Some(Body::Random(length)) => Some(Content::Random(*length)),
+            Some(Body::File(path)) => {
+                let failed = |source| Error::File { path: path.clone(), source };
+                Some(Content::Fixed(std::fs::read(path).map_err(failed)?))
+            }
+            Some(Body::Json(template)) => Some(Content::Text(text(template)?.in_json())),
+            Some(Body::Text(template)) => Some(Content::Text(text(template)?)),
+        };
+        let need_not_be_text = matches!(step.send, Some(Body::Random(_) | Body::File(_)));
+        let expected = step.expect.text.iter().chain(&step.expect.contains);
+        Ok(Self {
+            name: step.name.clone(),
+            send,
+            binary: binary.unwrap_or(need_not_be_text),
+            answer: step.answer,
+            judged: Judged::new(&step.name, &step.expect, &step.carry, names)?,
+            expects_values: expected.flat_map(Template::names).next().is_some(),
+            timeout: step.timeout,
+        })
+    }
+
+    /// The message, if there is one to be sent.
+    fn compose(&self, values: &mut Values) -> Option<Message> {
+        let content = match self.send.as_ref()? {
+            Content::Fixed(bytes) => bytes.clone(),
+            Content::Text(text) => {
+                let mut out = Vec::with_capacity(64);
+                text.write(values, &mut out);
+                out
+            }
+            Content::Random(length) => {
+                let (block, mut left) = (random_block(), *length as usize);
+                let mut out = Vec::with_capacity(left);
+                let mut at = values.next_random() as usize % RANDOM_BLOCK;
+                while left > 0 {
+                    let piece = left.min(RANDOM_BLOCK - at);
+                    out.extend_from_slice(&block[at..at + piece]);
+                    (left, at) = (left - piece, 0);
+                }
+                out
+            }
+        };
+        if self.binary {
+            return Some(Message::binary(content));
+        }
+        // Only files and random bytes are anything but text, and where those are to be text they are sent as far as they are.
+        Some(Message::text(String::from_utf8(content).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned())))
+    }
+
+    /// Checks an answer.
+    fn judge(&self, message: &[u8], values: &mut Values) -> Result<(), Failure> {
+        let body = self.judged.needs_body().then_some(KeptBody { bytes: message, is_cut: false });
+        let label = |_: &Values| format!("`{}`", self.name);
+        self.judged.check(message.len() as u64, body, |_| None, label, values)
+    }
+}
+
+impl Driver for Websocket {
+    type Client = WebsocketClient;
+
+    fn steps(&self) -> usize {
+        self.steps.len()
+    }
+
+    fn client(self: &Arc<Self>, number: u64, seed: u64, _group: &Rc<()>) -> WebsocketClient {
+        let values = Values::new(&self.names, seed, number);
+        WebsocketClient { websocket: Arc::clone(self), values, socket: None, connects: 0, passes: 0 }
+    }
+}
+
+/// A connection with one message at a time on it; made anew when it is lost.
+pub struct WebsocketClient {
+    websocket: Arc<Websocket>,
+    values: Values,
+    socket: Option<Socket>,
+    connects: u64,
+    /// Passes so far.
+    passes: u64,
+}
+
+impl WebsocketClient {
+    async fn carry(&mut self, number: usize, exchange: &mut Exchange) -> Result<(), Failure> {
+        let websocket = Arc::clone(&self.websocket);
+        let step = &websocket.steps[number];
+        let deadline = TokioInstant::from_std(exchange.sent) + step.timeout;
+        // What has come between two passes was not asked for; where pushes may come, it is looked for with the answer.
+        if number == 0 && websocket.pushes.is_none() && self.socket.as_mut().is_some_and(|socket| !socket.is_quiet()) {
+            self.socket = None;
+        }
+        if self.socket.is_none() {
+            if number > 0 {
+                return Err(Failure::new(Outcome::Closed, "the connection was lost between two steps"));
+            }
+            self.socket = Some(websocket.open(&mut self.values, deadline, &mut self.connects).await?);
+            exchange.connect = Some(exchange.sent.elapsed());
+        }
+        let Some(socket) = &mut self.socket else { return Err(Failure::new(Outcome::Closed, "there is no connection")) };
+        if let Some(message) = step.compose(&mut self.values) {
+            exchange.sent_bytes = message.as_payload().len() as u64;
+            socket.send(message, deadline).await?;
+        }
+        if step.answer {
+            exchange.received_bytes = websocket.answer(step, socket, &mut self.values, deadline).await?;
+            exchange.first_byte = Some(Instant::now());
+        }
+        Ok(())
+    }
+}
+
+impl Client for WebsocketClient {
+    type Group = ();
+
+    async fn ready(&mut self) -> Result<(), Failure> {
+        let quiet = self.websocket.pushes.is_some() || self.socket.as_mut().is_some_and(Socket::is_quiet);
+        if !self.websocket.keep_alive || self.socket.is_some() && quiet {
+            return Ok(());
+        }
+        self.socket = None;
+        let websocket = Arc::clone(&self.websocket);
+        let deadline = TokioInstant::now() + websocket.timeout;
+        self.socket = Some(websocket.open(&mut self.values, deadline, &mut self.connects).await?);
+        Ok(())
+    }
+
+    fn begin_pass(&mut self, pass: u64) {
+        self.websocket.begin_pass(&mut self.values, pass, self.passes);
+        self.passes += 1;
+    }
+
+    async fn exchange(&mut self, step: usize) -> Exchange {
+        let mut exchange = Exchange::begun(Instant::now());
+        exchange.result = self.carry(step, &mut exchange).await;
+        exchange.completed = exchange.first_byte.unwrap_or_else(Instant::now);
+        let last = step + 1 == self.websocket.steps.len();
+        // After a failure it is not known what the next message on the connection would answer.
+        if exchange.result.is_err() || !self.websocket.keep_alive && last {
+            self.socket.take().into_iter().for_each(Socket::close);
+        }
+        exchange
+    }
+
+    fn connects(&self) -> u64 {
+        self.connects
+    }
+}
+
+impl Carrier for plan::drivers::websocket::Websocket {
+    fn start(&self, job: &Job) -> Result<Running, Error> {
+        let websocket = Arc::new(Websocket::new(self)?);
+        if self.matching.is_some() { pipelined::start(&websocket, job) } else { start_with(&websocket, job) }
+    }
+
+    fn verify(&self, seed: u64) -> Checked<'_> {
+        Box::pin(async move { one_pass(&Arc::new(Websocket::new(self)?), seed).await })
+    }
+}

@@ -1,0 +1,512 @@
+//! Many messages of a connection under way at a time: each is sent when it is due, whatever became of those before it, and
+//! answers are known by their keys.
+//!
+//! A connection is one task. It waits for what is due and for what comes, and while the other side does not read (back
+//! pressure) it goes on reading; what is due then waits in the schedule, not in memory, and its wait is lag.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::Instant as TokioInstant;
+use tokio_websockets::Message;
+
+use super::connection::{Received, Socket};
+use super::matching::{Answer, Matcher, Sent, Waiting};
+use super::told::{Messages, Together, Told};
+use super::{Step, Websocket};
+use crate::account::{Account, ended};
+use crate::drivers::values::Values;
+use crate::drivers::{Driver as _, Failure};
+use crate::schedule::{Arrival, Next, OpenLoop, Schedule, ThreadSlice};
+use crate::silence::Watch;
+use crate::{Error, Job, Report, Rows, Running, spawn, thread};
+use plan::{Arrivals, Length};
+use vocabulary::rows::RequestRow;
+use vocabulary::units::nanos;
+use vocabulary::{Outcome, Phase};
+
+/// A connection that could not be made is tried again after this, so that a dead server is not hammered.
+const CONNECT_PAUSE: Duration = Duration::from_millis(10);
+/// Connections that are made at a time before the load.
+const CONNECTING: usize = 128;
+/// No longer than this the start of the load waits for connections, and for each of them.
+const CONNECT_PATIENCE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_millis(5));
+
+/// Starts the generator threads.
+///
+/// # Errors
+/// When a thread cannot be started.
+pub(super) fn start(websocket: &Arc<Websocket>, job: &Job) -> Result<Running, Error> {
+    let threads = u64::from(job.workload.threads);
+    let together = Arc::new(Together::new(threads as usize));
+    let mut running = Running { threads: Vec::new() };
+    for thread in 0..threads {
+        let (websocket, job, together) = (Arc::clone(websocket), job.clone(), Arc::clone(&together));
+        running.threads.push(spawn(format!("load-{thread}"), move || run(&websocket, &job, (thread, threads), &together))?);
+    }
+    Ok(running)
+}
+
+/// The whole life of a generator thread, which is `thread.0` of `thread.1`.
+fn run(websocket: &Arc<Websocket>, job: &Job, thread: (u64, u64), together: &Together) -> Result<Report, Error> {
+    let all = u64::from(job.workload.load.arrivals.connections());
+    let numbers: Vec<u64> = (0..all).filter(|number| number % thread.1 == thread.0).collect();
+    let told = Rc::new(RefCell::new(Told::default()));
+    let report = thread::run(job, websocket.steps(), numbers.len(), async |account, begin| {
+        let slots = numbers.iter().map(|_| Slot::default()).collect();
+        let shared = Shared {
+            websocket: Arc::clone(websocket),
+            account: Rc::clone(account),
+            slots: RefCell::new(slots),
+            told: Rc::clone(&told),
+            connections: all,
+            by_amount: job.workload.load.segments.last().is_some_and(|s| matches!(s.length, Length::Amount(_))),
+        };
+        follow(&Rc::new(shared), job, &numbers, thread, begin).await
+    })?;
+    let told = told.borrow();
+    let at_ns = nanos(job.setting.epoch.elapsed());
+    for row in together.add(&told, job.index, at_ns) {
+        // There is room for a handful of rows, or nobody listens any more.
+        let _ = job.setting.rows.send(Rows::Metric(row));
+    }
+    Ok(Report { shares: told.shares(), ..report })
+}
+
+/// What the connections of a thread share.
+struct Shared {
+    websocket: Arc<Websocket>,
+    account: Rc<Account>,
+    /// Of each connection what is under way.
+    slots: RefCell<Vec<Slot>>,
+    told: Rc<RefCell<Told>>,
+    /// Connections of all threads.
+    connections: u64,
+    /// Whether the load ends with an amount.
+    by_amount: bool,
+}
+
+/// What is under way on a connection.
+#[derive(Default)]
+struct Slot {
+    waiting: Waiting,
+    /// The message that is being written, and its key.
+    writing: Option<(Option<u64>, Sent)>,
+}
+
+/// Connects, waits for the others, and lets every connection follow its schedule to the end, or to that of the drain.
+async fn follow(
+    shared: &Rc<Shared>,
+    job: &Job,
+    numbers: &[u64],
+    (thread, threads): (u64, u64),
+    begin: &thread::Begin,
+) -> Result<(), Error> {
+    let (account, load) = (&shared.account, &job.workload.load);
+    let connection = |(slot, number): (usize, &u64)| Connection {
+        slot,
+        number: *number,
+        shared: Rc::clone(shared),
+        values: Values::new(&shared.websocket.names, job.seed, *number),
+        socket: None,
+        opened: 0,
+        typed: 0,
+    };
+    let connections = connect(numbers.iter().enumerate().map(connection).collect()).await;
+    job.setting.gate.arrive();
+    let origin = job.setting.gate.opened().await;
+    begin.now();
+    let origin_ns = account.ns(origin);
+    if let Arrivals::Open { pattern, spacing, per_connection: Some(within), .. } = &load.arrivals {
+        let of = |number: &u64| {
+            let slice = ThreadSlice::of_connection(*number, shared.connections, job.seed, nanos(*within));
+            OpenLoop::new(load, pattern, *spacing, slice, origin_ns)
+        };
+        *account.own.borrow_mut() = numbers.iter().map(of).collect();
+    }
+    let slice = ThreadSlice::of(thread, threads, job.seed);
+    *account.schedule.borrow_mut() = Some(Schedule::new(load, slice, origin_ns));
+    *account.watch.borrow_mut() = Watch::new(false, origin_ns);
+
+    let mut tasks = JoinSet::new();
+    for connection in connections {
+        tasks.spawn_local(connection.follow());
+    }
+    let ended = async {
+        while let Some(ended) = tasks.join_next().await {
+            ended.map_err(|e| Error::Thread(e.to_string()))?;
+        }
+        if let Some(end_ns) = account.planned_end_ns() {
+            account.until(end_ns).await;
+        }
+        Ok(true)
+    };
+    let all_ended = tokio::select! {
+        biased;
+        ended = ended => ended?,
+        () = account.drained(load) => false,
+        () = account.pacer.run(|now_ns| account.next(now_ns)) => return Err(Error::Thread("its timer broke".to_owned())),
+    };
+    if !all_ended {
+        shared.count_lost(account.pacer.now_ns());
+        tasks.shutdown().await;
+    }
+    account.end();
+    while account.give_up() {
+        tokio::task::yield_now().await;
+    }
+    Ok(())
+}
+
+/// Connects as many as can be before the load; the others do so when their first message is due.
+async fn connect(connections: Vec<Connection>) -> Vec<Connection> {
+    let (least, each) = CONNECT_PATIENCE;
+    let patience = TokioInstant::now() + least + each * connections.len() as u32;
+    let places = Rc::new(Semaphore::new(CONNECTING));
+    let connecting: Vec<_> = connections
+        .into_iter()
+        .map(|mut connection| {
+            let places = Rc::clone(&places);
+            tokio::task::spawn_local(async move {
+                let Ok(_place) = places.acquire().await else { return connection };
+                // What fails here fails again when it matters, and is counted then.
+                let _ = tokio::time::timeout_at(patience, connection.connect()).await;
+                connection
+            })
+        })
+        .collect();
+    let mut connections = Vec::with_capacity(connecting.len());
+    for task in connecting {
+        connections.push(task.await.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic())));
+    }
+    connections
+}
+
+impl Shared {
+    /// The phase at an instant, for what belongs to no message.
+    fn phase_at(&self, at_ns: u64) -> Phase {
+        match self.account.completed_in(Phase::Drain, at_ns) {
+            Phase::Drain if self.by_amount => Phase::During,
+            phase => phase,
+        }
+    }
+
+    fn tell(&self, phase: Phase, count: impl FnOnce(&mut Messages)) {
+        count(self.told.borrow_mut().of(phase));
+    }
+
+    /// Records what became of a message.
+    fn record(&self, key: Option<u64>, sent: &Sent, outcome: Outcome, at_ns: u64, received_bytes: u64) {
+        let completed_in = if outcome == Outcome::Lost { Phase::Drain } else { self.account.completed_in(sent.phase, at_ns) };
+        let row = RequestRow {
+            step: Some(0),
+            completed_in,
+            outcome,
+            connect_ns: sent.connect_ns,
+            sent_bytes: sent.bytes,
+            received_bytes,
+            key,
+            ..ended(sent.phase, sent.intended_ns, sent.sent_ns, at_ns)
+        };
+        self.account.record(&row);
+        self.account.ends(&row);
+    }
+
+    /// The drain is over: what is not answered is lost, and what was not written has not been sent.
+    fn count_lost(&self, at_ns: u64) {
+        let mut words = None;
+        for slot in self.slots.borrow_mut().iter_mut() {
+            if let Some((_, sent)) = slot.writing.take() {
+                self.account.unsent(sent.phase);
+                self.tell(sent.phase, |messages| messages.sent -= 1);
+            }
+            for (key, sent) in slot.waiting.take() {
+                self.record(key, &sent, Outcome::Lost, at_ns, 0);
+                self.tell(sent.phase, |messages| messages.lost += 1);
+                words.get_or_insert_with(|| {
+                    let waited = vocabulary::units::human_duration(at_ns.saturating_sub(sent.sent_ns) as f64);
+                    format!("a message was not answered by the end of the drain, {waited} after it was sent")
+                });
+            }
+        }
+        if let Some(words) = words {
+            self.account.note(None, &Failure::new(Outcome::Lost, words));
+        }
+    }
+}
+
+/// One connection.
+struct Connection {
+    slot: usize,
+    number: u64,
+    shared: Rc<Shared>,
+    values: Values,
+    socket: Option<Socket>,
+    /// Connections that were opened so far.
+    opened: u64,
+    /// Messages that were due so far.
+    typed: u64,
+}
+
+impl Drop for Connection {
+    /// However it ends, its connections are counted.
+    fn drop(&mut self) {
+        let connects = &self.shared.account.connects;
+        connects.set(connects.get() + self.opened);
+    }
+}
+
+/// What a connection was woken by.
+enum Woken {
+    Due(Option<Arrival>),
+    Received(Result<Received, Failure>),
+}
+
+/// What came of writing.
+enum Wrote {
+    All(Result<(), Failure>),
+    Received(Result<Received, Failure>),
+}
+
+impl Connection {
+    async fn connect(&mut self) -> Result<Duration, Failure> {
+        let websocket = Arc::clone(&self.shared.websocket);
+        let begun = TokioInstant::now();
+        let socket = websocket.open(&mut self.values, begun + websocket.timeout, &mut self.opened).await?;
+        let took = begun.elapsed();
+        self.shared.told.borrow_mut().handshakes.saturating_record(nanos(took));
+        self.socket = Some(socket);
+        Ok(took)
+    }
+
+    async fn follow(mut self) {
+        let shared = Rc::clone(&self.shared);
+        loop {
+            let mut due = pin!(due(&shared, self.slot, self.number));
+            let arrival = loop {
+                match self.wait(due.as_mut()).await {
+                    Woken::Due(arrival) => break arrival,
+                    Woken::Received(received) => self.take(received),
+                }
+            };
+            let Some(arrival) = arrival else { break };
+            self.send(&arrival).await;
+        }
+        // Nothing is due any more. What is not answered yet may still be, and what comes again is counted.
+        let mut end = pin!(async {
+            match shared.account.planned_end_ns() {
+                Some(end_ns) => shared.account.until(end_ns).await,
+                None => {}
+            }
+            None
+        });
+        let mut over = false;
+        while self.socket.is_some() && !(over && shared.slots.borrow()[self.slot].waiting.is_empty()) {
+            let never = pin!(std::future::pending());
+            let woken = if over { self.wait(never).await } else { self.wait(end.as_mut()).await };
+            match woken {
+                Woken::Due(_) => over = true,
+                Woken::Received(received) => self.take(received),
+            }
+        }
+        self.socket.take().into_iter().for_each(Socket::close);
+    }
+
+    /// Waits for what is due and for what comes, whichever is first.
+    async fn wait(&mut self, mut due: Pin<&mut impl Future<Output = Option<Arrival>>>) -> Woken {
+        poll_fn(|cx| {
+            if let Some(socket) = &mut self.socket
+                && let Poll::Ready(received) = socket.poll_received(cx)
+            {
+                return Poll::Ready(Woken::Received(received));
+            }
+            due.as_mut().poll(cx).map(Woken::Due)
+        })
+        .await
+    }
+
+    /// Sends the message that is due, and takes what comes meanwhile.
+    async fn send(&mut self, arrival: &Arrival) {
+        let shared = Rc::clone(&self.shared);
+        let (websocket, account) = (&shared.websocket, &shared.account);
+        let step = &websocket.steps[0];
+        let number = self.typed;
+        self.typed += 1;
+        let begun_ns = account.pacer.now_ns();
+        account.watch.borrow_mut().begins(arrival.intended_ns);
+        shared.tell(arrival.phase, |messages| messages.sent += 1);
+        let mut sent = Sent {
+            pass: arrival.pass,
+            number,
+            phase: arrival.phase,
+            intended_ns: arrival.intended_ns,
+            sent_ns: begun_ns,
+            connect_ns: None,
+            bytes: 0,
+        };
+        if self.socket.is_none() {
+            match self.connect().await {
+                Ok(took) => {
+                    sent.connect_ns = Some(nanos(took));
+                    sent.sent_ns = account.pacer.now_ns();
+                }
+                Err(failure) => {
+                    account.note(Some(0), &failure);
+                    shared.record(None, &sent, failure.outcome, account.pacer.now_ns(), 0);
+                    tokio::time::sleep(CONNECT_PAUSE).await;
+                    return;
+                }
+            }
+        }
+        websocket.begin_pass(&mut self.values, arrival.pass, number);
+        let message = step.compose(&mut self.values).unwrap_or_else(|| Message::text(String::new()));
+        sent.bytes = message.as_payload().len() as u64;
+        let key = match websocket.matcher.as_ref().filter(|matcher| !matches!(matcher, Matcher::Order)) {
+            None => None,
+            Some(matcher) => match matcher.key(message.as_payload()) {
+                Some(key) => Some(key),
+                None => {
+                    let failure = Failure::new(Outcome::Carry, format!("`{}`: the message has no key to know its answer by", step.name));
+                    account.note(Some(0), &failure);
+                    shared.record(None, &sent, failure.outcome, account.pacer.now_ns(), 0);
+                    return;
+                }
+            },
+        };
+        shared.slots.borrow_mut()[self.slot].writing = Some((key, sent));
+        let mut wrote = match &mut self.socket {
+            Some(socket) => socket.put(message).map_or_else(|failure| Some(Wrote::All(Err(failure))), |()| None),
+            None => None,
+        };
+        let mut waited = false;
+        while let Some(socket) = &mut self.socket {
+            let now = match wrote.take() {
+                Some(wrote) => wrote,
+                None => {
+                    poll_fn(|cx| {
+                        if let Poll::Ready(all) = socket.poll_sent(cx) {
+                            return Poll::Ready(Wrote::All(all));
+                        }
+                        waited = true;
+                        socket.poll_received(cx).map(Wrote::Received)
+                    })
+                    .await
+                }
+            };
+            match now {
+                Wrote::All(Ok(())) => {
+                    if waited {
+                        sent.sent_ns = account.pacer.now_ns();
+                    }
+                    let slot = &mut shared.slots.borrow_mut()[self.slot];
+                    slot.writing = None;
+                    slot.waiting.sent(key, sent);
+                    return;
+                }
+                Wrote::All(Err(failure)) => self.lose(&failure),
+                Wrote::Received(received) => self.take(received),
+            }
+        }
+    }
+
+    /// The connection is gone: what it has not answered failed as it did.
+    fn lose(&mut self, failure: &Failure) {
+        self.socket = None;
+        let shared = &self.shared;
+        let at_ns = shared.account.pacer.now_ns();
+        let mut gone = {
+            let slot = &mut shared.slots.borrow_mut()[self.slot];
+            let mut gone = slot.waiting.take();
+            gone.extend(slot.writing.take());
+            gone
+        };
+        if !gone.is_empty() {
+            shared.account.note(Some(0), failure);
+        }
+        for (key, sent) in gone.drain(..) {
+            shared.record(key, &sent, failure.outcome, at_ns, 0);
+        }
+    }
+
+    /// Takes what came.
+    fn take(&mut self, received: Result<Received, Failure>) {
+        match received {
+            Ok(Received::Message(message)) => self.answer(&message),
+            Ok(Received::Control) => {}
+            Err(failure) => self.lose(&failure),
+        }
+    }
+
+    fn answer(&mut self, message: &Message) {
+        let shared = Rc::clone(&self.shared);
+        let websocket = &shared.websocket;
+        let at_ns = shared.account.pacer.now_ns();
+        let content: &[u8] = message.as_payload();
+        if websocket.is_push(content) {
+            return shared.tell(shared.phase_at(at_ns), |messages| messages.pushes += 1);
+        }
+        let unexpected = |why: &str| {
+            shared.tell(shared.phase_at(at_ns), |messages| messages.unexpected += 1);
+            let words = format!("a message that nobody asked for, {why}: {}", crate::drivers::judged::excerpt(content));
+            shared.account.note(None, &Failure::new(Outcome::Garbage, words));
+        };
+        let Some(matcher) = &websocket.matcher else { return };
+        let key = match matcher {
+            Matcher::Order => None,
+            matcher => match matcher.key(content) {
+                Some(key) => Some(key),
+                None => return unexpected("without a key"),
+            },
+        };
+        let answer = shared.slots.borrow_mut()[self.slot].waiting.answered(key);
+        match answer {
+            Answer::To { sent, out_of_order } => {
+                let step: &Step = &websocket.steps[0];
+                if step.expects_values {
+                    websocket.begin_pass(&mut self.values, sent.pass, sent.number);
+                }
+                let outcome = match step.judge(content, &mut self.values) {
+                    Ok(()) => Outcome::Ok,
+                    Err(failure) => {
+                        shared.account.note(Some(0), &failure);
+                        failure.outcome
+                    }
+                };
+                shared.tell(sent.phase, |messages| {
+                    messages.answered += 1;
+                    messages.out_of_order += u64::from(out_of_order);
+                });
+                shared.record(key, &sent, outcome, at_ns, content.len() as u64);
+            }
+            Answer::Again => shared.tell(shared.phase_at(at_ns), |messages| messages.duplicates += 1),
+            Answer::Unasked => unexpected("and no message with its key waits"),
+        }
+    }
+}
+
+/// The next message of a connection, when it is due; none when nothing is due any more.
+async fn due(shared: &Shared, slot: usize, number: u64) -> Option<Arrival> {
+    let account = &shared.account;
+    loop {
+        let now_ns = account.pacer.now_ns();
+        // Its own schedule numbers its own messages; all connections take turns in the numbers of passes.
+        let own = account.own.borrow_mut().get_mut(slot).map(|own| own.next(now_ns));
+        let is_own = own.is_some();
+        match own.unwrap_or_else(|| account.next(now_ns)) {
+            Next::Begin(arrival) if is_own => {
+                return Some(Arrival { pass: arrival.pass.saturating_mul(shared.connections).saturating_add(number), ..arrival });
+            }
+            Next::Begin(arrival) => return Some(arrival),
+            Next::Over => return None,
+            Next::At(at_ns) if is_own => account.pacer.until(slot, at_ns).await,
+            Next::At(at_ns) => return account.pacer.arrival(slot, at_ns).await,
+        }
+    }
+}
