@@ -19,8 +19,20 @@ use schema::{Data, Entry, Mistake, Node, Span, decode, types};
 use vocabulary::choices::Resource;
 
 /// The servers that ship with runner.
-pub const FIXTURES: [&str; 9] =
-    ["blobs-server", "proxy", "faulty", "null-server", "stall", "queue", "cpu-server", "vtp-broker", "vtp-subscriber"];
+pub const FIXTURES: [&str; 12] = [
+    "blobs-server",
+    "proxy",
+    "faulty",
+    "null-server",
+    "stall",
+    "queue",
+    "cpu-server",
+    "terminal",
+    "websocket-echo",
+    "faulty-websocket",
+    "vtp-broker",
+    "vtp-subscriber",
+];
 const READY_TIMEOUT: Duration = Duration::from_secs(10);
 const STOP_GRACE: Duration = Duration::from_secs(5);
 const MAX_REPLICAS: u32 = 1000;
