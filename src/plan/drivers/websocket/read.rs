@@ -69,6 +69,10 @@ fn websocket(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, 
             if text.as_deref() == Some("") {
                 notes.say(part, "text", "an empty text", "expected at least one character");
             }
+            if in_use.contains(KEY) {
+                let expected = "expected a factor or `let` of another name: `${key}` is the next character of `text`";
+                notes.say(part, "text", format!("`{KEY}` is already something else"), expected);
+            }
             text
         }
         None => None,
