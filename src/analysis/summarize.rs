@@ -188,10 +188,10 @@ fn of_cell(
         loads: shape::loads(cell, &valid, window_ns),
         stability: Vec::new(),
         counts: shape::counts(&valid),
+        taps: shape::taps(&valid),
         figures,
     };
-    let [windows, resources, commands] = damaged;
-    Ok((summary, windows.into_iter().chain(resources).chain(commands).chain(requests).collect()))
+    Ok((summary, damaged.into_iter().flatten().chain(requests).collect()))
 }
 
 /// What became of the repetitions of a cell so far, those that were completed and may count, and the others.
@@ -267,13 +267,13 @@ struct CellSums<'r> {
     times: BTreeMap<StepKey, DistributionSums>,
     /// Phases in which targets were watched.
     phases: Vec<&'static str>,
-    /// Windows, resources, metrics.
-    damaged: [Vec<String>; 3],
+    /// Windows, resources, metrics, taps.
+    damaged: [Vec<String>; 4],
 }
 
 impl CellSums<'_> {
     /// Names what is damaged of all repetitions but those in `without`.
-    fn name_damage(&mut self, damaged: [Vec<(u32, Error)>; 3], without: &[u32]) {
+    fn name_damage(&mut self, damaged: [Vec<(u32, Error)>; 4], without: &[u32]) {
         for (words, damaged) in self.damaged.iter_mut().zip(damaged) {
             let named = damaged.iter().filter(|(number, _)| !without.contains(number));
             words.extend(named.map(|(_, error)| vocabulary::errors::chain(error)));

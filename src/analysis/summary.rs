@@ -82,6 +82,9 @@ pub struct CellSummary {
     /// What servers counted otherwise than was sent, in words, where that was accepted; and what could not be read.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub counts: Vec<String>,
+    /// What of taps is not as it should be, in words: lines that were lost, sources that ended early, values that do not fit.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub taps: Vec<String>,
     /// The figures that all of this is made of; they are in a table of their own.
     #[serde(skip)]
     pub figures: Figures,

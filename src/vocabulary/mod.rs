@@ -6,10 +6,12 @@
 //! - `units`: sizes, durations and rates as people write them.
 //! - `words`: lists of names in a sentence, and the name that was probably meant.
 //! - `errors`: how a chain of errors is said.
+//! - `key`: by what number a request and what others say of it find each other.
 //! - `marker`, `queue`: by what processes of ours are known, and the bounded way to whoever records.
 
 pub mod choices;
 pub mod errors;
+pub mod key;
 pub mod marker;
 pub mod metric;
 pub mod outcome;
@@ -20,6 +22,7 @@ pub mod rows;
 pub mod units;
 pub mod words;
 
+pub use key::key_number;
 pub use metric::{Better, Exists, Interest, Metric, NamedMetric, Scope, Unit};
 pub use outcome::Outcome;
 pub use phase::Phase;
