@@ -101,7 +101,12 @@ impl ResultQuery<'_> {
         } else if let Some(name) = &typed.lines {
             x.get_or_insert_with(|| "time".to_owned());
             let metric = self.metric_of("lines", name, true)?;
-            series.get_or_insert_with(|| if metric.is_resource() { "target" } else { "step" }.to_owned());
+            let parts = match &metric {
+                Metric::Named(_) => "workload",
+                _ if metric.is_resource() => "target",
+                _ => "step",
+            };
+            series.get_or_insert_with(|| parts.to_owned());
             Shape::Lines(metric)
         } else if let Some(name) = &typed.rounds {
             Shape::Rounds(self.metric_of("rounds", name, false)?)
