@@ -141,7 +141,9 @@ pub fn tap(repetition: &Repetition, tap: &TapRecord) -> Result<DataFrame, Error>
     }
     let used = |field: &&TapField| {
         tap.metrics.iter().any(|metric| match &metric.figure {
-            TapFigure::Sum(of) | TapFigure::Mean(of) | TapFigure::Max(of) | TapFigure::Gap { by: Some(of), .. } => *of == field.name,
+            TapFigure::Sum(of) | TapFigure::Mean(of) | TapFigure::Max(of) | TapFigure::Gap { by: Some(of), .. } => {
+                *of == field.name
+            }
             _ => false,
         })
     };
@@ -162,6 +164,11 @@ pub fn tap(repetition: &Repetition, tap: &TapRecord) -> Result<DataFrame, Error>
         DataFrame::new(found.height(), columns)?.sort(["at_ns"], options)
     };
     whole().map_err(|source| Error::Table { path, source })
+}
+
+/// Whether a repetition should have rows of a tap. One that failed early has none.
+pub fn has_tap(repetition: &Repetition, tap: &TapRecord) -> bool {
+    repetition.status.taps.iter().any(|status| status.tap == tap.name)
 }
 
 /// Where the rows of a tap are.
@@ -193,7 +200,11 @@ pub fn keyed_requests(repetition: &Repetition, workload: &str) -> Result<DataFra
         // A pass has the key of its request: it is not another one.
         let mine = col("workload").eq(lit(workload)).and(col("step").neq(lit(tables::WHOLE))).and(col("key").is_not_null());
         let signed = times.map(|name| col(name).cast(DataType::Int64));
-        frame.lazy().filter(mine).select([col("key").alias("join_key")].into_iter().chain(signed).collect::<Vec<Expr>>()).collect()
+        frame
+            .lazy()
+            .filter(mine)
+            .select([col("key").alias("join_key")].into_iter().chain(signed).collect::<Vec<Expr>>())
+            .collect()
     };
     let first = |pieces: Vec<PolarsResult<DataFrame>>| -> PolarsResult<DataFrame> {
         let pieces = pieces.into_iter().map(|piece| piece.map(DataFrame::lazy)).collect::<PolarsResult<Vec<LazyFrame>>>()?;

@@ -16,6 +16,7 @@ use super::figures::{self, REQUESTS, step_names};
 use super::measured::Measured;
 use super::requests::{self, StepTimes};
 use super::shape;
+use super::stages::{self, Stage};
 use super::steadiness::{self, Steadiness, Steady};
 use super::summary::{AllTimes, CellSummary, Decided, Repetitions, Summary};
 use super::windows::{DistributionSums, StepKey, load_bounds, phase_bounds};
@@ -153,7 +154,7 @@ fn of_cell(
             sums.excluded.extend(some.iter().map(|r| (r.status.repetition, excluded(&r.status.verdict))));
         }
     }
-    let CellSums { frames, excluded, counted: valid, steadiness, mut times, phases, damaged } = sums;
+    let CellSums { frames, excluded, counted: valid, steadiness, mut times, phases, stages, damaged } = sums;
     let rows: Vec<LazyFrame> = frames.into_iter().map(DataFrame::lazy).collect();
     let mut figures = match rows.is_empty() {
         true => Figures::default(),
@@ -189,6 +190,7 @@ fn of_cell(
         stability: Vec::new(),
         counts: shape::counts(&valid),
         taps: shape::taps(&valid),
+        stages: stages::of_cell(&stages),
         figures,
     };
     Ok((summary, damaged.into_iter().flatten().chain(requests).collect()))
@@ -267,6 +269,8 @@ struct CellSums<'r> {
     times: BTreeMap<StepKey, DistributionSums>,
     /// Phases in which targets were watched.
     phases: Vec<&'static str>,
+    /// Of each repetition that counts.
+    stages: Vec<Vec<Stage>>,
     /// Windows, resources, metrics, taps.
     damaged: [Vec<String>; 4],
 }
@@ -289,6 +293,8 @@ impl CellSums<'_> {
                 self.times.entry(key.clone()).or_default().add(distributions);
             }
         }
+        let is_counted = |number: &u32| !unsteady.contains(number);
+        self.stages.extend(measured.stages.into_iter().filter(|(number, _)| is_counted(number)).map(|(_, stages)| stages));
         let watched = |number: &u32| !unsteady.contains(number) && !measured.without_samples.contains(number);
         for (_, phases) in measured.phases.iter().filter(|(number, _)| !detail.resources.is_empty() && watched(number)) {
             if load_bounds(phases).is_some() {

@@ -11,6 +11,7 @@ use polars::prelude::*;
 use super::Error;
 use super::cores::on_all_cores;
 use super::frames;
+use super::stages::{self, Stage};
 use super::stats;
 use super::windows::phase_bounds;
 use record::read::{CellRecord, TapRecord};
@@ -39,6 +40,8 @@ pub(super) struct PhaseValue {
 pub(super) struct TapFigures {
     /// `repetition`, `workload` (the tap), `phase`, `metric`, `value`.
     pub frame: DataFrame,
+    /// Of each repetition that has them.
+    pub stages: BTreeMap<u32, Vec<Stage>>,
     /// By the number of the repetition.
     pub damaged: Vec<(u32, Error)>,
 }
@@ -56,13 +59,17 @@ impl TapFigures {
         let none = Vec::new();
         let one = |repetition: &&Repetition| {
             let phases = phases.get(&repetition.status.repetition).unwrap_or(&none);
-            cell.taps.iter().filter(|tap| is_recorded(repetition, tap)).map(|tap| of_tap(cell, tap, repetition, phases)).collect()
+            let taps = cell.taps.iter().filter(|tap| frames::has_tap(repetition, tap));
+            let values: Vec<Result<Vec<PhaseValue>, Error>> = taps.map(|tap| of_tap(cell, tap, repetition, phases)).collect();
+            // What is damaged was named just now.
+            (values, stages::of_repetition(cell, repetition, phases).unwrap_or_default())
         };
-        let found: Vec<Vec<Result<Vec<PhaseValue>, Error>>> =
-            if cell.taps.is_empty() { Vec::new() } else { on_all_cores(repetitions, one) };
+        let found = if cell.taps.is_empty() { Vec::new() } else { on_all_cores(repetitions, one) };
+        let mut stages = BTreeMap::new();
         let (mut rows, mut damaged) = (Vec::new(), Vec::new());
-        for (repetition, taps) in repetitions.iter().zip(found) {
+        for (repetition, (taps, found)) in repetitions.iter().zip(found) {
             let number = repetition.status.repetition;
+            stages.insert(number, found);
             for tap in taps {
                 match tap {
                     Ok(values) => rows.extend(values.into_iter().map(|value| (number, value))),
@@ -78,13 +85,8 @@ impl TapFigures {
             text("metric", |v| &v.metric),
             column("value", rows.iter().map(|(_, v)| v.value).collect::<Vec<f64>>()),
         ];
-        Ok(Self { frame: DataFrame::new(rows.len(), columns)?, damaged })
+        Ok(Self { frame: DataFrame::new(rows.len(), columns)?, stages, damaged })
     }
-}
-
-/// Whether a repetition should have rows of a tap. One that failed early has none.
-fn is_recorded(repetition: &Repetition, tap: &TapRecord) -> bool {
-    repetition.status.taps.iter().any(|status| status.tap == tap.name)
 }
 
 /// What one tap says of one repetition, in each of its phases.
@@ -146,16 +148,19 @@ impl TapRows {
         let requests = requests.lazy().select(columns);
         let mut rows = joined(frame.lazy().with_row_index(ORDER, None), requests);
         let moments = metrics.iter().filter_map(|metric| metric.figure.moment());
-        let mut others: Vec<&str> = moments.filter_map(|m| if let Moment::Tap(name) = m { Some(name.as_str()) } else { None }).collect();
+        let mut others: Vec<&str> =
+            moments.filter_map(|m| if let Moment::Tap(name) = m { Some(name.as_str()) } else { None }).collect();
         others.sort_unstable();
         others.dedup();
         for name in others {
-            let Some(other) = cell.taps.iter().find(|t| t.name == *name).filter(|t| is_recorded(repetition, t)) else {
+            let Some(other) = cell.taps.iter().find(|t| t.name == *name).filter(|t| frames::has_tap(repetition, t)) else {
                 rows = rows.with_column(lit(NULL).cast(DataType::Int64).alias(of_moment(&Moment::Tap(name.to_owned()))));
                 continue;
             };
             let first = frames::tap(repetition, other)?.lazy().filter(col("join_key").is_not_null());
-            let first = first.group_by_stable([col("join_key")]).agg([col("at_ns").first().alias(of_moment(&Moment::Tap(name.to_owned())))]);
+            let first = first
+                .group_by_stable([col("join_key")])
+                .agg([col("at_ns").first().alias(of_moment(&Moment::Tap(name.to_owned())))]);
             rows = joined(rows, first);
         }
         // In which order a join leaves rows, is not said.
@@ -255,7 +260,7 @@ pub(super) fn line(
     metric: &TapMetric,
     window_s: f64,
 ) -> Result<Vec<(f64, f64)>, Error> {
-    if !is_recorded(repetition, tap) {
+    if !frames::has_tap(repetition, tap) {
         return Ok(Vec::new());
     }
     let rows = TapRows::read(cell, tap, repetition, std::slice::from_ref(metric))?;

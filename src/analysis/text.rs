@@ -418,6 +418,9 @@ pub fn notes(summary: &Summary) -> String {
         for count in &cell.counts {
             text += &format!("COUNTS: {count} [{}]\n", cell.cell);
         }
+        for stages in super::stages::words(&cell.stages) {
+            text += &format!("STAGES: {stages} [{}]\n", cell.cell);
+        }
         for tap in &cell.taps {
             text += &format!("TAP: {tap} [{}]\n", cell.cell);
         }

@@ -148,13 +148,11 @@ impl Taps {
                         Err(panic) => std::panic::resume_unwind(panic.into_panic()),
                     }
                 }
-                TapSource::Command { argv, env, dir } => {
-                    match self.start(index, tap, (argv, env, dir.as_ref()), context).await {
-                        Ok(path) => Ok(Origin::File { path, skip_first: false }),
-                        Err(supervise::Error::GuardGone) => return Err(supervise::Error::GuardGone.into()),
-                        Err(error) => Err(vocabulary::errors::chain(&error)),
-                    }
-                }
+                TapSource::Command { argv, env, dir } => match self.start(index, tap, (argv, env, dir.as_ref()), context).await {
+                    Ok(path) => Ok(Origin::File { path, skip_first: false }),
+                    Err(supervise::Error::GuardGone) => return Err(supervise::Error::GuardGone.into()),
+                    Err(error) => Err(vocabulary::errors::chain(&error)),
+                },
             };
             match origin {
                 Ok(origin) => {
@@ -242,12 +240,18 @@ impl Taps {
                 dropped: lost + matched.dropped,
                 cut: mine().map(|s| s.cut_lines).sum(),
                 ended,
-                misfits: matched.misfits.into_iter().map(|(name, m)| (name, MisfitStatus { count: m.count, first: m.first })).collect(),
+                misfits: matched
+                    .misfits
+                    .into_iter()
+                    .map(|(name, m)| (name, MisfitStatus { count: m.count, first: m.first }))
+                    .collect(),
                 clocks: matched.clocks,
             };
             if tap.required {
                 report.reasons.extend(status.ended.as_ref().map(|words| format!("the tap `{}` ended early: {words}", tap.name)));
-                report.reasons.extend((status.dropped > 0).then(|| format!("the tap `{}` lost {} lines", tap.name, status.dropped)));
+                report
+                    .reasons
+                    .extend((status.dropped > 0).then(|| format!("the tap `{}` lost {} lines", tap.name, status.dropped)));
             }
             report.status.push(status);
         }

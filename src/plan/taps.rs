@@ -213,12 +213,8 @@ pub enum Moment {
 
 impl Moment {
     /// Those of a request, with their names.
-    pub const OF_REQUESTS: [(&'static str, Self); 4] = [
-        ("intended", Self::Intended),
-        ("sent", Self::Sent),
-        ("first-byte", Self::FirstByte),
-        ("completed", Self::Completed),
-    ];
+    pub const OF_REQUESTS: [(&'static str, Self); 4] =
+        [("intended", Self::Intended), ("sent", Self::Sent), ("first-byte", Self::FirstByte), ("completed", Self::Completed)];
 }
 
 impl fmt::Display for Moment {

@@ -171,7 +171,9 @@ mod tests {
         let instant = Instant::now();
         let at = |ms| instant + Duration::from_millis(ms);
         let row = |ms, replica, values| TapRow { at: at(ms), replica, join_key: Some(7), values };
-        table.add(row(0, Some(2), vec![TapValue::Text("a\0\u{fffd}".to_owned()), TapValue::Absent, TapValue::Time(5_000)])).unwrap();
+        table
+            .add(row(0, Some(2), vec![TapValue::Text("a\0\u{fffd}".to_owned()), TapValue::Absent, TapValue::Time(5_000)]))
+            .unwrap();
         table.set_start(LoadStart { instant: at(3), unix: Duration::from_nanos(4_000) });
         table.add(row(4, None, vec![TapValue::Absent, TapValue::Number(1.5), TapValue::Absent])).unwrap();
         table.finish().unwrap();
@@ -198,12 +200,8 @@ mod tests {
     fn what_there_is_no_room_for_is_counted() {
         let folder = tempfile::tempdir().unwrap();
         let mut table = TapTable::new(folder.path(), None, "many", &[field("text", FieldKind::Text)]);
-        let row = || TapRow {
-            at: Instant::now(),
-            replica: None,
-            join_key: None,
-            values: vec![TapValue::Text("x".repeat(1 << 20))],
-        };
+        let row =
+            || TapRow { at: Instant::now(), replica: None, join_key: None, values: vec![TapValue::Text("x".repeat(1 << 20))] };
         for _ in 0..40 {
             table.add(row()).unwrap();
         }

@@ -301,8 +301,14 @@ impl<'a> Builder<'a> {
     fn build(mut self, fresh_seed: u64, mistakes: &mut Vec<Mistake>) -> Result<Option<Plan>, String> {
         let names: Vec<&str> = self.workloads.iter().chain(self.collect).chain(self.taps).map(|e| e.key.as_str()).collect();
         let (targets, metrics): (Vec<&str>, _) = (self.targets.iter().map(|e| e.key.as_str()).collect(), self.brought());
-        let over_time: Vec<&str> = self.of_taps().collect();
-        let names = ScenarioNames { factors: &self.factors, workloads: &names, targets: &targets, metrics: &metrics, over_time: &over_time };
+        let over_time = self.of_taps();
+        let names = ScenarioNames {
+            factors: &self.factors,
+            workloads: &names,
+            targets: &targets,
+            metrics: &metrics,
+            over_time: &over_time,
+        };
         let mut graphs = graphs::read(self.file, self.root.get("graphs"), &names, mistakes);
         let expect = expectations::read(self.file, self.root.get("expect"), &names, mistakes);
         let primary = expectations::primary(self.file, self.root, &names, mistakes);
@@ -378,7 +384,10 @@ impl<'a> Builder<'a> {
             repetitions: self.options.repetitions.unwrap_or(self.typed.repetitions),
             window: self.typed.window.map_or(WINDOW, |w| w.0),
             limits: self.limits(),
-            record: Record { requests: self.typed.record.requests || joined, tmpfs: self.typed.record.tmpfs.map(|size| size.0.0) },
+            record: Record {
+                requests: self.typed.record.requests || joined,
+                tmpfs: self.typed.record.tmpfs.map(|size| size.0.0),
+            },
             environment: self.environment.record(),
             secrets: self.secrets(&cells, [&set_up, &clean_up]),
             factors,
@@ -445,10 +454,16 @@ impl<'a> Builder<'a> {
         names
     }
 
-    /// Names of the metrics of taps.
-    fn of_taps(&self) -> impl Iterator<Item = &'a str> {
+    /// Names of the metrics of taps, each once.
+    fn of_taps(&self) -> Vec<&'a str> {
         let metrics = |tap: &'a Entry| tap.value.get("metrics").map(Node::entries).unwrap_or_default();
-        self.taps.iter().flat_map(metrics).map(|entry| entry.key.as_str())
+        let mut names = Vec::new();
+        for entry in self.taps.iter().flat_map(metrics) {
+            if !names.contains(&entry.key.as_str()) {
+                names.push(entry.key.as_str());
+            }
+        }
+        names
     }
 
     /// Makes every cell once for its mistakes. What stands in one place is reported once, from the first cell that has it.
@@ -633,8 +648,14 @@ impl<'a> Builder<'a> {
             );
         }
         let active = self.active.borrow();
-        for entry in
-            self.targets.iter().chain(self.workloads).chain(self.collect).chain(self.taps).chain(self.links).filter(|e| !active.contains(&e.key))
+        for entry in self
+            .targets
+            .iter()
+            .chain(self.workloads)
+            .chain(self.collect)
+            .chain(self.taps)
+            .chain(self.links)
+            .filter(|e| !active.contains(&e.key))
         {
             let span = entry.value.get("when").map_or(entry.key_span, |n| n.span);
             mistakes.push(

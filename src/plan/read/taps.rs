@@ -72,7 +72,12 @@ fn source(
             }
             let target = context.targets.iter().find(|t| t.name == name)?;
             if !target.is_started() {
-                notes.say(node, "log", format!("runner does not start `{name}`, and has no log of it"), "expected `file` or `tcp`");
+                notes.say(
+                    node,
+                    "log",
+                    format!("runner does not start `{name}`, and has no log of it"),
+                    "expected `file` or `tcp`",
+                );
             }
             Some(TapSource::Log(name))
         }
@@ -83,10 +88,16 @@ fn source(
                 requests::address(notes, node, "tcp", &address.to_text())?;
             }
             let send = typed.send.iter().map(|line| Template::parse(&line.0)).collect();
-            if let Some(line) = node.get("send").map(Node::items).unwrap_or_default().iter().find(|line| {
-                line.as_text().is_some_and(|text| text.trim_end_matches(['\r', '\n']).contains(['\r', '\n']))
-            }) {
-                notes.mistakes.push(Mistake::new(notes.file, line.span, "a line with a line break").expected("expected a list of lines"));
+            if let Some(line) = node
+                .get("send")
+                .map(Node::items)
+                .unwrap_or_default()
+                .iter()
+                .find(|line| line.as_text().is_some_and(|text| text.trim_end_matches(['\r', '\n']).contains(['\r', '\n'])))
+            {
+                notes
+                    .mistakes
+                    .push(Mistake::new(notes.file, line.span, "a line with a line break").expected("expected a list of lines"));
             }
             Some(TapSource::Tcp { address, send })
         }
@@ -112,7 +123,11 @@ fn unknown<'k>(
     known: impl Iterator<Item = &'k str> + Clone,
 ) {
     let span = node.get(key).map_or(node.head, |n| n.span);
-    let expected = if known.clone().next().is_none() { format!("expected none: there is no {kind}") } else { format!("expected {}", one_of(known.clone())) };
+    let expected = if known.clone().next().is_none() {
+        format!("expected none: there is no {kind}")
+    } else {
+        format!("expected {}", one_of(known.clone()))
+    };
     let mistake = Mistake::new(notes.file, span, format!("there is no {kind} `{name}`")).expected(expected);
     notes.mistakes.push(mistake.did_you_mean(name, known));
 }
@@ -159,10 +174,11 @@ fn expected_groups(names: &[&str]) -> String {
 
 /// Whether a time of the day can be read in this format: what it writes must be read back.
 fn is_format(format: &str) -> Result<(), String> {
-    let sample = jiff::civil::date(2001, 2, 3).at(4, 5, 6, 120_000_000).to_zoned(jiff::tz::TimeZone::UTC).map_err(|e| e.to_string())?;
+    let sample =
+        jiff::civil::date(2001, 2, 3).at(4, 5, 6, 120_000_000).to_zoned(jiff::tz::TimeZone::UTC).map_err(|e| e.to_string())?;
     let written = jiff::fmt::strtime::format(format, &sample).map_err(|e| e.to_string())?;
     let read = jiff::fmt::strtime::parse(format, &written).map_err(|e| e.to_string())?;
-    if read.to_time().is_err() && read.timestamp().is_none() {
+    if read.hour().is_none() && read.timestamp().is_none() {
         return Err("it has no time of the day".to_owned());
     }
     Ok(())
@@ -313,7 +329,8 @@ impl MetricReader<'_, '_> {
             let known: Vec<&str> =
                 Moment::OF_REQUESTS.iter().map(|(name, _)| *name).chain(others().map(|t| t.key.as_str())).collect();
             let span = self.node.get(key).map_or(self.node.head, |n| n.span);
-            let mistake = Mistake::new(self.notes.file, span, format!("`{name}` is no instant of a request, and no other tap"));
+            let mistake =
+                Mistake::new(self.notes.file, span, format!("`{name}` is neither an instant of a request nor another tap"));
             let expected = format!("expected {}", one_of(known.iter().copied()));
             self.notes.mistakes.push(mistake.expected(expected).did_you_mean(name, known));
             return None;

@@ -6,7 +6,8 @@ use schemars::JsonSchema;
 use serde_json::Value as Json;
 
 use crate::types::{
-    Collect, Duration, Expectation, Factor, Graph, Limits, Link, Order, Phases, Reconciles, Size, Steps, Tap, Target, Text, Workload,
+    Collect, Duration, Expectation, Factor, Graph, Limits, Link, Order, Phases, Reconciles, Size, Steps, Tap, Target, Text,
+    Workload,
 };
 
 /// An experiment: one file, one question.
