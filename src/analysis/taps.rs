@@ -231,7 +231,7 @@ fn figure(metric: &TapMetric, mut values: Vec<f64>, seconds: f64) -> Option<f64>
         TapFigure::Max(_) => values.iter().copied().fold(f64::NEG_INFINITY, f64::max),
         TapFigure::Gap { at, .. } | TapFigure::Since { at, .. } | TapFigure::Until { at, .. } => point(&mut values, *at),
     };
-    Some(value * metric.times)
+    Some(value / metric.per * metric.times)
 }
 
 /// A point of a distribution; of the values that were there, no value between them.

@@ -643,8 +643,7 @@ fn add_taps(folder: &Path, repetitions: u32) {
 /// Puts both taps into the plan.
 fn add_plan(folder: &Path) {
     let fields = json!([{"name": "worker", "kind": "text"}, {"name": "cost", "kind": "number"}]);
-    let metric =
-        |name: &str, unit: &str, times: f64, figure| json!({"name": name, "unit": unit, "times": times, "figure": figure});
+    let metric = |name: &str, unit: &str, per: f64, figure| json!({"name": name, "unit": unit, "per": per, "times": 1.0, "figure": figure});
     let tap = |name: &str, metrics| {
         json!({"name": name, "source": {"log": "web"}, "regex": "", "required": false, "fields": fields, "metrics": metrics,
             "join": {"workload": "clients", "key": "id"}})
@@ -652,15 +651,15 @@ fn add_plan(folder: &Path) {
     let received = json!([
         metric("n", "", 1.0, json!("count")),
         metric("per_s", "1/s", 1.0, json!("rate")),
-        metric("way", "ms", 1e-6, json!({"since": {"moment": "sent", "at": "p50"}})),
-        metric("late", "ms", 1e-6, json!({"since": {"moment": "intended", "at": "max"}})),
+        metric("way", "ms", 1e6, json!({"since": {"moment": "sent", "at": "p50"}})),
+        metric("late", "ms", 1e6, json!({"since": {"moment": "intended", "at": "max"}})),
     ]);
     let handled = json!([
-        metric("work", "ms", 1e-6, json!({"since": {"moment": {"tap": "received"}, "at": "max"}})),
-        metric("answer", "ms", 1e-6, json!({"until": {"moment": "completed", "at": "max"}})),
-        metric("stall", "ms", 1e-6, json!({"gap": {"at": "p50", "by": "worker"}})),
-        metric("longest", "ms", 1e-6, json!({"gap": {"at": "max", "by": null}})),
-        metric("cost", "", 10.0, json!({"sum": "cost"})),
+        metric("work", "ms", 1e6, json!({"since": {"moment": {"tap": "received"}, "at": "max"}})),
+        metric("answer", "ms", 1e6, json!({"until": {"moment": "completed", "at": "max"}})),
+        metric("stall", "ms", 1e6, json!({"gap": {"at": "p50", "by": "worker"}})),
+        metric("longest", "ms", 1e6, json!({"gap": {"at": "max", "by": null}})),
+        metric("cost", "", 0.1, json!({"sum": "cost"})),
         metric("mean_cost", "", 1.0, json!({"mean": "cost"})),
     ]);
     let path = folder.join("plan.json");
@@ -691,7 +690,7 @@ fn taps_are_joined_with_requests_and_with_each_other() {
     // The first row of the other tap with the key is meant: that of the key 0 was read before the load.
     assert!(values("handled", "work").iter().all(|ms| (ms - 5.7).abs() < 1e-9), "{:?}", values("handled", "work"));
     // The last request takes longest.
-    let answer = |number: u32| (took_ns(number, 299) - 1000 - 700_000) as f64 * 1e-6;
+    let answer = |number: u32| (took_ns(number, 299) - 1000 - 700_000) as f64 / 1e6;
     let expected = [1, 2].map(answer);
     assert!(values("handled", "answer").iter().zip(expected).all(|(found, expected)| (found - expected).abs() < 1e-9));
     assert_eq!(values("handled", "stall"), [20.0, 20.0]);

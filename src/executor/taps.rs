@@ -17,6 +17,7 @@ use super::late::fill_all;
 use super::network::Network;
 use extract::taps::{LineRule, Misfits};
 use observe::follow::{Follower, Origin, Pieces, SourceReport};
+use observe::{Sampler, Watched};
 use plan::{Cell, Secrets, Tap, TapField, TapSource, Template};
 use record::spill::Spill;
 use record::status::{ClockStatus, MisfitStatus, TapStatus};
@@ -45,6 +46,12 @@ pub(super) struct Taps {
     broken: BTreeMap<usize, String>,
     /// When the load was over: what ends behind it has not ended early.
     load_ended: Option<Instant>,
+}
+
+/// How many files and connections are open for the taps of a cell at a time.
+pub(super) fn open_files(cell: &Cell) -> u64 {
+    let replicas = |target: &str| cell.targets.iter().filter(|t| t.name == target).map(|t| t.replicas.len() as u64).sum::<u64>();
+    cell.taps.iter().map(|tap| if let TapSource::Log(target) = &tap.source { 2 * replicas(target) } else { 1 }).sum()
 }
 
 /// What became of the taps of a repetition.
@@ -133,7 +140,13 @@ impl Taps {
     ///
     /// # Errors
     /// When the guard is gone.
-    pub async fn connect(&mut self, cell: &Cell, context: &Context<'_>, network: &Network) -> Result<(), Error> {
+    pub async fn connect(
+        &mut self,
+        cell: &Cell,
+        context: &Context<'_>,
+        network: &Network,
+        sampler: &Sampler,
+    ) -> Result<(), Error> {
         for (index, tap) in cell.taps.iter().enumerate() {
             let origin = match &tap.source {
                 TapSource::Log(_) | TapSource::File(_) => continue,
@@ -149,7 +162,11 @@ impl Taps {
                     }
                 }
                 TapSource::Command { argv, env, dir } => match self.start(index, tap, (argv, env, dir.as_ref()), context).await {
-                    Ok(path) => Ok(Origin::File { path, skip_first: false }),
+                    Ok((path, watched)) => {
+                        // What it uses is not that of programs outside of the experiment.
+                        sampler.add(watched);
+                        Ok(Origin::File { path, skip_first: false })
+                    }
                     Err(supervise::Error::GuardGone) => return Err(supervise::Error::GuardGone.into()),
                     Err(error) => Err(vocabulary::errors::chain(&error)),
                 },
@@ -167,23 +184,25 @@ impl Taps {
         Ok(())
     }
 
-    /// Starts the command of a tap. Returns where its output is.
+    /// Starts the command of a tap. Returns where its output is, and what is to be watched.
     async fn start(
         &mut self,
         index: usize,
         tap: &Tap,
         (argv, env, dir): (&[Template], &[(String, Template)], Option<&Template>),
         context: &Context<'_>,
-    ) -> Result<PathBuf, supervise::Error> {
+    ) -> Result<(PathBuf, Watched), supervise::Error> {
         let name = format!("tap-{}", tap.name);
         let [out, err] = ["out", "err"].map(|kind| context.logs.join(format!("{name}.{kind}")));
         let env = env.iter().map(|(name, value)| (name.clone(), value.fill(&context.late).to_text()));
-        let env = env.chain([context.guard.marker(Kind::Step, &name, 0)]).collect();
+        let marker = context.guard.marker(Kind::Step, &name, 0);
+        let env = env.chain([marker.clone()]).collect();
         let dir = dir.map(|dir| PathBuf::from(dir.fill(&context.late).to_text()));
         let spec = ProcessSpec { dir, ..ProcessSpec::new(fill_all(argv, &context.late), env, [&out, &err]) };
         let process = context.guard.spawn(spec).await?;
+        let watched = Watched { target: name, replica: 0, pid: process.pid, marker: marker.1 };
         self.commands.push((index, process));
-        Ok(out)
+        Ok((out, watched))
     }
 
     /// Says when the load begins, from which all times count.

@@ -118,7 +118,9 @@ pub struct TapMetric {
     pub name: String,
     /// What it is made of.
     pub figure: TapFigure,
-    /// By what it is multiplied. Times are nanoseconds before it.
+    /// By what it is divided: of a time, the nanoseconds of its unit; 1 otherwise.
+    pub per: f64,
+    /// By what it is multiplied.
     pub times: f64,
     /// Its unit; empty for plain numbers.
     pub unit: String,

@@ -13,10 +13,12 @@ const TARGETS: &str = r#"
 experiment: test
 layout: all
 repetitions: 1
+limits: {errors: 100%}
 targets:
   web: {fixture: null-server, port: PORT1}
   talker:
     replicas: 2
+    ready: {log: "start 5"}
     command: [sh, -c, 'printf "start 1\nstart 2\r\nstart \000 3\nstart \377 4\n"; echo start 5 >&2; i=0; while :; do i=$((i+1)); echo "item $i took 2.5 ms"; sleep 0.02; done']
 workloads:
   clients:
@@ -133,7 +135,7 @@ graphs:
     let run = place.run_directory("test").join("cells/all/run1/taps");
     let table = runner::record::tables::read(&run.join("starts.parquet")).unwrap();
     let (at, what) = (table.column("at_ns").unwrap().i64().unwrap(), table.column("what").unwrap().str().unwrap());
-    assert!(at.iter().all(|at| at.unwrap() < 0), "they were said before the load");
+    assert!(at.iter().flatten().min().unwrap() < 0, "the targets are ready, and say so, before the load");
     let mut said: Vec<&str> = what.iter().flatten().map(str::trim_end).collect();
     said.sort_unstable();
     assert_eq!(said, ["", "", "", "", "", "", "\0", "\0", "\u{fffd}", "\u{fffd}"]);
@@ -170,7 +172,8 @@ fn a_source_that_ends_early_is_named_and_counts_only_where_it_is_required() {
             match required {
                 true => {
                     let reason = format!("the tap `one` ended early: {words}");
-                    assert!(verdict["reasons"][0].as_str().unwrap().starts_with(&reason), "{verdict}");
+                    let reasons = verdict["reasons"].as_array().unwrap();
+                    assert!(reasons.iter().any(|r| r.as_str().unwrap().starts_with(&reason)), "{verdict}");
                 }
                 false => {
                     assert_eq!(verdict["is"], "valid");
@@ -197,9 +200,9 @@ fn a_flood_is_bounded_and_what_is_lost_is_told() {
     let outcome = place.run_test().expect(0);
     let found = status(&place, "lines");
     let number = |key: &str| found[key].as_u64().unwrap_or_default();
-    assert_eq!(number("rows") + number("dropped"), 3_000_000, "every line is a row or told: {found}");
-    assert!(number("dropped") >= 1_000_000, "{found}");
-    assert_eq!((number("cut"), number("unmatched")), (1, 1), "{found}");
+    let told = number("rows") + number("unmatched") + number("dropped");
+    assert_eq!((told, number("cut")), (3_000_001, 1), "every line is a row, or told: {found}");
+    assert!(number("dropped") >= 1_000_000 && number("unmatched") <= 1, "{found}");
     assert!(outcome.stdout.contains("TAP: `lines` lost"), "{}", outcome.stdout);
     assert!(outcome.stdout.contains("of 3000001 lines"), "{}", outcome.stdout);
     // The load went on, and so did what others said.
@@ -213,7 +216,7 @@ fn what_a_target_said_before_it_was_killed_is_there() {
         TARGETS.replace("  talker:\n", "  dying: {command: [sh, -c, 'sleep 0.5; echo last words 17; kill -9 $$']}\n  talker:\n");
     let taps = "taps:\n  words: {log: dying, regex: 'last words (?<n>\\d+)', types: {n: number}}\n";
     let place = Place::with(&format!("{dying}{taps}"));
-    place.run_test().expect(4).complains(&["dying was ended by signal 9"]);
+    place.run_test().expect(4).complains(&["dying was ended by SIGKILL"]);
     assert_eq!(status(&place, "words"), json!({"tap": "words", "rows": 1, "unmatched": 0}));
     let table = place.run_directory("test").join("cells/all/run1/taps/words.parquet");
     assert_eq!(runner::record::tables::read(&table).unwrap().height(), 1);

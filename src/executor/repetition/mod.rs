@@ -19,6 +19,7 @@ use super::interrupt::Interrupt;
 use super::limits;
 use super::memory::Memory;
 use super::recorder::Recorder;
+use super::taps;
 use observe::{Sampler, Settings, outbox};
 use plan::Late;
 use plan::links::Link;
@@ -143,7 +144,8 @@ impl<'a> Repetition<'a> {
         let allowed = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
         let settings = Settings {
             adopter: Some(executor.guard.pid()),
-            most_files: usize::try_from(allowed.saturating_sub(cell.connections() + OTHER_FILES)).unwrap_or(usize::MAX),
+            most_files: usize::try_from(allowed.saturating_sub(cell.connections() + taps::open_files(cell) + OTHER_FILES))
+                .unwrap_or(usize::MAX),
             ..Settings::default()
         };
         let sampler = Sampler::start(Vec::new(), settings, to_recorder).map_err(Error::Observe)?;

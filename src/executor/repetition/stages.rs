@@ -55,8 +55,8 @@ impl Repetition<'_> {
 
     /// Connects to what speaks in lines, and starts commands whose output is followed.
     pub(super) async fn connect_taps(&mut self) -> Result<(), Error> {
-        let Self { cell, context, session, .. } = self;
-        session.taps.connect(cell, context, &session.network).await
+        let Self { cell, context, sampler, session, .. } = self;
+        session.taps.connect(cell, context, &session.network, sampler).await
     }
 
     /// Ends the commands of taps. Logs and files are followed until the targets are stopped, which may write until then.

@@ -9,8 +9,8 @@ use schema::source::one_of;
 use schema::{Entry, Mistake, Node, types};
 use vocabulary::{Metric, Quantile};
 
-/// Units of times, and by what nanoseconds are multiplied for them.
-const TIME_UNITS: [(&str, f64); 4] = [("ms", 1e-6), ("s", 1e-9), ("us", 1e-3), ("ns", 1.0)];
+/// Units of times, and how many nanoseconds each has.
+const TIME_UNITS: [(&str, f64); 4] = [("ms", 1e6), ("s", 1e9), ("us", 1e3), ("ns", 1.0)];
 
 /// The names that a tap may refer to.
 pub(super) struct TapContext<'a> {
@@ -239,8 +239,8 @@ fn metrics(
         }
         let mut reader = MetricReader { notes, node: &entry.value, tap, joined: typed.join.as_ref(), fields, context };
         let Some(figure) = reader.figure(typed_metric) else { continue };
-        let (times, unit) = reader.unit(&figure, typed_metric);
-        made.push(TapMetric { name: name.clone(), figure, times, unit });
+        let (per, unit) = reader.unit(&figure, typed_metric);
+        made.push(TapMetric { name: name.clone(), figure, per, times: typed_metric.times.unwrap_or(1.0), unit });
     }
     made
 }
@@ -346,22 +346,21 @@ impl MetricReader<'_, '_> {
         Some(Moment::Tap(name.to_owned()))
     }
 
-    /// By what a value is multiplied, and its unit.
+    /// By what a value is divided, and its unit.
     fn unit(&mut self, figure: &TapFigure, typed: &types::TapMetric) -> (f64, String) {
-        let (times, unit) = (typed.times.unwrap_or(1.0), typed.unit.as_deref());
+        let unit = typed.unit.as_deref();
         match figure {
             TapFigure::Gap { .. } | TapFigure::Since { .. } | TapFigure::Until { .. } => {
-                let unit = unit.unwrap_or("ms");
-                let unit = if unit == "µs" { "us" } else { unit };
-                if let Some((_, scale)) = TIME_UNITS.iter().find(|(name, _)| *name == unit) {
-                    return (times * scale, unit.to_owned());
+                let unit = if unit == Some("µs") { "us" } else { unit.unwrap_or("ms") };
+                if let Some((_, ns)) = TIME_UNITS.iter().find(|(name, _)| *name == unit) {
+                    return (*ns, unit.to_owned());
                 }
                 let expected = format!("expected {}: it is a time", one_of(TIME_UNITS.map(|(name, _)| name)));
                 self.notes.say(self.node, "unit", format!("`{unit}` is not a unit of time"), expected);
-                (times, unit.to_owned())
+                (1.0, unit.to_owned())
             }
-            TapFigure::Rate => (times, unit.unwrap_or("1/s").to_owned()),
-            _ => (times, unit.unwrap_or_default().to_owned()),
+            TapFigure::Rate => (1.0, unit.unwrap_or("1/s").to_owned()),
+            _ => (1.0, unit.unwrap_or_default().to_owned()),
         }
     }
 }
