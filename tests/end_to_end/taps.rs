@@ -191,11 +191,12 @@ fn a_source_that_ends_early_is_named_and_counts_only_where_it_is_required() {
 
 #[test]
 fn a_flood_is_bounded_and_what_is_lost_is_told() {
-    // Three million lines as fast as they can be written, more than are kept, and then a line of 32 MiB.
-    let flood = "yes 'a line that matches' | head -n 3000000; head -c 33554432 /dev/zero; exec sleep 60";
+    // Three million lines as fast as they can be written, more than are kept, and then a line of 32 MiB. Targets are stopped when
+    // all of it is written.
+    let flood = "yes 'a line that matches' | head -n 3000000; head -c 33554432 /dev/zero; touch DIR/flooded; exec sleep 60";
     let flooding = TARGETS.replace("  talker:\n", &format!("  flood: {{command: [sh, -c, \"{flood}\"]}}\n  talker:\n"));
     let place = Place::with(&format!(
-        "{flooding}taps:\n  lines: {{log: flood, regex: matches, metrics: {{lines: {{count: true}}}}}}\n  items: {{log: talker, regex: item, metrics: {{items: {{count: true}}}}}}\n"
+        "{flooding}clean-up: {{load: [{{shell: 'until [ -e DIR/flooded ]; do sleep 0.05; done'}}]}}\ntaps:\n  lines: {{log: flood, regex: matches, metrics: {{lines: {{count: true}}}}}}\n  items: {{log: talker, regex: item, metrics: {{items: {{count: true}}}}}}\n"
     ));
     let outcome = place.run_test().expect(0);
     let found = status(&place, "lines");
