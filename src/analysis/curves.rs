@@ -7,7 +7,8 @@ use super::counts::Sum;
 use super::replicas::{Replica, Samples, replicas};
 use super::summary::StepSummary;
 use super::windows::{Windows, lists};
-use super::{frames, stats, summary};
+use super::{frames, stats, summary, taps};
+use record::read::CellRecord;
 use record::{Repetition, RunRecord};
 use vocabulary::{Metric, Phase, Time};
 
@@ -24,19 +25,28 @@ pub enum LinePart {
     Step(Option<String>, String),
     /// The sum of some targets.
     Targets(Vec<String>),
+    /// A tap.
+    Tap(String),
 }
 
 /// Repetitions whose tables are in memory at a time, on each core.
 const AT_A_TIME: usize = 16;
 
-/// A metric over the time of repetitions: of each one line for each of `parts`; of one whose table is damaged none at all.
+/// A metric over the time of repetitions of a cell: of each one line for each of `parts`; of one whose table is damaged none at all.
 ///
-/// `parts`: targets for what belongs to them, else steps; others have an empty line. `window_s`: length of a window.
-pub fn lines(repetitions: &[&Repetition], parts: &[LinePart], metric: &Metric, window_s: f64) -> Vec<Vec<Line>> {
-    let some = |some: &[&Repetition]| match metric.is_resource() {
-        true => of_targets(some, parts, metric),
+/// `parts`: targets for what belongs to them, taps for what is theirs, else steps; others have an empty line. `window_s`: length of a window.
+pub fn lines(
+    cell: &CellRecord,
+    repetitions: &[&Repetition],
+    parts: &[LinePart],
+    metric: &Metric,
+    window_s: f64,
+) -> Vec<Vec<Line>> {
+    let some = |some: &[&Repetition]| match metric {
+        Metric::Named(name) => some.iter().map(|repetition| of_taps(cell, repetition, parts, name, window_s)).collect(),
+        _ if metric.is_resource() => of_targets(some, parts, metric),
         // What polars cannot compute of tables that are not damaged has no line, as what is.
-        false => of_steps(some, parts, metric, window_s).unwrap_or_else(|_| vec![Vec::new(); some.len()]),
+        _ => of_steps(some, parts, metric, window_s).unwrap_or_else(|_| vec![Vec::new(); some.len()]),
     };
     let pieces: Vec<&[&Repetition]> = repetitions.chunks(AT_A_TIME).collect();
     on_a_thread(|| on_all_cores(&pieces, |piece| some(piece))).into_iter().flatten().collect()
@@ -56,11 +66,25 @@ fn of_targets(repetitions: &[&Repetition], parts: &[LinePart], metric: &Metric) 
         };
         let line = |part: &LinePart| match part {
             LinePart::Targets(targets) => resource(&targets.iter().map(mine).collect::<Vec<_>>(), metric),
-            LinePart::Step(..) => Line::new(),
+            LinePart::Step(..) | LinePart::Tap(_) => Line::new(),
         };
         parts.iter().map(line).collect()
     };
     repetitions.iter().map(of).collect()
+}
+
+/// A metric of taps over the windows of a repetition.
+fn of_taps(cell: &CellRecord, repetition: &Repetition, parts: &[LinePart], metric: &str, window_s: f64) -> Vec<Line> {
+    let line = |part: &LinePart| {
+        let name = if let LinePart::Tap(name) = part { Some(name) } else { None };
+        let found = cell.taps.iter().find(|tap| Some(&tap.name) == name);
+        match found.and_then(|tap| Some((tap, tap.metrics.iter().find(|m| m.name == metric)?))) {
+            Some((tap, metric)) => taps::line(cell, tap, repetition, metric, window_s),
+            None => Ok(Line::new()),
+        }
+    };
+    // Of one whose table is damaged none at all.
+    parts.iter().map(line).collect::<Result<Vec<Line>, _>>().unwrap_or_default()
 }
 
 fn of_steps(repetitions: &[&Repetition], parts: &[LinePart], metric: &Metric, window_s: f64) -> PolarsResult<Vec<Vec<Line>>> {

@@ -16,6 +16,8 @@ pub struct Detail {
     pub resources: Vec<Metric>,
     /// Whether the spread of throughput over windows is wanted.
     pub throughput_stdev: bool,
+    /// Whether the figures of taps are.
+    pub taps: bool,
 }
 
 impl Detail {
@@ -28,13 +30,14 @@ impl Detail {
             times: Time::ALL.map(|(_, time)| time).to_vec(),
             resources: of_targets.map(|row| row.metric.clone()).collect(),
             throughput_stdev: true,
+            taps: true,
         }
     }
 
     /// The times of requests, and nothing else.
     pub fn times() -> Self {
         let times = Time::ALL.map(|(_, time)| time).to_vec();
-        Self { over_repetitions: false, steadiness: false, times, resources: Vec::new(), throughput_stdev: false }
+        Self { over_repetitions: false, steadiness: false, times, resources: Vec::new(), throughput_stdev: false, taps: false }
     }
 
     /// What each repetition says of these metrics, and nothing over repetitions. `steady_state`: whether a repetition that
@@ -51,6 +54,7 @@ impl Detail {
         }
         let resources = metrics.iter().filter(|m| m.is_resource()).cloned().collect();
         let throughput_stdev = metrics.contains(&Metric::ThroughputStdev);
-        Self { over_repetitions: false, steadiness: steady_state, times, resources, throughput_stdev }
+        let taps = metrics.iter().any(Metric::is_named);
+        Self { over_repetitions: false, steadiness: steady_state, times, resources, throughput_stdev, taps }
     }
 }

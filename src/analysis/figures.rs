@@ -50,6 +50,7 @@ pub(super) fn figures(measured: &Measured<'_>, detail: &Detail) -> PolarsResult<
         outcomes(&by_outcome, &passes),
         named_outcomes(measured, by_outcome, passes)?,
         brought(measured)?,
+        as_figures(measured.taps.clone().lazy(), &["repetition", "workload", "phase"]),
         limits(measured)?,
         generator(measured)?,
         start_ups(measured)?,

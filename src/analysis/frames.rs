@@ -3,11 +3,14 @@
 //! Of each table only the columns are read that are needed, each once. What is damaged – no table, no such column, another
 //! type, a number that nothing can have – is named, and left out of the frame; the tables of the other repetitions are in it.
 
+use std::path::PathBuf;
+
 use polars::prelude::*;
 
 use super::Error;
 use super::cores::on_all_cores;
-use record::{Repetition, tables};
+use record::read::TapRecord;
+use record::{FieldKind, Repetition, TapField, TapFigure, tables};
 use vocabulary::{Metric, Time};
 
 /// A frame, and what could not be put into it.
@@ -19,8 +22,8 @@ pub struct Scanned {
 }
 
 /// What is expected of a column.
-struct Expected {
-    name: &'static str,
+struct Expected<'n> {
+    name: &'n str,
     of: DataType,
     /// The largest value that it can have; beyond it a table is damaged, and below it no sum over all rows overflows.
     most: Option<u64>,
@@ -39,8 +42,8 @@ enum Missing {
     Older,
 }
 
-impl Expected {
-    fn new(name: &'static str, of: DataType, missing: Missing) -> Self {
+impl<'n> Expected<'n> {
+    fn new(name: &'n str, of: DataType, missing: Missing) -> Self {
         Self { name, of, most: None, missing }
     }
 }
@@ -126,8 +129,100 @@ pub fn metrics(repetitions: &[&Repetition]) -> Scanned {
     scan(&there, "metrics.parquet", &[text("workload"), text("phase"), text("metric"), value])
 }
 
+/// `taps/<name>.parquet` of one repetition, with the columns of which the tap's metrics are made: `at_ns`, `join_key` where it is
+/// joined, and fields; ascending by `at_ns`, rows that were read together in the order in which they were written.
+///
+/// # Errors
+/// When it is damaged.
+pub fn tap(repetition: &Repetition, tap: &TapRecord) -> Result<DataFrame, Error> {
+    let mut columns = vec![Expected::new("at_ns", DataType::Int64, Missing::Damage)];
+    if tap.join.is_some() {
+        columns.push(Expected::new("join_key", DataType::UInt64, Missing::Values));
+    }
+    let used = |field: &&TapField| {
+        tap.metrics.iter().any(|metric| match &metric.figure {
+            TapFigure::Sum(of) | TapFigure::Mean(of) | TapFigure::Max(of) | TapFigure::Gap { by: Some(of), .. } => {
+                *of == field.name
+            }
+            _ => false,
+        })
+    };
+    columns.extend(tap.fields.iter().filter(used).map(|field| {
+        let of = match field.kind {
+            FieldKind::Text => DataType::String,
+            FieldKind::Number => DataType::Float64,
+            FieldKind::Unix | FieldKind::UnixMs | FieldKind::Time(_) => DataType::Int64,
+        };
+        Expected::new(&field.name, of, Missing::Values)
+    }));
+    let names: Vec<&str> = columns.iter().map(|column| column.name).collect();
+    let path = tap_path(repetition, &tap.name);
+    let found = tables::read_columns(&path, &names)?;
+    let whole = || {
+        let columns = conforming(&found, &columns)?;
+        let options = SortMultipleOptions::default().with_maintain_order(true);
+        DataFrame::new(found.height(), columns)?.sort(["at_ns"], options)
+    };
+    whole().map_err(|source| Error::Table { path, source })
+}
+
+/// Whether a repetition should have rows of a tap. One that failed early has none.
+pub fn has_tap(repetition: &Repetition, tap: &TapRecord) -> bool {
+    repetition.status.taps.iter().any(|status| status.tap == tap.name)
+}
+
+/// Where the rows of a tap are.
+pub fn tap_path(repetition: &Repetition, tap: &str) -> PathBuf {
+    repetition.path.join("taps").join(format!("{tap}.parquet"))
+}
+
+/// The requests of a workload that have a key, from `requests.parquet` of one repetition: `join_key`, `intended_ns`, `sent_ns`,
+/// `first_byte_ns` and `completed_ns` of the first that was sent of each key. None of them where requests have no keys.
+///
+/// # Errors
+/// When it is damaged, or not there.
+pub fn keyed_requests(repetition: &Repetition, workload: &str) -> Result<DataFrame, Error> {
+    let path = repetition.path.join("requests.parquet");
+    let number = |name, missing| Expected::new(name, DataType::UInt64, missing);
+    let columns = [
+        Expected::new("workload", DataType::String, Missing::Damage),
+        Expected::new("step", DataType::String, Missing::Damage),
+        number("key", Missing::Older),
+        number("intended_ns", Missing::Damage),
+        number("sent_ns", Missing::Damage),
+        number("first_byte_ns", Missing::Values),
+        number("completed_ns", Missing::Damage),
+    ];
+    let names = columns.each_ref().map(|column| column.name);
+    let times = ["intended_ns", "sent_ns", "first_byte_ns", "completed_ns"];
+    let kept = |frame: &DataFrame| -> PolarsResult<DataFrame> {
+        let frame = DataFrame::new(frame.height(), conforming(frame, &columns)?)?;
+        // A pass has the key of its request: it is not another one.
+        let mine = col("workload").eq(lit(workload)).and(col("step").neq(lit(tables::WHOLE))).and(col("key").is_not_null());
+        let signed = times.map(|name| col(name).cast(DataType::Int64));
+        frame
+            .lazy()
+            .filter(mine)
+            .select([col("key").alias("join_key")].into_iter().chain(signed).collect::<Vec<Expr>>())
+            .collect()
+    };
+    let first = |pieces: Vec<PolarsResult<DataFrame>>| -> PolarsResult<DataFrame> {
+        let pieces = pieces.into_iter().map(|piece| piece.map(DataFrame::lazy)).collect::<PolarsResult<Vec<LazyFrame>>>()?;
+        if pieces.is_empty() {
+            let empty = |name: &str| Column::new_empty(name.into(), &DataType::Int64);
+            let key = Column::new_empty("join_key".into(), &DataType::UInt64);
+            return DataFrame::new(0, [key].into_iter().chain(times.map(empty)).collect());
+        }
+        let options = SortMultipleOptions::default().with_maintain_order(true);
+        let sorted = concat(pieces, UnionArgs::default())?.sort(["sent_ns"], options);
+        sorted.group_by_stable([col("join_key")]).agg(times.map(|name| col(name).first())).collect()
+    };
+    let pieces = tables::read_pieces(&path, &names, kept)?;
+    first(pieces).map_err(|source| Error::Table { path, source })
+}
+
 /// Reads the table of each repetition, many at a time, and puts them below each other.
-fn scan(repetitions: &[&Repetition], file: &str, columns: &[Expected]) -> Scanned {
+fn scan(repetitions: &[&Repetition], file: &str, columns: &[Expected<'_>]) -> Scanned {
     let names: Vec<&str> = columns.iter().map(|column| column.name).collect();
     let read = |repetition: &&Repetition| -> Result<DataFrame, Error> {
         let path = repetition.path.join(file);
@@ -158,9 +253,9 @@ fn with_repetition(mut columns: Vec<Column>, number: u32) -> PolarsResult<DataFr
 }
 
 /// The columns of a table as they are expected, in this order.
-fn conforming(table: &DataFrame, columns: &[Expected]) -> PolarsResult<Vec<Column>> {
+fn conforming(table: &DataFrame, columns: &[Expected<'_>]) -> PolarsResult<Vec<Column>> {
     let wrong = |words: String| PolarsError::ComputeError(words.into());
-    let one = |expected: &Expected| {
+    let one = |expected: &Expected<'_>| {
         let name = expected.name;
         let found = match (table.column(name), &expected.missing) {
             (Ok(found), _) => found.clone(),

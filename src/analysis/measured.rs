@@ -12,7 +12,9 @@ use super::Error;
 use super::detail::Detail;
 use super::frames::{self, Scanned};
 use super::replicas::{Replica, replicas};
+use super::stages::Stage;
 use super::steadiness::{self, Steady};
+use super::taps::TapFigures;
 use super::windows::{Distributions, StepKey, Windows, cut};
 use record::Repetition;
 use record::read::CellRecord;
@@ -38,10 +40,14 @@ pub(super) struct Measured<'r> {
     pub replicas: Vec<Replica>,
     /// As [`frames::metrics`] scans it.
     pub brought: DataFrame,
+    /// As [`TapFigures`] has it.
+    pub taps: DataFrame,
+    /// Where the time of requests goes between the taps, by repetition.
+    pub stages: BTreeMap<u32, Vec<Stage>>,
     /// Of each repetition the workloads that should be steady.
     pub steadiness: BTreeMap<u32, Vec<(String, Steady)>>,
-    /// What is damaged, by repetition: windows, samples, what was brought.
-    pub damaged: [Vec<(u32, Error)>; 3],
+    /// What is damaged, by repetition: windows, samples, what was brought, taps.
+    pub damaged: [Vec<(u32, Error)>; 4],
 }
 
 impl<'r> Measured<'r> {
@@ -128,6 +134,8 @@ impl<'r> Measured<'r> {
             }
         };
         let Scanned { frame: brought, damaged: damaged_brought } = frames::metrics(repetitions);
+        let some_taps = if detail.taps { repetitions } else { &[] };
+        let TapFigures { frame: taps, stages, damaged: damaged_taps } = TapFigures::read(cell, some_taps, &phases)?;
         Ok(Self {
             cell,
             repetitions,
@@ -140,8 +148,10 @@ impl<'r> Measured<'r> {
             without_samples: damaged_samples.iter().map(|(number, _)| *number).collect(),
             replicas: samples,
             brought,
+            taps,
+            stages,
             steadiness,
-            damaged: [damaged_windows, damaged_samples, damaged_brought],
+            damaged: [damaged_windows, damaged_samples, damaged_brought, damaged_taps],
         })
     }
 }

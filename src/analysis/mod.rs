@@ -2,7 +2,7 @@
 //!
 //! In reading order: `frames` scans the tables of repetitions into frames of polars; `measured` is what is known of some
 //! repetitions, and `windows`, `counts`, `replicas` and `steadiness` are the steps between frames that polars has no word for.
-//! `figures` makes one row of each metric of each repetition, `cells` puts them together over repetitions, `requests` makes them
+//! `taps` is what their rows say, `stages` where the time of requests goes between them; `figures` makes one row of each metric of each repetition, `cells` puts them together over repetitions, `requests` makes them
 //! exact where there are raw rows, and `summarize` gives them by `shape` the form of `summary`, or as much of it as a `Detail` asks for.
 //! `values` finds them by name; `stability`, `expectations`, `decisions` and `compare` are what is concluded from them. `table` is
 //! the file of them, `text` the table for people, `report` that for continuous integration, `curves` what graphs need beyond the
@@ -28,11 +28,13 @@ pub mod report;
 mod requests;
 mod shape;
 pub mod stability;
+mod stages;
 pub mod stats;
 pub mod steadiness;
 pub mod summarize;
 pub mod summary;
 pub mod table;
+mod taps;
 pub mod text;
 pub mod times;
 pub mod values;

@@ -15,7 +15,7 @@ use super::summary::{
 use super::times::medians;
 use record::Repetition;
 use record::read::{CellRecord, Named};
-use record::status::PhaseStatus;
+use record::status::{PhaseStatus, TapStatus};
 use vocabulary::rows::FEWEST_WINDOWS;
 use vocabulary::{Interest, Metric, Outcome, Phase, Quantile, Time};
 
@@ -80,6 +80,44 @@ pub(super) fn counts(valid: &[&Repetition]) -> Vec<String> {
         });
     }
     told.into_values().collect()
+}
+
+/// What of taps is not as it should be in valid repetitions, each kind once.
+pub(super) fn taps(valid: &[&Repetition]) -> Vec<String> {
+    let all = || valid.iter().flat_map(|r| &r.status.taps);
+    let mut names: Vec<&str> = all().map(|t| t.tap.as_str()).collect();
+    names.sort_unstable();
+    names.dedup();
+    let mut words = Vec::new();
+    for name in names {
+        let mine = || all().filter(|t| t.tap == name);
+        let sum = |of: fn(&TapStatus) -> u64| mine().map(of).sum::<u64>();
+        let lines = sum(|t| t.rows + t.unmatched + t.dropped);
+        let (dropped, cut) = (sum(|t| t.dropped), sum(|t| t.cut));
+        if dropped > 0 {
+            words.push(format!("`{name}` lost {dropped} of {lines} lines: they came faster than they could be kept"));
+        }
+        if cut > 0 {
+            words.push(format!("`{name}` had {cut} lines that were too long, of which only the start was looked at"));
+        }
+        let ended: Vec<&String> = mine().filter_map(|t| t.ended.as_ref()).collect();
+        if let Some(first) = ended.first() {
+            words.push(format!("`{name}` ended early in {} of {} repetitions: {first}", ended.len(), valid.len()));
+        }
+        let misfits = || mine().flat_map(|t| &t.misfits);
+        let mut fields: Vec<(&String, &String)> = misfits().map(|(field, misfit)| (field, &misfit.first)).collect();
+        fields.dedup_by_key(|(field, _)| field.as_str());
+        fields.sort_by_key(|(field, _)| field.as_str());
+        fields.dedup_by_key(|(field, _)| field.as_str());
+        for (field, first) in fields {
+            let count: u64 = misfits().filter(|(name, _)| *name == field).map(|(_, misfit)| misfit.count).sum();
+            words.push(format!("`{field}` of `{name}` is not what it should be in {count} rows: {first}"));
+        }
+        if sum(|t| t.rows) == 0 && dropped == 0 && ended.is_empty() {
+            words.push(format!("`{name}` has no rows: none of {} lines matches", sum(|t| t.unmatched)));
+        }
+    }
+    words
 }
 
 /// Targets, and programs that make the load: these are watched like targets.
@@ -204,6 +242,12 @@ pub(super) fn brought_as(cell: &CellRecord, workload: &str, metric: &str) -> (St
     let collected = cell.collect.iter().filter(|c| c.name == workload).flat_map(|c| &c.metrics);
     if let Some(found) = collected.into_iter().find(|m| m.name == metric) {
         return (found.unit.clone(), Interest::Question);
+    }
+    if let Some(tap) = cell.taps.iter().find(|t| t.name == workload) {
+        let found = tap.metrics.iter().find(|m| m.name == metric);
+        // That all rows have a partner is what everybody expects.
+        let unjoined = || ("rows".to_owned(), Interest::Fault);
+        return found.map_or_else(unjoined, |m| (m.unit.clone(), Interest::Question));
     }
     let workloads = || cell.workloads.iter().filter(|w| w.name == workload);
     if workloads().any(|w| w.outcomes.iter().any(|name| name == metric)) {

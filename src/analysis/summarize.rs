@@ -16,6 +16,7 @@ use super::figures::{self, REQUESTS, step_names};
 use super::measured::Measured;
 use super::requests::{self, StepTimes};
 use super::shape;
+use super::stages::{self, Stage};
 use super::steadiness::{self, Steadiness, Steady};
 use super::summary::{AllTimes, CellSummary, Decided, Repetitions, Summary};
 use super::windows::{DistributionSums, StepKey, load_bounds, phase_bounds};
@@ -153,7 +154,7 @@ fn of_cell(
             sums.excluded.extend(some.iter().map(|r| (r.status.repetition, excluded(&r.status.verdict))));
         }
     }
-    let CellSums { frames, excluded, counted: valid, steadiness, mut times, phases, damaged } = sums;
+    let CellSums { frames, excluded, counted: valid, steadiness, mut times, phases, stages, damaged } = sums;
     let rows: Vec<LazyFrame> = frames.into_iter().map(DataFrame::lazy).collect();
     let mut figures = match rows.is_empty() {
         true => Figures::default(),
@@ -188,10 +189,11 @@ fn of_cell(
         loads: shape::loads(cell, &valid, window_ns),
         stability: Vec::new(),
         counts: shape::counts(&valid),
+        taps: shape::taps(&valid),
+        stages: stages::of_cell(&stages),
         figures,
     };
-    let [windows, resources, commands] = damaged;
-    Ok((summary, windows.into_iter().chain(resources).chain(commands).chain(requests).collect()))
+    Ok((summary, damaged.into_iter().flatten().chain(requests).collect()))
 }
 
 /// What became of the repetitions of a cell so far, those that were completed and may count, and the others.
@@ -267,13 +269,15 @@ struct CellSums<'r> {
     times: BTreeMap<StepKey, DistributionSums>,
     /// Phases in which targets were watched.
     phases: Vec<&'static str>,
-    /// Windows, resources, metrics.
-    damaged: [Vec<String>; 3],
+    /// Of each repetition that counts.
+    stages: Vec<Vec<Stage>>,
+    /// Windows, resources, metrics, taps.
+    damaged: [Vec<String>; 4],
 }
 
 impl CellSums<'_> {
     /// Names what is damaged of all repetitions but those in `without`.
-    fn name_damage(&mut self, damaged: [Vec<(u32, Error)>; 3], without: &[u32]) {
+    fn name_damage(&mut self, damaged: [Vec<(u32, Error)>; 4], without: &[u32]) {
         for (words, damaged) in self.damaged.iter_mut().zip(damaged) {
             let named = damaged.iter().filter(|(number, _)| !without.contains(number));
             words.extend(named.map(|(_, error)| vocabulary::errors::chain(error)));
@@ -289,6 +293,8 @@ impl CellSums<'_> {
                 self.times.entry(key.clone()).or_default().add(distributions);
             }
         }
+        let is_counted = |number: &u32| !unsteady.contains(number);
+        self.stages.extend(measured.stages.into_iter().filter(|(number, _)| is_counted(number)).map(|(_, stages)| stages));
         let watched = |number: &u32| !unsteady.contains(number) && !measured.without_samples.contains(number);
         for (_, phases) in measured.phases.iter().filter(|(number, _)| !detail.resources.is_empty() && watched(number)) {
             if load_bounds(phases).is_some() {

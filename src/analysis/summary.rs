@@ -12,6 +12,7 @@ pub use super::decisions::Decided;
 pub use super::estimate::Estimate;
 pub use super::expectations::Finding;
 pub use super::stability::Stability;
+pub use super::stages::Stage;
 pub use super::steadiness::Steadiness;
 pub use super::times::{Times, at};
 
@@ -82,6 +83,12 @@ pub struct CellSummary {
     /// What servers counted otherwise than was sent, in words, where that was accepted; and what could not be read.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub counts: Vec<String>,
+    /// What of taps is not as it should be, in words: lines that were lost, sources that ended early, values that do not fit.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub taps: Vec<String>,
+    /// Where the time of requests goes between the taps that have seen them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub stages: Vec<Stage>,
     /// The figures that all of this is made of; they are in a table of their own.
     #[serde(skip)]
     pub figures: Figures,

@@ -589,3 +589,154 @@ fn where_nothing_counts_figures_have_units_and_damage_a_name() {
     assert!(csv.contains("c,2,collected,,during,,took,1.5,s,false,invalid\n"), "{csv}");
     assert_eq!((found.cells[0].repetitions.invalid, found.cells[0].steps.len()), (2, 0));
 }
+
+/// Adds two joined taps to a run as [`run`] makes it, with keys in its requests: each request is received 0.2 ms after it was
+/// sent, and handled 0.5 ms later.
+fn add_taps(folder: &Path, repetitions: u32) {
+    use record::taps::{LoadStart, TapTable};
+    use record::{FieldKind, TapField};
+    use std::time::Duration;
+    use vocabulary::rows::{TapRow, TapValue};
+
+    let fields = [
+        TapField { name: "worker".to_owned(), kind: FieldKind::Text },
+        TapField { name: "cost".to_owned(), kind: FieldKind::Number },
+    ];
+    for number in 1..=repetitions {
+        let path = folder.join(format!("cells/c/run{number}"));
+        let requests = path.join("requests.parquet");
+        let mut frame = record::tables::read(&requests).unwrap();
+        // The pass of a request, which is its only step, lies beside it; every third request has no key.
+        let key = |row: usize| (row as u64 / 2 % 3 != 1).then_some(row as u64 / 2);
+        frame.with_column(record::tables::column("key", (0..frame.height()).map(key).collect::<Vec<Option<u64>>>())).unwrap();
+        std::fs::write(&requests, record::tables::parquet(&requests, [Ok(frame)]).unwrap().unwrap()).unwrap();
+        let start = Instant::now() + Duration::from_secs(1);
+        let row = |at_ns: i64, join_key, worker: &str| TapRow {
+            at: if at_ns < 0 {
+                start - Duration::from_nanos(at_ns.unsigned_abs())
+            } else {
+                start + Duration::from_nanos(at_ns as u64)
+            },
+            replica: None,
+            join_key,
+            values: vec![TapValue::Text(worker.to_owned()), TapValue::Number(2.0)],
+        };
+        for (name, after_ns) in [("received", 200_000), ("handled", 700_000)] {
+            let mut table = TapTable::new(&path, None, name, &fields);
+            table.set_start(LoadStart { instant: start, unix: Duration::ZERO });
+            table.add(row(-5_000_000, Some(0), "a")).unwrap();
+            for i in 0..WINDOWS * 50 {
+                let sent = i * 10_000_000 + i % 2 * 1000;
+                table.add(row((sent + after_ns) as i64, Some(i), if i % 2 == 0 { "a" } else { "b" })).unwrap();
+            }
+            table.add(row(1_500_000_000, Some(99_999), "c")).unwrap();
+            table.add(row(1_500_000_001, None, "c")).unwrap();
+            table.finish().unwrap();
+        }
+        let status = path.join("status.json");
+        let mut json: serde_json::Value = serde_json::from_slice(&std::fs::read(&status).unwrap()).unwrap();
+        json["taps"] = json!(["received", "handled"].map(|tap| json!({"tap": tap, "rows": 303, "unmatched": 0})));
+        std::fs::write(status, json.to_string()).unwrap();
+    }
+    add_plan(folder);
+}
+
+/// Puts both taps into the plan.
+fn add_plan(folder: &Path) {
+    let fields = json!([{"name": "worker", "kind": "text"}, {"name": "cost", "kind": "number"}]);
+    let metric = |name: &str, unit: &str, per: f64, figure| json!({"name": name, "unit": unit, "per": per, "times": 1.0, "figure": figure});
+    let tap = |name: &str, metrics| {
+        json!({"name": name, "source": {"log": "web"}, "regex": "", "required": false, "fields": fields, "metrics": metrics,
+            "join": {"workload": "clients", "key": "id"}})
+    };
+    let received = json!([
+        metric("n", "", 1.0, json!("count")),
+        metric("per_s", "1/s", 1.0, json!("rate")),
+        metric("way", "ms", 1e6, json!({"since": {"moment": "sent", "at": "p50"}})),
+        metric("late", "ms", 1e6, json!({"since": {"moment": "intended", "at": "max"}})),
+    ]);
+    let handled = json!([
+        metric("work", "ms", 1e6, json!({"since": {"moment": {"tap": "received"}, "at": "max"}})),
+        metric("answer", "ms", 1e6, json!({"until": {"moment": "completed", "at": "max"}})),
+        metric("stall", "ms", 1e6, json!({"gap": {"at": "p50", "by": "worker"}})),
+        metric("longest", "ms", 1e6, json!({"gap": {"at": "max", "by": null}})),
+        metric("cost", "", 0.1, json!({"sum": "cost"})),
+        metric("mean_cost", "", 1.0, json!({"mean": "cost"})),
+    ]);
+    let path = folder.join("plan.json");
+    let mut plan: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    plan["cells"][0]["taps"] = json!([tap("received", received), tap("handled", handled)]);
+    std::fs::write(path, plan.to_string()).unwrap();
+}
+
+#[test]
+fn taps_are_joined_with_requests_and_with_each_other() {
+    let folder = tempfile::tempdir().unwrap();
+    run(folder.path(), 2, |_, _| true);
+    add_taps(folder.path(), 2);
+    let found = summary(folder.path());
+    assert_eq!(found.damaged, Vec::<String>::new());
+    let cell = &found.cells[0];
+    let values = |tap: &str, metric: &str| {
+        let part = super::cells::Part { workload: tap.to_owned(), phase: "during".to_owned(), ..Default::default() };
+        cell.figures.plain(&part, metric)
+    };
+    // What was read before the load belongs to no phase.
+    assert_eq!(values("received", "n"), [302.0, 302.0]);
+    assert_eq!(values("received", "per_s"), [302.0 / 3.0, 302.0 / 3.0]);
+    assert_eq!(values("received", "way"), [0.2, 0.2]);
+    assert_eq!(values("received", "late"), [0.201, 0.201]);
+    // A third of the requests has no key, and two rows belong to none.
+    assert_eq!(values("received", "unjoined"), [102.0, 102.0]);
+    // The first row of the other tap with the key is meant: that of the key 0 was read before the load.
+    assert!(values("handled", "work").iter().all(|ms| (ms - 5.7).abs() < 1e-9), "{:?}", values("handled", "work"));
+    // The last request takes longest.
+    let answer = |number: u32| (took_ns(number, 299) - 1000 - 700_000) as f64 / 1e6;
+    let expected = [1, 2].map(answer);
+    assert!(values("handled", "answer").iter().zip(expected).all(|(found, expected)| (found - expected).abs() < 1e-9));
+    assert_eq!(values("handled", "stall"), [20.0, 20.0]);
+    assert!(values("handled", "longest").iter().all(|ms| (*ms - 10.001).abs() < 1e-9), "{:?}", values("handled", "longest"));
+    assert_eq!((values("handled", "cost"), values("handled", "mean_cost")), (vec![6040.0, 6040.0], vec![2.0, 2.0]));
+    assert_eq!(cell.figures.units[&("handled".to_owned(), "work".to_owned())], "ms");
+    let stages: Vec<(&str, &str, f64)> = cell.stages.iter().map(|s| (s.from.as_str(), s.to.as_str(), s.p50_ns)).collect();
+    assert_eq!(stages[..2], [("sent", "received", 200_000.0), ("received", "handled", 500_000.0)]);
+    assert_eq!((stages[2].0, stages[2].1, stages.len()), ("handled", "completed", 3));
+    let text = super::text::table(&found);
+    assert!(text.contains("STAGES: of clients: sent to received 200 µs (p99 200 µs), received to handled 500 µs"), "{text}");
+    assert!(text.contains("received.unjoined") && text.contains("handled.unjoined"), "{text}");
+    // Over time: a point for each window, with nothing of what has no key there.
+    let record = RunRecord::open(folder.path()).unwrap();
+    let repetition = &record.repetitions[0];
+    let line = |tap: &str, metric: &str| {
+        let part = [super::curves::LinePart::Tap(tap.to_owned())];
+        super::curves::lines(&record.plan.cells[0], &[repetition], &part, &Metric::named(metric), 0.5).remove(0).remove(0)
+    };
+    assert_eq!(line("received", "per_s").iter().map(|(_, v)| *v).collect::<Vec<_>>(), [100.0, 100.0, 100.0, 104.0, 100.0, 100.0]);
+    assert!(line("received", "way").iter().all(|(_, ms)| *ms == 0.2), "{:?}", line("received", "way"));
+    assert_eq!(line("handled", "per_s"), []);
+}
+
+#[test]
+fn what_is_damaged_of_a_tap_is_named_and_the_rest_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    run(folder.path(), 2, |_, _| true);
+    add_taps(folder.path(), 2);
+    let found = with_file(folder.path(), "cells/c/run2/taps/handled.parquet", |bytes| bytes.truncate(100));
+    assert!(found.damaged.len() == 1 && found.damaged[0].contains("run2/taps/handled.parquet"), "{:?}", found.damaged);
+    let metrics: Vec<(&str, usize)> = found.cells[0].metrics.iter().map(|m| (m.metric.as_str(), m.value.n)).collect();
+    assert!(metrics.contains(&("way", 2)) && metrics.contains(&("answer", 1)), "{metrics:?}");
+    std::fs::remove_file(folder.path().join("cells/c/run1/taps/received.parquet")).unwrap();
+    assert!(summary(folder.path()).damaged[0].contains("run1/taps/received.parquet"));
+    // Requests of an older runner have no keys, and no row has a partner.
+    run(folder.path(), 2, |_, _| true);
+    add_taps(folder.path(), 2);
+    run(folder.path(), 2, |_, _| true);
+    let mut status = std::fs::read_to_string(folder.path().join("cells/c/run1/status.json")).unwrap();
+    status.insert_str(1, r#""taps": [{"tap": "received", "rows": 303, "unmatched": 0}], "#);
+    std::fs::write(folder.path().join("cells/c/run1/status.json"), status).unwrap();
+    add_plan(folder.path());
+    let found = summary(folder.path());
+    assert_eq!(found.damaged, Vec::<String>::new());
+    let unjoined = found.cells[0].metrics.iter().find(|m| m.metric == "unjoined").unwrap();
+    assert_eq!((unjoined.value.values.as_slice(), found.cells[0].stages.len()), (&[302.0][..], 0));
+}

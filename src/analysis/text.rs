@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 
-use super::summary::{CellSummary, Estimate, Stability, StepSummary, Summary, TargetSummary};
+use super::summary::{CellSummary, Estimate, MetricSummary, Stability, StepSummary, Summary, TargetSummary};
 use super::values;
 use record::tables::WHOLE;
 use vocabulary::units::{human_bytes, human_duration, significant};
@@ -266,13 +266,18 @@ fn results(summary: &Summary, columns: &Columns<'_>) -> String {
 /// More columns than this do not stand beside each other.
 const COLUMNS_BESIDE: usize = 5;
 
-/// What commands brought and what was collected: a row for each cell, a column for each metric.
+/// What commands and taps brought and what was collected: a row for each cell, a column for each metric.
 fn metrics(summary: &Summary, varied: &[&str]) -> String {
-    let mut names: Vec<(String, String)> = Vec::new();
+    let mut columns: Vec<ResultColumn> = Vec::new();
     let metrics = || summary.cells.iter().flat_map(|c| &c.metrics).filter(|m| m.phase == "during");
     // What is there anyway interests only where nothing else is; a fault where there was one.
     let only_anyway = metrics().all(|m| m.interest == Interest::Anyway);
     let faulty = |name: &str| metrics().any(|m| m.metric == name && m.value.max > 0.0);
+    // In one cell two may bring what has the same name.
+    let is_twice = |cell: &CellSummary, name: &str| {
+        let mine = || cell.metrics.iter().filter(|m| m.phase == "during" && m.metric == name);
+        mine().any(|one| mine().any(|other| other.workload != one.workload))
+    };
     for metric in metrics() {
         let shown = match metric.interest {
             Interest::Question => true,
@@ -280,14 +285,15 @@ fn metrics(summary: &Summary, varied: &[&str]) -> String {
             Interest::Fault => faulty(&metric.metric),
             Interest::Recorded => false,
         };
-        let name = (metric.metric.clone(), metric.unit.clone());
-        if shown && !names.contains(&name) {
-            names.push(name);
+        let of = summary.cells.iter().any(|cell| is_twice(cell, &metric.metric)).then(|| metric.workload.clone());
+        let column = ResultColumn { of, metric: metric.metric.clone(), unit: metric.unit.clone() };
+        if shown && !columns.contains(&column) {
+            columns.push(column);
         }
     }
     let mut text = String::new();
-    for names in names.chunks(COLUMNS_BESIDE) {
-        text += &results_table(summary, varied, names);
+    for columns in columns.chunks(COLUMNS_BESIDE) {
+        text += &results_table(summary, varied, columns);
     }
     if !text.is_empty() {
         text += "\nmedians over repetitions, with the farther end of the 95 % interval\n";
@@ -295,18 +301,31 @@ fn metrics(summary: &Summary, varied: &[&str]) -> String {
     text
 }
 
+/// A metric in the table of results.
+#[derive(PartialEq)]
+struct ResultColumn {
+    /// Who brings it, where others bring one of the same name.
+    of: Option<String>,
+    metric: String,
+    unit: String,
+}
+
 /// One table of results.
-fn results_table(summary: &Summary, varied: &[&str], names: &[(String, String)]) -> String {
+fn results_table(summary: &Summary, varied: &[&str], columns: &[ResultColumn]) -> String {
     let during = |c: &CellSummary| c.metrics.iter().filter(|m| m.phase == "during").cloned().collect::<Vec<_>>();
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
-    let header = names.iter().map(|(name, unit)| if unit.is_empty() { name.clone() } else { format!("{name}\n{unit}") });
+    let header = columns.iter().map(|column| {
+        let name = column.of.as_ref().map_or_else(|| column.metric.clone(), |of| format!("{of}.{}", column.metric));
+        if column.unit.is_empty() { name } else { format!("{name}\n{}", column.unit) }
+    });
     table.set_header(varied.iter().map(|v| (*v).to_owned()).chain(header));
     for cell in summary.cells.iter().filter(|c| !c.metrics.is_empty()) {
         let found = during(cell);
         let mut row: Vec<String> = varied.iter().map(|f| cell.levels.get(*f).cloned().unwrap_or_default()).collect();
-        for (name, _) in names {
-            let value = found.iter().find(|m| m.metric == *name).map(|m| &m.value);
+        for ResultColumn { of, metric, .. } in columns {
+            let mine = |m: &&MetricSummary| m.metric == *metric && of.as_ref().is_none_or(|of| *of == m.workload);
+            let value = found.iter().find(mine).map(|m| &m.value);
             row.push(value.map_or_else(|| "–".to_owned(), |v| format!("{} {}", significant(v.median), spread(v))));
         }
         table.add_row(row);
@@ -398,6 +417,12 @@ pub fn notes(summary: &Summary) -> String {
         }
         for count in &cell.counts {
             text += &format!("COUNTS: {count} [{}]\n", cell.cell);
+        }
+        for stages in super::stages::words(&cell.stages) {
+            text += &format!("STAGES: {stages} [{}]\n", cell.cell);
+        }
+        for tap in &cell.taps {
+            text += &format!("TAP: {tap} [{}]\n", cell.cell);
         }
         if r.valid > 0 && cell.steps.is_empty() {
             text += &format!("NOTHING: no pass began in {}\n", cell.cell);

@@ -11,7 +11,7 @@ use crate::cli;
 use crate::executor::checkout;
 use crate::exit::Exit;
 use crate::plan;
-use crate::plan::{Arrivals, Cell, Length, Load, Pattern, Plan, Probe, Spacing, Target, Think, Workload, factors, template};
+use crate::plan::{Arrivals, Cell, Length, Load, Pattern, Plan, Probe, Spacing, Tap, Target, Think, Workload, factors, template};
 use crate::record::{RunRecord, Verdict, read};
 use crate::vocabulary::choices::Resource;
 use crate::vocabulary::units::{exact_duration, human_duration};
@@ -100,6 +100,7 @@ fn describe(cell: &Cell) -> String {
     text += &cell.targets.iter().map(target).collect::<String>();
     text += &cell.set_up.load.iter().map(|s| format!("  set-up, load: {s}\n")).collect::<String>();
     text += &cell.workloads.iter().map(workload).collect::<String>();
+    text += &cell.taps.iter().map(tap).collect::<String>();
     for (label, steps) in [
         ("clean-up, load", &cell.clean_up.load),
         ("clean-up, repetition", &cell.clean_up.repetition),
@@ -138,6 +139,19 @@ fn target(target: &Target) -> String {
             text += &format!("    file ${{scratch}}/{}\n", file.name);
             text += &file.content.to_text().lines().map(|l| format!("      | {l}\n")).collect::<String>();
         }
+    }
+    text
+}
+
+fn tap(tap: &Tap) -> String {
+    let mut text = format!("  tap {}: {}\n    rows are lines with `{}`", tap.name, tap.source, tap.regex);
+    if let Some(join) = &tap.join {
+        text += &format!(", joined with {} by `{}`", join.workload, join.key);
+    }
+    text.push('\n');
+    for metric in &tap.metrics {
+        let unit = if metric.unit.is_empty() { String::new() } else { format!(" ({})", metric.unit) };
+        text += &format!("    {}: {}{unit}\n", metric.name, metric.figure);
     }
     text
 }

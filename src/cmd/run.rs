@@ -242,9 +242,9 @@ fn require_metric(plan: &Plan, metric: &Metric) -> Result<(), Stop> {
         Metric::Named(_) => {}
         _ => return Ok(()),
     }
-    let workloads = plan.cells.iter().flat_map(|c| &c.workloads);
-    let brought: std::collections::BTreeSet<String> =
-        workloads.flat_map(|workload| workload.protocol().metrics()).map(|metric| metric.name).collect();
+    let workloads = plan.cells.iter().flat_map(|c| &c.workloads).flat_map(|workload| workload.protocol().metrics());
+    let of_taps = plan.cells.iter().flat_map(|c| &c.taps).flat_map(|tap| tap.metrics.iter().map(|metric| metric.named()));
+    let brought: std::collections::BTreeSet<String> = workloads.chain(of_taps).map(|metric| metric.name).collect();
     if brought.contains(metric.name()) {
         return Ok(());
     }

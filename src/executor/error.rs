@@ -88,6 +88,14 @@ pub enum Error {
         /// Why nothing could be read.
         reason: String,
     },
+    /// What a tap asks for cannot be followed, whatever its source says.
+    #[error("the tap `{name}` cannot be followed: {reason}")]
+    Tap {
+        /// The name of the tap.
+        name: String,
+        /// Why not.
+        reason: String,
+    },
     /// The executable with the fixtures is missing.
     #[error("{0}")]
     Fixtures(String),

@@ -1,6 +1,6 @@
 //! One repetition from set-up to tear-down; the only place that knows the order of its parts.
 //!
-//! scratch directory → set-up → links, each measured → ports free → targets in order, each ready → set-up of the load → verify →
+//! scratch directory → set-up → links, each measured → ports free → targets in order, each ready → taps connected → set-up of the load → verify →
 //! what servers counted until now → load (warm-up, during) → what they counted now → collect → clean-up of the load →
 //! targets stopped in reverse → links undone → proof that nothing is left → clean-up → result made durable.
 //!
@@ -12,6 +12,7 @@
 //! | `network` | makes, measures and undoes links |
 //! | `launches` | starts programs that make the load |
 //! | `collect`, `reconcile` | take metrics when the load is over; hold what servers counted against what was sent |
+//! | `taps` | follows logs, files, connections and commands line by line, from the first target's start to the last one's end |
 //! | `recorder` | takes in what load and observation report |
 //! | `host`, `watched` | who used the processors meanwhile, and what held them up or slowed them down |
 //! | `limits` | says whether a repetition counts |
@@ -40,6 +41,7 @@ mod network;
 mod reconcile;
 pub mod recorder;
 pub mod repetition;
+mod taps;
 pub mod targets;
 pub mod versions;
 mod watched;

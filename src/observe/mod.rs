@@ -8,6 +8,7 @@
 //! - [`sampler`]: one thread that reads everything on a fixed grid of instants and sends the messages. Behind it stand
 //!   `replica` (one process tree), `process` (one process), `cpu_account` (processor time that never runs backwards),
 //!   `allowance` (what the expensive readings may cost), `host` and `sensors` (frequency and throttling of its cores).
+//! - [`follow`]: one thread that reads sources of lines, such as logs, as they are written.
 //!
 //! What it leaves out: it starts, signals and reaps nothing, writes no file, draws no conclusions, and knows nothing of load
 //! or phases. It does not use cgroups, because in a container there may be no writable one, and it does not use hardware
@@ -16,6 +17,7 @@
 mod allowance;
 mod cpu_account;
 mod files;
+pub mod follow;
 mod host;
 mod outbox;
 pub mod ports;
@@ -29,6 +31,7 @@ pub mod tree;
 
 use std::{io, net::SocketAddr};
 
+pub use follow::{Follower, Origin, Piece, Pieces, SourceReport};
 pub use host::{HostSources, host_sources};
 pub use outbox::{Inbox, Outbox, outbox};
 pub use ports::{Holder, holder, is_free};
@@ -51,7 +54,7 @@ pub enum Error {
         source: io::Error,
     },
     /// The operating system refused another thread.
-    #[error("cannot start the thread that observes the targets")]
+    #[error("cannot start the thread that observes or follows the targets")]
     Thread {
         /// What the kernel answered.
         #[source]

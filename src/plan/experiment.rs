@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::text::{as_optional_text, as_text};
-use super::{Action, Checkout, Collect, Expectation, Factor, Graph, Link, Reconcile, Secrets, Target, Workload};
+use super::{Action, Checkout, Collect, Expectation, Factor, Graph, Link, Reconcile, Secrets, Tap, Target, Workload};
 use vocabulary::Metric;
 use vocabulary::choices::Order;
 
@@ -205,6 +205,9 @@ pub struct Cell {
     pub workloads: Vec<Workload>,
     /// What is collected after the load.
     pub collect: Vec<Collect>,
+    /// What is followed while the load runs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub taps: Vec<Tap>,
     /// Steps before.
     pub set_up: Steps,
     /// Steps afterwards.

@@ -363,13 +363,20 @@ impl Composer<'_> {
             let parts: Vec<LinePart> = match by {
                 "target" => watched().map(|t| LinePart::Targets(vec![t])).collect(),
                 _ if metric.is_resource() => vec![LinePart::Targets(watched().collect())],
+                _ if metric.is_named() => {
+                    let all = self.run.plan.cells[index].taps.iter().filter(|t| only.is_none_or(|name| name == t.name));
+                    let brings = all.filter(|t| t.metrics.iter().any(|m| m.name == metric.name()));
+                    // Several are told apart only where the graph asks for it.
+                    let shown = if by == "workload" { usize::MAX } else { 1 };
+                    brings.take(shown).map(|t| LinePart::Tap(t.name.clone())).collect()
+                }
                 "step" => steps().filter(|s| s.step != WHOLE || !single(&s.workload)).map(of_step).collect(),
                 "workload" => steps().filter(|s| s.step == self.step_name()).map(of_step).collect(),
                 _ => vec![LinePart::Step(only.map(str::to_owned), self.step_name().to_owned())],
             };
             let several = steps().any(|s| steps().any(|other| other.workload != s.workload));
             let name = |part: &LinePart| match (by, part) {
-                ("workload", LinePart::Step(Some(workload), _)) => workload.clone(),
+                ("workload", LinePart::Step(Some(workload), _) | LinePart::Tap(workload)) => workload.clone(),
                 ("step", LinePart::Step(Some(workload), step)) if several => format!("{workload} {step}"),
                 ("step", LinePart::Step(_, step)) if step == WHOLE => "pass as a whole".to_owned(),
                 ("step", LinePart::Step(_, step)) => step.clone(),
@@ -380,7 +387,7 @@ impl Composer<'_> {
             let window = self.run.plan.window.as_secs_f64();
             let repetitions = curves::counted(self.run, index, &cell.repetitions.counted);
             // What cannot be read has no line; the summary names it.
-            let lines = curves::lines(&repetitions, &parts, metric, window);
+            let lines = curves::lines(&self.run.plan.cells[index], &repetitions, &parts, metric, window);
             for (repetition, lines) in repetitions.into_iter().zip(lines) {
                 for (name, mut line) in names.iter().zip(lines) {
                     for point in &mut line {

@@ -3,7 +3,7 @@
 //! ```text
 //! results/<experiment>/<UTC time>-<id>/
 //!   experiment.yaml  plan.json  manifest.json
-//!   cells/<layout>/run<N>/  windows.parquet  resources.parquet  host.parquet  metrics.parquet  requests.parquet  events.jsonl  status.json  logs/
+//!   cells/<layout>/run<N>/  windows.parquet  resources.parquet  host.parquet  metrics.parquet  requests.parquet  taps/  events.jsonl  status.json  logs/
 //!   summary.json
 //! ```
 //!
@@ -21,11 +21,14 @@ pub mod read;
 pub mod spill;
 pub mod status;
 pub mod tables;
+pub mod taps;
 pub mod write;
 
 use std::path::PathBuf;
 
-pub use plan::{Decide, Expectation, Graph, Model, Repeat, Shape, Subject};
+pub use plan::{
+    Decide, Expectation, FieldKind, Graph, Model, Moment, Repeat, Shape, Subject, TapField, TapFigure, TapJoin, TapMetric,
+};
 pub use read::{PlanRecord, Repetition, RunRecord};
 pub use status::{Status, Verdict};
 pub use write::{RepetitionWriter, RunDirectory};

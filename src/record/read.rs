@@ -15,7 +15,7 @@ use super::files::read_json;
 use super::manifest::Manifest;
 use super::names::{is_inside, is_name};
 use super::status::Status;
-use super::{Error, Expectation, Graph, Repeat, older};
+use super::{Error, Expectation, Graph, Repeat, TapField, TapJoin, TapMetric, older};
 use vocabulary::{Metric, NamedMetric};
 
 /// What analysis needs of `plan.json`.
@@ -74,6 +74,10 @@ impl PlanRecord {
             is_inside(&cell.path).map_err(wrong("the folder of a cell", &cell.path.to_string_lossy()))?;
             cell.targets.iter().try_for_each(|target| name("the target", &target.name))?;
             cell.collect.iter().try_for_each(|collected| name("the collected", &collected.name))?;
+            for tap in &cell.taps {
+                name("the tap", &tap.name)?;
+                tap.metrics.iter().try_for_each(|metric| name("the metric", &metric.name))?;
+            }
             for workload in &cell.workloads {
                 name("the workload", &workload.name)?;
                 workload.outcomes.iter().try_for_each(|outcome| name("the outcome", outcome))?;
@@ -128,6 +132,9 @@ pub struct CellRecord {
     /// What is collected after the load; nothing before format 4.
     #[serde(default)]
     pub collect: Vec<CollectRecord>,
+    /// What was followed while the load ran; nothing where the scenario has no taps, and in older results.
+    #[serde(default)]
+    pub taps: Vec<TapRecord>,
 }
 
 impl CellRecord {
@@ -135,6 +142,20 @@ impl CellRecord {
     pub fn is_warmed_up_by_itself(&self, workload: &str) -> bool {
         self.workloads.iter().any(|w| w.name == workload && w.is_warmed_up_by_itself())
     }
+}
+
+/// A tap: what its rows hold, and what is made of them.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct TapRecord {
+    /// Its name; its rows are in `taps/<name>.parquet`.
+    pub name: String,
+    /// Its fields, each a column.
+    pub fields: Vec<TapField>,
+    /// With what its rows are joined.
+    #[serde(default)]
+    pub join: Option<TapJoin>,
+    /// What is made of them.
+    pub metrics: Vec<TapMetric>,
 }
 
 /// Something that is collected.

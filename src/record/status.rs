@@ -45,6 +45,9 @@ pub struct Status {
     /// What servers counted, beside what was sent to them; none before it was compared.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reconciled: Vec<ReconciledStatus>,
+    /// How each tap fared; none where the scenario has no taps.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub taps: Vec<TapStatus>,
 }
 
 impl Status {
@@ -58,7 +61,8 @@ impl Status {
         }
         let trials = self.trials.iter_mut().flat_map(|t| &mut t.reasons);
         let unread = self.reconciled.iter_mut().filter_map(|r| r.unread.as_mut());
-        let words = self.errors.iter_mut().chain(&mut self.left_behind).chain(trials).chain(unread);
+        let taps = self.taps.iter_mut().flat_map(|t| t.ended.iter_mut().chain(t.misfits.values_mut().map(|m| &mut m.first)));
+        let words = self.errors.iter_mut().chain(&mut self.left_behind).chain(trials).chain(unread).chain(taps);
         words.chain(self.targets.iter_mut().filter_map(|t| t.ended.as_mut())).for_each(|words| *words = change(words));
         self
     }
@@ -306,6 +310,51 @@ impl ReconciledStatus {
         let most = self.sent + self.elsewhere;
         self.seen.is_some_and(|seen| seen + self.unanswered >= self.sent && (seen <= most || self.others.is_some()))
     }
+}
+
+/// How a tap fared.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TapStatus {
+    /// Its name.
+    pub tap: String,
+    /// Lines that are rows of `taps/<name>.parquet`.
+    pub rows: u64,
+    /// Lines that do not match.
+    pub unmatched: u64,
+    /// Lines that were lost because they came faster than they could be read or kept.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub dropped: u64,
+    /// Lines that were too long, of which only the start was looked at.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub cut: u64,
+    /// Why nothing more could come before the load was over, if so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<String>,
+    /// Values of fields that are not what they should be, by field.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub misfits: BTreeMap<String, MisfitStatus>,
+    /// How far the clocks of time stamps are from ours, by field.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub clocks: BTreeMap<String, ClockStatus>,
+}
+
+/// Values of a field that are not what they should be: they are absent from the rows.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MisfitStatus {
+    /// How many there were.
+    pub count: u64,
+    /// The first of them, in words.
+    pub first: String,
+}
+
+/// When rows were read, less the time stamp in them: how late they are read, and how far the clocks are apart. The least is next to
+/// the difference of the clocks alone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClockStatus {
+    /// The least of all rows, in nanoseconds.
+    pub least_ns: i64,
+    /// The median of all rows; of many, of a part of them that is spread evenly.
+    pub median_ns: i64,
 }
 
 /// Where the time of a repetition went. Not included is the writing of this very file.

@@ -25,14 +25,14 @@ const BATCH: usize = 512;
 const REQUESTS: usize = 32_768;
 
 /// A Parquet file that is being written.
-struct Table {
+pub(super) struct Table {
     path: PathBuf,
     writer: BatchedWriter<BufWriter<SpillFile>>,
     spill: Option<Spill>,
 }
 
 impl Table {
-    fn create(path: PathBuf, spill: Option<&Spill>, empty: &DataFrame) -> Result<Self, Error> {
+    pub(super) fn create(path: PathBuf, spill: Option<&Spill>, empty: &DataFrame) -> Result<Self, Error> {
         let file = SpillFile::create(&path, spill.cloned()).map_err(|source| Error::Write { path: path.clone(), source })?;
         // The counts in a histogram are noise; what repeats is whole histograms, and these LZ4 finds as well as Zstd does.
         // It is read six times as fast. No reader skips rows by their smallest and largest values.
@@ -47,11 +47,11 @@ impl Table {
         }
     }
 
-    fn write(&mut self, frame: &DataFrame) -> Result<(), Error> {
+    pub(super) fn write(&mut self, frame: &DataFrame) -> Result<(), Error> {
         self.writer.write_batch(frame).map_err(|source| Error::WriteTable { path: self.path.clone(), source })
     }
 
-    fn finish(self) -> Result<(), Error> {
+    pub(super) fn finish(self) -> Result<(), Error> {
         self.writer.finish().map_err(|source| Error::WriteTable { path: self.path.clone(), source })?;
         drop(self.writer); // flushes what is buffered; a fault shows when the file is synced and read back
         let elsewhere = self.spill.map(|spill| spill.directory.join(self.path.file_name().unwrap_or_default()));
@@ -61,7 +61,7 @@ impl Table {
 }
 
 /// Nanoseconds from `epoch` to `at`; negative before it.
-fn since(epoch: Instant, at: Instant) -> i64 {
+pub(super) fn since(epoch: Instant, at: Instant) -> i64 {
     match at.checked_duration_since(epoch) {
         Some(after) => after.as_nanos() as i64,
         None => -(epoch.duration_since(at).as_nanos() as i64),
@@ -241,7 +241,7 @@ where
 }
 
 #[allow(clippy::expect_used, reason = "it cannot fail, for the reason that it gives")]
-fn frame(height: usize, columns: Vec<Column>) -> DataFrame {
+pub(super) fn frame(height: usize, columns: Vec<Column>) -> DataFrame {
     DataFrame::new(height, columns).expect("all columns are made from the same rows")
 }
 

@@ -345,6 +345,11 @@ mistakes! {
     step_path_without_slash
     step_two_methods
     steps_of_what
+    tap_join
+    tap_metrics
+    tap_regex
+    tap_sources
+    tap_type
     target_address
     target_address_with_replicas
     target_after_itself

@@ -19,6 +19,7 @@ use super::interrupt::Interrupt;
 use super::limits;
 use super::memory::Memory;
 use super::recorder::Recorder;
+use super::taps;
 use observe::{Sampler, Settings, outbox};
 use plan::Late;
 use plan::links::Link;
@@ -143,7 +144,8 @@ impl<'a> Repetition<'a> {
         let allowed = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
         let settings = Settings {
             adopter: Some(executor.guard.pid()),
-            most_files: usize::try_from(allowed.saturating_sub(cell.connections() + OTHER_FILES)).unwrap_or(usize::MAX),
+            most_files: usize::try_from(allowed.saturating_sub(cell.connections() + taps::open_files(cell) + OTHER_FILES))
+                .unwrap_or(usize::MAX),
             ..Settings::default()
         };
         let sampler = Sampler::start(Vec::new(), settings, to_recorder).map_err(Error::Observe)?;
@@ -173,7 +175,9 @@ impl<'a> Repetition<'a> {
         self.timed(Stage::SetUp, Self::set_up).await?;
         self.timed(Stage::LayLinks, Self::lay_links).await?;
         self.claim_ports()?;
+        self.follow_taps()?;
         self.timed(Stage::Start, Self::start).await?;
+        self.timed(Stage::Start, Self::connect_taps).await?;
         self.timed(Stage::SetUpLoad, Self::set_up_load).await?;
         self.timed(Stage::Verify, Self::verify).await?;
         self.load_begins();
@@ -188,6 +192,7 @@ impl<'a> Repetition<'a> {
     async fn tear_down(&mut self) -> Result<Vec<String>, Error> {
         // Whatever goes wrong here, the rest is done nevertheless; the first error is the one that is told.
         let mut result = self.timed(Stage::EndLoad, Self::end_load).await;
+        result = result.and(self.timed(Stage::EndLoad, Self::end_taps).await);
         if self.session.clean_up_load {
             result = result.and(self.timed(Stage::CleanUpLoad, Self::clean_up_load).await);
         }
@@ -215,11 +220,13 @@ impl<'a> Repetition<'a> {
         let outcome = if executor.guard.is_gone() { Err(supervise::Error::GuardGone.into()) } else { outcome };
         if let Err(error @ (Error::Interrupted | Error::Supervise(supervise::Error::GuardGone) | Error::Record(_))) = outcome {
             drop(recorder);
+            drop(session);
             return Err(error);
         }
 
         let recording = Stopwatch::start(Stage::Record, progress);
         let written = recorder.finish().await;
+        session.tap_report = session.taps.finish(&executor.plan.cells[turn.cell])?;
         recording.stop(&mut session.timings);
         let timings = &mut session.timings;
         timings.total_ns = ns_since(begin);

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use crate::network::Network;
 use crate::reconcile::{Baselines, Reconciled};
+use crate::taps::{TapReport, Taps};
 use crate::targets::Running;
 use load::{self, Report};
 use plan::Workload;
@@ -40,6 +41,9 @@ pub(super) struct Session {
     /// By index of the workload.
     pub reports: Vec<(usize, Report)>,
     pub reconciled: Vec<Reconciled>,
+    pub taps: Taps,
+    /// What the status says of the taps, once they have ended.
+    pub tap_report: TapReport,
     pub timings: Timings,
 }
 

@@ -47,6 +47,24 @@ impl Repetition<'_> {
         targets::check_ports(self.cell, &self.session.network)
     }
 
+    /// Follows what will be written into files from now on: nothing of it is missed.
+    pub(super) fn follow_taps(&mut self) -> Result<(), Error> {
+        let Self { executor, cell, context, session, spill, writer, .. } = self;
+        session.taps.follow(cell, context, writer.directory(), spill.as_ref(), &executor.plan.secrets)
+    }
+
+    /// Connects to what speaks in lines, and starts commands whose output is followed.
+    pub(super) async fn connect_taps(&mut self) -> Result<(), Error> {
+        let Self { cell, context, sampler, session, .. } = self;
+        session.taps.connect(cell, context, &session.network, sampler).await
+    }
+
+    /// Ends the commands of taps. Logs and files are followed until the targets are stopped, which may write until then.
+    pub(super) async fn end_taps(&mut self) -> Result<(), Error> {
+        self.session.taps.load_ended();
+        self.session.taps.end_commands(self.context.guard).await
+    }
+
     /// Starts the targets in order; each is ready before the next one is started.
     pub(super) async fn start(&mut self) -> Result<(), Error> {
         let Self { cell, context, sampler, session, .. } = self;
@@ -98,6 +116,7 @@ impl Repetition<'_> {
         let epoch = Epoch::now();
         self.session.epoch = Some(epoch);
         self.recorder.set_epoch(epoch.instant);
+        self.session.taps.set_start(epoch.instant, epoch.unix);
         self.session.events.now(json!({"event": "load-begins"}));
     }
 
@@ -148,7 +167,8 @@ impl Repetition<'_> {
     }
 
     /// Says that the load is over, once all of it was reported.
-    pub(super) fn load_ends(&self) {
+    pub(super) fn load_ends(&mut self) {
+        self.session.taps.load_ended();
         self.session.events.now(json!({"event": "load-ends"}));
         self.sampler.sample_now();
         self.recorder.load_ended();

@@ -49,6 +49,7 @@ impl Conclusion<'_> {
             host: self.host.map(|h| HostStatus { steal_share: h.steal_share, others_share: h.others_share, watched: h.watched }),
             errors: session.reports.iter().flat_map(|(_, r)| r.examples.clone()).collect(),
             reconciled: session.reconciled.iter().map(|r| r.status.clone()).collect(),
+            taps: session.tap_report.status.clone(),
             started_at: self.started_at,
             left_behind: self.left_behind,
         };
@@ -74,6 +75,7 @@ impl Conclusion<'_> {
         reasons.extend(limits::unseen(&self.observer));
         reasons.extend(session.network.reasons());
         reasons.extend(session.reconciled.iter().filter_map(|r| r.reason.clone()));
+        reasons.extend(session.tap_report.reasons.iter().cloned());
         reasons.extend(self.memory_full.clone());
         if reasons.is_empty() { Verdict::Valid } else { Verdict::Invalid { reasons } }
     }

@@ -8,8 +8,8 @@ use super::diagnostics::Diagnostics;
 use super::drivers::READERS;
 use super::experiment::{Builder, WINDOW};
 use super::expr::Scope;
-use super::{actions, arrivals, collect, links, reconcile, targets, workloads};
-use plan::{Action, Cell, CellId, Collect, Length, Link, Reconcile, Steps, Target, Workload};
+use super::{actions, arrivals, collect, links, reconcile, taps, targets, workloads};
+use plan::{Action, Cell, CellId, Collect, Length, Link, Reconcile, Steps, Tap, Target, Workload};
 use schema::source::all_of;
 use schema::{Data, Entry, Mistake, Node, Span, decode, types};
 use vocabulary::rows::FEWEST_WINDOWS;
@@ -117,6 +117,29 @@ impl Builder<'_> {
         (made, skipped)
     }
 
+    /// What is followed in a cell, and why it is skipped, if that is the reason.
+    fn cell_taps(
+        &self,
+        scope: &Scope<'_>,
+        targets: &[Target],
+        names: &[String],
+        mistakes: &mut Vec<Mistake>,
+    ) -> (Vec<Tap>, Option<String>) {
+        let workloads: Vec<&str> = self.workloads.iter().map(|e| e.key.as_str()).collect();
+        let context = taps::TapContext { names, targets, workloads: &workloads, taps: self.taps };
+        let (mut made, mut skipped) = (Vec::new(), None);
+        for entry in self.taps {
+            let Some(resolved) = self.resolved_here(scope, entry, mistakes) else { continue };
+            let tap = decode::decode_and(self.file, &resolved, mistakes, |typed: types::Tap, mistakes| {
+                taps::tap(&mut Diagnostics { file: self.file, mistakes }, entry, &resolved, &typed, &context)
+            });
+            let Some((tap, reason)) = tap else { continue };
+            made.push(tap);
+            skipped = skipped.or(reason);
+        }
+        (made, skipped)
+    }
+
     pub(super) fn actions(&self, scope: &Scope<'_>, steps: &Node, level: &str, mistakes: &mut Vec<Mistake>) -> Vec<Action> {
         let Some(list) = steps.get(level) else { return Vec::new() };
         let list = self.steps_here(scope, list, mistakes);
@@ -219,6 +242,8 @@ impl Builder<'_> {
         set_up.cell.splice(0..0, checkouts.map(Action::Checkout));
         let clean_up = level(&steps.1, mistakes);
         scope.late.retain(|name, _| !of_requests.contains(name));
+        let (taps, reason) = self.cell_taps(&scope, &started, &names, mistakes);
+        skipped = skipped.or(reason);
         let (collect, reason) = self.collected(&mut scope, mistakes);
         skipped = skipped.or(reason);
         let before_load = scope.late.clone();
@@ -241,6 +266,7 @@ impl Builder<'_> {
             links,
             workloads,
             collect,
+            taps,
             set_up,
             clean_up,
             reconcile,

@@ -158,7 +158,7 @@ impl ResultQuery<'_> {
     fn metric(&mut self, key: &str) -> Option<Metric> {
         let name = self.text(key)?;
         let is_ratio = key == "ratio";
-        match self.find(&name, |row| !is_ratio || row.exists.contains(&Exists::InRatio), true) {
+        match self.find(&name, |row| !is_ratio || row.exists.contains(&Exists::InRatio), self.names.metrics) {
             Ok(metric) => Some(metric),
             Err(known) => {
                 let span = self.node.get(key).map_or(self.node.span, |n| n.span);

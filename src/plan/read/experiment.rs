@@ -16,6 +16,7 @@ use super::names::{RESERVED, ScenarioNames};
 use super::options::{Options, Rejection};
 use super::{expectations, graphs};
 use plan::experiment::Scratch;
+use plan::taps::UNJOINED;
 use plan::{Action, Cell, CellId, Graph, Limits, Plan, Reconcile, Record, Secrets};
 use schema::source::{self, one_of};
 use schema::{Data, Entry, Mistake, Node, SourceFile, Span, decode, node, types};
@@ -108,6 +109,7 @@ pub(super) struct Builder<'a> {
     pub(super) targets: &'a [Entry],
     pub(super) workloads: &'a [Entry],
     pub(super) collect: &'a [Entry],
+    pub(super) taps: &'a [Entry],
     pub(super) links: &'a [Entry],
     pub(super) environment: Environment,
     /// Names that steps carry from answers, and those of values that are drawn.
@@ -176,6 +178,7 @@ impl<'a> Builder<'a> {
             targets: section("targets"),
             workloads: section("workloads"),
             collect: section("collect"),
+            taps: section("taps"),
             links: section("links"),
             environment: Environment::read(file, root.get("env"), |name| std::env::var_os(name), mistakes),
             carried,
@@ -246,7 +249,16 @@ impl<'a> Builder<'a> {
                     .expected("expected a name of its own: metrics are told apart by it"),
             );
         }
-        for entries in [self.workloads, self.targets, self.collect, self.links] {
+        let collected = |name: &str| self.collect.iter().any(|c| c.key == name);
+        for entry in self.taps.iter().filter(|t| self.workloads.iter().any(|w| w.key == t.key) || collected(&t.key)) {
+            let found = match collected(&entry.key) {
+                true => format!("what is collected is called `{}`, too", entry.key),
+                false => format!("a workload is called `{}`, too", entry.key),
+            };
+            let mistake = Mistake::new(self.file, entry.key_span, found);
+            mistakes.push(mistake.expected("expected a name of its own: metrics are told apart by it"));
+        }
+        for entries in [self.workloads, self.targets, self.collect, self.taps, self.links] {
             for entry in entries {
                 if !entry.key.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b)) || entry.key.is_empty() {
                     mistakes.push(
@@ -293,9 +305,16 @@ impl<'a> Builder<'a> {
     }
 
     fn build(mut self, fresh_seed: u64, mistakes: &mut Vec<Mistake>) -> Result<Option<Plan>, String> {
-        let names: Vec<&str> = self.workloads.iter().chain(self.collect).map(|e| e.key.as_str()).collect();
+        let names: Vec<&str> = self.workloads.iter().chain(self.collect).chain(self.taps).map(|e| e.key.as_str()).collect();
         let (targets, metrics): (Vec<&str>, _) = (self.targets.iter().map(|e| e.key.as_str()).collect(), self.brought());
-        let names = ScenarioNames { factors: &self.factors, workloads: &names, targets: &targets, metrics: &metrics };
+        let over_time = self.of_taps();
+        let names = ScenarioNames {
+            factors: &self.factors,
+            workloads: &names,
+            targets: &targets,
+            metrics: &metrics,
+            over_time: &over_time,
+        };
         let mut graphs = graphs::read(self.file, self.root.get("graphs"), &names, mistakes);
         let expect = expectations::read(self.file, self.root.get("expect"), &names, mistakes);
         let primary = expectations::primary(self.file, self.root, &names, mistakes);
@@ -353,6 +372,8 @@ impl<'a> Builder<'a> {
             // In the order of the file; levels that only `--set` named stand behind.
             .map(|(i, factor)| factor.noun(|level| chosen[i].contains(&level)))
             .collect();
+        // Rows are joined with rows.
+        let joined = cells.iter().flat_map(|cell| &cell.taps).any(|tap| tap.join.is_some());
         Ok(Some(Plan {
             experiment: self.typed.experiment.clone(),
             question: self.typed.question.clone(),
@@ -369,7 +390,10 @@ impl<'a> Builder<'a> {
             repetitions: self.options.repetitions.unwrap_or(self.typed.repetitions),
             window: self.typed.window.map_or(WINDOW, |w| w.0),
             limits: self.limits(),
-            record: Record { requests: self.typed.record.requests, tmpfs: self.typed.record.tmpfs.map(|size| size.0.0) },
+            record: Record {
+                requests: self.typed.record.requests || joined,
+                tmpfs: self.typed.record.tmpfs.map(|size| size.0.0),
+            },
             environment: self.environment.record(),
             secrets: self.secrets(&cells, [&set_up, &clean_up]),
             factors,
@@ -426,11 +450,25 @@ impl<'a> Builder<'a> {
         }
         let collected = self.collect.iter().flat_map(|e| e.value.get("metrics").map(Node::entries).unwrap_or_default());
         names.extend(collected.map(|e| e.key.as_str()));
+        names.extend(self.of_taps());
+        names.extend(self.taps.iter().any(|tap| tap.value.get("join").is_some()).then_some(UNJOINED));
         for part in ["workloads", "let"] {
             let under = self.root.get(part).into_iter();
             under.for_each(|node| names_under(node, &["outcomes"], &mut |name| names.push(name)));
         }
         names.extend(READERS.iter().flat_map(|reader| (reader.brings)(self.workloads)));
+        names
+    }
+
+    /// Names of the metrics of taps, each once.
+    fn of_taps(&self) -> Vec<&'a str> {
+        let metrics = |tap: &'a Entry| tap.value.get("metrics").map(Node::entries).unwrap_or_default();
+        let mut names = Vec::new();
+        for entry in self.taps.iter().flat_map(metrics) {
+            if !names.contains(&entry.key.as_str()) {
+                names.push(entry.key.as_str());
+            }
+        }
         names
     }
 
@@ -616,8 +654,14 @@ impl<'a> Builder<'a> {
             );
         }
         let active = self.active.borrow();
-        for entry in
-            self.targets.iter().chain(self.workloads).chain(self.collect).chain(self.links).filter(|e| !active.contains(&e.key))
+        for entry in self
+            .targets
+            .iter()
+            .chain(self.workloads)
+            .chain(self.collect)
+            .chain(self.taps)
+            .chain(self.links)
+            .filter(|e| !active.contains(&e.key))
         {
             let span = entry.value.get("when").map_or(entry.key_span, |n| n.span);
             mistakes.push(

@@ -35,7 +35,8 @@ pub(super) fn read(
 impl ResultQuery<'_> {
     fn metric_of(&mut self, key: &str, name: &str, over_time: bool) -> Option<Metric> {
         let fits = |row: &Row| !over_time || row.exists.contains(&Exists::OverTime);
-        let known = match self.find(name, fits, !over_time) {
+        let brought = if over_time { self.names.over_time } else { self.names.metrics };
+        let known = match self.find(name, fits, brought) {
             Ok(metric) => return Some(metric),
             Err(known) => known,
         };
@@ -100,7 +101,12 @@ impl ResultQuery<'_> {
         } else if let Some(name) = &typed.lines {
             x.get_or_insert_with(|| "time".to_owned());
             let metric = self.metric_of("lines", name, true)?;
-            series.get_or_insert_with(|| if metric.is_resource() { "target" } else { "step" }.to_owned());
+            let parts = match &metric {
+                Metric::Named(_) => "workload",
+                _ if metric.is_resource() => "target",
+                _ => "step",
+            };
+            series.get_or_insert_with(|| parts.to_owned());
             Shape::Lines(metric)
         } else if let Some(name) = &typed.rounds {
             Shape::Rounds(self.metric_of("rounds", name, false)?)
@@ -137,6 +143,8 @@ impl ResultQuery<'_> {
                 Shape::Lines(m) if m.is_resource() => &["target"],
                 Shape::Bars(m) | Shape::Rounds(m) | Shape::Trend { metric: m, .. } if m.is_resource() => &["target", "phase"],
                 Shape::Ratio(m, _) if m.is_resource() => &["phase"],
+                // A tap has no steps.
+                Shape::Lines(m) if m.is_named() => &["workload"],
                 Shape::Lines(_) => &["step", "workload"],
                 _ => &["step", "workload", "phase"],
             };

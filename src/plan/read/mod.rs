@@ -30,6 +30,7 @@ mod repository;
 mod requests;
 mod revisions;
 mod steps;
+mod taps;
 mod targets;
 mod values;
 mod workloads;

@@ -31,12 +31,14 @@ pub(super) const RESERVED: [(&str, &str); 14] = [
 pub(super) struct ScenarioNames<'a> {
     /// Its factors, with their levels.
     pub factors: &'a [Factor],
-    /// Its workloads, and what is collected.
+    /// Its workloads, what is collected, and its taps.
     pub workloads: &'a [&'a str],
     /// All targets, also those that are only in some cells.
     pub targets: &'a [&'a str],
     /// Metrics that it brings beside those of the catalogue.
     pub metrics: &'a [&'a str],
+    /// Those of them that have values over time.
+    pub over_time: &'a [&'a str],
 }
 
 /// An item of a list that asks for results: a graph, an expectation.
@@ -65,12 +67,12 @@ impl<'a> ResultQuery<'a> {
         }
     }
 
-    /// The metric with this name among those of the catalogue that fit and, where these do, those that the scenario brings.
+    /// The metric with this name among those of the catalogue that fit and those of `brought`.
     ///
     /// # Errors
     /// The names of all of them.
-    pub fn find(&self, name: &str, fits: impl Fn(&Row) -> bool, brought_fit: bool) -> Result<Metric, Vec<&'a str>> {
-        let brought = self.names.metrics.iter().copied().filter(|_| brought_fit);
+    pub fn find(&self, name: &str, fits: impl Fn(&Row) -> bool, brought: &[&'a str]) -> Result<Metric, Vec<&'a str>> {
+        let brought = brought.iter().copied();
         if brought.clone().any(|known| known == name) {
             return Ok(Metric::named(name));
         }

@@ -6,7 +6,8 @@ use schemars::JsonSchema;
 use serde_json::Value as Json;
 
 use crate::types::{
-    Collect, Duration, Expectation, Factor, Graph, Limits, Link, Order, Phases, Reconciles, Size, Steps, Target, Text, Workload,
+    Collect, Duration, Expectation, Factor, Graph, Limits, Link, Order, Phases, Reconciles, Size, Steps, Tap, Target, Text,
+    Workload,
 };
 
 /// An experiment: one file, one question.
@@ -97,6 +98,11 @@ pub struct Experiment {
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, Collect>")]
     pub collect: serde_json::Map<String, Json>,
+    /// What is followed while the load runs, line by line, as rows: the log of a target, a file, a server that speaks in lines, the
+    /// output of a command.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, Tap>")]
+    pub taps: serde_json::Map<String, Json>,
     /// How servers count their requests, where that is not known by itself: their count is held against what was sent.
     /// `off`: nothing is.
     #[serde(default)]

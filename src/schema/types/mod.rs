@@ -14,6 +14,7 @@ mod limits;
 mod links;
 mod reconcile;
 mod scalars;
+mod taps;
 mod targets;
 pub mod workload;
 
@@ -28,6 +29,7 @@ pub use limits::*;
 pub use links::*;
 pub use reconcile::*;
 pub use scalars::*;
+pub use taps::*;
 pub use targets::*;
 pub use vocabulary::choices::*;
 pub use workload::*;

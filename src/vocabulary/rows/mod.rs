@@ -2,9 +2,11 @@
 
 mod requests;
 mod samples;
+mod taps;
 
 pub use requests::{MAX_TIME_NS, MetricRow, RequestRow, WindowRow, new_histogram};
 pub use samples::{CoreClock, CoreTimes, HostPressure, HostSample, Pressure, ProcessSample};
+pub use taps::{TapRow, TapValue};
 
 /// Name of the pass as a whole in the column `step`; no step has it.
 pub const WHOLE: &str = "(pass)";

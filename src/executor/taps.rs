@@ -1,0 +1,478 @@
+//! Taps of a repetition: sources that are followed from before the first target is started until the last one is stopped.
+//!
+//! Two threads, and none where the scenario has no taps: `observe::follow` reads the sources and sends lines away, the one here makes
+//! rows of them and writes them. Neither waits for the load, or the load for them.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::net::{TcpStream, ToSocketAddrs as _};
+use std::path::PathBuf;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::context::Context;
+use super::error::Error;
+use super::late::fill_all;
+use super::network::Network;
+use extract::taps::{LineRule, Misfits};
+use observe::follow::{Follower, Origin, Pieces, SourceReport};
+use observe::{Sampler, Watched};
+use plan::{Cell, Secrets, Tap, TapField, TapSource, Template};
+use record::spill::Spill;
+use record::status::{ClockStatus, MisfitStatus, TapStatus};
+use record::taps::{LoadStart, TapTable};
+use supervise::probe::log_paths;
+use supervise::{Guard, Kind, Process, ProcessSpec};
+use vocabulary::choices::Signal;
+use vocabulary::rows::{TapRow, TapValue};
+
+/// A server that has not accepted a connection by then does not.
+const CONNECT: Duration = Duration::from_secs(5);
+/// How long a command of a tap has to end when it is told to.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// The taps of one repetition; empty where there are none. It outlives whatever breaks the repetition off.
+#[derive(Debug, Default)]
+pub(super) struct Taps {
+    follower: Option<Follower>,
+    matcher: Option<JoinHandle<Result<Vec<Matched>, record::Error>>>,
+    starts: Option<mpsc::Sender<LoadStart>>,
+    /// Of each source the number of its tap.
+    sources: BTreeMap<u32, usize>,
+    /// Commands that were started, with the number of their tap.
+    commands: Vec<(usize, Process)>,
+    /// What could not be followed at all, by number of the tap.
+    broken: BTreeMap<usize, String>,
+    /// When the load was over: what ends behind it has not ended early.
+    load_ended: Option<Instant>,
+}
+
+/// How many files and connections are open for the taps of a cell at a time.
+pub(super) fn open_files(cell: &Cell) -> u64 {
+    let replicas = |target: &str| cell.targets.iter().filter(|t| t.name == target).map(|t| t.replicas.len() as u64).sum::<u64>();
+    cell.taps.iter().map(|tap| if let TapSource::Log(target) = &tap.source { 2 * replicas(target) } else { 1 }).sum()
+}
+
+/// What became of the taps of a repetition.
+#[derive(Debug, Default)]
+pub(super) struct TapReport {
+    /// For the status.
+    pub status: Vec<TapStatus>,
+    /// Why the repetition does not count.
+    pub reasons: Vec<String>,
+}
+
+/// What one tap's lines came to.
+#[derive(Debug)]
+struct Matched {
+    rows: u64,
+    unmatched: u64,
+    dropped: u64,
+    misfits: BTreeMap<String, Misfits>,
+    clocks: BTreeMap<String, ClockStatus>,
+}
+
+impl Taps {
+    /// Starts to follow what writes into files: logs and files may appear later. `directory`: that of the repetition.
+    ///
+    /// # Errors
+    /// When a thread cannot be started.
+    pub fn follow(
+        &mut self,
+        cell: &Cell,
+        context: &Context<'_>,
+        directory: &std::path::Path,
+        spill: Option<&Spill>,
+        secrets: &Secrets,
+    ) -> Result<(), Error> {
+        if cell.taps.is_empty() {
+            return Ok(());
+        }
+        let (follower, pieces) = Follower::start()?;
+        let mut lines = Vec::new();
+        for (index, tap) in cell.taps.iter().enumerate() {
+            let table = TapTable::new(directory, spill, &tap.name, &tap.fields);
+            // What `plan` holds is a regular expression.
+            match LineRule::new(tap) {
+                Ok(rule) => lines.push(TapLines::new(tap, rule, table)),
+                Err(error) => return Err(Error::Tap { name: tap.name.clone(), reason: error.to_string() }),
+            }
+            match &tap.source {
+                TapSource::Log(target) => {
+                    let replicas = cell.targets.iter().filter(|t| t.name == *target).flat_map(|t| &t.replicas);
+                    for replica in replicas {
+                        for path in log_paths(&context.logs, target, replica.number) {
+                            let source = self.source(index, cell);
+                            lines[index].replicas.insert(source, replica.number);
+                            follower.follow(source, Origin::File { path, skip_first: false });
+                        }
+                    }
+                }
+                TapSource::File(path) => {
+                    let path = PathBuf::from(path.fill(&context.late).to_text());
+                    // What lies in the scratch directory is of this repetition, and all of it new.
+                    let skip_first = !path.starts_with(&context.scratch);
+                    follower.follow(self.source(index, cell), Origin::File { path, skip_first });
+                }
+                TapSource::Tcp { .. } | TapSource::Command { .. } => {}
+            }
+        }
+        let (starts, started) = mpsc::channel();
+        let secrets = secrets.clone();
+        let matching = std::thread::Builder::new()
+            .name("taps".to_owned())
+            .spawn(move || Matching { taps: lines, secrets, start: None }.listen(&pieces, &started))
+            .map_err(|source| observe::Error::Thread { source })?;
+        (self.follower, self.matcher, self.starts) = (Some(follower), Some(matching), Some(starts));
+        Ok(())
+    }
+
+    /// A number for a new source of a tap. What is left of it when it is divided by the number of taps is the number of the tap, so
+    /// that whoever gets its lines knows whose they are.
+    fn source(&mut self, tap: usize, cell: &Cell) -> u32 {
+        let source = (self.sources.len() * cell.taps.len() + tap) as u32;
+        self.sources.insert(source, tap);
+        source
+    }
+
+    /// Connects to servers and starts commands; the targets are ready by now. What cannot be followed is told in the status.
+    ///
+    /// # Errors
+    /// When the guard is gone.
+    pub async fn connect(
+        &mut self,
+        cell: &Cell,
+        context: &Context<'_>,
+        network: &Network,
+        sampler: &Sampler,
+    ) -> Result<(), Error> {
+        for (index, tap) in cell.taps.iter().enumerate() {
+            let origin = match &tap.source {
+                TapSource::Log(_) | TapSource::File(_) => continue,
+                TapSource::Tcp { address, send } => {
+                    let fill = |template: &Template| template.fill(&context.late).to_text();
+                    let send: Vec<String> = send.iter().map(fill).collect();
+                    let address = reached(&fill(address), network);
+                    let connecting = tokio::task::spawn_blocking(move || connect(&address, &send));
+                    match connecting.await {
+                        Ok(Ok(stream)) => Ok(Origin::Stream(stream.into())),
+                        Ok(Err(words)) => Err(words),
+                        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+                    }
+                }
+                TapSource::Command { argv, env, dir } => match self.start(index, tap, (argv, env, dir.as_ref()), context).await {
+                    Ok((path, watched)) => {
+                        // What it uses is not that of programs outside of the experiment.
+                        sampler.add(watched);
+                        Ok(Origin::File { path, skip_first: false })
+                    }
+                    Err(supervise::Error::GuardGone) => return Err(supervise::Error::GuardGone.into()),
+                    Err(error) => Err(vocabulary::errors::chain(&error)),
+                },
+            };
+            match origin {
+                Ok(origin) => {
+                    let source = self.source(index, cell);
+                    if let Some(follower) = &self.follower {
+                        follower.follow(source, origin);
+                    }
+                }
+                Err(words) => drop(self.broken.insert(index, words)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts the command of a tap. Returns where its output is, and what is to be watched.
+    async fn start(
+        &mut self,
+        index: usize,
+        tap: &Tap,
+        (argv, env, dir): (&[Template], &[(String, Template)], Option<&Template>),
+        context: &Context<'_>,
+    ) -> Result<(PathBuf, Watched), supervise::Error> {
+        let name = format!("tap-{}", tap.name);
+        let [out, err] = ["out", "err"].map(|kind| context.logs.join(format!("{name}.{kind}")));
+        let env = env.iter().map(|(name, value)| (name.clone(), value.fill(&context.late).to_text()));
+        let marker = context.guard.marker(Kind::Step, &name, 0);
+        let env = env.chain([marker.clone()]).collect();
+        let dir = dir.map(|dir| PathBuf::from(dir.fill(&context.late).to_text()));
+        let spec = ProcessSpec { dir, ..ProcessSpec::new(fill_all(argv, &context.late), env, [&out, &err]) };
+        let process = context.guard.spawn(spec).await?;
+        let watched = Watched { target: name, replica: 0, pid: process.pid, marker: marker.1 };
+        self.commands.push((index, process));
+        Ok((out, watched))
+    }
+
+    /// Says when the load begins, from which all times count.
+    pub fn set_start(&self, instant: Instant, unix: Duration) {
+        // When the thread has given up, its error is found in `finish`.
+        let _ = self.starts.as_ref().map(|starts| starts.send(LoadStart { instant, unix }));
+    }
+
+    /// Says that the load is over: what ends from now on has not ended early.
+    pub fn load_ended(&mut self) {
+        if self.load_ended.is_some() {
+            return;
+        }
+        self.load_ended = Some(Instant::now());
+        for (index, process) in &self.commands {
+            if let Some(exit) = process.exited() {
+                self.broken.entry(*index).or_insert_with(|| format!("the command {exit}"));
+            }
+        }
+    }
+
+    /// Ends the commands.
+    ///
+    /// # Errors
+    /// When the guard is gone.
+    pub async fn end_commands(&mut self, guard: &Guard) -> Result<(), Error> {
+        let mut result = Ok(());
+        for (_, process) in std::mem::take(&mut self.commands) {
+            result = result.and(guard.stop(&process, Signal::Term, GRACE).await.map(drop));
+        }
+        result.map_err(Error::from)
+    }
+
+    /// Reads what is there by now, writes it, and tells what became of each tap.
+    ///
+    /// # Errors
+    /// The first thing that could not be written.
+    pub fn finish(&mut self, cell: &Cell) -> Result<TapReport, record::Error> {
+        let (Some(follower), Some(matcher)) = (self.follower.take(), self.matcher.take()) else {
+            return Ok(TapReport::default());
+        };
+        let sources = follower.stop();
+        self.starts = None;
+        let matched = matcher.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        let mut report = TapReport::default();
+        for (index, (tap, matched)) in cell.taps.iter().zip(matched).enumerate() {
+            let mine = || sources.iter().filter(|(source, _)| self.sources.get(source) == Some(&index)).map(|(_, report)| report);
+            let ended = self.broken.get(&index).cloned().or_else(|| self.ended_early(mine()));
+            let lost: u64 = mine().map(|s| s.lost_lines).sum();
+            let status = TapStatus {
+                tap: tap.name.clone(),
+                rows: matched.rows,
+                unmatched: matched.unmatched,
+                dropped: lost + matched.dropped,
+                cut: mine().map(|s| s.cut_lines).sum(),
+                ended,
+                misfits: matched
+                    .misfits
+                    .into_iter()
+                    .map(|(name, m)| (name, MisfitStatus { count: m.count, first: m.first }))
+                    .collect(),
+                clocks: matched.clocks,
+            };
+            if tap.required {
+                report.reasons.extend(status.ended.as_ref().map(|words| format!("the tap `{}` ended early: {words}", tap.name)));
+                report
+                    .reasons
+                    .extend((status.dropped > 0).then(|| format!("the tap `{}` lost {} lines", tap.name, status.dropped)));
+            }
+            report.status.push(status);
+        }
+        Ok(report)
+    }
+
+    /// Why nothing more could come of a tap before the load was over, if so.
+    fn ended_early<'r>(&self, sources: impl Iterator<Item = &'r SourceReport> + Clone) -> Option<String> {
+        let early = |at: &Instant| self.load_ended.is_none_or(|end| *at < end);
+        let ended = sources.clone().filter_map(|s| s.ended.as_ref()).find(|(at, _)| early(at)).map(|(_, words)| words.clone());
+        ended.or_else(|| sources.clone().all(|s| !s.appeared).then(|| "it was never there".to_owned()))
+    }
+}
+
+impl Drop for Taps {
+    /// What was given up writes nothing any more when this is gone.
+    fn drop(&mut self) {
+        (self.follower, self.starts) = (None, None);
+        if let Some(matcher) = self.matcher.take() {
+            let _ = matcher.join();
+        }
+    }
+}
+
+/// Where an address is really reached: there may be a link between.
+fn reached(address: &str, network: &Network) -> String {
+    let found = address.rsplit_once(':').and_then(|(host, port)| network.reach(host, port.parse().ok()?));
+    found.map_or_else(|| address.to_owned(), |(host, port)| format!("{host}:{port}"))
+}
+
+/// Connects and says what is to be said first.
+fn connect(address: &str, send: &[String]) -> Result<TcpStream, String> {
+    let failed = |error: std::io::Error| format!("cannot connect to {address}: {error}");
+    let mut last = format!("cannot connect to {address}: it has no address");
+    for one in address.to_socket_addrs().map_err(failed)? {
+        match TcpStream::connect_timeout(&one, CONNECT) {
+            Ok(mut stream) => {
+                let ended = |line: &String| if line.ends_with('\n') { line.clone() } else { format!("{line}\r\n") };
+                let said: String = send.iter().map(ended).collect();
+                let mut speak = || {
+                    stream.set_write_timeout(Some(CONNECT))?;
+                    stream.write_all(said.as_bytes())?;
+                    stream.set_nonblocking(true)
+                };
+                return speak().map(|()| stream).map_err(|error| format!("cannot speak to {address}: {error}"));
+            }
+            Err(error) => last = failed(error),
+        }
+    }
+    Err(last)
+}
+
+/// The lines of one tap.
+struct TapLines {
+    rule: LineRule,
+    table: TapTable,
+    fields: Vec<TapField>,
+    /// By source, where it has replicas.
+    replicas: BTreeMap<u32, u32>,
+    unmatched: u64,
+    clocks: BTreeMap<String, Offsets>,
+}
+
+impl TapLines {
+    fn new(tap: &Tap, rule: LineRule, table: TapTable) -> Self {
+        let clocks = tap.fields.iter().filter(|f| f.kind.is_time()).map(|f| (f.name.clone(), Offsets::default())).collect();
+        let (fields, replicas) = (tap.fields.clone(), BTreeMap::new());
+        Self { rule, table, fields, replicas, unmatched: 0, clocks }
+    }
+}
+
+/// Makes rows of lines, on a thread of its own.
+struct Matching {
+    taps: Vec<TapLines>,
+    secrets: Secrets,
+    start: Option<LoadStart>,
+}
+
+impl Matching {
+    /// Takes lines until nobody sends any more.
+    fn listen(mut self, pieces: &Pieces, starts: &mpsc::Receiver<LoadStart>) -> Result<Vec<Matched>, record::Error> {
+        loop {
+            let received = pieces.recv_timeout(Duration::from_millis(100));
+            if let Ok(start) = starts.try_recv() {
+                self.start = Some(start);
+                self.taps.iter_mut().for_each(|tap| tap.table.set_start(start));
+            }
+            match received {
+                Ok(piece) => self.take(piece.source, piece.at, &piece.lines)?,
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        self.taps.into_iter().map(TapLines::finish).collect()
+    }
+
+    fn take(&mut self, source: u32, at: Instant, lines: &[u8]) -> Result<(), record::Error> {
+        let tap = source as usize % self.taps.len().max(1);
+        let Some(tap) = self.taps.get_mut(tap) else { return Ok(()) };
+        // By one clock throughout: what the other shows may be set meanwhile.
+        let unix = match self.start {
+            Some(start) => match at.checked_duration_since(start.instant) {
+                Some(after) => start.unix + after,
+                None => start.unix.saturating_sub(start.instant.duration_since(at)),
+            },
+            None => extract::taps::unix_now().saturating_sub(at.elapsed()),
+        };
+        let replica = tap.replicas.get(&source).copied();
+        for line in lines.split_inclusive(|b| *b == b'\n') {
+            let Some((mut values, join_key)) = tap.rule.fields(line.strip_suffix(b"\n").unwrap_or(line), unix) else {
+                tap.unmatched += 1;
+                continue;
+            };
+            for (field, value) in tap.fields.iter().zip(&mut values) {
+                match value {
+                    TapValue::Text(text) => {
+                        if let std::borrow::Cow::Owned(masked) = self.secrets.mask(text) {
+                            *text = masked;
+                        }
+                    }
+                    TapValue::Time(stamp_ns) => {
+                        let offset = (unix.as_nanos() as i64).checked_sub(*stamp_ns);
+                        if let (Some(offsets), Some(offset)) = (tap.clocks.get_mut(&field.name), offset) {
+                            offsets.add(offset);
+                        }
+                    }
+                    TapValue::Number(_) | TapValue::Absent => {}
+                }
+            }
+            tap.table.add(TapRow { at, replica, join_key, values })?;
+        }
+        Ok(())
+    }
+}
+
+impl TapLines {
+    fn finish(mut self) -> Result<Matched, record::Error> {
+        self.table.finish()?;
+        let clocks = self.clocks.into_iter().filter_map(|(name, offsets)| Some((name, offsets.status()?))).collect();
+        let (rows, dropped) = (self.table.rows, self.table.dropped);
+        Ok(Matched { rows, unmatched: self.unmatched, dropped, misfits: self.rule.misfits(), clocks })
+    }
+}
+
+/// How far time stamps are from when they were read, in bounded memory.
+#[derive(Debug)]
+struct Offsets {
+    least: i64,
+    /// Each so-manieth of all.
+    some: Vec<i64>,
+    every: u64,
+    count: u64,
+}
+
+impl Default for Offsets {
+    fn default() -> Self {
+        Self { least: i64::MAX, some: Vec::new(), every: 1, count: 0 }
+    }
+}
+
+impl Offsets {
+    /// No more than this are kept.
+    const MOST: usize = 1 << 16;
+
+    fn add(&mut self, offset: i64) {
+        self.least = self.least.min(offset);
+        if self.count.is_multiple_of(self.every) {
+            if self.some.len() == Self::MOST {
+                let mut at = 0;
+                self.some.retain(|_| {
+                    at += 1;
+                    at % 2 == 1
+                });
+                self.every *= 2;
+            }
+            self.some.push(offset);
+        }
+        self.count += 1;
+    }
+
+    fn status(mut self) -> Option<ClockStatus> {
+        let middle = self.some.len().checked_sub(1)? / 2;
+        let (_, median, _) = self.some.select_nth_unstable(middle);
+        Some(ClockStatus { least_ns: self.least, median_ns: *median })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn offsets_of_many_rows_need_little_room() {
+        let mut offsets = Offsets::default();
+        for n in 0..1_000_000 {
+            // A sawtooth whose least is rare.
+            offsets.add(if n == 777_777 { -5 } else { n % 1000 });
+        }
+        assert!(offsets.some.len() <= Offsets::MOST && offsets.some.len() > Offsets::MOST / 4);
+        let status = offsets.status().unwrap();
+        assert_eq!(status.least_ns, -5);
+        assert!((450..550).contains(&status.median_ns), "{status:?}");
+        assert_eq!(Offsets::default().status(), None);
+    }
+}

@@ -1,0 +1,361 @@
+//! Follows sources of lines while a load runs: files, and streams of bytes.
+//!
+//! One thread for all sources of a repetition. It sleeps in `poll` until the kernel says that there is something (inotify for
+//! files), notes when it was read, and sends whole lines away, a piece with many of them at a time. What lines mean, and where they
+//! are kept, is others' business.
+//!
+//! Memory is bounded: a line that does not end is cut ([`MAX_LINE`]), and pieces for which there is no room on the way are lost and
+//! counted; nobody waits for anybody. Whoever writes a line at a time as fast as it can wakes this thread no more than two
+//! thousand times a second.
+
+mod file;
+mod lines;
+
+use std::collections::BTreeMap;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
+
+use self::file::{Followed, Look};
+use self::lines::Splitter;
+use super::Error;
+use vocabulary::queue::{self, Sent};
+
+pub use self::lines::MAX_LINE;
+
+/// What is read at a time.
+const BUFFER: usize = MAX_LINE;
+/// So much of a source is read before the others have their turn.
+const TURN: usize = 16;
+/// So many bytes of lines may wait for whoever takes them: of lines of 100 bytes a fifth of a million.
+const ROOM: usize = 16 << 20;
+/// No two looks are closer together than this.
+const PAUSE: Duration = Duration::from_micros(500);
+/// Where the kernel tells nothing of a file, it is looked at this often.
+const UNTOLD: Duration = Duration::from_millis(5);
+/// Files that are not there are looked for this often, and so are files that were replaced.
+const SEARCH: Duration = Duration::from_millis(50);
+
+/// Some lines of a source.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// The number of the source.
+    pub source: u32,
+    /// When the last of it was read.
+    pub at: Instant,
+    /// Whole lines, each with a line feed at its end, of at most [`MAX_LINE`] bytes.
+    pub lines: Vec<u8>,
+}
+
+/// The end of whoever takes the lines.
+pub type Pieces = queue::Receiver<Piece>;
+
+/// What is followed.
+#[derive(Debug)]
+pub enum Origin {
+    /// A file.
+    File {
+        /// Its name.
+        path: PathBuf,
+        /// Whether what it holds by now is skipped.
+        skip_first: bool,
+    },
+    /// A stream that does not block.
+    Stream(OwnedFd),
+}
+
+/// How a source fared.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SourceReport {
+    /// Lines that were lost because there was no room for them.
+    pub lost_lines: u64,
+    /// Lines that were longer than [`MAX_LINE`].
+    pub cut_lines: u64,
+    /// When and why nothing more can come of it, in words.
+    pub ended: Option<(Instant, String)>,
+    /// Whether it was ever there.
+    pub appeared: bool,
+}
+
+/// The thread that follows sources. It ends when this is dropped.
+#[derive(Debug)]
+pub struct Follower {
+    orders: Option<mpsc::Sender<(u32, Origin)>>,
+    wake: Arc<OwnedFd>,
+    thread: Option<JoinHandle<BTreeMap<u32, SourceReport>>>,
+}
+
+impl Follower {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// [`Error::Thread`].
+    pub fn start() -> Result<(Self, Pieces), Error> {
+        let failed = |source: std::io::Error| Error::Thread { source };
+        let wake = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC).map_err(|e| failed(e.into()))?;
+        let wake = Arc::new(wake);
+        let (orders, ordered) = mpsc::channel();
+        let (outbox, pieces) = queue::queue(ROOM, |piece: &Piece| piece.lines.len() + size_of::<Piece>());
+        let woken = Arc::clone(&wake);
+        let thread = std::thread::Builder::new()
+            .name("follow".to_owned())
+            .spawn(move || Sources::new(outbox).follow(&ordered, &woken))
+            .map_err(failed)?;
+        Ok((Self { orders: Some(orders), wake, thread: Some(thread) }, pieces))
+    }
+
+    /// Follows a source from now on; its lines have this number, which no other source has.
+    pub fn follow(&self, source: u32, origin: Origin) {
+        // The thread lives as long as this.
+        let _ = self.orders.as_ref().map(|orders| orders.send((source, origin)));
+        self.rouse();
+    }
+
+    /// Reads what is there by now of every source, and ends. Returns how each fared, by its number.
+    pub fn stop(mut self) -> BTreeMap<u32, SourceReport> {
+        self.orders = None;
+        self.rouse();
+        let ended = self.thread.take().map(JoinHandle::join).unwrap_or_else(|| Ok(BTreeMap::new()));
+        ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+
+    fn rouse(&self) {
+        // It fails when it has not been heard 2^64 times.
+        let _ = rustix::io::write(&*self.wake, &1_u64.to_ne_bytes());
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.orders = None;
+        self.rouse();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// One source.
+struct Source {
+    reader: Reader,
+    splitter: Splitter,
+    report: SourceReport,
+    /// Whether it should be looked at.
+    is_due: bool,
+    /// The number of the kernel's watch for it.
+    watch: Option<i32>,
+}
+
+enum Reader {
+    File(Followed),
+    Stream(OwnedFd),
+    Ended,
+}
+
+struct Sources {
+    all: BTreeMap<u32, Source>,
+    outbox: queue::Sender<Piece>,
+    /// None where the kernel has no more of them to give.
+    inotify: Option<OwnedFd>,
+    buffer: Vec<u8>,
+}
+
+impl Sources {
+    fn new(outbox: queue::Sender<Piece>) -> Self {
+        let inotify = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).ok();
+        Self { all: BTreeMap::new(), outbox, inotify, buffer: vec![0; BUFFER] }
+    }
+
+    fn follow(mut self, ordered: &mpsc::Receiver<(u32, Origin)>, wake: &OwnedFd) -> BTreeMap<u32, SourceReport> {
+        let mut searched = Instant::now();
+        loop {
+            let over = loop {
+                match ordered.try_recv() {
+                    Ok((number, origin)) => self.add(number, origin),
+                    Err(mpsc::TryRecvError::Empty) => break false,
+                    Err(mpsc::TryRecvError::Disconnected) => break true,
+                }
+            };
+            if over {
+                return self.finish();
+            }
+            if searched.elapsed() >= SEARCH {
+                self.all.values_mut().for_each(|source| source.is_due = true);
+                searched = Instant::now();
+            }
+            let numbers: Vec<u32> = self.all.iter().filter(|(_, s)| s.is_due).map(|(number, _)| *number).collect();
+            let mut is_more = false;
+            for number in numbers {
+                is_more |= self.turn(number);
+            }
+            if !is_more {
+                self.pause(wake);
+                self.sleep(wake);
+            }
+        }
+    }
+
+    fn add(&mut self, number: u32, origin: Origin) {
+        let (reader, appeared) = match origin {
+            Origin::File { path, skip_first } => (Reader::File(Followed::new(path, skip_first)), false),
+            Origin::Stream(stream) => (Reader::Stream(stream), true),
+        };
+        let report = SourceReport { appeared, ..SourceReport::default() };
+        self.all.insert(number, Source { reader, splitter: Splitter::default(), report, is_due: true, watch: None });
+    }
+
+    /// Reads on in a source. Whether there may be more.
+    fn turn(&mut self, number: u32) -> bool {
+        let Self { all, outbox, inotify, buffer } = self;
+        let Some(source) = all.get_mut(&number) else { return false };
+        let mut lines = Vec::new();
+        for _ in 0..TURN {
+            let look = match &mut source.reader {
+                Reader::Ended => Ok(Look::Nothing),
+                Reader::File(file) => file.look(buffer),
+                Reader::Stream(stream) => match rustix::io::read(&*stream, &mut buffer[..]) {
+                    Ok(0) => Err(std::io::Error::other("the other side has closed the connection")),
+                    Ok(length) => Ok(Look::Read(length)),
+                    Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Ok(Look::Nothing),
+                    Err(error) => Err(error.into()),
+                },
+            };
+            let at = Instant::now();
+            match look {
+                Ok(Look::Read(length)) => {
+                    source.splitter.push(&buffer[..length], &mut lines);
+                    source.send(number, at, &mut lines, outbox);
+                }
+                // What was begun was never ended.
+                Ok(Look::Anew) => {
+                    source.splitter.finish(&mut lines);
+                    source.send(number, at, &mut lines, outbox);
+                    if let (Reader::File(file), Some(inotify)) = (&source.reader, inotify.as_ref()) {
+                        source.watch = inotify::add_watch(inotify, file.path(), WatchFlags::MODIFY | WatchFlags::ATTRIB).ok();
+                    }
+                }
+                Ok(Look::Nothing) => {
+                    // Where the kernel does not tell, there is something new as far as anybody knows.
+                    source.is_due = false;
+                    return false;
+                }
+                Err(error) => {
+                    source.splitter.finish(&mut lines);
+                    source.send(number, at, &mut lines, outbox);
+                    source.report.ended.get_or_insert_with(|| (at, error.to_string()));
+                    source.reader = Reader::Ended;
+                    source.is_due = false;
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    /// Lets some time go by since the last look, so that many small writes are read together. New orders do not wait.
+    fn pause(&self, wake: &OwnedFd) {
+        let _ = poll(&mut [PollFd::new(wake, PollFlags::IN)], Some(&timespec(PAUSE)));
+    }
+
+    /// Sleeps until there is something to be done.
+    fn sleep(&mut self, wake: &OwnedFd) {
+        let untold = |s: &Source| matches!(&s.reader, Reader::File(file) if file.appeared) && s.watch.is_none();
+        let time = if self.all.values().any(untold) { UNTOLD } else { SEARCH };
+        let streams = self.all.iter().filter_map(|(number, source)| match &source.reader {
+            Reader::Stream(stream) => Some((*number, stream.as_fd())),
+            _ => None,
+        });
+        let (numbers, streams): (Vec<u32>, Vec<_>) = streams.unzip();
+        let own = [Some(wake.as_fd()), self.inotify.as_ref().map(|i| i.as_fd())];
+        let first = own.iter().flatten().count();
+        let mut waited: Vec<PollFd<'_>> =
+            own.into_iter().flatten().chain(streams).map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
+        let _ = poll(&mut waited, Some(&timespec(time)));
+        let ready: Vec<bool> = waited.iter().map(|fd| !fd.revents().is_empty()).collect();
+        if ready[0] {
+            let _ = rustix::io::read(wake, &mut [0_u8; 8]);
+        }
+        for (number, _) in numbers.iter().zip(&ready[first..]).filter(|(_, ready)| **ready) {
+            self.all.entry(*number).and_modify(|source| source.is_due = true);
+        }
+        if first == 2 && ready[1] {
+            self.note_changes();
+        }
+        for source in self.all.values_mut().filter(|s| untold(s)) {
+            source.is_due = true;
+        }
+    }
+
+    /// Takes from the kernel which files have changed.
+    fn note_changes(&mut self) {
+        let Some(inotify) = &self.inotify else { return };
+        let mut space = [MaybeUninit::uninit(); 4096];
+        let mut reader = inotify::Reader::new(inotify, &mut space);
+        while let Ok(event) = reader.next() {
+            // Where some were forgotten, any may have changed.
+            let watch = event.wd();
+            self.all.values_mut().filter(|s| watch < 0 || s.watch == Some(watch)).for_each(|s| s.is_due = true);
+        }
+    }
+
+    /// Reads what is there, and ends.
+    fn finish(mut self) -> BTreeMap<u32, SourceReport> {
+        let numbers: Vec<u32> = self.all.keys().copied().collect();
+        for number in numbers {
+            // Whoever goes on writing is not waited for: a file is read to where it ends now, a stream as far as it may have waited.
+            let turns = match self.all.get(&number).map(|source| &source.reader) {
+                Some(Reader::File(file)) => file.unread() / BUFFER as u64 + 1,
+                _ => (ROOM / BUFFER) as u64,
+            };
+            // A turn or two go by with opening a file, or another one behind it.
+            for _ in 0..turns / TURN as u64 + 3 {
+                if !self.turn(number) {
+                    break;
+                }
+            }
+            let Self { all, outbox, .. } = &mut self;
+            if let Some(source) = all.get_mut(&number) {
+                let mut lines = Vec::new();
+                source.splitter.finish(&mut lines);
+                source.send(number, Instant::now(), &mut lines, outbox);
+            }
+        }
+        let report = |(number, source): (u32, Source)| {
+            let appeared = match &source.reader {
+                Reader::File(file) => file.appeared,
+                _ => source.report.appeared,
+            };
+            (number, SourceReport { cut_lines: source.splitter.cut, appeared, ..source.report })
+        };
+        self.all.into_iter().map(report).collect()
+    }
+}
+
+impl Source {
+    /// Sends lines away, if there are any.
+    fn send(&mut self, source: u32, at: Instant, lines: &mut Vec<u8>, outbox: &queue::Sender<Piece>) {
+        if lines.is_empty() {
+            return;
+        }
+        let lines = std::mem::take(lines);
+        let count = || lines.iter().filter(|b| **b == b'\n').count() as u64;
+        let many = count();
+        if outbox.send(Piece { source, at, lines }) == Sent::Lost {
+            self.report.lost_lines += many;
+        }
+    }
+}
+
+fn timespec(time: Duration) -> Timespec {
+    Timespec { tv_sec: time.as_secs() as i64, tv_nsec: i64::from(time.subsec_nanos()) }
+}
+
+#[cfg(test)]
+mod tests;

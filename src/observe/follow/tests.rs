@@ -1,0 +1,111 @@
+//! Sources that are followed by the thread.
+
+use std::io::Write as _;
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+
+use super::*;
+
+/// Nothing here takes this long unless it is broken.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The lines that come until there are as many, with their sources.
+fn take(pieces: &Pieces, count: usize) -> Vec<(u32, String)> {
+    let (mut found, deadline) = (Vec::new(), Instant::now() + PATIENCE);
+    while found.len() < count {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let piece = pieces.recv_timeout(left).unwrap_or_else(|e| panic!("{e} after {found:?}"));
+        let text = String::from_utf8_lossy(&piece.lines).into_owned();
+        found.extend(text.lines().map(|line| (piece.source, line.to_owned())));
+    }
+    found
+}
+
+fn append(path: &Path, text: &str) {
+    std::fs::File::options().append(true).create(true).open(path).unwrap().write_all(text.as_bytes()).unwrap();
+}
+
+#[test]
+fn files_and_streams_are_read_as_they_are_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let [old, new, none] = ["old", "new", "none"].map(|name| folder.path().join(name));
+    append(&old, "before\n");
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let mut server = listener.accept().unwrap().0;
+    client.set_nonblocking(true).unwrap();
+    let (follower, pieces) = Follower::start().unwrap();
+    for (number, path) in [(1, &old), (2, &new), (3, &none)] {
+        follower.follow(number, Origin::File { path: path.clone(), skip_first: true });
+    }
+    follower.follow(4, Origin::Stream(client.into()));
+    // By now the file that was there has been looked at: orders are taken in turn, and each is looked at first.
+    server.write_all(b"one\r\ntw").unwrap();
+    assert_eq!(take(&pieces, 1), [(4, "one".to_owned())]);
+    append(&old, "a line\n");
+    assert_eq!(take(&pieces, 1), [(1, "a line".to_owned())]);
+    append(&new, "appeared\n");
+    assert_eq!(take(&pieces, 1), [(2, "appeared".to_owned())]);
+    std::fs::rename(&new, folder.path().join("new.1")).unwrap();
+    append(&new, "after the rotation\n");
+    assert_eq!(take(&pieces, 1), [(2, "after the rotation".to_owned())]);
+    let before = Instant::now();
+    server.write_all(b"o\nno end").unwrap();
+    assert_eq!(take(&pieces, 1), [(4, "two".to_owned())]);
+    drop(server);
+    assert_eq!(take(&pieces, 1), [(4, "no end".to_owned())]);
+    append(&old, "and the last one has no line feed");
+    let reports = follower.stop();
+    assert_eq!(take(&pieces, 1), [(1, "and the last one has no line feed".to_owned())]);
+    assert!(pieces.try_recv().is_err());
+    let appeared: Vec<bool> = reports.values().map(|r| r.appeared).collect();
+    assert_eq!(appeared, [true, true, false, true]);
+    let (at, words) = reports[&4].ended.clone().unwrap();
+    assert!(at > before && words == "the other side has closed the connection", "{words}");
+    assert_eq!(reports.values().filter(|r| r.ended.is_some()).count(), 1);
+}
+
+#[test]
+fn when_a_line_was_read_is_soon_after_it_was_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log");
+    append(&path, "");
+    let (follower, pieces) = Follower::start().unwrap();
+    follower.follow(0, Origin::File { path: path.clone(), skip_first: false });
+    append(&path, "first\n");
+    take(&pieces, 1);
+    // The kernel tells of a write; looking for it from time to time would take half of `SEARCH` on average.
+    let mut delays: Vec<Duration> = (0..21)
+        .map(|_| {
+            let written = Instant::now();
+            append(&path, "line\n");
+            pieces.recv_timeout(PATIENCE).unwrap().at - written
+        })
+        .collect();
+    delays.sort_unstable();
+    assert!(delays[10] < SEARCH / 5, "{delays:?}");
+}
+
+#[test]
+fn what_finds_no_room_is_counted_and_memory_stays_bounded() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("flood");
+    // A million lines that nobody takes, more than there is room for, and a line without an end.
+    let line = "a line of a log that is long enough\n";
+    let mut file = std::fs::File::create(&path).unwrap();
+    for _ in 0..1000 {
+        file.write_all(line.repeat(1000).as_bytes()).unwrap();
+    }
+    file.write_all(&vec![b'x'; 8 << 20]).unwrap();
+    let (follower, pieces) = Follower::start().unwrap();
+    follower.follow(7, Origin::File { path, skip_first: false });
+    let report = follower.stop().remove(&7).unwrap();
+    let (mut lines, mut bytes) = (0, 0);
+    while let Ok(piece) = pieces.try_recv() {
+        lines += piece.lines.iter().filter(|b| **b == b'\n').count() as u64;
+        bytes += piece.lines.len();
+    }
+    assert!(bytes <= ROOM && bytes > ROOM / 2, "{bytes}");
+    // The last line is cut, and told once.
+    assert_eq!((lines + report.lost_lines, report.cut_lines), (1_000_001, 1), "{report:?}");
+}
