@@ -99,9 +99,13 @@ pub enum Error {
         /// What may be there.
         expected: &'static str,
     },
-    /// A database that a newer runner made.
-    #[error("{} has schema version {found}; this runner knows version {}: use a newer runner, or export into another file", path.display(), sqlite::VERSION)]
-    Newer {
+    /// A database that a runner of another version made.
+    #[error(
+        "{} has schema version {found}; this runner writes version {}: use a runner that writes that one, or export into another file",
+        path.display(),
+        sqlite::VERSION
+    )]
+    OtherVersion {
         /// The database.
         path: PathBuf,
         /// Its version.
@@ -180,7 +184,7 @@ impl Error {
     pub fn is_input(&self) -> bool {
         match self {
             Self::Record(error) => !matches!(error, record::Error::Write { .. }),
-            Self::NotOurs { .. } | Self::Newer { .. } | Self::OtherRun { .. } | Self::Contradiction { .. } => true,
+            Self::NotOurs { .. } | Self::OtherVersion { .. } | Self::OtherRun { .. } | Self::Contradiction { .. } => true,
             _ => false,
         }
     }

@@ -36,7 +36,7 @@ impl Database {
     /// Opens a database of ours, or a new one, of which nothing is written yet.
     ///
     /// # Errors
-    /// [`Error::Open`]; [`Error::NotOurs`] where something else is there; [`Error::Newer`].
+    /// [`Error::Open`]; [`Error::NotOurs`] where something else is there; [`Error::OtherVersion`].
     pub fn open(path: &Path) -> Result<Self, Error> {
         if path.is_dir() {
             return Err(not_ours(path, "is a directory"));
@@ -67,7 +67,7 @@ impl Database {
         });
         match found {
             Ok((APPLICATION, VERSION, _)) => Ok(false),
-            Ok((APPLICATION, found, _)) => Err(Error::Newer { path: path.clone(), found }),
+            Ok((APPLICATION, found, _)) => Err(Error::OtherVersion { path: path.clone(), found }),
             Ok((0, 0, 0)) => Ok(true),
             Ok(_) => Err(not_ours(path, "is a database of another program")),
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::NotADatabase) => Err(not_ours(path, "is not a database")),
