@@ -10,8 +10,7 @@ use rayon::prelude::*;
 
 use record::{Repetition, RunRecord, files};
 
-/// Two lanes of multiply and rotate, 128 bits. A bit that changes reaches all bits of its lane some words later, and those of
-/// the last words at the end.
+/// Two lanes of folded products, 128 bits. A bit that changes reaches all bits of both lanes.
 #[derive(Clone, Copy)]
 struct Hash([u64; 2]);
 
@@ -24,7 +23,9 @@ impl Hash {
 
     fn word(&mut self, word: u64) {
         for (lane, odd) in self.0.iter_mut().zip(Self::ODD) {
-            *lane = (*lane ^ word).wrapping_mul(odd).rotate_left(29);
+            // Both halves of the product: its upper bits alone depend on all bits of the word, its lower ones on few.
+            let product = u128::from(*lane ^ word) * u128::from(odd);
+            *lane = (product as u64 ^ (product >> 64) as u64).wrapping_add(odd);
         }
     }
 

@@ -172,7 +172,10 @@ fn record(row: &[Value<'_>], line: &mut Vec<u8>) {
             Value::Integer(number) => write!(line, "{number}"),
             Value::Real(number) if number.is_nan() => Ok(()),
             Value::Real(number) => write!(line, "{number}"),
-            Value::Text(text) => Ok(field(text, line)),
+            Value::Text(text) => {
+                field(text, line);
+                Ok(())
+            }
             Value::Bytes(bytes) => bytes.iter().try_for_each(|byte| write!(line, "{byte:02x}")),
         };
     }

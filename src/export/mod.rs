@@ -134,6 +134,14 @@ pub enum Error {
         /// Experiment and run.
         name: String,
     },
+    /// The database was removed or replaced while a run was written.
+    #[error("{} was removed or replaced meanwhile: nothing of {name} was written; export it again", path.display())]
+    Gone {
+        /// The database.
+        path: PathBuf,
+        /// Experiment and run.
+        name: String,
+    },
     /// The database cannot be opened.
     #[error("cannot open {}", path.display())]
     Open {

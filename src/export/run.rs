@@ -1,10 +1,11 @@
 //! A run, told row by row: what it is, what was planned, what came of it, and then one repetition after the other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use rayon::prelude::*;
 
+use analysis::cells::Series;
 use analysis::estimate::{Estimate, estimate};
 use analysis::expectations::Outcome;
 use analysis::summary::CellSummary;
@@ -166,7 +167,7 @@ impl Told<'_> {
         )?;
         for (factor_at, factor) in plan.factors.iter().enumerate() {
             for (level_at, level) in factor.levels.iter().enumerate() {
-                let names = [Value::Text(&factor.name), number(factor_at), Value::Text(&level.label), number(level_at)];
+                let names = [number(factor_at), number(level_at), Value::Text(&factor.name), Value::Text(&level.label)];
                 sink.insert(Table::Levels, &[&[Value::Integer(run_id)], &names[..]].concat())?;
             }
         }
@@ -211,7 +212,7 @@ fn optional(number: Option<u64>) -> Value<'static> {
 }
 
 /// Workload, target, phase, step and metric of figures; null where it belongs to none.
-fn part(series: &analysis::cells::Series) -> [Value<'_>; 5] {
+fn part(series: &Series) -> [Value<'_>; 5] {
     let part = &series.part;
     let [workload, target, phase, step] = [&part.workload, &part.target, &part.phase, &part.step]
         .map(|name| if name.is_empty() { Value::Null } else { Value::Text(name) });
@@ -220,10 +221,15 @@ fn part(series: &analysis::cells::Series) -> [Value<'_>; 5] {
 
 /// Each metric over the repetitions that count.
 fn estimates(cell_id: i64, cell: &CellSummary, sink: &mut dyn Sink) -> Result<(), Error> {
-    let series: Vec<&analysis::cells::Series> = cell.figures.iter().filter(|series| !series.values.is_empty()).collect();
-    let of = |series: &&analysis::cells::Series| estimate(&series.values.iter().map(|(_, value)| *value).collect::<Vec<f64>>());
-    let found: Vec<Option<Estimate>> = series.par_iter().map(of).collect();
-    let found = series.into_iter().zip(found).filter_map(|(series, found)| Some((series, found?)));
+    let series: Vec<&Series> = cell.figures.iter().filter(|series| !series.values.is_empty()).collect();
+    // Intervals take the time, and many series are the same: where nothing waits response times are the service times.
+    let bits = |series: &&Series| series.values.iter().map(|(_, value)| value.to_bits()).collect::<Vec<u64>>();
+    let different: BTreeSet<Vec<u64>> = series.iter().map(bits).collect();
+    let different: Vec<Vec<u64>> = different.into_iter().collect();
+    let of = |bits: &Vec<u64>| estimate(&bits.iter().map(|bits| f64::from_bits(*bits)).collect::<Vec<f64>>());
+    let found: Vec<Option<Estimate>> = different.par_iter().map(of).collect();
+    let of = |series: &Series| found[different.binary_search(&bits(&series)).ok()?].as_ref();
+    let found = series.into_iter().filter_map(|series| Some((series, of(series)?)));
     for (row, (series, found)) in found.enumerate() {
         let (low, high) = (|(low, _): (f64, f64)| low, |(_, high): (f64, f64)| high);
         let mut values = vec![Value::Integer(cell_id), number(row)];

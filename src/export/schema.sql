@@ -1,5 +1,6 @@
 -- Results of runner: the tables of runs in one file. Columns say their units; times whose names end in _ns count in
 -- nanoseconds from the start of the load of their repetition, unless they say how long something took.
+-- The columns of a key come first: the `integrity_check` of SQLite up to 3.40 expects that of tables without rowid.
 -- `PRAGMA user_version` is the version of this schema, `PRAGMA application_id` says that it is runner's.
 
 CREATE TABLE runs (
@@ -28,10 +29,10 @@ CREATE TABLE runs (
 
 CREATE TABLE levels (                  -- the levels of each factor, in the order of the scenario
   run_id INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
-  factor TEXT NOT NULL,
   factor_position INTEGER NOT NULL,    -- from 1
-  level TEXT NOT NULL,
   level_position INTEGER NOT NULL,     -- from 1
+  factor TEXT NOT NULL,
+  level TEXT NOT NULL,
   PRIMARY KEY (run_id, factor_position, level_position)
 ) STRICT, WITHOUT ROWID;
 
@@ -308,5 +309,5 @@ CREATE TABLE collected (               -- collected/<name>.csv: tables that were
 
 CREATE INDEX figures_by_metric ON figures (metric);
 CREATE INDEX estimates_by_metric ON estimates (metric);
-CREATE INDEX requests_by_response ON requests (response_ns);
+CREATE INDEX requests_by_response ON requests (response_ns) WHERE step <> '(pass)';
 CREATE INDEX windows_with_errors ON windows (kind) WHERE kind = 'error';

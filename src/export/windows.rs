@@ -172,3 +172,128 @@ impl Told {
         Ok((counts.len(), [whole(times.p50), whole(times.p99), whole(times.max), whole(times.mean.round() as u64)]))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use hdrhistogram::serialization::{Serializer as _, V2Serializer};
+    use record::tables::{Tables, WorkloadNames};
+    use vocabulary::Phase;
+    use vocabulary::rows::{WindowRow, new_histogram};
+
+    use super::super::Error;
+    use super::*;
+
+    /// The rows that were told, as text.
+    #[derive(Default)]
+    struct Lines(Vec<String>);
+
+    impl Sink for Lines {
+        fn insert(&mut self, _: Table, row: &[Value<'_>]) -> Result<(), Error> {
+            let value = |value: &Value<'_>| match value {
+                Value::Null => "-".to_owned(),
+                Value::Integer(number) => number.to_string(),
+                Value::Text(text) => (*text).to_owned(),
+                other => format!("{other:?}"),
+            };
+            self.0.push(row.iter().map(value).collect::<Vec<_>>().join(" "));
+            Ok(())
+        }
+
+        fn mark(&mut self) -> Result<(), Error> {
+            Ok(())
+        }
+
+        fn keep(&mut self) -> Result<(), Error> {
+            Ok(())
+        }
+
+        fn take_back(&mut self) -> Result<(), Error> {
+            Ok(())
+        }
+    }
+
+    fn window(number: u64, outcome: Outcome, times: &[u64]) -> WindowRow {
+        let mut histogram = new_histogram();
+        times.iter().for_each(|ns| histogram.record(*ns).unwrap());
+        let mut bytes = Vec::new();
+        V2Serializer::new().serialize(&histogram, &mut bytes).unwrap();
+        WindowRow {
+            start_ns: number * 1000,
+            workload: 0,
+            step: None,
+            phase: Phase::During,
+            completed_in: Phase::During,
+            outcome,
+            count: times.len() as u64,
+            sent_bytes: 1,
+            received_bytes: 2,
+            service: bytes.clone(),
+            response: bytes,
+            lag: Vec::new(),
+            connect: Vec::new(),
+            first_byte: Vec::new(),
+        }
+    }
+
+    /// A table of batches of rows, each of which is a piece, or part of one.
+    fn told(batches: Vec<Vec<WindowRow>>) -> Vec<String> {
+        let folder = tempfile::tempdir().unwrap();
+        let names =
+            WorkloadNames { workload: "w".to_owned(), steps: Vec::new(), outcomes: vec!["late".to_owned()], metrics: Vec::new() };
+        let mut tables = Tables::create(folder.path(), vec![names]).unwrap();
+        batches.into_iter().for_each(|rows| tables.windows(rows).unwrap());
+        tables.finish().unwrap();
+        let path = folder.path().join("windows.parquet");
+        let mut lines = Lines::default();
+        assert!(write(&path, 7, &mut lines).is_ok());
+        lines.0
+    }
+
+    /// One thread tells of all of its windows before the other tells of the first.
+    #[test]
+    fn what_two_threads_say_of_a_window_is_one_row() {
+        let thread = |ns: u64| (0..1500).map(|number| window(number, Outcome::Ok, &[ns])).collect::<Vec<_>>();
+        let (one, other) = (thread(100), thread(300));
+        let batches = one.chunks(600).chain(other.chunks(600)).map(<[WindowRow]>::to_vec).collect();
+        let lines = told(batches);
+        assert_eq!(lines.len(), 1500);
+        for (at, line) in lines.iter().enumerate() {
+            let times = "100 300 300 200";
+            let expected = format!(
+                "7 {} {} w (pass) during during ok ok 2 2 4 {times} {times} - - - - 0 - - - - 0 - - - -",
+                at + 1,
+                at * 1000
+            );
+            assert_eq!(*line, expected);
+        }
+    }
+
+    #[test]
+    fn outcomes_have_rows_of_their_own_and_a_kind() {
+        let lines = told(vec![vec![
+            window(0, Outcome::Ok, &[5]),
+            window(0, Outcome::Named(0), &[6]),
+            window(0, Outcome::Timeout, &[7, 8, 9]),
+        ]]);
+        let starts: Vec<String> =
+            lines.iter().map(|line| line.split(' ').skip(5).take(9).collect::<Vec<_>>().join(" ")).collect();
+        let expected =
+            ["during during late named 1 1 2 6 6", "during during ok ok 1 1 2 5 5", "during during timeout error 3 1 2 8 9"];
+        assert_eq!(starts, expected);
+    }
+
+    #[test]
+    fn a_histogram_that_is_damaged_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let names = WorkloadNames { workload: "w".to_owned(), steps: Vec::new(), outcomes: Vec::new(), metrics: Vec::new() };
+        let mut tables = Tables::create(folder.path(), vec![names]).unwrap();
+        let mut row = window(0, Outcome::Ok, &[5]);
+        row.service.pop();
+        tables.windows(vec![row]).unwrap();
+        tables.finish().unwrap();
+        let fault = write(&folder.path().join("windows.parquet"), 1, &mut Lines::default()).unwrap_err();
+        let Fault::Damaged(error) = fault else { panic!("it is the table that is wrong") };
+        let said = vocabulary::errors::chain(&error);
+        assert!(said.contains("windows.parquet") && said.contains("a histogram is damaged"), "{said}");
+    }
+}

@@ -316,7 +316,7 @@ fn the_rows_are_those_that_were_recorded() {
     let output = Command::new("/usr/bin/python3").args(["-c", script]).current_dir(place.path("")).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     let found: Json = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(found, json!([[[LABEL]], [["(pass)"], ["GET /second"], [LABEL]], [["Is \"quoted\", or not?"]], [["ok"]]]));
+    assert_eq!(found, json!([[[LABEL]], [["(pass)"], ["command"], ["get"], [LABEL]], [["Is \"quoted\", or not?"]], [["ok"]]]));
 
     // The same as CSV, value by value.
     place.run(&["export", "csv", run.to_str().unwrap(), "-o", "csv"]).expect(0);
