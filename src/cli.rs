@@ -39,6 +39,9 @@ pub enum Command {
     Summarize(Summarize),
     /// Draw the graphs of results
     Graph(Graph),
+    /// Write results in the form of another program: an SQLite database, or files of CSV
+    #[command(subcommand)]
+    Export(Export),
     /// Make a load on one URL: a quick look, with the engine of `run`
     Load(Box<Load>),
     /// Say what this machine can measure: the generator's own ceiling, timers, limits, missing programs
@@ -287,6 +290,37 @@ pub struct Graph {
     pub paths: Vec<PathBuf>,
     /// Where graphs go: DIR/EXPERIMENT/RUN/*.png
     #[arg(long, value_name = "DIR", default_value = "graphs")]
+    pub out: PathBuf,
+}
+
+/// `runner export`
+#[derive(Debug, Subcommand)]
+pub enum Export {
+    /// Add runs to an SQLite database, or bring them up to date there; it has views for the questions that are asked most
+    Sqlite(ExportSqlite),
+    /// Write the same tables as files of CSV (RFC 4180) into a directory
+    Csv(ExportCsv),
+}
+
+/// `runner export sqlite`
+#[derive(Debug, Args)]
+pub struct ExportSqlite {
+    /// Directories of runs, or folders in which the newest run of each experiment is taken
+    #[arg(value_name = "RUN", required = true)]
+    pub paths: Vec<PathBuf>,
+    /// The database: a new file, or one that an earlier export made
+    #[arg(long, short = 'o', value_name = "FILE")]
+    pub out: PathBuf,
+}
+
+/// `runner export csv`
+#[derive(Debug, Args)]
+pub struct ExportCsv {
+    /// Directories of runs, or folders in which the newest run of each experiment is taken
+    #[arg(value_name = "RUN", required = true)]
+    pub paths: Vec<PathBuf>,
+    /// The directory of the files: a new one, an empty one, or an earlier export, which is replaced
+    #[arg(long, short = 'o', value_name = "DIR")]
     pub out: PathBuf,
 }
 

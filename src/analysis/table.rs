@@ -157,23 +157,25 @@ fn of_parts(series: &[&Figure]) -> Vec<Column> {
 
 /// The unit of each figure; null for plain numbers.
 fn of_units(cell: &CellSummary, series: &[&Figure]) -> Column {
-    let unit = |series: &&Figure| -> Option<&str> {
-        let (part, metric) = (&series.part, series.metric.as_str());
-        let unit = match metric {
-            _ if part.is_brought() => {
-                let key = (part.workload.clone(), metric.to_owned());
-                cell.figures.units.get(&key).map_or("", String::as_str)
-            }
-            REQUESTS | OFFERED_PASSES | UNSENT_PASSES => "",
-            SENT_BYTES | RECEIVED_BYTES => Unit::Bytes.base(),
-            GENERATOR_CPU => Unit::Share.base(),
-            GENERATOR_RATE => Unit::Rate.base(),
-            _ if metric.starts_with(OF_OUTCOME) => "",
-            _ => Metric::by_name(metric).unit().base(),
-        };
-        Some(unit).filter(|unit| !unit.is_empty())
+    column("unit", series.iter().map(|series| unit(cell, series)).collect::<Vec<Option<&str>>>())
+}
+
+/// The unit of figures of a cell; none for plain numbers.
+pub fn unit<'c>(cell: &'c CellSummary, series: &Figure) -> Option<&'c str> {
+    let (part, metric) = (&series.part, series.metric.as_str());
+    let unit = match metric {
+        _ if part.is_brought() => {
+            let key = (part.workload.clone(), metric.to_owned());
+            cell.figures.units.get(&key).map_or("", String::as_str)
+        }
+        REQUESTS | OFFERED_PASSES | UNSENT_PASSES => "",
+        SENT_BYTES | RECEIVED_BYTES => Unit::Bytes.base(),
+        GENERATOR_CPU => Unit::Share.base(),
+        GENERATOR_RATE => Unit::Rate.base(),
+        _ if metric.starts_with(OF_OUTCOME) => "",
+        _ => Metric::by_name(metric).unit().base(),
     };
-    column("unit", series.iter().map(unit).collect::<Vec<Option<&str>>>())
+    Some(unit).filter(|unit| !unit.is_empty())
 }
 
 impl Table<'_> {

@@ -6,6 +6,7 @@ mod check;
 mod compare;
 mod doctor;
 mod execute;
+mod export;
 mod fixture;
 mod floor;
 mod graph;
@@ -67,6 +68,7 @@ pub fn main(cli: Cli) -> Exit {
         Command::Compare(args) => compare::compare(&args),
         Command::Summarize(args) => summarize::summarize(&args),
         Command::Graph(args) => graph::graph(&args),
+        Command::Export(args) => export::export(&args),
         Command::Load(args) => load::load(&args),
         Command::Doctor(args) => doctor::doctor(&args),
     };

@@ -18,6 +18,7 @@ pub mod manifest;
 pub mod names;
 mod older;
 pub mod read;
+pub mod rows;
 pub mod spill;
 pub mod status;
 pub mod tables;

@@ -8,6 +8,7 @@ use std::sync::Once;
 use std::time::Instant;
 
 use polars::prelude::*;
+use polars_io::parquet::metadata::FileMetadataRef;
 use polars_io::parquet::write::BatchedWriter;
 use polars_io::prelude::*;
 use rayon::prelude::*;
@@ -451,27 +452,52 @@ fn read_some(path: &Path, columns: Option<&[&str]>) -> Result<DataFrame, Error> 
 /// # Errors
 /// [`Error::Read`], [`Error::ReadTable`].
 pub fn read_pieces<T: Send>(path: &Path, columns: &[&str], each: impl Fn(&DataFrame) -> T + Sync) -> Result<Vec<T>, Error> {
-    let open = || super::files::open(path).map_err(|source| Error::Read { path: path.to_owned(), source });
-    let file = open()?;
-    let (metadata, groups) = parse(path, || {
-        let mut metadata = (**ParquetReader::new(file).get_metadata()?).clone();
-        let groups = std::mem::take(&mut metadata.row_groups);
-        Ok((metadata, groups))
-    })?;
-    let piece = |group: &_| {
-        let file = open()?;
-        let frame = parse(path, || {
-            let mut one = metadata.clone();
-            one.row_groups = vec![Clone::clone(group)];
-            one.num_rows = one.row_groups[0].num_rows();
+    let pieces = Pieces::open(path)?;
+    (0..pieces.len()).into_par_iter().map(|number| Ok(each(&pieces.read(number, columns)?))).collect()
+}
+
+/// A table that is open, to be read piece by piece: as it was written, some hundred or thousand rows at a time.
+pub(super) struct Pieces {
+    path: PathBuf,
+    /// The names of its columns, in their order.
+    pub columns: Vec<String>,
+    /// What a file would say of itself that held one of the pieces alone.
+    pieces: Vec<FileMetadataRef>,
+}
+
+impl Pieces {
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let file = super::files::open(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+        parse(path, || {
+            let mut reader = ParquetReader::new(file);
+            let columns = reader.schema()?.iter_names().map(|name| name.to_string()).collect();
+            let mut metadata = (**reader.get_metadata()?).clone();
+            let groups = std::mem::take(&mut metadata.row_groups);
+            let alone = |group| {
+                let mut one = metadata.clone();
+                one.row_groups = vec![group];
+                one.num_rows = one.row_groups[0].num_rows();
+                FileMetadataRef::new(one)
+            };
+            Ok(Self { path: path.to_owned(), columns, pieces: groups.into_iter().map(alone).collect() })
+        })
+    }
+
+    /// How many pieces there are.
+    pub fn len(&self) -> usize {
+        self.pieces.len()
+    }
+
+    /// Columns of a piece, in the order of the table; those that it does not have are left out.
+    pub fn read(&self, number: usize, columns: &[&str]) -> Result<DataFrame, Error> {
+        let file = super::files::open(&self.path).map_err(|source| Error::Read { path: self.path.clone(), source })?;
+        parse(&self.path, || {
             let mut reader = ParquetReader::new(file).read_parallel(ParallelStrategy::None);
-            reader.set_metadata(std::sync::Arc::new(one));
+            reader.set_metadata(FileMetadataRef::clone(&self.pieces[number]));
             let wanted = projection(reader.schema()?.as_ref(), columns);
             whole(reader.with_projection(Some(wanted)).finish()?)
-        })?;
-        Ok(each(&frame))
-    };
-    groups.par_iter().map(piece).collect()
+        })
+    }
 }
 
 fn projection(schema: &ArrowSchema, columns: &[&str]) -> Vec<usize> {

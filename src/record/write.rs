@@ -26,6 +26,12 @@ pub struct RunDirectory {
     lock: File,
 }
 
+/// Whether a runner is at work in the directory of a run. It may have ended, or begun, by the time that this is known.
+pub fn is_at_work(path: &Path) -> bool {
+    // Shared, and let go at once: several may ask at a time, and only whoever writes holds it.
+    File::open(path).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+}
+
 /// Locks a run's directory.
 fn lock(path: &Path) -> Result<File, Error> {
     let file = File::open(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;

@@ -29,7 +29,7 @@ const fn floor_of(name: &'static str, imports: &'static [&'static str]) -> Floor
 }
 
 /// The floors from the ground up.
-pub const FLOORS: [Floor; 14] = [
+pub const FLOORS: [Floor; 15] = [
     floor_of("vocabulary", &[]),
     floor_of("schema", &["vocabulary"]),
     floor_of("plan", &["vocabulary"]),
@@ -43,6 +43,7 @@ pub const FLOORS: [Floor; 14] = [
     floor_of("executor", &["vocabulary", "plan", "extract", "links", "supervise", "observe", "load", "record"]),
     // Tests of `analysis` and `plot` make a small run by hand: windows as the load fills them, a plan from a few lines.
     Floor { tests: &["load"], ..floor_of("analysis", &["vocabulary", "record"]) },
+    floor_of("export", &["vocabulary", "record", "analysis"]),
     Floor { tests: &["plan_read", "load"], ..floor_of("plot", &["vocabulary", "record", "analysis"]) },
     floor_of(
         "cmd",
@@ -59,19 +60,22 @@ pub const FLOORS: [Floor; 14] = [
             "record",
             "executor",
             "analysis",
+            "export",
             "plot",
         ],
     ),
 ];
 
 /// Libraries that shape whatever imports them, and the floors that may. Tests are free.
-pub const LIBRARIES: [(&str, &[&str]); 3] = [
+pub const LIBRARIES: [(&str, &[&str]); 4] = [
     // What is read or written in files and messages.
     ("serde", &["vocabulary", "schema", "plan", "plan_read", "links", "supervise", "load", "record", "analysis", "cmd"]),
     // The rest waits for nobody, or has threads.
     ("tokio", &["supervise", "load", "executor", "cmd"]),
     // By far the most expensive to compile.
     ("polars", &["record", "analysis"]),
+    // A C library: what opens databases stands where databases are read and written.
+    ("rusqlite", &["extract", "export"]),
 ];
 
 /// Rings of files that are there, by floor; a ring is known when all of its files are in one of these lists. They are to be

@@ -463,16 +463,16 @@ fn graphs_that_cannot_be_written_cost_no_result() {
 }
 
 /// A file system of its own, unmounted when dropped; none where this may not be done.
-struct SmallDisk<'a>(&'a Place);
+pub struct SmallDisk<'a>(&'a Place);
 
 impl<'a> SmallDisk<'a> {
-    fn mount(place: &'a Place, size: &str) -> Option<Self> {
+    pub fn mount(place: &'a Place, size: &str) -> Option<Self> {
         std::fs::create_dir(place.path("disk")).unwrap();
         let mounted = Self::command(place, &["mount", "-t", "tmpfs", "-o", &format!("size={size}"), "none", "disk"]);
         mounted.then_some(Self(place))
     }
 
-    fn grow(&self, size: &str) {
+    pub fn grow(&self, size: &str) {
         assert!(Self::command(self.0, &["mount", "-o", &format!("remount,size={size}"), "disk"]));
     }
 

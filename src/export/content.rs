@@ -1,0 +1,154 @@
+//! Whether a run is still what it was when it was exported: a hash of every byte that an export is made of.
+//!
+//! Not of names and times of files: a copy is the same run, and what was repaired is not. It keeps nobody out who wants to
+//! deceive, and need not: an export is made of what is there.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+
+use record::{Repetition, RunRecord, files};
+
+/// Two lanes of folded products, 128 bits. A bit that changes reaches all bits of both lanes.
+#[derive(Clone, Copy)]
+struct Hash([u64; 2]);
+
+impl Hash {
+    const ODD: [u64; 2] = [0x9E37_79B9_7F4A_7C15, 0xC2B2_AE3D_27D4_EB4F];
+
+    fn new() -> Self {
+        Self(Self::ODD)
+    }
+
+    fn word(&mut self, word: u64) {
+        for (lane, odd) in self.0.iter_mut().zip(Self::ODD) {
+            // Both halves of the product: its upper bits alone depend on all bits of the word, its lower ones on few.
+            let product = u128::from(*lane ^ word) * u128::from(odd);
+            *lane = (product as u64 ^ (product >> 64) as u64).wrapping_add(odd);
+        }
+    }
+
+    /// Adds bytes, the length behind them, so that what stands next to each other does not run together.
+    fn bytes(&mut self, bytes: &[u8]) {
+        let (words, rest) = bytes.as_chunks::<8>();
+        words.iter().for_each(|word| self.word(u64::from_le_bytes(*word)));
+        let mut last = [0; 8];
+        last[..rest.len()].copy_from_slice(rest);
+        self.word(u64::from_le_bytes(last));
+        self.word(bytes.len() as u64);
+    }
+
+    fn finish(mut self) -> [u64; 2] {
+        (0..3).for_each(|_| self.word(0));
+        self.0
+    }
+}
+
+/// Bytes of a file that are read at a time.
+const CHUNK: u64 = 1 << 18;
+
+/// Adds a file; one that cannot be read is as one that is not there.
+fn add_file(hash: &mut Hash, path: &Path) {
+    let Ok(mut file) = files::open(path) else { return hash.word(u64::MAX) };
+    let mut chunk = Vec::with_capacity(CHUNK as usize);
+    loop {
+        chunk.clear();
+        match (&mut file).take(CHUNK).read_to_end(&mut chunk) {
+            Ok(0) => return hash.word(1),
+            Ok(_) => hash.bytes(&chunk),
+            Err(_) => return hash.word(u64::MAX - 1),
+        }
+    }
+}
+
+/// The files in a folder whose names end so, sorted; none where there is no such folder.
+pub(super) fn files_in(folder: &Path, extension: &str) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut found: Vec<PathBuf> = entries.filter(|path| path.extension().is_some_and(|e| e == extension)).collect();
+    found.sort();
+    found
+}
+
+/// The folder of taps and that of collected tables, in a repetition.
+pub(super) const TAPS: &str = "taps";
+/// See [`TAPS`].
+pub(super) const COLLECTED: &str = "collected";
+
+fn of_repetition(repetition: &Repetition) -> [u64; 2] {
+    let mut hash = Hash::new();
+    let folder = &repetition.path;
+    let named = ["status.json", "events.jsonl"].map(|name| folder.join(name));
+    let tables = files_in(folder, "parquet").into_iter();
+    let others = files_in(&folder.join(TAPS), "parquet").into_iter().chain(files_in(&folder.join(COLLECTED), "csv"));
+    for file in named.into_iter().chain(tables).chain(others) {
+        let inside = file.strip_prefix(folder).unwrap_or(&file);
+        hash.bytes(inside.as_os_str().as_encoded_bytes());
+        add_file(&mut hash, &file);
+    }
+    hash.finish()
+}
+
+/// The hash of a run, as text. `is_running`: whether there may be more of it in a moment.
+pub(super) fn of_run(run: &RunRecord, is_running: bool) -> String {
+    let mut hash = Hash::new();
+    // What another version makes of the same run may differ.
+    hash.bytes(env!("CARGO_PKG_VERSION").as_bytes());
+    hash.word(is_running.into());
+    for name in ["plan.json", "manifest.json"] {
+        add_file(&mut hash, &run.path.join(name));
+    }
+    let repetitions: Vec<[u64; 2]> = run.repetitions.par_iter().map(of_repetition).collect();
+    for (repetition, words) in run.repetitions.iter().zip(repetitions) {
+        hash.word(repetition.cell as u64);
+        hash.word(repetition.status.repetition.into());
+        words.into_iter().for_each(|word| hash.word(word));
+    }
+    let [one, other] = hash.finish();
+    format!("{one:016x}{other:016x}")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_bit_counts_and_so_does_the_length() {
+        let of = |bytes: &[u8]| {
+            let mut hash = Hash::new();
+            hash.bytes(bytes);
+            hash.finish()
+        };
+        let text: Vec<u8> = (0..61).collect();
+        let mut found = BTreeSet::from([of(&text)]);
+        for bit in 0..text.len() * 8 {
+            let mut other = text.clone();
+            other[bit / 8] ^= 1 << (bit % 8);
+            assert!(found.insert(of(&other)), "bit {bit}");
+        }
+        for zeros in 0..20 {
+            assert!(found.insert(of(&vec![0; zeros])), "{zeros} zeros");
+        }
+    }
+
+    #[test]
+    fn a_file_is_its_bytes_and_no_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let of = |bytes: Option<&[u8]>| {
+            let path = folder.path().join("f");
+            let _ = std::fs::remove_file(&path);
+            if let Some(bytes) = bytes {
+                std::fs::write(&path, bytes).unwrap();
+            }
+            let mut hash = Hash::new();
+            add_file(&mut hash, &path);
+            hash.finish()
+        };
+        let long = vec![7; CHUNK as usize + 1];
+        let all = [None, Some(&b""[..]), Some(b"a"), Some(&long), Some(&long[1..])].map(of);
+        assert_eq!(BTreeSet::from(all).len(), all.len());
+        assert_eq!(of(Some(&long)), all[3]);
+    }
+}

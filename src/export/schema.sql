@@ -1,0 +1,313 @@
+-- Results of runner: the tables of runs in one file. Columns say their units; times whose names end in _ns count in
+-- nanoseconds from the start of the load of their repetition, unless they say how long something took.
+-- The columns of a key come first: the `integrity_check` of SQLite up to 3.40 expects that of tables without rowid.
+-- `PRAGMA user_version` is the version of this schema, `PRAGMA application_id` says that it is runner's.
+
+CREATE TABLE runs (
+  run_id INTEGER PRIMARY KEY,          -- a number of this file only: experiment and run are the name
+  experiment TEXT NOT NULL,
+  run TEXT NOT NULL,                   -- time and id, the name of its directory
+  question TEXT NOT NULL,
+  state TEXT NOT NULL CHECK (state IN ('whole', 'incomplete', 'running')), -- when it was exported
+  started_at TEXT NOT NULL,            -- UTC
+  seed TEXT NOT NULL,                  -- decimal: it has 64 bits and no sign
+  window_ns INTEGER NOT NULL,          -- length of a window
+  repetitions_planned INTEGER NOT NULL, -- of each cell
+  primary_metric TEXT,                 -- null where the scenario names none
+  runner TEXT NOT NULL,                -- version that made the run
+  system TEXT NOT NULL,
+  kernel TEXT NOT NULL,
+  processor TEXT NOT NULL,
+  cores INTEGER NOT NULL,
+  memory_bytes INTEGER NOT NULL,
+  git_commit TEXT,                     -- of the directory in which it was made
+  git_changed INTEGER,                 -- 1: files differed from it
+  manifest TEXT NOT NULL,              -- manifest.json
+  content TEXT NOT NULL,               -- a hash of everything that was exported
+  UNIQUE (experiment, run)
+) STRICT;
+
+CREATE TABLE levels (                  -- the levels of each factor, in the order of the scenario
+  run_id INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
+  factor_position INTEGER NOT NULL,    -- from 1
+  level_position INTEGER NOT NULL,     -- from 1
+  factor TEXT NOT NULL,
+  level TEXT NOT NULL,
+  PRIMARY KEY (run_id, factor_position, level_position)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE cells (
+  cell_id INTEGER PRIMARY KEY,
+  run_id INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
+  position INTEGER NOT NULL,           -- in the plan, from 1
+  cell TEXT NOT NULL,                  -- its name, made of its levels
+  folder TEXT NOT NULL,                -- below cells/
+  skipped TEXT,                        -- why it was not executed
+  planned INTEGER NOT NULL,            -- repetitions
+  valid INTEGER NOT NULL,              -- those of them that count
+  invalid INTEGER NOT NULL,
+  failed INTEGER NOT NULL,
+  UNIQUE (run_id, position)
+) STRICT;
+
+CREATE TABLE cell_levels (             -- the level of each factor in a cell
+  cell_id INTEGER NOT NULL REFERENCES cells ON DELETE CASCADE,
+  factor TEXT NOT NULL,
+  level TEXT NOT NULL,
+  PRIMARY KEY (cell_id, factor)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE estimates (               -- figures over the repetitions that count: what summary.json and the table say
+  cell_id INTEGER NOT NULL REFERENCES cells ON DELETE CASCADE,
+  row INTEGER NOT NULL,
+  workload TEXT,                       -- null where a metric belongs to none; likewise the next three
+  target TEXT,
+  phase TEXT,                          -- of a target null: the whole load
+  step TEXT,                           -- (pass): the pass as a whole
+  metric TEXT NOT NULL,
+  n INTEGER NOT NULL,                  -- repetitions
+  mean REAL,
+  mean_low REAL, mean_high REAL,       -- 95 % interval (BCa bootstrap); null for one repetition
+  median REAL,
+  median_low REAL, median_high REAL,   -- likewise
+  standard_deviation REAL,
+  min REAL, max REAL,
+  unit TEXT,                           -- ns, B, 1/s, B/s, share, or that of what was brought; null for plain numbers
+  PRIMARY KEY (cell_id, row)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE expectations (            -- what the scenario expects, and what came of it
+  run_id INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
+  row INTEGER NOT NULL,
+  expectation TEXT NOT NULL,
+  cell TEXT NOT NULL,
+  outcome TEXT NOT NULL,               -- pass, fail, inconclusive, skipped
+  value REAL, low REAL, high REAL,
+  words TEXT NOT NULL,
+  PRIMARY KEY (run_id, row)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE damaged (                 -- what could not be read: of these tables no row is here
+  run_id INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
+  row INTEGER NOT NULL,
+  words TEXT NOT NULL,
+  PRIMARY KEY (run_id, row)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE repetitions (             -- status.json
+  repetition_id INTEGER PRIMARY KEY,
+  cell_id INTEGER NOT NULL REFERENCES cells ON DELETE CASCADE,
+  repetition INTEGER NOT NULL,         -- its number, from 1
+  started_at TEXT NOT NULL,            -- UTC
+  seed TEXT NOT NULL,
+  verdict TEXT NOT NULL CHECK (verdict IN ('valid', 'invalid', 'failed')),
+  valid INTEGER NOT NULL,              -- 1: it counts
+  why_not TEXT,                        -- why it does not
+  total_ns INTEGER NOT NULL,           -- how long it took, and what in it did; see status.json
+  steps_ns INTEGER NOT NULL,
+  target_start_ns INTEGER NOT NULL,
+  ready_to_first_request_ns INTEGER NOT NULL,
+  load_ns INTEGER NOT NULL,
+  target_stop_ns INTEGER NOT NULL,
+  record_ns INTEGER NOT NULL,
+  overhead_ns INTEGER NOT NULL,
+  generator_cpu_ns INTEGER NOT NULL,   -- of all its threads
+  generator_wall_ns INTEGER NOT NULL,
+  connects INTEGER NOT NULL,
+  timer_late_p50_ns INTEGER, timer_late_p99_ns INTEGER, timer_late_max_ns INTEGER,
+  dropped_windows INTEGER NOT NULL,
+  steal_share REAL, others_share REAL, -- of the processors' time, during the load
+  UNIQUE (cell_id, repetition)
+) STRICT;
+
+CREATE TABLE phases (                  -- as in status.json: before a warm-up that ends by itself is cut off
+  repetition_id INTEGER NOT NULL REFERENCES repetitions ON DELETE CASCADE,
+  row INTEGER NOT NULL,
+  workload TEXT NOT NULL,
+  phase TEXT NOT NULL,
+  start_ns INTEGER NOT NULL,
+  end_ns INTEGER NOT NULL,
+  planned_ns INTEGER,
+  offered INTEGER NOT NULL, unsent INTEGER NOT NULL, passes INTEGER NOT NULL, errors INTEGER NOT NULL,
+  named INTEGER NOT NULL, completed INTEGER NOT NULL, open INTEGER NOT NULL,
+  at_end_longest_ns INTEGER NOT NULL,
+  silence_ns INTEGER NOT NULL,
+  tail_ns INTEGER,
+  PRIMARY KEY (repetition_id, row)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE trials (                  -- of searches for the highest rate that holds
+  repetition_id INTEGER NOT NULL REFERENCES repetitions ON DELETE CASCADE,
+  row INTEGER NOT NULL,
+  workload TEXT NOT NULL,
+  rate_per_s REAL,
+  start_ns INTEGER NOT NULL,
+  end_ns INTEGER NOT NULL,
+  held INTEGER NOT NULL,               -- 1: it held
+  reasons TEXT NOT NULL,               -- a JSON list of what did not hold
+  PRIMARY KEY (repetition_id, row)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE replicas (                -- how each replica of each target fared
+  repetition_id INTEGER NOT NULL REFERENCES repetitions ON DELETE CASCADE,
+  row INTEGER NOT NULL,
+  target TEXT NOT NULL,
+  replica INTEGER NOT NULL,
+  pid INTEGER,
+  start_up_ns INTEGER,                 -- from being started to being ready
+  ended TEXT,                          -- how it ended, if by itself
+  killed INTEGER NOT NULL,
+  PRIMARY KEY (repetition_id, row)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE reconciled (              -- what servers counted, and what was sent to them
+  repetition_id INTEGER NOT NULL REFERENCES repetitions ON DELETE CASCADE,
+  row INTEGER NOT NULL,
+  target TEXT NOT NULL,
+  sent INTEGER NOT NULL, unanswered INTEGER NOT NULL, elsewhere INTEGER NOT NULL,
+  seen INTEGER,
+  unread TEXT, others TEXT,
+  PRIMARY KEY (repetition_id, row)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE links (
+  repetition_id INTEGER NOT NULL REFERENCES repetitions ON DELETE CASCADE,
+  row INTEGER NOT NULL,
+  link TEXT NOT NULL,
+  mechanism TEXT NOT NULL,
+  host TEXT NOT NULL,
+  measured TEXT NOT NULL,              -- JSON: round trips, losses and rates before the load
+  PRIMARY KEY (repetition_id, row)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE first_errors (            -- the first failed request of each kind, in words
+  repetition_id INTEGER NOT NULL REFERENCES repetitions ON DELETE CASCADE,
+  row INTEGER NOT NULL,
+  words TEXT NOT NULL,
+  PRIMARY KEY (repetition_id, row)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE events (                  -- events.jsonl
+  repetition_id INTEGER NOT NULL REFERENCES repetitions ON DELETE CASCADE,
+  row INTEGER NOT NULL,
+  at_ns INTEGER NOT NULL,
+  event TEXT NOT NULL,
+  fields TEXT NOT NULL,                -- JSON: what else it says
+  PRIMARY KEY (repetition_id, row)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE figures (                 -- figures.parquet: what each repetition says of each metric
+  repetition_id INTEGER NOT NULL REFERENCES repetitions ON DELETE CASCADE,
+  row INTEGER NOT NULL,
+  workload TEXT, target TEXT, phase TEXT, step TEXT, -- as in estimates
+  metric TEXT NOT NULL,
+  value REAL,
+  unit TEXT,
+  PRIMARY KEY (repetition_id, row)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE windows (                 -- windows.parquet, the rows of generator threads put together
+  repetition_id INTEGER NOT NULL REFERENCES repetitions ON DELETE CASCADE,
+  row INTEGER NOT NULL,
+  window_start_ns INTEGER NOT NULL,    -- requests belong to the window in which they ended
+  workload TEXT NOT NULL,
+  step TEXT NOT NULL,                  -- (pass): the pass as a whole
+  phase TEXT NOT NULL,                 -- in which they were meant to begin
+  completed_in TEXT NOT NULL,          -- the phase in which they ended
+  outcome TEXT NOT NULL,               -- ok, the kind of error, or a name that the scenario gives
+  kind TEXT NOT NULL CHECK (kind IN ('ok', 'error', 'named')),
+  requests INTEGER NOT NULL,
+  sent_bytes INTEGER NOT NULL, received_bytes INTEGER NOT NULL,
+  service_p50_ns INTEGER, service_p99_ns INTEGER, service_max_ns INTEGER, service_mean_ns INTEGER,
+  response_p50_ns INTEGER, response_p99_ns INTEGER, response_max_ns INTEGER, response_mean_ns INTEGER,
+  lag_p50_ns INTEGER, lag_p99_ns INTEGER, lag_max_ns INTEGER, lag_mean_ns INTEGER,
+  connects INTEGER NOT NULL,           -- requests that had to connect
+  connect_p50_ns INTEGER, connect_p99_ns INTEGER, connect_max_ns INTEGER, connect_mean_ns INTEGER,
+  first_bytes INTEGER NOT NULL,        -- requests that had a first byte
+  first_byte_p50_ns INTEGER, first_byte_p99_ns INTEGER, first_byte_max_ns INTEGER, first_byte_mean_ns INTEGER,
+  PRIMARY KEY (repetition_id, row)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE requests (                -- requests.parquet, where each was recorded
+  repetition_id INTEGER NOT NULL REFERENCES repetitions ON DELETE CASCADE,
+  row INTEGER NOT NULL,
+  workload TEXT NOT NULL,
+  step TEXT NOT NULL,                  -- (pass): the pass as a whole
+  phase TEXT NOT NULL,
+  outcome TEXT NOT NULL,
+  intended_ns INTEGER NOT NULL,
+  sent_ns INTEGER NOT NULL,
+  first_byte_ns INTEGER,
+  completed_ns INTEGER NOT NULL,
+  service_ns INTEGER NOT NULL,         -- completed - sent
+  response_ns INTEGER NOT NULL,        -- completed - intended
+  sent_bytes INTEGER NOT NULL, received_bytes INTEGER NOT NULL,
+  PRIMARY KEY (repetition_id, row)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE metrics (                 -- metrics.parquet: what commands brought and what was collected
+  repetition_id INTEGER NOT NULL REFERENCES repetitions ON DELETE CASCADE,
+  row INTEGER NOT NULL,
+  at_ns INTEGER NOT NULL,
+  workload TEXT NOT NULL,
+  phase TEXT NOT NULL,
+  pass INTEGER NOT NULL,
+  metric TEXT NOT NULL,
+  value REAL,
+  PRIMARY KEY (repetition_id, row)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE resources (               -- resources.parquet: a replica with all its processes; counters since its start
+  repetition_id INTEGER NOT NULL REFERENCES repetitions ON DELETE CASCADE,
+  row INTEGER NOT NULL,
+  at_ns INTEGER NOT NULL,
+  target TEXT NOT NULL,
+  replica INTEGER NOT NULL,
+  processes INTEGER, threads INTEGER,
+  pss_bytes INTEGER,                   -- null when it was not read this time
+  rss_bytes INTEGER, peak_rss_bytes INTEGER,
+  cpu_user_ns INTEGER, cpu_system_ns INTEGER,
+  open_files INTEGER,
+  voluntary_switches INTEGER, involuntary_switches INTEGER,
+  read_bytes INTEGER, written_bytes INTEGER,
+  complete INTEGER,                    -- 1: all of the tree was read
+  PRIMARY KEY (repetition_id, row)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE host (                    -- host.parquet: a core; counters since boot
+  repetition_id INTEGER NOT NULL REFERENCES repetitions ON DELETE CASCADE,
+  row INTEGER NOT NULL,
+  at_ns INTEGER NOT NULL,
+  core INTEGER NOT NULL,
+  user_ns INTEGER, system_ns INTEGER, idle_ns INTEGER, iowait_ns INTEGER, steal_ns INTEGER,
+  memory_total_bytes INTEGER, memory_available_bytes INTEGER,
+  load_1min REAL,
+  cpu_pressure_some_us INTEGER, cpu_pressure_full_us INTEGER,
+  memory_pressure_some_us INTEGER, memory_pressure_full_us INTEGER,
+  io_pressure_some_us INTEGER, io_pressure_full_us INTEGER,
+  frequency_hz INTEGER, frequency_max_hz INTEGER,
+  core_throttles INTEGER, package_throttles INTEGER,
+  PRIMARY KEY (repetition_id, row)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE taps (                    -- taps/<tap>.parquet: what was read off a source while the load ran
+  repetition_id INTEGER NOT NULL REFERENCES repetitions ON DELETE CASCADE,
+  tap TEXT NOT NULL,
+  row INTEGER NOT NULL,
+  at_ns INTEGER,
+  fields TEXT NOT NULL,                -- JSON: fields ->> 'name' is a number or a text
+  PRIMARY KEY (repetition_id, tap, row)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE collected (               -- collected/<name>.csv: tables that were taken after the load
+  repetition_id INTEGER NOT NULL REFERENCES repetitions ON DELETE CASCADE,
+  name TEXT NOT NULL,
+  row INTEGER NOT NULL,
+  fields TEXT NOT NULL,                -- JSON: a text for each column
+  PRIMARY KEY (repetition_id, name, row)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX figures_by_metric ON figures (metric);
+CREATE INDEX estimates_by_metric ON estimates (metric);
+CREATE INDEX requests_by_response ON requests (response_ns) WHERE step <> '(pass)';
+CREATE INDEX windows_with_errors ON windows (kind) WHERE kind = 'error';
