@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use tokio::time::Instant as TokioInstant;
 use tokio_websockets::Message;
 
-use super::judged::{Judged, KeptBody};
+use super::judged::{Judged, KeptBody, excerpt};
 use super::values::{RANDOM_BLOCK, Text, ValueNames, Values, random_block};
 use super::{Carrier, Checked, Client, Driver, Exchange, Failure, one_pass};
 use crate::{Error, Job, Running, start_with};
@@ -90,17 +90,33 @@ impl Websocket {
                 socket.send(message, deadline).await?;
             }
             if step.answer {
-                self.answer(step, &mut socket, values, deadline).await?;
+                self.answer(step, None, &mut socket, values, deadline).await?;
             }
         }
         Ok(socket)
     }
 
-    /// Waits for an answer, and judges it; its length.
-    async fn answer(&self, step: &Step, socket: &mut Socket, values: &mut Values, deadline: TokioInstant) -> Result<u64, Failure> {
+    /// The key of a message, where answers are known by theirs.
+    fn key(&self, message: &[u8]) -> Option<u64> {
+        self.matcher.as_ref().filter(|matcher| !matches!(matcher, Matcher::Order))?.key(message)
+    }
+
+    /// Waits for an answer, and judges it; its length. `key`: by what it must be known.
+    async fn answer(
+        &self,
+        step: &Step,
+        key: Option<u64>,
+        socket: &mut Socket,
+        values: &mut Values,
+        deadline: TokioInstant,
+    ) -> Result<u64, Failure> {
         loop {
             let message = socket.receive(deadline).await?;
             if !self.is_push(message.as_payload()) {
+                if key.is_some() && self.key(message.as_payload()) != key {
+                    let words = format!("`{}`: the answer has not the key of the message: {}", step.name, excerpt(message.as_payload()));
+                    return Err(Failure::new(Outcome::Garbage, words));
+                }
                 step.judge(message.as_payload(), values)?;
                 return Ok(message.as_payload().len() as u64);
             }
@@ -224,12 +240,14 @@ impl WebsocketClient {
             exchange.connect = Some(exchange.sent.elapsed());
         }
         let Some(socket) = &mut self.socket else { return Err(Failure::new(Outcome::Closed, "there is no connection")) };
+        let mut key = None;
         if let Some(message) = step.compose(&mut self.values) {
             exchange.sent_bytes = message.as_payload().len() as u64;
+            key = websocket.key(message.as_payload());
             socket.send(message, deadline).await?;
         }
         if step.answer {
-            exchange.received_bytes = websocket.answer(step, socket, &mut self.values, deadline).await?;
+            exchange.received_bytes = websocket.answer(step, key, socket, &mut self.values, deadline).await?;
             exchange.first_byte = Some(Instant::now());
         }
         Ok(())
