@@ -33,7 +33,8 @@ const TERSE: &str = r#"    steps: [{send: {text: '{"id": ${pass}, "key": "a"}'},
 
 /// Many under way, on one connection at 100 per second.
 fn matched(fixture: &str, args: &str, seconds: f64, more: &str) -> String {
-    let load = format!("    load: {{open: {{per: connection, rate: 100/s, connections: 1}}, duration: {seconds}s, drain: 500ms}}");
+    let load =
+        format!("    load: {{open: {{per: connection, rate: 100/s, connections: 1}}, duration: {seconds}s, drain: 500ms}}");
     scenario(fixture, args, ", match: {json: /id}", &format!("{load}\n    timeout: 1s\n{more}"))
 }
 
@@ -127,12 +128,27 @@ fn a_server_that_takes_them_at_once_is_as_fast_as_its_work_and_reorders() {
     assert!((1.0..70.0).contains(&out_of_order), "{out_of_order}");
 }
 
+/// Keys come every 20 ms, and each takes 30 ms and up to 30 ms more, evenly: one comes behind the next where its own part of that
+/// is larger by 20 ms, so for (1/3)²/2 = 1/18 of all.
+#[test]
+fn as_many_answers_are_out_of_order_as_arithmetic_has_it() {
+    let load = "    load: {open: {per: connection, rate: 50/s, connections: 10}, duration: 4s, drain: 2s}";
+    let server = "--work, 30ms, --jitter, 30ms, --order, slight";
+    let (place, outcome) = run(&scenario("terminal", server, ", match: {json: /id}", &format!("{load}\n{TERSE}")));
+    outcome.expect(0);
+    let found = brought(&place.summary(), "out_of_order");
+    // Of 2000 the standard error is 0.5 %; a machine that is late now and then makes a few more.
+    assert!((3.5..8.0).contains(&found), "{found} %, expected 5.6 %");
+}
+
 #[test]
 fn a_text_is_typed_key_by_key_on_each_connection() {
     // What is echoed is what was sent, quotes and all.
-    let steps = "    steps: [{send: {json: {id: '${pass}', key: '${key}'}}, expect: {text: '{\"id\":\"${pass}\",\"key\":\"${key}\"}'}}]";
+    let steps =
+        "    steps: [{send: {json: {id: '${pass}', key: '${key}'}}, expect: {text: '{\"id\":\"${pass}\",\"key\":\"${key}\"}'}}]";
     let load = "    load: {open: {per: connection, rate: 200/s, connections: 3}, amount: 30, drain: 2s}";
-    let (place, outcome) = run(&scenario("websocket-echo", "", ", match: {json: /id}, text: 'abü '", &format!("{load}\n{steps}")));
+    let (place, outcome) =
+        run(&scenario("websocket-echo", "", ", match: {json: /id}, text: 'abü '", &format!("{load}\n{steps}")));
     outcome.expect(0);
     assert_eq!(during(&place.summary(), "typists")["ok"], 90);
 }
@@ -149,7 +165,12 @@ fn answers_without_a_key_are_matched_by_their_order() {
 #[test]
 fn all_connections_may_share_a_schedule() {
     let load = "    load: {open: {rate: 400/s, connections: 4, arrivals: poisson}, duration: 1s, drain: 2s}\n    threads: 2";
-    let (place, outcome) = run(&scenario("terminal", "--work, 20ms, --order, slight", ", match: {regex: '\"id\": ?([0-9]+)'}", &format!("{load}\n{TERSE}")));
+    let (place, outcome) = run(&scenario(
+        "terminal",
+        "--work, 20ms, --order, slight",
+        ", match: {regex: '\"id\": ?([0-9]+)'}",
+        &format!("{load}\n{TERSE}"),
+    ));
     outcome.expect(0);
     let found = during(&place.summary(), "typists");
     let requests = found["requests"].as_u64().unwrap();
@@ -178,7 +199,9 @@ fn faults_have_words() {
     ];
     for (how, outcome, words) in cases {
         let args = format!("--how, {how}, --healthy, '1'");
-        for scenario in [in_turn("faulty-websocket", &args, KEY), matched("faulty-websocket", &args, 0.3, KEY)] {
+        // Connecting has a second.
+        let patient = matched("faulty-websocket", &args, 0.3, KEY).replace("drain: 500ms", "drain: 1500ms");
+        for scenario in [in_turn("faulty-websocket", &args, KEY), patient] {
             let (place, ended) = run(&scenario);
             let found = during(&place.summary(), "typists");
             let errors = found["errors"].as_object().unwrap();
@@ -192,19 +215,23 @@ fn faults_have_words() {
 
 #[test]
 fn a_server_that_closes_says_why_and_is_connected_to_again() {
-    for scenario in [in_turn("faulty-websocket", "--how, close-code", KEY), matched("faulty-websocket", "--how, close-code", 0.5, KEY)] {
-        let (place, _) = run(&scenario);
-        let status = place.status("all/run1");
-        assert!(status.to_string().contains("closed the connection with code 1011 ("), "{status}");
-        assert!(status["generator"]["connects"].as_u64().unwrap() >= 3, "{status}");
-        let found = during(&place.summary(), "typists");
-        assert!(found["ok"].as_u64().unwrap() > 0 && found["errors"]["closed"].as_u64().unwrap() > 0, "{found}");
-    }
+    let (place, _) = run(&matched("faulty-websocket", "--how, close-code", 0.5, KEY));
+    let status = place.status("all/run1");
+    assert!(status.to_string().contains("closed the connection with code 1011 ("), "{status}");
+    assert!(status["generator"]["connects"].as_u64().unwrap() >= 10, "{status}");
+    assert!(during(&place.summary(), "typists")["ok"].as_u64().unwrap() >= 30);
+    // Between two passes nothing is lost by it.
+    let (place, outcome) = run(&in_turn("faulty-websocket", "--how, close-code", KEY));
+    outcome.expect(0);
+    assert_eq!(during(&place.summary(), "typists")["ok"], 12);
+    assert_eq!(place.status("all/run1")["generator"]["connects"], 4);
 }
 
 #[test]
 fn fragments_with_pings_between_them_are_a_message() {
-    for scenario in [in_turn("faulty-websocket", "--how, fragments", KEY), matched("faulty-websocket", "--how, fragments", 0.3, KEY)] {
+    for scenario in
+        [in_turn("faulty-websocket", "--how, fragments", KEY), matched("faulty-websocket", "--how, fragments", 0.3, KEY)]
+    {
         let (place, ended) = run(&scenario);
         ended.expect(0);
         assert_eq!(during(&place.summary(), "typists")["errors"], json!({}));
@@ -234,7 +261,8 @@ fn answers_that_come_twice_or_never_or_unasked_or_late_are_told_apart() {
 fn pushes_are_counted_where_the_scenario_knows_them_and_unexpected_otherwise() {
     let load = "    load: {open: {per: connection, rate: 50/s, connections: 1}, duration: 1s, drain: 1s}";
     let server = "--push, 100ms";
-    let (place, outcome) = run(&scenario("terminal", server, ", match: {json: /id}, pushes: '\"push\"'", &format!("{load}\n{TERSE}")));
+    let (place, outcome) =
+        run(&scenario("terminal", server, ", match: {json: /id}, pushes: '\"push\"'", &format!("{load}\n{TERSE}")));
     outcome.expect(0);
     let summary = place.summary();
     assert!((7.0..=11.0).contains(&brought(&summary, "pushes")), "{}", brought(&summary, "pushes"));
@@ -257,7 +285,8 @@ fn pushes_are_counted_where_the_scenario_knows_them_and_unexpected_otherwise() {
 fn a_server_that_does_not_read_leaves_messages_unsent() {
     let load = "    load: {open: {per: connection, rate: 2000/s, connections: 1}, duration: 2s, drain: 300ms}";
     let steps = "    steps: [{send: {random: 20KiB}}]";
-    let (place, _) = run(&scenario("faulty-websocket", "--how, stop-reading, --healthy, '1'", ", match: order", &format!("{load}\n{steps}")));
+    let (place, _) =
+        run(&scenario("faulty-websocket", "--how, stop-reading, --healthy, '1'", ", match: order", &format!("{load}\n{steps}")));
     let found = during(&place.summary(), "typists");
     let number = |key: &str| found[key].as_u64().unwrap();
     assert_eq!(number("offered"), 4000);
@@ -289,8 +318,11 @@ fn each_row_of_a_message_has_its_key() {
     let place = Place::with(&matched("terminal", "", 0.2, &more));
     place.run_test().expect(0);
     let rows = tables::read(&place.run_directory("test").join("cells/all/run1/requests.parquet")).unwrap();
-    let keys: Vec<u64> = rows.column("key").unwrap().u64().unwrap().into_no_null_iter().collect();
-    assert_eq!(keys, (0..20).collect::<Vec<u64>>());
+    let (keys, steps) = (rows.column("key").unwrap().u64().unwrap(), rows.column("step").unwrap().str().unwrap());
+    let of =
+        |step| keys.iter().zip(steps.iter()).filter(|(_, s)| *s == Some(step)).filter_map(|(key, _)| key).collect::<Vec<u64>>();
+    assert_eq!(of("send"), (0..20).collect::<Vec<u64>>());
+    assert_eq!(of("(pass)"), of("send"));
 }
 
 /// A server that says what it was asked, in Python: each handshake's line and headers go to its log.
@@ -392,9 +424,17 @@ fn what_a_server_chooses_must_have_been_offered() {
         let (_, outcome) = listener(chosen, websocket, "");
         outcome.expect(4).complains(&[words]);
     };
-    refused(r"\r\nSec-WebSocket-Protocol: other", ", subprotocols: [mine]", "chose the subprotocol `other`, which was not offered");
+    refused(
+        r"\r\nSec-WebSocket-Protocol: other",
+        ", subprotocols: [mine]",
+        "chose the subprotocol `other`, which was not offered",
+    );
     refused("", ", subprotocols: [mine, yours]", "chose no subprotocol, and mine or yours was asked for");
-    refused(r"\r\nSec-WebSocket-Extensions: permessage-deflate", "", "chose the extension `permessage-deflate`, and none was offered");
+    refused(
+        r"\r\nSec-WebSocket-Extensions: permessage-deflate",
+        "",
+        "chose the extension `permessage-deflate`, and none was offered",
+    );
 }
 
 #[test]

@@ -345,12 +345,7 @@ fn interval(pattern: &Pattern) -> Duration {
     rate.and_then(|rate| Duration::try_from_secs_f64(1.0 / rate).ok()).unwrap_or_default()
 }
 
-fn find(
-    notes: &mut Diagnostics<'_>,
-    node: &Node,
-    typed: &types::Find,
-    brought: &[NamedMetric],
-) -> Option<(Arrivals, Find)> {
+fn find(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Find, brought: &[NamedMetric]) -> Option<(Arrivals, Find)> {
     let before = notes.mistakes.len();
     let (low, high) = typed.rate.0;
     [low, high].into_iter().for_each(|rate| fitting_rate(notes, node, "rate", rate));
@@ -380,13 +375,7 @@ fn find(
 }
 
 /// `response_p99: "< 50ms"`, `errors: "< 0.1%"`.
-fn condition(
-    notes: &mut Diagnostics<'_>,
-    node: &Node,
-    name: &str,
-    bound: &str,
-    brought: &[NamedMetric],
-) -> Option<Condition> {
+fn condition(notes: &mut Diagnostics<'_>, node: &Node, name: &str, bound: &str, brought: &[NamedMetric]) -> Option<Condition> {
     let words = format!("{name} {}", bound.trim());
     // What a protocol tells of a trial are shares, in percent.
     let shares = || brought.iter().filter(|metric| metric.unit == "%");

@@ -21,7 +21,8 @@ use plan::{Driver, Workload};
 use schema::{Entry, Node, types};
 
 /// The readers of all protocols, in the order in which their keys are listed.
-pub(super) const READERS: &[Reader] = &[http::READER, websocket::READER, framed::READER, vtp::READER, redis::READER, command::READER];
+pub(super) const READERS: &[Reader] =
+    &[http::READER, websocket::READER, framed::READER, vtp::READER, redis::READER, command::READER];
 
 /// A workload as it was typed.
 pub(super) struct TypedWorkload<'a> {

@@ -72,7 +72,10 @@ impl Connector {
         }
         if !websocket.subprotocols.is_empty() {
             let offered = websocket.subprotocols.join(", ");
-            headers.insert(header::SEC_WEBSOCKET_PROTOCOL, header::HeaderValue::try_from(offered).map_err(|e| invalid(e.to_string()))?);
+            headers.insert(
+                header::SEC_WEBSOCKET_PROTOCOL,
+                header::HeaderValue::try_from(offered).map_err(|e| invalid(e.to_string()))?,
+            );
         }
         Ok(Self {
             server,
@@ -136,9 +139,10 @@ fn of_handshake(error: &WsError, label: &str) -> Failure {
         WsError::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
             Failure::new(Outcome::Closed, format!("{label} closed the connection instead of answering the handshake"))
         }
-        WsError::Io(error) if is_cut(error) => {
-            Failure::new(Outcome::Incomplete, format!("{label} closed the connection in the middle of its answer to the handshake"))
-        }
+        WsError::Io(error) if is_cut(error) => Failure::new(
+            Outcome::Incomplete,
+            format!("{label} closed the connection in the middle of its answer to the handshake"),
+        ),
         WsError::Io(error) => of_io(error, &format!("shaking hands with {label}")),
         other => Failure::new(Outcome::Garbage, format!("shaking hands with {label}: {other}")),
     }
@@ -156,9 +160,10 @@ impl Socket {
             WsError::Protocol(error) => {
                 Failure::new(Outcome::Garbage, format!("{label} broke the rules of websockets (RFC 6455): {error}"))
             }
-            WsError::PayloadTooLong { len, max_len } => {
-                Failure::new(Outcome::Garbage, format!("{label} sends a message of {len} bytes, and no more than {max_len} are taken"))
-            }
+            WsError::PayloadTooLong { len, max_len } => Failure::new(
+                Outcome::Garbage,
+                format!("{label} sends a message of {len} bytes, and no more than {max_len} are taken"),
+            ),
             WsError::AlreadyClosed => Failure::new(Outcome::Closed, format!("{label} has closed the connection")),
             WsError::Io(error) if is_cut(error) => {
                 Failure::new(Outcome::Incomplete, format!("{label} closed the connection in the middle of a message"))

@@ -230,7 +230,8 @@ impl Waiting {
 
     /// Takes out all that is not answered, in the order of sending, with the key of each.
     pub fn take(&mut self) -> Vec<(Option<u64>, Sent)> {
-        let mut all: Vec<(u64, Option<u64>, Sent)> = self.first.drain().map(|(key, (place, sent))| (place, Some(key), sent)).collect();
+        let mut all: Vec<(u64, Option<u64>, Sent)> =
+            self.first.drain().map(|(key, (place, sent))| (place, Some(key), sent)).collect();
         for (key, further) in self.further.drain() {
             all.extend(further.into_iter().map(|(place, sent)| (place, Some(key), sent)));
         }
@@ -261,7 +262,9 @@ mod tests {
         assert_eq!(id.key(br#"{"id": "abc"}"#), Some(key_number("abc")));
         assert_eq!(json("/a/1/b~1c").key(br#"{"a": [0, {"b/c": 5}]}"#), Some(5));
         assert_eq!(json("").key(b"5"), Some(5));
-        for nothing in [&br#"{"id": null}"#[..], br#"{"ID": 1}"#, b"[1]", br#"{"id": {"a": 1}}"#, br#"{"id": 1"#, br#"{"id": 1} x"#, b"\xff"] {
+        for nothing in
+            [&br#"{"id": null}"#[..], br#"{"ID": 1}"#, b"[1]", br#"{"id": {"a": 1}}"#, br#"{"id": 1"#, br#"{"id": 1} x"#, b"\xff"]
+        {
             assert_eq!(id.key(nothing), None, "{}", String::from_utf8_lossy(nothing));
         }
         let pattern = Matcher::new(&Matching::Regex("id=([0-9]+)".to_owned())).unwrap();
@@ -289,10 +292,12 @@ mod tests {
         let mut waiting = Waiting::default();
         (0..3).for_each(|pass| waiting.sent(Some(5), sent(pass)));
         waiting.sent(Some(6), sent(3));
-        let passes: Vec<u64> = (0..2).filter_map(|_| match waiting.answered(Some(5)) {
-            Answer::To { sent, .. } => Some(sent.pass),
-            _ => None,
-        }).collect();
+        let passes: Vec<u64> = (0..2)
+            .filter_map(|_| match waiting.answered(Some(5)) {
+                Answer::To { sent, .. } => Some(sent.pass),
+                _ => None,
+            })
+            .collect();
         assert_eq!(passes, [0, 1]);
         assert_eq!(waiting.take().into_iter().map(|(_, sent)| sent.pass).collect::<Vec<_>>(), [2, 3]);
     }

@@ -114,7 +114,8 @@ impl Websocket {
             let message = socket.receive(deadline).await?;
             if !self.is_push(message.as_payload()) {
                 if key.is_some() && self.key(message.as_payload()) != key {
-                    let words = format!("`{}`: the answer has not the key of the message: {}", step.name, excerpt(message.as_payload()));
+                    let words =
+                        format!("`{}`: the answer has not the key of the message: {}", step.name, excerpt(message.as_payload()));
                     return Err(Failure::new(Outcome::Garbage, words));
                 }
                 step.judge(message.as_payload(), values)?;

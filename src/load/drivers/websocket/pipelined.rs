@@ -22,6 +22,7 @@ use super::matching::{Answer, Matcher, Sent, Waiting};
 use super::told::{Messages, Together, Told};
 use super::{Step, Websocket};
 use crate::account::{Account, ended};
+use crate::drivers::judged::excerpt;
 use crate::drivers::values::Values;
 use crate::drivers::{Driver as _, Failure};
 use crate::schedule::{Arrival, Next, OpenLoop, Schedule, ThreadSlice};
@@ -352,7 +353,11 @@ impl Connection {
             bytes: 0,
         };
         if self.socket.is_none() {
-            match self.connect().await {
+            // Until it is connected the message is not sent, whatever ends that.
+            shared.slots.borrow_mut()[self.slot].writing = Some((None, sent));
+            let connected = self.connect().await;
+            shared.slots.borrow_mut()[self.slot].writing = None;
+            match connected {
                 Ok(took) => {
                     sent.connect_ns = Some(nanos(took));
                     sent.sent_ns = account.pacer.now_ns();
@@ -373,7 +378,8 @@ impl Connection {
             Some(matcher) => match matcher.key(message.as_payload()) {
                 Some(key) => Some(key),
                 None => {
-                    let failure = Failure::new(Outcome::Carry, format!("`{}`: the message has no key to know its answer by", step.name));
+                    let failure =
+                        Failure::new(Outcome::Carry, format!("`{}`: the message has no key to know its answer by", step.name));
                     account.note(Some(0), &failure);
                     shared.record(None, &sent, failure.outcome, account.pacer.now_ns(), 0);
                     return;
@@ -427,9 +433,8 @@ impl Connection {
             gone.extend(slot.writing.take());
             gone
         };
-        if !gone.is_empty() {
-            shared.account.note(Some(0), failure);
-        }
+        // Also where nothing was under way it is told: it was not asked for.
+        shared.account.note(Some(0), failure);
         for (key, sent) in gone.drain(..) {
             shared.record(key, &sent, failure.outcome, at_ns, 0);
         }
@@ -454,7 +459,7 @@ impl Connection {
         }
         let unexpected = |why: &str| {
             shared.tell(shared.phase_at(at_ns), |messages| messages.unexpected += 1);
-            let words = format!("a message that nobody asked for, {why}: {}", crate::drivers::judged::excerpt(content));
+            let words = format!("a message that nobody asked for, {why}: {}", excerpt(content));
             shared.account.note(None, &Failure::new(Outcome::Garbage, words));
         };
         let Some(matcher) = &websocket.matcher else { return };

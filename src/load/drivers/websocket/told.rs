@@ -126,7 +126,8 @@ mod tests {
     #[test]
     fn the_last_thread_tells_of_all() {
         let mut told = Told::default();
-        *told.of(Phase::During) = Messages { sent: 100, lost: 1, answered: 50, out_of_order: 2, pushes: 3, ..Messages::default() };
+        *told.of(Phase::During) =
+            Messages { sent: 100, lost: 1, answered: 50, out_of_order: 2, pushes: 3, ..Messages::default() };
         told.handshakes.record(1_000_000).unwrap();
         let together = Together::new(2);
         assert_eq!(together.add(&told, 7, 5), []);

@@ -87,13 +87,7 @@ fn http(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, in_us
 }
 
 /// Who may vouch for the server; `expected`: how a URL with TLS is written.
-pub fn trust(
-    notes: &mut Diagnostics<'_>,
-    node: &Node,
-    typed: &types::Workload,
-    uses_tls: bool,
-    expected: &str,
-) -> Option<Trust> {
+pub fn trust(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, uses_tls: bool, expected: &str) -> Option<Trust> {
     let Some(part) = node.get("tls") else { return Some(Trust::System) };
     if !uses_tls {
         notes.say(node, "tls", "no URL of this workload uses TLS", expected);

@@ -51,7 +51,8 @@ fn websocket(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, 
     let trust = http::trust(notes, node, typed, tls, "expected `url: wss://…` in `websocket`");
     let headers = requests::headers(notes, node, &typed.headers);
     for (name, _) in headers.iter().filter(|(name, _)| OWN_HEADERS.contains(&name.as_str())) {
-        let why = if name == "sec-websocket-protocol" { "expected `subprotocols`" } else { "expected none: it is the handshake's own" };
+        let why =
+            if name == "sec-websocket-protocol" { "expected `subprotocols`" } else { "expected none: it is the handshake's own" };
         notes.say(node, "headers", format!("the header `{name}` cannot be chosen"), why);
     }
     if notes.exactly_one(node, "what a pass consists of", &["steps"]).is_some() && typed.steps.is_empty() {
@@ -203,14 +204,24 @@ fn matched(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, ma
     let [step] = steps else { return };
     let item = node.get("steps").and_then(|n| n.items().first()).unwrap_or(node);
     let Some(body) = &step.send else {
-        notes.say(item, "receive", "a step that only waits", "expected `send`: with `match`, a pass is one message and its answer");
+        notes.say(
+            item,
+            "receive",
+            "a step that only waits",
+            "expected `send`: with `match`, a pass is one message and its answer",
+        );
         return;
     };
     if !step.answer {
         notes.say(item, "answer", "no answer, and one that is matched", "expected no `answer: false` beside `match`");
     }
     if !step.carry.is_empty() {
-        notes.say(item, "carry", "nothing can be carried from answers that nobody waits for", "expected no `carry` beside `match`");
+        notes.say(
+            item,
+            "carry",
+            "nothing can be carried from answers that nobody waits for",
+            "expected no `carry` beside `match`",
+        );
     }
     key_is_there(notes, part, matching, body);
 }
