@@ -300,6 +300,7 @@ fn status(cell: &Cell, repetition: u32, rows: &[WindowRow], rng: &mut Xoshiro256
         timings: Default::default(),
         errors: Vec::new(),
         reconciled: Vec::new(),
+        taps: Vec::new(),
         left_behind: Vec::new(),
     }
 }

@@ -14,7 +14,7 @@ mod lines;
 use std::collections::BTreeMap;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
@@ -40,7 +40,7 @@ const ROOM: usize = 16 << 20;
 const PAUSE: Duration = Duration::from_micros(500);
 /// Where the kernel tells nothing of a file, it is looked at this often.
 const UNTOLD: Duration = Duration::from_millis(5);
-/// Files that are not there are looked for this often, and so are files that were replaced.
+/// Files that are not there, or were replaced, are looked for this often where the kernel does not tell of them.
 const SEARCH: Duration = Duration::from_millis(50);
 
 /// Some lines of a source.
@@ -151,6 +151,8 @@ struct Source {
     is_due: bool,
     /// The number of the kernel's watch for it.
     watch: Option<i32>,
+    /// That of the watch for its folder, in which a file of its name may appear.
+    folder: Option<i32>,
 }
 
 enum Reader {
@@ -187,6 +189,7 @@ impl Sources {
                 return self.finish();
             }
             if searched.elapsed() >= SEARCH {
+                self.watch_folders();
                 self.all.values_mut().for_each(|source| source.is_due = true);
                 searched = Instant::now();
             }
@@ -208,7 +211,22 @@ impl Sources {
             Origin::Stream(stream) => (Reader::Stream(stream), true),
         };
         let report = SourceReport { appeared, ..SourceReport::default() };
-        self.all.insert(number, Source { reader, splitter: Splitter::default(), report, is_due: true, watch: None });
+        self.all
+            .insert(number, Source { reader, splitter: Splitter::default(), report, is_due: true, watch: None, folder: None });
+        self.watch_folders();
+    }
+
+    /// Has the kernel tell of files that appear in the folders of sources, as far as these folders are there.
+    fn watch_folders(&mut self) {
+        let Some(inotify) = &self.inotify else { return };
+        for source in self.all.values_mut().filter(|s| s.folder.is_none()) {
+            if let Reader::File(file) = &source.reader {
+                let folder = file.path().parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+                source.folder = inotify::add_watch(inotify, folder, WatchFlags::CREATE | WatchFlags::MOVED_TO).ok();
+                // It may have appeared meanwhile.
+                source.is_due = true;
+            }
+        }
     }
 
     /// Reads on in a source. Whether there may be more.
@@ -301,7 +319,10 @@ impl Sources {
         while let Ok(event) = reader.next() {
             // Where some were forgotten, any may have changed.
             let watch = event.wd();
-            self.all.values_mut().filter(|s| watch < 0 || s.watch == Some(watch)).for_each(|s| s.is_due = true);
+            self.all
+                .values_mut()
+                .filter(|s| watch < 0 || [s.watch, s.folder].contains(&Some(watch)))
+                .for_each(|s| s.is_due = true);
         }
     }
 

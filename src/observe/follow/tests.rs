@@ -87,6 +87,25 @@ fn when_a_line_was_read_is_soon_after_it_was_written() {
 }
 
 #[test]
+fn a_file_that_appears_is_read_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log");
+    let (follower, pieces) = Follower::start().unwrap();
+    follower.follow(0, Origin::File { path: path.clone(), skip_first: false });
+    let mut delays: Vec<Duration> = (0..21)
+        .map(|number| {
+            let written = Instant::now();
+            append(&path, "line\n");
+            let delay = pieces.recv_timeout(PATIENCE).unwrap().at - written;
+            std::fs::rename(&path, folder.path().join(format!("log.{number}"))).unwrap();
+            delay
+        })
+        .collect();
+    delays.sort_unstable();
+    assert!(delays[10] < SEARCH / 5, "{delays:?}");
+}
+
+#[test]
 fn what_finds_no_room_is_counted_and_memory_stays_bounded() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("flood");
