@@ -151,7 +151,7 @@ const HOST: [Column; 20] = [
 ];
 
 /// `requests.parquet`: the first eight as the table `requests` begins.
-const REQUESTS: [Column; 10] = [
+const REQUESTS: [Column; 11] = [
     must("workload", Text),
     must("step", Text),
     must("phase", Text),
@@ -162,6 +162,7 @@ const REQUESTS: [Column; 10] = [
     must("completed_ns", Integer),
     must("sent_bytes", Integer),
     must("received_bytes", Integer),
+    may("key", Integer),
 ];
 
 pub(super) fn metrics(path: &Path, repetition: i64, sink: &mut dyn Sink) -> Result<(), Fault> {
@@ -192,7 +193,7 @@ pub(super) fn requests(path: &Path, repetition: i64, sink: &mut dyn Sink) -> Res
         };
         let mut all = vec![Value::Integer(repetition), number(row)];
         all.extend(&values[..8]);
-        all.extend([since(5), since(4), values[8], values[9]]);
+        all.extend([since(5), since(4), values[8], values[9], values[10]]);
         Ok(sink.insert(Table::Requests, &all)?)
     })
 }

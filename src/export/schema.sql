@@ -242,6 +242,7 @@ CREATE TABLE requests (                -- requests.parquet, where each was recor
   service_ns INTEGER NOT NULL,         -- completed - sent
   response_ns INTEGER NOT NULL,        -- completed - intended
   sent_bytes INTEGER NOT NULL, received_bytes INTEGER NOT NULL,
+  key INTEGER,                         -- by what a matched answer was known, as join_key of taps; of a text below 0
   PRIMARY KEY (repetition_id, row)
 ) STRICT, WITHOUT ROWID;
 

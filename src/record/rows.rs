@@ -38,6 +38,10 @@ pub enum Kind {
     Bytes,
 }
 
+/// Columns of keys, as `vocabulary::key_number` says them: they come as the signed numbers of the same bits, so that those of texts
+/// are below 0.
+const KEYS: [&str; 2] = ["key", "join_key"];
+
 /// A table of a repetition, open to be read.
 pub struct Table {
     path: PathBuf,
@@ -104,6 +108,10 @@ fn typed(column: &Column) -> PolarsResult<Typed> {
     Ok(match column.dtype() {
         DataType::Int64 => Typed::Signed(column.i64()?.rechunk().into_owned()),
         DataType::UInt32 => Typed::Signed(column.u32()?.iter().map(|number| number.map(i64::from)).collect()),
+        // A key is not a quantity but 64 bits, which a signed number has as well.
+        DataType::UInt64 if KEYS.contains(&column.name().as_str()) => {
+            Typed::Signed(column.u64()?.iter().map(|number| number.map(u64::cast_signed)).collect())
+        }
         DataType::UInt64 => {
             let most = column.u64()?.iter().flatten().max().unwrap_or_default();
             if i64::try_from(most).is_err() {
