@@ -224,7 +224,9 @@ fn a_server_that_closes_says_why_and_is_connected_to_again() {
     let (place, outcome) = run(&in_turn("faulty-websocket", "--how, close-code", KEY));
     outcome.expect(0);
     assert_eq!(during(&place.summary(), "typists")["ok"], 12);
-    assert_eq!(place.status("all/run1")["generator"]["connects"], 4);
+    // Whether it connects once more behind the last pass depends on who is first to know.
+    let connects = place.status("all/run1")["generator"]["connects"].as_u64().unwrap();
+    assert!((4..=5).contains(&connects), "{connects}");
 }
 
 #[test]
@@ -488,4 +490,28 @@ workloads:
     assert_eq!(during(&place.summary(), "typists")["ok"], 100);
     place.write("test.yaml", &scenario(""));
     place.run_test().expect(4).complains(&["its certificate is not accepted: nobody who is trusted vouches for it"]);
+}
+
+/// What the server writes about each key is joined with the message by its key: the stage that takes the time is named.
+#[test]
+fn taps_know_messages_by_their_keys() {
+    let load = "    load: {open: {per: connection, rate: 20/s, connections: 2}, duration: 1s, drain: 2s}";
+    let tap = |name: &str, metrics: &str| {
+        format!(
+            "  {name}: {{log: server, regex: '^{name} connection=\\d+ id=(?<id>\\d+)', join: {{workload: typists, key: id}}, metrics: {{{metrics}}}}}\n"
+        )
+    };
+    let taps = tap("received", "to_server: {since: sent}")
+        + &tap("handled", "work: {since: received}")
+        + &tap("answered", "back: {until: completed}");
+    let (place, outcome) =
+        run(&scenario("terminal", "--work, 30ms, --log", ", match: {json: /id}", &format!("{load}\n{TERSE}\ntaps:\n{taps}")));
+    outcome.expect(0);
+    let summary = place.summary();
+    assert!((29.0..60.0).contains(&brought(&summary, "work")), "{} ms", brought(&summary, "work"));
+    assert!(brought(&summary, "to_server") < 20.0 && brought(&summary, "back") < 20.0);
+    let unjoined =
+        summary["cells"][0]["metrics"].as_array().unwrap().iter().filter(|m| m["metric"] == "unjoined" && m["phase"] == "during");
+    // The checked pass is before the load, and in no phase.
+    assert!(unjoined.clone().count() == 3 && unjoined.clone().all(|m| m["value"]["median"] == 0.0), "{summary:#}");
 }
