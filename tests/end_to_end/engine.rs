@@ -74,7 +74,12 @@ impl Engine {
     }
 
     pub fn run(&self, place: &Place) -> Started {
-        Started::spawn(place.runner().env("DOCKER_HOST", self.host()).args(["run", "test.yaml"]))
+        self.run_with(place, &[])
+    }
+
+    /// Likewise, with further words on the command line.
+    pub fn run_with(&self, place: &Place, words: &[&str]) -> Started {
+        Started::spawn(place.runner().env("DOCKER_HOST", self.host()).args(["run", "test.yaml"]).args(words))
     }
 }
 
