@@ -76,10 +76,11 @@ quick experiments/cpu-decrypt.yaml --set size=10KiB
 step "the Twisted server's own tests"
 twisted=$(ls -d "${RUNNER_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/runner/steps}"/twisted-*/bin/python | tail -n 1)
 "$twisted" -m unittest discover -s fixtures/python
+step "typing over a websocket, reduced, builtin and real"
+quick experiments/typing-echo.yaml --set rate=10 --set revision=0,2,3
 step "the Channels server's own tests"
-python3 -m venv "$out/channels"
-"$out/channels/bin/pip" install --quiet --disable-pip-version-check --requirement fixtures/python/typing/requirements.txt
-"$out/channels/bin/python" -m unittest discover -s fixtures/python/typing
+channels=$(ls -d "${RUNNER_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/runner/steps}"/channels-*/bin/python | tail -n 1)
+"$channels" -m unittest discover -s fixtures/python/typing
 step "documents, reduced, against a real server that speaks CouchDB's HTTP"
 quick experiments/couchdb-docs.yaml --set backend=pouchdb
 step "links by the kernel's own emulation, in a guest"

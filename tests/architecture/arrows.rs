@@ -132,9 +132,9 @@ mod tests {
 
     #[test]
     fn libraries_have_their_floors_but_tests_are_free() {
-        assert_eq!(said("load", "use serde::Serialize;\n").len(), 1);
+        assert_eq!(said("observe", "use serde::Serialize;\n").len(), 1);
         assert_eq!(said("plot", "use polars::prelude::DataFrame;\n").len(), 1);
-        assert!(said("load", "#[cfg(test)]\nmod tests { use serde::Serialize; }\n").is_empty());
+        assert!(said("observe", "#[cfg(test)]\nmod tests { use serde::Serialize; }\n").is_empty());
     }
 
     #[test]

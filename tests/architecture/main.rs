@@ -106,7 +106,7 @@ const LISTS: [&str; 4] =
     ["src/schema/types/workload/mod.rs", "src/plan/drivers/mod.rs", "src/plan/read/drivers.rs", "src/load/drivers/mod.rs"];
 
 /// Files that have a protocol's name for another reason.
-const NAMESAKES: [(&str, &str); 7] = [
+const NAMESAKES: [(&str, &str); 8] = [
     // Requests over HTTP whose body the scenario frames by hand.
     ("framed", "src/load/drivers/http/request.rs"),
     // Events are sent in frames: this protocol is built upon the other.
@@ -117,6 +117,7 @@ const NAMESAKES: [(&str, &str); 7] = [
     ("framed", "src/record/older.rs"),
     // The fixtures that ship with the project, by name.
     ("vtp", "src/plan/read/targets.rs"),
+    ("websocket", "src/plan/read/targets.rs"),
     // What of them can read what others wrote.
     ("vtp", "src/plan/read/collect.rs"),
 ];

@@ -48,6 +48,10 @@ pub(super) struct Reader {
     pub takes: fn(&Node) -> Vec<&str>,
     /// Names of metrics that it brings by itself to a scenario with these workloads.
     pub brings: fn(&[Entry]) -> Vec<&'static str>,
+    /// What a workload must have so that its connections do not wait for answers; empty where none of it is so.
+    pub many_under_way: &'static str,
+    /// Names of values that a workload, as it was typed, has beside those that are drawn and carried.
+    pub inserts: fn(&Node) -> Vec<&'static str>,
     /// Whether a workload follows another, and so has no load of its own.
     pub follows: fn(&types::Workload) -> bool,
     /// Lets workloads of a cell find each other when all of them are known. The nodes are theirs.
@@ -64,6 +68,8 @@ impl Reader {
             check_steps: steps::check::<types::Step>,
             takes: |_| Vec::new(),
             brings: |_| Vec::new(),
+            many_under_way: "",
+            inserts: |_| Vec::new(),
             follows: |_| false,
             join: |_, _, _| {},
         }

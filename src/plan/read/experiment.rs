@@ -160,12 +160,9 @@ impl<'a> Builder<'a> {
                 names_under(node, &["carry", "draw"], &mut |name| {
                     carried.insert(name.to_owned());
                 });
-                // A text that is typed is inserted key by key.
-                names_under(node, &["websocket"], &mut |name| {
-                    if name == "text" {
-                        carried.insert("key".to_owned());
-                    }
-                });
+                let inserted =
+                    node.entries().iter().flat_map(|entry| READERS.iter().flat_map(|reader| (reader.inserts)(&entry.value)));
+                carried.extend(inserted.map(str::to_owned));
             }
         }
         let builder = Self {

@@ -20,6 +20,7 @@ mod factors;
 mod graphs;
 mod levels;
 mod links;
+mod messages;
 mod names;
 pub mod options;
 mod programs;

@@ -51,7 +51,8 @@ pub(super) fn workload(
         && let Some(Load { arrivals: Arrivals::Open { per_connection: Some(_), .. }, .. }) = &load
     {
         let part = node.get("load").and_then(|load| load.get("open").or_else(|| load.get("find"))).unwrap_or(node);
-        let expected = "expected a `websocket` with `match`, such as `match: {json: /id}`";
+        let who: Vec<&str> = READERS.iter().map(|reader| reader.many_under_way).filter(|who| !who.is_empty()).collect();
+        let expected = format!("expected {}", who.join(", or "));
         notes.say(part, "per", "a schedule for each connection, and connections that wait for each answer", expected);
     }
     if let (Some(drain), Some(load)) = (protocol.and_then(|p| p.drain()), &mut load)

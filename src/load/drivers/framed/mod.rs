@@ -51,7 +51,7 @@ impl Framed {
     pub fn new(framed: &plan::drivers::framed::Framed) -> Result<Self, Error> {
         let carried = framed.steps.iter().flat_map(|s| &s.carry);
         let names = ValueNames::new(carried, framed.steps.iter().flat_map(|s| s.names()), &framed.draws);
-        let step = |step: &plan::drivers::framed::Message| {
+        let step = |step: &plan::Message| {
             let send = match &step.send {
                 None => None,
                 Some(Body::Empty) => Some(Content::Fixed(Vec::new())),

@@ -66,7 +66,7 @@ impl Websocket {
         let names = ValueNames::new(carried, websocket.steps.iter().flat_map(|s| s.names()), &websocket.draws);
         let (names, place) = names.with(KEY);
         let keys = websocket.text.as_ref().map(|text| (text.chars().map(String::from).collect(), place));
-        let step = |step: &plan::drivers::framed::Message| Step::new(step, names.as_slice(), websocket.binary);
+        let step = |step: &plan::Message| Step::new(step, names.as_slice(), websocket.binary);
         let steps: Vec<Step> = websocket.steps.iter().map(step).collect::<Result<_, Error>>()?;
         let invalid = |e: regex::Error| Error::Request { step: "pushes".to_owned(), reason: e.to_string() };
         Ok(Self {
@@ -139,7 +139,7 @@ impl Websocket {
 }
 
 impl Step {
-    fn new(step: &plan::drivers::framed::Message, names: &[String], binary: Option<bool>) -> Result<Self, Error> {
+    fn new(step: &plan::Message, names: &[String], binary: Option<bool>) -> Result<Self, Error> {
         let text = |template: &Template| Text::new(template, names, &step.name);
         let send = match &step.send {
             None => None,

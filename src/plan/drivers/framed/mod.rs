@@ -1,13 +1,10 @@
 //! Messages over TCP: any protocol whose messages are frames, by what the scenario says of them.
 
-use std::time::Duration;
-
 use serde::Serialize;
 
 use super::{Asks, Description, Protocol};
-use crate::text::as_text;
 use crate::url::Address;
-use crate::{Body, Carry, Draw, Expect, Late, Template};
+use crate::{Draw, Late, Message};
 pub use vocabulary::choices::ByteOrder;
 
 /// A workload of messages over TCP.
@@ -57,52 +54,6 @@ impl Framing {
             Bounds::Length { bytes, .. } if bytes < 8 => (1 << (8 * u32::from(bytes))) - 1,
             _ => u64::MAX,
         }
-    }
-}
-
-/// One step of a pass.
-#[derive(Clone, Debug, Serialize)]
-pub struct Message {
-    /// Its name in results.
-    pub name: String,
-    /// What is sent, if anything.
-    pub send: Option<Body>,
-    /// Whether a message is waited for.
-    pub answer: bool,
-    /// What it must be.
-    pub expect: Expect,
-    /// What is kept for the steps behind.
-    pub carry: Vec<Carry>,
-    /// How long it may take.
-    #[serde(serialize_with = "as_text")]
-    pub timeout: Duration,
-}
-
-impl Message {
-    /// The late names that it inserts, some of them several times.
-    pub fn names(&self) -> Vec<&str> {
-        let body = match &self.send {
-            Some(Body::Text(text) | Body::Json(text)) => Some(text),
-            _ => None,
-        };
-        body.into_iter().chain(&self.expect.text).chain(&self.expect.contains).flat_map(Template::names).collect()
-    }
-}
-
-impl Message {
-    /// As `runner plan` prints it.
-    pub(super) fn words(&self) -> String {
-        let body = match &self.send {
-            None => String::new(),
-            Some(Body::Empty) => " nothing".to_owned(),
-            Some(Body::Text(text) | Body::Json(text)) => format!(" `{}`", text.to_text()),
-            Some(Body::File(path)) => format!(" {}", path.display()),
-            Some(Body::Random(n)) => format!(" {n} random bytes"),
-        };
-        let answer = if self.answer { "" } else { ", no answer" };
-        let kind = if self.send.is_some() { "send" } else { "receive" };
-        let name = if self.name == kind { String::new() } else { format!("{}: ", self.name) };
-        format!("{name}{kind}{body}{answer}")
     }
 }
 

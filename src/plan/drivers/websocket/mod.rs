@@ -2,12 +2,11 @@
 
 use serde::Serialize;
 
-use super::framed::Message;
 use super::http::Trust;
 use super::{Asks, Description, Protocol};
 use crate::step::shortened;
 use crate::template::Part;
-use crate::{Auth, Draw, Late, Template, Url};
+use crate::{Auth, Draw, Late, Message, Template, Url};
 use vocabulary::{Interest, NamedMetric};
 
 /// Shares of the messages of a phase, in percent, in the order in which they are recorded.

@@ -3,14 +3,13 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{Reader, framed, http};
+use super::{Reader, http};
 use crate::diagnostics::{Diagnostics, refuse};
-use crate::{requests, steps, values};
-use plan::drivers::framed::Message;
+use crate::{messages, requests, steps, values};
 use plan::drivers::websocket::{COUNTS, HANDSHAKES, Matching, SHARES, Websocket};
 use plan::step::REQUEST_TIMEOUT;
 use plan::template::Part;
-use plan::{Body, Template, Url};
+use plan::{Body, Message, Template, Url};
 use schema::{Node, types};
 
 /// The name of the next key of `text`.
@@ -39,6 +38,11 @@ pub const READER: Reader = Reader {
         }
         let named = SHARES.iter().chain(&COUNTS).map(|(name, _)| *name);
         named.chain(HANDSHAKES.iter().map(|(name, _)| *name)).collect()
+    },
+    many_under_way: "a `websocket` with `match`, such as `match: {json: /id}`",
+    inserts: |workload| {
+        let typed = workload.get("websocket").is_some_and(|websocket| websocket.get("text").is_some());
+        if typed { vec![KEY] } else { Vec::new() }
     },
     ..Reader::of("websocket")
 };
@@ -83,7 +87,7 @@ fn websocket(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, 
     let in_use = &in_use.iter().chain(typed.draw.keys()).cloned().chain(keys.clone()).collect();
     let known = typed.draw.keys().cloned().chain(keys);
     let steps = steps::read(notes, node, known, |notes, item, typed: &types::Step| {
-        framed::message(notes, item, typed, timeout, in_use, None)
+        messages::message(notes, item, typed, timeout, in_use, u64::MAX)
     });
     if let Some(pattern) = &said.pushes {
         requests::regex(notes, part, "pushes", pattern);
