@@ -231,8 +231,11 @@ fn arrivals(load: &Load) -> String {
             match per_connection {
                 None => format!("open loop, {rate}, on {}", connected(*connections)),
                 Some(stagger) => {
-                    let begun =
-                        if stagger.is_zero() { String::new() } else { format!(", begun within {}", exact_duration(*stagger)) };
+                    let begun = if stagger.is_zero() {
+                        String::new()
+                    } else {
+                        format!(", begun within {}", human_duration(stagger.as_nanos() as f64))
+                    };
                     format!("open loop, {rate} on each of {}{begun}", connected(*connections))
                 }
             }

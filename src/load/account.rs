@@ -83,6 +83,8 @@ pub(super) struct Account {
     pub workload: u16,
     /// Whether a pass has one step, which then is the pass.
     pub single_step: bool,
+    /// Whether nothing else can be sent on the connection of a pass that is under way.
+    holds_connections: bool,
 }
 
 impl Account {
@@ -109,6 +111,7 @@ impl Account {
             observers: job.observers.clone(),
             workload: job.index,
             single_step: steps == 1,
+            holds_connections: !job.workload.protocol().has_many_under_way(),
         }
     }
 
@@ -223,7 +226,7 @@ impl Account {
         });
         let timeline = self.schedule.borrow();
         let end_ns = timeline.as_ref().and_then(|s| s.timeline().end_of(ended.phase));
-        late[at].add(ended, end_ns.unwrap_or(ended.completed_ns));
+        late[at].add(ended, end_ns.unwrap_or(ended.completed_ns), self.holds_connections);
     }
 
     /// The pass of a client has ended; `ended`: the pass as a whole.

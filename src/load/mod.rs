@@ -221,10 +221,12 @@ impl Late {
         Self { phase, outcomes: BTreeMap::new(), held: new_histogram(), longest_ns: 0 }
     }
 
-    /// Adds one of a phase that ended at `end_ns`.
-    fn add(&mut self, ended: &RequestRow, end_ns: u64) {
+    /// Adds one of a phase that ended at `end_ns`; `holds`: whether nothing else could be sent on its connection meanwhile.
+    fn add(&mut self, ended: &RequestRow, end_ns: u64, holds: bool) {
         *self.outcomes.entry(ended.outcome).or_default() += 1;
-        self.held.saturating_record(ended.completed_ns.min(end_ns).saturating_sub(ended.sent_ns));
+        if holds {
+            self.held.saturating_record(ended.completed_ns.min(end_ns).saturating_sub(ended.sent_ns));
+        }
         self.longest_ns = self.longest_ns.max(ended.completed_ns.saturating_sub(ended.intended_ns));
     }
 

@@ -53,7 +53,7 @@ pub(super) fn workload(
         let part = node.get("load").and_then(|load| load.get("open").or_else(|| load.get("find"))).unwrap_or(node);
         let who: Vec<&str> = READERS.iter().map(|reader| reader.many_under_way).filter(|who| !who.is_empty()).collect();
         let expected = format!("expected {}", who.join(", or "));
-        notes.say(part, "per", "a schedule for each connection, and connections that wait for each answer", expected);
+        notes.say(part, "per", "`per: connection` needs connections that do not wait for answers", expected);
     }
     if let (Some(drain), Some(load)) = (protocol.and_then(|p| p.drain()), &mut load)
         && typed.load.as_ref().is_some_and(|typed| typed.drain.is_none())

@@ -143,8 +143,8 @@ fn of_handshake(error: &WsError, label: &str) -> Failure {
             Outcome::Incomplete,
             format!("{label} closed the connection in the middle of its answer to the handshake"),
         ),
-        WsError::Io(error) => of_io(error, &format!("shaking hands with {label}")),
-        other => Failure::new(Outcome::Garbage, format!("shaking hands with {label}: {other}")),
+        WsError::Io(error) => of_io(error, &format!("the handshake with {label}")),
+        other => Failure::new(Outcome::Garbage, format!("the handshake with {label}: {other}")),
     }
 }
 
@@ -215,7 +215,7 @@ impl Socket {
                 }
             },
             Some(Err(error)) => Err(self.failure(&error)),
-            None => Err(Failure::new(Outcome::Closed, format!("{} closed the connection without a word", self.label))),
+            None => Err(Failure::new(Outcome::Closed, format!("{} closed the connection without a close frame", self.label))),
         })
     }
 

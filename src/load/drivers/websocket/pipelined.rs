@@ -38,7 +38,7 @@ const CONNECT_PAUSE: Duration = Duration::from_millis(10);
 /// Connections that are made at a time before the load.
 const CONNECTING: usize = 128;
 /// No longer than this the start of the load waits for connections, and for each of them.
-const CONNECT_PATIENCE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_millis(5));
+const CONNECT_PATIENCE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_millis(2));
 
 /// Starts the generator threads.
 ///
@@ -120,7 +120,14 @@ async fn follow(
         opened: 0,
         typed: 0,
     };
+    let begun = TokioInstant::now();
     let connections = connect(numbers.iter().enumerate().map(connection).collect()).await;
+    let missing = connections.iter().filter(|connection| connection.socket.is_none()).count();
+    if missing > 0 {
+        let took = vocabulary::units::human_duration(begun.elapsed().as_nanos() as f64);
+        let words = format!("{missing} of {} connections could not be made in the {took} before the load", numbers.len());
+        account.note(None, &Failure::new(Outcome::Timeout, words));
+    }
     job.setting.gate.arrive();
     let origin = job.setting.gate.opened().await;
     begin.now();
@@ -459,7 +466,7 @@ impl Connection {
         }
         let unexpected = |why: &str| {
             shared.tell(shared.phase_at(at_ns), |messages| messages.unexpected += 1);
-            let words = format!("a message that nobody asked for, {why}: {}", excerpt(content));
+            let words = format!("an unexpected message {why}: {}", excerpt(content));
             shared.account.note(None, &Failure::new(Outcome::Garbage, words));
         };
         let Some(matcher) = &websocket.matcher else { return };
@@ -491,7 +498,7 @@ impl Connection {
                 shared.record(key, &sent, outcome, at_ns, content.len() as u64);
             }
             Answer::Again => shared.tell(shared.phase_at(at_ns), |messages| messages.duplicates += 1),
-            Answer::Unasked => unexpected("and no message with its key waits"),
+            Answer::Unasked => unexpected("whose key no message that waits has"),
         }
     }
 }

@@ -96,6 +96,10 @@ fn websocket(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, 
     if let Some(matching) = &matching {
         matched(notes, node, typed, matching, &steps);
     }
+    if said.matching.is_some() && matching.is_none() {
+        return None;
+    }
+    not_as_text(notes, node, said, &steps);
     let (url, path) = address?;
     Some(Websocket {
         url,
@@ -120,15 +124,24 @@ fn websocket(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, 
 fn address(notes: &mut Diagnostics<'_>, node: &Node, text: &str) -> Option<(Url, String)> {
     let text = notes.fixed(node, "url", text)?;
     let rest = text.strip_prefix("ws").filter(|rest| rest.starts_with("://") || rest.starts_with("s://"));
-    let parsed = rest.and_then(|rest| Url::parse(&format!("http{rest}")).ok());
-    let Some(url) = parsed else {
-        notes.say(node, "url", format!("`{text}` is not a URL of a websocket"), "expected `ws://host:port/path` or `wss://…`");
-        return None;
+    let usual = "expected `ws://host:port/path` or `wss://…`";
+    let url = match rest.map(|rest| Url::parse(&format!("http{rest}"))) {
+        Some(Ok(url)) => url,
+        wrong => {
+            let expected = match wrong {
+                Some(_) if text.contains('@') => "expected user and password in `auth`",
+                Some(Err(expected)) if expected.contains("port from") => expected,
+                _ => usual,
+            };
+            notes.say(node, "url", format!("`{text}` is not a URL of a websocket"), expected);
+            return None;
+        }
     };
     // As it was typed: a slash at its end may be another place.
     let path = text.splitn(4, '/').nth(3).map_or_else(|| "/".to_owned(), |path| format!("/{path}"));
     if path.contains('#') || path.chars().any(|c| c.is_whitespace() || c.is_control()) {
-        notes.say(node, "url", format!("the path `{path}` cannot be asked for"), "expected neither white space nor `#`");
+        let expected = "expected a path such as `/terminal?room=1`, without white space and `#`";
+        notes.say(node, "url", format!("`{path}` is not a path of a websocket"), expected);
         return None;
     }
     Some((Url { path: String::new(), ..url }, path))
@@ -185,25 +198,33 @@ fn matching(notes: &mut Diagnostics<'_>, part: &Node, typed: &types::Match) -> O
     }
 }
 
+/// Random bytes cannot be sent as text.
+fn not_as_text(notes: &mut Diagnostics<'_>, node: &Node, said: &types::Websocket, steps: &[Message]) {
+    if said.binary == Some(false) && steps.iter().any(|step| matches!(step.send, Some(Body::Random(_)))) {
+        let part = node.get("websocket").unwrap_or(node);
+        notes.say(part, "binary", "random bytes are not text", "expected no `binary: false` where random bytes are sent");
+    }
+}
+
 /// What must be so where messages do not wait for their answers.
 fn matched(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, matching: &Matching, steps: &[Message]) {
     let part = node.get("websocket").unwrap_or(node);
     let load = typed.load.as_ref();
     if load.is_some_and(|load| load.closed.is_some()) {
         let expected = "expected `open` or `find` in `load`; without `match` a connection waits for each answer";
-        notes.say(part, "match", "answers that are matched, and a closed loop that waits for them", expected);
+        notes.say(part, "match", "`match` cannot stand with a closed loop, in which each answer is waited for", expected);
     }
     if typed.steps.len() > 1 {
-        let expected = "expected one step: with `match`, each pass is one message";
-        notes.say(node, "steps", format!("{} steps, and messages that do not wait for answers", typed.steps.len()), expected);
+        let expected = "expected one message: a pass is that and its answer";
+        notes.say(node, "steps", format!("`match` takes one step, and there are {}", typed.steps.len()), expected);
     }
     if typed.websocket.as_ref().and_then(|w| w.keep_alive) == Some(false) {
-        let expected = "expected no `keep-alive: false` beside `match`";
-        notes.say(part, "keep-alive", "a connection for each message cannot have many of them under way", expected);
+        let expected = "expected connections that are kept: many messages are under way on each";
+        notes.say(part, "keep-alive", "`keep-alive: false` cannot stand with `match`", expected);
     }
     if let Some(warm_up) = node.get("load").and_then(|load| load.get("warm-up")).filter(|w| w.get("amount").is_some()) {
         let expected = "expected `duration`: of several connections each would end its warm-up by itself";
-        notes.say(warm_up, "amount", "a warm-up of so many messages", expected);
+        notes.say(warm_up, "amount", "a warm-up of an amount cannot stand with `match`", expected);
     }
     let [step] = steps else { return };
     let item = node.get("steps").and_then(|n| n.items().first()).unwrap_or(node);
@@ -211,21 +232,16 @@ fn matched(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, ma
         notes.say(
             item,
             "receive",
-            "a step that only waits",
+            "`receive` cannot stand with `match`",
             "expected `send`: with `match`, a pass is one message and its answer",
         );
         return;
     };
     if !step.answer {
-        notes.say(item, "answer", "no answer, and one that is matched", "expected no `answer: false` beside `match`");
+        notes.say(item, "answer", "`answer: false` cannot stand with `match`", "expected an answer: it is what is matched");
     }
     if !step.carry.is_empty() {
-        notes.say(
-            item,
-            "carry",
-            "nothing can be carried from answers that nobody waits for",
-            "expected no `carry` beside `match`",
-        );
+        notes.say(item, "carry", "`carry` cannot stand with `match`", "expected nothing to carry: no step waits for the answer");
     }
     key_is_there(notes, part, matching, body);
 }
@@ -236,7 +252,7 @@ fn key_is_there(notes: &mut Diagnostics<'_>, part: &Node, matching: &Matching, b
         // What is in files and random bytes is not known here.
         if *matching != Matching::Order {
             let expected = "expected `text` or `json` in `send`, or `match: order`";
-            notes.say(part, "match", "a key in messages of which the content is not known", expected);
+            notes.say(part, "match", "random bytes and files have no key to match by", expected);
         }
         return;
     };
