@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::account::{Account, UnderWay, ended};
@@ -20,13 +19,6 @@ use plan::{Arrivals, Think};
 use vocabulary::Outcome;
 use vocabulary::rows::{MetricRow, RequestRow};
 use vocabulary::units::nanos;
-
-/// A connection that could not be made is tried again after this, so that a dead server is not hammered.
-const CONNECT_PAUSE: Duration = Duration::from_millis(10);
-/// Connections that are made at a time before the load; more would only overflow the server's accept queue.
-const CONNECTING: usize = 128;
-/// No longer than this the start of the load waits for connections, and for each of them.
-const CONNECT_PATIENCE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_millis(2));
 
 /// What one generator thread does.
 pub struct Share<D> {
@@ -73,7 +65,7 @@ async fn follow<D: Driver>(
         Arrivals::Open { .. } => Duration::ZERO,
     };
     if ramp.is_zero() {
-        clients = connect(clients).await;
+        clients = thread::make_ready(clients, async |client| drop(client.ready().await)).await;
     }
     job.setting.gate.arrive();
     let origin = job.setting.gate.opened().await;
@@ -99,32 +91,7 @@ async fn follow<D: Driver>(
             }
         }
     }
-    let ended = async {
-        while let Some(ended) = tasks.join_next().await {
-            ended.map_err(|e| Error::Thread(e.to_string()))?;
-        }
-        // Who has nothing more to send waits for the end all the same: a phase lasts as long as planned.
-        if let Some(end_ns) = account.planned_end_ns() {
-            account.until(end_ns).await;
-        }
-        Ok(true)
-    };
-    let all_ended = tokio::select! {
-        biased;
-        ended = ended => ended?,
-        () = account.drained(load) => false,
-        () = account.pacer.run(|now_ns| account.next(now_ns)) => return Err(Error::Thread("its timer broke".to_owned())),
-    };
-    if !all_ended {
-        account.leave_open(account.pacer.now_ns());
-        tasks.shutdown().await;
-    }
-    account.end();
-    // Of millions it may take a while to count those that nobody took; whoever asks for an end is heard meanwhile.
-    while account.give_up() {
-        tokio::task::yield_now().await;
-    }
-    Ok(())
+    thread::to_the_end(account, load, tasks, |now_ns| account.leave_open(now_ns)).await
 }
 
 /// When client `number` of `all` begins within the ramp: the first at its start, the last at its end.
@@ -136,30 +103,6 @@ fn share_of(ramp: Duration, number: u64, all: u64) -> u64 {
 /// Whether a pass is due whenever a client is free.
 fn always_due(load: &plan::Load) -> bool {
     matches!(load.arrivals, Arrivals::Closed { think: Think::None, .. })
-}
-
-/// Connects as many clients as can be before the load; the others do so in their first exchange.
-async fn connect<C: Client>(clients: Vec<C>) -> Vec<C> {
-    let (least, each) = CONNECT_PATIENCE;
-    let patience = tokio::time::Instant::now() + least + each * clients.len() as u32;
-    let places = Rc::new(Semaphore::new(CONNECTING));
-    let connecting: Vec<_> = clients
-        .into_iter()
-        .map(|mut client| {
-            let places = Rc::clone(&places);
-            tokio::task::spawn_local(async move {
-                let Ok(_place) = places.acquire().await else { return client };
-                // What fails here fails again when it matters, and is counted then.
-                let _ = tokio::time::timeout_at(patience, client.ready()).await;
-                client
-            })
-        })
-        .collect();
-    let mut clients = Vec::with_capacity(connecting.len());
-    for task in connecting {
-        clients.push(task.await.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic())));
-    }
-    clients
 }
 
 /// One client, following the schedule.
@@ -227,7 +170,7 @@ impl<C: Client> Follower<C> {
                 account.record(&RequestRow { step: account.single_step.then_some(0), ..failed });
                 account.watch.borrow_mut().begins(now_ns);
                 account.pass_ended(self.slot, &failed);
-                free_ns = now_ns.saturating_add(nanos(CONNECT_PAUSE));
+                free_ns = now_ns.saturating_add(nanos(thread::CONNECT_PAUSE));
                 continue;
             }
             // Without think time the next pass is meant to begin as soon as this one ends, which is when it does.

@@ -3,14 +3,24 @@
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::LocalOptions;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 
 use super::account::{Account, thread_cpu_ns};
 use super::observer::Observer;
 use super::pacer::Pacer;
 use super::{Error, Job, Report};
+use plan::Load;
+
+/// A connection that could not be made is tried again after this, so that a dead server is not hammered.
+pub(super) const CONNECT_PAUSE: Duration = Duration::from_millis(10);
+/// Connections that are made at a time before the load; more would only overflow the server's accept queue.
+const CONNECTING: usize = 128;
+/// No longer than this the start of the load waits for connections, and for each of them.
+const CONNECT_PATIENCE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_millis(2));
 
 /// When the load began, as one thread saw it, and what the thread had used by then.
 pub(super) struct Begin(Cell<(Instant, u64)>);
@@ -78,4 +88,67 @@ pub(super) fn run(
     })?;
     let (began, cpu_before) = begin.0.get();
     Ok(account.report(aborted, began, cpu_before))
+}
+
+/// Makes as many ready before the load as can be; the others do so when their first pass is due.
+pub(super) async fn make_ready<C: 'static>(all: Vec<C>, ready: impl AsyncFn(&mut C) + Copy + 'static) -> Vec<C> {
+    let (least, each) = CONNECT_PATIENCE;
+    let patience = tokio::time::Instant::now() + least + each * all.len() as u32;
+    let places = Rc::new(Semaphore::new(CONNECTING));
+    let connecting: Vec<_> = all
+        .into_iter()
+        .map(|mut one| {
+            let places = Rc::clone(&places);
+            tokio::task::spawn_local(async move {
+                let Ok(_place) = places.acquire().await else { return one };
+                // What fails here fails again when it matters, and is counted then.
+                let _ = tokio::time::timeout_at(patience, ready(&mut one)).await;
+                one
+            })
+        })
+        .collect();
+    let mut all = Vec::with_capacity(connecting.len());
+    for task in connecting {
+        all.push(task.await.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic())));
+    }
+    all
+}
+
+/// Lets tasks follow their schedules to the end: no longer than the drain behind the planned one, where there is one, and no
+/// shorter either. `leave`: what becomes of what is then still under way.
+///
+/// # Errors
+/// When a task panics, or the timer breaks.
+pub(super) async fn to_the_end(
+    account: &Account,
+    load: &Load,
+    mut tasks: JoinSet<()>,
+    leave: impl FnOnce(u64),
+) -> Result<(), Error> {
+    let ended = async {
+        while let Some(ended) = tasks.join_next().await {
+            ended.map_err(|e| Error::Thread(e.to_string()))?;
+        }
+        // Who has nothing more to send waits for the end all the same: a phase lasts as long as planned.
+        if let Some(end_ns) = account.planned_end_ns() {
+            account.until(end_ns).await;
+        }
+        Ok(true)
+    };
+    let all_ended = tokio::select! {
+        biased;
+        ended = ended => ended?,
+        () = account.drained(load) => false,
+        () = account.pacer.run(|now_ns| account.next(now_ns)) => return Err(Error::Thread("its timer broke".to_owned())),
+    };
+    if !all_ended {
+        leave(account.pacer.now_ns());
+        tasks.shutdown().await;
+    }
+    account.end();
+    // Of millions it may take a while to count those that nobody took; whoever asks for an end is heard meanwhile.
+    while account.give_up() {
+        tokio::task::yield_now().await;
+    }
+    Ok(())
 }

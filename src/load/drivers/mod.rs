@@ -7,6 +7,7 @@
 //! them; [`carrier`] is the list. `docs/architecture.md` has the recipe.
 
 pub mod command;
+mod content;
 pub mod framed;
 pub mod http;
 mod judged;

@@ -213,6 +213,17 @@ impl Values {
         self.values[place] = value;
     }
 
+    /// Appends so many random bytes, others each time.
+    pub fn write_random(&mut self, length: u64, out: &mut Vec<u8>) {
+        let (block, mut left) = (random_block(), length as usize);
+        let mut at = self.next_random() as usize % RANDOM_BLOCK;
+        while left > 0 {
+            let piece = left.min(RANDOM_BLOCK - at);
+            out.extend_from_slice(&block[at..at + piece]);
+            (left, at) = (left - piece, 0);
+        }
+    }
+
     /// The next random number of this connection.
     pub fn next_random(&mut self) -> u64 {
         self.random = self.random.wrapping_add(0x9E37_79B9_7F4A_7C15);

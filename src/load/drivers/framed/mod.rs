@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 
 use tokio::time::Instant as TokioInstant;
 
+use super::content::Content;
 use super::judged::{Judged, KeptBody};
 use super::tcp::{Addresses, of_io};
-use super::values::{RANDOM_BLOCK, Text, ValueNames, Values, random_block};
+use super::values::{ValueNames, Values};
 use super::{Carrier, Checked, Client, Driver, Exchange, Failure, one_pass};
 use crate::{Error, Job, Running, start_with};
 use plan::drivers::framed::{Bounds, Framing};
-use plan::{self, Body};
 use stream::Stream;
 use vocabulary::Outcome;
 
@@ -37,12 +37,6 @@ struct Step {
     timeout: Duration,
 }
 
-enum Content {
-    Fixed(Vec<u8>),
-    Text(Text),
-    Random(u64),
-}
-
 impl Framed {
     /// Makes the messages of a workload ready.
     ///
@@ -52,17 +46,7 @@ impl Framed {
         let carried = framed.steps.iter().flat_map(|s| &s.carry);
         let names = ValueNames::new(carried, framed.steps.iter().flat_map(|s| s.names()), &framed.draws);
         let step = |step: &plan::Message| {
-            let send = match &step.send {
-                None => None,
-                Some(Body::Empty) => Some(Content::Fixed(Vec::new())),
-                Some(Body::Random(length)) => Some(Content::Random(*length)),
-                Some(Body::File(path)) => {
-                    let failed = |source| Error::File { path: path.clone(), source };
-                    Some(Content::Fixed(std::fs::read(path).map_err(failed)?))
-                }
-                Some(Body::Json(template)) => Some(Content::Text(Text::new(template, names.as_slice(), &step.name)?.in_json())),
-                Some(Body::Text(template)) => Some(Content::Text(Text::new(template, names.as_slice(), &step.name)?)),
-            };
+            let send = step.send.as_ref().map(|body| Content::new(body, names.as_slice(), &step.name)).transpose()?;
             let judged = Judged::new(&step.name, &step.expect, &step.carry, names.as_slice())?;
             Ok(Step { name: step.name.clone(), send, answer: step.answer, judged, timeout: step.timeout })
         };
@@ -116,24 +100,12 @@ impl FramedClient {
         let Some(content) = &framed.steps[step].send else { return Ok(0) };
         let start = frame::begin(&framed.framing, &mut self.out);
         let before = self.out.len();
-        match content {
-            Content::Fixed(bytes) => self.out.extend_from_slice(bytes),
-            Content::Text(text) => text.write(&self.values, &mut self.out),
-            Content::Random(length) => {
-                let (block, mut left) = (random_block(), *length as usize);
-                let mut at = self.values.next_random() as usize % RANDOM_BLOCK;
-                while left > 0 {
-                    let piece = left.min(RANDOM_BLOCK - at);
-                    self.out.extend_from_slice(&block[at..at + piece]);
-                    (left, at) = (left - piece, 0);
-                }
-                // Random bytes may be anything, also what ends a message.
-                if let Bounds::Delimiter(delimiter) = &framed.framing.bounds {
-                    let other = if delimiter.as_bytes()[0] == b'.' { b'-' } else { b'.' };
-                    let first = delimiter.as_bytes()[0];
-                    self.out[before..].iter_mut().filter(|b| **b == first).for_each(|b| *b = other);
-                }
-            }
+        content.write(&mut self.values, &mut self.out);
+        // Random bytes may be anything, also what ends a message.
+        if let (Content::Random(_), Bounds::Delimiter(delimiter)) = (content, &framed.framing.bounds) {
+            let first = delimiter.as_bytes()[0];
+            let other = if first == b'.' { b'-' } else { b'.' };
+            self.out[before..].iter_mut().filter(|b| **b == first).for_each(|b| *b = other);
         }
         let length = (self.out.len() - before) as u64;
         frame::end(&framed.framing, &mut self.out, start).map_err(|words| Failure::new(Outcome::Carry, words))?;

@@ -12,7 +12,7 @@ use tokio::time::Instant as TokioInstant;
 
 use super::judged::{Judged, KeptBody, excerpt};
 use super::tcp::{Addresses, of_io};
-use super::values::{RANDOM_BLOCK, Text, ValueNames, Values, random_block};
+use super::values::{Text, ValueNames, Values};
 use super::{Carrier, Checked, Client, Driver, Exchange, Failure, one_pass};
 use crate::{Error, Job, Running, start_with};
 use plan::Body;
@@ -256,14 +256,8 @@ impl RedisClient {
                     self.word.len()
                 }
                 Word::Random(length) => {
-                    let (block, mut left) = (random_block(), *length as usize);
-                    resp::word_start(&mut self.out, left);
-                    let mut at = self.values.next_random() as usize % RANDOM_BLOCK;
-                    while left > 0 {
-                        let piece = left.min(RANDOM_BLOCK - at);
-                        self.out.extend_from_slice(&block[at..at + piece]);
-                        (left, at) = (left - piece, 0);
-                    }
+                    resp::word_start(&mut self.out, *length as usize);
+                    self.values.write_random(*length, &mut self.out);
                     resp::word_end(&mut self.out);
                     *length as usize
                 }

@@ -13,8 +13,9 @@ use std::time::{Duration, Instant};
 use tokio::time::Instant as TokioInstant;
 use tokio_websockets::Message;
 
+use super::content::Content;
 use super::judged::{Judged, KeptBody, excerpt};
-use super::values::{RANDOM_BLOCK, Text, ValueNames, Values, random_block};
+use super::values::{ValueNames, Values};
 use super::{Carrier, Checked, Client, Driver, Exchange, Failure, one_pass};
 use crate::{Error, Job, Running, start_with};
 use connection::{Connector, Socket};
@@ -48,12 +49,6 @@ struct Step {
     /// Whether what is expected differs from pass to pass.
     expects_values: bool,
     timeout: Duration,
-}
-
-enum Content {
-    Fixed(Vec<u8>),
-    Text(Text),
-    Random(u64),
 }
 
 impl Websocket {
@@ -140,23 +135,11 @@ impl Websocket {
 
 impl Step {
     fn new(step: &plan::Message, names: &[String], binary: Option<bool>) -> Result<Self, Error> {
-        let text = |template: &Template| Text::new(template, names, &step.name);
-        let send = match &step.send {
-            None => None,
-            Some(Body::Empty) => Some(Content::Fixed(Vec::new())),
-            Some(Body::Random(length)) => Some(Content::Random(*length)),
-            Some(Body::File(path)) => {
-                let failed = |source| Error::File { path: path.clone(), source };
-                Some(Content::Fixed(std::fs::read(path).map_err(failed)?))
-            }
-            Some(Body::Json(template)) => Some(Content::Text(text(template)?.in_json())),
-            Some(Body::Text(template)) => Some(Content::Text(text(template)?)),
-        };
         let need_not_be_text = matches!(step.send, Some(Body::Random(_) | Body::File(_)));
         let expected = step.expect.text.iter().chain(&step.expect.contains);
         Ok(Self {
             name: step.name.clone(),
-            send,
+            send: step.send.as_ref().map(|body| Content::new(body, names, &step.name)).transpose()?,
             binary: binary.unwrap_or(need_not_be_text),
             answer: step.answer,
             judged: Judged::new(&step.name, &step.expect, &step.carry, names)?,
@@ -167,25 +150,8 @@ impl Step {
 
     /// The message, if there is one to be sent.
     fn compose(&self, values: &mut Values) -> Option<Message> {
-        let content = match self.send.as_ref()? {
-            Content::Fixed(bytes) => bytes.clone(),
-            Content::Text(text) => {
-                let mut out = Vec::with_capacity(64);
-                text.write(values, &mut out);
-                out
-            }
-            Content::Random(length) => {
-                let (block, mut left) = (random_block(), *length as usize);
-                let mut out = Vec::with_capacity(left);
-                let mut at = values.next_random() as usize % RANDOM_BLOCK;
-                while left > 0 {
-                    let piece = left.min(RANDOM_BLOCK - at);
-                    out.extend_from_slice(&block[at..at + piece]);
-                    (left, at) = (left - piece, 0);
-                }
-                out
-            }
-        };
+        let mut content = Vec::with_capacity(64);
+        self.send.as_ref()?.write(values, &mut content);
         if self.binary {
             return Some(Message::binary(content));
         }

@@ -12,7 +12,6 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::Instant as TokioInstant;
 use tokio_websockets::Message;
@@ -32,13 +31,6 @@ use plan::{Arrivals, Length};
 use vocabulary::rows::RequestRow;
 use vocabulary::units::nanos;
 use vocabulary::{Outcome, Phase};
-
-/// A connection that could not be made is tried again after this, so that a dead server is not hammered.
-const CONNECT_PAUSE: Duration = Duration::from_millis(10);
-/// Connections that are made at a time before the load.
-const CONNECTING: usize = 128;
-/// No longer than this the start of the load waits for connections, and for each of them.
-const CONNECT_PATIENCE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_millis(2));
 
 /// Starts the generator threads.
 ///
@@ -121,7 +113,11 @@ async fn follow(
         typed: 0,
     };
     let begun = TokioInstant::now();
-    let connections = connect(numbers.iter().enumerate().map(connection).collect()).await;
+    let connections = thread::make_ready(numbers.iter().enumerate().map(connection).collect(), async |one: &mut Connection| {
+        // What kept it from being connected is told when a message is due.
+        drop(one.connect().await);
+    })
+    .await;
     let missing = connections.iter().filter(|connection| connection.socket.is_none()).count();
     if missing > 0 {
         let took = vocabulary::units::human_duration(begun.elapsed().as_nanos() as f64);
@@ -147,54 +143,7 @@ async fn follow(
     for connection in connections {
         tasks.spawn_local(connection.follow());
     }
-    let ended = async {
-        while let Some(ended) = tasks.join_next().await {
-            ended.map_err(|e| Error::Thread(e.to_string()))?;
-        }
-        if let Some(end_ns) = account.planned_end_ns() {
-            account.until(end_ns).await;
-        }
-        Ok(true)
-    };
-    let all_ended = tokio::select! {
-        biased;
-        ended = ended => ended?,
-        () = account.drained(load) => false,
-        () = account.pacer.run(|now_ns| account.next(now_ns)) => return Err(Error::Thread("its timer broke".to_owned())),
-    };
-    if !all_ended {
-        shared.count_lost(account.pacer.now_ns());
-        tasks.shutdown().await;
-    }
-    account.end();
-    while account.give_up() {
-        tokio::task::yield_now().await;
-    }
-    Ok(())
-}
-
-/// Connects as many as can be before the load; the others do so when their first message is due.
-async fn connect(connections: Vec<Connection>) -> Vec<Connection> {
-    let (least, each) = CONNECT_PATIENCE;
-    let patience = TokioInstant::now() + least + each * connections.len() as u32;
-    let places = Rc::new(Semaphore::new(CONNECTING));
-    let connecting: Vec<_> = connections
-        .into_iter()
-        .map(|mut connection| {
-            let places = Rc::clone(&places);
-            tokio::task::spawn_local(async move {
-                let Ok(_place) = places.acquire().await else { return connection };
-                // What fails here fails again when it matters, and is counted then.
-                let _ = tokio::time::timeout_at(patience, connection.connect()).await;
-                connection
-            })
-        })
-        .collect();
-    let mut connections = Vec::with_capacity(connecting.len());
-    for task in connecting {
-        connections.push(task.await.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic())));
-    }
-    connections
+    thread::to_the_end(account, load, tasks, |now_ns| shared.count_lost(now_ns)).await
 }
 
 impl Shared {
@@ -372,7 +321,7 @@ impl Connection {
                 Err(failure) => {
                     account.note(Some(0), &failure);
                     shared.record(None, &sent, failure.outcome, account.pacer.now_ns(), 0);
-                    tokio::time::sleep(CONNECT_PAUSE).await;
+                    tokio::time::sleep(thread::CONNECT_PAUSE).await;
                     return;
                 }
             }
