@@ -104,6 +104,7 @@ macro_rules! protocols {
         /// The protocol that carries a workload.
         #[derive(Clone, Debug, Serialize)]
         #[serde(rename_all = "kebab-case")]
+        #[allow(clippy::large_enum_variant, reason = "a plan has a few of them, and each is made once")]
         pub enum Driver {
             $($(#[$doc])* $variant($noun),)*
         }
