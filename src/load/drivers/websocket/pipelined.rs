@@ -258,9 +258,8 @@ impl Connection {
         }
         // Nothing is due any more. What is not answered yet may still be, and what comes again is counted.
         let mut end = pin!(async {
-            match shared.account.planned_end_ns() {
-                Some(end_ns) => shared.account.until(end_ns).await,
-                None => {}
+            if let Some(end_ns) = shared.account.planned_end_ns() {
+                shared.account.until(end_ns).await;
             }
             None
         });
