@@ -3,6 +3,8 @@
 //! Of each table only the columns are read that are needed, each once. What is damaged – no table, no such column, another
 //! type, a number that nothing can have – is named, and left out of the frame; the tables of the other repetitions are in it.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use polars::prelude::*;
@@ -129,12 +131,60 @@ pub fn metrics(repetitions: &[&Repetition]) -> Scanned {
     scan(&there, "metrics.parquet", &[text("workload"), text("phase"), text("metric"), value])
 }
 
+/// What the taps of one repetition are made of; each table is read when it is first asked for, and kept.
+pub struct Tapped<'r> {
+    pub repetition: &'r Repetition,
+    /// By the names of the taps.
+    taps: RefCell<BTreeMap<String, DataFrame>>,
+    /// By the names of the workloads.
+    requests: RefCell<BTreeMap<String, DataFrame>>,
+}
+
+impl<'r> Tapped<'r> {
+    pub fn new(repetition: &'r Repetition) -> Self {
+        Self { repetition, taps: RefCell::default(), requests: RefCell::default() }
+    }
+
+    /// Whether there should be rows of a tap. A repetition that failed early has none.
+    pub fn has(&self, tap: &TapRecord) -> bool {
+        self.repetition.status.taps.iter().any(|status| status.tap == tap.name)
+    }
+
+    /// Where the rows of a tap are.
+    pub fn path(&self, tap: &TapRecord) -> PathBuf {
+        tap_path(self.repetition, &tap.name)
+    }
+
+    /// See [`tap`].
+    pub fn rows(&self, of: &TapRecord) -> Result<DataFrame, Error> {
+        kept(&self.taps, &of.name, || tap(self.repetition, of))
+    }
+
+    /// See [`keyed_requests`].
+    pub fn requests(&self, workload: &str) -> Result<DataFrame, Error> {
+        kept(&self.requests, workload, || keyed_requests(self.repetition, workload))
+    }
+}
+
+fn kept(
+    frames: &RefCell<BTreeMap<String, DataFrame>>,
+    name: &str,
+    read: impl FnOnce() -> Result<DataFrame, Error>,
+) -> Result<DataFrame, Error> {
+    if let Some(frame) = frames.borrow().get(name) {
+        return Ok(frame.clone());
+    }
+    let frame = read()?;
+    frames.borrow_mut().insert(name.to_owned(), frame.clone());
+    Ok(frame)
+}
+
 /// `taps/<name>.parquet` of one repetition, with the columns of which the tap's metrics are made: `at_ns`, `join_key` where it is
 /// joined, and fields; ascending by `at_ns`, rows that were read together in the order in which they were written.
 ///
 /// # Errors
 /// When it is damaged.
-pub fn tap(repetition: &Repetition, tap: &TapRecord) -> Result<DataFrame, Error> {
+fn tap(repetition: &Repetition, tap: &TapRecord) -> Result<DataFrame, Error> {
     let mut columns = vec![Expected::new("at_ns", DataType::Int64, Missing::Damage)];
     if tap.join.is_some() {
         columns.push(Expected::new("join_key", DataType::UInt64, Missing::Values));
@@ -166,13 +216,7 @@ pub fn tap(repetition: &Repetition, tap: &TapRecord) -> Result<DataFrame, Error>
     whole().map_err(|source| Error::Table { path, source })
 }
 
-/// Whether a repetition should have rows of a tap. One that failed early has none.
-pub fn has_tap(repetition: &Repetition, tap: &TapRecord) -> bool {
-    repetition.status.taps.iter().any(|status| status.tap == tap.name)
-}
-
-/// Where the rows of a tap are.
-pub fn tap_path(repetition: &Repetition, tap: &str) -> PathBuf {
+fn tap_path(repetition: &Repetition, tap: &str) -> PathBuf {
     repetition.path.join("taps").join(format!("{tap}.parquet"))
 }
 
@@ -181,7 +225,7 @@ pub fn tap_path(repetition: &Repetition, tap: &str) -> PathBuf {
 ///
 /// # Errors
 /// When it is damaged, or not there.
-pub fn keyed_requests(repetition: &Repetition, workload: &str) -> Result<DataFrame, Error> {
+fn keyed_requests(repetition: &Repetition, workload: &str) -> Result<DataFrame, Error> {
     let path = repetition.path.join("requests.parquet");
     let number = |name, missing| Expected::new(name, DataType::UInt64, missing);
     let columns = [

@@ -6,10 +6,9 @@ use polars::prelude::*;
 use serde::Serialize;
 
 use super::Error;
-use super::frames;
+use super::frames::Tapped;
 use super::stats;
 use super::windows::phase_bounds;
-use record::Repetition;
 use record::read::{CellRecord, TapRecord};
 use record::status::PhaseStatus;
 
@@ -32,32 +31,27 @@ pub struct Stage {
 ///
 /// # Errors
 /// When a table is damaged.
-pub(super) fn of_repetition(cell: &CellRecord, repetition: &Repetition, phases: &[PhaseStatus]) -> Result<Vec<Stage>, Error> {
+pub(super) fn of_repetition(cell: &CellRecord, tapped: &Tapped<'_>, phases: &[PhaseStatus]) -> Result<Vec<Stage>, Error> {
     let mut stages = Vec::new();
     for workload in &cell.workloads {
         let mine = |tap: &&TapRecord| tap.join.as_ref().is_some_and(|join| join.workload == workload.name);
-        let taps: Vec<&TapRecord> = cell.taps.iter().filter(mine).filter(|tap| frames::has_tap(repetition, tap)).collect();
+        let taps: Vec<&TapRecord> = cell.taps.iter().filter(mine).filter(|tap| tapped.has(tap)).collect();
         let phases: Vec<PhaseStatus> = phases.iter().filter(|p| p.workload == workload.name).cloned().collect();
         let during = phase_bounds(&phases).into_iter().find(|(phase, _)| *phase == "during").map(|(_, bounds)| bounds);
         if let (Some(bounds), false) = (during, taps.is_empty()) {
-            stages.extend(of_workload(&workload.name, &taps, repetition, bounds)?);
+            stages.extend(of_workload(&workload.name, &taps, tapped, bounds)?);
         }
     }
     Ok(stages)
 }
 
-fn of_workload(
-    workload: &str,
-    taps: &[&TapRecord],
-    repetition: &Repetition,
-    (begin, end): (i64, i64),
-) -> Result<Vec<Stage>, Error> {
-    let failed = |source| Error::Table { path: repetition.path.join("requests.parquet"), source };
+fn of_workload(workload: &str, taps: &[&TapRecord], tapped: &Tapped<'_>, (begin, end): (i64, i64)) -> Result<Vec<Stage>, Error> {
+    let failed = |source| Error::Table { path: tapped.repetition.path.join("requests.parquet"), source };
     let sent_in_phase = col("sent_ns").gt_eq(lit(begin)).and(col("sent_ns").lt_eq(lit(end)));
-    let requests = frames::keyed_requests(repetition, workload)?.lazy().filter(sent_in_phase);
+    let requests = tapped.requests(workload)?.lazy().filter(sent_in_phase);
     let mut rows = requests.select([col("join_key"), col("sent_ns").alias("instant 0"), col("completed_ns").alias("instant 1")]);
     for (at, tap) in taps.iter().enumerate() {
-        let seen = frames::tap(repetition, tap)?.lazy().filter(col("join_key").is_not_null());
+        let seen = tapped.rows(tap)?.lazy().filter(col("join_key").is_not_null());
         let seen = seen.group_by_stable([col("join_key")]).agg([col("at_ns").first().alias(format!("instant {}", at + 2))]);
         rows = rows.join(seen, [col("join_key")], [col("join_key")], JoinArgs::new(JoinType::Inner));
     }

@@ -10,7 +10,7 @@ use polars::prelude::*;
 
 use super::Error;
 use super::cores::on_all_cores;
-use super::frames;
+use super::frames::Tapped;
 use super::stages::{self, Stage};
 use super::stats;
 use super::windows::phase_bounds;
@@ -59,10 +59,11 @@ impl TapFigures {
         let none = Vec::new();
         let one = |repetition: &&Repetition| {
             let phases = phases.get(&repetition.status.repetition).unwrap_or(&none);
-            let taps = cell.taps.iter().filter(|tap| frames::has_tap(repetition, tap));
-            let values: Vec<Result<Vec<PhaseValue>, Error>> = taps.map(|tap| of_tap(cell, tap, repetition, phases)).collect();
+            let tapped = Tapped::new(repetition);
+            let taps = cell.taps.iter().filter(|tap| tapped.has(tap));
+            let values: Vec<Result<Vec<PhaseValue>, Error>> = taps.map(|tap| of_tap(cell, tap, &tapped, phases)).collect();
             // What is damaged was named just now.
-            (values, stages::of_repetition(cell, repetition, phases).unwrap_or_default())
+            (values, stages::of_repetition(cell, &tapped, phases).unwrap_or_default())
         };
         let found = if cell.taps.is_empty() { Vec::new() } else { on_all_cores(repetitions, one) };
         let mut stages = BTreeMap::new();
@@ -90,10 +91,10 @@ impl TapFigures {
 }
 
 /// What one tap says of one repetition, in each of its phases.
-fn of_tap(cell: &CellRecord, tap: &TapRecord, repetition: &Repetition, phases: &[PhaseStatus]) -> Result<Vec<PhaseValue>, Error> {
+fn of_tap(cell: &CellRecord, tap: &TapRecord, tapped: &Tapped<'_>, phases: &[PhaseStatus]) -> Result<Vec<PhaseValue>, Error> {
     let bounds = bounds(tap, phases);
-    let rows = TapRows::read(cell, tap, repetition, &tap.metrics)?;
-    let failed = |source| Error::Table { path: frames::tap_path(repetition, &tap.name), source };
+    let rows = TapRows::read(cell, tap, tapped, &tap.metrics)?;
+    let failed = |source| Error::Table { path: tapped.path(tap), source };
     // Where two phases meet, and where those of workloads overlap, the later one has the row.
     let phase_of = |at_ns: i64| bounds.iter().rposition(|(_, (start, end))| (*start..=*end).contains(&at_ns)).map(|at| at as i64);
     let mut found = Vec::new();
@@ -130,11 +131,11 @@ struct TapRows {
 }
 
 impl TapRows {
-    fn read(cell: &CellRecord, tap: &TapRecord, repetition: &Repetition, metrics: &[TapMetric]) -> Result<Self, Error> {
-        let frame = frames::tap(repetition, tap)?;
+    fn read(cell: &CellRecord, tap: &TapRecord, tapped: &Tapped<'_>, metrics: &[TapMetric]) -> Result<Self, Error> {
+        let frame = tapped.rows(tap)?;
         let Some(join) = &tap.join else { return Ok(Self { frame, is_joined: false }) };
-        let failed = |source| Error::Table { path: frames::tap_path(repetition, &tap.name), source };
-        let requests = frames::keyed_requests(repetition, &join.workload)?;
+        let failed = |source| Error::Table { path: tapped.path(tap), source };
+        let requests = tapped.requests(&join.workload)?;
         let times = Moment::OF_REQUESTS.iter().map(|(_, moment)| {
             let column = match moment {
                 Moment::Intended => "intended_ns",
@@ -153,11 +154,11 @@ impl TapRows {
         others.sort_unstable();
         others.dedup();
         for name in others {
-            let Some(other) = cell.taps.iter().find(|t| t.name == *name).filter(|t| frames::has_tap(repetition, t)) else {
+            let Some(other) = cell.taps.iter().find(|t| t.name == *name).filter(|t| tapped.has(t)) else {
                 rows = rows.with_column(lit(NULL).cast(DataType::Int64).alias(of_moment(&Moment::Tap(name.to_owned()))));
                 continue;
             };
-            let first = frames::tap(repetition, other)?.lazy().filter(col("join_key").is_not_null());
+            let first = tapped.rows(other)?.lazy().filter(col("join_key").is_not_null());
             let first = first
                 .group_by_stable([col("join_key")])
                 .agg([col("at_ns").first().alias(of_moment(&Moment::Tap(name.to_owned())))]);
@@ -260,11 +261,12 @@ pub(super) fn line(
     metric: &TapMetric,
     window_s: f64,
 ) -> Result<Vec<(f64, f64)>, Error> {
-    if !frames::has_tap(repetition, tap) {
+    let tapped = Tapped::new(repetition);
+    if !tapped.has(tap) {
         return Ok(Vec::new());
     }
-    let rows = TapRows::read(cell, tap, repetition, std::slice::from_ref(metric))?;
-    let failed = |source| Error::Table { path: frames::tap_path(repetition, &tap.name), source };
+    let rows = TapRows::read(cell, tap, &tapped, std::slice::from_ref(metric))?;
+    let failed = |source| Error::Table { path: tapped.path(tap), source };
     let bounds = bounds(tap, &repetition.status.phases);
     let (Some(begin), Some(end)) = (bounds.iter().map(|(_, (s, _))| *s).min(), bounds.iter().map(|(_, (_, e))| *e).max()) else {
         return Ok(Vec::new());

@@ -7,43 +7,34 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
+use sha1::{Digest as _, Sha1};
 
 use record::{Repetition, RunRecord, files};
 
-/// Two lanes of folded products, 128 bits. A bit that changes reaches all bits of both lanes.
-#[derive(Clone, Copy)]
-struct Hash([u64; 2]);
+/// SHA-1 of numbers and bytes, one behind the other.
+struct Hash(Sha1);
 
 impl Hash {
-    const ODD: [u64; 2] = [0x9E37_79B9_7F4A_7C15, 0xC2B2_AE3D_27D4_EB4F];
-
     fn new() -> Self {
-        Self(Self::ODD)
+        Self(Sha1::new())
     }
 
     fn word(&mut self, word: u64) {
-        for (lane, odd) in self.0.iter_mut().zip(Self::ODD) {
-            // Both halves of the product: its upper bits alone depend on all bits of the word, its lower ones on few.
-            let product = u128::from(*lane ^ word) * u128::from(odd);
-            *lane = (product as u64 ^ (product >> 64) as u64).wrapping_add(odd);
-        }
+        self.0.update(word.to_le_bytes());
     }
 
     /// Adds bytes, the length behind them, so that what stands next to each other does not run together.
     fn bytes(&mut self, bytes: &[u8]) {
-        let (words, rest) = bytes.as_chunks::<8>();
-        words.iter().for_each(|word| self.word(u64::from_le_bytes(*word)));
-        let mut last = [0; 8];
-        last[..rest.len()].copy_from_slice(rest);
-        self.word(u64::from_le_bytes(last));
+        self.0.update(bytes);
         self.word(bytes.len() as u64);
     }
 
-    fn finish(mut self) -> [u64; 2] {
-        (0..3).for_each(|_| self.word(0));
-        self.0
+    fn finish(self) -> Digest {
+        self.0.finalize().into()
     }
 }
+
+type Digest = [u8; 20];
 
 /// Bytes of a file that are read at a time.
 const CHUNK: u64 = 1 << 18;
@@ -75,7 +66,7 @@ pub(super) const TAPS: &str = "taps";
 /// See [`TAPS`].
 pub(super) const COLLECTED: &str = "collected";
 
-fn of_repetition(repetition: &Repetition) -> [u64; 2] {
+fn of_repetition(repetition: &Repetition) -> Digest {
     let mut hash = Hash::new();
     let folder = &repetition.path;
     let named = ["status.json", "events.jsonl"].map(|name| folder.join(name));
@@ -98,14 +89,13 @@ pub(super) fn of_run(run: &RunRecord, is_running: bool) -> String {
     for name in ["plan.json", "manifest.json"] {
         add_file(&mut hash, &run.path.join(name));
     }
-    let repetitions: Vec<[u64; 2]> = run.repetitions.par_iter().map(of_repetition).collect();
-    for (repetition, words) in run.repetitions.iter().zip(repetitions) {
+    let repetitions: Vec<Digest> = run.repetitions.par_iter().map(of_repetition).collect();
+    for (repetition, digest) in run.repetitions.iter().zip(repetitions) {
         hash.word(repetition.cell as u64);
         hash.word(repetition.status.repetition.into());
-        words.into_iter().for_each(|word| hash.word(word));
+        hash.bytes(&digest);
     }
-    let [one, other] = hash.finish();
-    format!("{one:016x}{other:016x}")
+    hash.finish().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! that at the end. Who carries them, and how many at a time on a connection, it does not know.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -9,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::drivers::Failure;
 use super::observer::Observer;
 use super::pacer::Pacer;
-use super::schedule::{Next, OpenLoop, Schedule};
+use super::schedule::{Next, Schedule};
 use super::silence::Watch;
 use super::tally::Tally;
 use super::{Job, Late, PhaseReport, Report};
@@ -50,10 +51,9 @@ pub(super) struct Ending {
 pub(super) struct Account {
     /// What instants are counted from.
     pub epoch: Instant,
-    /// The schedule that all of them follow; where each connection has its own, the phases of all are still its.
-    pub schedule: RefCell<Option<Schedule>>,
-    /// The schedule of each connection, where it has one of its own.
-    pub own: RefCell<Vec<OpenLoop>>,
+    /// The schedule that all of them follow, or one for each of them; none before the load. Phases are those of the first, and
+    /// the same in all.
+    schedules: RefCell<Vec<Schedule>>,
     /// Who wakes them.
     pub pacer: Pacer,
     /// What is recorded.
@@ -92,8 +92,7 @@ impl Account {
     pub fn new(job: &Job, pacer: Pacer, steps: usize, at_a_time: usize) -> Self {
         Self {
             epoch: job.setting.epoch,
-            schedule: RefCell::new(None),
-            own: RefCell::default(),
+            schedules: RefCell::default(),
             pacer,
             tally: RefCell::new(Tally::new(job, steps)),
             phases: RefCell::default(),
@@ -120,9 +119,20 @@ impl Account {
         at.saturating_duration_since(self.epoch).as_nanos() as u64
     }
 
-    /// What is to be done at `now_ns` by whoever is free.
+    /// The load begins, with one schedule for all or one for each. `always_due`: whether a pass is due whenever a client is free.
+    pub fn begin(&self, schedules: Vec<Schedule>, origin_ns: u64, always_due: bool) {
+        *self.schedules.borrow_mut() = schedules;
+        *self.watch.borrow_mut() = Watch::new(always_due, origin_ns);
+    }
+
+    /// What is to be done at `now_ns` by whoever is free, where there is one schedule for all.
     pub fn next(&self, now_ns: u64) -> Next {
-        self.schedule.borrow_mut().as_mut().map_or(Next::Over, |s| s.next(now_ns))
+        self.next_of(0, now_ns)
+    }
+
+    /// What is to be done at `now_ns` by the schedule with this number.
+    pub fn next_of(&self, schedule: usize, now_ns: u64) -> Next {
+        self.schedules.borrow_mut().get_mut(schedule).map_or(Next::Over, |s| s.next(now_ns))
     }
 
     /// A pass of a phase was due, and never left.
@@ -143,36 +153,22 @@ impl Account {
     /// further at once.
     fn look_ahead(&self) -> bool {
         let now_ns = self.pacer.now_ns();
-        let mut own = self.own.borrow_mut();
-        if own.is_empty() {
-            return self.schedule.borrow_mut().as_mut().is_some_and(|s| s.look_ahead(now_ns));
-        }
-        own.iter_mut().fold(false, |further, schedule| schedule.look_ahead(now_ns) | further)
+        self.schedules.borrow_mut().iter_mut().fold(false, |further, schedule| schedule.look_ahead(now_ns) | further)
     }
 
     /// Ends the schedules; a bounded piece of the work that it takes to count what nobody took. Returns whether there is more.
     pub fn give_up(&self) -> bool {
-        let mut own = self.own.borrow_mut();
-        if own.is_empty() {
-            return self.schedule.borrow_mut().as_mut().is_some_and(Schedule::give_up);
-        }
-        own.iter_mut().any(OpenLoop::give_up)
+        self.schedules.borrow_mut().iter_mut().any(Schedule::give_up)
     }
 
     /// By phase, how many arrivals there were and how many of them nobody took; nothing where no schedule asks for any.
-    fn offered_and_unsent(&self) -> Vec<(Phase, u64, u64)> {
-        let mut own = self.own.borrow_mut();
-        match self.schedule.borrow_mut().as_mut() {
-            Some(Schedule::Open(open)) if own.is_empty() => open.offered_and_unsent(),
-            _ => {
-                let all: Vec<(Phase, u64, u64)> = own.iter_mut().flat_map(OpenLoop::offered_and_unsent).collect();
-                let sum = |phase: Phase| {
-                    let mine = all.iter().filter(|(of, ..)| *of == phase);
-                    mine.fold((phase, 0, 0), |(phase, offered, unsent), one| (phase, offered + one.1, unsent + one.2))
-                };
-                Phase::ALL.map(sum).into_iter().filter(|(_, offered, _)| *offered > 0).collect()
-            }
+    fn offered_and_unsent(&self) -> BTreeMap<Phase, (u64, u64)> {
+        let mut all: BTreeMap<Phase, (u64, u64)> = BTreeMap::new();
+        for (phase, offered, unsent) in self.schedules.borrow_mut().iter_mut().flat_map(Schedule::offered_and_unsent) {
+            let sum = all.entry(phase).or_default();
+            *sum = (sum.0 + offered, sum.1 + unsent);
         }
+        all
     }
 
     /// Takes a request, or a pass, that ended.
@@ -187,20 +183,22 @@ impl Account {
         if now == phase && begin_ns <= at_ns && at_ns < end_ns {
             return phase;
         }
-        if let Some(span) = self.schedule.borrow().as_ref().and_then(|s| s.timeline().span_at(at_ns)) {
+        let schedules = self.schedules.borrow();
+        let Some(timeline) = schedules.first().map(Schedule::timeline) else { return phase };
+        if let Some(span) = timeline.span_at(at_ns) {
             self.span.set(span);
         }
-        self.schedule.borrow().as_ref().map_or(phase, |s| s.timeline().completed_in(phase, at_ns))
+        timeline.completed_in(phase, at_ns)
     }
 
     /// The instant until which the load lasts, where its last phase has a duration.
     pub fn planned_end_ns(&self) -> Option<u64> {
-        self.schedule.borrow().as_ref().and_then(|s| s.timeline().planned_end_ns())
+        self.schedules.borrow().first().and_then(|s| s.timeline().planned_end_ns())
     }
 
     /// Whether no pass begins any more.
     pub fn is_used_up(&self) -> bool {
-        self.schedule.borrow().as_ref().is_none_or(Schedule::is_used_up)
+        self.schedules.borrow().iter().all(Schedule::is_used_up)
     }
 
     /// A connection is made, so that a pass can begin.
@@ -224,8 +222,7 @@ impl Account {
             late.push(Late::empty(ended.phase));
             late.len() - 1
         });
-        let timeline = self.schedule.borrow();
-        let end_ns = timeline.as_ref().and_then(|s| s.timeline().end_of(ended.phase));
+        let end_ns = self.schedules.borrow().first().and_then(|s| s.timeline().end_of(ended.phase));
         late[at].add(ended, end_ns.unwrap_or(ended.completed_ns), self.holds_connections);
     }
 
@@ -331,14 +328,14 @@ impl Account {
         self.progress.fetch_add(self.untold.get(), Ordering::Relaxed);
         let mut phases = *self.phases.borrow();
         let ending = self.ending.take().unwrap_or_else(|| self.ending());
-        let asked = if aborted { Vec::new() } else { self.offered_and_unsent() };
-        for (phase, offered, unsent) in asked {
+        let asked = if aborted { BTreeMap::new() } else { self.offered_and_unsent() };
+        for (phase, (offered, unsent)) in asked {
             let report = phases[phase as usize].get_or_insert(PhaseReport::empty(phase));
             (report.offered, report.unsent) = (offered, unsent + self.unsent.borrow()[phase as usize]);
         }
-        let schedule = self.schedule.borrow();
+        let schedules = self.schedules.borrow();
         let mut end_ns = ending.at_ns;
-        if let Some(timeline) = schedule.as_ref().filter(|_| !aborted).map(Schedule::timeline) {
+        if let Some(timeline) = schedules.first().filter(|_| !aborted).map(Schedule::timeline) {
             // A phase with a duration lasts as long as that, whenever its first pass began and its last one ended.
             for (phase, start_ns, end_ns) in timeline.bounds() {
                 let report = phases[phase as usize].get_or_insert(PhaseReport::empty(phase));

@@ -13,7 +13,6 @@ use super::account::{Account, UnderWay, ended};
 use super::drivers::{Client, Driver, Exchange};
 use super::observer::Begun;
 use super::schedule::{Arrival, Next, Random, Schedule, ThreadSlice};
-use super::silence::Watch;
 use super::{Error, Job, Report, Rows, thread};
 use plan::{Arrivals, Think};
 use vocabulary::Outcome;
@@ -67,13 +66,9 @@ async fn follow<D: Driver>(
     if ramp.is_zero() {
         clients = thread::make_ready(clients, async |client| drop(client.ready().await)).await;
     }
-    job.setting.gate.arrive();
-    let origin = job.setting.gate.opened().await;
-    begin.now();
-    let origin_ns = account.ns(origin);
+    let origin_ns = thread::together(job, account, begin).await;
     let slice = ThreadSlice::of(share.thread, share.threads, job.seed);
-    *account.schedule.borrow_mut() = Some(Schedule::new(load, slice, origin_ns));
-    *account.watch.borrow_mut() = Watch::new(always_due(load), origin_ns);
+    account.begin(vec![Schedule::new(load, slice, origin_ns)], origin_ns, always_due(load));
 
     let mut tasks = JoinSet::new();
     let all = u64::from(load.arrivals.connections()) * share.driver.streams();

@@ -446,13 +446,20 @@ pub fn start(job: &Job) -> Result<Running, Error> {
 
 /// Starts the threads of a driver, each with its share of the load.
 fn start_with<D: drivers::Driver>(driver: &Arc<D>, job: &Job) -> Result<Running, Error> {
-    let threads = u64::from(job.workload.threads);
-    let mut running = Running { threads: Vec::new() };
-    for thread in 0..threads {
+    start_threads(job, |(thread, threads)| {
         let share = engine::Share { thread, threads, driver: Arc::clone(driver), job: job.clone() };
-        running.threads.push(spawn(format!("load-{thread}"), move || engine::run(&share))?);
-    }
-    Ok(running)
+        move || engine::run(&share)
+    })
+}
+
+/// Starts the threads of a job. `work`: makes what one of them does, of its number and how many there are.
+fn start_threads<W>(job: &Job, work: impl Fn((u64, u64)) -> W) -> Result<Running, Error>
+where
+    W: FnOnce() -> Result<Report, Error> + Send + 'static,
+{
+    let threads = u64::from(job.workload.threads);
+    let one = |thread| spawn(format!("load-{thread}"), work((thread, threads)));
+    Ok(Running { threads: (0..threads).map(one).collect::<Result<_, Error>>()? })
 }
 
 fn spawn(

@@ -110,6 +110,14 @@ impl Schedule {
         }
     }
 
+    /// By phase, how many arrivals there were and how many of them nobody took; nothing of a closed loop. Ends the schedule.
+    pub fn offered_and_unsent(&mut self) -> Vec<(Phase, u64, u64)> {
+        match self {
+            Self::Closed(_) => Vec::new(),
+            Self::Open(open) => open.offered_and_unsent(),
+        }
+    }
+
     /// When which phase is, as far as that is known.
     pub fn timeline(&self) -> &Timeline {
         match self {

@@ -90,6 +90,14 @@ pub(super) fn run(
     Ok(account.report(aborted, began, cpu_before))
 }
 
+/// Waits for the other threads at the gate; when the load begins, in nanoseconds since the epoch.
+pub(super) async fn together(job: &Job, account: &Account, begin: &Begin) -> u64 {
+    job.setting.gate.arrive();
+    let origin = job.setting.gate.opened().await;
+    begin.now();
+    account.ns(origin)
+}
+
 /// Makes as many ready before the load as can be; the others do so when their first pass is due.
 pub(super) async fn make_ready<C: 'static>(all: Vec<C>, ready: impl AsyncFn(&mut C) + Copy + 'static) -> Vec<C> {
     let (least, each) = CONNECT_PATIENCE;

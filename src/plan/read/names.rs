@@ -23,7 +23,7 @@ pub(super) const RESERVED: [(&str, &str); 14] = [
     ("container", "the name of a container"),
     ("links", "the far sides of links"),
     ("cache", "the directories that set-up steps keep"),
-    ("load_begin", "the begin of the load"),
+    ("load_begin", "the start of the load"),
     ("load_end", "the end of the load"),
 ];
 

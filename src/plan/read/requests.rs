@@ -13,7 +13,8 @@ use vocabulary::{Metric, Outcome};
 
 pub(super) const METHODS: [&str; 7] = ["get", "head", "put", "post", "patch", "delete", "options"];
 
-fn valid_header(name: &str) -> bool {
+/// Whether it is a token, as names of headers and subprotocols are (RFC 9110, 5.6.2).
+pub(super) fn is_token(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
 }
 
@@ -23,7 +24,7 @@ pub(super) fn headers(
     typed: &BTreeMap<String, types::Text>,
 ) -> Vec<(String, Template)> {
     for entry in node.get("headers").map(Node::entries).unwrap_or_default() {
-        if !valid_header(&entry.key) {
+        if !is_token(&entry.key) {
             notes.mistakes.push(
                 Mistake::new(notes.file, entry.key_span, format!("`{}` cannot be the name of a header", entry.key))
                     .expected("expected letters, digits and `-`"),

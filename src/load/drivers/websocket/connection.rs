@@ -9,8 +9,8 @@ use std::task::{Context, Poll};
 
 use futures_core::Stream as _;
 use futures_sink::Sink as _;
+use hyper::header;
 use hyper::http::uri::{Authority, PathAndQuery, Scheme, Uri};
-use hyper::{HeaderMap, header};
 use tokio::time::Instant;
 use tokio_websockets::client::Builder;
 use tokio_websockets::upgrade;
@@ -29,8 +29,7 @@ use vocabulary::Outcome;
 pub(super) struct Connector {
     server: Server,
     tls: Result<Tls, String>,
-    uri: Uri,
-    headers: HeaderMap,
+    handshake: Builder<'static>,
     subprotocols: Vec<String>,
 }
 
@@ -65,25 +64,16 @@ impl Connector {
         let authority: Authority = websocket.url.authority().parse().map_err(|e| invalid(format!("{e}")))?;
         let path: PathAndQuery = websocket.path.parse().map_err(|e| invalid(format!("{e}")))?;
         let uri = Uri::builder().scheme(Scheme::HTTP).authority(authority).path_and_query(path).build();
-        let mut headers = HeaderMap::new();
-        for (name, value) in &websocket.headers {
-            let name = header::HeaderName::try_from(name.as_str()).map_err(|e| invalid(e.to_string()))?;
-            headers.insert(name, header::HeaderValue::try_from(value.to_text()).map_err(|e| invalid(e.to_string()))?);
+        let uri = uri.map_err(|e| invalid(e.to_string()))?;
+        let offered = (!websocket.subprotocols.is_empty()).then(|| websocket.subprotocols.join(", "));
+        let headers = websocket.headers.iter().map(|(name, value)| (name.as_str(), value.to_text()));
+        let mut handshake = Builder::from_uri(uri).limits(Limits::default().max_payload_len(Some(MAX_KEPT)));
+        for (name, value) in headers.chain(offered.map(|offered| (header::SEC_WEBSOCKET_PROTOCOL.as_str(), offered))) {
+            let name = header::HeaderName::try_from(name).map_err(|e| invalid(e.to_string()))?;
+            let value = header::HeaderValue::try_from(value).map_err(|e| invalid(e.to_string()))?;
+            handshake = handshake.add_header(name, value).map_err(|e| invalid(e.to_string()))?;
         }
-        if !websocket.subprotocols.is_empty() {
-            let offered = websocket.subprotocols.join(", ");
-            headers.insert(
-                header::SEC_WEBSOCKET_PROTOCOL,
-                header::HeaderValue::try_from(offered).map_err(|e| invalid(e.to_string()))?,
-            );
-        }
-        Ok(Self {
-            server,
-            tls,
-            uri: uri.map_err(|e| invalid(e.to_string()))?,
-            headers,
-            subprotocols: websocket.subprotocols.clone(),
-        })
+        Ok(Self { server, tls, handshake, subprotocols: websocket.subprotocols.clone() })
     }
 
     /// Connects and shakes hands; adds to `opened` as soon as there is a connection.
@@ -93,11 +83,7 @@ impl Connector {
     pub async fn open(&self, deadline: Instant, opened: &mut u64) -> Result<Socket, Failure> {
         let stream = self.server.open(&self.tls, deadline, opened).await?;
         let label = self.server.label();
-        let mut builder = Builder::from_uri(self.uri.clone()).limits(Limits::default().max_payload_len(Some(MAX_KEPT)));
-        for (name, value) in &self.headers {
-            builder = builder.add_header(name.clone(), value.clone()).map_err(|e| of_handshake(&e, &label))?;
-        }
-        let (frames, response) = match tokio::time::timeout_at(deadline, builder.connect_on(stream)).await {
+        let (frames, response) = match tokio::time::timeout_at(deadline, self.handshake.connect_on(stream)).await {
             Ok(shaken) => shaken.map_err(|e| of_handshake(&e, &label))?,
             Err(_) => {
                 let words = format!("{label} did not answer the handshake within the time-out");

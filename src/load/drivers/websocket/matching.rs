@@ -11,8 +11,6 @@ use vocabulary::{Phase, key_number};
 
 /// How the key of a message is found.
 pub(super) enum Matcher {
-    /// There is none: answers come in order.
-    Order,
     /// At the path of a JSON pointer.
     Json(Vec<String>),
     /// By a regular expression.
@@ -20,13 +18,13 @@ pub(super) enum Matcher {
 }
 
 impl Matcher {
-    /// Makes it ready.
+    /// Makes it ready; there is none where answers come in order.
     ///
     /// # Errors
     /// When a pattern is not a regular expression.
-    pub fn new(matching: &Matching) -> Result<Self, Error> {
-        Ok(match matching {
-            Matching::Order => Self::Order,
+    pub fn new(matching: &Matching) -> Result<Option<Self>, Error> {
+        Ok(Some(match matching {
+            Matching::Order => return Ok(None),
             // RFC 6901, 4.
             Matching::Json(pointer) => {
                 Self::Json(pointer.split('/').skip(1).map(|part| part.replace("~1", "/").replace("~0", "~")).collect())
@@ -35,13 +33,12 @@ impl Matcher {
                 let invalid = |e: regex::Error| Error::Request { step: "match".to_owned(), reason: e.to_string() };
                 Self::Regex(regex::bytes::Regex::new(pattern).map_err(invalid)?)
             }
-        })
+        }))
     }
 
-    /// The key of a message; none where it has none, and 0 where none is asked for.
+    /// The key of a message; none where it has none.
     pub fn key(&self, message: &[u8]) -> Option<u64> {
         match self {
-            Self::Order => Some(0),
             Self::Json(path) => at(message, path).map(|text| key_number(&text)),
             Self::Regex(pattern) => {
                 let found = pattern.captures(message)?;
@@ -51,6 +48,9 @@ impl Matcher {
         }
     }
 }
+
+/// A message without the key that it should have.
+pub(super) struct NoKey;
 
 /// The text or number at a path in JSON; none where there is nothing, or the whole is not JSON. What is not wanted is read and
 /// not kept.
@@ -251,7 +251,7 @@ mod tests {
     }
 
     fn json(pointer: &str) -> Matcher {
-        Matcher::new(&Matching::Json(pointer.to_owned())).unwrap()
+        Matcher::new(&Matching::Json(pointer.to_owned())).unwrap().unwrap()
     }
 
     #[test]
@@ -267,7 +267,7 @@ mod tests {
         {
             assert_eq!(id.key(nothing), None, "{}", String::from_utf8_lossy(nothing));
         }
-        let pattern = Matcher::new(&Matching::Regex("id=([0-9]+)".to_owned())).unwrap();
+        let pattern = Matcher::new(&Matching::Regex("id=([0-9]+)".to_owned())).unwrap().unwrap();
         assert_eq!(pattern.key(b"\xff id=17 id=18"), Some(17));
         assert_eq!(pattern.key(b"id=x"), None);
     }

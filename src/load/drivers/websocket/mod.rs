@@ -19,12 +19,10 @@ use super::values::{ValueNames, Values};
 use super::{Carrier, Checked, Client, Driver, Exchange, Failure, one_pass};
 use crate::{Error, Job, Running, start_with};
 use connection::{Connector, Socket};
-use matching::Matcher;
+use matching::{Matcher, NoKey};
+use plan::drivers::websocket::KEY;
 use plan::{Body, Template};
 use vocabulary::Outcome;
-
-/// The name of the next key of the text that is typed.
-const KEY: &str = "key";
 
 /// A workload's messages, made ready once.
 pub struct Websocket {
@@ -35,6 +33,7 @@ pub struct Websocket {
     names: ValueNames,
     /// The characters that are typed, and the place of the next one among the values.
     keys: Option<(Vec<String>, usize)>,
+    /// How answers are known; none where they come in order, or are waited for.
     matcher: Option<Matcher>,
     pushes: Option<regex::bytes::Regex>,
     timeout: Duration,
@@ -69,7 +68,7 @@ impl Websocket {
             opening: websocket.open.iter().map(step).collect::<Result<_, Error>>()?,
             keep_alive: websocket.keep_alive,
             keys,
-            matcher: websocket.matching.as_ref().map(Matcher::new).transpose()?,
+            matcher: websocket.matching.as_ref().map(Matcher::new).transpose()?.flatten(),
             pushes: websocket.pushes.as_deref().map(regex::bytes::Regex::new).transpose().map_err(invalid)?,
             timeout: steps.iter().map(|s| s.timeout).max().unwrap_or(plan::step::REQUEST_TIMEOUT),
             names,
@@ -91,9 +90,12 @@ impl Websocket {
         Ok(socket)
     }
 
-    /// The key of a message, where answers are known by theirs.
-    fn key(&self, message: &[u8]) -> Option<u64> {
-        self.matcher.as_ref().filter(|matcher| !matches!(matcher, Matcher::Order))?.key(message)
+    /// The key of a message; none where answers are not known by theirs.
+    ///
+    /// # Errors
+    /// When it should have one.
+    fn key(&self, message: &[u8]) -> Result<Option<u64>, NoKey> {
+        self.matcher.as_ref().map(|matcher| matcher.key(message).ok_or(NoKey)).transpose()
     }
 
     /// Waits for an answer, and judges it; its length. `key`: by what it must be known.
@@ -108,7 +110,7 @@ impl Websocket {
         loop {
             let message = socket.receive(deadline).await?;
             if !self.is_push(message.as_payload()) {
-                if key.is_some() && self.key(message.as_payload()) != key {
+                if key.is_some() && self.key(message.as_payload()).ok().flatten() != key {
                     let words =
                         format!("`{}`: the answer has not the key of the message: {}", step.name, excerpt(message.as_payload()));
                     return Err(Failure::new(Outcome::Garbage, words));
@@ -210,7 +212,7 @@ impl WebsocketClient {
         let mut key = None;
         if let Some(message) = step.compose(&mut self.values) {
             exchange.sent_bytes = message.as_payload().len() as u64;
-            key = websocket.key(message.as_payload());
+            key = websocket.key(message.as_payload()).ok().flatten();
             socket.send(message, deadline).await?;
         }
         if step.answer {

@@ -17,16 +17,15 @@ use tokio::time::Instant as TokioInstant;
 use tokio_websockets::Message;
 
 use super::connection::{Received, Socket};
-use super::matching::{Answer, Matcher, Sent, Waiting};
+use super::matching::{Answer, Sent, Waiting};
 use super::told::{Messages, Together, Told};
 use super::{Step, Websocket};
 use crate::account::{Account, ended};
 use crate::drivers::judged::excerpt;
 use crate::drivers::values::Values;
 use crate::drivers::{Driver as _, Failure};
-use crate::schedule::{Arrival, Next, OpenLoop, Schedule, ThreadSlice};
-use crate::silence::Watch;
-use crate::{Error, Job, Report, Rows, Running, spawn, thread};
+use crate::schedule::{Arrival, Next, Schedule, ThreadSlice};
+use crate::{Error, Job, Report, Rows, Running, start_threads, thread};
 use plan::{Arrivals, Length};
 use vocabulary::rows::RequestRow;
 use vocabulary::units::nanos;
@@ -37,14 +36,11 @@ use vocabulary::{Outcome, Phase};
 /// # Errors
 /// When a thread cannot be started.
 pub(super) fn start(websocket: &Arc<Websocket>, job: &Job) -> Result<Running, Error> {
-    let threads = u64::from(job.workload.threads);
-    let together = Arc::new(Together::new(threads as usize));
-    let mut running = Running { threads: Vec::new() };
-    for thread in 0..threads {
+    let together = Arc::new(Together::new(job.workload.threads as usize));
+    start_threads(job, |thread| {
         let (websocket, job, together) = (Arc::clone(websocket), job.clone(), Arc::clone(&together));
-        running.threads.push(spawn(format!("load-{thread}"), move || run(&websocket, &job, (thread, threads), &together))?);
-    }
-    Ok(running)
+        move || run(&websocket, &job, thread, &together)
+    })
 }
 
 /// The whole life of a generator thread, which is `thread.0` of `thread.1`.
@@ -60,6 +56,10 @@ fn run(websocket: &Arc<Websocket>, job: &Job, thread: (u64, u64), together: &Tog
             slots: RefCell::new(slots),
             told: Rc::clone(&told),
             connections: all,
+            per_connection: match job.workload.load.arrivals {
+                Arrivals::Open { per_connection, .. } => per_connection,
+                Arrivals::Closed { .. } => None,
+            },
             by_amount: job.workload.load.segments.last().is_some_and(|s| matches!(s.length, Length::Amount(_))),
         };
         follow(&Rc::new(shared), job, &numbers, thread, begin).await
@@ -82,6 +82,8 @@ struct Shared {
     told: Rc<RefCell<Told>>,
     /// Connections of all threads.
     connections: u64,
+    /// Where each connection has a schedule of its own: within which time they begin.
+    per_connection: Option<Duration>,
     /// Whether the load ends with an amount.
     by_amount: bool,
 }
@@ -124,20 +126,16 @@ async fn follow(
         let words = format!("{missing} of {} connections could not be made in the {took} before the load", numbers.len());
         account.note(None, &Failure::new(Outcome::Timeout, words));
     }
-    job.setting.gate.arrive();
-    let origin = job.setting.gate.opened().await;
-    begin.now();
-    let origin_ns = account.ns(origin);
-    if let Arrivals::Open { pattern, spacing, per_connection: Some(within), .. } = &load.arrivals {
-        let of = |number: &u64| {
-            let slice = ThreadSlice::of_connection(*number, shared.connections, job.seed, nanos(*within));
-            OpenLoop::new(load, pattern, *spacing, slice, origin_ns)
-        };
-        *account.own.borrow_mut() = numbers.iter().map(of).collect();
-    }
-    let slice = ThreadSlice::of(thread, threads, job.seed);
-    *account.schedule.borrow_mut() = Some(Schedule::new(load, slice, origin_ns));
-    *account.watch.borrow_mut() = Watch::new(false, origin_ns);
+    let origin_ns = thread::together(job, account, begin).await;
+    let of = |slice| Schedule::new(load, slice, origin_ns);
+    let schedules = match shared.per_connection {
+        None => vec![of(ThreadSlice::of(thread, threads, job.seed))],
+        Some(within) => {
+            let slice = |number| ThreadSlice::of_connection(number, shared.connections, job.seed, nanos(within));
+            numbers.iter().map(|number| of(slice(*number))).collect()
+        }
+    };
+    account.begin(schedules, origin_ns, false);
 
     let mut tasks = JoinSet::new();
     for connection in connections {
@@ -328,40 +326,27 @@ impl Connection {
         websocket.begin_pass(&mut self.values, arrival.pass, number);
         let message = step.compose(&mut self.values).unwrap_or_else(|| Message::text(String::new()));
         sent.bytes = message.as_payload().len() as u64;
-        let key = match websocket.matcher.as_ref().filter(|matcher| !matches!(matcher, Matcher::Order)) {
-            None => None,
-            Some(matcher) => match matcher.key(message.as_payload()) {
-                Some(key) => Some(key),
-                None => {
-                    let failure =
-                        Failure::new(Outcome::Carry, format!("`{}`: the message has no key to know its answer by", step.name));
-                    account.note(Some(0), &failure);
-                    shared.record(None, &sent, failure.outcome, account.pacer.now_ns(), 0);
-                    return;
-                }
-            },
+        let Ok(key) = websocket.key(message.as_payload()) else {
+            let words = format!("`{}`: the message has no key to know its answer by", step.name);
+            let failure = Failure::new(Outcome::Carry, words);
+            account.note(Some(0), &failure);
+            shared.record(None, &sent, failure.outcome, account.pacer.now_ns(), 0);
+            return;
         };
         shared.slots.borrow_mut()[self.slot].writing = Some((key, sent));
-        let mut wrote = match &mut self.socket {
-            Some(socket) => socket.put(message).map_or_else(|failure| Some(Wrote::All(Err(failure))), |()| None),
-            None => None,
-        };
+        if let Some(Err(failure)) = self.socket.as_mut().map(|socket| socket.put(message)) {
+            return self.lose(&failure);
+        }
         let mut waited = false;
         while let Some(socket) = &mut self.socket {
-            let now = match wrote.take() {
-                Some(wrote) => wrote,
-                None => {
-                    poll_fn(|cx| {
-                        if let Poll::Ready(all) = socket.poll_sent(cx) {
-                            return Poll::Ready(Wrote::All(all));
-                        }
-                        waited = true;
-                        socket.poll_received(cx).map(Wrote::Received)
-                    })
-                    .await
+            let wrote = poll_fn(|cx| {
+                if let Poll::Ready(all) = socket.poll_sent(cx) {
+                    return Poll::Ready(Wrote::All(all));
                 }
-            };
-            match now {
+                waited = true;
+                socket.poll_received(cx).map(Wrote::Received)
+            });
+            match wrote.await {
                 Wrote::All(Ok(())) => {
                     if waited {
                         sent.sent_ns = account.pacer.now_ns();
@@ -382,7 +367,7 @@ impl Connection {
         self.socket = None;
         let shared = &self.shared;
         let at_ns = shared.account.pacer.now_ns();
-        let mut gone = {
+        let gone = {
             let slot = &mut shared.slots.borrow_mut()[self.slot];
             let mut gone = slot.waiting.take();
             gone.extend(slot.writing.take());
@@ -390,7 +375,7 @@ impl Connection {
         };
         // Also where nothing was under way it is told: it was not asked for.
         shared.account.note(Some(0), failure);
-        for (key, sent) in gone.drain(..) {
+        for (key, sent) in gone {
             shared.record(key, &sent, failure.outcome, at_ns, 0);
         }
     }
@@ -417,14 +402,7 @@ impl Connection {
             let words = format!("an unexpected message {why}: {}", excerpt(content));
             shared.account.note(None, &Failure::new(Outcome::Garbage, words));
         };
-        let Some(matcher) = &websocket.matcher else { return };
-        let key = match matcher {
-            Matcher::Order => None,
-            matcher => match matcher.key(content) {
-                Some(key) => Some(key),
-                None => return unexpected("without a key"),
-            },
-        };
+        let Ok(key) = websocket.key(content) else { return unexpected("without a key") };
         let answer = shared.slots.borrow_mut()[self.slot].waiting.answered(key);
         match answer {
             Answer::To { sent, out_of_order } => {
@@ -454,12 +432,10 @@ impl Connection {
 /// The next message of a connection, when it is due; none when nothing is due any more.
 async fn due(shared: &Shared, slot: usize, number: u64) -> Option<Arrival> {
     let account = &shared.account;
+    let is_own = shared.per_connection.is_some();
     loop {
-        let now_ns = account.pacer.now_ns();
-        // Its own schedule numbers its own messages; all connections take turns in the numbers of passes.
-        let own = account.own.borrow_mut().get_mut(slot).map(|own| own.next(now_ns));
-        let is_own = own.is_some();
-        match own.unwrap_or_else(|| account.next(now_ns)) {
+        match account.next_of(if is_own { slot } else { 0 }, account.pacer.now_ns()) {
+            // Its own schedule numbers its own messages; all connections take turns in the numbers of passes.
             Next::Begin(arrival) if is_own => {
                 return Some(Arrival { pass: arrival.pass.saturating_mul(shared.connections).saturating_add(number), ..arrival });
             }

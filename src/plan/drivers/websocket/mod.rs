@@ -9,6 +9,8 @@ use crate::template::Part;
 use crate::{Auth, Draw, Late, Message, Template, Url};
 use vocabulary::{Interest, NamedMetric};
 
+/// The name of the next key of the text that is typed.
+pub const KEY: &str = "key";
 /// Shares of the messages of a phase, in percent, in the order in which they are recorded.
 pub const SHARES: [(&str, Interest); 2] = [("lost", Interest::Fault), ("out_of_order", Interest::Recorded)];
 /// What is counted in each phase, behind the shares. Pushes are usual where the scenario says what they look like.

@@ -6,14 +6,12 @@ use std::time::Duration;
 use super::{Reader, http};
 use crate::diagnostics::{Diagnostics, refuse};
 use crate::{messages, requests, steps, values};
-use plan::drivers::websocket::{COUNTS, HANDSHAKES, Matching, SHARES, Websocket};
+use plan::drivers::websocket::{COUNTS, HANDSHAKES, KEY, Matching, SHARES, Websocket};
 use plan::step::REQUEST_TIMEOUT;
 use plan::template::Part;
 use plan::{Body, Message, Template, Url};
 use schema::{Node, types};
 
-/// The name of the next key of `text`.
-const KEY: &str = "key";
 /// Headers that the handshake has by itself.
 const OWN_HEADERS: [&str; 7] = [
     "host",
@@ -62,7 +60,7 @@ fn websocket(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, 
     if notes.exactly_one(node, "what a pass consists of", &["steps"]).is_some() && typed.steps.is_empty() {
         notes.say(node, "steps", "a pass without steps", "expected at least one message, such as `[{send: {text: hello}}]`");
     }
-    for name in said.subprotocols.iter().filter(|name| !is_token(name)) {
+    for name in said.subprotocols.iter().filter(|name| !requests::is_token(name)) {
         let expected = "expected letters, digits and signs such as `-` and `.`";
         notes.say(part, "subprotocols", format!("`{name}` cannot be the name of a subprotocol"), expected);
     }
@@ -145,10 +143,6 @@ fn address(notes: &mut Diagnostics<'_>, node: &Node, text: &str) -> Option<(Url,
         return None;
     }
     Some((Url { path: String::new(), ..url }, path))
-}
-
-fn is_token(name: &str) -> bool {
-    !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
 }
 
 /// With what each connection begins.

@@ -43,7 +43,7 @@ pub struct Load {
 pub struct Closed {
     /// Connections, each with one request at a time.
     pub connections: u32,
-    /// What a connection waits from the end of a pass to the begin of the next.
+    /// What a connection waits from the end of a pass to the start of the next.
     #[serde(default)]
     pub think: Option<Think>,
     /// From the first connection's begin to the last one's.
