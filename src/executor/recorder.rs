@@ -92,6 +92,7 @@ fn listen(
                 Rows::Windows(rows) => tables.windows(rows)?,
                 Rows::Requests { workload, rows } => tables.requests(workload, rows)?,
                 Rows::Metric(row) => tables.metric(row),
+                Rows::Transfer(row) => tables.transfer(*row)?,
             }
         }
         // The sampler has stopped before the executor lets go of `rows`, so nothing of it is missed at the end.

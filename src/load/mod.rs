@@ -39,7 +39,7 @@ pub use observer::Observer;
 pub use search::Trial;
 use silence::{Quiet, Silence};
 pub use traffic::Traffic;
-use vocabulary::rows::{MetricRow, RequestRow, WindowRow, new_histogram};
+use vocabulary::rows::{MetricRow, RequestRow, TransferRow, WindowRow, new_histogram};
 use vocabulary::{Outcome, Phase, Task};
 pub use windows::Totals;
 
@@ -167,6 +167,8 @@ pub enum Rows {
     },
     /// A metric that a command brought.
     Metric(MetricRow),
+    /// A transfer that ended, where its stages are asked for.
+    Transfer(Box<TransferRow>),
 }
 
 /// What a load was, after its end. Times are nanoseconds since the epoch.

@@ -2,11 +2,14 @@
 
 use super::Rows;
 use vocabulary::queue;
-use vocabulary::rows::{RequestRow, WindowRow};
+use vocabulary::rows::{RequestRow, TransferRow, WindowRow};
 
 /// So many bytes of rows may wait. Windows alone need hours for that; single requests, of which a second with 100 000 makes
 /// 12 MiB, take 20 s.
 const ROOM: usize = 256 << 20;
+
+/// What the texts of a transfer hold, about.
+const TEXTS: usize = 200;
 
 /// The end that generator threads have.
 pub type Sender = queue::Sender<Rows>;
@@ -28,6 +31,7 @@ fn size(rows: &Rows) -> usize {
             Rows::Windows(rows) => rows.iter().map(|row| size_of::<WindowRow>() + histograms(row)).sum(),
             Rows::Requests { rows, .. } => rows.capacity() * size_of::<RequestRow>(),
             Rows::Metric(_) => 0,
+            Rows::Transfer(_) => size_of::<TransferRow>() + TEXTS,
         }
 }
 

@@ -3,7 +3,7 @@
 //! ```text
 //! results/<experiment>/<UTC time>-<id>/
 //!   experiment.yaml  plan.json  manifest.json
-//!   cells/<layout>/run<N>/  windows.parquet  resources.parquet  host.parquet  metrics.parquet  requests.parquet  taps/  events.jsonl  status.json  logs/
+//!   cells/<layout>/run<N>/  windows.parquet  resources.parquet  host.parquet  metrics.parquet  requests.parquet  transfers.parquet  taps/  events.jsonl  status.json  logs/
 //!   summary.json
 //! ```
 //!
@@ -23,6 +23,7 @@ pub mod spill;
 pub mod status;
 pub mod tables;
 pub mod taps;
+mod transfers;
 pub mod write;
 
 use std::path::PathBuf;

@@ -15,9 +15,10 @@ use rayon::prelude::*;
 
 use super::Error;
 use super::spill::{Spill, SpillFile};
+use super::transfers::transfer_frame;
 pub use vocabulary::rows::WHOLE;
 use vocabulary::rows::{CoreClock, HostSample, ProcessSample};
-use vocabulary::rows::{MetricRow, RequestRow, WindowRow};
+use vocabulary::rows::{MetricRow, RequestRow, TransferRow, WindowRow};
 
 /// Rows that are collected before they are written.
 const BATCH: usize = 512;
@@ -88,6 +89,8 @@ pub struct Tables {
     metrics: (PathBuf, Vec<MetricRow>),
     /// Made when the first request comes; with the index of its workload, each request that is not yet written.
     requests: (PathBuf, Option<Table>, Vec<(u16, RequestRow)>),
+    /// Likewise.
+    transfers: (PathBuf, Option<Table>, Vec<TransferRow>),
     windows: (Table, Vec<WindowRow>),
     resources: (Table, Vec<ProcessSample>),
     host: (Table, Vec<HostSample>),
@@ -117,6 +120,7 @@ impl Tables {
             host: (table("host.parquet", &host_frame(now, &[]))?, Vec::new()),
             metrics: (directory.join("metrics.parquet"), Vec::new()),
             requests: (directory.join("requests.parquet"), None, Vec::new()),
+            transfers: (directory.join("transfers.parquet"), None, Vec::new()),
             workloads,
             epoch: None,
             spill,
@@ -161,6 +165,29 @@ impl Tables {
             return Ok(());
         }
         let frame = request_frame(&self.workloads, rows);
+        let table = match table {
+            Some(table) => table,
+            None => table.insert(Table::create(path.clone(), self.spill.as_ref(), &frame)?),
+        };
+        rows.clear();
+        table.write(&frame)
+    }
+
+    /// Adds a transfer.
+    ///
+    /// # Errors
+    /// [`Error::WriteTable`].
+    pub fn transfer(&mut self, row: TransferRow) -> Result<(), Error> {
+        self.transfers.2.push(row);
+        if self.transfers.2.len() < BATCH { Ok(()) } else { self.flush_transfers() }
+    }
+
+    fn flush_transfers(&mut self) -> Result<(), Error> {
+        let (path, table, rows) = &mut self.transfers;
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let frame = transfer_frame(&self.workloads, rows);
         let table = match table {
             Some(table) => table,
             None => table.insert(Table::create(path.clone(), self.spill.as_ref(), &frame)?),
@@ -216,6 +243,7 @@ impl Tables {
         self.epoch = self.epoch.or(first);
         self.flush()?;
         self.flush_requests()?;
+        self.flush_transfers()?;
         if !self.metrics.1.is_empty() {
             let frame = metric_frame(&self.workloads, &self.metrics.1);
             let mut table = Table::create(self.metrics.0, self.spill.as_ref(), &frame)?;
@@ -224,6 +252,9 @@ impl Tables {
         }
         if let Some(requests) = self.requests.1 {
             requests.finish()?;
+        }
+        if let Some(transfers) = self.transfers.1 {
+            transfers.finish()?;
         }
         self.windows.0.finish()?;
         self.resources.0.finish()?;
