@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use super::account::{Account, UnderWay, ended};
+use super::drivers::transfer::Place;
 use super::drivers::{Client, Driver, Exchange};
 use super::observer::Begun;
 use super::schedule::{Arrival, Next, Random, Schedule, ThreadSlice};
@@ -230,7 +231,7 @@ impl<C: Client> Follower<C> {
         }
         let mut whole: Option<RequestRow> = None;
         for step in 0.. {
-            let exchange = self.client.exchange(step).await;
+            let mut exchange = self.client.exchange(step).await;
             let (sent_ns, completed_ns) = (account.ns(exchange.sent), account.ns(exchange.completed));
             // A later step is meant to begin when the one before it has ended.
             let intended = whole.as_ref().map_or(intended_ns.unwrap_or(sent_ns), |w| w.completed_ns.min(sent_ns));
@@ -251,6 +252,12 @@ impl<C: Client> Follower<C> {
             }
             account.record(&one);
             self.send_metrics(arrival, &exchange, completed_ns);
+            if let Some(transfer) = exchange.transfer.take() {
+                let Arrival { pass, phase, .. } = *arrival;
+                let place = Place { workload: account.workload, step: step as u16, pass, phase, intended_ns: intended };
+                let row = transfer.row(&place, &exchange, |at| account.ns(at));
+                account.tally.borrow_mut().send(Rows::Transfer(Box::new(row)));
+            }
             let whole = match &mut whole {
                 None => whole.insert(RequestRow { step: None, ..one }),
                 Some(whole) => {
@@ -285,7 +292,8 @@ impl<C: Client> Follower<C> {
     }
 
     fn send_metrics(&self, arrival: &Arrival, exchange: &Exchange, at_ns: u64) {
-        for (metric, value) in exchange.metrics.iter().enumerate() {
+        // What is not a number is not known.
+        for (metric, value) in exchange.metrics.iter().enumerate().filter(|(_, value)| !value.is_nan()) {
             self.account.tally.borrow_mut().send(Rows::Metric(MetricRow {
                 at_ns,
                 workload: self.account.workload,

@@ -97,6 +97,19 @@ pub enum Per {
     Connection,
 }
 
+/// What has a user name of its own at a proxy, so that it is kept apart from the rest. Tor lets no two of them share a circuit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Isolate {
+    /// Nothing.
+    #[default]
+    None,
+    /// Each pass, which then has a connection of its own.
+    Pass,
+    /// Each connection.
+    Connection,
+}
+
 /// The order of the bytes of a number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]

@@ -35,13 +35,15 @@ pub enum Outcome {
     Lost,
     /// It was under way when the load ended.
     Open,
+    /// The proxy on the way refused, or did not speak its protocol.
+    Proxy,
     /// One to which the scenario gives a name: its place among those of the workload, below [`Self::MOST_NAMED`].
     Named(u8),
 }
 
 impl Outcome {
     /// Those that every workload has.
-    const FIXED: [Self; 16] = [
+    const FIXED: [Self; 17] = [
         Self::Ok,
         Self::Status,
         Self::Length,
@@ -58,6 +60,7 @@ impl Outcome {
         Self::Nak,
         Self::Lost,
         Self::Open,
+        Self::Proxy,
     ];
     /// So many a scenario may name in one workload.
     pub const MOST_NAMED: usize = 8;
@@ -97,6 +100,7 @@ impl Outcome {
             Self::Nak => "nak",
             Self::Lost => "lost",
             Self::Open => "open",
+            Self::Proxy => "proxy",
             Self::Named(place) => named.get(usize::from(place)).map_or("named", String::as_str),
         }
     }

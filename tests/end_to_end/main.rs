@@ -48,6 +48,7 @@ mod revisions;
 mod run;
 mod schema;
 mod server;
+mod socks;
 mod steady;
 mod support;
 mod taps;

@@ -339,6 +339,13 @@ mistakes! {
     size_ambiguous
     size_fraction
     size_in_other_units
+    socks_address
+    socks_and_socket
+    socks_elsewhere
+    socks_optimistic
+    socks_version
+    stages_http_2
+    stages_keep_alive
     step_name_twice
     step_no_method
     step_path_with_space

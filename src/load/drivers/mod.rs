@@ -12,7 +12,9 @@ pub mod framed;
 pub mod http;
 mod judged;
 pub mod redis;
+mod socks;
 pub mod tcp;
+pub mod transfer;
 mod values;
 pub mod vtp;
 pub mod websocket;
@@ -134,6 +136,8 @@ pub struct Exchange {
     pub received_bytes: u64,
     /// Metrics that it brought, in an order that the driver says; mostly none.
     pub metrics: Vec<f64>,
+    /// What was noted of it stage by stage, where that is asked for.
+    pub transfer: Option<Box<transfer::Transfer>>,
     /// Whether it was answered as expected.
     pub result: Result<(), Failure>,
 }
@@ -149,6 +153,7 @@ impl Exchange {
             sent_bytes: 0,
             received_bytes: 0,
             metrics: Vec::new(),
+            transfer: None,
             result: Ok(()),
         }
     }

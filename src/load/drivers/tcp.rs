@@ -4,12 +4,13 @@ use std::io;
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::Instant;
 
 use super::Failure;
 use crate::Error;
 use vocabulary::Outcome;
+use vocabulary::rows::Stage;
 
 /// The addresses of a host, and which of them answered last: `localhost` has two, and often only one is served.
 pub struct Addresses {
@@ -47,13 +48,31 @@ impl Addresses {
     /// # Errors
     /// What the last one said.
     pub async fn connect(&self, deadline: Instant) -> Result<TcpStream, Failure> {
+        self.connect_noting(deadline, |_| {}).await
+    }
+
+    /// As [`Addresses::connect`]; `over` is told when the socket was made, and when it was connected.
+    ///
+    /// # Errors
+    /// What the last one said.
+    pub async fn connect_noting(&self, deadline: Instant, mut over: impl FnMut(Stage)) -> Result<TcpStream, Failure> {
         let first = self.works.load(Ordering::Relaxed);
         let mut failure = None;
         for turn in 0..self.all.len() {
             let at = (first + turn) % self.all.len();
             let doing = || format!("connecting to {}", self.all[at]);
-            match tokio::time::timeout_at(deadline, TcpStream::connect(self.all[at])).await {
+            let made = if self.all[at].is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
+            let socket = match made {
+                Ok(socket) => socket,
+                Err(error) => {
+                    failure = Some(of_io(&error, &doing()));
+                    continue;
+                }
+            };
+            over(Stage::Socket);
+            match tokio::time::timeout_at(deadline, socket.connect(self.all[at])).await {
                 Ok(Ok(stream)) => {
+                    over(Stage::Connect);
                     if turn > 0 {
                         self.works.store(at, Ordering::Relaxed);
                     }

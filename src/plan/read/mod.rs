@@ -30,6 +30,7 @@ mod reconcile;
 mod repository;
 mod requests;
 mod revisions;
+mod socks;
 mod steps;
 mod taps;
 mod targets;

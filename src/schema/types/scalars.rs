@@ -256,6 +256,20 @@ scalar!(
     |number| u8::try_from(number).ok().filter(|v| (1..=2).contains(v))
 );
 
+/// A version of SOCKS: whether it is 5.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SocksVersion(pub bool);
+scalar!(
+    SocksVersion, bool, "`5` or `4a`",
+    {"enum": [5, "4a"], "description": "5 or 4a"},
+    |text| match text {
+        "5" => Some(true),
+        "4a" => Some(false),
+        _ => None,
+    },
+    |number| (number == 5).then_some(true)
+);
+
 /// An HTTP status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Status(pub u16);

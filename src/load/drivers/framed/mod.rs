@@ -11,7 +11,9 @@ use tokio::time::Instant as TokioInstant;
 
 use super::content::Content;
 use super::judged::{Judged, KeptBody};
+use super::socks::Proxy;
 use super::tcp::{Addresses, of_io};
+use super::transfer::Transfer;
 use super::values::{ValueNames, Values};
 use super::{Carrier, Checked, Client, Driver, Exchange, Failure, one_pass};
 use crate::{Error, Job, Running, start_with};
@@ -22,6 +24,8 @@ use vocabulary::Outcome;
 /// A workload's messages, made ready once.
 pub struct Framed {
     addresses: Addresses,
+    /// Through whom, and to which host and port.
+    proxy: Option<(Arc<Proxy>, String, u16)>,
     framing: Framing,
     keep_alive: bool,
     names: ValueNames,
@@ -51,14 +55,26 @@ impl Framed {
             Ok(Step { name: step.name.clone(), send, answer: step.answer, judged, timeout: step.timeout })
         };
         let steps: Vec<Step> = framed.steps.iter().map(step).collect::<Result<_, Error>>()?;
+        let to = &framed.to;
+        let proxy = framed.socks.as_ref().map(Proxy::new).transpose()?;
+        // A name behind a proxy is resolved by it.
+        let reached = framed.socks.as_ref().map_or(to, |socks| &socks.address);
         Ok(Self {
-            addresses: Addresses::resolve(&framed.to.host, framed.to.port)?,
+            addresses: Addresses::resolve(&reached.host, reached.port)?,
+            proxy: proxy.map(|proxy| (Arc::new(proxy), to.host.clone(), to.port)),
             framing: framed.framing.clone(),
             keep_alive: framed.keep_alive,
             timeout: steps.iter().map(|s| s.timeout).max().unwrap_or(plan::step::REQUEST_TIMEOUT),
             names,
             steps,
         })
+    }
+}
+
+impl Framed {
+    /// Whether each pass has a connection of its own, whatever is said of keep-alive.
+    fn isolates_passes(&self) -> bool {
+        self.proxy.as_ref().is_some_and(|(proxy, ..)| proxy.isolates_passes())
     }
 }
 
@@ -86,7 +102,17 @@ pub struct FramedClient {
 
 impl FramedClient {
     async fn connect(&mut self, deadline: TokioInstant) -> Result<(), Failure> {
-        let tcp = self.framed.addresses.connect(deadline).await?;
+        let tcp = match &self.framed.proxy {
+            Some((proxy, host, port)) => {
+                let mut transfer = Transfer::default();
+                let (mut tcp, unanswered) = proxy.connect(host, *port, deadline, &mut transfer).await?;
+                if let Some(unanswered) = unanswered {
+                    unanswered.read(&mut tcp, deadline, &mut transfer).await?;
+                }
+                tcp
+            }
+            None => self.framed.addresses.connect(deadline).await?,
+        };
         tcp.set_nodelay(true).map_err(|e| of_io(&e, "connecting"))?;
         self.connects += 1;
         self.stream = Some(Stream::new(tcp));
@@ -158,7 +184,7 @@ impl Client for FramedClient {
     type Group = ();
 
     async fn ready(&mut self) -> Result<(), Failure> {
-        if !self.framed.keep_alive || self.stream.as_ref().is_some_and(Stream::is_open) {
+        if !self.framed.keep_alive || self.framed.isolates_passes() || self.stream.as_ref().is_some_and(Stream::is_open) {
             return Ok(());
         }
         self.stream = None;
@@ -168,6 +194,9 @@ impl Client for FramedClient {
 
     fn begin_pass(&mut self, pass: u64) {
         self.values.begin_pass(pass);
+        if self.framed.isolates_passes() {
+            self.stream = None;
+        }
     }
 
     async fn exchange(&mut self, step: usize) -> Exchange {

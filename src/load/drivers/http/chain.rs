@@ -17,6 +17,7 @@ use super::request::Step;
 use super::{Connection, Http, HttpClient, RoundTrip, shared};
 use crate::drivers::Failure;
 use crate::drivers::judged::Body;
+use crate::drivers::transfer::Transfer;
 use crate::drivers::values::Values;
 use vocabulary::Outcome;
 
@@ -156,7 +157,7 @@ impl HttpClient {
                 if home.is(&url) {
                     elsewhere = None;
                 } else if !server.is(&url) {
-                    match Server::find(&url, deadline).await {
+                    match Server::find(&url, http.proxy.as_ref(), deadline).await {
                         Ok(found) => elsewhere = Some(found),
                         Err(failure) => {
                             return RoundTrip { result: failed(failure), completed: Instant::now(), ..round_trip };
@@ -196,7 +197,7 @@ impl HttpClient {
                 Err(failure) => return Received::failed(failure),
             }
             *connect = Some(connect.unwrap_or_default() + begun.elapsed());
-        } else if let Err(failure) = self.connect_if_needed(deadline, connect).await {
+        } else if let Err(failure) = self.connect_if_needed(deadline, connect, &mut Transfer::default()).await {
             round_trip.usable = false;
             return Received::failed(failure);
         }
@@ -238,7 +239,7 @@ impl HttpClient {
             if let Some(unsent) = received.unsent.take().filter(|_| !again && !elsewhere) {
                 request = unsent;
                 self.connection = None;
-                match self.connect_if_needed(deadline, connect).await {
+                match self.connect_if_needed(deadline, connect, &mut Transfer::default()).await {
                     Ok(()) => continue,
                     Err(failure) => return Received::failed(failure),
                 }

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use hyper::header::HeaderValue;
@@ -20,7 +21,9 @@ use super::of_io;
 use super::tls::Tls;
 use crate::Error;
 use crate::drivers::Failure;
+use crate::drivers::socks::{Proxy, Unanswered};
 use crate::drivers::tcp::Addresses;
+use crate::drivers::transfer::Transfer;
 use plan::Url;
 use vocabulary::Outcome;
 
@@ -39,18 +42,20 @@ pub(in crate::drivers) struct Server {
 
 enum Way {
     Tcp(Addresses),
+    Proxy(Arc<Proxy>),
     Unix(PathBuf),
 }
 
 impl Server {
-    /// Resolves the host of a URL, or takes a socket instead.
+    /// Resolves the host of a URL, or takes a socket or a proxy instead, which does that by itself.
     ///
     /// # Errors
     /// When the host has no address, or cannot be named in a request.
-    pub fn new(url: &Url, socket: Option<&Path>) -> Result<Self, Error> {
-        let way = match socket {
-            Some(path) => Way::Unix(path.to_owned()),
-            None => Way::Tcp(Addresses::resolve(&url.host, url.port)?),
+    pub fn new(url: &Url, socket: Option<&Path>, proxy: Option<&Arc<Proxy>>) -> Result<Self, Error> {
+        let way = match (socket, proxy) {
+            (Some(path), _) => Way::Unix(path.to_owned()),
+            (None, Some(proxy)) => Way::Proxy(Arc::clone(proxy)),
+            (None, None) => Way::Tcp(Addresses::resolve(&url.host, url.port)?),
         };
         Self::with(url, way).map_err(|reason| Error::Request { step: url.to_string(), reason })
     }
@@ -59,7 +64,11 @@ impl Server {
     ///
     /// # Errors
     /// When the host has no address.
-    pub async fn find(url: &Url, deadline: Instant) -> Result<Self, Failure> {
+    pub async fn find(url: &Url, proxy: Option<&Arc<Proxy>>, deadline: Instant) -> Result<Self, Failure> {
+        let wrong = |e| Failure::new(Outcome::Garbage, format!("{url}: {e}"));
+        if let Some(proxy) = proxy {
+            return Self::with(url, Way::Proxy(Arc::clone(proxy))).map_err(wrong);
+        }
         let failed =
             |outcome, why: &dyn std::fmt::Display| Failure::new(outcome, format!("cannot resolve `{}`: {why}", url.host));
         let looking = tokio::net::lookup_host((url.host.as_str(), url.port));
@@ -68,7 +77,7 @@ impl Server {
             Err(_) => return Err(failed(Outcome::Timeout, &"it took longer than the time-out")),
         };
         let addresses = Addresses::new(found).map_err(|e| failed(Outcome::Io, &e))?;
-        Self::with(url, Way::Tcp(addresses)).map_err(|e| Failure::new(Outcome::Garbage, format!("{url}: {e}")))
+        Self::with(url, Way::Tcp(addresses)).map_err(wrong)
     }
 
     fn with(url: &Url, way: Way) -> Result<Self, String> {
@@ -100,6 +109,7 @@ impl Server {
                 address if address.ip().to_string() == self.url.host => address.to_string(),
                 address => format!("{} ({address})", self.url.authority()),
             },
+            Way::Proxy(proxy) => format!("{} through {}", self.url.authority(), proxy.label()),
             Way::Unix(path) => path.display().to_string(),
         }
     }
@@ -109,13 +119,36 @@ impl Server {
     /// # Errors
     /// What the last address said.
     pub async fn tcp(&self, deadline: Instant, opened: &mut u64) -> Result<TcpStream, Failure> {
-        let Way::Tcp(addresses) = &self.way else {
-            return Err(Failure::new(Outcome::Io, format!("{} is not a TCP address", self.label())));
-        };
-        let stream = addresses.connect(deadline).await?;
-        stream.set_nodelay(true).map_err(|e| of_io(&e, "connecting"))?;
-        *opened += 1;
+        let mut transfer = Transfer::default();
+        let (mut stream, unanswered) = self.tcp_noting(deadline, opened, &mut transfer).await?;
+        if let Some(unanswered) = unanswered {
+            unanswered.read(&mut stream, deadline, &mut transfer).await?;
+        }
         Ok(stream)
+    }
+
+    /// As [`Server::tcp`], and notes what was when. What is returned beside the stream has to be read before anything else.
+    ///
+    /// # Errors
+    /// What the last address said, or the proxy.
+    pub async fn tcp_noting(
+        &self,
+        deadline: Instant,
+        opened: &mut u64,
+        transfer: &mut Transfer,
+    ) -> Result<(TcpStream, Option<Unanswered>), Failure> {
+        let (stream, unanswered) = match &self.way {
+            Way::Tcp(addresses) => {
+                let stream = addresses.connect_noting(deadline, |stage| transfer.over(stage)).await?;
+                transfer.local = stream.local_addr().ok().map(|a| a.to_string());
+                stream.set_nodelay(true).map_err(|e| of_io(&e, "connecting"))?;
+                (stream, None)
+            }
+            Way::Proxy(proxy) => proxy.connect(&self.url.host, self.url.port, deadline, transfer).await?,
+            Way::Unix(_) => return Err(Failure::new(Outcome::Io, format!("{} is not a TCP address", self.label()))),
+        };
+        *opened += 1;
+        Ok((stream, unanswered))
     }
 
     async fn unix(path: &Path, deadline: Instant, opened: &mut u64) -> Result<UnixStream, Failure> {
@@ -138,7 +171,7 @@ impl Server {
     /// What kept it from being connected.
     pub async fn open(&self, tls: &Result<Tls, String>, deadline: Instant, opened: &mut u64) -> Result<Stream, Failure> {
         let plain = match &self.way {
-            Way::Tcp(..) => Plain::Tcp(self.tcp(deadline, opened).await?),
+            Way::Tcp(_) | Way::Proxy(_) => Plain::Tcp(self.tcp(deadline, opened).await?),
             Way::Unix(path) => Plain::Unix(Self::unix(path, deadline, opened).await?),
         };
         let inner = match &self.name {

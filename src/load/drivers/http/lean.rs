@@ -24,11 +24,16 @@ use super::request::{self, Step, unsent};
 use super::{RoundTrip, of_io};
 use crate::drivers::Failure;
 use crate::drivers::judged::Body;
+use crate::drivers::socks::Unanswered;
+use crate::drivers::transfer::Transfer;
 use crate::drivers::values::Values;
 use answer::{Answer, AnswerSink, EarlyEnd, Garbage, LastHead};
 use plan::Selector;
 use vocabulary::Outcome;
+use vocabulary::rows::Stage;
 
+/// The header in which a server says when it had received each tenth of an upload.
+const RECEIVED_AT: &str = "x-received-at";
 /// So much is read at a time.
 const INPUT: usize = 64 << 10;
 /// So much is read at a time while more than [`INPUT`] is known to be missing.
@@ -55,6 +60,8 @@ pub struct Lean {
     stream: TcpStream,
     host: HeaderValue,
     open: bool,
+    /// What a proxy still has to say before the server can answer.
+    unanswered: Option<Unanswered>,
     clock: Pin<Box<Sleep>>,
     armed_until: Instant,
     registered: bool,
@@ -69,6 +76,8 @@ struct UnderWay<'a> {
     first_read: Option<StdInstant>,
     last_read: Option<StdInstant>,
     deadline: Instant,
+    /// Where it is noted what was when.
+    transfer: Option<&'a mut Transfer>,
 }
 
 /// How far the sending of a request is.
@@ -91,6 +100,9 @@ struct NeededParts<'a> {
     step: &'a Step,
     headers: HeaderMap,
     body: Option<Body>,
+    /// Whether the server is listened to where it says when it received what.
+    wants_told: bool,
+    told: Option<Vec<u8>>,
 }
 
 /// Why an exchange broke off.
@@ -103,10 +115,13 @@ enum ExchangeError {
 
 impl AnswerSink for NeededParts<'_> {
     fn wants_headers(&self) -> bool {
-        self.step.judged.selectors().any(|selector| matches!(selector, Selector::Header(_)))
+        self.wants_told || self.step.judged.selectors().any(|selector| matches!(selector, Selector::Header(_)))
     }
 
     fn header(&mut self, name: &str, value: &[u8]) {
+        if self.wants_told && name.eq_ignore_ascii_case(RECEIVED_AT) {
+            self.told = Some(value.to_vec());
+        }
         let carries = |selector: &Selector| matches!(selector, Selector::Header(wanted) if name.eq_ignore_ascii_case(wanted));
         if self.step.judged.selectors().any(carries)
             && let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(value))
@@ -127,12 +142,17 @@ impl Lean {
     pub fn new(stream: TcpStream, host: HeaderValue, timeout: Duration) -> Self {
         let armed_until = Instant::now() + timeout;
         let clock = Box::pin(tokio::time::sleep_until(armed_until));
-        Self { stream, host, open: true, clock, armed_until, registered: false }
+        Self { stream, host, open: true, unanswered: None, clock, armed_until, registered: false }
+    }
+
+    /// The same on a stream on which a proxy still has to say that it is connected: the first request does not wait for that.
+    pub fn before(self, unanswered: Option<Unanswered>) -> Self {
+        Self { unanswered, ..self }
     }
 
     /// Whether a request can be sent. Costs no system call while the server has sent nothing.
     pub fn is_open(&mut self) -> bool {
-        if self.open {
+        if self.open && self.unanswered.is_none() {
             let mut probe = [0; 1];
             // What comes unasked, be it the end of the stream, makes the connection unfit for another request.
             self.open = matches!(self.stream.try_read(&mut probe), Err(e) if e.kind() == std::io::ErrorKind::WouldBlock);
@@ -141,23 +161,55 @@ impl Lean {
     }
 
     /// Sends the request of a step, reads the answer to its end and checks it. Its time-out counts from `begin`.
-    pub async fn exchange(&mut self, begin: StdInstant, step: &Step, values: &mut Values) -> RoundTrip {
-        let (sent_bytes, sending) = match self.send(step, values) {
+    pub async fn exchange(
+        &mut self,
+        begin: StdInstant,
+        step: &Step,
+        values: &mut Values,
+        mut transfer: Option<&mut Transfer>,
+    ) -> RoundTrip {
+        let deadline = Instant::from_std(begin) + step.timeout;
+        let (sent_bytes, sending) = match self.send(step, values, transfer.as_deref_mut()) {
             Ok(sent) => sent,
             Err(failure) => return RoundTrip { usable: true, ..RoundTrip::broken(None, failure) },
         };
+        if let Some(unanswered) = self.unanswered.take() {
+            self.open = false;
+            let stream = &mut self.stream;
+            let reading = async {
+                match transfer.as_deref_mut() {
+                    Some(transfer) => unanswered.read(stream, deadline, transfer).await,
+                    None => unanswered.read(stream, deadline, &mut Transfer::default()).await,
+                }
+            };
+            // What is rare is boxed: an exchange is a part of each of many connections.
+            if let Err(failure) = Box::pin(reading).await {
+                return RoundTrip { sent_bytes, ..RoundTrip::broken(None, failure) };
+            }
+        }
+        let wants_told = transfer.is_some() && sent_bytes > 0;
         // Only an answer that is read to its end leaves the connection fit for the next request.
         self.open = false;
         let mut way = UnderWay {
             sending,
             answer: Answer::new(step.method == hyper::Method::HEAD),
-            kept: NeededParts { step, headers: HeaderMap::new(), body: step.needs_body().then(Body::new) },
+            kept: NeededParts {
+                step,
+                headers: HeaderMap::new(),
+                body: step.needs_body().then(Body::new),
+                wants_told,
+                told: None,
+            },
             first_read: None,
             last_read: None,
-            deadline: Instant::from_std(begin) + step.timeout,
+            deadline,
+            transfer,
         };
         let ended = std::future::poll_fn(|cx| self.poll_under_way(cx, &mut way)).await;
-        let UnderWay { answer, kept, first_read, last_read, .. } = way;
+        let UnderWay { answer, kept, first_read, last_read, transfer, .. } = way;
+        if let (Some(transfer), Some(told)) = (transfer, &kept.told) {
+            transfer.told(told);
+        }
         let received_bytes = answer.received();
         let (completed, result) = match ended {
             Ok(sent) => {
@@ -177,7 +229,7 @@ impl Lean {
     }
 
     /// Composes the request and sends as much of it as the system takes at once. Returns the length of its body, too.
-    fn send(&self, step: &Step, values: &mut Values) -> Result<(u64, Sending), Failure> {
+    fn send(&self, step: &Step, values: &mut Values, transfer: Option<&mut Transfer>) -> Result<(u64, Sending), Failure> {
         BUFFERS.with_borrow_mut(|buffers| {
             let out = &mut buffers.output;
             let (length, body) = self.compose(step, values, out)?;
@@ -191,6 +243,13 @@ impl Lean {
                 Err(error) => return Ok((length, Sending::Failed(error))),
             };
             let body = body.unwrap_or_default();
+            if let Some(transfer) = transfer {
+                transfer.upload = length;
+                transfer.written_bytes += sent as u64;
+                if sent == out.len() + body.len() {
+                    transfer.over(Stage::DataRequest);
+                }
+            }
             if sent == out.len() + body.len() {
                 return Ok((length, Sending::Done));
             }
@@ -254,7 +313,15 @@ impl Lean {
     fn poll_under_way(&mut self, cx: &mut Context<'_>, way: &mut UnderWay<'_>) -> Poll<Result<bool, ExchangeError>> {
         loop {
             if let Sending::Partly(unsent) = &mut way.sending {
-                match self.poll_unsent(cx, unsent) {
+                let before = unsent.len();
+                let polled = self.poll_unsent(cx, unsent);
+                if let Some(transfer) = &mut way.transfer {
+                    transfer.written_bytes += (before - unsent.len()) as u64;
+                    if unsent.len() == 0 {
+                        transfer.over(Stage::DataRequest);
+                    }
+                }
+                match polled {
                     Poll::Ready(Ok(())) => way.sending = Sending::Done,
                     Poll::Ready(Err(error)) => way.sending = Sending::Failed(error),
                     Poll::Pending => {}
@@ -288,7 +355,7 @@ impl Lean {
 
     /// Sends what the system takes of what is left.
     fn poll_unsent(&mut self, cx: &mut Context<'_>, unsent: &mut Unsent) -> Poll<std::io::Result<()>> {
-        while !(unsent.composed.is_empty() && unsent.body.is_empty()) {
+        while unsent.len() > 0 {
             let slices = [IoSlice::new(&unsent.composed), IoSlice::new(&unsent.body)];
             match ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, &slices))? {
                 0 => return Poll::Ready(Err(std::io::ErrorKind::WriteZero.into())),
@@ -312,9 +379,19 @@ impl Lean {
                 return Poll::Ready(way.answer.end().map_err(ExchangeError::EarlyEnd));
             }
             let now = StdInstant::now();
+            if way.first_read.is_none()
+                && let Some(transfer) = &mut way.transfer
+            {
+                transfer.over_at(Stage::DataResponse, now);
+            }
             way.first_read.get_or_insert(now);
             way.last_read = Some(now);
-            Poll::Ready(way.answer.feed(buffer.filled(), &mut buffers.seen, &mut way.kept).map_err(ExchangeError::Garbage))
+            let fed = way.answer.feed(buffer.filled(), &mut buffers.seen, &mut way.kept).map_err(ExchangeError::Garbage);
+            if let Some(transfer) = &mut way.transfer {
+                transfer.read_bytes += buffer.filled().len() as u64;
+                transfer.body(way.answer.received(), way.answer.length(), now);
+            }
+            Poll::Ready(fed)
         })
     }
 
@@ -349,6 +426,10 @@ impl Lean {
 }
 
 impl Unsent {
+    fn len(&self) -> usize {
+        self.composed.len() + self.body.len()
+    }
+
     fn advance(&mut self, sent: usize) {
         let composed = sent.min(self.composed.len());
         self.composed.advance(composed);
@@ -427,7 +508,7 @@ mod tests {
                 let mut values = Values::for_tests();
                 let mut results = Vec::new();
                 for _ in 0..count {
-                    let result = lean.exchange(StdInstant::now(), &step, &mut values).await;
+                    let result = lean.exchange(StdInstant::now(), &step, &mut values, None).await;
                     results.push(result.result.map(|()| result.received_bytes).map_err(|f| f.outcome));
                     if !lean.is_open() {
                         break;
@@ -478,7 +559,7 @@ mod tests {
             let client = async move {
                 let stream = TcpStream::connect(address).await.unwrap();
                 let mut lean = Lean::new(stream, HeaderValue::from_static("x"), step.timeout);
-                let round_trip = lean.exchange(StdInstant::now(), &step, &mut Values::for_tests()).await;
+                let round_trip = lean.exchange(StdInstant::now(), &step, &mut Values::for_tests(), None).await;
                 let open = lean.is_open();
                 (round_trip, open)
             };
@@ -603,7 +684,7 @@ mod tests {
             let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
             let mut lean = Lean::new(stream, HeaderValue::from_static("x"), Duration::from_secs(5));
             let (step, mut values) = (step("GET"), Values::for_tests());
-            let exchange = size_of_val(&lean.exchange(StdInstant::now(), &step, &mut values));
+            let exchange = size_of_val(&lean.exchange(StdInstant::now(), &step, &mut values, None));
             let clock = size_of::<Sleep>();
             assert!(size_of::<Lean>() + clock + exchange < 2048, "{} + {clock} + {exchange}", size_of::<Lean>());
         });

@@ -31,7 +31,9 @@ use std::time::{Duration, Instant};
 
 use tokio::time::Instant as TokioInstant;
 
+use super::socks::Proxy;
 use super::tcp::of_io;
+use super::transfer::Transfer;
 use super::values::{ValueNames, Values};
 use super::{Carrier, Checked, Client, Driver, Exchange, Failure};
 pub use crate::drivers::judged::MAX_KEPT;
@@ -53,6 +55,10 @@ pub struct Http {
     /// Clients per connection.
     streams: u64,
     keep_alive: bool,
+    /// Through whom connections go.
+    proxy: Option<Arc<Proxy>>,
+    /// Whether each request is noted stage by stage.
+    stages: bool,
     redirects: u32,
     /// Origins that may know what is secret.
     trusted: Vec<plan::Url>,
@@ -71,7 +77,9 @@ impl Http {
     /// When a host has no address, a file cannot be read, a request would be invalid, or nobody is trusted.
     pub fn new(http: &plan::drivers::http::Http) -> Result<Self, Error> {
         let socket = http.socket.as_ref().map(|s| PathBuf::from(s.to_text()));
-        let servers: Vec<Server> = http.urls.iter().map(|u| Server::new(u, socket.as_deref())).collect::<Result<_, _>>()?;
+        let proxy = http.socks.as_ref().map(Proxy::new).transpose()?.map(Arc::new);
+        let server = |url| Server::new(url, socket.as_deref(), proxy.as_ref());
+        let servers: Vec<Server> = http.urls.iter().map(server).collect::<Result<_, _>>()?;
         let prefix = http.urls.first().map_or("", |u| u.path.as_str());
         let inserted = http.steps.iter().flat_map(plan::Step::names);
         let names = ValueNames::new(http.steps.iter().flat_map(|s| &s.carry), inserted, &http.draws);
@@ -79,6 +87,7 @@ impl Http {
         let http2 = http.version == 2;
         let step = |s| Step::new(s, prefix, names.as_slice(), &outcomes);
         let step = |s| step(s).map(|step| if http.keep_alive { step } else { step.closing() });
+        let step = |s| step(s).and_then(|step| if http.stages { step.kept_whole() } else { Ok(step) });
         let steps: Vec<Step> = http.steps.iter().map(step).collect::<Result<_, _>>()?;
         let secret = http.urls.iter().any(|u| u.tls);
         let tls = match secret || http.redirects > 0 {
@@ -100,10 +109,19 @@ impl Http {
             http2,
             streams: if http2 { u64::from(http.streams).max(1) } else { 1 },
             keep_alive: http.keep_alive,
+            proxy,
+            stages: http.stages,
             redirects: http.redirects,
             trusted: http.trusted.clone(),
             tls,
         })
+    }
+}
+
+impl Http {
+    /// Whether each pass has a connection of its own, whatever is said of keep-alive.
+    fn isolates_passes(&self) -> bool {
+        self.proxy.as_ref().is_some_and(|proxy| proxy.isolates_passes())
     }
 }
 
@@ -191,7 +209,7 @@ impl HttpClient {
         &http.servers[Self::address(http, number)]
     }
 
-    async fn connect(&mut self, deadline: TokioInstant) -> Result<(), Failure> {
+    async fn connect(&mut self, deadline: TokioInstant, transfer: &mut Transfer) -> Result<(), Failure> {
         let http = &self.http;
         let server = Self::server(http, self.number);
         let connects = &mut self.connects;
@@ -202,8 +220,9 @@ impl HttpClient {
             };
             Connection::General(Box::new(general::General::http2(shared.get(deadline, connect).await?)))
         } else if http.lean {
-            let stream = server.tcp(deadline, connects).await?;
-            Connection::Lean(Box::new(lean::Lean::new(stream, server.host.clone(), http.timeout)))
+            let (stream, unanswered) = server.tcp_noting(deadline, connects, transfer).await?;
+            let lean = lean::Lean::new(stream, server.host.clone(), http.timeout);
+            Connection::Lean(Box::new(lean.before(unanswered)))
         } else {
             let stream = server.open(&http.tls, deadline, connects).await?;
             Connection::General(Box::new(general::General::http1(stream).await?))
@@ -216,7 +235,12 @@ impl HttpClient {
     }
 
     /// Connects where that is needed; how long that took is added to `connect`.
-    async fn connect_if_needed(&mut self, deadline: TokioInstant, connect: &mut Option<Duration>) -> Result<(), Failure> {
+    async fn connect_if_needed(
+        &mut self,
+        deadline: TokioInstant,
+        connect: &mut Option<Duration>,
+        transfer: &mut Transfer,
+    ) -> Result<(), Failure> {
         if self.is_connected() {
             return Ok(());
         }
@@ -227,17 +251,29 @@ impl HttpClient {
             return Ok(());
         }
         let begun = Instant::now();
-        self.connect(deadline).await?;
+        self.connect(deadline, transfer).await?;
         *connect = Some(connect.unwrap_or_default() + begun.elapsed());
         Ok(())
     }
 
     /// A step on the lean path.
-    async fn lean(&mut self, number: usize, sent: Instant, connect: &mut Option<Duration>) -> RoundTrip {
+    async fn lean(
+        &mut self,
+        number: usize,
+        sent: Instant,
+        connect: &mut Option<Duration>,
+        mut transfer: Option<&mut Transfer>,
+    ) -> RoundTrip {
         // What is rare is boxed: each of many connections has room for all that is not.
         if !self.is_connected() {
             let deadline = TokioInstant::from_std(sent) + self.http.steps[number].timeout;
-            if let Err(failure) = Box::pin(self.connect_if_needed(deadline, connect)).await {
+            let connecting = async {
+                match transfer.as_deref_mut() {
+                    Some(transfer) => self.connect_if_needed(deadline, connect, transfer).await,
+                    None => self.connect_if_needed(deadline, connect, &mut Transfer::default()).await,
+                }
+            };
+            if let Err(failure) = Box::pin(connecting).await {
                 return RoundTrip::broken(None, failure);
             }
         }
@@ -246,7 +282,7 @@ impl HttpClient {
             return RoundTrip::broken(None, Failure::new(Outcome::Closed, "there is no connection"));
         };
         self.counter.count_sent(number);
-        let round_trip = lean.exchange(sent, step, &mut self.values).await;
+        let round_trip = lean.exchange(sent, step, &mut self.values, transfer).await;
         match &round_trip.result {
             _ if round_trip.first_byte.is_some() => self.counter.count_answered(number),
             // The request could not be made.
@@ -262,22 +298,30 @@ impl Client for HttpClient {
 
     async fn ready(&mut self) -> Result<(), Failure> {
         // Where each request has a connection of its own, connecting is part of the request.
-        if !self.http.keep_alive || self.is_connected() {
+        if !self.http.keep_alive || self.http.isolates_passes() || self.is_connected() {
             return Ok(());
         }
         self.connection = None;
-        Box::pin(self.connect(TokioInstant::now() + self.http.timeout)).await
+        let deadline = TokioInstant::now() + self.http.timeout;
+        Box::pin(async { self.connect(deadline, &mut Transfer::default()).await }).await
     }
 
     fn begin_pass(&mut self, pass: u64) {
         self.values.begin_pass(pass);
+        if self.http.isolates_passes() {
+            self.connection = None;
+        }
     }
 
     async fn exchange(&mut self, step: usize) -> Exchange {
         let sent = Instant::now();
         let mut connect = None;
+        let mut transfer = self.http.stages.then(|| {
+            let server = Self::server(&self.http, self.number);
+            Box::new(Transfer::begun(server.url.authority()))
+        });
         let round_trip = match self.http.lean {
-            true => self.lean(step, sent, &mut connect).await,
+            true => self.lean(step, sent, &mut connect, transfer.as_deref_mut()).await,
             false => Box::pin(self.chain(step, sent, &mut connect)).await,
         };
         if !round_trip.usable || !self.http.keep_alive {
@@ -290,7 +334,8 @@ impl Client for HttpClient {
             completed: round_trip.completed,
             sent_bytes: round_trip.sent_bytes,
             received_bytes: round_trip.received_bytes,
-            metrics: Vec::new(),
+            metrics: transfer.as_ref().map_or_else(Vec::new, |transfer| transfer.metrics(sent)),
+            transfer,
             result: round_trip.result,
         }
     }
@@ -332,7 +377,9 @@ async fn send_on_this_thread(http: &Arc<Http>, seed: u64, passes: u64) -> Result
     let (mut values, mut received) = (BTreeMap::new(), 0);
     for address in 0..addresses {
         let mut client = http.client((first + address) * http.streams, seed, &Rc::default());
-        client.connect(TokioInstant::now() + http.timeout).await.map_err(failed)?;
+        let deadline = TokioInstant::now() + http.timeout;
+        let mut transfer = Transfer::default();
+        client.connect(deadline, &mut transfer).await.map_err(failed)?;
         if address > 0 {
             continue; // It answers; the steps are checked once.
         }

@@ -15,6 +15,9 @@ use crate::drivers::values::{RANDOM_BLOCK, Text, Values, random_block};
 use plan::{self, Template};
 use vocabulary::Outcome;
 
+/// Why a request cannot be noted stage by stage.
+const FRAMED: &str = "with `stages: true` runner says itself where a body ends: expected no headers such as `content-length`";
+
 /// Longer files are not kept in memory.
 const LONG_FILE: u64 = 1 << 20;
 
@@ -35,6 +38,7 @@ pub struct Step {
     /// A file that is sent instead of `body`; never on the lean path.
     pub(super) long_file: Option<LongFile>,
     is_lean: bool,
+    framed_by_hand: bool,
     /// Headers that are only for the origin that the scenario names.
     pub(super) private_headers: Vec<HeaderName>,
     /// Whether the body is that, too.
@@ -126,6 +130,7 @@ impl Step {
             body,
             long_file,
             is_lean: short && !framed_by_hand,
+            framed_by_hand,
             private_headers: PRIVATE
                 .into_iter()
                 .chain(step.secret.headers.iter().map(String::as_str))
@@ -147,6 +152,31 @@ impl Step {
             self.fixed_head.extend_from_slice(b"connection: close\r\n");
         }
         self
+    }
+
+    /// The same with a body that is in memory as a whole, however long it is: one that is noted stage by stage is sent piece by piece
+    /// by the lean path. Long random bytes are the same in every request then.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or the step says by itself where its body ends.
+    pub(super) fn kept_whole(mut self) -> Result<Self, Error> {
+        if let Some(file) = self.long_file.take() {
+            let read = std::fs::read(&file.path).map_err(|source| Error::File { path: file.path, source })?;
+            self.body = Body::Fixed(read.into());
+        }
+        if let Body::Random(length) = self.body
+            && length >= RANDOM_BLOCK as u64
+        {
+            let mut bytes = Vec::new();
+            while (bytes.len() as u64) < length {
+                let missing = (length - bytes.len() as u64).min(RANDOM_BLOCK as u64) as usize;
+                // Whatever is repeated is a whole block: no compression of a network looks back so far.
+                bytes.extend_from_slice(&self.random[..missing]);
+            }
+            self.body = Body::Fixed(bytes.into());
+        }
+        self.is_lean = !self.framed_by_hand;
+        if self.is_lean { Ok(self) } else { Err(Error::Request { step: self.method.to_string(), reason: FRAMED.to_owned() }) }
     }
 
     /// Whether its body fits into memory and is framed by runner itself.

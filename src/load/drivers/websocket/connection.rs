@@ -56,7 +56,7 @@ impl Connector {
     pub fn new(websocket: &Websocket) -> Result<Self, Error> {
         let invalid = |reason: String| Error::Request { step: websocket.address(), reason };
         let socket = websocket.socket.as_ref().map(|socket| std::path::PathBuf::from(socket.to_text()));
-        let server = Server::new(&websocket.url, socket.as_deref())?;
+        let server = Server::new(&websocket.url, socket.as_deref(), None)?;
         let tls = match websocket.url.tls {
             true => Ok(Tls::new(&websocket.trust, false)?),
             false => Err("it is not asked for".to_owned()),

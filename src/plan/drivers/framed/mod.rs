@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::{Asks, Description, Protocol};
 use crate::url::Address;
-use crate::{Draw, Late, Message};
+use crate::{Draw, Late, Message, Socks};
 pub use vocabulary::choices::ByteOrder;
 
 /// A workload of messages over TCP.
@@ -12,6 +12,9 @@ pub use vocabulary::choices::ByteOrder;
 pub struct Framed {
     /// Whom to connect to.
     pub to: Address,
+    /// The proxy through which connections go.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub socks: Option<Socks>,
     /// How messages are told apart.
     pub framing: Framing,
     /// Whether a connection is used for more than one pass.
@@ -63,11 +66,13 @@ impl Protocol for Framed {
     }
 
     fn addresses(&self) -> Vec<(&str, u16)> {
-        vec![(&self.to.host, self.to.port)]
+        let to = self.socks.as_ref().map_or(&self.to, |socks| &socks.address);
+        vec![(&to.host, to.port)]
     }
 
     fn addresses_mut(&mut self) -> Vec<(&mut String, &mut u16)> {
-        vec![(&mut self.to.host, &mut self.to.port)]
+        let to = self.socks.as_mut().map_or(&mut self.to, |socks| &mut socks.address);
+        vec![(&mut to.host, &mut to.port)]
     }
 
     fn round_trips(&self) -> u32 {
@@ -99,6 +104,7 @@ impl Protocol for Framed {
             Bounds::Delimiter(delimiter) => format!("frames end with {delimiter:?}"),
         };
         let lines = self.draws.iter().map(Draw::words).chain(self.steps.iter().map(Message::words)).collect();
-        Description { to: format!(" to {}{once}; {bounds}", self.to), lines }
+        let socks = self.socks.as_ref().map_or_else(String::new, |s| format!(" {s}"));
+        Description { to: format!(" to {}{socks}{once}; {bounds}", self.to), lines }
     }
 }

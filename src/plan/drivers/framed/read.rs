@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{Reader, http};
 use crate::diagnostics::{Diagnostics, refuse};
-use crate::{messages, requests, steps, values};
+use crate::{messages, requests, socks, steps, values};
 use plan::drivers::framed::{Bounds, Framed, Framing};
 use plan::step::REQUEST_TIMEOUT;
 use schema::{Node, types};
@@ -15,7 +15,8 @@ const MAX_FRAME: u64 = 16 << 20;
 /// `framed:`.
 pub const READER: Reader = Reader {
     read: |notes, typed| {
-        refuse(notes, typed.node, &http::KEYS, "it belongs to requests over HTTP, which have `url`");
+        let others: Vec<&str> = http::KEYS.into_iter().filter(|key| *key != http::SHARED).collect();
+        refuse(notes, typed.node, &others, "it belongs to requests over HTTP, which have `url`");
         framed(notes, typed.node, typed.typed, typed.in_use).map(Into::into)
     },
     ..Reader::of("framed")
@@ -62,5 +63,11 @@ fn framed(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, in_
     let steps = steps::read(notes, node, typed.draw.keys().cloned(), |notes, item, typed: &types::Step| {
         messages::message(notes, item, typed, timeout, in_use, longest)
     });
-    Some(Framed { to: to?, framing: framing?, keep_alive: said.keep_alive.unwrap_or(true), draws, steps })
+    let socks = socks::socks(notes, node, typed.socks.as_ref());
+    if socks.as_ref().is_some_and(|s| s.optimistic)
+        && let Some(part) = node.get("socks")
+    {
+        notes.say(part, "optimistic", "a message that is sent before the proxy is connected", "expected it with `url`");
+    }
+    Some(Framed { to: to?, socks, framing: framing?, keep_alive: said.keep_alive.unwrap_or(true), draws, steps })
 }

@@ -6,8 +6,9 @@ use serde::Serialize;
 
 use super::{Asks, Description, Protocol};
 use crate::template::Part;
-use crate::{Auth, Draw, Driver, Late, Length, Load, Segment, Step, Template, Url, Workload};
-use vocabulary::Phase;
+use crate::{Auth, Draw, Driver, Late, Length, Load, Segment, Socks, Step, Template, Url, Workload};
+use vocabulary::rows::{PERCENTS, Stage};
+use vocabulary::{Interest, NamedMetric, Phase};
 
 /// More requests at a time on one connection than any server takes.
 pub const MAX_STREAMS: u32 = 1000;
@@ -32,6 +33,12 @@ pub struct Http {
     pub trusted: Vec<Url>,
     /// Who may vouch for the server, with `https://`.
     pub trust: Trust,
+    /// The proxy through which connections go.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub socks: Option<Socks>,
+    /// Whether each request is recorded stage by stage; each has a connection of its own then.
+    #[serde(skip_serializing_if = "is_false")]
+    pub stages: bool,
     /// Values that are drawn for each pass.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub draws: Vec<Draw>,
@@ -64,6 +71,8 @@ impl Http {
             redirects: 0,
             trusted: Vec::new(),
             trust: Trust::System,
+            socks: None,
+            stages: false,
             draws: Vec::new(),
             steps,
         }
@@ -89,9 +98,26 @@ pub fn named_outcomes(steps: &[Step]) -> Vec<String> {
     names
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn is_false(it: &bool) -> bool {
+    !it
+}
+
+/// What is told of requests that are recorded stage by stage: how long each stage took (`stage_connect` is from the socket to the
+/// connection), and when each tenth of the body was there, counted from the start.
+pub fn transfer_metrics() -> Vec<NamedMetric> {
+    let stages = Stage::ALL.iter().map(|stage| (format!("stage_{}", stage.name()), Interest::Anyway));
+    let tenths = PERCENTS.iter().map(|percent| (format!("perc{percent}"), Interest::Recorded));
+    stages.chain(tenths).map(|(name, interest)| NamedMetric::new(&name, "ns", interest)).collect()
+}
+
 impl Protocol for Http {
     fn steps(&self) -> Vec<String> {
         self.steps.iter().map(|s| s.name.clone()).collect()
+    }
+
+    fn metrics(&self) -> Vec<NamedMetric> {
+        if self.stages { transfer_metrics() } else { Vec::new() }
     }
 
     fn outcomes(&self) -> Vec<String> {
@@ -99,10 +125,16 @@ impl Protocol for Http {
     }
 
     fn addresses(&self) -> Vec<(&str, u16)> {
+        if let Some(socks) = &self.socks {
+            return vec![(&socks.address.host, socks.address.port)];
+        }
         self.urls.iter().map(|u| (u.host.as_str(), u.port)).collect()
     }
 
     fn addresses_mut(&mut self) -> Vec<(&mut String, &mut u16)> {
+        if let Some(socks) = &mut self.socks {
+            return vec![(&mut socks.address.host, &mut socks.address.port)];
+        }
         self.urls.iter_mut().map(|u| (&mut u.host, &mut u.port)).collect()
     }
 
@@ -126,7 +158,12 @@ impl Protocol for Http {
     }
 
     fn asks(&self) -> Asks {
-        if self.socket.is_none() { Asks::Addresses } else { Asks::Socket }
+        match (&self.socket, &self.socks) {
+            (Some(_), _) => Asks::Socket,
+            // The proxy knows to whom.
+            (None, Some(_)) => Asks::Anybody,
+            (None, None) => Asks::Addresses,
+        }
     }
 
     fn credentials(&self) -> Vec<&Auth> {
@@ -137,12 +174,13 @@ impl Protocol for Http {
         let urls: Vec<String> = self.urls.iter().map(ToString::to_string).collect();
         let socket = self.socket.as_ref().map_or_else(String::new, |s| format!(" over {}", s.to_text()));
         let version = if self.version == 2 { format!(", HTTP/2 with {} streams", self.streams) } else { String::new() };
+        let socks = self.socks.as_ref().map_or_else(String::new, |s| format!(" {s}"));
         let once = if self.keep_alive { "" } else { ", one request per connection" };
         let mut lines: Vec<String> = self.draws.iter().map(Draw::words).collect();
         if let Some(auth) = self.steps.iter().find_map(|s| s.auth.as_ref()) {
             lines.push(format!("as {}, with a password", auth.user.to_text()));
         }
         lines.extend(self.steps.iter().map(Step::words));
-        Description { to: format!(" to {}{socket}{version}{once}", urls.join(", ")), lines }
+        Description { to: format!(" to {}{socket}{socks}{version}{once}", urls.join(", ")), lines }
     }
 }

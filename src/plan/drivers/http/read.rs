@@ -6,15 +6,17 @@ use std::time::Duration;
 use super::Reader;
 use crate::commands::find_file;
 use crate::diagnostics::{Diagnostics, counted};
-use crate::{requests, steps, values};
+use crate::{requests, socks, steps, values};
 use plan::drivers::http::{Http, MAX_STREAMS, Trust, named_outcomes};
 use plan::step::REQUEST_TIMEOUT;
-use plan::{Body, SecretParts, Step, Template, Url};
+use plan::{Body, SecretParts, Socks, Step, Template, Url};
 use schema::{Mistake, Node, types};
 use vocabulary::Outcome;
 
 /// Keys that belong to requests over HTTP.
-pub const KEYS: [&str; 5] = ["socket", "http", "tls", "auth", "headers"];
+pub const KEYS: [&str; 7] = ["socket", "http", "tls", "auth", "headers", "socks", "stages"];
+/// Those of them that other protocols over TCP have, too.
+pub const SHARED: &str = "socks";
 /// So many redirects are followed where only `trust` is said.
 const REDIRECTS: u32 = 10;
 
@@ -44,7 +46,10 @@ fn http(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, in_us
     }
     let version = typed.http.version.map_or(1, |v| v.0);
     let streams = typed.http.streams.unwrap_or(1);
-    let keep_alive = typed.http.keep_alive.unwrap_or(true);
+    let stages = typed.stages.unwrap_or_default();
+    let keep_alive = typed.http.keep_alive.unwrap_or(!stages);
+    let socks = socks::socks(notes, node, typed.socks.as_ref());
+    check_way(notes, node, typed, socks.as_ref());
     if let Some(part) = node.get("http") {
         if version == 1 && streams != 1 {
             notes.say(part, "streams", "several streams with HTTP/1.1", "expected `version: 2` beside it");
@@ -52,7 +57,7 @@ fn http(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, in_us
         if streams == 0 || streams > MAX_STREAMS {
             notes.say(part, "streams", counted(streams, "stream"), format!("expected 1 to {MAX_STREAMS} streams"));
         }
-        if version == 2 && !keep_alive {
+        if version == 2 && typed.http.keep_alive == Some(false) {
             notes.say(
                 part,
                 "keep-alive",
@@ -81,9 +86,40 @@ fn http(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, in_us
         redirects: typed.http.redirects.as_ref().map_or(0, |r| r.most.unwrap_or(REDIRECTS)),
         trusted: trusted(notes, node, typed.http.redirects.as_ref()),
         trust,
+        socks,
+        stages,
         draws,
         steps,
     })
+}
+
+/// Notes what does not go with a proxy, or with requests that are recorded stage by stage.
+fn check_way(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, socks: Option<&Socks>) {
+    let two = typed.http.version.is_some_and(|v| v.0 == 2);
+    let secret = typed.url.0.iter().any(|url| url.starts_with("https://"));
+    let redirects = typed.http.redirects.as_ref().is_some_and(|r| r.most != Some(0));
+    let plain = "expected `http://` with HTTP/1.1 and without redirects";
+    if let Some(part) = node.get("socks") {
+        if typed.socket.is_some() {
+            notes.say(node, "socket", "a socket and a proxy", "expected one of `socket` and `socks`");
+        }
+        if socks.is_some_and(|s| s.optimistic) && (two || secret || redirects) {
+            notes.say(part, "optimistic", "a request that is sent before the proxy is connected", plain);
+        }
+    }
+    if typed.stages == Some(true) {
+        if two || secret || redirects || typed.socket.is_some() {
+            notes.say(node, "stages", "stages of something else than plain HTTP over TCP", plain);
+        }
+        if let Some(part) = node.get("http").filter(|_| typed.http.keep_alive == Some(true)) {
+            notes.say(
+                part,
+                "keep-alive",
+                "requests whose stages are recorded share no connection",
+                "expected no `keep-alive: true`",
+            );
+        }
+    }
 }
 
 /// Who may vouch for the server; `expected`: how a URL with TLS is written.

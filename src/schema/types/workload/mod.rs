@@ -6,6 +6,7 @@ mod framed;
 mod http;
 mod load;
 pub mod redis;
+mod socks;
 mod vtp;
 mod websocket;
 
@@ -20,6 +21,7 @@ use crate::types::{Decimal, ExitCodes, MetricSource, Names, Size, Statuses, Text
 pub use framed::*;
 pub use http::*;
 pub use load::*;
+pub use socks::*;
 pub use vtp::*;
 pub use websocket::*;
 
@@ -43,6 +45,13 @@ pub struct Workload {
     /// How TLS is spoken with `https://`.
     #[serde(default)]
     pub tls: Tls,
+    /// With `url` and `framed`: a proxy through which connections go.
+    #[serde(default)]
+    pub socks: Option<Socks>,
+    /// With `url`: whether each request is recorded stage by stage, from the socket to the last byte; false by default. Each then has a
+    /// connection of its own.
+    #[serde(default)]
+    pub stages: Option<bool>,
     /// Messages over a websocket. What they are stands in `steps`, such as `{send: {text: …}}`.
     #[serde(default)]
     pub websocket: Option<Websocket>,

@@ -74,6 +74,8 @@ pub struct Answer {
     keep_alive: bool,
     status: u16,
     received: u64,
+    /// The length of the body, where the head says it.
+    length: Option<u64>,
     /// The part of a head that has come; empty otherwise.
     head: Vec<u8>,
 }
@@ -143,7 +145,15 @@ struct Head {
 impl Answer {
     /// The answer to a request that was just sent; `head_only` for HEAD.
     pub fn new(head_only: bool) -> Self {
-        Self { state: State::Head, bodiless: head_only, keep_alive: false, status: 0, received: 0, head: Vec::new() }
+        Self {
+            state: State::Head,
+            bodiless: head_only,
+            keep_alive: false,
+            status: 0,
+            received: 0,
+            length: None,
+            head: Vec::new(),
+        }
     }
 
     /// Its status; 0 until the head is there.
@@ -154,6 +164,11 @@ impl Answer {
     /// How many bytes of the body have come.
     pub fn received(&self) -> u64 {
         self.received
+    }
+
+    /// The length of the body, where that is known.
+    pub fn length(&self) -> Option<u64> {
+        self.length
     }
 
     /// Whether the connection can carry another request once this is whole.
@@ -276,6 +291,11 @@ impl Answer {
     fn begin(&mut self, head: &Head, used: usize) -> usize {
         if !head.is_interim() {
             (self.status, self.keep_alive, self.state) = (head.status, head.keep_alive, head.body);
+            self.length = match head.body {
+                State::Length(length) => Some(length),
+                State::Whole => Some(0),
+                _ => None,
+            };
         }
         used
     }

@@ -1,0 +1,211 @@
+//! What is noted of a transfer while it goes on: when each stage was over, and how much of its body was there by when.
+
+use std::time::{Instant, SystemTime};
+
+use super::Failure;
+use vocabulary::rows::{PARTS, PERCENTS, Stage};
+use vocabulary::units::nanos;
+use vocabulary::{Outcome, Phase, rows::TransferRow};
+
+/// A transfer, as far as it has come.
+#[derive(Clone, Debug, Default)]
+pub struct Transfer {
+    /// When it began by the clock of this machine, nanoseconds since 1970.
+    unix_ns: u64,
+    stages: [Option<Instant>; Stage::ALL.len()],
+    percents: [Option<Instant>; PERCENTS.len()],
+    /// Those of an upload, as the server told them: nanoseconds since 1970.
+    told: Option<[u64; PERCENTS.len()]>,
+    parts: [Option<Instant>; PARTS.len()],
+    /// The length of the body that is to come.
+    length: Option<u64>,
+    /// Bytes of it that came.
+    received: u64,
+    /// Bytes of the body that is to go.
+    pub upload: u64,
+    /// Bytes read from the connection.
+    pub read_bytes: u64,
+    /// Bytes written to it.
+    pub written_bytes: u64,
+    /// This end of the connection.
+    pub local: Option<String>,
+    /// The proxy.
+    pub proxy: Option<String>,
+    /// Host and port that were asked for.
+    pub remote: String,
+    /// The name that keeps it apart from others at the proxy.
+    pub isolation: Option<String>,
+    /// The code with which the proxy refused.
+    pub proxy_code: Option<u8>,
+}
+
+/// What else belongs to a row.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    /// Index of the workload.
+    pub workload: u16,
+    /// Index of the step.
+    pub step: u16,
+    /// Number of the pass.
+    pub pass: u64,
+    /// The phase in which it was meant to begin.
+    pub phase: Phase,
+    /// When it was meant to begin, nanoseconds since the epoch.
+    pub intended_ns: u64,
+}
+
+impl Transfer {
+    /// One that begins now.
+    pub fn begun(remote: String) -> Self {
+        let unix_ns = SystemTime::UNIX_EPOCH.elapsed().map_or(0, nanos);
+        Self { unix_ns, remote, ..Self::default() }
+    }
+
+    /// A stage is over now.
+    pub fn over(&mut self, stage: Stage) {
+        self.over_at(stage, Instant::now());
+    }
+
+    /// A stage was over at this instant.
+    pub fn over_at(&mut self, stage: Stage, at: Instant) {
+        self.stages[stage as usize] = Some(at);
+    }
+
+    /// So much of the body was there at `at`, of so much where that is known.
+    pub fn body(&mut self, received: u64, length: Option<u64>, at: Instant) {
+        (self.received, self.length) = (received, length);
+        for (part, seen) in PARTS.iter().zip(&mut self.parts) {
+            if received >= *part && seen.is_none() {
+                *seen = Some(at);
+            }
+        }
+        let Some(length) = length.filter(|length| *length > 0 && received > 0) else { return };
+        for (percent, seen) in PERCENTS.iter().zip(&mut self.percents) {
+            let enough = u128::from(received) * 100 >= u128::from(length) * u128::from(*percent);
+            if enough && seen.is_none() {
+                *seen = Some(at);
+            }
+        }
+    }
+
+    /// What the server said of an upload: when it had received 0, 10, … 100 % of it, in seconds since 1970 between commas. What is
+    /// something else says nothing.
+    pub fn told(&mut self, header: &[u8]) {
+        let Some(text) = std::str::from_utf8(header).ok() else { return };
+        let seconds = |text: &str| text.trim().parse::<f64>().ok().filter(|s| (0.0..1e10).contains(s));
+        // Seconds as a float are exact to a quarter of a microsecond; nanoseconds are read apart from them.
+        let exact = |text: &str| {
+            let (whole, part) = text.trim().split_once('.').unwrap_or((text.trim(), ""));
+            let part = format!("{part:0<9}");
+            seconds(text)?;
+            whole.parse::<u64>().ok()?.checked_mul(1_000_000_000)?.checked_add(part.get(..9)?.parse().ok()?)
+        };
+        let times: Option<Vec<u64>> = text.split(',').map(exact).collect();
+        self.told = times.and_then(|times| times.try_into().ok());
+    }
+
+    /// The values of its metrics, in the order of `plan::drivers::http::transfer_metrics`: how long each stage took, and how long it was
+    /// from the start to each tenth of the body; not a number where it did not come so far.
+    pub fn metrics(&self, start: Instant) -> Vec<f64> {
+        let since =
+            |from: Instant, at: Option<Instant>| at.map_or(f64::NAN, |at| at.saturating_duration_since(from).as_nanos() as f64);
+        let mut before = start;
+        let mut values = Vec::with_capacity(Stage::ALL.len() + PERCENTS.len());
+        for at in self.stages {
+            values.push(since(before, at));
+            before = at.unwrap_or(before);
+        }
+        let unix = |at: u64| at.checked_sub(self.unix_ns).map_or(f64::NAN, |ns| ns as f64);
+        match self.told {
+            Some(told) => values.extend(told.map(unix)),
+            None => values.extend(self.percents.map(|at| since(start, at))),
+        }
+        values
+    }
+
+    /// The row, once it has ended.
+    pub fn row(self, place: &Place, ended: &super::Exchange, ns: impl Fn(Instant) -> u64) -> TransferRow {
+        let start_ns = ns(ended.sent);
+        let failure = ended.result.as_ref().err();
+        let of = |at: Option<Instant>| at.map(&ns);
+        let told = |at: u64| (i128::from(at) - i128::from(self.unix_ns) + i128::from(start_ns)).try_into().ok();
+        TransferRow {
+            workload: place.workload,
+            step: place.step,
+            pass: place.pass,
+            phase: place.phase,
+            outcome: failure.map_or(Outcome::Ok, |f| f.outcome),
+            error: failure.map(|failure| self.error(failure)),
+            words: failure.map(|failure| failure.words.clone()),
+            proxy_code: self.proxy_code,
+            unix_ns: self.unix_ns,
+            intended_ns: place.intended_ns,
+            start_ns,
+            stages: self.stages.map(of),
+            percents: self.told.map_or_else(|| self.percents.map(of), |times| times.map(told)),
+            parts: self.parts.map(of),
+            end_ns: ns(ended.completed),
+            file_bytes: if self.upload > 0 { Some(self.upload) } else { self.length },
+            read_bytes: self.read_bytes,
+            written_bytes: self.written_bytes,
+            body_read_bytes: self.received,
+            body_written_bytes: ended.sent_bytes,
+            local: self.local,
+            proxy: self.proxy,
+            remote: self.remote,
+            isolation: self.isolation,
+        }
+    }
+
+    /// A failure as OnionPerf calls it.
+    fn error(&self, failure: &Failure) -> &'static str {
+        let has = |stage: Stage| self.stages[stage as usize].is_some();
+        match failure.outcome {
+            Outcome::Timeout => "TIMEOUT",
+            Outcome::Proxy => "PROXY",
+            Outcome::Reset | Outcome::Closed | Outcome::Incomplete | Outcome::Io if has(Stage::DataRequest) => "READ",
+            Outcome::Reset | Outcome::Closed | Outcome::Incomplete | Outcome::Io if has(Stage::Connect) => "WRITE",
+            _ => "MISC",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn tenths_and_parts_are_there_when_as_much_of_the_body_is() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut transfer = Transfer::begun("x:80".to_owned());
+        transfer.body(0, Some(51_200), at(1));
+        assert_eq!(transfer.percents, [None; 11], "nothing of the body is there");
+        transfer.body(1, Some(51_200), at(2));
+        transfer.body(10_239, Some(51_200), at(3));
+        transfer.body(10_240, Some(51_200), at(4));
+        transfer.body(51_200, Some(51_200), at(5));
+        let seen = [2, 3, 4, 5, 5, 5, 5, 5, 5, 5, 5].map(|ms| Some(at(ms)));
+        assert_eq!(transfer.percents, seen);
+        assert_eq!(transfer.parts[..4], [Some(at(4)), Some(at(5)), Some(at(5)), None]);
+        let metrics = transfer.metrics(start);
+        assert_eq!((metrics[7], metrics[17]), (2e6, 5e6));
+        assert!(metrics[0].is_nan());
+    }
+
+    #[test]
+    fn what_a_server_says_of_an_upload_is_read_to_the_nanosecond() {
+        let mut transfer = Transfer::begun("x:80".to_owned());
+        transfer.unix_ns = 1_700_000_000_000_000_000;
+        let times: Vec<String> = (0..11).map(|n| format!("1700000000.{:09}", n * 1_000_001)).collect();
+        transfer.told(times.join(",").as_bytes());
+        assert_eq!(transfer.metrics(Instant::now())[7 + 3], 3_000_003.0);
+        for wrong in ["", "1,2", "1700000000.1,-1,3,4,5,6,7,8,9,10,11", "a,b,c,d,e,f,g,h,i,j,k"] {
+            let mut transfer = Transfer::begun("x:80".to_owned());
+            transfer.told(wrong.as_bytes());
+            assert_eq!(transfer.told, None, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! Requests through a SOCKS proxy, and what is known of them stage by stage.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+
+use polars::prelude::DataFrame;
+use runner::record::tables;
+use serde_json::{Value as Json, json};
+
+use crate::load::part;
+use crate::support::{Outcome, Place};
+
+/// A proxy, a server behind it and a workload; `proxy` are arguments of the former, `server` of the latter.
+fn scenario(proxy: &str, server: &str, socks: &str, more: &str) -> String {
+    format!(
+        "experiment: test
+limits: {{errors: 100%, open: 100%, silence: 100%, generator-cpu: 100%}}
+targets:
+  server: {{fixture: random-data, port: PORT1, args: [{server}]}}
+  proxy: {{fixture: socks, port: PORT2, args: [--log, {proxy}], ready: {{log: listening}}}}
+workloads:
+  downloads:
+    url: http://localhost:PORT1
+    socks: {{address: '127.0.0.1:PORT2'{socks}}}
+{more}
+"
+    )
+}
+
+const FIVE: &str = "    load: {closed: {connections: 1}, amount: 5}\n    steps: [{get: /50KiB, expect: {length: 50KiB}}]\n";
+
+fn run(scenario: &str) -> (Place, Outcome) {
+    let place = Place::with(scenario);
+    let outcome = place.run_test();
+    (place, outcome)
+}
+
+fn during(summary: &Json) -> Json {
+    part(summary, "all", "downloads", "during", "(pass)").clone()
+}
+
+/// The transfers of the only repetition.
+fn transfers(place: &Place) -> DataFrame {
+    tables::read(&place.run_directory("test").join("cells/all/run1/transfers.parquet")).expect("transfers")
+}
+
+fn numbers(table: &DataFrame, column: &str) -> Vec<Option<f64>> {
+    let column = table.column(column).unwrap_or_else(|_| panic!("a column {column}")).cast(&polars::prelude::DataType::Float64);
+    column.expect("numbers").f64().expect("numbers").iter().collect()
+}
+
+/// Milliseconds from one instant of each transfer to another.
+fn between(table: &DataFrame, from: &str, to: &str) -> Vec<f64> {
+    let both = numbers(table, from).into_iter().zip(numbers(table, to));
+    both.map(|(from, to)| (to.expect("an instant") - from.expect("an instant")) / 1e6).collect()
+}
+
+fn texts(table: &DataFrame, column: &str) -> Vec<Option<String>> {
+    table.column(column).expect("a column").str().expect("texts").iter().map(|text| text.map(str::to_owned)).collect()
+}
+
+/// Whether most are near to what they should be: a machine that is taken away now and then makes some late.
+fn near(values: &[f64], expected: f64, within: f64) {
+    let mut off: Vec<f64> = values.iter().map(|value| value - expected).collect();
+    off.sort_by(f64::total_cmp);
+    let median = off[off.len() / 2];
+    assert!(median.abs() <= within && off[0] > -within, "{values:?}, expected {expected} to {within}");
+}
+
+/// What the proxy wrote of requests: version, user and target of each.
+fn asked(place: &Place) -> Vec<(String, String, String)> {
+    let log = std::fs::read_to_string(place.run_directory("test").join("cells/all/run1/logs/proxy-1.out")).expect("a log");
+    let of = |line: &str, key: &str| {
+        let at = line.find(&format!("{key}=")).unwrap_or_else(|| panic!("no {key} in {line}")) + key.len() + 1;
+        line[at..].split_whitespace().next().unwrap_or_default().to_owned()
+    };
+    let requests = log.lines().filter(|line| line.starts_with("request "));
+    requests.map(|line| (of(line, "version"), of(line, "user"), of(line, "target"))).collect()
+}
+
+#[test]
+fn requests_go_through_the_proxy_which_resolves_names() {
+    let (place, outcome) = run(&scenario("", "", "", FIVE));
+    outcome.expect(0);
+    let found = during(&place.summary());
+    assert_eq!((&found["ok"], &found["requests"]), (&json!(5), &json!(5)));
+    let asked = asked(&place);
+    // The checked pass, and one connection for all five.
+    assert!(asked.iter().all(|(version, user, target)| version == "5" && user == "-" && target.starts_with("localhost:")));
+    assert!((2..=3).contains(&asked.len()), "{asked:?}");
+    assert!(!place.run_directory("test").join("cells/all/run1/transfers.parquet").exists(), "nobody asked for stages");
+}
+
+#[test]
+fn what_is_isolated_has_a_name_of_its_own() {
+    for (version, isolate, names) in [("5", "pass", 5), ("4a", "pass", 5), ("5", "connection", 1), ("4a", "none", 0)] {
+        let socks = format!(", version: {version}, isolate: {isolate}");
+        let (place, outcome) = run(&scenario("", "", &socks, FIVE));
+        outcome.expect(0);
+        let asked = asked(&place);
+        let mut users: Vec<&String> = asked.iter().map(|(_, user, _)| user).filter(|user| *user != "-").collect();
+        let all = users.len();
+        users.sort();
+        users.dedup();
+        assert_eq!(users.len(), all, "no name twice: {asked:?}");
+        // Beside the checked pass.
+        assert!(asked.iter().all(|(found, ..)| version.starts_with(found)) && users.len() >= names, "{isolate}: {asked:?}");
+        assert!(names == 5 || users.len() <= 2 * names + 1, "{asked:?}");
+    }
+}
+
+/// Known delays in each stage: 10 ms until the proxy chooses, 20 ms until it is connected, 40 ms until the first byte.
+#[test]
+fn stages_are_as_long_as_the_proxy_makes_them() {
+    let proxy = "--delay-method, 10ms, --delay-reply, 20ms, --delay-data, 40ms";
+    let more = "    stages: true\n    load: {closed: {connections: 1}, amount: 15}\n    steps: [{get: /50KiB, expect: {length: 50KiB}}]\n";
+    let (place, outcome) = run(&scenario(proxy, "", ", isolate: pass", more));
+    outcome.expect(0);
+    let table = transfers(&place);
+    assert_eq!(table.height(), 15);
+    near(&between(&table, "start_ns", "connect_ns"), 0.0, 0.5);
+    near(&between(&table, "connect_ns", "negotiate_ns"), 10.0, 0.5);
+    near(&between(&table, "request_ns", "response_ns"), 20.0, 0.5);
+    near(&between(&table, "data_request_ns", "data_response_ns"), 40.0, 0.5);
+    let order =
+        ["start", "socket", "connect", "negotiate", "request", "response", "data_request", "data_response", "perc0", "perc100"];
+    for pair in order.windows(2) {
+        let [from, to] = [pair[0], pair[1]].map(|name| format!("{name}_ns"));
+        assert!(between(&table, &from, &to).iter().all(|ms| *ms >= 0.0), "{from} before {to}");
+    }
+    assert_eq!(numbers(&table, "file_bytes"), vec![Some(51_200.0); 15]);
+    assert_eq!(numbers(&table, "bytes51200_ns"), numbers(&table, "perc100_ns"));
+    // What the proxy said, 2 + 2 + 10 bytes, and a head are read, too.
+    assert!(numbers(&table, "read_bytes").iter().all(|read| (51_250.0..51_600.0).contains(&read.unwrap())));
+    let summary = place.summary();
+    let metrics = summary["cells"][0]["metrics"].as_array().expect("a list");
+    let stage = |name: &str| {
+        let found = metrics.iter().find(|m| m["metric"] == name && m["phase"] == "during").unwrap_or_else(|| panic!("no {name}"));
+        found["value"]["median"].as_f64().expect("a number") / 1e6
+    };
+    assert!((20.0..25.0).contains(&stage("stage_response")) && (40.0..46.0).contains(&stage("stage_data_response")));
+    assert!((70.0..80.0).contains(&stage("perc100")));
+}
+
+#[test]
+fn tenths_of_a_body_are_there_when_a_server_that_paces_its_bytes_sends_them() {
+    let more =
+        "    stages: true\n    load: {closed: {connections: 1}, amount: 3}\n    steps: [{get: /1MiB, expect: {length: 1MiB}}]\n";
+    let (place, outcome) = run(&scenario("", "--rate, 1MiB", "", more));
+    outcome.expect(0);
+    let table = transfers(&place);
+    for percent in [10, 50, 100] {
+        // A megabyte in a second.
+        near(&between(&table, "perc0_ns", &format!("perc{percent}_ns")), 10.0 * f64::from(percent), 10.0);
+    }
+}
+
+#[test]
+fn an_upload_is_over_when_it_is_answered_and_the_server_says_what_it_had_when() {
+    let more = "    stages: true\n    load: {closed: {connections: 1}, amount: 3}\n    steps: [{post: /, body: {random: 5MiB}, expect: {contains: '5242880'}}]\n";
+    let (place, outcome) = run(&scenario("--each-way, 5ms", "", "", more));
+    outcome.expect(0);
+    let table = transfers(&place);
+    assert_eq!(numbers(&table, "file_bytes"), vec![Some(5_242_880.0); 3]);
+    assert!(numbers(&table, "written_bytes").iter().all(|written| (5_242_880.0..5_244_000.0).contains(&written.unwrap())));
+    for (from, to) in [("start_ns", "perc0_ns"), ("perc0_ns", "perc50_ns"), ("perc50_ns", "perc100_ns"), ("perc100_ns", "end_ns")]
+    {
+        assert!(between(&table, from, to).iter().all(|ms| *ms >= 0.0), "{from} before {to}");
+    }
+}
+
+/// With optimistic data the request does not wait for the proxy's answer: the first byte comes earlier by that.
+#[test]
+fn optimistic_data_saves_the_wait_for_the_proxy() {
+    let first_byte = |optimistic: bool| {
+        let socks = format!(", optimistic: {optimistic}");
+        let more = "    stages: true\n    load: {closed: {connections: 1}, amount: 9}\n    steps: [{get: /50KiB, expect: {length: 50KiB}}]\n";
+        let (place, outcome) = run(&scenario("--delay-reply, 30ms", "--delay, 20ms", &socks, more));
+        outcome.expect(0);
+        let table = transfers(&place);
+        let written = between(&table, "response_ns", "data_request_ns");
+        assert!(written.iter().all(|ms| (*ms < 0.0) == optimistic), "{written:?}");
+        between(&table, "start_ns", "data_response_ns")
+    };
+    near(&first_byte(false), 50.0, 3.0);
+    let optimistic = first_byte(true);
+    assert!(optimistic.iter().all(|ms| *ms > 29.0), "not before the proxy has answered: {optimistic:?}");
+}
+
+#[test]
+fn each_way_to_fail_has_its_words() {
+    let kinds = [
+        ("--how, refuse-method", "none of the ways to authenticate", "PROXY"),
+        ("--how, wrong-version", "and not with", "PROXY"),
+        ("--how, short-method", "after 1 bytes of saying how to authenticate", "PROXY"),
+        ("--how, silent-method", "did not say how to authenticate within the time-out", "TIMEOUT"),
+        ("--how, short-reply", "bytes of saying whether it is connected", "PROXY"),
+        ("--how, silent-reply", "did not say whether it is connected within the time-out", "TIMEOUT"),
+        ("--how, reply, --code, 4", "the host cannot be reached (0x04)", "PROXY"),
+        ("--how, reply, --code, 240", "the descriptor of the onion service cannot be found (0xf0)", "PROXY"),
+        ("--how, close-after, --bytes, 1000", "broke off", "READ"),
+        ("--how, reset", "", "READ"),
+    ];
+    for (proxy, words, error) in kinds {
+        let more =
+            "    stages: true\n    timeout: 300ms\n    load: {closed: {connections: 1}, amount: 2}\n    steps: [{get: /1MiB}]\n";
+        // The checked pass works.
+        let (place, _) = run(&scenario(&format!("--healthy, 1, {proxy}"), "", "", more));
+        let table = transfers(&place);
+        assert_eq!(table.height(), 2, "{proxy}");
+        for (found, said) in texts(&table, "error").into_iter().zip(texts(&table, "words")) {
+            let said = said.expect("words");
+            assert!(found.as_deref() == Some(error) && said.contains(words), "{proxy}: {found:?} {said}");
+        }
+    }
+}
+
+/// The proxy ends after each byte of what it has to say: whatever is missing, it is its fault, and told so.
+#[test]
+fn a_proxy_that_ends_after_each_byte() {
+    for bytes in 0..14 {
+        let proxy = format!("--healthy, 2, --how, close-at, --bytes, {bytes}");
+        let more =
+            "    stages: true\n    timeout: 2s\n    load: {closed: {connections: 1}, amount: 1}\n    steps: [{get: /50KiB}]\n";
+        let (place, _) = run(&scenario(&proxy, "", ", isolate: pass", more));
+        let table = transfers(&place);
+        assert_eq!(texts(&table, "outcome"), [Some("proxy".to_owned())], "after {bytes} bytes");
+    }
+}
+
+#[test]
+fn frames_go_through_a_proxy_too() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().take(8).flatten() {
+            std::thread::spawn(move || {
+                let (mut stream, mut buffer) = (stream, [0; 64]);
+                while let Ok(read @ 1..) = stream.read(&mut buffer) {
+                    let _ = stream.write_all(&buffer[..read]);
+                }
+            });
+        }
+    });
+    let scenario = format!(
+        "experiment: test
+targets:
+  proxy: {{fixture: socks, port: PORT1, args: [--log], ready: {{log: listening}}}}
+workloads:
+  downloads:
+    framed: {{to: 'localhost:{port}', frame: {{delimiter: \"\\n\"}}}}
+    socks: {{address: '127.0.0.1:PORT1', isolate: pass}}
+    load: {{closed: {{connections: 1}}, amount: 3}}
+    steps: [{{send: {{text: hello}}, expect: {{text: hello}}}}]
+"
+    );
+    let (place, outcome) = run(&scenario);
+    outcome.expect(0);
+    assert_eq!(during(&place.summary())["ok"], 3);
+    assert!(asked(&place).len() >= 3);
+}
