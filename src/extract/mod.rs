@@ -1,4 +1,5 @@
-//! Metrics out of what programs write: text, JSON, CSV, SQLite; and rows out of lines (`taps`).
+//! Metrics out of what programs write: text, JSON, CSV, SQLite; and rows out of lines (`taps`, and `tor` for those of a control
+//! port).
 //!
 //! What is wanted stands in the plan; where the text comes from is others' business: the output of a command that makes
 //! the load, or what is collected after it. Nothing is started here, and nothing but a database is opened.
@@ -9,6 +10,7 @@ mod csv;
 mod numbers;
 mod sqlite;
 pub mod taps;
+pub mod tor;
 
 use std::cell::OnceCell;
 use std::path::Path;
