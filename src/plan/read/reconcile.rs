@@ -14,7 +14,7 @@ use plan::reconcile::{Counter, Reconcile, Source, count_socket};
 use plan::{Carry, Probe, Replica, Selector, Start, Step, Target, Template, Url, Workload};
 
 /// Fixtures that tell how many requests they took in, on a socket whose path they are given in [`COUNT_VARIABLE`].
-const COUNTING: [&str; 6] = ["blobs-server", "cpu-server", "faulty", "null-server", "queue", "stall"];
+const COUNTING: [&str; 7] = ["blobs-server", "cpu-server", "faulty", "null-server", "queue", "random-data", "stall"];
 
 /// How nginx' own page is read.
 fn nginx_page(page: nginx::Page) -> Counter {

@@ -19,7 +19,7 @@ use schema::{Data, Entry, Mistake, Node, Span, decode, types};
 use vocabulary::choices::Resource;
 
 /// The servers that ship with runner.
-pub const FIXTURES: [&str; 12] = [
+pub const FIXTURES: [&str; 13] = [
     "blobs-server",
     "proxy",
     "faulty",
@@ -30,6 +30,7 @@ pub const FIXTURES: [&str; 12] = [
     "terminal",
     "websocket-echo",
     "faulty-websocket",
+    "random-data",
     "vtp-broker",
     "vtp-subscriber",
 ];
