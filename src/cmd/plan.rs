@@ -144,7 +144,10 @@ fn target(target: &Target) -> String {
 }
 
 fn tap(tap: &Tap) -> String {
-    let mut text = format!("  tap {}: {}\n    rows are lines with `{}`", tap.name, tap.source, tap.regex);
+    let mut text = format!("  tap {}: {}", tap.name, tap.source);
+    if !tap.regex.is_empty() {
+        text += &format!("\n    rows are lines with `{}`", tap.regex);
+    }
     if let Some(join) = &tap.join {
         text += &format!(", joined with {} by `{}`", join.workload, join.key);
     }

@@ -1,9 +1,11 @@
 //! The scenario's own set-up and clean-up steps: commands, owned by the guard, and requests.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::command::Command;
+use super::control::Control;
 use super::error::Error;
 use super::{cache, checkout};
 use plan::drivers::http::Http;
@@ -46,6 +48,15 @@ pub fn execute<'f>(
                 Action::Request { url, step, times } => {
                     request(url, step, *times, late).await.map_err(failed)?;
                 }
+                Action::Control { port, send, expect, timeout } => {
+                    let fill = |template: &plan::Template| template.fill(late).to_text();
+                    let (address, cookie) = (fill(&port.address), port.cookie.as_ref().map(|c| PathBuf::from(fill(c))));
+                    let send: Vec<String> = send.iter().map(fill).collect();
+                    let (expect, timeout) = (expect.clone(), *timeout);
+                    let asking = move || ask(&address, cookie.as_deref(), &send, expect.as_deref(), timeout);
+                    let asked = tokio::task::spawn_blocking(asking).await;
+                    asked.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic())).map_err(failed)?;
+                }
                 Action::Checkout(checkout) => {
                     checkout::make(guard, checkout, logs, &format!("revision-{}", number + 1))
                         .await
@@ -55,6 +66,21 @@ pub fn execute<'f>(
         }
         Ok(())
     })
+}
+
+/// Sends commands to a control port.
+fn ask(address: &str, cookie: Option<&Path>, send: &[String], expect: Option<&str>, timeout: Duration) -> Result<(), String> {
+    let mut control = Control::connect(address, cookie, timeout)?;
+    let mut answer = Vec::new();
+    for command in send {
+        answer = control.ask(command)?;
+    }
+    // What `plan` holds is a regular expression.
+    let expected = expect.map(regex::Regex::new).transpose().map_err(|error| error.to_string())?;
+    match expected.filter(|expected| !answer.iter().any(|line| expected.is_match(line))) {
+        None => Ok(()),
+        Some(expected) => Err(format!("no line of the last answer matches `{expected}`: {}", answer.join(" / "))),
+    }
 }
 
 /// Sends a request so many times, each checked like any other. Returns the values of the last one, and how many bytes

@@ -12,6 +12,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::context::Context;
+use super::control::Control;
 use super::error::Error;
 use super::late::fill_all;
 use super::network::Network;
@@ -115,7 +116,7 @@ impl Taps {
                     let skip_first = !path.starts_with(&context.scratch);
                     follower.follow(self.source(index, cell), Origin::File { path, skip_first });
                 }
-                TapSource::Tcp { .. } | TapSource::Command { .. } => {}
+                TapSource::Tcp { .. } | TapSource::Control { .. } | TapSource::Command { .. } => {}
             }
         }
         let (starts, started) = mpsc::channel();
@@ -155,6 +156,24 @@ impl Taps {
                     let send: Vec<String> = send.iter().map(fill).collect();
                     let address = reached(&fill(address), network);
                     let connecting = tokio::task::spawn_blocking(move || connect(&address, &send));
+                    match connecting.await {
+                        Ok(Ok(stream)) => Ok(Origin::Stream(stream.into())),
+                        Ok(Err(words)) => Err(words),
+                        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+                    }
+                }
+                TapSource::Control { port, events } => {
+                    let fill = |template: &Template| template.fill(&context.late).to_text();
+                    let address = reached(&fill(&port.address), network);
+                    let cookie = port.cookie.as_ref().map(|cookie| PathBuf::from(fill(cookie)));
+                    let command = format!("SETEVENTS {}", events.join(" "));
+                    let connecting = tokio::task::spawn_blocking(move || {
+                        let mut control = Control::connect(&address, cookie.as_deref(), CONNECT)?;
+                        control.ask(&command)?;
+                        // What is there already is told as if it happened now.
+                        control.tell("GETINFO circuit-status")?;
+                        control.into_stream()
+                    });
                     match connecting.await {
                         Ok(Ok(stream)) => Ok(Origin::Stream(stream.into())),
                         Ok(Err(words)) => Err(words),

@@ -105,11 +105,19 @@ fn render(replica: &Replica, context: &Context<'_>) -> Result<(), Error> {
         let path = context.scratch.join(&file.name);
         let content = file.content.fill(&context.late).to_text();
         let failed = |source| Error::Scratch { path: path.clone(), source };
-        if std::fs::read_to_string(&path).is_ok_and(|before| before != content) {
-            return Err(failed(std::io::Error::other("another replica or target has made a different file of this name")));
-        }
         // What holds a secret is for us alone; other files are for whatever user a target becomes.
         let mode = if file.content.names().any(plan::secrets::is_secret) { 0o600 } else { 0o644 };
+        match std::fs::read_to_string(&path) {
+            // Written anew it would be empty for a moment, in which the replica before this one may read it.
+            Ok(before) if before == content => {
+                std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).map_err(failed)?;
+                continue;
+            }
+            Ok(_) => {
+                return Err(failed(std::io::Error::other("another replica or target has made a different file of this name")));
+            }
+            Err(_) => {}
+        }
         let opened = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&path);
         let written = opened.and_then(|mut opened| {
             // Whatever the umask leaves of it, and whatever a step may have made of that name.

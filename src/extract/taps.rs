@@ -10,12 +10,13 @@ use jiff::Timestamp;
 use jiff::fmt::strtime::BrokenDownTime;
 use jiff::tz::{Offset, TimeZone};
 
-use plan::{FieldKind, Tap, TapField};
+use plan::{FieldKind, Tap, TapField, TapSource};
 use vocabulary::choices::Decimal;
 use vocabulary::key_number;
 use vocabulary::rows::TapValue;
 
 use super::numbers::number;
+use super::tor;
 
 /// Values of a field that are not what they should be.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,7 +30,8 @@ pub struct Misfits {
 /// What makes rows of the lines of one tap.
 #[derive(Debug)]
 pub struct LineRule {
-    regex: regex::Regex,
+    /// None for the events of a control port.
+    regex: Option<regex::Regex>,
     /// Each field with the number of its group.
     fields: Vec<(TapField, usize)>,
     /// The number of the group that is the key.
@@ -47,11 +49,14 @@ impl LineRule {
     /// # Errors
     /// When its pattern is not a regular expression.
     pub fn new(tap: &Tap) -> Result<Self, regex::Error> {
+        if let TapSource::Control { .. } = tap.source {
+            return Ok(Self { regex: None, fields: Vec::new(), key: None, misfits: BTreeMap::new() });
+        }
         let regex = regex::Regex::new(&tap.regex)?;
         let group = |name: &str| regex.capture_names().position(|group| group == Some(name));
         let fields = tap.fields.iter().filter_map(|field| Some((field.clone(), group(&field.name)?))).collect();
         let key = tap.join.as_ref().and_then(|join| group(&join.key));
-        Ok(Self { regex, fields, key, misfits: BTreeMap::new() })
+        Ok(Self { regex: Some(regex), fields, key, misfits: BTreeMap::new() })
     }
 
     /// The fields of a line, which is without its end; none where it does not match. `read_unix`: when it was read, since 1970, by
@@ -59,7 +64,8 @@ impl LineRule {
     pub fn fields(&mut self, line: &[u8], read_unix: Duration) -> Option<Fields> {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         let line = String::from_utf8_lossy(line);
-        let groups = self.regex.captures(&line)?;
+        let Some(regex) = &self.regex else { return Some((tor::fields(&line)?, None)) };
+        let groups = regex.captures(&line)?;
         let mut values = Vec::with_capacity(self.fields.len());
         for (field, group) in &self.fields {
             values.push(match groups.get(*group) {
@@ -166,7 +172,7 @@ pub fn unix_now() -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use plan::{TapJoin, TapSource};
+    use plan::TapJoin;
 
     use super::*;
 

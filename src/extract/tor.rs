@@ -138,43 +138,14 @@ impl Event {
     }
 }
 
-/// The fields of an event as a row has them, each with whether it is a number. The last is the event as Tor wrote it.
-pub const FIELDS: [(&str, bool); 29] = [
-    ("event", false),
-    ("id", true),
-    ("status", false),
-    ("path", false),
-    ("target", false),
-    ("source", false),
-    ("circuit", true),
-    ("purpose", false),
-    ("old_purpose", false),
-    ("reason", false),
-    ("remote_reason", false),
-    ("build_flags", false),
-    ("hs_state", false),
-    ("old_hs_state", false),
-    ("rend_query", false),
-    ("time_created", false),
-    ("conflux_id", false),
-    ("socks_username", false),
-    ("guard", false),
-    ("hs_dir", false),
-    ("descriptor", false),
-    ("total_times", true),
-    ("timeout_ms", true),
-    ("quantile", true),
-    ("timeout_rate", true),
-    ("close_ms", true),
-    ("read_bytes", true),
-    ("written_bytes", true),
-    ("line", false),
-];
+pub use plan::control::FIELDS;
 
-/// The fields of a line of the control port, in the order of [`FIELDS`]; none where it is no event of one line. What an event
+/// The fields of a line of the control port, in the order of [`FIELDS`]; none where it is no event of one line, and no circuit in the
+/// answer to `GETINFO circuit-status`. What an event
 /// does not say is absent, and so is a number that is none.
 pub fn fields(line: &str) -> Option<Vec<TapValue>> {
-    let text = event_text(line)?;
+    let there = circuit_there(line);
+    let text = there.as_deref().or_else(|| event_text(line))?;
     let event = Event::of_text(text)?;
     let of = |(name, is_number): &(&str, bool)| match event.field(name) {
         _ if *name == "line" => TapValue::Text(text.to_owned()),
@@ -185,6 +156,19 @@ pub fn fields(line: &str) -> Option<Vec<TapValue>> {
         Some(text) => TapValue::Text(text),
     };
     Some(FIELDS.iter().map(of).collect())
+}
+
+/// A circuit that was there before anything was told, as the answer to `GETINFO circuit-status` has it, as the event that told of it
+/// last.
+fn circuit_there(line: &str) -> Option<String> {
+    const STATUSES: [&str; 7] = ["LAUNCHED", "BUILT", "GUARD_WAIT", "EXTENDED", "FAILED", "CLOSED", "PURPOSE_CHANGED"];
+    let line = line.trim_end_matches(['\r', '\n']);
+    // With one circuit the answer is a line, with several a list of them.
+    let line = line.strip_prefix("250-circuit-status=").unwrap_or(line);
+    let mut words = line.split(' ');
+    let id = words.next()?;
+    let is_circuit = !id.is_empty() && id.len() < 12 && id.bytes().all(|b| b.is_ascii_digit());
+    (is_circuit && STATUSES.contains(&words.next()?)).then(|| format!("CIRC {line}"))
 }
 
 /// The fingerprint and the nickname in `$FP~nick`; older versions of Tor write `$FP=nick` or `$FP` alone.
@@ -433,6 +417,17 @@ mod tests {
             let quoted = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n").replace('\t', "\\t");
             let event = Event::of_text(&format!("CIRC 1 BUILT NAME=\"{quoted}\" AFTER=1")).unwrap();
             prop_assert_eq!((event.get("NAME"), event.get("AFTER")), (Some(value.as_str()), Some("1")));
+        }
+    }
+
+    #[test]
+    fn circuits_that_are_there_already_are_events_too() {
+        let found = fields("3 BUILT $0123456789ABCDEF0123456789ABCDEF01234567~a PURPOSE=GENERAL\r\n").unwrap();
+        assert_eq!(found[0], TapValue::Text("CIRC".to_owned()));
+        assert_eq!((found[1].clone(), found[2].clone()), (TapValue::Number(3.0), TapValue::Text("BUILT".to_owned())));
+        assert!(fields("250-circuit-status=7 EXTENDED PURPOSE=GENERAL").is_some());
+        for other in ["250+circuit-status=", ".", "250 OK", "3 SOMETHING", "BUILT 3", ""] {
+            assert_eq!(fields(other), None, "{other}");
         }
     }
 }

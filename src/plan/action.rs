@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::text::as_text;
-use super::{Cache, Checkout, Step, Template, Url};
+use super::{Cache, Checkout, ControlPort, Step, Template, Url};
 
 /// A command that is executed to its end.
 #[derive(Clone, Debug, Serialize)]
@@ -44,6 +44,20 @@ pub enum Action {
         /// How often it is sent.
         times: u64,
     },
+    /// Commands to Tor, each of which must be answered well.
+    Control {
+        /// Its control port.
+        #[serde(flatten)]
+        port: ControlPort,
+        /// The commands, one after the other.
+        send: Vec<Template>,
+        /// What a line of the last answer must match.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        expect: Option<String>,
+        /// How long all of it may take.
+        #[serde(serialize_with = "as_text")]
+        timeout: Duration,
+    },
     /// A commit that must be there, built.
     Checkout(Box<Checkout>),
 }
@@ -54,7 +68,7 @@ impl Action {
         match self {
             Self::Command { cache, .. } => cache.as_ref(),
             Self::Checkout(checkout) => Some(&checkout.cache),
-            Self::Request { .. } => None,
+            Self::Request { .. } | Self::Control { .. } => None,
         }
     }
 
@@ -70,7 +84,7 @@ impl Action {
     pub fn request(&self) -> Option<&Step> {
         match self {
             Self::Request { step, .. } => Some(step),
-            Self::Command { .. } | Self::Checkout(_) => None,
+            Self::Command { .. } | Self::Control { .. } | Self::Checkout(_) => None,
         }
     }
 }
@@ -84,6 +98,10 @@ impl fmt::Display for Action {
             Self::Request { url, step, times } => {
                 write!(f, "{} {url}{}", step.method, step.path.to_text())?;
                 if *times > 1 { write!(f, " ({times} times)") } else { Ok(()) }
+            }
+            Self::Control { port, send, .. } => {
+                let send: Vec<String> = send.iter().map(Template::to_text).collect();
+                write!(f, "{} to Tor at {}", send.join(", "), port.address.to_text())
             }
             Self::Checkout(checkout) => f.write_str(&checkout.words()),
         }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Template, template};
+use super::{ControlPort, Template, template};
 use vocabulary::{Interest, NamedMetric, Quantile};
 
 /// Names of columns that every tap has; no field is called so.
@@ -20,9 +20,9 @@ pub struct Tap {
     pub name: String,
     /// What is followed.
     pub source: TapSource,
-    /// A line that it matches is a row.
+    /// A line that it matches is a row; empty for a control port, of which each event is one.
     pub regex: String,
-    /// The named groups of `regex`, in their order.
+    /// The named groups of `regex`, in their order, or what is known of events.
     pub fields: Vec<TapField>,
     /// With what its rows are joined.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -48,6 +48,14 @@ pub enum TapSource {
         /// Lines that are sent first, without their ends.
         send: Vec<Template>,
     },
+    /// What Tor tells at its control port. Rows are its events, whose fields are [`crate::control::FIELDS`].
+    Control {
+        /// Where.
+        #[serde(flatten)]
+        port: ControlPort,
+        /// Which events.
+        events: Vec<String>,
+    },
     /// The output of a command.
     Command {
         /// Program and arguments.
@@ -65,6 +73,9 @@ impl fmt::Display for TapSource {
             Self::Log(target) => write!(f, "log of {target}"),
             Self::File(path) => write!(f, "file {}", path.to_text()),
             Self::Tcp { address, .. } => write!(f, "lines from {}", address.to_text()),
+            Self::Control { port, events } => {
+                write!(f, "{} from Tor's control port {}", events.join(", "), port.address.to_text())
+            }
             Self::Command { argv, .. } => write!(f, "output of `{}`", template::words(argv)),
         }
     }

@@ -3,8 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 
-use polars::prelude::DataFrame;
-use runner::record::tables;
+use runner::record::rows::{Table, Value};
 use serde_json::{Value as Json, json};
 
 use crate::load::part;
@@ -40,23 +39,28 @@ fn during(summary: &Json) -> Json {
 }
 
 /// The transfers of the only repetition.
-fn transfers(place: &Place) -> DataFrame {
-    tables::read(&place.run_directory("test").join("cells/all/run1/transfers.parquet")).expect("transfers")
+fn transfers(place: &Place) -> Table {
+    Table::open(&place.run_directory("test").join("cells/all/run1/transfers.parquet")).expect("transfers")
 }
 
-fn numbers(table: &DataFrame, column: &str) -> Vec<Option<f64>> {
-    let column = table.column(column).unwrap_or_else(|_| panic!("a column {column}")).cast(&polars::prelude::DataType::Float64);
-    column.expect("numbers").f64().expect("numbers").iter().collect()
+/// Everything in a column.
+fn column<T>(table: &Table, column: &str, of: impl Fn(Value<'_>) -> T) -> Vec<T> {
+    let pieces = (0..table.pieces()).map(|piece| table.piece(piece, &[column]).expect("a readable table"));
+    pieces.flat_map(|piece| (0..piece.height()).map(|row| of(piece.value(0, row))).collect::<Vec<T>>()).collect()
+}
+
+fn numbers(table: &Table, name: &str) -> Vec<Option<f64>> {
+    column(table, name, |value| if let Value::Integer(number) = value { Some(number as f64) } else { None })
 }
 
 /// Milliseconds from one instant of each transfer to another.
-fn between(table: &DataFrame, from: &str, to: &str) -> Vec<f64> {
+fn between(table: &Table, from: &str, to: &str) -> Vec<f64> {
     let both = numbers(table, from).into_iter().zip(numbers(table, to));
     both.map(|(from, to)| (to.expect("an instant") - from.expect("an instant")) / 1e6).collect()
 }
 
-fn texts(table: &DataFrame, column: &str) -> Vec<Option<String>> {
-    table.column(column).expect("a column").str().expect("texts").iter().map(|text| text.map(str::to_owned)).collect()
+fn texts(table: &Table, name: &str) -> Vec<Option<String>> {
+    column(table, name, |value| if let Value::Text(text) = value { Some(text.to_owned()) } else { None })
 }
 
 /// Whether most are near to what they should be: a machine that is taken away now and then makes some late.
@@ -117,7 +121,7 @@ fn stages_are_as_long_as_the_proxy_makes_them() {
     let (place, outcome) = run(&scenario(proxy, "", ", isolate: pass", more));
     outcome.expect(0);
     let table = transfers(&place);
-    assert_eq!(table.height(), 15);
+    assert_eq!(numbers(&table, "pass").len(), 15);
     near(&between(&table, "start_ns", "connect_ns"), 0.0, 0.5);
     near(&between(&table, "connect_ns", "negotiate_ns"), 10.0, 0.5);
     near(&between(&table, "request_ns", "response_ns"), 20.0, 0.5);
@@ -207,7 +211,7 @@ fn each_way_to_fail_has_its_words() {
         // The checked pass works.
         let (place, _) = run(&scenario(&format!("--healthy, 1, {proxy}"), "", "", more));
         let table = transfers(&place);
-        assert_eq!(table.height(), 2, "{proxy}");
+        assert_eq!(numbers(&table, "pass").len(), 2, "{proxy}");
         for (found, said) in texts(&table, "error").into_iter().zip(texts(&table, "words")) {
             let said = said.expect("words");
             assert!(found.as_deref() == Some(error) && said.contains(words), "{proxy}: {found:?} {said}");

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::diagnostics::{Diagnostics, find_name};
+use super::diagnostics::{Diagnostics, find_name, refuse};
 use super::programs::missing_program;
-use super::{commands, requests};
+use super::{commands, control, requests};
 use plan::{Action, Body, Cache, Invocation, Step, Template, cache};
 use schema::{Mistake, Node, types};
 
@@ -15,9 +15,13 @@ const MOST_TIMES: u64 = 1_000_000;
 
 /// A set-up or clean-up step.
 pub(super) fn action(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Action) -> Option<Action> {
-    let kinds = ["command", "shell", "get", "put", "post", "delete"];
+    let kinds = ["command", "shell", "get", "put", "post", "delete", "control"];
     let kind = notes.exactly_one(node, "what this step does", &kinds)?;
     let timeout = typed.timeout.map_or(TIMEOUT, |d| d.0);
+    if kind == "control" {
+        return control::action(notes, node, typed, timeout);
+    }
+    refuse(notes, node, &["cookie", "send", "answer"], "it belongs to `control`");
     if matches!(kind, "command" | "shell") {
         for key in ["auth", "headers", "body", "expect", "times"] {
             if let Some(entry) = node.entry(key) {

@@ -9,6 +9,7 @@ mod cells;
 mod collect;
 mod commands;
 mod containers;
+mod control;
 mod diagnostics;
 mod drivers;
 pub mod environment;

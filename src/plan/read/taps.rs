@@ -2,7 +2,7 @@
 
 use super::diagnostics::{Diagnostics, refuse};
 use super::programs::{missing_need, missing_program};
-use super::{commands, requests};
+use super::{commands, control, requests};
 use plan::taps::{COLUMNS, FieldKind, Moment, Tap, TapField, TapFigure, TapJoin, TapMetric, TapSource, UNJOINED};
 use plan::{Target, Template};
 use schema::source::one_of;
@@ -35,7 +35,7 @@ pub(super) fn tap(
     context: &TapContext<'_>,
 ) -> Option<(Tap, Option<String>)> {
     let before = notes.mistakes.len();
-    let kind = notes.exactly_one(node, "what is followed", &["log", "file", "tcp", "command", "shell"])?;
+    let kind = notes.exactly_one(node, "what is followed", &["log", "file", "tcp", "control", "command", "shell"])?;
     match kind {
         "shell" => refuse(notes, node, &["args"], "expected the arguments in the command line of `shell` itself"),
         "command" => {}
@@ -44,14 +44,19 @@ pub(super) fn tap(
     if kind != "tcp" {
         refuse(notes, node, &["send"], "it belongs to a connection, which has `tcp`");
     }
+    if kind == "control" {
+        refuse(notes, node, &["regex", "types"], "events of a control port have fields of their own");
+    } else {
+        refuse(notes, node, &["cookie", "events"], "it belongs to `control`");
+    }
     let source = source(notes, node, kind, typed, context);
-    let fields = fields(notes, node, typed);
+    let fields = if kind == "control" { Some(event_fields()) } else { fields(notes, node, typed) };
     let join = join(notes, node, typed, fields.as_deref(), context);
     let metrics = metrics(notes, node, &entry.key, typed, fields.as_deref(), context);
     let skipped = missing_need(&typed.needs.0);
     let (source, fields) = (source?, fields?);
     (notes.mistakes.len() == before).then(|| {
-        let (name, regex) = (entry.key.clone(), typed.regex.clone());
+        let (name, regex) = (entry.key.clone(), typed.regex.clone().unwrap_or_default());
         (Tap { name, source, regex, fields, join, metrics, required: typed.required }, skipped)
     })
 }
@@ -101,6 +106,19 @@ fn source(
             }
             Some(TapSource::Tcp { address, send })
         }
+        "control" => {
+            let events: Vec<String> = match typed.events.is_empty() {
+                true => control::USUAL_EVENTS.map(str::to_owned).to_vec(),
+                false => typed.events.clone(),
+            };
+            for (at, event) in typed.events.iter().enumerate().filter(|(_, event)| !control::EVENTS.contains(&event.as_str())) {
+                let span = node.get("events").map_or(node.head, |n| n.items().get(at).unwrap_or(n).span);
+                let mistake = Mistake::new(notes.file, span, format!("Tor tells of no event `{event}` in lines"));
+                notes.mistakes.push(mistake.expected("expected one such as `CIRC`").did_you_mean(event, control::EVENTS));
+            }
+            let port = control::port(notes, node, typed.control.as_ref()?, typed.cookie.as_ref())?;
+            Some(TapSource::Control { port, events })
+        }
         _ => {
             let argv = commands::argv(notes, node, typed.command.as_deref(), typed.shell.as_deref(), &typed.args)?;
             let missing = missing_program(&argv[0].to_text(), typed.dir.as_deref());
@@ -134,8 +152,12 @@ fn unknown<'k>(
 
 /// The named groups, each with its type; none where `regex` is no regular expression, of which nothing more can be said.
 fn fields(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Tap) -> Option<Vec<TapField>> {
-    requests::regex(notes, node, "regex", &typed.regex);
-    let regex = regex::Regex::new(&typed.regex).ok()?;
+    let Some(pattern) = &typed.regex else {
+        notes.say(node, "regex", "this tap does not say which lines are rows", "expected `regex: …` with named groups");
+        return None;
+    };
+    requests::regex(notes, node, "regex", pattern);
+    let regex = regex::Regex::new(pattern).ok()?;
     let names: Vec<&str> = regex.capture_names().flatten().collect();
     for name in &names {
         if COLUMNS.contains(name) {
@@ -163,6 +185,12 @@ fn fields(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Tap) -> Optio
         Some(types::FieldType::Time(format)) => FieldKind::Time(format.clone()),
     };
     Some(names.iter().map(|name| TapField { name: (*name).to_owned(), kind: kind(name) }).collect())
+}
+
+/// The fields of events of a control port.
+fn event_fields() -> Vec<TapField> {
+    let kind = |is_number: bool| if is_number { FieldKind::Number } else { FieldKind::Text };
+    control::FIELDS.map(|(name, is_number)| TapField { name: name.to_owned(), kind: kind(is_number) }).to_vec()
 }
 
 fn expected_groups(names: &[&str]) -> String {

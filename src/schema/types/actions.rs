@@ -24,7 +24,7 @@ pub struct Steps {
     pub load: Vec<Action>,
 }
 
-/// One set-up or clean-up step: a command or a request.
+/// One set-up or clean-up step: a command, a request, or commands to Tor.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Action {
@@ -59,6 +59,18 @@ pub struct Action {
     /// `DELETE` of a URL.
     #[serde(default)]
     pub delete: Option<Text>,
+    /// Tor's control port, as `host:port`.
+    #[serde(default)]
+    pub control: Option<Text>,
+    /// With `control`: the file with the cookie that one must know.
+    #[serde(default)]
+    pub cookie: Option<Text>,
+    /// With `control`: commands such as `SIGNAL NEWNYM`, each of which must be answered well.
+    #[serde(default)]
+    pub send: Vec<Text>,
+    /// With `control`: a regular expression that a line of the last answer must match.
+    #[serde(default)]
+    pub answer: Option<String>,
     /// User and password of the request.
     #[serde(default)]
     pub auth: Option<Auth>,

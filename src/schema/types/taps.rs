@@ -6,7 +6,8 @@ use schemars::JsonSchema;
 
 use crate::types::{Names, Text};
 
-/// A source that is followed while the load runs, line by line: exactly one of `log`, `file`, `tcp`, `command`, `shell`.
+/// A source that is followed while the load runs, line by line: exactly one of `log`, `file`, `tcp`, `control`, `command`,
+/// `shell`.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Tap {
@@ -25,6 +26,15 @@ pub struct Tap {
     /// Lines that are sent to it first.
     #[serde(default)]
     pub send: Vec<Text>,
+    /// Tor's control port, as `host:port`. Each event is a row, with the fields that events have.
+    #[serde(default)]
+    pub control: Option<Text>,
+    /// With `control`: the file with the cookie that one must know.
+    #[serde(default)]
+    pub cookie: Option<Text>,
+    /// With `control`: which events; those of circuits, streams, guards, time-outs and onion services by default.
+    #[serde(default)]
+    pub events: Vec<String>,
     /// A program and its arguments, whose output is read. It is started when the targets are ready and ended behind the load.
     #[serde(default)]
     pub command: Option<Vec<Text>>,
@@ -43,8 +53,10 @@ pub struct Tap {
     /// Programs without which cells that have this are skipped, loudly.
     #[serde(default)]
     pub needs: Names,
-    /// A line that it matches is a row, of which each named group is a field: `handled (?<id>\S+) in (?<took>[0-9.]+) ms`.
-    pub regex: String,
+    /// A line that it matches is a row, of which each named group is a field: `handled (?<id>\S+) in (?<took>[0-9.]+) ms`. Needed by all
+    /// but `control`.
+    #[serde(default)]
+    pub regex: Option<String>,
     /// What fields are that are not texts.
     #[serde(default)]
     pub types: BTreeMap<String, FieldType>,

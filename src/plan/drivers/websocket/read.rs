@@ -27,6 +27,7 @@ const OWN_HEADERS: [&str; 7] = [
 pub const READER: Reader = Reader {
     read: |notes, typed| {
         refuse(notes, typed.node, &["socket", "http"], "it belongs to requests over HTTP; `websocket` has a `socket` of its own");
+        refuse(notes, typed.node, &["socks", "stages"], "it belongs to requests over HTTP, which have `url`");
         websocket(notes, typed.node, typed.typed, typed.in_use).map(Into::into)
     },
     brings: |workloads| {

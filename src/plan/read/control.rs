@@ -1,0 +1,46 @@
+//! Tor's control port: how it is read.
+
+use super::diagnostics::{Diagnostics, refuse};
+use super::requests;
+pub(super) use plan::control::{EVENTS, FIELDS, USUAL_EVENTS};
+use plan::{Action, ControlPort, Template};
+use schema::{Node, types};
+
+/// The port of a tap or step with `control`, whose node it is.
+pub(super) fn port(
+    notes: &mut Diagnostics<'_>,
+    node: &Node,
+    address: &types::Text,
+    cookie: Option<&types::Text>,
+) -> Option<ControlPort> {
+    let address = Template::parse(&address.0);
+    if address.names().next().is_none() {
+        requests::address(notes, node, "control", &address.to_text())?;
+    }
+    Some(ControlPort { address, cookie: cookie.map(|cookie| Template::parse(&cookie.0)) })
+}
+
+/// A step that sends commands.
+pub(super) fn action(
+    notes: &mut Diagnostics<'_>,
+    node: &Node,
+    typed: &types::Action,
+    timeout: std::time::Duration,
+) -> Option<Action> {
+    let others = ["dir", "env", "cache", "auth", "times", "headers", "body", "expect"];
+    refuse(
+        notes,
+        node,
+        &others,
+        "these are commands to Tor: expected only `cookie`, `send`, `answer`, `timeout` beside `control`",
+    );
+    if typed.send.is_empty() {
+        notes.say(node, "send", "no commands", "expected some, such as `send: [SIGNAL NEWNYM]`");
+    }
+    if let Some(pattern) = &typed.answer {
+        requests::regex(notes, node, "answer", pattern);
+    }
+    let port = port(notes, node, typed.control.as_ref()?, typed.cookie.as_ref())?;
+    let send = typed.send.iter().map(|line| Template::parse(&line.0)).collect();
+    Some(Action::Control { port, send, expect: typed.answer.clone(), timeout })
+}
