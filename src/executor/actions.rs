@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::command::Command;
-use super::control::Control;
 use super::error::Error;
 use super::{cache, checkout};
+use load::control::Control;
 use plan::drivers::http::Http;
 use plan::{Action, Step, Url};
 use plan::{Late, Protocol as _};

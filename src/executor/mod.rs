@@ -30,7 +30,6 @@ mod collect;
 mod command;
 mod containers;
 mod context;
-mod control;
 mod error;
 pub mod host;
 pub mod interrupt;

@@ -12,11 +12,11 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::context::Context;
-use super::control::Control;
 use super::error::Error;
 use super::late::fill_all;
 use super::network::Network;
 use extract::taps::{LineRule, Misfits};
+use load::control::Control;
 use observe::follow::{Follower, Origin, Pieces, SourceReport};
 use observe::{Sampler, Watched};
 use plan::{Cell, Secrets, Tap, TapField, TapSource, Template};

@@ -129,7 +129,7 @@ impl<C: Client> Follower<C> {
             if ended_ns.is_none() {
                 account.pacer.until(self.slot, free_ns).await;
             }
-            let connects = self.client.connects();
+            let made_ready = self.client.made_ready();
             // The connection is made before its next pass begins; a server's accept queue is not the request's time.
             let ready = {
                 let mut ready = pin!(self.client.ready());
@@ -142,7 +142,7 @@ impl<C: Client> Follower<C> {
                 }
             };
             let now_ns = match ended_ns.take() {
-                Some(ended_ns) if self.client.connects() == connects => ended_ns,
+                Some(ended_ns) if self.client.made_ready() == made_ready => ended_ns,
                 _ => account.pacer.now_ns(),
             };
             let arrival = match account.next(now_ns) {

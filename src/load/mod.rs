@@ -9,6 +9,7 @@
 //! It knows nothing of targets, files or experiments.
 
 mod account;
+pub mod control;
 pub mod drivers;
 pub mod engine;
 pub mod gate;

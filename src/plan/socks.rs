@@ -1,14 +1,18 @@
 //! Proxies that speak SOCKS: whom connections go through, and how they are kept apart there.
 
 use std::fmt;
+use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
+use super::text::as_text;
 use super::url::Address;
+use super::{ControlPort, Late, Template};
 pub use vocabulary::choices::Isolate;
+use vocabulary::units::exact_duration;
 
 /// A proxy that connections go through.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Socks {
     /// Where it listens.
     pub address: Address,
@@ -18,6 +22,52 @@ pub struct Socks {
     pub isolate: Isolate,
     /// Whether the request is sent before the proxy says that it is connected.
     pub optimistic: bool,
+    /// What Tor is told before passes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub control: Option<Steering>,
+}
+
+impl Socks {
+    /// Fills in late names.
+    pub fn fill(&mut self, late: &Late<'_>) {
+        let Some(control) = &mut self.control else { return };
+        let fill = |template: &mut Template| *template = template.fill(late);
+        fill(&mut control.port.address);
+        control.port.cookie.iter_mut().for_each(fill);
+        control.before_pass.iter_mut().flat_map(|c| &mut c.send).for_each(fill);
+        control.path.iter_mut().for_each(fill);
+    }
+}
+
+/// What Tor is told before passes.
+#[derive(Clone, Debug, Serialize)]
+pub struct Steering {
+    /// Its control port.
+    pub port: ControlPort,
+    /// Commands.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub before_pass: Vec<Commands>,
+    /// Relays of a circuit that is made for each pass; of Tor's choice when empty.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub path: Vec<Template>,
+}
+
+/// Commands before a pass.
+#[derive(Clone, Debug, Serialize)]
+pub struct Commands {
+    /// One after the other.
+    pub send: Vec<Template>,
+    /// Only where so much time has passed since they were sent last.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "optional_text")]
+    pub each: Option<Duration>,
+}
+
+#[allow(clippy::ref_option, reason = "serde asks for it")]
+fn optional_text<S: Serializer>(each: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    match each {
+        Some(each) => as_text(each, serializer),
+        None => serializer.serialize_none(),
+    }
 }
 
 /// The version of the protocol. Names are resolved by the proxy in both.
@@ -44,6 +94,16 @@ impl fmt::Display for Socks {
             Isolate::Pass => f.write_str(", each pass by itself")?,
             Isolate::Connection => f.write_str(", each connection by itself")?,
         }
-        if self.optimistic { f.write_str(", optimistic") } else { Ok(()) }
+        if self.optimistic {
+            f.write_str(", optimistic")?;
+        }
+        let Some(control) = &self.control else { return Ok(()) };
+        for Commands { send, each } in &control.before_pass {
+            let send: Vec<String> = send.iter().map(Template::to_text).collect();
+            let each = each.map_or_else(String::new, |each| format!(" each {}", exact_duration(each)));
+            write!(f, ", {} before passes{each}", send.join(" and "))?;
+        }
+        let path: Vec<String> = control.path.iter().map(Template::to_text).collect();
+        if path.is_empty() { Ok(()) } else { write!(f, ", over {}", path.join(", ")) }
     }
 }

@@ -13,6 +13,7 @@ pub mod http;
 mod judged;
 pub mod redis;
 mod socks;
+mod steering;
 pub mod tcp;
 pub mod transfer;
 mod values;
@@ -98,6 +99,11 @@ pub trait Client: 'static {
 
     /// How many connections it opened so far.
     fn connects(&self) -> u64;
+
+    /// How often [`Client::ready`] had something to do that took time.
+    fn made_ready(&self) -> u64 {
+        self.connects()
+    }
 
     /// The requests that the clients of a thread have written so far; nothing where that is not counted.
     fn traffic(_group: &Self::Group) -> Traffic {

@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::Failure;
+use super::steering::{Circuit, Controller};
 use super::tcp::{Addresses, of_io};
 use super::transfer::Transfer;
 use crate::Error;
@@ -33,6 +34,8 @@ pub struct Proxy {
     /// What user names of this load begin with: those of others were made at another time.
     salt: u64,
     users: AtomicU64,
+    /// Who tells it what to do before passes.
+    pub controller: Option<Arc<Controller>>,
 }
 
 /// The last answer of a proxy, which is not read yet.
@@ -51,12 +54,14 @@ impl Proxy {
             optimistic: socks.optimistic,
             salt: std::time::UNIX_EPOCH.elapsed().map_or(0, vocabulary::units::nanos),
             users: AtomicU64::new(0),
+            controller: socks.control.as_ref().map(|control| Arc::new(Controller::new(control))),
         })
     }
 
     /// Whether each pass has a connection of its own.
     pub fn isolates_passes(&self) -> bool {
-        self.isolate == Isolate::Pass
+        // A circuit of its own is that of a connection of its own.
+        self.isolate == Isolate::Pass || self.controller.as_ref().is_some_and(|controller| controller.has_path())
     }
 
     /// How messages call it.
@@ -64,7 +69,7 @@ impl Proxy {
         format!("the proxy {}", self.addresses.current())
     }
 
-    /// Connects to `host:port` through the proxy; notes in `transfer` what was when. The answer that is returned is still to be read.
+    /// Connects to `host:port` through the proxy, over `circuit` where there is one; notes in `transfer` what was when. The answer that is returned is still to be read.
     ///
     /// # Errors
     /// What kept it from being connected; [`Outcome::Proxy`] where that is the proxy's doing.
@@ -72,6 +77,7 @@ impl Proxy {
         self: &Arc<Self>,
         host: &str,
         port: u16,
+        circuit: Option<Circuit>,
         deadline: Instant,
         transfer: &mut Transfer,
     ) -> Result<(TcpStream, Option<Unanswered>), Failure> {
@@ -83,6 +89,9 @@ impl Proxy {
         let mut stream =
             connecting.map_err(|f| Failure { words: format!("{} to {host}:{port}: {}", self.label(), f.words), ..f })?;
         stream.set_nodelay(true).map_err(|e| of_io(&e, "connecting"))?;
+        if let (Some(controller), Some(circuit), Ok(local)) = (&self.controller, circuit, stream.local_addr()) {
+            controller.expect(local.port(), circuit);
+        }
         transfer.local = stream.local_addr().ok().map(|a| a.to_string());
         transfer.proxy = stream.peer_addr().ok().map(|a| a.to_string());
         transfer.isolation.clone_from(&user);

@@ -2,10 +2,11 @@
 
 use super::diagnostics::Diagnostics;
 use super::requests;
-use plan::{Socks, SocksVersion};
+use plan::socks::{Commands, Steering};
+use plan::{ControlPort, Socks, SocksVersion, Template};
 use schema::{Node, types};
 
-/// Makes the proxy of a workload, whose node it is; `keep_alive`: whether a connection is used for more than one pass.
+/// Makes the proxy of a workload, whose node it is.
 pub(super) fn socks(notes: &mut Diagnostics<'_>, node: &Node, typed: Option<&types::Socks>) -> Option<Socks> {
     let (part, typed) = (node.get("socks")?, typed?);
     let address = requests::address(notes, part, "address", &typed.address)?;
@@ -13,5 +14,41 @@ pub(super) fn socks(notes: &mut Diagnostics<'_>, node: &Node, typed: Option<&typ
         Some(types::SocksVersion(false)) => SocksVersion::V4a,
         _ => SocksVersion::V5,
     };
-    Some(Socks { address, version, isolate: typed.isolate.unwrap_or_default(), optimistic: typed.optimistic.unwrap_or_default() })
+    Some(Socks {
+        address,
+        version,
+        isolate: typed.isolate.unwrap_or_default(),
+        optimistic: typed.optimistic.unwrap_or_default(),
+        control: typed.control.as_ref().and_then(|control| steering(notes, part, control)),
+    })
+}
+
+fn steering(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Steering) -> Option<Steering> {
+    let part = node.get("control")?;
+    let address = Template::parse(&typed.address.0);
+    if address.names().next().is_none() {
+        requests::address(notes, part, "address", &address.to_text())?;
+    }
+    for (at, commands) in typed.before_pass.iter().enumerate() {
+        let item = part.get("before-pass").and_then(|list| list.items().get(at)).unwrap_or(part);
+        if commands.send.is_empty() {
+            notes.say(item, "send", "no commands", "expected some, such as `send: [SIGNAL NEWNYM]`");
+        }
+        if commands.each.is_some_and(|each| each.0.is_zero()) {
+            notes.say(item, "each", "no time between", "expected a duration, or no `each`: then it is before each pass");
+        }
+    }
+    if typed.before_pass.is_empty() && typed.path.is_empty() {
+        notes.say(node, "control", "nothing to tell", "expected `before-pass` or `path`");
+    }
+    let texts = |texts: &[types::Text]| texts.iter().map(|text| Template::parse(&text.0)).collect();
+    Some(Steering {
+        port: ControlPort { address, cookie: typed.cookie.as_ref().map(|cookie| Template::parse(&cookie.0)) },
+        before_pass: typed
+            .before_pass
+            .iter()
+            .map(|commands| Commands { send: texts(&commands.send), each: commands.each.map(|each| each.0) })
+            .collect(),
+        path: texts(&typed.path),
+    })
 }

@@ -105,7 +105,7 @@ impl FramedClient {
         let tcp = match &self.framed.proxy {
             Some((proxy, host, port)) => {
                 let mut transfer = Transfer::default();
-                let (mut tcp, unanswered) = proxy.connect(host, *port, deadline, &mut transfer).await?;
+                let (mut tcp, unanswered) = proxy.connect(host, *port, None, deadline, &mut transfer).await?;
                 if let Some(unanswered) = unanswered {
                     unanswered.read(&mut tcp, deadline, &mut transfer).await?;
                 }

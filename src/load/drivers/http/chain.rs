@@ -257,6 +257,6 @@ impl HttpClient {
 
 /// A connection that nobody else uses.
 async fn open(http: &Http, server: &Server, deadline: TokioInstant, opened: &mut u64) -> Result<General, Failure> {
-    let stream = server.open(&http.tls, deadline, opened).await?;
+    let stream = server.open(&http.tls, None, deadline, opened).await?;
     if http.http2 { Ok(General::http2(shared::begin(stream, 1, deadline).await?)) } else { General::http1(stream).await }
 }

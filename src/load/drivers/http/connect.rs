@@ -22,6 +22,7 @@ use super::tls::Tls;
 use crate::Error;
 use crate::drivers::Failure;
 use crate::drivers::socks::{Proxy, Unanswered};
+use crate::drivers::steering::Circuit;
 use crate::drivers::tcp::Addresses;
 use crate::drivers::transfer::Transfer;
 use plan::Url;
@@ -118,9 +119,9 @@ impl Server {
     ///
     /// # Errors
     /// What the last address said.
-    pub async fn tcp(&self, deadline: Instant, opened: &mut u64) -> Result<TcpStream, Failure> {
+    pub async fn tcp(&self, circuit: Option<Circuit>, deadline: Instant, opened: &mut u64) -> Result<TcpStream, Failure> {
         let mut transfer = Transfer::default();
-        let (mut stream, unanswered) = self.tcp_noting(deadline, opened, &mut transfer).await?;
+        let (mut stream, unanswered) = self.tcp_noting(circuit, deadline, opened, &mut transfer).await?;
         if let Some(unanswered) = unanswered {
             unanswered.read(&mut stream, deadline, &mut transfer).await?;
         }
@@ -133,6 +134,7 @@ impl Server {
     /// What the last address said, or the proxy.
     pub async fn tcp_noting(
         &self,
+        circuit: Option<Circuit>,
         deadline: Instant,
         opened: &mut u64,
         transfer: &mut Transfer,
@@ -144,7 +146,7 @@ impl Server {
                 stream.set_nodelay(true).map_err(|e| of_io(&e, "connecting"))?;
                 (stream, None)
             }
-            Way::Proxy(proxy) => proxy.connect(&self.url.host, self.url.port, deadline, transfer).await?,
+            Way::Proxy(proxy) => proxy.connect(&self.url.host, self.url.port, circuit, deadline, transfer).await?,
             Way::Unix(_) => return Err(Failure::new(Outcome::Io, format!("{} is not a TCP address", self.label()))),
         };
         *opened += 1;
@@ -169,9 +171,15 @@ impl Server {
     ///
     /// # Errors
     /// What kept it from being connected.
-    pub async fn open(&self, tls: &Result<Tls, String>, deadline: Instant, opened: &mut u64) -> Result<Stream, Failure> {
+    pub async fn open(
+        &self,
+        tls: &Result<Tls, String>,
+        circuit: Option<Circuit>,
+        deadline: Instant,
+        opened: &mut u64,
+    ) -> Result<Stream, Failure> {
         let plain = match &self.way {
-            Way::Tcp(_) | Way::Proxy(_) => Plain::Tcp(self.tcp(deadline, opened).await?),
+            Way::Tcp(_) | Way::Proxy(_) => Plain::Tcp(self.tcp(circuit, deadline, opened).await?),
             Way::Unix(path) => Plain::Unix(Self::unix(path, deadline, opened).await?),
         };
         let inner = match &self.name {

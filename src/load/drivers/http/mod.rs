@@ -32,6 +32,7 @@ use std::time::{Duration, Instant};
 use tokio::time::Instant as TokioInstant;
 
 use super::socks::Proxy;
+use super::steering::Circuit;
 use super::tcp::of_io;
 use super::transfer::Transfer;
 use super::values::{ValueNames, Values};
@@ -145,6 +146,9 @@ impl Driver for Http {
             counter: group.counter(HttpClient::address(self, number), self.steps.len()),
             connection: None,
             connects: 0,
+            prepared: false,
+            preparations: 0,
+            circuit: None,
         }
     }
 }
@@ -158,6 +162,11 @@ pub struct HttpClient {
     shared: Option<Rc<Shared>>,
     connection: Option<Connection>,
     connects: u64,
+    /// Whether the proxy was told what the next pass needs.
+    prepared: bool,
+    preparations: u64,
+    /// The circuit of the pass, where the scenario chooses it.
+    circuit: Option<Circuit>,
     /// Where what it sends is counted.
     counter: Rc<RequestCounter>,
 }
@@ -212,21 +221,32 @@ impl HttpClient {
     async fn connect(&mut self, deadline: TokioInstant, transfer: &mut Transfer) -> Result<(), Failure> {
         let http = &self.http;
         let server = Self::server(http, self.number);
-        let connects = &mut self.connects;
+        let (connects, circuit) = (&mut self.connects, self.circuit);
         self.connection = Some(if let Some(shared) = &self.shared {
             let connect = async {
-                let stream = server.open(&http.tls, deadline, connects).await?;
+                let stream = server.open(&http.tls, circuit, deadline, connects).await?;
                 shared::begin(stream, http.streams as u32, deadline).await
             };
             Connection::General(Box::new(general::General::http2(shared.get(deadline, connect).await?)))
         } else if http.lean {
-            let (stream, unanswered) = server.tcp_noting(deadline, connects, transfer).await?;
+            let (stream, unanswered) = server.tcp_noting(circuit, deadline, connects, transfer).await?;
             let lean = lean::Lean::new(stream, server.host.clone(), http.timeout);
             Connection::Lean(Box::new(lean.before(unanswered)))
         } else {
-            let stream = server.open(&http.tls, deadline, connects).await?;
+            let stream = server.open(&http.tls, circuit, deadline, connects).await?;
             Connection::General(Box::new(general::General::http1(stream).await?))
         });
+        Ok(())
+    }
+
+    /// Lets the proxy be told what the next pass needs, once.
+    async fn prepare(&mut self) -> Result<(), Failure> {
+        let Some(controller) = self.http.proxy.as_ref().and_then(|proxy| proxy.controller.as_ref()) else { return Ok(()) };
+        if !self.prepared {
+            let preparing = Box::pin(controller.prepare(self.circuit.take()));
+            (self.circuit, self.prepared) = (preparing.await?, true);
+            self.preparations += 1;
+        }
         Ok(())
     }
 
@@ -297,6 +317,7 @@ impl Client for HttpClient {
     type Group = Group;
 
     async fn ready(&mut self) -> Result<(), Failure> {
+        self.prepare().await?;
         // Where each request has a connection of its own, connecting is part of the request.
         if !self.http.keep_alive || self.http.isolates_passes() || self.is_connected() {
             return Ok(());
@@ -320,12 +341,18 @@ impl Client for HttpClient {
             let server = Self::server(&self.http, self.number);
             Box::new(Transfer::begun(server.url.authority()))
         });
-        let round_trip = match self.http.lean {
-            true => self.lean(step, sent, &mut connect, transfer.as_deref_mut()).await,
-            false => Box::pin(self.chain(step, sent, &mut connect)).await,
+        // Where nobody had time for it before.
+        let prepared = if step == 0 { self.prepare().await } else { Ok(()) };
+        let round_trip = match (prepared, self.http.lean) {
+            (Err(failure), _) => RoundTrip::broken(None, failure),
+            (Ok(()), true) => self.lean(step, sent, &mut connect, transfer.as_deref_mut()).await,
+            (Ok(()), false) => Box::pin(self.chain(step, sent, &mut connect)).await,
         };
         if !round_trip.usable || !self.http.keep_alive {
             self.connection = None;
+        }
+        if step + 1 == self.http.steps.len() || round_trip.result.is_err() {
+            self.prepared = false;
         }
         Exchange {
             sent,
@@ -342,6 +369,10 @@ impl Client for HttpClient {
 
     fn connects(&self) -> u64 {
         self.connects
+    }
+
+    fn made_ready(&self) -> u64 {
+        self.connects + self.preparations
     }
 
     fn traffic(group: &Group) -> Traffic {

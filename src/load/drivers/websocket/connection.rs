@@ -81,7 +81,7 @@ impl Connector {
     /// # Errors
     /// What kept it from becoming a websocket.
     pub async fn open(&self, deadline: Instant, opened: &mut u64) -> Result<Socket, Failure> {
-        let stream = self.server.open(&self.tls, deadline, opened).await?;
+        let stream = self.server.open(&self.tls, None, deadline, opened).await?;
         let label = self.server.label();
         let (frames, response) = match tokio::time::timeout_at(deadline, self.handshake.connect_on(stream)).await {
             Ok(shaken) => shaken.map_err(|e| of_handshake(&e, &label))?,

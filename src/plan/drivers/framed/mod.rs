@@ -80,6 +80,7 @@ impl Protocol for Framed {
     }
 
     fn fill(&mut self, late: &Late<'_>) {
+        self.socks.iter_mut().for_each(|socks| socks.fill(late));
         for step in &mut self.steps {
             if let Some(body) = &mut step.send {
                 body.fill(late);

@@ -64,6 +64,11 @@ fn framed(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, in_
         messages::message(notes, item, typed, timeout, in_use, longest)
     });
     let socks = socks::socks(notes, node, typed.socks.as_ref());
+    if socks.as_ref().is_some_and(|s| s.control.is_some())
+        && let Some(part) = node.get("socks")
+    {
+        notes.say(part, "control", "frames are not steered by a control port", "expected it with `url`");
+    }
     if socks.as_ref().is_some_and(|s| s.optimistic)
         && let Some(part) = node.get("socks")
     {

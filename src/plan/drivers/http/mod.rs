@@ -143,6 +143,7 @@ impl Protocol for Http {
     }
 
     fn fill(&mut self, late: &Late<'_>) {
+        self.socks.iter_mut().for_each(|socks| socks.fill(late));
         let fill_in = |template: &mut Template| *template = template.fill(late);
         self.socket.as_mut().map(fill_in);
         for step in &mut self.steps {

@@ -13,9 +13,11 @@ const MAX_LINE: usize = 64 << 10;
 const MAX_LINES: usize = 100_000;
 
 /// A connection that was let in.
-pub(super) struct Control {
+pub struct Control {
     stream: TcpStream,
     address: String,
+    /// How long each command may take.
+    timeout: Duration,
     until: Instant,
 }
 
@@ -39,7 +41,9 @@ impl Control {
         for one in address.to_socket_addrs().map_err(failed)? {
             match TcpStream::connect_timeout(&one, timeout) {
                 Ok(stream) => {
-                    let mut control = Self { stream, address: address.to_owned(), until };
+                    // A command must not wait for the acknowledgement of the one before.
+                    stream.set_nodelay(true).map_err(failed)?;
+                    let mut control = Self { stream, address: address.to_owned(), timeout, until };
                     control.ask(format!("AUTHENTICATE {cookie}").trim_end()).map_err(|e| match cookie.is_empty() {
                         true => format!("{e}; it wants to be shown something: expected `cookie: FILE`"),
                         false => e,
@@ -57,6 +61,7 @@ impl Control {
     /// # Errors
     /// In words: when it was refused, or nothing was answered in time.
     pub fn ask(&mut self, command: &str) -> Result<Vec<String>, String> {
+        self.until = self.until.max(Instant::now() + self.timeout);
         let name = command.split(' ').next().unwrap_or_default();
         let failed = |address: &str, error: &std::io::Error| match error.kind() {
             ErrorKind::WouldBlock | ErrorKind::TimedOut => format!("{address} did not answer {name} in time"),
@@ -109,6 +114,25 @@ impl Control {
     pub fn tell(&mut self, command: &str) -> Result<(), String> {
         let written = self.limit().and_then(|()| self.stream.write_all(format!("{command}\r\n").as_bytes()));
         written.map_err(|error| format!("{} cannot be written to: {error}", self.address))
+    }
+
+    /// Waits for the next line that is told unasked, at most so long; none where there is none by then.
+    ///
+    /// # Errors
+    /// When the connection has ended.
+    pub fn told(&mut self, patience: Duration) -> std::io::Result<Option<String>> {
+        self.until = Instant::now() + patience;
+        // A part of a line is not lost: it is waited for whole, which takes no longer than the rest of a packet.
+        self.stream.set_read_timeout(Some(patience.max(Duration::from_millis(1))))?;
+        match self.stream.peek(&mut [0]) {
+            Ok(0) => Err(ErrorKind::UnexpectedEof.into()),
+            Ok(_) => {
+                self.until = Instant::now() + self.timeout;
+                self.line().map(Some)
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// The connection, for what is told from now on.
