@@ -39,7 +39,7 @@ pub enum Command {
     Summarize(Summarize),
     /// Draw the graphs of results
     Graph(Graph),
-    /// Write results in the form of another program: an SQLite database, or files of CSV
+    /// Write results in the form of another program: an SQLite database, files of CSV, or those of Tor's measurements
     #[command(subcommand)]
     Export(Export),
     /// Make a load on one URL: a quick look, with the engine of `run`
@@ -300,6 +300,10 @@ pub enum Export {
     Sqlite(ExportSqlite),
     /// Write the same tables as files of CSV (RFC 4180) into a directory
     Csv(ExportCsv),
+    /// Write downloads as Torperf's files (`.tpf`, format 1.1), with their circuits where a control port was read
+    Torperf(ExportTransfers),
+    /// Write transfers, circuits and streams as OnionPerf's analysis (JSON, version 3.1), and what control ports said as its logs
+    Onionperf(ExportTransfers),
 }
 
 /// `runner export sqlite`
@@ -322,6 +326,20 @@ pub struct ExportCsv {
     /// The directory of the files: a new one, an empty one, or an earlier export, which is replaced
     #[arg(long, short = 'o', value_name = "DIR")]
     pub out: PathBuf,
+}
+
+/// `runner export torperf` and `runner export onionperf`
+#[derive(Debug, Args)]
+pub struct ExportTransfers {
+    /// Directories of runs, or folders in which the newest run of each experiment is taken
+    #[arg(value_name = "RUN", required = true)]
+    pub paths: Vec<PathBuf>,
+    /// The directory of the files: a new one, an empty one, or an earlier export of this kind, which is replaced
+    #[arg(long, short = 'o', value_name = "DIR")]
+    pub out: PathBuf,
+    /// Who measured: letters, digits and `-`; by default the name of this host. Of several cells each has its own behind it
+    #[arg(long, value_name = "NAME")]
+    pub source: Option<String>,
 }
 
 /// `runner load`

@@ -16,7 +16,8 @@
 //! - `executor`: one repetition from set-up to tear-down; drives the five before `record` and lets them report by message. The
 //!   only one that knows the order; knows nothing of what comes of a run as a whole.
 //! - `analysis`: from a run on disk to its summary; `stats` works on plain slices. Knows only what `record` reads.
-//! - `export`: runs in the forms of other programs: an SQLite database, CSV. Computes nothing but percentiles of windows.
+//! - `export`: runs in the forms of other programs: an SQLite database, CSV, files of Tor's measurements. Computes nothing but
+//!   percentiles of windows.
 //! - `plot`: figures to PNG; its `compose` chooses what a graph shows, the rest knows no experiment.
 
 pub mod cli;

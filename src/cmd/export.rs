@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::{Stop, summarize};
 use crate::cli;
 use crate::exit::Exit;
-use crate::export::{Done, Error, Exported, State, csv, sqlite};
+use crate::export::{Done, Error, Exported, Source, State, Translated, csv, onionperf, sqlite, torperf};
 use crate::record::RunRecord;
 use crate::vocabulary::errors::tell;
 
@@ -24,8 +24,55 @@ pub(super) fn export(args: &cli::Export) -> Result<Exit, Stop> {
             let exported = csv::export(runs(&args.paths)?.iter().map(|run| open(run)), &args.out);
             exported.map_err(|error| stop(&error))?.iter().for_each(say);
         }
+        cli::Export::Torperf(args) => translate(args, torperf::export)?,
+        cli::Export::Onionperf(args) => translate(args, onionperf::export)?,
     }
     Ok(Exit::Success)
+}
+
+/// Writes the transfers of runs in one of the forms of Tor's measurements.
+fn translate(
+    args: &cli::ExportTransfers,
+    export: fn(&[RunRecord], &Path, &Source) -> Result<Translated, Error>,
+) -> Result<(), Stop> {
+    let source = match &args.source {
+        None => Source::cleaned(&rustix::system::uname().nodename().to_string_lossy()),
+        Some(name) => Source::new(name).ok_or_else(|| {
+            let words = format!("`{}` is not a valid --source: expected up to 64 letters, digits and `-`", name.escape_debug());
+            Stop::new(Exit::InvalidInput, words)
+        })?,
+    };
+    let runs = runs(&args.paths)?;
+    let runs = runs.iter().map(|run| open(run)).collect::<Result<Vec<_>, _>>().map_err(|error| stop(&error))?;
+    let told = export(&runs, &args.out, &source).map_err(|error| stop(&error))?;
+    told.runs.iter().for_each(say);
+    say_transfers(&told);
+    Ok(())
+}
+
+/// Says how many transfers were written, and what is not to be found in the files.
+fn say_transfers(told: &Translated) {
+    let number = |count: u64, one: &str, many: &str| format!("{count} {}", if count == 1 { one } else { many });
+    let transfers = |count: u64| number(count, "transfer", "transfers");
+    let files = number(told.files as u64, "file", "files");
+    tell(format_args!("{} of {} in {files}", transfers(told.transfers), told.sources.join(", ")));
+    let notes = [
+        (told.warm_up, "of the warm-up left out"),
+        (told.uploads, "left out that sent something: the format knows downloads only"),
+        (told.too_large, "left out: a number of bytes or a time is larger than the format has room for"),
+        (told.invalid, "of repetitions that do not count, which the format cannot say"),
+        (told.unknown_size, "of unknown length, written as 0 bytes"),
+        (told.without_stream, "without a stream at the control port"),
+        (told.without_circuit, "whose circuit began before the control port was read"),
+    ];
+    for (count, words) in notes {
+        if count > 0 {
+            tell(format_args!("note: {} {words}", transfers(count)));
+        }
+    }
+    if told.watched == 0 {
+        tell("note: no control port was read: there are no circuits and streams");
+    }
 }
 
 fn open(run: &Path) -> Result<RunRecord, Error> {

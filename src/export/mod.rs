@@ -1,9 +1,12 @@
-//! Runs in the forms of other programs: an SQLite database, files of CSV.
+//! Runs in the forms of other programs: an SQLite database, files of CSV, and those of Tor's measurements.
 //!
 //! In reading order: `tables` are the tables with their columns, which `schema.sql` and `views.sql` define for every format;
 //! `run` tells of a run row by row, `rows` and `windows` of the tables of its repetitions; `sqlite` and `csv` write the rows
-//! down. `content` says whether a run has changed since it was written. What the numbers mean is `analysis`'s, and nothing is
-//! computed here but the percentiles of windows.
+//! down. `content` says whether a run has changed since it was written, and `folder` replaces directories as a whole. What the
+//! numbers mean is `analysis`'s, and nothing is computed here but the percentiles of windows.
+//!
+//! `transfers` are the rows of transfers, `circuits` makes circuits and streams of what a control port said meanwhile, and
+//! `measured` joins both; `torperf` and `onionperf` write down what comes of it.
 //!
 //! Rows go through one after the other: memory grows with the figures of a run, as that of its summary does, and not with its
 //! windows, samples or requests.
@@ -12,16 +15,23 @@
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+mod circuits;
 mod content;
 pub mod csv;
+mod folder;
+mod measured;
+pub mod onionperf;
 mod rows;
 mod run;
 pub mod sqlite;
 mod tables;
+pub mod torperf;
+mod transfers;
 mod windows;
 
 use std::path::PathBuf;
 
+pub use measured::{Source, Translated};
 pub use run::State;
 pub use tables::Table;
 
@@ -182,6 +192,12 @@ pub enum Error {
         /// What the system says.
         source: std::io::Error,
     },
+    /// A run in which no transfer was recorded stage by stage.
+    #[error("{}: this run has no transfers: `stages: true` records them", path.display())]
+    NoTransfers {
+        /// The run.
+        path: PathBuf,
+    },
     /// The tables of this program are not as it expects them: a fault of its own.
     #[error("the schema of the export is not valid")]
     Schema(#[source] rusqlite::Error),
@@ -192,7 +208,11 @@ impl Error {
     pub fn is_input(&self) -> bool {
         match self {
             Self::Record(error) => !matches!(error, record::Error::Write { .. }),
-            Self::NotOurs { .. } | Self::OtherVersion { .. } | Self::OtherRun { .. } | Self::Contradiction { .. } => true,
+            Self::NotOurs { .. }
+            | Self::OtherVersion { .. }
+            | Self::OtherRun { .. }
+            | Self::Contradiction { .. }
+            | Self::NoTransfers { .. } => true,
             _ => false,
         }
     }

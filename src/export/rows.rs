@@ -10,6 +10,7 @@ use super::tables::Table;
 use super::{Error, Sink};
 
 /// Why a table is not written to its end.
+#[derive(Debug)]
 pub(super) enum Fault {
     /// It cannot be read: it is left out, and the rest is written.
     Damaged(record::Error),
@@ -52,6 +53,22 @@ pub(super) fn whole(number: u64) -> Value<'static> {
 
 pub(super) fn number(row: usize) -> Value<'static> {
     whole(row as u64 + 1)
+}
+
+pub(super) fn text(text: Option<&str>) -> Value<'_> {
+    text.map_or(Value::Null, Value::Text)
+}
+
+pub(super) fn truth(truth: bool) -> Value<'static> {
+    Value::Integer(truth.into())
+}
+
+pub(super) fn real(number: Option<f64>) -> Value<'static> {
+    number.map_or(Value::Null, Value::Real)
+}
+
+pub(super) fn optional(number: Option<u64>) -> Value<'static> {
+    number.map_or(Value::Null, whole)
 }
 
 /// A table whose columns are as expected, read piece by piece.
@@ -177,7 +194,7 @@ pub(super) fn host(path: &Path, repetition: i64, sink: &mut dyn Sink) -> Result<
     copy(path, &HOST, Table::Host, repetition, sink)
 }
 
-fn copy(path: &Path, columns: &[Column], table: Table, repetition: i64, sink: &mut dyn Sink) -> Result<(), Fault> {
+pub(super) fn copy(path: &Path, columns: &[Column], table: Table, repetition: i64, sink: &mut dyn Sink) -> Result<(), Fault> {
     each_row(path, columns, |row, values| {
         let mut all = vec![Value::Integer(repetition), number(row)];
         all.extend(values);
@@ -199,7 +216,7 @@ pub(super) fn requests(path: &Path, repetition: i64, sink: &mut dyn Sink) -> Res
 }
 
 /// Calls `each` with the number of each row, from 0, and its values.
-fn each_row(
+pub(super) fn each_row(
     path: &Path,
     columns: &[Column],
     mut each: impl FnMut(usize, Vec<Value<'_>>) -> Result<(), Fault>,

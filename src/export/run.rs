@@ -16,9 +16,9 @@ use record::{Repetition, RunRecord, Verdict};
 use vocabulary::errors::chain;
 
 use super::content::{COLLECTED, TAPS, files_in};
-use super::rows::{self, Fault, number, whole};
+use super::rows::{self, Fault, number, optional, real, text, truth, whole};
 use super::tables::Table;
-use super::{Error, Sink, windows};
+use super::{Error, Sink, circuits, transfers, windows};
 
 /// Whether there may be more of a run one day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -195,22 +195,6 @@ impl Told<'_> {
     }
 }
 
-fn text(text: Option<&str>) -> Value<'_> {
-    text.map_or(Value::Null, Value::Text)
-}
-
-fn truth(truth: bool) -> Value<'static> {
-    Value::Integer(truth.into())
-}
-
-fn real(number: Option<f64>) -> Value<'static> {
-    number.map_or(Value::Null, Value::Real)
-}
-
-fn optional(number: Option<u64>) -> Value<'static> {
-    number.map_or(Value::Null, whole)
-}
-
 /// Workload, target, phase, step and metric of figures; null where it belongs to none.
 fn part(series: &Series) -> [Value<'_>; 5] {
     let part = &series.part;
@@ -342,8 +326,12 @@ fn tables(id: i64, repetition: &Repetition, damaged: &mut Vec<String>, sink: &mu
     // What a repetition that was completed always has; one that failed may have left less.
     let always: [(&str, Write); 3] =
         [("windows.parquet", windows::write), ("resources.parquet", rows::resources), ("host.parquet", rows::host)];
-    let sometimes: [(&str, Write); 3] =
-        [("events.jsonl", rows::events), ("requests.parquet", rows::requests), ("metrics.parquet", rows::metrics)];
+    let sometimes: [(&str, Write); 4] = [
+        ("events.jsonl", rows::events),
+        ("requests.parquet", rows::requests),
+        ("metrics.parquet", rows::metrics),
+        (transfers::FILE, transfers::write),
+    ];
     for (name, write) in always.into_iter().chain(sometimes) {
         let path = repetition.path.join(name);
         if path.exists() || !failed && always.iter().any(|(other, _)| *other == name) {
@@ -357,6 +345,12 @@ fn tables(id: i64, repetition: &Repetition, damaged: &mut Vec<String>, sink: &mu
             let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
             one(&path, damaged, sink, |sink| write(&path, &name, id, sink))?;
         }
+    }
+    // What is damaged of these has been named.
+    let transfers = transfers::read(&repetition.path.join(transfers::FILE)).unwrap_or_default();
+    for path in files_in(&repetition.path.join(TAPS), "parquet") {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        one(&path, damaged, sink, |sink| circuits::write(&path, &name, &transfers, id, sink))?;
     }
     Ok(())
 }

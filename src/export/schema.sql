@@ -246,6 +246,81 @@ CREATE TABLE requests (                -- requests.parquet, where each was recor
   PRIMARY KEY (repetition_id, row)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE transfers (               -- transfers.parquet: each transfer, stage by stage
+  repetition_id INTEGER NOT NULL REFERENCES repetitions ON DELETE CASCADE,
+  row INTEGER NOT NULL,
+  workload TEXT NOT NULL,
+  step TEXT NOT NULL,
+  pass INTEGER NOT NULL,
+  phase TEXT NOT NULL,
+  outcome TEXT NOT NULL,
+  error TEXT,                          -- where it failed, as PROXY or TIMEOUT
+  words TEXT,                          -- the same for people
+  proxy_code INTEGER,                  -- with which the proxy refused
+  unix_ns INTEGER NOT NULL,            -- when it began, since 1970
+  intended_ns INTEGER NOT NULL,        -- when it was meant to begin
+  start_ns INTEGER NOT NULL,
+  socket_ns INTEGER, connect_ns INTEGER, -- when each stage was over, likewise; see docs/results.md
+  negotiate_ns INTEGER, request_ns INTEGER, response_ns INTEGER,
+  data_request_ns INTEGER, data_response_ns INTEGER,
+  perc0_ns INTEGER, perc10_ns INTEGER, perc20_ns INTEGER, perc30_ns INTEGER, perc40_ns INTEGER, perc50_ns INTEGER, -- when so many per cent of the body were there
+  perc60_ns INTEGER, perc70_ns INTEGER, perc80_ns INTEGER, perc90_ns INTEGER, perc100_ns INTEGER,
+  bytes10240_ns INTEGER, bytes20480_ns INTEGER, bytes51200_ns INTEGER, bytes102400_ns INTEGER, bytes204800_ns INTEGER, -- when so many bytes of it were
+  bytes512000_ns INTEGER, bytes1048576_ns INTEGER, bytes2097152_ns INTEGER, bytes5242880_ns INTEGER,
+  end_ns INTEGER NOT NULL,             -- when it was over
+  file_bytes INTEGER,                  -- length of the body that was to come, or to go
+  read_bytes INTEGER NOT NULL, written_bytes INTEGER NOT NULL, -- of the connection
+  body_read_bytes INTEGER NOT NULL, body_written_bytes INTEGER NOT NULL,
+  local TEXT,                          -- address of this end
+  proxy TEXT,
+  remote TEXT NOT NULL,                -- host and port that were asked for
+  isolation TEXT,                      -- user name by which the proxy kept it apart
+  PRIMARY KEY (repetition_id, row)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE circuits (                -- of taps that read Tor's control port: circuits whose beginning was seen
+  repetition_id INTEGER NOT NULL REFERENCES repetitions ON DELETE CASCADE,
+  tap TEXT NOT NULL,
+  row INTEGER NOT NULL,
+  circuit INTEGER NOT NULL,            -- Tor's number, which a Tor that is started anew gives again
+  purpose TEXT,                        -- the newest
+  launched_ns INTEGER NOT NULL,
+  built_ns INTEGER,
+  ended_ns INTEGER NOT NULL,           -- where it was still open, when the last event was read
+  closed INTEGER NOT NULL,             -- 1: Tor said that it ended
+  path TEXT NOT NULL,                  -- $FINGERPRINT~nickname, separated by commas
+  timeout_ms INTEGER,                  -- for building, in force when it was launched
+  quantile REAL,
+  timeout_set INTEGER NOT NULL,        -- 1: Tor had computed that
+  reason TEXT, remote_reason TEXT,     -- why it could not be built
+  PRIMARY KEY (repetition_id, tap, row)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE streams (                 -- likewise, streams
+  repetition_id INTEGER NOT NULL REFERENCES repetitions ON DELETE CASCADE,
+  tap TEXT NOT NULL,
+  row INTEGER NOT NULL,
+  stream INTEGER NOT NULL,             -- Tor's number
+  circuit INTEGER,                     -- Tor's number of the newest circuit that carried it
+  circuit_row INTEGER,                 -- its row in circuits; null where its beginning was not seen
+  purpose TEXT,
+  source TEXT,                         -- address and port from which it came
+  target TEXT NOT NULL,
+  new_ns INTEGER NOT NULL,
+  ended_ns INTEGER NOT NULL,           -- as in circuits
+  closed INTEGER NOT NULL,
+  reason TEXT, remote_reason TEXT,     -- why it failed
+  PRIMARY KEY (repetition_id, tap, row)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE transfer_streams (        -- the stream of a transfer: from its port, and ended within 150 s of it
+  repetition_id INTEGER NOT NULL REFERENCES repetitions ON DELETE CASCADE,
+  row INTEGER NOT NULL,                -- in transfers
+  tap TEXT NOT NULL,
+  stream_row INTEGER NOT NULL,         -- in streams
+  PRIMARY KEY (repetition_id, row, tap)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE metrics (                 -- metrics.parquet: what commands brought and what was collected
   repetition_id INTEGER NOT NULL REFERENCES repetitions ON DELETE CASCADE,
   row INTEGER NOT NULL,

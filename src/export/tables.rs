@@ -31,6 +31,10 @@ pub enum Table {
     Figures,
     Windows,
     Requests,
+    Transfers,
+    Circuits,
+    Streams,
+    TransferStreams,
     Metrics,
     Resources,
     Host,
@@ -40,7 +44,7 @@ pub enum Table {
 
 impl Table {
     /// All of them, each at the place of its number.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 27] = [
         Self::Runs,
         Self::Levels,
         Self::Cells,
@@ -59,6 +63,10 @@ impl Table {
         Self::Figures,
         Self::Windows,
         Self::Requests,
+        Self::Transfers,
+        Self::Circuits,
+        Self::Streams,
+        Self::TransferStreams,
         Self::Metrics,
         Self::Resources,
         Self::Host,
@@ -87,6 +95,10 @@ impl Table {
             Self::Figures => "figures",
             Self::Windows => "windows",
             Self::Requests => "requests",
+            Self::Transfers => "transfers",
+            Self::Circuits => "circuits",
+            Self::Streams => "streams",
+            Self::TransferStreams => "transfer_streams",
             Self::Metrics => "metrics",
             Self::Resources => "resources",
             Self::Host => "host",

@@ -43,7 +43,7 @@ pub const FLOORS: [Floor; 15] = [
     floor_of("executor", &["vocabulary", "plan", "extract", "links", "supervise", "observe", "load", "record"]),
     // Tests of `analysis` and `plot` make a small run by hand: windows as the load fills them, a plan from a few lines.
     Floor { tests: &["load"], ..floor_of("analysis", &["vocabulary", "record"]) },
-    floor_of("export", &["vocabulary", "record", "analysis"]),
+    floor_of("export", &["vocabulary", "extract", "record", "analysis"]),
     Floor { tests: &["plan_read", "load"], ..floor_of("plot", &["vocabulary", "record", "analysis"]) },
     floor_of(
         "cmd",
