@@ -17,7 +17,7 @@ use observe::ports;
 use plan::containers;
 use plan::programs::find_program;
 use plan::reconcile::{COUNT_VARIABLE, count_socket};
-use plan::{Cell, Probe, Replica, Start, Target, Template};
+use plan::{Cell, Replica, Start, Target, Template};
 use record::status::TargetStatus;
 use supervise::probe::{self, Subject, log_paths};
 use supervise::{Error as SuperviseError, Guard, Kind, Process, ProcessSpec};
@@ -233,16 +233,11 @@ async fn wait_until_ready(
     let mut probes = Vec::new();
     for (replica, one) in target.replicas.iter().zip(running) {
         let Running { name, process, logs, status, .. } = one;
-        let argv = match &replica.ready {
-            Probe::Command { argv } => fill_all(argv, &context.late),
-            _ => Vec::new(),
-        };
         let process = process.as_ref();
         let subject = Subject {
             name,
             process,
-            probe: &replica.ready,
-            argv,
+            probe: replica.ready.fill(&context.late),
             logs: [&logs[0], &logs[1]],
             timeout: target.ready_timeout,
             namespace,

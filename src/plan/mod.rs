@@ -54,7 +54,7 @@ pub use socks::{Socks, SocksVersion};
 pub use start::Start;
 pub use step::{Body, Carry, Draw, DrawnFrom, Expect, NamedOutcome, SecretParts, Selector, Step};
 pub use taps::{FieldKind, Moment, Tap, TapField, TapFigure, TapJoin, TapMetric, TapSource};
-pub use target::{Probe, RenderedFile, Replica, Target};
+pub use target::{Probe, RenderedFile, Replica, SentLine, Target};
 pub use template::{Late, Part, Template};
 pub use url::Url;
 pub use workload::Workload;

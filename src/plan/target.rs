@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::template::{Late, Part};
 use super::text::as_text;
 use super::{Start, Template, Url};
 use vocabulary::choices::{Resource, Signal};
@@ -80,6 +81,15 @@ pub enum Probe {
         /// `host:port`
         address: String,
     },
+    /// This address answers what is said to it with a line that matches.
+    Lines {
+        /// `host:port`
+        address: String,
+        /// What is said.
+        send: Vec<SentLine>,
+        /// A regular expression.
+        expect: String,
+    },
     /// `GET` answers with a status below 400.
     Http {
         /// The URL that must answer with a status below 400.
@@ -95,4 +105,38 @@ pub enum Probe {
         /// Program and arguments.
         argv: Vec<Template>,
     },
+}
+
+/// A line that is sent, without its end.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct SentLine {
+    /// What it says.
+    pub text: Template,
+    /// A file whose bytes follow in hexadecimal digits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hex_of: Option<Template>,
+}
+
+impl SentLine {
+    /// A line of which all is known.
+    pub fn fixed(text: &str) -> Self {
+        Self { text: Template(vec![Part::Text(text.to_owned())]), hex_of: None }
+    }
+}
+
+impl Probe {
+    /// The probe with the values of late names.
+    #[must_use]
+    pub fn fill(&self, late: &Late<'_>) -> Self {
+        match self {
+            Self::Command { argv } => Self::Command { argv: argv.iter().map(|word| word.fill(late)).collect() },
+            Self::Lines { address, send, expect } => {
+                let line =
+                    |line: &SentLine| SentLine { text: line.text.fill(late), hex_of: line.hex_of.as_ref().map(|f| f.fill(late)) };
+                Self::Lines { address: address.clone(), send: send.iter().map(line).collect(), expect: expect.clone() }
+            }
+            known => known.clone(),
+        }
+    }
 }

@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 
 use super::client::{Guard, Process, ProcessSpec};
 use super::{Error, Exit, Kind};
-use plan::{Probe, Url};
+use plan::{Probe, SentLine, Template, Url};
 use vocabulary::Task;
 
 /// How long between two looks. Start-up times are known to within this.
@@ -18,6 +18,16 @@ const INTERVAL: Duration = Duration::from_millis(2);
 const SLOW_INTERVAL: Duration = Duration::from_millis(20);
 /// One look that hangs is given up after this.
 const ONE_LOOK: Duration = Duration::from_secs(2);
+/// A server that speaks in lines is listened to for so long, and then asked again on another connection.
+const ANSWER: Duration = Duration::from_secs(1);
+/// No more than this of a file is sent.
+const MOST_OF_A_FILE: u64 = 4096;
+/// So much of an answer that does not match is kept, to be told.
+const MOST_OF_AN_ANSWER: usize = 4096;
+/// An answer that has no line for so long does not match.
+const MOST_OF_A_LINE: usize = 1 << 20;
+/// So many characters of an answer are told.
+const SHOWN: usize = 200;
 /// So many lines of the end of a program's output are shown when it fails.
 pub const LINES_SHOWN: usize = 10;
 
@@ -28,10 +38,8 @@ pub struct Subject<'a> {
     pub name: &'a str,
     /// The process; none when it already runs elsewhere.
     pub process: Option<&'a Process>,
-    /// How to know that it is ready.
-    pub probe: &'a Probe,
-    /// The command of a command probe, filled in.
-    pub argv: Vec<String>,
+    /// How to know that it is ready, with all names filled in.
+    pub probe: Probe,
     /// Its output files.
     pub logs: [&'a Path; 2],
     /// How long it may take.
@@ -55,8 +63,11 @@ pub fn wait<'f>(guard: &'f Guard, subject: &'f Subject<'_>) -> Task<'f, Result<I
                     Err(Look::NotYet(reason)) => *last.borrow_mut() = reason,
                     Err(Look::Failed(error)) => return Err(error),
                 }
-                let pause =
-                    if matches!(subject.probe, Probe::Log { .. } | Probe::Command { .. }) { SLOW_INTERVAL } else { INTERVAL };
+                let pause = if matches!(subject.probe, Probe::Log { .. } | Probe::Command { .. } | Probe::Lines { .. }) {
+                    SLOW_INTERVAL
+                } else {
+                    INTERVAL
+                };
                 tokio::time::sleep(pause).await;
             }
         };
@@ -99,13 +110,34 @@ enum Look {
 
 async fn look(guard: &Guard, subject: &Subject<'_>, logs: &mut [Unread; 2]) -> Result<(), Look> {
     let timed_out = |what: &str| Look::NotYet(format!("{what} gave no answer within {} s", ONE_LOOK.as_secs()));
-    match subject.probe {
+    match &subject.probe {
         Probe::Started => Ok(()),
         Probe::Tcp { address } => match tokio::time::timeout(ONE_LOOK, connect(address, subject.namespace)).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(Look::NotYet(format!("{address}: {error}"))),
             Err(_) => Err(timed_out(address)),
         },
+        Probe::Lines { address, send, expect } => {
+            let pattern = regex::Regex::new(expect).map_err(|e| Look::NotYet(e.to_string()))?;
+            let said = said(send).map_err(Look::NotYet)?;
+            let stream = match tokio::time::timeout(ONE_LOOK, connect(address, subject.namespace)).await {
+                Ok(Ok(stream)) => stream,
+                Ok(Err(error)) => return Err(Look::NotYet(format!("{address}: {error}"))),
+                Err(_) => return Err(timed_out(address)),
+            };
+            let mut answer = Answer::default();
+            match tokio::time::timeout(ANSWER, ask(stream, &said, &pattern, &mut answer)).await {
+                Ok(Ok(true)) => Ok(()),
+                // A line without its end is one when nothing more comes.
+                Ok(Ok(false)) | Err(_) if answer.ends_with(&pattern) => Ok(()),
+                Ok(Err(error)) if answer.is_empty() => Err(Look::NotYet(format!("{address}: {error}"))),
+                _ if answer.is_empty() => Err(Look::NotYet(format!("{address} said nothing"))),
+                _ => Err(Look::NotYet(format!(
+                    "no line that {address} says matches `{expect}`; the last answer was `{}`",
+                    answer.readable()
+                ))),
+            }
+        }
         Probe::Http { url } => match tokio::time::timeout(ONE_LOOK, get(url, subject.namespace)).await {
             Ok(Ok(status)) if status < 400 => Ok(()),
             Ok(Ok(status)) => Err(Look::NotYet(format!("{url} answered {status}"))),
@@ -117,10 +149,11 @@ async fn look(guard: &Guard, subject: &Subject<'_>, logs: &mut [Unread; 2]) -> R
             let found = logs.iter_mut().any(|log| log.any_line(|line| pattern.is_match(line)));
             if found { Ok(()) } else { Err(Look::NotYet(format!("no line of its log matches `{pattern}`"))) }
         }
-        Probe::Command { .. } => {
+        Probe::Command { argv } => {
+            let argv = argv.iter().map(Template::to_text).collect();
             let env = vec![guard.marker(Kind::Step, subject.name, 0)];
             let nowhere = [Path::new("/dev/null"); 2];
-            let command = ProcessSpec { namespace: subject.namespace, ..ProcessSpec::new(subject.argv.clone(), env, nowhere) };
+            let command = ProcessSpec { namespace: subject.namespace, ..ProcessSpec::new(argv, env, nowhere) };
             match guard.run_to_end(command, ONE_LOOK).await {
                 Ok(Some(Exit::Code(0))) => Ok(()),
                 Ok(Some(exit)) => Err(Look::NotYet(format!("the command {exit}"))),
@@ -184,6 +217,87 @@ async fn connect(address: &str, namespace: Option<&Path>) -> std::io::Result<Tcp
     std::thread::Builder::new().name("probe".to_owned()).spawn(move || drop(to.send(connecting())))?;
     let connected: std::io::Result<std::net::TcpStream> = from.await.map_err(std::io::Error::other)?;
     TcpStream::from_std(connected?)
+}
+
+/// What is said to a server that speaks in lines; in words, which file cannot be read.
+fn said(send: &[SentLine]) -> Result<Vec<u8>, String> {
+    use std::io::Read as _;
+    let mut said = String::new();
+    for line in send {
+        said += &line.text.to_text();
+        if let Some(path) = line.hex_of.as_ref().map(Template::to_text) {
+            let mut bytes = Vec::new();
+            let read = std::fs::File::open(&path).and_then(|file| file.take(MOST_OF_A_FILE).read_to_end(&mut bytes));
+            read.map_err(|error| format!("{path}: {error}"))?;
+            said.extend(bytes.iter().map(|byte| format!("{byte:02x}")));
+        }
+        // One that ends with a line feed has its end already.
+        if !said.ends_with('\n') {
+            said += "\r\n";
+        }
+    }
+    Ok(said.into_bytes())
+}
+
+/// Says something to a server, and reads until a whole line of its answer matches: true, or until the connection ends: false.
+async fn ask(mut stream: TcpStream, said: &[u8], pattern: &regex::Regex, answer: &mut Answer) -> std::io::Result<bool> {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    stream.write_all(said).await?;
+    let mut part = [0; 4096];
+    loop {
+        match stream.read(&mut part).await? {
+            0 => return Ok(false),
+            read if answer.add(&part[..read], pattern) => return Ok(true),
+            _ => {}
+        }
+    }
+}
+
+/// What a server has said so far.
+#[derive(Debug, Default)]
+struct Answer {
+    /// The end of the lines that did not match.
+    told: Vec<u8>,
+    /// The start of a line whose end is not there yet.
+    begun: Vec<u8>,
+}
+
+impl Answer {
+    /// Adds what came; returns whether a line that is whole by now matches.
+    fn add(&mut self, part: &[u8], pattern: &regex::Regex) -> bool {
+        self.begun.extend_from_slice(part);
+        let Some(end) = self.begun.iter().rposition(|byte| *byte == b'\n') else {
+            if self.begun.len() > MOST_OF_A_LINE {
+                self.begun.clear();
+            }
+            return false;
+        };
+        let rest = self.begun.split_off(end + 1);
+        let lines = std::mem::replace(&mut self.begun, rest);
+        self.told.extend_from_slice(&lines);
+        self.told.drain(..self.told.len().saturating_sub(MOST_OF_AN_ANSWER));
+        String::from_utf8_lossy(&lines).lines().any(|line| pattern.is_match(line))
+    }
+
+    /// Whether the line that was begun matches as it is.
+    fn ends_with(&self, pattern: &regex::Regex) -> bool {
+        !self.begun.is_empty() && pattern.is_match(&String::from_utf8_lossy(&self.begun))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.told.is_empty() && self.begun.is_empty()
+    }
+
+    /// Its end in one line, without characters that a terminal obeys.
+    fn readable(&self) -> String {
+        let bytes = [self.told.as_slice(), self.begun.as_slice()].concat();
+        let text = String::from_utf8_lossy(&bytes);
+        let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        let clean: Vec<char> = lines.join(" | ").chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+        let from = clean.len().saturating_sub(SHOWN);
+        let cut = if from > 0 { "…" } else { "" };
+        format!("{cut}{}", clean[from..].iter().collect::<String>())
+    }
 }
 
 /// The status of a `GET`.
@@ -252,6 +366,36 @@ pub fn log_paths(folder: &Path, target: &str, replica: u32) -> [PathBuf; 2] {
 mod tests {
     use super::*;
     use std::io::Write as _;
+
+    #[test]
+    fn an_answer_is_known_by_whole_lines_and_told_by_its_end() {
+        let pattern = regex::Regex::new("^PROGRESS=100$").unwrap();
+        let mut answer = Answer::default();
+        assert!(answer.is_empty());
+        assert!(!answer.add(b"250 OK\r\nPROGRESS=1", &pattern));
+        assert!(!answer.add(b"00", &pattern), "its end is not there yet");
+        assert!(answer.ends_with(&pattern), "and may never come");
+        assert!(!answer.add(b"0\r\n\x1b[31mred\x07", &pattern), "it went on");
+        assert_eq!(answer.readable(), "250 OK | PROGRESS=1000 | \u{fffd}[31mred\u{fffd}");
+        assert!(answer.add(b"\nPROGRESS=100\r\nmore\n", &pattern), "wherever it stands");
+        for _ in 0..1000 {
+            answer.add(b"PROGRESS=85\r\n", &pattern);
+        }
+        assert!(answer.told.len() <= MOST_OF_AN_ANSWER && answer.readable().ends_with("PROGRESS=85"), "{answer:?}");
+        assert!(answer.readable().starts_with('…') && answer.readable().chars().count() == SHOWN + 1);
+    }
+
+    #[test]
+    fn a_line_may_end_with_what_a_file_holds() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("cookie");
+        let template = |text: &str| Template::parse(text);
+        let cookie = SentLine { text: template("AUTHENTICATE "), hex_of: Some(template(path.to_str().unwrap())) };
+        let lines = [cookie, SentLine::fixed("QUIT ${now}")];
+        assert_eq!(said(&lines).unwrap_err(), format!("{}: No such file or directory (os error 2)", path.display()));
+        std::fs::write(&path, [0, 255, 16]).unwrap();
+        assert_eq!(String::from_utf8(said(&lines).unwrap()).unwrap(), "AUTHENTICATE 00ff10\r\nQUIT ${now}\r\n");
+    }
 
     #[test]
     fn a_log_is_read_on_and_never_from_its_begin_again() {

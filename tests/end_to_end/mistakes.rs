@@ -314,6 +314,7 @@ mistakes! {
     range_too_many
     range_two_ways
     range_without_end
+    ready_lines
     reconcile_names
     reconcile_number
     reconcile_source

@@ -6,14 +6,14 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::commands::{self, find_file};
-use super::diagnostics::{Diagnostics, forget_repeated};
+use super::diagnostics::{Diagnostics, forget_repeated, refuse};
 use super::environment::{self, Variable};
 use super::expr::{Scope, value_of};
 use super::programs::{missing_need, missing_program};
 use super::{containers, requests};
 use plan::containers::engine;
 use plan::template::Part;
-use plan::{Probe, RenderedFile, Replica, Start, Target, Template, Url};
+use plan::{Probe, RenderedFile, Replica, SentLine, Start, Target, Template, Url};
 use schema::source::{SourceFile, one_of};
 use schema::{Data, Entry, Mistake, Node, Span, decode, types};
 use vocabulary::choices::Resource;
@@ -35,6 +35,8 @@ pub const FIXTURES: [&str; 13] = [
     "vtp-subscriber",
 ];
 const READY_TIMEOUT: Duration = Duration::from_secs(10);
+/// A Tor bootstraps over a network.
+const TOR_TIMEOUT: Duration = Duration::from_secs(60);
 const STOP_GRACE: Duration = Duration::from_secs(5);
 const MAX_REPLICAS: u32 = 1000;
 
@@ -208,13 +210,19 @@ pub(super) fn target(
         name: entry.key.clone(),
         replicas,
         after: typed.after.0,
-        ready_timeout: typed.ready.as_ref().and_then(|r| r.timeout).map_or(READY_TIMEOUT, |d| d.0),
+        ready_timeout: typed.ready.as_ref().map_or(READY_TIMEOUT, ready_timeout),
         stop_signal: typed.stop.signal.unwrap_or_default(),
         stop_grace: typed.stop.grace.map_or(STOP_GRACE, |d| d.0),
         needs: typed.needs.0,
         rlimits: rlimits(&typed.rlimits),
     };
     Some((target, skipped))
+}
+
+/// How long a target may take to become ready.
+fn ready_timeout(typed: &types::Ready) -> Duration {
+    let by_default = if typed.tor.is_some() { TOR_TIMEOUT } else { READY_TIMEOUT };
+    typed.timeout.map_or(by_default, |timeout| timeout.0)
 }
 
 /// The limits that a scenario asks for.
@@ -335,8 +343,27 @@ fn probe(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Target, addres
     if node.get("timeout").is_some() && node.entries().len() == 1 {
         return by_default();
     }
-    match notes.exactly_one(node, "the probe", &["tcp", "http", "log", "command"])? {
-        "tcp" => typed.tcp.map(|p| Probe::Tcp { address: format!("127.0.0.1:{}", p.0) }),
+    let kind = notes.exactly_one(node, "the probe", &["tcp", "tor", "http", "log", "command"])?;
+    if kind != "tcp" {
+        refuse(notes, node, &["send", "expect"], "expected it beside `tcp`");
+    }
+    if kind != "tor" {
+        refuse(notes, node, &["cookie"], "expected it beside `tor`");
+    }
+    match kind {
+        "tcp" => {
+            let address = format!("127.0.0.1:{}", typed.tcp?.0);
+            let Some(expect) = &typed.expect else {
+                if node.get("send").is_some() {
+                    notes.say(node, "send", "nobody says what the answer must be", "expected `expect` beside `send`");
+                }
+                return Some(Probe::Tcp { address });
+            };
+            let expect = notes.fixed(node, "expect", expect)?;
+            requests::regex(notes, node, "expect", &expect);
+            Some(Probe::Lines { address, send: typed.send.iter().flatten().map(sent_line).collect(), expect })
+        }
+        "tor" => Some(tor(typed.tor?.0, typed.cookie.as_ref().map(|cookie| Template::parse(&cookie.0)))),
         "log" => {
             let pattern = notes.fixed(node, "log", typed.log.as_ref()?)?;
             requests::regex(notes, node, "log", &pattern);
@@ -377,6 +404,27 @@ fn probe(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Target, addres
             }
         }
     }
+}
+
+/// A line as it was typed.
+fn sent_line(typed: &types::SentLine) -> SentLine {
+    match typed {
+        types::SentLine::Text(text) => SentLine { text: Template::parse(&text.0), hex_of: None },
+        types::SentLine::OfFile(line) => SentLine {
+            text: Template::parse(line.text.as_ref().map_or("", |text| &text.0)),
+            hex_of: Some(Template::parse(&line.hex_of.0)),
+        },
+    }
+}
+
+/// Whether a Tor has bootstrapped: its control port says so in its answer, or later on the same connection.
+fn tor(port: u16, cookie: Option<Template>) -> Probe {
+    let authenticate = match cookie {
+        Some(cookie) => SentLine { hex_of: Some(cookie), ..SentLine::fixed("AUTHENTICATE ") },
+        None => SentLine::fixed("AUTHENTICATE"),
+    };
+    let send = vec![authenticate, SentLine::fixed("SETEVENTS STATUS_CLIENT"), SentLine::fixed("GETINFO status/bootstrap-phase")];
+    Probe::Lines { address: format!("127.0.0.1:{port}"), send, expect: "BOOTSTRAP PROGRESS=100".to_owned() }
 }
 
 /// Names that have their value late, and stand in rendered files as [`mark`]s.

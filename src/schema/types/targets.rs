@@ -1,8 +1,13 @@
 //! What is under test or stands around it: how it is started, known to be ready, and stopped.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{self, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use crate::types::{Duration, Names, Port, ResourceLimit, Signal, Text, Timeout};
 
@@ -126,9 +131,21 @@ pub struct Container {
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Ready {
-    /// This port accepts connections.
+    /// This port accepts connections; with `expect`, it also answers.
     #[serde(default)]
     pub tcp: Option<Port>,
+    /// Lines that are sent to the port of `tcp`, each ended with CR LF.
+    #[serde(default)]
+    pub send: Option<Vec<SentLine>>,
+    /// A line of what the port of `tcp` answers matches this regular expression.
+    #[serde(default)]
+    pub expect: Option<String>,
+    /// The Tor whose control port this is has bootstrapped.
+    #[serde(default)]
+    pub tor: Option<Port>,
+    /// The cookie with which the control port of `tor` is authenticated to.
+    #[serde(default)]
+    pub cookie: Option<Text>,
     /// `GET` of this path (or URL) answers with a status below 400.
     #[serde(default)]
     pub http: Option<String>,
@@ -138,9 +155,70 @@ pub struct Ready {
     /// This command ends with exit code 0.
     #[serde(default)]
     pub command: Option<Vec<Text>>,
-    /// How long to wait; 10 s by default.
+    /// How long to wait; 10 s by default, 60 s for `tor`.
     #[serde(default)]
     pub timeout: Option<Timeout>,
+}
+
+/// A line that is sent: as it was typed, or with what a file holds.
+#[derive(Clone, Debug)]
+pub enum SentLine {
+    /// As it was typed.
+    Text(Text),
+    /// With the bytes of a file.
+    OfFile(LineOfFile),
+}
+
+/// A line that ends with the bytes of a file in hexadecimal digits.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct LineOfFile {
+    /// What stands before them.
+    #[serde(default)]
+    pub text: Option<Text>,
+    /// The file; it may appear late.
+    pub hex_of: Text,
+}
+
+impl<'de> Deserialize<'de> for SentLine {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct V;
+        impl<'de> Visitor<'de> for V {
+            type Value = SentLine;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a line, or `{text: BEFORE, hex-of: FILE}`")
+            }
+            fn visit_str<E: de::Error>(self, v: &str) -> Result<SentLine, E> {
+                Ok(SentLine::Text(Text(v.to_owned())))
+            }
+            fn visit_i64<E: de::Error>(self, v: i64) -> Result<SentLine, E> {
+                Ok(SentLine::Text(Text(v.to_string())))
+            }
+            fn visit_u64<E: de::Error>(self, v: u64) -> Result<SentLine, E> {
+                Ok(SentLine::Text(Text(v.to_string())))
+            }
+            fn visit_f64<E: de::Error>(self, v: f64) -> Result<SentLine, E> {
+                Ok(SentLine::Text(Text(v.to_string())))
+            }
+            fn visit_bool<E: de::Error>(self, v: bool) -> Result<SentLine, E> {
+                Ok(SentLine::Text(Text(v.to_string())))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<SentLine, A::Error> {
+                LineOfFile::deserialize(MapAccessDeserializer::new(map)).map(SentLine::OfFile)
+            }
+        }
+        deserializer.deserialize_any(V)
+    }
+}
+
+impl JsonSchema for SentLine {
+    fn schema_name() -> Cow<'static, str> {
+        "SentLine".into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let (text, of_file) = (generator.subschema_for::<Text>(), generator.subschema_for::<LineOfFile>());
+        json_schema!({"anyOf": [text, of_file], "description": "a line that is sent"})
+    }
 }
 
 /// How a target is stopped.
