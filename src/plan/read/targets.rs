@@ -19,7 +19,7 @@ use schema::{Data, Entry, Mistake, Node, Span, decode, types};
 use vocabulary::choices::Resource;
 
 /// The servers that ship with runner.
-pub const FIXTURES: [&str; 13] = [
+pub const FIXTURES: [&str; 14] = [
     "blobs-server",
     "proxy",
     "faulty",
@@ -31,6 +31,7 @@ pub const FIXTURES: [&str; 13] = [
     "websocket-echo",
     "faulty-websocket",
     "random-data",
+    "socks",
     "vtp-broker",
     "vtp-subscriber",
 ];
