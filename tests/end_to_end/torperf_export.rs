@@ -242,7 +242,7 @@ fn downloads_are_torperf_lines_with_their_circuits() {
     let said = place.run(&["export", "torperf", run, "-o", "out", "--source", "op-1"]).expect(0).stderr;
     for part in [
         "format-2/20261122T053326Z-e9ba: exported, 4 repetitions",
-        "5 transfers of op-1-closed, op-1-open in 2 files",
+        "5 transfers of op-1-open, op-1-closed in 2 files",
         "note: 1 transfer of the warm-up left out",
         "note: 2 transfers left out that sent something",
         "note: 1 transfer without a stream at the control port",
@@ -306,6 +306,7 @@ fn what_cannot_be_exported_is_refused_and_told() {
         export(&run, &["--source", "a b"]).expect(2).complains(&["`a b` is not a valid --source: expected"]);
         assert!(!place.path("out").exists());
     }
+    std::fs::create_dir(place.path("mine")).unwrap();
     place.write("mine/notes.txt", "mine");
     let run_text = run.to_str().unwrap();
     place.run(&["export", "torperf", run_text, "-o", "mine"]).expect(2).complains(&["mine holds `notes.txt`"]);
@@ -405,7 +406,7 @@ fn validate_transfer(id: &str, transfer: &Json) {
         keys(&transfer[group], id, names, "");
         for (key, value) in transfer[group].as_object().unwrap() {
             let value = text(value, key);
-            match key {
+            match key.as_str() {
                 key if key.contains("progress") => {
                     let (whole, part) = value.strip_suffix('%').and_then(|value| value.split_once('.')).unwrap();
                     assert!(is_digits(whole) && is_digits(part), "{key}: {value}");
