@@ -73,9 +73,24 @@ pub struct Translated {
     pub without_circuit: u64,
 }
 
+impl Translated {
+    /// Counts a transfer that is written.
+    pub(super) fn count(&mut self, measured: &Measured, joined: &Joined) {
+        let is_watched = !measured.logs.is_empty();
+        self.transfers += 1;
+        self.unknown_size += u64::from(joined.file_bytes == 0);
+        self.invalid += u64::from(!measured.is_valid);
+        self.watched += u64::from(is_watched);
+        self.without_stream += u64::from(is_watched && joined.stream.is_none());
+        self.without_circuit += u64::from(joined.stream.is_some() && joined.circuit.is_none());
+    }
+}
+
 /// The transfers of a repetition, and what was read of control ports meanwhile.
 pub(super) struct Measured {
     pub source: Source,
+    /// Whether the repetition counts.
+    is_valid: bool,
     pub transfers: Vec<Joined>,
     pub logs: Vec<Log>,
     /// What has to be added to an instant of the logs for nanoseconds since 1970.
@@ -232,16 +247,8 @@ fn of_repetition(
         let circuit = found.and_then(|(at, stream)| logs[at].circuit_of(&logs[at].streams[stream]));
         joined.push(Joined { transfer, stream: found, circuit, file_bytes, is_upload });
     }
-    if !matches!(repetition.status.verdict, Verdict::Valid) {
-        told.invalid += joined.len() as u64;
-    }
-    if !logs.is_empty() {
-        let count = |which: &dyn Fn(&&Joined) -> bool| joined.iter().filter(which).count() as u64;
-        told.watched += joined.len() as u64;
-        told.without_stream += count(&|joined| joined.stream.is_none());
-        told.without_circuit += count(&|joined| joined.stream.is_some() && joined.circuit.is_none());
-    }
-    Ok(Some(Measured { source, transfers: joined, logs, offset_ns }))
+    let is_valid = matches!(repetition.status.verdict, Verdict::Valid);
+    Ok(Some(Measured { source, is_valid, transfers: joined, logs, offset_ns }))
 }
 
 /// What was read; none where it is damaged, which is then said.

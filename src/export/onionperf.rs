@@ -161,8 +161,7 @@ impl Days {
                 told.too_large += 1;
                 continue;
             };
-            told.transfers += 1;
-            told.unknown_size += u64::from(joined.file_bytes == 0);
+            told.count(measured, joined);
             if let Some((log, stream)) = joined.stream {
                 streams.entry((day.clone(), log)).or_default().insert(stream);
             }

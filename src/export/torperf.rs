@@ -39,8 +39,7 @@ pub fn export(runs: &[RunRecord], folder: &Path, source: &Source) -> Result<Tran
                 told.too_large += 1;
                 continue;
             };
-            told.transfers += 1;
-            told.unknown_size += u64::from(joined.file_bytes == 0);
+            told.count(&measured, joined);
             let file = format!("{}-{}-{day}.tpf", measured.source.name(), joined.file_bytes);
             lines.entry(file).or_default().push((joined.transfer.unix_ns, line));
         }

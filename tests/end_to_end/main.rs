@@ -54,6 +54,7 @@ mod steady;
 mod support;
 mod taps;
 mod time;
+mod torperf_export;
 mod truth;
 mod verdicts;
 mod vtp;
