@@ -19,6 +19,7 @@ mod extracted;
 mod factors;
 mod graphs;
 mod levels;
+mod lifetimes;
 mod links;
 mod messages;
 mod names;
