@@ -522,10 +522,9 @@ impl Steps<'_> {
         let done = tokio::select! {
             biased;
             () = executor.interrupt.asked(patience) => {
-                // A step that goes on would do so beside its own clean-up. Nothing else runs at this time but targets that outlive
-                // repetitions, which are stopped in their turn.
-                let kept = executor.kept.borrow();
-                executor.guard.sweep(&kept.processes()).await?;
+                // A step that goes on would do so beside its own clean-up. Nothing else runs at this time but what outlives
+                // repetitions, which is stopped in its turn.
+                executor.sweep_around_kept().await?;
                 Err(Error::Interrupted)
             },
             done = actions::execute(executor.guard, level, steps, late, &logs) => done,

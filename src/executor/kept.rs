@@ -48,7 +48,7 @@ impl Kept {
     }
 
     /// The processes, which are no remains of a repetition.
-    pub fn processes(&self) -> Vec<&Process> {
+    pub(super) fn processes(&self) -> Vec<&Process> {
         self.running.iter().filter_map(|one| one.process.as_ref()).collect()
     }
 
@@ -75,8 +75,9 @@ impl Kept {
         let mut ending: Vec<&mut Running> = self.running.iter_mut().filter(|one| which(one)).collect();
         let stopped = targets::stop(guard, &mut ending).await;
         let stopped = stopped.and_then(|()| targets::check_ports_again(ending.iter().map(|one| &**one), |_| true));
-        self.running.retain(|one| !which(one));
-        self.put(&mut [], Vec::new());
+        let names: Vec<String> = ending.iter().map(|one| one.status.target.clone()).collect();
+        self.running.retain(|one| !names.contains(&one.status.target));
+        self.claims.retain(|claim| !names.contains(&claim.target));
         stopped
     }
 }

@@ -140,6 +140,23 @@ fn a_target_of_the_cell_is_kept_while_its_repetitions_follow_each_other() {
     place.assert_cleared(Duration::ZERO);
 }
 
+/// A server that shares its port would let two runs serve each other's load, at any time of the run.
+#[test]
+fn its_port_is_claimed_as_long_as_it_lives() {
+    use std::os::linux::net::SocketAddrExt as _;
+    use std::os::unix::net::{SocketAddr, UnixDatagram};
+    let mut place = Place::with(&scenario(&talker("each", "after: web"), ""));
+    let name = format!("runner-port-{}", place.port(1));
+    let is_claimed = || UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).is_err();
+    let mut running = place.start(&["run", "test.yaml"]);
+    for repetition in 2..=5 {
+        running.until("a further repetition", || (place.lines("starts-each").len() >= repetition).then_some(()));
+        assert!(is_claimed(), "in repetition {repetition}");
+    }
+    running.wait().expect(0);
+    assert!(!is_claimed());
+}
+
 #[test]
 fn a_cell_without_it_leaves_it_alone() {
     let targets = talker("net", "lifetime: run, when: \"${n == 1}\"");

@@ -255,6 +255,7 @@ mistakes! {
     letters
     lifetime
     lifetime_across_cells
+    lifetime_after
     limits_errors_without_unit
     limits_host_load
     limits_lag

@@ -120,6 +120,19 @@ impl Executor<'_> {
         })
     }
 
+    /// Ends all that runs while no repetition does, but for targets that outlive them.
+    ///
+    /// # Errors
+    /// When the guard is gone.
+    pub fn sweep_around_kept(&self) -> Task<'_, Result<(), Error>> {
+        Box::pin(async move {
+            let kept = self.kept.take();
+            let swept = self.guard.sweep(&kept.processes()).await;
+            self.kept.replace(kept);
+            Ok(swept.map(drop)?)
+        })
+    }
+
     /// Records a repetition that was never started, because the set-up of its cell failed.
     ///
     /// # Errors

@@ -318,8 +318,8 @@ impl Repetition<'_> {
 
     /// Copies what targets that outlive repetitions have written meanwhile.
     pub(super) fn take_over_logs(&mut self) -> Result<(), Error> {
-        let lasting = self.session.running.iter_mut().filter(|one| !one.lifetime.is_repetition());
-        lasting.map(|one| take_over_logs(one, &self.context.logs)).collect()
+        let mut lasting = self.session.running.iter_mut().filter(|one| !one.lifetime.is_repetition());
+        lasting.try_for_each(|one| take_over_logs(one, &self.context.logs))
     }
 
     pub(super) async fn clean_up(&mut self) -> Result<(), Error> {

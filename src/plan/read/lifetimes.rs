@@ -23,7 +23,7 @@ pub(super) fn names_known(notes: &mut Diagnostics<'_>, node: &Node, lifetime: Li
         }
         let of_file = file.and_then(|file| node.get("render")?.entry(file)).map(|entry| entry.value.span);
         let span = of_file.or_else(|| find_name(notes.file, node, &name)).unwrap_or(node.head);
-        let found = format!("`{name}` is another in each repetition, and this target outlives them");
+        let found = format!("`{name}` differs from repetition to repetition, and this target outlives them");
         let expected = match name.as_str() {
             "scratch" => "expected `kept`, the directory of the run",
             _ => "expected what stays the same, or `lifetime: repetition`",
