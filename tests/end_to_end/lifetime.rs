@@ -208,10 +208,10 @@ fn ctrl_c_stops_it_and_resume_starts_it_anew() {
 
 #[test]
 fn ctrl_c_in_a_step_ends_the_step_and_then_it() {
-    let steps = "order: rounds\nset-up: {cell: [{shell: 'test ${n} = 1 || sleep 616'}]}\n";
+    let steps = "order: rounds\nset-up: {cell: [{shell: 'test ${n} = 1 || { echo now > DIR/step; sleep 616; }'}]}\n";
     let place = Place::with(&scenario(&talker("net", "lifetime: run"), steps));
-    let running = place.start(&["run", "test.yaml"]);
-    place.process("sleep 616");
+    let mut running = place.start(&["run", "test.yaml"]);
+    running.until("the step of the second cell", || place.lines("step").pop());
     running.signal(Signal::INT);
     running.wait().expect(130);
     assert_eq!(place.lines("stops"), ["net"], "it was told to stop, and did");
