@@ -6,6 +6,7 @@ use super::{Stop, print, read_plan, scenario_files};
 use crate::cli;
 use crate::exit::Exit;
 use crate::plan::{Plan, factors};
+use crate::vocabulary::choices::{Lifetime, Order};
 use crate::vocabulary::errors::tell;
 
 /// Finds every mistake in every file.
@@ -65,7 +66,21 @@ pub(super) fn skips(plan: &Plan) -> String {
 
 /// What else a reader of the plan should know, a line each.
 pub(super) fn notes(plan: &Plan) -> String {
-    factors::notes(&plan.factors).iter().map(|note| format!("{note}\n")).collect()
+    factors::notes(&plan.factors).into_iter().chain(lifetimes(plan)).map(|note| format!("{note}\n")).collect()
+}
+
+/// Targets that are to be kept for a cell, and seldom can be.
+fn lifetimes(plan: &Plan) -> Option<String> {
+    let mut cells = plan.cells.iter().filter(|c| c.skipped.is_none());
+    if plan.order == Order::Sequential || cells.clone().count() < 2 {
+        return None;
+    }
+    let kept = cells.find_map(|c| c.targets.iter().find(|t| t.lifetime == Lifetime::Cell))?;
+    Some(format!(
+        "note: `{}` is kept while repetitions of one cell follow each other, which they seldom do in this order: nearly every repetition starts \
+         it anew; `order: sequential` keeps it",
+        kept.name
+    ))
 }
 
 /// Prints the JSON Schema.

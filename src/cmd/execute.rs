@@ -15,7 +15,7 @@ use crate::analysis::{self, Summary};
 use crate::cli;
 use crate::executor::memory::{Memory, make_passable};
 use crate::executor::versions::versions;
-use crate::executor::{Error, Executor, Interrupt, Progress, actions, checkout};
+use crate::executor::{Error, Executor, Interrupt, Over, Progress, actions, checkout};
 use crate::exit::Exit;
 use crate::load::passes;
 use crate::plan::order::{Turn, rounds, sequence};
@@ -151,10 +151,14 @@ pub(super) fn execute<'f>(plan: &'f Plan, start: RunStart<'f>, invocation: &'f I
             memory: memory.as_ref(),
             fixtures: &invocation.fixtures,
             interrupt: &invocation.interrupt,
+            kept: RefCell::default(),
         };
+        let kept = executor.kept_directory();
+        make_passable(&kept)
+            .map_err(|e| Stop::new(Exit::Failure, format!("cannot make the directory {}: {e}", kept.display())))?;
         let ended = Repetitions { executor: &executor, live, used, longest, ended_by: None }.execute(&turns, &mut reporter).await;
         // Whatever happened: nothing of ours is left behind this line.
-        let swept = guard.sweep().await;
+        let swept = guard.sweep(&[]).await;
         journal::remove(&scratch);
         if let Some(memory) = &memory {
             memory.remove();
@@ -172,7 +176,11 @@ pub(super) fn execute<'f>(plan: &'f Plan, start: RunStart<'f>, invocation: &'f I
             Ok(reason) => reason,
             Err(error) => return conclude_unfinished(&error, plan, invocation, &directory, &reporter),
         };
-        swept.map_err(|e| failure(&e))?;
+        let left = swept.map_err(|e| failure(&e))?;
+        if !left.is_empty() {
+            let left: Vec<String> = left.iter().map(|(pid, name)| format!("{pid} ({name})")).collect();
+            tell(format_args!("warning: processes were left behind, and ended: {}", plan.secrets.mask(&left.join(", "))));
+        }
         let exit = conclude(invocation, &directory, &reporter, true, reason.as_deref())?;
         if let Some(reason) = reason {
             reporter.say(&reason);
@@ -267,7 +275,9 @@ impl Repetitions<'_> {
         if has_steps {
             crate::record::files::make_directory(&logs)?;
         }
-        let steps = Steps { executor: self.executor, late: plan.secrets.late().collect(), logs };
+        let mut late: BTreeMap<&str, String> = plan.secrets.late().collect();
+        late.insert("kept", self.executor.kept_directory().display().to_string());
+        let steps = Steps { executor: self.executor, late, logs };
         let mut cells = Cells::default();
         for turn in turns {
             *cells.turns_left.entry(turn.cell).or_default() += 1;
@@ -275,6 +285,7 @@ impl Repetitions<'_> {
         let completed = self.set_up_and_execute(turns, &steps, &mut cells, reporter).await;
         // Clean-up also after a failure; the first error is the one that is told.
         let mut cleaned = cells.unclean.map_or(Ok(()), Err);
+        cleaned = cleaned.and(self.executor.end_lifetimes(Over::Run).await);
         for cell in cells.begun {
             cleaned = cleaned.and(steps.execute("clean-up, cell", Some(cell), &plan.cells[cell].clean_up.cell, 2).await);
         }
@@ -358,6 +369,7 @@ impl Repetitions<'_> {
         reporter: &mut Reporter,
     ) -> Result<(), Error> {
         let cell = &self.executor.plan.cells[turn.cell];
+        self.executor.end_lifetimes(Over::OtherCells(turn.cell)).await?;
         if cells.begun.insert(turn.cell) && !cells.failed_set_ups.contains_key(&turn.cell) {
             // Installing is expensive, and is not tried again within a run.
             let same_failure = cells.failed_set_ups.values().find(|f| f.would_fail_too(&cell.set_up.cell)).cloned();
@@ -379,6 +391,7 @@ impl Repetitions<'_> {
         let left = cells.turns_left.entry(turn.cell).or_default();
         *left -= 1;
         if *left == 0 {
+            self.executor.end_lifetimes(Over::Cell(turn.cell)).await?;
             cells.begun.remove(&turn.cell);
             match steps.execute("clean-up, cell", Some(turn.cell), &cell.clean_up.cell, 2).await {
                 // It is told at the end; what was measured, and what is to be measured, is worth more.
@@ -509,8 +522,9 @@ impl Steps<'_> {
         let done = tokio::select! {
             biased;
             () = executor.interrupt.asked(patience) => {
-                // A step that goes on would do so beside its own clean-up. Nothing else runs at this time.
-                executor.guard.sweep().await?;
+                // A step that goes on would do so beside its own clean-up. Nothing else runs at this time but what outlives
+                // repetitions, which is stopped in its turn.
+                executor.sweep_around_kept().await?;
                 Err(Error::Interrupted)
             },
             done = actions::execute(executor.guard, level, steps, late, &logs) => done,

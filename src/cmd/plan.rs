@@ -13,7 +13,7 @@ use crate::exit::Exit;
 use crate::plan;
 use crate::plan::{Arrivals, Cell, Length, Load, Pattern, Plan, Probe, Spacing, Tap, Target, Think, Workload, factors, template};
 use crate::record::{RunRecord, Verdict, read};
-use crate::vocabulary::choices::Resource;
+use crate::vocabulary::choices::{Lifetime, Resource};
 use crate::vocabulary::units::{exact_duration, human_duration};
 
 /// Prints the plan.
@@ -136,8 +136,13 @@ fn target(target: &Target) -> String {
         if target.is_started() {
             text += &format!("    limits {}\n", limits(&target.rlimits));
         }
+        match target.lifetime {
+            Lifetime::Repetition => {}
+            Lifetime::Cell => text += "    kept while repetitions of this cell follow each other\n",
+            Lifetime::Run => text += "    kept until the end of the run\n",
+        }
         for file in &replica.files {
-            text += &format!("    file ${{scratch}}/{}\n", file.name);
+            text += &format!("    file ${{{}}}/{}\n", target.directory(), file.name);
             text += &file.content.to_text().lines().map(|l| format!("      | {l}\n")).collect::<String>();
         }
     }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use plan::Late;
+use plan::{Late, Target};
 use supervise::Guard;
 
 /// Where a repetition takes place, and who owns what it starts.
@@ -14,8 +14,17 @@ pub struct Context<'a> {
     pub late: Late<'a>,
     /// The scratch directory.
     pub scratch: PathBuf,
+    /// The directory of the run, for what outlives repetitions.
+    pub kept: PathBuf,
     /// Where logs go.
     pub logs: PathBuf,
     /// The fixtures' executable.
     pub fixtures: &'a Path,
+}
+
+impl Context<'_> {
+    /// Where files of a target are.
+    pub fn directory_of(&self, target: &Target) -> &Path {
+        if target.lifetime.is_repetition() { &self.scratch } else { &self.kept }
+    }
 }

@@ -9,6 +9,7 @@
 //! | `repetition` | tells that story |
 //! | `actions`, `command` | the scenario's own steps; `cache` is what they keep for later runs, `checkout` a revision that is built |
 //! | `targets`, `containers` | start and stop what is measured |
+//! | `kept` | those that outlive repetitions |
 //! | `network` | makes, measures and undoes links |
 //! | `launches` | starts programs that make the load |
 //! | `collect`, `reconcile` | take metrics when the load is over; hold what servers counted against what was sent |
@@ -33,6 +34,7 @@ mod context;
 mod error;
 pub mod host;
 pub mod interrupt;
+pub mod kept;
 pub mod late;
 pub mod launches;
 pub mod limits;
@@ -49,4 +51,5 @@ mod watched;
 pub use context::Context;
 pub use error::Error;
 pub use interrupt::Interrupt;
+pub use kept::{Kept, Over};
 pub use repetition::{Executor, Progress};

@@ -19,7 +19,7 @@ use extract::taps::{LineRule, Misfits};
 use load::control::Control;
 use observe::follow::{Follower, Origin, Pieces, SourceReport};
 use observe::{Sampler, Watched};
-use plan::{Cell, Secrets, Tap, TapField, TapSource, Template};
+use plan::{Cell, Secrets, Tap, TapField, TapSource, Target, Template};
 use record::spill::Spill;
 use record::status::{ClockStatus, MisfitStatus, TapStatus};
 use record::taps::{LoadStart, TapTable};
@@ -75,7 +75,8 @@ struct Matched {
 }
 
 impl Taps {
-    /// Starts to follow what writes into files: logs and files may appear later. `directory`: that of the repetition.
+    /// Starts to follow what writes into files: logs and files may appear later. `logs`: where those of a target are, and whether what
+    /// they hold already is skipped; `directory`: that of the repetition.
     ///
     /// # Errors
     /// When a thread cannot be started.
@@ -83,6 +84,7 @@ impl Taps {
         &mut self,
         cell: &Cell,
         context: &Context<'_>,
+        logs: impl Fn(&Target) -> (PathBuf, bool),
         directory: &std::path::Path,
         spill: Option<&Spill>,
         secrets: &Secrets,
@@ -101,12 +103,13 @@ impl Taps {
             }
             match &tap.source {
                 TapSource::Log(target) => {
-                    let replicas = cell.targets.iter().filter(|t| t.name == *target).flat_map(|t| &t.replicas);
-                    for replica in replicas {
-                        for path in log_paths(&context.logs, target, replica.number) {
+                    let targets = cell.targets.iter().filter(|t| t.name == *target);
+                    for (target, replica) in targets.flat_map(|t| t.replicas.iter().map(move |r| (t, r))) {
+                        let (logs, skip_first) = logs(target);
+                        for path in log_paths(&logs, &target.name, replica.number) {
                             let source = self.source(index, cell);
                             lines[index].replicas.insert(source, replica.number);
-                            follower.follow(source, Origin::File { path, skip_first: false });
+                            follower.follow(source, Origin::File { path, skip_first });
                         }
                     }
                 }

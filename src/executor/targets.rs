@@ -17,11 +17,11 @@ use observe::ports;
 use plan::containers;
 use plan::programs::find_program;
 use plan::reconcile::{COUNT_VARIABLE, count_socket};
-use plan::{Cell, Replica, Start, Target, Template};
+use plan::{Replica, Start, Target, Template};
 use record::status::TargetStatus;
 use supervise::probe::{self, Subject, log_paths};
-use supervise::{Error as SuperviseError, Guard, Kind, Process, ProcessSpec};
-use vocabulary::choices::Signal;
+use supervise::{Error as SuperviseError, Exit, Guard, Kind, Process, ProcessSpec};
+use vocabulary::choices::{Lifetime, Signal};
 
 /// A replica that was started, or that ran already.
 #[derive(Debug)]
@@ -38,35 +38,62 @@ pub struct Running {
     pub status: TargetStatus,
     /// When its whole tree was gone.
     pub stopped_at: Option<Instant>,
+    /// How long it lives.
+    pub lifetime: Lifetime,
+    /// The cell for which it was started.
+    pub cell: usize,
+    /// Targets for which it waited.
+    pub after: Vec<String>,
+    ports: Vec<u16>,
+    /// It was ready once.
+    pub is_ready: bool,
+    /// It goes on when the repetition ends.
+    pub stays: bool,
+    /// How much of its logs was taken over into repetitions.
+    pub taken: [u64; 2],
 }
 
 fn name_of(target: &Target, replica: &Replica) -> String {
     if target.replicas.len() > 1 { format!("{}/{}", target.name, replica.number) } else { target.name.clone() }
 }
 
-/// Every port of a cell must be free before its targets are started.
+/// Every port of `targets` must be free before these are started.
 ///
 /// # Errors
 /// [`Error::PortTaken`] with its holder.
-pub(super) fn check_ports(cell: &Cell, network: &Network) -> Result<(), Error> {
-    each_port(cell, network, |port, target, holder| Error::PortTaken { port, target, holder })
+pub(super) fn check_ports(targets: &[&Target], network: &Network) -> Result<(), Error> {
+    for target in targets.iter().filter(|t| network.is_here(&t.name)) {
+        for port in target.replicas.iter().flat_map(|r| &r.ports) {
+            check_port(*port, |holder| Error::PortTaken { port: *port, target: target.name.clone(), holder })?;
+        }
+    }
+    Ok(())
 }
 
-/// Claims every port of a cell among runners of this machine, until the claims are dropped.
+/// A port that is claimed for a target.
+#[derive(Debug)]
+pub struct Claim {
+    /// The target that needs it.
+    pub target: String,
+    /// Held to be dropped.
+    _socket: UnixDatagram,
+}
+
+/// Claims every port of `targets` among runners of this machine, until the claims are dropped.
 ///
 /// A server may share its port (`SO_REUSEPORT`); then two runs that start at once would serve each other's load, and no
 /// look at the port tells. The claims are abstract socket names: they end with their process.
 ///
 /// # Errors
 /// [`Error::PortTaken`] when another runner uses one.
-pub(super) fn claim_ports(cell: &Cell, network: &Network) -> Result<Vec<UnixDatagram>, Error> {
-    let here = cell.targets.iter().filter(|t| network.is_here(&t.name));
+pub(super) fn claim_ports(targets: &[&Target], network: &Network) -> Result<Vec<Claim>, Error> {
+    let here = targets.iter().filter(|t| network.is_here(&t.name));
     let ports = here.flat_map(|t| t.replicas.iter().flat_map(|r| &r.ports).map(|p| (t.name.clone(), *p)));
     let mut claims = Vec::new();
     for (target, port) in ports {
         let name = UnixAddress::from_abstract_name(format!("runner-port-{port}"));
         match name.and_then(|name| UnixDatagram::bind_addr(&name)) {
-            Ok(claim) => claims.push(claim),
+            Ok(socket) => claims.push(Claim { target, _socket: socket }),
             Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
                 return Err(Error::PortTaken { port, target, holder: Some("another run of runner".to_owned()) });
             }
@@ -77,32 +104,36 @@ pub(super) fn claim_ports(cell: &Cell, network: &Network) -> Result<Vec<UnixData
     Ok(claims)
 }
 
-/// Every port of a cell must be free again after its targets were stopped.
+/// Every port of what was stopped must be free again.
 ///
 /// # Errors
 /// [`Error::PortKept`] with its holder.
-pub(super) fn check_ports_again(cell: &Cell, network: &Network) -> Result<(), Error> {
-    each_port(cell, network, |port, target, holder| Error::PortKept { port, target, holder })
-}
-
-fn each_port(cell: &Cell, network: &Network, error: impl Fn(u16, String, Option<String>) -> Error) -> Result<(), Error> {
-    for target in cell.targets.iter().filter(|t| network.is_here(&t.name)) {
-        for port in target.replicas.iter().flat_map(|r| &r.ports) {
-            if !ports::is_free(SocketAddr::from((Ipv4Addr::LOCALHOST, *port)))? {
-                return Err(error(*port, target.name.clone(), ports::holder(*port).map(|h| h.to_string())));
-            }
+pub(super) fn check_ports_again<'r>(
+    stopped: impl IntoIterator<Item = &'r Running>,
+    is_here: impl Fn(&str) -> bool,
+) -> Result<(), Error> {
+    for one in stopped.into_iter().filter(|one| one.process.is_some() && is_here(&one.status.target)) {
+        for port in &one.ports {
+            check_port(*port, |holder| Error::PortKept { port: *port, target: one.status.target.clone(), holder })?;
         }
     }
     Ok(())
+}
+
+fn check_port(port: u16, error: impl FnOnce(Option<String>) -> Error) -> Result<(), Error> {
+    if ports::is_free(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))? {
+        return Ok(());
+    }
+    Err(error(ports::holder(port).map(|h| h.to_string())))
 }
 
 /// Makes the configuration files of a target's replica.
 ///
 /// # Errors
 /// [`Error::Scratch`]; also when two replicas would write different files under one name.
-fn render(replica: &Replica, context: &Context<'_>) -> Result<(), Error> {
+fn render(target: &Target, replica: &Replica, context: &Context<'_>) -> Result<(), Error> {
     for file in &replica.files {
-        let path = context.scratch.join(&file.name);
+        let path = context.directory_of(target).join(&file.name);
         let content = file.content.fill(&context.late).to_text();
         let failed = |source| Error::Scratch { path: path.clone(), source };
         // What holds a secret is for us alone; other files are for whatever user a target becomes.
@@ -138,17 +169,20 @@ pub async fn start(
     target: &Target,
     context: &Context<'_>,
     namespace: Option<&Path>,
+    cell: usize,
     running: &mut Vec<Running>,
     started: impl Fn(&Running),
 ) -> Result<(), Error> {
     let first = running.len();
     for replica in &target.replicas {
-        render(replica, context)?;
-        let one = start_replica(target, replica, context, namespace).await?;
+        render(target, replica, context)?;
+        let one = start_replica(target, replica, context, namespace, cell).await?;
         started(&one);
         running.push(one);
     }
-    wait_until_ready(target, context, namespace, &mut running[first..]).await
+    wait_until_ready(target, context, namespace, &mut running[first..]).await?;
+    running[first..].iter_mut().for_each(|one| one.is_ready = true);
+    Ok(())
 }
 
 /// Starts one replica; of one that runs already nothing is done.
@@ -157,6 +191,7 @@ async fn start_replica(
     replica: &Replica,
     context: &Context<'_>,
     namespace: Option<&Path>,
+    cell: usize,
 ) -> Result<Running, Error> {
     let logs = log_paths(&context.logs, &target.name, replica.number);
     let fill = |template: &Template| template.fill(&context.late).to_text();
@@ -166,7 +201,7 @@ async fn start_replica(
         Start::Elsewhere => None,
         Start::Process { argv } => Some(with_path(fill_all(argv, &context.late))),
         Start::Fixture { name, args } => {
-            let socket = context.scratch.join(count_socket(&target.name, replica.number));
+            let socket = context.directory_of(target).join(count_socket(&target.name, replica.number));
             env.push((COUNT_VARIABLE.to_owned(), socket.display().to_string()));
             let program = context.fixtures.display().to_string();
             Some([program, name.clone()].into_iter().chain(fill_all(args, &context.late)).collect())
@@ -210,6 +245,13 @@ async fn start_replica(
         grace: target.stop_grace,
         status,
         stopped_at: None,
+        lifetime: target.lifetime,
+        cell,
+        after: target.after.clone(),
+        ports: replica.ports.clone(),
+        is_ready: false,
+        stays: false,
+        taken: [0; 2],
     })
 }
 
@@ -270,6 +312,31 @@ pub async fn death(running: &[Running]) -> Error {
 }
 
 impl Running {
+    /// Takes it out of a repetition that ends, in which only what is to be said of it is left.
+    pub fn hand_over(&mut self) -> Self {
+        Self {
+            name: self.name.clone(),
+            process: self.process.take(),
+            container: self.container.take(),
+            logs: self.logs.clone(),
+            status: TargetStatus { start_up_ns: None, ..self.status.clone() },
+            after: self.after.clone(),
+            ports: self.ports.clone(),
+            stays: false,
+            ..*self
+        }
+    }
+
+    /// Its output and its error output.
+    pub fn logs(&self) -> &[PathBuf; 2] {
+        &self.logs
+    }
+
+    /// How it ended, if it has.
+    pub fn exited(&self) -> Option<Exit> {
+        self.process.as_ref().and_then(Process::exited)
+    }
+
     /// The last lines of its log.
     pub fn tail(&self) -> Vec<String> {
         probe::tail([&self.logs[0], &self.logs[1]], probe::LINES_SHOWN)
@@ -280,7 +347,7 @@ impl Running {
 ///
 /// # Errors
 /// When the guard is gone.
-pub async fn stop(guard: &Guard, running: &mut [Running]) -> Result<(), Error> {
+pub async fn stop(guard: &Guard, running: &mut [&mut Running]) -> Result<(), Error> {
     // One that does not go is told when all others are stopped.
     let mut containers_gone = Ok(());
     let mut end = running.len();
@@ -290,7 +357,7 @@ pub async fn stop(guard: &Guard, running: &mut [Running]) -> Result<(), Error> {
         let group = &mut running[start..end];
         let mut stops = Vec::new();
         for one in group.iter_mut() {
-            let Running { process, container, status, stopped_at, signal, grace, .. } = one;
+            let Running { process, container, status, stopped_at, signal, grace, .. } = &mut **one;
             let Some(process) = process else { continue };
             status.ended = process.exited().map(|e| e.to_string());
             let stop = async {

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::template::{Late, Part};
 use super::text::as_text;
 use super::{Start, Template, Url};
-use vocabulary::choices::{Resource, Signal};
+use vocabulary::choices::{Lifetime, Resource, Signal};
 
 /// Something under test or around it.
 #[derive(Clone, Debug, Serialize)]
@@ -18,6 +18,9 @@ pub struct Target {
     pub replicas: Vec<Replica>,
     /// Names of the targets that must be ready before.
     pub after: Vec<String>,
+    /// How long it lives.
+    #[serde(skip_serializing_if = "Lifetime::is_repetition")]
+    pub lifetime: Lifetime,
     /// How long a replica may take to become ready.
     #[serde(serialize_with = "as_text")]
     pub ready_timeout: Duration,
@@ -38,6 +41,11 @@ impl Target {
     pub fn is_started(&self) -> bool {
         self.replicas.iter().any(|r| r.start.is_started())
     }
+
+    /// The late name of the directory in which its files are.
+    pub fn directory(&self) -> &'static str {
+        if self.lifetime.is_repetition() { "scratch" } else { "kept" }
+    }
 }
 
 /// One process of a target.
@@ -53,12 +61,31 @@ pub struct Replica {
     pub dir: Option<Template>,
     /// Ports on which it will listen, the main one first.
     pub ports: Vec<u16>,
-    /// Files to make in the scratch directory.
+    /// Files to make in the scratch directory, or in that of the run.
     pub files: Vec<RenderedFile>,
     /// How to know that it is ready.
     pub ready: Probe,
     /// Processors on which it may run; all when empty.
     pub cpus: Vec<u32>,
+}
+
+impl Replica {
+    /// Names in it that have their value late; those of its files come with the file's name.
+    pub fn late_names(&self) -> impl Iterator<Item = (String, Option<&str>)> {
+        let mut templates = self.start.argv();
+        templates.extend(self.env.iter().map(|(_, value)| value.clone()));
+        templates.extend(self.dir.clone());
+        match &self.ready {
+            Probe::Command { argv } => templates.extend(argv.iter().cloned()),
+            Probe::Lines { send, .. } => {
+                templates.extend(send.iter().flat_map(|line| [Some(line.text.clone()), line.hex_of.clone()]).flatten());
+            }
+            Probe::Started | Probe::Tcp { .. } | Probe::Http { .. } | Probe::Log { .. } => {}
+        }
+        let own = templates.into_iter().flat_map(|t| t.names().map(|name| (name.to_owned(), None)).collect::<Vec<_>>());
+        let of_files = self.files.iter().flat_map(|f| f.content.names().map(|name| (name.to_owned(), Some(f.name.as_str()))));
+        own.chain(of_files)
+    }
 }
 
 /// A configuration file made from a template.

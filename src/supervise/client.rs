@@ -293,15 +293,17 @@ impl Guard {
         })
     }
 
-    /// Kills everything that is left; returns process ids and names. The proof that nothing of ours runs is an empty list.
+    /// Kills everything that is left, but for `spared`; returns process ids and names. The proof that nothing else of ours runs
+    /// is an empty list.
     ///
     /// # Errors
     /// [`Error::GuardGone`].
-    pub fn sweep(&self) -> Task<'_, Result<Vec<(u32, String)>, Error>> {
+    pub fn sweep(&self, spared: &[&Process]) -> Task<'_, Result<Vec<(u32, String)>, Error>> {
+        let spared = spared.iter().map(|process| process.id).collect();
         Box::pin(async move {
             let (to, from) = oneshot::channel();
             self.shared().swept.push(to);
-            self.say(&Request::Sweep).await?;
+            self.say(&Request::Sweep { spared }).await?;
             // It takes 10 s at most; a guard that says nothing for longer was stopped, or hangs.
             let swept = tokio::time::timeout(Duration::from_secs(20), from).await;
             swept.map_err(|_| Error::GuardGone)?.map_err(|_| Error::GuardGone)

@@ -5,17 +5,24 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{self, Signal};
 
-use super::processes::Processes;
+use super::processes::{Processes, Row};
 
 /// Kills every descendant of this process until none is left, or for 10 s; returns those that were there.
 pub(super) fn kill_all(mut reap: impl FnMut()) -> Vec<(u32, String)> {
+    kill(|| {
+        reap();
+        Processes::read().descendants(own_pid())
+    })
+}
+
+/// Kills whoever `look` finds until it finds nobody, or for 10 s; returns those that were there.
+pub(super) fn kill(mut look: impl FnMut() -> Vec<Row>) -> Vec<(u32, String)> {
     let mut found: BTreeMap<u32, String> = BTreeMap::new();
     let deadline = Instant::now() + Duration::from_secs(10);
     // One look takes time, and whoever loses its parent meanwhile is seen nowhere in it: two must find nothing.
     let mut empty = 0;
     while empty < 2 && Instant::now() < deadline {
-        reap();
-        let left = Processes::read().descendants(own_pid());
+        let left = look();
         empty = if left.is_empty() { empty + 1 } else { 0 };
         for row in &left {
             found.entry(row.pid as u32).or_insert_with(|| row.name());

@@ -7,7 +7,7 @@
 //! The leader of a replica is not reaped before its stop is done: as long as it is a zombie nobody else can get its number or
 //! that of its group, and signals to them reach no stranger.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -65,7 +65,7 @@ pub fn main() -> ExitCode {
     let mut state = State { socket, wards: BTreeMap::new(), orphans: BTreeMap::new(), input: Vec::new() };
     state.say(&Event::Ready { pid: std::process::id() });
     while state.turn() {}
-    state.kill_all();
+    state.kill_all(&[]);
     journal::clear(&journal);
     ExitCode::SUCCESS
 }
@@ -128,7 +128,7 @@ impl State {
 
     /// Living children of ours that nobody here has started, by their marker: whoever lost its parent has become ours.
     fn orphans_by_marker(&mut self, processes: &Processes) -> BTreeMap<String, Vec<i32>> {
-        let leaders: std::collections::BTreeSet<i32> = self.wards.values().map(Ward::raw).collect();
+        let leaders: BTreeSet<i32> = self.wards.values().map(Ward::raw).collect();
         let mut found: BTreeMap<String, Vec<i32>> = BTreeMap::new();
         let mut known = BTreeMap::new();
         for pid in processes.children_of(descendants::own_pid()).iter().filter(|pid| !leaders.contains(pid)) {
@@ -218,8 +218,8 @@ impl State {
                 }
                 None => self.say(&Event::Stopped { id, killed: false }),
             },
-            Request::Sweep => {
-                let left = self.kill_all();
+            Request::Sweep { spared } => {
+                let left = self.kill_all(&spared);
                 self.say(&Event::Swept { left });
             }
         }
@@ -243,16 +243,36 @@ impl State {
         }
     }
 
-    /// Kills every descendant until none is left; returns those that were there.
-    fn kill_all(&mut self) -> Vec<(u32, String)> {
+    /// Kills every descendant until none is left but those that are `spared`, and their trees; returns those that were there.
+    fn kill_all(&mut self, spared: &[u64]) -> Vec<(u32, String)> {
         // Leaders stay unreaped, and so reserved, until everything is dead.
-        let found = descendants::kill_all(|| self.reap_orphans());
+        let found = descendants::kill(|| {
+            self.reap_orphans();
+            let processes = Processes::read();
+            let spared = self.trees(&processes, spared);
+            let all = processes.descendants(descendants::own_pid());
+            all.into_iter().filter(|row| !spared.contains(&row.pid)).collect()
+        });
+        if spared.is_empty() {
+            self.orphans.clear();
+        }
         self.notice_exits();
-        for ward in std::mem::take(&mut self.wards).into_values() {
+        let gone: Vec<u64> = self.wards.keys().copied().filter(|id| !spared.contains(id)).collect();
+        for ward in gone.iter().filter_map(|id| self.wards.remove(id)) {
             reap(ward.raw());
         }
-        self.orphans.clear();
         found
+    }
+
+    /// Processes of the trees of these wards.
+    fn trees(&mut self, processes: &Processes, ids: &[u64]) -> BTreeSet<i32> {
+        if ids.is_empty() {
+            return BTreeSet::new();
+        }
+        let orphans = self.orphans_by_marker(processes);
+        let wards = self.wards.iter().filter(|(id, _)| ids.contains(id)).map(|(_, ward)| ward);
+        let tree = |ward: &Ward| processes.tree(ward.raw(), orphans.get(&ward.marker).map_or(&[] as &[i32], Vec::as_slice));
+        wards.flat_map(tree).map(|row| row.pid).collect()
     }
 }
 

@@ -23,7 +23,10 @@ pub enum Request {
         grace_ms: u64,
     },
     /// Kill everything that is left, and say what that was.
-    Sweep,
+    Sweep {
+        /// Processes that stay, with their trees, as chosen in [`Spawn`].
+        spared: Vec<u64>,
+    },
 }
 
 /// A process to start.
@@ -88,7 +91,7 @@ pub enum Event {
         /// Whether it had to be killed.
         killed: bool,
     },
-    /// Everything is gone.
+    /// Everything is gone but what was spared.
     Swept {
         /// What had to be killed: process id and name.
         left: Vec<(u32, String)>,

@@ -15,6 +15,26 @@ pub enum Order {
     Sequential,
 }
 
+/// How long a target lives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize, serde::Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Lifetime {
+    /// Started and stopped in every repetition.
+    #[default]
+    Repetition,
+    /// Kept while repetitions of one cell follow each other.
+    Cell,
+    /// Started when it is first needed, and kept until the end of the run.
+    Run,
+}
+
+impl Lifetime {
+    /// Whether it ends with the repetition.
+    pub fn is_repetition(&self) -> bool {
+        *self == Self::Repetition
+    }
+}
+
 /// A resource of which processes may use no more than a limit; see setrlimit(2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]

@@ -253,6 +253,9 @@ mistakes! {
     let_ring
     let_unused
     letters
+    lifetime
+    lifetime_across_cells
+    lifetime_after
     limits_errors_without_unit
     limits_host_load
     limits_lag

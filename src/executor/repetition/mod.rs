@@ -7,7 +7,8 @@ mod stages;
 mod status;
 mod timing;
 
-use std::path::Path;
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use self::session::Session;
@@ -16,6 +17,7 @@ use self::timing::{Stage, Stopwatch, ns_since};
 use super::context::Context;
 use super::error::Error;
 use super::interrupt::Interrupt;
+use super::kept::{Kept, Over, fresh_logs};
 use super::limits;
 use super::memory::Memory;
 use super::recorder::Recorder;
@@ -55,6 +57,8 @@ pub struct Executor<'a> {
     pub fixtures: &'a Path,
     /// Ctrl-C.
     pub interrupt: &'a Interrupt,
+    /// Targets that outlive repetitions.
+    pub kept: RefCell<Kept>,
 }
 
 impl Executor<'_> {
@@ -77,12 +81,55 @@ impl Executor<'_> {
                 biased;
                 () = self.interrupt.asked(2) => {
                     // Now means now: the guard kills everything in one sweep.
-                    self.guard.sweep().await?;
+                    self.guard.sweep(&[]).await?;
                     Err(Error::Interrupted)
                 },
                 torn_down = repetition.tear_down() => torn_down,
             };
+            self.kept.replace(repetition.session.hand_over());
             repetition.conclude(measured, torn_down).await
+        })
+    }
+
+    /// The directory of the run for what outlives repetitions.
+    pub fn kept_directory(&self) -> PathBuf {
+        self.scratch.join("kept")
+    }
+
+    /// Stops targets whose time is over, in reverse order.
+    ///
+    /// # Errors
+    /// When the guard is gone, something does not go, or whoever waits has no patience any more.
+    pub fn end_lifetimes(&self, over: Over) -> Task<'_, Result<(), Error>> {
+        Box::pin(async move {
+            let mut kept = self.kept.take();
+            if kept.running().next().is_none() {
+                return Ok(());
+            }
+            let ended = tokio::select! {
+                biased;
+                () = self.interrupt.asked(2) => {
+                    // Now means now.
+                    self.guard.sweep(&[]).await?;
+                    Err(Error::Interrupted)
+                },
+                ended = kept.stop(self.guard, |one| over.is_over(one)) => ended,
+            };
+            self.kept.replace(kept);
+            ended
+        })
+    }
+
+    /// Ends all that runs while no repetition does, but for targets that outlive them.
+    ///
+    /// # Errors
+    /// When the guard is gone.
+    pub fn sweep_around_kept(&self) -> Task<'_, Result<(), Error>> {
+        Box::pin(async move {
+            let kept = self.kept.take();
+            let swept = self.guard.sweep(&kept.processes()).await;
+            self.kept.replace(kept);
+            Ok(swept.map(drop)?)
         })
     }
 
@@ -124,6 +171,8 @@ struct Repetition<'a> {
     sampler: Sampler,
     recorder: Recorder,
     session: Session,
+    /// Where logs go of what is started now and outlives the repetition.
+    lasting_logs: PathBuf,
     /// Where recording goes on when there is no room in memory any more.
     spill: Option<Spill>,
     writer: RepetitionWriter,
@@ -150,7 +199,12 @@ impl<'a> Repetition<'a> {
         };
         let sampler = Sampler::start(Vec::new(), settings, to_recorder).map_err(Error::Observe)?;
         let mut late: Late<'_> = executor.plan.secrets.late().collect();
-        late.extend([("scratch", scratch.display().to_string()), ("repetition", turn.repetition.to_string())]);
+        let kept = executor.kept_directory();
+        late.extend([
+            ("scratch", scratch.display().to_string()),
+            ("kept", kept.display().to_string()),
+            ("repetition", turn.repetition.to_string()),
+        ]);
         Ok(Self {
             executor,
             cell,
@@ -158,12 +212,13 @@ impl<'a> Repetition<'a> {
             seed: seed_of(executor.plan.seed, turn),
             begin,
             started_at,
-            context: Context { guard: executor.guard, late, scratch, logs: writer.logs(), fixtures: executor.fixtures },
+            context: Context { guard: executor.guard, late, scratch, kept, logs: writer.logs(), fixtures: executor.fixtures },
             link_names,
             progress,
             sampler,
             recorder,
-            session: Session::default(),
+            session: Session { kept: executor.kept.take(), ..Session::default() },
+            lasting_logs: fresh_logs(&executor.directory.path.join("logs")),
             spill,
             writer,
         })
@@ -172,6 +227,7 @@ impl<'a> Repetition<'a> {
     /// From the scratch directory to the last metric that is collected.
     async fn measure(&mut self) -> Result<(), Error> {
         self.make_scratch()?;
+        self.timed(Stage::StopTargets, Self::stop_ended).await?;
         self.timed(Stage::SetUp, Self::set_up).await?;
         self.timed(Stage::LayLinks, Self::lay_links).await?;
         self.claim_ports()?;
@@ -200,7 +256,7 @@ impl<'a> Repetition<'a> {
         result = result.and(self.session.network.undo(self.context.guard).await);
         let left_behind = self.sweep().await?;
         stopped?;
-        result = result.and(self.check_ports_again());
+        result = result.and(self.check_ports_again()).and(self.take_over_logs());
         result.and(self.timed(Stage::CleanUp, Self::clean_up).await).map(|()| left_behind)
     }
 

@@ -1,17 +1,17 @@
 //! What a repetition has so far. It outlives whatever breaks the repetition off, so that all of it can be undone and told.
 
 use std::cell::RefCell;
-use std::os::unix::net::UnixDatagram;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tokio::sync::watch;
 
+use crate::kept::Kept;
 use crate::network::Network;
 use crate::reconcile::{Baselines, Reconciled};
 use crate::taps::{TapReport, Taps};
-use crate::targets::Running;
+use crate::targets::{Claim, Running};
 use load::{self, Report};
 use plan::Workload;
 use record::status::Timings;
@@ -22,7 +22,9 @@ pub(super) struct Session {
     /// The replicas, in the order in which they were started.
     pub running: Vec<Running>,
     /// Ports that no other runner may use meanwhile.
-    pub claims: Vec<UnixDatagram>,
+    pub claims: Vec<Claim>,
+    /// Targets that outlive repetitions and are not in `running`.
+    pub kept: Kept,
     pub network: Network,
     pub events: Events,
     /// When the last target was ready.
@@ -45,6 +47,15 @@ pub(super) struct Session {
     /// What the status says of the taps, once they have ended.
     pub tap_report: TapReport,
     pub timings: Timings,
+}
+
+impl Session {
+    /// What goes on when the repetition ends.
+    pub fn hand_over(&mut self) -> Kept {
+        let mut kept = std::mem::take(&mut self.kept);
+        kept.put(&mut self.running, std::mem::take(&mut self.claims));
+        kept
+    }
 }
 
 /// The start of the load, as both clocks show it.

@@ -10,13 +10,15 @@ use super::session::{Epoch, Session};
 use crate::collect::collect;
 use crate::context::Context;
 use crate::error::Error;
+use crate::kept::{falling, take_over_logs};
 use crate::late::fill_workload;
 use crate::reconcile::Baselines;
+use crate::targets::Running;
 use crate::{actions, launches, memory, targets};
 use load::{self, Gate, Job, Launcher, Setting};
 use observe::Watched;
-use plan::{Action, Cell, Length};
-use supervise::Kind;
+use plan::{Action, Cell, Length, Target};
+use supervise::{Kind, Process};
 
 /// A target whose end explains a wrong answer is noticed within this.
 const NOTICED: Duration = Duration::from_millis(50);
@@ -41,16 +43,36 @@ impl Repetition<'_> {
         Ok(())
     }
 
-    /// Makes sure that the ports of all targets are free, and stay so as far as other runners are concerned.
+    /// Stops what has ended since the last repetition and should not have, and says so: it is started anew.
+    pub(super) async fn stop_ended(&mut self) -> Result<(), Error> {
+        for words in self.session.kept.stop_ended(self.context.guard).await? {
+            vocabulary::errors::tell(format_args!("warning: {words}; it is started anew"));
+            self.session.events.now(json!({"event": "ended-between", "what": words}));
+        }
+        Ok(())
+    }
+
+    /// Makes sure that the ports of all targets that will be started are free, and stay so as far as other runners are concerned.
     pub(super) fn claim_ports(&mut self) -> Result<(), Error> {
-        self.session.claims = targets::claim_ports(self.cell, &self.session.network)?;
-        targets::check_ports(self.cell, &self.session.network)
+        let session = &mut self.session;
+        let starting: Vec<&Target> = self.cell.targets.iter().filter(|t| !session.kept.has(&t.name)).collect();
+        session.claims = targets::claim_ports(&starting, &session.network)?;
+        targets::check_ports(&starting, &session.network)
     }
 
     /// Follows what will be written into files from now on: nothing of it is missed.
     pub(super) fn follow_taps(&mut self) -> Result<(), Error> {
-        let Self { executor, cell, context, session, spill, writer, .. } = self;
-        session.taps.follow(cell, context, writer.directory(), spill.as_ref(), &executor.plan.secrets)
+        let Self { executor, cell, context, session, spill, writer, lasting_logs, .. } = self;
+        let kept = &session.kept;
+        let logs = |target: &Target| match target.lifetime.is_repetition() {
+            true => (context.logs.clone(), false),
+            false => match kept.replicas(&target.name).next().and_then(|one| one.logs()[0].parent()) {
+                // What it said before was of other repetitions.
+                Some(logs) => (logs.to_owned(), true),
+                None => (lasting_logs.clone(), false),
+            },
+        };
+        session.taps.follow(cell, context, logs, writer.directory(), spill.as_ref(), &executor.plan.secrets)
     }
 
     /// Connects to what speaks in lines, and starts commands whose output is followed.
@@ -65,21 +87,33 @@ impl Repetition<'_> {
         self.session.taps.end_commands(self.context.guard).await
     }
 
-    /// Starts the targets in order; each is ready before the next one is started.
+    /// Starts the targets in order; each is ready before the next one is started. What outlived an earlier repetition goes on.
     pub(super) async fn start(&mut self) -> Result<(), Error> {
-        let Self { cell, context, sampler, session, .. } = self;
-        let Session { running, events, network, .. } = &mut *session;
+        let Self { cell, context, sampler, session, turn, lasting_logs, .. } = self;
+        let Session { running, events, network, kept, .. } = &mut *session;
+        let context: &Context<'_> = context;
+        let lasting = Context { logs: lasting_logs.clone(), ..context.clone() };
+        let watch = |one: &Running, event: &str| {
+            if let Some(pid) = one.status.pid {
+                let (target, replica) = (one.status.target.clone(), one.status.replica);
+                let (_, marker) = context.guard.marker(Kind::Target, &target, replica);
+                sampler.add(Watched { target, replica, pid, marker });
+            }
+            events.now(json!({"event": event, "target": one.name, "pid": one.status.pid}));
+        };
         for target in &cell.targets {
+            if kept.has(&target.name) {
+                let first = running.len();
+                running.extend(kept.take(&target.name));
+                running[first..].iter().for_each(|one| watch(one, "goes-on"));
+                continue;
+            }
             let namespace = network.namespace(&target.name);
-            targets::start(target, context, namespace.as_deref(), running, |one| {
-                if let Some(pid) = one.status.pid {
-                    let (target, replica) = (one.status.target.clone(), one.status.replica);
-                    let (_, marker) = context.guard.marker(Kind::Target, &target, replica);
-                    sampler.add(Watched { target, replica, pid, marker });
-                }
-                events.now(json!({"event": "started", "target": one.name, "pid": one.status.pid}));
-            })
-            .await?;
+            let context = if target.lifetime.is_repetition() { context } else { &lasting };
+            if !target.lifetime.is_repetition() {
+                record::files::make_directory(&context.logs)?;
+            }
+            targets::start(target, context, namespace.as_deref(), turn.cell, running, |one| watch(one, "started")).await?;
             events.now(json!({"event": "ready", "target": target.name}));
         }
         session.ready_at = Some(Instant::now());
@@ -237,15 +271,27 @@ impl Repetition<'_> {
         self.execute("clean-up, load", &self.cell.clean_up.load).await
     }
 
+    /// Stops the targets, but for those that outlive the repetition: these go on, unless they or what they waited for has ended.
     pub(super) async fn stop_targets(&mut self) -> Result<(), Error> {
-        targets::stop(self.context.guard, &mut self.session.running).await
+        let Self { context, session: Session { running, kept, .. }, .. } = self;
+        let all: Vec<&Running> = running.iter().chain(kept.running()).collect();
+        let ending = |one: &Running| !one.is_ready || one.exited().is_some();
+        let falling = falling(&all, |one| !one.lifetime.is_repetition() && ending(one));
+        for one in running.iter_mut().filter(|one| one.process.is_some() && !one.lifetime.is_repetition()) {
+            one.stays = !falling.contains(&one.status.target);
+        }
+        let mut stopping: Vec<&mut Running> = running.iter_mut().filter(|one| !one.stays).collect();
+        let stopped = targets::stop(context.guard, &mut stopping).await;
+        stopped.and(kept.stop(context.guard, |one| falling.contains(&one.status.target)).await)
     }
 
     /// Ends whatever is left of processes, and tells what became of all. Returns what had been left behind.
     pub(super) async fn sweep(&mut self) -> Result<Vec<String>, Error> {
-        let left = self.context.guard.sweep().await?;
-        let Session { running, events, .. } = &self.session;
-        for one in running {
+        let Session { running, events, kept, .. } = &self.session;
+        let staying = running.iter().filter(|one| one.stays).filter_map(|one| one.process.as_ref());
+        let spared: Vec<&Process> = staying.chain(kept.processes()).collect();
+        let left = self.context.guard.sweep(&spared).await?;
+        for one in running.iter().filter(|one| !one.stays) {
             let at = one.stopped_at.unwrap_or_else(Instant::now);
             let status = &one.status;
             let event = json!({"event": "stopped", "target": one.name, "killed": status.killed, "ended": status.ended});
@@ -263,7 +309,17 @@ impl Repetition<'_> {
     pub(super) fn check_ports_again(&self) -> Result<(), Error> {
         // Only ports that were ours: one that was taken from the start has been said already.
         let all = self.cell.targets.iter().map(|t| t.replicas.len()).sum::<usize>();
-        if self.session.running.len() == all { targets::check_ports_again(self.cell, &self.session.network) } else { Ok(()) }
+        let Session { running, network, .. } = &self.session;
+        if running.len() != all {
+            return Ok(());
+        }
+        targets::check_ports_again(running.iter().filter(|one| !one.stays), |target| network.is_here(target))
+    }
+
+    /// Copies what targets that outlive repetitions have written meanwhile.
+    pub(super) fn take_over_logs(&mut self) -> Result<(), Error> {
+        let mut lasting = self.session.running.iter_mut().filter(|one| !one.lifetime.is_repetition());
+        lasting.try_for_each(|one| take_over_logs(one, &self.context.logs))
     }
 
     pub(super) async fn clean_up(&mut self) -> Result<(), Error> {

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use super::diagnostics::Diagnostics;
 use super::drivers::READERS;
-use super::experiment::{Builder, WINDOW};
+use super::experiment::{Builder, KEPT, WINDOW};
 use super::expr::Scope;
-use super::{actions, arrivals, collect, links, reconcile, taps, targets, workloads};
+use super::{actions, arrivals, collect, lifetimes, links, reconcile, taps, targets, workloads};
 use plan::{Action, Cell, CellId, Collect, Length, Link, Reconcile, Steps, Tap, Target, Workload};
 use schema::source::all_of;
 use schema::{Data, Entry, Mistake, Node, Span, decode, types};
@@ -61,10 +61,10 @@ impl Builder<'_> {
     }
 
     /// Directories that set-up steps make and keep, by the names that the steps give them.
-    fn caches(&self, scope: &Scope<'_>, steps: &Node) -> Node {
+    pub(super) fn caches(&self, scope: &Scope<'_>, steps: &Node, levels: &[&str]) -> Node {
         let mut caches = Vec::new();
         let unset = scope.unset.borrow().clone();
-        for level in ["run", "cell", "repetition", "load"] {
+        for level in levels {
             for item in steps.get(level).map(Node::items).unwrap_or_default() {
                 let Some(entry) = item.entry("cache") else { continue };
                 // Its mistakes are told where steps are read.
@@ -170,6 +170,7 @@ impl Builder<'_> {
             }
         }
         self.check_ports(&made, mistakes);
+        lifetimes::order_possible(self.file, self.targets, &made, mistakes);
         let sorted = targets::sort(made).unwrap_or_else(|ring| {
             let entry = self.targets.iter().find(|e| e.key == ring[0]);
             let span = entry.map_or(self.root.span, |e| e.value.get("after").map_or(e.key_span, |n| n.span));
@@ -200,7 +201,7 @@ impl Builder<'_> {
         let mut scope = self.scope(env, levels);
         let path = self.path(&scope, &id, paths, mistakes);
 
-        let caches = self.caches(&scope, &steps.0);
+        let caches = self.caches(&scope, &steps.0, &["run", "cell", "repetition", "load"]);
         if !caches.entries().is_empty() {
             scope.values.insert("cache".to_owned(), caches);
         }
@@ -220,6 +221,7 @@ impl Builder<'_> {
         for name in ["scratch", "repetition"] {
             scope.late.insert(name.to_owned(), "when a repetition starts");
         }
+        scope.late.insert("kept".to_owned(), KEPT);
         let names: Vec<String> = self.targets.iter().map(|e| e.key.clone()).collect();
         let (started, mut skipped) = self.cell_targets(&mut scope, &outlines, &names, mistakes);
 
@@ -232,7 +234,7 @@ impl Builder<'_> {
                 (self.actions(&scope, steps, "repetition", mistakes), self.actions(&scope, steps, "load", mistakes));
             // Around a cell there is no repetition, and so no scratch directory.
             let late = scope.late.clone();
-            scope.late.retain(|name, _| of_requests.contains(name));
+            scope.late.retain(|name, _| of_requests.contains(name) || name == "kept");
             let cell = self.actions(&scope, steps, "cell", mistakes);
             scope.late = late;
             Steps { cell, repetition, load }

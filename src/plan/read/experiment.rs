@@ -14,7 +14,7 @@ use super::factors::{self, Levels};
 use super::levels::Factor;
 use super::names::{RESERVED, ScenarioNames};
 use super::options::{Options, Rejection};
-use super::{expectations, graphs};
+use super::{expectations, graphs, lifetimes};
 use plan::experiment::Scratch;
 use plan::taps::UNJOINED;
 use plan::{Action, Cell, CellId, Graph, Limits, Plan, Reconcile, Record, Secrets};
@@ -35,6 +35,8 @@ const OPEN: f64 = 0.01;
 /// Where nothing goes on for want of memory in a tenth of the time, swapping is measured. Processors are waited for wherever
 /// they are saturated, and storage wherever something is made durable: for these there is no limit by default.
 const HOST_PRESSURE_MEMORY: f64 = 0.1;
+/// When the directory of a run is known.
+pub(super) const KEPT: &str = "when a run starts";
 /// Length of a window where nothing is said.
 pub(super) const WINDOW: Duration = Duration::from_millis(500);
 
@@ -146,6 +148,7 @@ impl<'a> Builder<'a> {
                     "replica" => "inside of a target",
                     "links" | "targets" => "after the targets' ports: not in `let`, `when`, `replicas` or `port`",
                     "scratch" | "repetition" => "inside of a repetition",
+                    "kept" => "while a run is executed",
                     "load_begin" | "load_end" => "in `collect`",
                     "env" => "with the name of a variable, such as `env.HOME`",
                     "cache" => "in a cell, where a set-up step has `cache`",
@@ -333,7 +336,11 @@ impl<'a> Builder<'a> {
         let mut elsewhere = self.elsewhere.clone();
         elsewhere.extend(self.factors.iter().map(|f| (f.name.clone(), "in a cell: under `cell`, `repetition` or `load`")));
         scope.elsewhere = &elsewhere;
-        scope.late = [("pass".to_owned(), "while requests are sent")].into();
+        scope.late = [("pass".to_owned(), "while requests are sent"), ("kept".to_owned(), KEPT)].into();
+        let caches = self.caches(&scope, &steps.0, &["run"]);
+        if !caches.entries().is_empty() {
+            scope.values.insert("cache".to_owned(), caches);
+        }
         let set_up = self.actions(&scope, &steps.0, "run", mistakes);
         let clean_up = self.actions(&scope, &steps.1, "run", mistakes);
         // A cell can be skipped for that; around the run there is nothing to skip.
@@ -482,9 +489,14 @@ impl<'a> Builder<'a> {
         let (mut rereading, mut seen) = (0, 0);
         // In how many cells there is a mistake at a place, and the first of them.
         let mut places: BTreeMap<Span, (usize, String)> = BTreeMap::new();
+        // Of all cells at once only the targets that outlive one are looked at.
+        let (lasting, mut targets) = (self.file.text.contains("lifetime"), Vec::new());
         for levels in every {
             let (before, work) = (mistakes.len(), self.work.get());
-            self.cell(env, levels, steps, &mut paths, mistakes);
+            let cell = self.cell(env, levels, steps, &mut paths, mistakes);
+            if lasting && let Some(cell) = cell {
+                targets.push(lifetimes::CellTargets::new(levels, &cell));
+            }
             let found = mistakes.len() - before;
             seen += 1;
             let spans: BTreeSet<Span> = mistakes[before..].iter().map(|m| m.span).collect();
@@ -499,6 +511,7 @@ impl<'a> Builder<'a> {
                 break;
             }
         }
+        lifetimes::across_cells(self.file, &self.factors, self.targets, &targets, mistakes);
         // A computed value may be wrong in some cells only.
         for mistake in mistakes[start..].iter_mut().filter(|m| m.help.is_none()) {
             let source = mistake.file.text.get(mistake.span.start..mistake.span.end).unwrap_or_default();

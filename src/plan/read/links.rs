@@ -37,6 +37,9 @@ pub(super) fn link(
         {
             let expected = "expected a process: the network of a container is its engine's";
             notes.say(node, key, format!("`{name}` is a container"), expected);
+        } else if key == "to" && targets.iter().any(|t| t.name == *name && !t.lifetime.is_repetition()) {
+            let expected = "expected a target with `lifetime: repetition`: a link is made anew in each";
+            notes.say(node, key, format!("`{name}` lives longer than the link"), expected);
         }
     }
     if typed.to.0.is_empty() {

@@ -20,6 +20,7 @@ mod extracted;
 mod factors;
 mod graphs;
 mod levels;
+mod lifetimes;
 mod links;
 mod messages;
 mod names;

@@ -10,7 +10,7 @@ use vocabulary::metric::{Row, catalogue};
 use vocabulary::{Metric, Time};
 
 /// Names that factors and `let` may not take, with what they mean already.
-pub(super) const RESERVED: [(&str, &str); 14] = [
+pub(super) const RESERVED: [(&str, &str); 15] = [
     ("id", "the fresh id of each pass"),
     ("pass", "the number of each pass"),
     ("connection", "the number of a connection"),
@@ -18,6 +18,7 @@ pub(super) const RESERVED: [(&str, &str); 14] = [
     ("env", "environment variables"),
     ("replica", "the number of a replica"),
     ("scratch", "the scratch directory of a repetition"),
+    ("kept", "the directory of a run"),
     ("repetition", "the number of a repetition"),
     ("targets", "the targets' ports and addresses"),
     ("container", "the name of a container"),

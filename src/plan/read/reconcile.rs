@@ -173,7 +173,7 @@ fn facts_of(target: &Target, targets: &[Target]) -> TargetFacts {
     let Some(start) = target.replicas.first().map(|replica| &replica.start) else { return facts };
     if let Start::Fixture { name, args } = start {
         if COUNTING.contains(&name.as_str()) {
-            let path = |replica: &Replica| format!("${{scratch}}/{}", count_socket(&target.name, replica.number));
+            let path = |replica: &Replica| format!("${{{}}}/{}", target.directory(), count_socket(&target.name, replica.number));
             facts.counters = target.replicas.iter().map(|r| Counter::Fixture(Template::parse(&path(r)))).collect();
         }
         if name == "proxy" {
@@ -190,7 +190,7 @@ fn facts_of(target: &Target, targets: &[Target]) -> TargetFacts {
     let rendered = |flag: &str| -> Vec<String> {
         let files = argv.windows(2).filter(|pair| pair[0] == flag).map(|pair| pair[1].clone());
         let file = |path: String| {
-            let name = path.strip_prefix("${scratch}/")?.to_owned();
+            let name = path.strip_prefix(&format!("${{{}}}/", target.directory()))?.to_owned();
             replica.files.iter().find(|f| f.name == name).map(|f| f.content.to_text())
         };
         files.filter_map(file).collect()

@@ -10,7 +10,7 @@ use super::diagnostics::{Diagnostics, forget_repeated, refuse};
 use super::environment::{self, Variable};
 use super::expr::{Scope, value_of};
 use super::programs::{missing_need, missing_program};
-use super::{containers, requests};
+use super::{containers, lifetimes, requests};
 use plan::containers::engine;
 use plan::template::Part;
 use plan::{Probe, RenderedFile, Replica, SentLine, Start, Target, Template, Url};
@@ -167,7 +167,9 @@ pub(super) fn target(
         let made = decode::decode_and(file, &resolved, mistakes, |typed: types::Target, mistakes| {
             let mut notes = Diagnostics { file, mistakes };
             after_known(&mut notes, &resolved, &typed, entry, names);
-            Some((replica(&mut notes, scope, entry, &resolved, &typed, number)?, typed))
+            let replica = replica(&mut notes, scope, entry, &resolved, &typed, number)?;
+            lifetimes::names_known(&mut notes, &resolved, typed.lifetime, &replica);
+            Some((replica, typed))
         });
         let of_links = ["delay", "jitter", "loss", "rate"].map(|key| format!("unknown key `{key}`"));
         for mistake in mistakes[before..].iter_mut().filter(|m| of_links.contains(&m.found)) {
@@ -211,6 +213,7 @@ pub(super) fn target(
         name: entry.key.clone(),
         replicas,
         after: typed.after.0,
+        lifetime: typed.lifetime,
         ready_timeout: typed.ready.as_ref().map_or(READY_TIMEOUT, ready_timeout),
         stop_signal: typed.stop.signal.unwrap_or_default(),
         stop_grace: typed.stop.grace.map_or(STOP_GRACE, |d| d.0),
@@ -272,7 +275,7 @@ fn replica(
     let kind = notes.exactly_one(node, "what to start", &["fixture", "command", "shell", "container", "address"])?;
     let ports: Vec<u16> = typed.port.iter().chain(typed.ports.values()).map(|p| p.0).collect();
     if let Some(address) = &typed.address {
-        for key in ["args", "env", "dir", "render", "replicas", "port", "ports", "stop", "cpus", "needs", "rlimits"] {
+        for key in ["args", "env", "dir", "render", "replicas", "port", "ports", "stop", "cpus", "needs", "rlimits", "lifetime"] {
             if let Some(entry) = node.entry(key) {
                 notes.mistakes.push(
                     Mistake::new(notes.file, entry.key_span, format!("`{key}` has no meaning for a target that already runs"))
@@ -429,7 +432,7 @@ fn tor(port: u16, cookie: Option<Template>) -> Probe {
 }
 
 /// Names that have their value late, and stand in rendered files as [`mark`]s.
-const LATE: [&str; 2] = ["scratch", "repetition"];
+const LATE: [&str; 3] = ["scratch", "kept", "repetition"];
 
 /// Stands for a late name while a file is rendered: what the file says itself about `${…}` stays as it is.
 /// Without letters, so that filters such as `upper` leave it alone.

@@ -9,7 +9,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use crate::types::{Duration, Names, Port, ResourceLimit, Signal, Text, Timeout};
+use crate::types::{Duration, Lifetime, Names, Port, ResourceLimit, Signal, Text, Timeout};
 
 /// Something under test or around it.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
@@ -60,6 +60,9 @@ pub struct Target {
     /// Targets that must be ready before this one is started.
     #[serde(default)]
     pub after: Names,
+    /// How long it lives: `repetition` by default.
+    #[serde(default)]
+    pub lifetime: Lifetime,
     /// How to know that it is ready. By default: its port accepts connections.
     #[serde(default)]
     pub ready: Option<Ready>,

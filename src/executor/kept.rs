@@ -1,0 +1,186 @@
+//! Targets that outlive repetitions: taken into each that needs them, handed back at its end, and stopped when their time is over.
+
+use std::path::{Path, PathBuf};
+
+use super::error::Error;
+use super::targets::{self, Claim, Running};
+use supervise::{Guard, Process, probe};
+use vocabulary::choices::Lifetime;
+
+/// Those that run while no repetition does.
+#[derive(Debug, Default)]
+pub struct Kept {
+    /// In the order of their starts.
+    running: Vec<Running>,
+    /// Their ports, also while a repetition has them.
+    claims: Vec<Claim>,
+}
+
+impl Kept {
+    /// Whether a target runs.
+    pub(super) fn has(&self, target: &str) -> bool {
+        self.running.iter().any(|one| one.status.target == target)
+    }
+
+    /// Replicas of a target that runs.
+    pub(super) fn replicas(&self, target: &str) -> impl Iterator<Item = &Running> {
+        self.running.iter().filter(move |one| one.status.target == target)
+    }
+
+    /// All that run.
+    pub(super) fn running(&self) -> impl Iterator<Item = &Running> {
+        self.running.iter()
+    }
+
+    /// Takes a target out, for a repetition that needs it.
+    pub(super) fn take(&mut self, target: &str) -> Vec<Running> {
+        let (taken, left) = std::mem::take(&mut self.running).into_iter().partition(|one| one.status.target == target);
+        self.running = left;
+        taken
+    }
+
+    /// Takes over from a repetition that ends what goes on, with its ports.
+    pub(super) fn put(&mut self, running: &mut [Running], claims: Vec<Claim>) {
+        self.running.extend(running.iter_mut().filter(|one| one.stays).map(Running::hand_over));
+        self.running.sort_by_key(|one| one.process.as_ref().map(|p| p.asked_at));
+        self.claims.extend(claims);
+        self.claims.retain(|claim| self.running.iter().any(|one| one.status.target == claim.target));
+    }
+
+    /// The processes, which are no remains of a repetition.
+    pub(super) fn processes(&self) -> Vec<&Process> {
+        self.running.iter().filter_map(|one| one.process.as_ref()).collect()
+    }
+
+    /// Stops those whose process has ended, and those that waited for them. Returns in words what has ended.
+    ///
+    /// # Errors
+    /// As [`Kept::stop`].
+    pub(super) async fn stop_ended(&mut self, guard: &Guard) -> Result<Vec<String>, Error> {
+        let ended = |one: &Running| Some(format!("{} {} between two repetitions", one.name, one.exited()?));
+        let words: Vec<String> = self.running.iter().filter_map(ended).collect();
+        if !words.is_empty() {
+            let all: Vec<&Running> = self.running.iter().collect();
+            let falling = falling(&all, |one| one.exited().is_some());
+            self.stop(guard, |one| falling.contains(&one.status.target)).await?;
+        }
+        Ok(words)
+    }
+
+    /// Stops some in reverse order, and makes sure that their ports are free again.
+    ///
+    /// # Errors
+    /// When the guard is gone, or something does not go.
+    pub(super) async fn stop(&mut self, guard: &Guard, which: impl Fn(&Running) -> bool) -> Result<(), Error> {
+        let mut ending: Vec<&mut Running> = self.running.iter_mut().filter(|one| which(one)).collect();
+        let stopped = targets::stop(guard, &mut ending).await;
+        let stopped = stopped.and_then(|()| targets::check_ports_again(ending.iter().map(|one| &**one), |_| true));
+        let names: Vec<String> = ending.iter().map(|one| one.status.target.clone()).collect();
+        self.running.retain(|one| !names.contains(&one.status.target));
+        self.claims.retain(|claim| !names.contains(&claim.target));
+        stopped
+    }
+}
+
+/// Names of the targets that cannot go on: those of which one `has_failed`, and all that waited for them.
+pub(super) fn falling(running: &[&Running], has_failed: impl Fn(&Running) -> bool) -> Vec<String> {
+    let mut falling: Vec<String> = Vec::new();
+    loop {
+        let known = falling.len();
+        for one in running {
+            let falls = has_failed(one) || one.after.iter().any(|name| falling.contains(name));
+            if falls && !falling.contains(&one.status.target) {
+                falling.push(one.status.target.clone());
+            }
+        }
+        if falling.len() == known {
+            return falling;
+        }
+    }
+}
+
+/// A directory for the logs of what is started next: they go on from repetition to repetition. `logs`: that of the run.
+pub(super) fn fresh_logs(logs: &Path) -> PathBuf {
+    let path = |number: u32| logs.join(format!("kept-{number}"));
+    (1..).map(path).find(|path| !path.exists()).expect("there are fewer directories than numbers")
+}
+
+/// Copies what was written into the logs of a target since the last time into those of a repetition: whole lines, and all of it
+/// when nothing more will come.
+///
+/// # Errors
+/// What cannot be read or written.
+pub(super) fn take_over_logs(one: &mut Running, logs: &Path) -> Result<(), Error> {
+    let to = probe::log_paths(logs, &one.status.target, one.status.replica);
+    let all = !one.stays;
+    for ((from, to), taken) in one.logs().clone().iter().zip(&to).zip(&mut one.taken) {
+        let copied = copy(from, to, taken, all);
+        copied.map_err(|source| record::Error::Write { path: to.clone(), source })?;
+    }
+    Ok(())
+}
+
+fn copy(from: &Path, to: &Path, taken: &mut u64, all: bool) -> std::io::Result<()> {
+    use std::io::{BufRead as _, BufReader, Seek as _, SeekFrom, Write as _};
+    let mut file = match std::fs::File::open(from) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    file.seek(SeekFrom::Start(*taken))?;
+    // For us alone until secrets are masked, as every log.
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut to = std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(to)?;
+    let (mut lines, mut line) = (BufReader::new(file), Vec::new());
+    while lines.read_until(b'\n', &mut line)? > 0 {
+        if !all && !line.ends_with(b"\n") {
+            break;
+        }
+        to.write_all(&line)?;
+        *taken += line.len() as u64;
+        line.clear();
+    }
+    Ok(())
+}
+
+/// Which targets' time is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Over {
+    /// Those of all cells but this one.
+    OtherCells(usize),
+    /// Those of this cell.
+    Cell(usize),
+    /// All.
+    Run,
+}
+
+impl Over {
+    pub(super) fn is_over(self, one: &Running) -> bool {
+        match self {
+            Self::OtherCells(cell) => one.lifetime == Lifetime::Cell && one.cell != cell,
+            Self::Cell(cell) => one.lifetime == Lifetime::Cell && one.cell == cell,
+            Self::Run => true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_taken_over_once_and_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let [from, to] = ["from", "to"].map(|name| folder.path().join(name));
+        let mut taken = 0;
+        copy(&from, &to, &mut taken, true).unwrap();
+        assert!(!to.exists(), "nothing was written yet");
+        std::fs::write(&from, "one\ntw").unwrap();
+        copy(&from, &to, &mut taken, false).unwrap();
+        assert_eq!((std::fs::read_to_string(&to).unwrap().as_str(), taken), ("one\n", 4));
+        std::fs::remove_file(&to).unwrap();
+        std::fs::write(&from, "one\ntwo\nthr").unwrap();
+        copy(&from, &to, &mut taken, true).unwrap();
+        assert_eq!((std::fs::read_to_string(&to).unwrap().as_str(), taken), ("two\nthr", 11));
+    }
+}
