@@ -12,6 +12,7 @@
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+mod columns;
 pub mod difference;
 pub mod files;
 pub mod manifest;

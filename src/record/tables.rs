@@ -14,6 +14,8 @@ use polars_io::prelude::*;
 use rayon::prelude::*;
 
 use super::Error;
+use super::columns::frame;
+pub use super::columns::{WorkloadNames, column};
 use super::spill::{Spill, SpillFile};
 use super::transfers::transfer_frame;
 pub use vocabulary::rows::WHOLE;
@@ -68,19 +70,6 @@ pub(super) fn since(epoch: Instant, at: Instant) -> i64 {
         Some(after) => after.as_nanos() as i64,
         None => -(epoch.duration_since(at).as_nanos() as i64),
     }
-}
-
-/// What the numbers in the rows of one workload, or of what is collected, are called.
-#[derive(Clone, Debug)]
-pub struct WorkloadNames {
-    /// The name of the workload itself.
-    pub workload: String,
-    /// Those of its steps, in the order of a pass.
-    pub steps: Vec<String>,
-    /// Of the outcomes to which it gives names.
-    pub outcomes: Vec<String>,
-    /// Of the metrics that its command brings.
-    pub metrics: Vec<String>,
 }
 
 /// The tables of one repetition.
@@ -260,21 +249,6 @@ impl Tables {
         self.resources.0.finish()?;
         self.host.0.finish()
     }
-}
-
-/// A column of values, such as a `Vec` of numbers, texts or options of them.
-pub fn column<T, P>(name: &str, values: P) -> Column
-where
-    P: AsRef<T>,
-    T: ?Sized,
-    Series: NamedFrom<P, T>,
-{
-    Series::new(name.into(), values).into()
-}
-
-#[allow(clippy::expect_used, reason = "it cannot fail, for the reason that it gives")]
-pub(super) fn frame(height: usize, columns: Vec<Column>) -> DataFrame {
-    DataFrame::new(height, columns).expect("all columns are made from the same rows")
 }
 
 /// Columns of `windows.parquet`: one row per window, workload, step, phase of the start, phase of the end, and outcome.

@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 use polars::prelude::*;
 
 use super::Error;
+use super::columns::{column, frame};
 use super::spill::Spill;
-use super::tables::{Table, column, frame, since};
+use super::tables::{Table, since};
 use plan::{FieldKind, TapField};
 use vocabulary::rows::{TapRow, TapValue};
 

@@ -2,7 +2,7 @@
 
 use polars::prelude::*;
 
-use super::tables::{WorkloadNames, column, frame};
+use super::columns::{WorkloadNames, column, frame};
 use vocabulary::rows::{PARTS, PERCENTS, Stage, TransferRow};
 
 /// Columns of `transfers.parquet`: one row per transfer. Times are nanoseconds since the start of the load.

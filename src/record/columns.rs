@@ -1,0 +1,31 @@
+//! Frames out of columns, and what the numbers in rows are called.
+
+use polars::prelude::*;
+
+/// What the numbers in the rows of one workload, or of what is collected, are called.
+#[derive(Clone, Debug)]
+pub struct WorkloadNames {
+    /// The name of the workload itself.
+    pub workload: String,
+    /// Those of its steps, in the order of a pass.
+    pub steps: Vec<String>,
+    /// Of the outcomes to which it gives names.
+    pub outcomes: Vec<String>,
+    /// Of the metrics that its command brings.
+    pub metrics: Vec<String>,
+}
+
+/// A column of values, such as a `Vec` of numbers, texts or options of them.
+pub fn column<T, P>(name: &str, values: P) -> Column
+where
+    P: AsRef<T>,
+    T: ?Sized,
+    Series: NamedFrom<P, T>,
+{
+    Series::new(name.into(), values).into()
+}
+
+#[allow(clippy::expect_used, reason = "it cannot fail, for the reason that it gives")]
+pub(super) fn frame(height: usize, columns: Vec<Column>) -> DataFrame {
+    DataFrame::new(height, columns).expect("all columns are made from the same rows")
+}
