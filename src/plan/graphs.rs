@@ -31,6 +31,8 @@ pub struct Graph {
 pub enum Shape {
     /// Grouped bars with intervals.
     Bars(Metric),
+    /// Bars that are made of several metrics, one on the other.
+    Stack(Vec<Metric>),
     /// Bars as a ratio to a level of the series.
     Ratio(Metric, String),
     /// Over the time of a repetition.
@@ -62,11 +64,11 @@ pub struct Model {
 }
 
 impl Shape {
-    /// The metric that is drawn; a distribution is none.
+    /// The metric that is drawn; a distribution is none, and a stack has several.
     pub fn metric(&self) -> Option<&Metric> {
         match self {
             Self::Bars(m) | Self::Ratio(m, _) | Self::Lines(m) | Self::Rounds(m) | Self::Trend { metric: m, .. } => Some(m),
-            Self::Quantiles(_) => None,
+            Self::Stack(_) | Self::Quantiles(_) => None,
         }
     }
 }

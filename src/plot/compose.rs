@@ -131,6 +131,7 @@ impl Composer<'_> {
     fn file_name(&self) -> String {
         let (kind, metric) = match &self.graph.shape {
             Shape::Bars(m) => ("bars", m.name()),
+            Shape::Stack(metrics) => ("stack", metrics.first().map_or("", Metric::name)),
             Shape::Ratio(m, _) => ("ratio", m.name()),
             Shape::Lines(m) => ("lines", m.name()),
             Shape::Trend { metric, .. } => ("lines-by", metric.name()),
@@ -195,6 +196,7 @@ impl Composer<'_> {
         }
         match &self.graph.shape {
             Shape::Bars(metric) => Ok(Some(self.bars(metric, None))),
+            Shape::Stack(metrics) => Ok(Some(self.stack(metrics))),
             Shape::Ratio(metric, baseline) => Ok(Some(self.bars(metric, Some(baseline)))),
             Shape::Lines(metric) => self.lines(metric),
             Shape::Trend { metric, model, log } => Ok(Some(self.trend(metric, model.as_ref(), *log))),
@@ -267,6 +269,22 @@ impl Composer<'_> {
             Some(part) if PARTS.contains(&part) => level.to_owned(),
             Some(factor) => level_label(factor, level),
         }
+    }
+
+    fn stack(&self, metrics: &[Metric]) -> Figure {
+        let x = self.graph.x.as_deref();
+        let groups = self.axis(x);
+        let height = |metric: &Metric, group: &str| {
+            let (cell, part) = self.cell_at(group, "")?;
+            let values = self.values(cell, metric, part);
+            (!values.is_empty()).then(|| stats::median(&values))
+        };
+        let part = |metric: &Metric| (metric.words(), groups.iter().map(|group| height(metric, group)).collect());
+        let parts = metrics.iter().map(part).collect();
+        let unit = metrics.first().map_or_else(String::new, |metric| self.unit(metric));
+        let n = self.cells().map(|(_, c)| c.repetitions.valid).max().unwrap_or_default();
+        let note = format!("each part: median of {n} repetitions; run {}", self.summary.run);
+        self.frame("in parts", &unit, x.unwrap_or_default().to_owned(), Data::Stack { groups, parts }, note)
     }
 
     fn bars(&self, metric: &Metric, baseline: Option<&str>) -> Figure {

@@ -33,6 +33,13 @@ pub enum Data {
         /// A dashed horizontal line in the unit of the y axis, e.g. ratio 1.
         reference: Option<f64>,
     },
+    /// Stacked bars: one for each x value, made of one part for each series.
+    Stack {
+        /// Names of the x values, left to right.
+        groups: Vec<String>,
+        /// The parts, from the bottom up, each with its height in the order of `groups`; `None` where nothing was measured.
+        parts: Vec<(String, Vec<Option<f64>>)>,
+    },
     /// Values over time; the y axis starts at zero.
     Lines {
         /// What is compared; each series has one colour.

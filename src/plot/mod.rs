@@ -25,6 +25,7 @@ mod palette;
 mod quantiles;
 mod rounds;
 mod scale;
+mod stack;
 mod stroke;
 mod text;
 mod trend;
@@ -57,6 +58,7 @@ pub enum Error {
 pub fn render(figure: &Figure) -> Result<Vec<u8>, Error> {
     canvas::picture(|canvas| match &figure.data {
         Data::Bars { groups, series, reference } => bars::draw(canvas, figure, groups, series, *reference),
+        Data::Stack { groups, parts } => stack::draw(canvas, figure, groups, parts),
         Data::Lines { series, phases } => lines::draw(canvas, figure, series, phases),
         Data::Trend { levels, places, series, model, log } => {
             trend::draw(canvas, figure, &trend::Trend { levels, places, series, model: model.as_deref(), log: *log })

@@ -104,22 +104,26 @@ impl Transfer {
         self.told = times.and_then(|times| times.try_into().ok());
     }
 
-    /// The values of its metrics, in the order of `plan::drivers::http::transfer_metrics`: how long each stage took, and how long it was
-    /// from the start to each tenth of the body; not a number where it did not come so far.
+    /// The values of its metrics, in the order of `plan::drivers::http::TRANSFER_METRICS`: how long each stage took, how long it was
+    /// from the start to each tenth of the body, and how fast the last fifth of it came; not a number where it did not come so far.
     pub fn metrics(&self, start: Instant) -> Vec<f64> {
-        let since =
-            |from: Instant, at: Option<Instant>| at.map_or(f64::NAN, |at| at.saturating_duration_since(from).as_nanos() as f64);
+        let since = |from: Instant, at: Option<Instant>| {
+            at.map_or(f64::NAN, |at| at.saturating_duration_since(from).as_nanos() as f64 / 1e6)
+        };
         let mut before = start;
         let mut values = Vec::with_capacity(Stage::ALL.len() + PERCENTS.len());
         for at in self.stages {
             values.push(since(before, at));
             before = at.unwrap_or(before);
         }
-        let unix = |at: u64| at.checked_sub(self.unix_ns).map_or(f64::NAN, |ns| ns as f64);
+        let unix = |at: u64| at.checked_sub(self.unix_ns).map_or(f64::NAN, |ns| ns as f64 / 1e6);
         match self.told {
             Some(told) => values.extend(told.map(unix)),
             None => values.extend(self.percents.map(|at| since(start, at))),
         }
+        let (from, to) = (values[Stage::ALL.len() + 8], values[Stage::ALL.len() + 10]);
+        let length = if self.upload > 0 { Some(self.upload) } else { self.length };
+        values.push(length.filter(|_| to > from).map_or(f64::NAN, |length| length as f64 / 5.0 / ((to - from) / 1e3)));
         values
     }
 
@@ -191,7 +195,7 @@ mod tests {
         assert_eq!(transfer.percents, seen);
         assert_eq!(transfer.parts[..4], [Some(at(4)), Some(at(5)), Some(at(5)), None]);
         let metrics = transfer.metrics(start);
-        assert_eq!((metrics[7], metrics[17]), (2e6, 5e6));
+        assert_eq!((metrics[7], metrics[17], metrics.len()), (2.0, 5.0, 19));
         assert!(metrics[0].is_nan());
     }
 
@@ -201,7 +205,7 @@ mod tests {
         transfer.unix_ns = 1_700_000_000_000_000_000;
         let times: Vec<String> = (0..11).map(|n| format!("1700000000.{:09}", n * 1_000_001)).collect();
         transfer.told(times.join(",").as_bytes());
-        assert_eq!(transfer.metrics(Instant::now())[7 + 3], 3_000_003.0);
+        assert_eq!(transfer.metrics(Instant::now())[7 + 3], 3.000_003);
         for wrong in ["", "1,2", "1700000000.1,-1,3,4,5,6,7,8,9,10,11", "a,b,c,d,e,f,g,h,i,j,k"] {
             let mut transfer = Transfer::begun("x:80".to_owned());
             transfer.told(wrong.as_bytes());

@@ -70,7 +70,7 @@ impl ResultQuery<'_> {
     }
 
     fn graph(&mut self, typed: &types::Graph) -> Option<Graph> {
-        let shapes = ["bars", "ratio", "lines", "rounds", "quantiles"];
+        let shapes = ["bars", "stack", "ratio", "lines", "rounds", "quantiles"];
         let chosen: Vec<&str> = shapes.into_iter().filter(|s| self.node.get(s).is_some()).collect();
         if chosen.len() != 1 {
             let found = match chosen.as_slice() {
@@ -86,6 +86,19 @@ impl ResultQuery<'_> {
         let mut series = typed.series.clone();
         let shape = if let Some(name) = &typed.bars {
             Shape::Bars(self.metric_of("bars", name, false)?)
+        } else if !typed.stack.0.is_empty() {
+            let metrics: Vec<Metric> = typed.stack.0.iter().filter_map(|name| self.metric_of("stack", name, false)).collect();
+            if metrics.len() < typed.stack.0.len() {
+                return None;
+            }
+            let units: Vec<(&str, f64)> = metrics.iter().map(Metric::axis).collect();
+            if units.windows(2).any(|pair| pair[0] != pair[1]) {
+                self.say("stack", "metrics of several units, one on the other", "expected metrics whose sum means something");
+            }
+            if typed.series.is_some() {
+                self.say("series", "a stack has its metrics for colours", "expected no `series`");
+            }
+            Shape::Stack(metrics)
         } else if let Some(name) = &typed.ratio {
             let metric = self.metric_of("ratio", name, false)?;
             Shape::Ratio(metric, self.baseline(typed)?)
@@ -123,8 +136,12 @@ impl ResultQuery<'_> {
             }
         };
         match (&shape, &x) {
-            (Shape::Bars(_) | Shape::Ratio(..), Some(name)) => self.factor("x", name, &["step", "workload", "phase"]),
-            (Shape::Bars(_) | Shape::Ratio(..), None) => self.say("", "this graph has no `x`", "expected `x: <factor>`"),
+            (Shape::Bars(_) | Shape::Stack(_) | Shape::Ratio(..), Some(name)) => {
+                self.factor("x", name, &["step", "workload", "phase"])
+            }
+            (Shape::Bars(_) | Shape::Stack(_) | Shape::Ratio(..), None) => {
+                self.say("", "this graph has no `x`", "expected `x: <factor>`")
+            }
             (Shape::Rounds(_), Some(_)) => {
                 self.say("x", "`rounds` have no `x`", "expected none: x is the round");
             }

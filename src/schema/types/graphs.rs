@@ -7,13 +7,16 @@ use serde_json::Value as Json;
 
 use crate::types::{Names, Text};
 
-/// A picture: exactly one of `bars`, `ratio`, `lines`, `rounds`, `quantiles`.
+/// A picture: exactly one of `bars`, `stack`, `ratio`, `lines`, `rounds`, `quantiles`.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Graph {
     /// Grouped bars of this metric: the mean over repetitions with its 95 % interval.
     #[serde(default)]
     pub bars: Option<String>,
+    /// Bars made of these metrics, one on the other: their medians over repetitions.
+    #[serde(default)]
+    pub stack: Names,
     /// Bars of this metric as a ratio to the `baseline` level of `series`.
     #[serde(default)]
     pub ratio: Option<String>,

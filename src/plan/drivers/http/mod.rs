@@ -98,17 +98,44 @@ pub fn named_outcomes(steps: &[Step]) -> Vec<String> {
     names
 }
 
+/// What is told of requests that are recorded stage by stage, in this order: how long each of [`Stage::ALL`] took (`stage_connect` is
+/// from the socket to the connection), and from the start until each of [`PERCENTS`] of the body was there, in milliseconds; and how fast
+/// the last fifth of it came, in bytes per second: once the connection is up to speed.
+pub const TRANSFER_METRICS: [&str; Stage::ALL.len() + PERCENTS.len() + 1] = [
+    "stage_socket",
+    "stage_connect",
+    "stage_negotiate",
+    "stage_request",
+    "stage_response",
+    "stage_data_request",
+    "stage_data_response",
+    "perc0",
+    "perc10",
+    "perc20",
+    "perc30",
+    "perc40",
+    "perc50",
+    "perc60",
+    "perc70",
+    "perc80",
+    "perc90",
+    "perc100",
+    "last_fifth",
+];
+
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
 fn is_false(it: &bool) -> bool {
     !it
 }
 
-/// What is told of requests that are recorded stage by stage: how long each stage took (`stage_connect` is from the socket to the
-/// connection), and when each tenth of the body was there, counted from the start.
-pub fn transfer_metrics() -> Vec<NamedMetric> {
-    let stages = Stage::ALL.iter().map(|stage| (format!("stage_{}", stage.name()), Interest::Anyway));
-    let tenths = PERCENTS.iter().map(|percent| (format!("perc{percent}"), Interest::Recorded));
-    stages.chain(tenths).map(|(name, interest)| NamedMetric::new(&name, "ns", interest)).collect()
+/// [`TRANSFER_METRICS`], with their units.
+fn transfer_metrics() -> Vec<NamedMetric> {
+    let metric = |(at, name): (usize, &&str)| match at {
+        at if at < Stage::ALL.len() => NamedMetric::new(name, "ms", Interest::Anyway),
+        at if at < Stage::ALL.len() + PERCENTS.len() => NamedMetric::new(name, "ms", Interest::Recorded),
+        _ => NamedMetric::new(name, "B/s", Interest::Anyway),
+    };
+    TRANSFER_METRICS.iter().enumerate().map(metric).collect()
 }
 
 impl Protocol for Http {
@@ -183,5 +210,17 @@ impl Protocol for Http {
         }
         lines.extend(self.steps.iter().map(Step::words));
         Description { to: format!(" to {}{socket}{socks}{version}{once}", urls.join(", ")), lines }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_names_of_metrics_are_those_of_stages_and_tenths() {
+        let stages = Stage::ALL.iter().map(|stage| format!("stage_{}", stage.name()));
+        let names: Vec<String> = stages.chain(PERCENTS.iter().map(|percent| format!("perc{percent}"))).collect();
+        assert_eq!(TRANSFER_METRICS[..names.len()], names);
     }
 }

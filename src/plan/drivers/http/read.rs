@@ -7,7 +7,7 @@ use super::Reader;
 use crate::commands::find_file;
 use crate::diagnostics::{Diagnostics, counted};
 use crate::{requests, socks, steps, values};
-use plan::drivers::http::{Http, MAX_STREAMS, Trust, named_outcomes};
+use plan::drivers::http::{Http, MAX_STREAMS, TRANSFER_METRICS, Trust, named_outcomes};
 use plan::step::REQUEST_TIMEOUT;
 use plan::{Body, SecretParts, Socks, Step, Template, Url};
 use schema::{Mistake, Node, types};
@@ -21,8 +21,14 @@ pub const SHARED: &str = "socks";
 const REDIRECTS: u32 = 10;
 
 /// `url:`.
-pub const READER: Reader =
-    Reader { read: |notes, typed| http(notes, typed.node, typed.typed, typed.in_use).map(Into::into), ..Reader::of("url") };
+pub const READER: Reader = Reader {
+    read: |notes, typed| http(notes, typed.node, typed.typed, typed.in_use).map(Into::into),
+    brings: |workloads| {
+        let staged = |entry: &schema::Entry| entry.value.get("stages").is_some();
+        if workloads.iter().any(staged) { TRANSFER_METRICS.to_vec() } else { Vec::new() }
+    },
+    ..Reader::of("url")
+};
 
 fn http(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, in_use: &BTreeSet<String>) -> Option<Http> {
     let mut urls = Vec::new();

@@ -1,0 +1,79 @@
+#!/bin/sh
+# A whole Tor network as one target: three authorities, EXITS exits, an onion service and a client, started in this order, each when the
+# ones before are ready. Ends all of them when it is told to end.
+#
+#   network.sh DIR EXITS OR-PORT DIR-PORT [CLIENT-OPTION…]
+#
+# DIR holds the files of the templates beside this script (`defaults.torrc`, `authority.torrc`, `exit.torrc`, `onion.torrc`, `client.torrc`)
+# and in `tor` what `keys.sh` made. Authority n listens on OR-PORT + n and DIR-PORT + n, exit n on OR-PORT + 10 + n. What is behind goes to
+# the client: its ports, for example. `experiments/torperf.yaml` has the same nodes as a target each.
+set -u
+dir=$1 exits=$2 or=$3 dirport=$4
+shift 4
+children=
+finish() {
+    trap '' TERM INT
+    # shellcheck disable=SC2086 # a list of numbers
+    [ -z "$children" ] || kill -TERM $children 2>/dev/null
+    wait
+    exit "${1:-0}"
+}
+trap 'finish 0' TERM INT
+start() {
+    file=$1 name=$2
+    shift 2
+    tor -f "$dir/$file.torrc" --defaults-torrc "$dir/defaults.torrc" --quiet --DataDirectory "$dir/tor/$name" "$@" >"$dir/$name.log" 2>&1 &
+    children="$children $!"
+}
+# Whether all nodes are there; without one of them it is another network.
+alive() {
+    for child in $children; do
+        if ! kill -0 "$child" 2>/dev/null; then
+            echo "a node of the network has ended" >&2
+            tail -n 3 "$dir"/*.log >&2
+            return 1
+        fi
+    done
+}
+# Waits for a command to succeed.
+until_so() {
+    left=600
+    until "$@"; do
+        alive || finish 1
+        left=$((left - 1))
+        if [ $left = 0 ]; then
+            echo "the network was not ready in two minutes" >&2
+            tail -n 3 "$dir"/*.log >&2
+            finish 1
+        fi
+        sleep 0.2 &
+        wait $!
+    done
+}
+# Each relay knows of each, also which are exits, and all about it: see torperf.yaml.
+knows_all() {
+    for node in "$dir"/tor/authority* "$dir"/tor/exit*; do
+        [ "$(grep -c '^r ' "$node/cached-microdesc-consensus" 2>/dev/null)" -ge $((3 + exits)) ] &&
+            [ "$(grep -c '^s .*Exit' "$node/cached-microdesc-consensus" 2>/dev/null)" -ge "$exits" ] &&
+            [ "$(cat "$node"/cached-microdescs* 2>/dev/null | grep -c '^onion-key')" -ge $((3 + exits)) ] || return 1
+    done 2>/dev/null
+}
+for n in 1 2 3; do
+    start authority authority$n --Nickname authority$n --ORPort "127.0.0.1:$((or + n))" --DirPort "127.0.0.1:$((dirport + n))"
+done
+n=1
+while [ $n -le "$exits" ]; do
+    start exit exit$n --Nickname exit$n --ORPort "127.0.0.1:$((or + 10 + n))"
+    n=$((n + 1))
+done
+until_so knows_all
+start onion onion
+start client client "$@"
+until_so grep -q 'Bootstrapped 100%' "$dir/client.log"
+until_so grep -q 'Uploading hidden service descriptor. finished with status 200' "$dir/onion.log"
+echo "the network is ready"
+while alive; do
+    sleep 0.5 &
+    wait $!
+done
+finish 1
