@@ -81,6 +81,12 @@ quick experiments/typing-echo.yaml --set rate=10 --set revision=0,2,3
 step "the Channels server's own tests"
 channels=$(ls -d "${RUNNER_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/runner/steps}"/channels-*/bin/python | tail -n 1)
 "$channels" -m unittest discover -s fixtures/python/typing
+step "downloads through Tor, reduced, builtin and over a private network"
+quick experiments/torperf.yaml
+"$runner" export torperf "$out/results/torperf" -o "$out/torperf"
+ls "$out"/torperf/*private*-5242880-*.tpf
+quick experiments/torperf-upload.yaml
+quick experiments/torperf-streams.yaml
 step "documents, reduced, against a real server that speaks CouchDB's HTTP"
 quick experiments/couchdb-docs.yaml --set backend=pouchdb
 step "links by the kernel's own emulation, in a guest"

@@ -21,6 +21,8 @@ need busybox busybox-static
 need gpg gnupg
 need redis-server redis-server
 need strace strace
+need tor tor
+need tor-gencert tor
 need node nodejs
 need npm npm
 /usr/bin/python3 -c "import ensurepip" 2>/dev/null || missing="$missing python3 python3-venv"

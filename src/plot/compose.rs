@@ -279,12 +279,18 @@ impl Composer<'_> {
             let values = self.values(cell, metric, part);
             (!values.is_empty()).then(|| stats::median(&values))
         };
-        let part = |metric: &Metric| (metric.words(), groups.iter().map(|group| height(metric, group)).collect());
+        // What all of them begin with says what the parts are: `stage connect`, `stage request`.
+        let words: Vec<String> = metrics.iter().map(Metric::words).collect();
+        let first = words.first().and_then(|words| words.split_once(' ')).map_or("", |(first, _)| first);
+        let common = words.iter().all(|words| words.split_once(' ').is_some_and(|(word, _)| word == first));
+        let name = |words: String| if common { words[first.len() + 1..].to_owned() } else { words };
+        let part = |metric: &Metric| (name(metric.words()), groups.iter().map(|group| height(metric, group)).collect());
         let parts = metrics.iter().map(part).collect();
         let unit = metrics.first().map_or_else(String::new, |metric| self.unit(metric));
         let n = self.cells().map(|(_, c)| c.repetitions.valid).max().unwrap_or_default();
         let note = format!("each part: median of {n} repetitions; run {}", self.summary.run);
-        self.frame("in parts", &unit, x.unwrap_or_default().to_owned(), Data::Stack { groups, parts }, note)
+        let what = if common { format!("by {first}") } else { "in parts".to_owned() };
+        self.frame(&what, &unit, x.unwrap_or_default().to_owned(), Data::Stack { groups, parts }, note)
     }
 
     fn bars(&self, metric: &Metric, baseline: Option<&str>) -> Figure {

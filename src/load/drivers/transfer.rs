@@ -105,7 +105,7 @@ impl Transfer {
     }
 
     /// The values of its metrics, in the order of `plan::drivers::http::TRANSFER_METRICS`: how long each stage took, how long it was
-    /// from the start to each tenth of the body, and how fast the last fifth of it came; not a number where it did not come so far.
+    /// from the start to each tenth of the body, and how long the last fifth of it took; not a number where it did not come so far.
     pub fn metrics(&self, start: Instant) -> Vec<f64> {
         let since = |from: Instant, at: Option<Instant>| {
             at.map_or(f64::NAN, |at| at.saturating_duration_since(from).as_nanos() as f64 / 1e6)
@@ -122,8 +122,7 @@ impl Transfer {
             None => values.extend(self.percents.map(|at| since(start, at))),
         }
         let (from, to) = (values[Stage::ALL.len() + 8], values[Stage::ALL.len() + 10]);
-        let length = if self.upload > 0 { Some(self.upload) } else { self.length };
-        values.push(length.filter(|_| to > from).map_or(f64::NAN, |length| length as f64 / 5.0 / ((to - from) / 1e3)));
+        values.push(to - from);
         values
     }
 

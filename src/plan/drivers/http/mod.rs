@@ -99,8 +99,8 @@ pub fn named_outcomes(steps: &[Step]) -> Vec<String> {
 }
 
 /// What is told of requests that are recorded stage by stage, in this order: how long each of [`Stage::ALL`] took (`stage_connect` is
-/// from the socket to the connection), and from the start until each of [`PERCENTS`] of the body was there, in milliseconds; and how fast
-/// the last fifth of it came, in bytes per second: once the connection is up to speed.
+/// from the socket to the connection), and from the start until each of [`PERCENTS`] of the body was there, and how long the last fifth
+/// of it took, when the connection is up to speed; in milliseconds.
 pub const TRANSFER_METRICS: [&str; Stage::ALL.len() + PERCENTS.len() + 1] = [
     "stage_socket",
     "stage_connect",
@@ -131,9 +131,10 @@ fn is_false(it: &bool) -> bool {
 /// [`TRANSFER_METRICS`], with their units.
 fn transfer_metrics() -> Vec<NamedMetric> {
     let metric = |(at, name): (usize, &&str)| match at {
-        at if at < Stage::ALL.len() => NamedMetric::new(name, "ms", Interest::Anyway),
-        at if at < Stage::ALL.len() + PERCENTS.len() => NamedMetric::new(name, "ms", Interest::Recorded),
-        _ => NamedMetric::new(name, "B/s", Interest::Anyway),
+        at if at >= Stage::ALL.len() && at < Stage::ALL.len() + PERCENTS.len() => {
+            NamedMetric::new(name, "ms", Interest::Recorded)
+        }
+        _ => NamedMetric::new(name, "ms", Interest::Anyway),
     };
     TRANSFER_METRICS.iter().enumerate().map(metric).collect()
 }
