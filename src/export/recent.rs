@@ -50,17 +50,16 @@ fn candidates<'r>(run: &'r RunRecord, time: &Range<i64>) -> impl Iterator<Item =
     run.repetitions.iter().filter(move |r| time_of(r).is_none_or(&overlaps) && has_transfers(r))
 }
 
+/// Where rows go: the repetition, and the values with the names of their columns.
+pub type Rows<'r> = dyn FnMut(&Repetition, &[(&'static str, Value<'_>)]) -> Result<(), Error> + 'r;
+
 /// The rows of all transfers that began within a time, warm-up included, each with the names of its columns.
 ///
 /// Returns what could not be read, in words: it is left out.
 ///
 /// # Errors
 /// Those of `each`.
-pub fn rows(
-    run: &RunRecord,
-    time: &Range<i64>,
-    each: &mut dyn FnMut(&Repetition, &[(&'static str, Value<'_>)]) -> Result<(), Error>,
-) -> Result<Vec<String>, Error> {
+pub fn rows(run: &RunRecord, time: &Range<i64>, each: &mut Rows<'_>) -> Result<Vec<String>, Error> {
     let mut damaged = Vec::new();
     for repetition in candidates(run, time) {
         let read = transfers::each_named(&repetition.path.join(FILE), &mut |unix_ns, values| {

@@ -72,12 +72,12 @@ fn prepare() -> Result<(TcpListener, std::sync::Arc<Store>), String> {
 fn serve(listener: TcpListener, mut control: UnixStream, store: &std::sync::Arc<Store>) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let served = runtime.block_on(async {
-        let mut ends = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
+        let [mut terminated, mut interrupted] = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
+        let mut hung_up = signal(SignalKind::hangup())?;
         let listener = connections::listener(listener)?;
         say(&mut control, &json!({"serves": true}));
         control.set_nonblocking(true)?;
         let mut parent = tokio::net::UnixStream::from_std(control)?;
-        let [terminated, interrupted] = &mut ends;
         let mut said = [0];
         tokio::select! {
             never = connections::serve(listener, answers::paths(std::sync::Arc::clone(store))) => match never {},
@@ -85,6 +85,7 @@ fn serve(listener: TcpListener, mut control: UnixStream, store: &std::sync::Arc<
             _ = parent.read(&mut said) => Ok(()),
             _ = terminated.recv() => Ok(()),
             _ = interrupted.recv() => Ok(()),
+            _ = hung_up.recv() => Ok(()),
         }
     });
     runtime.shutdown_background();

@@ -155,9 +155,10 @@ impl Handle {
         self.address
     }
 
-    /// How the process ended; none while it serves.
+    /// How the process ended; none while it serves. Who asks now and then can tell, or start it anew.
     pub fn ended(&mut self) -> Option<ExitStatus> {
-        self.child.try_wait().ok().flatten()
+        // Where somebody else has waited for it, nobody knows how.
+        self.child.try_wait().unwrap_or_else(|_| Some(ExitStatus::default()))
     }
 
     fn wait_until_it_serves(&mut self) -> Result<(), Error> {

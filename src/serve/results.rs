@@ -38,7 +38,11 @@ impl Results {
 
     /// The directories of runs, by their names, which begin with the time.
     fn paths(&self) -> io::Result<Vec<PathBuf>> {
-        let is_run = |folder: &Path| folder.join("plan.json").symlink_metadata().is_ok_and(|plan| plan.is_file());
+        let is_run = |folder: &Path| match folder.join("plan.json").symlink_metadata() {
+            Ok(plan) => plan.is_file(),
+            // What may not be looked into is something else than what is empty.
+            Err(error) => error.kind() == io::ErrorKind::PermissionDenied,
+        };
         if is_run(&self.0) {
             return Ok(vec![self.0.clone()]);
         }
@@ -105,14 +109,8 @@ impl Results {
             let path = path.to_owned();
             move |error| (path, error)
         };
-        let entries = std::fs::read_dir(&self.0).map_err(failed(&self.0))?;
-        let Some(run) = self.paths().map_err(failed(&self.0))?.pop() else {
-            // A folder may be listed though what is in it may not be looked at.
-            for entry in entries.flatten() {
-                std::fs::metadata(entry.path()).map_err(failed(&entry.path()))?;
-            }
-            return Ok(());
-        };
+        std::fs::read_dir(&self.0).map_err(failed(&self.0))?;
+        let Some(run) = self.paths().map_err(failed(&self.0))?.pop() else { return Ok(()) };
         let read = |path: &Path| std::fs::File::open(path).map(drop).map_err(failed(path));
         read(&run.join("plan.json"))?;
         read(&run.join("manifest.json"))?;

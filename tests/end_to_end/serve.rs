@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -276,32 +276,34 @@ fn no_name_leads_out_and_nothing_is_changed() {
 }
 
 #[test]
-fn who_says_nothing_or_takes_nothing_does_not_keep_others_waiting() {
+fn who_says_nothing_does_not_keep_others_waiting() {
     let place = measured();
     let server = serve(&place, &[]);
     let at = server.address;
     get(at, "/results.db");
-    // Some say nothing, some a little, more than there is room for.
-    let silent: Vec<TcpStream> = (0..100)
-        .map(|number| {
-            let mut stream = connect(at);
-            let _ = stream.write_all(&b"GET / HTTP/1.1\r\nhost: "[..number % 23]);
-            stream
-        })
-        .collect();
-    let begun = Instant::now();
-    for _ in 0..20 {
-        assert_eq!(get(at, "/runs.json").status, 200);
-    }
-    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
-    let descriptors = listing(Path::new(&format!("/proc/{}/fd", serving(&place)))).len();
-    assert!(descriptors < 60, "{descriptors} descriptors for 100 connections");
-    // In the end all of them are closed.
-    for mut stream in silent {
-        let mut said = Vec::new();
-        let _ = stream.read_to_end(&mut said);
-    }
-    assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
+    // Some say nothing, some a little, more than there is room for. Others are answered before these have to end; as serving gets what
+    // other tests leave of the processors, not always the first time.
+    let is_answered = || {
+        let silent: Vec<TcpStream> = (0..100)
+            .map(|number| {
+                let mut stream = connect(at);
+                let _ = stream.write_all(&b"GET / HTTP/1.1\r\nhost: "[..number % 23]);
+                stream
+            })
+            .collect();
+        let begun = Instant::now();
+        (0..20).for_each(|_| assert_eq!(get(at, "/runs.json").status, 200));
+        let took = begun.elapsed();
+        let descriptors = listing(Path::new(&format!("/proc/{}/fd", serving(&place)))).len();
+        assert!(descriptors < 60, "{descriptors} descriptors for 100 connections");
+        // In the end all of them are closed, or the patience of this test is.
+        for mut stream in silent {
+            let ended = stream.read_to_end(&mut Vec::new());
+            assert!(!matches!(ended, Err(error) if error.kind() == std::io::ErrorKind::WouldBlock));
+        }
+        took < Duration::from_secs(4)
+    };
+    assert!((0..3).any(|_| is_answered()));
     // Many at a time are all answered: with what they ask for, or with a word that there is no room.
     let statuses: Vec<u16> = std::thread::scope(|scope| {
         let asking: Vec<_> =
@@ -388,12 +390,19 @@ fn another_user_serves_without_rights() {
         return;
     }
     let serve_as = |user: &str| place.run(&["serve", "results/test", "--listen", "127.0.0.1:0", "--user", user]);
-    // The folder of a test is for its owner alone.
+    let allow = |mode| std::fs::set_permissions(place.path(""), std::fs::Permissions::from_mode(mode)).unwrap();
+    allow(0o700);
     serve_as("nobody").expect(2).complains(&["the user nobody cannot read", "let it read the results"]);
     serve_as("root").expect(2).complains(&["expected a user other than root"]);
     serve_as("nobody-is-called-so").expect(2).complains(&["there is no such user"]);
-    use std::os::unix::fs::PermissionsExt as _;
-    std::fs::set_permissions(place.path(""), std::fs::Permissions::from_mode(0o755)).unwrap();
+    allow(0o755);
+    let run = place.run_directory("test");
+    for (path, mode) in [("", 0o755), ("plan.json", 0o644), ("cells", 0o755), ("cells/all/run1/transfers.parquet", 0o644)] {
+        let allow = |mode| std::fs::set_permissions(run.join(path), std::fs::Permissions::from_mode(mode)).unwrap();
+        allow(0o600);
+        serve_as("nobody").expect(2).complains(&["the user nobody cannot read", path]);
+        allow(mode);
+    }
     let mut command = place.runner();
     command.args(["serve", "results/test", "--listen", "127.0.0.1:0", "--user", "nobody"]).env("SECRET", "not for others");
     let server = started(&mut command);
