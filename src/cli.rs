@@ -42,6 +42,8 @@ pub enum Command {
     /// Write results in the form of another program: an SQLite database, files of CSV, or those of Tor's measurements
     #[command(subcommand)]
     Export(Export),
+    /// Offer the results of an experiment over HTTP, while they are made or afterwards
+    Serve(Serve),
     /// Make a load on one URL: a quick look, with the engine of `run`
     Load(Box<Load>),
     /// Say what this machine can measure: the generator's own ceiling, timers, limits, missing programs
@@ -338,6 +340,26 @@ pub struct ExportTransfers {
     #[arg(long, short = 'o', value_name = "DIR")]
     pub out: PathBuf,
     /// Who measured: letters, digits and `-`; by default the name of this host. Of several cells each has its own behind it
+    #[arg(long, value_name = "NAME")]
+    pub source: Option<String>,
+}
+
+/// `runner serve`
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// The directory of an experiment, such as results/NAME, or of one run
+    #[arg(value_name = "DIR")]
+    pub path: PathBuf,
+    /// Where to listen; with port 0 the system chooses one
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
+    pub listen: std::net::SocketAddr,
+    /// Let other machines in: without this only addresses of this machine itself are listened on
+    #[arg(long)]
+    pub public: bool,
+    /// Become this user once the address is taken; needs root. The user has to be able to read the results
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
+    /// Who measured, in the files of Tor's measurements: letters, digits and `-`; by default the name of this host
     #[arg(long, value_name = "NAME")]
     pub source: Option<String>,
 }

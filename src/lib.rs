@@ -18,6 +18,7 @@
 //! - `analysis`: from a run on disk to its summary; `stats` works on plain slices. Knows only what `record` reads.
 //! - `export`: runs in the forms of other programs: an SQLite database, CSV, files of Tor's measurements. Computes nothing but
 //!   percentiles of windows.
+//! - `serve`: the results of one experiment over HTTP, in a process of its own. Knows nobody who measures.
 //! - `plot`: figures to PNG; its `compose` chooses what a graph shows, the rest knows no experiment.
 
 pub mod cli;
@@ -35,5 +36,6 @@ pub use plan_read;
 pub use plot;
 pub use record;
 pub use schema;
+pub use serve;
 pub use supervise;
 pub use vocabulary;

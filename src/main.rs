@@ -13,6 +13,9 @@ fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|a| a == runner::supervise::guard::ARGUMENT) {
         return runner::supervise::guard::main();
     }
+    if std::env::args_os().nth(1).is_some_and(|a| a == runner::serve::ARGUMENT) {
+        return runner::serve::main();
+    }
     // What is not UTF-8 is none of these words; left out, it would let others take its place.
     let words: Vec<String> = std::env::args_os().skip(1).map(|a| a.to_string_lossy().into_owned()).collect();
     if let Some(code) = runner::links::helper(&words) {

@@ -35,19 +35,22 @@ fn translate(
     args: &cli::ExportTransfers,
     export: fn(&[RunRecord], &Path, &Source) -> Result<Translated, Error>,
 ) -> Result<(), Stop> {
-    let source = match &args.source {
-        None => Source::cleaned(&rustix::system::uname().nodename().to_string_lossy()),
-        Some(name) => Source::new(name).ok_or_else(|| {
-            let words = format!("`{}` is not a valid --source: expected up to 64 letters, digits and `-`", name.escape_debug());
-            Stop::new(Exit::InvalidInput, words)
-        })?,
-    };
+    let source = source(args.source.as_deref())?;
     let runs = runs(&args.paths)?;
     let runs = runs.iter().map(|run| open(run)).collect::<Result<Vec<_>, _>>().map_err(|error| stop(&error))?;
     let told = export(&runs, &args.out, &source).map_err(|error| stop(&error))?;
     told.runs.iter().for_each(say);
     say_transfers(&told);
     Ok(())
+}
+
+/// Under which name transfers are told: the one that was given, or that of this host.
+pub(super) fn source(given: Option<&str>) -> Result<Source, Stop> {
+    let Some(name) = given else { return Ok(Source::cleaned(&rustix::system::uname().nodename().to_string_lossy())) };
+    Source::new(name).ok_or_else(|| {
+        let words = format!("`{}` is not a valid --source: expected up to 64 letters, digits and `-`", name.escape_debug());
+        Stop::new(Exit::InvalidInput, words)
+    })
 }
 
 /// Says how many transfers were written, and what is not to be found in the files.

@@ -19,6 +19,7 @@ mod progress;
 mod reports;
 mod resume;
 mod run;
+mod serve;
 mod summarize;
 
 use std::borrow::Cow;
@@ -69,6 +70,7 @@ pub fn main(cli: Cli) -> Exit {
         Command::Summarize(args) => summarize::summarize(&args),
         Command::Graph(args) => graph::graph(&args),
         Command::Export(args) => export::export(&args),
+        Command::Serve(args) => serve::serve(&args),
         Command::Load(args) => load::load(&args),
         Command::Doctor(args) => doctor::doctor(&args),
     };

@@ -273,10 +273,10 @@ struct Step<'t> {
 }
 
 /// The steps of a repetition.
-struct Steps<'t>(Vec<Step<'t>>);
+pub(super) struct Steps<'t>(Vec<Step<'t>>);
 
 impl<'t> Steps<'t> {
-    fn of(transfers: &'t [Transfer]) -> Self {
+    pub fn of(transfers: &'t [Transfer]) -> Self {
         let mut steps = Self(Vec::new());
         for transfer in transfers {
             let at = steps.at(transfer).unwrap_or_else(|| {
@@ -299,7 +299,7 @@ impl<'t> Steps<'t> {
     ///
     /// One that failed early does not know: it should have been as long as the others of its step, if these were all alike, and
     /// it was to send if these did.
-    fn size(&self, transfer: &Transfer) -> (i64, bool) {
+    pub fn size(&self, transfer: &Transfer) -> (i64, bool) {
         let step = self.at(transfer).map(|at| &self.0[at]);
         let only = step.and_then(|step| if let [only] = step.sizes[..] { Some(only) } else { None });
         (transfer.file_bytes.or(only).unwrap_or_default(), step.is_some_and(|step| step.is_upload))

@@ -6,7 +6,7 @@
 //! numbers mean is `analysis`'s, and nothing is computed here but the percentiles of windows.
 //!
 //! `transfers` are the rows of transfers, `circuits` makes circuits and streams of what a control port said meanwhile, and
-//! `measured` joins both; `torperf` and `onionperf` write down what comes of it.
+//! `measured` joins both; `torperf` and `onionperf` write down what comes of it. `recent` tells of those of a time.
 //!
 //! Rows go through one after the other: memory grows with the figures of a run, as that of its summary does, and not with its
 //! windows, samples or requests.
@@ -21,6 +21,7 @@ pub mod csv;
 mod folder;
 mod measured;
 pub mod onionperf;
+pub mod recent;
 mod rows;
 mod run;
 pub mod sqlite;

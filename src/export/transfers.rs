@@ -5,9 +5,9 @@ use std::path::Path;
 use record::rows::{Kind, Value};
 use vocabulary::rows::{PARTS, PERCENTS, Stage};
 
-use super::Sink;
 use super::rows::{Column, Fault, copy, each_row, may, must};
 use super::tables::Table;
+use super::{Error, Sink};
 
 use Kind::{Integer, Text};
 
@@ -66,6 +66,7 @@ const COLUMNS: [Column; REST + 10] = [
     must("remote", Text),
     may("isolation", Text),
 ];
+const UNIX: usize = 8;
 const STAGES: usize = 11;
 const REST: usize = STAGES + Stage::ALL.len() + PERCENTS.len() + PARTS.len();
 
@@ -113,7 +114,7 @@ impl Transfer {
             phase: text(3).unwrap_or_default(),
             outcome: text(4).unwrap_or_default(),
             error: text(5),
-            unix_ns: number(8).unwrap_or_default(),
+            unix_ns: number(UNIX).unwrap_or_default(),
             start_ns: number(10).unwrap_or_default(),
             stages: instants(STAGES, Stage::ALL.len()),
             percents: instants(STAGES + Stage::ALL.len(), PERCENTS.len()),
@@ -174,6 +175,18 @@ pub(super) fn read(path: &Path) -> Result<Vec<Transfer>, Fault> {
         Ok(())
     })?;
     Ok(found)
+}
+
+/// Where the rows of transfers go: when each began, in nanoseconds since 1970, and its values with the names of their columns.
+pub(super) type Named<'n> = dyn FnMut(i64, &[(&'static str, Value<'_>)]) -> Result<(), Error> + 'n;
+
+/// Reads the rows as they are.
+pub(super) fn each_named(path: &Path, each: &mut Named<'_>) -> Result<(), Fault> {
+    each_row(path, &COLUMNS, |_, values| {
+        let Value::Integer(unix_ns) = values[UNIX] else { return Ok(()) };
+        let named: Vec<(&'static str, Value<'_>)> = COLUMNS.iter().map(|column| column.name).zip(values).collect();
+        Ok(each(unix_ns, &named)?)
+    })
 }
 
 #[cfg(test)]

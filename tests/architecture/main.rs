@@ -29,7 +29,7 @@ const fn floor_of(name: &'static str, imports: &'static [&'static str]) -> Floor
 }
 
 /// The floors from the ground up.
-pub const FLOORS: [Floor; 15] = [
+pub const FLOORS: [Floor; 16] = [
     floor_of("vocabulary", &[]),
     floor_of("schema", &["vocabulary"]),
     floor_of("plan", &["vocabulary"]),
@@ -44,6 +44,7 @@ pub const FLOORS: [Floor; 15] = [
     // Tests of `analysis` and `plot` make a small run by hand: windows as the load fills them, a plan from a few lines.
     Floor { tests: &["load"], ..floor_of("analysis", &["vocabulary", "record"]) },
     floor_of("export", &["vocabulary", "extract", "record", "analysis"]),
+    floor_of("serve", &["vocabulary", "record", "analysis", "export"]),
     Floor { tests: &["plan_read", "load"], ..floor_of("plot", &["vocabulary", "record", "analysis"]) },
     floor_of(
         "cmd",
@@ -61,6 +62,7 @@ pub const FLOORS: [Floor; 15] = [
             "executor",
             "analysis",
             "export",
+            "serve",
             "plot",
         ],
     ),
@@ -71,7 +73,7 @@ pub const LIBRARIES: [(&str, &[&str]); 4] = [
     // What is read or written in files and messages.
     ("serde", &["vocabulary", "schema", "plan", "plan_read", "links", "supervise", "load", "record", "analysis", "cmd"]),
     // The rest waits for nobody, or has threads.
-    ("tokio", &["supervise", "load", "executor", "cmd"]),
+    ("tokio", &["supervise", "load", "executor", "serve", "cmd"]),
     // By far the most expensive to compile.
     ("polars", &["record", "analysis"]),
     // A C library: what opens databases stands where databases are read and written.

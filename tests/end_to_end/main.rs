@@ -2,7 +2,7 @@
 //!
 //! `run` is what goes well, `faults` what goes wrong, `endings` how it ends before its time, `guards` who clears up when one of
 //! our own is killed, `resume` how it goes on, `old_results` what is kept of earlier runs, `figures` the table of them, `export` and
-//! `export_faults` what other programs get of them; `mistakes` (a test for each file in
+//! `export_faults` what other programs get of them, `serve` what is seen of them from outside; `mistakes` (a test for each file in
 //! `tests/mistakes`) and `schema` are about scenario files. `load` is every way in which requests may arrive, `requests` that
 //! each can be looked at, `truth` whether what is measured is what happened. `time` is what is divided by what and open at the
 //! end, `steady` since when it was steady. `http` is HTTP as real servers speak it, `framed`, `redis`, `vtp` and `websocket` are protocols beside
@@ -49,6 +49,7 @@ mod resume;
 mod revisions;
 mod run;
 mod schema;
+mod serve;
 mod server;
 mod socks;
 mod steady;

@@ -1,0 +1,177 @@
+//! Connections: so many and no more, each with one request and so much time. Who says nothing has to make room for others.
+
+use std::convert::Infallible;
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::Instant;
+
+/// Connections at a time.
+const MOST: usize = 32;
+/// How long a head may take to come.
+const HEAD: Duration = Duration::from_secs(5);
+/// How long a client may take for a piece of an answer.
+const PIECE: Duration = Duration::from_secs(30);
+/// Bytes of a head.
+const HEAD_BYTES: usize = 8192;
+/// Headers of a head.
+const HEADERS: usize = 64;
+
+/// What those get for whom there is no room.
+const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 10\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+
+/// How far a connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Its head has not come.
+    Asking,
+    /// Its answer is being made.
+    Waiting,
+    /// Its answer is being sent.
+    Taking,
+}
+
+/// How far a connection is, and since when: with each piece that it takes anew.
+#[derive(Clone)]
+struct Progress(Arc<Mutex<(Stage, Instant)>>);
+
+impl Progress {
+    fn new() -> Self {
+        Self(Arc::new(Mutex::new((Stage::Asking, Instant::now()))))
+    }
+
+    fn get(&self) -> (Stage, Instant) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn reach(&self, stage: Stage) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = (stage, Instant::now());
+    }
+
+    /// When it has to be further.
+    fn deadline(&self) -> Instant {
+        match self.get() {
+            (Stage::Asking, since) => since + HEAD,
+            // That has an end of its own.
+            (Stage::Waiting, _) => Instant::now() + PIECE,
+            (Stage::Taking, since) => since + PIECE,
+        }
+    }
+}
+
+/// Takes connections for ever.
+pub(super) async fn serve(listener: TcpListener, paths: Router) -> Infallible {
+    let mut open: Vec<(Progress, AbortHandle)> = Vec::new();
+    let mut tasks = JoinSet::new();
+    loop {
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            // One that has gone already; or there is no descriptor left, and one will be.
+            Err(_) => {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        while tasks.try_join_next().is_some() {}
+        open.retain(|(_, task)| !task.is_finished());
+        if open.len() >= MOST {
+            match longest_asking(&open) {
+                Some(at) => open.swap_remove(at).1.abort(),
+                None => {
+                    refuse(&stream);
+                    continue;
+                }
+            }
+        }
+        let progress = Progress::new();
+        let task = tasks.spawn(connection(stream, paths.clone(), progress.clone()));
+        open.push((progress, task));
+    }
+}
+
+/// The place of the connection that has said nothing for the longest time; none where all have asked for something.
+fn longest_asking(open: &[(Progress, AbortHandle)]) -> Option<usize> {
+    let asking = open.iter().enumerate().map(|(at, (progress, _))| (at, progress.get()));
+    asking.filter(|(_, (stage, _))| *stage == Stage::Asking).min_by_key(|(_, (_, since))| *since).map(|(at, _)| at)
+}
+
+/// Says that there is no room, if that can be said at once.
+fn refuse(stream: &TcpStream) {
+    // What is not read when the connection is closed would take back what was said.
+    let _ = stream.try_read(&mut [0; HEAD_BYTES]);
+    let _ = stream.try_write(FULL);
+}
+
+/// One connection, until it is answered or takes too long.
+async fn connection(stream: TcpStream, paths: Router, progress: Progress) {
+    let paths = TowerToHyperService::new(paths);
+    let service = service_fn(|request: Request<Incoming>| {
+        progress.reach(Stage::Waiting);
+        let (answering, progress) = (paths.call(request.map(Body::new)), progress.clone());
+        async move {
+            let response = answering.await?;
+            progress.reach(Stage::Taking);
+            Ok::<_, Infallible>(response.map(|body| Taken { body, progress }))
+        }
+    });
+    let mut builder = http1::Builder::new();
+    // One request for each connection: nobody holds one of the few for the next request.
+    builder.keep_alive(false).half_close(true).header_read_timeout(None).max_headers(HEADERS).max_buf_size(HEAD_BYTES);
+    let mut answered = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    loop {
+        let deadline = progress.deadline();
+        tokio::select! {
+            // How a client ends is its own matter.
+            _ = answered.as_mut() => return,
+            () = tokio::time::sleep_until(deadline) => {}
+        }
+        if progress.deadline() <= Instant::now() {
+            return;
+        }
+    }
+}
+
+/// An answer of which it is known when its pieces were taken.
+struct Taken {
+    body: Body,
+    progress: Progress,
+}
+
+impl http_body::Body for Taken {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        self.progress.reach(Stage::Taking);
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// A listener as it was handed down.
+pub(super) fn listener(listener: std::net::TcpListener) -> io::Result<TcpListener> {
+    listener.set_nonblocking(true)?;
+    TcpListener::from_std(listener)
+}

@@ -1,0 +1,279 @@
+//! What is asked for, made of the runs that there are.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use export::{Source, recent};
+use record::rows::Value;
+use record::{RunRecord, Verdict, files::json_bytes};
+use serde_json::{Map, Value as Json, json};
+use vocabulary::errors::chain;
+
+use super::archive::{Archive, Making};
+use super::page::{self, Count, Overview, RunRow};
+use super::results::Runs;
+use super::temporary::Temporary;
+
+/// Nanoseconds of a day.
+const DAY_NS: i64 = 86_400_000_000_000;
+
+/// What can be asked for; each is made as a whole.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Kind {
+    /// The page for people.
+    Page,
+    /// Runs, cells and repetitions.
+    Runs,
+    /// The summary of the newest run.
+    Summary,
+    /// The transfers of a day.
+    Transfers(Day),
+    /// Torperf's files.
+    Torperf,
+    /// OnionPerf's analyses.
+    Onionperf,
+    /// A database.
+    Database,
+}
+
+/// The name under which something stands in its archive where there is only one.
+pub(super) const ONLY: &str = "";
+
+/// A day in UTC.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Day {
+    /// Such as `2026-11-29`.
+    pub name: String,
+    /// When it begins, in nanoseconds since 1970.
+    start_ns: i64,
+}
+
+impl Day {
+    /// Reads a day, which has to be typed as it is printed.
+    pub fn parse(text: &str) -> Option<Self> {
+        let date: jiff::civil::Date = text.parse().ok()?;
+        let start = date.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_nanosecond();
+        let start = i64::try_from(start).ok().filter(|start| *start >= 0)?;
+        let name = date.to_string();
+        (name == text).then_some(Self { name, start_ns: start })
+    }
+
+    fn time(&self) -> Range<i64> {
+        self.start_ns..self.start_ns.saturating_add(DAY_NS)
+    }
+}
+
+/// Why something is not there.
+#[derive(Clone, Debug)]
+pub(super) enum Absent {
+    /// There is nothing of this kind, and that is no fault.
+    Nothing(&'static str),
+    /// It could not be made; the words are for whoever runs this.
+    Failed(String),
+}
+
+const NO_RUN: Absent = Absent::Nothing("there is no run yet\n");
+const NO_TRANSFERS: Absent = Absent::Nothing("there are no transfers yet: `stages: true` records them\n");
+
+impl From<io::Error> for Absent {
+    fn from(error: io::Error) -> Self {
+        Self::Failed(chain(&error))
+    }
+}
+
+impl From<export::Error> for Absent {
+    fn from(error: export::Error) -> Self {
+        match error {
+            export::Error::NoTransfers { .. } => NO_TRANSFERS,
+            error => Self::Failed(chain(&error)),
+        }
+    }
+}
+
+/// Makes something. `before`: what was made of this kind before; `now`: in nanoseconds since 1970.
+///
+/// # Errors
+/// [`Absent`].
+pub(super) fn make(kind: &Kind, found: &Runs, source: &Source, before: Option<&Archive>, now: i64) -> Result<Archive, Absent> {
+    let temporary = Temporary::new()?;
+    let mut making = Making::begin(temporary.path())?;
+    let newest = found.runs.last();
+    match kind {
+        Kind::Page => making.add(ONLY, page::overview(&overview(found, now)).as_bytes())?,
+        Kind::Runs => making.add(ONLY, &json_bytes(&runs(found))[..])?,
+        Kind::Summary => {
+            let summary = analysis::summarize(newest.ok_or(NO_RUN)?).map_err(|error| Absent::Failed(chain(&error)))?;
+            making.add(ONLY, &json_bytes(&summary)[..])?;
+        }
+        Kind::Transfers(day) => {
+            newest.ok_or(NO_RUN)?;
+            making.add_by(ONLY, |into| transfers(found, day, into))?;
+        }
+        Kind::Torperf => exported(&mut making, &temporary, &[".tpf"], |folder| {
+            export::torperf::export(&with_transfers(found)?, folder, source).map(drop)
+        })?,
+        Kind::Onionperf => exported(&mut making, &temporary, &[".json.xz", ".torctl.log"], |folder| {
+            export::onionperf::export(&with_transfers(found)?, folder, source).map(drop)
+        })?,
+        Kind::Database => {
+            newest.ok_or(NO_RUN)?;
+            let path = temporary.path().join("results.db");
+            let database = export::sqlite::Database::open(&path)?;
+            for run in &found.runs {
+                database.add(run)?;
+            }
+            making.add(ONLY, File::open(&path)?)?;
+        }
+    }
+    Ok(making.finish(before, now / 1_000_000_000)?)
+}
+
+/// The runs of which there are transfers.
+fn with_transfers(found: &Runs) -> Result<Vec<RunRecord>, export::Error> {
+    let runs: Vec<RunRecord> =
+        found.runs.iter().filter(|run| run.repetitions.iter().any(recent::has_transfers)).cloned().collect();
+    if runs.is_empty() { Err(export::Error::NoTransfers { path: PathBuf::new() }) } else { Ok(runs) }
+}
+
+/// Adds the files of an export that is a folder: those with such names.
+fn exported(
+    making: &mut Making,
+    temporary: &Temporary,
+    endings: &[&str],
+    export: impl FnOnce(&Path) -> Result<(), export::Error>,
+) -> Result<(), Absent> {
+    let folder = temporary.path().join("export");
+    export(&folder)?;
+    for entry in std::fs::read_dir(&folder)? {
+        let entry = entry?;
+        if let Some(name) = entry.file_name().to_str().filter(|name| endings.iter().any(|ending| name.ends_with(ending))) {
+            making.add(name, File::open(entry.path())?)?;
+        }
+    }
+    Ok(())
+}
+
+fn verdict(verdict: &Verdict) -> &'static str {
+    match verdict {
+        Verdict::Valid => "valid",
+        Verdict::Invalid { .. } => "invalid",
+        Verdict::Failed { .. } => "failed",
+    }
+}
+
+/// What there is, as JSON.
+fn runs(found: &Runs) -> Json {
+    let of_cell = |run: &RunRecord, (at, cell): (usize, &record::read::CellRecord)| {
+        let of_cell = run.repetitions.iter().filter(|repetition| repetition.cell == at);
+        let repetitions: Vec<Json> = of_cell
+            .map(|repetition| {
+                let status = &repetition.status;
+                json!({
+                    "repetition": status.repetition,
+                    "started_at": status.started_at,
+                    "verdict": verdict(&status.verdict),
+                    "has_transfers": recent::has_transfers(repetition),
+                })
+            })
+            .collect();
+        let levels: Map<String, Json> = cell.levels.iter().map(|(k, v)| (k.clone(), v.as_str().into())).collect();
+        json!({"cell": cell.id, "levels": levels, "skipped": cell.skipped, "repetitions": repetitions})
+    };
+    let of_run = |run: &RunRecord| {
+        let cells: Vec<Json> = run.plan.cells.iter().enumerate().map(|cell| of_cell(run, cell)).collect();
+        json!({"run": run.name, "started_at": run.manifest.started_at, "seed": run.plan.seed, "cells": cells})
+    };
+    let newest = found.runs.last();
+    json!({
+        "experiment": newest.map(|run| run.plan.experiment.as_str()),
+        "question": newest.map(|run| run.plan.question.as_str()),
+        "runs": found.runs.iter().map(of_run).collect::<Vec<_>>(),
+        "left_out": found.notes,
+    })
+}
+
+fn json_of(value: &Value<'_>) -> Json {
+    match value {
+        Value::Null | Value::Bytes(_) => Json::Null,
+        Value::Integer(number) => (*number).into(),
+        Value::Real(number) => (*number).into(),
+        Value::Text(text) => (*text).into(),
+    }
+}
+
+/// The rows of a day, one behind the other: a day may have more of them than fit into memory.
+fn transfers(found: &Runs, day: &Day, into: &mut dyn io::Write) -> Result<(), Absent> {
+    write!(into, "{{\"day\": {}, \"transfers\": [", Json::from(day.name.as_str()))?;
+    let (mut is_first, mut failed, mut damaged) = (true, None, Vec::new());
+    for run in &found.runs {
+        let words = recent::rows(run, &day.time(), &mut |repetition, values| {
+            let mut row = Map::new();
+            row.insert("run".to_owned(), run.name.as_str().into());
+            row.insert("cell".to_owned(), run.plan.cells[repetition.cell].id.as_str().into());
+            row.insert("repetition".to_owned(), repetition.status.repetition.into());
+            row.extend(values.iter().map(|(name, value)| ((*name).to_owned(), json_of(value))));
+            let comma = if is_first { "" } else { "," };
+            is_first = false;
+            if let Err(error) = write!(into, "{comma}\n{}", Json::from(row)) {
+                failed.get_or_insert(error);
+            }
+            Ok(())
+        })?;
+        damaged.extend(words);
+    }
+    if let Some(error) = failed {
+        return Err(error.into());
+    }
+    Ok(writeln!(into, "\n], \"left_out\": {}}}", Json::from(damaged))?)
+}
+
+/// What the page says.
+fn overview(found: &Runs, now: i64) -> Overview {
+    let newest = found.runs.last();
+    let mut counts: BTreeMap<(bool, Option<i64>, String), u64> = BTreeMap::new();
+    for run in &found.runs {
+        recent::seen(run, &(now.saturating_sub(DAY_NS)..now.saturating_add(1)), &mut |seen| {
+            *counts.entry((seen.is_upload, seen.file_bytes, seen.outcome.to_owned())).or_default() += 1;
+        });
+    }
+    let at = |ns: i64| jiff::Timestamp::from_nanosecond(ns.into()).ok();
+    let last = found.runs.iter().rev().find_map(recent::newest).and_then(at);
+    let row = |run: &RunRecord| RunRow {
+        name: run.name.clone(),
+        started: run.manifest.started_at.clone(),
+        repetitions: run.repetitions.len(),
+        valid: run.repetitions.iter().filter(|r| matches!(r.status.verdict, Verdict::Valid)).count(),
+    };
+    Overview {
+        experiment: newest.map(|run| run.plan.experiment.clone()),
+        question: newest.map(|run| run.plan.question.clone()).unwrap_or_default(),
+        since: found.runs.first().map(|run| run.manifest.started_at.clone()).unwrap_or_default(),
+        newest_transfer: last.map(|at| at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()),
+        newest_day: last.map(|at| at.strftime("%Y-%m-%d").to_string()),
+        made: at(now / 60_000_000_000 * 60_000_000_000)
+            .map(|at| at.strftime("%Y-%m-%d %H:%M UTC").to_string())
+            .unwrap_or_default(),
+        counts: counts
+            .into_iter()
+            .map(|((is_upload, file_bytes, outcome), count)| Count { is_upload, file_bytes, outcome, count })
+            .collect(),
+        runs: found.runs.iter().rev().map(row).collect(),
+        notes: found.notes.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_is_typed_as_it_is_printed() {
+        assert_eq!(Day::parse("2026-11-29").unwrap().start_ns, 1_795_910_400_000_000_000);
+        for text in ["", "2026-11-31", "2026-1-1", "20261129", "2026-11-29T00:00", "../2026-11-29", "1969-01-01", "2026-11-29 "] {
+            assert_eq!(Day::parse(text), None, "{text}");
+        }
+    }
+}

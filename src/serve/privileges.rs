@@ -1,0 +1,100 @@
+//! Giving up root for good, once the port is taken. What is left may read what everybody may read.
+
+use std::ffi::{CStr, CString};
+use std::io;
+use std::mem::MaybeUninit;
+
+use libc::{gid_t, uid_t};
+
+/// The most that is known of a user, in bytes.
+const MOST_KNOWN: usize = 1 << 20;
+
+/// Who the process is to be.
+pub(super) struct Identity {
+    name: String,
+    uid: uid_t,
+    gid: gid_t,
+}
+
+impl Identity {
+    /// Looks the user up, and whether this process may become it.
+    ///
+    /// # Errors
+    /// The reason why not.
+    pub fn of(name: &str) -> Result<Self, String> {
+        let refused = |reason: &str| format!("--user {name}: {reason}");
+        if !rustix::process::geteuid().is_root() {
+            return Err(refused("only root can become another user; start this as root, or leave --user out"));
+        }
+        let none = || refused("there is no such user");
+        let text = CString::new(name).map_err(|_| none())?;
+        let user = user(&text).map_err(|error| refused(&format!("cannot look this user up: {error}")))?;
+        let (uid, gid) = user.ok_or_else(none)?;
+        if uid == 0 || gid == 0 {
+            return Err(refused("expected a user other than root, in another group"));
+        }
+        Ok(Self { name: name.to_owned(), uid, gid })
+    }
+
+    /// Becomes the user, and makes sure that it has: there is no way back, no group is left, and nothing that is executed gets more.
+    ///
+    /// # Errors
+    /// What failed. The process may be half of either then, and has to end.
+    pub fn assume(&self) -> Result<(), String> {
+        // SAFETY: none of them reads or writes memory of ours: the list of groups is empty. Those of libc are used, since they change all
+        // threads and not only this one.
+        let changes = unsafe {
+            [
+                ("leave the groups", libc::setgroups(0, std::ptr::null())),
+                ("change the group", libc::setresgid(self.gid, self.gid, self.gid)),
+                ("change the user", libc::setresuid(self.uid, self.uid, self.uid)),
+                ("refuse new rights", libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)),
+            ]
+        };
+        if let Some((what, _)) = changes.iter().find(|(_, result)| *result != 0) {
+            return Err(format!("--user {}: cannot {what}: {}", self.name, io::Error::last_os_error()));
+        }
+        self.verify()
+    }
+
+    fn verify(&self) -> Result<(), String> {
+        let (mut users, mut groups) = ([0; 3], [0; 3]);
+        // SAFETY: each pointer is to a number of its own that lives as long as the call, and no group is written where none is asked for.
+        // The last one is tried and not only looked at: a capability may have been kept.
+        let given_up = unsafe {
+            libc::getresuid(&raw mut users[0], &raw mut users[1], &raw mut users[2]) == 0
+                && libc::getresgid(&raw mut groups[0], &raw mut groups[1], &raw mut groups[2]) == 0
+                && libc::getgroups(0, std::ptr::null_mut()) == 0
+                && libc::setuid(0) != 0
+        };
+        if given_up && users == [self.uid; 3] && groups == [self.gid; 3] {
+            Ok(())
+        } else {
+            Err(format!("--user {}: root was not given up completely, so nothing is served", self.name))
+        }
+    }
+}
+
+/// The numbers of a user and its group; none where nobody is called so.
+fn user(name: &CStr) -> io::Result<Option<(uid_t, gid_t)>> {
+    let mut texts: Vec<libc::c_char> = vec![0; 4096];
+    loop {
+        let mut found = MaybeUninit::<libc::passwd>::uninit();
+        let mut result = std::ptr::null_mut();
+        // SAFETY: `name` ends with a zero byte, `texts` is as long as it is said to be, and `found` and `result` may be written to.
+        let code =
+            unsafe { libc::getpwnam_r(name.as_ptr(), found.as_mut_ptr(), texts.as_mut_ptr(), texts.len(), &raw mut result) };
+        match code {
+            0 if result.is_null() => return Ok(None),
+            0 => {
+                // SAFETY: it was filled in, as `result` points to it; the texts that it points to are not read.
+                let found = unsafe { found.assume_init_ref() };
+                return Ok(Some((found.pw_uid, found.pw_gid)));
+            }
+            libc::ERANGE if texts.len() < MOST_KNOWN => texts.resize(2 * texts.len(), 0),
+            // These, too, mean that there is none (getpwnam(3)).
+            libc::ENOENT | libc::ESRCH => return Ok(None),
+            code => return Err(io::Error::from_raw_os_error(code)),
+        }
+    }
+}

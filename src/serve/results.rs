@@ -1,0 +1,264 @@
+//! Which runs there are, whether anything has changed, and what of them may be shown.
+//!
+//! Whoever asks is a stranger, so nothing is read through a link: it could lead anywhere. Repetitions get their names when they are
+//! whole, so what is being written is not seen.
+
+use std::fs::{DirEntry, FileType};
+use std::io;
+use std::os::unix::fs::{DirEntryExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+
+use record::{Repetition, RunRecord};
+use sha1::{Digest as _, Sha1};
+use vocabulary::errors::chain;
+
+/// How deep folders of cells may lie.
+const DEEPEST: usize = 64;
+
+/// What there is, as one number: another one when anything has come, gone or changed.
+pub(super) type Signature = [u8; 20];
+
+/// The directory of an experiment, or of a run.
+#[derive(Debug)]
+pub(super) struct Results(PathBuf);
+
+/// What can be shown.
+#[derive(Debug, Default)]
+pub(super) struct Runs {
+    /// The runs of one experiment, the newest last.
+    pub runs: Vec<RunRecord>,
+    /// What is left out, and why.
+    pub notes: Vec<String>,
+}
+
+impl Results {
+    pub fn new(path: PathBuf) -> Self {
+        Self(path)
+    }
+
+    /// The directories of runs, by their names, which begin with the time.
+    fn paths(&self) -> io::Result<Vec<PathBuf>> {
+        let is_run = |folder: &Path| match folder.join("plan.json").symlink_metadata() {
+            Ok(plan) => plan.is_file(),
+            // What may not be looked into is something else than what is empty.
+            Err(error) => error.kind() == io::ErrorKind::PermissionDenied,
+        };
+        if is_run(&self.0) {
+            return Ok(vec![self.0.clone()]);
+        }
+        let runs = sorted(&self.0)?.into_iter().filter(|(_, kind)| kind.is_dir()).map(|(entry, _)| entry.path());
+        Ok(runs.filter(|folder| is_run(folder)).collect())
+    }
+
+    /// Looks at names, numbers and times of what there is; nothing is read.
+    ///
+    /// # Errors
+    /// What the system says of the directory.
+    pub fn signature(&self) -> io::Result<Signature> {
+        let mut hash = Sha1::new();
+        for run in self.paths()? {
+            hash.update(run.as_os_str().as_encoded_bytes());
+            for name in ["plan.json", "manifest.json", "summary.json"] {
+                add(&mut hash, &run.join(name));
+            }
+            add_cells(&mut hash, &run.join("cells"), DEEPEST);
+        }
+        Ok(hash.finalize().into())
+    }
+
+    /// Opens all runs of the experiment of the newest one.
+    ///
+    /// # Errors
+    /// What the system says of the directory.
+    pub fn open(&self) -> io::Result<Runs> {
+        let mut found = Runs::default();
+        for path in self.paths()? {
+            let is_link = |name: &str| path.join(name).symlink_metadata().is_ok_and(|m| m.is_symlink());
+            if ["manifest.json", "cells"].into_iter().any(is_link) {
+                found.notes.push(format!("{}: a part of it is a link, which is not followed", name_of(&path)));
+                continue;
+            }
+            match RunRecord::open(&path) {
+                Ok(mut run) => {
+                    let all = run.repetitions.len();
+                    run.repetitions.retain(|repetition| !has_links(&run.path, repetition));
+                    if run.repetitions.len() < all {
+                        let count = all - run.repetitions.len();
+                        found.notes.push(format!("{}: {count} of its repetitions have links, which are not followed", run.name));
+                    }
+                    found.notes.extend(run.damaged.iter().map(|words| format!("{}: {words}", run.name)));
+                    found.runs.push(run);
+                }
+                Err(error) => found.notes.push(format!("{}: {}", name_of(&path), chain(&error))),
+            }
+        }
+        if let Some(newest) = found.runs.last().map(|run| run.plan.experiment.clone()) {
+            let (same, others): (Vec<_>, Vec<_>) = found.runs.into_iter().partition(|run| run.plan.experiment == newest);
+            found.notes.extend(others.iter().map(|run| format!("{}: it is of another experiment", run.name)));
+            found.runs = same;
+        }
+        Ok(found)
+    }
+
+    /// Tries what will be read: the directory, and of the newest run the plan and a repetition.
+    ///
+    /// # Errors
+    /// What cannot be read, and what the system says of it.
+    pub fn try_to_read(&self) -> Result<(), (PathBuf, io::Error)> {
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |error| (path, error)
+        };
+        std::fs::read_dir(&self.0).map_err(failed(&self.0))?;
+        let Some(run) = self.paths().map_err(failed(&self.0))?.pop() else { return Ok(()) };
+        let read = |path: &Path| std::fs::File::open(path).map(drop).map_err(failed(path));
+        read(&run.join("plan.json"))?;
+        read(&run.join("manifest.json"))?;
+        let Some(repetition) = RunRecord::open(&run).ok().and_then(|mut run| run.repetitions.pop()) else {
+            let cells = run.join("cells");
+            return if cells.exists() { std::fs::read_dir(&cells).map(drop).map_err(failed(&cells)) } else { Ok(()) };
+        };
+        for (entry, kind) in sorted(&repetition.path).map_err(failed(&repetition.path))? {
+            if kind.is_file() {
+                read(&entry.path())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// What is in a folder, by name.
+fn sorted(folder: &Path) -> io::Result<Vec<(DirEntry, FileType)>> {
+    let mut found = std::fs::read_dir(folder)?
+        .map(|entry| entry.and_then(|entry| entry.file_type().map(|kind| (entry, kind))))
+        .collect::<io::Result<Vec<_>>>()?;
+    found.sort_by_key(|(entry, _)| entry.file_name());
+    Ok(found)
+}
+
+/// Adds number, size and time of a file or folder; one that is not there is another one than any that is.
+fn add(hash: &mut Sha1, path: &Path) {
+    let Ok(found) = path.symlink_metadata() else { return hash.update([0]) };
+    hash.update([1, u8::from(found.is_symlink())]);
+    hash.update(found.ino().to_le_bytes());
+    hash.update(found.len().to_le_bytes());
+    hash.update(found.mtime().to_le_bytes());
+    hash.update(found.mtime_nsec().to_le_bytes());
+}
+
+/// Adds the names and numbers of repetitions. What is in one does not change.
+fn add_cells(hash: &mut Sha1, folder: &Path, depth: usize) {
+    let Ok(entries) = sorted(folder) else { return hash.update([2]) };
+    for (entry, kind) in entries {
+        let name = entry.file_name();
+        let name = name.as_encoded_bytes();
+        // What is being written has a name with a point in front.
+        if name.starts_with(b".") {
+            continue;
+        }
+        hash.update(name);
+        hash.update([3, u8::from(kind.is_symlink()), u8::from(kind.is_dir())]);
+        hash.update(entry.ino().to_le_bytes());
+        let is_repetition = name.strip_prefix(b"run").is_some_and(|number| number.iter().all(u8::is_ascii_digit));
+        if kind.is_dir() && !is_repetition && depth > 0 {
+            add_cells(hash, &entry.path(), depth - 1);
+        }
+    }
+    hash.update([4]);
+}
+
+/// Whether a repetition, a folder above it in its run, or something that is read of it is a link.
+fn has_links(run: &Path, repetition: &Repetition) -> bool {
+    let above = repetition.path.ancestors().take_while(|folder| *folder != run);
+    let inside = ["", "taps", "collected"].map(|name| repetition.path.join(name));
+    above.into_iter().any(Path::is_symlink)
+        || inside.iter().any(|folder| sorted(folder).is_ok_and(|all| all.iter().any(|(_, kind)| kind.is_symlink())))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    const KEPT: &str = "../../tests/data/results/format-2/20261122T053326Z-e9ba";
+
+    fn copy(from: &Path, to: &Path) {
+        std::fs::create_dir_all(to).unwrap();
+        for entry in std::fs::read_dir(from).unwrap().flatten() {
+            match entry.path().is_dir() {
+                true => copy(&entry.path(), &to.join(entry.file_name())),
+                false => drop(std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap()),
+            }
+        }
+    }
+
+    /// A folder with a run in it.
+    fn experiment() -> (tempfile::TempDir, PathBuf, Results) {
+        let folder = tempfile::tempdir().unwrap();
+        let run = folder.path().join("20261122T053326Z-e9ba");
+        copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join(KEPT), &run);
+        let results = Results::new(folder.path().to_owned());
+        (folder, run, results)
+    }
+
+    #[test]
+    fn whatever_changes_is_noticed_and_what_is_half_written_is_not() {
+        let (folder, run, results) = experiment();
+        let first = results.signature().unwrap();
+        assert_eq!(first, results.signature().unwrap());
+        let cell = run.join("cells/open");
+        std::fs::create_dir(cell.join(".run9-partial")).unwrap();
+        assert_eq!(first, results.signature().unwrap());
+        std::fs::rename(cell.join(".run9-partial"), cell.join("run9")).unwrap();
+        let second = results.signature().unwrap();
+        assert_ne!(first, second);
+        copy(&run, &folder.path().join("20261123T000000Z-0000"));
+        assert_ne!(second, results.signature().unwrap());
+    }
+
+    #[test]
+    fn nothing_is_read_through_links() {
+        let (folder, run, results) = experiment();
+        let whole = results.open().unwrap();
+        assert!(whole.notes.is_empty() && whole.runs.len() == 1, "{:?}", whole.notes);
+        let all = whole.runs[0].repetitions.len();
+        // A run that is one.
+        symlink(&run, folder.path().join("20261124T000000Z-0000")).unwrap();
+        assert_eq!(results.open().unwrap().runs.len(), 1);
+        // A file of a repetition.
+        let table = run.join("cells/open/run1/transfers.parquet");
+        symlink("/etc/passwd", &table).unwrap();
+        let found = results.open().unwrap();
+        assert_eq!((found.runs[0].repetitions.len(), found.notes.len()), (all - 1, 1));
+        std::fs::remove_file(table).unwrap();
+        // The folder of a cell.
+        std::fs::rename(run.join("cells/open"), run.join("elsewhere")).unwrap();
+        symlink("../elsewhere", run.join("cells/open")).unwrap();
+        let found = results.open().unwrap();
+        assert!(found.runs[0].repetitions.iter().all(|r| !r.path.starts_with(run.join("cells/open"))), "{:?}", found.notes);
+        // All of its cells.
+        std::fs::rename(run.join("cells"), folder.path().join("cells")).unwrap();
+        symlink("../cells", run.join("cells")).unwrap();
+        assert!(results.open().unwrap().runs.is_empty());
+    }
+
+    #[test]
+    fn runs_of_other_experiments_are_left_out() {
+        let (folder, run, results) = experiment();
+        let other = folder.path().join("20201122T053326Z-0000");
+        copy(&run, &other);
+        let plan = std::fs::read_to_string(other.join("plan.json")).unwrap();
+        let experiment = results.open().unwrap().runs[0].plan.experiment.clone();
+        let renamed = plan.replacen(&format!("\"experiment\": \"{experiment}\""), "\"experiment\": \"other\"", 1);
+        assert_ne!(plan, renamed);
+        std::fs::write(other.join("plan.json"), renamed).unwrap();
+        let found = results.open().unwrap();
+        assert_eq!(found.runs.iter().map(|run| run.name.as_str()).collect::<Vec<_>>(), ["20261122T053326Z-e9ba"]);
+        assert!(found.notes[0].contains("another experiment"), "{:?}", found.notes);
+    }
+}

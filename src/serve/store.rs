@@ -1,0 +1,179 @@
+//! What was made, kept until the results change; one thing is made at a time.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use export::Source;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use vocabulary::errors::tell;
+
+use super::archive::Archive;
+use super::make::{Absent, Kind, make};
+use super::results::{Results, Runs, Signature};
+
+/// How long what was seen of the results is believed: many requests at a time look once.
+const BELIEVED: Duration = Duration::from_millis(500);
+/// How long a request waits for its turn to have something made.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Days whose transfers are kept.
+const MOST_DAYS: usize = 8;
+
+/// Why there is nothing.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    /// There is nothing to be had.
+    Absent(Absent),
+    /// Others are being served; it may be asked again.
+    Busy,
+}
+
+/// What was made of one kind.
+#[derive(Clone)]
+struct Kept {
+    of: Version,
+    /// Counts what is made, so that the oldest can be told.
+    number: u64,
+    made: Result<Arc<Archive>, Absent>,
+}
+
+/// Of what it was made: of the results as they were, and of the minute where the time matters.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Version {
+    signature: Signature,
+    minute: Option<u64>,
+}
+
+/// All that was made.
+pub(super) struct Store {
+    results: Results,
+    source: Source,
+    seen: Mutex<Option<(Instant, Signature)>>,
+    /// The runs as they were opened last.
+    runs: Mutex<Option<(Signature, Arc<Runs>)>>,
+    kept: Mutex<BTreeMap<Kind, Kept>>,
+    turn: Arc<Semaphore>,
+}
+
+/// What a panic leaves is whole: nothing is half done while a lock is held.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Nanoseconds since 1970.
+fn now() -> i64 {
+    i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX)
+}
+
+impl Store {
+    pub fn new(results: Results, source: Source) -> Arc<Self> {
+        let turn = Arc::new(Semaphore::new(1));
+        Arc::new(Self { results, source, seen: Mutex::default(), runs: Mutex::default(), kept: Mutex::default(), turn })
+    }
+
+    /// What is asked for, as the results are now.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub async fn get(self: &Arc<Self>, kind: Kind) -> Result<Arc<Archive>, Refusal> {
+        let of = self.version(&kind).await.map_err(|error| Refusal::Absent(error.into()))?;
+        if let Some(made) = self.kept(&kind, of) {
+            return made.map_err(Refusal::Absent);
+        }
+        let turn = tokio::time::timeout(PATIENCE, Arc::clone(&self.turn).acquire_owned()).await;
+        let Ok(Ok(turn)) = turn else { return Err(Refusal::Busy) };
+        // Whoever had the turn before may have made the same, or the results have changed meanwhile.
+        let of = self.version(&kind).await.map_err(|error| Refusal::Absent(error.into()))?;
+        if let Some(made) = self.kept(&kind, of) {
+            return made.map_err(Refusal::Absent);
+        }
+        let store = Arc::clone(self);
+        let asked = kind.clone();
+        // It goes on when nobody waits for it any more, and has the turn until it is done.
+        let making = tokio::task::spawn_blocking(move || store.make(&asked, of, turn)).await;
+        let made = making.unwrap_or_else(|_| {
+            let fault = Absent::Failed("a fault of this program: see its standard error".to_owned());
+            self.keep(kind, of, Err(fault))
+        });
+        made.map_err(Refusal::Absent)
+    }
+
+    async fn version(self: &Arc<Self>, kind: &Kind) -> io::Result<Version> {
+        let store = Arc::clone(self);
+        let looking = tokio::task::spawn_blocking(move || -> io::Result<Signature> {
+            let mut seen = lock(&store.seen);
+            match *seen {
+                Some((at, signature)) if at.elapsed() < BELIEVED => Ok(signature),
+                _ => {
+                    // Before it is looked, so that what changes meanwhile is seen the next time.
+                    let at = Instant::now();
+                    let signature = store.results.signature()?;
+                    *seen = Some((at, signature));
+                    Ok(signature)
+                }
+            }
+        });
+        let signature = looking.await.map_err(io::Error::other)??;
+        let minute = (*kind == Kind::Page).then(|| now() as u64 / 60_000_000_000);
+        Ok(Version { signature, minute })
+    }
+
+    fn kept(&self, kind: &Kind, of: Version) -> Option<Result<Arc<Archive>, Absent>> {
+        lock(&self.kept).get(kind).filter(|kept| kept.of == of).map(|kept| kept.made.clone())
+    }
+
+    fn make(&self, kind: &Kind, of: Version, _turn: OwnedSemaphorePermit) -> Result<Arc<Archive>, Absent> {
+        let before = lock(&self.kept).get(kind).and_then(|kept| kept.made.clone().ok());
+        let made = self.runs(of.signature).and_then(|runs| make(kind, &runs, &self.source, before.as_deref(), now()));
+        if let Err(Absent::Failed(words)) = &made {
+            tell(format_args!("warning: what was asked for cannot be made: {words}"));
+        }
+        self.keep(kind.clone(), of, made.map(Arc::new))
+    }
+
+    fn keep(&self, kind: Kind, of: Version, made: Result<Arc<Archive>, Absent>) -> Result<Arc<Archive>, Absent> {
+        let mut kept = lock(&self.kept);
+        let number = kept.values().map(|kept| kept.number + 1).max().unwrap_or_default();
+        kept.insert(kind, Kept { of, number, made: made.clone() });
+        let days = || kept.iter().filter(|(kind, _)| matches!(kind, Kind::Transfers(_)));
+        let oldest = days().min_by_key(|(_, kept)| kept.number).map(|(kind, _)| kind.clone());
+        if let Some(oldest) = oldest.filter(|_| days().count() > MOST_DAYS) {
+            kept.remove(&oldest);
+        }
+        made
+    }
+
+    fn runs(&self, signature: Signature) -> Result<Arc<Runs>, Absent> {
+        let mut opened = lock(&self.runs);
+        match &*opened {
+            Some((of, runs)) if *of == signature => Ok(Arc::clone(runs)),
+            _ => {
+                let runs = Arc::new(self.results.open()?);
+                *opened = Some((signature, Arc::clone(&runs)));
+                Ok(runs)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::make::Day;
+
+    #[test]
+    fn the_days_that_were_asked_for_last_are_kept() {
+        let store = Store::new(Results::new("/".into()), Source::cleaned("here"));
+        let of = Version { signature: [0; 20], minute: None };
+        let day = |number: usize| Kind::Transfers(Day::parse(&format!("2026-11-{number:02}")).unwrap());
+        let _ = store.keep(Kind::Database, of, Err(Absent::Nothing("")));
+        for number in (1..=20).rev() {
+            let _ = store.keep(day(number), of, Err(Absent::Nothing("")));
+        }
+        let is_kept = |kind: &Kind| store.kept(kind, of).is_some();
+        assert!((1..=8).all(|number| is_kept(&day(number))) && !is_kept(&day(9)) && is_kept(&Kind::Database));
+        let other = Version { signature: [1; 20], minute: None };
+        assert!(store.kept(&day(1), other).is_none(), "the results have changed");
+    }
+}

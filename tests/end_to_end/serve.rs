@@ -1,0 +1,425 @@
+//! `runner serve`: what a run has recorded, as those see it who ask over HTTP, and what they cannot do.
+
+use std::fmt::Write as _;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value as Json;
+
+use crate::support::{PATIENCE, Place, Started, copy, eventually, listing, within};
+
+/// Two downloads and their stages, of 50 KiB each.
+const SCENARIO: &str = "experiment: test
+question: Is <b>this</b> fast?
+targets:
+  server: {fixture: random-data, port: PORT1}
+workloads:
+  downloads:
+    url: http://127.0.0.1:PORT1
+    stages: true
+    load: {closed: {connections: 1}, amount: 2}
+    steps: [{get: /50KiB, expect: {length: 50KiB}}]
+";
+
+/// A run of that.
+fn measured() -> Place {
+    let place = Place::with(SCENARIO);
+    place.run_test().expect(0);
+    place
+}
+
+/// A server, and where it is.
+struct Server {
+    started: Started,
+    address: SocketAddr,
+}
+
+/// Serves the experiment `test` of a place.
+fn serve(place: &Place, more: &[&str]) -> Server {
+    started(place.runner().args(["serve", "results/test", "--listen", "127.0.0.1:0", "--source", "here"]).args(more))
+}
+
+fn started(command: &mut Command) -> Server {
+    let mut started = Started::spawn(command);
+    let mut said = String::new();
+    eventually("it serves", || {
+        said = started.said()[1].clone();
+        said.contains("/\n").then_some(())
+    });
+    let address = said.lines().find_map(|line| line.split_once("http://")?.1.strip_suffix('/')).expect("an address");
+    started.until("it serves", || Some(()));
+    Server { started, address: address.parse().expect("an address") }
+}
+
+/// An answer.
+#[derive(Debug)]
+struct Answer {
+    status: u16,
+    head: String,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    fn header(&self, name: &str) -> Option<&str> {
+        let of = |line: &'_ str| line.split_once(": ").filter(|(found, _)| found.eq_ignore_ascii_case(name)).is_some();
+        self.head.lines().find(|line| of(line)).and_then(|line| line.split_once(": ")).map(|(_, value)| value)
+    }
+
+    fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).expect("text")
+    }
+
+    fn json(&self) -> Json {
+        serde_json::from_slice(&self.body).unwrap_or_else(|e| panic!("{e}: {self:?}"))
+    }
+}
+
+fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).expect("it listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+    stream
+}
+
+/// Sends bytes, and reads until the other side ends; none where that breaks off before there is a whole head.
+fn exchange(address: SocketAddr, request: &[u8]) -> Option<Answer> {
+    let mut stream = connect(address);
+    stream.write_all(request).ok()?;
+    let mut bytes = Vec::new();
+    let _ = stream.read_to_end(&mut bytes);
+    let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")?;
+    let head = String::from_utf8(bytes[..end].to_vec()).ok()?;
+    let status = head.split(' ').nth(1)?.parse().ok()?;
+    Some(Answer { status, head, body: bytes[end + 4..].to_vec() })
+}
+
+fn ask(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+    let mut request = format!("{method} {path} HTTP/1.1\r\nhost: test\r\n");
+    headers.iter().for_each(|(name, value)| write!(request, "{name}: {value}\r\n").unwrap());
+    exchange(address, (request + "\r\n").as_bytes()).unwrap_or_else(|| panic!("no answer to {method} {path:?}"))
+}
+
+fn get(address: SocketAddr, path: &str) -> Answer {
+    ask(address, "GET", path, &[])
+}
+
+/// The only link of an index.
+fn only_link(answer: &Answer) -> String {
+    let links: Vec<&str> = answer.text().split("href=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    let links: Vec<&str> = links.into_iter().filter(|link| *link != "../").collect();
+    assert_eq!(links.len(), 1, "{links:?}");
+    links[0].to_owned()
+}
+
+/// The process that serves.
+fn serving(place: &Place) -> i32 {
+    place.process("__serve").pid
+}
+
+fn is_gone(pid: i32) -> bool {
+    let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    state.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('Z'))
+}
+
+#[test]
+fn every_page_is_there_and_says_what_was_recorded() {
+    let place = measured();
+    let server = serve(&place, &[]);
+    let at = server.address;
+
+    let page = get(at, "/");
+    assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
+    assert!(page.text().contains("Is &lt;b&gt;this&lt;/b&gt; fast?") && !page.text().contains("<script"), "{}", page.text());
+    assert!(page.text().contains("<td>download</td><td class=\"number\">50KiB</td><td>ok</td><td class=\"number\">2</td>"));
+    assert!(page.header("content-security-policy").is_some_and(|policy| policy.starts_with("default-src 'none'")));
+
+    let runs = get(at, "/runs.json").json();
+    assert_eq!(runs["experiment"], "test");
+    assert_eq!(runs["runs"][0]["cells"][0]["repetitions"][0]["verdict"], "valid");
+    assert_eq!(get(at, "/summary.json").json(), place.summary());
+
+    let database = get(at, "/results.db");
+    assert_eq!(database.header("content-type"), Some("application/vnd.sqlite3"));
+    std::fs::write(place.path("served.db"), &database.body).unwrap();
+    let opened = rusqlite::Connection::open(place.path("served.db")).unwrap();
+    let rows: i64 = opened.query_row("SELECT COUNT(*) FROM transfers WHERE outcome = 'ok'", [], |row| row.get(0)).unwrap();
+    assert_eq!(rows, 2);
+
+    // The same bytes as those of the command line.
+    place.run(&["export", "torperf", "results/test", "-o", "torperf", "--source", "here"]).expect(0);
+    let name = only_link(&get(at, "/torperf/"));
+    let served = get(at, &format!("/torperf/{name}"));
+    assert_eq!(served.body, std::fs::read(place.path("torperf").join(&name)).unwrap());
+    assert!(name.starts_with("here-51200-") && served.text().starts_with("@type torperf 1.1\n"));
+    place.run(&["export", "onionperf", "results/test", "-o", "onionperf", "--source", "here"]).expect(0);
+    let analysis = only_link(&get(at, "/onionperf/"));
+    let served = get(at, &format!("/onionperf/{analysis}"));
+    assert_eq!(served.body, std::fs::read(place.path("onionperf").join(&analysis)).unwrap());
+    assert_eq!(
+        (served.header("content-type"), analysis.ends_with(".onionperf.analysis.json.xz")),
+        (Some("application/x-xz"), true)
+    );
+
+    let day = name.trim_end_matches(".tpf").strip_prefix("here-51200-").unwrap();
+    let transfers = get(at, &format!("/transfers.json?day={day}")).json();
+    assert_eq!(transfers["transfers"].as_array().unwrap().len(), 2);
+    assert_eq!(transfers["transfers"][0]["file_bytes"], 51_200);
+    assert_eq!(get(at, "/transfers.json?day=2001-01-01").json()["transfers"], Json::Array(Vec::new()));
+    for query in ["", "?day=", "?day=2026-13-01", "?day=../x", "?other=2026-11-29"] {
+        assert_eq!(get(at, &format!("/transfers.json{query}")).status, 400, "{query}");
+    }
+    assert_eq!(get(at, "/torperf").header("location"), Some("torperf/"));
+    // Nothing was written where the results are.
+    assert!(!listing(&place.run_directory("test")).iter().any(|name| name.contains("export") || name.contains("db")));
+}
+
+#[test]
+fn what_a_client_has_is_not_sent_again_until_the_results_change() {
+    let place = measured();
+    let server = serve(&place, &[]);
+    let at = server.address;
+    for path in ["/runs.json", "/summary.json", "/torperf/", "/results.db"] {
+        let first = get(at, path);
+        let (tag, date) = (first.header("etag").unwrap(), first.header("last-modified").unwrap());
+        for header in [("if-none-match", tag), ("if-modified-since", date)] {
+            let again = ask(at, "GET", path, &[header]);
+            assert_eq!((again.status, again.body.len(), again.header("etag")), (304, 0, Some(tag)), "{path} {header:?}");
+        }
+        let head = ask(at, "HEAD", path, &[]);
+        let length = first.body.len().to_string();
+        assert_eq!((head.status, head.body.len(), head.header("content-length")), (200, 0, Some(length.as_str())), "{path}");
+    }
+    // What is being written is not there, and then it is.
+    let cell = place.run_directory("test").join("cells/all");
+    let before = get(at, "/runs.json");
+    copy(&cell.join("run1"), &cell.join(".run2-partial"));
+    let status = std::fs::read_to_string(cell.join("run1/status.json")).unwrap();
+    let status = status.replacen("\"repetition\": 1", "\"repetition\": 2", 1);
+    std::fs::write(cell.join(".run2-partial/status.json"), status).unwrap();
+    std::thread::sleep(Duration::from_millis(600));
+    let tag = before.header("etag").unwrap();
+    assert_eq!(ask(at, "GET", "/runs.json", &[("if-none-match", tag)]).status, 304);
+    std::fs::rename(cell.join(".run2-partial"), cell.join("run2")).unwrap();
+    let changed = within(Duration::from_secs(5), "the second repetition is there", || {
+        let answer = ask(at, "GET", "/runs.json", &[("if-none-match", tag)]);
+        (answer.status == 200).then_some(answer)
+    });
+    assert_eq!(changed.json()["runs"][0]["cells"][0]["repetitions"].as_array().unwrap().len(), 2);
+    let date = before.header("last-modified").unwrap();
+    assert_eq!(ask(at, "GET", "/runs.json", &[("if-modified-since", date)]).status, 200);
+}
+
+#[test]
+fn no_name_leads_out_and_nothing_is_changed() {
+    let place = measured();
+    std::fs::write(place.path("results/secret.tpf"), "secret").unwrap();
+    symlink("/etc/passwd", place.path("results/test/passwd.tpf")).unwrap();
+    symlink("/etc", place.path("results/test/etc")).unwrap();
+    let server = serve(&place, &[]);
+    let at = server.address;
+    let name = only_link(&get(at, "/torperf/"));
+    let long = format!("/torperf/{}", "x".repeat(4000));
+    let paths = [
+        "/../secret.tpf",
+        "/torperf/../../secret.tpf",
+        "/torperf/..",
+        "/torperf/%2e%2e/secret.tpf",
+        "/torperf/%2e%2e%2fsecret.tpf",
+        "/torperf/..%2f..%2fsecret.tpf",
+        "/torperf/%2fetc%2fpasswd",
+        "/torperf//etc/passwd",
+        "/torperf/passwd.tpf",
+        "/etc/passwd",
+        "/torperf/%00",
+        "/torperf/a%00b",
+        "/torperf/%ff",
+        "/torperf/%",
+        "/torperf/.",
+        "/torperf/export.json",
+        "/test/plan.json",
+        "/plan.json",
+        "/results.db/",
+        "/results.db%00",
+        "/RUNS.JSON",
+        "/torperf/*",
+        "//",
+        "/%2e%2e/",
+        "/onionperf/%2e%2e%2fsecret.tpf",
+        &long,
+    ];
+    for path in paths {
+        let answer = get(at, path);
+        assert!(answer.status == 404, "{path:?}: {answer:?}");
+        assert!(!answer.text().contains("root:") && !answer.text().contains("secret"), "{path:?}");
+    }
+    assert_eq!(get(at, &format!("/torperf/{name}")).status, 200);
+    for method in ["POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "PROPFIND"] {
+        for path in ["/", "/runs.json", &format!("/torperf/{name}"), "/nothing"] {
+            let answer = ask(at, method, path, &[("content-length", "0")]);
+            assert_eq!((answer.status, answer.header("allow")), (405, Some("GET, HEAD")), "{method} {path}");
+        }
+    }
+    // Heads that are too large, and what is no request.
+    let large = format!("GET / HTTP/1.1\r\nhost: test\r\nx: {}\r\n\r\n", "x".repeat(20_000));
+    let many = format!("GET / HTTP/1.1\r\n{}\r\n", "x: y\r\n".repeat(100));
+    for request in
+        [large.as_str(), &many, "hello\r\n\r\n", "GET  / HTTP/9.9\r\n\r\n", "\0\0\0\0\r\n\r\n", "GET /\0 HTTP/1.1\r\n\r\n"]
+    {
+        let status = exchange(at, request.as_bytes()).map(|answer| answer.status);
+        assert!(status.is_none_or(|status| (400..=431).contains(&status)), "{status:?} {:?}", &request[..20.min(request.len())]);
+    }
+    assert_eq!(get(at, "/").status, 200);
+}
+
+#[test]
+fn who_says_nothing_does_not_keep_others_waiting() {
+    let place = measured();
+    let server = serve(&place, &[]);
+    let at = server.address;
+    get(at, "/results.db");
+    // Some say nothing, some a little, more than there is room for. Others are answered before these have to end; as serving gets what
+    // other tests leave of the processors, not always the first time.
+    let is_answered = || {
+        let silent: Vec<TcpStream> = (0..100)
+            .map(|number| {
+                let mut stream = connect(at);
+                let _ = stream.write_all(&b"GET / HTTP/1.1\r\nhost: "[..number % 23]);
+                stream
+            })
+            .collect();
+        let begun = Instant::now();
+        (0..20).for_each(|_| assert_eq!(get(at, "/runs.json").status, 200));
+        let took = begun.elapsed();
+        let descriptors = listing(Path::new(&format!("/proc/{}/fd", serving(&place)))).len();
+        assert!(descriptors < 60, "{descriptors} descriptors for 100 connections");
+        // In the end all of them are closed, or the patience of this test is.
+        for mut stream in silent {
+            let ended = stream.read_to_end(&mut Vec::new());
+            assert!(!matches!(ended, Err(error) if error.kind() == std::io::ErrorKind::WouldBlock));
+        }
+        took < Duration::from_secs(4)
+    };
+    assert!((0..3).any(|_| is_answered()));
+    // Many at a time are all answered: with what they ask for, or with a word that there is no room.
+    let statuses: Vec<u16> = std::thread::scope(|scope| {
+        let asking: Vec<_> =
+            (0..64).map(|_| scope.spawn(|| exchange(at, b"GET /results.db HTTP/1.1\r\nhost: test\r\n\r\n"))).collect();
+        asking.into_iter().filter_map(|thread| thread.join().unwrap()).map(|answer| answer.status).collect()
+    });
+    assert!(statuses.iter().all(|status| [200, 503].contains(status)) && statuses.iter().filter(|s| **s == 200).count() >= 16);
+}
+
+#[test]
+fn it_stands_behind_everything_else_and_ends_when_it_is_told() {
+    let place = measured();
+    let server = serve(&place, &[]);
+    get(server.address, "/results.db");
+    let pid = serving(&place);
+    // Its threads, with all that libraries have started: `SCHED_IDLE` is 5, the 41st field.
+    for thread in listing(Path::new(&format!("/proc/{pid}/task"))) {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/task/{thread}/stat")).unwrap();
+        let policy = stat.rsplit_once(") ").unwrap().1.split(' ').nth(38).unwrap().to_owned();
+        assert_eq!(policy, "5", "{stat}");
+    }
+    assert_eq!(std::fs::read_to_string(format!("/proc/{pid}/oom_score_adj")).unwrap().trim(), "1000");
+    server.started.signal(Signal::TERM);
+    server.started.wait().expect(0);
+    assert!(is_gone(pid), "it has ended with its parent");
+    assert!(TcpStream::connect(server.address).is_err());
+    let left = listing(&std::env::temp_dir());
+    assert!(!left.iter().any(|name| name.starts_with(&format!("runner-serve-{pid}-"))), "{left:?}");
+}
+
+#[test]
+fn it_ends_when_its_parent_is_killed_and_says_so_when_it_is_killed_itself() {
+    let place = measured();
+    let server = serve(&place, &[]);
+    let pid = serving(&place);
+    server.started.signal(Signal::KILL);
+    eventually("it has ended", || is_gone(pid).then_some(()));
+    drop(server);
+    let server = serve(&place, &[]);
+    kill_process(Pid::from_raw(serving(&place)).unwrap(), Signal::KILL).unwrap();
+    server.started.wait().expect(1).complains(&["the process that serves ended unexpectedly"]);
+}
+
+#[test]
+fn others_are_let_in_only_where_that_is_said() {
+    let place = measured();
+    for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:0"] {
+        let outcome = place.run(&["serve", "results/test", "--listen", address]);
+        outcome.expect(2).complains(&["can be reached from other machines: give --public"]);
+    }
+    let server = started(place.runner().args(["serve", "results/test", "--listen", "0.0.0.0:0", "--public"]));
+    let at = SocketAddr::from(([127, 0, 0, 1], server.address.port()));
+    assert_eq!(get(at, "/").status, 200);
+    let taken = place.run(&["serve", "results/test", "--listen", &at.to_string()]);
+    taken.expect(1).complains(&["cannot listen on 127.0.0.1:"]);
+}
+
+#[test]
+fn what_cannot_be_served_is_said() {
+    let place = Place::new();
+    let serve = |path: &str| place.run(&["serve", path, "--listen", "127.0.0.1:0"]);
+    serve("nowhere").expect(2).complains(&["cannot serve nowhere: expected the directory of an experiment"]);
+    place.write_as_is("file", "");
+    serve("file").expect(2).complains(&["cannot serve file"]);
+    place.run(&["serve", ".", "--listen", "here"]).expect(2);
+    place.run(&["serve", ".", "--source", "a b"]).expect(2).complains(&["is not a valid --source"]);
+    // Where nothing has been measured yet, that is what is said.
+    std::fs::create_dir(place.path("empty")).unwrap();
+    let server = started(place.runner().args(["serve", "empty", "--listen", "127.0.0.1:0"]));
+    assert!(get(server.address, "/").text().contains("No run yet"));
+    assert_eq!(get(server.address, "/runs.json").json()["runs"], Json::Array(Vec::new()));
+    for path in ["/summary.json", "/results.db", "/torperf/", "/onionperf/", "/transfers.json?day=2026-11-29"] {
+        assert_eq!(get(server.address, path).status, 404, "{path}");
+    }
+}
+
+#[test]
+fn another_user_serves_without_rights() {
+    let place = measured();
+    if !rustix::process::geteuid().is_root() {
+        let outcome = place.run(&["serve", "results/test", "--listen", "127.0.0.1:0", "--user", "nobody"]);
+        outcome.expect(2).complains(&["only root can become another user"]);
+        eprintln!("skipped: only root can become another user");
+        return;
+    }
+    let serve_as = |user: &str| place.run(&["serve", "results/test", "--listen", "127.0.0.1:0", "--user", user]);
+    let allow = |mode| std::fs::set_permissions(place.path(""), std::fs::Permissions::from_mode(mode)).unwrap();
+    allow(0o700);
+    serve_as("nobody").expect(2).complains(&["the user nobody cannot read", "let it read the results"]);
+    serve_as("root").expect(2).complains(&["expected a user other than root"]);
+    serve_as("nobody-is-called-so").expect(2).complains(&["there is no such user"]);
+    allow(0o755);
+    let run = place.run_directory("test");
+    for (path, mode) in [("", 0o755), ("plan.json", 0o644), ("cells", 0o755), ("cells/all/run1/transfers.parquet", 0o644)] {
+        let allow = |mode| std::fs::set_permissions(run.join(path), std::fs::Permissions::from_mode(mode)).unwrap();
+        allow(0o600);
+        serve_as("nobody").expect(2).complains(&["the user nobody cannot read", path]);
+        allow(mode);
+    }
+    let mut command = place.runner();
+    command.args(["serve", "results/test", "--listen", "127.0.0.1:0", "--user", "nobody"]).env("SECRET", "not for others");
+    let server = started(&mut command);
+    let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", server.started.pid())).unwrap();
+    let pid: i32 = children.trim().parse().expect("one child");
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let field =
+        |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap().split_whitespace().collect::<Vec<_>>();
+    let (users, groups) = (field("Uid:"), field("Gid:"));
+    assert!(users.iter().chain(&groups).all(|id| *id != "0") && field("Groups:").is_empty(), "{status}");
+    assert!(["CapEff:", "CapPrm:"].iter().all(|set| field(set) == ["0000000000000000"]) && field("NoNewPrivs:") == ["1"]);
+    let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap();
+    assert!(!String::from_utf8_lossy(&environment).contains("not for others"));
+    for path in ["/", "/summary.json", "/results.db", "/torperf/", "/onionperf/"] {
+        assert_eq!(get(server.address, path).status, 200, "{path}");
+    }
+    server.started.signal(Signal::INT);
+    server.started.wait().expect(0);
+    assert!(is_gone(pid));
+}
