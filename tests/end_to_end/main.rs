@@ -18,6 +18,7 @@ mod answers;
 mod collect;
 mod compare;
 mod containers;
+mod control;
 mod couchdb;
 mod cpu;
 mod durable;
