@@ -23,6 +23,8 @@ pub enum Command {
     Run(Run),
     /// Execute experiments many times and say how stable the results are
     Repeat(Repeat),
+    /// Measure for months: round after round until it is ended, through restarts, full disks and deaths of targets
+    Measure(Measure),
     /// Go on with a run where it ended, doing only what is missing
     Resume(Resume),
     /// Say which of several runs, or levels of a factor, is faster, by how much, and whether that can be told
@@ -159,6 +161,32 @@ pub struct Repeat {
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
     /// Where results go: DIR/EXPERIMENT/TIME-ID
+    #[arg(long, value_name = "DIR", default_value = "results")]
+    pub out: PathBuf,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub output: Output,
+}
+
+/// `runner measure`
+#[derive(Debug, Args)]
+pub struct Measure {
+    /// The scenario file
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Begin no repetition when so much has passed since the run began, such as `90d`; without it, go on until a signal
+    #[arg(long = "for", value_name = "TIME")]
+    pub time: Option<String>,
+    /// Remove windows, resources, requests and logs of repetitions that are older, such as `30d`; transfers and taps stay
+    #[arg(long, value_name = "TIME")]
+    pub compact_after: Option<String>,
+    /// Select levels of a factor, by label: `--set processes=1,4`
+    #[arg(long = "set", value_name = "FACTOR=LEVEL,…")]
+    pub settings: Vec<String>,
+    /// Seed of order, ids and random bodies; without one a new run draws its own and records it
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Where results go: DIR/EXPERIMENT/TIME-ID; the newest run there goes on if it is of the same plan
     #[arg(long, value_name = "DIR", default_value = "results")]
     pub out: PathBuf,
     #[command(flatten)]

@@ -213,6 +213,11 @@ fn by_verdict<'r>(
     let (mut completed, mut others) = (Vec::new(), Vec::new());
     for repetition in all {
         let status = &repetition.status;
+        if status.compacted_at.is_some() {
+            repetitions.compacted += 1;
+            repetitions.planned = repetitions.planned.saturating_sub(1);
+            continue;
+        }
         for error in &status.errors {
             if !repetitions.errors.contains(error) && repetitions.errors.len() < 10 {
                 repetitions.errors.push(error.clone());

@@ -155,7 +155,7 @@ pub struct SearchSummary {
 /// What became of the repetitions of a cell.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Repetitions {
-    /// How many there should be.
+    /// How many there should be, without those that are too old to be summarized.
     pub planned: u32,
     /// How many of them are valid, and so count in everything else.
     pub valid: u32,
@@ -165,10 +165,18 @@ pub struct Repetitions {
     pub invalid: u32,
     /// How many were not completed.
     pub failed: u32,
+    /// How many are so old that only their transfers were kept; they are nowhere else in a summary.
+    #[serde(skip_serializing_if = "is_none_of_them")]
+    pub compacted: u32,
     /// Why: number of the repetition and reason.
     pub reasons: Vec<(u32, String)>,
     /// Words for the first failed request of each kind.
     pub errors: Vec<String>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_none_of_them(number: &u32) -> bool {
+    *number == 0
 }
 
 /// One step of a workload in one phase.

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::check::{notes, size, skips};
 use super::live::Live;
+use super::measuring::{self, Measuring};
 use super::progress::{Reporter, Style};
 use super::{Stop, graph, open_files, print, reports, summarize};
 use crate::analysis::{self, Summary};
@@ -21,6 +22,7 @@ use crate::load::passes;
 use crate::plan::order::{Turn, rounds, sequence};
 use crate::plan::{Action, Cache, Checkout, Plan, Scratch, factors};
 use crate::record::RunDirectory;
+use crate::record::gaps::Why;
 use crate::record::manifest::{Choice, Manifest};
 use crate::record::status::Status;
 use crate::supervise::{Guard, journal};
@@ -29,6 +31,9 @@ use crate::vocabulary::errors::tell;
 
 /// After so many rounds without a valid repetition of a cell, what `--until` asks is not waited for any longer.
 const FRUITLESS_ROUNDS: u32 = 5;
+
+/// How soon a disk that was full is tried again.
+const FULL_AGAIN: Duration = Duration::from_secs(1);
 
 /// What all runs of an invocation share.
 pub(super) struct Invocation<'a> {
@@ -40,6 +45,8 @@ pub(super) struct Invocation<'a> {
     pub(super) runtime: tokio::runtime::Runtime,
     /// What the runs of this invocation came to, so far.
     pub(super) summaries: RefCell<Vec<Summary>>,
+    /// Rounds have no last one.
+    pub(super) measuring: Option<Measuring>,
 }
 
 /// Where a run starts.
@@ -121,26 +128,39 @@ pub(super) fn execute<'f>(plan: &'f Plan, start: RunStart<'f>, invocation: &'f I
             programs = versions(&guard, needs.collect::<BTreeSet<_>>()) => programs.map_err(|e| failure(&e))?,
         };
         let now = |choice| Manifest::collect(&plan.source.display().to_string(), programs.clone(), &scratch, choice);
-        let (directory, done, used, longest) = match start {
+        let (directory, mut done, used, longest, started_at) = match start {
             RunStart::New { out, choice } => {
-                let directory = RunDirectory::create(out, plan, &now(choice)).map_err(|e| failure(&e))?;
-                (directory, BTreeSet::new(), Duration::ZERO, Duration::ZERO)
+                let manifest = now(choice);
+                let directory = RunDirectory::create(out, plan, &manifest).map_err(|e| failure(&e))?;
+                (directory, BTreeSet::new(), Duration::ZERO, Duration::ZERO, manifest.started_at)
             }
             RunStart::Resume { directory, mut manifest, done, used, longest } => {
                 manifest.add_resumed(now(Choice::default()));
                 directory.write_manifest(&manifest).map_err(|e| failure(&e))?;
-                (directory, done, used, longest)
+                (directory, done, used, longest, manifest.started_at)
             }
         };
-        let turns: Vec<Turn> = all.into_iter().filter(|turn| !done.contains(turn)).collect();
+        // What a runner left that was killed is taken in before anything has its numbers.
+        if invocation.measuring.is_some() {
+            for one in directory.salvage(plan).map_err(|e| failure(&e))? {
+                reporter.say(&one.words());
+                done.extend(turn_of(plan, &one.path));
+            }
+        }
+        let begin = |asked| measuring::Session::begin(asked, plan, &directory, &done, &started_at, &reporter, invocation.style);
+        let measuring = invocation.measuring.map(begin);
+        let turns: Vec<Turn> = match measuring {
+            Some(_) => all,
+            None => all.into_iter().filter(|turn| !done.contains(turn)).collect(),
+        };
         reporter.resume_from(done.len());
         reporter.event(
             &json!({"event": "run-begins", "experiment": plan.experiment, "directory": directory.path, "repetitions": turns.len(),
         "skipped": plan.cells.iter().filter_map(|c| Some((c.id.0.clone(), c.skipped.clone()?))).collect::<BTreeMap<_, _>>()}),
         );
         let live = match &plan.repeat {
-            Some(repeat) => Some(Live::open(&directory.path, repeat).map_err(|e| failure(&e))?),
-            None => None,
+            Some(repeat) if !repeat.endless => Some(Live::open(&directory.path, repeat).map_err(|e| failure(&e))?),
+            _ => None,
         };
 
         let executor = Executor {
@@ -152,11 +172,24 @@ pub(super) fn execute<'f>(plan: &'f Plan, start: RunStart<'f>, invocation: &'f I
             fixtures: &invocation.fixtures,
             interrupt: &invocation.interrupt,
             kept: RefCell::default(),
+            measuring: measuring.is_some(),
         };
         let kept = executor.kept_directory();
         make_passable(&kept)
             .map_err(|e| Stop::new(Exit::Failure, format!("cannot make the directory {}: {e}", kept.display())))?;
-        let ended = Repetitions { executor: &executor, live, used, longest, ended_by: None }.execute(&turns, &mut reporter).await;
+        let repetitions = Repetitions { executor: &executor, live, used, longest, ended_by: None, measuring: measuring.as_ref() };
+        let repetitions = repetitions.execute(&turns, &mut reporter);
+        let ended = match &measuring {
+            None => repetitions.await,
+            Some(session) => tokio::select! { biased; ended = repetitions => ended, never = session.watch() => match never {} },
+        };
+        if let Some(session) = &measuring {
+            session.end(match &ended {
+                Ok(_) => "the time was over",
+                Err(Error::Interrupted) => "interrupted",
+                Err(_) => "failed",
+            });
+        }
         // Whatever happened: nothing of ours is left behind this line.
         let swept = guard.sweep(&[]).await;
         journal::remove(&scratch);
@@ -181,7 +214,11 @@ pub(super) fn execute<'f>(plan: &'f Plan, start: RunStart<'f>, invocation: &'f I
             let left: Vec<String> = left.iter().map(|(pid, name)| format!("{pid} ({name})")).collect();
             tell(format_args!("warning: processes were left behind, and ended: {}", plan.secrets.mask(&left.join(", "))));
         }
-        let exit = conclude(invocation, &directory, &reporter, true, reason.as_deref())?;
+        let mut exit = conclude(invocation, &directory, &reporter, true, reason.as_deref())?;
+        if measuring.is_some() {
+            // Repetitions that failed are data; what is expected is judged by whoever summarizes.
+            exit = Exit::Success;
+        }
         if let Some(reason) = reason {
             reporter.say(&reason);
         }
@@ -229,6 +266,11 @@ fn conclude_unfinished(
     if matches!(error, Error::Interrupted) {
         // Twice means now: pictures can be drawn later.
         conclude(invocation, directory, reporter, invocation.interrupt.count() < 2, Some("interrupted"))?;
+        if invocation.measuring.is_some() && invocation.interrupt.count() < 2 {
+            reporter
+                .say(&format!("ended; what was measured is in {}, and the same command goes on there", directory.path.display()));
+            return Ok(Exit::Success);
+        }
         if invocation.style != Style::Quiet {
             tell(format_args!("interrupted; what was completed is in {}", directory.path.display()));
             tell(format_args!("go on with: runner resume {}", directory.path.display()));
@@ -261,6 +303,8 @@ struct Repetitions<'a> {
     /// The longest round so far.
     longest: Duration,
     ended_by: Option<String>,
+    /// Rounds have no last one.
+    measuring: Option<&'a measuring::Session<'a>>,
 }
 
 impl Repetitions<'_> {
@@ -280,7 +324,8 @@ impl Repetitions<'_> {
         let steps = Steps { executor: self.executor, late, logs };
         let mut cells = Cells::default();
         for turn in turns {
-            *cells.turns_left.entry(turn.cell).or_default() += 1;
+            let left = cells.turns_left.entry(turn.cell).or_default();
+            *left = if self.measuring.is_some() { u32::MAX } else { *left + 1 };
         }
         let completed = self.set_up_and_execute(turns, &steps, &mut cells, reporter).await;
         // Clean-up also after a failure; the first error is the one that is told.
@@ -306,6 +351,9 @@ impl Repetitions<'_> {
         let started = Instant::now();
         steps.execute("set-up, run", None, &plan.set_up, 1).await?;
         self.build_revisions(turns, steps, cells, reporter).await?;
+        if let Some(session) = self.measuring {
+            return self.measure(session, steps, cells, reporter).await;
+        }
         let rounds = rounds(plan.order, turns);
         for round in &rounds {
             let round_started = Instant::now();
@@ -330,6 +378,74 @@ impl Repetitions<'_> {
         }
         // Asked during the very last stop: its repetition is complete, and the user is told all the same.
         if self.executor.interrupt.count() > 0 { Err(Error::Interrupted) } else { Ok(()) }
+    }
+
+    /// Round after round, until the time is over or somebody ends it.
+    async fn measure(
+        &mut self,
+        session: &measuring::Session<'_>,
+        steps: &Steps<'_>,
+        cells: &mut Cells,
+        reporter: &mut Reporter,
+    ) -> Result<(), Error> {
+        let interrupt = self.executor.interrupt;
+        while let Some(round) = session.next_round() {
+            // What could not be installed is tried again: the network may be there by now.
+            let failed: Vec<usize> = std::mem::take(&mut cells.failed_set_ups).into_keys().collect();
+            cells.begun.retain(|cell| !failed.contains(cell));
+            for turn in round {
+                if session.is_over() {
+                    break;
+                }
+                self.take_turn_somehow(turn, session, steps, cells, reporter).await?;
+                if interrupt.count() > 0 {
+                    return Err(Error::Interrupted);
+                }
+                if let Some(pause) = session.pause() {
+                    let from = measuring::clocks();
+                    tokio::select! { () = interrupt.asked(1) => {}, () = tokio::time::sleep(pause) => {} }
+                    session.gap(from, Why::Failure);
+                }
+                // Whoever waited has been asked to end, maybe.
+                if interrupt.count() > 0 {
+                    return Err(Error::Interrupted);
+                }
+            }
+        }
+        self.ended_by = Some("ended: the time of `--for` is over".to_owned());
+        Ok(())
+    }
+
+    /// One repetition, for which room on the disk is waited for.
+    async fn take_turn_somehow(
+        &mut self,
+        turn: Turn,
+        session: &measuring::Session<'_>,
+        steps: &Steps<'_>,
+        cells: &mut Cells,
+        reporter: &mut Reporter,
+    ) -> Result<(), Error> {
+        let (from, mut told) = (measuring::clocks(), false);
+        loop {
+            match self.take_turn(turn, steps, cells, reporter).await {
+                Err(Error::Record(error)) if error.is_disk_full() && self.executor.interrupt.count() == 0 => {
+                    session.tell_full(&error, &mut told);
+                }
+                taken => return taken,
+            }
+            // What was measured of it before the disk was full becomes a repetition, and its number is taken.
+            let salvaged = loop {
+                tokio::select! { () = self.executor.interrupt.asked(1) => {}, () = tokio::time::sleep(FULL_AGAIN) => {} }
+                match self.executor.directory.salvage(self.executor.plan) {
+                    Err(error) if error.is_disk_full() && self.executor.interrupt.count() == 0 => {}
+                    salvaged => break salvaged?,
+                }
+            };
+            session.gap(from, Why::Disk);
+            if salvaged.iter().any(|one| turn_of(self.executor.plan, &one.path) == Some(turn)) {
+                return Ok(());
+            }
+        }
     }
 
     /// Revisions are built before anything is measured: a machine that has just compiled is not the one it was.
@@ -468,6 +584,9 @@ impl Repetitions<'_> {
         if let Some(live) = &mut self.live {
             live.add(turn.cell, status);
         }
+        if let Some(session) = self.measuring {
+            session.ended(turn, status);
+        }
         let so_far = self.live.as_ref().map(|live| live.of_cell(turn.cell)).unwrap_or_default();
         reporter.end(status, &so_far);
     }
@@ -485,6 +604,16 @@ impl Repetitions<'_> {
         self.report_end(turn, &status, reporter);
         Ok(())
     }
+}
+
+/// Which repetition lies in a directory.
+fn turn_of(plan: &Plan, path: &Path) -> Option<Turn> {
+    let repetition = path.file_name()?.to_str()?.strip_prefix("run")?.parse().ok()?;
+    let cell = plan
+        .cells
+        .iter()
+        .position(|cell| path.parent().is_some_and(|folder| folder.ends_with(Path::new("cells").join(&cell.path))))?;
+    Some(Turn { cell, repetition })
 }
 
 /// How the cells of a run stand.

@@ -13,6 +13,8 @@ mod graph;
 mod list;
 mod live;
 mod load;
+mod measure;
+mod measuring;
 mod open_files;
 mod plan;
 mod progress;
@@ -65,6 +67,7 @@ pub fn main(cli: Cli) -> Exit {
         Command::Fixture(args) => fixture::fixture(&args),
         Command::Run(args) => run::run(&args),
         Command::Repeat(args) => run::repeat(&args),
+        Command::Measure(args) => measure::measure(&args),
         Command::Resume(args) => resume::resume(&args),
         Command::Compare(args) => compare::compare(&args),
         Command::Summarize(args) => summarize::summarize(&args),

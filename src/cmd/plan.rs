@@ -141,6 +141,9 @@ fn target(target: &Target) -> String {
             Lifetime::Cell => text += "    kept while repetitions of this cell follow each other\n",
             Lifetime::Run => text += "    kept until the end of the run\n",
         }
+        if target.restart {
+            text += "    started again when it ends under load\n";
+        }
         for file in &replica.files {
             text += &format!("    file ${{{}}}/{}\n", target.directory(), file.name);
             text += &file.content.to_text().lines().map(|l| format!("      | {l}\n")).collect::<String>();

@@ -62,6 +62,9 @@ pub(super) fn resume(args: &cli::Resume) -> Result<Exit, Stop> {
     let plan = plan(&path, Path::new(&record.manifest.source), args.as_recorded, &options)?;
     same_plan(&path, &record, &plan)?;
 
+    if plan.repeat.as_ref().is_some_and(|repeat| repeat.endless) {
+        return salvage_measured(&path, &plan, &record.manifest);
+    }
     let (directory, done, aside) = RunDirectory::reopen(&path, &plan).map_err(|e| Stop::from_error(Exit::Failure, &e))?;
     for moved in aside {
         tell(format_args!("{} could not be read and was moved aside; it is executed again", moved.display()));
@@ -84,6 +87,21 @@ pub(super) fn resume(args: &cli::Resume) -> Result<Exit, Stop> {
     let invocation = run::prepare(std::slice::from_ref(&plan), &output)?;
     let start = RunStart::Resume { directory, manifest: Box::new(manifest), done, used, longest };
     invocation.runtime.block_on(execute::execute(&plan, start, &invocation))
+}
+
+/// What is drawn and expected changes nothing of what is measured; the run keeps what it began with.
+pub(super) const IGNORED: [&str; 4] = ["source", "question", "graphs", "expect"];
+
+/// Makes repetitions of what a killed runner left. Nothing is missing of a run that has no last repetition: `measure` goes on with
+/// it.
+fn salvage_measured(run: &Path, plan: &Plan, manifest: &Manifest) -> Result<Exit, Stop> {
+    let failed = |e| Stop::from_error(Exit::Failure, &e);
+    let (directory, ..) = RunDirectory::reopen(run, plan).map_err(failed)?;
+    let salvaged = directory.salvage(plan).map_err(failed)?;
+    salvaged.iter().for_each(|one| tell(one.words()));
+    let source = &manifest.source;
+    tell(format_args!("{} has no last repetition; go on with: runner measure {source}", run.display()));
+    Ok(Exit::Success)
 }
 
 /// Nothing is left to do but to say so.
@@ -129,10 +147,8 @@ fn plan(run: &Path, source: &Path, as_recorded: bool, options: &Options) -> Resu
 
 /// Refuses a plan that is not the one with which the run began.
 fn same_plan(run: &Path, record: &RunRecord, plan: &Plan) -> Result<(), Stop> {
-    // What is drawn and expected changes nothing of what is measured; the run keeps what it began with.
-    let ignored = ["source", "question", "graphs", "expect"];
     let plan = plan_json(plan).map_err(|e| Stop::from_error(Exit::InvalidInput, &e))?;
-    let differences = difference::between(&record.raw_plan, &plan, &ignored);
+    let differences = difference::between(&record.raw_plan, &plan, &IGNORED);
     if differences.is_empty() {
         return Ok(());
     }

@@ -136,6 +136,7 @@ pub(super) fn repeat(args: &cli::Repeat) -> Result<Exit, Stop> {
             least: args.least,
             budget_s: budget.map(|b| b.as_secs_f64()),
             decide: None,
+            endless: false,
         }),
         keeps_snapshots: true,
         ..Options::default()
@@ -312,7 +313,7 @@ pub(super) fn prepare<'a>(plans: &[Plan], output: &'a cli::Output) -> Result<Inv
         .build()
         .map_err(|e| Stop::new(Exit::Failure, format!("cannot start the runtime: {e}")))?;
     let interrupt = runtime.block_on(async { Interrupt::listen() }).map_err(|e| Stop::from_error(Exit::Failure, &e))?;
-    Ok(Invocation { output, style, fixtures, interrupt, runtime, summaries: std::cell::RefCell::new(Vec::new()) })
+    Ok(Invocation { output, style, fixtures, interrupt, runtime, summaries: std::cell::RefCell::default(), measuring: None })
 }
 
 /// Refuses places that are not UTF-8: what lies in them stands in command lines and records.

@@ -106,14 +106,17 @@ pub(super) fn fresh_logs(logs: &Path) -> PathBuf {
 }
 
 /// Copies what was written into the logs of a target since the last time into those of a repetition: whole lines, and all of it
-/// when nothing more will come.
+/// when nothing more will come. `frees`: gives back the room of what earlier repetitions have, which otherwise grows for months.
 ///
 /// # Errors
 /// What cannot be read or written.
-pub(super) fn take_over_logs(one: &mut Running, logs: &Path) -> Result<(), Error> {
+pub(super) fn take_over_logs(one: &mut Running, logs: &Path, frees: bool) -> Result<(), Error> {
     let to = probe::log_paths(logs, &one.status.target, one.status.replica);
     let all = !one.stays;
     for ((from, to), taken) in one.logs().clone().iter().zip(&to).zip(&mut one.taken) {
+        if frees {
+            free(from, *taken);
+        }
         let copied = copy(from, to, taken, all);
         copied.map_err(|source| record::Error::Write { path: to.clone(), source })?;
     }
@@ -143,6 +146,14 @@ fn copy(from: &Path, to: &Path, taken: &mut u64, all: bool) -> std::io::Result<(
     Ok(())
 }
 
+/// Gives back the room of the beginning of a file whose length stays; a file system that cannot do that keeps it.
+fn free(path: &Path, length: u64) {
+    use rustix::fs::{FallocateFlags, fallocate};
+    if let Some(file) = std::fs::File::options().write(true).open(path).ok().filter(|_| length > 0) {
+        let _ = fallocate(&file, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, 0, length);
+    }
+}
+
 /// Which targets' time is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Over {
@@ -167,6 +178,22 @@ impl Over {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_taken_over_needs_no_room() {
+        use std::os::unix::fs::MetadataExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("log");
+        std::fs::write(&log, "line\n".repeat(100_000)).unwrap();
+        let before = log.metadata().unwrap().blocks();
+        free(&log, 400_000);
+        let after = log.metadata().unwrap();
+        assert_eq!(after.len(), 500_000);
+        assert!(after.blocks() < before / 2 || after.blocks() == before, "{} of {before} blocks", after.blocks());
+        assert!(std::fs::read_to_string(&log).unwrap().ends_with("line\nline\n"));
+        free(&log, 0);
+        free(&folder.path().join("missing"), 5);
+    }
 
     #[test]
     fn lines_are_taken_over_once_and_whole() {

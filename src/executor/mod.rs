@@ -10,6 +10,7 @@
 //! | `actions`, `command` | the scenario's own steps; `cache` is what they keep for later runs, `checkout` a revision that is built |
 //! | `targets`, `containers` | start and stop what is measured |
 //! | `kept` | those that outlive repetitions |
+//! | `revive` | those that end under load and are started again |
 //! | `network` | makes, measures and undoes links |
 //! | `launches` | starts programs that make the load |
 //! | `collect`, `reconcile` | take metrics when the load is over; hold what servers counted against what was sent |
@@ -43,6 +44,7 @@ mod network;
 mod reconcile;
 pub mod recorder;
 pub mod repetition;
+pub mod revive;
 mod taps;
 pub mod targets;
 pub mod versions;

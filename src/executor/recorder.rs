@@ -9,6 +9,7 @@ use super::host::{HostUse, Meter};
 use load::{Rows, queue};
 use observe::{Inbox, Observation};
 use record::Error;
+use record::ahead::Ahead;
 use record::spill::Spill;
 use record::tables::{Tables, WorkloadNames};
 
@@ -29,22 +30,24 @@ enum Mark {
 }
 
 impl Recorder {
-    /// Creates the tables in `directory` and starts to listen; what finds no room there goes on where `spill` says.
+    /// Creates the tables in `directory` and starts to listen; what finds no room there goes on where `spill` says. Transfers are
+    /// kept `ahead`, too, where they must be durable before the repetition is.
     ///
     /// # Errors
     /// When the tables cannot be created.
     pub fn start(
         directory: &Path,
-        spill: Option<Spill>,
+        spill: Spill,
+        ahead: Option<Ahead>,
         workloads: Vec<WorkloadNames>,
         observations: Inbox,
     ) -> Result<Self, Error> {
-        let tables = Tables::create_or_spill(directory, spill, workloads)?;
+        let tables = Tables::create_or_spill(directory, Some(spill), workloads)?;
         let (rows, from_load) = queue::queue();
         let (marks, from_executor) = mpsc::channel();
         let thread = std::thread::Builder::new()
             .name("record".to_owned())
-            .spawn(move || listen(tables, &from_load, &observations, &from_executor))
+            .spawn(move || listen(tables, ahead, &from_load, &observations, &from_executor))
             .map_err(|source| Error::Write { path: directory.to_owned(), source })?;
         Ok(Self { thread, marks, rows })
     }
@@ -77,6 +80,7 @@ impl Recorder {
 
 fn listen(
     mut tables: Tables,
+    mut ahead: Option<Ahead>,
     rows: &queue::Receiver,
     observations: &Inbox,
     marks: &Receiver<Mark>,
@@ -92,8 +96,16 @@ fn listen(
                 Rows::Windows(rows) => tables.windows(rows)?,
                 Rows::Requests { workload, rows } => tables.requests(workload, rows)?,
                 Rows::Metric(row) => tables.metric(row),
-                Rows::Transfer(row) => tables.transfer(*row)?,
+                Rows::Transfer(row) => {
+                    if let Some(ahead) = &mut ahead {
+                        ahead.add(&row, Instant::now());
+                    }
+                    tables.transfer(*row)?;
+                }
             }
+        }
+        if let Some(ahead) = &mut ahead {
+            ahead.tick(Instant::now());
         }
         // The sampler has stopped before the executor lets go of `rows`, so nothing of it is missed at the end.
         while let Ok(observation) = observations.try_recv() {

@@ -13,7 +13,7 @@ use super::context::Context;
 use super::error::Error;
 use super::late::fill_all;
 use super::network::Network;
-use observe::ports;
+use observe::{Watched, ports};
 use plan::containers;
 use plan::programs::find_program;
 use plan::reconcile::{COUNT_VARIABLE, count_socket};
@@ -180,8 +180,32 @@ pub async fn start(
         started(&one);
         running.push(one);
     }
-    wait_until_ready(target, context, namespace, &mut running[first..]).await?;
+    wait_until_ready(target, &target.replicas, context, namespace, &mut running[first..]).await?;
     running[first..].iter_mut().for_each(|one| one.is_ready = true);
+    Ok(())
+}
+
+/// Starts a replica again in the place of one that has ended, and waits until it is ready. What was started is there even when
+/// this fails or is dropped.
+///
+/// # Errors
+/// When it does not start or become ready.
+pub(super) async fn start_again(
+    target: &Target,
+    replica: &Replica,
+    context: &Context<'_>,
+    namespace: Option<&Path>,
+    cell: usize,
+    one: &mut Running,
+    started: impl Fn(&Running),
+) -> Result<(), Error> {
+    let new = start_replica(target, replica, context, namespace, cell).await?;
+    let status = TargetStatus { deaths: one.status.deaths, ..new.status.clone() };
+    // Its logs go on where they are.
+    *one = Running { status, taken: one.taken, ..new };
+    started(one);
+    wait_until_ready(target, std::slice::from_ref(replica), context, namespace, std::slice::from_mut(one)).await?;
+    one.is_ready = true;
     Ok(())
 }
 
@@ -234,8 +258,15 @@ async fn start_replica(
         (Some(container), Some(client)) => container.pid(client, target.ready_timeout).await,
         (_, process) => process.as_ref().map(|p| p.pid),
     };
-    let status =
-        TargetStatus { target: target.name.clone(), replica: replica.number, pid, start_up_ns: None, ended: None, killed: false };
+    let status = TargetStatus {
+        target: target.name.clone(),
+        replica: replica.number,
+        pid,
+        start_up_ns: None,
+        ended: None,
+        killed: false,
+        deaths: 0,
+    };
     Ok(Running {
         name: name_of(target, replica),
         process,
@@ -268,12 +299,13 @@ fn with_path(mut argv: Vec<String>) -> Vec<String> {
 /// Waits until all replicas of a target are ready, and notes how long each took: that is not the wait for another.
 async fn wait_until_ready(
     target: &Target,
+    replicas: &[Replica],
     context: &Context<'_>,
     namespace: Option<&Path>,
     running: &mut [Running],
 ) -> Result<(), Error> {
     let mut probes = Vec::new();
-    for (replica, one) in target.replicas.iter().zip(running) {
+    for (replica, one) in replicas.iter().zip(running) {
         let Running { name, process, logs, status, .. } = one;
         let process = process.as_ref();
         let subject = Subject {
@@ -295,20 +327,39 @@ async fn wait_until_ready(
 
 /// Waits until a process of ours ends that should not.
 pub async fn death(running: &[Running]) -> Error {
-    let waits: Vec<_> = running.iter().filter_map(|r| r.process.as_ref().map(|p| (r, p))).collect();
-    let mut pending: Vec<_> = waits.iter().map(|(r, p)| Box::pin(async move { (*r, p.wait().await) })).collect();
+    first_exit(running).await.1
+}
+
+/// The same; returns its place, too.
+pub(super) async fn first_exit(running: &[Running]) -> (usize, Error) {
+    let waits: Vec<_> = running.iter().enumerate().filter_map(|(at, r)| r.process.as_ref().map(|p| (at, r, p))).collect();
+    let mut pending: Vec<_> = waits.iter().map(|(at, r, p)| Box::pin(async move { (*at, *r, p.wait().await) })).collect();
     std::future::poll_fn(|cx| {
         for future in &mut pending {
-            if let std::task::Poll::Ready((one, exit)) = future.as_mut().poll(cx) {
-                return std::task::Poll::Ready(match exit {
+            if let std::task::Poll::Ready((at, one, exit)) = future.as_mut().poll(cx) {
+                let error = match exit {
                     Ok(exit) => SuperviseError::Died { name: one.name.clone(), exit, tail: one.tail() }.into(),
                     Err(error) => error.into(),
-                });
+                };
+                return std::task::Poll::Ready((at, error));
             }
         }
         std::task::Poll::Pending
     })
     .await
+}
+
+/// What is told of one that has ended.
+pub(super) fn died(one: &Running) -> Error {
+    let exit = one.exited().expect("only of what has ended it is told that it has");
+    SuperviseError::Died { name: one.name.clone(), exit, tail: one.tail() }.into()
+}
+
+/// What the sampler is to watch of a replica, where there is a process.
+pub(super) fn watched(one: &Running, guard: &Guard) -> Option<Watched> {
+    let (target, replica) = (one.status.target.clone(), one.status.replica);
+    let (_, marker) = guard.marker(Kind::Target, &target, replica);
+    Some(Watched { target, replica, pid: one.status.pid?, marker })
 }
 
 impl Running {
@@ -319,7 +370,7 @@ impl Running {
             process: self.process.take(),
             container: self.container.take(),
             logs: self.logs.clone(),
-            status: TargetStatus { start_up_ns: None, ..self.status.clone() },
+            status: TargetStatus { start_up_ns: None, deaths: 0, ..self.status.clone() },
             after: self.after.clone(),
             ports: self.ports.clone(),
             stays: false,

@@ -287,7 +287,7 @@ fn status(id: i64, cell_id: i64, cell: &CellSummary, status: &Status, sink: &mut
         part(Table::Trials, row, &own)?;
     }
     for (row, replica) in status.targets.iter().enumerate() {
-        let TargetStatus { target, replica, pid, start_up_ns, ended, killed } = replica;
+        let TargetStatus { target, replica, pid, start_up_ns, ended, killed, .. } = replica;
         let (replica, pid) = (Value::Integer((*replica).into()), optional(pid.map(u64::from)));
         let own = [Value::Text(target), replica, pid, optional(*start_up_ns), text(ended.as_deref()), truth(*killed)];
         part(Table::Replicas, row, &own)?;
@@ -322,8 +322,9 @@ fn of_phase(phase: &PhaseStatus) -> Vec<Value<'_>> {
 /// The tables of a repetition. One that is damaged is named, and no row of it is written.
 fn tables(id: i64, repetition: &Repetition, damaged: &mut Vec<String>, sink: &mut dyn Sink) -> Result<(), Error> {
     type Write = fn(&Path, i64, &mut dyn Sink) -> Result<(), Fault>;
-    let failed = matches!(repetition.status.verdict, Verdict::Failed { .. });
-    // What a repetition that was completed always has; one that failed may have left less.
+    let status = &repetition.status;
+    let may_lack = matches!(status.verdict, Verdict::Failed { .. }) || status.compacted_at.is_some();
+    // What a repetition that was completed always has; one that failed may have left less, and of an old one less may be kept.
     let always: [(&str, Write); 3] =
         [("windows.parquet", windows::write), ("resources.parquet", rows::resources), ("host.parquet", rows::host)];
     let sometimes: [(&str, Write); 4] = [
@@ -334,7 +335,7 @@ fn tables(id: i64, repetition: &Repetition, damaged: &mut Vec<String>, sink: &mu
     ];
     for (name, write) in always.into_iter().chain(sometimes) {
         let path = repetition.path.join(name);
-        if path.exists() || !failed && always.iter().any(|(other, _)| *other == name) {
+        if path.exists() || !may_lack && always.iter().any(|(other, _)| *other == name) {
             one(&path, damaged, sink, |sink| write(&path, id, sink))?;
         }
     }

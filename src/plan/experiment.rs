@@ -99,6 +99,9 @@ pub struct Repeat {
     /// Until each level of a factor is told from its baseline, or both are the same within a threshold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decide: Option<Decide>,
+    /// Until somebody ends it: `measure`, whose rounds have no last one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub endless: bool,
 }
 
 /// What is to be decided by repeating.
@@ -115,7 +118,7 @@ pub struct Decide {
 impl Repeat {
     /// Whether it is not known beforehand how many rounds there will be.
     pub fn is_open_ended(&self) -> bool {
-        self.until.is_some() || self.budget_s.is_some() || self.decide.is_some()
+        self.endless || self.until.is_some() || self.budget_s.is_some() || self.decide.is_some()
     }
 }
 

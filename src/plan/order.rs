@@ -38,6 +38,15 @@ pub fn sequence(plan: &Plan) -> Vec<Turn> {
     }
 }
 
+/// One round of those that have no last one: every cell once, each time in an order of its own. It does not depend on the rounds
+/// before, so that it is the same after a new start.
+pub fn endless_round(plan: &Plan, repetition: u32) -> Vec<Turn> {
+    let mut cells: Vec<usize> = (0..plan.cells.len()).filter(|c| plan.cells[*c].skipped.is_none()).collect();
+    let seed = seed_of(plan.seed, Turn { cell: plan.cells.len(), repetition });
+    cells.shuffle(&mut Xoshiro256PlusPlus::seed_from_u64(seed));
+    cells.into_iter().map(|cell| Turn { cell, repetition }).collect()
+}
+
 /// `turns` in rounds: each holds one repetition of every cell that still has one. All in one where the order has no rounds.
 pub fn rounds(order: Order, turns: &[Turn]) -> Vec<&[Turn]> {
     match order {

@@ -21,6 +21,9 @@ pub struct Target {
     /// How long it lives.
     #[serde(skip_serializing_if = "Lifetime::is_repetition")]
     pub lifetime: Lifetime,
+    /// Whether a replica that ends under load is started again.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub restart: bool,
     /// How long a replica may take to become ready.
     #[serde(serialize_with = "as_text")]
     pub ready_timeout: Duration,

@@ -112,6 +112,14 @@ pub fn json_bytes<T: serde::Serialize>(value: &T) -> Vec<u8> {
     bytes
 }
 
+/// As JSON on one line, with its end.
+#[allow(clippy::expect_used, reason = "what goes in is ours: it has no path, and no map whose keys are not texts")]
+pub fn json_line<T: serde::Serialize>(value: &T) -> Vec<u8> {
+    let mut bytes = serde_json::to_vec(value).expect("our own types always make JSON");
+    bytes.push(b'\n');
+    bytes
+}
+
 /// Reads a JSON file.
 ///
 /// # Errors

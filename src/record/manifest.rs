@@ -175,6 +175,18 @@ pub fn now() -> String {
     jiff::Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now).to_string()
 }
 
+/// A time since 1970, UTC, to the millisecond.
+pub fn utc(since_1970: Duration) -> String {
+    let millis = i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX);
+    jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::MAX).to_string()
+}
+
+/// The time since 1970 of a time as [`now`] and [`utc`] write it.
+pub fn since_1970(text: &str) -> Option<Duration> {
+    let time: jiff::Timestamp = text.parse().ok()?;
+    Duration::try_from(time.duration_since(jiff::Timestamp::UNIX_EPOCH)).ok()
+}
+
 /// The first line that a command prints within two seconds.
 fn first_line(program: &str, args: &[&str]) -> Option<String> {
     let handle = duct::cmd(program, args).stdin_null().stderr_to_stdout().stdout_capture().unchecked().start().ok()?;

@@ -7,19 +7,26 @@
 //!   summary.json
 //! ```
 //!
+//! Of a run that `measure` makes there are besides `gaps.jsonl`, `measuring.json` and, while a repetition runs, its transfers so far
+//! (`ahead`).
+//!
 //! A repetition is written below a temporary name, synced and renamed: it is there whole, or not at all. Every file
 //! names the version of its format. What the numbers mean together is `analysis`'s.
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod ahead;
 mod columns;
+pub mod compact;
 pub mod difference;
 pub mod files;
+pub mod gaps;
 pub mod manifest;
 pub mod names;
 mod older;
 pub mod read;
 pub mod rows;
+mod salvage;
 pub mod spill;
 pub mod status;
 pub mod tables;
@@ -33,6 +40,7 @@ pub use plan::{
     Decide, Expectation, FieldKind, Graph, Model, Moment, Repeat, Shape, Subject, TapField, TapFigure, TapJoin, TapMetric,
 };
 pub use read::{PlanRecord, Repetition, RunRecord};
+pub use salvage::Salvaged;
 pub use status::{Status, Verdict};
 pub use write::{RepetitionWriter, RunDirectory};
 
@@ -106,10 +114,16 @@ pub enum Error {
         newest: u32,
     },
     /// Another runner writes to the directory.
-    #[error("another runner is at work in {}: wait for its end, or interrupt it", path.display())]
+    #[error(
+        "another runner{} is at work in {}: wait for its end, or interrupt it",
+        holder.as_ref().map_or_else(String::new, |holder| format!(" ({holder})")),
+        path.display()
+    )]
     Locked {
         /// The directory of the run.
         path: PathBuf,
+        /// The process that holds it, where that can be seen.
+        holder: Option<String>,
     },
     /// A name in a record that could lead elsewhere.
     #[error("{} has {what} `{}`, which {why}; runner never writes that, and nothing is done with it", path.display(), name.escape_debug())]

@@ -48,6 +48,22 @@ pub struct Status {
     /// How each tap fared; none where the scenario has no taps.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub taps: Vec<TapStatus>,
+    /// What ended it before its time, where somebody did on purpose, or killed the runner; only `measure` keeps such repetitions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut_short: Option<CutShort>,
+    /// When its bulky tables and logs were removed because of its age, UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compacted_at: Option<String>,
+}
+
+/// What ended a repetition before its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CutShort {
+    /// Somebody who asked for an end.
+    Interrupted,
+    /// The end of the runner, or of the machine: of all tables there is only that of transfers.
+    Killed,
 }
 
 impl Status {
@@ -165,6 +181,14 @@ pub struct TargetStatus {
     pub ended: Option<String>,
     /// Whether it had to be killed.
     pub killed: bool,
+    /// How often it ended under load and was started again.
+    #[serde(default, skip_serializing_if = "is_none_of_them")]
+    pub deaths: u32,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_none_of_them(number: &u32) -> bool {
+    *number == 0
 }
 
 /// What the generator used.

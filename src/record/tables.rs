@@ -1,7 +1,6 @@
 //! Rows as Parquet: written in batches while a repetition runs, read back as data frames.
 
 use std::cell::Cell;
-use std::fs::File;
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 use std::sync::Once;
@@ -32,7 +31,7 @@ const REQUESTS: usize = 32_768;
 pub(super) struct Table {
     path: PathBuf,
     writer: BatchedWriter<BufWriter<SpillFile>>,
-    spill: Option<Spill>,
+    file: SpillFile,
 }
 
 impl Table {
@@ -40,13 +39,13 @@ impl Table {
         let file = SpillFile::create(&path, spill.cloned()).map_err(|source| Error::Write { path: path.clone(), source })?;
         // The counts in a histogram are noise; what repeats is whole histograms, and these LZ4 finds as well as Zstd does.
         // It is read six times as fast. No reader skips rows by their smallest and largest values.
-        let writer = ParquetWriter::new(BufWriter::new(file))
+        let writer = ParquetWriter::new(BufWriter::new(file.clone()))
             .with_compression(ParquetCompression::Lz4Raw)
             .with_statistics(StatisticsOptions::empty())
             .set_parallel(false)
             .batched(empty.schema());
         match writer {
-            Ok(writer) => Ok(Self { path, writer, spill: spill.cloned() }),
+            Ok(writer) => Ok(Self { path, writer, file }),
             Err(source) => Err(Error::WriteTable { path, source }),
         }
     }
@@ -58,9 +57,7 @@ impl Table {
     pub(super) fn finish(self) -> Result<(), Error> {
         self.writer.finish().map_err(|source| Error::WriteTable { path: self.path.clone(), source })?;
         drop(self.writer); // flushes what is buffered; a fault shows when the file is synced and read back
-        let elsewhere = self.spill.map(|spill| spill.directory.join(self.path.file_name().unwrap_or_default()));
-        let path = elsewhere.filter(|_| !self.path.exists()).unwrap_or(self.path);
-        File::open(&path).and_then(|f| f.sync_all()).map_err(|source| Error::Write { path, source })
+        self.file.settle().map_err(|source| Error::Write { path: self.file.path(), source })
     }
 }
 

@@ -52,7 +52,7 @@ impl TapTable {
     /// A table in the directory of a repetition. Nothing is made there before the first row is written.
     pub fn new(directory: &Path, spill: Option<&Spill>, name: &str, fields: &[TapField]) -> Self {
         let path = directory.join("taps").join(format!("{name}.parquet"));
-        let into = |spill: &Spill| Spill { directory: spill.directory.join("taps"), ..spill.clone() };
+        let into = |spill: &Spill| Spill { directory: spill.directory.as_ref().map(|to| to.join("taps")), ..spill.clone() };
         Self {
             path,
             spill: spill.map(into),

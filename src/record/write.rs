@@ -5,6 +5,7 @@ use std::fs::{File, TryLockError};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use super::ahead;
 use super::files::{json_bytes, make_directory, read_json, sync_below, sync_directory, write_whole};
 use super::manifest::Manifest;
 use super::spill::Spill;
@@ -21,7 +22,7 @@ pub struct RunDirectory {
     /// Its name: time and id.
     pub name: String,
     /// What must not be written down.
-    secrets: Secrets,
+    pub(super) secrets: Secrets,
     /// The lock is the kernel's (flock) and ends with the process, however that ends.
     lock: File,
 }
@@ -32,12 +33,32 @@ pub fn is_at_work(path: &Path) -> bool {
     File::open(path).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
+/// Who holds the lock on a directory, as `/proc/locks` tells it; it may be gone by now.
+fn holder(directory: &File) -> Option<String> {
+    let inode = directory.metadata().ok()?.ino();
+    let locks = std::fs::read_to_string("/proc/locks").ok()?;
+    let pid = locks.lines().find_map(|line| holder_in(line, inode))?;
+    let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    Some(format!("{} with process id {pid}", if name.is_empty() { "a process" } else { name.trim() }))
+}
+
+/// The process id in a line of `/proc/locks`, if it is of a lock on a whole file with this number. The device is not compared: some
+/// file systems show another one there.
+fn holder_in(line: &str, inode: u64) -> Option<u32> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let kind = words.iter().position(|word| *word == "FLOCK")?;
+    let [pid, file] = [words.get(kind + 3)?, words.get(kind + 4)?];
+    let number = file.rsplit(':').next()?.parse::<u64>().ok()?;
+    // A line with an arrow is of somebody who waits.
+    (number == inode && !words.contains(&"->")).then(|| pid.parse().ok())?
+}
+
 /// Locks a run's directory.
 fn lock(path: &Path) -> Result<File, Error> {
     let file = File::open(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(Error::Locked { path: path.to_owned() }),
+        Err(TryLockError::WouldBlock) => Err(Error::Locked { path: path.to_owned(), holder: holder(&file) }),
         // A file system without locks: as before there were any.
         Err(TryLockError::Error(_)) => Ok(file),
     }
@@ -96,7 +117,11 @@ impl RunDirectory {
             entries.sort();
             for entry in entries {
                 let file_name = entry.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                if file_name.starts_with(".run") && file_name.ends_with("-partial") {
+                if let Some(number) = file_name.strip_prefix(".run").and_then(|name| name.strip_suffix("-partial")) {
+                    // Of what is salvaged there may be logs.
+                    if number.parse().is_ok_and(|number| folder.join(ahead::name(number)).exists()) {
+                        continue;
+                    }
                     std::fs::remove_dir_all(&entry).map_err(|source| Error::Write { path: entry, source })?;
                     continue;
                 }
@@ -157,14 +182,21 @@ impl RunDirectory {
     /// # Errors
     /// [`Error::Write`].
     pub fn repetition(&self, cell: &Cell, repetition: u32, memory: Option<&Path>) -> Result<RepetitionWriter, Error> {
+        self.repetition_in(&cell.path, repetition, memory)
+    }
+
+    /// The same of a cell whose folder is this.
+    pub(super) fn repetition_in(&self, cell: &Path, repetition: u32, memory: Option<&Path>) -> Result<RepetitionWriter, Error> {
         self.is_there()?;
-        let parent = self.path.join("cells").join(&cell.path);
+        let parent = self.path.join("cells").join(cell);
         make_directory(&parent)?;
         let partial = parent.join(format!(".run{repetition}-partial"));
         let memory = memory.map(|memory| memory.join(format!("run{repetition}")));
         make_directory(&memory.as_ref().unwrap_or(&partial).join("logs"))?;
         let whole = parent.join(format!("run{repetition}"));
-        Ok(RepetitionWriter { run: self.path.clone(), partial, memory, whole, secrets: self.secrets.clone(), done: false })
+        let ahead = parent.join(ahead::name(repetition));
+        let (run, secrets) = (self.path.clone(), self.secrets.clone());
+        Ok(RepetitionWriter { run, partial, memory, whole, ahead, secrets, done: false })
     }
 }
 
@@ -218,6 +250,8 @@ pub struct RepetitionWriter {
     /// Where it is recorded before it is moved to `partial`.
     memory: Option<PathBuf>,
     whole: PathBuf,
+    /// Where its transfers may be kept before it is whole.
+    ahead: PathBuf,
     secrets: Secrets,
     done: bool,
 }
@@ -228,9 +262,14 @@ impl RepetitionWriter {
         self.memory.as_deref().unwrap_or(&self.partial)
     }
 
-    /// Where recording goes on when there is no room in memory; none when it is on disk anyway.
-    pub fn spill(&self) -> Option<Spill> {
-        self.memory.as_ref().map(|_| Spill::into(&self.partial))
+    /// Where recording goes on when there is no room in memory; nowhere when it is on disk anyway.
+    pub fn spill(&self) -> Spill {
+        self.memory.as_ref().map_or_else(Spill::default, |_| Spill::into(&self.partial))
+    }
+
+    /// Where its transfers can be kept until it is whole; see [`ahead::Ahead`].
+    pub fn ahead(&self) -> &Path {
+        &self.ahead
     }
 
     /// Where logs are made.
@@ -242,8 +281,8 @@ impl RepetitionWriter {
     /// even after the machine lost its power, sees all that belongs to it.
     ///
     /// # Errors
-    /// [`Error::Write`]; the repetition is then not there, and every other one is as it was.
-    pub fn finish(mut self, events: &[serde_json::Value], status: &Status) -> Result<PathBuf, Error> {
+    /// [`Error::Write`]; the repetition is then not there, and every other one is as it was. It may be tried again.
+    pub fn finish(&mut self, events: &[serde_json::Value], status: &Status) -> Result<PathBuf, Error> {
         if let Some(memory) = &self.memory {
             // A directory that was removed meanwhile is not made again.
             if !self.run.is_dir() {
@@ -273,6 +312,8 @@ impl RepetitionWriter {
         std::fs::rename(&self.partial, &self.whole).map_err(failed)?;
         self.done = true;
         sync_directory(self.whole.parent().unwrap_or(Path::new("."))).map_err(failed)?;
+        // What was kept of it before is in it now. Should this be missed, the next start sees that the repetition is whole.
+        let _ = std::fs::remove_file(&self.ahead);
         Ok(self.whole.clone())
     }
 }

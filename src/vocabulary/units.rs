@@ -92,10 +92,13 @@ pub fn parse_percent(text: &str) -> Option<f64> {
 const TIME_UNITS: [(&str, u64); 6] =
     [("h", 3_600_000_000_000), ("m", 60_000_000_000), ("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1_000), ("ns", 1)];
 
+/// What may be written besides; printed are hours.
+const DAY: (&str, u64) = ("d", 86_400_000_000_000);
+
 /// The longest time that anything here may take: clocks that count nanoseconds have room for sums of many of them.
 pub const LONGEST: Duration = Duration::from_secs(365 * 86_400);
 
-/// Reads a duration such as `500ms`, `2.5s`, `1m30s`; `None` when `text` is none, or is longer than [`LONGEST`].
+/// Reads a duration such as `500ms`, `2.5s`, `1m30s`, `90d`; `None` when `text` is none, or is longer than [`LONGEST`].
 pub fn parse_duration(text: &str) -> Option<Duration> {
     any_duration(text).filter(|duration| *duration <= LONGEST)
 }
@@ -125,7 +128,7 @@ fn any_duration(text: &str) -> Option<Duration> {
             "µs" => "us",
             unit => unit,
         };
-        let factor = TIME_UNITS.iter().find(|(name, _)| *name == unit)?.1;
+        let factor = TIME_UNITS.iter().chain([&DAY]).find(|(name, _)| *name == unit)?.1;
         if factor >= last {
             return None; // `1s2m`: units go from the largest to the smallest.
         }

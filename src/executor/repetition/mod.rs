@@ -9,7 +9,8 @@ mod timing;
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use self::session::Session;
 use self::status::Conclusion;
@@ -27,16 +28,20 @@ use plan::Late;
 use plan::links::Link;
 use plan::order::{Turn, seed_of};
 use plan::{Cell, Plan, Workload};
+use record::ahead::{Ahead, Head};
 use record::manifest::now;
 use record::spill::Spill;
-use record::status::{ObserverStatus, Status, Verdict};
+use record::status::{CutShort, ObserverStatus, Status, Verdict};
 use record::tables::WorkloadNames;
 use record::{RepetitionWriter, RunDirectory};
 use supervise::{Guard, journal};
 use vocabulary::Task;
 
+pub(super) use self::session::Events;
 pub use self::timing::Progress;
 
+/// How soon a disk that was full is tried again.
+const FULL_AGAIN: Duration = Duration::from_secs(1);
 /// Files that we need besides connections and what watching takes.
 const OTHER_FILES: u64 = 100;
 
@@ -59,6 +64,9 @@ pub struct Executor<'a> {
     pub interrupt: &'a Interrupt,
     /// Targets that outlive repetitions.
     pub kept: RefCell<Kept>,
+    /// Somebody measures for months: what breaks a repetition off does not take with it what was measured so far, a target that ends
+    /// is started again, and a disk that is full is waited for.
+    pub measuring: bool,
 }
 
 impl Executor<'_> {
@@ -138,7 +146,7 @@ impl Executor<'_> {
     /// # Errors
     /// Results that cannot be written.
     pub fn record_unstarted(&self, turn: Turn, reason: &str) -> Result<Status, Error> {
-        let writer = self.directory.repetition(&self.plan.cells[turn.cell], turn.repetition, None)?;
+        let mut writer = self.directory.repetition(&self.plan.cells[turn.cell], turn.repetition, None)?;
         let status = Conclusion {
             plan: self.plan,
             turn,
@@ -149,6 +157,7 @@ impl Executor<'_> {
             host: None,
             left_behind: Vec::new(),
             memory_full: None,
+            cut_short: None,
         };
         let status = status.into_status();
         writer.finish(&[], &status)?;
@@ -174,7 +183,7 @@ struct Repetition<'a> {
     /// Where logs go of what is started now and outlives the repetition.
     lasting_logs: PathBuf,
     /// Where recording goes on when there is no room in memory any more.
-    spill: Option<Spill>,
+    spill: Spill,
     writer: RepetitionWriter,
 }
 
@@ -188,8 +197,13 @@ impl<'a> Repetition<'a> {
         let memory = executor.memory.map(|memory| memory.path.join(turn.cell.to_string()));
         let writer = executor.directory.repetition(cell, turn.repetition, memory.as_deref())?;
         let (to_recorder, observations) = outbox();
-        let spill = writer.spill();
-        let recorder = Recorder::start(writer.directory(), spill.clone(), names(cell), observations)?;
+        let mut spill = writer.spill();
+        let mut ahead = None;
+        if executor.measuring {
+            spill.patience = Some(Arc::default());
+            ahead = Some(Ahead::new(writer.ahead(), &head(executor.plan, turn, &started_at)));
+        }
+        let recorder = Recorder::start(writer.directory(), spill.clone(), ahead, names(cell), observations)?;
         let allowed = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
         let settings = Settings {
             adopter: Some(executor.guard.pid()),
@@ -239,7 +253,7 @@ impl<'a> Repetition<'a> {
         self.load_begins();
         self.timed(Stage::Load, Self::load).await?;
         self.load_ends();
-        self.all_alive().await?;
+        self.all_alive()?;
         self.reconcile().await?;
         self.timed(Stage::Collect, Self::collect).await
     }
@@ -262,8 +276,9 @@ impl<'a> Repetition<'a> {
 
     /// Makes the result durable, whatever came of it.
     async fn conclude(self, measured: Result<(), Error>, torn_down: Result<Vec<String>, Error>) -> Result<Status, Error> {
-        let Self { executor, turn, begin, started_at, context, progress, sampler, recorder, mut session, spill, writer, .. } =
-            self;
+        let Self {
+            executor, turn, begin, started_at, context, progress, sampler, recorder, mut session, spill, mut writer, ..
+        } = self;
         let observer = sampler.stop();
         if !journal::remove(&context.scratch) {
             vocabulary::errors::tell(format_args!(
@@ -274,14 +289,38 @@ impl<'a> Repetition<'a> {
         let (outcome, left_behind) = merged(measured, torn_down);
         // What our own death broke was not measured: it is missing, and `resume` does it again.
         let outcome = if executor.guard.is_gone() { Err(supervise::Error::GuardGone.into()) } else { outcome };
-        if let Err(error @ (Error::Interrupted | Error::Supervise(supervise::Error::GuardGone) | Error::Record(_))) = outcome {
-            drop(recorder);
-            drop(session);
-            return Err(error);
-        }
+        // Whoever measures for months wants what was measured until somebody asked for an end.
+        let asked = executor.measuring && executor.interrupt.count() > 0 && session.epoch.is_some();
+        let is_cut = asked && matches!(&outcome, Err(error) if !error.ends_the_run() || matches!(error, Error::Interrupted));
+        let breaks = |error: &Error| {
+            matches!(error, Error::Interrupted | Error::Supervise(supervise::Error::GuardGone) | Error::Record(_))
+        };
+        let outcome = match outcome {
+            Err(error) if breaks(&error) && !is_cut => {
+                drop(recorder);
+                if session.epoch.is_none() {
+                    // Nothing is lost with it.
+                    let _ = std::fs::remove_file(writer.ahead());
+                }
+                drop(session);
+                return Err(error);
+            }
+            outcome => outcome,
+        };
 
         let recording = Stopwatch::start(Stage::Record, progress);
-        let written = recorder.finish().await;
+        let written = {
+            let mut finishing = std::pin::pin!(recorder.finish());
+            tokio::select! {
+                biased;
+                written = &mut finishing => written,
+                () = executor.interrupt.asked(1) => {
+                    // A disk that is full is not waited for any longer.
+                    spill.patience.iter().for_each(|patience| patience.give_up());
+                    finishing.await
+                },
+            }
+        };
         session.tap_report = session.taps.finish(&executor.plan.cells[turn.cell])?;
         recording.stop(&mut session.timings);
         let timings = &mut session.timings;
@@ -303,16 +342,28 @@ impl<'a> Repetition<'a> {
             },
             host: written?.filter(|h| h.time_ns >= limits::SHORTEST_HOST_NS),
             left_behind,
-            memory_full: executor.memory.and_then(|memory| memory.was_full(spill.as_ref()?)),
+            memory_full: executor.memory.and_then(|memory| memory.was_full(&spill)),
+            cut_short: is_cut.then_some(CutShort::Interrupted),
         };
         let status = status.into_status();
         // A signal that ends everybody may reach a target first: what that broke is missing, too.
-        if executor.interrupt.count() > 0 && status.verdict != Verdict::Valid {
+        if executor.interrupt.count() > 0 && status.verdict != Verdict::Valid && !is_cut {
             return Err(Error::Interrupted);
         }
-        writer.finish(&session.events.since(session.epoch), &status)?;
+        let events = session.events.since(session.epoch);
+        let mut told = false;
+        while let Err(error) = writer.finish(&events, &status) {
+            if !executor.measuring || !error.is_disk_full() || executor.interrupt.count() > 0 {
+                return Err(error.into());
+            }
+            if !std::mem::replace(&mut told, true) {
+                let words = vocabulary::errors::chain(&error);
+                vocabulary::errors::tell(format_args!("warning: {words}; the repetition waits until there is room"));
+            }
+            tokio::select! { () = executor.interrupt.asked(1) => {}, () = tokio::time::sleep(FULL_AGAIN) => {} }
+        }
         match outcome {
-            Err(error) if error.ends_the_run() => Err(error),
+            Err(error) if error.ends_the_run() && !is_cut => Err(error),
             _ => Ok(status),
         }
     }
@@ -333,6 +384,19 @@ fn merged(measured: Result<(), Error>, torn_down: Result<Vec<String>, Error>) ->
         Err(error) if error.ends_the_run() => (Err(error), Vec::new()),
         Err(error) => (measured.and(Err(error)), Vec::new()),
         Ok(left_behind) => (measured, left_behind),
+    }
+}
+
+/// What is known of a repetition when it begins.
+fn head(plan: &Plan, turn: Turn, started_at: &str) -> Head {
+    let cell = &plan.cells[turn.cell];
+    Head {
+        format: record::FORMAT,
+        cell: cell.id.0.clone(),
+        repetition: turn.repetition,
+        seed: seed_of(plan.seed, turn),
+        started_at: started_at.to_owned(),
+        workloads: names(cell).iter().map(Into::into).collect(),
     }
 }
 

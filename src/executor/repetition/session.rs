@@ -77,7 +77,7 @@ impl Epoch {
 
 /// What happened, and when.
 #[derive(Debug, Default)]
-pub(super) struct Events(RefCell<Vec<(Instant, Value)>>);
+pub(crate) struct Events(RefCell<Vec<(Instant, Value)>>);
 
 impl Events {
     /// Notes what happens now.
@@ -91,7 +91,7 @@ impl Events {
     }
 
     /// One object for each, in which `at_ns` counts from the start of the load; from the first event where there was no load.
-    pub fn since(&self, epoch: Option<Epoch>) -> Vec<Value> {
+    pub(super) fn since(&self, epoch: Option<Epoch>) -> Vec<Value> {
         let events = self.0.borrow();
         let epoch = epoch.map(|epoch| epoch.instant).or_else(|| events.first().map(|(at, _)| *at));
         let object = |(at, event): &(Instant, Value)| {

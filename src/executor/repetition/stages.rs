@@ -13,12 +13,12 @@ use crate::error::Error;
 use crate::kept::{falling, take_over_logs};
 use crate::late::fill_workload;
 use crate::reconcile::Baselines;
+use crate::revive::{Reviver, last_deaths};
 use crate::targets::Running;
 use crate::{actions, launches, memory, targets};
 use load::{self, Gate, Job, Launcher, Setting};
-use observe::Watched;
 use plan::{Action, Cell, Length, Target};
-use supervise::{Kind, Process};
+use supervise::Process;
 
 /// A target whose end explains a wrong answer is noticed within this.
 const NOTICED: Duration = Duration::from_millis(50);
@@ -72,7 +72,7 @@ impl Repetition<'_> {
                 None => (lasting_logs.clone(), false),
             },
         };
-        session.taps.follow(cell, context, logs, writer.directory(), spill.as_ref(), &executor.plan.secrets)
+        session.taps.follow(cell, context, logs, writer.directory(), Some(&*spill), &executor.plan.secrets)
     }
 
     /// Connects to what speaks in lines, and starts commands whose output is followed.
@@ -94,10 +94,8 @@ impl Repetition<'_> {
         let context: &Context<'_> = context;
         let lasting = Context { logs: lasting_logs.clone(), ..context.clone() };
         let watch = |one: &Running, event: &str| {
-            if let Some(pid) = one.status.pid {
-                let (target, replica) = (one.status.target.clone(), one.status.replica);
-                let (_, marker) = context.guard.marker(Kind::Target, &target, replica);
-                sampler.add(Watched { target, replica, pid, marker });
+            if let Some(watched) = targets::watched(one, context.guard) {
+                sampler.add(watched);
             }
             events.now(json!({"event": event, "target": one.name, "pid": one.status.pid}));
         };
@@ -161,16 +159,20 @@ impl Repetition<'_> {
         for job in self.jobs(&launcher) {
             self.session.loads.push(load::start(&job)?);
         }
-        let Self { context, sampler, session, .. } = self;
+        let Self { executor, cell, turn, context, sampler, session, lasting_logs, .. } = self;
+        let Session { running, events, network, loads, .. } = &mut *session;
+        let (context, lasting) = (&*context, Context { logs: lasting_logs.clone(), ..context.clone() });
+        let contexts = [context, &lasting];
+        let reviver = Reviver { cell, turn: *turn, contexts, network, sampler, events, all: executor.measuring };
         let over = async {
-            while !session.loads.iter().all(load::Running::is_finished) {
+            while !loads.iter().all(load::Running::is_finished) {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         };
         tokio::select! {
             biased;
             () = over => {},
-            died = targets::death(&session.running) => return Err(died),
+            broken = reviver.watch(running) => match broken? {},
             broken = launches::serve(context.guard, sampler, &context.logs, &mut asked_for) => match broken? {},
         }
         for (index, load) in std::mem::take(&mut session.loads).into_iter().enumerate() {
@@ -209,12 +211,11 @@ impl Repetition<'_> {
     }
 
     /// A target that died in the very last moment was not noticed by the load.
-    pub(super) async fn all_alive(&self) -> Result<(), Error> {
-        let running = &self.session.running;
-        if running.iter().any(|r| r.process.as_ref().is_some_and(|p| p.exited().is_some())) {
-            return Err(targets::death(running).await);
+    pub(super) fn all_alive(&mut self) -> Result<(), Error> {
+        match last_deaths(&mut self.session.running, self.cell, self.executor.measuring) {
+            Some(dead) => Err(targets::died(dead)),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Holds what servers counted against what was sent to them.
@@ -222,6 +223,10 @@ impl Repetition<'_> {
         let Self { executor, cell, context, session, .. } = self;
         let limit = executor.plan.limits.reconcile;
         session.reconciled = session.baselines.judge(cell, limit, context, &session.reports).await?;
+        // What ended meanwhile has forgotten what it had counted.
+        let Session { running, reconciled, .. } = session;
+        let died = |target: &str| running.iter().any(|one| one.status.target == target && one.status.deaths > 0);
+        reconciled.retain(|one| !died(&one.status.target));
         Ok(())
     }
 
@@ -319,7 +324,7 @@ impl Repetition<'_> {
     /// Copies what targets that outlive repetitions have written meanwhile.
     pub(super) fn take_over_logs(&mut self) -> Result<(), Error> {
         let mut lasting = self.session.running.iter_mut().filter(|one| !one.lifetime.is_repetition());
-        lasting.try_for_each(|one| take_over_logs(one, &self.context.logs))
+        lasting.try_for_each(|one| take_over_logs(one, &self.context.logs, self.executor.measuring))
     }
 
     pub(super) async fn clean_up(&mut self) -> Result<(), Error> {

@@ -8,7 +8,7 @@ use load::{self, PhaseReport, Report};
 use plan::order::{Turn, seed_of};
 use plan::{Cell, Plan, Workload};
 use record::FORMAT;
-use record::status::{GeneratorStatus, HostStatus, ObserverStatus, PhaseStatus, Status, Timings, TrialStatus, Verdict};
+use record::status::{CutShort, GeneratorStatus, HostStatus, ObserverStatus, PhaseStatus, Status, Timings, TrialStatus, Verdict};
 use vocabulary::errors::chain;
 
 /// All that is known of a repetition at its end.
@@ -26,6 +26,8 @@ pub(super) struct Conclusion<'a> {
     pub left_behind: Vec<String>,
     /// That there was no room in memory any more, if so.
     pub memory_full: Option<String>,
+    /// What ended it before its time, if that was asked for.
+    pub cut_short: Option<CutShort>,
 }
 
 impl Conclusion<'_> {
@@ -52,6 +54,8 @@ impl Conclusion<'_> {
             taps: session.tap_report.status.clone(),
             started_at: self.started_at,
             left_behind: self.left_behind,
+            cut_short: self.cut_short,
+            compacted_at: None,
         };
         status.with_words(|words| self.plan.secrets.mask(words).into_owned())
     }
@@ -66,6 +70,11 @@ impl Conclusion<'_> {
 
     /// Whether it counts; if not, why.
     fn verdict(&self) -> Verdict {
+        if self.cut_short.is_some() {
+            let load = self.session.timings.load_ns as f64;
+            let after = vocabulary::units::human_duration(load);
+            return Verdict::Failed { reason: format!("cut short on purpose after {after} of its load: an end was asked for") };
+        }
         if let Err(error) = self.outcome {
             return Verdict::Failed { reason: chain(error) };
         }

@@ -214,6 +214,7 @@ pub(super) fn target(
         replicas,
         after: typed.after.0,
         lifetime: typed.lifetime,
+        restart: typed.restart,
         ready_timeout: typed.ready.as_ref().map_or(READY_TIMEOUT, ready_timeout),
         stop_signal: typed.stop.signal.unwrap_or_default(),
         stop_grace: typed.stop.grace.map_or(STOP_GRACE, |d| d.0),
@@ -275,7 +276,10 @@ fn replica(
     let kind = notes.exactly_one(node, "what to start", &["fixture", "command", "shell", "container", "address"])?;
     let ports: Vec<u16> = typed.port.iter().chain(typed.ports.values()).map(|p| p.0).collect();
     if let Some(address) = &typed.address {
-        for key in ["args", "env", "dir", "render", "replicas", "port", "ports", "stop", "cpus", "needs", "rlimits", "lifetime"] {
+        for key in [
+            "args", "env", "dir", "render", "replicas", "port", "ports", "stop", "cpus", "needs", "rlimits", "lifetime",
+            "restart",
+        ] {
             if let Some(entry) = node.entry(key) {
                 notes.mistakes.push(
                     Mistake::new(notes.file, entry.key_span, format!("`{key}` has no meaning for a target that already runs"))

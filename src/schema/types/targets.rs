@@ -63,6 +63,10 @@ pub struct Target {
     /// How long it lives: `repetition` by default.
     #[serde(default)]
     pub lifetime: Lifetime,
+    /// Whether it is started again when it ends under load: after 1 s, then 2 s, 4 s … 60 s. What is not answered meanwhile is counted
+    /// as errors.
+    #[serde(default)]
+    pub restart: bool,
     /// How to know that it is ready. By default: its port accepts connections.
     #[serde(default)]
     pub ready: Option<Ready>,

@@ -1,0 +1,392 @@
+//! Transfers of a repetition that still runs, durable within a second: each is a line of JSON in a file beside the repetition.
+//!
+//! When the repetition is whole its file is removed; a file without a repetition is what is left of one that nobody could end
+//! (`salvage`). The file is on disk also where the repetition is recorded in memory. A disk that is full, or fails otherwise, is
+//! tried again: what was not written waits in memory, up to a bound, and nothing that was written is written twice.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use super::columns::WorkloadNames;
+use super::files::{json_line, sync_directory};
+use vocabulary::errors::tell;
+use vocabulary::rows::{PARTS, PERCENTS, Stage, TransferRow};
+use vocabulary::{Outcome, Phase};
+
+/// So long a transfer may wait for others before all of them are made durable together.
+const GATHERED: Duration = Duration::from_millis(250);
+/// How soon a disk that failed is tried again.
+const AGAIN: Duration = Duration::from_secs(1);
+/// So many bytes may wait while the disk fails: a hundred thousand transfers and more.
+const ROOM: usize = 64 << 20;
+
+/// What is known of a repetition when it begins: the first line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Head {
+    /// Version of the format.
+    pub format: u32,
+    /// Name of the cell.
+    pub cell: String,
+    /// Number of the repetition.
+    pub repetition: u32,
+    /// Its seed.
+    pub seed: u64,
+    /// When it began, UTC.
+    pub started_at: String,
+    /// What the numbers in the lines are called, by index of the workload.
+    pub workloads: Vec<Named>,
+}
+
+/// A workload whose transfers are kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Named {
+    /// Its name.
+    pub workload: String,
+    /// Those of its steps.
+    pub steps: Vec<String>,
+    /// Of the outcomes to which it gives names.
+    pub outcomes: Vec<String>,
+}
+
+impl From<&WorkloadNames> for Named {
+    fn from(names: &WorkloadNames) -> Self {
+        let WorkloadNames { workload, steps, outcomes, .. } = names.clone();
+        Self { workload, steps, outcomes }
+    }
+}
+
+impl From<Named> for WorkloadNames {
+    fn from(named: Named) -> Self {
+        Self { workload: named.workload, steps: named.steps, outcomes: named.outcomes, metrics: Vec::new() }
+    }
+}
+
+/// A transfer as a line.
+#[derive(Debug, Serialize, Deserialize)]
+struct Line {
+    workload: u16,
+    step: u16,
+    pass: u64,
+    phase: String,
+    outcome: usize,
+    error: Option<String>,
+    words: Option<String>,
+    proxy_code: Option<u8>,
+    unix_ns: u64,
+    intended_ns: u64,
+    start_ns: u64,
+    stages: [Option<u64>; Stage::ALL.len()],
+    percents: [Option<u64>; PERCENTS.len()],
+    parts: [Option<u64>; PARTS.len()],
+    end_ns: u64,
+    file_bytes: Option<u64>,
+    read_bytes: u64,
+    written_bytes: u64,
+    body_read_bytes: u64,
+    body_written_bytes: u64,
+    local: Option<String>,
+    proxy: Option<String>,
+    remote: String,
+    isolation: Option<String>,
+}
+
+impl From<&TransferRow> for Line {
+    fn from(row: &TransferRow) -> Self {
+        let row = row.clone();
+        Self {
+            workload: row.workload,
+            step: row.step,
+            pass: row.pass,
+            phase: row.phase.name().to_owned(),
+            outcome: row.outcome.index(),
+            error: row.error.map(str::to_owned),
+            words: row.words,
+            proxy_code: row.proxy_code,
+            unix_ns: row.unix_ns,
+            intended_ns: row.intended_ns,
+            start_ns: row.start_ns,
+            stages: row.stages,
+            percents: row.percents,
+            parts: row.parts,
+            end_ns: row.end_ns,
+            file_bytes: row.file_bytes,
+            read_bytes: row.read_bytes,
+            written_bytes: row.written_bytes,
+            body_read_bytes: row.body_read_bytes,
+            body_written_bytes: row.body_written_bytes,
+            local: row.local,
+            proxy: row.proxy,
+            remote: row.remote,
+            isolation: row.isolation,
+        }
+    }
+}
+
+impl Line {
+    /// The row; none where a word in it is not one of ours.
+    fn row(self) -> Option<TransferRow> {
+        let error = match self.error {
+            Some(word) => Some(*ERRORS.iter().find(|known| **known == word)?),
+            None => None,
+        };
+        Some(TransferRow {
+            workload: self.workload,
+            step: self.step,
+            pass: self.pass,
+            phase: Phase::ALL.into_iter().find(|phase| phase.name() == self.phase)?,
+            outcome: (self.outcome < Outcome::COUNT).then(|| Outcome::with_index(self.outcome))?,
+            error,
+            words: self.words,
+            proxy_code: self.proxy_code,
+            unix_ns: self.unix_ns,
+            intended_ns: self.intended_ns,
+            start_ns: self.start_ns,
+            stages: self.stages,
+            percents: self.percents,
+            parts: self.parts,
+            end_ns: self.end_ns,
+            file_bytes: self.file_bytes,
+            read_bytes: self.read_bytes,
+            written_bytes: self.written_bytes,
+            body_read_bytes: self.body_read_bytes,
+            body_written_bytes: self.body_written_bytes,
+            local: self.local,
+            proxy: self.proxy,
+            remote: self.remote,
+            isolation: self.isolation,
+        })
+    }
+}
+
+/// What a transfer may have failed with, in OnionPerf's words.
+const ERRORS: [&str; 6] = ["PROXY", "TIMEOUT", "READ", "WRITE", "AUTH", "MISC"];
+
+/// The name of the file of a repetition.
+pub(super) fn name(repetition: u32) -> String {
+    format!(".run{repetition}-ahead.jsonl")
+}
+
+/// The number of the repetition whose file has this name.
+pub(super) fn number(name: &str) -> Option<u32> {
+    name.strip_prefix(".run")?.strip_suffix("-ahead.jsonl")?.parse().ok()
+}
+
+/// The file while it is written.
+#[derive(Debug)]
+pub struct Ahead {
+    path: PathBuf,
+    file: Option<File>,
+    /// Bytes that are durable, behind which is written.
+    durable: u64,
+    waiting: Vec<u8>,
+    /// When what waits is written.
+    due: Option<Instant>,
+    /// Since when it cannot be written.
+    failing: Option<Instant>,
+    /// Transfers that found no room in memory meanwhile.
+    dropped: u64,
+}
+
+impl Ahead {
+    /// Begins the file of a repetition. Where that fails, it is tried again as everything behind it.
+    pub fn new(path: &Path, head: &Head) -> Self {
+        let mut ahead = Self {
+            path: path.to_owned(),
+            file: None,
+            durable: 0,
+            waiting: json_line(head),
+            due: None,
+            failing: None,
+            dropped: 0,
+        };
+        // What a repetition of this number left was salvaged before; its bytes must not stand behind ours.
+        let _ = std::fs::remove_file(path);
+        ahead.write(Instant::now());
+        ahead
+    }
+
+    /// Adds a transfer, which [`Ahead::tick`] makes durable.
+    pub fn add(&mut self, row: &TransferRow, now: Instant) {
+        let line = json_line(&Line::from(row));
+        if self.waiting.len() + line.len() > ROOM {
+            self.dropped += 1;
+            return;
+        }
+        self.waiting.extend(line);
+        self.due.get_or_insert(now + GATHERED);
+    }
+
+    /// Makes durable what has waited long enough. To be called several times a second.
+    pub fn tick(&mut self, now: Instant) {
+        if self.due.is_some_and(|due| now >= due) {
+            self.write(now);
+        }
+    }
+
+    /// Transfers that are not in the file and never will be.
+    pub fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    fn write(&mut self, now: Instant) {
+        match self.try_write() {
+            Ok(()) => {
+                if let Some(since) = self.failing.take() {
+                    let seconds = now.duration_since(since).as_secs();
+                    let lost = match self.dropped {
+                        0 => "nothing of them is lost".to_owned(),
+                        n => format!("{n} of them found no room in memory meanwhile"),
+                    };
+                    tell(format_args!("transfers are on disk again after {seconds} s; {lost}"));
+                }
+                self.durable += self.waiting.len() as u64;
+                self.waiting.clear();
+                // What a full disk made large is given back.
+                self.waiting.shrink_to(1 << 16);
+                self.due = None;
+            }
+            Err(error) => {
+                self.due = Some(now + AGAIN);
+                if self.failing.is_none() {
+                    self.failing = Some(now);
+                    tell(format_args!(
+                        "warning: cannot write {}: {error}; transfers wait in memory, and it is tried again",
+                        self.path.display()
+                    ));
+                }
+            }
+        }
+    }
+
+    /// Writes all that waits behind what is durable: what an attempt before left there is written over.
+    fn try_write(&mut self) -> std::io::Result<()> {
+        let file = match &self.file {
+            Some(file) => file,
+            None => {
+                let file = File::options().write(true).create(true).truncate(false).open(&self.path)?;
+                sync_directory(self.path.parent().unwrap_or(Path::new(".")))?;
+                self.file.insert(file)
+            }
+        };
+        file.write_all_at(&self.waiting, self.durable)?;
+        file.sync_data()
+    }
+}
+
+/// What is left of a repetition.
+#[derive(Debug, PartialEq)]
+pub(super) struct Left {
+    /// None where not even the first line is whole.
+    pub head: Option<Head>,
+    pub rows: Vec<TransferRow>,
+    /// Lines that are not whole, or not ours.
+    pub torn: u64,
+}
+
+/// Reads the text of a file.
+pub(super) fn parse(text: &str) -> Left {
+    let mut lines = text.split_inclusive('\n');
+    let whole = |line: &str| line.ends_with('\n');
+    let head = lines.next().filter(|line| whole(line)).and_then(|line| serde_json::from_str::<Head>(line).ok());
+    let mut left = Left { head, rows: Vec::new(), torn: 0 };
+    for line in lines {
+        match whole(line).then(|| serde_json::from_str::<Line>(line).ok()?.row()).flatten() {
+            Some(row) => left.rows.push(row),
+            None => left.torn += 1,
+        }
+    }
+    left
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head() -> Head {
+        let names = Named { workload: "downloads".to_owned(), steps: vec!["get".to_owned()], outcomes: Vec::new() };
+        Head { format: 5, cell: "all".to_owned(), repetition: 7, seed: 1, started_at: "now".to_owned(), workloads: vec![names] }
+    }
+
+    fn row(pass: u64) -> TransferRow {
+        TransferRow {
+            workload: 0,
+            step: 0,
+            pass,
+            phase: Phase::During,
+            outcome: Outcome::Proxy,
+            error: Some("PROXY"),
+            words: Some("no\n\"way\"".to_owned()),
+            proxy_code: Some(5),
+            unix_ns: 1_795_996_790_125_000_000,
+            intended_ns: 1,
+            start_ns: 2,
+            stages: [Some(3), None, None, None, None, None, Some(u64::MAX)],
+            percents: [None; PERCENTS.len()],
+            parts: [Some(1); PARTS.len()],
+            end_ns: 9,
+            file_bytes: None,
+            read_bytes: 1,
+            written_bytes: 2,
+            body_read_bytes: 3,
+            body_written_bytes: 4,
+            local: None,
+            proxy: Some("127.0.0.1:9050".to_owned()),
+            remote: "example.test:80".to_owned(),
+            isolation: None,
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_and_a_torn_line_is_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(name(7));
+        let mut ahead = Ahead::new(&path, &head());
+        let now = Instant::now();
+        (0..3).for_each(|pass| ahead.add(&row(pass), now));
+        ahead.tick(now);
+        assert_eq!(parse(&std::fs::read_to_string(&path).unwrap()).rows, [], "they are gathered for a moment");
+        ahead.tick(now + GATHERED);
+        let text = std::fs::read_to_string(&path).unwrap();
+        let all = Left { head: Some(head()), rows: (0..3).map(row).collect(), torn: 0 };
+        assert_eq!(parse(&text), all);
+        // Wherever it is cut, what stands before that is there.
+        for length in 0..text.len() {
+            let Left { head, rows, torn } = parse(&text[..length]);
+            let lines = text[..length].matches('\n').count();
+            assert_eq!((head.is_some(), rows.len()), (lines > 0, lines.saturating_sub(1)), "{length}");
+            assert_eq!(torn, u64::from(lines > 0 && !text[..length].ends_with('\n')), "{length}");
+        }
+        assert_eq!(number(&name(7)), Some(7));
+        assert_eq!(number(".run7-partial"), None);
+    }
+
+    #[test]
+    fn a_disk_that_fails_for_a_while_loses_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let there = folder.path().join("there");
+        let path = there.join(name(7));
+        let mut ahead = Ahead::new(&path, &head());
+        let now = Instant::now();
+        (0..1000).for_each(|pass| ahead.add(&row(pass), now));
+        (0..600).for_each(|second| ahead.tick(now + Duration::from_secs(second)));
+        assert!(ahead.failing.is_some() && !path.exists());
+        std::fs::create_dir(&there).unwrap();
+        ahead.tick(now + Duration::from_secs(601));
+        let left = parse(&std::fs::read_to_string(&path).unwrap());
+        assert_eq!((left.rows.len(), left.torn, ahead.dropped()), (1000, 0, 0));
+        assert!(ahead.waiting.capacity() < ROOM / 10);
+    }
+
+    #[test]
+    fn what_waits_is_bounded() {
+        let mut ahead = Ahead::new(Path::new("/nowhere/at/all"), &head());
+        let (now, line) = (Instant::now(), json_line(&Line::from(&row(1))).len());
+        let most = ROOM / line;
+        (0..most as u64 + 100).for_each(|_| ahead.add(&row(1), now));
+        assert!(ahead.waiting.len() <= ROOM && (100..110).contains(&ahead.dropped()), "{}", ahead.dropped());
+    }
+}

@@ -1,0 +1,129 @@
+//! Repetitions that nobody could end, because the runner was killed or the machine lost its power: what was kept of them ahead
+//! becomes a repetition of its own, so that whoever reads the run sees it.
+
+use std::path::{Path, PathBuf};
+
+use super::FORMAT;
+use super::ahead::{self, Left};
+use super::files::{self, read_json};
+use super::status::{CutShort, GeneratorStatus, ObserverStatus, Status, Timings, Verdict};
+use super::tables::Tables;
+use super::{Error, RunDirectory};
+use plan::Plan;
+
+/// A repetition that was made of what was left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Salvaged {
+    /// Its directory.
+    pub path: PathBuf,
+    /// Transfers that are in it.
+    pub transfers: u64,
+    /// Lines that were not whole.
+    pub torn: u64,
+}
+
+impl Salvaged {
+    /// What is told of it.
+    pub fn words(&self) -> String {
+        let torn = if self.torn == 0 { String::new() } else { format!(", {} lines were not whole", self.torn) };
+        format!("{}: {} transfers were kept of a repetition whose runner was killed{torn}", self.path.display(), self.transfers)
+    }
+}
+
+impl RunDirectory {
+    /// Makes repetitions of what was kept ahead of those that are not there. What belongs to one that is there is removed.
+    ///
+    /// # Errors
+    /// [`Error::Read`], [`Error::Write`], [`Error::WriteTable`]; nothing is lost then, and it can be tried again.
+    pub fn salvage(&self, plan: &Plan) -> Result<Vec<Salvaged>, Error> {
+        let mut salvaged = Vec::new();
+        for cell in &plan.cells {
+            let folder = self.path.join("cells").join(&cell.path);
+            for (number, file) in files_ahead(&folder)? {
+                if read_json::<Status>(&folder.join(format!("run{number}/status.json"))).is_err() {
+                    salvaged.extend(self.salvage_one(&cell.path, number, &file)?);
+                }
+                // Also where there was nothing in it.
+                match std::fs::remove_file(&file) {
+                    Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                        return Err(Error::Write { path: file, source });
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(salvaged)
+    }
+
+    fn salvage_one(&self, cell: &Path, number: u32, file: &Path) -> Result<Option<Salvaged>, Error> {
+        let text = String::from_utf8_lossy(&files::read(file)?).into_owned();
+        let Left { head, rows, torn } = ahead::parse(&text);
+        // Without a first line nothing was begun: the number is free.
+        let Some(head) = head.filter(|head| head.repetition == number) else { return Ok(None) };
+        let mut writer = self.repetition_in(cell, number, None)?;
+        // Tables without their ends cannot be read; logs can.
+        remove_tables(writer.directory())?;
+        let transfers = rows.len() as u64;
+        let workloads = head.workloads.iter().cloned().map(Into::into).collect();
+        let mut tables = Tables::create(writer.directory(), workloads)?;
+        rows.into_iter().try_for_each(|row| tables.transfer(row))?;
+        tables.finish()?;
+        let dropped = match torn {
+            0 => String::new(),
+            1 => ", one more was not whole and was dropped".to_owned(),
+            n => format!(", {n} more were not whole and were dropped"),
+        };
+        let kept = if transfers == 1 { "1 transfer was".to_owned() } else { format!("{transfers} transfers were") };
+        let status = Status {
+            format: FORMAT,
+            cell: head.cell,
+            repetition: number,
+            seed: head.seed,
+            started_at: head.started_at,
+            verdict: Verdict::Failed { reason: format!("the runner was killed; {kept} kept{dropped}") },
+            phases: Vec::new(),
+            trials: Vec::new(),
+            targets: Vec::new(),
+            generator: GeneratorStatus::default(),
+            observer: ObserverStatus::default(),
+            host: None,
+            links: Vec::new(),
+            timings: Timings::default(),
+            errors: Vec::new(),
+            left_behind: Vec::new(),
+            reconciled: Vec::new(),
+            taps: Vec::new(),
+            cut_short: Some(CutShort::Killed),
+            compacted_at: None,
+        };
+        let path = writer.finish(&[], &status)?;
+        Ok(Some(Salvaged { path, transfers, torn }))
+    }
+}
+
+/// What lies ahead of repetitions in the folder of a cell, by number.
+fn files_ahead(folder: &Path) -> Result<Vec<(u32, PathBuf)>, Error> {
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(source) => return Err(Error::Read { path: folder.to_owned(), source }),
+    };
+    let numbered = |entry: std::fs::DirEntry| Some((ahead::number(entry.file_name().to_str()?)?, entry.path()));
+    let mut found: Vec<(u32, PathBuf)> = entries.flatten().filter_map(numbered).collect();
+    found.sort();
+    Ok(found)
+}
+
+/// Removes tables that were being written; those of taps, too.
+fn remove_tables(directory: &Path) -> Result<(), Error> {
+    for folder in [directory.to_owned(), directory.join("taps")] {
+        for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.extension().is_some_and(|e| e == "parquet") {
+                std::fs::remove_file(&path).map_err(|source| Error::Write { path, source })?;
+            }
+        }
+    }
+    let _ = std::fs::remove_dir(directory.join("taps"));
+    Ok(())
+}

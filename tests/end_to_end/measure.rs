@@ -1,0 +1,349 @@
+//! `runner measure`: for months, through whatever happens meanwhile.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use runner::record::rows::{Table, Value};
+use rustix::process::Signal;
+use serde_json::Value as Json;
+
+use crate::support::{CLEARED, Place, Started, eventually, json, listing};
+
+/// Downloads through a proxy that the test itself runs, so that what the proxy saw is known whatever happens to the runner.
+const DOWNLOADS: &str = "
+experiment: test
+layout: all
+limits: {errors: 100%, open: 100%, silence: 100%, generator-cpu: 100%}
+targets:
+  server: {fixture: random-data, port: PORT1}
+workloads:
+  downloads:
+    url: http://localhost:PORT1
+    socks: {address: '127.0.0.1:PORT2', isolate: pass}
+    stages: true
+    load: {open: {rate: 40/s, connections: 10}, duration: 2s}
+    steps: [{get: /5KiB, expect: {length: 5KiB}}]
+";
+
+/// A workload that is over at once.
+const SHORT: &str = "
+experiment: test
+layout: all
+limits: {errors: 100%, open: 100%, silence: 100%, generator-cpu: 100%}
+targets: {web: {fixture: null-server, port: PORT1, lifetime: run}}
+workloads:
+  clients:
+    url: http://127.0.0.1:PORT1
+    load: {open: {rate: 100/s, connections: 2}, duration: LENGTH}
+    steps: [{get: /}]
+";
+
+const QUIET: [&str; 4] = ["measure", "test.yaml", "--no-graphs", "--quiet"];
+
+fn measure(place: &Place, more: &[&str]) -> Started {
+    place.start(&[&QUIET, more].concat())
+}
+
+/// The names of what lies in the folder of the only cell.
+fn repetitions(place: &Place) -> Vec<String> {
+    listing(&place.run_directory("test").join("cells/all"))
+}
+
+fn whole(place: &Place) -> Vec<u32> {
+    if listing(&place.path("results/test")).is_empty() {
+        return Vec::new();
+    }
+    let mut numbers: Vec<u32> = repetitions(place).iter().filter_map(|name| name.strip_prefix("run")?.parse().ok()).collect();
+    numbers.sort_unstable();
+    numbers
+}
+
+fn gaps(place: &Place) -> Vec<Json> {
+    let text = std::fs::read_to_string(place.run_directory("test").join("gaps.jsonl")).unwrap_or_default();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn texts(table: &Table, name: &str) -> Vec<String> {
+    let pieces = (0..table.pieces()).map(|piece| table.piece(piece, &[name]).expect("a readable table"));
+    let of = |value: Value<'_>| if let Value::Text(text) = value { text.to_owned() } else { String::new() };
+    pieces.flat_map(|piece| (0..piece.height()).map(|row| of(piece.value(0, row))).collect::<Vec<_>>()).collect()
+}
+
+/// What all transfers of a run were isolated by, and how often.
+fn transfers(run: &Path) -> BTreeMap<String, usize> {
+    let mut found = BTreeMap::new();
+    for name in listing(&run.join("cells/all")) {
+        let path = run.join("cells/all").join(name).join("transfers.parquet");
+        if path.exists() {
+            texts(&Table::open(&path).unwrap(), "isolation").into_iter().for_each(|name| *found.entry(name).or_default() += 1);
+        }
+    }
+    found
+}
+
+/// When the proxy had passed on each download, by the name that isolates it.
+#[derive(Clone, Default)]
+struct Seen(Arc<Mutex<BTreeMap<String, Instant>>>);
+
+/// A proxy beside the runner, and what it saw.
+fn proxy(place: &mut Place) -> (std::process::Child, Seen) {
+    let port = place.port(2).to_string();
+    let runner = place.runner();
+    let program = PathBuf::from(runner.get_program()).with_file_name("runner-fixtures");
+    let mut command = Command::new(program);
+    command.args(["socks", "--log", "--port", &port]).stdout(Stdio::piped()).stdin(Stdio::null());
+    let mut child = command.spawn().expect("the fixtures were built");
+    let (lines, seen) = (BufReader::new(child.stdout.take().expect("piped")).lines(), Seen::default());
+    let to = seen.clone();
+    std::thread::spawn(move || {
+        let mut users: BTreeMap<String, String> = BTreeMap::new();
+        for line in lines.map_while(Result::ok) {
+            let words: Vec<&str> = line.split(' ').collect();
+            match words[..] {
+                ["request", number, _, user, _] => {
+                    users.insert(number.to_owned(), user.trim_start_matches("user=").to_owned());
+                }
+                ["end", number, ..] => {
+                    if let Some(user) = users.remove(number) {
+                        to.0.lock().unwrap().insert(user, Instant::now());
+                    }
+                }
+                _ => {}
+            }
+        }
+    });
+    (child, seen)
+}
+
+#[test]
+fn what_ended_a_second_before_a_kill_is_there_exactly_once() {
+    let mut place = Place::with(DOWNLOADS);
+    let (mut proxy, seen) = proxy(&mut place);
+    let mut kills = Vec::new();
+    let mut before = Vec::new();
+    for round in 0..5_u64 {
+        let mut started = measure(&place, &[]);
+        let count = before.len();
+        started.until("a repetition is whole", || (whole(&place).len() > count).then_some(()));
+        // Somewhere in the next repetition.
+        std::thread::sleep(Duration::from_millis(300 + 437 * round % 1900));
+        let killed = Instant::now();
+        started.signal(Signal::KILL);
+        let _ = started.wait();
+        kills.push(killed);
+        if round % 2 == 0 {
+            eventually("nothing of it is left", || place.processes().is_empty().then_some(()));
+        }
+        let now = whole(&place);
+        assert!(before.iter().all(|number| now.contains(number)), "{before:?} {now:?}");
+        before = now;
+    }
+    // The last one is ended by somebody who asks.
+    let mut started = measure(&place, &[]);
+    let count = before.len();
+    started.until("it goes on", || (whole(&place).len() > count + 1).then_some(()));
+    started.signal(Signal::TERM);
+    started.wait().expect(0);
+    let _ = proxy.kill();
+    let _ = proxy.wait();
+
+    let run = place.run_directory("test");
+    let found = transfers(&run);
+    let twice: Vec<&String> = found.iter().filter(|(_, count)| **count > 1).map(|(name, _)| name).collect();
+    assert!(twice.is_empty(), "there twice: {twice:?}");
+    let seen = seen.0.lock().unwrap();
+    // What a kill broke off ends a moment later. The checked pass of each repetition is no transfer of the load.
+    let second = Duration::from_secs(1);
+    let due = |at: &Instant| kills.iter().all(|kill| *at + second < *kill || *at > *kill + second);
+    let missing: Vec<&String> =
+        seen.iter().filter(|(name, at)| due(at) && !found.contains_key(*name)).map(|(name, _)| name).collect();
+    let checked = whole(&place).len() + kills.len();
+    assert!(missing.len() <= checked, "{} of {} are missing, {checked} checked passes: {missing:?}", missing.len(), seen.len());
+    assert!(found.len() > 5 * 60, "{} transfers", found.len());
+    // What was cut short says so, and numbers have no holes.
+    let numbers = whole(&place);
+    assert_eq!(numbers, (1..=numbers.len() as u32).collect::<Vec<_>>());
+    assert!(repetitions(&place).iter().all(|name| name.starts_with("run")), "{:?}", repetitions(&place));
+    let cut = |number: &&u32| place.status(&format!("all/run{number}"))["cut_short"] == "killed";
+    assert!((4..=5).contains(&numbers.iter().filter(cut).count()));
+    let why: Vec<String> = gaps(&place).iter().map(|gap| gap["why"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(why.iter().filter(|why| *why == "killed").count(), 5, "{why:?}");
+    place.assert_cleared(CLEARED);
+}
+
+#[test]
+fn a_second_one_is_refused_and_the_first_goes_on() {
+    let place = Place::with(&SHORT.replace("LENGTH", "500ms"));
+    let mut first = measure(&place, &[]);
+    first.until("a repetition is whole", || (!whole(&place).is_empty()).then_some(()));
+    let pid = first.pid().to_string();
+    place.run(&QUIET).expect(1).complains(&["another runner", "runner with process id", &pid, "wait for its end"]);
+    let before = whole(&place).len();
+    first.until("it goes on", || (whole(&place).len() > before + 1).then_some(()));
+    first.signal(Signal::INT);
+    first.wait().expect(0);
+    let mut again = measure(&place, &[]);
+    let before = whole(&place).len();
+    again.until("it goes on where it ended", || (whole(&place).len() > before).then_some(()));
+    again.signal(Signal::INT);
+    again.wait().expect(0);
+    assert_eq!(gaps(&place)[0]["why"], "stopped");
+    place.assert_cleared(CLEARED);
+}
+
+#[test]
+fn what_changes_begins_a_new_run_and_says_why() {
+    let mut place = Place::with(&SHORT.replace("LENGTH", "200ms"));
+    let time = ["measure", "test.yaml", "--no-graphs", "--for", "1s"];
+    place.run(&time).expect(0).complains(&["a new run begins: there is none in"]);
+    let numbers = whole(&place);
+    assert!(numbers.len() >= 2, "{numbers:?}");
+    place.run(&time).expect(0).complains(&["a new run begins: the time of the newest one", "is over"]);
+    place.write("test.yaml", &SHORT.replace("LENGTH", "300ms"));
+    place.run(&["measure", "test.yaml", "--no-graphs", "--for", "1s"]).expect(0).complains(&["the plan has changed since"]);
+    place.run(&["run", "test.yaml", "--no-graphs", "-n", "1"]).expect(0);
+    place.run(&time).expect(0).complains(&["was not made by `measure`"]);
+    assert_eq!(listing(&place.path("results/test")).len(), 5);
+    place.assert_cleared(CLEARED);
+}
+
+#[test]
+fn whoever_asks_for_an_end_keeps_what_was_measured() {
+    let mut place = Place::with(&DOWNLOADS.replace("duration: 2s", "duration: 1h"));
+    let (mut proxy, seen) = proxy(&mut place);
+    let mut started = measure(&place, &[]);
+    started.until("there are transfers", || (seen.0.lock().unwrap().len() > 40).then_some(()));
+    started.signal(Signal::INT);
+    started.wait().expect(0);
+    let _ = proxy.kill();
+    let _ = proxy.wait();
+    let status = place.status("all/run1");
+    assert_eq!((&status["cut_short"], &status["verdict"]["is"]), (&"interrupted".into(), &"failed".into()));
+    assert!(status["verdict"]["reason"].as_str().unwrap().starts_with("cut short on purpose after"), "{status}");
+    assert!(transfers(&place.run_directory("test")).len() >= 40);
+    assert_eq!(repetitions(&place), ["run1"]);
+    place.assert_cleared(CLEARED);
+}
+
+#[test]
+fn a_target_that_dies_comes_back_and_the_repetition_counts_its_death() {
+    for (lifetime, command) in [("repetition", "measure"), ("run", "measure"), ("repetition", "run")] {
+        let restart = if command == "run" { ", restart: true" } else { "" };
+        let scenario = SHORT.replace("LENGTH", "3s").replace("lifetime: run", &format!("lifetime: {lifetime}{restart}"));
+        let place = Place::with(&scenario);
+        let mut started = place.start(&[command, "test.yaml", "--no-graphs"]);
+        let server = place.process("null-server");
+        std::thread::sleep(Duration::from_millis(600));
+        server.signal(Signal::KILL);
+        started.until("the repetition is whole", || {
+            let there = place.path("results/test");
+            let run = listing(&there).pop()?;
+            there.join(run).join("cells/all/run1/status.json").exists().then_some(())
+        });
+        if command == "measure" {
+            started.signal(Signal::INT);
+        }
+        started.wait().expect(0).complains(&["web was killed by signal 9", "it is started again in 1 s"]);
+        let status = place.status("all/run1");
+        assert_eq!((&status["verdict"]["is"], &status["targets"][0]["deaths"]), (&"valid".into(), &1.into()), "{status:#}");
+        let phase = &status["phases"][0];
+        assert!(phase["errors"].as_u64().unwrap() > 20 && phase["completed"].as_u64().unwrap() > 80, "{phase}");
+        let events = std::fs::read_to_string(place.run_directory("test").join("cells/all/run1/events.jsonl")).unwrap();
+        assert!(events.contains("\"died\"") && events.contains("\"started-again\""), "{events}");
+        place.assert_cleared(CLEARED);
+    }
+}
+
+#[test]
+fn without_restart_a_death_ends_the_repetition() {
+    let place = Place::with(&SHORT.replace("LENGTH", "3s"));
+    let started = place.start(&["run", "test.yaml", "--no-graphs"]);
+    let server = place.process("null-server");
+    std::thread::sleep(Duration::from_millis(600));
+    server.signal(Signal::KILL);
+    started.wait().expect(4);
+    assert_eq!(place.status("all/run1")["verdict"]["is"], "failed");
+}
+
+/// Bytes of memory that a process has.
+fn rss(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap_or_default();
+    line.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok()).unwrap_or_default() * 1024
+}
+
+#[test]
+fn memory_and_files_do_not_grow_with_repetitions() {
+    let place = Place::with(&SHORT.replace("LENGTH", "50ms"));
+    let mut started = measure(&place, &[]);
+    let files = |pid: u32| listing(Path::new(&format!("/proc/{pid}/fd"))).len();
+    let mut at = |count: usize| {
+        let deadline = Instant::now() + Duration::from_secs(100);
+        while whole(&place).len() < count {
+            assert!(Instant::now() < deadline, "{} repetitions", whole(&place).len());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        (rss(started.pid()), files(started.pid()))
+    };
+    let (early, late) = (at(40), at(200));
+    println!("{early:?} {late:?}");
+    assert!(late.0 < early.0 + (24 << 20), "{early:?} {late:?}");
+    assert!(late.1 <= early.1 + 8, "{early:?} {late:?}");
+    started.signal(Signal::INT);
+    started.wait().expect(0);
+    place.assert_cleared(CLEARED);
+}
+
+#[test]
+fn what_is_old_is_made_small_and_the_rest_is_summarized() {
+    let mut place = Place::with(&DOWNLOADS.replace("duration: 2s", "duration: 500ms"));
+    let (mut proxy, _) = proxy(&mut place);
+    measure(&place, &["--for", "8s", "--compact-after", "4s"]).wait().expect(0);
+    let _ = proxy.kill();
+    let _ = proxy.wait();
+    let run = place.run_directory("test");
+    let numbers = whole(&place);
+    let small = |number: &u32| !run.join(format!("cells/all/run{number}/windows.parquet")).exists();
+    let (first, last) = (numbers[0], *numbers.last().unwrap());
+    assert!(small(&first) && !small(&last), "{numbers:?}");
+    let left = listing(&run.join(format!("cells/all/run{first}")));
+    assert_eq!(left, ["events.jsonl", "status.json", "transfers.parquet"]);
+    assert!(place.status(&format!("all/run{first}"))["compacted_at"].is_string());
+    let summary = place.summary();
+    let counts = &summary["cells"][0]["repetitions"];
+    let small = numbers.iter().filter(|number| small(number)).count() as u64;
+    assert_eq!(counts["compacted"].as_u64(), Some(small));
+    assert_eq!(counts["planned"].as_u64(), Some(numbers.len() as u64 - small));
+    assert_eq!(counts["valid"].as_u64(), counts["planned"].as_u64(), "{counts}");
+    assert_eq!(summary["damaged"].as_array().map_or(0, Vec::len), 0, "{}", summary["damaged"]);
+    place.run(&["export", "sqlite", run.to_str().unwrap(), "-o", "all.db"]).expect(0);
+    place.run(&["export", "csv", run.to_str().unwrap(), "-o", "csv"]).expect(0);
+    let csv = std::fs::read_to_string(place.path("csv/transfers.csv")).unwrap();
+    assert_eq!(csv.lines().count() - 1, transfers(&run).values().sum::<usize>());
+}
+
+#[test]
+fn resume_takes_in_what_a_kill_left() {
+    let mut place = Place::with(&DOWNLOADS.replace("duration: 2s", "duration: 1h"));
+    let (mut proxy, seen) = proxy(&mut place);
+    let mut started = measure(&place, &[]);
+    started.until("there are transfers", || (seen.0.lock().unwrap().len() > 80).then_some(()));
+    started.signal(Signal::KILL);
+    let _ = started.wait();
+    let _ = proxy.kill();
+    let _ = proxy.wait();
+    place.assert_cleared(CLEARED);
+    let run = place.run_directory("test");
+    assert_eq!(listing(&run.join("cells/all")).iter().filter(|name| name.ends_with("-ahead.jsonl")).count(), 1);
+    place.run(&["resume", run.to_str().unwrap()]).expect(0).complains(&["transfers were kept", "go on with: runner measure"]);
+    assert_eq!(listing(&run.join("cells/all")), ["run1"]);
+    assert!(transfers(&run).len() >= 30);
+    // Its logs are there, too.
+    assert!(place.status("all/run1")["verdict"]["reason"].as_str().unwrap().starts_with("the runner was killed; "));
+    eventually("it says the same again", || Some(place.run(&["resume", run.to_str().unwrap()]).expect(0)));
+    assert!(json(&run.join("plan.json"))["repeat"]["endless"] == true);
+}
