@@ -1,5 +1,6 @@
 //! The command line: types only.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -186,6 +187,15 @@ pub struct Measure {
     /// Seed of order, ids and random bodies; without one a new run draws its own and records it
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
+    /// Offer what is measured at this address meanwhile, such as `127.0.0.1:8000`, by a process of its own
+    #[arg(long, value_name = "ADDRESS")]
+    pub serve: Option<SocketAddr>,
+    /// With --serve: allow addresses that others can reach
+    #[arg(long, requires = "serve")]
+    pub public: bool,
+    /// With --serve: the user that the process becomes once it has its port
+    #[arg(long, value_name = "NAME", requires = "serve")]
+    pub user: Option<String>,
     /// Where results go: DIR/EXPERIMENT/TIME-ID; the newest run there goes on if it is of the same plan
     #[arg(long, value_name = "DIR", default_value = "results")]
     pub out: PathBuf,
@@ -380,7 +390,7 @@ pub struct Serve {
     pub path: PathBuf,
     /// Where to listen; with port 0 the system chooses one
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
-    pub listen: std::net::SocketAddr,
+    pub listen: SocketAddr,
     /// Let other machines in: without this only addresses of this machine itself are listened on
     #[arg(long)]
     pub public: bool,

@@ -12,6 +12,16 @@ use tokio::signal::unix::{SignalKind, signal};
 /// How often the process that serves is looked after.
 const LOOK: Duration = Duration::from_millis(200);
 
+/// Begins to serve the results of an experiment; until the handle is dropped.
+pub(super) fn begin(options: &Options) -> Result<Handle, Stop> {
+    let handle = serve::start(options).map_err(|error| {
+        let exit = if error.is_input() { Exit::InvalidInput } else { Exit::Failure };
+        Stop::from_error(exit, &error)
+    })?;
+    tell(format_args!("serving {} at http://{}/", options.results.display(), handle.address()));
+    Ok(handle)
+}
+
 /// Serves until it is told to end.
 pub(super) fn serve(args: &cli::Serve) -> Result<Exit, Stop> {
     let options = Options {
@@ -29,11 +39,7 @@ pub(super) fn serve(args: &cli::Serve) -> Result<Exit, Stop> {
         let [interrupt, terminate, hangup] = kinds.map(signal);
         let (mut interrupt, mut terminate) = (interrupt.map_err(failed)?, terminate.map_err(failed)?);
         let mut hangup = hangup.map_err(failed)?;
-        let mut handle = serve::start(&options).map_err(|error| {
-            let exit = if error.is_input() { Exit::InvalidInput } else { Exit::Failure };
-            Stop::from_error(exit, &error)
-        })?;
-        tell(format_args!("serving {} at http://{}/", args.path.display(), handle.address()));
+        let mut handle = begin(&options)?;
         tokio::select! {
             status = ended(&mut handle) => {
                 Err(Stop::new(Exit::Failure, format!("the process that serves ended unexpectedly ({status})")))
