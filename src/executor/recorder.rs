@@ -86,23 +86,29 @@ fn listen(
     marks: &Receiver<Mark>,
 ) -> Result<Option<HostUse>, Error> {
     let mut meter = Meter::default();
+    // Tables that cannot be written end the repetition; transfers that are kept ahead are kept all the same.
+    let mut broken: Option<Error> = None;
     loop {
         let received = rows.recv_timeout(Duration::from_millis(100));
         let over = matches!(received, Err(RecvTimeoutError::Disconnected));
         // A mark was sent behind the samples that belong to it.
         let mark = marks.try_recv().ok();
         if let Ok(rows) = received {
-            match rows {
-                Rows::Windows(rows) => tables.windows(rows)?,
-                Rows::Requests { workload, rows } => tables.requests(workload, rows)?,
-                Rows::Metric(row) => tables.metric(row),
-                Rows::Transfer(row) => {
-                    if let Some(ahead) = &mut ahead {
-                        ahead.add(&row, Instant::now());
-                    }
-                    tables.transfer(*row)?;
-                }
+            if let (Some(ahead), Rows::Transfer(row)) = (&mut ahead, &rows) {
+                ahead.add(row, Instant::now());
             }
+            match rows {
+                _ if broken.is_some() => {}
+                Rows::Windows(rows) => broken = tables.windows(rows).err(),
+                Rows::Requests { workload, rows } => broken = tables.requests(workload, rows).err(),
+                Rows::Metric(row) => tables.metric(row),
+                Rows::Transfer(row) => broken = tables.transfer(*row).err(),
+            }
+        }
+        if ahead.is_none()
+            && let Some(error) = broken
+        {
+            return Err(error);
         }
         if let Some(ahead) = &mut ahead {
             ahead.tick(Instant::now());
@@ -110,9 +116,10 @@ fn listen(
         // The sampler has stopped before the executor lets go of `rows`, so nothing of it is missed at the end.
         while let Ok(observation) = observations.try_recv() {
             match observation {
+                _ if broken.is_some() => {}
                 Observation::Process(sample) => {
                     meter.process(&sample);
-                    tables.process(sample)?;
+                    broken = tables.process(sample).err();
                 }
                 Observation::Host(sample) => {
                     meter.host(&sample);
@@ -136,7 +143,11 @@ fn listen(
                     Mark::End => meter.end(),
                 }
             }
-            return tables.finish().map(|()| meter.used());
+            ahead.iter_mut().for_each(Ahead::flush);
+            return match broken {
+                Some(error) => Err(error),
+                None => tables.finish().map(|()| meter.used()),
+            };
         }
     }
 }

@@ -108,7 +108,9 @@ impl Reviver<'_> {
     /// Ends what is left of a target, and counts and tells its death.
     async fn bury(&self, one: &mut Running, error: &Error, wait: Duration) -> Result<(), Error> {
         let words = vocabulary::errors::chain(error);
+        // Its log goes on, and has the rest.
         let first = words.lines().next().unwrap_or_default();
+        let first = first.split_once("; the end of its log").map_or(first, |(what, _)| what);
         vocabulary::errors::tell(format_args!("warning: {first}; it is started again in {} s", wait.as_secs()));
         let event = json!({"event": "died", "target": one.name, "what": first, "again_after_ns": wait.as_nanos() as u64});
         self.events.now(event);

@@ -227,6 +227,13 @@ impl Ahead {
         }
     }
 
+    /// Makes durable what waits, now.
+    pub fn flush(&mut self) {
+        if self.due.is_some() {
+            self.write(Instant::now());
+        }
+    }
+
     /// Transfers that are not in the file and never will be.
     pub fn dropped(&self) -> u64 {
         self.dropped

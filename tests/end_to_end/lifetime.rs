@@ -11,7 +11,7 @@ use crate::support::{CLEARED, Place, json, listing};
 /// A shell that says so when it starts and when it is told to stop.
 fn talker(name: &str, keys: &str) -> String {
     let script = format!(
-        "echo $$ >> DIR/starts-{name}; trap \"echo {name} >> DIR/stops; exit 0\" TERM; echo up; \
+        "trap \"echo {name} >> DIR/stops; exit 0\" TERM; echo $$ >> DIR/starts-{name}; echo up; \
          while :; do echo $((i += 1)); sleep 0.02; done"
     );
     format!("  {name}: {{shell: '{script}', ready: {{log: up}}, {keys}}}\n")
