@@ -303,7 +303,8 @@ workloads:
             while let Some(number) = compaction.next_due(newest, DAY * day, 30 * DAY, ended) {
                 small.push(number);
             }
-            let oldest_kept = small.last().map_or(1, |last| last + 1);
+            let behind = small.last().map_or(1, |last| last + 1);
+            let oldest_kept = if behind == 10 { 11 } else { behind };
             assert!(day < 31 || day - oldest_kept <= 30, "day {day}: {small:?}");
         }
         let expected: Vec<u32> = (1..60).filter(|number| *number != 10).collect();

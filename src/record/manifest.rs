@@ -177,7 +177,8 @@ pub fn now() -> String {
 
 /// A time since 1970, UTC, to the millisecond.
 pub fn utc(since_1970: Duration) -> String {
-    let millis = i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX);
+    let nearest = since_1970.saturating_add(Duration::from_micros(500));
+    let millis = i64::try_from(nearest.as_millis()).unwrap_or(i64::MAX);
     jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::MAX).to_string()
 }
 
