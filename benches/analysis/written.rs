@@ -132,7 +132,7 @@ pub fn run_with_rows(out: &Path, rows: u64) {
     let cell = &plan.cells[0];
     let manifest = Manifest::collect(&plan.source.to_string_lossy(), std::collections::BTreeMap::new(), out, Choice::default());
     let directory = RunDirectory::create(out, &plan, &manifest).expect("the directory can be made");
-    let writer = directory.repetition(cell, 1, None).expect("the repetition can be made");
+    let mut writer = directory.repetition(cell, 1, None).expect("the repetition can be made");
     let workload = &cell.workloads[0];
     let names = WorkloadNames {
         workload: workload.name.clone(),
@@ -180,7 +180,7 @@ fn write_cell(directory: &RunDirectory, cell: &Cell, repetitions: u32) {
     let variants: Vec<Vec<WindowRow>> = (0..VARIANTS.min(repetitions as usize)).map(|v| windows(cell, v as u64)).collect();
     for repetition in 1..=repetitions {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(u64::from(repetition));
-        let writer = directory.repetition(cell, repetition, None).expect("the repetition can be made");
+        let mut writer = directory.repetition(cell, repetition, None).expect("the repetition can be made");
         let workload = &cell.workloads[0];
         let names = WorkloadNames {
             workload: workload.name.clone(),
@@ -264,6 +264,8 @@ fn status(cell: &Cell, repetition: u32, rows: &[WindowRow], rng: &mut Xoshiro256
         seed: rng.next_u64(),
         started_at: "2026-01-01T00:00:00Z".to_owned(),
         verdict: Verdict::Valid,
+        cut_short: None,
+        compacted_at: None,
         phases: vec![PhaseStatus {
             workload: cell.workloads[0].name.clone(),
             phase: "during".to_owned(),
@@ -286,6 +288,7 @@ fn status(cell: &Cell, repetition: u32, rows: &[WindowRow], rng: &mut Xoshiro256
                 start_up_ns: Some(4_000_000 + (uniform(rng) * 1e6) as u64),
                 ended: None,
                 killed: false,
+                deaths: 0,
             })
             .collect(),
         generator: GeneratorStatus {
