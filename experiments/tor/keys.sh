@@ -14,6 +14,8 @@
 #
 # The certificates of the authorities end two years from now. The keys are of use to nobody: other Tor networks do not know them.
 set -eu
+# Where Debian has tor, which is in the path of the administrator only.
+PATH=$PATH:/usr/sbin:/usr/local/sbin
 umask 077
 directory=$1 authorities=$2 exits=$3 or=$4 dir=$5
 

@@ -8,6 +8,8 @@
 # and in `tor` what `keys.sh` made. Authority n listens on OR-PORT + n and DIR-PORT + n, exit n on OR-PORT + 10 + n. What is behind goes to
 # the client: its ports, for example. `experiments/torperf.yaml` has the same nodes as a target each.
 set -u
+# Where Debian has tor, which is in the path of the administrator only.
+PATH=$PATH:/usr/sbin:/usr/local/sbin
 dir=$1 exits=$2 or=$3 dirport=$4
 shift 4
 children=
