@@ -186,9 +186,16 @@ collect:
 
 /// A run in which some requests fail and some are answered with a conflict.
 pub fn recorded() -> (Place, PathBuf) {
-    let asked = std::sync::atomic::AtomicU64::new(0);
+    // How many were asked since the last pause: the checked pass of a repetition is never one of those that fail.
+    let asked = std::sync::Mutex::new((0_u64, std::time::Instant::now()));
     let server = Server::start(move |request| {
-        let number = asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let number = {
+            let mut asked = asked.lock().expect("nobody panicked");
+            let (before, last) = *asked;
+            let number = if last.elapsed() > std::time::Duration::from_millis(30) { 0 } else { before + 1 };
+            *asked = (number, std::time::Instant::now());
+            number
+        };
         let status = match (request.path.as_str(), number % 50) {
             ("/second", 48 | 49) if number > 100 => 500,
             ("/second", 46 | 47) if number > 100 => 409,
