@@ -54,8 +54,7 @@ pub fn execute<'f>(
                     let send: Vec<String> = send.iter().map(fill).collect();
                     let (expect, timeout) = (expect.clone(), *timeout);
                     let asking = move || ask(&address, cookie.as_deref(), &send, expect.as_deref(), timeout);
-                    let asked = tokio::task::spawn_blocking(asking).await;
-                    asked.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic())).map_err(failed)?;
+                    blocking(asking).await.map_err(failed)?;
                 }
                 Action::Checkout(checkout) => {
                     checkout::make(guard, checkout, logs, &format!("revision-{}", number + 1))
@@ -66,6 +65,11 @@ pub fn execute<'f>(
         }
         Ok(())
     })
+}
+
+/// Does what would hold up everything else, on a thread of its own; a panic there is one here.
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
 }
 
 /// Sends commands to a control port.

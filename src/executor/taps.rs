@@ -11,6 +11,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use super::actions::blocking;
 use super::context::Context;
 use super::error::Error;
 use super::late::fill_all;
@@ -151,37 +152,27 @@ impl Taps {
         network: &Network,
         sampler: &Sampler,
     ) -> Result<(), Error> {
+        let fill = |template: &Template| template.fill(&context.late).to_text();
         for (index, tap) in cell.taps.iter().enumerate() {
             let origin = match &tap.source {
                 TapSource::Log(_) | TapSource::File(_) => continue,
                 TapSource::Tcp { address, send } => {
-                    let fill = |template: &Template| template.fill(&context.late).to_text();
                     let send: Vec<String> = send.iter().map(fill).collect();
                     let address = reached(&fill(address), network);
-                    let connecting = tokio::task::spawn_blocking(move || connect(&address, &send));
-                    match connecting.await {
-                        Ok(Ok(stream)) => Ok(Origin::Stream(stream.into())),
-                        Ok(Err(words)) => Err(words),
-                        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
-                    }
+                    blocking(move || connect(&address, &send)).await.map(|stream| Origin::Stream(stream.into()))
                 }
                 TapSource::Control { port, events } => {
-                    let fill = |template: &Template| template.fill(&context.late).to_text();
                     let address = reached(&fill(&port.address), network);
                     let cookie = port.cookie.as_ref().map(|cookie| PathBuf::from(fill(cookie)));
                     let command = format!("SETEVENTS {}", events.join(" "));
-                    let connecting = tokio::task::spawn_blocking(move || {
+                    let connecting = blocking(move || {
                         let mut control = Control::connect(&address, cookie.as_deref(), CONNECT)?;
                         control.ask(&command)?;
                         // What is there already is told as if it happened now.
                         control.tell("GETINFO circuit-status")?;
                         control.into_stream()
                     });
-                    match connecting.await {
-                        Ok(Ok(stream)) => Ok(Origin::Stream(stream.into())),
-                        Ok(Err(words)) => Err(words),
-                        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
-                    }
+                    connecting.await.map(|stream| Origin::Stream(stream.into()))
                 }
                 TapSource::Command { argv, env, dir } => match self.start(index, tap, (argv, env, dir.as_ref()), context).await {
                     Ok((path, watched)) => {

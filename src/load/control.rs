@@ -33,7 +33,7 @@ impl Control {
             let read = std::fs::read(path).map_err(|error| format!("cannot read the cookie {}: {error}", path.display()))?;
             match read.len() {
                 32 => Ok(read.iter().map(|byte| format!("{byte:02x}")).collect::<String>()),
-                length => Err(format!("{} has {length} bytes and is no cookie of Tor, which has 32", path.display())),
+                length => Err(format!("{} has {length} bytes, and a cookie of Tor has 32", path.display())),
             }
         });
         let cookie = cookie.transpose()?.unwrap_or_default();
@@ -80,7 +80,7 @@ impl Control {
             let (code, rest) = (line.get(..3).unwrap_or_default(), line.get(3..).unwrap_or_default());
             let is_code = code.len() == 3 && code.bytes().all(|b| b.is_ascii_digit());
             if !is_code || !matches!(rest.chars().next(), Some(' ' | '-' | '+')) {
-                return Err(format!("{} is no control port of Tor: it answered {name} with {line:?}", self.address));
+                return Err(format!("{} is not a control port of Tor: it answered {name} with {line:?}", self.address));
             }
             lines.push(rest[1..].to_owned());
             if rest.starts_with('+') {
@@ -200,7 +200,7 @@ mod tests {
         assert_eq!(asked(b"650 BW 1 2\r\n250-a=1\r\n250 OK\r\n"), Ok(vec!["a=1".to_owned(), "OK".to_owned()]));
         assert_eq!(asked(b"250+a=\r\nb\r\n.\r\n250 OK\r\n").unwrap(), ["a=", "b", "OK"]);
         assert!(asked(b"552 Unrecognized key\r\n").unwrap_err().ends_with("refused GETINFO: 552 Unrecognized key"));
-        assert!(asked(b"HTTP/1.1 400 Bad\r\n").unwrap_err().contains("is no control port of Tor"));
+        assert!(asked(b"HTTP/1.1 400 Bad\r\n").unwrap_err().contains("is not a control port of Tor"));
         assert!(asked(b"25").unwrap_err().contains("did not answer GETINFO in time"));
     }
 
@@ -209,7 +209,7 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), b"short").unwrap();
         let found = Control::connect("127.0.0.1:1", Some(file.path()), Duration::from_millis(50)).err().unwrap();
-        assert!(found.contains("has 5 bytes and is no cookie"), "{found}");
+        assert!(found.contains("has 5 bytes, and a cookie of Tor has 32"), "{found}");
         let found = Control::connect("127.0.0.1:1", Some(Path::new("/no/such")), Duration::from_millis(50)).err().unwrap();
         assert!(found.contains("cannot read the cookie /no/such"), "{found}");
     }

@@ -122,7 +122,7 @@ fn who_is_not_let_in_is_told_why() {
     let tap = |more: &str| format!("taps: {{tor: {{control: '{}'{more}, required: true}}}}", port.address);
     for (more, cookie, words) in [
         (", cookie: DIR/cookie", &[b'B'; 32][..], "refused AUTHENTICATE: 515 Authentication failed"),
-        (", cookie: DIR/cookie", b"short", "is no cookie of Tor"),
+        (", cookie: DIR/cookie", b"short", "and a cookie of Tor has 32"),
         (", cookie: DIR/nowhere", COOKIE, "cannot read the cookie"),
         ("", COOKIE, "expected `cookie: FILE`"),
     ] {

@@ -6,16 +6,17 @@ pub(super) use plan::control::{EVENTS, FIELDS, USUAL_EVENTS};
 use plan::{Action, ControlPort, Template};
 use schema::{Node, types};
 
-/// The port of a tap or step with `control`, whose node it is.
+/// A control port: `key` of `node` is its address.
 pub(super) fn port(
     notes: &mut Diagnostics<'_>,
     node: &Node,
+    key: &str,
     address: &types::Text,
     cookie: Option<&types::Text>,
 ) -> Option<ControlPort> {
     let address = Template::parse(&address.0);
     if address.names().next().is_none() {
-        requests::address(notes, node, "control", &address.to_text())?;
+        requests::address(notes, node, key, &address.to_text())?;
     }
     Some(ControlPort { address, cookie: cookie.map(|cookie| Template::parse(&cookie.0)) })
 }
@@ -40,7 +41,7 @@ pub(super) fn action(
     if let Some(pattern) = &typed.answer {
         requests::regex(notes, node, "answer", pattern);
     }
-    let port = port(notes, node, typed.control.as_ref()?, typed.cookie.as_ref())?;
+    let port = port(notes, node, "control", typed.control.as_ref()?, typed.cookie.as_ref())?;
     let send = typed.send.iter().map(|line| Template::parse(&line.0)).collect();
     Some(Action::Control { port, send, expect: typed.answer.clone(), timeout })
 }

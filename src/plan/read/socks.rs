@@ -1,9 +1,9 @@
 //! A proxy on the way: how it is read.
 
 use super::diagnostics::Diagnostics;
-use super::requests;
+use super::{control, requests};
 use plan::socks::{Commands, Steering};
-use plan::{ControlPort, Socks, SocksVersion, Template};
+use plan::{Socks, SocksVersion, Template};
 use schema::{Node, types};
 
 /// Makes the proxy of a workload, whose node it is.
@@ -25,10 +25,7 @@ pub(super) fn socks(notes: &mut Diagnostics<'_>, node: &Node, typed: Option<&typ
 
 fn steering(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Steering) -> Option<Steering> {
     let part = node.get("control")?;
-    let address = Template::parse(&typed.address.0);
-    if address.names().next().is_none() {
-        requests::address(notes, part, "address", &address.to_text())?;
-    }
+    let port = control::port(notes, part, "address", &typed.address, typed.cookie.as_ref())?;
     for (at, commands) in typed.before_pass.iter().enumerate() {
         let item = part.get("before-pass").and_then(|list| list.items().get(at)).unwrap_or(part);
         if commands.send.is_empty() {
@@ -43,7 +40,7 @@ fn steering(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Steering) -
     }
     let texts = |texts: &[types::Text]| texts.iter().map(|text| Template::parse(&text.0)).collect();
     Some(Steering {
-        port: ControlPort { address, cookie: typed.cookie.as_ref().map(|cookie| Template::parse(&cookie.0)) },
+        port,
         before_pass: typed
             .before_pass
             .iter()

@@ -116,7 +116,7 @@ fn source(
                 let mistake = Mistake::new(notes.file, span, format!("Tor tells of no event `{event}` in lines"));
                 notes.mistakes.push(mistake.expected("expected one such as `CIRC`").did_you_mean(event, control::EVENTS));
             }
-            let port = control::port(notes, node, typed.control.as_ref()?, typed.cookie.as_ref())?;
+            let port = control::port(notes, node, "control", typed.control.as_ref()?, typed.cookie.as_ref())?;
             Some(TapSource::Control { port, events })
         }
         _ => {
