@@ -22,6 +22,7 @@ pub mod estimate;
 pub mod expectations;
 mod figures;
 mod frames;
+pub mod gaps;
 mod measured;
 mod replicas;
 pub mod report;

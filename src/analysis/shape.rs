@@ -17,6 +17,7 @@ use record::Repetition;
 use record::read::{CellRecord, Named};
 use record::status::{PhaseStatus, TapStatus};
 use vocabulary::rows::FEWEST_WINDOWS;
+use vocabulary::units::human_duration;
 use vocabulary::{Interest, Metric, Outcome, Phase, Quantile, Time};
 
 /// What the loads of a cell were besides their results.
@@ -103,6 +104,10 @@ pub(super) fn taps(valid: &[&Repetition]) -> Vec<String> {
         let ended: Vec<&String> = mine().filter_map(|t| t.ended.as_ref()).collect();
         if let Some(first) = ended.first() {
             words.push(format!("`{name}` ended early in {} of {} repetitions: {first}", ended.len(), valid.len()));
+        }
+        let (interruptions, away) = (sum(|t| t.interruptions), sum(|t| t.away_ns));
+        if interruptions > 0 {
+            words.push(format!("`{name}` was away {interruptions} times, {} in all, and came back", human_duration(away as f64)));
         }
         let misfits = || mine().flat_map(|t| &t.misfits);
         let mut fields: Vec<(&String, &String)> = misfits().map(|(field, misfit)| (field, &misfit.first)).collect();

@@ -91,6 +91,7 @@ fn of_detail(run: &RunRecord, detail: &Detail) -> Result<Summary, Error> {
             false => Vec::new(),
         },
         cells,
+        gaps: super::gaps::summarize(&run.gaps),
         damaged,
     })
 }

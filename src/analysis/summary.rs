@@ -11,6 +11,7 @@ use vocabulary::Interest;
 pub use super::decisions::Decided;
 pub use super::estimate::Estimate;
 pub use super::expectations::Finding;
+pub use super::gaps::GapSummary;
 pub use super::stability::Stability;
 pub use super::stages::Stage;
 pub use super::steadiness::Steadiness;
@@ -47,6 +48,9 @@ pub struct Summary {
     pub decisions: Vec<Decided>,
     /// What the scenario expects, and whether it holds.
     pub expectations: Vec<Finding>,
+    /// When nobody measured although somebody should have; of `measure`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub gaps: Vec<GapSummary>,
     /// What could not be read.
     pub damaged: Vec<String>,
 }

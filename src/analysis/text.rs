@@ -394,6 +394,7 @@ pub fn notes(summary: &Summary) -> String {
     for (reason, count) in skipped {
         text += &format!("SKIPPED: {count} of {} cells, because {reason}\n", summary.cells.len());
     }
+    text += &summary.gaps.iter().map(|gaps| format!("{}\n", gaps.words())).collect::<String>();
     for cell in &summary.cells {
         let r = &cell.repetitions;
         let missing = r.planned.saturating_sub(r.valid + r.invalid + r.failed);

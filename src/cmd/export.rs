@@ -61,6 +61,7 @@ fn say_transfers(told: &Translated) {
     tell(format_args!("{} of {} in {files}", transfers(told.transfers), told.sources.join(", ")));
     let notes = [
         (told.warm_up, "of the warm-up left out"),
+        (told.open, "open when the load ended, left out"),
         (told.uploads, "left out that sent something: the format knows downloads only"),
         (told.too_large, "left out: a number of bytes or a time is larger than the format has room for"),
         (told.invalid, "of repetitions that do not count, which the format cannot say"),

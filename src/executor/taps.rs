@@ -18,7 +18,7 @@ use super::late::fill_all;
 use super::network::Network;
 use extract::taps::{LineRule, Misfits};
 use load::control::Control;
-use observe::follow::{Follower, Origin, Pieces, SourceReport};
+use observe::follow::{Follower, Origin, Pieces, Redial, SourceReport};
 use observe::{Sampler, Watched};
 use plan::{Cell, Secrets, Tap, TapField, TapSource, Target, Template};
 use record::spill::Spill;
@@ -28,6 +28,7 @@ use supervise::probe::log_paths;
 use supervise::{Guard, Kind, Process, ProcessSpec};
 use vocabulary::choices::Signal;
 use vocabulary::rows::{TapRow, TapValue};
+use vocabulary::units::{human_duration, nanos};
 
 /// A server that has not accepted a connection by then does not.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -159,20 +160,25 @@ impl Taps {
                 TapSource::Tcp { address, send } => {
                     let send: Vec<String> = send.iter().map(fill).collect();
                     let address = reached(&fill(address), network);
-                    blocking(move || connect(&address, &send)).await.map(|stream| Origin::Stream(stream.into()))
+                    let connecting = blocking(move || connect(&address, &send));
+                    // One that is connected to anew may say everything once more.
+                    connecting.await.map(|stream| Origin::Stream { stream: stream.into(), again: None })
                 }
                 TapSource::Control { port, events } => {
                     let address = reached(&fill(&port.address), network);
                     let cookie = port.cookie.as_ref().map(|cookie| PathBuf::from(fill(cookie)));
                     let command = format!("SETEVENTS {}", events.join(" "));
-                    let connecting = blocking(move || {
+                    // A cookie is another one after each start.
+                    let listen = move || {
                         let mut control = Control::connect(&address, cookie.as_deref(), CONNECT)?;
                         control.ask(&command)?;
                         // What is there already is told as if it happened now.
                         control.tell("GETINFO circuit-status")?;
                         control.into_stream()
-                    });
-                    connecting.await.map(|stream| Origin::Stream(stream.into()))
+                    };
+                    let again = listen.clone();
+                    let again = Redial(Box::new(move || again().map(Into::into)));
+                    blocking(listen).await.map(|stream| Origin::Stream { stream: stream.into(), again: Some(again) })
                 }
                 TapSource::Command { argv, env, dir } => match self.start(index, tap, (argv, env, dir.as_ref()), context).await {
                     Ok((path, watched)) => {
@@ -272,6 +278,8 @@ impl Taps {
                 dropped: lost + matched.dropped,
                 cut: mine().map(|s| s.cut_lines).sum(),
                 ended,
+                interruptions: mine().map(|s| s.interruptions).sum(),
+                away_ns: nanos(mine().map(|s| s.away).sum()),
                 misfits: matched
                     .misfits
                     .into_iter()
@@ -281,6 +289,10 @@ impl Taps {
             };
             if tap.required {
                 report.reasons.extend(status.ended.as_ref().map(|words| format!("the tap `{}` ended early: {words}", tap.name)));
+                let away = human_duration(status.away_ns as f64);
+                report.reasons.extend((status.interruptions > 0).then(|| {
+                    format!("the tap `{}` was away for {away} in all, and came back {} times", tap.name, status.interruptions)
+                }));
                 report
                     .reasons
                     .extend((status.dropped > 0).then(|| format!("the tap `{}` lost {} lines", tap.name, status.dropped)));

@@ -57,6 +57,8 @@ pub struct Translated {
     pub transfers: u64,
     /// Transfers of the warm-up, which are left out.
     pub warm_up: u64,
+    /// Transfers before which the load ended.
+    pub open: u64,
     /// Transfers that sent something, which are left out where the format knows downloads only.
     pub uploads: u64,
     /// Transfers that are left out because a number of theirs is larger than the format has room for.
@@ -241,6 +243,11 @@ fn of_repetition(
     for (transfer, (file_bytes, is_upload)) in all.into_iter().zip(sizes) {
         if transfer.phase == Phase::WarmUp.name() {
             told.warm_up += 1;
+            continue;
+        }
+        // Nothing can be said of how it would have ended, and their formats have no word for that.
+        if transfer.is_open() {
+            told.open += 1;
             continue;
         }
         let found = logs.iter().enumerate().find_map(|(at, log)| Some((at, log.stream_of(&transfer)?)));

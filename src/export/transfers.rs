@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use record::rows::{Kind, Value};
+use vocabulary::Outcome;
 use vocabulary::rows::{PARTS, PERCENTS, Stage};
 
 use super::rows::{Column, Fault, copy, each_row, may, must};
@@ -146,6 +147,11 @@ impl Transfer {
         self.error.is_none() && self.outcome == "ok"
     }
 
+    /// Whether the load ended before it.
+    pub fn is_open(&self) -> bool {
+        self.outcome == Outcome::Open.name(&[])
+    }
+
     /// Where it failed, in one word; none where it did not.
     pub fn failure(&self) -> Option<&str> {
         (!self.is_success()).then(|| self.error.as_deref().unwrap_or("MISC"))
@@ -192,8 +198,8 @@ pub(super) fn each_named(path: &Path, each: &mut Named<'_>) -> Result<(), Fault>
 #[cfg(test)]
 pub(super) mod tests {
     use record::tables::{Tables, WorkloadNames};
+    use vocabulary::Phase;
     use vocabulary::rows::TransferRow;
-    use vocabulary::{Outcome, Phase};
 
     use super::*;
 

@@ -4,6 +4,8 @@
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{TcpStream, ToSocketAddrs as _};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -14,6 +16,7 @@ const MAX_LINES: usize = 100_000;
 
 /// A connection that was let in.
 pub struct Control {
+    /// Over a Unix socket, too: what is asked of it are calls that any socket answers.
     stream: TcpStream,
     address: String,
     /// How long each command may take.
@@ -22,7 +25,7 @@ pub struct Control {
 }
 
 impl Control {
-    /// Connects to `address`, and shows the cookie in a file, where there is one.
+    /// Connects to `address` (`host:port`, or `unix:PATH`), and shows the cookie in a file, where there is one.
     ///
     /// # Errors
     /// In words.
@@ -37,23 +40,16 @@ impl Control {
             }
         });
         let cookie = cookie.transpose()?.unwrap_or_default();
-        let mut last = format!("cannot connect to the control port {address}: it has no address");
-        for one in address.to_socket_addrs().map_err(failed)? {
-            match TcpStream::connect_timeout(&one, timeout) {
-                Ok(stream) => {
-                    // A command must not wait for the acknowledgement of the one before.
-                    stream.set_nodelay(true).map_err(failed)?;
-                    let mut control = Self { stream, address: address.to_owned(), timeout, until };
-                    control.ask(format!("AUTHENTICATE {cookie}").trim_end()).map_err(|e| match cookie.is_empty() {
-                        true => format!("{e}; it wants to be shown something: expected `cookie: FILE`"),
-                        false => e,
-                    })?;
-                    return Ok(control);
-                }
-                Err(error) => last = failed(error),
-            }
-        }
-        Err(last)
+        let stream = match address.strip_prefix("unix:") {
+            Some(path) => TcpStream::from(OwnedFd::from(UnixStream::connect(path).map_err(failed)?)),
+            None => tcp(address, timeout, failed)?,
+        };
+        let mut control = Self { stream, address: address.to_owned(), timeout, until };
+        control.ask(format!("AUTHENTICATE {cookie}").trim_end()).map_err(|e| match cookie.is_empty() {
+            true => format!("{e}; it wants to be shown something: expected `cookie: FILE`"),
+            false => e,
+        })?;
+        Ok(control)
     }
 
     /// Sends a command, and waits for the answer. Returns its lines, without their codes.
@@ -173,9 +169,23 @@ impl Control {
     }
 }
 
+/// A connection to the first address of a name that takes one.
+fn tcp(address: &str, timeout: Duration, failed: impl Fn(std::io::Error) -> String) -> Result<TcpStream, String> {
+    let mut last = format!("cannot connect to the control port {address}: it has no address");
+    for one in address.to_socket_addrs().map_err(&failed)? {
+        // A command must not wait for the acknowledgement of the one before.
+        match TcpStream::connect_timeout(&one, timeout).and_then(|stream| stream.set_nodelay(true).map(|()| stream)) {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = failed(error),
+        }
+    }
+    Err(last)
+}
+
 #[cfg(test)]
 mod tests {
     use std::net::TcpListener;
+    use std::os::unix::net::UnixListener;
 
     use super::*;
 
@@ -202,6 +212,27 @@ mod tests {
         assert!(asked(b"552 Unrecognized key\r\n").unwrap_err().ends_with("refused GETINFO: 552 Unrecognized key"));
         assert!(asked(b"HTTP/1.1 400 Bad\r\n").unwrap_err().contains("is not a control port of Tor"));
         assert!(asked(b"25").unwrap_err().contains("did not answer GETINFO in time"));
+    }
+
+    #[test]
+    fn a_unix_socket_is_a_control_port_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("control");
+        let listener = UnixListener::bind(&path).unwrap();
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.write_all(b"250 OK\r\n250-version=0.4.9\r\n250 OK\r\n650 BW 1 2\r\n").unwrap();
+            stream.read_to_end(&mut Vec::new()).unwrap();
+        });
+        let timeout = Duration::from_secs(5);
+        let mut control = Control::connect(&format!("unix:{}", path.display()), None, timeout).unwrap();
+        assert_eq!(control.ask("GETINFO version").unwrap(), ["version=0.4.9", "OK"]);
+        assert_eq!(control.told(timeout).unwrap().as_deref(), Some("650 BW 1 2"));
+        assert_eq!(control.told(Duration::from_millis(10)).unwrap(), None);
+        drop(control);
+        server.join().unwrap();
+        let found = Control::connect(&format!("unix:{}/nowhere", folder.path().display()), None, timeout).err().unwrap();
+        assert!(found.contains("cannot connect to the control port unix:/"), "{found}");
     }
 
     #[test]

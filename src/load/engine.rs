@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
@@ -75,7 +75,7 @@ async fn follow<D: Driver>(
     let all = u64::from(load.arrivals.connections()) * share.driver.streams();
     for (slot, (number, client)) in numbers.iter().zip(clients).enumerate() {
         let account = Rc::clone(account);
-        let follower = Follower { slot, client, account };
+        let follower = Follower { slot, client, account, place: None };
         let begin_ns = origin_ns.saturating_add(share_of(ramp, *number, all));
         match load.arrivals {
             Arrivals::Closed { think, .. } => {
@@ -106,14 +106,20 @@ struct Follower<C: Client> {
     slot: usize,
     client: C,
     account: Rc<Account>,
+    /// What is under way, as its row would have it.
+    place: Option<Place>,
 }
 
 impl<C> Drop for Follower<C>
 where
     C: Client,
 {
-    /// However it ends, its connections are counted.
+    /// However it ends, its connections are counted, and what was under way is told.
     fn drop(&mut self) {
+        if let (Some(place), Some(transfer)) = (self.place, self.client.left()) {
+            let row = transfer.open(&place, Instant::now(), |at| self.account.ns(at));
+            self.account.tally.borrow_mut().send(Rows::Transfer(Box::new(row)));
+        }
         self.account.connects.set(self.account.connects.get() + self.client.connects());
     }
 }
@@ -230,7 +236,10 @@ impl<C: Client> Follower<C> {
             account.observers.iter().for_each(|observer| observer.begins(arrival.pass, begun));
         }
         let mut whole: Option<RequestRow> = None;
+        let Arrival { pass, phase, .. } = *arrival;
         for step in 0.. {
+            let begins = whole.as_ref().map_or(intended, |w| w.completed_ns);
+            self.place = Some(Place { workload: account.workload, step: step as u16, pass, phase, intended_ns: begins });
             let mut exchange = self.client.exchange(step).await;
             let (sent_ns, completed_ns) = (account.ns(exchange.sent), account.ns(exchange.completed));
             // A later step is meant to begin when the one before it has ended.
@@ -253,7 +262,6 @@ impl<C: Client> Follower<C> {
             account.record(&one);
             self.send_metrics(arrival, &exchange, completed_ns);
             if let Some(transfer) = exchange.transfer.take() {
-                let Arrival { pass, phase, .. } = *arrival;
                 let place = Place { workload: account.workload, step: step as u16, pass, phase, intended_ns: intended };
                 let row = transfer.row(&place, &exchange, |at| account.ns(at));
                 account.tally.borrow_mut().send(Rows::Transfer(Box::new(row)));

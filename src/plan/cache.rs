@@ -54,7 +54,7 @@ pub fn of_commit(repository: &Path, commit: &str, build: &[String]) -> Cache {
 }
 
 /// FNV-1a (Fowler, Noll & Vo), 64 bits: the same on every machine and in every version.
-fn fnv(bytes: &[u8]) -> u64 {
+pub fn fnv(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 

@@ -7,7 +7,7 @@ use super::Template;
 /// A control port.
 #[derive(Clone, Debug, Serialize)]
 pub struct ControlPort {
-    /// `host:port`.
+    /// `host:port`, or `unix:PATH`.
     pub address: Template,
     /// The file with the cookie that one must know; none where nothing is asked for.
     #[serde(skip_serializing_if = "Option::is_none")]

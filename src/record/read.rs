@@ -12,6 +12,7 @@ use rayon::prelude::*;
 use serde::Deserialize;
 
 use super::files::read_json;
+use super::gaps::{self, Gap};
 use super::manifest::Manifest;
 use super::names::{is_inside, is_name};
 use super::status::Status;
@@ -319,6 +320,8 @@ pub struct RunRecord {
     pub manifest: Manifest,
     /// All repetitions that are there, by cell and number.
     pub repetitions: Vec<Repetition>,
+    /// When nobody measured although somebody should have; of `measure`.
+    pub gaps: Vec<Gap>,
     /// What could not be read, in words; the rest is there.
     pub damaged: Vec<String>,
 }
@@ -411,7 +414,11 @@ impl RunRecord {
         }
         let absolute = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let name = absolute.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Ok(Self { path: path.to_owned(), name, plan, raw_plan, manifest, repetitions, damaged })
+        let gaps = gaps::read(path).unwrap_or_else(|words| {
+            damaged.push(words);
+            Vec::new()
+        });
+        Ok(Self { path: path.to_owned(), name, plan, raw_plan, manifest, repetitions, gaps, damaged })
     }
 }
 

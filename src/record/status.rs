@@ -354,6 +354,12 @@ pub struct TapStatus {
     /// Why nothing more could come before the load was over, if so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<String>,
+    /// How often its source ended and came back.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub interruptions: u64,
+    /// How long it was away all in all, nanoseconds: what was said meanwhile is missing.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub away_ns: u64,
     /// Values of fields that are not what they should be, by field.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub misfits: BTreeMap<String, MisfitStatus>,

@@ -165,4 +165,10 @@ collect:
     // What failed half-way is not taken for whole: the repetitions of this cell are failed ones.
     assert_eq!(run(&mut place, "19; exit 1", 4), 3);
     assert_eq!(run(&mut place, "19; exit 1", 4), 4);
+    // What stands in a file that it names belongs to it.
+    place.write("make/number.sh", "echo 20");
+    let by_file = "20; cd DIR && sh make/number.sh";
+    assert_eq!([0; 2].map(|code| run(&mut place, by_file, code)), [5, 5]);
+    place.write("make/number.sh", "echo 21");
+    assert_eq!(run(&mut place, by_file, 0), 6);
 }

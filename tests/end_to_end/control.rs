@@ -3,10 +3,12 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use runner::record::rows::{Table, Value};
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
 use crate::load::part;
 use crate::support::{Outcome, Place};
@@ -149,6 +151,54 @@ fn one_that_ends_is_told_and_one_that_floods_is_bounded() {
     let tap = &status["taps"][0];
     assert!(tap["rows"].as_u64().expect("a number") > 10_000, "{tap}");
     assert_eq!(part(&place.summary(), "all", "downloads", "during", "(pass)")["ok"], json!(5));
+}
+
+/// The scenario, over so many seconds.
+fn during(seconds: u32, more: &str) -> String {
+    let open = format!("open: {{rate: 10/s, connections: 1}}, duration: {seconds}s");
+    scenario("", more).replace("closed: {connections: 1}, amount: 5", &open)
+}
+
+/// It ends twice while the load goes on, and comes back.
+#[test]
+fn one_that_ends_and_comes_back_is_followed_again() {
+    let connection = AtomicUsize::new(0);
+    let port = Port::new(move |stream| {
+        let number = connection.fetch_add(1, Ordering::Relaxed);
+        let _ = stream.write_all(format!("650 CIRC {} LAUNCHED\r\n", 10 + number).as_bytes());
+        if number < 2 {
+            std::thread::sleep(Duration::from_millis(200));
+            let _ = stream.shutdown(std::net::Shutdown::Both);
+        }
+    });
+    let tap = format!("taps: {{tor: {{control: '{}', cookie: DIR/cookie}}}}", port.address);
+    let (place, outcome) = run(&during(2, &tap), COOKIE);
+    outcome.expect(0);
+    let tap = &place.status("all/run1")["taps"][0];
+    assert_eq!((&tap["interruptions"], &tap["ended"]), (&json!(2), &Json::Null), "{tap}");
+    let away = tap["away_ns"].as_u64().expect("a number");
+    assert!((100_000_000..1_000_000_000).contains(&away), "{tap}");
+    let table = Table::open(&place.run_directory("test").join("cells/all/run1/taps/tor.parquet")).expect("rows");
+    let piece = table.piece(0, &["id"]).expect("a readable table");
+    let ids: Vec<String> = (0..piece.height()).map(|row| format!("{:?}", piece.value(0, row))).collect();
+    // Each time what is there already, and what is new.
+    assert_eq!(ids, [3, 10, 3, 11, 3, 12].map(|id| format!("Real({id}.0)")));
+    let said = place.run(&["summarize", place.run_directory("test").to_str().expect("a path")]).expect(0).stdout;
+    assert!(said.contains("`tor` was away 2 times"), "{said}");
+}
+
+#[test]
+fn one_that_must_be_there_all_the_time_may_not_come_back() {
+    let connection = AtomicUsize::new(0);
+    let port = Port::new(move |stream| {
+        if connection.fetch_add(1, Ordering::Relaxed) == 0 {
+            std::thread::sleep(Duration::from_millis(200));
+            let _ = stream.shutdown(std::net::Shutdown::Both);
+        }
+    });
+    let tap = format!("taps: {{tor: {{control: '{}', cookie: DIR/cookie, required: true}}}}", port.address);
+    let (_, outcome) = run(&during(1, &tap), COOKIE);
+    outcome.expect(4).complains(&["the tap `tor` was away for", "and came back 1 times"]);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
+use std::time::Duration;
 
 use runner::record::rows::{Table, Value};
 use serde_json::{Value as Json, json};
@@ -262,4 +263,89 @@ workloads:
     outcome.expect(0);
     assert_eq!(during(&place.summary())["ok"], 3);
     assert!(asked(&place).len() >= 3);
+}
+
+/// A server of frames with four bytes of length: it answers each after 20 ms with so many bytes, in two halves 30 ms apart.
+fn halves(length: u32) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().take(100).flatten() {
+            std::thread::spawn(move || {
+                let (mut stream, mut buffer) = (stream, [0; 64]);
+                let message = [&length.to_be_bytes()[..], &vec![b'x'; length as usize]].concat();
+                while let Ok(1..) = stream.read(&mut buffer) {
+                    std::thread::sleep(Duration::from_millis(20));
+                    let (first, second) = message.split_at(4 + length as usize / 2);
+                    let _ = stream.write_all(first);
+                    std::thread::sleep(Duration::from_millis(30));
+                    let _ = stream.write_all(second);
+                }
+            });
+        }
+    });
+    port
+}
+
+#[test]
+fn frames_have_stages_too() {
+    let port = halves(100_000);
+    let scenario = format!(
+        "experiment: test
+targets:
+  proxy: {{fixture: socks, port: PORT1, args: [--delay-reply, 20ms], ready: {{log: listening}}}}
+workloads:
+  downloads:
+    framed: {{to: 'localhost:{port}', frame: {{length: 4}}}}
+    socks: {{address: '127.0.0.1:PORT1', isolate: pass}}
+    stages: true
+    load: {{closed: {{connections: 1}}, amount: 15}}
+    steps: [{{send: {{text: please}}, expect: {{length: 100000}}}}]
+graphs:
+  - {{bars: stage_data_response, x: workload}}
+"
+    );
+    let (place, outcome) = run(&scenario);
+    outcome.expect(0);
+    let table = transfers(&place);
+    assert_eq!(numbers(&table, "pass").len(), 15);
+    near(&between(&table, "request_ns", "response_ns"), 20.0, 1.0);
+    near(&between(&table, "data_request_ns", "data_response_ns"), 20.0, 1.0);
+    near(&between(&table, "perc50_ns", "perc100_ns"), 30.0, 1.0);
+    assert_eq!(numbers(&table, "file_bytes"), vec![Some(100_000.0); 15]);
+    // 2 + 2 + 10 bytes of the proxy are read as well, and the length.
+    let read = numbers(&table, "read_bytes");
+    assert!(read.iter().all(|read| (100_010.0..100_040.0).contains(&read.unwrap())), "{read:?}");
+    let found = place.summary()["cells"][0]["metrics"].as_array().expect("a list").clone();
+    assert!(found.iter().any(|m| m["metric"] == "stage_data_response"));
+}
+
+/// What the end of the load breaks off is there as far as it came.
+#[test]
+fn what_is_open_at_the_end_has_a_row() {
+    let more = "    stages: true
+    load: {open: {rate: 2/s, connections: 4}, duration: 1s, drain: 200ms}
+    steps: [{get: /1MiB, expect: {length: 1MiB}}]
+";
+    let (place, outcome) = run(&scenario("", "--rate, 200KiB", ", isolate: pass", more));
+    outcome.expect(0);
+    let table = transfers(&place);
+    let outcomes: Vec<String> = texts(&table, "outcome").into_iter().flatten().collect();
+    assert_eq!(outcomes, ["open", "open"]);
+    assert_eq!(texts(&table, "error"), [None, None]);
+    let received = numbers(&table, "body_read_bytes");
+    assert!(received.iter().all(|received| (50_000.0..400_000.0).contains(&received.unwrap())), "{received:?}");
+    assert_eq!(numbers(&table, "file_bytes"), vec![Some(1_048_576.0); 2]);
+    let mut passes = numbers(&table, "pass");
+    passes.sort_by(|a, b| a.partial_cmp(b).expect("numbers"));
+    assert_eq!(passes, [Some(0.0), Some(1.0)]);
+    assert!(numbers(&table, "perc100_ns").iter().all(Option::is_none));
+    assert!(between(&table, "data_response_ns", "end_ns").iter().all(|ms| *ms > 100.0));
+    let phase = during(&place.summary());
+    assert_eq!(phase["open"], 2, "{phase}");
+    // No format that others read has a word for it.
+    let run = place.run_directory("test");
+    place
+        .run(&["export", "onionperf", run.to_str().unwrap(), "-o", "exported"])
+        .complains(&["2 transfers open when the load ended"]);
 }

@@ -105,6 +105,11 @@ pub trait Client: 'static {
         self.connects()
     }
 
+    /// The transfer that was under way when whoever waited for it gave it up, where its stages are noted.
+    fn left(&mut self) -> Option<Box<transfer::Transfer>> {
+        None
+    }
+
     /// The requests that the clients of a thread have written so far; nothing where that is not counted.
     fn traffic(_group: &Self::Group) -> Traffic {
         Traffic::default()

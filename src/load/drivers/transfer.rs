@@ -1,8 +1,10 @@
 //! What is noted of a transfer while it goes on: when each stage was over, and how much of its body was there by when.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::time::{Instant, SystemTime};
 
-use super::Failure;
+use super::{Exchange, Failure};
 use vocabulary::rows::{PARTS, PERCENTS, Stage};
 use vocabulary::units::nanos;
 use vocabulary::{Outcome, Phase, rows::TransferRow};
@@ -10,7 +12,9 @@ use vocabulary::{Outcome, Phase, rows::TransferRow};
 /// A transfer, as far as it has come.
 #[derive(Clone, Debug, Default)]
 pub struct Transfer {
-    /// When it began by the clock of this machine, nanoseconds since 1970.
+    /// When it began.
+    begun: Option<Instant>,
+    /// The same by the clock of this machine, nanoseconds since 1970.
     unix_ns: u64,
     stages: [Option<Instant>; Stage::ALL.len()],
     percents: [Option<Instant>; PERCENTS.len()],
@@ -58,7 +62,7 @@ impl Transfer {
     /// One that begins now.
     pub fn begun(remote: String) -> Self {
         let unix_ns = SystemTime::UNIX_EPOCH.elapsed().map_or(0, nanos);
-        Self { unix_ns, remote, ..Self::default() }
+        Self { begun: Some(Instant::now()), unix_ns, remote, ..Self::default() }
     }
 
     /// A stage is over now.
@@ -127,7 +131,7 @@ impl Transfer {
     }
 
     /// The row, once it has ended.
-    pub fn row(self, place: &Place, ended: &super::Exchange, ns: impl Fn(Instant) -> u64) -> TransferRow {
+    pub fn row(self, place: &Place, ended: &Exchange, ns: impl Fn(Instant) -> u64) -> TransferRow {
         let start_ns = ns(ended.sent);
         let failure = ended.result.as_ref().err();
         let of = |at: Option<Instant>| at.map(&ns);
@@ -138,7 +142,7 @@ impl Transfer {
             pass: place.pass,
             phase: place.phase,
             outcome: failure.map_or(Outcome::Ok, |f| f.outcome),
-            error: failure.map(|failure| self.error(failure)),
+            error: failure.filter(|failure| failure.outcome != Outcome::Open).map(|failure| self.error(failure)),
             words: failure.map(|failure| failure.words.clone()),
             proxy_code: self.proxy_code,
             unix_ns: self.unix_ns,
@@ -160,6 +164,14 @@ impl Transfer {
         }
     }
 
+    /// The row of one that has not ended when the load ends, at `at`.
+    pub fn open(self, place: &Place, at: Instant, ns: impl Fn(Instant) -> u64) -> TransferRow {
+        let sent_bytes = if self.stages[Stage::DataRequest as usize].is_some() { self.upload } else { 0 };
+        let result = Err(Failure::new(Outcome::Open, "the load ended before it"));
+        let ended = Exchange { completed: at, sent_bytes, result, ..Exchange::begun(self.begun.unwrap_or(at)) };
+        self.row(place, &ended, ns)
+    }
+
     /// A failure as OnionPerf calls it.
     fn error(&self, failure: &Failure) -> &'static str {
         let has = |stage: Stage| self.stages[stage as usize].is_some();
@@ -169,6 +181,40 @@ impl Transfer {
             Outcome::Reset | Outcome::Closed | Outcome::Incomplete | Outcome::Io if has(Stage::DataRequest) => "READ",
             Outcome::Reset | Outcome::Closed | Outcome::Incomplete | Outcome::Io if has(Stage::Connect) => "WRITE",
             _ => "MISC",
+        }
+    }
+}
+
+/// Where a transfer is left when nobody waits for it any more.
+pub type Left = Rc<Cell<Option<Box<Transfer>>>>;
+
+/// A transfer that is under way: when this is dropped before it has ended, it is left for others to find.
+pub struct Kept {
+    transfer: Option<Box<Transfer>>,
+    left: Left,
+}
+
+impl Kept {
+    /// One that begins now.
+    pub fn begun(remote: String, left: &Left) -> Self {
+        Self { transfer: Some(Box::new(Transfer::begun(remote))), left: Rc::clone(left) }
+    }
+
+    /// What is noted of it.
+    pub fn noted(&mut self) -> Option<&mut Transfer> {
+        self.transfer.as_deref_mut()
+    }
+
+    /// It has ended.
+    pub fn ended(mut self) -> Option<Box<Transfer>> {
+        self.transfer.take()
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        if let Some(transfer) = self.transfer.take() {
+            self.left.set(Some(transfer));
         }
     }
 }
@@ -196,6 +242,19 @@ mod tests {
         let metrics = transfer.metrics(start);
         assert_eq!((metrics[7], metrics[17], metrics.len()), (2.0, 5.0, 19));
         assert!(metrics[0].is_nan());
+    }
+
+    #[test]
+    fn one_that_is_given_up_is_left_and_one_that_has_ended_is_not() {
+        let left = Left::default();
+        drop(Kept::begun("x:80".to_owned(), &left).ended());
+        assert!(left.take().is_none());
+        let mut kept = Kept::begun("x:80".to_owned(), &left);
+        kept.noted().unwrap().body(10, Some(20), Instant::now());
+        drop(kept);
+        let place = Place { workload: 0, step: 0, pass: 7, phase: Phase::WarmUp, intended_ns: 1 };
+        let row = left.take().unwrap().open(&place, Instant::now(), |_| 5);
+        assert_eq!((row.outcome, row.error, row.body_read_bytes, row.file_bytes), (Outcome::Open, None, 10, Some(20)));
     }
 
     #[test]

@@ -7,9 +7,13 @@
 //! Memory is bounded: a line that does not end is cut ([`MAX_LINE`]), and pieces for which there is no room on the way are lost and
 //! counted; nobody waits for anybody. Whoever writes a line at a time as fast as it can wakes this thread no more than two
 //! thousand times a second.
+//!
+//! A stream that knows how it was opened ([`Redial`]) is opened once more when the other side has ended it; what was told meanwhile is
+//! missing, so that it is counted and timed.
 
 mod file;
 mod lines;
+mod redial;
 
 use std::collections::BTreeMap;
 use std::mem::MaybeUninit;
@@ -25,10 +29,12 @@ use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 
 use self::file::{Followed, Look};
 use self::lines::Splitter;
+use self::redial::Redials;
 use super::Error;
 use vocabulary::queue::{self, Sent};
 
 pub use self::lines::MAX_LINE;
+pub use self::redial::Redial;
 
 /// What is read at a time.
 const BUFFER: usize = MAX_LINE;
@@ -68,7 +74,12 @@ pub enum Origin {
         skip_first: bool,
     },
     /// A stream that does not block.
-    Stream(OwnedFd),
+    Stream {
+        /// The stream.
+        stream: OwnedFd,
+        /// How it is opened once more when it has ended, where it is.
+        again: Option<Redial>,
+    },
 }
 
 /// How a source fared.
@@ -80,6 +91,10 @@ pub struct SourceReport {
     pub cut_lines: u64,
     /// When and why nothing more can come of it, in words.
     pub ended: Option<(Instant, String)>,
+    /// How often it ended and came back.
+    pub interruptions: u64,
+    /// How long it was away all in all.
+    pub away: Duration,
     /// Whether it was ever there.
     pub appeared: bool,
 }
@@ -106,7 +121,7 @@ impl Follower {
         let woken = Arc::clone(&wake);
         let thread = std::thread::Builder::new()
             .name("follow".to_owned())
-            .spawn(move || Sources::new(outbox).follow(&ordered, &woken))
+            .spawn(move || Sources::new(outbox, &woken).follow(&ordered, &woken))
             .map_err(failed)?;
         Ok((Self { orders: Some(orders), wake, thread: Some(thread) }, pieces))
     }
@@ -127,9 +142,14 @@ impl Follower {
     }
 
     fn rouse(&self) {
-        // It fails when it has not been heard 2^64 times.
-        let _ = rustix::io::write(&*self.wake, &1_u64.to_ne_bytes());
+        rouse(&self.wake);
     }
+}
+
+/// Ends the sleep of the thread that follows.
+fn rouse(wake: &OwnedFd) {
+    // It fails when it has not been heard 2^64 times.
+    let _ = rustix::io::write(wake, &1_u64.to_ne_bytes());
 }
 
 impl Drop for Follower {
@@ -147,6 +167,8 @@ struct Source {
     reader: Reader,
     splitter: Splitter,
     report: SourceReport,
+    /// How it is opened once more; none while somebody tries.
+    again: Option<Redial>,
     /// Whether it should be looked at.
     is_due: bool,
     /// The number of the kernel's watch for it.
@@ -163,6 +185,7 @@ enum Reader {
 
 struct Sources {
     all: BTreeMap<u32, Source>,
+    redials: Redials,
     outbox: queue::Sender<Piece>,
     /// None where the kernel has no more of them to give.
     inotify: Option<OwnedFd>,
@@ -170,9 +193,9 @@ struct Sources {
 }
 
 impl Sources {
-    fn new(outbox: queue::Sender<Piece>) -> Self {
+    fn new(outbox: queue::Sender<Piece>, wake: &Arc<OwnedFd>) -> Self {
         let inotify = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).ok();
-        Self { all: BTreeMap::new(), outbox, inotify, buffer: vec![0; BUFFER] }
+        Self { all: BTreeMap::new(), redials: Redials::new(wake), outbox, inotify, buffer: vec![0; BUFFER] }
     }
 
     fn follow(mut self, ordered: &mpsc::Receiver<(u32, Origin)>, wake: &OwnedFd) -> BTreeMap<u32, SourceReport> {
@@ -188,6 +211,7 @@ impl Sources {
             if over {
                 return self.finish();
             }
+            self.come_back();
             if searched.elapsed() >= SEARCH {
                 self.watch_folders();
                 self.all.values_mut().for_each(|source| source.is_due = true);
@@ -206,14 +230,26 @@ impl Sources {
     }
 
     fn add(&mut self, number: u32, origin: Origin) {
-        let (reader, appeared) = match origin {
-            Origin::File { path, skip_first } => (Reader::File(Followed::new(path, skip_first)), false),
-            Origin::Stream(stream) => (Reader::Stream(stream), true),
+        let (reader, again, appeared) = match origin {
+            Origin::File { path, skip_first } => (Reader::File(Followed::new(path, skip_first)), None, false),
+            Origin::Stream { stream, again } => (Reader::Stream(stream), again, true),
         };
         let report = SourceReport { appeared, ..SourceReport::default() };
-        self.all
-            .insert(number, Source { reader, splitter: Splitter::default(), report, is_due: true, watch: None, folder: None });
+        let splitter = Splitter::default();
+        self.all.insert(number, Source { reader, splitter, report, again, is_due: true, watch: None, folder: None });
         self.watch_folders();
+    }
+
+    /// Streams that were opened once more are read from now on.
+    fn come_back(&mut self) {
+        while let Some((number, stream, again)) = self.redials.returned() {
+            let Some(source) = self.all.get_mut(&number) else { continue };
+            if let Some((since, _)) = source.report.ended.take() {
+                source.report.interruptions += 1;
+                source.report.away += since.elapsed();
+            }
+            (source.reader, source.again, source.is_due) = (Reader::Stream(stream), Some(again), true);
+        }
     }
 
     /// Has the kernel tell of files that appear in the folders of sources, as far as these folders are there.
@@ -231,7 +267,7 @@ impl Sources {
 
     /// Reads on in a source. Whether there may be more.
     fn turn(&mut self, number: u32) -> bool {
-        let Self { all, outbox, inotify, buffer } = self;
+        let Self { all, redials, outbox, inotify, buffer } = self;
         let Some(source) = all.get_mut(&number) else { return false };
         let mut lines = Vec::new();
         for _ in 0..TURN {
@@ -269,6 +305,9 @@ impl Sources {
                     source.send(number, at, &mut lines, outbox);
                     source.report.ended.get_or_insert_with(|| (at, error.to_string()));
                     source.reader = Reader::Ended;
+                    if let Some(again) = source.again.take() {
+                        redials.dial(number, again);
+                    }
                     source.is_due = false;
                     return false;
                 }

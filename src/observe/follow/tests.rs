@@ -38,7 +38,7 @@ fn files_and_streams_are_read_as_they_are_written() {
     for (number, path) in [(1, &old), (2, &new), (3, &none)] {
         follower.follow(number, Origin::File { path: path.clone(), skip_first: true });
     }
-    follower.follow(4, Origin::Stream(client.into()));
+    follower.follow(4, Origin::Stream { stream: client.into(), again: None });
     // By now the file that was there has been looked at: orders are taken in turn, and each is looked at first.
     server.write_all(b"one\r\ntw").unwrap();
     assert_eq!(take(&pieces, 1), [(4, "one".to_owned())]);
@@ -127,4 +127,42 @@ fn what_finds_no_room_is_counted_and_memory_stays_bounded() {
     assert!(bytes <= ROOM && bytes > ROOM / 2, "{bytes}");
     // The last line is cut, and told once.
     assert_eq!((lines + report.lost_lines, report.cut_lines), (1_000_001, 1), "{report:?}");
+}
+
+#[test]
+fn a_stream_that_ends_is_opened_once_more_as_often_as_it_takes() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let dial = move || {
+        let stream = TcpStream::connect(address).map_err(|e| e.to_string())?;
+        stream.set_nonblocking(true).map_err(|e| e.to_string())?;
+        Ok(stream.into())
+    };
+    let (follower, pieces) = Follower::start().unwrap();
+    follower.follow(7, Origin::Stream { stream: dial().unwrap(), again: Some(Redial(Box::new(dial))) });
+    for round in 0..3 {
+        let mut server = listener.accept().unwrap().0;
+        server.write_all(format!("{round}\nbegun").as_bytes()).unwrap();
+        drop(server);
+        // What was begun on one connection is not continued on the next one.
+        assert_eq!(take(&pieces, 2), [(7, round.to_string()), (7, "begun".to_owned())]);
+    }
+    // It is there again, and the thread has seen that, when what it says is read.
+    let mut server = listener.accept().unwrap().0;
+    server.write_all(b"last\n").unwrap();
+    assert_eq!(take(&pieces, 1), [(7, "last".to_owned())]);
+    let report = follower.stop()[&7].clone();
+    assert_eq!((report.interruptions, report.ended), (3, None));
+    assert!(report.away >= 3 * Duration::from_millis(50) && report.away < PATIENCE, "{:?}", report.away);
+
+    // One that does not come back has ended.
+    let (follower, pieces) = Follower::start().unwrap();
+    follower.follow(8, Origin::Stream { stream: dial().unwrap(), again: Some(Redial(Box::new(|| Err("no".to_owned())))) });
+    let mut once = listener.accept().unwrap().0;
+    once.write_all(b"only\n").unwrap();
+    drop(once);
+    assert_eq!(take(&pieces, 1), [(8, "only".to_owned())]);
+    std::thread::sleep(Duration::from_millis(200));
+    let report = follower.stop()[&8].clone();
+    assert_eq!((report.interruptions, report.ended.is_some()), (0, true));
 }

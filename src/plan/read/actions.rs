@@ -1,7 +1,10 @@
 //! Set-up and clean-up steps.
 
+use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::Duration;
 
+use super::commands::find_file;
 use super::diagnostics::{Diagnostics, find_name, refuse};
 use super::programs::missing_program;
 use super::{commands, control, requests};
@@ -10,6 +13,8 @@ use schema::{Mistake, Node, types};
 
 /// How long a step may take where nothing is said.
 const TIMEOUT: Duration = Duration::from_secs(60);
+/// Files of more than so many bytes are what a step works on, and not what it does.
+const MOST_CONTENT: u64 = 1 << 20;
 /// A set-up request that is sent more often than this is a load.
 const MOST_TIMES: u64 = 1_000_000;
 
@@ -48,7 +53,7 @@ pub(super) fn action(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Ac
                 env: commands::environment(notes, node, &typed.env),
                 timeout,
             },
-            cache: typed.cache.as_ref().map(|name| kept(name, typed)),
+            cache: typed.cache.as_ref().map(|name| kept(&notes.file.path, name, typed)),
         });
     }
     for key in ["dir", "env", "cache"] {
@@ -79,11 +84,34 @@ pub(super) fn action(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Ac
     Some(Action::Request { step: Box::new(step), url, times })
 }
 
-/// The directory that a step makes and keeps.
-pub(super) fn kept(name: &str, typed: &types::Action) -> Cache {
+/// The directory that a step makes and keeps. Of files that it names, such as a script or a list of requirements, the content
+/// belongs to it: what they make is another thing when they have changed. `scenario`: the file in which the step stands.
+pub(super) fn kept(scenario: &Path, name: &str, typed: &types::Action) -> Cache {
     let words: Vec<&str> = typed.command.iter().flatten().map(|t| t.0.as_str()).collect();
     let env: Vec<String> = typed.env.iter().map(|(k, v)| format!("{k}={}", v.0)).collect();
     let shell = typed.shell.as_deref().unwrap_or_default();
-    let step = format!("{words:?} {shell:?} {env:?} {:?}", typed.dir.as_deref().unwrap_or_default());
+    let dir = typed.dir.as_deref().unwrap_or_default();
+    let mut step = format!("{words:?} {shell:?} {env:?} {dir:?}");
+    let files: BTreeSet<&str> =
+        words.into_iter().chain(shell.split_whitespace()).map(|word| word.trim_matches(['"', '\''])).collect();
+    for file in files {
+        if let Some(content) = content(scenario, dir, file) {
+            step += &format!(" {file}: {:016x}", cache::fnv(&content));
+        }
+    }
     cache::of_step(name, step)
+}
+
+/// What is in a file that a step names, seen from where it is executed; none where it is no file, or a large one.
+fn content(scenario: &Path, dir: &str, file: &str) -> Option<Vec<u8>> {
+    // A word alone is a program or an option, if it is not a file of the folder that the scenario says.
+    if file.contains("${") || dir.contains("${") || dir.is_empty() && !file.contains('/') {
+        return None;
+    }
+    let path = match dir {
+        "" => find_file(scenario, file),
+        dir => find_file(scenario, dir).map(|dir| dir.join(file)),
+    };
+    let path = path.filter(|path| path.metadata().is_ok_and(|there| there.is_file() && there.len() <= MOST_CONTENT))?;
+    std::fs::read(path).ok()
 }

@@ -75,7 +75,7 @@ impl Builder<'_> {
                 }
                 let typed = decode::decode::<types::Action>(self.file, &resolved, &mut Vec::new());
                 if let Some((typed, name)) = typed.as_ref().and_then(|t| Some((t, t.cache.as_ref()?))) {
-                    let directory = actions::kept(name, typed).directory.display().to_string();
+                    let directory = actions::kept(&self.file.path, name, typed).directory.display().to_string();
                     let value = Node::text(entry.value.span, directory);
                     caches.push(Entry { key: name.clone(), key_span: entry.key_span, value });
                 }

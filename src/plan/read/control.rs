@@ -15,8 +15,10 @@ pub(super) fn port(
     cookie: Option<&types::Text>,
 ) -> Option<ControlPort> {
     let address = Template::parse(&address.0);
-    if address.names().next().is_none() {
-        requests::address(notes, node, key, &address.to_text())?;
+    // One of Tor's Unix sockets is written as Tor writes it.
+    let (is_fixed, text) = (address.names().next().is_none(), address.to_text());
+    if is_fixed && text.strip_prefix("unix:").is_none_or(str::is_empty) {
+        requests::address(notes, node, key, &text)?;
     }
     Some(ControlPort { address, cookie: cookie.map(|cookie| Template::parse(&cookie.0)) })
 }

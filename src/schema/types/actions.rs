@@ -59,7 +59,7 @@ pub struct Action {
     /// `DELETE` of a URL.
     #[serde(default)]
     pub delete: Option<Text>,
-    /// Tor's control port, as `host:port`.
+    /// Tor's control port, as `host:port` or `unix:PATH`.
     #[serde(default)]
     pub control: Option<Text>,
     /// With `control`: the file with the cookie that one must know.

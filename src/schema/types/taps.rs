@@ -26,7 +26,7 @@ pub struct Tap {
     /// Lines that are sent to it first.
     #[serde(default)]
     pub send: Vec<Text>,
-    /// Tor's control port, as `host:port`. Each event is a row, with the fields that events have.
+    /// Tor's control port, as `host:port` or `unix:PATH`. Each event is a row, with the fields that events have.
     #[serde(default)]
     pub control: Option<Text>,
     /// With `control`: the file with the cookie that one must know.

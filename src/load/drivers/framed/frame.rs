@@ -26,11 +26,7 @@ pub fn first(framing: &Framing, bytes: &[u8], from: usize) -> FirstFrame {
         Bounds::Length { bytes: width, order } => {
             let width = usize::from(*width);
             let Some(head) = bytes.get(..width) else { return FirstFrame::More };
-            let push = |number: u64, byte: &u8| number << 8 | u64::from(*byte);
-            let length = match order {
-                ByteOrder::Big => head.iter().fold(0, push),
-                ByteOrder::Little => head.iter().rev().fold(0, push),
-            };
+            let length = number(head, *order);
             if length > framing.max {
                 return FirstFrame::TooLong(Some(length));
             }
@@ -51,10 +47,32 @@ pub fn first(framing: &Framing, bytes: &[u8], from: usize) -> FirstFrame {
     }
 }
 
+/// How much of the first message is there, and its length, where its frame says it before it is whole.
+pub fn progress(framing: &Framing, bytes: &[u8]) -> (u64, Option<u64>) {
+    match &framing.bounds {
+        Bounds::Length { bytes: width, order } => match bytes.split_at_checked(usize::from(*width)) {
+            Some((head, message)) => {
+                let length = number(head, *order);
+                (length.min(message.len() as u64), Some(length))
+            }
+            None => (0, None),
+        },
+        Bounds::Delimiter(_) => (bytes.len() as u64, None),
+    }
+}
+
 fn find(bytes: &[u8], part: &[u8]) -> Option<usize> {
     match part {
         [one] => bytes.iter().position(|b| b == one),
         _ => bytes.windows(part.len()).position(|w| w == part),
+    }
+}
+
+fn number(head: &[u8], order: ByteOrder) -> u64 {
+    let push = |number: u64, byte: &u8| number << 8 | u64::from(*byte);
+    match order {
+        ByteOrder::Big => head.iter().fold(0, push),
+        ByteOrder::Little => head.iter().rev().fold(0, push),
     }
 }
 

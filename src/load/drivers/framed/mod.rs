@@ -13,13 +13,14 @@ use super::content::Content;
 use super::judged::{Judged, KeptBody};
 use super::socks::Proxy;
 use super::tcp::{Addresses, of_io};
-use super::transfer::Transfer;
+use super::transfer::{Kept, Left, Transfer};
 use super::values::{ValueNames, Values};
 use super::{Carrier, Checked, Client, Driver, Exchange, Failure, one_pass};
 use crate::{Error, Job, Running, start_with};
 use plan::drivers::framed::{Bounds, Framing};
 use stream::Stream;
 use vocabulary::Outcome;
+use vocabulary::rows::Stage;
 
 /// A workload's messages, made ready once.
 pub struct Framed {
@@ -28,6 +29,8 @@ pub struct Framed {
     proxy: Option<(Arc<Proxy>, String, u16)>,
     framing: Framing,
     keep_alive: bool,
+    /// Whom transfers are from, where their stages are recorded.
+    stages: Option<String>,
     names: ValueNames,
     steps: Vec<Step>,
     timeout: Duration,
@@ -64,6 +67,7 @@ impl Framed {
             proxy: proxy.map(|proxy| (Arc::new(proxy), to.host.clone(), to.port)),
             framing: framed.framing.clone(),
             keep_alive: framed.keep_alive,
+            stages: framed.stages.then(|| to.to_string()),
             timeout: steps.iter().map(|s| s.timeout).max().unwrap_or(plan::step::REQUEST_TIMEOUT),
             names,
             steps,
@@ -87,7 +91,7 @@ impl Driver for Framed {
 
     fn client(self: &Arc<Self>, number: u64, seed: u64, _group: &Rc<()>) -> FramedClient {
         let values = Values::new(&self.names, seed, number);
-        FramedClient { framed: Arc::clone(self), values, stream: None, connects: 0, out: Vec::new() }
+        FramedClient { framed: Arc::clone(self), values, stream: None, connects: 0, out: Vec::new(), left: Left::default() }
     }
 }
 
@@ -98,20 +102,25 @@ pub struct FramedClient {
     stream: Option<Stream>,
     connects: u64,
     out: Vec<u8>,
+    /// What was under way when it was given up.
+    left: Left,
 }
 
 impl FramedClient {
-    async fn connect(&mut self, deadline: TokioInstant) -> Result<(), Failure> {
+    async fn connect(&mut self, deadline: TokioInstant, transfer: &mut Transfer) -> Result<(), Failure> {
         let tcp = match &self.framed.proxy {
             Some((proxy, host, port)) => {
-                let mut transfer = Transfer::default();
-                let (mut tcp, unanswered) = proxy.connect(host, *port, None, deadline, &mut transfer).await?;
+                let (mut tcp, unanswered) = proxy.connect(host, *port, None, deadline, transfer).await?;
                 if let Some(unanswered) = unanswered {
-                    unanswered.read(&mut tcp, deadline, &mut transfer).await?;
+                    unanswered.read(&mut tcp, deadline, transfer).await?;
                 }
                 tcp
             }
-            None => self.framed.addresses.connect(deadline).await?,
+            None => {
+                let tcp = self.framed.addresses.connect_noting(deadline, |stage| transfer.over(stage)).await?;
+                transfer.local = tcp.local_addr().ok().map(|a| a.to_string());
+                tcp
+            }
         };
         tcp.set_nodelay(true).map_err(|e| of_io(&e, "connecting"))?;
         self.connects += 1;
@@ -138,7 +147,7 @@ impl FramedClient {
         Ok(length)
     }
 
-    async fn carry(&mut self, step: usize, exchange: &mut Exchange) -> Result<(), Failure> {
+    async fn carry(&mut self, step: usize, exchange: &mut Exchange, mut noted: Option<&mut Transfer>) -> Result<(), Failure> {
         let framed = Arc::clone(&self.framed);
         let (number, step) = (step, &framed.steps[step]);
         let deadline = TokioInstant::from_std(exchange.sent) + step.timeout;
@@ -146,13 +155,20 @@ impl FramedClient {
             self.stream = None;
         }
         if self.stream.is_none() {
-            self.connect(deadline).await?;
+            match noted.as_deref_mut() {
+                Some(transfer) => self.connect(deadline, transfer).await?,
+                None => Box::pin(async { self.connect(deadline, &mut Transfer::default()).await }).await?,
+            }
             exchange.connect = Some(exchange.sent.elapsed());
         }
         exchange.sent_bytes = self.compose(number)?;
         let Some(stream) = &mut self.stream else { return Err(Failure::new(Outcome::Closed, "there is no connection")) };
         if step.send.is_some() {
             stream.send(&self.out, deadline, &step.name).await?;
+            if let Some(transfer) = noted.as_deref_mut() {
+                transfer.written_bytes += self.out.len() as u64;
+                transfer.over(Stage::DataRequest);
+            }
         }
         if step.answer {
             let (judged, values) = (&step.judged, &mut self.values);
@@ -170,10 +186,30 @@ impl FramedClient {
                     ),
                 )
             };
-            let (length, result) = stream.receive(&framed.framing, Some(deadline), &step.name, judge).await?;
+            let Some(transfer) = noted else {
+                let (length, result) = stream.receive(&framed.framing, Some(deadline), &step.name, judge).await?;
+                exchange.received_bytes = length;
+                exchange.completed = Instant::now();
+                exchange.first_byte = Some(exchange.completed);
+                return result;
+            };
+            let mut first = None;
+            let note = |read: usize, frame: &[u8]| {
+                let now = Instant::now();
+                transfer.read_bytes += read as u64;
+                if first.is_none() {
+                    transfer.over_at(Stage::DataResponse, now);
+                    first = Some(now);
+                }
+                let (received, length) = frame::progress(&framed.framing, frame);
+                transfer.body(received, length, now);
+            };
+            let (length, result) = stream.receive_noting(&framed.framing, Some(deadline), &step.name, note, judge).await?;
             exchange.received_bytes = length;
             exchange.completed = Instant::now();
-            exchange.first_byte = Some(exchange.completed);
+            exchange.first_byte = Some(first.unwrap_or(exchange.completed));
+            // What ends with a delimiter has a length only now.
+            transfer.body(length, Some(length), exchange.completed);
             result?;
         }
         Ok(())
@@ -189,7 +225,7 @@ impl Client for FramedClient {
         }
         self.stream = None;
         let deadline = TokioInstant::now() + self.framed.timeout;
-        self.connect(deadline).await
+        self.connect(deadline, &mut Transfer::default()).await
     }
 
     fn begin_pass(&mut self, pass: u64) {
@@ -201,7 +237,10 @@ impl Client for FramedClient {
 
     async fn exchange(&mut self, step: usize) -> Exchange {
         let mut exchange = Exchange::begun(Instant::now());
-        exchange.result = self.carry(step, &mut exchange).await;
+        let mut kept = self.framed.stages.as_ref().map(|remote| Kept::begun(remote.clone(), &self.left));
+        exchange.result = self.carry(step, &mut exchange, kept.as_mut().and_then(Kept::noted)).await;
+        exchange.transfer = kept.and_then(Kept::ended);
+        exchange.metrics = exchange.transfer.as_ref().map_or_else(Vec::new, |transfer| transfer.metrics(exchange.sent));
         if exchange.first_byte.is_none() {
             exchange.completed = Instant::now();
         }
@@ -214,6 +253,10 @@ impl Client for FramedClient {
 
     fn connects(&self) -> u64 {
         self.connects
+    }
+
+    fn left(&mut self) -> Option<Box<Transfer>> {
+        self.left.take()
     }
 }
 

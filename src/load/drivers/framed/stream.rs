@@ -60,6 +60,21 @@ impl Stream {
         doing: &str,
         take: impl FnOnce(&[u8]) -> T,
     ) -> Result<T, Failure> {
+        self.receive_noting(framing, deadline, doing, |_, _| {}, take).await
+    }
+
+    /// As [`Stream::receive`]; `note` is told after each read how many bytes it brought, and all that is there of the frame by then.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn receive_noting<T>(
+        &mut self,
+        framing: &Framing,
+        deadline: Option<Instant>,
+        doing: &str,
+        mut note: impl FnMut(usize, &[u8]),
+        take: impl FnOnce(&[u8]) -> T,
+    ) -> Result<T, Failure> {
         let mut looked = 0;
         loop {
             match frame::first(framing, &self.buffer[self.consumed..], looked) {
@@ -102,7 +117,7 @@ impl Stream {
                     let words = format!("{doing}: the connection was closed after {looked} bytes of a message");
                     return Err(Failure::new(Outcome::Incomplete, words));
                 }
-                Ok(_) => {}
+                Ok(read) => note(read, &self.buffer),
                 Err(error) => return Err(of_io(&error, doing)),
             }
         }

@@ -34,7 +34,7 @@ use tokio::time::Instant as TokioInstant;
 use super::socks::Proxy;
 use super::steering::Circuit;
 use super::tcp::of_io;
-use super::transfer::Transfer;
+use super::transfer::{Kept, Left, Transfer};
 use super::values::{ValueNames, Values};
 use super::{Carrier, Checked, Client, Driver, Exchange, Failure};
 pub use crate::drivers::judged::MAX_KEPT;
@@ -149,6 +149,7 @@ impl Driver for Http {
             prepared: false,
             preparations: 0,
             circuit: None,
+            left: Left::default(),
         }
     }
 }
@@ -167,6 +168,8 @@ pub struct HttpClient {
     preparations: u64,
     /// The circuit of the pass, where the scenario chooses it.
     circuit: Option<Circuit>,
+    /// What was under way when it was given up.
+    left: Left,
     /// Where what it sends is counted.
     counter: Rc<RequestCounter>,
 }
@@ -339,13 +342,13 @@ impl Client for HttpClient {
         let mut connect = None;
         let mut transfer = self.http.stages.then(|| {
             let server = Self::server(&self.http, self.number);
-            Box::new(Transfer::begun(server.url.authority()))
+            Kept::begun(server.url.authority(), &self.left)
         });
         // Where nobody had time for it before.
         let prepared = if step == 0 { self.prepare().await } else { Ok(()) };
         let round_trip = match (prepared, self.http.lean) {
             (Err(failure), _) => RoundTrip::broken(None, failure),
-            (Ok(()), true) => self.lean(step, sent, &mut connect, transfer.as_deref_mut()).await,
+            (Ok(()), true) => self.lean(step, sent, &mut connect, transfer.as_mut().and_then(Kept::noted)).await,
             (Ok(()), false) => Box::pin(self.chain(step, sent, &mut connect)).await,
         };
         if !round_trip.usable || !self.http.keep_alive {
@@ -354,6 +357,7 @@ impl Client for HttpClient {
         if step + 1 == self.http.steps.len() || round_trip.result.is_err() {
             self.prepared = false;
         }
+        let transfer = transfer.and_then(Kept::ended);
         Exchange {
             sent,
             connect,
@@ -369,6 +373,10 @@ impl Client for HttpClient {
 
     fn connects(&self) -> u64 {
         self.connects
+    }
+
+    fn left(&mut self) -> Option<Box<Transfer>> {
+        self.left.take()
     }
 
     fn made_ready(&self) -> u64 {

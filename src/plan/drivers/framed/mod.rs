@@ -2,9 +2,11 @@
 
 use serde::Serialize;
 
+use super::http::transfer_metrics;
 use super::{Asks, Description, Protocol};
 use crate::url::Address;
 use crate::{Draw, Late, Message, Socks};
+use vocabulary::NamedMetric;
 pub use vocabulary::choices::ByteOrder;
 
 /// A workload of messages over TCP.
@@ -19,6 +21,9 @@ pub struct Framed {
     pub framing: Framing,
     /// Whether a connection is used for more than one pass.
     pub keep_alive: bool,
+    /// Whether each stage of a message and its answer is recorded (`transfers.parquet`).
+    #[serde(skip_serializing_if = "super::http::is_false")]
+    pub stages: bool,
     /// Values that are drawn for each pass.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub draws: Vec<Draw>,
@@ -63,6 +68,10 @@ impl Framing {
 impl Protocol for Framed {
     fn steps(&self) -> Vec<String> {
         self.steps.iter().map(|s| s.name.clone()).collect()
+    }
+
+    fn metrics(&self) -> Vec<NamedMetric> {
+        if self.stages { transfer_metrics() } else { Vec::new() }
     }
 
     fn addresses(&self) -> Vec<(&str, u16)> {

@@ -15,7 +15,7 @@ const MAX_FRAME: u64 = 16 << 20;
 /// `framed:`.
 pub const READER: Reader = Reader {
     read: |notes, typed| {
-        let others: Vec<&str> = http::KEYS.into_iter().filter(|key| *key != http::SHARED).collect();
+        let others: Vec<&str> = http::KEYS.into_iter().filter(|key| !http::SHARED.contains(key)).collect();
         refuse(notes, typed.node, &others, "it belongs to requests over HTTP, which have `url`");
         framed(notes, typed.node, typed.typed, typed.in_use).map(Into::into)
     },
@@ -74,5 +74,7 @@ fn framed(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, in_
     {
         notes.say(part, "optimistic", "a message that is sent before the proxy is connected", "expected it with `url`");
     }
-    Some(Framed { to: to?, socks, framing: framing?, keep_alive: said.keep_alive.unwrap_or(true), draws, steps })
+    let stages = typed.stages.unwrap_or_default();
+    let keep_alive = said.keep_alive.unwrap_or(!stages);
+    Some(Framed { to: to?, socks, framing: framing?, keep_alive, stages, draws, steps })
 }

@@ -124,12 +124,12 @@ pub const TRANSFER_METRICS: [&str; Stage::ALL.len() + PERCENTS.len() + 1] = [
 ];
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
-fn is_false(it: &bool) -> bool {
+pub(super) fn is_false(it: &bool) -> bool {
     !it
 }
 
 /// [`TRANSFER_METRICS`], with their units.
-fn transfer_metrics() -> Vec<NamedMetric> {
+pub(super) fn transfer_metrics() -> Vec<NamedMetric> {
     let metric = |(at, name): (usize, &&str)| match at {
         at if at >= Stage::ALL.len() && at < Stage::ALL.len() + PERCENTS.len() => {
             NamedMetric::new(name, "ms", Interest::Recorded)

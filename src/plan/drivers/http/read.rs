@@ -16,7 +16,7 @@ use vocabulary::Outcome;
 /// Keys that belong to requests over HTTP.
 pub const KEYS: [&str; 7] = ["socket", "http", "tls", "auth", "headers", "socks", "stages"];
 /// Those of them that other protocols over TCP have, too.
-pub const SHARED: &str = "socks";
+pub const SHARED: [&str; 2] = ["socks", "stages"];
 /// So many redirects are followed where only `trust` is said.
 const REDIRECTS: u32 = 10;
 

@@ -1,0 +1,124 @@
+//! The real tor: what is seen when it dies, and when it never gets ready.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use runner::record::rows::{Table, Value};
+use rustix::process::Signal;
+
+use crate::support::{CLEARED, Place, json, listing};
+
+/// Whether there is a tor; says so where there is none.
+fn has_tor() -> bool {
+    let path = format!("{}:/usr/sbin:/usr/local/sbin", std::env::var("PATH").unwrap_or_default());
+    let found = Command::new("sh").args(["-c", "command -v tor >/dev/null"]).env("PATH", path).status();
+    let is_there = found.is_ok_and(|status| status.success());
+    if !is_there {
+        println!("SKIPPED: tor is not installed");
+    }
+    is_there
+}
+
+/// A client of a network whose only authority does not exist, and what is done with it.
+const ALONE: &str = r#"
+experiment: test
+targets:
+  client:
+    needs: tor
+    port: PORT1
+    ports: {control: PORT2}
+    command: [tor, --defaults-torrc, /dev/null, -f, /dev/null, --quiet, --DataDirectory, "${scratch}/tor", --SocksPort, "PORT1",
+      --ControlPort, "PORT2", --CookieAuthentication, "1", --DirAuthority,
+      "none orport=9 no-v2 v3ident=D586D18309DED4CD6D57C18FDB97EFA96D330566 127.0.0.1:9 9695DFC35FFEB861329B9F1AB04C46397020CE31",
+      --GeoIPFile, /dev/null, --GeoIPv6File, /dev/null]
+"#;
+
+fn texts(table: &Table, name: &str) -> Vec<String> {
+    let pieces = (0..table.pieces()).map(|piece| table.piece(piece, &[name]).expect("a readable table"));
+    let of = |value: Value<'_>| if let Value::Text(text) = value { text.to_owned() } else { String::new() };
+    pieces.flat_map(|piece| (0..piece.height()).map(|row| of(piece.value(0, row))).collect::<Vec<_>>()).collect()
+}
+
+#[test]
+fn a_consensus_that_never_comes_is_told_with_how_far_it_got() {
+    if !has_tor() {
+        return;
+    }
+    let ready = "    ready: {tor: PORT2, cookie: \"${scratch}/tor/control_auth_cookie\", timeout: 4s}\nworkloads: {clients: {command: [\"true\"], load: {closed: {connections: 1}, amount: 1}}}\n";
+    let place = Place::with(&format!("{ALONE}{ready}"));
+    let outcome = place.run_test().expect(4);
+    outcome.complains(&["client", "not ready within 4 s", "BOOTSTRAP PROGRESS="]);
+    place.assert_cleared(CLEARED);
+}
+
+/// A folder with the study as it is shipped, on ports of its own and with less to do.
+fn study() -> Place {
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments");
+    let scenario = std::fs::read_to_string(shipped.join("torperf.yaml")).expect("it is shipped");
+    let ports = [("7100", "37100"), ("7200", "37200"), ("7190", "37190"), ("7160", "37160"), ("7161", "37161")];
+    let scenario = ports.iter().fold(scenario, |text, (from, to)| text.replace(&format!(" {from}"), &format!(" {to}")));
+    let less = scenario
+        .replace(
+            "small: 60/min, medium: 20/min, large: 10/min, length: 18s, drain: 20s",
+            "small: 4/s, medium: 6/min, large: 3/min, length: 20s, drain: 10s",
+        )
+        .replace("timeout: 295s", "timeout: 5s");
+    assert!(less.contains("length: 20s") && less.contains("timeout: 5s"), "the study has changed");
+    let mut place = Place::with("experiment: none\n");
+    place.write("torperf.yaml", &less);
+    std::fs::create_dir(place.path("tor")).expect("a folder");
+    for entry in std::fs::read_dir(shipped.join("tor")).expect("it is shipped").flatten() {
+        std::fs::copy(entry.path(), place.path("tor").join(entry.file_name())).expect("a copy");
+    }
+    place
+}
+
+/// A whole private network. Its client dies while it bootstraps; in the middle of a load, the client dies, and an exit.
+#[test]
+fn whichever_tor_dies_is_started_again_and_measuring_goes_on() {
+    if !has_tor() {
+        return;
+    }
+    let place = study();
+    let mut started = place.start(&["measure", "torperf.yaml", "--set", "network=private", "--no-graphs"]);
+    place.process("client.torrc").signal(Signal::KILL);
+    let cells = || place.run_directory("torperf").join("cells/private/exit/quick");
+    let seen = |file: &str| cells().join(file).exists();
+    started.until("the repetition has failed", || seen("run1/status.json").then_some(()));
+    let first = json(&cells().join("run1/status.json"));
+    let reason = first["verdict"]["reason"].as_str().expect("a reason");
+    assert!(reason.contains("client") && reason.contains("SIGKILL"), "{reason}");
+
+    started.until("there are transfers", || {
+        let ahead = listing(&cells()).into_iter().find(|name| name.ends_with("-ahead.jsonl"))?;
+        (std::fs::read_to_string(cells().join(ahead)).ok()?.lines().count() > 15).then_some(())
+    });
+    place.process("client.torrc").signal(Signal::KILL);
+    std::thread::sleep(Duration::from_secs(1));
+    place.process("exit.torrc").signal(Signal::KILL);
+    started.until("the repetition is whole", || seen("run2/status.json").then_some(()));
+    started.signal(Signal::INT);
+    started.wait().expect(0);
+    let status = json(&cells().join("run2/status.json"));
+    assert_eq!(status["verdict"]["is"], "valid", "{}", status["verdict"]);
+    let deaths = |target: &str| {
+        let targets = status["targets"].as_array().expect("a list").iter();
+        targets.filter(|t| t["target"] == target).map(|t| t["deaths"].as_u64().unwrap_or_default()).sum::<u64>()
+    };
+    assert_eq!((deaths("client"), deaths("exit"), deaths("authority")), (1, 1, 0), "{}", status["targets"]);
+    assert_eq!(status["taps"][0]["interruptions"], 1, "{}", status["taps"]);
+    let table = Table::open(&cells().join("run2/transfers.parquet")).expect("transfers");
+    let outcomes = texts(&table, "outcome");
+    let errors = texts(&table, "error");
+    println!("{outcomes:?}");
+    // 80 small ones, of which none is lost; those before the deaths were right, and those behind them are again.
+    assert!((80..=83).contains(&outcomes.len()), "{}", outcomes.len());
+    let last_ok = outcomes.iter().rposition(|outcome| outcome == "ok").expect("some are right");
+    let last_wrong = outcomes.iter().rposition(|outcome| outcome != "ok").expect("some are wrong");
+    assert!(outcomes[..10].iter().all(|outcome| outcome == "ok") && last_ok > last_wrong, "{outcomes:?}");
+    for (outcome, error) in outcomes.iter().zip(&errors) {
+        assert_eq!(error.is_empty(), outcome == "ok" || outcome == "open", "{outcome} {error}");
+    }
+    place.assert_cleared(CLEARED);
+}
