@@ -4,7 +4,7 @@
 //! What the clocks mean is decided by [`Watch`], which is told what they show; whoever reads them stands elsewhere.
 
 use std::fs::File;
-use std::io::{ErrorKind, Write as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -84,25 +84,6 @@ impl Gap {
         };
         Self { from: utc(from), to: utc(to), seconds, why, words }
     }
-}
-
-/// Reads the gaps of a run; none where there is no such file.
-///
-/// # Errors
-/// In words, when it cannot be read, or a line of it cannot; the last one may be half, of somebody who was killed.
-pub fn read(run: &Path) -> Result<Vec<Gap>, String> {
-    let path = run.join(GAPS);
-    let text = match std::fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(format!("cannot read {}: {error}", path.display())),
-    };
-    let whole = text.split_inclusive('\n').filter(|line| line.ends_with('\n')).enumerate();
-    whole
-        .map(|(at, line)| {
-            serde_json::from_str(line).map_err(|error| format!("line {} of {} is damaged: {error}", at + 1, path.display()))
-        })
-        .collect()
 }
 
 /// What the clocks of a machine show at one time.
@@ -274,22 +255,6 @@ mod tests {
             monotonic: Duration::from_secs_f64(100.0 + passed - slept),
             boot: Duration::from_secs_f64(500.0 + passed),
         }
-    }
-
-    #[test]
-    fn what_was_written_is_read_and_half_a_line_is_nobodys() {
-        let folder = tempfile::tempdir().unwrap();
-        assert_eq!(read(folder.path()), Ok(Vec::new()));
-        let gap = Gap::between(Duration::from_secs(1), Duration::from_secs(3), Why::Reboot);
-        let mut gaps = Gaps::of(folder.path());
-        gaps.add(gap.clone());
-        gaps.add(gap.clone());
-        let path = folder.path().join(GAPS);
-        let whole = std::fs::read(&path).unwrap();
-        std::fs::write(&path, &whole[..whole.len() - 1]).unwrap();
-        assert_eq!(read(folder.path()), Ok(vec![gap]));
-        std::fs::write(&path, "{}\n").unwrap();
-        assert!(read(folder.path()).unwrap_err().contains("line 1 of "));
     }
 
     #[test]

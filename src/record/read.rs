@@ -414,8 +414,8 @@ impl RunRecord {
         }
         let absolute = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let name = absolute.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let gaps = gaps::read(path).unwrap_or_else(|words| {
-            damaged.push(words);
+        let gaps = gaps::read(path).unwrap_or_else(|error| {
+            damaged.push(vocabulary::errors::chain(&error));
             Vec::new()
         });
         Ok(Self { path: path.to_owned(), name, plan, raw_plan, manifest, repetitions, gaps, damaged })

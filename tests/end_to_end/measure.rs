@@ -185,6 +185,9 @@ fn what_ended_a_second_before_a_kill_is_there_exactly_once() {
     assert!((4..=5).contains(&numbers.iter().filter(cut).count()));
     let why: Vec<String> = gaps(&place).iter().map(|gap| gap["why"].as_str().unwrap().to_owned()).collect();
     assert_eq!(why.iter().filter(|why| *why == "killed").count(), 5, "{why:?}");
+    let said = place.run(&["summarize", run.to_str().unwrap()]).stdout;
+    let line = said.lines().find(|line| line.starts_with("NOT MEASURED: 5 times, ")).expect("it is said");
+    assert!(line.ends_with(": the runner had been killed"), "{line}");
     place.assert_cleared(CLEARED);
 }
 
