@@ -28,7 +28,7 @@ mod results;
 mod store;
 mod temporary;
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{self, BufRead as _, BufReader};
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -46,6 +46,8 @@ pub const ARGUMENT: &str = "__serve";
 
 /// How long the process may take until it serves.
 const START: Duration = Duration::from_secs(60);
+/// How long whoever served at an address before may take to be gone.
+const PREDECESSOR: Duration = Duration::from_secs(5);
 /// How long it may take to end.
 const END: Duration = Duration::from_secs(5);
 
@@ -127,7 +129,7 @@ pub fn start(options: &Options) -> Result<Handle, Error> {
     std::fs::read_dir(&folder).map_err(unreadable)?;
     let busy = |source| Error::Bind { address: *listen, source };
     // Taken before anything is given up: a port below 1024 may be root's.
-    let listener = TcpListener::bind(listen).map_err(busy)?;
+    let listener = bind(*listen).map_err(busy)?;
     let address = listener.local_addr().map_err(busy)?;
     let (ours, theirs) = UnixStream::pair().map_err(Error::Start)?;
     let mut command = Command::new(std::env::current_exe().unwrap_or_else(|_| "/proc/self/exe".into()));
@@ -147,6 +149,19 @@ pub fn start(options: &Options) -> Result<Handle, Error> {
     let mut handle = Handle { address, child, control: ours };
     handle.wait_until_it_serves()?;
     Ok(handle)
+}
+
+/// Listens. Who served there for somebody who was killed ends a moment later, and is waited for.
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let deadline = Instant::now() + PREDECESSOR;
+    loop {
+        match TcpListener::bind(address) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            bound => return bound,
+        }
+    }
 }
 
 impl Handle {
