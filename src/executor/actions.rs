@@ -101,7 +101,7 @@ pub(super) async fn request(
     let mut http = Http::plain(url.clone(), vec![step.clone()]);
     http.fill(late);
     load::send_requests(&http, 0, times).await.map_err(|e| match e {
-        load::Error::Verify(words) => words,
+        load::Error::Verify { words, .. } => words,
         other => other.to_string(),
     })
 }

@@ -78,8 +78,13 @@ pub enum Error {
     #[error("a generator thread failed: {0}")]
     Thread(String),
     /// The checked pass before the load was answered wrongly.
-    #[error("the checked pass before the load failed: {0}")]
-    Verify(String),
+    #[error("the checked pass before the load failed: {words}")]
+    Verify {
+        /// As what it would have been counted.
+        outcome: Outcome,
+        /// What was wrong.
+        words: String,
+    },
 }
 
 /// What all workloads of a repetition have in common.

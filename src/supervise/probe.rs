@@ -18,6 +18,8 @@ const INTERVAL: Duration = Duration::from_millis(2);
 const SLOW_INTERVAL: Duration = Duration::from_millis(20);
 /// One look that hangs is given up after this.
 const ONE_LOOK: Duration = Duration::from_secs(2);
+/// A look that has taken longer than this has found something that hangs.
+const HANGS: Duration = Duration::from_millis(200);
 /// A server that speaks in lines is listened to for so long, and then asked again on another connection.
 const ANSWER: Duration = Duration::from_secs(1);
 /// No more than this of a file is sent.
@@ -54,13 +56,16 @@ pub struct Subject<'a> {
 /// [`Error::EndedEarly`] as soon as its process ends, [`Error::NotReady`] when time is up, [`Error::GuardGone`].
 pub fn wait<'f>(guard: &'f Guard, subject: &'f Subject<'_>) -> Task<'f, Result<Instant, Error>> {
     Box::pin(async move {
-        let last = std::cell::RefCell::new("it was never asked".to_owned());
+        let last = std::cell::RefCell::new(Seen::default());
         let looking = async {
             let mut logs = subject.logs.map(Unread::new);
             loop {
-                match look(guard, subject, &mut logs).await {
+                last.borrow_mut().looks_since = Some(Instant::now());
+                let looked = look(guard, subject, &mut logs).await;
+                last.borrow_mut().looks_since = None;
+                match looked {
                     Ok(()) => return Ok(Instant::now()),
-                    Err(Look::NotYet(reason)) => *last.borrow_mut() = reason,
+                    Err(Look::NotYet(reason)) => last.borrow_mut().reason = Some(reason),
                     Err(Look::Failed(error)) => return Err(error),
                 }
                 let pause = if matches!(subject.probe, Probe::Log { .. } | Probe::Command { .. } | Probe::Lines { .. }) {
@@ -90,7 +95,7 @@ pub fn wait<'f>(guard: &'f Guard, subject: &'f Subject<'_>) -> Task<'f, Result<I
             () = tokio::time::sleep(subject.timeout) => Err(Error::NotReady {
                 name: subject.name.to_owned(),
                 timeout: subject.timeout,
-                reason: last.take(),
+                reason: last.take().words(&subject.probe),
                 tail: tail(subject.logs, LINES_SHOWN),
             }),
         }
@@ -99,6 +104,48 @@ pub fn wait<'f>(guard: &'f Guard, subject: &'f Subject<'_>) -> Task<'f, Result<I
 
 fn ended_early(subject: &Subject<'_>, exit: Exit) -> Error {
     Error::EndedEarly { name: subject.name.to_owned(), exit, tail: tail(subject.logs, LINES_SHOWN) }
+}
+
+/// What the looks at a replica have come to.
+#[derive(Debug, Default)]
+struct Seen {
+    /// Why it was not ready at the last look that came to an end.
+    reason: Option<String>,
+    /// Since when the one goes on that has not.
+    looks_since: Option<Instant>,
+}
+
+impl Seen {
+    /// Why it is not ready. A look that hangs is what is told: what was before it is over.
+    fn words(self, probe: &Probe) -> String {
+        // Whoever speaks in lines is listened to for a while, which is no hanging.
+        let listens = matches!(probe, Probe::Lines { .. });
+        let is_long = |time: &Duration| *time > HANGS && !listens || self.reason.is_none();
+        let hangs = self.looks_since.map(|since| since.elapsed()).filter(is_long);
+        match (hangs, self.reason) {
+            (Some(time), before) => {
+                let time = vocabulary::units::human_duration(time.as_nanos() as f64);
+                let before = before.map_or_else(String::new, |reason| format!(" (before that: {reason})"));
+                format!("{} gave no answer within {time}{before}", subject_of(probe))
+            }
+            (None, Some(reason)) => reason,
+            (None, None) => "there was no time to look at it".to_owned(),
+        }
+    }
+}
+
+/// Who is asked by a probe.
+fn subject_of(probe: &Probe) -> String {
+    match probe {
+        Probe::Started => "it".to_owned(),
+        Probe::Tcp { address } | Probe::Lines { address, .. } => address.clone(),
+        Probe::Http { url } => url.to_string(),
+        Probe::Log { .. } => "its log".to_owned(),
+        Probe::Command { argv } => {
+            let words: Vec<String> = argv.iter().map(Template::to_text).collect();
+            format!("the command `{}`", words.join(" "))
+        }
+    }
 }
 
 enum Look {
@@ -157,7 +204,7 @@ async fn look(guard: &Guard, subject: &Subject<'_>, logs: &mut [Unread; 2]) -> R
             match guard.run_to_end(command, ONE_LOOK).await {
                 Ok(Some(Exit::Code(0))) => Ok(()),
                 Ok(Some(exit)) => Err(Look::NotYet(format!("the command {exit}"))),
-                Ok(None) => Err(timed_out("the command")),
+                Ok(None) => Err(timed_out(&subject_of(&subject.probe))),
                 Err(error @ Error::Spawn { .. }) => Err(Look::NotYet(error.to_string())),
                 Err(error) => Err(Look::Failed(error)),
             }

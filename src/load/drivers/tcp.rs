@@ -4,6 +4,7 @@ use std::io;
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use rustix::io::Errno;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::Instant;
 
@@ -89,6 +90,11 @@ impl Addresses {
 /// What the system said, as an outcome.
 pub fn of_io(error: &io::Error, doing: &str) -> Failure {
     use std::io::ErrorKind;
+    if error.raw_os_error() == Some(Errno::ADDRNOTAVAIL.raw_os_error()) {
+        let words = "no local port is left (`net.ipv4.ip_local_port_range`; each is taken for a minute behind its connection), \
+                     which is this machine's limit and not the server's: keep connections open, or use more addresses";
+        return Failure::new(Outcome::Io, format!("{doing}: {words}"));
+    }
     let outcome = match error.kind() {
         ErrorKind::ConnectionRefused => Outcome::Refused,
         ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::ConnectionAborted => Outcome::Reset,

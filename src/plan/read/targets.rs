@@ -118,6 +118,30 @@ fn with_replica<T>(scope: &mut Scope<'_>, entry: &Entry, number: u32, f: impl Fn
     result
 }
 
+/// Does something while a replica's own `port` and `ports` are known, where the scenario has no names of its own that are spelled so.
+fn with_ports<T>(scope: &mut Scope<'_>, outline: &Outline<'_>, number: u32, f: impl FnOnce(&mut Scope<'_>) -> T) -> T {
+    let entry = outline.entry;
+    let is_free = |scope: &Scope<'_>, name: &str| {
+        !scope.values.contains_key(name) && !scope.late.contains_key(name) && !scope.lets.iter().any(|e| e.key == name)
+    };
+    let mut own = Vec::new();
+    if let Some(port) = outline.ports.get(number as usize - 1).copied().flatten().filter(|_| is_free(scope, "port")) {
+        scope.values.insert("port".to_owned(), Node::new(entry.key_span, Data::Int(i64::from(port))));
+        own.push("port");
+    }
+    if let Some(ports) = entry.value.get("ports").filter(|_| is_free(scope, "ports")) {
+        // What is wrong with them is told where they stand.
+        let ports = with_replica(scope, entry, number, |scope| scope.resolve(ports, &mut Vec::new()));
+        scope.values.insert("ports".to_owned(), ports);
+        own.push("ports");
+    }
+    let result = f(scope);
+    for name in own {
+        scope.values.remove(name);
+    }
+    result
+}
+
 /// `targets` as expressions and templates see it; what is wrong is poisoned, so that it is not missed again.
 pub(super) fn as_value(outlines: &[(Outline<'_>, bool)]) -> Node {
     let mut targets = Vec::new();
@@ -162,15 +186,19 @@ pub(super) fn target(
         // The other replicas have the same mistakes; only those in other places are new.
         forget_repeated(mistakes, start, before);
         before = mistakes.len();
-        let resolved = with_replica(scope, entry, number, |scope| scope.resolve(&entry.value, mistakes));
-        let file = scope.file;
-        let made = decode::decode_and(file, &resolved, mistakes, |typed: types::Target, mistakes| {
-            let mut notes = Diagnostics { file, mistakes };
-            after_known(&mut notes, &resolved, &typed, entry, names);
-            let replica = replica(&mut notes, scope, entry, &resolved, &typed, number)?;
-            lifetimes::names_known(&mut notes, &resolved, typed.lifetime, &replica);
-            Some((replica, typed))
+        let (resolved, made) = with_ports(scope, outline, number, |scope| {
+            let resolved = with_replica(scope, entry, number, |scope| scope.resolve(&entry.value, mistakes));
+            let file = scope.file;
+            let made = decode::decode_and(file, &resolved, mistakes, |typed: types::Target, mistakes| {
+                let mut notes = Diagnostics { file, mistakes };
+                after_known(&mut notes, &resolved, &typed, entry, names);
+                let replica = replica(&mut notes, scope, entry, &resolved, &typed, number)?;
+                lifetimes::names_known(&mut notes, &resolved, typed.lifetime, &replica);
+                Some((replica, typed))
+            });
+            (resolved, made)
         });
+        let file = scope.file;
         let of_links = ["delay", "jitter", "loss", "rate"].map(|key| format!("unknown key `{key}`"));
         for mistake in mistakes[before..].iter_mut().filter(|m| of_links.contains(&m.found)) {
             mistake.help = Some(format!("it belongs to a link: `links: {{name: {{to: {}, delay: 100ms}}}}`", entry.key));

@@ -412,7 +412,7 @@ async fn send_on_this_thread(http: &Arc<Http>, seed: u64, passes: u64) -> Result
     let addresses = http.servers.len() as u64;
     // Numbers that no load has, so that its ids are its own; ids are made of their last 24 bits.
     let first = (1 << 24) / (addresses * http.streams) * addresses - addresses;
-    let failed = |f: Failure| Error::Verify(f.words);
+    let failed = Error::from;
     let (mut values, mut received) = (BTreeMap::new(), 0);
     for address in 0..addresses {
         let mut client = http.client((first + address) * http.streams, seed, &Rc::default());
