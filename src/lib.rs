@@ -5,6 +5,7 @@
 //!
 //! - `cli`, `exit`, `cmd`: the command line; one short story per subcommand. `cmd` composes what follows, and knows no details.
 //! - `vocabulary`: the words that all share – phases, outcomes, metrics, units, rows. Knows no experiment.
+//! - `privileges`: how a process gives up root for good. Knows nothing else; fixtures use it, too.
 //! - `schema`: a scenario as typed, with positions. Knows nothing of what its parts mean together.
 //! - `plan`: the experiment as it will run; nothing in it can be invalid. Knows not how it was typed, nor who runs it.
 //! - `plan_read`: from a scenario to a plan, or to all of its mistakes. The only reader of `schema`; runs nothing.

@@ -29,8 +29,10 @@ const fn floor_of(name: &'static str, imports: &'static [&'static str]) -> Floor
 }
 
 /// The floors from the ground up.
-pub const FLOORS: [Floor; 16] = [
+pub const FLOORS: [Floor; 17] = [
     floor_of("vocabulary", &[]),
+    // Fixtures import it, too: it knows nothing of the runner.
+    floor_of("privileges", &[]),
     floor_of("schema", &["vocabulary"]),
     floor_of("plan", &["vocabulary"]),
     floor_of("plan_read", &["vocabulary", "schema", "plan"]),
@@ -44,7 +46,7 @@ pub const FLOORS: [Floor; 16] = [
     // Tests of `analysis` and `plot` make a small run by hand: windows as the load fills them, a plan from a few lines.
     Floor { tests: &["load"], ..floor_of("analysis", &["vocabulary", "record"]) },
     floor_of("export", &["vocabulary", "extract", "record", "analysis"]),
-    floor_of("serve", &["vocabulary", "record", "analysis", "export"]),
+    floor_of("serve", &["vocabulary", "privileges", "record", "analysis", "export"]),
     Floor { tests: &["plan_read", "load"], ..floor_of("plot", &["vocabulary", "record", "analysis"]) },
     floor_of(
         "cmd",
