@@ -709,3 +709,31 @@ workloads:
     place.write("test.yaml", &scenario.replace("LET", "").replace("['true']", "[echo, '${port}']"));
     place.run(&["check", "test.yaml"]).expect(2).complains(&["`port`", "inside of a target that has it"]);
 }
+
+/// In a network of its own with 21 ports to connect from, each of which is taken for a minute behind its connection.
+#[test]
+fn local_ports_that_are_used_up_are_this_machines_limit() {
+    let scenario = "
+experiment: test
+limits: {errors: 100%, silence: 100%, open: 100%, generator-cpu: 100%}
+targets: {web: {fixture: null-server, port: PORT1}}
+workloads:
+  clients:
+    url: http://127.0.0.1:PORT1
+    http: {keep-alive: false}
+    load: {closed: {connections: 1}, amount: 200}
+    steps: [{get: /}]
+";
+    let place = Place::with(scenario);
+    let narrow = "ip link set lo up && sysctl -qw net.ipv4.ip_local_port_range='60000 60020' && exec \"$0\" run test.yaml --no-graphs -n 1";
+    let runner = place.runner();
+    let mut command = std::process::Command::new("unshare");
+    command.args(["--net", "sh", "-c", narrow]).arg(runner.get_program()).current_dir(place.path(""));
+    let output = command.output().expect("unshare is a part of the system");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    if said.contains("unshare failed") {
+        println!("SKIPPED: this test may not make a network of its own (it needs root)");
+        return;
+    }
+    assert!(said.contains("no local port is left") && said.contains("this machine's limit and not the server's"), "{said}");
+}
