@@ -729,6 +729,7 @@ workloads:
     let runner = place.runner();
     let mut command = std::process::Command::new("unshare");
     command.args(["--net", "sh", "-c", narrow]).arg(runner.get_program()).current_dir(place.path(""));
+    command.envs(runner.get_envs().filter_map(|(name, value)| Some((name, value?))));
     let output = command.output().expect("unshare is a part of the system");
     let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     if said.contains("unshare failed") {
