@@ -306,7 +306,8 @@ async fn get(url: &Url, namespace: Option<&Path>) -> Result<u16, String> {
     let stream = connect(&url.authority(), namespace).await.map_err(|e| text(&e))?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|e| text(&e))?;
     let path = if url.path.is_empty() { "/" } else { &url.path };
-    let request = hyper::Request::get(path)
+    let path = plan::url::sent(path).map_err(|unsendable| format!("the path {}", unsendable.found()))?;
+    let request = hyper::Request::get(&*path)
         .header("host", url.authority())
         .header("connection", "close")
         .body(Empty::<bytes::Bytes>::new())

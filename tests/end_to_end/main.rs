@@ -62,5 +62,6 @@ mod tor;
 mod torperf_export;
 mod truth;
 mod verdicts;
+mod urls;
 mod vtp;
 mod websocket;

@@ -413,6 +413,7 @@ mistakes! {
     type_too_large
     type_truth_for_text
     value_of_one_cell
+    url_parts
     variant_order
     variant_order_near
     variant_scratch

@@ -102,7 +102,7 @@ pub(super) fn outline<'a>(scope: &mut Scope<'_>, entry: &'a Entry, mistakes: &mu
     forget_repeated(mistakes, start, before);
     // What is wrong with an address is told in the second pass.
     let address = entry.value.get("address").map(|node| scope.resolve(node, &mut Vec::new()));
-    let url = address.as_ref().and_then(|node| Url::parse(node.as_text()?).ok());
+    let url = address.as_ref().and_then(|node| Url::parse_origin(node.as_text()?).ok());
     if address.is_some() && url.is_none() {
         return mistaken(ports);
     }
@@ -288,14 +288,14 @@ fn replica(
             }
         }
         let address = notes.fixed(node, "address", address)?;
-        let url = match Url::parse(&address) {
+        let url = match Url::parse_origin(&address) {
             Ok(url) => url,
             Err(expected) => {
                 notes.say(node, "address", format!("`{address}` is not an address"), expected);
                 return None;
             }
         };
-        let ready = probe(notes, node, typed, Some(&url.authority()))?;
+        let ready = probe(notes, node, typed, Some(&url))?;
         return Some(Replica {
             number,
             start: Start::Elsewhere,
@@ -335,17 +335,18 @@ fn replica(
         let _ = kind;
         Start::of_command(commands::argv(notes, node, typed.command.as_deref(), typed.shell.as_deref(), &typed.args)?)
     };
-    let address = typed.port.map(|p| format!("127.0.0.1:{}", p.0));
-    let ready = probe(notes, node, typed, address.as_deref())?;
+    let here = |port: &types::Port| Url { tls: false, host: "127.0.0.1".to_owned(), port: port.0, path: String::new() };
+    let ready = probe(notes, node, typed, typed.port.as_ref().map(here).as_ref())?;
     let files = render(notes, scope, entry, node, typed, number);
     let dir = commands::folder(notes, node, typed.dir.as_deref());
     let env = commands::environment(notes, node, &typed.env);
     Some(Replica { number, start, env, dir, ports, files, ready, cpus: typed.cpus.clone() })
 }
 
-fn probe(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Target, address: Option<&str>) -> Option<Probe> {
+/// How to know that a target is ready; `address`: where it listens, if that is known.
+fn probe(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Target, address: Option<&Url>) -> Option<Probe> {
     let has_port = node.get("port").is_some();
-    let by_default = || Some(address.map_or(Probe::Started, |a| Probe::Tcp { address: a.to_owned() }));
+    let by_default = || Some(address.map_or(Probe::Started, |a| Probe::Tcp { address: a.authority() }));
     let (Some(typed), Some(node)) = (&typed.ready, node.get("ready")) else { return by_default() };
     // Only how long it may take.
     if node.get("timeout").is_some() && node.entries().len() == 1 {
@@ -399,7 +400,7 @@ fn probe(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Target, addres
                     );
                     return None;
                 };
-                Url::parse(&format!("http://{address}{http}"))
+                Url::parse(&format!("{address}{http}"))
             } else {
                 Url::parse(http)
             };

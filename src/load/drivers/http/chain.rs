@@ -147,7 +147,7 @@ impl HttpClient {
                 };
                 if !message.redirect(step, status, path, to) {
                     let label = step.label(&self.values);
-                    let origin = plan::Url { path: String::new(), ..url };
+                    let origin = url.origin();
                     let words = format!(
                         "{label} answered {status}, which sends the request again to another origin, {origin}; a secret is in its \
                          body and was not sent there: expected an answer, or `redirects: {{trust: [{origin}]}}`"

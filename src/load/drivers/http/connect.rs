@@ -85,7 +85,7 @@ impl Server {
         let name = url.tls.then(|| ServerName::try_from(url.host.clone())).transpose().map_err(|e| e.to_string())?;
         let text = url.authority();
         Ok(Self {
-            url: Url { path: String::new(), ..url.clone() },
+            url: url.clone().origin(),
             host: HeaderValue::from_str(&text).map_err(|e| e.to_string())?,
             authority: text.parse().map_err(|e| format!("{e}"))?,
             name,

@@ -4,6 +4,7 @@
 
 mod framing;
 mod http2;
+mod paths;
 mod tls;
 
 use std::cell::Cell;

@@ -17,7 +17,7 @@ mod general;
 mod judge;
 mod lean;
 mod redirect;
-mod request;
+pub(in crate::drivers) mod request;
 #[cfg(test)]
 mod scripted;
 mod shared;

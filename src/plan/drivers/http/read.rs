@@ -34,7 +34,7 @@ fn http(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, in_us
     let mut urls = Vec::new();
     for (i, url) in typed.url.0.iter().enumerate() {
         let Some(url) = notes.fixed(node, "url", url) else { continue };
-        match Url::parse(&url) {
+        match Url::parse_base(&url) {
             Ok(url) => urls.push(url),
             Err(expected) => {
                 let span = node.get("url").map_or(node.head, |n| n.items().get(i).unwrap_or(n).span);
@@ -46,6 +46,12 @@ fn http(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, in_us
     }
     if typed.url.0.is_empty() {
         notes.say(node, "url", "this workload has no URL", "expected `url: http://host:port`");
+    if let [first, others @ ..] = urls.as_slice()
+        && let Some(other) = others.iter().find(|other| other.path != first.path)
+    {
+        let found = format!("{first} and {other} have different paths");
+        notes.say(node, "url", found, "expected one path in all of them, or none: the path of a step follows it");
+    }
     }
     if notes.exactly_one(node, "what a pass consists of", &["steps"]).is_some() && typed.steps.is_empty() {
         notes.say(node, "steps", "a pass without steps", "expected at least one request, such as `[{get: /}]`");
@@ -55,7 +61,7 @@ fn http(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, in_us
     let stages = typed.stages.unwrap_or_default();
     let keep_alive = typed.http.keep_alive.unwrap_or(!stages);
     let socks = socks::socks(notes, node, typed.socks.as_ref());
-    check_way(notes, node, typed, socks.as_ref());
+    check_way(notes, node, typed, socks.as_ref(), urls.iter().any(|url| url.tls));
     if let Some(part) = node.get("http") {
         if version == 1 && streams != 1 {
             notes.say(part, "streams", "several streams with HTTP/1.1", "expected `version: 2` beside it");
@@ -99,10 +105,9 @@ fn http(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, in_us
     })
 }
 
-/// Notes what does not go with a proxy, or with requests that are recorded stage by stage.
-fn check_way(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, socks: Option<&Socks>) {
+/// Notes what does not go with a proxy, or with requests that are recorded stage by stage; `secret`: whether a URL uses TLS.
+fn check_way(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, socks: Option<&Socks>, secret: bool) {
     let two = typed.http.version.is_some_and(|v| v.0 == 2);
-    let secret = typed.url.0.iter().any(|url| url.starts_with("https://"));
     let redirects = typed.http.redirects.as_ref().is_some_and(|r| r.most != Some(0));
     let plain = "expected `http://` with HTTP/1.1 and without redirects";
     if let Some(part) = node.get("socks") {
@@ -160,13 +165,13 @@ fn trusted(notes: &mut Diagnostics<'_>, node: &Node, typed: Option<&types::Redir
     let mut trusted = Vec::new();
     for (i, origin) in typed.iter().flat_map(|typed| &typed.trust).enumerate() {
         let Some(origin) = notes.fixed(part, "trust", origin) else { continue };
-        match Url::parse(&origin) {
-            Ok(url) if url.path.is_empty() => trusted.push(url),
-            wrong => {
+        match Url::parse_origin(&origin) {
+            Ok(url) => trusted.push(url),
+            Err(expected) => {
                 let span = part.get("trust").map_or(part.head, |n| n.items().get(i).unwrap_or(n).span);
-                let found = if wrong.is_ok() { "has a path" } else { "is not one" };
+                let found = if Url::parse(&origin).is_ok() { "has a path" } else { "is not one" };
                 let mistake = Mistake::new(notes.file, span, format!("an origin is asked for, and `{origin}` {found}"));
-                notes.mistakes.push(mistake.expected("expected scheme, host and port, such as `https://other:8443`"));
+                notes.mistakes.push(mistake.expected(expected));
             }
         }
     }
@@ -219,8 +224,8 @@ fn step(
             format!("the path `{}` does not start with `/`", path.0),
             "expected a path, such as `/blobs/${id}`; the host stands in `url`",
         );
-    } else if path.0.replace("${", "").contains(|c: char| c.is_whitespace() || c.is_control()) {
-        notes.say(node, method, format!("the path `{}` contains white space", path.0), "expected it written as `%20`");
+    } else {
+        requests::check_path(notes, node, method, &path.0);
     }
     let body = match (&typed.body, node.get("body")) {
         (Some(typed), Some(node)) => requests::body(notes, node, typed)?,

@@ -122,28 +122,19 @@ fn websocket(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, 
 /// Server, and path with query.
 fn address(notes: &mut Diagnostics<'_>, node: &Node, text: &str) -> Option<(Url, String)> {
     let text = notes.fixed(node, "url", text)?;
-    let rest = text.strip_prefix("ws").filter(|rest| rest.starts_with("://") || rest.starts_with("s://"));
-    let usual = "expected `ws://host:port/path` or `wss://…`";
-    let url = match rest.map(|rest| Url::parse(&format!("http{rest}"))) {
-        Some(Ok(url)) => url,
-        wrong => {
-            let expected = match wrong {
-                Some(_) if text.contains('@') => "expected user and password in `auth`",
-                Some(Err(expected)) if expected.contains("port from") => expected,
-                _ => usual,
-            };
-            notes.say(node, "url", format!("`{text}` is not a URL of a websocket"), expected);
-            return None;
-        }
+    // Both schemes mean what those of HTTP mean (RFC 6455, 3).
+    let scheme = plan::url::split(&text).map(|(scheme, ..)| scheme.to_ascii_lowercase());
+    let parsed = match scheme.as_deref() {
+        Some("ws" | "wss") => Url::parse(&format!("http{}", &text["ws".len()..])),
+        _ => Err("expected `ws://host:port/path` or `wss://…`"),
     };
-    // As it was typed: a slash at its end may be another place.
-    let path = text.splitn(4, '/').nth(3).map_or_else(|| "/".to_owned(), |path| format!("/{path}"));
-    if path.contains('#') || path.chars().any(|c| c.is_whitespace() || c.is_control()) {
-        let expected = "expected a path such as `/terminal?room=1`, without white space and `#`";
-        notes.say(node, "url", format!("`{path}` is not a path of a websocket"), expected);
-        return None;
-    }
-    Some((Url { path: String::new(), ..url }, path))
+    let said = |expected: &str| {
+        let expected = expected.replace("`http://", "`ws://").replace("`https://", "`wss://");
+        notes.say(node, "url", format!("`{text}` is not a URL of a websocket"), expected);
+    };
+    let url = parsed.map_err(said).ok()?;
+    let path = if url.path.is_empty() { "/".to_owned() } else { url.path.clone() };
+    Some((url.origin(), path))
 }
 
 /// With what each connection begins.
