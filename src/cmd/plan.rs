@@ -121,7 +121,7 @@ fn target(target: &Target) -> String {
             Probe::Started => "at once".to_owned(),
             Probe::Tcp { address } => format!("when {address} accepts"),
             Probe::Lines { address, expect, .. } => format!("when {address} answers `{expect}`"),
-            Probe::Http { url } => format!("when {url} answers"),
+            Probe::Http { url, .. } => format!("when {url} answers"),
             Probe::Log { pattern } => format!("when its log says `{pattern}`"),
             Probe::Command { argv } => format!("when `{}` succeeds", template::words(argv)),
         };

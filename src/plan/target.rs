@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::template::{Late, Part};
 use super::text::as_text;
-use super::{Start, Template, Url};
+use super::{Start, Template, Tls, Url};
 use vocabulary::choices::{Lifetime, Resource, Signal};
 
 /// Something under test or around it.
@@ -124,6 +124,9 @@ pub enum Probe {
     Http {
         /// The URL that must answer with a status below 400.
         url: Url,
+        /// How TLS is spoken, with `https://`.
+        #[serde(skip_serializing_if = "Tls::is_usual")]
+        tls: Tls,
     },
     /// A line of its output matches.
     Log {

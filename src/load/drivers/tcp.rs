@@ -88,13 +88,7 @@ impl Addresses {
 
 /// What the system said, as an outcome.
 pub fn of_io(error: &io::Error, doing: &str) -> Failure {
-    use std::io::ErrorKind;
-    let outcome = match error.kind() {
-        ErrorKind::ConnectionRefused => Outcome::Refused,
-        ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::ConnectionAborted => Outcome::Reset,
-        ErrorKind::UnexpectedEof => Outcome::Incomplete,
-        ErrorKind::TimedOut => Outcome::Timeout,
-        _ => Outcome::Io,
-    };
-    Failure::new(outcome, format!("{doing}: {error}"))
+    // A server that wants to know who asks may say so only here.
+    let words = tls::alert(error).unwrap_or_else(|| error.to_string());
+    Failure::new(Outcome::of_io(error), format!("{doing}: {words}"))
 }

@@ -10,7 +10,7 @@ use super::diagnostics::{Diagnostics, forget_repeated, refuse};
 use super::environment::{self, Variable};
 use super::expr::{Scope, value_of};
 use super::programs::{missing_need, missing_program};
-use super::{containers, lifetimes, requests};
+use super::{containers, lifetimes, requests, tls};
 use plan::containers::engine;
 use plan::template::Part;
 use plan::{Probe, RenderedFile, Replica, SentLine, Start, Target, Template, Url};
@@ -356,6 +356,9 @@ fn probe(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Target, addres
     if kind != "tcp" {
         refuse(notes, node, &["send", "expect"], "expected it beside `tcp`");
     }
+    if kind != "http" {
+        refuse(notes, node, &["tls"], "expected it beside `http: https://…`");
+    }
     if kind != "tor" {
         refuse(notes, node, &["cookie"], "expected it beside `tor`");
     }
@@ -405,7 +408,11 @@ fn probe(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Target, addres
                 Url::parse(http)
             };
             match url {
-                Ok(url) => Some(Probe::Http { url }),
+                Ok(url) => {
+                    let tls =
+                        tls::tls(notes, node, &typed.tls, url.tls, format!("expected `http: https://{}…`", url.authority()))?;
+                    Some(Probe::Http { url, tls })
+                }
                 Err(expected) => {
                     notes.say(node, "http", format!("`{http}` is neither a path nor a URL"), expected);
                     None

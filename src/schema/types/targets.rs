@@ -9,7 +9,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use crate::types::{Duration, Lifetime, Names, Port, ResourceLimit, Signal, Text, Timeout};
+use crate::types::{Duration, Lifetime, Names, Port, ResourceLimit, Signal, Text, Timeout, Tls};
 
 /// Something under test or around it.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
@@ -156,6 +156,9 @@ pub struct Ready {
     /// `GET` of this path (or URL) answers with a status below 400.
     #[serde(default)]
     pub http: Option<String>,
+    /// How TLS is spoken, where the URL of `http` begins with `https://`.
+    #[serde(default)]
+    pub tls: Tls,
     /// A line of its output matches this regular expression.
     #[serde(default)]
     pub log: Option<String>,

@@ -4,10 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::Reader;
-use crate::commands::find_file;
 use crate::diagnostics::{Diagnostics, counted};
-use crate::{requests, socks, steps, values};
-use plan::drivers::http::{Http, MAX_STREAMS, TRANSFER_METRICS, Trust, named_outcomes};
+use crate::{requests, socks, steps, tls, values};
+use plan::drivers::http::{Http, MAX_STREAMS, TRANSFER_METRICS, named_outcomes};
 use plan::step::REQUEST_TIMEOUT;
 use plan::{Body, SecretParts, Socks, Step, Template, Url};
 use schema::{Mistake, Node, types};
@@ -46,12 +45,12 @@ fn http(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, in_us
     }
     if typed.url.0.is_empty() {
         notes.say(node, "url", "this workload has no URL", "expected `url: http://host:port`");
+    }
     if let [first, others @ ..] = urls.as_slice()
         && let Some(other) = others.iter().find(|other| other.path != first.path)
     {
         let found = format!("{first} and {other} have different paths");
         notes.say(node, "url", found, "expected one path in all of them, or none: the path of a step follows it");
-    }
     }
     if notes.exactly_one(node, "what a pass consists of", &["steps"]).is_some() && typed.steps.is_empty() {
         notes.say(node, "steps", "a pass without steps", "expected at least one request, such as `[{get: /}]`");
@@ -79,7 +78,7 @@ fn http(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, in_us
         }
     }
     let uses_tls = urls.is_empty() || urls.iter().any(|u| u.tls);
-    let trust = trust(notes, node, typed, uses_tls, "expected `url: https://…`")?;
+    let tls = tls::tls(notes, node, &typed.tls, uses_tls, "expected `url: https://…`")?;
     let draws = values::draws(notes, node, &typed.draw, in_use);
     let in_use = &in_use.iter().chain(typed.draw.keys()).cloned().collect();
     let mut steps = self::steps(notes, node, typed, in_use);
@@ -97,7 +96,7 @@ fn http(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, in_us
         keep_alive,
         redirects: typed.http.redirects.as_ref().map_or(0, |r| r.most.unwrap_or(REDIRECTS)),
         trusted: trusted(notes, node, typed.http.redirects.as_ref()),
-        trust,
+        tls,
         socks,
         stages,
         draws,
@@ -131,32 +130,6 @@ fn check_way(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, 
             );
         }
     }
-}
-
-/// Who may vouch for the server; `expected`: how a URL with TLS is written.
-pub fn trust(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, uses_tls: bool, expected: &str) -> Option<Trust> {
-    let Some(part) = node.get("tls") else { return Some(Trust::System) };
-    if !uses_tls {
-        notes.say(node, "tls", "no URL of this workload uses TLS", expected);
-    }
-    Some(match (&typed.tls.ca, typed.tls.verify) {
-        (Some(_), Some(false)) => {
-            let expected = "expected either `ca` or `verify: false`";
-            notes.say(part, "verify", "certificates that are named and not verified", expected);
-            Trust::Anybody
-        }
-        (_, Some(false)) => Trust::Anybody,
-        (Some(name), _) => {
-            let name = notes.fixed(part, "ca", name)?;
-            let found = find_file(&notes.file.path, &name).filter(|p| p.is_file());
-            if found.is_none() {
-                let expected = "expected a file, seen from the scenario's folder or one above it";
-                notes.say(part, "ca", format!("there is no file `{name}`"), expected);
-            }
-            Trust::Ca(found?)
-        }
-        (None, _) => Trust::System,
-    })
 }
 
 /// The origins to which a redirect may take what is secret.

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{Reader, http};
+use super::Reader;
 use crate::diagnostics::{Diagnostics, refuse};
-use crate::{messages, requests, steps, values};
+use crate::{messages, requests, steps, tls, values};
 use plan::drivers::websocket::{COUNTS, HANDSHAKES, KEY, Matching, SHARES, Websocket};
 use plan::step::REQUEST_TIMEOUT;
 use plan::template::Part;
@@ -50,8 +50,8 @@ pub const READER: Reader = Reader {
 fn websocket(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, in_use: &BTreeSet<String>) -> Option<Websocket> {
     let (part, said) = (node.get("websocket")?, typed.websocket.as_ref()?);
     let address = address(notes, part, &said.url);
-    let tls = address.as_ref().is_none_or(|(url, _)| url.tls);
-    let trust = http::trust(notes, node, typed, tls, "expected `url: wss://…` in `websocket`");
+    let secret = address.as_ref().is_none_or(|(url, _)| url.tls);
+    let tls = tls::tls(notes, node, &typed.tls, secret, "expected `url: wss://…` in `websocket`");
     let headers = requests::headers(notes, node, &typed.headers);
     for (name, _) in headers.iter().filter(|(name, _)| OWN_HEADERS.contains(&name.as_str())) {
         let why =
@@ -104,7 +104,7 @@ fn websocket(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, 
         url,
         path,
         socket: said.socket.as_deref().map(Template::parse),
-        trust: trust?,
+        tls: tls?,
         subprotocols: said.subprotocols.clone(),
         headers,
         auth: requests::auth(notes, node, typed.auth.as_ref()),
