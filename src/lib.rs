@@ -11,6 +11,7 @@
 //! - `plan_read`: from a scenario to a plan, or to all of its mistakes. The only reader of `schema`; runs nothing.
 //! - `extract`: metrics out of what programs write. Pure, but for the databases that it opens; knows not who wrote it.
 //! - `links`: delay, loss and rate between two sides: made, measured, undone. Knows no lifecycle of targets.
+//! - `tls`: how a stream becomes one over TLS. Knows not what is said on it.
 //! - `supervise`, `load`, `observe`: processes, requests, measurements of processes and host. They do not know each other.
 //! - `record`: what a run leaves on disk, written whole or not at all, and read again. Knows no protocol, and not what the
 //!   numbers mean together.

@@ -47,7 +47,7 @@ pub use windows::Totals;
 /// What can keep a load from being made.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A file that a request sends or trusts cannot be read.
+    /// A file that a request sends cannot be read.
     #[error("cannot read {}", path.display())]
     File {
         /// The file that could not be read.
@@ -72,8 +72,8 @@ pub enum Error {
         reason: String,
     },
     /// TLS cannot be set up.
-    #[error("TLS cannot be used: {0}")]
-    Tls(String),
+    #[error(transparent)]
+    Tls(tls::Error),
     /// A generator thread could not be started, or broke.
     #[error("a generator thread failed: {0}")]
     Thread(String),

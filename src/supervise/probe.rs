@@ -5,11 +5,14 @@ use std::time::{Duration, Instant};
 
 use http_body_util::Empty;
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use super::client::{Guard, Process, ProcessSpec};
 use super::{Error, Exit, Kind};
+use plan::step::any_of;
 use plan::{Probe, SentLine, Template, Url};
+use tls::Tls;
 use vocabulary::Task;
 
 /// How long between two looks. Start-up times are known to within this.
@@ -59,9 +62,10 @@ pub fn wait<'f>(guard: &'f Guard, subject: &'f Subject<'_>) -> Task<'f, Result<I
         let last = std::cell::RefCell::new(Seen::default());
         let looking = async {
             let mut logs = subject.logs.map(Unread::new);
+            let mut tls = None;
             loop {
                 last.borrow_mut().looks_since = Some(Instant::now());
-                let looked = look(guard, subject, &mut logs).await;
+                let looked = look(guard, subject, &mut logs, &mut tls).await;
                 last.borrow_mut().looks_since = None;
                 match looked {
                     Ok(()) => return Ok(Instant::now()),
@@ -139,7 +143,7 @@ fn subject_of(probe: &Probe) -> String {
     match probe {
         Probe::Started => "it".to_owned(),
         Probe::Tcp { address } | Probe::Lines { address, .. } => address.clone(),
-        Probe::Http { url } => url.to_string(),
+        Probe::Http { url, .. } => url.to_string(),
         Probe::Log { .. } => "its log".to_owned(),
         Probe::Command { argv } => {
             let words: Vec<String> = argv.iter().map(Template::to_text).collect();
@@ -155,7 +159,8 @@ enum Look {
     Failed(Error),
 }
 
-async fn look(guard: &Guard, subject: &Subject<'_>, logs: &mut [Unread; 2]) -> Result<(), Look> {
+/// Looks once. `tls`: what was read for TLS, as soon as it could be; it is read once for all looks.
+async fn look(guard: &Guard, subject: &Subject<'_>, logs: &mut [Unread; 2], tls: &mut Option<Tls>) -> Result<(), Look> {
     let timed_out = |what: &str| Look::NotYet(format!("{what} gave no answer within {} s", ONE_LOOK.as_secs()));
     match &subject.probe {
         Probe::Started => Ok(()),
@@ -185,12 +190,21 @@ async fn look(guard: &Guard, subject: &Subject<'_>, logs: &mut [Unread; 2]) -> R
                 ))),
             }
         }
-        Probe::Http { url } => match tokio::time::timeout(ONE_LOOK, get(url, subject.namespace)).await {
-            Ok(Ok(status)) if status < 400 => Ok(()),
-            Ok(Ok(status)) => Err(Look::NotYet(format!("{url} answered {status}"))),
-            Ok(Err(reason)) => Err(Look::NotYet(format!("{url}: {reason}"))),
-            Err(_) => Err(timed_out(&url.to_string())),
-        },
+        Probe::Http { url, statuses, tls: said } => {
+            if url.tls && tls.is_none() {
+                *tls = Some(Tls::new(said, false).map_err(|error| Look::NotYet(vocabulary::errors::chain(&error)))?);
+            }
+            match tokio::time::timeout(ONE_LOOK, get(url, tls.as_ref(), subject.namespace)).await {
+                Ok(Ok(status)) if statuses.contains(&status) || statuses.is_empty() && status < 400 => Ok(()),
+                Ok(Ok(status)) if statuses.is_empty() => Err(Look::NotYet(format!("{url} answered {status}"))),
+                Ok(Ok(status)) => {
+                    let expected = any_of(statuses);
+                    Err(Look::NotYet(format!("{url} answered {status}, expected {expected}")))
+                }
+                Ok(Err(reason)) => Err(Look::NotYet(format!("{url}: {reason}"))),
+                Err(_) => Err(timed_out(&url.to_string())),
+            }
+        }
         Probe::Log { pattern } => {
             let pattern = regex::Regex::new(pattern).map_err(|e| Look::NotYet(e.to_string()))?;
             let found = logs.iter_mut().any(|log| log.any_line(|line| pattern.is_match(line)));
@@ -347,13 +361,22 @@ impl Answer {
     }
 }
 
-/// The status of a `GET`.
-async fn get(url: &Url, namespace: Option<&Path>) -> Result<u16, String> {
-    let text = |e: &dyn std::error::Error| e.source().map_or_else(|| e.to_string(), |s| format!("{e}: {s}"));
-    let stream = connect(&url.authority(), namespace).await.map_err(|e| text(&e))?;
+/// The status of a `GET`, over TLS where that is asked for.
+async fn get(url: &Url, tls: Option<&Tls>, namespace: Option<&Path>) -> Result<u16, String> {
+    let address = url.authority();
+    let stream = connect(&address, namespace).await.map_err(|e| text(&e))?;
+    let Some(tls) = tls else { return status(stream, url).await };
+    let deadline = tokio::time::Instant::now() + ONE_LOOK;
+    let shaken = tls.handshake(stream, tls::server_name(&url.host)?, &address, deadline).await;
+    status(shaken.map_err(|failure| failure.words)?, url).await
+}
+
+/// The status of a `GET` on a connection.
+async fn status(stream: impl AsyncRead + AsyncWrite + Unpin, url: &Url) -> Result<u16, String> {
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|e| text(&e))?;
     let path = if url.path.is_empty() { "/" } else { &url.path };
-    let request = hyper::Request::get(path)
+    let path = plan::url::sent(path).map_err(|unsendable| format!("the path {}", unsendable.found()))?;
+    let request = hyper::Request::get(&*path)
         .header("host", url.authority())
         .header("connection", "close")
         .body(Empty::<bytes::Bytes>::new())
@@ -373,6 +396,13 @@ async fn get(url: &Url, namespace: Option<&Path>) -> Result<u16, String> {
         None => answer.await,
     };
     answer.map(|a| a.status().as_u16()).map_err(|e| text(&e))
+}
+
+/// An error with its causes; or what the server said that wants to know who asks.
+fn text(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut causes = std::iter::successors(Some(error), |error| error.source());
+    let alert = causes.find_map(|cause| tls::alert(cause.downcast_ref()?));
+    alert.unwrap_or_else(|| vocabulary::errors::chain(error))
 }
 
 /// The last lines of what a program said: of its output and its error output, half of them each where it used both.

@@ -183,6 +183,22 @@ fn a_target_that_answers_wrongly_is_not_ready() {
     fails_because(&place, &["web was not ready within 300ms", "/health answered 500"]);
 }
 
+/// A status that is an error elsewhere may be what says that a server is there.
+#[test]
+fn any_status_may_mean_ready() {
+    let of = |status: &str| {
+        let probe = format!("http: /health, status: {status}");
+        sick_but("--mode, status-500", &[("PATIENCE", "300ms"), ("PROBE", &probe)], "")
+    };
+    for status in ["500", "[404, 500]"] {
+        let place = of(status);
+        place.run_test().expect(4).complains(&["status 500"]);
+        let reason = place.status("sick/run1")["verdict"]["reason"].as_str().unwrap().to_owned();
+        assert!(reason.starts_with("the checked pass before the load failed"), "it was ready: {reason}");
+    }
+    fails_because(&of("[404, 503]"), &["web was not ready within 300ms", "/health answered 500, expected 404 or 503"]);
+}
+
 #[test]
 fn a_target_that_ends_under_load_fails_its_repetition() {
     let place = sick_but("--mode, ok, --exit-after, 50", &[("AMOUNT", "1000000000")], "");

@@ -36,6 +36,7 @@ mod socks;
 mod steps;
 mod taps;
 mod targets;
+mod tls;
 mod values;
 mod workloads;
 

@@ -10,7 +10,7 @@ use super::diagnostics::{Diagnostics, forget_repeated, refuse};
 use super::environment::{self, Variable};
 use super::expr::{Scope, value_of};
 use super::programs::{missing_need, missing_program};
-use super::{containers, lifetimes, requests};
+use super::{containers, lifetimes, requests, tls};
 use plan::containers::engine;
 use plan::template::Part;
 use plan::{Probe, RenderedFile, Replica, SentLine, Start, Target, Template, Url};
@@ -102,7 +102,7 @@ pub(super) fn outline<'a>(scope: &mut Scope<'_>, entry: &'a Entry, mistakes: &mu
     forget_repeated(mistakes, start, before);
     // What is wrong with an address is told in the second pass.
     let address = entry.value.get("address").map(|node| scope.resolve(node, &mut Vec::new()));
-    let url = address.as_ref().and_then(|node| Url::parse(node.as_text()?).ok());
+    let url = address.as_ref().and_then(|node| Url::parse_origin(node.as_text()?).ok());
     if address.is_some() && url.is_none() {
         return mistaken(ports);
     }
@@ -316,14 +316,14 @@ fn replica(
             }
         }
         let address = notes.fixed(node, "address", address)?;
-        let url = match Url::parse(&address) {
+        let url = match Url::parse_origin(&address) {
             Ok(url) => url,
             Err(expected) => {
                 notes.say(node, "address", format!("`{address}` is not an address"), expected);
                 return None;
             }
         };
-        let ready = probe(notes, node, typed, Some(&url.authority()))?;
+        let ready = probe(notes, node, typed, Some(&url))?;
         return Some(Replica {
             number,
             start: Start::Elsewhere,
@@ -363,17 +363,18 @@ fn replica(
         let _ = kind;
         Start::of_command(commands::argv(notes, node, typed.command.as_deref(), typed.shell.as_deref(), &typed.args)?)
     };
-    let address = typed.port.map(|p| format!("127.0.0.1:{}", p.0));
-    let ready = probe(notes, node, typed, address.as_deref())?;
+    let here = |port: &types::Port| Url { tls: false, host: "127.0.0.1".to_owned(), port: port.0, path: String::new() };
+    let ready = probe(notes, node, typed, typed.port.as_ref().map(here).as_ref())?;
     let files = render(notes, scope, entry, node, typed, number);
     let dir = commands::folder(notes, node, typed.dir.as_deref());
     let env = commands::environment(notes, node, &typed.env);
     Some(Replica { number, start, env, dir, ports, files, ready, cpus: typed.cpus.clone() })
 }
 
-fn probe(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Target, address: Option<&str>) -> Option<Probe> {
+/// How to know that a target is ready; `address`: where it listens, if that is known.
+fn probe(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Target, address: Option<&Url>) -> Option<Probe> {
     let has_port = node.get("port").is_some();
-    let by_default = || Some(address.map_or(Probe::Started, |a| Probe::Tcp { address: a.to_owned() }));
+    let by_default = || Some(address.map_or(Probe::Started, |a| Probe::Tcp { address: a.authority() }));
     let (Some(typed), Some(node)) = (&typed.ready, node.get("ready")) else { return by_default() };
     // Only how long it may take.
     if node.get("timeout").is_some() && node.entries().len() == 1 {
@@ -382,6 +383,10 @@ fn probe(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Target, addres
     let kind = notes.exactly_one(node, "the probe", &["tcp", "tor", "http", "log", "command"])?;
     if kind != "tcp" {
         refuse(notes, node, &["send", "expect"], "expected it beside `tcp`");
+    }
+    if kind != "http" {
+        refuse(notes, node, &["tls"], "expected it beside `http: https://…`");
+        refuse(notes, node, &["status"], "expected it beside `http`");
     }
     if kind != "tor" {
         refuse(notes, node, &["cookie"], "expected it beside `tor`");
@@ -427,12 +432,20 @@ fn probe(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Target, addres
                     );
                     return None;
                 };
-                Url::parse(&format!("http://{address}{http}"))
+                Url::parse(&format!("{address}{http}"))
             } else {
                 Url::parse(http)
             };
             match url {
-                Ok(url) => Some(Probe::Http { url }),
+                Ok(url) => {
+                    let tls =
+                        tls::tls(notes, node, &typed.tls, url.tls, format!("expected `http: https://{}…`", url.authority()))?;
+                    let statuses = typed.status.clone().unwrap_or_default().0;
+                    if typed.status.is_some() && statuses.is_empty() {
+                        notes.say(node, "status", "a list without a status", "expected at least one status");
+                    }
+                    Some(Probe::Http { url, statuses, tls })
+                }
                 Err(expected) => {
                     notes.say(node, "http", format!("`{http}` is neither a path nor a URL"), expected);
                     None
