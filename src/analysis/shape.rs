@@ -350,6 +350,7 @@ pub(super) fn targets(
             replicas: statuses().map(|t| t.count() as u32).max().unwrap_or_default(),
             watched: statuses().flatten().any(|t| t.pid.is_some())
                 || watched[first_command..].iter().any(|c| c.name == target.name),
+            deaths: statuses().flatten().map(|t| t.deaths).sum(),
             phases: phases.iter().map(in_phase).collect(),
             pss_bytes: of("", Metric::Pss),
             rss_bytes: of("", Metric::Rss),

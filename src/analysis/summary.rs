@@ -298,6 +298,9 @@ pub struct TargetSummary {
     pub replicas: u32,
     /// Whether it is watched; what runs elsewhere is not.
     pub watched: bool,
+    /// How often one of them ended under load and was started again, over all valid repetitions.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub deaths: u32,
     /// From being started to being ready, the slowest replica.
     pub start_up_ns: Option<Estimate>,
     /// Largest proportional set size during the load.
@@ -319,6 +322,11 @@ pub struct TargetSummary {
     /// The same by phase, in the order of time. One phase alone is the whole load, and not written a second time.
     #[serde(skip_serializing_if = "is_single")]
     pub phases: Vec<TargetPhase>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 fn is_single(phases: &[TargetPhase]) -> bool {

@@ -416,6 +416,14 @@ pub fn notes(summary: &Summary) -> String {
         if let Some(busy) = &cell.busy {
             text += &format!("BUSY: {busy} [{}]\n", cell.cell);
         }
+        for target in cell.targets.iter().filter(|target| target.deaths > 0) {
+            let times = if target.deaths == 1 { "once".to_owned() } else { format!("{} times", target.deaths) };
+            text += &format!("DEATHS: {} ended {times} under load and was started again [{}]\n", target.target, cell.cell);
+        }
+        if r.compacted > 0 {
+            let whole = "they have their transfers, and are in no figure";
+            text += &format!("COMPACTED: {} repetitions of {} by their age: {whole}\n", r.compacted, cell.cell);
+        }
         for count in &cell.counts {
             text += &format!("COUNTS: {count} [{}]\n", cell.cell);
         }

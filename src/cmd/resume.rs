@@ -17,6 +17,7 @@ use crate::plan_read::{Document, Options};
 use crate::record::difference;
 use crate::record::files::read_json;
 use crate::record::manifest::Manifest;
+use crate::record::read::PlanRecord;
 use crate::record::write::plan_json;
 use crate::record::{FORMAT, PLAN_FORMAT, RunDirectory, RunRecord, Status};
 use crate::vocabulary::errors::tell;
@@ -52,7 +53,8 @@ pub(super) fn resume(args: &cli::Resume) -> Result<Exit, Stop> {
     }
     let options = Options {
         settings: choice.settings.clone(),
-        repetitions: choice.repetitions,
+        // `measure` plans one round, and each of its rounds is like that.
+        repetitions: if is_endless(&record.plan) { Some(1) } else { choice.repetitions },
         seed: Some(record.plan.seed),
         repeat: record.plan.repeat.clone(),
         // What a branch means by now is another question.
@@ -62,7 +64,7 @@ pub(super) fn resume(args: &cli::Resume) -> Result<Exit, Stop> {
     let plan = plan(&path, Path::new(&record.manifest.source), args.as_recorded, &options)?;
     same_plan(&path, &record, &plan)?;
 
-    if plan.repeat.as_ref().is_some_and(|repeat| repeat.endless) {
+    if is_endless(&record.plan) {
         return salvage_measured(&path, &plan, &record.manifest);
     }
     let (directory, done, aside) = RunDirectory::reopen(&path, &plan).map_err(|e| Stop::from_error(Exit::Failure, &e))?;
@@ -91,6 +93,11 @@ pub(super) fn resume(args: &cli::Resume) -> Result<Exit, Stop> {
 
 /// What is drawn and expected changes nothing of what is measured; the run keeps what it began with.
 pub(super) const IGNORED: [&str; 4] = ["source", "question", "graphs", "expect"];
+
+/// Whether a run has no last repetition.
+fn is_endless(plan: &PlanRecord) -> bool {
+    plan.repeat.as_ref().is_some_and(|repeat| repeat.endless)
+}
 
 /// Makes repetitions of what a killed runner left. Nothing is missing of a run that has no last repetition: `measure` goes on with
 /// it.

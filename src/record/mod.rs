@@ -34,7 +34,7 @@ pub mod taps;
 mod transfers;
 pub mod write;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub use plan::{
     Decide, Expectation, FieldKind, Graph, Model, Moment, Repeat, Shape, Subject, TapField, TapFigure, TapJoin, TapMetric,
@@ -169,7 +169,7 @@ impl Error {
     pub fn is_disk_full(&self) -> bool {
         match self {
             Self::Write { source, .. } => is_full(source),
-            Self::WriteTable { source, .. } => says_full(source),
+            Self::WriteTable { path, source } => says_full(source) || is_without_room(path),
             _ => false,
         }
     }
@@ -192,6 +192,15 @@ impl Error {
 
 fn full_hint(full: bool) -> &'static str {
     if full { " (the disk is full; every completed repetition is safe)" } else { "" }
+}
+
+/// Whether there is next to no room where a file should be: what writes Parquet says of some errors that it has failed, and no more.
+fn is_without_room(path: &Path) -> bool {
+    const NEXT_TO_NONE: u64 = 256 << 10;
+    let there = path.ancestors().skip(1).find(|folder| folder.exists());
+    there
+        .and_then(|folder| rustix::fs::statvfs(folder).ok())
+        .is_some_and(|s| s.f_bavail.saturating_mul(s.f_frsize) < NEXT_TO_NONE)
 }
 
 /// polars keeps only the words of an I/O error.

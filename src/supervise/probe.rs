@@ -292,8 +292,9 @@ fn said(send: &[SentLine]) -> Result<Vec<u8>, String> {
             read.map_err(|error| format!("{path}: {error}"))?;
             said.extend(bytes.iter().map(|byte| format!("{byte:02x}")));
         }
-        // One that ends with a line feed has its end already.
-        if !said.ends_with('\n') {
+        // One that ends with a line feed has its end already; an empty one is a line, too.
+        let is_ended = line.hex_of.is_none() && line.text.to_text().ends_with('\n');
+        if !is_ended {
             said += "\r\n";
         }
     }

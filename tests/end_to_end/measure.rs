@@ -269,6 +269,8 @@ fn a_target_that_dies_comes_back_and_the_repetition_counts_its_death() {
         assert_eq!((&status["verdict"]["is"], &status["targets"][0]["deaths"]), (&"valid".into(), &1.into()), "{status:#}");
         let phase = &status["phases"][0];
         assert!(phase["errors"].as_u64().unwrap() > 20 && phase["completed"].as_u64().unwrap() > 80, "{phase}");
+        let said = place.run(&["summarize", place.run_directory("test").to_str().unwrap()]).stdout;
+        assert!(said.contains("DEATHS: web ended once under load and was started again"), "{said}");
         let events = std::fs::read_to_string(place.run_directory("test").join("cells/all/run1/events.jsonl")).unwrap();
         assert!(events.contains("\"died\"") && events.contains("\"started-again\""), "{events}");
         place.assert_cleared(CLEARED);
@@ -381,7 +383,19 @@ impl Drop for Disk<'_> {
 
 #[test]
 fn a_disk_that_is_full_for_a_while_loses_nothing() {
-    let mut place = Place::with(&DOWNLOADS.replace("duration: 2s", "duration: 3s"));
+    full_for_a_while("", 40);
+}
+
+/// Logs of what outlives repetitions are taken over at their ends, which nobody waits for.
+#[test]
+fn a_disk_that_is_full_loses_nothing_beside_a_target_that_outlives_repetitions() {
+    full_for_a_while(", lifetime: run", 40);
+    full_for_a_while(", lifetime: run", 2);
+}
+
+fn full_for_a_while(lifetime: &str, rate: usize) {
+    let scenario = DOWNLOADS.replace("duration: 2s", "duration: 3s").replace("rate: 40/s", &format!("rate: {rate}/s"));
+    let mut place = Place::with(&scenario.replace("port: PORT1}", &format!("port: PORT1{lifetime}}}")));
     let (proxy, seen) = proxy(&mut place);
     std::fs::create_dir(place.path("results")).unwrap();
     let disk = Disk(&place);
@@ -391,20 +405,24 @@ fn a_disk_that_is_full_for_a_while_loses_nothing() {
     }
     let mut started = measure(&place, &[]);
     // Full in the middle of the first repetition, over its end, and over the time at which the next one would begin.
-    started.until("there are transfers", || (seen.0.lock().unwrap().len() > 20).then_some(()));
+    started.until("there are transfers", || (seen.0.lock().unwrap().len() > rate / 2).then_some(()));
     shell(&place, "dd if=/dev/zero of=results/fill bs=4k");
     std::thread::sleep(Duration::from_secs(6));
     assert!(whole(&place).is_empty(), "there is no room for it");
     std::fs::remove_file(place.path("results/fill")).unwrap();
     started.until("it goes on", || (whole(&place).len() > 1).then_some(()));
     started.signal(Signal::INT);
-    let outcome = started.wait().expect(0).complains(&["it is tried again", "nothing of the tables is lost"]);
-    assert_eq!(outcome.stderr.matches("transfers wait in memory").count(), 1, "it is said once: {}", outcome.stderr);
+    let outcome = started.wait().expect(0);
+    // A few may find room in the last page that a file has.
+    if rate > 10 {
+        let outcome = outcome.complains(&["it is tried again", "nothing of the tables is lost"]);
+        assert_eq!(outcome.stderr.matches("transfers wait in memory").count(), 1, "it is said once: {}", outcome.stderr);
+    }
     drop(proxy);
     assert_eq!(place.status("all/run1")["verdict"]["is"], "valid", "{}", place.status("all/run1")["verdict"]);
     let first = place.run_directory("test").join("cells/all/run1");
     let rows = texts(&Table::open(&first.join("transfers.parquet")).unwrap(), "isolation").len();
-    assert_eq!(rows, 120, "40 a second for 3 s");
+    assert_eq!(rows, 3 * rate, "for 3 s");
     assert!(first.join("windows.parquet").metadata().unwrap().len() > 1000);
     drop(disk);
 }

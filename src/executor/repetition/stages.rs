@@ -133,8 +133,14 @@ impl Repetition<'_> {
                 biased;
                 died = targets::death(&session.running) => return Err(died),
                 verified = load::verify(workload, *seed) => if let Err(error) = verified {
-                    let error = hints::of_refusal(error, workload, &cell.targets);
-                    return Err(cause(error, session).await);
+                    let is_answered_wrongly = matches!(error, load::Error::Verify { .. });
+                    let error = cause(hints::of_refusal(error, workload, &cell.targets), session).await;
+                    // Of months an hour in which nobody is answered is what is asked for: each request of it is a failure of its own.
+                    if !self.executor.measuring || self.turn.repetition == 1 || !is_answered_wrongly {
+                        return Err(error);
+                    }
+                    let reason = vocabulary::errors::chain(&error);
+                    session.events.now(json!({"event": "checked-pass-failed", "workload": workload.name, "reason": reason}));
                 },
             }
         }

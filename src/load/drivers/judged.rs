@@ -47,7 +47,8 @@ impl Body {
 
 /// What is expected of the body of an answer.
 pub struct Judged {
-    length: Option<u64>,
+    /// Its length in bytes.
+    pub length: Option<u64>,
     text: Option<Text>,
     contains: Option<Text>,
     carry: Vec<(usize, Selector, Option<regex::Regex>)>,

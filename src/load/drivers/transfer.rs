@@ -21,8 +21,10 @@ pub struct Transfer {
     /// Those of an upload, as the server told them: nanoseconds since 1970.
     told: Option<[u64; PERCENTS.len()]>,
     parts: [Option<Instant>; PARTS.len()],
-    /// The length of the body that is to come.
+    /// The length of the body that is to come, once it was said.
     length: Option<u64>,
+    /// The length that the scenario expects.
+    pub expected: Option<u64>,
     /// Bytes of it that came.
     received: u64,
     /// Bytes of the body that is to go.
@@ -152,7 +154,7 @@ impl Transfer {
             percents: self.told.map_or_else(|| self.percents.map(of), |times| times.map(told)),
             parts: self.parts.map(of),
             end_ns: ns(ended.completed),
-            file_bytes: if self.upload > 0 { Some(self.upload) } else { self.length },
+            file_bytes: if self.upload > 0 { Some(self.upload) } else { self.length.or(self.expected) },
             read_bytes: self.read_bytes,
             written_bytes: self.written_bytes,
             body_read_bytes: self.received,
@@ -195,9 +197,10 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// One that begins now.
-    pub fn begun(remote: String, left: &Left) -> Self {
-        Self { transfer: Some(Box::new(Transfer::begun(remote))), left: Rc::clone(left) }
+    /// One that begins now. `expected`: how long its body should be, where the scenario says so.
+    pub fn begun(remote: String, expected: Option<u64>, left: &Left) -> Self {
+        let transfer = Transfer { expected, ..Transfer::begun(remote) };
+        Self { transfer: Some(Box::new(transfer)), left: Rc::clone(left) }
     }
 
     /// What is noted of it.
@@ -247,9 +250,9 @@ mod tests {
     #[test]
     fn one_that_is_given_up_is_left_and_one_that_has_ended_is_not() {
         let left = Left::default();
-        drop(Kept::begun("x:80".to_owned(), &left).ended());
+        drop(Kept::begun("x:80".to_owned(), None, &left).ended());
         assert!(left.take().is_none());
-        let mut kept = Kept::begun("x:80".to_owned(), &left);
+        let mut kept = Kept::begun("x:80".to_owned(), Some(30), &left);
         kept.noted().unwrap().body(10, Some(20), Instant::now());
         drop(kept);
         let place = Place { workload: 0, step: 0, pass: 7, phase: Phase::WarmUp, intended_ns: 1 };

@@ -23,6 +23,14 @@ pub(super) fn port(
     Some(ControlPort { address, cookie: cookie.map(|cookie| Template::parse(&cookie.0)) })
 }
 
+/// Each text is said as one line: what is behind a line end would be another command, whose answer nobody waits for.
+pub(super) fn single_commands(notes: &mut Diagnostics<'_>, node: &Node, key: &str, texts: &[types::Text]) {
+    for text in texts.iter().filter(|text| text.0.chars().any(char::is_control)) {
+        let found = format!("`{}` is more than one line", text.0.escape_debug());
+        notes.say(node, key, found, "expected each command as a text of its own");
+    }
+}
+
 /// A step that sends commands.
 pub(super) fn action(
     notes: &mut Diagnostics<'_>,
@@ -40,6 +48,7 @@ pub(super) fn action(
     if typed.send.is_empty() {
         notes.say(node, "send", "no commands", "expected some, such as `send: [SIGNAL NEWNYM]`");
     }
+    single_commands(notes, node, "send", &typed.send);
     if let Some(pattern) = &typed.answer {
         requests::regex(notes, node, "answer", pattern);
     }

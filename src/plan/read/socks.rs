@@ -31,12 +31,18 @@ fn steering(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Steering) -
         if commands.send.is_empty() {
             notes.say(item, "send", "no commands", "expected some, such as `send: [SIGNAL NEWNYM]`");
         }
+        control::single_commands(notes, item, "send", &commands.send);
         if commands.each.is_some_and(|each| each.0.is_zero()) {
             notes.say(item, "each", "no time between", "expected a duration, or no `each`: then it is before each pass");
         }
     }
     if typed.before_pass.is_empty() && typed.path.is_empty() {
         notes.say(node, "control", "nothing to tell", "expected `before-pass` or `path`");
+    }
+    control::single_commands(notes, part, "path", &typed.path);
+    for relay in typed.path.iter().filter(|relay| relay.0.contains([' ', ','])) {
+        let expected = "expected the nickname or fingerprint of one relay in each: `[first, second, third]`";
+        notes.say(part, "path", format!("`{}` is not a relay", relay.0), expected);
     }
     let texts = |texts: &[types::Text]| texts.iter().map(|text| Template::parse(&text.0)).collect();
     Some(Steering {

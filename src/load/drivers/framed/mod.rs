@@ -237,7 +237,11 @@ impl Client for FramedClient {
 
     async fn exchange(&mut self, step: usize) -> Exchange {
         let mut exchange = Exchange::begun(Instant::now());
-        let mut kept = self.framed.stages.as_ref().map(|remote| Kept::begun(remote.clone(), &self.left));
+        let mut kept = self
+            .framed
+            .stages
+            .as_ref()
+            .map(|remote| Kept::begun(remote.clone(), self.framed.steps[step].judged.length, &self.left));
         exchange.result = self.carry(step, &mut exchange, kept.as_mut().and_then(Kept::noted)).await;
         exchange.transfer = kept.and_then(Kept::ended);
         exchange.metrics = exchange.transfer.as_ref().map_or_else(Vec::new, |transfer| transfer.metrics(exchange.sent));

@@ -338,7 +338,7 @@ impl Client for HttpClient {
         let mut connect = None;
         let mut transfer = self.http.stages.then(|| {
             let server = Self::server(&self.http, self.number);
-            Kept::begun(server.url.authority(), &self.left)
+            Kept::begun(server.url.authority(), self.http.steps[step].judged.length, &self.left)
         });
         // Where nobody had time for it before.
         let prepared = if step == 0 { self.prepare().await } else { Ok(()) };
