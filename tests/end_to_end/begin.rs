@@ -83,6 +83,11 @@ fn what_cannot_be_measured_is_not_written() {
 
 // ---- the newest run, and what is repeated without a file
 
+/// Names of runs have seconds.
+fn next_second() {
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+}
+
 #[test]
 fn the_newest_run_is_found_and_repeated_as_it_was() {
     let mut place = Place::new();
@@ -96,7 +101,7 @@ fn the_newest_run_is_found_and_repeated_as_it_was() {
         place.write(&format!("{name}.yaml"), &WORKS.replace("NAME", name));
     }
     place.run(&["run", "two.yaml", "--no-graphs", "-q"]).expect(0);
-    std::thread::sleep(std::time::Duration::from_millis(1100)); // names of runs have seconds
+    next_second();
     place.run(&["run", "one.yaml", "--no-graphs", "-q", "--set", "kind=b"]).expect(0);
     let latest = place.run(&["latest"]).expect(0).stdout;
     assert!(latest.starts_with("results/one/"), "{latest}");
@@ -104,9 +109,9 @@ fn the_newest_run_is_found_and_repeated_as_it_was() {
     assert!(place.path(of_two.trim()).join("plan.json").is_file(), "{of_two}");
     place.run(&["latest", "tow"]).expect(2).complains(&["did you mean `two`?"]);
 
+    next_second();
     let outcome = place.run(&["repeat", "-n", "2", "--no-graphs"]).expect(0);
-    let outcome = outcome.complains(&["repeating one.yaml --set kind=b, which was run last (results/one/"]);
-    drop(outcome);
+    outcome.complains(&["repeating one.yaml --set kind=b, which was run last (results/one/"]);
     let newest = place.run(&["latest", "one"]).expect(0).stdout;
     let plan = json(&place.path(newest.trim()).join("plan.json"));
     assert_eq!((plan["cells"].as_array().map(Vec::len), &plan["repetitions"]), (Some(1), &2.into()));

@@ -59,7 +59,7 @@ impl Document {
     /// When it cannot be read at all; when it is no YAML, the mistake.
     pub fn read(path: &Path) -> Result<Result<Self, Box<Mistake>>, source::Error> {
         Ok(match SourceFile::read(path)? {
-            Ok(file) => node::parse(&file).map(|root| Self { file, root }),
+            Ok(file) => Self::parse(file),
             Err(mistake) => Err(mistake),
         })
     }
@@ -69,8 +69,13 @@ impl Document {
     /// # Errors
     /// The mistake when `text` is no YAML.
     pub fn inline(path: &str, text: &str) -> Result<Self, Box<Mistake>> {
-        let file = SourceFile::inline(path, text);
-        node::parse(&file).map(|root| Self { file, root })
+        Self::parse(SourceFile::inline(path, text))
+    }
+
+    fn parse(file: Arc<SourceFile>) -> Result<Self, Box<Mistake>> {
+        let mut root = node::parse(&file)?;
+        decode::without_parts_aside(&mut root);
+        Ok(Self { file, root })
     }
 }
 

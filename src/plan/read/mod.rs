@@ -25,6 +25,7 @@ mod links;
 mod messages;
 mod names;
 pub mod options;
+mod processors;
 mod programs;
 #[cfg(test)]
 mod properties;
