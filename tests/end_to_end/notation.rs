@@ -59,6 +59,34 @@ workloads:
     }
 }
 
+#[test]
+fn another_spelling_is_read_with_a_note() {
+    let scenario = |lag: &str, metric: &str| {
+        format!(
+            "
+experiment: test
+limits: {{{lag}: 5ms}}
+primary: {metric}
+workloads:
+  clients: {{url: 'http://127.0.0.1:8000', load: {{open: {{rate: 10/s, connections: 2}}, duration: 1s}}, steps: [{{get: /}}]}}
+expect: [{{metric: {metric}, below: 1s}}]
+"
+        )
+    };
+    let old = Place::with(&scenario("lag_p99", "response-p99.9"));
+    let said = old.run(&["check", "test.yaml"]).expect(0).stdout;
+    for note in ["test.yaml:3:10: `lag_p99` is read as `lag-p99`", "test.yaml:4:10: `response-p99.9` is read as `response_p999`"]
+    {
+        assert!(said.contains(note), "{note} is not in {said}");
+    }
+    let new = Place::with(&scenario("lag-p99", "response_p999"));
+    let said = new.run(&["check", "test.yaml"]).expect(0).stdout;
+    assert!(!said.contains("note:"), "{said}");
+    for key in ["limits", "primary"] {
+        assert_eq!(plan(&old)[key], plan(&new)[key]);
+    }
+}
+
 /// A scenario in a folder below, whose program lies beside it, checked and executed from above and from beside it.
 #[test]
 fn programs_are_found_from_the_folder_of_the_scenario() {

@@ -34,6 +34,7 @@ mod repository;
 mod requests;
 mod revisions;
 mod socks;
+mod spelling;
 mod steps;
 mod taps;
 mod targets;
