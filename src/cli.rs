@@ -595,6 +595,15 @@ pub struct Load {
     /// Certificates (PEM) of those who may vouch for the server, instead of the system's
     #[arg(long, value_name = "FILE")]
     pub ca: Option<PathBuf>,
+    /// What the server is called in the handshake and in its certificate, instead of the URL's host
+    #[arg(long, value_name = "NAME")]
+    pub server_name: Option<String>,
+    /// A certificate of one's own (PEM), for a server that asks who is there
+    #[arg(long, value_name = "FILE", requires = "key")]
+    pub cert: Option<PathBuf>,
+    /// The key of --cert (PEM)
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub key: Option<PathBuf>,
     /// Connect to this Unix socket; the URL then only says what the `host` header is
     #[arg(long, value_name = "PATH")]
     pub unix_socket: Option<PathBuf>,

@@ -5,11 +5,13 @@
 //!
 //! - `cli`, `exit`, `cmd`: the command line; one short story per subcommand. `cmd` composes what follows, and knows no details.
 //! - `vocabulary`: the words that all share – phases, outcomes, metrics, units, rows. Knows no experiment.
+//! - `privileges`: how a process gives up root for good. Knows nothing else; fixtures use it, too.
 //! - `schema`: a scenario as typed, with positions. Knows nothing of what its parts mean together.
 //! - `plan`: the experiment as it will run; nothing in it can be invalid. Knows not how it was typed, nor who runs it.
 //! - `plan_read`: from a scenario to a plan, or to all of its mistakes. The only reader of `schema`; runs nothing.
 //! - `extract`: metrics out of what programs write. Pure, but for the databases that it opens; knows not who wrote it.
 //! - `links`: delay, loss and rate between two sides: made, measured, undone. Knows no lifecycle of targets.
+//! - `tls`: how a stream becomes one over TLS. Knows not what is said on it.
 //! - `supervise`, `load`, `observe`: processes, requests, measurements of processes and host. They do not know each other.
 //! - `record`: what a run leaves on disk, written whole or not at all, and read again. Knows no protocol, and not what the
 //!   numbers mean together.

@@ -83,9 +83,9 @@ mod tests {
         assert_eq!(
             words,
             [
-                "NOT MEASURED: 3 times, 90.0 s in all, the longest of 60.0 s at 1970-01-01T00:05:00.000Z: the runner had been killed",
-                "NOT MEASURED: once, 5.00 s in all, at 1970-01-01T00:03:20.000Z: the runner had been asked to end",
-                "CLOCK: it was set once, by 100 s in all, at 1970-01-01T00:08:20.000Z",
+                "NOT MEASURED: 3 times, 90.0 s in all, the longest of 60.0 s at 1970-01-01T00:05:00Z: the runner had been killed",
+                "NOT MEASURED: once, 5.00 s in all, at 1970-01-01T00:03:20Z: the runner had been asked to end",
+                "CLOCK: it was set once, by 100 s in all, at 1970-01-01T00:08:20Z",
             ]
         );
         assert_eq!(summarize(&[]), []);

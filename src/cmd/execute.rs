@@ -24,13 +24,16 @@ use crate::plan::{Action, Cache, Checkout, Plan, Scratch, factors};
 use crate::record::RunDirectory;
 use crate::record::gaps::Why;
 use crate::record::manifest::{Choice, Manifest};
-use crate::record::status::{Status, Verdict};
+use crate::record::status::{NeverReady, Status, Verdict};
 use crate::supervise::{Guard, journal};
 use crate::vocabulary::Task;
 use crate::vocabulary::errors::tell;
 
 /// After so many rounds without a valid repetition of a cell, what `--until` asks is not waited for any longer.
 const FRUITLESS_ROUNDS: u32 = 5;
+
+/// So many repetitions of a cell wait for a target that is never ready for the same reason; those behind them fail at once.
+const HOPELESS: u32 = 3;
 
 /// How soon a disk that was full is tried again.
 const FULL_AGAIN: Duration = Duration::from_secs(1);
@@ -355,7 +358,7 @@ impl Repetitions<'_> {
         }
         cleaned = cleaned.and(steps.execute("clean-up, run", None, &plan.clean_up, 2).await);
         completed?;
-        cleaned.map(|()| self.ended_by)
+        cells.unwritten.map_or(Ok(()), Err).and(cleaned).map(|()| self.ended_by)
     }
 
     /// Everything but the last clean-up, which follows however this ends.
@@ -522,9 +525,22 @@ impl Repetitions<'_> {
                 cells.failed_set_ups.insert(turn.cell, why);
             }
         }
-        match cells.failed_set_ups.get(&turn.cell) {
-            Some(why) => self.record_failed_set_up(turn, &why.reason, reporter)?,
-            None => self.execute_one(turn, reporter).await?,
+        let hopeless = cells.failed_set_ups.get(&turn.cell).map(|why| why.reason.clone());
+        let hopeless = hopeless.or_else(|| cells.never_ready.get(&turn.cell).and_then(NeverReadySoFar::hopeless));
+        let taken = match hopeless {
+            Some(reason) => self.record_unstarted(turn, &reason, reporter),
+            None => self.execute_one(turn, reporter).await,
+        };
+        match taken {
+            // The time of months is not given up: somebody may mend it meanwhile.
+            Ok(status) if self.measuring.is_none() => cells.never_ready.entry(turn.cell).or_default().add(status.never_ready),
+            Ok(_) => {}
+            // Others have other names. What it was is told at the end.
+            Err(Error::Record(error)) if error.is_of_its_name() && self.executor.directory.is_there().is_ok() => {
+                reporter.say(&format!("{} cannot be written: {}", cell.id.0, crate::vocabulary::errors::chain(&error)));
+                cells.unwritten.get_or_insert(error.into());
+            }
+            Err(error) => return Err(error),
         }
         let left = cells.turns_left.entry(turn.cell).or_default();
         *left -= 1;
@@ -593,12 +609,12 @@ impl Repetitions<'_> {
         }
     }
 
-    /// A repetition that cannot be: the set-up of its cell failed.
-    fn record_failed_set_up(&mut self, turn: Turn, reason: &str, reporter: &mut Reporter) -> Result<(), Error> {
+    /// A repetition that cannot be: the set-up of its cell failed, or a target of it never gets ready.
+    fn record_unstarted(&mut self, turn: Turn, reason: &str, reporter: &mut Reporter) -> Result<Status, Error> {
         reporter.begin(&self.executor.plan.cells[turn.cell].id.0, turn.repetition);
         let status = self.executor.record_unstarted(turn, reason)?;
         self.report_end(turn, &status, reporter);
-        Ok(())
+        Ok(status)
     }
 
     /// Tells how a repetition ended, and what is known of its cell by then.
@@ -625,7 +641,7 @@ impl Repetitions<'_> {
     }
 
     /// One repetition, watched.
-    async fn execute_one(&mut self, turn: Turn, reporter: &mut Reporter) -> Result<(), Error> {
+    async fn execute_one(&mut self, turn: Turn, reporter: &mut Reporter) -> Result<Status, Error> {
         let cell = &self.executor.plan.cells[turn.cell];
         reporter.begin(&cell.id.0, turn.repetition);
         let progress = Progress::default();
@@ -635,7 +651,7 @@ impl Repetitions<'_> {
             tokio::select! { biased; status = repetition => status?, () = watch => unreachable!("it watches for ever") }
         };
         self.report_end(turn, &status, reporter);
-        Ok(())
+        Ok(status)
     }
 }
 
@@ -658,8 +674,41 @@ struct Cells {
     begun: BTreeSet<usize>,
     /// Those whose set-up failed: without it their repetitions have no meaning. Others go on.
     failed_set_ups: BTreeMap<usize, FailedSetUp>,
+    /// How often a target of a cell was never ready.
+    never_ready: BTreeMap<usize, NeverReadySoFar>,
     /// Why the clean-up of a cell failed, the first of them.
     unclean: Option<Error>,
+    /// Why a repetition could not be written, the first of them.
+    unwritten: Option<Error>,
+}
+
+/// How often in succession a target of a cell was never ready for the same reason.
+#[derive(Default)]
+struct NeverReadySoFar {
+    last: Option<NeverReady>,
+    times: u32,
+}
+
+impl NeverReadySoFar {
+    /// Takes in how a repetition ended.
+    fn add(&mut self, never_ready: Option<NeverReady>) {
+        // One that was not even tried says nothing new.
+        if never_ready.is_none() && self.hopeless().is_some() {
+            return;
+        }
+        self.times = match &never_ready {
+            None => 0,
+            Some(_) if never_ready == self.last => self.times + 1,
+            Some(_) => 1,
+        };
+        self.last = never_ready;
+    }
+
+    /// Why no further repetition of the cell is tried, if so.
+    fn hopeless(&self) -> Option<String> {
+        let NeverReady { target, reason } = self.last.as_ref().filter(|_| self.times >= HOPELESS)?;
+        Some(format!("not tried any more: {target} was not ready in {HOPELESS} repetitions of this cell: {reason}"))
+    }
 }
 
 /// The steps before and after repetitions: those of the run and of its cells.

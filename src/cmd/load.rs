@@ -18,8 +18,9 @@ use crate::cli;
 use crate::executor::Interrupt;
 use crate::exit::Exit;
 use crate::load::{self, Gate, Job, Report, Rows, Setting, passes};
+use crate::plan::drivers::http::Http;
 use crate::plan::drivers::http::MAX_STREAMS;
-use crate::plan::drivers::http::{Http, Trust};
+use crate::plan::tls::{Identity, Tls, Trust};
 use crate::plan::{
     Arrivals, Body, Driver, Expect, Length, Load, Pattern, Segment, Spacing, Step, Template, Think, Url, Workload,
 };
@@ -206,14 +207,21 @@ fn http(args: &cli::Load, url: Url) -> Result<Http, Stop> {
         (Some(path), _) => Trust::Ca(path.clone()),
         _ => Trust::System,
     };
+    let identity = match (&args.cert, &args.key) {
+        (Some(cert), Some(key)) => Some(Identity { cert: cert.clone(), key: key.clone() }),
+        _ => None,
+    };
+    if let Some(name) = args.server_name.as_ref().filter(|name| !crate::plan::url::is_host(name)) {
+        return Err(wrong(format!("`--server-name {name}`: expected the name or address in the server's certificate")));
+    }
     Ok(Http {
         socket: args.unix_socket.as_ref().map(|p| Template::parse(&p.display().to_string())),
         version: if args.http2 { 2 } else { 1 },
         streams: args.streams,
         keep_alive: !args.no_keep_alive,
         redirects: args.redirects,
-        trust,
-        ..Http::plain(Url { path: String::new(), ..url }, vec![step])
+        tls: Tls { trust, server_name: args.server_name.clone(), identity },
+        ..Http::plain(url.origin(), vec![step])
     })
 }
 
@@ -228,7 +236,7 @@ fn require_possible(args: &cli::Load) -> Result<(), Stop> {
     if args.http2 && args.no_keep_alive {
         return Err(wrong("`--http2` with `--no-keep-alive`: one request per connection needs HTTP/1.1".to_owned()));
     }
-    for (option, file) in [("--ca", &args.ca), ("--data-file", &args.data_file)] {
+    for (option, file) in [("--ca", &args.ca), ("--cert", &args.cert), ("--key", &args.key), ("--data-file", &args.data_file)] {
         if let Some(file) = file.as_ref().filter(|f| !f.is_file()) {
             return Err(wrong(format!("`{option} {}`: there is no such file", file.display())));
         }

@@ -11,6 +11,7 @@ use crate::cli;
 use crate::executor::checkout;
 use crate::exit::Exit;
 use crate::plan;
+use crate::plan::step::any_of;
 use crate::plan::{Arrivals, Cell, Length, Load, Pattern, Plan, Probe, Spacing, Tap, Target, Think, Workload, factors, template};
 use crate::record::{RunRecord, Verdict, read};
 use crate::vocabulary::choices::{Lifetime, Resource};
@@ -121,7 +122,8 @@ fn target(target: &Target) -> String {
             Probe::Started => "at once".to_owned(),
             Probe::Tcp { address } => format!("when {address} accepts"),
             Probe::Lines { address, expect, .. } => format!("when {address} answers `{expect}`"),
-            Probe::Http { url } => format!("when {url} answers"),
+            Probe::Http { url, statuses, .. } if statuses.is_empty() => format!("when {url} answers"),
+            Probe::Http { url, statuses, .. } => format!("when {url} answers {}", any_of(statuses)),
             Probe::Log { pattern } => format!("when its log says `{pattern}`"),
             Probe::Command { argv } => format!("when `{}` succeeds", template::words(argv)),
         };

@@ -9,7 +9,7 @@ use super::error::Error;
 use super::{cache, checkout};
 use load::control::Control;
 use plan::drivers::http::Http;
-use plan::{Action, Step, Url};
+use plan::{Action, Step, Tls, Url};
 use plan::{Late, Protocol as _};
 use supervise::Guard;
 use vocabulary::Task;
@@ -45,8 +45,8 @@ pub fn execute<'f>(
                         claim.complete().map_err(failed)?;
                     }
                 }
-                Action::Request { url, step, times } => {
-                    request(url, step, *times, late).await.map_err(failed)?;
+                Action::Request { url, tls, step, times } => {
+                    request(url, tls, step, *times, late).await.map_err(failed)?;
                 }
                 Action::Control { port, send, expect, timeout } => {
                     let fill = |template: &plan::Template| template.fill(late).to_text();
@@ -94,14 +94,15 @@ fn ask(address: &str, cookie: Option<&Path>, send: &[String], expect: Option<&st
 /// In words, what was wrong.
 pub(super) async fn request(
     url: &Url,
+    tls: &Tls,
     step: &Step,
     times: u64,
     late: &Late<'_>,
 ) -> Result<(BTreeMap<String, String>, u64), String> {
-    let mut http = Http::plain(url.clone(), vec![step.clone()]);
+    let mut http = Http { tls: tls.clone(), ..Http::plain(url.clone(), vec![step.clone()]) };
     http.fill(late);
     load::send_requests(&http, 0, times).await.map_err(|e| match e {
-        load::Error::Verify(words) => words,
-        other => other.to_string(),
+        load::Error::Verify { words, .. } => words,
+        other => vocabulary::errors::chain(&other),
     })
 }

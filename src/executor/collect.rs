@@ -35,8 +35,8 @@ pub(super) async fn collect(wanted: &Collect, context: &Context<'_>, tables: &Pa
             out = read(Path::new(&file.fill(late).to_text())).map_err(failed)?;
             Source::Text { out: &out, err: "" }
         }
-        CollectSource::Get { url, step } => {
-            let (mut values, length) = request(url, step, 1, late).await.map_err(failed)?;
+        CollectSource::Get { url, tls, step } => {
+            let (mut values, length) = request(url, tls, step, 1, late).await.map_err(failed)?;
             if length > MAX_KEPT as u64 {
                 return Err(failed(format!("the answer has {length} bytes, and no more than {MAX_KEPT} are kept of one")));
             }

@@ -80,6 +80,14 @@ pub enum Error {
         /// Which step of its set-up failed, and why.
         reason: String,
     },
+    /// Nobody of the experiment listens where the load asks.
+    #[error("{error}; {hint}")]
+    Refused {
+        /// What was refused.
+        error: load::Error,
+        /// Where nobody listens, and who does.
+        hint: String,
+    },
     /// What should be collected is not there.
     #[error("`{name}` could not be collected: {reason}")]
     Collect {

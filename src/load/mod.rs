@@ -47,7 +47,7 @@ pub use windows::Totals;
 /// What can keep a load from being made.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A file that a request sends or trusts cannot be read.
+    /// A file that a request sends cannot be read.
     #[error("cannot read {}", path.display())]
     File {
         /// The file that could not be read.
@@ -72,14 +72,19 @@ pub enum Error {
         reason: String,
     },
     /// TLS cannot be set up.
-    #[error("TLS cannot be used: {0}")]
-    Tls(String),
+    #[error(transparent)]
+    Tls(tls::Error),
     /// A generator thread could not be started, or broke.
     #[error("a generator thread failed: {0}")]
     Thread(String),
     /// The checked pass before the load was answered wrongly.
-    #[error("the checked pass before the load failed: {0}")]
-    Verify(String),
+    #[error("the checked pass before the load failed: {words}")]
+    Verify {
+        /// As what it would have been counted.
+        outcome: Outcome,
+        /// What was wrong.
+        words: String,
+    },
 }
 
 /// What all workloads of a repetition have in common.

@@ -141,7 +141,7 @@ pub(super) async fn to_the_end(
         if let Some(end_ns) = account.planned_end_ns() {
             account.until(end_ns).await;
         }
-        Ok(true)
+        Ok::<bool, Error>(true)
     };
     let all_ended = tokio::select! {
         biased;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::text::as_text;
-use super::{Cache, Checkout, ControlPort, Step, Template, Url};
+use super::{Cache, Checkout, ControlPort, Step, Template, Tls, Url};
 
 /// A command that is executed to its end.
 #[derive(Clone, Debug, Serialize)]
@@ -39,6 +39,9 @@ pub enum Action {
     Request {
         /// Where, without the path.
         url: Url,
+        /// How TLS is spoken, with `https://`.
+        #[serde(skip_serializing_if = "Tls::is_usual")]
+        tls: Tls,
         /// The request.
         step: Box<Step>,
         /// How often it is sent.
@@ -95,7 +98,7 @@ impl fmt::Display for Action {
             Self::Command { invocation, .. } => {
                 f.write_str(&invocation.argv.iter().map(Template::to_text).collect::<Vec<_>>().join(" "))
             }
-            Self::Request { url, step, times } => {
+            Self::Request { url, step, times, .. } => {
                 write!(f, "{} {url}{}", step.method, step.path.to_text())?;
                 if *times > 1 { write!(f, " ({times} times)") } else { Ok(()) }
             }

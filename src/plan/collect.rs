@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{ExtractedMetric, Invocation, Step, TableSource, Template, Url};
+use super::{ExtractedMetric, Invocation, Step, TableSource, Template, Tls, Url};
 
 /// What the body of an answer is called as a carried value.
 pub const BODY: &str = "body";
@@ -36,6 +36,9 @@ pub enum CollectSource {
     Get {
         /// Where, without the path.
         url: Url,
+        /// How TLS is spoken, with `https://`.
+        #[serde(skip_serializing_if = "Tls::is_usual")]
+        tls: Tls,
         /// The request; it carries [`BODY`].
         step: Box<Step>,
     },

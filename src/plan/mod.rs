@@ -31,6 +31,7 @@ pub mod taps;
 pub mod target;
 pub mod template;
 mod text;
+pub mod tls;
 pub mod url;
 pub mod workload;
 
@@ -56,5 +57,6 @@ pub use step::{Body, Carry, Draw, DrawnFrom, Expect, NamedOutcome, SecretParts, 
 pub use taps::{FieldKind, Moment, Tap, TapField, TapFigure, TapJoin, TapMetric, TapSource};
 pub use target::{Probe, RenderedFile, Replica, SentLine, Target};
 pub use template::{Late, Part, Template};
+pub use tls::Tls;
 pub use url::Url;
 pub use workload::Workload;

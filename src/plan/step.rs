@@ -225,7 +225,8 @@ impl Step {
     }
 }
 
-fn any_of(statuses: &[u16]) -> String {
+/// Statuses in a sentence.
+pub fn any_of(statuses: &[u16]) -> String {
     statuses.iter().map(u16::to_string).collect::<Vec<_>>().join(" or ")
 }
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::template::{Late, Part};
 use super::text::as_text;
-use super::{Start, Template, Url};
+use super::{Start, Template, Tls, Url};
 use vocabulary::choices::{Lifetime, Resource, Signal};
 
 /// Something under test or around it.
@@ -120,10 +120,16 @@ pub enum Probe {
         /// A regular expression.
         expect: String,
     },
-    /// `GET` answers with a status below 400.
+    /// `GET` is answered with a status that means it.
     Http {
-        /// The URL that must answer with a status below 400.
+        /// The URL that must answer.
         url: Url,
+        /// The statuses that mean that it is ready; any below 400 where there are none.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        statuses: Vec<u16>,
+        /// How TLS is spoken, with `https://`.
+        #[serde(skip_serializing_if = "Tls::is_usual")]
+        tls: Tls,
     },
     /// A line of its output matches.
     Log {

@@ -16,6 +16,7 @@ use analysis::values::Selection;
 use analysis::{Error, curves, stats, values};
 use record::tables::WHOLE;
 use record::{Graph, Repetition, RunRecord, Shape};
+use vocabulary::file_names::fitting;
 use vocabulary::{Metric, Time};
 
 /// A figure and the name of its file, without `.png`.
@@ -145,7 +146,7 @@ impl Composer<'_> {
         let varies = |name: &str| self.summary.factors.iter().any(|(factor, levels)| factor == name && levels.len() > 1);
         parts.extend(self.facet.iter().filter(|(factor, _)| varies(factor)).map(|(factor, level)| format!("{factor}={level}")));
         let safe = |c: char| if c.is_alphanumeric() || "-_=.+".contains(c) { c } else { '_' };
-        parts.join("-").chars().map(safe).collect()
+        fitting(&parts.join("-").chars().map(safe).collect::<String>())
     }
 
     /// The workload that it shows, where the graph names one and there are others.

@@ -176,6 +176,13 @@ impl Error {
 }
 
 impl Error {
+    /// Whether it is the name of what was to be written that the file system does not take: what has another name can be written.
+    pub fn is_of_its_name(&self) -> bool {
+        use std::io::ErrorKind::{AlreadyExists, InvalidFilename, IsADirectory, NotADirectory, PermissionDenied};
+        let of_name = [AlreadyExists, InvalidFilename, IsADirectory, NotADirectory, PermissionDenied];
+        matches!(self, Self::Write { source, .. } if of_name.contains(&source.kind()))
+    }
+
     /// Whether something may not be written by this user, or not to this file system, whatever room there is.
     pub fn is_forbidden(&self) -> bool {
         use std::io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};

@@ -94,6 +94,7 @@ impl RunDirectory {
             reconciled: Vec::new(),
             taps: Vec::new(),
             cut_short: Some(CutShort::Killed),
+            never_ready: None,
             compacted_at: None,
         };
         let path = writer.finish(&[], &status)?;

@@ -51,9 +51,21 @@ pub struct Status {
     /// What ended it before its time, where somebody did on purpose, or killed the runner; only `measure` keeps such repetitions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cut_short: Option<CutShort>,
+    /// The target that was never ready, and why, where that is why it failed: more of the same cell would wait as long in vain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub never_ready: Option<NeverReady>,
     /// When its bulky tables and logs were removed because of its age, UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compacted_at: Option<String>,
+}
+
+/// A target that was never ready.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NeverReady {
+    /// Target and replica.
+    pub target: String,
+    /// Why, in words, without the end of its log.
+    pub reason: String,
 }
 
 /// What ended a repetition before its time.
@@ -78,7 +90,8 @@ impl Status {
         let trials = self.trials.iter_mut().flat_map(|t| &mut t.reasons);
         let unread = self.reconciled.iter_mut().filter_map(|r| r.unread.as_mut());
         let taps = self.taps.iter_mut().flat_map(|t| t.ended.iter_mut().chain(t.misfits.values_mut().map(|m| &mut m.first)));
-        let words = self.errors.iter_mut().chain(&mut self.left_behind).chain(trials).chain(unread).chain(taps);
+        let ready = self.never_ready.iter_mut().map(|never| &mut never.reason);
+        let words = self.errors.iter_mut().chain(&mut self.left_behind).chain(trials).chain(unread).chain(taps).chain(ready);
         words.chain(self.targets.iter_mut().filter_map(|t| t.ended.as_mut())).for_each(|words| *words = change(words));
         self
     }

@@ -9,11 +9,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use export::Source;
+use privileges::Identity;
 use serde_json::{Value as Json, json};
 use tokio::io::AsyncReadExt as _;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::privileges::Identity;
 use super::results::Results;
 use super::store::Store;
 use super::temporary::{self, Temporary};

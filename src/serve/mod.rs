@@ -3,7 +3,7 @@
 //! Serving is a process of its own: this executable, started again. Threads beside those that measure would do for the pages, but
 //! not for what they are made of: an export uses the pools of threads of its libraries, takes memory, and may fall over, and all of
 //! that would be the measuring process's. A process can be put behind everything else as a whole (`politeness`), can give up root
-//! while the measuring keeps it (`privileges`), and is gone when its parent is: it holds one end of a socket and ends when the
+//! while the measuring keeps it (the crate `privileges`), and is gone when its parent is: it holds one end of a socket and ends when the
 //! other end closes, however that comes about. (The signal at a parent's death is sent when the *thread* ends that started it, and
 //! is forgotten when the user changes.)
 //!
@@ -23,7 +23,6 @@ mod connections;
 mod make;
 mod page;
 mod politeness;
-mod privileges;
 mod results;
 mod store;
 mod temporary;

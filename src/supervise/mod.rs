@@ -54,7 +54,7 @@ pub enum Error {
         reason: String,
     },
     /// A replica ended before it was ready.
-    #[error("{name} {exit} before it was ready{}", log_tail(tail))]
+    #[error("{name} {exit} before it was ready{}{}", foreground(*exit), log_tail(tail))]
     EndedEarly {
         /// Which replica of which target it is.
         name: String,
@@ -76,7 +76,7 @@ pub enum Error {
         tail: Vec<String>,
     },
     /// A replica ended while it was needed.
-    #[error("{name} {exit} while it was needed{}", log_tail(tail))]
+    #[error("{name} {exit} while it was needed{}{}", foreground(*exit), log_tail(tail))]
     Died {
         /// Target and replica.
         name: String,
@@ -85,6 +85,14 @@ pub enum Error {
         /// The last lines of its log.
         tail: Vec<String>,
     },
+}
+
+/// What somebody has done, most often, whose program has ended without an error.
+fn foreground(exit: Exit) -> &'static str {
+    match exit {
+        Exit::Code(0) => "; a target must stay in the foreground: expected an option such as `--foreground` or `--no-daemon`",
+        _ => "",
+    }
 }
 
 fn log_tail(lines: &[String]) -> String {

@@ -5,11 +5,14 @@ use std::time::{Duration, Instant};
 
 use http_body_util::Empty;
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use super::client::{Guard, Process, ProcessSpec};
 use super::{Error, Exit, Kind};
+use plan::step::any_of;
 use plan::{Probe, SentLine, Template, Url};
+use tls::Tls;
 use vocabulary::Task;
 
 /// How long between two looks. Start-up times are known to within this.
@@ -18,6 +21,8 @@ const INTERVAL: Duration = Duration::from_millis(2);
 const SLOW_INTERVAL: Duration = Duration::from_millis(20);
 /// One look that hangs is given up after this.
 const ONE_LOOK: Duration = Duration::from_secs(2);
+/// A look that has taken longer than this has found something that hangs.
+const HANGS: Duration = Duration::from_millis(200);
 /// A server that speaks in lines is listened to for so long, and then asked again on another connection.
 const ANSWER: Duration = Duration::from_secs(1);
 /// No more than this of a file is sent.
@@ -54,13 +59,17 @@ pub struct Subject<'a> {
 /// [`Error::EndedEarly`] as soon as its process ends, [`Error::NotReady`] when time is up, [`Error::GuardGone`].
 pub fn wait<'f>(guard: &'f Guard, subject: &'f Subject<'_>) -> Task<'f, Result<Instant, Error>> {
     Box::pin(async move {
-        let last = std::cell::RefCell::new("it was never asked".to_owned());
+        let last = std::cell::RefCell::new(Seen::default());
         let looking = async {
             let mut logs = subject.logs.map(Unread::new);
+            let mut tls = None;
             loop {
-                match look(guard, subject, &mut logs).await {
+                last.borrow_mut().looks_since = Some(Instant::now());
+                let looked = look(guard, subject, &mut logs, &mut tls).await;
+                last.borrow_mut().looks_since = None;
+                match looked {
                     Ok(()) => return Ok(Instant::now()),
-                    Err(Look::NotYet(reason)) => *last.borrow_mut() = reason,
+                    Err(Look::NotYet(reason)) => last.borrow_mut().reason = Some(reason),
                     Err(Look::Failed(error)) => return Err(error),
                 }
                 let pause = if matches!(subject.probe, Probe::Log { .. } | Probe::Command { .. } | Probe::Lines { .. }) {
@@ -90,7 +99,7 @@ pub fn wait<'f>(guard: &'f Guard, subject: &'f Subject<'_>) -> Task<'f, Result<I
             () = tokio::time::sleep(subject.timeout) => Err(Error::NotReady {
                 name: subject.name.to_owned(),
                 timeout: subject.timeout,
-                reason: last.take(),
+                reason: last.take().words(&subject.probe),
                 tail: tail(subject.logs, LINES_SHOWN),
             }),
         }
@@ -101,6 +110,48 @@ fn ended_early(subject: &Subject<'_>, exit: Exit) -> Error {
     Error::EndedEarly { name: subject.name.to_owned(), exit, tail: tail(subject.logs, LINES_SHOWN) }
 }
 
+/// What the looks at a replica have come to.
+#[derive(Debug, Default)]
+struct Seen {
+    /// Why it was not ready at the last look that came to an end.
+    reason: Option<String>,
+    /// Since when the one goes on that has not.
+    looks_since: Option<Instant>,
+}
+
+impl Seen {
+    /// Why it is not ready. A look that hangs is what is told: what was before it is over.
+    fn words(self, probe: &Probe) -> String {
+        // Whoever speaks in lines is listened to for a while, which is no hanging.
+        let listens = matches!(probe, Probe::Lines { .. });
+        let is_long = |time: &Duration| *time > HANGS && !listens || self.reason.is_none();
+        let hangs = self.looks_since.map(|since| since.elapsed()).filter(is_long);
+        match (hangs, self.reason) {
+            (Some(time), before) => {
+                let time = vocabulary::units::human_duration(time.as_nanos() as f64);
+                let before = before.map_or_else(String::new, |reason| format!(" (before that: {reason})"));
+                format!("{} gave no answer within {time}{before}", subject_of(probe))
+            }
+            (None, Some(reason)) => reason,
+            (None, None) => "there was no time to look at it".to_owned(),
+        }
+    }
+}
+
+/// Who is asked by a probe.
+fn subject_of(probe: &Probe) -> String {
+    match probe {
+        Probe::Started => "it".to_owned(),
+        Probe::Tcp { address } | Probe::Lines { address, .. } => address.clone(),
+        Probe::Http { url, .. } => url.to_string(),
+        Probe::Log { .. } => "its log".to_owned(),
+        Probe::Command { argv } => {
+            let words: Vec<String> = argv.iter().map(Template::to_text).collect();
+            format!("the command `{}`", words.join(" "))
+        }
+    }
+}
+
 enum Look {
     /// Why it is not ready, as far as that is seen.
     NotYet(String),
@@ -108,7 +159,8 @@ enum Look {
     Failed(Error),
 }
 
-async fn look(guard: &Guard, subject: &Subject<'_>, logs: &mut [Unread; 2]) -> Result<(), Look> {
+/// Looks once. `tls`: what was read for TLS, as soon as it could be; it is read once for all looks.
+async fn look(guard: &Guard, subject: &Subject<'_>, logs: &mut [Unread; 2], tls: &mut Option<Tls>) -> Result<(), Look> {
     let timed_out = |what: &str| Look::NotYet(format!("{what} gave no answer within {} s", ONE_LOOK.as_secs()));
     match &subject.probe {
         Probe::Started => Ok(()),
@@ -138,12 +190,21 @@ async fn look(guard: &Guard, subject: &Subject<'_>, logs: &mut [Unread; 2]) -> R
                 ))),
             }
         }
-        Probe::Http { url } => match tokio::time::timeout(ONE_LOOK, get(url, subject.namespace)).await {
-            Ok(Ok(status)) if status < 400 => Ok(()),
-            Ok(Ok(status)) => Err(Look::NotYet(format!("{url} answered {status}"))),
-            Ok(Err(reason)) => Err(Look::NotYet(format!("{url}: {reason}"))),
-            Err(_) => Err(timed_out(&url.to_string())),
-        },
+        Probe::Http { url, statuses, tls: said } => {
+            if url.tls && tls.is_none() {
+                *tls = Some(Tls::new(said, false).map_err(|error| Look::NotYet(vocabulary::errors::chain(&error)))?);
+            }
+            match tokio::time::timeout(ONE_LOOK, get(url, tls.as_ref(), subject.namespace)).await {
+                Ok(Ok(status)) if statuses.contains(&status) || statuses.is_empty() && status < 400 => Ok(()),
+                Ok(Ok(status)) if statuses.is_empty() => Err(Look::NotYet(format!("{url} answered {status}"))),
+                Ok(Ok(status)) => {
+                    let expected = any_of(statuses);
+                    Err(Look::NotYet(format!("{url} answered {status}, expected {expected}")))
+                }
+                Ok(Err(reason)) => Err(Look::NotYet(format!("{url}: {reason}"))),
+                Err(_) => Err(timed_out(&url.to_string())),
+            }
+        }
         Probe::Log { pattern } => {
             let pattern = regex::Regex::new(pattern).map_err(|e| Look::NotYet(e.to_string()))?;
             let found = logs.iter_mut().any(|log| log.any_line(|line| pattern.is_match(line)));
@@ -157,7 +218,7 @@ async fn look(guard: &Guard, subject: &Subject<'_>, logs: &mut [Unread; 2]) -> R
             match guard.run_to_end(command, ONE_LOOK).await {
                 Ok(Some(Exit::Code(0))) => Ok(()),
                 Ok(Some(exit)) => Err(Look::NotYet(format!("the command {exit}"))),
-                Ok(None) => Err(timed_out("the command")),
+                Ok(None) => Err(timed_out(&subject_of(&subject.probe))),
                 Err(error @ Error::Spawn { .. }) => Err(Look::NotYet(error.to_string())),
                 Err(error) => Err(Look::Failed(error)),
             }
@@ -300,13 +361,22 @@ impl Answer {
     }
 }
 
-/// The status of a `GET`.
-async fn get(url: &Url, namespace: Option<&Path>) -> Result<u16, String> {
-    let text = |e: &dyn std::error::Error| e.source().map_or_else(|| e.to_string(), |s| format!("{e}: {s}"));
-    let stream = connect(&url.authority(), namespace).await.map_err(|e| text(&e))?;
+/// The status of a `GET`, over TLS where that is asked for.
+async fn get(url: &Url, tls: Option<&Tls>, namespace: Option<&Path>) -> Result<u16, String> {
+    let address = url.authority();
+    let stream = connect(&address, namespace).await.map_err(|e| text(&e))?;
+    let Some(tls) = tls else { return status(stream, url).await };
+    let deadline = tokio::time::Instant::now() + ONE_LOOK;
+    let shaken = tls.handshake(stream, tls::server_name(&url.host)?, &address, deadline).await;
+    status(shaken.map_err(|failure| failure.words)?, url).await
+}
+
+/// The status of a `GET` on a connection.
+async fn status(stream: impl AsyncRead + AsyncWrite + Unpin, url: &Url) -> Result<u16, String> {
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|e| text(&e))?;
     let path = if url.path.is_empty() { "/" } else { &url.path };
-    let request = hyper::Request::get(path)
+    let path = plan::url::sent(path).map_err(|unsendable| format!("the path {}", unsendable.found()))?;
+    let request = hyper::Request::get(&*path)
         .header("host", url.authority())
         .header("connection", "close")
         .body(Empty::<bytes::Bytes>::new())
@@ -326,6 +396,13 @@ async fn get(url: &Url, namespace: Option<&Path>) -> Result<u16, String> {
         None => answer.await,
     };
     answer.map(|a| a.status().as_u16()).map_err(|e| text(&e))
+}
+
+/// An error with its causes; or what the server said that wants to know who asks.
+fn text(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut causes = std::iter::successors(Some(error), |error| error.source());
+    let alert = causes.find_map(|cause| tls::alert(cause.downcast_ref()?));
+    alert.unwrap_or_else(|| vocabulary::errors::chain(error))
 }
 
 /// The last lines of what a program said: of its output and its error output, half of them each where it used both.

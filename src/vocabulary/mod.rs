@@ -6,11 +6,13 @@
 //! - `units`: sizes, durations and rates as people write them.
 //! - `words`: lists of names in a sentence, and the name that was probably meant.
 //! - `errors`: how a chain of errors is said.
+//! - `file_names`: names of files, made of what may be too long for one.
 //! - `key`: by what number a request and what others say of it find each other.
 //! - `marker`, `queue`: by what processes of ours are known, and the bounded way to whoever records.
 
 pub mod choices;
 pub mod errors;
+pub mod file_names;
 pub mod key;
 pub mod marker;
 pub mod metric;

@@ -67,6 +67,18 @@ impl Outcome {
     /// How many there are.
     pub const COUNT: usize = Self::FIXED.len() + Self::MOST_NAMED;
 
+    /// What the system said, as an outcome.
+    pub fn of_io(error: &std::io::Error) -> Self {
+        use std::io::ErrorKind;
+        match error.kind() {
+            ErrorKind::ConnectionRefused => Self::Refused,
+            ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::ConnectionAborted => Self::Reset,
+            ErrorKind::UnexpectedEof => Self::Incomplete,
+            ErrorKind::TimedOut => Self::Timeout,
+            _ => Self::Io,
+        }
+    }
+
     /// Its number, below [`Self::COUNT`].
     pub fn index(self) -> usize {
         match self {

@@ -29,22 +29,25 @@ const fn floor_of(name: &'static str, imports: &'static [&'static str]) -> Floor
 }
 
 /// The floors from the ground up.
-pub const FLOORS: [Floor; 16] = [
+pub const FLOORS: [Floor; 18] = [
     floor_of("vocabulary", &[]),
+    // Fixtures import it, too: it knows nothing of the runner.
+    floor_of("privileges", &[]),
     floor_of("schema", &["vocabulary"]),
     floor_of("plan", &["vocabulary"]),
     floor_of("plan_read", &["vocabulary", "schema", "plan"]),
     floor_of("extract", &["vocabulary", "plan"]),
     floor_of("links", &["vocabulary", "plan"]),
-    floor_of("supervise", &["vocabulary", "plan"]),
+    floor_of("tls", &["vocabulary", "plan"]),
+    floor_of("supervise", &["vocabulary", "plan", "tls"]),
     floor_of("observe", &["vocabulary"]),
-    floor_of("load", &["vocabulary", "plan", "extract"]),
+    floor_of("load", &["vocabulary", "plan", "extract", "tls"]),
     floor_of("record", &["vocabulary", "plan"]),
     floor_of("executor", &["vocabulary", "plan", "extract", "links", "supervise", "observe", "load", "record"]),
     // Tests of `analysis` and `plot` make a small run by hand: windows as the load fills them, a plan from a few lines.
     Floor { tests: &["load"], ..floor_of("analysis", &["vocabulary", "record"]) },
     floor_of("export", &["vocabulary", "extract", "record", "analysis"]),
-    floor_of("serve", &["vocabulary", "record", "analysis", "export"]),
+    floor_of("serve", &["vocabulary", "privileges", "record", "analysis", "export"]),
     Floor { tests: &["plan_read", "load"], ..floor_of("plot", &["vocabulary", "record", "analysis"]) },
     floor_of(
         "cmd",
@@ -73,7 +76,7 @@ pub const LIBRARIES: [(&str, &[&str]); 4] = [
     // What is read or written in files and messages.
     ("serde", &["vocabulary", "schema", "plan", "plan_read", "links", "supervise", "load", "record", "analysis", "cmd"]),
     // The rest waits for nobody, or has threads.
-    ("tokio", &["supervise", "load", "executor", "serve", "cmd"]),
+    ("tokio", &["tls", "supervise", "load", "executor", "serve", "cmd"]),
     // By far the most expensive to compile.
     ("polars", &["record", "analysis"]),
     // A C library: what opens databases stands where databases are read and written.

@@ -166,6 +166,7 @@ collect:
     assert_eq!(run(&mut place, "19; exit 1", 4), 3);
     assert_eq!(run(&mut place, "19; exit 1", 4), 4);
     // What stands in a file that it names belongs to it.
+    std::fs::create_dir(place.path("make")).unwrap();
     place.write("make/number.sh", "echo 20");
     let by_file = "20; cd DIR && sh make/number.sh";
     assert_eq!([0; 2].map(|code| run(&mut place, by_file, code)), [5, 5]);

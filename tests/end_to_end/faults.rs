@@ -183,6 +183,22 @@ fn a_target_that_answers_wrongly_is_not_ready() {
     fails_because(&place, &["web was not ready within 300ms", "/health answered 500"]);
 }
 
+/// A status that is an error elsewhere may be what says that a server is there.
+#[test]
+fn any_status_may_mean_ready() {
+    let of = |status: &str| {
+        let probe = format!("http: /health, status: {status}");
+        sick_but("--mode, status-500", &[("PATIENCE", "300ms"), ("PROBE", &probe)], "")
+    };
+    for status in ["500", "[404, 500]"] {
+        let place = of(status);
+        place.run_test().expect(4).complains(&["status 500"]);
+        let reason = place.status("sick/run1")["verdict"]["reason"].as_str().unwrap().to_owned();
+        assert!(reason.starts_with("the checked pass before the load failed"), "it was ready: {reason}");
+    }
+    fails_because(&of("[404, 503]"), &["web was not ready within 300ms", "/health answered 500, expected 404 or 503"]);
+}
+
 #[test]
 fn a_target_that_ends_under_load_fails_its_repetition() {
     let place = sick_but("--mode, ok, --exit-after, 50", &[("AMOUNT", "1000000000")], "");
@@ -538,4 +554,203 @@ fn a_reader_that_has_gone_away_ends_the_program_quietly() {
     drop(child.stdout.take());
     let output = child.wait_with_output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}
+
+/// A server that takes connections and never answers.
+fn silent_server() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || listener.incoming().take(1000).collect::<Vec<_>>());
+    port
+}
+
+/// What is told is what the last look found, also where it never came to an end.
+#[test]
+fn a_probe_that_hangs_is_told_as_one() {
+    let scenario = "
+experiment: test
+targets:
+  web: {command: [sleep, '100'], ready: {READY, timeout: 700ms}}
+workloads:
+  clients: {command: ['true'], load: {closed: {connections: 1}, amount: 1}}
+";
+    let url = format!("http://127.0.0.1:{}/health", silent_server());
+    let kinds = [
+        (format!("http: '{url}'"), format!("{url} gave no answer within 7")),
+        ("command: [sh, -c, sleep 300]".to_owned(), "the command `sh -c sleep 300` gave no answer within 7".to_owned()),
+        (
+            "command: [sh, -c, 'test -f DIR/once || { touch DIR/once; exit 3; }; sleep 300']".to_owned(),
+            "(before that: the command ended with exit code 3)".to_owned(),
+        ),
+        ("log: ready".to_owned(), "no line of its log matches `ready`".to_owned()),
+    ];
+    for (ready, words) in kinds {
+        let place = Place::with(&scenario.replace("READY", &ready));
+        place.run_test().expect(4).complains(&["web was not ready within 700ms: ", &words]);
+        place.assert_cleared(Duration::ZERO);
+    }
+}
+
+#[test]
+fn a_target_that_goes_into_the_background_is_told_to_stay() {
+    let scenario = "
+experiment: test
+targets:
+  web: {shell: 'sleep 100 & exit 0', ready: {log: ready, timeout: 5s}}
+workloads:
+  clients: {command: ['true'], load: {closed: {connections: 1}, amount: 1}}
+";
+    let place = Place::with(scenario);
+    place.run_test().expect(4).complains(&["web ended with exit code 0 before it was ready", "must stay in the foreground"]);
+    place.assert_cleared(Duration::from_secs(1));
+}
+
+/// After three repetitions of a cell in which it was never ready for one reason, nobody waits for it any more; other cells go on.
+#[test]
+fn a_target_that_is_never_ready_is_not_waited_for_in_every_repetition() {
+    let scenario = SICK.replace("ARGS", "--mode, ok, --never-listen").replace("AMOUNT", "1").replace("PATIENCE", "400ms");
+    let mut place = Place::with(&scenario.replace("PROBE", "tcp: PORT1"));
+    let port = place.port(1);
+    place.run(&["run", "test.yaml", "-n", "5", "--no-graphs"]).expect(4);
+    let of = |case: &str, number: u32| place.status(&format!("{case}/run{number}"));
+    for number in 1..=5 {
+        let status = of("sick", number);
+        let reason = status["verdict"]["reason"].as_str().unwrap();
+        let refused = format!("127.0.0.1:{port}: Connection refused (os error 111)");
+        let given_up = format!("not tried any more: web was not ready in 3 repetitions of this cell: {refused}");
+        if number <= 3 {
+            assert!(reason.starts_with("web was not ready within 400ms"), "{reason}");
+            assert_eq!(status["never_ready"], json!({"target": "web", "reason": refused}));
+        } else {
+            assert_eq!((reason, status["timings"]["target_start_ns"].as_u64()), (given_up.as_str(), Some(0)));
+        }
+        assert_eq!(of("sound", number)["verdict"]["is"], "valid");
+    }
+}
+
+/// A level that is longer than a file may be called has a folder and a picture of its own all the same.
+#[test]
+fn levels_of_any_length_have_folders() {
+    let scenario = "
+experiment: test
+factors: {path: [\"/LONGa\", \"/LONGb\", /short, _short]}
+targets: {web: {fixture: null-server, port: PORT1}}
+workloads:
+  clients: {url: 'http://127.0.0.1:PORT1', load: {closed: {connections: 1}, amount: 3}, steps: [{get: '/${path}'}]}
+graphs: [{bars: throughput, x: workload, facet: path}]
+";
+    let place = Place::with(&scenario.replace("LONG", &"segment/".repeat(60)));
+    place.run(&["run", "test.yaml", "-n", "1"]).expect(0);
+    let cells = listing(&place.run_directory("test").join("cells"));
+    assert_eq!(cells.len(), 4, "{cells:?}");
+    assert!(
+        cells.iter().filter(|name| name.starts_with("path=_segment_segment_") && name.len() == 200).count() == 2,
+        "{cells:?}"
+    );
+    assert!(cells.contains(&"path=_short".to_owned()) && cells.iter().any(|name| name.starts_with("path=_short~")), "{cells:?}");
+    let pictures = files(&place.path("graphs"));
+    assert_eq!(pictures.iter().filter(|name| name.ends_with(".png")).count(), 4, "{pictures:?}");
+    assert_eq!(place.summary()["cells"].as_array().unwrap().len(), 4);
+}
+
+/// Where something of one cell cannot be written, the others are executed and summarized, and it is said.
+#[test]
+fn a_cell_that_cannot_be_written_ends_no_other() {
+    let scenario = "
+experiment: test
+factors: {case: [sick, sound]}
+order: rounds
+layout: ${case}
+set-up:
+  cell:
+    - {when: '${case == \"sick\"}', shell: 'for run in DIR/results/test/2*; do mkdir -p $run/cells; touch $run/cells/sick; done'}
+targets: {web: {fixture: null-server, port: PORT1}}
+workloads:
+  clients: {url: 'http://127.0.0.1:PORT1', load: {closed: {connections: 1}, amount: 3}, steps: [{get: /}]}
+";
+    let place = Place::with(scenario);
+    place.run(&["run", "test.yaml", "-n", "2", "--no-graphs"]).expect(1).complains(&["case=sick cannot be written: ", "sick"]);
+    assert_eq!([1, 2].map(|number| place.status(&format!("sound/run{number}"))["verdict"]["is"] == "valid"), [true; 2]);
+    assert_eq!(place.summary()["cells"][1]["repetitions"]["valid"], 2);
+    place.assert_cleared(Duration::ZERO);
+}
+
+#[test]
+fn a_port_at_which_nobody_of_the_experiment_listens_is_told() {
+    let scenario = "
+experiment: test
+targets: {web: {fixture: null-server, port: PORT1}}
+workloads:
+  clients:
+    url: http://127.0.0.1:${targets.web.ports[0] + 1}
+    load: {closed: {connections: 1}, amount: 3}
+    steps: [{get: /}]
+";
+    let mut place = Place::with(scenario);
+    let port = place.port(1);
+    let hint = format!("nothing of this experiment listens on {}; did you mean {port}?", port + 1);
+    place.run_test().expect(4).complains(&["the checked pass before the load failed", "Connection refused", &hint]);
+}
+
+/// What a target is started with may name its own ports; names of the scenario's own come first.
+#[test]
+fn a_target_knows_its_own_ports() {
+    let scenario = "
+experiment: test
+LETtargets:
+  web:
+    replicas: 2
+    shell: echo ${port} ${ports.admin} >&2; exec sleep 100
+    port: ${replica + 40000}
+    ports: {admin: '${port + 100}'}
+    ready: {log: '^${port} ${ports.admin}$'}
+workloads:
+  clients: {command: ['true'], load: {closed: {connections: 1}, amount: 1}}
+";
+    let mut place = Place::with(&scenario.replace("LET", ""));
+    place.run_test().expect(0);
+    let log = |number: u32| {
+        std::fs::read_to_string(place.run_directory("test").join(format!("cells/all/run1/logs/web-{number}.err"))).unwrap()
+    };
+    assert_eq!([log(1), log(2)], ["40001 40101\n", "40002 40102\n"]);
+    place.write(
+        "test.yaml",
+        &scenario
+            .replace("LET", "let: {port: 7}\n")
+            .replace("    ports: {admin: '${port + 100}'}\n", "")
+            .replace(" ${ports.admin}", ""),
+    );
+    let plan = place.run(&["plan", "test.yaml"]).expect(0).stdout;
+    assert!(plan.contains("echo 7 >&2"), "{plan}");
+    place.write("test.yaml", &scenario.replace("LET", "").replace("['true']", "[echo, '${port}']"));
+    place.run(&["check", "test.yaml"]).expect(2).complains(&["`port`", "inside of a target that has it"]);
+}
+
+/// In a network of its own with 21 ports to connect from, each of which is taken for a minute behind its connection.
+#[test]
+fn local_ports_that_are_used_up_are_this_machines_limit() {
+    let scenario = "
+experiment: test
+limits: {errors: 100%, silence: 100%, open: 100%, generator-cpu: 100%}
+targets: {web: {fixture: null-server, port: PORT1}}
+workloads:
+  clients:
+    url: http://127.0.0.1:PORT1
+    http: {keep-alive: false}
+    load: {closed: {connections: 1}, amount: 200}
+    steps: [{get: /}]
+";
+    let place = Place::with(scenario);
+    let narrow = "ip link set lo up && sysctl -qw net.ipv4.ip_local_port_range='60000 60020' && exec \"$0\" run test.yaml --no-graphs -n 1";
+    let runner = place.runner();
+    let mut command = std::process::Command::new("unshare");
+    command.args(["--net", "sh", "-c", narrow]).arg(runner.get_program()).current_dir(place.path(""));
+    command.envs(runner.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let output = command.output().expect("unshare is a part of the system");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    if said.contains("unshare failed") {
+        println!("SKIPPED: this test may not make a network of its own (it needs root)");
+        return;
+    }
+    assert!(said.contains("no local port is left") && said.contains("this machine's limit and not the server's"), "{said}");
 }

@@ -108,16 +108,21 @@ fn connects(place: &Place) -> u64 {
 
 /// A CA in `ca.pem`, and `server.pem` with `server.key` for `localhost` and 127.0.0.1, made by it.
 pub fn certificates(place: &mut Place) {
-    let names = place.write("names", "subjectAltName=DNS:localhost,IP:127.0.0.1\n");
-    let openssl = |words: &str| {
-        let mut command = Command::new("openssl");
-        command.args(words.split(' ')).current_dir(names.parent().expect("it lies in a folder"));
-        let made = command.output().expect("openssl is installed");
-        assert!(made.status.success(), "{words}: {}", String::from_utf8_lossy(&made.stderr));
-    };
-    openssl("req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=test-ca -keyout ca.key -out ca.pem");
-    openssl("req -newkey rsa:2048 -nodes -subj /CN=localhost -keyout server.key -out server.csr");
-    openssl("x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile names -out server.pem");
+    openssl(place, "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=test-ca -keyout ca.key -out ca.pem");
+    certificate(place, "server", "DNS:localhost,IP:127.0.0.1");
+}
+
+/// `NAME.pem` with `NAME.key` for these names, made by the CA of [`certificates`].
+pub fn certificate(place: &mut Place, name: &str, names: &str) {
+    place.write("names", &format!("subjectAltName={names}\n"));
+    openssl(place, &format!("req -newkey rsa:2048 -nodes -subj /CN={name} -keyout {name}.key -out {name}.csr"));
+    let sign = "-CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile names";
+    openssl(place, &format!("x509 -req -in {name}.csr {sign} -out {name}.pem"));
+}
+
+fn openssl(place: &Place, words: &str) {
+    let made = Command::new("openssl").args(words.split(' ')).current_dir(place.path("")).output().expect("openssl is installed");
+    assert!(made.status.success(), "{words}: {}", String::from_utf8_lossy(&made.stderr));
 }
 
 #[test]

@@ -414,6 +414,7 @@ mistakes! {
     timeout_zero
     tls_ca_and_no_verification
     tls_no_such_file
+    tls_parts
     tls_without_https
     tmpfs_size
     type_fraction
@@ -434,6 +435,7 @@ mistakes! {
     type_text_for_number
     type_too_large
     type_truth_for_text
+    url_parts
     value_of_one_cell
     variant_order
     variant_order_near

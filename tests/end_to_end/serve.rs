@@ -345,7 +345,9 @@ fn it_ends_when_its_parent_is_killed_and_says_so_when_it_is_killed_itself() {
     let again = started(place.runner().args(["serve", "results/test", "--listen", &address.to_string()]));
     assert_eq!(again.address, address);
     eventually("it has ended", || is_gone(pid).then_some(()));
-    drop((server, again));
+    drop(server);
+    again.started.signal(Signal::TERM);
+    again.started.wait().expect(0);
     let server = serve(&place, &[]);
     kill_process(Pid::from_raw(serving(&place)).unwrap(), Signal::KILL).unwrap();
     server.started.wait().expect(1).complains(&["the process that serves ended unexpectedly"]);

@@ -15,7 +15,7 @@ use crate::late::fill_workload;
 use crate::reconcile::Baselines;
 use crate::revive::{Reviver, last_deaths};
 use crate::targets::Running;
-use crate::{actions, launches, memory, targets};
+use crate::{actions, hints, launches, memory, targets};
 use load::{self, Gate, Job, Launcher, Setting};
 use plan::{Action, Cell, Length, Target};
 use supervise::Process;
@@ -133,6 +133,7 @@ impl Repetition<'_> {
                 biased;
                 died = targets::death(&session.running) => return Err(died),
                 verified = load::verify(workload, *seed) => if let Err(error) = verified {
+                    let error = hints::of_refusal(error, workload, &cell.targets);
                     return Err(cause(error, session).await);
                 },
             }
@@ -339,11 +340,8 @@ impl Repetition<'_> {
 }
 
 /// What a failed pass is due to: a target whose end is just about to be noticed, or the answer itself.
-async fn cause(error: load::Error, session: &Session) -> Error {
-    match tokio::time::timeout(NOTICED, targets::death(&session.running)).await {
-        Ok(died) => died,
-        Err(_) => error.into(),
-    }
+async fn cause(error: Error, session: &Session) -> Error {
+    tokio::time::timeout(NOTICED, targets::death(&session.running)).await.unwrap_or(error)
 }
 
 /// How many passes there will be in all; none where a phase is as long as its duration.

@@ -8,7 +8,9 @@ use load::{self, PhaseReport, Report};
 use plan::order::{Turn, seed_of};
 use plan::{Cell, Plan, Workload};
 use record::FORMAT;
-use record::status::{CutShort, GeneratorStatus, HostStatus, ObserverStatus, PhaseStatus, Status, Timings, TrialStatus, Verdict};
+use record::status::{
+    CutShort, GeneratorStatus, HostStatus, NeverReady, ObserverStatus, PhaseStatus, Status, Timings, TrialStatus, Verdict,
+};
 use vocabulary::errors::chain;
 
 /// All that is known of a repetition at its end.
@@ -41,6 +43,7 @@ impl Conclusion<'_> {
             repetition: self.turn.repetition,
             seed: seed_of(self.plan.seed, self.turn),
             verdict: self.verdict(),
+            never_ready: self.never_ready(),
             timings: self.timings(&phases),
             phases,
             trials: self.trials(),
@@ -87,6 +90,16 @@ impl Conclusion<'_> {
         reasons.extend(session.tap_report.reasons.iter().cloned());
         reasons.extend(self.memory_full.clone());
         if reasons.is_empty() { Verdict::Valid } else { Verdict::Invalid { reasons } }
+    }
+
+    /// Who kept it from beginning, if that is why it failed.
+    fn never_ready(&self) -> Option<NeverReady> {
+        let (target, reason) = match self.outcome.as_ref().err()? {
+            Error::Supervise(supervise::Error::NotReady { name, reason, .. }) => (name, reason.clone()),
+            Error::Supervise(supervise::Error::EndedEarly { name, exit, .. }) => (name, format!("it {exit}")),
+            _ => return None,
+        };
+        Some(NeverReady { target: target.clone(), reason })
     }
 
     fn phases(&self) -> Vec<PhaseStatus> {

@@ -125,7 +125,7 @@ async fn one_pass<D: Driver>(driver: &Arc<D>, seed: u64) -> Result<(), Error> {
     let mut client = driver.client((1 << 24) - 1, seed, &std::rc::Rc::default());
     client.begin_pass(0);
     for step in 0..driver.steps() {
-        client.exchange(step).await.result.map_err(|f| Error::Verify(f.words))?;
+        client.exchange(step).await.result.map_err(Error::from)?;
     }
     Ok(())
 }
@@ -167,6 +167,13 @@ impl Exchange {
             transfer: None,
             result: Ok(()),
         }
+    }
+}
+
+impl From<Failure> for Error {
+    /// What a checked pass came to.
+    fn from(Failure { outcome, words }: Failure) -> Self {
+        Self::Verify { outcome, words }
     }
 }
 

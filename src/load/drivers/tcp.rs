@@ -4,6 +4,7 @@ use std::io;
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use rustix::io::Errno;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::Instant;
 
@@ -88,13 +89,12 @@ impl Addresses {
 
 /// What the system said, as an outcome.
 pub fn of_io(error: &io::Error, doing: &str) -> Failure {
-    use std::io::ErrorKind;
-    let outcome = match error.kind() {
-        ErrorKind::ConnectionRefused => Outcome::Refused,
-        ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::ConnectionAborted => Outcome::Reset,
-        ErrorKind::UnexpectedEof => Outcome::Incomplete,
-        ErrorKind::TimedOut => Outcome::Timeout,
-        _ => Outcome::Io,
-    };
-    Failure::new(outcome, format!("{doing}: {error}"))
+    if error.raw_os_error() == Some(Errno::ADDRNOTAVAIL.raw_os_error()) {
+        let words = "no local port is left (`net.ipv4.ip_local_port_range`; each is taken for a minute behind its connection), \
+                     which is this machine's limit and not the server's: keep connections open, or use more addresses";
+        return Failure::new(Outcome::Io, format!("{doing}: {words}"));
+    }
+    // A server that wants to know who asks may say so only here.
+    let words = tls::alert(error).unwrap_or_else(|| error.to_string());
+    Failure::new(Outcome::of_io(error), format!("{doing}: {words}"))
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::commands::find_file;
 use super::diagnostics::{Diagnostics, find_name, refuse};
 use super::programs::missing_program;
-use super::{commands, control, requests};
+use super::{commands, control, requests, tls};
 use plan::{Action, Body, Cache, Invocation, Step, Template, cache};
 use schema::{Mistake, Node, types};
 
@@ -28,7 +28,7 @@ pub(super) fn action(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Ac
     }
     refuse(notes, node, &["cookie", "send", "answer"], "it belongs to `control`");
     if matches!(kind, "command" | "shell") {
-        for key in ["auth", "headers", "body", "expect", "times"] {
+        for key in ["auth", "headers", "body", "expect", "times", "tls"] {
             if let Some(entry) = node.entry(key) {
                 notes.mistakes.push(
                     Mistake::new(notes.file, entry.key_span, format!("`{key}` belongs to a request, and this is a command"))
@@ -60,12 +60,13 @@ pub(super) fn action(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Ac
         if let Some(entry) = node.entry(key) {
             notes.mistakes.push(
                 Mistake::new(notes.file, entry.key_span, format!("`{key}` belongs to a command, and this is a request"))
-                    .expected("expected only the method, `auth`, `headers`, `body`, `expect`, `times`, `timeout`"),
+                    .expected("expected only the method, `auth`, `headers`, `body`, `expect`, `times`, `timeout`, `tls`"),
             );
         }
     }
     let target = [&typed.get, &typed.put, &typed.post, &typed.delete].into_iter().flatten().next()?;
     let (url, path) = requests::url(notes, node, kind, &target.0)?;
+    let tls = tls::tls(notes, node, &typed.tls, url.tls, format!("expected `{kind}: https://…`"))?;
     let body = match (&typed.body, node.get("body")) {
         (Some(typed), Some(node)) => requests::body(notes, node, typed)?,
         _ => Body::Empty,
@@ -81,7 +82,7 @@ pub(super) fn action(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Ac
         expect: requests::expect(notes, node.get("expect"), typed.expect.as_ref()),
         ..Step::plain(kind, path, timeout)
     };
-    Some(Action::Request { step: Box::new(step), url, times })
+    Some(Action::Request { step: Box::new(step), url, tls, times })
 }
 
 /// The directory that a step makes and keeps. Of files that it names, such as a script or a list of requirements, the content

@@ -12,6 +12,7 @@ use super::{actions, arrivals, collect, lifetimes, links, reconcile, taps, targe
 use plan::{Action, Cell, CellId, Collect, Length, Link, Reconcile, Steps, Tap, Target, Workload};
 use schema::source::all_of;
 use schema::{Data, Entry, Mistake, Node, Span, decode, types};
+use vocabulary::file_names::{fitting, marked};
 use vocabulary::rows::FEWEST_WINDOWS;
 use vocabulary::{Phase, units};
 
@@ -424,7 +425,14 @@ impl Builder<'_> {
         mistakes: &mut Vec<Mistake>,
     ) -> Option<PathBuf> {
         let Some(layout) = self.root.get("layout") else {
-            return Some(PathBuf::from(id.0.chars().map(|c| if c == '/' || c == '\0' { '_' } else { c }).collect::<String>()));
+            let name: String = id.0.chars().map(|c| if c == '/' || c.is_control() { '_' } else { c }).collect();
+            let mut path = PathBuf::from(fitting(&name));
+            // What was replaced may have told it from another.
+            if paths.contains_key(&path) {
+                path = PathBuf::from(marked(&name, &id.0));
+            }
+            paths.insert(path.clone(), id.clone());
+            return Some(path);
         };
         // `run<N>` is what the folder of a repetition is called anyway; whoever wants to see it in the layout may.
         let whole = layout.as_text().map(|text| text.strip_suffix("/run${repetition}").unwrap_or(text));
@@ -442,7 +450,7 @@ impl Builder<'_> {
                 return None;
             }
         };
-        let path = PathBuf::from(&text);
+        let path = PathBuf::from(text.split('/').map(fitting).collect::<Vec<String>>().join("/"));
         let sound =
             !text.is_empty() && !text.contains("${") && path.components().all(|c| matches!(c, std::path::Component::Normal(_)));
         if text.is_empty() {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::diagnostics::{Diagnostics, refuse};
 use super::programs::{missing_need, missing_program};
-use super::{commands, extracted, requests};
+use super::{commands, extracted, requests, tls};
 use plan::collect::BODY;
 use plan::start::fixture_in;
 use plan::{Carry, Collect, CollectSource, Invocation, Selector, Step, TableSource, Template};
@@ -36,18 +36,19 @@ pub(super) fn collect(
         _ => {}
     }
     if kind != "get" {
-        refuse(&["auth", "headers"], "it belongs to a request, which has `get`");
+        refuse(&["auth", "headers", "tls"], "it belongs to a request, which has `get`");
     }
     let source = match kind {
         "get" => {
             let (url, path) = requests::url(notes, node, "get", &typed.get.as_ref()?.0)?;
+            let tls = tls::tls(notes, node, &typed.tls, url.tls, "expected `get: https://…`")?;
             let step = Step {
                 headers: requests::headers(notes, node, &typed.headers),
                 auth: requests::auth(notes, node, typed.auth.as_ref()),
                 carry: vec![Carry { name: BODY.to_owned(), selector: Selector::Regex("(?s)^.*$".to_owned()) }],
                 ..Step::plain("get", path, typed.timeout.map_or(TIMEOUT, |d| d.0))
             };
-            CollectSource::Get { url, step: Box::new(step) }
+            CollectSource::Get { url, tls, step: Box::new(step) }
         }
         "file" => CollectSource::File(file(&typed.file.as_ref()?.0, scenario)),
         "sqlite" => CollectSource::Sqlite(file(&typed.sqlite.as_ref()?.0, scenario)),

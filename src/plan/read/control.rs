@@ -30,7 +30,7 @@ pub(super) fn action(
     typed: &types::Action,
     timeout: std::time::Duration,
 ) -> Option<Action> {
-    let others = ["dir", "env", "cache", "auth", "times", "headers", "body", "expect"];
+    let others = ["dir", "env", "cache", "auth", "times", "headers", "body", "expect", "tls"];
     refuse(
         notes,
         node,

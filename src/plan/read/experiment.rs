@@ -24,6 +24,8 @@ use vocabulary::Phase;
 
 /// More repetitions than this in one run are a typing error.
 const MAX_REPETITIONS: u64 = 1_000_000;
+/// Names of files are made of it, with more beside it.
+const MOST_OF_A_NAME: usize = 100;
 /// A generator that uses more of its processors than this has no time to spare.
 const GENERATOR_CPU: f64 = 0.95;
 /// Of a system that answers more of its requests wrongly, the right answers' speed says little.
@@ -164,6 +166,10 @@ impl<'a> Builder<'a> {
                 };
                 ((*name).to_owned(), place)
             })
+            .chain(
+                ["port", "ports"]
+                    .map(|name| (name.to_owned(), "inside of a target that has it, and not in its `when` and `replicas`")),
+            )
             .collect();
         let mut carried = BTreeSet::new();
         for part in ["workloads", "let"] {
@@ -205,7 +211,7 @@ impl<'a> Builder<'a> {
         let name = &self.typed.experiment;
         let typed = self.root.get("experiment").is_some_and(|n| n.as_text().is_some());
         let fits = !name.is_empty()
-            && name.len() <= 100
+            && name.len() <= MOST_OF_A_NAME
             && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
             && !name.starts_with('.');
         if typed && !fits {
@@ -268,11 +274,11 @@ impl<'a> Builder<'a> {
         }
         for entries in [self.workloads, self.targets, self.collect, self.taps, self.links] {
             for entry in entries {
-                if !entry.key.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b)) || entry.key.is_empty() {
-                    mistakes.push(
-                        Mistake::new(self.file, entry.key_span, format!("`{}` cannot be a name here", entry.key))
-                            .expected("expected letters, digits, `-` and `_`: it names files"),
-                    );
+                let fits = (1..=MOST_OF_A_NAME).contains(&entry.key.len());
+                if !fits || !entry.key.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b)) {
+                    let expected = format!("expected up to {MOST_OF_A_NAME} letters, digits, `-` and `_`: it names files");
+                    let mistake = Mistake::new(self.file, entry.key_span, format!("`{}` cannot be a name here", entry.key));
+                    mistakes.push(mistake.expected(expected));
                 }
             }
         }

@@ -38,6 +38,7 @@ mod spelling;
 mod steps;
 mod taps;
 mod targets;
+mod tls;
 mod values;
 mod workloads;
 

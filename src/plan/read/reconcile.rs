@@ -149,7 +149,7 @@ fn owner(targets: &[Target], host: &str, port: u16) -> Option<usize> {
             _ if is_here && replica.ports.contains(&port) => true,
             // It runs elsewhere, and all that is known of it is its address.
             Probe::Tcp { address } if !replica.start.is_started() => *address == authority,
-            Probe::Http { url } if !replica.start.is_started() => url.authority() == authority,
+            Probe::Http { url, .. } if !replica.start.is_started() => url.authority() == authority,
             _ => false,
         })
     })

@@ -7,7 +7,7 @@ use super::commands::find_file;
 use super::diagnostics::{Diagnostics, find_name};
 use super::values::nameable;
 use plan::url::Address;
-use plan::{Auth, Body, Carry, Expect, NamedOutcome, Selector, Template, Url, cache};
+use plan::{Auth, Body, Carry, Expect, NamedOutcome, Part, Selector, Template, Url, cache};
 use schema::{Mistake, Node, types};
 use vocabulary::{Metric, Outcome};
 
@@ -174,30 +174,43 @@ pub(super) fn regex(notes: &mut Diagnostics<'_>, node: &Node, key: &str, pattern
 
 /// A URL of a single request: where, and its path.
 pub(super) fn url(notes: &mut Diagnostics<'_>, node: &Node, key: &str, text: &str) -> Option<(Url, Template)> {
-    let url = match Url::parse(text) {
-        Ok(url) if !url.host.contains("${") => url,
-        Ok(_) => {
-            notes.fixed(node, key, text)?;
-            return None;
+    let parts = plan::url::split(text);
+    if parts.is_some_and(|(_, authority, _)| authority.contains("${")) {
+        notes.fixed(node, key, text)?;
+    }
+    // What is inserted late is looked at when it is known.
+    match Url::parse(&without_names(text)) {
+        Ok(url) => {
+            let path = parts.map_or("", |(_, _, path)| path);
+            let slash = if path.starts_with('/') { "" } else { "/" };
+            Some((url.origin(), Template::parse(&format!("{slash}{path}"))))
         }
         Err(expected) => {
             notes.say(node, key, format!("`{text}` is not a URL"), expected);
-            return None;
+            None
         }
+    }
+}
+
+/// Notes what of a path that is only in part known could never be sent.
+pub(super) fn check_path(notes: &mut Diagnostics<'_>, node: &Node, key: &str, path: &str) {
+    if let Err(unsendable) = plan::url::sent(&without_names(path)) {
+        notes.say(node, key, format!("the path `{path}` {}", unsendable.found()), unsendable.expected());
+    }
+}
+
+/// The text with a digit in the place of each late name.
+fn without_names(text: &str) -> String {
+    let part = |part: &Part| match part {
+        Part::Text(text) => text.clone(),
+        Part::Name(_) => "0".to_owned(),
     };
-    let path = Template::parse(if url.path.is_empty() { "/" } else { &url.path });
-    Some((Url { path: String::new(), ..url }, path))
+    Template::parse(text).0.iter().map(part).collect()
 }
 
 /// Reads `host:port`.
 pub(super) fn address(notes: &mut Diagnostics<'_>, node: &Node, key: &str, text: &str) -> Option<Address> {
     let text = notes.fixed(node, key, text)?;
-    let parsed = Url::parse(&format!("http://{text}")).ok().filter(|url| url.path.is_empty() && text.contains(':'));
-    match parsed {
-        Some(url) => Some(Address { host: url.host, port: url.port }),
-        None => {
-            notes.say(node, key, format!("`{text}` is not an address"), "expected `host:port`, such as `127.0.0.1:8098`");
-            None
-        }
-    }
+    let said = |expected| notes.say(node, key, format!("`{text}` is not an address"), expected);
+    Address::parse(&text).map_err(said).ok()
 }

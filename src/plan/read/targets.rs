@@ -10,7 +10,7 @@ use super::diagnostics::{Diagnostics, forget_repeated, refuse};
 use super::environment::{self, Variable};
 use super::expr::{Scope, value_of};
 use super::programs::{missing_need, missing_program};
-use super::{containers, lifetimes, processors, requests};
+use super::{containers, lifetimes, processors, requests, tls};
 use plan::containers::engine;
 use plan::template::Part;
 use plan::{Probe, RenderedFile, Replica, SentLine, Start, Target, Template, Url};
@@ -102,7 +102,7 @@ pub(super) fn outline<'a>(scope: &mut Scope<'_>, entry: &'a Entry, mistakes: &mu
     forget_repeated(mistakes, start, before);
     // What is wrong with an address is told in the second pass.
     let address = entry.value.get("address").map(|node| scope.resolve(node, &mut Vec::new()));
-    let url = address.as_ref().and_then(|node| Url::parse(node.as_text()?).ok());
+    let url = address.as_ref().and_then(|node| Url::parse_origin(node.as_text()?).ok());
     if address.is_some() && url.is_none() {
         return mistaken(ports);
     }
@@ -115,6 +115,30 @@ fn with_replica<T>(scope: &mut Scope<'_>, entry: &Entry, number: u32, f: impl Fn
     scope.values.insert("replica".to_owned(), Node::new(entry.key_span, data));
     let result = f(scope);
     scope.values.remove("replica");
+    result
+}
+
+/// Does something while a replica's own `port` and `ports` are known, where the scenario has no names of its own that are spelled so.
+fn with_ports<T>(scope: &mut Scope<'_>, outline: &Outline<'_>, number: u32, f: impl FnOnce(&mut Scope<'_>) -> T) -> T {
+    let entry = outline.entry;
+    let is_free = |scope: &Scope<'_>, name: &str| {
+        !scope.values.contains_key(name) && !scope.late.contains_key(name) && !scope.lets.iter().any(|e| e.key == name)
+    };
+    let mut own = Vec::new();
+    if let Some(port) = outline.ports.get(number as usize - 1).copied().flatten().filter(|_| is_free(scope, "port")) {
+        scope.values.insert("port".to_owned(), Node::new(entry.key_span, Data::Int(i64::from(port))));
+        own.push("port");
+    }
+    if let Some(ports) = entry.value.get("ports").filter(|_| is_free(scope, "ports")) {
+        // What is wrong with them is told where they stand.
+        let ports = with_replica(scope, entry, number, |scope| scope.resolve(ports, &mut Vec::new()));
+        scope.values.insert("ports".to_owned(), ports);
+        own.push("ports");
+    }
+    let result = f(scope);
+    for name in own {
+        scope.values.remove(name);
+    }
     result
 }
 
@@ -162,15 +186,19 @@ pub(super) fn target(
         // The other replicas have the same mistakes; only those in other places are new.
         forget_repeated(mistakes, start, before);
         before = mistakes.len();
-        let resolved = with_replica(scope, entry, number, |scope| scope.resolve(&entry.value, mistakes));
-        let file = scope.file;
-        let made = decode::decode_and(file, &resolved, mistakes, |typed: types::Target, mistakes| {
-            let mut notes = Diagnostics { file, mistakes };
-            after_known(&mut notes, &resolved, &typed, entry, names);
-            let replica = replica(&mut notes, scope, entry, &resolved, &typed, number)?;
-            lifetimes::names_known(&mut notes, &resolved, typed.lifetime, &replica);
-            Some((replica, typed))
+        let (resolved, made) = with_ports(scope, outline, number, |scope| {
+            let resolved = with_replica(scope, entry, number, |scope| scope.resolve(&entry.value, mistakes));
+            let file = scope.file;
+            let made = decode::decode_and(file, &resolved, mistakes, |typed: types::Target, mistakes| {
+                let mut notes = Diagnostics { file, mistakes };
+                after_known(&mut notes, &resolved, &typed, entry, names);
+                let replica = replica(&mut notes, scope, entry, &resolved, &typed, number)?;
+                lifetimes::names_known(&mut notes, &resolved, typed.lifetime, &replica);
+                Some((replica, typed))
+            });
+            (resolved, made)
         });
+        let file = scope.file;
         let of_links = ["delay", "jitter", "loss", "rate"].map(|key| format!("unknown key `{key}`"));
         for mistake in mistakes[before..].iter_mut().filter(|m| of_links.contains(&m.found)) {
             mistake.help = Some(format!("it belongs to a link: `links: {{name: {{to: {}, delay: 100ms}}}}`", entry.key));
@@ -289,14 +317,14 @@ fn replica(
             }
         }
         let address = notes.fixed(node, "address", address)?;
-        let url = match Url::parse(&address) {
+        let url = match Url::parse_origin(&address) {
             Ok(url) => url,
             Err(expected) => {
                 notes.say(node, "address", format!("`{address}` is not an address"), expected);
                 return None;
             }
         };
-        let ready = probe(notes, node, typed, Some(&url.authority()))?;
+        let ready = probe(notes, node, typed, Some(&url))?;
         return Some(Replica {
             number,
             start: Start::Elsewhere,
@@ -337,17 +365,18 @@ fn replica(
         Start::of_command(commands::argv(notes, node, typed.command.as_deref(), typed.shell.as_deref(), &typed.args)?)
     };
     processors::check(notes, node, &typed.cpus);
-    let address = typed.port.map(|p| format!("127.0.0.1:{}", p.0));
-    let ready = probe(notes, node, typed, address.as_deref())?;
+    let here = |port: &types::Port| Url { tls: false, host: "127.0.0.1".to_owned(), port: port.0, path: String::new() };
+    let ready = probe(notes, node, typed, typed.port.as_ref().map(here).as_ref())?;
     let files = render(notes, scope, entry, node, typed, number);
     let dir = commands::folder(notes, node, typed.dir.as_deref());
     let env = commands::environment(notes, node, &typed.env);
     Some(Replica { number, start, env, dir, ports, files, ready, cpus: typed.cpus.clone() })
 }
 
-fn probe(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Target, address: Option<&str>) -> Option<Probe> {
+/// How to know that a target is ready; `address`: where it listens, if that is known.
+fn probe(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Target, address: Option<&Url>) -> Option<Probe> {
     let has_port = node.get("port").is_some();
-    let by_default = || Some(address.map_or(Probe::Started, |a| Probe::Tcp { address: a.to_owned() }));
+    let by_default = || Some(address.map_or(Probe::Started, |a| Probe::Tcp { address: a.authority() }));
     let (Some(typed), Some(node)) = (&typed.ready, node.get("ready")) else { return by_default() };
     // Only how long it may take.
     if node.get("timeout").is_some() && node.entries().len() == 1 {
@@ -356,6 +385,10 @@ fn probe(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Target, addres
     let kind = notes.exactly_one(node, "the probe", &["tcp", "tor", "http", "log", "command"])?;
     if kind != "tcp" {
         refuse(notes, node, &["send", "expect"], "expected it beside `tcp`");
+    }
+    if kind != "http" {
+        refuse(notes, node, &["tls"], "expected it beside `http: https://…`");
+        refuse(notes, node, &["status"], "expected it beside `http`");
     }
     if kind != "tor" {
         refuse(notes, node, &["cookie"], "expected it beside `tor`");
@@ -401,12 +434,20 @@ fn probe(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Target, addres
                     );
                     return None;
                 };
-                Url::parse(&format!("http://{address}{http}"))
+                Url::parse(&format!("{address}{http}"))
             } else {
                 Url::parse(http)
             };
             match url {
-                Ok(url) => Some(Probe::Http { url }),
+                Ok(url) => {
+                    let tls =
+                        tls::tls(notes, node, &typed.tls, url.tls, format!("expected `http: https://{}…`", url.authority()))?;
+                    let statuses = typed.status.clone().unwrap_or_default().0;
+                    if typed.status.is_some() && statuses.is_empty() {
+                        notes.say(node, "status", "a list without a status", "expected at least one status");
+                    }
+                    Some(Probe::Http { url, statuses, tls })
+                }
                 Err(expected) => {
                     notes.say(node, "http", format!("`{http}` is neither a path nor a URL"), expected);
                     None

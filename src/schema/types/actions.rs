@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 
-use crate::types::{Auth, Body, Expect, Text, Timeout};
+use crate::types::{Auth, Body, Expect, Text, Timeout, Tls};
 
 /// Steps at each level.
 #[derive(Clone, Debug, Default, serde::Deserialize, JsonSchema)]
@@ -86,6 +86,9 @@ pub struct Action {
     /// What the answer must be; status 2xx by default.
     #[serde(default)]
     pub expect: Option<Expect>,
+    /// How TLS is spoken, with `https://`.
+    #[serde(default)]
+    pub tls: Tls,
     /// How long it may take; 60 s by default.
     #[serde(default)]
     pub timeout: Option<Timeout>,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 
-use crate::types::{Auth, Decimal, MetricSource, Names, TableSource, Text, Timeout};
+use crate::types::{Auth, Decimal, MetricSource, Names, TableSource, Text, Timeout, Tls};
 
 /// What is collected after the load: exactly one of `command`, `shell`, `fixture`, `file`, `sqlite`, `get`, and what is taken from it.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
@@ -38,6 +38,9 @@ pub struct Collect {
     /// Headers of the request.
     #[serde(default)]
     pub headers: BTreeMap<String, Text>,
+    /// How TLS is spoken with `https://`.
+    #[serde(default)]
+    pub tls: Tls,
     /// Arguments after those of `command` or `fixture`.
     #[serde(default)]
     pub args: Vec<Text>,

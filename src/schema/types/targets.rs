@@ -9,7 +9,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use crate::types::{Duration, Lifetime, Names, Port, ResourceLimit, Signal, Text, Timeout, as_typed};
+use crate::types::{Duration, Lifetime, Names, Port, ResourceLimit, Signal, Statuses, Text, Timeout, Tls, as_typed};
 
 /// Something under test or around it.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
@@ -153,9 +153,15 @@ pub struct Ready {
     /// The cookie with which the control port of `tor` is authenticated to.
     #[serde(default)]
     pub cookie: Option<Text>,
-    /// `GET` of this path (or URL) answers with a status below 400.
+    /// `GET` of this path (or URL) answers with a status below 400, or one of `status`.
     #[serde(default)]
     pub http: Option<String>,
+    /// With `http`: one of these statuses, whatever it is, such as `404`.
+    #[serde(default)]
+    pub status: Option<Statuses>,
+    /// How TLS is spoken, where the URL of `http` begins with `https://`.
+    #[serde(default)]
+    pub tls: Tls,
     /// A line of its output matches this regular expression.
     #[serde(default)]
     pub log: Option<String>,

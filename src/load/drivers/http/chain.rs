@@ -147,7 +147,7 @@ impl HttpClient {
                 };
                 if !message.redirect(step, status, path, to) {
                     let label = step.label(&self.values);
-                    let origin = plan::Url { path: String::new(), ..url };
+                    let origin = url.origin();
                     let words = format!(
                         "{label} answered {status}, which sends the request again to another origin, {origin}; a secret is in its \
                          body and was not sent there: expected an answer, or `redirects: {{trust: [{origin}]}}`"
@@ -257,6 +257,9 @@ impl HttpClient {
 
 /// A connection that nobody else uses.
 async fn open(http: &Http, server: &Server, deadline: TokioInstant, opened: &mut u64) -> Result<General, Failure> {
-    let stream = server.open(&http.tls, None, deadline, opened).await?;
+    // Who asks is a secret too, and the name is that of the server at home.
+    let known = http.trusted.iter().any(|trusted| server.is(trusted));
+    let tls = http.tls.as_ref().map(|tls| if known { tls.elsewhere() } else { tls.anonymous() }).map_err(Clone::clone);
+    let stream = server.open(&tls, None, deadline, opened).await?;
     if http.http2 { Ok(General::http2(shared::begin(stream, 1, deadline).await?)) } else { General::http1(stream).await }
 }

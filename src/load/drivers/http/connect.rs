@@ -14,11 +14,8 @@ use hyper::http::uri::{Authority, Scheme};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::Instant;
-use tokio_rustls::client::TlsStream;
-use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::of_io;
-use super::tls::Tls;
 use crate::Error;
 use crate::drivers::Failure;
 use crate::drivers::socks::{Proxy, Unanswered};
@@ -26,6 +23,7 @@ use crate::drivers::steering::Circuit;
 use crate::drivers::tcp::Addresses;
 use crate::drivers::transfer::Transfer;
 use plan::Url;
+use tls::{ServerName, Tls, TlsStream};
 use vocabulary::Outcome;
 
 /// Whom to connect to, and what it is called in requests.
@@ -36,7 +34,7 @@ pub(in crate::drivers) struct Server {
     pub host: HeaderValue,
     /// The same for HTTP/2.
     pub authority: Authority,
-    /// Whom its certificate must name, with TLS.
+    /// Whom its certificate must name, with TLS, unless the scenario gives another name.
     name: Option<ServerName<'static>>,
     way: Way,
 }
@@ -82,10 +80,10 @@ impl Server {
     }
 
     fn with(url: &Url, way: Way) -> Result<Self, String> {
-        let name = url.tls.then(|| ServerName::try_from(url.host.clone())).transpose().map_err(|e| e.to_string())?;
+        let name = url.tls.then(|| tls::server_name(&url.host)).transpose()?;
         let text = url.authority();
         Ok(Self {
-            url: Url { path: String::new(), ..url.clone() },
+            url: url.clone().origin(),
             host: HeaderValue::from_str(&text).map_err(|e| e.to_string())?,
             authority: text.parse().map_err(|e| format!("{e}"))?,
             name,
@@ -186,7 +184,8 @@ impl Server {
             None => Inner::Plain(plain),
             Some(name) => {
                 let tls = tls.as_ref().map_err(|words| Failure::new(Outcome::Io, words.clone()))?;
-                Inner::Tls(Box::new(tls.handshake(plain, name.clone(), &self.label(), deadline).await?))
+                let shaken = tls.handshake(plain, name.clone(), &self.label(), deadline).await;
+                Inner::Tls(Box::new(shaken.map_err(|failure| Failure::new(failure.outcome, failure.words))?))
             }
         };
         Ok(Stream { inner, heard: Rc::default() })

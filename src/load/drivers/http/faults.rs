@@ -4,6 +4,7 @@
 
 mod framing;
 mod http2;
+mod paths;
 mod tls;
 
 use std::cell::Cell;
@@ -19,7 +20,8 @@ use super::scripted::{CHUNKED, EARLY, OK, UNTIL_CLOSED, WRONG, run, script};
 use super::shared::Group;
 use super::{Http, HttpClient};
 use crate::drivers::{Client as _, Driver as _, Exchange};
-use plan::drivers::http::Trust;
+use plan::Tls;
+use plan::tls::Trust;
 use plan::{self, Body, Template, Url};
 use vocabulary::Outcome;
 
@@ -38,6 +40,11 @@ fn general(url: &str, steps: Vec<plan::Step>) -> plan::drivers::http::Http {
 
 fn http2_workload(url: &str, steps: Vec<plan::Step>) -> plan::drivers::http::Http {
     plan::drivers::http::Http { version: 2, ..workload(url, steps) }
+}
+
+/// Any certificate is taken from anybody.
+fn anybody() -> Tls {
+    Tls { trust: Trust::Anybody, ..Tls::default() }
 }
 
 fn clients(http: plan::drivers::http::Http, count: u64) -> Vec<HttpClient> {
@@ -222,12 +229,12 @@ fn connecting_and_waiting_end_with_the_time_out() {
         let address = listener.local_addr().unwrap();
         let brief = |method| plan::Step { timeout: Duration::from_millis(100), ..step(method, "/") };
         let upload = plan::Step { body: Body::Random(256 << 20), ..brief("PUT") };
-        let anybody = |url: String, steps| plan::drivers::http::Http { trust: Trust::Anybody, ..workload(&url, steps) };
+        let over_tls = |url: String, steps| plan::drivers::http::Http { tls: anybody(), ..workload(&url, steps) };
         for (http, words) in [
             (general(&format!("http://{address}"), vec![brief("GET")]), "no answer within 100ms"),
             (workload(&format!("http://{address}"), vec![upload]), "no answer within 100ms"),
             (http2_workload(&format!("http://{address}"), vec![brief("GET")]), "no answer within 100ms"),
-            (anybody(format!("https://{address}"), vec![brief("GET")]), "the TLS handshake took longer than the time-out"),
+            (over_tls(format!("https://{address}"), vec![brief("GET")]), "the TLS handshake took longer than the time-out"),
         ] {
             let exchange = client(http).exchange(0).await;
             expect(&exchange, Outcome::Timeout, words);

@@ -264,11 +264,7 @@ impl Lean {
         out.clear();
         out.extend_from_slice(step.method.as_str().as_bytes());
         out.push(b' ');
-        let path_at = out.len();
-        step.path.write(values, out);
-        if out[path_at..].iter().any(|b| *b <= b' ' || *b == 0x7f) {
-            return Err(unsent(format!("the path `{}` is invalid: it contains white space", step.path.fill(values))));
-        }
+        step.write_path(values, out)?;
         out.extend_from_slice(b" HTTP/1.1\r\n");
         if !step.has_host {
             out.extend_from_slice(b"host: ");

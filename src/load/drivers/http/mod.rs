@@ -4,7 +4,7 @@
 //! by itself and costs two thirds of the processor time; it takes workloads whose bodies fit into memory, over plain TCP.
 //! `general` is hyper: HTTP/2, TLS, Unix sockets, redirects, bodies of any length; `chain` follows redirects over it,
 //! `shared` are its HTTP/2 connections, `body` its request bodies. Both report the same outcomes and pass the same tests.
-//! `connect` and `tls` make connections, `redirect` knows where a redirect leads.
+//! `connect` makes connections, `redirect` knows where a redirect leads.
 //!
 //! No request is ever sent twice: what a connection took with it when it broke has failed, and is counted as that.
 
@@ -17,11 +17,10 @@ mod general;
 mod judge;
 mod lean;
 mod redirect;
-mod request;
+pub(in crate::drivers) mod request;
 #[cfg(test)]
 mod scripted;
 mod shared;
-pub(in crate::drivers) mod tls;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -91,14 +90,11 @@ impl Http {
         let step = |s| step(s).and_then(|step| if http.stages { step.kept_whole() } else { Ok(step) });
         let steps: Vec<Step> = http.steps.iter().map(step).collect::<Result<_, _>>()?;
         let secret = http.urls.iter().any(|u| u.tls);
-        let tls = match secret || http.redirects > 0 {
-            true => Tls::new(&http.trust, http2),
-            false => Err(Error::Tls("no URL uses it".to_owned())),
-        };
-        let tls = match tls {
-            Err(error) if secret => return Err(error),
+        let tls = match (secret || http.redirects > 0).then(|| Tls::new(&http.tls, http2)) {
+            Some(Err(error)) if secret => return Err(Error::Tls(error)),
             // Only a redirect could ask for it.
-            tls => tls.map_err(|e| vocabulary::errors::chain(&e)),
+            Some(tls) => tls.map_err(|e| vocabulary::errors::chain(&e)),
+            None => Err("no URL uses TLS".to_owned()),
         };
         let plain = !http2 && !secret && socket.is_none() && http.redirects == 0;
         Ok(Self {
@@ -412,7 +408,7 @@ async fn send_on_this_thread(http: &Arc<Http>, seed: u64, passes: u64) -> Result
     let addresses = http.servers.len() as u64;
     // Numbers that no load has, so that its ids are its own; ids are made of their last 24 bits.
     let first = (1 << 24) / (addresses * http.streams) * addresses - addresses;
-    let failed = |f: Failure| Error::Verify(f.words);
+    let failed = Error::from;
     let (mut values, mut received) = (BTreeMap::new(), 0);
     for address in 0..addresses {
         let mut client = http.client((first + address) * http.streams, seed, &Rc::default());

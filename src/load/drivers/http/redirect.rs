@@ -3,6 +3,7 @@
 use hyper::Method;
 use hyper::http::uri::PathAndQuery;
 
+use super::request::in_request;
 use plan::Url;
 
 /// Whether an answer with this status and a `location` can be followed.
@@ -41,7 +42,7 @@ pub(super) fn resolve(base: &Url, path: &str, location: &str) -> Result<(Url, Pa
         Some(rest) => {
             let (authority, path) = rest.find(['/', '?']).map_or((rest, ""), |at| rest.split_at(at));
             let url = format!("http{}://{authority}", if tls { "s" } else { "" });
-            (Url::parse(&url).map_err(|_| "it names no host".to_owned())?, path.to_owned())
+            (Url::parse(&url).map_err(|expected| format!("`{authority}` is not a host; {expected}"))?, path.to_owned())
         }
         None if scheme.is_some() => return Err("it names no host".to_owned()),
         None => {
@@ -52,12 +53,12 @@ pub(super) fn resolve(base: &Url, path: &str, location: &str) -> Result<(Url, Pa
                 Some(b'?') => format!("{whole}{rest}"),
                 Some(_) => format!("{}{rest}", &whole[..=whole.rfind('/').unwrap_or(0)]),
             };
-            (Url { path: String::new(), ..base.clone() }, path)
+            (base.clone().origin(), path)
         }
     };
     let (path, query) = path.find('?').map_or((path.as_str(), ""), |at| path.split_at(at));
     let whole = format!("{}{query}", without_dots(path));
-    Ok((url, whole.parse().map_err(|e| format!("its path is invalid: {e}"))?))
+    Ok((url, in_request(&whole)?))
 }
 
 fn is_scheme(text: &str) -> bool {

@@ -12,6 +12,7 @@ use crate::Error;
 use crate::drivers::Failure;
 use crate::drivers::judged::Judged;
 use crate::drivers::values::{RANDOM_BLOCK, Text, Values, random_block};
+use plan::url::{is_sent_as_it_stands, sent};
 use plan::{self, Template};
 use vocabulary::Outcome;
 
@@ -68,8 +69,10 @@ impl Step {
         let text = |template: &Template| Text::new(template, names, &step.name);
         let mut path = text(&step.path)?;
         path.prepend(prefix);
-        let parse = |p: &str| p.parse::<PathAndQuery>().map_err(|e| invalid(format!("path `{p}`: {e}")));
-        let fixed_path = path.fixed().map(parse).transpose()?;
+        let fixed_path = path.fixed().map(in_request).transpose().map_err(&invalid)?;
+        if let Some(fixed) = &fixed_path {
+            path = Text::new(&Template(vec![plan::Part::Text(fixed.as_str().to_owned())]), names, &step.name)?;
+        }
         let mut headers = HeaderMap::new();
         let mut late_headers = Vec::new();
         for (name, value) in &step.headers {
@@ -192,8 +195,21 @@ impl Step {
         if let Some(path) = &self.fixed_path {
             return Ok(path.clone());
         }
-        let path = self.path.fill(values);
-        path.parse().map_err(|e| unsent(format!("the path `{path}` is invalid: {e}")))
+        in_request(&self.path.fill(values)).map_err(unsent)
+    }
+
+    /// Appends the same to a request that is written by hand.
+    ///
+    /// # Errors
+    /// When what was inserted makes it invalid.
+    pub(super) fn write_path(&self, values: &Values, out: &mut Vec<u8>) -> Result<(), Failure> {
+        let at = out.len();
+        self.path.write(values, out);
+        if self.fixed_path.is_none() && !is_sent_as_it_stands(&out[at..]) {
+            out.truncate(at);
+            out.extend_from_slice(self.path(values)?.as_str().as_bytes());
+        }
+        Ok(())
     }
 
     /// The headers of this request, without those that are made of its body and its server.
@@ -229,6 +245,18 @@ impl Step {
     pub(super) fn label(&self, values: &Values) -> String {
         format!("{} {}", self.method, self.path.fill(values))
     }
+}
+
+/// A path and query as every version of HTTP sends them.
+///
+/// # Errors
+/// In words, why they cannot be sent.
+pub(in crate::drivers) fn in_request(path: &str) -> Result<PathAndQuery, String> {
+    let sent = sent(path).map_err(|unsendable| {
+        let (found, expected) = (unsendable.found(), unsendable.expected());
+        format!("the path `{path}` {found}; {expected}")
+    })?;
+    sent.parse().map_err(|e| format!("the path `{path}` is invalid: {e}"))
 }
 
 /// The statuses of an outcome with a name, and its number.

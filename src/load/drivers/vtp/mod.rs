@@ -211,7 +211,7 @@ impl Carrier for plan::drivers::vtp::Author {
         Box::pin(async {
             let author = Author::new(self)?;
             let deadline = TokioInstant::now() + author.timeout;
-            author.addresses.connect(deadline).await.map(drop).map_err(|f| Error::Verify(f.words))
+            author.addresses.connect(deadline).await.map(drop).map_err(Error::from)
         })
     }
 }

@@ -39,8 +39,8 @@ pub fn run(job: &Job, subscriber: &Subscriber, ledger: Arc<Ledger>) -> Result<Re
         let mut abort = job.setting.abort.clone();
         let subscribed = tokio::select! {
             biased;
-            subscribed = subscribing => subscribed.map_err(|f| Error::Verify(f.words)),
-            _ = abort.wait_for(|asked| *asked) => Err(Error::Verify("it was given up".to_owned())),
+            subscribed = subscribing => subscribed.map_err(Error::from),
+            _ = abort.wait_for(|asked| *asked) => Err(Failure::new(Outcome::Closed, "it was given up").into()),
         };
         job.setting.gate.arrive();
         let (stream, broker) = subscribed?;

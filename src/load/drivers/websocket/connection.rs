@@ -19,10 +19,11 @@ use tokio_websockets::{Error as WsError, Limits, Message, WebSocketStream};
 use crate::Error;
 use crate::drivers::Failure;
 use crate::drivers::http::connect::{Server, Stream};
-use crate::drivers::http::tls::Tls;
+use crate::drivers::http::request::in_request;
 use crate::drivers::judged::MAX_KEPT;
 use crate::drivers::tcp::of_io;
 use plan::drivers::websocket::Websocket;
+use tls::Tls;
 use vocabulary::Outcome;
 
 /// Whom to connect to, and what is asked for.
@@ -58,11 +59,11 @@ impl Connector {
         let socket = websocket.socket.as_ref().map(|socket| std::path::PathBuf::from(socket.to_text()));
         let server = Server::new(&websocket.url, socket.as_deref(), None)?;
         let tls = match websocket.url.tls {
-            true => Ok(Tls::new(&websocket.trust, false)?),
+            true => Ok(Tls::new(&websocket.tls, false).map_err(Error::Tls)?),
             false => Err("it is not asked for".to_owned()),
         };
         let authority: Authority = websocket.url.authority().parse().map_err(|e| invalid(format!("{e}")))?;
-        let path: PathAndQuery = websocket.path.parse().map_err(|e| invalid(format!("{e}")))?;
+        let path: PathAndQuery = in_request(&websocket.path).map_err(invalid)?;
         let uri = Uri::builder().scheme(Scheme::HTTP).authority(authority).path_and_query(path).build();
         let uri = uri.map_err(|e| invalid(e.to_string()))?;
         let offered = (!websocket.subprotocols.is_empty()).then(|| websocket.subprotocols.join(", "));

@@ -1,12 +1,10 @@
 //! Requests over HTTP/1.1 or HTTP/2.
 
-use std::path::PathBuf;
-
 use serde::Serialize;
 
 use super::{Asks, Description, Protocol};
 use crate::template::Part;
-use crate::{Auth, Draw, Driver, Late, Length, Load, Segment, Socks, Step, Template, Url, Workload};
+use crate::{Auth, Draw, Driver, Late, Length, Load, Segment, Socks, Step, Template, Tls, Url, Workload};
 use vocabulary::rows::{PERCENTS, Stage};
 use vocabulary::{Interest, NamedMetric, Phase};
 
@@ -31,8 +29,9 @@ pub struct Http {
     /// Other origins to which a redirect may take what is secret.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub trusted: Vec<Url>,
-    /// Who may vouch for the server, with `https://`.
-    pub trust: Trust,
+    /// How TLS is spoken, with `https://`.
+    #[serde(flatten)]
+    pub tls: Tls,
     /// The proxy through which connections go.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub socks: Option<Socks>,
@@ -46,19 +45,6 @@ pub struct Http {
     pub steps: Vec<Step>,
 }
 
-/// Whose word is taken for who the server is.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Trust {
-    /// Those that the system trusts.
-    #[default]
-    System,
-    /// Those whose certificates are in this file (PEM).
-    Ca(PathBuf),
-    /// Anybody's.
-    Anybody,
-}
-
 impl Http {
     /// Plain HTTP/1.1 with keep-alive to one URL.
     pub fn plain(url: Url, steps: Vec<Step>) -> Self {
@@ -70,7 +56,7 @@ impl Http {
             keep_alive: true,
             redirects: 0,
             trusted: Vec::new(),
-            trust: Trust::System,
+            tls: Tls::default(),
             socks: None,
             stages: false,
             draws: Vec::new(),

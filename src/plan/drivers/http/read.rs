@@ -4,10 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::Reader;
-use crate::commands::find_file;
 use crate::diagnostics::{Diagnostics, counted};
-use crate::{requests, socks, steps, values};
-use plan::drivers::http::{Http, MAX_STREAMS, TRANSFER_METRICS, Trust, named_outcomes};
+use crate::{requests, socks, steps, tls, values};
+use plan::drivers::http::{Http, MAX_STREAMS, TRANSFER_METRICS, named_outcomes};
 use plan::step::REQUEST_TIMEOUT;
 use plan::{Body, SecretParts, Socks, Step, Template, Url};
 use schema::{Mistake, Node, types};
@@ -34,7 +33,7 @@ fn http(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, in_us
     let mut urls = Vec::new();
     for (i, url) in typed.url.0.iter().enumerate() {
         let Some(url) = notes.fixed(node, "url", url) else { continue };
-        match Url::parse(&url) {
+        match Url::parse_base(&url) {
             Ok(url) => urls.push(url),
             Err(expected) => {
                 let span = node.get("url").map_or(node.head, |n| n.items().get(i).unwrap_or(n).span);
@@ -47,6 +46,12 @@ fn http(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, in_us
     if typed.url.0.is_empty() {
         notes.say(node, "url", "this workload has no URL", "expected `url: http://host:port`");
     }
+    if let [first, others @ ..] = urls.as_slice()
+        && let Some(other) = others.iter().find(|other| other.path != first.path)
+    {
+        let found = format!("{first} and {other} have different paths");
+        notes.say(node, "url", found, "expected one path in all of them, or none: the path of a step follows it");
+    }
     if notes.exactly_one(node, "what a pass consists of", &["steps"]).is_some() && typed.steps.is_empty() {
         notes.say(node, "steps", "a pass without steps", "expected at least one request, such as `[{get: /}]`");
     }
@@ -55,7 +60,7 @@ fn http(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, in_us
     let stages = typed.stages.unwrap_or_default();
     let keep_alive = typed.http.keep_alive.unwrap_or(!stages);
     let socks = socks::socks(notes, node, typed.socks.as_ref());
-    check_way(notes, node, typed, socks.as_ref());
+    check_way(notes, node, typed, socks.as_ref(), urls.iter().any(|url| url.tls));
     if let Some(part) = node.get("http") {
         if version == 1 && streams != 1 {
             notes.say(part, "streams", "several streams with HTTP/1.1", "expected `version: 2` beside it");
@@ -73,7 +78,7 @@ fn http(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, in_us
         }
     }
     let uses_tls = urls.is_empty() || urls.iter().any(|u| u.tls);
-    let trust = trust(notes, node, typed, uses_tls, "expected `url: https://…`")?;
+    let tls = tls::tls(notes, node, &typed.tls, uses_tls, "expected `url: https://…`")?;
     let draws = values::draws(notes, node, &typed.draw, in_use);
     let in_use = &in_use.iter().chain(typed.draw.keys()).cloned().collect();
     let mut steps = self::steps(notes, node, typed, in_use);
@@ -91,7 +96,7 @@ fn http(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, in_us
         keep_alive,
         redirects: typed.http.redirects.as_ref().map_or(0, |r| r.most.unwrap_or(REDIRECTS)),
         trusted: trusted(notes, node, typed.http.redirects.as_ref()),
-        trust,
+        tls,
         socks,
         stages,
         draws,
@@ -99,10 +104,9 @@ fn http(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, in_us
     })
 }
 
-/// Notes what does not go with a proxy, or with requests that are recorded stage by stage.
-fn check_way(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, socks: Option<&Socks>) {
+/// Notes what does not go with a proxy, or with requests that are recorded stage by stage; `secret`: whether a URL uses TLS.
+fn check_way(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, socks: Option<&Socks>, secret: bool) {
     let two = typed.http.version.is_some_and(|v| v.0 == 2);
-    let secret = typed.url.0.iter().any(|url| url.starts_with("https://"));
     let redirects = typed.http.redirects.as_ref().is_some_and(|r| r.most != Some(0));
     let plain = "expected `http://` with HTTP/1.1 and without redirects";
     if let Some(part) = node.get("socks") {
@@ -128,45 +132,19 @@ fn check_way(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, 
     }
 }
 
-/// Who may vouch for the server; `expected`: how a URL with TLS is written.
-pub fn trust(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, uses_tls: bool, expected: &str) -> Option<Trust> {
-    let Some(part) = node.get("tls") else { return Some(Trust::System) };
-    if !uses_tls {
-        notes.say(node, "tls", "no URL of this workload uses TLS", expected);
-    }
-    Some(match (&typed.tls.ca, typed.tls.verify) {
-        (Some(_), Some(false)) => {
-            let expected = "expected either `ca` or `verify: false`";
-            notes.say(part, "verify", "certificates that are named and not verified", expected);
-            Trust::Anybody
-        }
-        (_, Some(false)) => Trust::Anybody,
-        (Some(name), _) => {
-            let name = notes.fixed(part, "ca", name)?;
-            let found = find_file(&notes.file.path, &name).filter(|p| p.is_file());
-            if found.is_none() {
-                let expected = "expected a file, seen from the scenario's folder or one above it";
-                notes.say(part, "ca", format!("there is no file `{name}`"), expected);
-            }
-            Trust::Ca(found?)
-        }
-        (None, _) => Trust::System,
-    })
-}
-
 /// The origins to which a redirect may take what is secret.
 fn trusted(notes: &mut Diagnostics<'_>, node: &Node, typed: Option<&types::Redirects>) -> Vec<Url> {
     let part = node.get("http").and_then(|http| http.get("redirects")).unwrap_or(node);
     let mut trusted = Vec::new();
     for (i, origin) in typed.iter().flat_map(|typed| &typed.trust).enumerate() {
         let Some(origin) = notes.fixed(part, "trust", origin) else { continue };
-        match Url::parse(&origin) {
-            Ok(url) if url.path.is_empty() => trusted.push(url),
-            wrong => {
+        match Url::parse_origin(&origin) {
+            Ok(url) => trusted.push(url),
+            Err(expected) => {
                 let span = part.get("trust").map_or(part.head, |n| n.items().get(i).unwrap_or(n).span);
-                let found = if wrong.is_ok() { "has a path" } else { "is not one" };
+                let found = if Url::parse(&origin).is_ok() { "has a path" } else { "is not one" };
                 let mistake = Mistake::new(notes.file, span, format!("an origin is asked for, and `{origin}` {found}"));
-                notes.mistakes.push(mistake.expected("expected scheme, host and port, such as `https://other:8443`"));
+                notes.mistakes.push(mistake.expected(expected));
             }
         }
     }
@@ -219,8 +197,8 @@ fn step(
             format!("the path `{}` does not start with `/`", path.0),
             "expected a path, such as `/blobs/${id}`; the host stands in `url`",
         );
-    } else if path.0.replace("${", "").contains(|c: char| c.is_whitespace() || c.is_control()) {
-        notes.say(node, method, format!("the path `{}` contains white space", path.0), "expected it written as `%20`");
+    } else {
+        requests::check_path(notes, node, method, &path.0);
     }
     let body = match (&typed.body, node.get("body")) {
         (Some(typed), Some(node)) => requests::body(notes, node, typed)?,

@@ -2,11 +2,10 @@
 
 use serde::Serialize;
 
-use super::http::Trust;
 use super::{Asks, Description, Protocol};
 use crate::step::shortened;
 use crate::template::Part;
-use crate::{Auth, Draw, Late, Message, Template, Url};
+use crate::{Auth, Draw, Late, Message, Template, Tls, Url};
 use vocabulary::{Interest, NamedMetric};
 
 /// The name of the next key of the text that is typed.
@@ -29,8 +28,9 @@ pub struct Websocket {
     /// A Unix socket to connect to instead.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub socket: Option<Template>,
-    /// Who may vouch for the server, with `wss://`.
-    pub trust: Trust,
+    /// How TLS is spoken, with `wss://`.
+    #[serde(flatten)]
+    pub tls: Tls,
     /// Subprotocols that are offered.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub subprotocols: Vec<String>,

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{Reader, http};
+use super::Reader;
 use crate::diagnostics::{Diagnostics, refuse};
-use crate::{messages, requests, steps, values};
+use crate::{messages, requests, steps, tls, values};
 use plan::drivers::websocket::{COUNTS, HANDSHAKES, KEY, Matching, SHARES, Websocket};
 use plan::step::REQUEST_TIMEOUT;
 use plan::template::Part;
@@ -50,8 +50,8 @@ pub const READER: Reader = Reader {
 fn websocket(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, in_use: &BTreeSet<String>) -> Option<Websocket> {
     let (part, said) = (node.get("websocket")?, typed.websocket.as_ref()?);
     let address = address(notes, part, &said.url);
-    let tls = address.as_ref().is_none_or(|(url, _)| url.tls);
-    let trust = http::trust(notes, node, typed, tls, "expected `url: wss://…` in `websocket`");
+    let secret = address.as_ref().is_none_or(|(url, _)| url.tls);
+    let tls = tls::tls(notes, node, &typed.tls, secret, "expected `url: wss://…` in `websocket`");
     let headers = requests::headers(notes, node, &typed.headers);
     for (name, _) in headers.iter().filter(|(name, _)| OWN_HEADERS.contains(&name.as_str())) {
         let why =
@@ -104,7 +104,7 @@ fn websocket(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, 
         url,
         path,
         socket: said.socket.as_deref().map(Template::parse),
-        trust: trust?,
+        tls: tls?,
         subprotocols: said.subprotocols.clone(),
         headers,
         auth: requests::auth(notes, node, typed.auth.as_ref()),
@@ -122,28 +122,19 @@ fn websocket(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, 
 /// Server, and path with query.
 fn address(notes: &mut Diagnostics<'_>, node: &Node, text: &str) -> Option<(Url, String)> {
     let text = notes.fixed(node, "url", text)?;
-    let rest = text.strip_prefix("ws").filter(|rest| rest.starts_with("://") || rest.starts_with("s://"));
-    let usual = "expected `ws://host:port/path` or `wss://…`";
-    let url = match rest.map(|rest| Url::parse(&format!("http{rest}"))) {
-        Some(Ok(url)) => url,
-        wrong => {
-            let expected = match wrong {
-                Some(_) if text.contains('@') => "expected user and password in `auth`",
-                Some(Err(expected)) if expected.contains("port from") => expected,
-                _ => usual,
-            };
-            notes.say(node, "url", format!("`{text}` is not a URL of a websocket"), expected);
-            return None;
-        }
+    // Both schemes mean what those of HTTP mean (RFC 6455, 3).
+    let scheme = plan::url::split(&text).map(|(scheme, ..)| scheme.to_ascii_lowercase());
+    let parsed = match scheme.as_deref() {
+        Some("ws" | "wss") => Url::parse(&format!("http{}", &text["ws".len()..])),
+        _ => Err("expected `ws://host:port/path` or `wss://…`"),
     };
-    // As it was typed: a slash at its end may be another place.
-    let path = text.splitn(4, '/').nth(3).map_or_else(|| "/".to_owned(), |path| format!("/{path}"));
-    if path.contains('#') || path.chars().any(|c| c.is_whitespace() || c.is_control()) {
-        let expected = "expected a path such as `/terminal?room=1`, without white space and `#`";
-        notes.say(node, "url", format!("`{path}` is not a path of a websocket"), expected);
-        return None;
-    }
-    Some((Url { path: String::new(), ..url }, path))
+    let said = |expected: &str| {
+        let expected = expected.replace("`http://", "`ws://").replace("`https://", "`wss://");
+        notes.say(node, "url", format!("`{text}` is not a URL of a websocket"), expected);
+    };
+    let url = parsed.map_err(said).ok()?;
+    let path = if url.path.is_empty() { "/".to_owned() } else { url.path.clone() };
+    Some((url.origin(), path))
 }
 
 /// With what each connection begins.

@@ -88,6 +88,15 @@ pub struct Tls {
     /// `false` takes any certificate from anybody.
     #[serde(default)]
     pub verify: Option<bool>,
+    /// What the server is called, in the handshake (SNI) and in its certificate; the host of the URL by default.
+    #[serde(default)]
+    pub name: Option<Text>,
+    /// A file with a certificate of one's own (PEM), for a server that asks who is there; `key` belongs to it.
+    #[serde(default)]
+    pub cert: Option<String>,
+    /// The file with the key of `cert` (PEM).
+    #[serde(default)]
+    pub key: Option<String>,
 }
 
 /// User and password, for HTTP's basic authentication.

@@ -82,7 +82,7 @@ fn certificates_are_verified_unless_nobody_cares() {
         std::io::Write::write_all(&mut file, CA.as_bytes()).unwrap();
         let ca = || Trust::Ca(file.path().to_owned());
         let with = |host: &str, trust| plan::drivers::http::Http {
-            trust,
+            tls: Tls { trust, ..Tls::default() },
             ..workload(&format!("https://{host}:{port}"), vec![step("GET", "/")])
         };
         for host in ["127.0.0.1", "localhost"] {
@@ -115,7 +115,7 @@ fn a_server_must_agree_to_http2() {
             (vec![], "does not agree to HTTP/2: it names no protocol (ALPN)"),
         ] {
             let url = format!("https://127.0.0.1:{}", tls_server(&protocols).await);
-            let http = plan::drivers::http::Http { trust: Trust::Anybody, ..http2_workload(&url, vec![step("GET", "/")]) };
+            let http = plan::drivers::http::Http { tls: anybody(), ..http2_workload(&url, vec![step("GET", "/")]) };
             expect(&client(http).exchange(0).await, Outcome::Io, words);
         }
     });
@@ -125,10 +125,8 @@ fn a_server_must_agree_to_http2() {
 fn a_server_without_tls_is_told_so() {
     run(async {
         let (url, _) = script(vec![vec!["HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n"]]).await;
-        let http = plan::drivers::http::Http {
-            trust: Trust::Anybody,
-            ..workload(&url.replace("http:", "https:"), vec![step("GET", "/")])
-        };
+        let http =
+            plan::drivers::http::Http { tls: anybody(), ..workload(&url.replace("http:", "https:"), vec![step("GET", "/")]) };
         expect(&client(http).exchange(0).await, Outcome::Garbage, "it does not speak TLS");
     });
 }

@@ -1,16 +1,23 @@
-//! Giving up root for good, once the port is taken. What is left may read what everybody may read.
+//! Giving up root for good, once a port is taken: who a user is, and how a process becomes it. What is left may read what everybody may
+//! read.
+//!
+//! It knows nothing of experiments, and is no floor of `runner`: `serve` and the fixture `random-data` both need it.
+
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 use std::ffi::{CStr, CString};
 use std::io;
 use std::mem::MaybeUninit;
 
 use libc::{gid_t, uid_t};
+use rustix::process::{geteuid, getppid, parent_process_death_signal, set_parent_process_death_signal};
 
 /// The most that is known of a user, in bytes.
 const MOST_KNOWN: usize = 1 << 20;
 
 /// Who the process is to be.
-pub(super) struct Identity {
+#[derive(Debug)]
+pub struct Identity {
     name: String,
     uid: uid_t,
     gid: gid_t,
@@ -23,7 +30,7 @@ impl Identity {
     /// The reason why not.
     pub fn of(name: &str) -> Result<Self, String> {
         let refused = |reason: &str| format!("--user {name}: {reason}");
-        if !rustix::process::geteuid().is_root() {
+        if !geteuid().is_root() {
             return Err(refused("only root can become another user; start this as root, or leave --user out"));
         }
         let none = || refused("there is no such user");
@@ -38,9 +45,15 @@ impl Identity {
 
     /// Becomes the user, and makes sure that it has: there is no way back, no group is left, and nothing that is executed gets more.
     ///
+    /// The kernel forgets at that which signal this process gets when its parent ends, so it is told again.
+    ///
     /// # Errors
     /// What failed. The process may be half of either then, and has to end.
     pub fn assume(&self) -> Result<(), String> {
+        let failed = |what: &str, error: &dyn std::fmt::Display| format!("--user {}: cannot {what}: {error}", self.name);
+        let parent = getppid();
+        let signal = parent_process_death_signal().map_err(|error| failed("ask for the signal at the parent's end", &error))?;
+
         // SAFETY: none of them reads or writes memory of ours: the list of groups is empty. Those of libc are used, since they change all
         // threads and not only this one.
         let changes = unsafe {
@@ -52,9 +65,18 @@ impl Identity {
             ]
         };
         if let Some((what, _)) = changes.iter().find(|(_, result)| *result != 0) {
-            return Err(format!("--user {}: cannot {what}: {}", self.name, io::Error::last_os_error()));
+            return Err(failed(what, &io::Error::last_os_error()));
         }
-        self.verify()
+        self.verify()?;
+
+        if let Some(signal) = signal {
+            set_parent_process_death_signal(Some(signal)).map_err(|error| failed("be told of the parent's end", &error))?;
+            // It may have ended in between, and then nobody sends the signal.
+            if getppid() != parent {
+                return Err(failed("go on", &"the parent has ended"));
+            }
+        }
+        Ok(())
     }
 
     fn verify(&self) -> Result<(), String> {
@@ -70,7 +92,7 @@ impl Identity {
         if given_up && users == [self.uid; 3] && groups == [self.gid; 3] {
             Ok(())
         } else {
-            Err(format!("--user {}: root was not given up completely, so nothing is served", self.name))
+            Err(format!("--user {}: root was not given up completely, so this does not go on", self.name))
         }
     }
 }
