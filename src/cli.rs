@@ -3,7 +3,10 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::error::{ContextKind, ContextValue};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
+
+use crate::vocabulary::words::nearest;
 
 /// Declarative performance experiments: which variant is faster, by how much, and can it be believed?
 #[derive(Debug, Parser)]
@@ -36,6 +39,8 @@ pub enum Command {
     Plan(Plan),
     /// List experiments with their questions, factors and cells
     List(List),
+    /// Write a first experiment, for a URL or a command line
+    Init(Init),
     /// Print the JSON Schema of scenario files, for editors
     Schema,
     /// Aggregate results into summary.json and a table
@@ -54,6 +59,72 @@ pub enum Command {
     /// Become one of the servers that ship with runner
     #[command(disable_help_flag = true)]
     Fixture(Fixture),
+    /// Print where the newest run is
+    Latest(Latest),
+    /// Print completions for a shell
+    Completions(Completions),
+    /// Print the page for `man`, or write those of all subcommands to a directory
+    Man(Man),
+}
+
+/// What people type who know other programs, and what it is called here.
+const OTHER_NAMES: [(&str, &str); 28] = [
+    ("bench", "run"),
+    ("benchmark", "run"),
+    ("exec", "run"),
+    ("execute", "run"),
+    ("go", "run"),
+    ("start", "run"),
+    ("test", "run"),
+    ("again", "repeat"),
+    ("continue", "resume"),
+    ("restart", "resume"),
+    ("lint", "check"),
+    ("validate", "check"),
+    ("verify", "check"),
+    ("dry-run", "plan"),
+    ("explain", "plan"),
+    ("show", "plan"),
+    ("ls", "list"),
+    ("new", "init"),
+    ("create", "init"),
+    ("diff", "compare"),
+    ("report", "summarize"),
+    ("stats", "summarize"),
+    ("draw", "graph"),
+    ("plot", "graph"),
+    ("last", "latest"),
+    ("web", "serve"),
+    ("completion", "completions"),
+    ("env", "doctor"),
+];
+
+/// Reads the command line; where it is wrong, says so and ends the program.
+pub fn parse() -> Cli {
+    Cli::try_parse().unwrap_or_else(|error| with_neighbour(error).exit())
+}
+
+/// An unknown subcommand with the one that was probably meant: clap knows what looks alike, but neither letters that changed
+/// places nor what other programs call it.
+fn with_neighbour(mut error: clap::Error) -> clap::Error {
+    let Some(ContextValue::String(typed)) = error.get(ContextKind::InvalidSubcommand).cloned() else { return error };
+    if typed.ends_with(".yaml") || typed.ends_with(".yml") {
+        error.remove(ContextKind::SuggestedSubcommand);
+        let tip = format!("a scenario file needs a subcommand in front of it: `runner run {typed}`, or `check`, or `plan`");
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+        return error;
+    }
+    let cli = Cli::command();
+    let known = || cli.get_subcommands().map(clap::Command::get_name);
+    let other = OTHER_NAMES.iter().find(|(name, _)| *name == typed).map(|(_, ours)| *ours);
+    // The words behind `runner export` have clap's neighbours.
+    let usage = error.get(ContextKind::Usage).map(ToString::to_string).unwrap_or_default();
+    if usage.contains("runner <COMMAND>")
+        && let Some(name) = other.or_else(|| nearest(&typed, known()))
+    {
+        error.insert(ContextKind::SuggestedSubcommand, ContextValue::Strings(vec![name.to_owned()]));
+    }
+    error
 }
 
 /// What `run` and `plan` change in a scenario.
@@ -110,6 +181,9 @@ pub struct Run {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub choice: Choice,
+    /// End at the first repetition that failed or is invalid, with exit code 4
+    #[arg(long)]
+    pub fail_fast: bool,
     /// Where results go: DIR/EXPERIMENT/TIME-ID
     #[arg(long, value_name = "DIR", default_value = "results")]
     pub out: PathBuf,
@@ -121,8 +195,8 @@ pub struct Run {
 /// `runner repeat`
 #[derive(Debug, Args)]
 pub struct Repeat {
-    /// Scenario files
-    #[arg(required = true, value_name = "FILE")]
+    /// Scenario files; without one, what was run last here, or the one experiment in experiments/
+    #[arg(value_name = "FILE")]
     pub files: Vec<PathBuf>,
     /// Rounds over all cells; with --until or --for the most of them
     #[arg(long = "repetitions", short = 'n', value_name = "N")]
@@ -161,6 +235,9 @@ pub struct Repeat {
     /// Seed of order, ids and random bodies; without one each run draws its own and records it
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
+    /// End at the first repetition that failed or is invalid, with exit code 4
+    #[arg(long)]
+    pub fail_fast: bool,
     /// Where results go: DIR/EXPERIMENT/TIME-ID
     #[arg(long, value_name = "DIR", default_value = "results")]
     pub out: PathBuf,
@@ -213,6 +290,9 @@ pub struct Resume {
     /// Take the scenario from the run's own experiment.yaml, not from where it was read
     #[arg(long)]
     pub as_recorded: bool,
+    /// End at the first repetition that failed or is invalid, with exit code 4
+    #[arg(long)]
+    pub fail_fast: bool,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub output: Output,
@@ -266,6 +346,53 @@ pub struct Check {
     /// Scenario files; all in experiments/ when there is none
     #[arg(value_name = "FILE")]
     pub files: Vec<PathBuf>,
+}
+
+/// `runner init`
+#[derive(Debug, Args)]
+pub struct Init {
+    /// Name of the experiment: experiments/NAME.yaml is written. By default that of the program, or `first`
+    #[arg(value_name = "NAME")]
+    pub name: Option<String>,
+    /// Where requests go: to a server that runs already, or to COMMAND
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+    /// COMMAND is a server, and listens on this port
+    #[arg(long, value_name = "PORT", conflicts_with = "url")]
+    pub port: Option<u16>,
+    /// COMMAND is no server: how long it takes is measured
+    #[arg(long, conflicts_with_all = ["url", "port"], requires = "command")]
+    pub tool: bool,
+    /// A server, or a program that ends by itself, with its arguments
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<String>,
+}
+
+/// `runner latest`
+#[derive(Debug, Args)]
+pub struct Latest {
+    /// Of this experiment; without one, of all
+    #[arg(value_name = "EXPERIMENT")]
+    pub experiment: Option<String>,
+    /// Where results are
+    #[arg(long, value_name = "DIR", default_value = "results")]
+    pub out: PathBuf,
+}
+
+/// `runner completions`
+#[derive(Debug, Args)]
+pub struct Completions {
+    /// The shell
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
+/// `runner man`
+#[derive(Debug, Args)]
+pub struct Man {
+    /// Write a page for each subcommand there, as runner-run.1
+    #[arg(value_name = "DIR")]
+    pub directory: Option<PathBuf>,
 }
 
 /// `runner plan`
@@ -537,7 +664,6 @@ mod tests {
     use std::ffi::OsString;
     use std::os::unix::ffi::OsStringExt as _;
 
-    use clap::CommandFactory as _;
     use proptest::prelude::*;
 
     use super::*;
@@ -545,6 +671,34 @@ mod tests {
     #[test]
     fn the_types_fit_together() {
         Cli::command().debug_assert();
+    }
+
+    #[track_caller]
+    fn said(line: &str) -> String {
+        let error = Cli::try_parse_from(line.split_whitespace()).expect_err("nothing is called so");
+        with_neighbour(error).render().to_string()
+    }
+
+    #[test]
+    fn an_unknown_subcommand_gets_its_neighbour() {
+        for (typed, meant) in
+            [("rnu", "run"), ("chekc", "check"), ("summarise", "summarize"), ("bench", "run"), ("plot", "graph")]
+        {
+            let said = said(&format!("runner {typed}"));
+            assert!(said.contains(&format!("a similar subcommand exists: '{meant}'")), "{typed}: {said}");
+        }
+        assert!(!said("runner qqqqqq").contains("similar"));
+        assert!(said("runner export sqlit").contains("a similar subcommand exists: 'sqlite'"));
+        assert!(said("runner a/b.yaml").contains("`runner run a/b.yaml`"));
+    }
+
+    #[test]
+    fn every_other_name_leads_to_a_subcommand_and_is_none() {
+        let known: Vec<String> = Cli::command().get_subcommands().map(|c| c.get_name().to_owned()).collect();
+        for (other, ours) in OTHER_NAMES {
+            assert!(known.iter().any(|name| name == ours), "{ours}");
+            assert!(!known.iter().any(|name| name == other), "{other}");
+        }
     }
 
     /// Every subcommand and every option, as a person types them.

@@ -4,8 +4,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|a| a == runner::supervise::watcher::ARGUMENT) {
         return runner::supervise::watcher::main();
@@ -21,6 +19,5 @@ fn main() -> ExitCode {
     if let Some(code) = runner::links::helper(&words) {
         return code;
     }
-    let cli = runner::cli::Cli::parse();
-    runner::cmd::main(cli).into()
+    runner::cmd::main(runner::cli::parse()).into()
 }

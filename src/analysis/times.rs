@@ -20,7 +20,8 @@ pub struct Times {
     pub p95: u64,
     /// 99 %.
     pub p99: u64,
-    /// 99.9 %.
+    /// 99.9 %; in files it has the name that metrics have.
+    #[serde(rename = "p999")]
     pub p99_9: u64,
     /// The longest time.
     pub max: u64,

@@ -66,7 +66,13 @@ pub(super) fn skips(plan: &Plan) -> String {
 
 /// What else a reader of the plan should know, a line each.
 pub(super) fn notes(plan: &Plan) -> String {
-    factors::notes(&plan.factors).into_iter().chain(lifetimes(plan)).map(|note| format!("{note}\n")).collect()
+    plan.notes
+        .iter()
+        .cloned()
+        .chain(factors::notes(&plan.factors))
+        .chain(lifetimes(plan))
+        .map(|note| format!("{note}\n"))
+        .collect()
 }
 
 /// Targets that are to be kept for a cell, and seldom can be.

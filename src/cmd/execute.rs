@@ -1,6 +1,6 @@
 //! One run: all repetitions of a plan, or those that are missing, then summary and graphs.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -24,7 +24,7 @@ use crate::plan::{Action, Cache, Checkout, Plan, Scratch, factors};
 use crate::record::RunDirectory;
 use crate::record::gaps::Why;
 use crate::record::manifest::{Choice, Manifest};
-use crate::record::status::{NeverReady, Status};
+use crate::record::status::{NeverReady, Status, Verdict};
 use crate::supervise::{Guard, journal};
 use crate::vocabulary::Task;
 use crate::vocabulary::errors::tell;
@@ -50,6 +50,10 @@ pub(super) struct Invocation<'a> {
     pub(super) summaries: RefCell<Vec<Summary>>,
     /// Rounds have no last one.
     pub(super) measuring: Option<Measuring>,
+    /// Whether the first repetition that does not count is the last one.
+    pub(super) fail_fast: bool,
+    /// Whether there was one.
+    pub(super) failed_fast: Cell<bool>,
 }
 
 /// Where a run starts.
@@ -180,7 +184,15 @@ pub(super) fn execute<'f>(plan: &'f Plan, start: RunStart<'f>, invocation: &'f I
         let kept = executor.kept_directory();
         make_passable(&kept)
             .map_err(|e| Stop::new(Exit::Failure, format!("cannot make the directory {}: {e}", kept.display())))?;
-        let repetitions = Repetitions { executor: &executor, live, used, longest, ended_by: None, measuring: measuring.as_ref() };
+        let repetitions = Repetitions {
+            executor: &executor,
+            live,
+            used,
+            longest,
+            ended_by: None,
+            measuring: measuring.as_ref(),
+            failed_fast: invocation.fail_fast.then_some(&invocation.failed_fast),
+        };
         let repetitions = repetitions.execute(&turns, &mut reporter);
         let ended = match &measuring {
             None => repetitions.await,
@@ -224,6 +236,11 @@ pub(super) fn execute<'f>(plan: &'f Plan, start: RunStart<'f>, invocation: &'f I
         }
         if let Some(reason) = reason {
             reporter.say(&reason);
+        }
+        if invocation.failed_fast.get() {
+            // Too little was measured for what is expected to be judged by it.
+            exit = Exit::Repetitions;
+            reporter.say(&format!("go on with: runner resume {}", directory.path.display()));
         }
         reporter.say(&format!(
             "took {}; results in {}",
@@ -308,6 +325,8 @@ struct Repetitions<'a> {
     ended_by: Option<String>,
     /// Rounds have no last one.
     measuring: Option<&'a measuring::Session<'a>>,
+    /// Set by a repetition that does not count, behind which nothing else is begun; none where all are executed.
+    failed_fast: Option<&'a Cell<bool>>,
 }
 
 impl Repetitions<'_> {
@@ -358,7 +377,7 @@ impl Repetitions<'_> {
             return self.measure(session, steps, cells, reporter).await;
         }
         let rounds = rounds(plan.order, turns);
-        for round in &rounds {
+        'rounds: for round in &rounds {
             let round_started = Instant::now();
             if self.is_over(round[0].repetition, started.elapsed()) {
                 break;
@@ -368,6 +387,9 @@ impl Repetitions<'_> {
                     return Err(Error::Interrupted);
                 }
                 self.take_turn(*turn, steps, cells, reporter).await?;
+                if self.failed_fast.is_some_and(Cell::get) {
+                    break 'rounds;
+                }
             }
             if let Some(live) = &self.live {
                 reporter.end_round(round[0].repetition, live);
@@ -602,6 +624,17 @@ impl Repetitions<'_> {
         }
         if let Some(session) = self.measuring {
             session.ended(turn, status);
+        }
+        if let Some(failed) = self.failed_fast
+            && !failed.get()
+            && let Some(how) = match status.verdict {
+                Verdict::Valid => None,
+                Verdict::Invalid { .. } => Some("is invalid"),
+                Verdict::Failed { .. } => Some("failed"),
+            }
+        {
+            failed.set(true);
+            self.ended_by = Some(format!("ended by --fail-fast: repetition {} of {} {how}", turn.repetition, status.cell));
         }
         let so_far = self.live.as_ref().map(|live| live.of_cell(turn.cell)).unwrap_or_default();
         reporter.end(status, &so_far);

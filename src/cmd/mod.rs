@@ -2,6 +2,7 @@
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::panic))]
 
+mod again;
 mod check;
 mod compare;
 mod doctor;
@@ -10,9 +11,12 @@ mod export;
 mod fixture;
 mod floor;
 mod graph;
+mod init;
+mod latest;
 mod list;
 mod live;
 mod load;
+mod manual;
 mod measure;
 mod measuring;
 mod open_files;
@@ -63,6 +67,7 @@ pub fn main(cli: Cli) -> Exit {
         Command::Check(args) => check::check(&args),
         Command::Plan(args) => plan::plan(&args),
         Command::List(args) => list::list(&args),
+        Command::Init(args) => init::init(&args),
         Command::Schema => check::schema(),
         Command::Fixture(args) => fixture::fixture(&args),
         Command::Run(args) => run::run(&args),
@@ -76,6 +81,9 @@ pub fn main(cli: Cli) -> Exit {
         Command::Serve(args) => serve::serve(&args),
         Command::Load(args) => load::load(&args),
         Command::Doctor(args) => doctor::doctor(&args),
+        Command::Latest(args) => latest::latest(&args),
+        Command::Completions(args) => manual::completions(&args),
+        Command::Man(args) => manual::man(&args),
     };
     result.unwrap_or_else(|stop| {
         if !stop.message.is_empty() {

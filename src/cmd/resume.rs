@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::execute::{self, RunStart};
+use super::execute::{self, Invocation, RunStart};
 use super::live::Live;
 use super::{Stop, plan_from, plan_of, print, reports, run, summarize};
 use crate::cli;
@@ -86,7 +86,7 @@ pub(super) fn resume(args: &cli::Resume) -> Result<Exit, Stop> {
     }
     let longest = rounds.values().max().copied().unwrap_or_default();
     let manifest: Manifest = read_json(&path.join("manifest.json")).map_err(|e| Stop::from_error(Exit::Failure, &e))?;
-    let invocation = run::prepare(std::slice::from_ref(&plan), &output)?;
+    let invocation = Invocation { fail_fast: args.fail_fast, ..run::prepare(std::slice::from_ref(&plan), &output)? };
     let start = RunStart::Resume { directory, manifest: Box::new(manifest), done, used, longest };
     invocation.runtime.block_on(execute::execute(&plan, start, &invocation))
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::execute::{self, Invocation, RunStart};
 use super::progress::Style;
-use super::{Stop, fixture, open_files, plan_of, report_all, require_utf8_path};
+use super::{Stop, again, fixture, open_files, plan_of, report_all, require_utf8_path};
 use crate::cli;
 use crate::executor::{Interrupt, cache};
 use crate::exit::Exit;
@@ -13,6 +13,7 @@ use crate::plan::{CollectSource, Decide, Factor, Plan, Repeat, Start};
 use crate::plan_read::Options;
 use crate::record::manifest::Choice;
 use crate::vocabulary::Metric;
+use crate::vocabulary::errors::tell;
 use crate::vocabulary::metric::catalogue;
 use crate::vocabulary::units;
 
@@ -26,7 +27,7 @@ pub(super) fn run(args: &cli::Run) -> Result<Exit, Stop> {
         ..Options::default()
     };
     let plans = report_all(args.files.iter().map(|file| plan_of(file, &options)))?;
-    let invocation = prepare(&plans, &args.output)?;
+    let invocation = Invocation { fail_fast: args.fail_fast, ..prepare(&plans, &args.output)? };
     execute_each(&plans, &options, &args.out, &invocation)
 }
 
@@ -126,8 +127,21 @@ fn repeat_until(args: &cli::Repeat) -> Result<RepeatUntil, Stop> {
 /// Executes every file in turn, round after round.
 pub(super) fn repeat(args: &cli::Repeat) -> Result<Exit, Stop> {
     let RepeatUntil { decides, until, threshold, pause, budget, most } = repeat_until(args)?;
+    let again = if args.files.is_empty() { Some(again::what_to_repeat(&args.out)?) } else { None };
+    let (files, settings) = match again {
+        // What was run last is repeated as it was run, unless something else is chosen.
+        Some(again) => {
+            let settings = if args.settings.is_empty() { again.settings } else { args.settings.clone() };
+            if !args.output.quiet {
+                let chosen: String = settings.iter().map(|setting| format!(" --set {setting}")).collect();
+                tell(format_args!("repeating {}{chosen}, {}", again.file.display(), again.why));
+            }
+            (vec![again.file], settings)
+        }
+        None => (args.files.clone(), args.settings.clone()),
+    };
     let options = Options {
-        settings: args.settings.clone(),
+        settings,
         repetitions: most,
         seed: args.seed,
         repeat: Some(Repeat {
@@ -141,7 +155,7 @@ pub(super) fn repeat(args: &cli::Repeat) -> Result<Exit, Stop> {
         keeps_snapshots: true,
         ..Options::default()
     };
-    let mut plans = report_all(args.files.iter().map(|file| plan_of(file, &options)))?;
+    let mut plans = report_all(files.iter().map(|file| plan_of(file, &options)))?;
     for plan in &mut plans {
         let metric = args.metric.as_deref().map(Metric::by_name).or_else(|| plan.primary.clone()).unwrap_or(Metric::Throughput);
         require_metric(plan, &metric)?;
@@ -189,7 +203,7 @@ fn decide(plan: &Plan, args: &cli::Repeat, threshold: f64) -> Result<Decide, Sto
 
 /// Repeats session after session, each a run of its own.
 fn sessions(plans: &[Plan], options: &Options, args: &cli::Repeat, pause: Duration) -> Result<Exit, Stop> {
-    let invocation = prepare(plans, &args.output)?;
+    let invocation = Invocation { fail_fast: args.fail_fast, ..prepare(plans, &args.output)? };
     let mut exit = Exit::Success;
     for session in 1..=args.sessions {
         if session > 1 && !wait(&invocation, pause) {
@@ -199,16 +213,14 @@ fn sessions(plans: &[Plan], options: &Options, args: &cli::Repeat, pause: Durati
             Exit::Interrupted => return Ok(Exit::Interrupted),
             other => exit = more_severe(exit, other),
         }
+        if invocation.failed_fast.get() {
+            return Ok(Exit::Repetitions);
+        }
     }
     if args.sessions > 1 && invocation.style == Style::People {
         for plan in plans {
             let runs: Vec<String> = runs_of(&invocation, plan, &args.out).iter().map(|run| run.display().to_string()).collect();
-            crate::vocabulary::errors::tell(format_args!(
-                "{} sessions of {}: {}",
-                args.sessions,
-                plan.experiment,
-                runs.join(",")
-            ));
+            tell(format_args!("{} sessions of {}: {}", args.sessions, plan.experiment, runs.join(",")));
         }
     }
     Ok(exit)
@@ -281,6 +293,9 @@ pub(super) fn execute_each(plans: &[Plan], options: &Options, out: &Path, invoca
             Exit::Interrupted => return Ok(Exit::Interrupted),
             other => exit = more_severe(exit, other),
         }
+        if invocation.failed_fast.get() {
+            return Ok(Exit::Repetitions);
+        }
     }
     Ok(exit)
 }
@@ -313,7 +328,17 @@ pub(super) fn prepare<'a>(plans: &[Plan], output: &'a cli::Output) -> Result<Inv
         .build()
         .map_err(|e| Stop::new(Exit::Failure, format!("cannot start the runtime: {e}")))?;
     let interrupt = runtime.block_on(async { Interrupt::listen() }).map_err(|e| Stop::from_error(Exit::Failure, &e))?;
-    Ok(Invocation { output, style, fixtures, interrupt, runtime, summaries: std::cell::RefCell::default(), measuring: None })
+    Ok(Invocation {
+        output,
+        style,
+        fixtures,
+        interrupt,
+        runtime,
+        summaries: std::cell::RefCell::default(),
+        measuring: None,
+        fail_fast: false,
+        failed_fast: std::cell::Cell::new(false),
+    })
 }
 
 /// Refuses places that are not UTF-8: what lies in them stands in command lines and records.

@@ -24,6 +24,9 @@ pub struct Plan {
     /// The file's text, as typed.
     #[serde(skip)]
     pub text: String,
+    /// What else was noticed when it was read, a line each.
+    #[serde(skip)]
+    pub notes: Vec<String>,
     /// Seed of everything random.
     pub seed: u64,
     /// Order of the repetitions.

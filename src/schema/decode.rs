@@ -9,8 +9,10 @@ use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 use serde_path_to_error::Segment;
 
+use super::examples;
 use super::node::{Data, Node};
 use super::source::{Mistake, SourceFile, Span, nearest, one_of};
+use super::types;
 
 /// More mistakes than this in one part of a file are not looked for: each costs another reading of the part.
 const MAX_MISTAKES: usize = 60;
@@ -21,6 +23,13 @@ pub fn decode<T: DeserializeOwned>(file: &Arc<SourceFile>, node: &Node, mistakes
     let before = mistakes.len();
     let value = salvage(file, node, usize::MAX, mistakes);
     value.filter(|_| mistakes.len() == before && !node.is_poisoned())
+}
+
+/// Takes out of a scenario what means nothing by itself: keys that begin with `x-`, below which stands what others take over.
+pub fn without_parts_aside(root: &mut Node) {
+    if let Data::Map(entries) = &mut root.data {
+        entries.retain(|entry| !entry.key.starts_with("x-"));
+    }
 }
 
 /// The value at a path, or the last one on the way to it.
@@ -75,6 +84,13 @@ fn salvage_noting<T: DeserializeOwned>(
             Err(error) => error,
         };
         let mut path: Vec<Step> = error.path().iter().filter_map(Step::from_segment).collect();
+        if error.inner().to_string() == types::AS_TYPED {
+            let value = nearest_node(node, &restore(&path, &cut));
+            if matches!(value.data, Data::Int(_) | Data::Float(_) | Data::Bool(_)) {
+                insert(&mut json, &path, Json::from(value.as_typed(file)))?;
+                continue;
+            }
+        }
         let wording = Wording::of(&error.inner().to_string());
         if let Some(field) = &wording.unknown_key
             && path.last() != Some(&Step::Key(field.clone()))
@@ -201,10 +217,16 @@ fn cut_empty(
                 let meant = entry.key == "json" && path.last() == Some(&Step::Key("body".to_owned()));
                 path.push(Step::Key(entry.key.clone()));
                 if matches!(entry.value.data, Data::Null) && nulls > 0 && !meant {
-                    mistakes.push(
-                        Mistake::new(file, entry.value.span, format!("the key `{}` has no value", entry.key))
+                    let mistake = match entry.key.split_once(':') {
+                        // `{amount:10}`
+                        Some((key, value)) if !value.is_empty() && !value.starts_with('/') => {
+                            Mistake::new(file, entry.key_span, format!("no blank behind the colon of `{key}`"))
+                                .expected(format!("expected `{key}: {value}`"))
+                        }
+                        _ => Mistake::new(file, entry.value.span, format!("the key `{}` has no value", entry.key))
                             .expected("expected a value, or no such key"),
-                    );
+                    };
+                    mistakes.push(mistake);
                     cut.push(path.clone());
                 }
                 if !meant {
@@ -368,10 +390,51 @@ impl Wording {
             _ => {}
         }
         match (&self.unknown_key, node.as_text()) {
-            (Some(name), _) => mistake.did_you_mean(name, self.known.iter().map(String::as_str)),
+            (Some(name), _) => self.unknown(mistake, name),
             (None, Some(text)) if !self.known.is_empty() => mistake.did_you_mean(text, self.known.iter().map(String::as_str)),
-            _ => mistake,
+            // A workload and a probe have `command`, and no `shell`.
+            _ => self.with_example(mistake, node, path, path.len() == 1 && root.get("load").is_none()),
         }
+    }
+
+    /// A key that is not known: it may be one without its colon, such as `steps [{get`.
+    fn unknown(&self, mistake: Mistake, name: &str) -> Mistake {
+        let word = name.split([' ', ':']).next().unwrap_or_default();
+        if word.len() < name.len() && self.known.iter().any(|known| known == word) {
+            let Mistake { file, span, .. } = &mistake;
+            let what = if name[word.len()..].starts_with(':') { "blank behind the colon of" } else { "colon behind" };
+            return Mistake::new(file, *span, format!("no {what} `{word}`")).expected(format!("expected `{word}: …`"));
+        }
+        mistake.did_you_mean(name, self.known.iter().map(String::as_str))
+    }
+
+    /// With an example where a map or a list was expected, and something else was found.
+    fn with_example(&self, mut mistake: Mistake, node: &Node, path: &[Step], has_shell: bool) -> Mistake {
+        let Some(expected) = self.expected.as_deref().filter(|_| self.found == "@") else { return mistake };
+        let kind = match expected {
+            EXPECTED_MAP => examples::Kind::Map,
+            EXPECTED_LIST => examples::Kind::List,
+            NATURAL_EXPECTED | "expected a number" | "expected a whole number" => {
+                return match node.as_text() {
+                    Some(text) if types::without_zeros(text).is_some() => mistake.help(format!(
+                        "a number does not begin with 0, as some programs would read it as octal: write `{}`",
+                        text.trim_start_matches('0')
+                    )),
+                    Some(text) if text.parse::<f64>().is_ok() => mistake.help(format!("without quotes it is a number: {text}")),
+                    _ => mistake,
+                };
+            }
+            _ => return mistake,
+        };
+        let example = match path {
+            [.., Step::Key(key)] => examples::of(key, kind, node.as_text(), has_shell),
+            [.., Step::Key(key), Step::Index(_)] => examples::of_item(key),
+            _ => None,
+        };
+        if let Some(example) = example {
+            mistake = mistake.expected(format!("{expected}, such as {example}"));
+        }
+        mistake
     }
 }
 
@@ -382,6 +445,9 @@ fn quoted_then_list(text: &str) -> (String, Vec<String>) {
 }
 
 const NATURAL: &str = "a whole number that is not negative";
+const NATURAL_EXPECTED: &str = "expected a whole number that is not negative";
+const EXPECTED_MAP: &str = "expected a map (`key: value`)";
+const EXPECTED_LIST: &str = "expected a list";
 
 fn plain_type(expected: &str) -> String {
     match expected {

@@ -12,6 +12,7 @@ pub fn generate() -> Json {
     settings.inline_subschemas = false;
     let schema: Schema = settings.into_generator().into_root_schema_for::<Experiment>();
     let mut json = schema.to_value();
+    json["patternProperties"] = json!({"^x-": {"description": "Means nothing: a place for what `<<` takes over elsewhere."}});
     // An expression may stand for any value of a target, a workload or a step.
     if let Some(Json::Object(definitions)) = json.get_mut("$defs") {
         for (name, definition) in definitions.iter_mut() {

@@ -11,6 +11,7 @@ use saphyr_parser::{Event, Parser, ScanError};
 use serde_yaml::Value;
 
 use super::source::{Mistake, SourceFile, Span};
+use super::syntax;
 
 /// Values in a document after its aliases are expanded; more is a YAML bomb.
 const MAX_NODES: usize = 100_000;
@@ -121,6 +122,13 @@ impl Node {
         }
     }
 
+    /// A number or a truth value as it was typed in the file in which it stands: `1.10`, `0x1F`. What was computed is printed.
+    pub fn as_typed(&self, file: &SourceFile) -> String {
+        let typed = file.text.get(self.span.start..self.span.end).unwrap_or_default();
+        let is_this = serde_yaml::from_str::<Value>(typed).is_ok_and(|value| scalar(&value, typed).as_ref() == Some(&self.data));
+        if is_this { typed.to_owned() } else { self.to_json().to_string() }
+    }
+
     /// The number of values in it, itself included.
     pub fn count(&self) -> usize {
         1 + match &self.data {
@@ -168,7 +176,7 @@ impl Node {
             Data::Null => "an empty value".to_owned(),
             Data::Bool(b) => format!("`{b}`"),
             Data::Int(i) => format!("the number {i}"),
-            Data::Float(f) => format!("the number {f}"),
+            Data::Float(f) => format!("the number {f:?}"),
             Data::Text(s) if s.chars().count() > 40 => format!("the text \"{}…\"", s.chars().take(40).collect::<String>()),
             Data::Text(s) => format!("the text \"{s}\""),
             Data::List(_) => "a list".to_owned(),
@@ -198,7 +206,7 @@ fn from_yaml(file: &Arc<SourceFile>, error: &serde_yaml::Error) -> Box<Mistake> 
     Box::new(match message.strip_prefix("duplicate entry with key ") {
         Some(key) => Mistake::new(file, span, format!("the key {} stands twice in this map", key.replace('"', "`")))
             .expected("expected every key once"),
-        None => Mistake::new(file, span, message).expected("expected valid YAML"),
+        None => syntax::explain(file, start, &message),
     })
 }
 
@@ -261,11 +269,7 @@ impl<'a> Marks<'a> {
     }
 
     fn syntax(&self, error: &ScanError) -> Box<Mistake> {
-        let mut at = self.byte(error.marker().index());
-        if at == self.file.text.len() {
-            at = self.file.text.trim_end().len().saturating_sub(1);
-        }
-        Box::new(Mistake::new(self.file, word_at(self.file, at), error.info().to_owned()).expected("expected valid YAML"))
+        Box::new(syntax::explain(self.file, self.byte(error.marker().index()), error.info()))
     }
 
     fn document(mut self) -> Result<Arc<Mark>, Box<Mistake>> {
@@ -371,10 +375,13 @@ impl<'a> Marks<'a> {
 
     fn twice(&self, key: &str, span: Span, first: usize) -> Box<Mistake> {
         let line = self.file.line_column(first).0;
-        Box::new(
-            Mistake::new(self.file, span, format!("the key `{key}` stands twice in this map"))
-                .expected(format!("expected every key once; the first one stands in line {line}")),
-        )
+        let mistake = Mistake::new(self.file, span, format!("the key `{key}` stands twice in this map"))
+            .expected(format!("expected every key once; the first one stands in line {line}"));
+        Box::new(if key == MERGE {
+            mistake.help("several maps are taken over with a list: `<<: [*one, *other]`")
+        } else {
+            mistake
+        })
     }
 
     /// What stands for a map or a list: all of it when it is written in one line, otherwise its beginning.
@@ -420,43 +427,108 @@ impl<'a> Marks<'a> {
     }
 }
 
+/// What a scalar is, if it is a truth value or a number that fits. `1e3` is the whole number 1000; a point makes a fraction of it.
+fn scalar(value: &Value, typed: &str) -> Option<Data> {
+    match value {
+        Value::Bool(b) => Some(Data::Bool(*b)),
+        Value::Number(n) if n.is_i64() => n.as_i64().map(Data::Int),
+        Value::Number(n) if n.is_u64() => None,
+        Value::Number(n) => {
+            let float = n.as_f64().filter(|float| float.is_finite())?;
+            // Up to 2^53 a float holds every whole number.
+            let is_whole = !typed.contains('.') && float.fract() == 0.0 && float.abs() <= (1_u64 << 53) as f64;
+            Some(if is_whole { Data::Int(float as i64) } else { Data::Float(float) })
+        }
+        _ => None,
+    }
+}
+
+/// A key as it was typed: a number or a truth value names something, too.
+fn key_text(file: &Arc<SourceFile>, key: &Value, span: Span) -> Result<String, Mistake> {
+    let typed = file.text.get(span.start..span.end).unwrap_or_default();
+    match key {
+        Value::String(text) => Ok(text.clone()),
+        Value::Number(_) | Value::Bool(_) => Ok(typed.to_owned()),
+        Value::Null if !typed.starts_with(['~', 'n', 'N']) => {
+            Err(Mistake::new(file, span, "a colon without a key").expected("expected a name in front of it"))
+        }
+        Value::Null => Err(Mistake::new(file, span, format!("the key `{typed}`, which YAML reads as no value at all"))
+            .expected(format!("expected another name, or quotes: `\"{typed}\"`"))),
+        _ => {
+            let mistake = Mistake::new(file, span, "this key is not a text").expected("expected a name as key");
+            let is_template = typed.starts_with('{') && file.text[..span.start].ends_with('{');
+            Err(if is_template {
+                mistake.help("an expression has a dollar sign, and needs quotes: `\"${name}\"`")
+            } else {
+                mistake
+            })
+        }
+    }
+}
+
+/// The key that takes over those of other maps.
+const MERGE: &str = "<<";
+
+/// The maps that `<<` names: one, or a list of them.
+fn bases(file: &Arc<SourceFile>, value: Node) -> Result<Vec<Node>, Mistake> {
+    let bases = match value.data {
+        Data::List(items) => items,
+        _ => vec![value],
+    };
+    match bases.iter().find(|base| !matches!(base.data, Data::Map(_))) {
+        Some(other) => Err(Mistake::new(
+            file,
+            other.span,
+            format!("`{MERGE}` takes over the keys of a map, and this is {}", other.describe()),
+        )
+        .expected("expected a map that has a name, such as `*base`, or a list of them")),
+        None => Ok(bases),
+    }
+}
+
+/// Puts the entries of other maps at a place among those of a map. What a map says itself counts, and then what an earlier base
+/// says. Each entry stays where it was typed, so that mistakes in it are shown there.
+fn take_over(entries: &mut Vec<Entry>, at: usize, bases: Vec<Node>) {
+    let mut taken: Vec<Entry> = Vec::new();
+    for base in bases {
+        let Data::Map(theirs) = base.data else { continue };
+        for entry in theirs {
+            if !entries.iter().chain(&taken).any(|known| known.key == entry.key) {
+                taken.push(entry);
+            }
+        }
+    }
+    entries.splice(at..at, taken);
+}
+
 /// Walks both parses side by side.
 fn join(file: &Arc<SourceFile>, value: &Value, mark: &Mark) -> Result<Node, Mistake> {
     let differ = || Mistake::new(file, mark.span, "this YAML can be read in two ways").expected("expected a simpler notation");
+    let typed = file.text.get(mark.span.start..mark.span.end).unwrap_or_default();
     let data = match (value, &mark.kind) {
         (Value::Null, _) => Data::Null,
-        (Value::Bool(b), _) => Data::Bool(*b),
-        (Value::Number(n), _) => match n.as_i64() {
-            Some(i) => Data::Int(i),
-            None => {
-                let float = n.as_f64().unwrap_or(f64::NAN);
-                if !float.is_finite() || n.is_u64() {
-                    return Err(Mistake::new(file, mark.span, format!("the number {n}"))
-                        .expected("expected a number between -9223372036854775808 and 9223372036854775807"));
-                }
-                Data::Float(float)
-            }
-        },
+        (Value::Bool(_) | Value::Number(_), _) => scalar(value, typed).ok_or_else(|| {
+            Mistake::new(file, mark.span, format!("the number {typed}"))
+                .expected("expected a number between -9223372036854775808 and 9223372036854775807")
+        })?,
         (Value::String(s), _) => Data::Text(s.clone()),
         (Value::Sequence(values), Kind::List(marks)) if values.len() == marks.len() => {
             Data::List(values.iter().zip(marks).map(|(v, m)| join(file, v, m)).collect::<Result<_, _>>()?)
         }
         (Value::Mapping(values), Kind::Map(marks)) if values.len() == marks.len() => {
             let mut entries = Vec::new();
+            // Where the keys of other maps are taken over, and those maps.
+            let mut merged: Option<(usize, Vec<Node>)> = None;
             for ((key, value), (key_mark, value_mark)) in values.iter().zip(marks) {
-                let key_text = match key {
-                    Value::String(s) => s.clone(),
-                    Value::Number(n) => n.to_string(),
-                    Value::Bool(b) => b.to_string(),
-                    _ => {
-                        return Err(
-                            Mistake::new(file, key_mark.span, "this key is not a text").expected("expected a name as key")
-                        );
-                    }
-                };
                 let key_span = key_mark.span;
+                let key_text = key_text(file, key, key_span)?;
                 let mut value = join(file, value, value_mark)?;
                 value.head = key_span;
+                // In quotes it is a key as any other.
+                if key_text == MERGE && file.text[key_span.start..].starts_with(MERGE) {
+                    merged = Some((entries.len(), bases(file, value)?));
+                    continue;
+                }
                 // What begins in another line, or goes on there, is best shown by its key.
                 let below = file.text.get(key_span.end..value.span.start).is_some_and(|gap| gap.contains('\n'));
                 let several =
@@ -465,6 +537,9 @@ fn join(file: &Arc<SourceFile>, value: &Value, mark: &Mark) -> Result<Node, Mist
                     value.span = key_span;
                 }
                 entries.push(Entry { key: key_text, key_span, value });
+            }
+            if let Some((at, bases)) = merged {
+                take_over(&mut entries, at, bases);
             }
             Data::Map(entries)
         }
@@ -497,6 +572,56 @@ mod tests {
         let text = "a: ümläüt\nb: wert\n";
         let span = tree(text).unwrap().get("b").unwrap().span;
         assert_eq!(&text[span.start..span.end], "wert");
+    }
+
+    #[test]
+    fn merge_keys_take_over_what_is_not_said_and_keep_positions() {
+        let text = "a: &a {x: 1, y: 2}\nb: &b {y: 3, z: 4}\nc: {w: 0, <<: [*a, *b], x: 9}\nd: {'<<': 1}\n";
+        let node = tree(text).unwrap();
+        let said = |key: &str| {
+            let entries = node.get(key).unwrap().entries();
+            entries.iter().map(|e| (e.key.clone(), e.value.data.clone())).collect::<Vec<_>>()
+        };
+        let int = |key: &str, value| (key.to_owned(), Data::Int(value));
+        assert_eq!(said("c"), [int("w", 0), int("y", 2), int("z", 4), int("x", 9)]);
+        assert_eq!(said("d"), [int("<<", 1)], "in quotes it is a key as any other");
+        let span = node.get("c").unwrap().get("z").unwrap().span;
+        assert_eq!(span.start, text.find("4}").unwrap(), "it stands where it was typed");
+        assert!(tree("a: {<<: 1}").unwrap_err().contains("this is the number 1"));
+        assert!(tree("a: {<<: [{b: 1}, c]}").unwrap_err().contains("this is the text \"c\""));
+    }
+
+    #[test]
+    fn numbers_are_those_of_yaml_1_2() {
+        for (typed, data) in [
+            ("10", Data::Int(10)),
+            ("1e1", Data::Int(10)),
+            ("0x1F", Data::Int(31)),
+            ("1.0", Data::Float(1.0)),
+            ("1.10", Data::Float(1.1)),
+            ("010", Data::Text("010".to_owned())),
+            ("1_000", Data::Text("1_000".to_owned())),
+            ("yes", Data::Text("yes".to_owned())),
+            ("True", Data::Bool(true)),
+        ] {
+            let file = SourceFile::inline("x.yaml", &format!("a: {typed}\n"));
+            let node = parse(&file).unwrap();
+            let node = node.get("a").unwrap();
+            assert_eq!(node.data, data, "{typed}");
+            if node.as_text().is_none() {
+                assert_eq!(node.as_typed(&file), typed);
+            }
+        }
+        assert!(tree("a: 99999999999999999999\nb: 1").is_err() || tree("a: 18446744073709551615").is_err());
+    }
+
+    #[test]
+    fn keys_are_texts_as_they_were_typed() {
+        let node = tree("1e1: a\nTrue: b\n1.10: c\n").unwrap();
+        let keys: Vec<&str> = node.entries().iter().map(|e| e.key.as_str()).collect();
+        assert_eq!(keys, ["1e1", "True", "1.10"]);
+        assert!(tree("null: a").unwrap_err().contains("`null`, which YAML reads as no value"));
+        assert!(tree(": a").unwrap_err().contains("without a key"));
     }
 
     #[test]

@@ -268,9 +268,20 @@ impl Metric {
         catalogue().iter().find(|row| row.name == name).map(|row| row.metric.clone())
     }
 
+    /// The name of a metric of the catalogue that was spelled in another way: `response-p99`, `response_p99.9`. None where it is its
+    /// name, or means none.
+    pub fn respelled(typed: &str) -> Option<String> {
+        if Self::find(typed).is_some() {
+            return None;
+        }
+        let meant = typed.replace('-', "_").replace("p99_9", "p999").replace("p99.9", "p999");
+        Self::find(&meant).map(|_| meant)
+    }
+
     /// The metric with this name; what the catalogue does not know is brought by somebody.
     pub fn by_name(name: &str) -> Self {
-        Self::find(name).unwrap_or_else(|| Self::named(name))
+        let respelled = || Self::respelled(name).and_then(|meant| Self::find(&meant));
+        Self::find(name).or_else(respelled).unwrap_or_else(|| Self::named(name))
     }
 
     /// One that is brought.

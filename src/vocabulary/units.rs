@@ -23,12 +23,16 @@ const BYTE_UNITS: [(&str, u64); 9] = [
     ("B", 1),
 ];
 
-/// Splits `12.5 MiB` into its number and its unit.
+/// Splits `12.5 MiB` into its number and its unit; `None` when the number is none, or begins with a 0 that is not before a point.
 fn split_unit(text: &str) -> Option<(f64, &str)> {
     let text = text.trim();
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.' && c != '_').unwrap_or(text.len());
-    let number: f64 = text[..end].replace('_', "").parse().ok()?;
-    Some((number, text[end..].trim()))
+    let digits = text[..end].replace('_', "");
+    // To some programs `010` is 8.
+    if digits.len() > 1 && digits.starts_with('0') && !digits.starts_with("0.") {
+        return None;
+    }
+    Some((digits.parse().ok()?, text[end..].trim()))
 }
 
 impl Bytes {

@@ -8,6 +8,7 @@
 //! end, `steady` since when it was steady. `http` is HTTP as real servers speak it, `framed`, `redis`, `vtp` and `websocket` are protocols beside
 //! it, `urls` what servers are asked for, `tls` who is believed and who asks, `links` what lies between, `containers` what an engine runs for us, `collect` what is taken afterwards, `taps` what is followed meanwhile, `memory` where
 //! it is recorded, `durable` when it is on disk. `foreign` is what comes from somebody else or is not what it seems.
+//! `begin` is the way to a first run and back to the last one, `notation` how a scenario may be written.
 //! `measure` is what goes on for months, `tor` what becomes of a real one that dies or is never ready. `ready` is how a target is known to be ready by what it says, `lifetime` are targets that outlive their repetition, `environment` is what comes from outside and may be secret, `answers` what may come back and what is asked besides; `cpu`
 //! and `couchdb` are the studies of pools and of documents, against the real servers. `revisions` are commits that are built
 //! and measured against each other. `repeat`, `compare`, `expect`, `verdicts` and `reconcile` (what servers counted) are about
@@ -15,6 +16,7 @@
 //! it can look into, `engine` a container engine.
 
 mod answers;
+mod begin;
 mod collect;
 mod compare;
 mod containers;
@@ -41,6 +43,7 @@ mod load;
 mod measure;
 mod memory;
 mod mistakes;
+mod notation;
 mod old_results;
 mod ready;
 mod reconcile;

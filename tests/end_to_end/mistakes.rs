@@ -73,6 +73,8 @@ mistakes! {
     collect_table
     command_and_url
     command_exit
+    command_file_elsewhere
+    command_in_one_text
     command_metric_name
     command_metric_places
     command_metric_ratio
@@ -80,6 +82,7 @@ mistakes! {
     command_not_installed
     command_with_steps
     container_parts
+    cpus_not_there
     decimal
     delay_without_link
     draw
@@ -164,13 +167,22 @@ mistakes! {
     file_is_a_text
     file_key_is_no_text
     file_key_is_null
+    file_key_template
     file_let_bomb
     file_not_utf_8
     file_only_comments
+    file_syntax_apostrophe
+    file_syntax_expression
     file_syntax_flow
     file_syntax_indent
+    file_syntax_indent_more
+    file_syntax_list_in_map
+    file_syntax_no_blank
+    file_syntax_no_colon
+    file_syntax_open_bracket
     file_syntax_quote
     file_syntax_tab
+    file_syntax_two_colons
     file_tag
     file_too_deep
     file_two_documents
@@ -243,6 +255,7 @@ mistakes! {
     key_unknown_target
     key_unknown_top
     key_unknown_workload
+    key_without_colon
     layout_leaves
     layout_nested
     layout_repetition_inside
@@ -276,6 +289,10 @@ mistakes! {
     load_warm_up_empty
     load_without_end
     marker_of_ours
+    merge_key_in_base
+    merge_mistakes
+    merge_no_map
+    merge_twice
     missing_closed
     missing_connections
     missing_everything
@@ -285,6 +302,8 @@ mistakes! {
     missing_url
     missing_workload_keys
     missing_workloads
+    number_too_large
+    number_with_zero
     open_amount_too_long
     open_and_closed
     open_arrivals_unknown
@@ -408,6 +427,9 @@ mistakes! {
     type_null_method
     type_number_for_text
     type_quoted_list
+    type_text_for_body
+    type_text_for_command
+    type_text_for_command_of_workload
     type_text_for_list
     type_text_for_map
     type_text_for_number

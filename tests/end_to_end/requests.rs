@@ -80,7 +80,7 @@ fn rows_agree_with_windows() {
         let shown = &part(&summary, "all", &workload, &phase, &step)["response_ns"];
         let mine = cell.steps.iter().find(|s| (&s.workload, &s.phase, &s.step) == (&workload, &phase, &step)).unwrap();
         let histogram = mine.distributions.of(Time::Response);
-        for (name, q) in [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99_9", 0.999), ("max", 1.0)] {
+        for (name, q) in [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p999", 0.999), ("max", 1.0)] {
             let exact = quantile(&ns, q);
             assert_eq!(shown[name], Json::from(exact), "{name}");
             let [bucket] = histogram.quantiles([q]);

@@ -42,7 +42,7 @@ pub(super) fn action(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Ac
             let mistake = Mistake::new(notes.file, span, format!("`{name}` has no value in a command"));
             notes.mistakes.push(mistake.expected("expected it in a request only"));
         }
-        let missing = missing_program(&argv[0].to_text(), None);
+        let missing = missing_program(&argv[0].to_text(), typed.dir.as_deref());
         if let Some(missing) = missing {
             notes.say_missing(node, "command", &missing);
         }

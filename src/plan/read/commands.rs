@@ -54,8 +54,23 @@ pub(super) fn folder(notes: &mut Diagnostics<'_>, node: &Node, dir: Option<&str>
     found.map(|p| Template(vec![Part::Text(p.display().to_string())]))
 }
 
-/// The command line of `command:` or `shell:` with further arguments.
+/// The command line of `command:` or `shell:` with further arguments, beside which `dir` may stand.
 pub(super) fn argv(
+    notes: &mut Diagnostics<'_>,
+    node: &Node,
+    command: Option<&[types::Text]>,
+    shell: Option<&str>,
+    args: &[types::Text],
+) -> Option<Vec<Template>> {
+    let argv = words(notes, node, command, shell, args)?;
+    if shell.is_none() && node.get("dir").is_none() {
+        say_files_elsewhere(notes, node, &argv);
+    }
+    Some(argv)
+}
+
+/// The same where no `dir` may stand.
+pub(super) fn words(
     notes: &mut Diagnostics<'_>,
     node: &Node,
     command: Option<&[types::Text]>,
@@ -67,10 +82,61 @@ pub(super) fn argv(
             notes.say(node, "command", "this command is empty", "expected `[program, argument, …]`");
             return None;
         }
-        (Some(command), _) => command.iter().map(|t| Template::parse(&t.0)).collect(),
+        (Some([program, rest @ ..]), _) => {
+            let program = program_of(notes, node, &program.0);
+            [program].into_iter().chain(rest.iter().map(|t| Template::parse(&t.0))).collect()
+        }
         (None, Some(shell)) => ["sh", "-c"].into_iter().map(Template::parse).chain([Template::parse(shell)]).collect(),
         (None, None) => return None,
     };
     argv.extend(args.iter().map(|t| Template::parse(&t.0)));
     Some(argv)
+}
+
+/// The program of a command line. One with `/` is found as other files are, from the scenario's folder upwards, so that it does not
+/// matter from where runner is called; where that is where it would be looked for anyway, it stays as typed.
+fn program_of(notes: &Diagnostics<'_>, node: &Node, program: &str) -> Template {
+    let typed = Template::parse(program);
+    let is_relative = program.contains('/') && !program.starts_with('/');
+    if !is_relative || typed.names().next().is_some() || node.get("dir").is_some() || cache::is_inside(program) {
+        return typed;
+    }
+    let found = find_file(&notes.file.path, program).filter(|found| found.is_file());
+    match found.filter(|found| !is_here(found, program)) {
+        Some(found) => Template(vec![Part::Text(found.display().to_string())]),
+        None => typed,
+    }
+}
+
+/// Whether a name means this file in the working directory, too.
+fn is_here(file: &Path, name: &str) -> bool {
+    let same = |a: &Path, b: &Path| matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b);
+    same(file, Path::new(name))
+}
+
+/// Says which arguments name files that lie with the scenario, while the program would look for them where runner was called.
+fn say_files_elsewhere(notes: &mut Diagnostics<'_>, node: &Node, argv: &[Template]) {
+    for (index, argument) in argv.iter().enumerate().skip(1) {
+        let name = argument.to_text();
+        // What is written may lie there from another time.
+        let is_output = argv[index - 1].to_text().starts_with("-o") || argv[index - 1].to_text().contains("out");
+        let may_be_file = name.contains(['.', '/']) && !name.starts_with(['-', '/']) && argument.names().next().is_none();
+        if !may_be_file || is_output || Path::new(&name).exists() {
+            continue;
+        }
+        let Some(found) = find_file(&notes.file.path, &name).filter(|found| found.is_file()) else { continue };
+        let scenario = notes.file.path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let scenario = std::path::absolute(scenario).unwrap_or_else(|_| scenario.to_owned());
+        let up = scenario.ancestors().take_while(|folder| folder.join(&name) != found).count();
+        let dir = if up == 0 { ".".to_owned() } else { vec![".."; up].join("/") };
+        let items = |key| node.get(key).map(Node::items).unwrap_or_default();
+        let typed = items("command").iter().chain(items("args")).find(|item| item.as_text() == Some(&name));
+        let span = typed.map_or(node.head, |item| item.span);
+        let mistake = Mistake::new(
+            notes.file,
+            span,
+            format!("`{name}` lies with the scenario, and the program would look for it where runner is called"),
+        );
+        notes.mistakes.push(mistake.expected(format!("expected `dir: {dir}` beside the command, or the whole path")));
+    }
 }

@@ -25,10 +25,13 @@ impl Diagnostics<'_> {
     pub fn say_missing(&mut self, node: &Node, key: &str, program: &str) {
         let command = node.get(key).unwrap_or(node);
         let span = command.items().first().map_or(command.span, |n| n.span);
-        self.mistakes.push(
-            Mistake::new(self.file, span, format!("the program `{program}` is not installed"))
+        self.mistakes.push(match program.contains(' ') {
+            // `["python3 -m http.server"]`
+            true => Mistake::new(self.file, span, format!("one text with blanks, and no program is called `{program}`"))
+                .expected(format!("expected it split: `{}`", program.split_whitespace().collect::<Vec<_>>().join(", "))),
+            false => Mistake::new(self.file, span, format!("the program `{program}` is not installed"))
                 .expected("expected a program on PATH, or a path to one"),
-        );
+        });
     }
 
     /// A text that must be known before anything starts: one with late names is a mistake.

@@ -14,7 +14,7 @@ use super::factors::{self, Levels};
 use super::levels::Factor;
 use super::names::{RESERVED, ScenarioNames};
 use super::options::{Options, Rejection};
-use super::{expectations, graphs, lifetimes};
+use super::{expectations, graphs, lifetimes, spelling};
 use plan::experiment::Scratch;
 use plan::taps::UNJOINED;
 use plan::{Action, Cell, CellId, Graph, Limits, Plan, Reconcile, Record, Secrets};
@@ -52,6 +52,8 @@ const MAX_REREADING: usize = 1_000_000;
 pub struct Document {
     file: Arc<SourceFile>,
     root: Node,
+    /// What is spelled in another way than here.
+    notes: Vec<String>,
 }
 
 impl Document {
@@ -61,7 +63,7 @@ impl Document {
     /// When it cannot be read at all; when it is no YAML, the mistake.
     pub fn read(path: &Path) -> Result<Result<Self, Box<Mistake>>, source::Error> {
         Ok(match SourceFile::read(path)? {
-            Ok(file) => node::parse(&file).map(|root| Self { file, root }),
+            Ok(file) => Self::parse(file),
             Err(mistake) => Err(mistake),
         })
     }
@@ -71,8 +73,14 @@ impl Document {
     /// # Errors
     /// The mistake when `text` is no YAML.
     pub fn inline(path: &str, text: &str) -> Result<Self, Box<Mistake>> {
-        let file = SourceFile::inline(path, text);
-        node::parse(&file).map(|root| Self { file, root })
+        Self::parse(SourceFile::inline(path, text))
+    }
+
+    fn parse(file: Arc<SourceFile>) -> Result<Self, Box<Mistake>> {
+        let mut root = node::parse(&file)?;
+        decode::without_parts_aside(&mut root);
+        let notes = spelling::unify(&file, &mut root);
+        Ok(Self { file, root, notes })
     }
 }
 
@@ -90,7 +98,7 @@ pub fn build(document: &Document, options: &Options, fresh_seed: u64) -> Result<
     let built = Builder::new(document, options, &mut mistakes).and_then(|b| b.build(fresh_seed, &mut mistakes).transpose());
     match built.transpose() {
         Err(option) => Err(Rejection::Option(option)),
-        Ok(Some(plan)) if mistakes.is_empty() => Ok(plan),
+        Ok(Some(plan)) if mistakes.is_empty() => Ok(Plan { notes: document.notes.clone(), ..plan }),
         Ok(_) => {
             // The scenario first, then the templates that it names.
             let path = |m: &Mistake| (m.file.path != document.file.path).then(|| m.file.path.clone());
@@ -389,6 +397,7 @@ impl<'a> Builder<'a> {
             question: self.typed.question.clone(),
             source: self.file.path.clone(),
             text: self.file.text.clone(),
+            notes: Vec::new(),
             seed: self.options.seed.or(self.typed.seed).unwrap_or(fresh_seed),
             // Repeating asks for stability over time, which only rounds show.
             order: if self.options.repeat.is_some() { types::Order::Interleaved } else { self.typed.order },

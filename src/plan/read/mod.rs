@@ -25,6 +25,7 @@ mod links;
 mod messages;
 mod names;
 pub mod options;
+mod processors;
 mod programs;
 #[cfg(test)]
 mod properties;
@@ -33,6 +34,7 @@ mod repository;
 mod requests;
 mod revisions;
 mod socks;
+mod spelling;
 mod steps;
 mod taps;
 mod targets;

@@ -10,7 +10,7 @@ use super::diagnostics::{Diagnostics, forget_repeated, refuse};
 use super::environment::{self, Variable};
 use super::expr::{Scope, value_of};
 use super::programs::{missing_need, missing_program};
-use super::{containers, lifetimes, requests, tls};
+use super::{containers, lifetimes, processors, requests, tls};
 use plan::containers::engine;
 use plan::template::Part;
 use plan::{Probe, RenderedFile, Replica, SentLine, Start, Target, Template, Url};
@@ -233,7 +233,8 @@ pub(super) fn target(
         && let Some(program) = missing_program(&program, typed.dir.as_deref())
     {
         Diagnostics { file: scope.file, mistakes }.say_missing(&resolved, "command", &program);
-        if let Some(mistake) = mistakes.last_mut() {
+        // One text for a whole command line is no program that anything could need.
+        if let Some(mistake) = mistakes.last_mut().filter(|_| !program.contains(' ')) {
             mistake.help = Some(format!("with `needs: {program}` cells with this target are skipped where it is missing"));
         }
     }
@@ -363,6 +364,7 @@ fn replica(
         let _ = kind;
         Start::of_command(commands::argv(notes, node, typed.command.as_deref(), typed.shell.as_deref(), &typed.args)?)
     };
+    processors::check(notes, node, &typed.cpus);
     let here = |port: &types::Port| Url { tls: false, host: "127.0.0.1".to_owned(), port: port.0, path: String::new() };
     let ready = probe(notes, node, typed, typed.port.as_ref().map(here).as_ref())?;
     let files = render(notes, scope, entry, node, typed, number);
@@ -411,7 +413,7 @@ fn probe(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Target, addres
             Some(Probe::Log { pattern })
         }
         "command" => {
-            let argv = commands::argv(notes, node, typed.command.as_deref(), None, &[])?;
+            let argv = commands::words(notes, node, typed.command.as_deref(), None, &[])?;
             if let Some(program) = missing_program(&argv[0].to_text(), None) {
                 notes.say_missing(node, "command", &program);
             }

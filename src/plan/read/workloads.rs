@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::arrivals::{self, Timeline};
 use super::diagnostics::{Diagnostics, counted, refuse};
 use super::drivers::{READERS, TypedWorkload};
+use super::processors;
 use super::programs::missing_need;
 use plan::{Arrivals, Load, Workload};
 use schema::{Node, types};
@@ -73,6 +74,7 @@ pub(super) fn workload(
     if protocol.is_some_and(|p| p.is_program()) && load.as_ref().is_some_and(|load| load.find.is_some()) {
         notes.say(node, "load", "a search with a command", "expected requests of the runner's own: `url` and `steps`");
     }
+    processors::check(notes, node, &typed.cpus);
     let skipped = missing_need(&typed.needs.0);
     (notes.mistakes.len() == before).then_some(())?;
     Some((

@@ -55,6 +55,28 @@ macro_rules! scalar {
     };
 }
 
+/// The message of a [`Text`] that found a number or a truth value; `decode` answers it with what was typed.
+pub(crate) const AS_TYPED: &str = "a number or a truth value, where a text is expected";
+
+/// That a number or a truth value is wanted as the text that was typed: `1.10` and not 1.1. Only who has the file knows it.
+pub(crate) fn as_typed<T, E: de::Error>() -> Result<T, E> {
+    Err(E::custom(AS_TYPED))
+}
+
+/// A whole number in decimal digits. One that begins with 0 is refused: to some `010` is 8.
+fn whole<T: std::str::FromStr>(text: &str) -> Option<T> {
+    let is_plain = text.bytes().all(|b| b.is_ascii_digit()) && (text.len() == 1 || !text.starts_with('0'));
+    if is_plain { text.parse().ok() } else { None }
+}
+
+/// The number that is meant by one that begins with 0, such as `010`, if a text is one.
+pub(crate) fn without_zeros(text: &str) -> Option<&str> {
+    let number = text.trim_start_matches('0');
+    let zeros = text.len() - number.len();
+    let digits = number.find(|c: char| !c.is_ascii_digit()).unwrap_or(number.len());
+    (zeros > 0 && digits > 0).then_some(number)
+}
+
 /// Help for a notation that is nearly right.
 fn hint(text: &str) -> Option<String> {
     let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
@@ -62,6 +84,10 @@ fn hint(text: &str) -> Option<String> {
         "KB" | "K" | "k" | "kb" | "Kb" if !number.is_empty() => {
             let (number, unit) = (number.trim(), &text[number.len()..]);
             Some(format!("`{unit}` is ambiguous: write `{number}kB` for 1000 bytes each or `{number}KiB` for 1024"))
+        }
+        _ if without_zeros(text).is_some() => {
+            let meant = without_zeros(text).unwrap_or_default();
+            Some(format!("a number does not begin with 0, as some programs would read it as octal: write `{meant}`"))
         }
         _ if units::is_too_long(text) => Some("the longest time is 365 days: `8760h`".to_owned()),
         _ => None,
@@ -111,7 +137,7 @@ pub struct Port(pub u16);
 scalar!(
     Port, u16, "a port from 1 to 65535",
     {"type": ["integer", "string"], "description": "a port from 1 to 65535"},
-    |text| text.parse().ok().filter(|p| *p > 0),
+    |text| whole(text).filter(|p| *p > 0),
     |number| u16::try_from(number).ok().filter(|p| *p > 0)
 );
 
@@ -130,17 +156,17 @@ impl<'de> Deserialize<'de> for Text {
             fn visit_str<E: de::Error>(self, v: &str) -> Result<Text, E> {
                 Ok(Text(v.to_owned()))
             }
-            fn visit_i64<E: de::Error>(self, v: i64) -> Result<Text, E> {
-                Ok(Text(v.to_string()))
+            fn visit_i64<E: de::Error>(self, _: i64) -> Result<Text, E> {
+                as_typed()
             }
-            fn visit_u64<E: de::Error>(self, v: u64) -> Result<Text, E> {
-                Ok(Text(v.to_string()))
+            fn visit_u64<E: de::Error>(self, _: u64) -> Result<Text, E> {
+                as_typed()
             }
-            fn visit_f64<E: de::Error>(self, v: f64) -> Result<Text, E> {
-                Ok(Text(v.to_string()))
+            fn visit_f64<E: de::Error>(self, _: f64) -> Result<Text, E> {
+                as_typed()
             }
-            fn visit_bool<E: de::Error>(self, v: bool) -> Result<Text, E> {
-                Ok(Text(v.to_string()))
+            fn visit_bool<E: de::Error>(self, _: bool) -> Result<Text, E> {
+                as_typed()
             }
         }
         deserializer.deserialize_any(V)
@@ -202,7 +228,7 @@ pub struct Times(pub Option<u64>);
 scalar!(
     Times, Option<u64>, "a number of times, such as `3`, or `any`",
     {"anyOf": [{"type": "integer", "minimum": 0}, {"const": "any"}], "description": "a number of times, as 3, or any"},
-    |text| if text == "any" { Some(None) } else { text.parse().ok().map(Some) },
+    |text| if text == "any" { Some(None) } else { whole(text).map(Some) },
     |number| u64::try_from(number).ok().map(Some)
 );
 
@@ -252,7 +278,7 @@ pub struct HttpVersion(pub u8);
 scalar!(
     HttpVersion, u8, "`1` or `2`",
     {"enum": [1, 2], "description": "1 or 2"},
-    |text| text.parse().ok().filter(|v| (1..=2).contains(v)),
+    |text| whole(text).filter(|v| (1..=2).contains(v)),
     |number| u8::try_from(number).ok().filter(|v| (1..=2).contains(v))
 );
 
@@ -276,7 +302,7 @@ pub struct Status(pub u16);
 scalar!(
     Status, u16, "a status from 100 to 599",
     {"type": "integer", "minimum": 100, "maximum": 599, "description": "a status from 100 to 599"},
-    |text| text.parse().ok().filter(|s| (100..600).contains(s)),
+    |text| whole(text).filter(|s| (100..600).contains(s)),
     |number| u16::try_from(number).ok().filter(|s| (100..600).contains(s))
 );
 
@@ -334,7 +360,7 @@ pub struct ExitCode(pub u8);
 scalar!(
     ExitCode, u8, "an exit code from 0 to 255",
     {"type": "integer", "minimum": 0, "maximum": 255, "description": "an exit code from 0 to 255"},
-    |text| text.parse().ok(),
+    |text| whole(text),
     |number| u8::try_from(number).ok()
 );
 

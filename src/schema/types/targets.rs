@@ -9,7 +9,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use crate::types::{Duration, Lifetime, Names, Port, ResourceLimit, Signal, Statuses, Text, Timeout, Tls};
+use crate::types::{Duration, Lifetime, Names, Port, ResourceLimit, Signal, Statuses, Text, Timeout, Tls, as_typed};
 
 /// Something under test or around it.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
@@ -204,17 +204,17 @@ impl<'de> Deserialize<'de> for SentLine {
             fn visit_str<E: de::Error>(self, v: &str) -> Result<SentLine, E> {
                 Ok(SentLine::Text(Text(v.to_owned())))
             }
-            fn visit_i64<E: de::Error>(self, v: i64) -> Result<SentLine, E> {
-                Ok(SentLine::Text(Text(v.to_string())))
+            fn visit_i64<E: de::Error>(self, _: i64) -> Result<SentLine, E> {
+                as_typed()
             }
-            fn visit_u64<E: de::Error>(self, v: u64) -> Result<SentLine, E> {
-                Ok(SentLine::Text(Text(v.to_string())))
+            fn visit_u64<E: de::Error>(self, _: u64) -> Result<SentLine, E> {
+                as_typed()
             }
-            fn visit_f64<E: de::Error>(self, v: f64) -> Result<SentLine, E> {
-                Ok(SentLine::Text(Text(v.to_string())))
+            fn visit_f64<E: de::Error>(self, _: f64) -> Result<SentLine, E> {
+                as_typed()
             }
-            fn visit_bool<E: de::Error>(self, v: bool) -> Result<SentLine, E> {
-                Ok(SentLine::Text(Text(v.to_string())))
+            fn visit_bool<E: de::Error>(self, _: bool) -> Result<SentLine, E> {
+                as_typed()
             }
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<SentLine, A::Error> {
                 LineOfFile::deserialize(MapAccessDeserializer::new(map)).map(SentLine::OfFile)

@@ -34,7 +34,7 @@ pub const READER: Reader = Reader {
 
 fn command(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload) -> Option<Command> {
     let argv = commands::argv(notes, node, typed.command.as_deref(), None, &[])?;
-    if let Some(missing) = missing_program(&argv[0].to_text(), None).filter(|m| !typed.needs.0.contains(m)) {
+    if let Some(missing) = missing_program(&argv[0].to_text(), typed.dir.as_deref()).filter(|m| !typed.needs.0.contains(m)) {
         notes.say_missing(node, "command", &missing);
     }
     let metrics =

@@ -1,0 +1,67 @@
+//! What `runner repeat` means without a file: what was run last here, or the one experiment that there is.
+
+use std::path::{Path, PathBuf};
+
+use super::{Stop, latest};
+use crate::exit::Exit;
+use crate::record::files::read_json;
+use crate::record::manifest::Manifest;
+
+/// Where experiments are looked for.
+const EXPERIMENTS: &str = "experiments";
+
+/// What is repeated.
+#[derive(Debug)]
+pub(super) struct Again {
+    /// The scenario.
+    pub(super) file: PathBuf,
+    /// The levels that were chosen then.
+    pub(super) settings: Vec<String>,
+    /// Why this one.
+    pub(super) why: String,
+}
+
+/// Finds out what is meant: the scenario of the newest run below `out`, or the only one in `experiments/`.
+///
+/// # Errors
+/// Where neither is plain, with what there is to choose from.
+pub(super) fn what_to_repeat(out: &Path) -> Result<Again, Stop> {
+    let last = latest::newest(out).map_err(|_| format!("there is no run below {}", out.display())).and_then(|run| of_run(&run));
+    let why_not = match last {
+        Ok(again) => return Ok(again),
+        Err(why_not) => why_not,
+    };
+    let folder = [PathBuf::from(EXPERIMENTS)];
+    let experiments = if folder[0].is_dir() { super::scenario_files(&folder).unwrap_or_default() } else { Vec::new() };
+    match experiments.as_slice() {
+        [file] => {
+            let why = format!("the one experiment in {EXPERIMENTS}/ ({why_not})");
+            Ok(Again { file: file.clone(), settings: Vec::new(), why })
+        }
+        [] => Err(wrong(&why_not, &format!("there is none in {EXPERIMENTS}/"), &[])),
+        several => Err(wrong(&why_not, &format!("{EXPERIMENTS}/ has several"), several)),
+    }
+}
+
+/// The scenario with which a run was made; else why it is not to be had.
+fn of_run(run: &Path) -> Result<Again, String> {
+    let manifest: Manifest = read_json(&run.join("manifest.json")).map_err(|_| format!("{} cannot be read", run.display()))?;
+    let here = std::env::current_dir().unwrap_or_default();
+    if manifest.directory.as_ref().is_none_or(|directory| Path::new(directory) != here) {
+        return Err(format!("the newest run, {}, was not made here", run.display()));
+    }
+    let file = PathBuf::from(&manifest.source);
+    if !file.is_file() {
+        return Err(format!("{}, of which the newest run was made, is not there any more", file.display()));
+    }
+    let settings = manifest.choice.map(|choice| choice.settings).unwrap_or_default();
+    Ok(Again { file, settings, why: format!("which was run last ({})", run.display()) })
+}
+
+fn wrong(why_not: &str, experiments: &str, several: &[PathBuf]) -> Stop {
+    let mut message = format!("which experiment? {why_not}, and {experiments}; expected `runner repeat FILE …`");
+    for file in several {
+        message += &format!("\n  {}", file.display());
+    }
+    Stop::new(Exit::InvalidInput, message)
+}

@@ -1,0 +1,630 @@
+//! What a person did when a file is not YAML: words for the errors of the parser, which knows productions of a grammar.
+//!
+//! The parser says where it could not go on, and the text around that place says why: a colon that is missing is noticed in the
+//! next line, a bracket that is never closed at whatever follows it. What no rule knows keeps the parser's words.
+
+use std::sync::Arc;
+
+use super::source::{Mistake, SourceFile, Span};
+
+/// A mistake from where the parser stopped (a byte offset) and what it `said`.
+pub(super) fn explain(file: &Arc<SourceFile>, at: usize, said: &str) -> Mistake {
+    let place = Place::new(file, at, said);
+    let rules = [
+        Place::tab,
+        Place::first_line,
+        Place::quotes,
+        Place::unknown_escape,
+        Place::expression,
+        Place::brackets,
+        Place::first_letter,
+        Place::alias,
+        Place::behind_block,
+        Place::list_and_map,
+        Place::colon,
+        Place::indent,
+    ];
+    rules.iter().find_map(|rule| rule(&place)).unwrap_or_else(|| {
+        let end = file.text.trim_end().len();
+        let at = if place.at >= end { end.saturating_sub(1) } else { place.at };
+        Mistake::new(file, place.word(at), said.to_owned()).expected("expected valid YAML")
+    })
+}
+
+/// A line of the file.
+#[derive(Clone, Copy, Debug)]
+struct Line<'a> {
+    /// From 1.
+    number: usize,
+    /// Where it begins, in bytes.
+    start: usize,
+    text: &'a str,
+}
+
+impl<'a> Line<'a> {
+    /// White space at its beginning, in bytes.
+    fn indent(&self) -> usize {
+        self.text.len() - self.text.trim_start().len()
+    }
+
+    /// What stands in it, without white space around it and without a comment.
+    fn content(&self) -> &'a str {
+        let text = self.text.trim();
+        if text.starts_with('#') {
+            return "";
+        }
+        text.find(" #").map_or(text, |at| text[..at].trim_end())
+    }
+
+    /// What is behind the dashes of lists, and where that begins in the file.
+    fn entry(&self) -> (usize, &'a str) {
+        let (mut at, mut text) = (self.start + self.indent(), self.content());
+        while let Some(rest) = text.strip_prefix("- ") {
+            let inner = rest.trim_start();
+            at += text.len() - inner.len();
+            text = inner;
+        }
+        (at, text)
+    }
+
+    /// The key that stands first in it, and what stands behind its colon.
+    fn key(&self) -> Option<(&'a str, &'a str)> {
+        let (_, text) = self.entry();
+        if text.starts_with(['"', '\'', '[', '{', '#']) {
+            return None;
+        }
+        let at = colon(text)?;
+        Some((text[..at].trim_end(), text[at + 1..].trim()))
+    }
+}
+
+/// A colon that makes a key of what is in front of it.
+fn colon(text: &str) -> Option<usize> {
+    text.find(": ").or_else(|| text.ends_with(':').then(|| text.len() - 1))
+}
+
+/// Where the parser stopped.
+struct Place<'a> {
+    file: &'a Arc<SourceFile>,
+    text: &'a str,
+    at: usize,
+    said: &'a str,
+    /// Those that are not empty, and no comments.
+    lines: Vec<Line<'a>>,
+    /// The line of `at`, as an index into `lines`.
+    here: usize,
+    /// Brackets that are open there.
+    open: Vec<usize>,
+}
+
+impl<'a> Place<'a> {
+    fn new(file: &'a Arc<SourceFile>, at: usize, said: &'a str) -> Self {
+        let text = file.text.as_str();
+        let mut at = at.min(text.len());
+        while !text.is_char_boundary(at) {
+            at -= 1;
+        }
+        let mut start = 0;
+        let mut lines = Vec::new();
+        for (index, whole) in text.split_inclusive('\n').enumerate() {
+            let line = Line { number: index + 1, start, text: whole.trim_end_matches(['\n', '\r']) };
+            if !line.content().is_empty() {
+                lines.push(line);
+            }
+            start += whole.len();
+        }
+        let here = lines.iter().rposition(|line| line.start <= at).unwrap_or(0);
+        Self { file, text, at, said, lines, here, open: open_brackets(text, at) }
+    }
+
+    fn line(&self) -> Option<Line<'a>> {
+        self.lines.get(self.here).copied()
+    }
+
+    /// The line in front of this one.
+    fn before(&self) -> Option<Line<'a>> {
+        self.here.checked_sub(1).map(|index| self.lines[index])
+    }
+
+    /// The run of characters that are not white space, at an offset.
+    fn word(&self, at: usize) -> Span {
+        let end = self.text[at..].find(char::is_whitespace).map_or(self.text.len(), |length| at + length);
+        Span { start: at, end }
+    }
+
+    fn mistake(&self, start: usize, end: usize, found: impl Into<String>) -> Mistake {
+        Mistake::new(self.file, Span { start, end: end.max(start) }, found)
+    }
+
+    fn line_number(&self, at: usize) -> usize {
+        self.file.line_column(at).0
+    }
+
+    fn column(&self, at: usize) -> usize {
+        self.file.line_column(at).1
+    }
+
+    /// Where a plain text ends that begins at an offset: with its line, at a comment, or inside brackets at a comma or a bracket.
+    fn value_end(&self, start: usize) -> usize {
+        let rest = &self.text[start..];
+        let mut depth = 0_usize;
+        for (at, c) in rest.char_indices() {
+            match c {
+                '\n' => return start + rest[..at].trim_end().len(),
+                '#' if rest[..at].ends_with(' ') => return start + rest[..at].trim_end().len(),
+                // The braces of an expression are part of it.
+                '{' | '[' => depth += 1,
+                '}' | ']' if depth > 0 => depth -= 1,
+                ',' | '}' | ']' if !self.open.is_empty() && depth == 0 => return start + rest[..at].trim_end().len(),
+                _ => {}
+            }
+        }
+        self.text.trim_end().len().max(start)
+    }
+
+    /// Where the plain text begins in which an offset stands.
+    fn value_start(&self, at: usize) -> usize {
+        let line = self.text[..at].rfind('\n').map_or(0, |end| end + 1);
+        let before = &self.text[line..at];
+        let delimiters = if self.open.is_empty() { [": ", "- ", ": ", ": "] } else { [": ", ", ", "{", "["] };
+        let behind = |delimiter: &&str| before.rfind(*delimiter).map(|found| found + delimiter.len());
+        let start = delimiters.iter().filter_map(behind).max().unwrap_or(0);
+        line + start + (before[start..].len() - before[start..].trim_start().len())
+    }
+
+    /// A text that has to be quoted, with how.
+    fn quote(&self, start: usize, found: impl Into<String>) -> Mistake {
+        let end = self.value_end(start);
+        self.mistake(start, end, found).expected(format!("expected it in quotes: `{}`", quoted(&self.text[start..end])))
+    }
+
+    fn tab(&self) -> Option<Mistake> {
+        let line = self.line()?;
+        if self.open.is_empty()
+            && let Some(tab) = line.text[..line.indent()].find('\t')
+        {
+            let start = line.start + tab;
+            let found = format!("a tab at the beginning of line {}", line.number);
+            return Some(self.mistake(start, start + 1, found).expected("expected blanks: only they indent"));
+        }
+        let near = [self.at.checked_sub(1), Some(self.at)].into_iter().flatten();
+        let tab = near.into_iter().find(|at| self.text.as_bytes().get(*at) == Some(&b'\t'))?;
+        Some(self.mistake(tab, tab + 1, "a tab").expected("expected blanks"))
+    }
+
+    /// The whole file is read by its first line: it may be indented, or begin with a sign that means something.
+    fn first_line(&self) -> Option<Mistake> {
+        let (first, line) = (self.lines.first()?, self.line()?);
+        if !self.said.contains("<document start>") {
+            return None;
+        }
+        let start = first.start + first.indent();
+        if first.content().starts_with('%') {
+            return Some(self.quote(start, "a line cannot begin with `%`"));
+        }
+        if first.indent() <= line.indent() {
+            return None;
+        }
+        let found = format!(
+            "`{}` begins in column {}, and line {} in column {}",
+            first.entry().1.split(':').next().unwrap_or_default(),
+            first.indent() + 1,
+            line.number,
+            line.indent() + 1
+        );
+        Some(self.mistake(start, self.word(start).end, found).expected("expected all keys of a map in one column"))
+    }
+
+    /// A quoted text that has no end, or ends too early.
+    fn quotes(&self) -> Option<Mistake> {
+        let mark = self.text[self.at..].chars().next().filter(|c| matches!(c, '"' | '\''));
+        if self.said.contains("trailing content") {
+            let closing = self.text[..self.at].trim_end().len() - 1;
+            let single = self.text[closing..].starts_with('\'');
+            let end = self.value_end(self.at);
+            let found = format!("`{}` behind a text in quotes", &self.text[self.at..end]);
+            let help = if single && closing + 1 == self.at {
+                "an apostrophe between '…' is written twice (`''`); or put the text between \"…\""
+            } else {
+                "put all of the text between the quotes, or none of it"
+            };
+            return Some(self.mistake(self.at, end, found).expected("expected the end of the value").help(help));
+        }
+        let is_open = self.said.contains("quoted scalar") && !self.said.contains("escape") || self.said.contains("end of stream");
+        let mark = mark.filter(|_| is_open)?;
+        let end = self.text[self.at..].find('\n').map_or(self.text.len(), |length| self.at + length);
+        let found = format!("a text that begins with `{mark}` and does not end");
+        Some(self.mistake(self.at, end, found).expected(format!("expected `{mark}` at its end")))
+    }
+
+    /// `"\d"`
+    fn unknown_escape(&self) -> Option<Mistake> {
+        if !self.said.contains("escape") {
+            return None;
+        }
+        let begin = self.text[self.at..].find('"')? + self.at;
+        let mut rest = self.text[begin..].char_indices();
+        while let Some((at, c)) = rest.next() {
+            if c == '\\' {
+                let escaped = rest.next().map_or(' ', |(_, escaped)| escaped);
+                if !"0abtnvfre \"/\\N_LPxuU\t\n".contains(escaped) {
+                    let start = begin + at;
+                    let found = format!("`\\{escaped}` means nothing between \"…\"");
+                    return Some(
+                        self.mistake(start, start + 1 + escaped.len_utf8(), found)
+                            .expected(format!("expected `\\\\{escaped}`, or the text between '…'")),
+                    );
+                }
+            }
+        }
+        None
+    }
+
+    /// `{connections: ${n}}`: the braces of an expression are not those of a map.
+    fn expression(&self) -> Option<Mistake> {
+        if self.open.is_empty() || !self.text[..self.at].ends_with('$') || !self.text[self.at..].starts_with('{') {
+            return None;
+        }
+        let bracket = &self.text[self.open[self.open.len() - 1]..][..1];
+        let inside = if bracket == "{" { "`{…}`" } else { "`[…]`" };
+        Some(self.quote(self.value_start(self.at), format!("an expression without quotes inside {inside}")))
+    }
+
+    fn brackets(&self) -> Option<Mistake> {
+        let here = self.text[self.at..].chars().next();
+        let Some(open) = self.open.last().copied() else {
+            let closing = here.filter(|c| matches!(c, ']' | '}') && self.said.contains("bracket"))?;
+            return Some(
+                self.mistake(self.at, self.at + 1, format!("`{closing}` closes nothing")).expected("expected no bracket here"),
+            );
+        };
+        let (opening, closing) = if self.text[open..].starts_with('[') { ('[', ']') } else { ('{', '}') };
+        let (opened_in, line) = (self.line_number(open), self.line()?);
+        if let Some(other) = here.filter(|c| matches!(c, ']' | '}') && *c != closing) {
+            let found = format!("`{other}` where `{opening}` of line {opened_in}, column {} is open", self.column(open));
+            return Some(self.mistake(self.at, self.at + 1, found).expected(format!("expected `{closing}`")));
+        }
+        let ended = self.text[self.at..].trim().is_empty();
+        let outer = self.lines.iter().find(|l| l.number == opened_in).map_or(0, Line::indent);
+        if ended || line.number > opened_in && line.indent() <= outer && line.key().is_some() {
+            let found = format!("`{opening}` is never closed");
+            let before = if ended { "before the end of the file".to_owned() } else { format!("before line {}", line.number) };
+            return Some(self.mistake(open, open + 1, found).expected(format!("expected `{closing}` {before}")));
+        }
+        let start = self.value_start(self.at);
+        match here? {
+            ':' if self.text[self.at + 1..].starts_with(['[', '{', '"', '\'']) => {
+                let found = format!("no blank behind the colon of `{}`", &self.text[start..self.at]);
+                Some(self.mistake(start, self.at + 1, found).expected(format!("expected `{}: …`", &self.text[start..self.at])))
+            }
+            ':' => Some(self.quote(start, "a second colon in a value")),
+            '[' | '{' if !self.text[..self.at].ends_with([' ', ',', '\n']) => {
+                Some(self.quote(start, "a bracket inside a text without quotes"))
+            }
+            _ if self.said.contains("','") => {
+                let found = format!("no comma in front of `{}`", &self.text[self.at..self.value_end(self.at)]);
+                Some(self.mistake(self.at, self.word(self.at).end, found).expected(format!("expected `,` or `{closing}`")))
+            }
+            _ => None,
+        }
+    }
+
+    /// `@home`
+    fn first_letter(&self) -> Option<Mistake> {
+        let first = self.text[self.at..].chars().next().filter(|c| matches!(c, '@' | '`' | '%'))?;
+        let found = if first == '`' {
+            "a text cannot begin with a backtick".to_owned()
+        } else {
+            format!("a text cannot begin with `{first}`")
+        };
+        Some(self.quote(self.at, found))
+    }
+
+    /// `*.txt`
+    fn alias(&self) -> Option<Mistake> {
+        if !self.said.contains("unknown anchor") {
+            return None;
+        }
+        let end = self.value_end(self.at);
+        let name = self.text[self.at..end].trim_start_matches('*');
+        let found = format!("`*{name}` stands for what is called `&{name}`, and nothing above it is");
+        let expected = format!("expected `&{name}` somewhere above, or a text in quotes: `{}`", quoted(&self.text[self.at..end]));
+        Some(self.mistake(self.at, end, found).expected(expected))
+    }
+
+    /// `| text`
+    fn behind_block(&self) -> Option<Mistake> {
+        if !self.said.contains("block scalar") {
+            return None;
+        }
+        let sign = self.text[self.at..].chars().next().filter(|c| matches!(c, '|' | '>'))?;
+        let end = self.value_end(self.at);
+        let found = format!("a text in the line of `{sign}`");
+        Some(self.mistake(self.at, end, found).expected(format!("expected the text in the lines below, or without `{sign}`")))
+    }
+
+    /// A key among the items of a list, or an item among the keys of a map.
+    fn list_and_map(&self) -> Option<Mistake> {
+        let line = self.line()?;
+        let start = line.start + line.indent();
+        let content = line.content();
+        if self.said.contains("'-' indicator") {
+            let item = self.lines[..self.here].iter().rfind(|l| l.indent() == line.indent() && l.content().starts_with('-'))?;
+            let found =
+                format!("`{}` stands beside the items of a list (line {})", line.key().map_or(content, |k| k.0), item.number);
+            return Some(
+                self.mistake(start, self.word(start).end, found).expected(format!("expected `- {content}`, or another column")),
+            );
+        }
+        let is_item = content == "-" || content.starts_with("- ");
+        if self.said.contains("expected key") && is_item {
+            let beside = self.lines[..self.here].iter().rfind(|l| l.indent() <= line.indent())?;
+            let (key, _) = beside.key().filter(|_| beside.indent() == line.indent() && !beside.content().starts_with('-'))?;
+            let found = format!("an item of a list beside the key `{key}` of a map (line {})", beside.number);
+            return Some(self.mistake(start, start + content.len(), found).expected("expected `key: value`"));
+        }
+        None
+    }
+
+    /// A colon too much, or one that is missing in the line before.
+    fn colon(&self) -> Option<Mistake> {
+        let simple = self.said.contains("simple key");
+        if !(simple || self.said.contains("mapping values") || self.said.contains("':'")) || !self.open.is_empty() {
+            return None;
+        }
+        let line = self.line()?;
+        let (entry, text) = line.entry();
+        let first = colon(text).map(|colon| entry + colon);
+        if !simple && first.is_some_and(|first| first < self.at) {
+            // `question: a: b`
+            let key = line.key()?.0;
+            let start = entry + text.find(": ")? + 2;
+            let start = start + (self.text[start..].len() - self.text[start..].trim_start().len());
+            return Some(self.quote(start, format!("a second colon in the value of `{key}`")));
+        }
+        let before = self.before()?;
+        let (start, text) = before.entry();
+        let shown = |text: &str| text.chars().take(60).collect::<String>();
+        if before.key().is_some() || text.starts_with(['"', '\'', '[', '{', '|', '>']) {
+            return None;
+        }
+        let (word, rest) = match text.split_once(':') {
+            Some((word, rest)) => (word, Some(rest)),
+            None => (text.split(' ').next().unwrap_or(text), None),
+        };
+        let (found, expected) = match rest {
+            Some(rest) => (
+                format!("no blank behind the colon of `{}`", shown(word)),
+                format!("expected `{}: {}`", shown(word), shown(rest)),
+            ),
+            None => {
+                let value = text[word.len()..].trim();
+                let below = line.indent() > before.indent() || value.is_empty();
+                let value = if below && value.is_empty() { String::new() } else { format!(" {value}") };
+                (format!("no colon in `{}`", shown(text)), format!("expected `{word}:{}`", shown(&value)))
+            }
+        };
+        Some(self.mistake(start, start + text.len(), found).expected(expected))
+    }
+
+    /// A line that begins in a column in which nothing can begin.
+    fn indent(&self) -> Option<Mistake> {
+        let misplaced =
+            ["expected key", "mapping values", "block collection", "block mapping"].iter().any(|part| self.said.contains(part));
+        if !misplaced || !self.open.is_empty() {
+            return None;
+        }
+        let line = self.line()?;
+        let column = line.indent();
+        // The columns in which something above this line began, and what of it is not yet at an end there.
+        let mut above: Vec<Line<'_>> = Vec::new();
+        for other in &self.lines[..self.here] {
+            above.retain(|l| l.indent() < other.indent());
+            above.push(*other);
+        }
+        let name =
+            |line: &Line<'_>| line.key().map_or_else(|| line.content().chars().take(20).collect(), |(key, _)| key.to_owned());
+        let deepest = above.last()?;
+        let mut fits: Vec<&Line<'_>> = above.iter().filter(|l| l.indent() < column).rev().take(1).collect();
+        let further = above.iter().find(|l| l.indent() > column);
+        fits.extend(further);
+        if deepest.indent() < column {
+            // What stands above has a value already.
+            fits = vec![deepest];
+        }
+        if fits.is_empty() || above.iter().any(|l| l.indent() == column) {
+            return None;
+        }
+        fits.sort_by_key(|l| std::cmp::Reverse(l.indent()));
+        let columns: Vec<String> =
+            fits.iter().map(|l| format!("column {}, as `{}` in line {}", l.indent() + 1, name(l), l.number)).collect();
+        let start = line.start + column;
+        let found = format!("`{}` begins in column {}, where nothing else does", name(&line), column + 1);
+        let mistake =
+            self.mistake(start, start + name(&line).len(), found).expected(format!("expected {}", columns.join(", or ")));
+        Some(match deepest.key() {
+            Some((key, value)) if deepest.indent() < column && !value.is_empty() => {
+                mistake.help(format!("`{key}` has its value already, so nothing can stand below it"))
+            }
+            _ => mistake,
+        })
+    }
+}
+
+/// Brackets that are open at an offset: their places. Knows quotes, comments and texts of several lines, as far as a file can be
+/// read that is not YAML.
+fn open_brackets(text: &str, until: usize) -> Vec<usize> {
+    let mut open: Vec<usize> = Vec::new();
+    let mut quote: Option<char> = None;
+    let mut text_below: Option<usize> = None;
+    let mut start = 0;
+    for line in text.split_inclusive('\n') {
+        let indent = line.len() - line.trim_start().len();
+        let line_start = start;
+        start += line.len();
+        if line_start >= until {
+            break;
+        }
+        if let Some(outer) = text_below {
+            if line.trim().is_empty() || indent > outer {
+                continue;
+            }
+            text_below = None;
+        }
+        // Whether a value may begin here: only there quotes and, outside of brackets, brackets mean something.
+        let mut begins = true;
+        let mut before = ' ';
+        let mut characters = line.char_indices().peekable();
+        while let Some((at, c)) = characters.next() {
+            if line_start + at >= until {
+                return open;
+            }
+            match quote {
+                Some('"') if c == '\\' => {
+                    characters.next();
+                }
+                Some(mark) => {
+                    if c == mark {
+                        quote = None;
+                    }
+                    begins = false;
+                }
+                None => match c {
+                    '#' if before.is_whitespace() => break,
+                    '"' | '\'' if begins => quote = Some(c),
+                    '[' | '{' if begins || !open.is_empty() => open.push(line_start + at),
+                    ']' | '}' if !open.is_empty() => {
+                        open.pop();
+                        begins = false;
+                    }
+                    '|' | '>' if begins && open.is_empty() && line[at + 1..].trim().len() <= 2 => text_below = Some(indent),
+                    ',' if !open.is_empty() => begins = true,
+                    ':' | '-' if characters.peek().is_none_or(|(_, next)| next.is_whitespace()) => begins = true,
+                    c if c.is_whitespace() => {}
+                    _ => begins = false,
+                },
+            }
+            before = c;
+        }
+    }
+    open
+}
+
+/// A text in quotes, in those that need the fewest signs.
+pub(super) fn quoted(text: &str) -> String {
+    if !text.contains(['"', '\\']) {
+        return format!("\"{text}\"");
+    }
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::node;
+    use super::*;
+
+    /// What is said of a text: found and expected.
+    #[track_caller]
+    fn said(text: &str) -> (String, String) {
+        let mistake = node::parse(&SourceFile::inline("x.yaml", text)).expect_err(text);
+        (mistake.found, mistake.expected.unwrap_or_default())
+    }
+
+    #[track_caller]
+    fn assert_said(text: &str, found: &str, expected: &str) {
+        assert_eq!(said(text), (found.to_owned(), expected.to_owned()), "{text}");
+    }
+
+    #[test]
+    fn expressions_inside_brackets_are_to_be_quoted() {
+        let found = "an expression without quotes inside `{…}`";
+        assert_said("load: {closed: {connections: ${n}}, amount: 1}\n", found, "expected it in quotes: `\"${n}\"`");
+        assert_said("steps: [{get: /a/${n}/b}]\n", found, "expected it in quotes: `\"/a/${n}/b\"`");
+        assert_said("a: {b: ${x == \"y\"}, c: d}\n", found, "expected it in quotes: `'${x == \"y\"}'`");
+        let found = "an expression without quotes inside `[…]`";
+        assert_said("a: [x, ${port}, --y]\n", found, "expected it in quotes: `\"${port}\"`");
+    }
+
+    #[test]
+    fn a_colon_is_missing() {
+        assert_said("a: 1\nb 2\nc: 3\n", "no colon in `b 2`", "expected `b: 2`");
+        assert_said("b 2\nc: 3\n", "no colon in `b 2`", "expected `b: 2`");
+        assert_said("a: 1\nfactors\n  n: [1, 2]\n", "no colon in `factors`", "expected `factors:`");
+        assert_said("a: 1\nurl:http://x\nb: 2\n", "no blank behind the colon of `url`", "expected `url: http://x`");
+        assert_said("a: {b:{c: 1}}\n", "no blank behind the colon of `b`", "expected `b: …`");
+    }
+
+    #[test]
+    fn a_colon_is_one_too_many() {
+        assert_said("q: a: b: c\n", "a second colon in the value of `q`", "expected it in quotes: `\"a: b: c\"`");
+        assert_said("x: {shell: echo a: b, c: 1}\n", "a second colon in a value", "expected it in quotes: `\"echo a: b\"`");
+        assert_said(
+            "s:\n  - w: curl -H a: b # c\n",
+            "a second colon in the value of `w`",
+            "expected it in quotes: `\"curl -H a: b\"`",
+        );
+    }
+
+    #[test]
+    fn both_columns_of_a_wrong_indent_are_named() {
+        assert_said(
+            "w:\n  c:\n    url: x\n   load: y\n",
+            "`load` begins in column 4, where nothing else does",
+            "expected column 5, as `url` in line 3, or column 3, as `c` in line 2",
+        );
+        assert_said(
+            "w:\n  url: x\n     load: y\n",
+            "`load` begins in column 6, where nothing else does",
+            "expected column 3, as `url` in line 2",
+        );
+        assert_said(
+            "c:\n    - a\n   - b\n",
+            "`- b` begins in column 4, where nothing else does",
+            "expected column 5, as `- a` in line 2, or column 1, as `c` in line 1",
+        );
+        assert_said(
+            " a: 1\nb: 2\n",
+            "`a` begins in column 2, and line 2 in column 1",
+            "expected all keys of a map in one column",
+        );
+        assert_said("a:\n  \tb: 1\n", "a tab at the beginning of line 2", "expected blanks: only they indent");
+        assert_said("a:\n\tb: 1\n", "a tab at the beginning of line 2", "expected blanks: only they indent");
+    }
+
+    #[test]
+    fn lists_and_maps_are_not_mixed() {
+        assert_said("f:\n  n: 1\n  - m\n", "an item of a list beside the key `n` of a map (line 2)", "expected `key: value`");
+        assert_said(
+            "f:\n  - n: 1\n  m: 2\n",
+            "`m` stands beside the items of a list (line 2)",
+            "expected `- m: 2`, or another column",
+        );
+    }
+
+    #[test]
+    fn brackets_and_quotes_have_an_end() {
+        assert_said("f: {n: [1, 2}\n", "`}` where `[` of line 1, column 8 is open", "expected `]`");
+        assert_said("f:\n  n: [1, 2\ng: 1\n", "`[` is never closed", "expected `]` before line 3");
+        assert_said("f: {n: 1\n", "`{` is never closed", "expected `}` before the end of the file");
+        assert_said("f: {n: 1}}\n", "`}` closes nothing", "expected no bracket here");
+        assert_said("f: {n: [1] m: 2}\n", "no comma in front of `m: 2`", "expected `,` or `}`");
+        assert_said("q: \"why\nb: 1\n", "a text that begins with `\"` and does not end", "expected `\"` at its end");
+        assert_said("q: 'it's slow'\n", "`s slow'` behind a text in quotes", "expected the end of the value");
+        assert_said("q: \"a\\d\"\n", "`\\d` means nothing between \"…\"", "expected `\\\\d`, or the text between '…'");
+    }
+
+    #[test]
+    fn signs_with_a_meaning_are_to_be_quoted() {
+        assert_said("q: @home\n", "a text cannot begin with `@`", "expected it in quotes: `\"@home\"`");
+        let (found, expected) = said("q: *.txt\n");
+        assert_eq!(found, "`*.txt` stands for what is called `&.txt`, and nothing above it is");
+        assert!(expected.ends_with("or a text in quotes: `\"*.txt\"`"), "{expected}");
+        assert_said("q: | text\n  more\n", "a text in the line of `|`", "expected the text in the lines below, or without `|`");
+    }
+
+    #[test]
+    fn brackets_in_texts_and_comments_are_none() {
+        let text = "a: \"[\" # {\nb: |\n  {[\nc: it's [\nd: [x, '}', {\n";
+        assert_eq!(open_brackets(text, text.len()), [text.rfind('[').unwrap(), text.rfind('{').unwrap()]);
+    }
+}

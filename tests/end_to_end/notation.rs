@@ -1,0 +1,122 @@
+//! How a scenario may be written: merge keys, numbers as texts, other spellings, and where its programs and files are found.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use serde_json::Value as Json;
+
+use crate::support::{Outcome, Place};
+
+#[track_caller]
+fn plan(place: &Place) -> Json {
+    let outcome = place.run(&["plan", "test.yaml", "--json"]).expect(0);
+    serde_json::from_str(&outcome.stdout).expect("a plan is JSON")
+}
+
+#[test]
+fn merge_keys_take_over_what_is_not_said() {
+    let place = Place::with(
+        "
+experiment: test
+x-load: &load {duration: 2s, closed: {connections: 2}}
+x-short: &short {duration: 1s, drain: 3s}
+workloads:
+  long: {url: 'http://127.0.0.1:8000', load: {<<: *load}, steps: [{get: /}]}
+  short: {url: 'http://127.0.0.1:8000', load: {<<: [*short, *load], drain: 5s}, steps: [{get: /}]}
+",
+    );
+    let written: Json = serde_json::from_str(
+        &Place::with(
+            "
+experiment: test
+workloads:
+  long: {url: 'http://127.0.0.1:8000', load: {duration: 2s, closed: {connections: 2}}, steps: [{get: /}]}
+  short: {url: 'http://127.0.0.1:8000', load: {duration: 1s, drain: 5s, closed: {connections: 2}}, steps: [{get: /}]}
+",
+        )
+        .run(&["plan", "test.yaml", "--json"])
+        .expect(0)
+        .stdout,
+    )
+    .expect("a plan is JSON");
+    assert_eq!(plan(&place)["cells"], written["cells"]);
+}
+
+#[test]
+fn numbers_are_texts_as_they_were_typed() {
+    let place = Place::with(
+        "
+experiment: test
+workloads:
+  tool:
+    command: [echo, 1.10, 1e1, 010, 0x1F, True, 1.0, 7, '${repetition}']
+    env: {VERSION: 3.10}
+    load: {closed: {connections: 1}, amount: 1e1}
+",
+    );
+    let plan = plan(&place).to_string();
+    for typed in ["\"1.10\"", "\"1e1\"", "\"010\"", "\"0x1F\"", "\"True\"", "\"1.0\"", "\"7\"", "\"3.10\"", "\"amount\":10"] {
+        assert!(plan.contains(typed), "{typed} is not in {plan}");
+    }
+}
+
+#[test]
+fn another_spelling_is_read_with_a_note() {
+    let scenario = |lag: &str, metric: &str| {
+        format!(
+            "
+experiment: test
+limits: {{{lag}: 5ms}}
+primary: {metric}
+workloads:
+  clients: {{url: 'http://127.0.0.1:8000', load: {{open: {{rate: 10/s, connections: 2}}, duration: 1s}}, steps: [{{get: /}}]}}
+expect: [{{metric: {metric}, below: 1s}}]
+"
+        )
+    };
+    let old = Place::with(&scenario("lag_p99", "response-p99.9"));
+    let said = old.run(&["check", "test.yaml"]).expect(0).stdout;
+    for note in ["test.yaml:3:10: `lag_p99` is read as `lag-p99`", "test.yaml:4:10: `response-p99.9` is read as `response_p999`"]
+    {
+        assert!(said.contains(note), "{note} is not in {said}");
+    }
+    let new = Place::with(&scenario("lag-p99", "response_p999"));
+    let said = new.run(&["check", "test.yaml"]).expect(0).stdout;
+    assert!(!said.contains("note:"), "{said}");
+    for key in ["limits", "primary"] {
+        assert_eq!(plan(&old)[key], plan(&new)[key]);
+    }
+}
+
+/// A scenario in a folder below, whose program lies beside it, checked and executed from above and from beside it.
+#[test]
+fn programs_are_found_from_the_folder_of_the_scenario() {
+    let mut place = Place::new();
+    std::fs::create_dir(place.path("below")).unwrap();
+    let tool = place.write_as_is("below/tool.sh", "#!/bin/sh\necho \"$1\" >> \"$2\"\n");
+    std::fs::set_permissions(&tool, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let scenario = "
+experiment: test
+workloads:
+  tool:
+    command: [./tool.sh, here, DIR/began]
+    load: {closed: {connections: 1}, amount: 1}
+";
+    place.write("below/test.yaml", scenario);
+    place.run(&["run", "below/test.yaml", "--no-graphs"]).expect(0);
+    let beside = place.runner().current_dir(place.path("below")).args(["run", "test.yaml", "--no-graphs"]).output().unwrap();
+    assert_eq!(beside.status.code(), Some(0), "{beside:?}");
+    assert!(place.lines("began").len() >= 2, "{:?}", place.lines("began"));
+
+    // An argument is the program's own matter; that it names a file which lies elsewhere is said.
+    place.write("below/test.yaml", &scenario.replace("./tool.sh, here", "sh, tool.sh, here"));
+    let complained = |outcome: Outcome| outcome.expect(2).complains(&["`tool.sh` lies with the scenario", "expected `dir: .`"]);
+    complained(place.run(&["check", "below/test.yaml"]));
+    let beside = place.runner().current_dir(place.path("below")).args(["check", "test.yaml"]).output().unwrap();
+    assert_eq!(beside.status.code(), Some(0), "{beside:?}");
+    place.write(
+        "below/test.yaml",
+        &scenario.replace("./tool.sh, here", "sh, tool.sh, there").replace("    load:", "    dir: .\n    load:"),
+    );
+    place.run(&["run", "below/test.yaml", "--no-graphs"]).expect(0);
+    assert!(place.lines("began").iter().any(|line| line == "there"));
+}
