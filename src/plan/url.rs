@@ -116,9 +116,8 @@ impl Address {
         const ADDRESS: &str = "expected `host:port`, such as `127.0.0.1:8098`";
         match host_and_port(text) {
             Ok((host, Some(port))) => Ok(Self { host, port }),
-            Ok((_, None)) | Err(URL) => Err(ADDRESS),
-            Err(_) if text.contains(['@', '/']) => Err(ADDRESS),
-            Err(expected) => Err(expected),
+            Err(expected) if expected != URL && text.contains(':') && !text.contains(['@', '/', '#']) => Err(expected),
+            _ => Err(ADDRESS),
         }
     }
 }
@@ -350,7 +349,7 @@ mod tests {
     fn addresses_have_a_port() {
         let address = Address::parse("[::1]:9051").unwrap();
         assert_eq!((address.host.as_str(), address.port, address.to_string().as_str()), ("::1", 9051, "[::1]:9051"));
-        for wrong in ["", "a", ":80", "http://a:80", "u@a:80", "a:80/", "a:80#b"] {
+        for wrong in ["", "a", "9050", ":80", "http://a:80", "u@a:80", "a:80/", "a:80#b"] {
             assert_eq!(Address::parse(wrong), Err("expected `host:port`, such as `127.0.0.1:8098`"), "{wrong}");
         }
         assert!(Address::parse("a:99999").unwrap_err().contains("a port from"));

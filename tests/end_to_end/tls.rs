@@ -79,10 +79,10 @@ fn a_server_may_have_another_name_than_its_address() {
     if !installed(&["nginx", "openssl"]) {
         return;
     }
-    // Whoever does not say the name does not get further than the handshake.
+    // Whoever does not say the name does not get further than the handshake. In requests the host is that of the URL.
     let mut place = one_server("server_name shop.example; ssl_certificate DIR/shop.pem; ssl_certificate_key DIR/shop.key;");
     certificate(&mut place, "shop", "DNS:shop.example");
-    let nameless = "    server { listen 127.0.0.1:PORT1 ssl default_server; ssl_reject_handshake on; }\n}";
+    let nameless = "    server { listen 127.0.0.1:PORT1 ssl default_server; ssl_reject_handshake on; location / { return 200 '{\"n\": 7}'; } }\n}";
     let configuration = std::fs::read_to_string(place.path("nginx.conf")).unwrap();
     let configuration = format!("{}{nameless}\n", configuration.trim_end().trim_end_matches('}'));
     place.write("nginx.conf", &configuration);
