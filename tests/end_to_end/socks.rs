@@ -311,7 +311,8 @@ graphs:
     assert_eq!(numbers(&table, "pass").len(), 15);
     near(&between(&table, "request_ns", "response_ns"), 20.0, 1.0);
     near(&between(&table, "data_request_ns", "data_response_ns"), 20.0, 1.0);
-    near(&between(&table, "perc50_ns", "perc100_ns"), 30.0, 1.0);
+    // A first half that was late is nearer to the second one.
+    near(&between(&table, "perc50_ns", "perc100_ns"), 30.0, 5.0);
     assert_eq!(numbers(&table, "file_bytes"), vec![Some(100_000.0); 15]);
     // 2 + 2 + 10 bytes of the proxy are read as well, and the length.
     let read = numbers(&table, "read_bytes");
