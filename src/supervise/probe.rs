@@ -11,6 +11,7 @@ use super::client::{Guard, Process, ProcessSpec};
 use super::{Error, Exit, Kind};
 use plan::{Probe, SentLine, Template, Url};
 use vocabulary::Task;
+use vocabulary::words::harmless;
 
 /// How long between two looks. Start-up times are known to within this.
 const INTERVAL: Duration = Duration::from_millis(2);
@@ -293,7 +294,7 @@ impl Answer {
         let bytes = [self.told.as_slice(), self.begun.as_slice()].concat();
         let text = String::from_utf8_lossy(&bytes);
         let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-        let clean: Vec<char> = lines.join(" | ").chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+        let clean: Vec<char> = harmless(&lines.join(" | ").replace('\t', " ")).chars().collect();
         let from = clean.len().saturating_sub(SHOWN);
         let cut = if from > 0 { "…" } else { "" };
         format!("{cut}{}", clean[from..].iter().collect::<String>())
@@ -354,7 +355,7 @@ fn last_lines(path: &Path, count: usize) -> Vec<String> {
     let bytes = read().unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);
     let lines: Vec<&str> = text.lines().collect();
-    lines[lines.len().saturating_sub(count)..].iter().map(|l| l.chars().take(300).collect()).collect()
+    lines[lines.len().saturating_sub(count)..].iter().map(|l| harmless(l).chars().take(300).collect()).collect()
 }
 
 /// The log files of a replica.

@@ -10,6 +10,7 @@ use plan::{Cell, Plan, Workload};
 use record::FORMAT;
 use record::status::{CutShort, GeneratorStatus, HostStatus, ObserverStatus, PhaseStatus, Status, Timings, TrialStatus, Verdict};
 use vocabulary::errors::chain;
+use vocabulary::words::harmless;
 
 /// All that is known of a repetition at its end.
 pub(super) struct Conclusion<'a> {
@@ -57,7 +58,8 @@ impl Conclusion<'_> {
             cut_short: self.cut_short,
             compacted_at: None,
         };
-        status.with_words(|words| self.plan.secrets.mask(words).into_owned())
+        // Masked first: a secret may hold what is replaced then.
+        status.with_words(|words| harmless(&self.plan.secrets.mask(words)).into_owned())
     }
 
     fn cell(&self) -> &Cell {
