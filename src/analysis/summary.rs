@@ -179,6 +179,11 @@ pub struct Repetitions {
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)]
+fn never(times: &u64) -> bool {
+    *times == 0
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)]
 fn is_none_of_them(number: &u32) -> bool {
     *number == 0
 }

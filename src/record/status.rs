@@ -200,6 +200,9 @@ pub struct GeneratorStatus {
     pub wall_ns: u64,
     /// Connections that it opened.
     pub connects: u64,
+    /// How often a request was sent again because the server had said that it did not take it.
+    #[serde(default)]
+    pub sent_again: u64,
     /// How late its timers went off, median; none without timers.
     #[serde(default)]
     pub timer_late_p50_ns: Option<u64>,

@@ -136,6 +136,7 @@ impl Conclusion<'_> {
             cpu_ns: sum(|r| r.generator_cpu_ns),
             wall_ns: sum(|r| r.generator_wall_ns),
             connects: sum(|r| r.connects),
+            sent_again: sum(|r| r.traffic.sent_again),
             timer_late_p50_ns: late(0.5),
             timer_late_p99_ns: late(0.99),
             timer_late_max_ns: late(1.0),

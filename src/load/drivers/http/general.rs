@@ -72,12 +72,22 @@ pub(super) struct Received {
     pub usable: bool,
     /// The request, when nothing of it was sent because the connection was over before.
     pub unsent: Option<Request<Outgoing>>,
+    /// Whether the server has said that it did not take the request, as it ends the connection in good order.
+    pub not_taken: bool,
 }
 
 impl Received {
     /// A request that could not be sent.
     pub fn failed(failure: Failure) -> Self {
-        Self { first_byte: None, completed: Instant::now(), bytes: 0, answer: Err(failure), usable: false, unsent: None }
+        Self {
+            first_byte: None,
+            completed: Instant::now(),
+            bytes: 0,
+            answer: Err(failure),
+            usable: false,
+            unsent: None,
+            not_taken: false,
+        }
     }
 }
 
@@ -165,6 +175,7 @@ async fn receive(
         Ok(Ok(response)) => response,
         Ok(Err(mut error)) => {
             received.unsent = error.take_message();
+            received.not_taken = is_not_taken(error.error());
             return Err(of_hyper(error.error(), &label(), Stage::Head { heard: heard.get() }));
         }
         Err(Interrupted::Timeout) => return fail(Outcome::Timeout, format!("no answer within {:?}", options.timeout)),
@@ -222,6 +233,19 @@ impl Stage {
             Self::Head { heard: true } | Self::Body => Failure::new(Outcome::Incomplete, format!("{what}: the answer broke off")),
         }
     }
+}
+
+/// Whether a server said GOAWAY, without a fault, and that it had not taken this request: its stream is behind the last one that it
+/// says it has taken (RFC 9113, 6.8), or was never opened. Of those before that one h2 says other things, whatever becomes of them.
+fn is_not_taken(error: &hyper::Error) -> bool {
+    let mut source = error.source();
+    while let Some(inner) = source {
+        if let Some(error) = inner.downcast_ref::<h2::Error>() {
+            return error.is_remote() && error.is_go_away() && error.reason() == Some(h2::Reason::NO_ERROR);
+        }
+        source = inner.source();
+    }
+    false
 }
 
 /// What hyper said, as an outcome.

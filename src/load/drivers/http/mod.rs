@@ -6,7 +6,8 @@
 //! `shared` are its HTTP/2 connections, `body` its request bodies. Both report the same outcomes and pass the same tests.
 //! `connect` and `tls` make connections, `redirect` knows where a redirect leads.
 //!
-//! No request is ever sent twice: what a connection took with it when it broke has failed, and is counted as that.
+//! What a connection took with it when it broke has failed, and is counted as that. The one exception is what an HTTP/2 server says
+//! that it did not take, when it ends a connection in good order: that is sent again, with the wait in its time, and counted.
 
 mod body;
 mod chain;
