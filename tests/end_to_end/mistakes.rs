@@ -217,6 +217,7 @@ mistakes! {
     graph_workload
     graph_y
     graphs_is_a_map
+    header_expect
     header_name
     http_2_without_keep_alive
     http_redirects_no_number

@@ -30,6 +30,16 @@ pub(super) fn headers(
                     .expected("expected letters, digits and `-`"),
             );
         }
+        if entry.key.eq_ignore_ascii_case("expect") {
+            notes.mistakes.push(
+                Mistake::new(
+                    notes.file,
+                    entry.key_span,
+                    "`expect` asks the server to say when it wants the body, and nobody waits for that here",
+                )
+                .expected("expected no such header: a body is sent at once, behind its head"),
+            );
+        }
         if entry.value.as_text().is_some_and(|v| v.contains(['\n', '\r'])) {
             notes
                 .mistakes

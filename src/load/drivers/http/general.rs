@@ -19,6 +19,7 @@ use tokio::time::{Instant as TokioInstant, Sleep};
 
 use super::body::Outgoing;
 use super::connect::Stream;
+use super::lean::answer::MAX_HEADERS;
 use super::lean::answer::framing::framing;
 use super::of_io;
 use crate::drivers::Failure;
@@ -100,6 +101,7 @@ impl General {
         let heard = stream.heard();
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(INPUT)
+            .allow_obsolete_multiline_headers_in_responses(true)
             .handshake(TokioIo::new(stream))
             .await
             .map_err(|e| of_hyper(&e, "connecting", Stage::Head { heard: false }))?;
@@ -263,6 +265,11 @@ pub(super) fn of_hyper(error: &hyper::Error, what: &str, stage: Stage) -> Failur
     match () {
         () if error.is_incomplete_message() || error.is_closed() || error.is_canceled() => stage.closed(what),
         () if stage == Stage::Body => Failure::new(Outcome::Incomplete, format!("{what}: {error}")),
+        () if error.is_parse_too_large() => {
+            let words =
+                format!("{what}: the head of the answer is longer than {INPUT} bytes, or has more than {MAX_HEADERS} headers");
+            Failure::new(Outcome::Garbage, words)
+        }
         () => Failure::new(Outcome::Garbage, format!("{what}: the answer is not HTTP: {error}")),
     }
 }

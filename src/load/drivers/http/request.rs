@@ -107,7 +107,7 @@ impl Step {
                 }
             }
         };
-        let framed_by_hand = ["content-length", "transfer-encoding", "connection", "expect", "host"]
+        let framed_by_hand = ["content-length", "transfer-encoding", "connection", "host"]
             .iter()
             .any(|name| headers.contains_key(*name) || late_headers.iter().any(|(n, _)| n.as_str() == *name));
         let short = match &body {
