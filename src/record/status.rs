@@ -184,6 +184,14 @@ pub struct TargetStatus {
     /// How often it ended under load and was started again.
     #[serde(default, skip_serializing_if = "is_none_of_them")]
     pub deaths: u32,
+    /// How much of its logs was cut, as the scenario limits them.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub log_cut_bytes: u64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_nothing(number: &u64) -> bool {
+    *number == 0
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)]

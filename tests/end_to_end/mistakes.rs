@@ -276,6 +276,7 @@ mistakes! {
     load_no_connections
     load_warm_up_empty
     load_without_end
+    log_limit
     marker_of_ours
     missing_closed
     missing_connections

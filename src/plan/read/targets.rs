@@ -40,6 +40,8 @@ const READY_TIMEOUT: Duration = Duration::from_secs(10);
 const TOR_TIMEOUT: Duration = Duration::from_secs(60);
 const STOP_GRACE: Duration = Duration::from_secs(5);
 const MAX_REPLICAS: u32 = 1000;
+/// A log of which less is kept says nothing.
+const LEAST_LOG: u64 = 64 << 10;
 
 /// What the first pass over a target finds: whether it is there, and its ports.
 pub(super) struct Outline<'a> {
@@ -209,6 +211,10 @@ pub(super) fn target(
             mistake.help = Some(format!("with `needs: {program}` cells with this target are skipped where it is missing"));
         }
     }
+    if typed.log_limit.is_some_and(|limit| limit.0.0 < LEAST_LOG) {
+        let expected = "expected at least `64KiB`, half of which is the start and half the end of a log";
+        Diagnostics { file: scope.file, mistakes }.say(&resolved, "log-limit", "so short a log says nothing", expected);
+    }
     let target = Target {
         name: entry.key.clone(),
         replicas,
@@ -219,6 +225,7 @@ pub(super) fn target(
         stop_signal: typed.stop.signal.unwrap_or_default(),
         stop_grace: typed.stop.grace.map_or(STOP_GRACE, |d| d.0),
         needs: typed.needs.0,
+        log_limit: typed.log_limit.map(|limit| limit.0.0),
         rlimits: rlimits(&typed.rlimits),
     };
     Some((target, skipped))
@@ -277,7 +284,19 @@ fn replica(
     let ports: Vec<u16> = typed.port.iter().chain(typed.ports.values()).map(|p| p.0).collect();
     if let Some(address) = &typed.address {
         for key in [
-            "args", "env", "dir", "render", "replicas", "port", "ports", "stop", "cpus", "needs", "rlimits", "lifetime",
+            "args",
+            "env",
+            "dir",
+            "render",
+            "replicas",
+            "port",
+            "ports",
+            "stop",
+            "cpus",
+            "needs",
+            "rlimits",
+            "log-limit",
+            "lifetime",
             "restart",
         ] {
             if let Some(entry) = node.entry(key) {
