@@ -8,7 +8,7 @@ use serde_json::json;
 use super::commands::{self, find_file};
 use super::diagnostics::{Diagnostics, forget_repeated, refuse};
 use super::environment::{self, Variable};
-use super::expr::{Scope, value_of};
+use super::expr::{Scope, urlencode, value_of};
 use super::programs::{missing_need, missing_program};
 use super::{containers, lifetimes, requests};
 use plan::containers::engine;
@@ -463,6 +463,11 @@ fn mark(number: usize) -> String {
     format!("\u{1}{number}\u{1}")
 }
 
+/// The same of a name whose value is percent-encoded; `urlencode` makes the one of the other.
+fn encoded_mark(number: usize) -> String {
+    urlencode(&mark(number))
+}
+
 /// A value in which late names are [`mark`]s.
 fn marked(node: &Node, late: &[String]) -> Node {
     match &node.data {
@@ -475,6 +480,7 @@ fn marked(node: &Node, late: &[String]) -> Node {
             let part = |part: &Part| match part {
                 Part::Text(text) => text.clone(),
                 Part::Name(name) => place(name).map_or_else(|| format!("${{{name}}}"), mark),
+                Part::Encoded(name) => place(name).map_or_else(|| format!("${{{name}|urlencode}}"), encoded_mark),
             };
             node.with(Data::Text(template.0.iter().map(part).collect()))
         }
@@ -646,11 +652,14 @@ fn line_span(text: &str, number: usize) -> Span {
 fn template_of(rendered: &str, late: &[String]) -> Template {
     let mut parts = Vec::new();
     let mut rest = rendered;
-    let marks: Vec<String> = (0..late.len()).map(mark).collect();
-    let next = |rest: &str| marks.iter().zip(late).filter_map(|(m, n)| Some((rest.find(m)?, n, m.len()))).min();
-    while let Some((at, name, length)) = next(rest) {
+    let plain = late.iter().enumerate().map(|(number, name)| (mark(number), Part::Name(name.clone())));
+    let encoded = late.iter().enumerate().map(|(number, name)| (encoded_mark(number), Part::Encoded(name.clone())));
+    let marks: Vec<(String, Part)> = plain.chain(encoded).collect();
+    let found =
+        |rest: &str| marks.iter().filter_map(|(mark, part)| Some((rest.find(mark)?, part, mark.len()))).min_by_key(|f| f.0);
+    while let Some((at, part, length)) = found(rest) {
         parts.push(Part::Text(rest[..at].to_owned()));
-        parts.push(Part::Name(name.clone()));
+        parts.push(part.clone());
         rest = &rest[at + length..];
     }
     parts.push(Part::Text(rest.to_owned()));

@@ -1,6 +1,6 @@
 //! HTTP/1.1 and HTTP/2, every answer checked.
 //!
-//! `request` is what a request is, `judge` what its answer must be; two paths carry it. `lean` writes and parses HTTP/1.1
+//! `request` is what a request is, `judge` what its answer must be, without the `coding` in which it came; two paths carry it. `lean` writes and parses HTTP/1.1
 //! by itself and costs two thirds of the processor time; it takes workloads whose bodies fit into memory, over plain TCP.
 //! `general` is hyper: HTTP/2, TLS, Unix sockets, redirects, bodies of any length; `chain` follows redirects over it,
 //! `shared` are its HTTP/2 connections, `body` its request bodies. Both report the same outcomes and pass the same tests.
@@ -11,6 +11,7 @@
 
 mod body;
 mod chain;
+mod coding;
 pub(in crate::drivers) mod connect;
 #[cfg(test)]
 mod faults;

@@ -26,8 +26,8 @@ const MAX_CHUNK_LINE: u16 = 1024;
 
 /// Takes what is to be kept of an answer.
 pub trait AnswerSink {
-    /// Whether it takes headers.
-    fn wants_headers(&self) -> bool;
+    /// Whether it takes headers; `coded`: whether one of them says that the body has a content coding.
+    fn wants_headers(&self, coded: bool) -> bool;
     /// A header of the answer itself, not of a 1xx answer before it. Trailers are not told.
     fn header(&mut self, name: &str, value: &[u8]);
     /// Bytes of the body, in order.
@@ -145,6 +145,8 @@ struct Head {
     status: u16,
     body: State,
     keep_alive: bool,
+    /// Whether the body has a content coding.
+    coded: bool,
 }
 
 impl Answer {
@@ -323,7 +325,7 @@ impl LastHead {
     fn read_head(&mut self, input: &[u8], bodiless: bool, keep: &mut impl AnswerSink) -> Result<Option<(usize, Head)>, Garbage> {
         if let Some(head) = self.head
             && self.bodiless == bodiless
-            && !keep.wants_headers()
+            && !keep.wants_headers(head.coded)
             && input.starts_with(&self.text)
         {
             return Ok(Some((self.text.len(), head)));
@@ -378,7 +380,9 @@ fn parse_head(input: &[u8], bodiless: bool, keep: &mut impl AnswerSink) -> Resul
             State::UntilClosed
         }
     };
-    let head = Head { status, body, keep_alive: keep_alive && !close && status != 101 };
+    // The lengths of names tell most headers apart.
+    let coded = headers().any(|(name, _)| name.len() == 16 && name.eq_ignore_ascii_case("content-encoding"));
+    let head = Head { status, body, keep_alive: keep_alive && !close && status != 101, coded };
     if !head.is_interim() {
         for header in response.headers.iter() {
             keep.header(header.name, &unfolded(header.value));
@@ -455,7 +459,7 @@ mod tests {
     }
 
     impl AnswerSink for Collected {
-        fn wants_headers(&self) -> bool {
+        fn wants_headers(&self, _coded: bool) -> bool {
             !self.without_headers
         }
 
