@@ -289,6 +289,7 @@ fn status(cell: &Cell, repetition: u32, rows: &[WindowRow], rng: &mut Xoshiro256
                 ended: None,
                 killed: false,
                 deaths: 0,
+                log_cut_bytes: 0,
             })
             .collect(),
         generator: GeneratorStatus {

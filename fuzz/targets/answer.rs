@@ -21,7 +21,7 @@ struct Collected {
 }
 
 impl AnswerSink for Collected {
-    fn wants_headers(&self) -> bool {
+    fn wants_headers(&self, _coded: bool) -> bool {
         self.wants_headers
     }
 

@@ -8,6 +8,7 @@ use super::expectations::{Finding, Outcome};
 use super::summary::{CellSummary, StepSummary, Summary};
 use record::tables::WHOLE;
 use vocabulary::units::{human_duration, significant};
+use vocabulary::words::harmless;
 
 /// One test case of a suite.
 struct TestCase {
@@ -115,11 +116,11 @@ fn of_cell(cell: &CellSummary) -> TestCase {
 
 /// The summary in the Markdown of GitHub: what is expected first, then each cell, then what was odd.
 pub fn markdown(summary: &Summary) -> String {
-    let mut text = format!("## {}\n\n", escaped(&summary.experiment));
+    let mut text = format!("## {}\n\n", escaped_name(&summary.experiment));
     if !summary.question.is_empty() {
         text += &format!("{}\n\n", escaped(&summary.question));
     }
-    text += &format!("Run `{}` on {}.\n\n", summary.run, escaped(&summary.machine));
+    text += &format!("Run `{}` on {}.\n\n", summary.run, escaped_name(&summary.machine));
     if !summary.expectations.is_empty() {
         text += "| expectation | cell | outcome | found |\n|---|---|---|---|\n";
         for finding in &summary.expectations {
@@ -129,7 +130,7 @@ pub fn markdown(summary: &Summary) -> String {
                 Outcome::Skipped => "➖ skipped",
                 Outcome::Pass => "✅ pass",
             };
-            let cells = [&finding.expectation, &finding.cell, outcome, &finding.words].map(escaped);
+            let cells = [escaped(&finding.expectation), escaped_name(&finding.cell), outcome.to_owned(), escaped(&finding.words)];
             text += &format!("| {} |\n", cells.join(" | "));
         }
         text.push('\n');
@@ -139,7 +140,8 @@ pub fn markdown(summary: &Summary) -> String {
         let steps: Vec<&StepSummary> = cell.steps.iter().filter(|s| s.step == WHOLE && s.phase != "warm-up").collect();
         if steps.is_empty() {
             let why = cell.skipped.as_ref().map_or_else(String::new, |reason| format!("skipped: {reason}"));
-            text += &format!("| {} | {} | | {} | – | – | – | – |\n", escaped(&cell.cell), escaped(&why), cell.repetitions.valid);
+            text +=
+                &format!("| {} | {} | | {} | – | – | – | – |\n", escaped_name(&cell.cell), escaped(&why), cell.repetitions.valid);
         }
         for step in steps {
             let none = || "–".to_owned();
@@ -148,8 +150,8 @@ pub fn markdown(summary: &Summary) -> String {
                 step.response_ns.as_ref().map_or_else(none, |t| human_duration(of(t) as f64))
             };
             let cells = [
-                escaped(&cell.cell),
-                escaped(&step.workload),
+                escaped_name(&cell.cell),
+                escaped_name(&step.workload),
                 step.phase.clone(),
                 cell.repetitions.valid.to_string(),
                 rate.map_or_else(none, |e| significant(e.median)),
@@ -162,12 +164,44 @@ pub fn markdown(summary: &Summary) -> String {
     }
     let notes = super::text::notes(summary);
     if !notes.trim().is_empty() {
-        text += &format!("\n```\n{}\n```\n", notes.trim());
+        let notes = harmless(notes.trim());
+        // A fence is as long as it takes for nothing inside to end it.
+        let fence = "`".repeat(notes.split(|c| c != '`').map(str::len).max().unwrap_or(0).max(2) + 1);
+        text += &format!("\n{fence}\n{notes}\n{fence}\n");
     }
     text.push('\n');
     text
 }
 
-fn escaped(text: &str) -> String {
-    text.replace('|', "\\|").replace('\n', " ")
+/// Words in a cell of a table; what stands between backticks in them is code.
+pub(crate) fn escaped(text: &str) -> String {
+    harmless(text).replace('|', "\\|").replace(['\n', '\t'], " ")
+}
+
+/// A name in a cell of a table, which is shown as it is.
+fn escaped_name(text: &str) -> String {
+    escaped(&literal(text))
+}
+
+/// A name of which nothing means something in Markdown.
+pub(crate) fn literal(text: &str) -> String {
+    let mut name = String::new();
+    for c in text.chars() {
+        if matches!(c, '\\' | '`' | '*' | '<' | '[') {
+            name.push('\\');
+        }
+        name.push(c);
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stands_in_a_cell_stays_there() {
+        assert_eq!(escaped_name("a|b`c*<d>[e]\\f_g\u{1b}[2J\nh"), "a\\|b\\`c\\*\\<d>\\[e]\\\\f_g\u{fffd}\\[2J h");
+        assert_eq!(escaped("answered `a|b`\r\n"), "answered `a\\|b`\u{fffd} ");
+    }
 }

@@ -366,6 +366,15 @@ pub(super) fn targets(
     watched.iter().map(summary).collect()
 }
 
+/// How much of the logs of each target was cut.
+pub(super) fn logs_cut(repetitions: &[&Repetition]) -> BTreeMap<String, u64> {
+    let mut cut = BTreeMap::new();
+    for target in repetitions.iter().flat_map(|r| &r.status.targets).filter(|target| target.log_cut_bytes > 0) {
+        *cut.entry(target.target.clone()).or_default() += target.log_cut_bytes;
+    }
+    cut
+}
+
 /// The load generator; none where what it used is not known.
 pub(super) fn generator(figures: &Figures, estimates: &mut Estimates) -> Option<GeneratorSummary> {
     let mut of = |metric: &str| estimates.of(&figures.plain(&Part::default(), metric));

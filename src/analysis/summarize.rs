@@ -185,6 +185,8 @@ fn of_cell(
         limits: shape::limits(cell, &valid, &figures, &mut estimates),
         targets: shape::targets(cell, &watched, &valid, &phases, &figures, &mut estimates),
         generator: shape::generator(&figures, &mut estimates),
+        logs_cut: shape::logs_cut(&valid),
+        sent_again: valid.iter().map(|repetition| repetition.status.generator.sent_again).sum(),
         busy: shape::busy(&valid),
         steadiness,
         loads: shape::loads(cell, &valid, window_ns),

@@ -76,6 +76,12 @@ pub struct CellSummary {
     pub targets: Vec<TargetSummary>,
     /// The load generator.
     pub generator: Option<GeneratorSummary>,
+    /// How much of the logs of targets was cut, in bytes and by target; of all repetitions that count.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub logs_cut: BTreeMap<String, u64>,
+    /// How often a request was sent again because the server had said that it did not take it; of all repetitions that count.
+    #[serde(skip_serializing_if = "never")]
+    pub sent_again: u64,
     /// Who else used the processors meanwhile, in words, where that was much.
     pub busy: Option<String>,
     /// Whether each workload was steady within its repetitions.
@@ -176,6 +182,11 @@ pub struct Repetitions {
     pub reasons: Vec<(u32, String)>,
     /// Words for the first failed request of each kind.
     pub errors: Vec<String>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn never(times: &u64) -> bool {
+    *times == 0
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)]

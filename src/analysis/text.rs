@@ -413,6 +413,18 @@ pub fn notes(summary: &Summary) -> String {
             }
         }
         text += &loads(cell);
+        for (target, bytes) in &cell.logs_cut {
+            let cut = human_bytes(*bytes as f64);
+            text += &format!("LOG: {cut} of the logs of {target} were cut, as log-limit says [{}]\n", cell.cell);
+        }
+        if cell.sent_again > 0 {
+            let plural = if cell.sent_again == 1 { "a request" } else { "requests" };
+            let times = cell.sent_again;
+            text += &format!(
+                "SENT AGAIN: {times} times {plural}, which the server had said (GOAWAY) that it did not take [{}]\n",
+                cell.cell
+            );
+        }
         if let Some(busy) = &cell.busy {
             text += &format!("BUSY: {busy} [{}]\n", cell.cell);
         }

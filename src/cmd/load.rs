@@ -76,6 +76,7 @@ pub(super) struct Outcome {
 pub(super) struct Generator {
     threads: u32,
     connects: u64,
+    sent_again: u64,
     cpu_s: f64,
     pub(super) cpu_share: f64,
     pub(super) requests_per_cpu_s: f64,
@@ -446,6 +447,7 @@ fn conclude(workload: &Workload, report: &Report, mut merged: PassSums) -> Outco
         generator: Generator {
             threads: workload.threads,
             connects: report.connects,
+            sent_again: report.traffic.sent_again,
             cpu_s,
             cpu_share: report.generator_cpu_ns as f64 / report.generator_wall_ns.max(1) as f64,
             requests_per_cpu_s: if cpu_s > 0.0 { all as f64 / cpu_s } else { 0.0 },
@@ -526,6 +528,12 @@ fn text(result: &Outcome, workload: &Workload) -> String {
         significant(g.requests_per_cpu_s),
         count(g.connects)
     );
+    if g.sent_again > 0 {
+        text += &format!(
+            "  {} times a request was sent again that the server had said (GOAWAY) it did not take\n",
+            count(g.sent_again)
+        );
+    }
     if g.cpu_share > 0.95 {
         text +=
             "SATURATED: the generator had no time to spare;\n  these numbers say how fast it is, not how fast the server is\n";

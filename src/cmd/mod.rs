@@ -28,7 +28,6 @@ mod run;
 mod serve;
 mod summarize;
 
-use std::borrow::Cow;
 use std::io::IsTerminal as _;
 use std::path::Path;
 
@@ -38,8 +37,8 @@ use crate::plan::Plan;
 use crate::plan_read::Rejection;
 use crate::plan_read::{Document, Options};
 use crate::schema::Mistake;
-use crate::vocabulary::errors::chain;
-use crate::vocabulary::errors::tell;
+use crate::vocabulary::errors::{chain, show, tell};
+use crate::vocabulary::words::harmless;
 
 /// What a subcommand may end with: a message that was not yet printed, and its exit code.
 #[derive(Debug)]
@@ -97,7 +96,8 @@ pub fn main(cli: Cli) -> Exit {
 pub(crate) fn print(text: &str) {
     use std::io::Write as _;
     let mut out = std::io::stdout().lock();
-    let text = if out.is_terminal() { replace_control_characters(text) } else { text.into() };
+    // Labels may come from anybody; what a program reads must be what they are.
+    let text = if out.is_terminal() { harmless(text) } else { text.into() };
     if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         // Whoever reads has seen enough; what is done, and how it ends, does not depend on that.
         if error.kind() == std::io::ErrorKind::BrokenPipe {
@@ -106,12 +106,6 @@ pub(crate) fn print(text: &str) {
         tell(format_args!("error: cannot write to standard output: {error}"));
         std::process::exit(Exit::Failure.code().into());
     }
-}
-
-/// Without what would do something to a terminal: labels and what servers said may come from anybody.
-fn replace_control_characters(text: &str) -> Cow<'_, str> {
-    let acts = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
-    if text.contains(acts) { text.replace(acts, "\u{fffd}").into() } else { text.into() }
 }
 
 /// Refuses a path that is not UTF-8 where it is written down: in a plan, an event, the command line of a target. A text that
@@ -132,7 +126,7 @@ fn colour() -> bool {
 /// Prints mistakes as `check` does, and counts them.
 fn report(path: &Path, mistakes: &[Mistake]) -> Stop {
     let text = crate::schema::source::render_all(mistakes, colour());
-    tell(text.strip_suffix('\n').unwrap_or(&text));
+    show(text.strip_suffix('\n').unwrap_or(&text));
     let plural = if mistakes.len() == 1 { "mistake" } else { "mistakes" };
     Stop::new(Exit::InvalidInput, format!("{} has {} {plural}; nothing was started", path.display(), mistakes.len()))
 }
@@ -204,13 +198,4 @@ fn scenario_files(paths: &[std::path::PathBuf]) -> Result<Vec<std::path::PathBuf
         files.extend(found);
     }
     Ok(files)
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn a_terminal_is_only_written_to() {
-        assert_eq!(super::replace_control_characters("a\tb\nµ"), "a\tb\nµ");
-        assert_eq!(super::replace_control_characters("a\x1b]0;hush\x07\r\u{9b}2J"), "a\u{fffd}]0;hush\u{fffd}\u{fffd}\u{fffd}2J");
-    }
 }

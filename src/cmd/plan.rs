@@ -15,7 +15,7 @@ use crate::plan::step::any_of;
 use crate::plan::{Arrivals, Cell, Length, Load, Pattern, Plan, Probe, Spacing, Tap, Target, Think, Workload, factors, template};
 use crate::record::{RunRecord, Verdict, read};
 use crate::vocabulary::choices::{Lifetime, Resource};
-use crate::vocabulary::units::{exact_duration, human_duration};
+use crate::vocabulary::units::{exact_duration, human_bytes, human_duration};
 
 /// Prints the plan.
 pub(super) fn plan(args: &cli::Plan) -> Result<Exit, Stop> {
@@ -137,6 +137,7 @@ fn target(target: &Target) -> String {
         }
         if target.is_started() {
             text += &format!("    limits {}\n", limits(&target.rlimits));
+            text += &target.log_limit.map_or_else(String::new, |limit| format!("    logs of {}\n", human_bytes(limit as f64)));
         }
         match target.lifetime {
             Lifetime::Repetition => {}

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::error::Error;
+use super::logs::{LogKeeper, copy};
 use super::targets::{self, Claim, Running};
 use supervise::{Guard, Process, probe};
 use vocabulary::choices::Lifetime;
@@ -113,35 +114,18 @@ pub(super) fn fresh_logs(logs: &Path) -> PathBuf {
 pub(super) fn take_over_logs(one: &mut Running, logs: &Path, frees: bool) -> Result<(), Error> {
     let to = probe::log_paths(logs, &one.status.target, one.status.replica);
     let all = !one.stays;
+    let limit = one.log_keeper.as_ref().map(LogKeeper::limit);
+    let mut cut = 0;
     for ((from, to), taken) in one.logs().clone().iter().zip(&to).zip(&mut one.taken) {
         if frees {
             free(from, *taken);
         }
-        let copied = copy(from, to, taken, all);
-        copied.map_err(|source| record::Error::Write { path: to.clone(), source })?;
+        let copied = copy(from, to, taken, all, limit);
+        cut += copied.map_err(|source| record::Error::Write { path: to.clone(), source })?;
     }
-    Ok(())
-}
-
-fn copy(from: &Path, to: &Path, taken: &mut u64, all: bool) -> std::io::Result<()> {
-    use std::io::{BufRead as _, BufReader, Seek as _, SeekFrom, Write as _};
-    let mut file = match std::fs::File::open(from) {
-        Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
-    };
-    file.seek(SeekFrom::Start(*taken))?;
-    // For us alone until secrets are masked, as every log.
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let mut to = std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(to)?;
-    let (mut lines, mut line) = (BufReader::new(file), Vec::new());
-    while lines.read_until(b'\n', &mut line)? > 0 {
-        if !all && !line.ends_with(b"\n") {
-            break;
-        }
-        to.write_all(&line)?;
-        *taken += line.len() as u64;
-        line.clear();
+    one.status.log_cut_bytes = cut;
+    if let Some(keeper) = &one.log_keeper {
+        keeper.begin_at(one.taken);
     }
     Ok(())
 }
@@ -193,21 +177,5 @@ mod tests {
         assert!(std::fs::read_to_string(&log).unwrap().ends_with("line\nline\n"));
         free(&log, 0);
         free(&folder.path().join("missing"), 5);
-    }
-
-    #[test]
-    fn lines_are_taken_over_once_and_whole() {
-        let folder = tempfile::tempdir().unwrap();
-        let [from, to] = ["from", "to"].map(|name| folder.path().join(name));
-        let mut taken = 0;
-        copy(&from, &to, &mut taken, true).unwrap();
-        assert!(!to.exists(), "nothing was written yet");
-        std::fs::write(&from, "one\ntw").unwrap();
-        copy(&from, &to, &mut taken, false).unwrap();
-        assert_eq!((std::fs::read_to_string(&to).unwrap().as_str(), taken), ("one\n", 4));
-        std::fs::remove_file(&to).unwrap();
-        std::fs::write(&from, "one\ntwo\nthr").unwrap();
-        copy(&from, &to, &mut taken, true).unwrap();
-        assert_eq!((std::fs::read_to_string(&to).unwrap().as_str(), taken), ("two\nthr", 11));
     }
 }

@@ -79,7 +79,7 @@ async fn execute(guard: &Guard, sampler: &Sampler, logs: &Path, launch: Launch) 
     // What the program left in the background ends with it.
     guard.stop(&process, Signal::Term, if waited.is_err() { GRACE } else { std::time::Duration::ZERO }).await?;
     let exit = process.exited();
-    let [stdout, stderr] = [(&out, before[0]), (&err, before[1])].map(|(path, from)| read_from(path, from));
+    let [(stdout, out_cut), (stderr, err_cut)] = [(&out, before[0]), (&err, before[1])].map(|(path, from)| read_from(path, from));
     let launched = Launched {
         started: process.asked_at,
         ended,
@@ -92,20 +92,24 @@ async fn execute(guard: &Guard, sampler: &Sampler, logs: &Path, launch: Launch) 
         cpu: process.cpu().unwrap_or_default(),
         stdout,
         stderr,
+        is_cut: out_cut || err_cut,
     };
     // Nobody waits for it any more when the load was given up.
     let _ = launch.ended.send(Ok(launched));
     Ok(())
 }
 
-fn read_from(path: &Path, from: u64) -> Vec<u8> {
+/// What was written to a log since it had so many bytes: the end of it, and whether that is not all.
+fn read_from(path: &Path, from: u64) -> (Vec<u8>, bool) {
     use std::io::{Read as _, Seek as _, SeekFrom};
     let mut bytes = Vec::new();
+    let mut is_cut = false;
     let read = std::fs::File::open(path).and_then(|mut file| {
         let end = file.metadata()?.len();
+        is_cut = end.saturating_sub(from) > MAX_OUTPUT;
         file.seek(SeekFrom::Start(from.max(end.saturating_sub(MAX_OUTPUT))))?;
         file.take(MAX_OUTPUT).read_to_end(&mut bytes)
     });
     // A log that cannot be read is an empty one; what is missed in it is reported.
-    if read.is_err() { Vec::new() } else { bytes }
+    if read.is_err() { (Vec::new(), false) } else { (bytes, is_cut) }
 }

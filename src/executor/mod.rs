@@ -40,6 +40,7 @@ pub mod kept;
 pub mod late;
 pub mod launches;
 pub mod limits;
+mod logs;
 pub mod memory;
 mod network;
 mod reconcile;

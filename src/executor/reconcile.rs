@@ -136,7 +136,7 @@ fn sent(one: &Reconcile, reports: &[(usize, Report)]) -> Sent {
     let mut sum = Sent::default();
     for Source { workload, addresses, steps } in &one.from {
         let of = reports.iter().filter(|(index, _)| index == workload).map(|(_, report)| &report.traffic);
-        for Traffic { addresses: counted, elsewhere } in of {
+        for Traffic { addresses: counted, elsewhere, .. } in of {
             sum.elsewhere += elsewhere;
             let those =
                 addresses.iter().filter_map(|address| counted.get(*address)).flat_map(|by_step| by_step.iter().enumerate());

@@ -12,6 +12,7 @@ use super::containers::Container;
 use super::context::Context;
 use super::error::Error;
 use super::late::fill_all;
+use super::logs::{self, LogKeeper};
 use super::network::Network;
 use observe::{Watched, ports};
 use plan::containers;
@@ -51,6 +52,8 @@ pub struct Running {
     pub stays: bool,
     /// How much of its logs was taken over into repetitions.
     pub taken: [u64; 2],
+    /// What keeps its logs from growing, where they have a limit.
+    pub(super) log_keeper: Option<LogKeeper>,
 }
 
 fn name_of(target: &Target, replica: &Replica) -> String {
@@ -202,7 +205,7 @@ pub(super) async fn start_again(
     let new = start_replica(target, replica, context, namespace, cell).await?;
     let status = TargetStatus { deaths: one.status.deaths, ..new.status.clone() };
     // Its logs go on where they are.
-    *one = Running { status, taken: one.taken, ..new };
+    *one = Running { status, taken: one.taken, log_keeper: one.log_keeper.take().or(new.log_keeper), ..new };
     started(one);
     wait_until_ready(target, std::slice::from_ref(replica), context, namespace, std::slice::from_mut(one)).await?;
     one.is_ready = true;
@@ -266,6 +269,14 @@ async fn start_replica(
         ended: None,
         killed: false,
         deaths: 0,
+        log_cut_bytes: 0,
+    };
+    let log_keeper = match target.log_limit.filter(|_| process.is_some()) {
+        Some(limit) => {
+            let failed = |source| Error::Scratch { path: logs[0].clone(), source };
+            Some(LogKeeper::start(logs.clone(), [0; 2], limit).map_err(failed)?)
+        }
+        None => None,
     };
     Ok(Running {
         name: name_of(target, replica),
@@ -283,6 +294,7 @@ async fn start_replica(
         is_ready: false,
         stays: false,
         taken: [0; 2],
+        log_keeper,
     })
 }
 
@@ -370,7 +382,8 @@ impl Running {
             process: self.process.take(),
             container: self.container.take(),
             logs: self.logs.clone(),
-            status: TargetStatus { start_up_ns: None, deaths: 0, ..self.status.clone() },
+            status: TargetStatus { start_up_ns: None, deaths: 0, log_cut_bytes: 0, ..self.status.clone() },
+            log_keeper: self.log_keeper.take(),
             after: self.after.clone(),
             ports: self.ports.clone(),
             stays: false,
@@ -381,6 +394,22 @@ impl Running {
     /// Its output and its error output.
     pub fn logs(&self) -> &[PathBuf; 2] {
         &self.logs
+    }
+
+    /// Cuts its logs, when nobody writes or follows them any more, to what is to be kept of them.
+    ///
+    /// # Errors
+    /// What cannot be read or written.
+    pub fn shorten_logs(&mut self) -> Result<(), Error> {
+        let Some(keeper) = self.log_keeper.take() else { return Ok(()) };
+        let limit = keeper.limit();
+        // Its thread has ended then.
+        drop(keeper);
+        for log in &self.logs {
+            let shortened = logs::shorten(log, limit);
+            self.status.log_cut_bytes += shortened.map_err(|source| record::Error::Write { path: log.clone(), source })?;
+        }
+        Ok(())
     }
 
     /// How it ended, if it has.

@@ -86,12 +86,13 @@ impl Rules {
                     None => Err("no pattern".to_owned()),
                 },
                 (MetricSource::Json(pointer), Source::Text { out, .. }) => {
-                    let json: &Json = json.get_or_init(|| parse_json(out));
-                    match json.pointer(pointer) {
-                        None => Err(format!("there is nothing at `{pointer}`")),
-                        Some(Json::String(text)) => number(text, metric.decimal),
+                    let json: &Result<Json, String> = json.get_or_init(|| parse_json(out));
+                    match json.as_ref().map(|json| json.pointer(pointer)) {
+                        Err(reason) => Err(reason.clone()),
+                        Ok(None) => Err(format!("there is nothing at `{pointer}`")),
+                        Ok(Some(Json::String(text))) => number(text, metric.decimal),
                         // What JSON itself calls a number has a point, whatever texts have.
-                        Some(found) => number(&found.to_string(), Decimal::Point),
+                        Ok(Some(found)) => number(&found.to_string(), Decimal::Point),
                     }
                 }
                 (MetricSource::Csv(column, pick), Source::Text { out, .. }) => csv::number(out, column, *pick, metric.decimal),
@@ -113,7 +114,7 @@ pub fn table(wanted: &TableSource, source: Source<'_>) -> Result<String, String>
         (_, Source::Sqlite(_)) => Err("this is a database: expected a query".to_owned()),
         (TableSource::Csv, Source::Text { out, .. }) => csv::checked(out),
         (TableSource::Json(pointer), Source::Text { out, .. }) => {
-            let json = parse_json(out);
+            let json = parse_json(out)?;
             csv::of_json(json.pointer(pointer).ok_or_else(|| format!("there is nothing at `{pointer}`"))?)
         }
     }
@@ -126,13 +127,20 @@ fn first_match<'t>(pattern: &regex::Regex, source: &str, out: &'t str, err: &'t 
 }
 
 /// Output may have lines around its JSON: the first object or array that can be read is taken.
-fn parse_json(text: &str) -> Json {
-    if let Ok(value) = serde_json::from_str(text) {
-        return value;
-    }
+///
+/// # Errors
+/// In words, why it is none.
+fn parse_json(text: &str) -> Result<Json, String> {
+    let error = match serde_json::from_str(text) {
+        Ok(value) => return Ok(value),
+        Err(error) => error,
+    };
     let starts = text.char_indices().filter(|(_, c)| matches!(c, '{' | '[')).map(|(at, _)| at).take(100);
     let mut found = starts.filter_map(|at| serde_json::Deserializer::from_str(&text[at..]).into_iter().next()?.ok());
-    found.next().unwrap_or_default()
+    found.next().ok_or_else(|| match text.trim().is_empty() {
+        true => "it is empty, where JSON was expected".to_owned(),
+        false => format!("it is not valid JSON: {error}"),
+    })
 }
 
 #[cfg(test)]
@@ -151,8 +159,9 @@ mod tests {
 
     #[test]
     fn json_may_have_lines_around_it() {
-        assert_eq!(parse_json("begin\n{\"a\": 1}\nend").pointer("/a"), Some(&1.into()));
-        assert_eq!(parse_json("nothing {at all"), Json::Null);
+        assert_eq!(parse_json("begin\n{\"a\": 1}\nend").unwrap().pointer("/a"), Some(&1.into()));
+        assert_eq!(parse_json("nothing {at all").unwrap_err(), "it is not valid JSON: expected ident at line 1 column 2");
+        assert_eq!(parse_json("\n").unwrap_err(), "it is empty, where JSON was expected");
     }
 
     #[test]

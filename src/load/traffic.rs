@@ -22,6 +22,8 @@ pub struct Traffic {
     pub addresses: Vec<Vec<Requests>>,
     /// Those that followed a redirect to somewhere else.
     pub elsewhere: u64,
+    /// How often one was sent again because the server had said that it did not take it. Each request is counted once above.
+    pub sent_again: u64,
 }
 
 impl Traffic {
@@ -33,6 +35,7 @@ impl Traffic {
             }
         }
         self.elsewhere += other.elsewhere;
+        self.sent_again += other.sent_again;
     }
 
     /// Adds requests of a step to an address.
@@ -54,12 +57,13 @@ impl Traffic {
 pub struct RequestCounter {
     steps: Box<[Cell<Requests>]>,
     elsewhere: Cell<u64>,
+    sent_again: Cell<u64>,
 }
 
 impl RequestCounter {
     /// None yet, of so many steps.
     pub fn new(steps: usize) -> Self {
-        Self { steps: (0..steps).map(|_| Cell::default()).collect(), elsewhere: Cell::new(0) }
+        Self { steps: (0..steps).map(|_| Cell::default()).collect(), elsewhere: Cell::new(0), sent_again: Cell::new(0) }
     }
 
     /// A request of a step is about to be written.
@@ -72,6 +76,12 @@ impl RequestCounter {
     pub fn uncount_sent(&self, step: usize) {
         let cell = &self.steps[step];
         cell.set(Requests { sent: cell.get().sent - 1, ..cell.get() });
+    }
+
+    /// It was written and not taken, and will be written again.
+    pub fn count_again(&self, step: usize) {
+        self.uncount_sent(step);
+        self.sent_again.set(self.sent_again.get() + 1);
     }
 
     /// Its answer came, or began to come.
@@ -91,6 +101,7 @@ impl RequestCounter {
             traffic.add(address, step, requests.get());
         }
         traffic.elsewhere += self.elsewhere.get();
+        traffic.sent_again += self.sent_again.get();
     }
 }
 
@@ -109,6 +120,8 @@ mod tests {
         second.count_sent(0);
         second.uncount_sent(0);
         second.count_elsewhere();
+        second.count_sent(0);
+        second.count_again(0);
         let (mut sum, mut other) = (Traffic::default(), Traffic::default());
         first.add_to(0, &mut sum);
         second.add_to(1, &mut other);
@@ -116,6 +129,6 @@ mod tests {
         sum.merge(&other);
         let requests = |sent, answered| Requests { sent, answered };
         assert_eq!(sum.addresses, [vec![requests(1, 1), requests(1, 0)], vec![requests(0, 0), requests(2, 2)]]);
-        assert_eq!(sum.elsewhere, 2);
+        assert_eq!((sum.elsewhere, sum.sent_again), (2, 2));
     }
 }

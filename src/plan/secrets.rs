@@ -9,7 +9,7 @@ use std::path::Path;
 use super::Template;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use vocabulary::units::in_json;
+use vocabulary::units::{in_json, in_url};
 
 /// What is written instead of a secret.
 pub const MASK: &str = "***";
@@ -48,6 +48,8 @@ impl Secrets {
             hidden.insert(value.trim().to_owned());
             // As it stands inside of JSON.
             hidden.insert(in_json(value));
+            // And of a URL.
+            hidden.insert(in_url(value));
             hidden.extend(value.lines().filter(|line| line.len() >= SHORTEST_LINE).map(str::to_owned));
         }
         let mut secrets = Self { late, hidden: Vec::new() };

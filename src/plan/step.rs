@@ -179,7 +179,7 @@ impl Body {
     pub fn fill(&mut self, late: &Late<'_>) {
         match self {
             Self::Text(text) => *text = text.fill(late),
-            Self::Json(text) => *text = text.fill(&late.iter().map(|(name, value)| (*name, in_json(value))).collect()),
+            Self::Json(text) => *text = text.fill_as(late, in_json),
             Self::Empty | Self::File(_) | Self::Random(_) => {}
         }
     }

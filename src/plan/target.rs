@@ -34,6 +34,9 @@ pub struct Target {
     pub stop_grace: Duration,
     /// Programs that it needs.
     pub needs: Vec<String>,
+    /// How many bytes of each of its logs are kept in a repetition; none: all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log_limit: Option<u64>,
     /// Soft limits of resources that differ from those of the shell; none: unlimited.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rlimits: Vec<(Resource, Option<u64>)>,

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use vocabulary::units::in_url;
+
 /// A piece of a text with expressions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Piece {
@@ -77,6 +79,26 @@ pub enum Part {
     Text(String),
     /// A name whose value is known later.
     Name(String),
+    /// The same of a value that is percent-encoded: `${name | urlencode}`.
+    Encoded(String),
+}
+
+/// The name in `name | urlencode`, the one thing that can be done with a value that is known later.
+pub fn encoded_name(source: &str) -> Option<&str> {
+    let name = source.strip_suffix("urlencode")?.trim_end().strip_suffix('|')?.trim();
+    let is_name = !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.'));
+    is_name.then_some(name)
+}
+
+impl Part {
+    /// As it stands in a text, unless it is one.
+    fn expression(&self) -> Option<String> {
+        match self {
+            Self::Text(_) => None,
+            Self::Name(name) => Some(format!("${{{name}}}")),
+            Self::Encoded(name) => Some(format!("${{{name}|urlencode}}")),
+        }
+    }
 }
 
 impl Template {
@@ -86,7 +108,10 @@ impl Template {
         for piece in pieces(text).unwrap_or_else(|_| vec![Piece::Text(text.to_owned())]) {
             let part = match piece {
                 Piece::Expression(name, _) if name == DOLLAR => Part::Text("$".to_owned()),
-                Piece::Expression(name, _) => Part::Name(name),
+                Piece::Expression(source, _) => match encoded_name(&source) {
+                    Some(name) => Part::Encoded(name.to_owned()),
+                    None => Part::Name(source),
+                },
                 Piece::Text(text) => Part::Text(text),
             };
             match (parts.last_mut(), part) {
@@ -102,7 +127,7 @@ impl Template {
         let mut text = String::new();
         for (i, part) in self.0.iter().enumerate() {
             match part {
-                Part::Name(name) => text += &format!("${{{name}}}"),
+                Part::Name(_) | Part::Encoded(_) => text += &part.expression().unwrap_or_default(),
                 Part::Text(plain) => {
                     let plain = plain.replace("${", "$${");
                     // A dollar before `${name}` would make it an escape.
@@ -118,7 +143,7 @@ impl Template {
     /// The names that are left.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.iter().filter_map(|part| match part {
-            Part::Name(name) => Some(name.as_str()),
+            Part::Name(name) | Part::Encoded(name) => Some(name.as_str()),
             Part::Text(_) => None,
         })
     }
@@ -126,10 +151,17 @@ impl Template {
     /// Fills in what is known now and keeps the rest.
     #[must_use]
     pub fn fill(&self, values: &Late<'_>) -> Self {
+        self.fill_as(values, str::to_owned)
+    }
+
+    /// The same in another notation; what is percent-encoded stands well in all of them.
+    #[must_use]
+    pub(crate) fn fill_as(&self, values: &Late<'_>, noted: impl Fn(&str) -> String) -> Self {
         let mut parts: Vec<Part> = Vec::new();
         for part in &self.0 {
             let part = match part {
-                Part::Name(name) => values.get(name.as_str()).map_or_else(|| part.clone(), |v| Part::Text(v.clone())),
+                Part::Name(name) => values.get(name.as_str()).map_or_else(|| part.clone(), |v| Part::Text(noted(v))),
+                Part::Encoded(name) => values.get(name.as_str()).map_or_else(|| part.clone(), |v| Part::Text(in_url(v))),
                 Part::Text(_) => part.clone(),
             };
             match (parts.last_mut(), part) {
@@ -146,7 +178,7 @@ impl Template {
             .iter()
             .map(|part| match part {
                 Part::Text(text) => text.clone(),
-                Part::Name(name) => format!("${{{name}}}"),
+                late => late.expression().unwrap_or_default(),
             })
             .collect()
     }
@@ -164,5 +196,26 @@ pub fn words(argv: &[Template]) -> String {
 impl serde::Serialize for Template {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.source())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_known_late_can_be_encoded() {
+        let text = "/a/${id}?q=${ id|urlencode }&r=${v | urlencode}";
+        let template = Template::parse(text);
+        assert_eq!(template.names().collect::<Vec<_>>(), ["id", "id", "v"]);
+        // Without blanks, as it may stand in a path.
+        assert_eq!(template.source(), "/a/${id}?q=${id|urlencode}&r=${v|urlencode}");
+        assert_eq!(Template::parse(&template.source()), template);
+        let filled = template.fill(&BTreeMap::from([("id", "a b/".to_owned())]));
+        assert_eq!(filled.to_text(), "/a/a b/?q=a%20b%2F&r=${v|urlencode}");
+        // Also in JSON, of which nothing is left to be escaped.
+        let mut body = crate::Body::Json(Template::parse(r#"{"a":"${id}","b":"${id | urlencode}"}"#));
+        body.fill(&BTreeMap::from([("id", "\"".to_owned())]));
+        assert!(matches!(body, crate::Body::Json(text) if text.to_text() == r#"{"a":"\"","b":"%22"}"#));
     }
 }

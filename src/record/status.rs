@@ -197,6 +197,14 @@ pub struct TargetStatus {
     /// How often it ended under load and was started again.
     #[serde(default, skip_serializing_if = "is_none_of_them")]
     pub deaths: u32,
+    /// How much of its logs was cut, as the scenario limits them.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub log_cut_bytes: u64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_nothing(number: &u64) -> bool {
+    *number == 0
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)]
@@ -213,6 +221,9 @@ pub struct GeneratorStatus {
     pub wall_ns: u64,
     /// Connections that it opened.
     pub connects: u64,
+    /// How often a request was sent again because the server had said that it did not take it.
+    #[serde(default)]
+    pub sent_again: u64,
     /// How late its timers went off, median; none without timers.
     #[serde(default)]
     pub timer_late_p50_ns: Option<u64>,

@@ -14,6 +14,7 @@ use plan::step::any_of;
 use plan::{Probe, SentLine, Template, Url};
 use tls::Tls;
 use vocabulary::Task;
+use vocabulary::words::harmless;
 
 /// How long between two looks. Start-up times are known to within this.
 const INTERVAL: Duration = Duration::from_millis(2);
@@ -355,7 +356,7 @@ impl Answer {
         let bytes = [self.told.as_slice(), self.begun.as_slice()].concat();
         let text = String::from_utf8_lossy(&bytes);
         let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-        let clean: Vec<char> = lines.join(" | ").chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+        let clean: Vec<char> = harmless(&lines.join(" | ").replace('\t', " ")).chars().collect();
         let from = clean.len().saturating_sub(SHOWN);
         let cut = if from > 0 { "…" } else { "" };
         format!("{cut}{}", clean[from..].iter().collect::<String>())
@@ -432,7 +433,7 @@ fn last_lines(path: &Path, count: usize) -> Vec<String> {
     let bytes = read().unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);
     let lines: Vec<&str> = text.lines().collect();
-    lines[lines.len().saturating_sub(count)..].iter().map(|l| l.chars().take(300).collect()).collect()
+    lines[lines.len().saturating_sub(count)..].iter().map(|l| harmless(l).chars().take(300).collect()).collect()
 }
 
 /// The log files of a replica.

@@ -4,7 +4,7 @@
 //! - `rows`: what load and observation report, and what is recorded.
 //! - `choices`: fixed choices of the scenario language that mean the same on every floor.
 //! - `units`: sizes, durations and rates as people write them.
-//! - `words`: lists of names in a sentence, and the name that was probably meant.
+//! - `words`: lists of names in a sentence, the name that was probably meant, and texts of others as they may be shown.
 //! - `errors`: how a chain of errors is said.
 //! - `file_names`: names of files, made of what may be too long for one.
 //! - `key`: by what number a request and what others say of it find each other.

@@ -3,6 +3,7 @@
 //! Knows nothing of YAML; `schema` calls it and adds the position of a mistake.
 
 use std::fmt;
+use std::fmt::Write as _;
 use std::time::Duration;
 
 /// A number of bytes, written `512`, `10KiB`, `1.5MiB`, `2 GB`.
@@ -233,6 +234,22 @@ pub fn in_json(text: &str) -> String {
     quoted.strip_prefix('"').and_then(|q| q.strip_suffix('"')).unwrap_or_default().to_owned()
 }
 
+/// A text as one part of a path, or as a value in a query: all but letters, digits, `-`, `.`, `_` and `~` is percent-encoded
+/// (RFC 3986, 2.3).
+pub fn in_url(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => encoded.push(char::from(byte)),
+            other => {
+                // Writing into a text cannot fail.
+                let _ = write!(encoded, "%{other:02X}");
+            }
+        }
+    }
+    encoded
+}
+
 /// A share in words: `1 %`, `0.1 %`.
 pub fn percent(share: f64) -> String {
     format!("{} %", plain(share * 100.0))
@@ -269,6 +286,12 @@ mod tests {
             assert_eq!(parse_duration(too_long), None, "{too_long}");
             assert!(is_too_long(too_long), "{too_long}");
         }
+    }
+
+    #[test]
+    fn what_stands_in_a_url_means_nothing_there() {
+        assert_eq!(in_url("a/b?c=d&e#f g"), "a%2Fb%3Fc%3Dd%26e%23f%20g");
+        assert_eq!(in_url("\u{fc}%\r\n-._~"), "%C3%BC%25%0D%0A-._~");
     }
 
     #[test]

@@ -1,4 +1,6 @@
-//! Lists of names in a sentence, and the name that was probably meant.
+//! Lists of names in a sentence, the name that was probably meant, and texts of others as they may be shown.
+
+use std::borrow::Cow;
 
 /// The known name that is so near to the typed one that it was probably meant.
 ///
@@ -41,9 +43,28 @@ pub fn one_of<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     }
 }
 
+/// A text that comes from somebody else, as it may stand in words for people: what a terminal obeys (control characters of both
+/// sets, but for line ends and tabs), and what turns the direction of what stands behind it, is U+FFFD.
+pub fn harmless(text: &str) -> Cow<'_, str> {
+    let acts = |c: char| {
+        c.is_control() && !matches!(c, '\n' | '\t')
+            || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}')
+    };
+    if text.contains(acts) { text.replace(acts, "\u{fffd}").into() } else { text.into() }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_text_of_others_moves_the_cursor_or_turns_the_line() {
+        assert_eq!(
+            harmless("a\x1b[2J\r\x07\u{9b}31m\u{7f}\u{202e}b\n\tc\u{fc}"),
+            "a\u{fffd}[2J\u{fffd}\u{fffd}\u{fffd}31m\u{fffd}\u{fffd}b\n\tc\u{fc}"
+        );
+        assert!(matches!(harmless("`plain` \n"), Cow::Borrowed(_)));
+    }
 
     #[test]
     fn suggestions_are_near_and_never_numbers() {

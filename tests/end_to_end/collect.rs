@@ -92,7 +92,7 @@ fn what_cannot_be_collected_fails_the_repetition_and_keeps_the_rest() {
         ("{shell: 'echo oh dear >&2; exit 3', metrics: {x: {regex: a}}}", "oh dear"),
         ("{shell: sleep 10, timeout: 200ms, metrics: {x: {regex: a}}}", "took longer than 200ms"),
         ("{sqlite: DIR/none.db, metrics: {x: {sql: select 1}}}", "none.db"),
-        ("{shell: 'echo \"a;b\"', table: {json: /x}}", "there is nothing at `/x`"),
+        ("{shell: 'echo \"a;b\"', table: {json: /x}}", "it is not valid JSON: expected value at line 1 column 1"),
     ] {
         let place = Place::with(&format!("{TARGET}collect:\n  thing: {collect}\n"));
         place.run_test().expect(4).complains(&["`thing` could not be collected", words]);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use serde_json::Value as Json;
 
-use crate::support::{CLEARED, Place, json, listing};
+use crate::support::{CLEARED, Place, files, json, listing};
 
 /// A shell that says so when it starts and when it is told to stop.
 fn talker(name: &str, keys: &str) -> String {
@@ -257,4 +257,41 @@ fn what_else_a_repetition_leaves_behind_is_ended_beside_it() {
         assert_eq!(place.status(&format!("1/run{number}"))["left_behind"], serde_json::json!([]));
     }
     place.assert_cleared(Duration::ZERO);
+}
+
+#[test]
+fn of_a_log_that_is_too_long_start_and_end_are_kept() {
+    for lifetime in ["repetition", "run"] {
+        let place = Place::with(
+            &r#"
+experiment: test
+layout: all
+repetitions: 2
+targets:
+  talker:
+    lifetime: LIFETIME
+    log-limit: 64KiB
+    shell: 'seq -f "line %010.0f" 1 100000; exec sleep 1000'
+    ready: {log: "line 0000100000"}
+workloads:
+  once: {command: ["true"], load: {closed: {connections: 1}, amount: 1}}
+"#
+            .replace("LIFETIME", lifetime),
+        );
+        let outcome = place.run_test();
+        let status = place.status("all/run1");
+        let cut = status["targets"][0]["log_cut_bytes"].as_u64().unwrap_or_else(|| panic!("{status:#}\n{}", outcome.stderr));
+        let folder = place.run_directory("test").join("cells/all/run1");
+        let log = files(&folder).into_iter().find(|name| name.ends_with("talker-1.out")).unwrap();
+        let log = std::fs::read_to_string(folder.join(log)).unwrap();
+        assert!(log.starts_with("line 0000000001\n") && log.ends_with("line 0000100000\n"), "{lifetime}");
+        let marker = format!("[runner: {cut} bytes are cut here, as log-limit is 65536]");
+        let lines: Vec<&str> = log.lines().filter(|line| !line.starts_with("line 0")).collect();
+        assert_eq!(lines, [marker.as_str()], "{lifetime}");
+        // Every line has 16 bytes.
+        assert_eq!(cut + log.len() as u64, 1_600_000 + marker.len() as u64 + 1, "{lifetime}");
+        assert!(log.len() < (64 << 10) + 100, "{lifetime}: {}", log.len());
+        let said = outcome.stdout.contains("of the logs of talker were cut, as log-limit says");
+        assert!(said, "{lifetime}: {}{}", outcome.stdout, outcome.stderr);
+    }
 }

@@ -9,7 +9,7 @@
 //! it, `urls` what servers are asked for, `tls` who is believed and who asks, `links` what lies between, `containers` what an engine runs for us, `collect` what is taken afterwards, `taps` what is followed meanwhile, `memory` where
 //! it is recorded, `durable` when it is on disk. `foreign` is what comes from somebody else or is not what it seems.
 //! `begin` is the way to a first run and back to the last one, `notation` how a scenario may be written.
-//! `measure` is what goes on for months, `tor` what becomes of a real one that dies or is never ready. `ready` is how a target is known to be ready by what it says, `lifetime` are targets that outlive their repetition, `environment` is what comes from outside and may be secret, `answers` what may come back and what is asked besides; `cpu`
+//! `measure` is what goes on for months, `tor` what becomes of a real one that dies or is never ready. `ready` is how a target is known to be ready by what it says, `lifetime` are targets that outlive their repetition, `environment` is what comes from outside and may be secret, `answers` what may come back and what is asked besides, `bodies` what is looked for in it and taken from it; `cpu`
 //! and `couchdb` are the studies of pools and of documents, against the real servers. `revisions` are commits that are built
 //! and measured against each other. `repeat`, `compare`, `expect`, `verdicts` and `reconcile` (what servers counted) are about
 //! what is concluded, `licences` is about the libraries. `support` gives each test a place of its own, `server` a server that
@@ -17,6 +17,7 @@
 
 mod answers;
 mod begin;
+mod bodies;
 mod collect;
 mod compare;
 mod containers;

@@ -229,6 +229,7 @@ mistakes! {
     graph_workload
     graph_y
     graphs_is_a_map
+    header_expect
     header_name
     http_2_without_keep_alive
     http_redirects_no_number
@@ -288,6 +289,7 @@ mistakes! {
     load_no_connections
     load_warm_up_empty
     load_without_end
+    log_limit
     marker_of_ours
     merge_key_in_base
     merge_mistakes

@@ -37,6 +37,15 @@ pub struct Server {
 impl Server {
     /// Listens on a port that the kernel chooses.
     pub fn start(answer: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Self {
+        Self::raw(move |request| {
+            let (status, headers, body) = answer(request);
+            let (length, body) = (body.len(), if request.method == "HEAD" { "" } else { &body });
+            format!("HTTP/1.1 {status} said\r\ncontent-length: {length}\r\n{headers}\r\n{body}").into_bytes()
+        })
+    }
+
+    /// The same with every byte of its answers by hand.
+    pub fn raw(answer: impl Fn(&Request) -> Vec<u8> + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let port = listener.local_addr().expect("it is bound").port();
         let requests: Arc<Mutex<Vec<Request>>> = Arc::default();
@@ -62,7 +71,7 @@ impl Server {
     }
 }
 
-fn serve(stream: TcpStream, seen: &Mutex<Vec<Request>>, answer: &dyn Fn(&Request) -> Answer) -> std::io::Result<()> {
+fn serve(stream: TcpStream, seen: &Mutex<Vec<Request>>, answer: &dyn Fn(&Request) -> Vec<u8>) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let mut stream = BufReader::new(stream);
     loop {
@@ -82,10 +91,8 @@ fn serve(stream: TcpStream, seen: &Mutex<Vec<Request>>, answer: &dyn Fn(&Request
         let length = request.header("content-length").and_then(|l| l.parse().ok()).unwrap_or(0);
         request.body = vec![0; length];
         stream.read_exact(&mut request.body)?;
-        let (status, headers, body) = answer(&request);
-        let (length, body) = (body.len(), if request.method == "HEAD" { "" } else { &body });
+        let whole = answer(&request);
         seen.lock().expect("nobody panics while holding it").push(request);
-        let whole = format!("HTTP/1.1 {status} said\r\ncontent-length: {length}\r\n{headers}\r\n{body}");
-        stream.get_mut().write_all(whole.as_bytes())?;
+        stream.get_mut().write_all(&whole)?;
     }
 }

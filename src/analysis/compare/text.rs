@@ -3,6 +3,7 @@
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
 use super::{Comparison, Row, Verdict};
+use crate::report::{escaped, literal};
 use crate::stability::p;
 use vocabulary::Metric;
 
@@ -51,14 +52,13 @@ pub fn text(comparison: &Comparison) -> String {
 /// The comparison in the Markdown of GitHub.
 pub fn markdown(comparison: &Comparison) -> String {
     let columns = Columns::of(comparison);
-    let line =
-        |cells: &[String]| format!("| {} |\n", cells.iter().map(|c| c.replace('|', "\\|")).collect::<Vec<_>>().join(" | "));
+    let line = |cells: &[String]| format!("| {} |\n", cells.iter().map(|c| escaped(c)).collect::<Vec<_>>().join(" | "));
     let mut text = format!("### {}\n\n", title(comparison));
     for (letter, side) in letters(comparison) {
         text += &format!("- {letter}: {side}\n");
     }
     for difference in &comparison.differences {
-        text += &format!("- **differs:** {}\n", difference.replace('|', "\\|"));
+        text += &format!("- **differs:** {}\n", escaped(difference));
     }
     if !comparison.differences.is_empty() || !letters(comparison).is_empty() {
         text.push('\n');
@@ -69,6 +69,7 @@ pub fn markdown(comparison: &Comparison) -> String {
     text += &line(&(0..header.len()).map(rule).collect::<Vec<_>>());
     for row in &comparison.rows {
         let mut cells = columns.row(row);
+        cells.iter_mut().take(comparison.factors.len()).for_each(|level| *level = literal(level));
         if let Some(last) = cells.last_mut()
             && row.verdict.is_difference()
         {

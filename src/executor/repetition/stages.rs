@@ -328,8 +328,9 @@ impl Repetition<'_> {
         targets::check_ports_again(running.iter().filter(|one| !one.stays), |target| network.is_here(target))
     }
 
-    /// Copies what targets that outlive repetitions have written meanwhile.
+    /// Copies what targets that outlive repetitions have written meanwhile, and cuts what the others have written too much.
     pub(super) fn take_over_logs(&mut self) -> Result<(), Error> {
+        self.session.running.iter_mut().filter(|one| one.lifetime.is_repetition()).try_for_each(Running::shorten_logs)?;
         let mut lasting = self.session.running.iter_mut().filter(|one| !one.lifetime.is_repetition());
         lasting.try_for_each(|one| take_over_logs(one, &self.context.logs, self.executor.measuring))
     }

@@ -12,6 +12,7 @@ use record::status::{
     CutShort, GeneratorStatus, HostStatus, NeverReady, ObserverStatus, PhaseStatus, Status, Timings, TrialStatus, Verdict,
 };
 use vocabulary::errors::chain;
+use vocabulary::words::harmless;
 
 /// All that is known of a repetition at its end.
 pub(super) struct Conclusion<'a> {
@@ -60,7 +61,8 @@ impl Conclusion<'_> {
             cut_short: self.cut_short,
             compacted_at: None,
         };
-        status.with_words(|words| self.plan.secrets.mask(words).into_owned())
+        // Masked first: a secret may hold what is replaced then.
+        status.with_words(|words| harmless(&self.plan.secrets.mask(words)).into_owned())
     }
 
     fn cell(&self) -> &Cell {
@@ -147,6 +149,7 @@ impl Conclusion<'_> {
             cpu_ns: sum(|r| r.generator_cpu_ns),
             wall_ns: sum(|r| r.generator_wall_ns),
             connects: sum(|r| r.connects),
+            sent_again: sum(|r| r.traffic.sent_again),
             timer_late_p50_ns: late(0.5),
             timer_late_p99_ns: late(0.99),
             timer_late_max_ns: late(1.0),

@@ -1,5 +1,7 @@
 //! What an answer must hold, and what is carried from it, whatever protocol brought it.
 
+use std::fmt;
+
 use super::Failure;
 use super::values::{Text, Values};
 use crate::Error;
@@ -24,12 +26,47 @@ pub struct KeptBody<'a> {
     pub bytes: &'a [u8],
     /// Whether more came than this.
     pub is_cut: bool,
+    /// Whether it came as something else, for messages.
+    pub coding: Coding<'a>,
+}
+
+/// What was done to a body before it was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Coding<'a> {
+    /// Nothing.
+    None,
+    /// This, and it is undone.
+    Undone(&'a str),
+    /// This, which nobody here can undo.
+    Unknown(&'a str),
+}
+
+impl fmt::Display for Coding<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => Ok(()),
+            Self::Undone(names) => write!(out, " (decoded: `content-encoding: {names}`)"),
+            Self::Unknown(names) => write!(out, " (`content-encoding: {names}`, which is not decoded)"),
+        }
+    }
+}
+
+impl<'a> KeptBody<'a> {
+    /// A body that came as it is and to its end.
+    pub fn whole(bytes: &'a [u8]) -> Self {
+        Self { bytes, is_cut: false, coding: Coding::None }
+    }
 }
 
 impl Body {
     /// As it is to be judged.
     pub fn kept(&self) -> KeptBody<'_> {
-        KeptBody { bytes: &self.bytes, is_cut: self.is_cut }
+        KeptBody { bytes: &self.bytes, is_cut: self.is_cut, coding: Coding::None }
+    }
+
+    /// What it was made of was not there to its end.
+    pub fn cut(&mut self) {
+        self.is_cut = true;
     }
 
     /// A body of which nothing has come yet.
@@ -51,7 +88,18 @@ pub struct Judged {
     pub length: Option<u64>,
     text: Option<Text>,
     contains: Option<Text>,
-    carry: Vec<(usize, Selector, Option<regex::Regex>)>,
+    carry: Vec<Carried>,
+    /// The step, for messages.
+    step: String,
+}
+
+/// What is carried from an answer, and to which place.
+struct Carried {
+    place: usize,
+    name: String,
+    selector: Selector,
+    /// Of [`Selector::Regex`].
+    pattern: Option<regex::Regex>,
 }
 
 impl Judged {
@@ -69,19 +117,20 @@ impl Judged {
                 Selector::Regex(pattern) => Some(regex::Regex::new(pattern).map_err(|e| invalid(e.to_string()))?),
                 _ => None,
             };
-            Ok((place, c.selector.clone(), pattern))
+            Ok(Carried { place, name: c.name.clone(), selector: c.selector.clone(), pattern })
         });
         Ok(Self {
             length: expect.length,
             text: expect.text.as_ref().map(text).transpose()?,
             contains: expect.contains.as_ref().map(text).transpose()?,
             carry: carry.collect::<Result<_, Error>>()?,
+            step: step.to_owned(),
         })
     }
 
     /// Where what is carried stands.
     pub fn selectors(&self) -> impl Iterator<Item = &Selector> {
-        self.carry.iter().map(|(_, selector, _)| selector)
+        self.carry.iter().map(|carried| &carried.selector)
     }
 
     /// Whether the body must be kept to be judged.
@@ -113,18 +162,28 @@ impl Judged {
         if body.is_none() && self.carry.is_empty() {
             return Ok(());
         }
-        let KeptBody { bytes: body, is_cut } = body.unwrap_or(KeptBody { bytes: &[], is_cut: false });
+        let KeptBody { bytes: body, is_cut, coding } = body.unwrap_or(KeptBody::whole(&[]));
         // Of what is cut nobody knows how it goes on: only what was found whole in it is there.
         let unknown = |outcome, what: &str, values: &Values| {
             let label = label(values);
-            Failure::new(outcome, format!("{label} answered {length} bytes, of which no more than {MAX_KEPT} are kept: {what}"))
+            let words = match coding {
+                Coding::Undone(names) => {
+                    format!(
+                        "{label} answered {length} bytes of `content-encoding: {names}`, and no more than {MAX_KEPT} decoded ones are kept: {what}"
+                    )
+                }
+                Coding::None | Coding::Unknown(_) => {
+                    format!("{label} answered {length} bytes, of which no more than {MAX_KEPT} are kept: {what}")
+                }
+            };
+            Failure::new(outcome, words)
         };
         if let Some(text) = &self.text {
             if is_cut {
                 return Err(unknown(Outcome::Body, "it cannot be compared with what was expected", values));
             }
             if text.fill(values).as_bytes() != body {
-                let words = format!("{} answered another body than expected: {}", label(values), excerpt(body));
+                let words = format!("{} answered another body than expected: {}{coding}", label(values), excerpt(body));
                 return Err(Failure::new(Outcome::Body, words));
             }
         }
@@ -137,42 +196,75 @@ impl Judged {
             if !there {
                 return Err(Failure::new(
                     Outcome::Body,
-                    format!("{} answered without `{part}`: {}", label(values), excerpt(body)),
+                    format!("{} answered without `{part}`: {}{coding}", label(values), excerpt(body)),
                 ));
             }
         }
-        let json = self.carry.iter().any(|(_, selector, _)| matches!(selector, Selector::Json(_)));
-        if json && is_cut {
-            return Err(unknown(Outcome::Carry, "JSON that is cut cannot be read", values));
-        }
-        let json = json.then(|| serde_json::from_slice::<serde_json::Value>(body).unwrap_or_default());
-        for (index, selector, pattern) in &self.carry {
-            let found = match selector {
-                Selector::Header(name) => header(name).map(str::to_owned),
-                Selector::Json(pointer) => json.as_ref().and_then(|j| j.pointer(pointer)).map(|v| match v {
-                    serde_json::Value::String(s) => s.clone(),
-                    other => other.to_string(),
-                }),
-                Selector::Regex(_) => {
+        self.take(body, is_cut, header, values).map_err(|missing| match missing {
+            Missing::Cut(what) => unknown(Outcome::Carry, what, values),
+            // What the answer holds instead may be a secret, and is not told.
+            Missing::At(name, place) => {
+                let words =
+                    format!("{}: nothing to carry as `{name}` from the step `{}`: {place}{coding}", label(values), self.step);
+                Failure::new(Outcome::Carry, words)
+            }
+        })
+    }
+
+    /// Takes what is to be carried.
+    fn take<'a>(
+        &self,
+        body: &[u8],
+        is_cut: bool,
+        header: impl Fn(&str) -> Option<&'a str>,
+        values: &mut Values,
+    ) -> Result<(), Missing<'_>> {
+        let mut json = None;
+        for Carried { place, name, selector, pattern } in &self.carry {
+            match selector {
+                Selector::Header(wanted) => match header(wanted) {
+                    Some(found) => values.carry(*place, found.to_owned()),
+                    None => return Err(Missing::At(name, format!("it has no header `{wanted}`"))),
+                },
+                Selector::Json(_) if is_cut => return Err(Missing::Cut("JSON that is cut cannot be read")),
+                Selector::Json(pointer) => {
+                    let read = json.get_or_insert_with(|| serde_json::from_slice::<serde_json::Value>(body));
+                    match read {
+                        Ok(json) => match json.pointer(pointer) {
+                            Some(found) => values.carry_json(*place, found),
+                            None => return Err(Missing::At(name, format!("its JSON has nothing at `{pointer}`"))),
+                        },
+                        Err(_) if body.is_empty() => {
+                            return Err(Missing::At(name, "it is empty, where JSON was expected".to_owned()));
+                        }
+                        Err(error) => return Err(Missing::At(name, format!("it is not valid JSON: {error}"))),
+                    }
+                }
+                Selector::Regex(source) => {
                     let text = String::from_utf8_lossy(body);
                     let found = pattern.as_ref().and_then(|p| p.captures(&text));
                     // What matches up to the cut might go on behind it.
                     if is_cut && found.as_ref().is_none_or(|c| c.get_match().end() == text.len()) {
-                        return Err(unknown(Outcome::Carry, "what is to be carried is not whole in these", values));
+                        return Err(Missing::Cut("what is to be carried is not whole in these"));
                     }
-                    found.map(|c| c.get(1).or_else(|| c.get(0)).map_or_else(String::new, |m| m.as_str().to_owned()))
-                }
-            };
-            match found {
-                Some(found) => values.carry(*index, found),
-                None => {
-                    let words = format!("{}: nothing to carry in {}", label(values), excerpt(body));
-                    return Err(Failure::new(Outcome::Carry, words));
+                    let found = found.map(|c| c.get(1).or_else(|| c.get(0)).map_or_else(String::new, |m| m.as_str().to_owned()));
+                    match found {
+                        Some(found) => values.carry(*place, found),
+                        None => return Err(Missing::At(name, format!("nothing in it matches `{source}`"))),
+                    }
                 }
             }
         }
         Ok(())
     }
+}
+
+/// Why something is not carried.
+enum Missing<'a> {
+    /// More came than is kept, and this cannot be known.
+    Cut(&'a str),
+    /// What has this name is not where it was looked for.
+    At(&'a str, String),
 }
 
 /// The start of a body, for messages.

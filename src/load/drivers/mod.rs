@@ -20,11 +20,13 @@ mod values;
 pub mod vtp;
 pub mod websocket;
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Error, Job, Observer, Running, Traffic};
+use vocabulary::words::harmless;
 use vocabulary::{Outcome, Task};
 
 /// A checked pass before the load.
@@ -187,8 +189,13 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A failure in words.
+    /// A failure in words, made harmless: servers are quoted in them.
     pub fn new(outcome: Outcome, words: impl Into<String>) -> Self {
-        Self { outcome, words: words.into() }
+        let words = words.into();
+        let words = match harmless(&words) {
+            Cow::Borrowed(_) => words,
+            Cow::Owned(harmless) => harmless,
+        };
+        Self { outcome, words }
     }
 }

@@ -10,19 +10,27 @@ use bytes::Bytes;
 use crate::Error;
 use crate::schedule::mix;
 use plan::{Carry, Draw, DrawnFrom, Part, Template};
-use vocabulary::units::in_json;
+use vocabulary::units::{in_json, in_url};
 
 /// Random bodies are slices of one block of random bytes of this size (and streamed when they are longer).
 pub const RANDOM_BLOCK: usize = 1 << 20;
 
 /// A template whose names are places in [`Values`].
-pub struct Text(Vec<TextPart>);
+pub struct Text {
+    parts: Vec<TextPart>,
+    /// As it was typed, for messages: what is inserted may be a secret.
+    source: String,
+}
 
 enum TextPart {
     Text(String),
     Value(usize),
+    /// A value as one part of a URL.
+    Encoded(usize),
     /// A value inside of a text of JSON.
     Quoted(usize),
+    /// A value that is all of a text of JSON, or what it was in the JSON that it was carried from.
+    Json(usize),
 }
 
 impl TextPart {
@@ -35,6 +43,9 @@ impl TextPart {
                 let plain = !value.bytes().any(|b| b < b' ' || b == b'"' || b == b'\\');
                 if plain { Cow::Borrowed(value) } else { Cow::Owned(in_json(value)) }
             }
+            Self::Encoded(place) => Cow::Owned(in_url(&values.values[*place])),
+            Self::Json(place) if values.is_json[*place] => Cow::Borrowed(&values.values[*place]),
+            Self::Json(place) => Cow::Owned(format!("\"{}\"", in_json(&values.values[*place]))),
         }
     }
 }
@@ -45,37 +56,57 @@ impl Text {
     /// # Errors
     /// When it inserts what has no value.
     pub fn new(template: &Template, names: &[String], step: &str) -> Result<Self, Error> {
+        let place = |name: &String| {
+            let place = names.iter().position(|n| n == name);
+            place.ok_or_else(|| Error::Request { step: step.to_owned(), reason: format!("`{name}` has no value here") })
+        };
         let parts = template.0.iter().map(|part| match part {
             Part::Text(text) => Ok(TextPart::Text(text.clone())),
-            Part::Name(name) => {
-                let place = names.iter().position(|n| n == name);
-                place
-                    .map(TextPart::Value)
-                    .ok_or_else(|| Error::Request { step: step.to_owned(), reason: format!("`{name}` has no value here") })
-            }
+            Part::Name(name) => place(name).map(TextPart::Value),
+            Part::Encoded(name) => place(name).map(TextPart::Encoded),
         });
-        parts.collect::<Result<_, _>>().map(Self)
+        Ok(Self { parts: parts.collect::<Result<_, Error>>()?, source: template.to_text() })
     }
 
-    /// The same as JSON: what is inserted stands in its texts.
-    pub fn in_json(self) -> Self {
-        let quoted = |part| if let TextPart::Value(place) = part { TextPart::Quoted(place) } else { part };
-        Self(self.0.into_iter().map(quoted).collect())
+    /// The same as JSON: what is inserted stands in its texts. A value that is a whole text there keeps the type that it had
+    /// where it was carried from, but for names of fields, which are texts.
+    pub fn in_json(mut self) -> Self {
+        for at in 0..self.parts.len() {
+            let TextPart::Value(place) = self.parts[at] else { continue };
+            let begins = at > 0 && matches!(&self.parts[at - 1], TextPart::Text(before) if opens_text(before));
+            let ends = matches!(self.parts.get(at + 1), Some(TextPart::Text(after)) if after.starts_with('"') && !after.starts_with("\":"));
+            self.parts[at] = if begins && ends { TextPart::Json(place) } else { TextPart::Quoted(place) };
+            if begins && ends {
+                if let TextPart::Text(before) = &mut self.parts[at - 1] {
+                    before.pop();
+                }
+                if let TextPart::Text(after) = &mut self.parts[at + 1] {
+                    after.remove(0);
+                }
+            }
+        }
+        self
+    }
+
+    /// As it was typed, without what is inserted.
+    pub fn source(&self) -> &str {
+        &self.source
     }
 
     /// Puts a text before it.
     pub fn prepend(&mut self, prefix: &str) {
         if !prefix.is_empty() {
-            self.0.insert(0, TextPart::Text(prefix.to_owned()));
-            if let [TextPart::Text(a), TextPart::Text(b)] = self.0.as_slice() {
-                *self = Self(vec![TextPart::Text(format!("{a}{b}"))]);
+            self.source.insert_str(0, prefix);
+            self.parts.insert(0, TextPart::Text(prefix.to_owned()));
+            if let [TextPart::Text(a), TextPart::Text(b)] = self.parts.as_slice() {
+                self.parts = vec![TextPart::Text(format!("{a}{b}"))];
             }
         }
     }
 
     /// The whole text, when it is always the same.
     pub fn fixed(&self) -> Option<&str> {
-        match self.0.as_slice() {
+        match self.parts.as_slice() {
             [] => Some(""),
             [TextPart::Text(text)] => Some(text),
             _ => None,
@@ -85,7 +116,7 @@ impl Text {
     /// The text with the values of a pass inserted.
     pub fn fill(&self, values: &Values) -> String {
         let mut text = String::with_capacity(64);
-        for part in &self.0 {
+        for part in &self.parts {
             text.push_str(&part.get(values));
         }
         text
@@ -93,10 +124,15 @@ impl Text {
 
     /// Appends it with its values.
     pub fn write(&self, values: &Values, out: &mut Vec<u8>) {
-        for part in &self.0 {
+        for part in &self.parts {
             out.extend_from_slice(part.get(values).as_bytes());
         }
     }
+}
+
+/// Whether a text of JSON begins at the end of what stands before it; a quotation mark inside of one is escaped.
+fn opens_text(before: &str) -> bool {
+    before.strip_suffix('"').is_some_and(|rest| !rest.ends_with('\\'))
 }
 
 /// Names of the values that requests insert, in the order of their places.
@@ -141,6 +177,8 @@ impl ValueNames {
 /// What differs from pass to pass on one connection: id, numbers, carried values, random bytes.
 pub struct Values {
     values: Vec<String>,
+    /// Which of them are JSON and no text: numbers, truth values, lists and the like, as they were carried.
+    is_json: Vec<bool>,
     /// What nobody inserts is not written anew for every pass.
     uses_id: bool,
     uses_pass: bool,
@@ -161,6 +199,7 @@ impl Values {
         let mut values = vec![String::new(); names.names.len()];
         values[CONNECTION] = connection.to_string();
         Self {
+            is_json: vec![false; values.len()],
             values,
             uses_id,
             uses_pass,
@@ -179,6 +218,7 @@ impl Values {
         for value in &mut self.values[CONNECTION + 1..] {
             value.clear();
         }
+        self.is_json.fill(false);
         for (place, used) in [(ID, self.uses_id), (PASS, self.uses_pass)] {
             if used {
                 self.values[place].clear();
@@ -210,7 +250,15 @@ impl Values {
 
     /// Keeps what was carried to a place.
     pub fn carry(&mut self, place: usize, value: String) {
-        self.values[place] = value;
+        (self.values[place], self.is_json[place]) = (value, false);
+    }
+
+    /// The same of a value of JSON, which keeps its type where it is all of a value of JSON again.
+    pub fn carry_json(&mut self, place: usize, value: &serde_json::Value) {
+        match value {
+            serde_json::Value::String(text) => self.carry(place, text.clone()),
+            other => (self.values[place], self.is_json[place]) = (other.to_string(), true),
+        }
     }
 
     /// Appends so many random bytes, others each time.
@@ -269,6 +317,37 @@ mod tests {
                 assert!(seen.insert(values.values[ID].clone()));
             }
         }
+    }
+
+    #[test]
+    fn what_is_carried_from_json_keeps_its_type_in_json() {
+        let names = ["id", "pass", "connection", "v"].map(str::to_owned);
+        let body = serde_json::json!({"whole": "${v}", "${v}": ["${v}", "<${v}>", "\"${v}\""], "url": "/${v | urlencode}"});
+        let text = Text::new(&Template::parse(&body.to_string()), &names, "step").unwrap().in_json();
+        let mut values =
+            Values::new(&ValueNames { names: names.to_vec(), uses_id: false, uses_pass: false, draws: [].into() }, 1, 0);
+        for value in [
+            serde_json::json!("a \"b\"\n"),
+            serde_json::json!(""),
+            serde_json::json!(12345678901234567890_u64),
+            serde_json::json!(1.0),
+            serde_json::json!(true),
+            serde_json::json!(null),
+            serde_json::json!({"a": ["x"]}),
+        ] {
+            values.carry_json(3, &value);
+            let printed = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            let expected = serde_json::json!({
+                "whole": value,
+                printed.clone(): [value, format!("<{printed}>"), format!("\"{printed}\"")],
+                "url": format!("/{}", in_url(&printed)),
+            });
+            let filled = text.fill(&values);
+            assert_eq!(serde_json::from_str::<serde_json::Value>(&filled).unwrap_or_else(|e| panic!("{e}: {filled}")), expected);
+        }
+        values.begin_pass(1);
+        values.carry(3, "7".to_owned());
+        assert!(text.fill(&values).starts_with(r#"{"whole":"7""#), "what a header or a pattern gave is a text");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::expr::{expression_span, word_in};
 use plan::Template;
-use plan::template::{Piece, pieces};
+use plan::template::{Piece, encoded_name, pieces};
 use schema::source::{all_of, one_of};
 use schema::{Mistake, Node, SourceFile, Span};
 
@@ -91,7 +91,7 @@ pub(super) fn find_name(file: &SourceFile, node: &Node, name: &str) -> Option<Sp
     if let Some(text) = node.as_text() {
         let pieces = pieces(text).ok()?;
         return pieces.iter().find_map(|piece| match piece {
-            Piece::Expression(source, offset) if source == name => {
+            Piece::Expression(source, offset) if encoded_name(source).unwrap_or(source) == name => {
                 let span = expression_span(file, node.span, text, *offset);
                 Some(word_in(file, span, name))
             }

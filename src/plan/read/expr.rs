@@ -16,7 +16,7 @@ use serde_json::Value as Json;
 
 use super::environment::{self, Variable};
 use path::{Path, PathStep};
-use plan::template::{Piece, closing_brace, pieces};
+use plan::template::{Piece, closing_brace, encoded_name, pieces};
 use schema::source::one_of;
 use schema::{Data, Entry, Mistake, Node, SourceFile, Span};
 use vocabulary::units;
@@ -51,7 +51,29 @@ pub fn environment() -> Environment<'static> {
         }
         Ok(letters(length as usize))
     });
+    // As Jinja's own, but of a text as one part of a path: `/` is encoded, too.
+    env.add_filter("urlencode", |value: minijinja::Value| urlencode(&value.to_string()));
     env
+}
+
+/// Percent-encodes a text. The marks by which late names are known in a rendered file become those of encoded values.
+pub(super) fn urlencode(text: &str) -> String {
+    let mut encoded = String::new();
+    let mut rest = text;
+    while let Some((before, behind)) = rest.split_once('\u{1}') {
+        encoded += &units::in_url(before);
+        match behind.split_once('\u{1}') {
+            Some((number, behind)) if !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()) => {
+                encoded += &format!("\u{1}{number}%\u{1}");
+                rest = behind;
+            }
+            _ => {
+                encoded += "%01";
+                rest = behind;
+            }
+        }
+    }
+    encoded + &units::in_url(rest)
 }
 
 /// Letters and digits in an order without a pattern, the same every time: base 36 of SplitMix64 (Steele, Lea & Flood 2014).
@@ -177,6 +199,10 @@ impl Scope<'_> {
         if let Some(path) = Path::parse(source) {
             return self.path(&path, span, stack, mistakes);
         }
+        if let Some(name) = encoded_name(source).filter(|name| self.is_late(name)) {
+            let inserted = self.expression(name, span, stack, mistakes)?;
+            return Some(inserted.with(Data::Text(format!("${{{name}|urlencode}}"))));
+        }
         match self.computed(source, span, stack, mistakes)? {
             Ok(json) => self.spend(Node::from_json(&whole(json), span), span, mistakes),
             Err(error) => {
@@ -187,6 +213,12 @@ impl Scope<'_> {
                 None
             }
         }
+    }
+
+    /// Whether a name stays in the text until its value is known.
+    fn is_late(&self, name: &str) -> bool {
+        let variable = name.strip_prefix("env.").and_then(|name| self.environment.get(name));
+        self.late.contains_key(name) || matches!(variable, Some(Variable::Secret(_)))
     }
 
     /// An environment variable; none where it is not set.
@@ -436,7 +468,10 @@ impl Scope<'_> {
         if path.steps.is_empty() || *self.unset.borrow() == before {
             return found;
         }
-        let inserts = |name: &String| found.as_ref().is_some_and(|node| mentions(node, &format!("${{env.{name}}}")));
+        let inserts = |name: &String| {
+            let inserted = [format!("${{env.{name}}}"), format!("${{env.{name}|urlencode}}")];
+            found.as_ref().is_some_and(|node| inserted.iter().any(|text| mentions(node, text)))
+        };
         let is_broken = found.as_ref().is_none_or(Node::is_poisoned);
         self.unset.borrow_mut().retain(|name| {
             let is_secret = matches!(self.environment.get(name), Some(Variable::Secret(_)));
@@ -611,6 +646,9 @@ mod tests {
     fn late_names_stay_in_the_text_also_through_let() {
         assert_eq!(eval("url: /blobs/${id}", "${url}").unwrap(), Json::from("/blobs/${id}"));
         assert_eq!(eval("url: /blobs/${id}", "${url}?x").unwrap(), Json::from("/blobs/${id}?x"));
+        assert_eq!(eval("a: 1", "/x/${ id|urlencode }").unwrap(), Json::from("/x/${id|urlencode}"));
+        assert_eq!(eval("a: b c/d", "/x/${a | urlencode}").unwrap(), Json::from("/x/b%20c%2Fd"));
+        assert_eq!(urlencode("a b\u{1}3\u{1}\u{1}x"), "a%20b\u{1}3%\u{1}%01x");
         assert!(eval("a: 1", "${id ~ 'x'}").unwrap_err()[0].contains("known only while the load runs"));
     }
 

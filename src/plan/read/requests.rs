@@ -30,6 +30,16 @@ pub(super) fn headers(
                     .expected("expected letters, digits and `-`"),
             );
         }
+        if entry.key.eq_ignore_ascii_case("expect") {
+            notes.mistakes.push(
+                Mistake::new(
+                    notes.file,
+                    entry.key_span,
+                    "`expect` asks the server to say when it wants the body, and nobody waits for that here",
+                )
+                .expected("expected no such header: a body is sent at once, behind its head"),
+            );
+        }
         if entry.value.as_text().is_some_and(|v| v.contains(['\n', '\r'])) {
             notes
                 .mistakes
@@ -203,7 +213,7 @@ pub(super) fn check_path(notes: &mut Diagnostics<'_>, node: &Node, key: &str, pa
 fn without_names(text: &str) -> String {
     let part = |part: &Part| match part {
         Part::Text(text) => text.clone(),
-        Part::Name(_) => "0".to_owned(),
+        Part::Name(_) | Part::Encoded(_) => "0".to_owned(),
     };
     Template::parse(text).0.iter().map(part).collect()
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::commands::{self, find_file};
 use super::diagnostics::{Diagnostics, forget_repeated, refuse};
 use super::environment::{self, Variable};
-use super::expr::{Scope, value_of};
+use super::expr::{Scope, urlencode, value_of};
 use super::programs::{missing_need, missing_program};
 use super::{containers, lifetimes, processors, requests, tls};
 use plan::containers::engine;
@@ -40,6 +40,8 @@ const READY_TIMEOUT: Duration = Duration::from_secs(10);
 const TOR_TIMEOUT: Duration = Duration::from_secs(60);
 const STOP_GRACE: Duration = Duration::from_secs(5);
 const MAX_REPLICAS: u32 = 1000;
+/// A log of which less is kept says nothing.
+const LEAST_LOG: u64 = 64 << 10;
 
 /// What the first pass over a target finds: whether it is there, and its ports.
 pub(super) struct Outline<'a> {
@@ -238,6 +240,10 @@ pub(super) fn target(
             mistake.help = Some(format!("with `needs: {program}` cells with this target are skipped where it is missing"));
         }
     }
+    if typed.log_limit.is_some_and(|limit| limit.0.0 < LEAST_LOG) {
+        let expected = "expected at least `64KiB`, half of which is the start and half the end of a log";
+        Diagnostics { file: scope.file, mistakes }.say(&resolved, "log-limit", "so short a log says nothing", expected);
+    }
     let target = Target {
         name: entry.key.clone(),
         replicas,
@@ -248,6 +254,7 @@ pub(super) fn target(
         stop_signal: typed.stop.signal.unwrap_or_default(),
         stop_grace: typed.stop.grace.map_or(STOP_GRACE, |d| d.0),
         needs: typed.needs.0,
+        log_limit: typed.log_limit.map(|limit| limit.0.0),
         rlimits: rlimits(&typed.rlimits),
     };
     Some((target, skipped))
@@ -306,7 +313,19 @@ fn replica(
     let ports: Vec<u16> = typed.port.iter().chain(typed.ports.values()).map(|p| p.0).collect();
     if let Some(address) = &typed.address {
         for key in [
-            "args", "env", "dir", "render", "replicas", "port", "ports", "stop", "cpus", "needs", "rlimits", "lifetime",
+            "args",
+            "env",
+            "dir",
+            "render",
+            "replicas",
+            "port",
+            "ports",
+            "stop",
+            "cpus",
+            "needs",
+            "rlimits",
+            "log-limit",
+            "lifetime",
             "restart",
         ] {
             if let Some(entry) = node.entry(key) {
@@ -487,6 +506,11 @@ fn mark(number: usize) -> String {
     format!("\u{1}{number}\u{1}")
 }
 
+/// The same of a name whose value is percent-encoded; `urlencode` makes the one of the other.
+fn encoded_mark(number: usize) -> String {
+    urlencode(&mark(number))
+}
+
 /// A value in which late names are [`mark`]s.
 fn marked(node: &Node, late: &[String]) -> Node {
     match &node.data {
@@ -499,6 +523,7 @@ fn marked(node: &Node, late: &[String]) -> Node {
             let part = |part: &Part| match part {
                 Part::Text(text) => text.clone(),
                 Part::Name(name) => place(name).map_or_else(|| format!("${{{name}}}"), mark),
+                Part::Encoded(name) => place(name).map_or_else(|| format!("${{{name}|urlencode}}"), encoded_mark),
             };
             node.with(Data::Text(template.0.iter().map(part).collect()))
         }
@@ -670,11 +695,14 @@ fn line_span(text: &str, number: usize) -> Span {
 fn template_of(rendered: &str, late: &[String]) -> Template {
     let mut parts = Vec::new();
     let mut rest = rendered;
-    let marks: Vec<String> = (0..late.len()).map(mark).collect();
-    let next = |rest: &str| marks.iter().zip(late).filter_map(|(m, n)| Some((rest.find(m)?, n, m.len()))).min();
-    while let Some((at, name, length)) = next(rest) {
+    let plain = late.iter().enumerate().map(|(number, name)| (mark(number), Part::Name(name.clone())));
+    let encoded = late.iter().enumerate().map(|(number, name)| (encoded_mark(number), Part::Encoded(name.clone())));
+    let marks: Vec<(String, Part)> = plain.chain(encoded).collect();
+    let found =
+        |rest: &str| marks.iter().filter_map(|(mark, part)| Some((rest.find(mark)?, part, mark.len()))).min_by_key(|f| f.0);
+    while let Some((at, part, length)) = found(rest) {
         parts.push(Part::Text(rest[..at].to_owned()));
-        parts.push(Part::Name(name.clone()));
+        parts.push(part.clone());
         rest = &rest[at + length..];
     }
     parts.push(Part::Text(rest.to_owned()));

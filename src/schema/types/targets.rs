@@ -9,7 +9,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use crate::types::{Duration, Lifetime, Names, Port, ResourceLimit, Signal, Statuses, Text, Timeout, Tls, as_typed};
+use crate::types::{Duration, Lifetime, Names, Port, ResourceLimit, Signal, Size, Statuses, Text, Timeout, Tls, as_typed};
 
 /// Something under test or around it.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
@@ -76,6 +76,9 @@ pub struct Target {
     /// Processors on which it may run.
     #[serde(default)]
     pub cpus: Vec<u32>,
+    /// Of each of its logs no more than this is kept in a repetition: start and end, with a line about what is cut between them.
+    #[serde(default)]
+    pub log_limit: Option<Size>,
     /// Limits of resources that differ from those that the shell gave.
     #[serde(default)]
     pub rlimits: ResourceLimits,

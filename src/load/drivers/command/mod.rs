@@ -57,6 +57,8 @@ pub struct Launched {
     pub stdout: Vec<u8>,
     /// What it wrote to standard error.
     pub stderr: Vec<u8>,
+    /// Whether one of the two was longer than this.
+    pub is_cut: bool,
 }
 
 /// What all executions have in common.
@@ -180,6 +182,9 @@ impl Client for CommandClient {
     }
 }
 
+/// What a message says where not all of an output was looked at.
+const OUTPUT_CUT: &str = " (of its output no more than the last 16 MiB are looked at)";
+
 impl CommandClient {
     fn judge(&self, done: &Launched) -> Result<Vec<f64>, Failure> {
         let program = self.driver.argv.first().map_or("", String::as_str);
@@ -194,7 +199,10 @@ impl CommandClient {
             let last: String = last.iter().rev().map(|l| format!("\n    | {l}")).collect();
             return Err(Failure::new(Outcome::Exit, format!("`{program}` {}{last}", done.words)));
         }
-        self.driver.metrics(done).map_err(|reason| Failure::new(Outcome::Carry, format!("`{program}`: {reason}")))
+        self.driver.metrics(done).map_err(|reason| {
+            let cut = if done.is_cut { OUTPUT_CUT } else { "" };
+            Failure::new(Outcome::Carry, format!("`{program}`: {reason}{cut}"))
+        })
     }
 }
 
@@ -237,6 +245,7 @@ mod tests {
             cpu: Duration::from_millis(500),
             stdout: stdout.into(),
             stderr: stderr.into(),
+            is_cut: false,
         }
     }
 
@@ -251,7 +260,8 @@ mod tests {
         ]);
         let text = "Request rate: 123.5 req/s (8.1 ms/req)\nbig 1.5k\n{\"n\": 1000}\n";
         assert_eq!(of.metrics(&done(text, "")).unwrap(), [123.5, 1000.0, 1500.0, 2000.0, 0.5, 2.0]);
-        assert_eq!(of.metrics(&done("", text)).unwrap_err(), "the metric `requests`: there is nothing at `/n`");
+        assert_eq!(of.metrics(&done("", text)).unwrap_err(), "the metric `requests`: it is empty, where JSON was expected");
+        assert_eq!(of.metrics(&done("{\"m\": 1}", text)).unwrap_err(), "the metric `requests`: there is nothing at `/n`");
         assert_eq!(
             of.metrics(&done("no such line", "")).unwrap_err(),
             "the metric `rate`: nothing matches `Request rate: ([0-9.]+) req/s`"

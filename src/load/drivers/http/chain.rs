@@ -21,6 +21,9 @@ use crate::drivers::transfer::Transfer;
 use crate::drivers::values::Values;
 use vocabulary::Outcome;
 
+/// So often a request waits for another connection of several streams that then is over before it was sent.
+const MOST_UNSENT: u32 = 100;
+
 /// A request as it stands, apart from whom it is for.
 struct Message<'a> {
     method: Method,
@@ -76,6 +79,14 @@ impl<'a> Message<'a> {
         *request.uri_mut() = uri;
         *request.headers_mut() = headers;
         Ok((request, upload))
+    }
+
+    /// Has its headers once more, unless they are `there`: a request that was sent took them with it.
+    fn again(&mut self, step: &Step, values: &Values, there: bool) -> Result<(), Failure> {
+        if !there {
+            self.headers = step.headers(values)?;
+        }
+        Ok(())
     }
 
     /// Becomes what a redirect asks for. Returns whether that can be sent: what is secret is not told to a `stranger`.
@@ -201,11 +212,14 @@ impl HttpClient {
             round_trip.usable = false;
             return Received::failed(failure);
         }
-        let (mut request, upload) = match message.request(server, http.http2, http.redirects > 0) {
+        // Others of a connection may end it again and again before this one has its turn.
+        let most_unsent = if http.http2 { MOST_UNSENT } else { 1 };
+        let (mut request, mut upload) = match message.request(server, http.http2, http.redirects > 0) {
             Ok(made) => made,
             Err(failure) => return Received::failed(failure),
         };
-        for again in [false, true] {
+        let mut unsent_before = 0;
+        loop {
             let values = &self.values;
             let head_only = message.method == Method::HEAD;
             let options = ExchangeOptions {
@@ -226,8 +240,10 @@ impl HttpClient {
                 self.counter.count_sent(number)
             }
             let mut received = general.exchange(request, &options).await;
+            let again = received.not_taken && !elsewhere && TokioInstant::now() < deadline;
             match () {
                 () if elsewhere => {}
+                () if again => self.counter.count_again(number),
                 () if received.unsent.is_some() => self.counter.uncount_sent(number),
                 () if received.first_byte.is_some() => self.counter.count_answered(number),
                 () => {}
@@ -236,8 +252,27 @@ impl HttpClient {
                 round_trip.usable = received.usable;
             }
             // The connection was over before any of the request was sent: this is its first time on another one.
-            if let Some(unsent) = received.unsent.take().filter(|_| !again && !elsewhere) {
-                request = unsent;
+            let unsent = received.unsent.take().filter(|_| !again && unsent_before < most_unsent && !elsewhere);
+            if again || unsent.is_some() {
+                upload = match unsent {
+                    Some(unsent) => {
+                        unsent_before += 1;
+                        request = unsent;
+                        upload
+                    }
+                    // As it was: the server says that it does not know it.
+                    None => {
+                        upload.abandon();
+                        let made = message.again(step, &self.values, http.redirects > 0);
+                        let made = made.and_then(|()| message.request(server, http.http2, http.redirects > 0));
+                        let (again, upload) = match made {
+                            Ok(made) => made,
+                            Err(failure) => return Received::failed(failure),
+                        };
+                        request = again;
+                        upload
+                    }
+                };
                 self.connection = None;
                 match self.connect_if_needed(deadline, connect, &mut Transfer::default()).await {
                     Ok(()) => continue,
@@ -251,7 +286,6 @@ impl HttpClient {
             }
             return received;
         }
-        unreachable!("the second time returns")
     }
 }
 

@@ -19,6 +19,7 @@ use tokio::time::{Instant as TokioInstant, Sleep};
 
 use super::body::Outgoing;
 use super::connect::Stream;
+use super::lean::answer::MAX_HEADERS;
 use super::lean::answer::framing::framing;
 use super::of_io;
 use crate::drivers::Failure;
@@ -72,12 +73,22 @@ pub(super) struct Received {
     pub usable: bool,
     /// The request, when nothing of it was sent because the connection was over before.
     pub unsent: Option<Request<Outgoing>>,
+    /// Whether the server has said that it did not take the request, as it ends the connection in good order.
+    pub not_taken: bool,
 }
 
 impl Received {
     /// A request that could not be sent.
     pub fn failed(failure: Failure) -> Self {
-        Self { first_byte: None, completed: Instant::now(), bytes: 0, answer: Err(failure), usable: false, unsent: None }
+        Self {
+            first_byte: None,
+            completed: Instant::now(),
+            bytes: 0,
+            answer: Err(failure),
+            usable: false,
+            unsent: None,
+            not_taken: false,
+        }
     }
 }
 
@@ -90,6 +101,7 @@ impl General {
         let heard = stream.heard();
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(INPUT)
+            .allow_obsolete_multiline_headers_in_responses(true)
             .handshake(TokioIo::new(stream))
             .await
             .map_err(|e| of_hyper(&e, "connecting", Stage::Head { heard: false }))?;
@@ -165,6 +177,7 @@ async fn receive(
         Ok(Ok(response)) => response,
         Ok(Err(mut error)) => {
             received.unsent = error.take_message();
+            received.not_taken = is_not_taken(error.error());
             return Err(of_hyper(error.error(), &label(), Stage::Head { heard: heard.get() }));
         }
         Err(Interrupted::Timeout) => return fail(Outcome::Timeout, format!("no answer within {:?}", options.timeout)),
@@ -224,6 +237,19 @@ impl Stage {
     }
 }
 
+/// Whether a server said GOAWAY, without a fault, and that it had not taken this request: its stream is behind the last one that it
+/// says it has taken (RFC 9113, 6.8), or was never opened. Of those before that one h2 says other things, whatever becomes of them.
+fn is_not_taken(error: &hyper::Error) -> bool {
+    let mut source = error.source();
+    while let Some(inner) = source {
+        if let Some(error) = inner.downcast_ref::<h2::Error>() {
+            return error.is_remote() && error.is_go_away() && error.reason() == Some(h2::Reason::NO_ERROR);
+        }
+        source = inner.source();
+    }
+    false
+}
+
 /// What hyper said, as an outcome.
 pub(super) fn of_hyper(error: &hyper::Error, what: &str, stage: Stage) -> Failure {
     let mut source = error.source();
@@ -239,6 +265,11 @@ pub(super) fn of_hyper(error: &hyper::Error, what: &str, stage: Stage) -> Failur
     match () {
         () if error.is_incomplete_message() || error.is_closed() || error.is_canceled() => stage.closed(what),
         () if stage == Stage::Body => Failure::new(Outcome::Incomplete, format!("{what}: {error}")),
+        () if error.is_parse_too_large() => {
+            let words =
+                format!("{what}: the head of the answer is longer than {INPUT} bytes, or has more than {MAX_HEADERS} headers");
+            Failure::new(Outcome::Garbage, words)
+        }
         () => Failure::new(Outcome::Garbage, format!("{what}: the answer is not HTTP: {error}")),
     }
 }

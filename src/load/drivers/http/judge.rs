@@ -2,9 +2,10 @@
 
 use hyper::header::HeaderMap;
 
+use super::coding::{codings, decode};
 use super::request::Step;
 use crate::drivers::Failure;
-use crate::drivers::judged::KeptBody;
+use crate::drivers::judged::{Coding, KeptBody};
 use crate::drivers::values::Values;
 use vocabulary::Outcome;
 
@@ -12,8 +13,9 @@ use vocabulary::Outcome;
 pub(super) struct Answer<'a> {
     pub status: u16,
     pub received_bytes: u64,
-    /// The body, where the step needs it.
+    /// The body as it came, where the step needs it.
     pub body: Option<KeptBody<'a>>,
+    /// Those that the step needs, `content-encoding` among them where it needs the body.
     pub headers: &'a HeaderMap,
 }
 
@@ -31,5 +33,17 @@ pub(super) fn judge(step: &Step, answer: &Answer<'_>, values: &mut Values) -> Re
         return Err(Failure::new(Outcome::Status, format!("{} answered {status} instead of {wanted}", step.label(values))));
     }
     let header = |name: &str| answer.headers.get(name).and_then(|v| v.to_str().ok());
-    step.judged.check(answer.received_bytes, answer.body, header, |values| step.label(values), values)
+    let coded = answer.body.filter(|body| !body.bytes.is_empty()).and_then(|body| Some((body, codings(answer.headers)?)));
+    let Some((coded, names)) = coded else {
+        return step.judged.check(answer.received_bytes, answer.body, header, |values| step.label(values), values);
+    };
+    let decoded = decode(coded, &names).map_err(|reason| {
+        let words = format!("{} answered what is not its `content-encoding: {names}`: {reason}", step.label(values));
+        Failure::new(Outcome::Body, words)
+    })?;
+    let body = match &decoded {
+        Some(decoded) => KeptBody { coding: Coding::Undone(&names), ..decoded.kept() },
+        None => KeptBody { coding: Coding::Unknown(&names), ..coded },
+    };
+    step.judged.check(answer.received_bytes, Some(body), header, |values| step.label(values), values)
 }

@@ -20,7 +20,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
 use super::judge::{self, judge};
-use super::request::{self, Step, unsent};
+use super::request::{self, Step, unfit_header, unfit_in_header};
 use super::{RoundTrip, of_io};
 use crate::drivers::Failure;
 use crate::drivers::judged::Body;
@@ -114,8 +114,10 @@ enum ExchangeError {
 }
 
 impl AnswerSink for NeededParts<'_> {
-    fn wants_headers(&self) -> bool {
-        self.wants_told || self.step.judged.selectors().any(|selector| matches!(selector, Selector::Header(_)))
+    fn wants_headers(&self, coded: bool) -> bool {
+        self.wants_told
+            || coded && self.body.is_some()
+            || self.step.judged.selectors().any(|selector| matches!(selector, Selector::Header(_)))
     }
 
     fn header(&mut self, name: &str, value: &[u8]) {
@@ -123,9 +125,9 @@ impl AnswerSink for NeededParts<'_> {
             self.told = Some(value.to_vec());
         }
         let carries = |selector: &Selector| matches!(selector, Selector::Header(wanted) if name.eq_ignore_ascii_case(wanted));
-        if self.step.judged.selectors().any(carries)
-            && let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(value))
-        {
+        let wanted =
+            self.step.judged.selectors().any(carries) || self.body.is_some() && name.eq_ignore_ascii_case("content-encoding");
+        if wanted && let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(value)) {
             self.headers.append(name, value);
         }
     }
@@ -277,8 +279,8 @@ impl Lean {
             out.extend_from_slice(b": ");
             let value_at = out.len();
             value.write(values, out);
-            if out[value_at..].iter().any(|b| (*b < b' ' && *b != b'\t') || *b == 0x7f) {
-                return Err(unsent(format!("the header {name} cannot be `{}`", value.fill(values))));
+            if let Some(byte) = unfit_in_header(&out[value_at..]) {
+                return Err(unfit_header(name, value, byte));
             }
             out.extend_from_slice(b"\r\n");
         }

@@ -1,15 +1,17 @@
 //! HTTP/1.1 and HTTP/2, every answer checked.
 //!
-//! `request` is what a request is, `judge` what its answer must be; two paths carry it. `lean` writes and parses HTTP/1.1
+//! `request` is what a request is, `judge` what its answer must be, without the `coding` in which it came; two paths carry it. `lean` writes and parses HTTP/1.1
 //! by itself and costs two thirds of the processor time; it takes workloads whose bodies fit into memory, over plain TCP.
 //! `general` is hyper: HTTP/2, TLS, Unix sockets, redirects, bodies of any length; `chain` follows redirects over it,
 //! `shared` are its HTTP/2 connections, `body` its request bodies. Both report the same outcomes and pass the same tests.
 //! `connect` makes connections, `redirect` knows where a redirect leads.
 //!
-//! No request is ever sent twice: what a connection took with it when it broke has failed, and is counted as that.
+//! What a connection took with it when it broke has failed, and is counted as that. The one exception is what an HTTP/2 server says
+//! that it did not take, when it ends a connection in good order: that is sent again, with the wait in its time, and counted.
 
 mod body;
 mod chain;
+mod coding;
 pub(in crate::drivers) mod connect;
 #[cfg(test)]
 mod faults;

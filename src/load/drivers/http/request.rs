@@ -110,7 +110,7 @@ impl Step {
                 }
             }
         };
-        let framed_by_hand = ["content-length", "transfer-encoding", "connection", "expect", "host"]
+        let framed_by_hand = ["content-length", "transfer-encoding", "connection", "host"]
             .iter()
             .any(|name| headers.contains_key(*name) || late_headers.iter().any(|(n, _)| n.as_str() == *name));
         let short = match &body {
@@ -195,7 +195,10 @@ impl Step {
         if let Some(path) = &self.fixed_path {
             return Ok(path.clone());
         }
-        in_request(&self.path.fill(values)).map_err(unsent)
+        let path = self.path.fill(values);
+        // What was inserted may be secret, and is not told.
+        unfit_in_path(path.as_bytes()).map_or(Ok(()), |byte| Err(self.unfit_path(byte)))?;
+        in_request(&path).map_err(unsent)
     }
 
     /// Appends the same to a request that is written by hand.
@@ -220,10 +223,20 @@ impl Step {
         let mut headers = self.headers.clone();
         for (name, value) in &self.late_headers {
             let text = value.fill(values);
-            let value = HeaderValue::from_str(&text).map_err(|_| unsent(format!("the header {name} cannot be `{text}`")))?;
+            unfit_in_header(text.as_bytes()).map_or(Ok(()), |byte| Err(unfit_header(name, value, byte)))?;
+            let value = HeaderValue::from_bytes(text.as_bytes()).map_err(|_| unfit_header(name, value, b' '))?;
             headers.insert(name.clone(), value);
         }
         Ok(headers)
+    }
+
+    /// A path that cannot be sent because of a byte that was inserted.
+    fn unfit_path(&self, byte: u8) -> Failure {
+        let source = self.path.source();
+        unsent(format!(
+            "the path `{source}` cannot be sent: what is inserted holds {}; expected `${{… | urlencode}}`",
+            named_byte(byte)
+        ))
     }
 
     /// The body of this request; the next one's random bytes are others.
@@ -263,6 +276,31 @@ pub(in crate::drivers) fn in_request(path: &str) -> Result<PathAndQuery, String>
 fn named(outcome: &plan::NamedOutcome, outcomes: &[String]) -> impl Iterator<Item = (u16, Outcome)> {
     let place = outcomes.iter().position(|name| *name == outcome.name).unwrap_or_default() as u8;
     outcome.statuses.iter().map(move |status| (*status, Outcome::Named(place)))
+}
+
+/// A byte that cannot be in a path.
+fn unfit_in_path(path: &[u8]) -> Option<u8> {
+    path.iter().copied().find(|byte| *byte <= b' ' || matches!(*byte, b'#' | 0x7f))
+}
+
+/// A byte that cannot be in a header (RFC 9110, 5.5).
+pub(super) fn unfit_in_header(value: &[u8]) -> Option<u8> {
+    value.iter().copied().find(|byte| (*byte < b' ' && *byte != b'\t') || *byte == 0x7f)
+}
+
+/// A header that cannot be sent because of a byte that was inserted.
+pub(super) fn unfit_header(name: &HeaderName, value: &Text, byte: u8) -> Failure {
+    unsent(format!("the header `{name}: {}` cannot be sent: what is inserted holds {}", value.source(), named_byte(byte)))
+}
+
+/// What people call it.
+fn named_byte(byte: u8) -> String {
+    match byte {
+        b' ' => "a blank".to_owned(),
+        b'#' => "`#`, behind which nothing is ever sent".to_owned(),
+        b'\r' | b'\n' => "a line break".to_owned(),
+        other => format!("the control character U+{other:04X}"),
+    }
 }
 
 /// A request that cannot be made: what it inserts does not fit.

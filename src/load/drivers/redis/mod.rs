@@ -326,7 +326,7 @@ fn judge(step: &Step, reply: &Reply<'_>, values: &mut Values) -> (u64, Result<()
         return (bytes.len() as u64, Err(Failure::new(Outcome::Body, words)));
     }
     let (length, name) = (bytes.len() as u64, |_: &Values| step.name.clone());
-    let kept = step.judged.needs_body().then_some(KeptBody { bytes, is_cut: false });
+    let kept = step.judged.needs_body().then_some(KeptBody::whole(bytes));
     (length, step.judged.check(length, kept, |_| None, name, values))
 }
 

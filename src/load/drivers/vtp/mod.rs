@@ -51,7 +51,8 @@ impl Author {
     pub fn new(author: &plan::drivers::vtp::Author) -> Result<Self, Error> {
         let piece = |part: &Part| match part {
             Part::Text(text) => Ok(Piece::Text(text.clone())),
-            Part::Name(name) => match name.as_str() {
+            // None of the three needs to be encoded in an event, which is no URL.
+            Part::Name(name) | Part::Encoded(name) => match name.as_str() {
                 "ivorn" => Ok(Piece::Ivorn),
                 "pass" => Ok(Piece::Pass),
                 "connection" => Ok(Piece::Connection),

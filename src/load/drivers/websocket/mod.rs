@@ -163,7 +163,7 @@ impl Step {
 
     /// Checks an answer.
     fn judge(&self, message: &[u8], values: &mut Values) -> Result<(), Failure> {
-        let body = self.judged.needs_body().then_some(KeptBody { bytes: message, is_cut: false });
+        let body = self.judged.needs_body().then_some(KeptBody::whole(message));
         let label = |_: &Values| format!("`{}`", self.name);
         self.judged.check(message.len() as u64, body, |_| None, label, values)
     }

@@ -247,7 +247,7 @@ fn key_is_there(notes: &mut Diagnostics<'_>, part: &Node, matching: &Matching, b
     let sample = |number: u32| {
         let text = |part: &Part| match part {
             Part::Text(text) => text.clone(),
-            Part::Name(_) => number.to_string(),
+            Part::Name(_) | Part::Encoded(_) => number.to_string(),
         };
         template.0.iter().map(text).collect::<String>()
     };

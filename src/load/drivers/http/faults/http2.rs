@@ -132,26 +132,40 @@ fn a_lost_connection_is_made_again_once_for_all() {
 }
 
 #[test]
-fn a_request_that_the_server_did_not_take_any_more_is_not_sent_again() {
-    run(async {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        spawn_local(async move {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            let mut buffer = [0; 4096];
-            // SETTINGS; then, to the request, GOAWAY: no stream was processed.
-            stream.write_all(b"\0\0\0\x04\0\0\0\0\0").await.unwrap();
-            while tokio::time::timeout(Duration::from_millis(50), stream.read(&mut buffer)).await.is_ok() {}
-            assert!(stream.read(&mut buffer).await.unwrap() > 0);
-            stream.write_all(b"\0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\0").await.unwrap();
-            std::future::pending::<()>().await;
+fn a_request_that_the_server_did_not_take_is_sent_again_unless_something_is_wrong() {
+    // NO_ERROR and ENHANCE_YOUR_CALM.
+    for (reason, outcome, words) in [
+        (0, Outcome::Refused, "connecting to 127.0.0.1"),
+        (11, Outcome::Closed, "the server said GOAWAY (ENHANCE_YOUR_CALM) before it took this request"),
+    ] {
+        run(async move {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let url = format!("http://{}", listener.local_addr().unwrap());
+            spawn_local(async move {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                // Whoever comes again is refused.
+                drop(listener);
+                let mut buffer = [0; 4096];
+                // SETTINGS; then, to the request, GOAWAY: no stream was processed.
+                stream.write_all(b"\0\0\0\x04\0\0\0\0\0").await.unwrap();
+                while tokio::time::timeout(Duration::from_millis(50), stream.read(&mut buffer)).await.is_ok() {}
+                assert!(stream.read(&mut buffer).await.unwrap() > 0);
+                let goaway = [b"\0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0".as_slice(), &[reason]].concat();
+                stream.write_all(&goaway).await.unwrap();
+                std::future::pending::<()>().await;
+            });
+            let group = Rc::default();
+            let http = Arc::new(Http::new(&http2_workload(&url, vec![step("GET", "/")])).unwrap());
+            let mut client = http.client(0, 1, &group);
+            client.ready().await.unwrap();
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            expect(&client.exchange(0).await, outcome, words);
+            assert_eq!(client.connects(), 1);
+            let traffic = HttpClient::traffic(&group);
+            let sent = u64::from(outcome == Outcome::Closed);
+            assert_eq!((traffic.sent_again, traffic.addresses[0][0].sent), (1 - sent, sent));
         });
-        let mut client = client(http2_workload(&url, vec![step("GET", "/")]));
-        client.ready().await.unwrap();
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        expect(&client.exchange(0).await, Outcome::Closed, "the server said GOAWAY (NO_ERROR) before it took this request");
-        assert_eq!(client.connects(), 1);
-    });
+    }
 }
 
 #[test]

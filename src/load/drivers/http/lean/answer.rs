@@ -11,6 +11,7 @@
 #[path = "framing.rs"]
 pub mod framing;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::mem::MaybeUninit;
 
@@ -18,14 +19,15 @@ use framing::{Framing, framing, tokens};
 
 /// The longest head of an answer; also the longest sum of its trailers.
 pub const MAX_HEAD: usize = 16 << 10;
-const MAX_HEADERS: usize = 96;
+/// The most headers of an answer; as many as hyper takes.
+pub const MAX_HEADERS: usize = 100;
 /// The longest line that begins a chunk, extensions included.
 const MAX_CHUNK_LINE: u16 = 1024;
 
 /// Takes what is to be kept of an answer.
 pub trait AnswerSink {
-    /// Whether it takes headers.
-    fn wants_headers(&self) -> bool;
+    /// Whether it takes headers; `coded`: whether one of them says that the body has a content coding.
+    fn wants_headers(&self, coded: bool) -> bool;
     /// A header of the answer itself, not of a 1xx answer before it. Trailers are not told.
     fn header(&mut self, name: &str, value: &[u8]);
     /// Bytes of the body, in order.
@@ -39,6 +41,8 @@ pub enum Garbage {
     Head(String),
     /// The head is longer than [`MAX_HEAD`].
     LongHead,
+    /// The head has more than [`MAX_HEADERS`].
+    ManyHeaders,
     /// The chunks of the body, or the trailers behind them, are damaged.
     Chunks,
     /// So many bytes stand behind the end of the answer.
@@ -50,6 +54,7 @@ impl fmt::Display for Garbage {
         match self {
             Self::Head(reason) => write!(out, "the answer is not HTTP: {reason}"),
             Self::LongHead => write!(out, "the head of the answer is longer than {MAX_HEAD} bytes"),
+            Self::ManyHeaders => write!(out, "the head of the answer has more than {MAX_HEADERS} headers"),
             Self::Chunks => write!(out, "the chunks of the answer are damaged"),
             Self::Behind(n) => write!(out, "{n} bytes that nobody asked for stand behind the answer"),
         }
@@ -140,6 +145,8 @@ struct Head {
     status: u16,
     body: State,
     keep_alive: bool,
+    /// Whether the body has a content coding.
+    coded: bool,
 }
 
 impl Answer {
@@ -318,7 +325,7 @@ impl LastHead {
     fn read_head(&mut self, input: &[u8], bodiless: bool, keep: &mut impl AnswerSink) -> Result<Option<(usize, Head)>, Garbage> {
         if let Some(head) = self.head
             && self.bodiless == bodiless
-            && !keep.wants_headers()
+            && !keep.wants_headers(head.coded)
             && input.starts_with(&self.text)
         {
             return Ok(Some((self.text.len(), head)));
@@ -344,10 +351,14 @@ fn parse_head(input: &[u8], bodiless: bool, keep: &mut impl AnswerSink) -> Resul
     }
     let mut space = [const { MaybeUninit::<httparse::Header<'_>>::uninit() }; MAX_HEADERS];
     let mut response = httparse::Response::new(&mut []);
-    let used = match httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut response, input, &mut space) {
+    // A user agent has to take them (RFC 9112, 5.2), and `unfolded` does.
+    let mut config = httparse::ParserConfig::default();
+    config.allow_obsolete_multiline_headers_in_responses(true);
+    let used = match config.parse_response_with_uninit_headers(&mut response, input, &mut space) {
         Ok(httparse::Status::Complete(used)) => used,
         Ok(httparse::Status::Partial) if input.len() >= MAX_HEAD => return Err(Garbage::LongHead),
         Ok(httparse::Status::Partial) => return Ok(None),
+        Err(httparse::Error::TooManyHeaders) => return Err(Garbage::ManyHeaders),
         Err(error) => return wrong(&error.to_string()),
     };
     let status = response.code.unwrap_or_default();
@@ -369,13 +380,24 @@ fn parse_head(input: &[u8], bodiless: bool, keep: &mut impl AnswerSink) -> Resul
             State::UntilClosed
         }
     };
-    let head = Head { status, body, keep_alive: keep_alive && !close && status != 101 };
+    // The lengths of names tell most headers apart.
+    let coded = headers().any(|(name, _)| name.len() == 16 && name.eq_ignore_ascii_case("content-encoding"));
+    let head = Head { status, body, keep_alive: keep_alive && !close && status != 101, coded };
     if !head.is_interim() {
         for header in response.headers.iter() {
-            keep.header(header.name, header.value);
+            keep.header(header.name, &unfolded(header.value));
         }
     }
     Ok(Some((used, head)))
+}
+
+/// A value in which each line break is a blank.
+fn unfolded(value: &[u8]) -> Cow<'_, [u8]> {
+    let breaks = |byte: &u8| matches!(byte, b'\r' | b'\n');
+    match value.iter().any(breaks) {
+        false => Cow::Borrowed(value),
+        true => Cow::Owned(value.iter().map(|byte| if breaks(byte) { b' ' } else { *byte }).collect()),
+    }
 }
 
 /// What one byte makes of a state that is neither in the head nor in the body: sizes of chunks, line ends and trailers.
@@ -437,7 +459,7 @@ mod tests {
     }
 
     impl AnswerSink for Collected {
-        fn wants_headers(&self) -> bool {
+        fn wants_headers(&self, _coded: bool) -> bool {
             !self.without_headers
         }
 
@@ -622,6 +644,18 @@ mod tests {
     }
 
     #[test]
+    fn a_header_in_several_lines_is_one_with_blanks() {
+        let text = "HTTP/1.1 200 OK\r\nx: a\r\n  b\r\n\tc\r\ncontent-length:\r\n 2\r\n\r\nhi";
+        for cuts in [vec![], (0..text.len()).collect()] {
+            let (fed, answer, kept) = feed(false, text.as_bytes(), &cuts);
+            assert_eq!((fed, answer.is_whole(), answer.received()), (Ok(()), true, 2));
+            let value = String::from_utf8(kept.headers[0].1.clone()).unwrap();
+            assert_eq!(value.split_ascii_whitespace().collect::<Vec<_>>(), ["a", "b", "c"]);
+            assert!(!value.contains(['\r', '\n']), "{value:?}");
+        }
+    }
+
+    #[test]
     fn nothing_grows_without_end() {
         let begin = "HTTP/1.1 200 OK\r\n";
         let long = |end: &str, length: usize| {
@@ -643,7 +677,9 @@ mod tests {
         let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "a: b\r\n".repeat(MAX_HEADERS + 1));
         assert_eq!(feed(false, line.as_bytes(), &[]).0, Err(Garbage::Chunks));
         assert_eq!(feed(false, trailers.as_bytes(), &[]).0, Err(Garbage::Chunks));
-        assert!(matches!(feed(false, many.as_bytes(), &[]).0, Err(Garbage::Head(_))));
+        assert_eq!(feed(false, many.as_bytes(), &[]).0, Err(Garbage::ManyHeaders));
+        let most = format!("HTTP/1.1 204 No\r\n{}\r\n", "a: b\r\n".repeat(MAX_HEADERS));
+        assert_eq!(feed(false, most.as_bytes(), &[]).0, Ok(()));
         // What is held of a head is let go with its end.
         assert_eq!(feed(false, b"HTTP/1.1 200 OK\r\n\r\n", &[7]).1.head.capacity(), 0);
     }
