@@ -418,11 +418,10 @@ pub fn notes(summary: &Summary) -> String {
             text += &format!("LOG: {cut} of the logs of {target} were cut, as log-limit says [{}]\n", cell.cell);
         }
         if cell.sent_again > 0 {
-            let plural = if cell.sent_again == 1 { "a request" } else { "requests" };
-            let times = cell.sent_again;
+            let requests = if cell.sent_again == 1 { "request" } else { "requests" };
             text += &format!(
-                "SENT AGAIN: {times} times {plural}, which the server had said (GOAWAY) that it did not take [{}]\n",
-                cell.cell
+                "SENT AGAIN: {} {requests} that the server had said (GOAWAY) it did not take [{}]\n",
+                cell.sent_again, cell.cell
             );
         }
         if let Some(busy) = &cell.busy {
