@@ -148,7 +148,7 @@ workloads:
 #   graphs: [{{bars: response_p50, x: threads}}]
 ",
                 scalar(name),
-                scalar(&format!("How long does {} take?", escaped(&command.join(" ")))),
+                scalar(&format!("How long does {} take?", command.join(" "))),
                 flow(command),
             ),
         }
@@ -184,7 +184,7 @@ graphs:
   - {{quantiles: response, series: connections}}
 ",
         scalar(name),
-        scalar(&format!("How fast does {} answer, with one client and with eight?", escaped(subject))),
+        scalar(&format!("How fast does {} answer, with one client and with eight?", subject)),
         scalar(&escaped(&origin)),
         scalar(&escaped(&path)),
     )
@@ -289,7 +289,9 @@ mod tests {
             let plan = plan_from(Path::new("x.yaml"), Document::inline("x.yaml", &text), &Options::default());
             let plan = plan.unwrap_or_else(|stop| panic!("{odd}: {}\n{text}", stop.message));
             let json = serde_json::to_string(&plan).expect("a plan is written as JSON");
-            assert!(json.contains(&serde_json::to_string(odd).expect("a text is JSON")), "{odd}: {json}");
+            // A template stands in a plan as it would be typed.
+            let typed = serde_json::to_string(&escaped(odd)).expect("a text is JSON");
+            assert!(json.contains(&typed) && plan.question == format!("How long does sh {odd} take?"), "{odd}: {json}");
         }
         let subject =
             Subject::Server { command: words("sh -c x 8000"), port: 8000, url: "http://127.0.0.1:8000/a?b=c".to_owned() };

@@ -192,7 +192,7 @@ fn any_status_may_mean_ready() {
     };
     for status in ["[200, 500]", "[404, 500, 200]"] {
         let place = of(status);
-        place.run_test().expect(4).complains(&["status 500"]);
+        place.run_test().expect(4).complains(&["answered 500 instead of 2xx"]);
         let reason = place.status("sick/run1")["verdict"]["reason"].as_str().unwrap().to_owned();
         assert!(reason.starts_with("the checked pass before the load failed"), "it was ready: {reason}");
     }
@@ -726,7 +726,7 @@ workloads:
     place.run(&["check", "test.yaml"]).expect(2).complains(&["`port`", "inside of a target that has it"]);
 }
 
-/// In a network of its own with 21 ports to connect from, each of which is taken for a minute behind its connection.
+/// Twice as many connections at a time as a network of its own has ports to connect from.
 #[test]
 fn local_ports_that_are_used_up_are_this_machines_limit() {
     let scenario = "
@@ -736,8 +736,7 @@ targets: {web: {fixture: null-server, port: PORT1}}
 workloads:
   clients:
     url: http://127.0.0.1:PORT1
-    http: {keep-alive: false}
-    load: {closed: {connections: 1}, amount: 200}
+    load: {closed: {connections: 40}, amount: 400}
     steps: [{get: /}]
 ";
     let place = Place::with(scenario);
