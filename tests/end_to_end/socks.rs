@@ -2,7 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use runner::record::rows::{Table, Value};
 use serde_json::{Value as Json, json};
@@ -114,6 +114,18 @@ fn what_is_isolated_has_a_name_of_its_own() {
     }
 }
 
+/// By how many milliseconds a thread that sleeps for a while wakes up late, mostly.
+fn waking() -> f64 {
+    let late = |_| {
+        let start = Instant::now();
+        std::thread::sleep(Duration::from_millis(5));
+        start.elapsed().as_secs_f64() * 1e3 - 5.0
+    };
+    let mut late: Vec<f64> = (0..21).map(late).collect();
+    late.sort_by(f64::total_cmp);
+    late[10]
+}
+
 /// Known delays in each stage: 10 ms until the proxy chooses, 20 ms until it is connected, 40 ms until the first byte.
 #[test]
 fn stages_are_as_long_as_the_proxy_makes_them() {
@@ -123,10 +135,13 @@ fn stages_are_as_long_as_the_proxy_makes_them() {
     outcome.expect(0);
     let table = transfers(&place);
     assert_eq!(numbers(&table, "pass").len(), 15);
+    // Half a millisecond, of which a machine that wakes nobody late needs next to nothing. The proxy is woken by its timer, and then
+    // wakes the client: what that takes here belongs to neither stamp.
+    let within = 0.4 + 2.0 * waking();
     near(&between(&table, "start_ns", "connect_ns"), 0.0, 0.5);
-    near(&between(&table, "connect_ns", "negotiate_ns"), 10.0, 0.5);
-    near(&between(&table, "request_ns", "response_ns"), 20.0, 0.5);
-    near(&between(&table, "data_request_ns", "data_response_ns"), 40.0, 0.5);
+    near(&between(&table, "connect_ns", "negotiate_ns"), 10.0, within);
+    near(&between(&table, "request_ns", "response_ns"), 20.0, within);
+    near(&between(&table, "data_request_ns", "data_response_ns"), 40.0, within);
     let order =
         ["start", "socket", "connect", "negotiate", "request", "response", "data_request", "data_response", "perc0", "perc100"];
     for pair in order.windows(2) {
