@@ -28,8 +28,7 @@ pub(super) fn latest(args: &cli::Latest) -> Result<Exit, Stop> {
 /// [`Error::NoRun`](crate::record::Error::NoRun), or where it may not be looked.
 pub(super) fn newest(folder: &Path) -> Result<PathBuf, crate::record::Error> {
     let runs = results::find(folder)?;
-    let newest = runs.into_iter().max_by(|a, b| a.file_name().cmp(&b.file_name()));
-    newest.ok_or_else(|| crate::record::Error::NoRun { path: folder.to_owned() })
+    results::newest(runs.into_iter()).ok_or_else(|| crate::record::Error::NoRun { path: folder.to_owned() })
 }
 
 /// That there is no such experiment, and which there are.

@@ -432,6 +432,16 @@ fn is_run(path: &Path) -> Result<bool, Error> {
     }
 }
 
+/// The run that began last. Names begin with the second of it; of two with the same second it is the one whose plan was written last.
+pub fn newest(runs: impl Iterator<Item = PathBuf>) -> Option<PathBuf> {
+    runs.max_by_key(|run| {
+        let name = run.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let second = name.split('-').next().unwrap_or_default().to_owned();
+        let written = run.join("plan.json").metadata().and_then(|there| there.modified()).ok();
+        (second, written, name)
+    })
+}
+
 /// The runs that a path means: itself, or the newest run of each experiment below it.
 ///
 /// # Errors
@@ -452,8 +462,7 @@ pub fn find(path: &Path) -> Result<Vec<PathBuf>, Error> {
         found.sort();
         found
     };
-    // Names begin with the time, so the last one is the newest.
-    let newest = |folder: &Path| folders(folder).into_iter().rev().find(|p| p.join("plan.json").is_file());
+    let newest = |folder: &Path| newest(folders(folder).into_iter().filter(|p| p.join("plan.json").is_file()));
     let runs: Vec<PathBuf> = match newest(path) {
         Some(run) => vec![run],
         None => folders(path).iter().filter_map(|f| newest(f)).collect(),

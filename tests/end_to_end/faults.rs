@@ -651,6 +651,19 @@ graphs: [{bars: throughput, x: workload, facet: path}]
     let pictures = files(&place.path("graphs"));
     assert_eq!(pictures.iter().filter(|name| name.ends_with(".png")).count(), 4, "{pictures:?}");
     assert_eq!(place.summary()["cells"].as_array().unwrap().len(), 4);
+    // What stands in `layout` is no better.
+    let scenario = "
+experiment: test
+factors: {n: [\"a\\0b\", c]}
+layout: DEEP${n}
+workloads:
+  clients: {command: ['true'], load: {closed: {connections: 1}, amount: 1}}
+";
+    let mut place = Place::with(&scenario.replace("DEEP", ""));
+    place.run(&["run", "test.yaml", "-n", "1", "--no-graphs"]).expect(0);
+    assert_eq!(listing(&place.run_directory("test").join("cells")), ["a_b", "c"]);
+    place.write("test.yaml", &scenario.replace("DEEP", &"deep/".repeat(500)));
+    place.run(&["check", "test.yaml"]).expect(2).complains(&["a folder whose path has 250", "expected at most 2000"]);
 }
 
 /// Where something of one cell cannot be written, the others are executed and summarized, and it is said.

@@ -450,7 +450,15 @@ impl Builder<'_> {
                 return None;
             }
         };
+        let text: String = text.chars().map(|c| if c.is_control() { '_' } else { c }).collect();
         let path = PathBuf::from(text.split('/').map(fitting).collect::<Vec<String>>().join("/"));
+        if path.as_os_str().len() > LONGEST_LAYOUT {
+            mistakes.push(
+                Mistake::new(self.file, layout.span, format!("a folder whose path has {} bytes", path.as_os_str().len()))
+                    .expected(format!("expected at most {LONGEST_LAYOUT}")),
+            );
+            return None;
+        }
         let sound =
             !text.is_empty() && !text.contains("${") && path.components().all(|c| matches!(c, std::path::Component::Normal(_)));
         if text.is_empty() {
@@ -491,6 +499,9 @@ impl Builder<'_> {
         Some(path)
     }
 }
+
+/// The longest path of the folder of a cell, below that of the run, in bytes: all of it and a file below must fit into 4096.
+const LONGEST_LAYOUT: usize = 2000;
 
 /// Why a cell is skipped that needs environment variables that are not set.
 fn words_of_unset(names: &[String]) -> Option<String> {
