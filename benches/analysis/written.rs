@@ -266,6 +266,7 @@ fn status(cell: &Cell, repetition: u32, rows: &[WindowRow], rng: &mut Xoshiro256
         verdict: Verdict::Valid,
         cut_short: None,
         compacted_at: None,
+        never_ready: None,
         phases: vec![PhaseStatus {
             workload: cell.workloads[0].name.clone(),
             phase: "during".to_owned(),
