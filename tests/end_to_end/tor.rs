@@ -7,7 +7,10 @@ use std::time::Duration;
 use runner::record::rows::{Table, Value};
 use rustix::process::Signal;
 
-use crate::support::{CLEARED, Place, json, listing};
+use crate::support::{CLEARED, Place, json, listing, within};
+
+/// A network takes up to 45 s until it is there, and a load of 20 s its time.
+const LONG: Duration = Duration::from_secs(100);
 
 /// Whether there is a tor; says so where there is none.
 fn has_tor() -> bool {
@@ -83,24 +86,26 @@ fn whichever_tor_dies_is_started_again_and_measuring_goes_on() {
         return;
     }
     let place = study();
-    let mut started = place.start(&["measure", "torperf.yaml", "--set", "network=private", "--no-graphs"]);
-    place.process("client.torrc").signal(Signal::KILL);
+    let started = place.start(&["measure", "torperf.yaml", "--set", "network=private", "--no-graphs"]);
+    let client = || place.processes().into_iter().find(|process| process.command.contains("client.torrc"));
+    // It is started when relays and authorities know each other.
+    within(LONG, "the client is started", client).signal(Signal::KILL);
     let cells = || place.run_directory("torperf").join("cells/private/exit/quick");
     let seen = |file: &str| cells().join(file).exists();
-    started.until("the repetition has failed", || seen("run1/status.json").then_some(()));
+    within(LONG, "the repetition has failed", || seen("run1/status.json").then_some(()));
     let first = json(&cells().join("run1/status.json"));
     let reason = first["verdict"]["reason"].as_str().expect("a reason");
     assert!(reason.contains("client") && reason.contains("SIGKILL"), "{reason}");
 
-    started.until("there are transfers", || {
+    within(LONG, "there are transfers", || {
         let ahead = listing(&cells()).into_iter().find(|name| name.ends_with("-ahead.jsonl"))?;
         (std::fs::read_to_string(cells().join(ahead)).ok()?.lines().count() > 15).then_some(())
     });
     place.process("client.torrc").signal(Signal::KILL);
     std::thread::sleep(Duration::from_secs(1));
     place.process("exit.torrc").signal(Signal::KILL);
-    started.until("the repetition is whole", || seen("run2/status.json").then_some(()));
-    started.until("the next one has begun", || listing(&cells()).iter().any(|name| name.ends_with("-ahead.jsonl")).then_some(()));
+    within(LONG, "the repetition is whole", || seen("run2/status.json").then_some(()));
+    within(LONG, "the next one has begun", || listing(&cells()).iter().any(|name| name.ends_with("-ahead.jsonl")).then_some(()));
     started.signal(Signal::INT);
     started.wait().expect(0);
     let status = json(&cells().join("run2/status.json"));
