@@ -10,15 +10,19 @@ use plan::template::Part;
 use schema::{Mistake, Node, types};
 use vocabulary::marker::MARKER;
 
+/// The folder in which a scenario lies, from the root on.
+fn folder_of(scenario: &Path) -> PathBuf {
+    let folder = scenario.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned())
+}
+
 /// Finds a file that a scenario names: from the scenario's folder upwards, so that it does not matter from where runner is called.
 pub(super) fn find_file(scenario: &Path, name: &str) -> Option<PathBuf> {
     let name = Path::new(name);
     if name.is_absolute() {
         return name.exists().then(|| name.to_owned());
     }
-    let folder = scenario.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
-    folder.ancestors().map(|a| a.join(name)).find(|p| p.exists())
+    folder_of(scenario).ancestors().map(|a| a.join(name)).find(|p| p.exists())
 }
 
 /// Environment variables of a command.
@@ -125,9 +129,7 @@ fn say_files_elsewhere(notes: &mut Diagnostics<'_>, node: &Node, argv: &[Templat
             continue;
         }
         let Some(found) = find_file(&notes.file.path, &name).filter(|found| found.is_file()) else { continue };
-        let scenario = notes.file.path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let scenario = std::path::absolute(scenario).unwrap_or_else(|_| scenario.to_owned());
-        let up = scenario.ancestors().take_while(|folder| folder.join(&name) != found).count();
+        let up = folder_of(&notes.file.path).ancestors().take_while(|folder| folder.join(&name) != found).count();
         let dir = if up == 0 { ".".to_owned() } else { vec![".."; up].join("/") };
         let items = |key| node.get(key).map(Node::items).unwrap_or_default();
         let typed = items("command").iter().chain(items("args")).find(|item| item.as_text() == Some(&name));

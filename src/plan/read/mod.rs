@@ -25,11 +25,13 @@ mod links;
 mod messages;
 mod names;
 pub mod options;
+mod probes;
 mod processors;
 mod programs;
 #[cfg(test)]
 mod properties;
 mod reconcile;
+mod rendered;
 mod repository;
 mod requests;
 mod revisions;

@@ -10,6 +10,7 @@ pub(super) use typed::{CellContext, TypedEntry, read};
 
 use plan::collect::BODY;
 use plan::drivers::Asks;
+use plan::links::is_local;
 use plan::reconcile::{Counter, Reconcile, Source, count_socket};
 use plan::{Carry, Probe, Replica, Selector, Start, Step, Target, Template, Url, Workload};
 
@@ -142,7 +143,7 @@ impl<'a> RequestPaths<'a> {
 
 /// The target that listens at an address, by its place.
 fn owner(targets: &[Target], host: &str, port: u16) -> Option<usize> {
-    let is_here = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    let is_here = is_local(host);
     let authority = Url { tls: false, host: host.to_owned(), port, path: String::new() }.authority();
     targets.iter().position(|target| {
         target.replicas.iter().any(|replica| match &replica.ready {

@@ -90,16 +90,20 @@ pub(super) fn body(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Body
 
 pub(super) fn expect(notes: &mut Diagnostics<'_>, node: Option<&Node>, typed: Option<&types::Expect>) -> Expect {
     let (Some(node), Some(typed)) = (node, typed) else { return Expect::default() };
-    if typed.status.as_ref().is_some_and(|s| s.0.is_empty()) {
-        notes.say(node, "status", "a list without a status", "expected at least one status");
-    }
-    let statuses = typed.status.clone().unwrap_or_default().0;
     Expect {
-        statuses,
+        statuses: statuses(notes, node, typed.status.as_ref()),
         length: typed.length.map(|l| l.0.0),
         text: typed.text.as_ref().map(|t| Template::parse(&t.0)),
         contains: typed.contains.as_ref().map(|t| Template::parse(&t.0)),
     }
+}
+
+/// The statuses that `status` asks for; none where it is not there.
+pub(super) fn statuses(notes: &mut Diagnostics<'_>, node: &Node, typed: Option<&types::Statuses>) -> Vec<u16> {
+    if typed.is_some_and(|typed| typed.0.is_empty()) {
+        notes.say(node, "status", "a list without a status", "expected at least one status");
+    }
+    typed.cloned().unwrap_or_default().0
 }
 
 /// Answers to which the scenario gives names.

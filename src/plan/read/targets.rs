@@ -1,20 +1,17 @@
-//! Targets: command lines, ports, rendered files, readiness, and their order.
+//! Targets: command lines, ports, limits, and their order. `probes` knows when one is ready, `rendered` the files that are made for it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde_json::json;
 
-use super::commands::{self, find_file};
-use super::diagnostics::{Diagnostics, forget_repeated, refuse};
-use super::environment::{self, Variable};
-use super::expr::{Scope, urlencode, value_of};
+use super::diagnostics::{Diagnostics, forget_repeated};
+use super::expr::Scope;
 use super::programs::{missing_need, missing_program};
-use super::{containers, lifetimes, processors, requests, tls};
+use super::{commands, containers, lifetimes, probes, processors, rendered};
 use plan::containers::engine;
-use plan::template::Part;
-use plan::{Probe, RenderedFile, Replica, SentLine, Start, Target, Template, Url};
-use schema::source::{SourceFile, one_of};
+use plan::{Replica, Start, Target, Template, Url};
+use schema::source::one_of;
 use schema::{Data, Entry, Mistake, Node, Span, decode, types};
 use vocabulary::choices::Resource;
 
@@ -35,9 +32,6 @@ pub const FIXTURES: [&str; 14] = [
     "vtp-broker",
     "vtp-subscriber",
 ];
-const READY_TIMEOUT: Duration = Duration::from_secs(10);
-/// A Tor bootstraps over a network.
-const TOR_TIMEOUT: Duration = Duration::from_secs(60);
 const STOP_GRACE: Duration = Duration::from_secs(5);
 const MAX_REPLICAS: u32 = 1000;
 /// A log of which less is kept says nothing.
@@ -112,7 +106,8 @@ pub(super) fn outline<'a>(scope: &mut Scope<'_>, entry: &'a Entry, mistakes: &mu
     if sound { Outlined::Here(outline) } else { Outlined::Mistaken(outline) }
 }
 
-fn with_replica<T>(scope: &mut Scope<'_>, entry: &Entry, number: u32, f: impl FnOnce(&Scope<'_>) -> T) -> T {
+/// Does something while the number of a replica is known.
+pub(super) fn with_replica<T>(scope: &mut Scope<'_>, entry: &Entry, number: u32, f: impl FnOnce(&Scope<'_>) -> T) -> T {
     let data = Data::Int(i64::from(number));
     scope.values.insert("replica".to_owned(), Node::new(entry.key_span, data));
     let result = f(scope);
@@ -250,7 +245,7 @@ pub(super) fn target(
         after: typed.after.0,
         lifetime: typed.lifetime,
         restart: typed.restart,
-        ready_timeout: typed.ready.as_ref().map_or(READY_TIMEOUT, ready_timeout),
+        ready_timeout: typed.ready.as_ref().map_or(probes::TIMEOUT, probes::timeout),
         stop_signal: typed.stop.signal.unwrap_or_default(),
         stop_grace: typed.stop.grace.map_or(STOP_GRACE, |d| d.0),
         needs: typed.needs.0,
@@ -258,12 +253,6 @@ pub(super) fn target(
         rlimits: rlimits(&typed.rlimits),
     };
     Some((target, skipped))
-}
-
-/// How long a target may take to become ready.
-fn ready_timeout(typed: &types::Ready) -> Duration {
-    let by_default = if typed.tor.is_some() { TOR_TIMEOUT } else { READY_TIMEOUT };
-    typed.timeout.map_or(by_default, |timeout| timeout.0)
 }
 
 /// The limits that a scenario asks for.
@@ -309,7 +298,7 @@ fn replica(
     typed: &types::Target,
     number: u32,
 ) -> Option<Replica> {
-    let kind = notes.exactly_one(node, "what to start", &["fixture", "command", "shell", "container", "address"])?;
+    notes.exactly_one(node, "what to start", &["fixture", "command", "shell", "container", "address"])?;
     let ports: Vec<u16> = typed.port.iter().chain(typed.ports.values()).map(|p| p.0).collect();
     if let Some(address) = &typed.address {
         for key in [
@@ -343,7 +332,7 @@ fn replica(
                 return None;
             }
         };
-        let ready = probe(notes, node, typed, Some(&url))?;
+        let ready = probes::probe(notes, node, typed, Some(&url))?;
         return Some(Replica {
             number,
             start: Start::Elsewhere,
@@ -380,345 +369,15 @@ fn replica(
         let engine = engine().unwrap_or("docker").to_owned();
         Start::Container { engine, argv: containers::argv(notes, node, container) }
     } else {
-        let _ = kind;
         Start::of_command(commands::argv(notes, node, typed.command.as_deref(), typed.shell.as_deref(), &typed.args)?)
     };
     processors::check(notes, node, &typed.cpus);
     let here = |port: &types::Port| Url { tls: false, host: "127.0.0.1".to_owned(), port: port.0, path: String::new() };
-    let ready = probe(notes, node, typed, typed.port.as_ref().map(here).as_ref())?;
-    let files = render(notes, scope, entry, node, typed, number);
+    let ready = probes::probe(notes, node, typed, typed.port.as_ref().map(here).as_ref())?;
+    let files = rendered::files(notes, scope, entry, node, typed, number);
     let dir = commands::folder(notes, node, typed.dir.as_deref());
     let env = commands::environment(notes, node, &typed.env);
     Some(Replica { number, start, env, dir, ports, files, ready, cpus: typed.cpus.clone() })
-}
-
-/// How to know that a target is ready; `address`: where it listens, if that is known.
-fn probe(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Target, address: Option<&Url>) -> Option<Probe> {
-    let has_port = node.get("port").is_some();
-    let by_default = || Some(address.map_or(Probe::Started, |a| Probe::Tcp { address: a.authority() }));
-    let (Some(typed), Some(node)) = (&typed.ready, node.get("ready")) else { return by_default() };
-    // Only how long it may take.
-    if node.get("timeout").is_some() && node.entries().len() == 1 {
-        return by_default();
-    }
-    let kind = notes.exactly_one(node, "the probe", &["tcp", "tor", "http", "log", "command"])?;
-    if kind != "tcp" {
-        refuse(notes, node, &["send", "expect"], "expected it beside `tcp`");
-    }
-    if kind != "http" {
-        refuse(notes, node, &["tls"], "expected it beside `http: https://…`");
-        refuse(notes, node, &["status"], "expected it beside `http`");
-    }
-    if kind != "tor" {
-        refuse(notes, node, &["cookie"], "expected it beside `tor`");
-    }
-    match kind {
-        "tcp" => {
-            let address = format!("127.0.0.1:{}", typed.tcp?.0);
-            let Some(expect) = &typed.expect else {
-                if node.get("send").is_some() {
-                    notes.say(node, "send", "nobody says what the answer must be", "expected `expect` beside `send`");
-                }
-                return Some(Probe::Tcp { address });
-            };
-            let expect = notes.fixed(node, "expect", expect)?;
-            requests::regex(notes, node, "expect", &expect);
-            Some(Probe::Lines { address, send: typed.send.iter().flatten().map(sent_line).collect(), expect })
-        }
-        "tor" => Some(tor(typed.tor?.0, typed.cookie.as_ref().map(|cookie| Template::parse(&cookie.0)))),
-        "log" => {
-            let pattern = notes.fixed(node, "log", typed.log.as_ref()?)?;
-            requests::regex(notes, node, "log", &pattern);
-            Some(Probe::Log { pattern })
-        }
-        "command" => {
-            let argv = commands::words(notes, node, typed.command.as_deref(), None, &[])?;
-            if let Some(program) = missing_program(&argv[0].to_text(), None) {
-                notes.say_missing(node, "command", &program);
-            }
-            Some(Probe::Command { argv })
-        }
-        _ => {
-            let http = &*notes.fixed(node, "http", typed.http.as_ref()?)?;
-            let url = if http.starts_with('/') {
-                if address.is_none() && has_port {
-                    return None; // The port itself is wrong.
-                }
-                let Some(address) = address else {
-                    notes.say(
-                        node,
-                        "http",
-                        "this target has no port to ask",
-                        "expected `port:` in the target, or a whole URL here",
-                    );
-                    return None;
-                };
-                Url::parse(&format!("{address}{http}"))
-            } else {
-                Url::parse(http)
-            };
-            match url {
-                Ok(url) => {
-                    let tls =
-                        tls::tls(notes, node, &typed.tls, url.tls, format!("expected `http: https://{}…`", url.authority()))?;
-                    let statuses = typed.status.clone().unwrap_or_default().0;
-                    if typed.status.is_some() && statuses.is_empty() {
-                        notes.say(node, "status", "a list without a status", "expected at least one status");
-                    }
-                    Some(Probe::Http { url, statuses, tls })
-                }
-                Err(expected) => {
-                    notes.say(node, "http", format!("`{http}` is neither a path nor a URL"), expected);
-                    None
-                }
-            }
-        }
-    }
-}
-
-/// A line as it was typed.
-fn sent_line(typed: &types::SentLine) -> SentLine {
-    match typed {
-        types::SentLine::Text(text) => SentLine { text: Template::parse(&text.0), hex_of: None },
-        types::SentLine::OfFile(line) => SentLine {
-            text: Template::parse(line.text.as_ref().map_or("", |text| &text.0)),
-            hex_of: Some(Template::parse(&line.hex_of.0)),
-        },
-    }
-}
-
-/// Whether a Tor has bootstrapped: its control port says so in its answer, or later on the same connection.
-fn tor(port: u16, cookie: Option<Template>) -> Probe {
-    let authenticate = match cookie {
-        Some(cookie) => SentLine { hex_of: Some(cookie), ..SentLine::fixed("AUTHENTICATE ") },
-        None => SentLine::fixed("AUTHENTICATE"),
-    };
-    let send = vec![authenticate, SentLine::fixed("SETEVENTS STATUS_CLIENT"), SentLine::fixed("GETINFO status/bootstrap-phase")];
-    Probe::Lines { address: format!("127.0.0.1:{port}"), send, expect: "BOOTSTRAP PROGRESS=100".to_owned() }
-}
-
-/// Names that have their value late, and stand in rendered files as [`mark`]s.
-const LATE: [&str; 3] = ["scratch", "kept", "repetition"];
-
-/// Stands for a late name while a file is rendered: what the file says itself about `${…}` stays as it is.
-/// Without letters, so that filters such as `upper` leave it alone.
-fn mark(number: usize) -> String {
-    format!("\u{1}{number}\u{1}")
-}
-
-/// The same of a name whose value is percent-encoded; `urlencode` makes the one of the other.
-fn encoded_mark(number: usize) -> String {
-    urlencode(&mark(number))
-}
-
-/// A value in which late names are [`mark`]s.
-fn marked(node: &Node, late: &[String]) -> Node {
-    match &node.data {
-        Data::Text(text) => {
-            let template = Template::parse(text);
-            let place = |name: &str| late.iter().position(|l| l == name);
-            if !template.names().any(|name| place(name).is_some()) {
-                return node.clone();
-            }
-            let part = |part: &Part| match part {
-                Part::Text(text) => text.clone(),
-                Part::Name(name) => place(name).map_or_else(|| format!("${{{name}}}"), mark),
-                Part::Encoded(name) => place(name).map_or_else(|| format!("${{{name}|urlencode}}"), encoded_mark),
-            };
-            node.with(Data::Text(template.0.iter().map(part).collect()))
-        }
-        Data::List(items) => node.with(Data::List(items.iter().map(|item| marked(item, late)).collect())),
-        Data::Map(entries) => {
-            let entry = |entry: &Entry| Entry { value: marked(&entry.value, late), ..entry.clone() };
-            node.with(Data::Map(entries.iter().map(entry).collect()))
-        }
-        _ => node.clone(),
-    }
-}
-
-fn render(
-    notes: &mut Diagnostics<'_>,
-    scope: &mut Scope<'_>,
-    entry: &Entry,
-    node: &Node,
-    typed: &types::Target,
-    number: u32,
-) -> Vec<RenderedFile> {
-    let mut files = Vec::new();
-    for (name, template) in &typed.render {
-        let Some(place) = node.get("render").and_then(|n| n.entry(name)) else { continue };
-        if name.contains('/') || name.starts_with('.') || name.is_empty() {
-            notes.mistakes.push(
-                Mistake::new(notes.file, place.key_span, format!("`{name}` cannot be the name of a rendered file"))
-                    .expected("expected a plain file name; it is made in the scratch directory"),
-            );
-            continue;
-        }
-        let Some(path) = find_file(&notes.file.path, template).filter(|p| p.is_file()) else {
-            notes.mistakes.push(
-                Mistake::new(notes.file, place.value.span, format!("there is no template `{template}`"))
-                    .expected("expected a file, seen from the scenario's folder or one above it"),
-            );
-            continue;
-        };
-        let shown = path.strip_prefix(std::env::current_dir().unwrap_or_default()).unwrap_or(&path).to_owned();
-        let text = match SourceFile::read(&path) {
-            Ok(Ok(file)) => file.text.clone(),
-            Ok(Err(mistake)) => {
-                notes.mistakes.push(*mistake);
-                continue;
-            }
-            Err(error) => {
-                notes
-                    .mistakes
-                    .push(Mistake::new(notes.file, place.value.span, error.to_string()).expected("expected a template"));
-                continue;
-            }
-        };
-        let file = SourceFile::inline(&shown.display().to_string(), &text);
-        if let Some(content) = render_one(notes, scope, entry, &file, number, typed) {
-            files.push(RenderedFile { name: name.clone(), content });
-        }
-    }
-    files
-}
-
-fn render_one(
-    notes: &mut Diagnostics<'_>,
-    scope: &mut Scope<'_>,
-    entry: &Entry,
-    file: &std::sync::Arc<SourceFile>,
-    number: u32,
-    typed: &types::Target,
-) -> Option<Template> {
-    let line_span = |line: Option<usize>| line_span(&file.text, line.unwrap_or(1));
-    let detail = |error: &minijinja::Error| error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
-    let mut env = scope.env.clone();
-    // A line that holds only `{% … %}` leaves nothing behind.
-    let lines = env.syntax().to_builder().keep_trailing_newline(true).trim_blocks(true).lstrip_blocks(true).build();
-    env.set_syntax(lines.expect("white space cannot contradict the delimiters"));
-    let template = match env.template_from_named_str("template", &file.text) {
-        Ok(template) => template,
-        Err(error) => {
-            notes.mistakes.push(
-                Mistake::new(file, line_span(error.line()), format!("no valid template: {}", detail(&error)))
-                    .expected("expected a template in the manner of Jinja"),
-            );
-            return None;
-        }
-    };
-    let names: BTreeSet<String> = template.undeclared_variables(false).into_iter().collect();
-    let mut context: BTreeMap<String, minijinja::Value> = BTreeMap::new();
-    let mut sound = true;
-    let mut late: Vec<String> = LATE.map(str::to_owned).to_vec();
-    let secrets = scope.environment.names().filter(|n| matches!(scope.environment.get(n), Some(Variable::Secret(_))));
-    late.extend(secrets.map(|name| format!("env.{name}")));
-    let mark_of = |name: &str| late.iter().position(|l| l == name).map(|number| minijinja::Value::from(mark(number)));
-    let environment = environment::Read::new(scope.environment, |name| mark_of(&format!("env.{name}")));
-    for name in names {
-        if let Some(mark) = mark_of(&name) {
-            context.insert(name, mark);
-        } else if name == "env" {
-            context.insert(name, minijinja::Value::from_dyn_object(std::sync::Arc::clone(&environment)));
-        } else if name == "port"
-            && let Some(port) = typed.port
-        {
-            context.insert(name, port.0.into());
-        } else if name == "port" && entry.value.get("port").is_some() {
-            sound = false; // The port itself is wrong.
-        } else if scope.env.globals().any(|(global, _)| global == name) {
-            // `range` and its like.
-        } else {
-            let asked = Node::text(Span::default(), format!("${{{name}}}"));
-            let mut inner = Vec::new();
-            let value = with_replica(scope, entry, number, |scope| scope.resolve(&asked, &mut inner));
-            match inner.pop() {
-                // It was reported where it stands, or its variable is not set.
-                None if value.is_poisoned() => sound = false,
-                None => {
-                    context.insert(name, value_of(&marked(&value, &late)));
-                }
-                Some(mistake) => {
-                    notes.mistakes.push(Mistake { file: file.clone(), span: name_in_template(&file.text, &name), ..mistake });
-                    sound = false;
-                }
-            }
-        }
-    }
-    if !sound {
-        return None;
-    }
-    let rendered = template.render(&context);
-    for name in environment.names() {
-        let mut inner = Vec::new();
-        sound &= scope.resolve(&Node::text(Span::default(), format!("${{env.{name}}}")), &mut inner).as_text().is_some();
-        let moved = |mistake| Mistake { file: file.clone(), span: name_in_template(&file.text, &name), ..mistake };
-        notes.mistakes.extend(inner.into_iter().map(moved));
-    }
-    if !sound {
-        return None;
-    }
-    // What became of a secret otherwise than being inserted would be wrong in the file, and could not be masked.
-    if let (Ok(text), names) = (&rendered, environment.names()) {
-        let secret =
-            |name: &String| mark_of(&format!("env.{name}")).is_some_and(|mark| !text.contains(mark.as_str().unwrap_or("")));
-        if let Some(name) = names.into_iter().find(secret) {
-            notes
-                .mistakes
-                .push(Mistake::new(file, name_in_template(&file.text, &name), format!("`env.{name}` is secret")).expected(
-                    format!("expected `{{{{ env.{name} }}}}` by itself: it can be inserted, but not be computed with"),
-                ));
-            return None;
-        }
-    }
-    match rendered {
-        Ok(text) => Some(template_of(&text, &late)),
-        Err(error) => {
-            notes.mistakes.push(
-                Mistake::new(file, line_span(error.line()), format!("cannot be rendered: {}", detail(&error)))
-                    .expected("expected names that are known here"),
-            );
-            None
-        }
-    }
-}
-
-/// What stands in the line `number`, from 1, without its indentation.
-fn line_span(text: &str, number: usize) -> Span {
-    let start: usize = text.split_inclusive('\n').take(number.max(1) - 1).map(str::len).sum();
-    let line = text[start..].lines().next().unwrap_or_default();
-    let indent = line.len() - line.trim_start().len();
-    Span { start: start + indent, end: start + line.len() }
-}
-
-/// A rendered text in which the marks of the names in `late` are places to be filled in.
-fn template_of(rendered: &str, late: &[String]) -> Template {
-    let mut parts = Vec::new();
-    let mut rest = rendered;
-    let plain = late.iter().enumerate().map(|(number, name)| (mark(number), Part::Name(name.clone())));
-    let encoded = late.iter().enumerate().map(|(number, name)| (encoded_mark(number), Part::Encoded(name.clone())));
-    let marks: Vec<(String, Part)> = plain.chain(encoded).collect();
-    let found =
-        |rest: &str| marks.iter().filter_map(|(mark, part)| Some((rest.find(mark)?, part, mark.len()))).min_by_key(|f| f.0);
-    while let Some((at, part, length)) = found(rest) {
-        parts.push(Part::Text(rest[..at].to_owned()));
-        parts.push(part.clone());
-        rest = &rest[at + length..];
-    }
-    parts.push(Part::Text(rest.to_owned()));
-    Template(parts)
-}
-
-/// Where a template first uses a name: inside of `{{ … }}` or `{% … %}`.
-fn name_in_template(text: &str, name: &str) -> Span {
-    let part = |c: char| c.is_alphanumeric() || c == '_';
-    let alone = |i: &usize| !text[..*i].ends_with(part) && !text[i + name.len()..].starts_with(part);
-    let inside = |i: &usize| {
-        let last = |words: [&str; 2]| words.iter().filter_map(|w| text[..*i].rfind(w)).max();
-        last(["{{", "{%"]) > last(["}}", "%}"])
-    };
-    let start = text.match_indices(name).map(|(i, _)| i).filter(alone).find(inside).unwrap_or(0);
-    Span { start, end: (start + name.len()).min(text.len()) }
 }
 
 /// Sorts targets so that each stands behind those in its `after`; otherwise the order of the file is kept.
