@@ -415,13 +415,10 @@ impl Wording {
             EXPECTED_MAP => examples::Kind::Map,
             EXPECTED_LIST => examples::Kind::List,
             NATURAL_EXPECTED | "expected a number" | "expected a whole number" => {
-                return match node.as_text() {
-                    Some(text) if types::without_zeros(text).is_some() => mistake.help(format!(
-                        "a number does not begin with 0, as some programs would read it as octal: write `{}`",
-                        text.trim_start_matches('0')
-                    )),
-                    Some(text) if text.parse::<f64>().is_ok() => mistake.help(format!("without quotes it is a number: {text}")),
-                    _ => mistake,
+                let unquoted = |text: &str| text.parse::<f64>().ok().map(|_| format!("without quotes it is a number: {text}"));
+                return match node.as_text().and_then(|text| types::without_zeros(text).or_else(|| unquoted(text))) {
+                    Some(help) => mistake.help(help),
+                    None => mistake,
                 };
             }
             _ => return mistake,

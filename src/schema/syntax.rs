@@ -166,7 +166,7 @@ impl<'a> Place<'a> {
     fn value_start(&self, at: usize) -> usize {
         let line = self.text[..at].rfind('\n').map_or(0, |end| end + 1);
         let before = &self.text[line..at];
-        let delimiters = if self.open.is_empty() { [": ", "- ", ": ", ": "] } else { [": ", ", ", "{", "["] };
+        let delimiters: &[&str] = if self.open.is_empty() { &[": ", "- "] } else { &[": ", ", ", "{", "["] };
         let behind = |delimiter: &&str| before.rfind(*delimiter).map(|found| found + delimiter.len());
         let start = delimiters.iter().filter_map(behind).max().unwrap_or(0);
         line + start + (before[start..].len() - before[start..].trim_start().len())
@@ -399,8 +399,7 @@ impl<'a> Place<'a> {
             ),
             None => {
                 let value = text[word.len()..].trim();
-                let below = line.indent() > before.indent() || value.is_empty();
-                let value = if below && value.is_empty() { String::new() } else { format!(" {value}") };
+                let value = if value.is_empty() { String::new() } else { format!(" {value}") };
                 (format!("no colon in `{}`", shown(text)), format!("expected `{word}:{}`", shown(&value)))
             }
         };

@@ -58,10 +58,28 @@ macro_rules! scalar {
 /// The message of a [`Text`] that found a number or a truth value; `decode` answers it with what was typed.
 pub(crate) const AS_TYPED: &str = "a number or a truth value, where a text is expected";
 
-/// That a number or a truth value is wanted as the text that was typed: `1.10` and not 1.1. Only who has the file knows it.
-pub(crate) fn as_typed<T, E: de::Error>() -> Result<T, E> {
-    Err(E::custom(AS_TYPED))
+/// What a visitor makes of a text, of which `$of` is the constructor. A number or a truth value is wanted as it was typed, `1.10` and
+/// not 1.1, which only who has the file knows.
+macro_rules! text_as_typed {
+    ($of:expr) => {
+        fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Self::Value, E> {
+            Ok($of(text.to_owned()))
+        }
+        fn visit_i64<E: serde::de::Error>(self, _: i64) -> Result<Self::Value, E> {
+            Err(E::custom($crate::types::AS_TYPED))
+        }
+        fn visit_u64<E: serde::de::Error>(self, _: u64) -> Result<Self::Value, E> {
+            Err(E::custom($crate::types::AS_TYPED))
+        }
+        fn visit_f64<E: serde::de::Error>(self, _: f64) -> Result<Self::Value, E> {
+            Err(E::custom($crate::types::AS_TYPED))
+        }
+        fn visit_bool<E: serde::de::Error>(self, _: bool) -> Result<Self::Value, E> {
+            Err(E::custom($crate::types::AS_TYPED))
+        }
+    };
 }
+pub(crate) use text_as_typed;
 
 /// A whole number in decimal digits. One that begins with 0 is refused: to some `010` is 8.
 fn whole<T: std::str::FromStr>(text: &str) -> Option<T> {
@@ -69,12 +87,11 @@ fn whole<T: std::str::FromStr>(text: &str) -> Option<T> {
     if is_plain { text.parse().ok() } else { None }
 }
 
-/// The number that is meant by one that begins with 0, such as `010`, if a text is one.
-pub(crate) fn without_zeros(text: &str) -> Option<&str> {
+/// Help for a number that begins with 0, such as `010`, if a text is one.
+pub(crate) fn without_zeros(text: &str) -> Option<String> {
     let number = text.trim_start_matches('0');
-    let zeros = text.len() - number.len();
-    let digits = number.find(|c: char| !c.is_ascii_digit()).unwrap_or(number.len());
-    (zeros > 0 && digits > 0).then_some(number)
+    let begins_so = number.len() < text.len() && number.starts_with(|c: char| c.is_ascii_digit());
+    begins_so.then(|| format!("a number does not begin with 0, as some programs would read it as octal: write `{number}`"))
 }
 
 /// Help for a notation that is nearly right.
@@ -85,12 +102,7 @@ fn hint(text: &str) -> Option<String> {
             let (number, unit) = (number.trim(), &text[number.len()..]);
             Some(format!("`{unit}` is ambiguous: write `{number}kB` for 1000 bytes each or `{number}KiB` for 1024"))
         }
-        _ if without_zeros(text).is_some() => {
-            let meant = without_zeros(text).unwrap_or_default();
-            Some(format!("a number does not begin with 0, as some programs would read it as octal: write `{meant}`"))
-        }
-        _ if units::is_too_long(text) => Some("the longest time is 365 days: `8760h`".to_owned()),
-        _ => None,
+        _ => without_zeros(text).or_else(|| units::is_too_long(text).then(|| "the longest time is 365 days: `8760h`".to_owned())),
     }
 }
 
@@ -153,21 +165,7 @@ impl<'de> Deserialize<'de> for Text {
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a text")
             }
-            fn visit_str<E: de::Error>(self, v: &str) -> Result<Text, E> {
-                Ok(Text(v.to_owned()))
-            }
-            fn visit_i64<E: de::Error>(self, _: i64) -> Result<Text, E> {
-                as_typed()
-            }
-            fn visit_u64<E: de::Error>(self, _: u64) -> Result<Text, E> {
-                as_typed()
-            }
-            fn visit_f64<E: de::Error>(self, _: f64) -> Result<Text, E> {
-                as_typed()
-            }
-            fn visit_bool<E: de::Error>(self, _: bool) -> Result<Text, E> {
-                as_typed()
-            }
+            text_as_typed!(Text);
         }
         deserializer.deserialize_any(V)
     }

@@ -6,10 +6,10 @@ use std::fmt;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{self, MapAccess, Visitor};
+use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use crate::types::{Duration, Lifetime, Names, Port, ResourceLimit, Signal, Size, Statuses, Text, Timeout, Tls, as_typed};
+use crate::types::{Duration, Lifetime, Names, Port, ResourceLimit, Signal, Size, Statuses, Text, Timeout, Tls, text_as_typed};
 
 /// Something under test or around it.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
@@ -204,21 +204,7 @@ impl<'de> Deserialize<'de> for SentLine {
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a line, or `{text: BEFORE, hex-of: FILE}`")
             }
-            fn visit_str<E: de::Error>(self, v: &str) -> Result<SentLine, E> {
-                Ok(SentLine::Text(Text(v.to_owned())))
-            }
-            fn visit_i64<E: de::Error>(self, _: i64) -> Result<SentLine, E> {
-                as_typed()
-            }
-            fn visit_u64<E: de::Error>(self, _: u64) -> Result<SentLine, E> {
-                as_typed()
-            }
-            fn visit_f64<E: de::Error>(self, _: f64) -> Result<SentLine, E> {
-                as_typed()
-            }
-            fn visit_bool<E: de::Error>(self, _: bool) -> Result<SentLine, E> {
-                as_typed()
-            }
+            text_as_typed!(|text| SentLine::Text(Text(text)));
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<SentLine, A::Error> {
                 LineOfFile::deserialize(MapAccessDeserializer::new(map)).map(SentLine::OfFile)
             }

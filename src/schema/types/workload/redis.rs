@@ -10,7 +10,7 @@ use serde::de::{self, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::{Body, Carry};
-use crate::types::{Size, Text, Timeout, as_typed};
+use crate::types::{Size, Text, Timeout, text_as_typed};
 
 /// Commands to a server that speaks Redis' protocol (RESP).
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -122,21 +122,7 @@ impl<'de> Deserialize<'de> for Word {
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a text, or a body such as `{random: 100B}`")
             }
-            fn visit_str<E: de::Error>(self, v: &str) -> Result<Word, E> {
-                Ok(Word::Text(Text(v.to_owned())))
-            }
-            fn visit_i64<E: de::Error>(self, _: i64) -> Result<Word, E> {
-                as_typed()
-            }
-            fn visit_u64<E: de::Error>(self, _: u64) -> Result<Word, E> {
-                as_typed()
-            }
-            fn visit_f64<E: de::Error>(self, _: f64) -> Result<Word, E> {
-                as_typed()
-            }
-            fn visit_bool<E: de::Error>(self, _: bool) -> Result<Word, E> {
-                as_typed()
-            }
+            text_as_typed!(|text| Word::Text(Text(text)));
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Word, A::Error> {
                 Body::deserialize(MapAccessDeserializer::new(map)).map(Word::Body)
             }
