@@ -195,7 +195,7 @@ fn http(args: &cli::Load, url: Url) -> Result<Http, Stop> {
         (None, None) => Body::Empty,
     };
     let method = args.method.clone().unwrap_or_else(|| if matches!(body, Body::Empty) { "GET" } else { "POST" }.to_owned());
-    let path = if url.path.is_empty() { "/".to_owned() } else { url.path.clone() };
+    let path = url.request_path().to_owned();
     let timeout = duration("--timeout", args.timeout.as_deref())?.unwrap_or(crate::plan::step::REQUEST_TIMEOUT);
     let step = Step {
         headers,

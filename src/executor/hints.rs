@@ -1,22 +1,21 @@
 //! What may help where a checked pass was refused: the port at which nobody of the experiment listens, and the one that was meant.
 
 use super::error::Error;
+use plan::links::is_local;
 use plan::{Target, Workload};
 use vocabulary::Outcome;
 
 /// A checked pass that failed, with what may help where it asked at a port of this machine that no target has.
 pub(super) fn of_refusal(error: load::Error, workload: &Workload, targets: &[Target]) -> Error {
-    let is_refused = matches!(error, load::Error::Verify { outcome: Outcome::Refused, .. });
-    let asked = workload.protocol().addresses().into_iter().filter(|(host, _)| is_here(host)).map(|(_, port)| port);
+    if !matches!(error, load::Error::Verify { outcome: Outcome::Refused, .. }) {
+        return error.into();
+    }
+    let asked = workload.protocol().addresses().into_iter().filter(|(host, _)| is_local(host)).map(|(_, port)| port);
     let known: Vec<u16> = targets.iter().flat_map(|target| &target.replicas).flat_map(|replica| replica.ports.clone()).collect();
-    match nobody_at(asked, &known).filter(|_| is_refused) {
+    match nobody_at(asked, &known) {
         Some(hint) => Error::Refused { error, hint },
         None => error.into(),
     }
-}
-
-fn is_here(host: &str) -> bool {
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// In words, that nobody listens at one of these ports, where some are `known`.

@@ -86,6 +86,11 @@ impl Url {
         (self.tls, self.port) == (other.tls, other.port) && self.host.eq_ignore_ascii_case(&other.host)
     }
 
+    /// The path and query of a request for it: `/` where none was typed.
+    pub fn request_path(&self) -> &str {
+        if self.path.is_empty() { "/" } else { &self.path }
+    }
+
     /// `host:port`, with brackets where needed; also the `Host` header.
     pub fn authority(&self) -> String {
         if self.host.contains(':') { format!("[{}]:{}", self.host, self.port) } else { format!("{}:{}", self.host, self.port) }

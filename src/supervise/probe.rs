@@ -376,8 +376,7 @@ async fn get(url: &Url, tls: Option<&Tls>, namespace: Option<&Path>) -> Result<u
 /// The status of a `GET` on a connection.
 async fn status(stream: impl AsyncRead + AsyncWrite + Unpin, url: &Url) -> Result<u16, String> {
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|e| text(&e))?;
-    let path = if url.path.is_empty() { "/" } else { &url.path };
-    let path = plan::url::sent(path).map_err(|unsendable| format!("the path {}", unsendable.found()))?;
+    let path = plan::url::sent(url.request_path()).map_err(|unsendable| format!("the path {}", unsendable.found()))?;
     let request = hyper::Request::get(&*path)
         .header("host", url.authority())
         .header("connection", "close")

@@ -133,7 +133,7 @@ fn address(notes: &mut Diagnostics<'_>, node: &Node, text: &str) -> Option<(Url,
         notes.say(node, "url", format!("`{text}` is not a URL of a websocket"), expected);
     };
     let url = parsed.map_err(said).ok()?;
-    let path = if url.path.is_empty() { "/".to_owned() } else { url.path.clone() };
+    let path = url.request_path().to_owned();
     Some((url.origin(), path))
 }
 
