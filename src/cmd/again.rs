@@ -2,13 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Stop, latest};
+use super::{EXPERIMENTS, Stop, latest};
 use crate::exit::Exit;
 use crate::record::files::read_json;
 use crate::record::manifest::Manifest;
-
-/// Where experiments are looked for.
-const EXPERIMENTS: &str = "experiments";
 
 /// What is repeated.
 #[derive(Debug)]

@@ -4,13 +4,11 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use super::check::size;
-use super::{Stop, plan_from, print};
+use super::{EXPERIMENTS, Stop, plan_from, print};
 use crate::cli;
 use crate::exit::Exit;
+use crate::plan::url;
 use crate::plan_read::{Document, Options};
-
-/// Where experiments are looked for.
-const EXPERIMENTS: &str = "experiments";
 
 /// Writes experiments/NAME.yaml, unless something is there.
 pub(super) fn init(args: &cli::Init) -> Result<Exit, Stop> {
@@ -157,7 +155,7 @@ workloads:
 
 /// An experiment with requests; `targets`: that block, or nothing.
 fn over_http(name: &str, url: &str, targets: &str, subject: &str) -> String {
-    let (origin, path) = split(url);
+    let (origin, path) = origin_and_path(url);
     format!(
         "experiment: {}
 question: {}
@@ -184,24 +182,23 @@ graphs:
   - {{quantiles: response, series: connections}}
 ",
         scalar(name),
-        scalar(&format!("How fast does {} answer, with one client and with eight?", subject)),
+        scalar(&format!("How fast does {subject} answer, with one client and with eight?")),
         scalar(&escaped(&origin)),
         scalar(&escaped(&path)),
     )
 }
 
 /// Scheme, host and port of a URL, and its path.
-fn split(url: &str) -> (String, String) {
-    let after = url.find("://").map_or(0, |at| at + 3);
-    match url[after..].find('/') {
-        Some(at) => (url[..after + at].to_owned(), url[after + at..].to_owned()),
-        None => (url.to_owned(), "/".to_owned()),
+fn origin_and_path(url: &str) -> (String, String) {
+    match url::split(url) {
+        Some((scheme, authority, path)) if path.starts_with('/') => (format!("{scheme}://{authority}"), path.to_owned()),
+        _ => (url.to_owned(), "/".to_owned()),
     }
 }
 
 /// The port that a URL names.
 fn port_of_url(url: &str) -> Option<u16> {
-    let (origin, _) = split(url);
+    let (origin, _) = origin_and_path(url);
     origin.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).filter(|port| *port > 0)
 }
 

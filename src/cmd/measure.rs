@@ -145,9 +145,9 @@ fn earlier(args: &cli::Measure, plan: &Plan) -> Result<Earlier, Stop> {
     Ok(Earlier::GoOn { path, plan: Box::new(plan), manifest: Box::new(manifest) })
 }
 
-/// The newest run in the folder of an experiment: names begin with the time.
+/// The newest run in the folder of an experiment.
 fn newest(parent: &Path) -> Option<PathBuf> {
     let entries = std::fs::read_dir(parent).ok()?;
     let runs = entries.flatten().map(|entry| entry.path()).filter(|path| path.join("plan.json").is_file());
-    runs.max_by(|a, b| a.file_name().cmp(&b.file_name()))
+    crate::record::read::newest(runs)
 }

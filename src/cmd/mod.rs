@@ -40,6 +40,9 @@ use crate::schema::Mistake;
 use crate::vocabulary::errors::{chain, show, tell};
 use crate::vocabulary::words::harmless;
 
+/// Where experiments are looked for, and written.
+const EXPERIMENTS: &str = "experiments";
+
 /// What a subcommand may end with: a message that was not yet printed, and its exit code.
 #[derive(Debug)]
 pub struct Stop {
