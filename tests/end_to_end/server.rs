@@ -12,6 +12,8 @@ pub struct Request {
     /// Names in lower case.
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
+    /// How many requests came before it on its connection.
+    pub before: u64,
 }
 
 impl Request {
@@ -74,14 +76,14 @@ impl Server {
 fn serve(stream: TcpStream, seen: &Mutex<Vec<Request>>, answer: &dyn Fn(&Request) -> Vec<u8>) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let mut stream = BufReader::new(stream);
-    loop {
+    for before in 0.. {
         let mut line = String::new();
         if stream.read_line(&mut line)? == 0 {
             return Ok(());
         }
         let mut words = line.split_ascii_whitespace().map(str::to_owned);
         let mut request =
-            Request { method: words.next().unwrap_or_default(), path: words.next().unwrap_or_default(), ..Request::default() };
+            Request { method: words.next().unwrap_or_default(), path: words.next().unwrap_or_default(), before, ..Request::default() };
         loop {
             let mut line = String::new();
             stream.read_line(&mut line)?;
@@ -95,4 +97,5 @@ fn serve(stream: TcpStream, seen: &Mutex<Vec<Request>>, answer: &dyn Fn(&Request
         seen.lock().expect("nobody panics while holding it").push(request);
         stream.get_mut().write_all(&whole)?;
     }
+    Ok(())
 }
