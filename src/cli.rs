@@ -43,6 +43,8 @@ pub enum Command {
     Init(Init),
     /// Print the JSON Schema of scenario files, for editors
     Schema,
+    /// Explain a key of the scenario language, or a metric
+    Explain(Explain),
     /// Aggregate results into summary.json and a table
     Summarize(Summarize),
     /// Draw the graphs of results
@@ -83,7 +85,7 @@ const OTHER_NAMES: [(&str, &str); 28] = [
     ("validate", "check"),
     ("verify", "check"),
     ("dry-run", "plan"),
-    ("explain", "plan"),
+    ("doc", "explain"),
     ("show", "plan"),
     ("ls", "list"),
     ("new", "init"),
@@ -279,6 +281,14 @@ pub struct Measure {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub output: Output,
+}
+
+/// `runner explain`
+#[derive(Debug, Args)]
+pub struct Explain {
+    /// Keys, with dots between those that lead to them (`load.open.rate`), or metrics; without one, the keys at the top
+    #[arg(value_name = "KEY")]
+    pub keys: Vec<String>,
 }
 
 /// `runner resume`

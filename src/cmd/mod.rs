@@ -7,6 +7,7 @@ mod check;
 mod compare;
 mod doctor;
 mod execute;
+mod explain;
 mod export;
 mod fixture;
 mod floor;
@@ -71,6 +72,7 @@ pub fn main(cli: Cli) -> Exit {
         Command::List(args) => list::list(&args),
         Command::Init(args) => init::init(&args),
         Command::Schema => check::schema(),
+        Command::Explain(args) => explain::explain(&args),
         Command::Fixture(args) => fixture::fixture(&args),
         Command::Run(args) => run::run(&args),
         Command::Repeat(args) => run::repeat(&args),

@@ -8,10 +8,7 @@ use super::types::Experiment;
 
 /// The schema, as `runner schema` prints it.
 pub fn generate() -> Json {
-    let mut settings = SchemaSettings::draft2020_12();
-    settings.inline_subschemas = false;
-    let schema: Schema = settings.into_generator().into_root_schema_for::<Experiment>();
-    let mut json = schema.to_value();
+    let mut json = without_expressions();
     json["patternProperties"] = json!({"^x-": {"description": "Means nothing: a place for what `<<` takes over elsewhere."}});
     // An expression may stand for any value of a target, a workload or a step.
     if let Some(Json::Object(definitions)) = json.get_mut("$defs") {
@@ -22,6 +19,14 @@ pub fn generate() -> Json {
         }
     }
     json
+}
+
+/// The schema of what a scenario says when its expressions have been evaluated.
+pub(crate) fn without_expressions() -> Json {
+    let mut settings = SchemaSettings::draft2020_12();
+    settings.inline_subschemas = false;
+    let schema: Schema = settings.into_generator().into_root_schema_for::<Experiment>();
+    schema.to_value()
 }
 
 /// Lets `${…}` stand wherever a property or an item of `schema` may.
@@ -45,14 +50,10 @@ fn allow_expressions(schema: &mut Json) {
 
 fn or_expression(mut schema: Json) -> Json {
     allow_expressions(&mut schema);
-    let description = schema.get("description").cloned();
-    let default = schema.get("default").cloned();
+    let said = ["description", "default", "x-default", "examples"].map(|key| (key, schema.get(key).cloned()));
     let mut either = json!({"anyOf": [schema, {"type": "string", "pattern": "\\$\\{", "description": "an expression"}]});
-    if let Some(description) = description {
-        either["description"] = description;
-    }
-    if let Some(default) = default {
-        either["default"] = default;
+    for (key, value) in said.into_iter().filter_map(|(key, value)| Some((key, value?))) {
+        either[key] = value;
     }
     either
 }

@@ -2,13 +2,15 @@
 //!
 //! `source` holds text and mistakes, `node` the tree with positions, `types` what each part of a
 //! scenario may say, `decode` turns one into the other and finds *every* mistake on the way. `syntax` has the words for what is
-//! not YAML, and `examples` what might stand where something does not fit.
+//! not YAML, and `examples` what might stand where something does not fit. `reference` is what the documentation and `runner explain`
+//! say of blocks and keys.
 //! What the parts mean together (names, factors, ports) is `plan`'s business.
 
 pub mod decode;
 mod examples;
 pub mod json_schema;
 pub mod node;
+pub mod reference;
 pub mod source;
 mod syntax;
 pub mod types;

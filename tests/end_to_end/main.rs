@@ -18,6 +18,7 @@
 mod answers;
 mod begin;
 mod bodies;
+mod book;
 mod collect;
 mod compare;
 mod containers;

@@ -1,0 +1,203 @@
+//! `runner explain`: what a key of the language or a metric means, in the words of the reference.
+
+use super::{Stop, print};
+use crate::cli;
+use crate::exit::Exit;
+use crate::schema::reference::{Block, Key, Place, ROOT, Reference, page_of};
+use crate::vocabulary::metric::{self, Better, Exists, Row, Scope};
+use crate::vocabulary::words::nearest;
+
+/// Lines are not longer than this.
+const WIDTH: usize = 80;
+
+/// Explains keys and metrics; without one, lists the keys at the top.
+pub(super) fn explain(args: &cli::Explain) -> Result<Exit, Stop> {
+    let reference = Reference::generate();
+    if args.keys.is_empty() {
+        print(&overview(&reference));
+        return Ok(Exit::Success);
+    }
+    let mut parts = Vec::new();
+    for typed in &args.keys {
+        parts.push(explained(&reference, typed).ok_or_else(|| Stop::new(Exit::InvalidInput, unknown(&reference, typed)))?);
+    }
+    print(&parts.join("\n"));
+    Ok(Exit::Success)
+}
+
+/// What is said of one key or metric; none where nothing is called so.
+fn explained(reference: &Reference, typed: &str) -> Option<String> {
+    let typed = typed.trim_end_matches(':');
+    let metric = metric::catalogue().iter().find(|row| row.name == typed.replace('-', "_"));
+    let places = reference.find(typed);
+    let mut out = metric.map(of_metric).unwrap_or_default();
+    // One key of one block is explained once, wherever that block may stand.
+    let mut distinct: Vec<(&Place<'_>, usize)> = Vec::new();
+    for place in &places {
+        match distinct.iter_mut().find(|(one, _)| one.block.name == place.block.name && one.key.name == place.key.name) {
+            Some((_, more)) => *more += 1,
+            None => distinct.push((place, 0)),
+        }
+    }
+    for (place, more) in distinct {
+        if !out.is_empty() {
+            out.push('\n');
+        }
+        out += &of_place(reference, place, more);
+    }
+    (!out.is_empty()).then_some(out)
+}
+
+fn of_place(reference: &Reference, place: &Place<'_>, more: usize) -> String {
+    let mut out = place.path.join(".");
+    if more > 0 {
+        out += &format!("  (and in {more} other {})", if more == 1 { "place" } else { "places" });
+    }
+    out.push_str("\n\n");
+    out += &wrapped(&plain(&place.key.text), 2);
+    out.push('\n');
+    out += &facts(place.key);
+    let inner: Vec<&Block> = place.key.blocks.iter().filter_map(|name| reference.block(name)).collect();
+    for block in &inner {
+        out += &contents(block);
+    }
+    if let Some((page, _)) = inner.first().and_then(|block| page_of(&block.name)).or_else(|| page_of(&place.block.name)) {
+        out += &format!("\n  More: docs/reference/{page}.md\n");
+    }
+    out
+}
+
+fn facts(key: &Key) -> String {
+    let mut lines = vec![("takes", key.takes.replace('`', ""))];
+    if key.is_required {
+        lines.push(("required", "yes".to_owned()));
+    }
+    lines.extend(key.default.iter().map(|default| ("default", plain(default))));
+    lines.extend(key.examples.iter().map(|example| ("example", example.clone())));
+    let hang = 12;
+    lines.iter().map(|(what, text)| format!("  {what:<hang$}{}", wrapped(text, hang + 2).trim_start())).collect()
+}
+
+/// The keys of a block, or the words of a choice, with the first sentence of each.
+fn contents(block: &Block) -> String {
+    let keys = block.keys.iter().map(|key| (key.name.as_str(), key.text.as_str()));
+    let all: Vec<(&str, &str)> = keys.chain(block.words.iter().map(|(word, text)| (word.as_str(), text.as_str()))).collect();
+    let hang = all.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0).min(24) + 2;
+    let line = |(name, text): &(&str, &str)| format!("  {name:<hang$}{}", wrapped(&first_sentence(&plain(text)), hang + 2).trim_start());
+    format!("\n{}", all.iter().map(line).collect::<String>())
+}
+
+fn overview(reference: &Reference) -> String {
+    let keys = reference.block(ROOT).map(contents).unwrap_or_default();
+    format!(
+        "The keys of a scenario file; `runner explain KEY` explains one of them, one inside of it\n(`runner explain load.open.rate`), or a metric (`runner explain response_p99`).\n{keys}"
+    )
+}
+
+fn of_metric(row: &Row) -> String {
+    let belongs = match row.scope {
+        Scope::Pass => "the passes of a workload, or the requests of a step",
+        Scope::Target => "the processes of targets",
+        Scope::Host => "the machine",
+        Scope::Collected => "what brings it",
+    };
+    let better = match row.better {
+        Better::More => "more is better",
+        Better::Less => "less is better",
+        Better::Unknown => "",
+    };
+    let places = [(Exists::OverTime, "over time"), (Exists::InPhases, "by phase"), (Exists::InSearch, "in `find`"), (Exists::InRatio, "as a ratio")];
+    let exists: Vec<&str> = places.iter().filter(|(here, _)| row.exists.contains(here)).map(|(_, words)| *words).collect();
+    let lines = [("metric of", belongs.to_owned()), ("unit", row.axis.0.to_owned()), ("direction", better.to_owned()), ("exists", exists.join(", "))];
+    let lines: String = lines.iter().map(|(what, text)| format!("  {what:<12}{text}\n")).collect();
+    format!("{}\n\n  {}\n\n{lines}\n  More: docs/reference/metrics.md\n", row.name, row.words)
+}
+
+/// That nothing is called so, and what was probably meant.
+fn unknown(reference: &Reference, typed: &str) -> String {
+    let places = reference.places();
+    let last = typed.rsplit('.').next().unwrap_or(typed);
+    let keys = places.iter().map(|place| place.key.name.as_str());
+    let metrics = metric::catalogue().iter().map(|row| row.name.as_str());
+    let help = match nearest(last, keys.chain(metrics)) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => "`runner explain` lists the keys at the top of a scenario".to_owned(),
+    };
+    format!("no key and no metric is called `{typed}`: {help}")
+}
+
+/// Markdown as plain text: links are only their words.
+fn plain(text: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(start) = rest.find('[') {
+        let link = rest[start..].find("](").and_then(|middle| {
+            let end = rest[start + middle..].find(')')?;
+            Some((start + middle, start + middle + end))
+        });
+        let Some((middle, end)) = link.filter(|(middle, _)| !rest[start + 1..*middle].contains(['[', ']'])) else {
+            out.push_str(&rest[..=start]);
+            rest = &rest[start + 1..];
+            continue;
+        };
+        out.push_str(&rest[..start]);
+        out.push_str(&rest[start + 1..middle]);
+        rest = &rest[end + 1..];
+    }
+    out.push_str(rest);
+    out.replace("**", "")
+}
+
+fn first_sentence(text: &str) -> String {
+    let paragraph = text.split("\n\n").next().unwrap_or_default().replace('\n', " ");
+    let end = paragraph.match_indices(". ").find(|(at, _)| !paragraph[..*at].ends_with("e.g")).map_or(paragraph.len(), |(at, _)| at);
+    paragraph[..end].trim_end_matches('.').to_owned()
+}
+
+/// Paragraphs with lines of at most 80 characters, each line so far from the edge; a line break at the end.
+fn wrapped(text: &str, indent: usize) -> String {
+    let mut out = String::new();
+    for (number, paragraph) in text.split("\n\n").enumerate() {
+        if number > 0 {
+            out.push('\n');
+        }
+        let mut line = String::new();
+        for word in paragraph.split_whitespace() {
+            if !line.is_empty() && indent + line.chars().count() + 1 + word.chars().count() > WIDTH {
+                out += &format!("{:indent$}{line}\n", "");
+                line.clear();
+            }
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+        out += &format!("{:indent$}{line}\n", "");
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::reference::NAME;
+
+    #[test]
+    fn links_are_their_words() {
+        assert_eq!(plain("see [Graphs](graphs.md#x) and `[1, 2]` (a)"), "see Graphs and `[1, 2]` (a)");
+        assert_eq!(plain("`a: [b]` then [c](d)"), "`a: [b]` then c");
+    }
+
+    #[test]
+    fn every_key_at_the_top_and_every_metric_is_explained() {
+        let reference = Reference::generate();
+        let keys = reference.block(ROOT).expect("the root").keys.iter().map(|key| key.name.clone());
+        let metrics = metric::catalogue().iter().map(|row| row.name.clone());
+        for name in keys.chain(metrics) {
+            let text = explained(&reference, &name).unwrap_or_else(|| panic!("{name}"));
+            assert!(text.lines().all(|line| line.chars().count() <= WIDTH + 20), "{name}: {text}");
+        }
+        assert!(explained(&reference, "workloads.clients.load.open.rate").is_some_and(|text| text.contains(NAME)));
+        assert!(explained(&reference, "nonsense").is_none() && unknown(&reference, "thresold").contains("did you mean"));
+    }
+}
