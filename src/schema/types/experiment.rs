@@ -65,7 +65,7 @@ pub struct Experiment {
     pub layout: Option<String>,
     /// The length of the windows in which requests are counted: 10 ms to 10 min.
     #[serde(default)]
-    #[schemars(extend("x-default" = "`500ms`", "examples" = ["100ms"]))]
+    #[schemars(extend("x-default" = "500ms", "examples" = ["100ms"]))]
     pub window: Option<Duration>,
     /// The environment variables that the scenario reads as `${env.NAME}`, and which of them are secret:
     /// [Environment](environment.md).

@@ -56,7 +56,7 @@ pub enum Factor {
         #[schemars(extend("x-default" = "a revision is only checked out", "examples" = [["cargo", "build", "--release"]]))]
         build: Option<Vec<Json>>,
         /// How long checking out and building may take.
-        #[schemars(extend("x-default" = "`1h`", "examples" = ["10m"]))]
+        #[schemars(extend("x-default" = "1h", "examples" = ["10m"]))]
         timeout: Option<Timeout>,
         /// The revisions that are measured without `--set`.
         #[schemars(extend("x-default" = "all", "examples" = [["main"]]))]

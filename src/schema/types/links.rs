@@ -13,7 +13,7 @@ use crate::types::{BitRate, Duration, LinkMechanism, Names, Share};
 pub struct Link {
     /// Whether the link exists in a cell: an expression that gives `true` or `false`.
     #[serde(default)]
-    #[schemars(extend("x-default" = "`true`", "examples" = ["${rtt > 0}"]))]
+    #[schemars(extend("x-default" = "true", "examples" = ["${rtt > 0}"]))]
     pub when: Option<bool>,
     /// The target at the near side.
     #[serde(default)]
@@ -34,7 +34,7 @@ pub struct Link {
     /// The share of packets towards the far side that are lost, each independently of the others. Less than 100 %; not possible
     /// with `mechanism: relay`.
     #[serde(default)]
-    #[schemars(extend("x-default" = "`0%`", "examples" = ["1%"]))]
+    #[schemars(extend("x-default" = "0%", "examples" = ["1%"]))]
     pub loss: Option<Share>,
     /// How many bits per second pass towards the far side, Ethernet headers included.
     #[serde(default)]
@@ -71,7 +71,7 @@ pub struct LinkShape {
     /// The share of packets that are lost, each independently of the others. Less than 100 %; not possible with
     /// `mechanism: relay`.
     #[serde(default)]
-    #[schemars(extend("x-default" = "`0%`", "examples" = ["0.5%"]))]
+    #[schemars(extend("x-default" = "0%", "examples" = ["0.5%"]))]
     pub loss: Option<Share>,
     /// How many bits per second pass, Ethernet headers included.
     #[serde(default)]

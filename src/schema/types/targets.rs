@@ -17,7 +17,7 @@ use crate::types::{Duration, Lifetime, Names, Port, ResourceLimit, Signal, Size,
 pub struct Target {
     /// Whether the target exists in a cell: an expression that gives `true` or `false`.
     #[serde(default)]
-    #[schemars(extend("x-default" = "`true`", "examples" = ["${proxy == \"nginx\"}"]))]
+    #[schemars(extend("x-default" = "true", "examples" = ["${proxy == \"nginx\"}"]))]
     pub when: Option<bool>,
     /// A server that ships with `runner`; `--port` is added if the target has a `port`. General servers: `blobs-server`, `proxy`,
     /// `faulty`, `null-server`, `stall`, `queue`, `cpu-server`. For [typing over a websocket](../terminal.md): `terminal`,
@@ -225,7 +225,7 @@ pub struct Ready {
     pub status: Option<Statuses>,
     /// With `http: https://…`: how [TLS](urls.md#tls) is spoken.
     #[serde(default)]
-    #[schemars(extend("x-default" = "with the certificates that the system trusts", "examples" = [{"ca": "certs/ca.pem"}]))]
+    #[schemars(extend("x-default" = "what the system trusts", "examples" = [{"ca": "certs/ca.pem"}]))]
     pub tls: Tls,
     /// Ready when a line of the target's output or error output matches this regular expression.
     #[serde(default)]
@@ -300,10 +300,10 @@ impl JsonSchema for SentLine {
 pub struct Stop {
     /// The signal that asks the target to end: `TERM`, `INT`, `QUIT`, `HUP`, `USR1`, `USR2` or `KILL`.
     #[serde(default)]
-    #[schemars(extend("x-default" = "`TERM`", "examples" = ["QUIT"]))]
+    #[schemars(extend("x-default" = "TERM", "examples" = ["QUIT"]))]
     pub signal: Option<Signal>,
     /// How long the target may take to end. After that it is killed.
     #[serde(default)]
-    #[schemars(extend("x-default" = "`5s`", "examples" = ["30s"]))]
+    #[schemars(extend("x-default" = "5s", "examples" = ["30s"]))]
     pub grace: Option<Duration>,
 }
