@@ -27,8 +27,8 @@ pub struct Experiment {
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, Factor>", extend("x-default" = "one cell", "examples" = [{"processes": [1, 2]}]))]
     pub factors: serde_json::Map<String, Json>,
-    /// Cells to leave out. Each item maps factors to a level or a list of levels; a cell is left out if it matches all of one
-    /// item.
+    /// Cells to leave out. Each item maps factors to a level or a list of levels; a cell is left out if it matches every
+    /// factor of an item.
     #[serde(default)]
     #[schemars(extend("examples" = [[{"proxy": "builtin", "processes": 8}]]))]
     pub exclude: Vec<BTreeMap<String, Json>>,
@@ -59,7 +59,7 @@ pub struct Experiment {
     /// The folder of a cell under `cells/`, with expressions. It must differ from cell to cell, and no cell may lie inside
     /// another; a relative path of at most 2000 bytes, without `..`. A part of more than 200 bytes is shortened: its start, `~`
     /// and 16 digits of its SHA-1. Control characters become `_`. `/run${repetition}` at the end is allowed and changes nothing:
-    /// the folder of a repetition is called so anyway.
+    /// the folder of a repetition has this name anyway.
     #[serde(default)]
     #[schemars(extend("x-default" = "`factor=level,factor=level`", "examples" = ["${processes}p/${action}"]))]
     pub layout: Option<String>,

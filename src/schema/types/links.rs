@@ -75,7 +75,7 @@ pub struct LinkShape {
     pub loss: Option<Share>,
     /// How many bits per second pass, Ethernet headers included.
     #[serde(default)]
-    #[schemars(extend("x-default" = "unlimited", "examples" = ["1Gbit/s"]))]
+    #[schemars(extend("x-default" = "unlimited", "examples" = ["100Mbit/s"]))]
     pub rate: Option<BitRate>,
 }
 

@@ -187,8 +187,8 @@ pub struct Container {
     pub network: Option<Text>,
 }
 
-/// How to know that a target is ready: exactly one of `tcp`, `tor`, `http`, `log` and `command`, and a time-out. A time-out alone
-/// is that of the default probe.
+/// How to know that a target is ready: exactly one of `tcp`, `tor`, `http`, `log` and `command`, with or without a time-out. A
+/// time-out alone is that of the default probe.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Ready {
