@@ -2,29 +2,31 @@
 
 use schemars::JsonSchema;
 
-/// The order of repetitions.
+/// The order in which repetitions are executed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Order {
-    /// Round after round over all cells, each round shuffled: slow changes of the machine meet all cells alike.
+    /// Round after round over all cells, each round shuffled from the seed, so that slow changes of the machine affect all cells
+    /// alike.
     #[default]
     Interleaved,
-    /// Round after round, in the order of the file.
+    /// Round after round over all cells, each round in the order of the file.
     Rounds,
-    /// All repetitions of a cell, then the next cell.
+    /// All repetitions of a cell, then those of the next cell.
     Sequential,
 }
 
-/// How long a target lives.
+/// How long a target lives: when it is started and stopped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize, serde::Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Lifetime {
-    /// Started and stopped in every repetition.
+    /// Started in every repetition, and stopped at its end.
     #[default]
     Repetition,
-    /// Kept while repetitions of one cell follow each other.
+    /// Started before the first of several consecutive repetitions of one cell, and stopped when a repetition of another cell
+    /// follows.
     Cell,
-    /// Started when it is first needed, and kept until the end of the run.
+    /// Started in the first repetition that needs it, and stopped at the end of the run.
     Run,
 }
 
@@ -70,14 +72,14 @@ impl Resource {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum LinkMechanism {
-    /// The first of the others that works here.
+    /// The first of `netem`, `nfqueue` and `relay` that works on this machine.
     #[default]
     Auto,
-    /// Network namespaces, and the kernel's own emulation (`tc netem`).
+    /// Network namespaces and the kernel's own emulation (`tc netem`). Needs root and a kernel with `sch_netem`.
     Netem,
-    /// Network namespaces, and a process that holds packets back; for kernels without netem.
+    /// Network namespaces and a process that holds packets back, for kernels without `sch_netem`. Needs root.
     Nfqueue,
-    /// A process between TCP connections; needs no privilege, and loses nothing.
+    /// A process between TCP connections. It needs no privileges and loses nothing.
     Relay,
 }
 

@@ -106,27 +106,31 @@ fn hint(text: &str) -> Option<String> {
     }
 }
 
-/// A duration such as `500ms`, `2s`, `1m30s`.
+/// A [duration](notation.md#durations) with its unit, such as `500ms`, `2s` or `1m30s`; at most 365 days.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Duration(pub StdDuration);
 scalar!(
     Duration, StdDuration, "a duration with its unit, such as `500ms`, `2s` or `1m30s`",
-    {"type": ["string", "integer"], "description": "a duration with its unit, as 500ms, 2s or 1m30s"},
+    {
+        "type": ["string", "integer"],
+        "description": "a duration with its unit, such as 500ms, 2s or 1m30s; at most 365 days",
+        "examples": ["1m30s"]
+    },
     |text| units::parse_duration(text),
     |number| (number == 0).then_some(StdDuration::ZERO)
 );
 
-/// How long something may take: a duration, but not none.
+/// How long something may take: a duration longer than 0, with its unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeout(pub StdDuration);
 scalar!(
     Timeout, StdDuration, "a duration with its unit, longer than nothing, such as `500ms`, `2s` or `1m30s`",
-    {"type": "string", "description": "a duration with its unit, as 500ms, 2s or 1m30s"},
+    {"type": "string", "description": "a duration longer than 0 with its unit, such as 500ms, 2s or 1m30s", "examples": ["10s"]},
     |text| units::parse_duration(text).filter(|d| !d.is_zero()),
     |_number| None
 );
 
-/// A size such as `10KiB`; in a plan so many bytes.
+/// A [size](notation.md#sizes) in bytes, such as `512`, `10KiB` or `5MB`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size(pub units::Bytes);
 
@@ -138,22 +142,22 @@ impl serde::Serialize for Size {
 
 scalar!(
     Size, units::Bytes, "a size in bytes, such as `512`, `10KiB` or `5MB`",
-    {"type": ["string", "integer"], "description": "a size in bytes, as 512, 10KiB or 5MB"},
+    {"type": ["string", "integer"], "description": "a size in bytes, such as 512, 10KiB or 5MB", "examples": ["10KiB"]},
     |text| units::Bytes::parse(text),
     |number| u64::try_from(number).ok().map(units::Bytes)
 );
 
-/// A TCP port.
+/// A TCP port from 1 to 65535.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Port(pub u16);
 scalar!(
     Port, u16, "a port from 1 to 65535",
-    {"type": ["integer", "string"], "description": "a port from 1 to 65535"},
+    {"type": ["integer", "string"], "description": "a port from 1 to 65535", "examples": [8000]},
     |text| whole(text).filter(|p| *p > 0),
     |number| u16::try_from(number).ok().filter(|p| *p > 0)
 );
 
-/// A text; numbers and booleans are taken as they were typed.
+/// A text. A number or a truth value is taken as it was typed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Text(pub String);
 
@@ -176,116 +180,132 @@ impl JsonSchema for Text {
         "Text".into()
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": ["string", "number", "boolean"]})
+        json_schema!({
+            "type": ["string", "number", "boolean"],
+            "description": "a text; a number or a truth value is taken as it was typed",
+            "examples": ["hello"]
+        })
     }
 }
 
-/// Events per time, in events per second.
+/// A [rate](notation.md#rates) above 0, such as `500/s` or `30/min`; per second if no unit is given.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rate(pub f64);
 scalar!(
     Rate, f64, "a rate above 0, such as `500/s` or `30/min`",
-    {"type": ["string", "number"], "description": "a rate above 0, as 500/s or 30/min"},
+    {"type": ["string", "number"], "description": "a rate above 0, such as 500/s or 30/min", "examples": ["500/s"]},
     |text| units::parse_rate(text),
     |number| (number > 0).then_some(number as f64)
 );
 
-/// Two rates, such as `100..20000`.
+/// Two rates, the lower first, such as `100..20000`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RateRange(pub (f64, f64));
 scalar!(
     RateRange, (f64, f64), "two rates, the lower first, such as `100..20000`",
-    {"type": "string", "description": "two rates, the lower first, as 100..20000"},
+    {"type": "string", "description": "two rates, the lower first, such as 100..20000", "examples": ["100..20000"]},
     |text| text.split_once("..").and_then(|(low, high)| Some((units::parse_rate(low)?, units::parse_rate(high)?))).filter(|(l, h)| l < h),
     |number| (number < 0).then_some((0.0, 0.0))
 );
 
-/// A share, as a fraction of 1.
+/// A percentage above 0, with its `%`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Percent(pub f64);
 scalar!(
     Percent, f64, "a percentage above 0, such as `5%`",
-    {"type": "string", "description": "a percentage above 0, as 5%"},
+    {"type": "string", "description": "a percentage above 0, such as 5%", "examples": ["5%"]},
     |text| units::parse_percent(text).filter(|p| *p > 0.0),
     |number| (number < 0).then_some(0.0)
 );
 
-/// A share that may be nothing, as a fraction of 1.
+/// A percentage of 0 or more, with its `%`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Share(pub f64);
 scalar!(
     Share, f64, "a percentage from 0% on, such as `1%`",
-    {"type": "string", "description": "a percentage from 0% on, as 1%"},
+    {"type": "string", "description": "a percentage of 0 or more, such as 1%", "examples": ["1%"]},
     |text| units::parse_percent(text),
     |number| (number < 0).then_some(0.0)
 );
 
-/// How often something may happen; none stands for `any`.
+/// How often something may happen: a number, or `any`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Times(pub Option<u64>);
 scalar!(
     Times, Option<u64>, "a number of times, such as `3`, or `any`",
-    {"anyOf": [{"type": "integer", "minimum": 0}, {"const": "any"}], "description": "a number of times, as 3, or any"},
+    {
+        "anyOf": [{"type": "integer", "minimum": 0}, {"const": "any"}],
+        "description": "a number of times, such as 3, or any",
+        "examples": [3]
+    },
     |text| if text == "any" { Some(None) } else { whole(text).map(Some) },
     |number| u64::try_from(number).ok().map(Some)
 );
 
-/// By how much two counts of requests may differ, as typed.
+/// By how much two counts of requests may differ: a number of requests, or a percentage of them.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CountTolerance(pub Allowed);
 scalar!(
     CountTolerance, Allowed, "a number of requests, such as `5`, or a percentage of them, such as `0.1%`",
-    {"type": ["integer", "string"], "description": "a number of requests, as 5, or a percentage of them, as 0.1%"},
+    {
+        "type": ["integer", "string"],
+        "description": "a number of requests, such as 5, or a percentage of them, such as 0.1%",
+        "examples": ["0.1%"]
+    },
     |text| units::parse_percent(text).map(Allowed::Share),
     |number| u64::try_from(number).ok().map(Allowed::Count)
 );
 
-/// A limit of a resource; none stands for `unlimited`.
+/// A limit of a resource: a number, a size such as `64MiB`, or `unlimited`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ResourceLimit(pub Option<u64>);
 scalar!(
     ResourceLimit, Option<u64>, "a number such as `1024`, a size such as `64MiB`, or `unlimited`",
-    {"type": ["integer", "string"], "description": "a number such as 1024, a size such as 64MiB, or unlimited"},
+    {
+        "type": ["integer", "string"],
+        "description": "a number such as 1024, a size such as 64MiB, or unlimited",
+        "examples": [1024]
+    },
     |text| if text == "unlimited" { Some(None) } else { units::Bytes::parse(text).map(|b| Some(b.0)) },
     |number| u64::try_from(number).ok().map(Some)
 );
 
-/// Bits per second.
+/// A rate of bits, such as `20Mbit/s`: `bit/s`, `kbit/s`, `Mbit/s` or `Gbit/s`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BitRate(pub f64);
 scalar!(
     BitRate, f64, "a rate of bits, such as `20Mbit/s`",
-    {"type": "string", "description": "a rate of bits, as 20Mbit/s"},
+    {"type": "string", "description": "a rate of bits above 0, such as 20Mbit/s", "examples": ["20Mbit/s"]},
     |text| units::parse_bit_rate(text),
     |number| (number < 0).then_some(0.0)
 );
 
-/// How long a phase of warm-up is; none stands for `auto`.
+/// How long a warm-up phase is: a duration, or `auto`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct WarmUpLength(pub Option<StdDuration>);
 scalar!(
     WarmUpLength, Option<StdDuration>, "`auto` or a time with its unit, such as `10s`",
-    {"type": "string", "description": "auto, or a time with its unit, as 10s"},
+    {"type": "string", "description": "auto, or a duration with its unit, such as 10s", "examples": ["10s"]},
     |text| if text == "auto" { Some(None) } else { units::parse_duration(text).map(Some) },
     |number| (number < 0).then_some(None)
 );
 
-/// A version of HTTP.
+/// A version of HTTP: `1` or `2`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HttpVersion(pub u8);
 scalar!(
     HttpVersion, u8, "`1` or `2`",
-    {"enum": [1, 2], "description": "1 or 2"},
+    {"enum": [1, 2], "description": "1 or 2", "examples": [2]},
     |text| whole(text).filter(|v| (1..=2).contains(v)),
     |number| u8::try_from(number).ok().filter(|v| (1..=2).contains(v))
 );
 
-/// A version of SOCKS: whether it is 5.
+/// A version of SOCKS: `5` or `4a`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SocksVersion(pub bool);
 scalar!(
     SocksVersion, bool, "`5` or `4a`",
-    {"enum": [5, "4a"], "description": "5 or 4a"},
+    {"enum": [5, "4a"], "description": "5 or 4a", "examples": [5]},
     |text| match text {
         "5" => Some(true),
         "4a" => Some(false),
@@ -294,12 +314,12 @@ scalar!(
     |number| (number == 5).then_some(true)
 );
 
-/// An HTTP status.
+/// An HTTP status from 100 to 599.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Status(pub u16);
 scalar!(
     Status, u16, "a status from 100 to 599",
-    {"type": "integer", "minimum": 100, "maximum": 599, "description": "a status from 100 to 599"},
+    {"type": "integer", "minimum": 100, "maximum": 599, "description": "a status from 100 to 599", "examples": [200]},
     |text| whole(text).filter(|s| (100..600).contains(s)),
     |number| u16::try_from(number).ok().filter(|s| (100..600).contains(s))
 );
@@ -348,16 +368,20 @@ impl JsonSchema for Names {
         "Names".into()
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]})
+        json_schema!({
+            "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
+            "description": "a name, or a list of names",
+            "examples": ["server"]
+        })
     }
 }
 
-/// An exit code.
+/// An exit code from 0 to 255.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExitCode(pub u8);
 scalar!(
     ExitCode, u8, "an exit code from 0 to 255",
-    {"type": "integer", "minimum": 0, "maximum": 255, "description": "an exit code from 0 to 255"},
+    {"type": "integer", "minimum": 0, "maximum": 255, "description": "an exit code from 0 to 255", "examples": [0]},
     |text| whole(text),
     |number| u8::try_from(number).ok()
 );
@@ -378,10 +402,14 @@ impl JsonSchema for ExitCodes {
         "ExitCodes".into()
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"anyOf": [
-            {"type": "integer", "minimum": 0, "maximum": 255},
-            {"type": "array", "items": {"type": "integer", "minimum": 0, "maximum": 255}}
-        ]})
+        json_schema!({
+            "anyOf": [
+                {"type": "integer", "minimum": 0, "maximum": 255},
+                {"type": "array", "items": {"type": "integer", "minimum": 0, "maximum": 255}}
+            ],
+            "description": "an exit code from 0 to 255, or a list of them",
+            "examples": [[0, 1]]
+        })
     }
 }
 
@@ -401,9 +429,13 @@ impl JsonSchema for Statuses {
         "Statuses".into()
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"anyOf": [
-            {"type": "integer", "minimum": 100, "maximum": 599},
-            {"type": "array", "items": {"type": "integer", "minimum": 100, "maximum": 599}}
-        ]})
+        json_schema!({
+            "anyOf": [
+                {"type": "integer", "minimum": 100, "maximum": 599},
+                {"type": "array", "items": {"type": "integer", "minimum": 100, "maximum": 599}}
+            ],
+            "description": "a status from 100 to 599, or a list of them",
+            "examples": [[200, 201]]
+        })
     }
 }

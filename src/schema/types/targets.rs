@@ -11,168 +11,233 @@ use serde::{Deserialize, Deserializer};
 
 use crate::types::{Duration, Lifetime, Names, Port, ResourceLimit, Signal, Size, Statuses, Text, Timeout, Tls, text_as_typed};
 
-/// Something under test or around it.
+/// A program under test, or one that stands around it: how it is started, known to be ready, and stopped.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Target {
-    /// Only in cells in which this is true.
+    /// Whether the target exists in a cell: an expression that gives `true` or `false`.
     #[serde(default)]
+    #[schemars(extend("x-default" = "true", "examples" = ["${proxy == \"nginx\"}"]))]
     pub when: Option<bool>,
-    /// A server that ships with runner. `--port` is added when the target has a port.
+    /// A server that ships with `runner`; `--port` is added if the target has a `port`. General servers: `blobs-server`, `proxy`,
+    /// `faulty`, `null-server`, `stall`, `queue`, `cpu-server`. For [typing over a websocket](../terminal.md): `terminal`,
+    /// `websocket-echo`, `faulty-websocket`. For [transfers through Tor](../fixtures-tor.md): `random-data`, `socks`. For
+    /// [VTP](vtp.md): `vtp-broker`, `vtp-subscriber`.
     #[serde(default)]
+    #[schemars(extend("examples" = ["blobs-server"]))]
     pub fixture: Option<String>,
-    /// A program and its arguments. No shell.
+    /// A program and its arguments, started without a shell. [Files and programs](files.md) says where the program is looked for.
     #[serde(default)]
+    #[schemars(extend("examples" = [["nginx", "-c", "${scratch}/nginx.conf"]]))]
     pub command: Option<Vec<Text>>,
     /// A command line for `sh -c`.
     #[serde(default)]
+    #[schemars(extend("examples" = ["cd app && ./start"]))]
     pub shell: Option<String>,
-    /// A container, started through `docker` or `podman`, whichever engine answers.
+    /// A container, started through `docker` or `podman`: [Containers](containers.md). `args`, `env`, `dir`, `cpus` and `rlimits`
+    /// cannot stand beside `container`.
     #[serde(default)]
+    #[schemars(extend("examples" = [{"image": "app:1"}]))]
     pub container: Option<Container>,
-    /// `http://host:port` of something that already runs; it is neither started nor watched.
+    /// The URL, without a path, of something that already runs. `runner` neither starts nor watches it, and the table of results
+    /// says so. Only `when`, `after` and `ready` can stand beside it.
     #[serde(default)]
+    #[schemars(extend("examples" = ["http://10.0.0.5:8000"]))]
     pub address: Option<String>,
-    /// How many processes. Each knows its `${replica}`, counted from 1.
+    /// How many processes the target has, from 1 to 1000. Each knows its own number as `${replica}`, counted from 1.
     #[serde(default)]
+    #[schemars(extend("x-default" = "1", "examples" = ["${processes}"]))]
     pub replicas: Option<u32>,
-    /// The port on which it listens.
+    /// The port on which the target listens. Each replica needs its own, and no two targets of a cell may share one. The port
+    /// must be free before the target is started and after it is stopped.
     #[serde(default)]
+    #[schemars(extend("examples" = ["${8000 + replica}"]))]
     pub port: Option<Port>,
-    /// Further ports by name.
+    /// Further ports by name, checked in the same way as `port`. The target knows them as `${ports.NAME}`.
     #[serde(default)]
+    #[schemars(extend("examples" = [{"admin": 9000}]))]
     pub ports: BTreeMap<String, Port>,
     /// Arguments after those of `fixture` or `command`.
     #[serde(default)]
+    #[schemars(extend("examples" = [["--dir", "${scratch}/blobs"]]))]
     pub args: Vec<Text>,
-    /// Environment variables, added to the runner's own.
+    /// Environment variables, added to those of `runner`.
     #[serde(default)]
+    #[schemars(extend("examples" = [{"WORKERS": "${n}"}]))]
     pub env: BTreeMap<String, Text>,
-    /// Working directory.
+    /// The working directory. [Files and programs](files.md) says where a folder is looked for.
     #[serde(default)]
+    #[schemars(extend("x-default" = "that of `runner`", "examples" = ["${scratch}"]))]
     pub dir: Option<String>,
-    /// Files made in the scratch directory from templates: name to template file.
+    /// Files that are made from [templates](templates.md) in the scratch directory before the target starts: name of the file to
+    /// name of the template. For a target that outlives repetitions they are made in `${kept}`.
     #[serde(default)]
+    #[schemars(extend("examples" = [{"nginx.conf": "haproxy/nginx.conf.j2"}]))]
     pub render: BTreeMap<String, String>,
-    /// Programs without which cells with this target are skipped, loudly.
+    /// One or more programs. Where one of them is not installed, cells with this target are skipped with a warning.
     #[serde(default)]
+    #[schemars(extend("examples" = ["haproxy"]))]
     pub needs: Names,
-    /// Targets that must be ready before this one is started.
+    /// One or more targets that must be ready before this one is started.
     #[serde(default)]
+    #[schemars(extend("examples" = ["blobs"]))]
     pub after: Names,
-    /// How long it lives: `repetition` by default.
+    /// How long the target lives: for a `repetition`, as long as repetitions of one `cell` follow each other, or for the `run`.
+    /// [Lifetimes](lifetimes.md) says when it is started and stopped.
     #[serde(default)]
+    #[schemars(extend("examples" = ["run"]))]
     pub lifetime: Lifetime,
-    /// Whether it is started again when it ends under load: after 1 s, then 2 s, 4 s … 60 s. What is not answered meanwhile is counted
-    /// as errors.
+    /// Whether the target is started again if it ends under load: after 1 s, then 2 s, 4 s … 60 s. Otherwise its end fails the
+    /// repetition. Requests that are not answered meanwhile count as errors: [Restart](lifetimes.md#restart).
     #[serde(default)]
+    #[schemars(extend("examples" = [true]))]
     pub restart: bool,
-    /// How to know that it is ready. By default: its port accepts connections.
+    /// How `runner` knows that the target is ready: one probe, with or without a time-out. A time-out alone is that of the default
+    /// probe.
     #[serde(default)]
+    #[schemars(extend(
+        "x-default" = "`port` (or `address`) accepts connections; without either: at once",
+        "examples" = [{"http": "/"}]
+    ))]
     pub ready: Option<Ready>,
-    /// How it is stopped.
+    /// How the target is stopped: a signal, and how long the target may take to end.
     #[serde(default)]
+    #[schemars(extend("x-default" = "`TERM`, and 5 s", "examples" = [{"signal": "QUIT"}]))]
     pub stop: Stop,
-    /// Processors on which it may run.
+    /// The processors on which the target may run, counted from 0.
     #[serde(default)]
+    #[schemars(extend("x-default" = "all", "examples" = [[0]]))]
     pub cpus: Vec<u32>,
-    /// Of each of its logs no more than this is kept in a repetition: start and end, with a line about what is cut between them.
+    /// How much is kept in a repetition of the target's output, and of its error output: at least `64KiB`. The first and the last
+    /// half are kept; a line between them says how many bytes were cut. See [Long logs](targets.md#long-logs).
     #[serde(default)]
+    #[schemars(extend("x-default" = "everything is kept", "examples" = ["100MiB"]))]
     pub log_limit: Option<Size>,
-    /// Limits of resources that differ from those that the shell gave.
+    /// Soft limits of resources that differ from those of the shell that started `runner`.
     #[serde(default)]
+    #[schemars(extend("x-default" = "those of the shell", "examples" = [{"open-files": 65536}]))]
     pub rlimits: ResourceLimits,
 }
 
-/// Limits of resources, as `ulimit -S` sets them; see setrlimit(2). A higher one than the hard limit needs the right to raise it.
+/// Soft limits of resources, as `ulimit -S` sets them; see setrlimit(2). Each is a number, a size or `unlimited`. Where it
+/// exceeds the hard limit, the hard limit is raised too, if that is allowed.
 #[derive(Clone, Debug, Default, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct ResourceLimits {
-    /// Open files.
+    /// How many files each process may have open.
     #[serde(default)]
+    #[schemars(extend("x-default" = "that of the shell", "examples" = [65536]))]
     pub open_files: Option<ResourceLimit>,
-    /// Processes and threads of its user.
+    /// How many processes and threads the user may have.
     #[serde(default)]
+    #[schemars(extend("x-default" = "that of the shell", "examples" = [4096]))]
     pub processes: Option<ResourceLimit>,
-    /// Bytes of memory that may be locked.
+    /// How much memory each process may lock.
     #[serde(default)]
+    #[schemars(extend("x-default" = "that of the shell", "examples" = ["unlimited"]))]
     pub memory_locked: Option<ResourceLimit>,
-    /// Bytes of address space.
+    /// How large the address space of each process may be.
     #[serde(default)]
+    #[schemars(extend("x-default" = "that of the shell", "examples" = ["4GiB"]))]
     pub address_space: Option<ResourceLimit>,
-    /// Bytes of data.
+    /// How large the data segment of each process may be.
     #[serde(default)]
+    #[schemars(extend("x-default" = "that of the shell", "examples" = ["1GiB"]))]
     pub data: Option<ResourceLimit>,
-    /// Bytes of the stack of the first thread.
+    /// How large the stack of a process's first thread may be.
     #[serde(default)]
+    #[schemars(extend("x-default" = "that of the shell", "examples" = ["64MiB"]))]
     pub stack: Option<ResourceLimit>,
-    /// Bytes of a core file.
+    /// How large a core file may be.
     #[serde(default)]
+    #[schemars(extend("x-default" = "that of the shell", "examples" = [0]))]
     pub core: Option<ResourceLimit>,
-    /// Bytes of a file that it writes.
+    /// How large a file that a process writes may become.
     #[serde(default)]
+    #[schemars(extend("x-default" = "that of the shell", "examples" = ["10GiB"]))]
     pub file_size: Option<ResourceLimit>,
 }
 
-/// A container. Its image must be there; none is fetched.
+/// A container. Its image must exist; `runner` never fetches one.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Container {
-    /// Name of the image.
+    /// The name of the image.
+    #[schemars(extend("examples" = ["debian:12"]))]
     pub image: Text,
     /// Arguments after the image.
     #[serde(default)]
+    #[schemars(extend("examples" = [["nginx", "-g", "daemon off;"]]))]
     pub args: Vec<Text>,
-    /// Environment variables inside.
+    /// Environment variables inside the container.
     #[serde(default)]
+    #[schemars(extend("examples" = [{"WORKERS": "4"}]))]
     pub env: BTreeMap<String, Text>,
-    /// Ports that are published on this machine's loopback, such as `8098:8098`: the one here, the one inside.
+    /// Ports that are published at 127.0.0.1: the port here, a colon, and the port inside. One number stands for both.
     #[serde(default)]
+    #[schemars(extend("examples" = [["8098:80"]]))]
     pub ports: Vec<Text>,
-    /// Directories of this machine that are seen inside, such as `/here:/inside`.
+    /// Directories of this machine that are visible inside: the path here, a colon, and the path inside, both absolute.
     #[serde(default)]
+    #[schemars(extend("examples" = [["${scratch}:/data"]]))]
     pub volumes: Vec<Text>,
-    /// The engine's network in which it runs, such as `host`.
+    /// The engine's network in which the container runs.
     #[serde(default)]
+    #[schemars(extend("x-default" = "the engine's own", "examples" = ["host"]))]
     pub network: Option<Text>,
 }
 
-/// How to know that a target is ready: exactly one probe.
+/// How to know that a target is ready: exactly one of `tcp`, `tor`, `http`, `log` and `command`, with or without a time-out. A
+/// time-out alone is that of the default probe.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Ready {
-    /// This port accepts connections; with `expect`, it also answers.
+    /// Ready when this port of 127.0.0.1 accepts connections. With `expect`, it must also answer.
     #[serde(default)]
+    #[schemars(extend("x-default" = "the target's `port`", "examples" = [8000]))]
     pub tcp: Option<Port>,
-    /// Lines that are sent to the port of `tcp`, each ended with CR LF.
+    /// With `tcp` and `expect`: lines that are sent to the port, all at once, each ended with CR LF unless it ends with a line
+    /// feed. A line can end with the bytes of a file in hexadecimal digits: `{text: "AUTHENTICATE ", hex-of: FILE}`.
     #[serde(default)]
+    #[schemars(extend("examples" = [["PING"]]))]
     pub send: Option<Vec<SentLine>>,
-    /// A line of what the port of `tcp` answers matches this regular expression.
+    /// With `tcp`: a regular expression. The target is ready when a line of what the port answers matches it. See [Probes that
+    /// ask](targets.md#probes-that-ask).
     #[serde(default)]
+    #[schemars(extend("examples" = ["PONG"]))]
     pub expect: Option<String>,
-    /// The Tor whose control port this is has bootstrapped.
+    /// Ready when the Tor with this control port has bootstrapped (100 %).
     #[serde(default)]
+    #[schemars(extend("examples" = [9051]))]
     pub tor: Option<Port>,
-    /// The cookie with which the control port of `tor` is authenticated to.
+    /// With `tor`: the file with the cookie for the control port.
     #[serde(default)]
+    #[schemars(extend("x-default" = "authenticates without a cookie", "examples" = ["${scratch}/tor/control_auth_cookie"]))]
     pub cookie: Option<Text>,
-    /// `GET` of this path (or URL) answers with a status below 400, or one of `status`.
+    /// Ready when a `GET` of this path or URL is answered with a status below 400, or one of `status`. `https://` is spoken over
+    /// [TLS](urls.md#tls).
     #[serde(default)]
+    #[schemars(extend("examples" = ["/health"]))]
     pub http: Option<String>,
-    /// With `http`: one of these statuses, whatever it is, such as `404`.
+    /// With `http`: one or more statuses. Only these mean that the target is ready, whatever they are.
     #[serde(default)]
+    #[schemars(extend("x-default" = "all below 400", "examples" = [404]))]
     pub status: Option<Statuses>,
-    /// How TLS is spoken, where the URL of `http` begins with `https://`.
+    /// With `http: https://…`: how [TLS](urls.md#tls) is spoken.
     #[serde(default)]
+    #[schemars(extend("x-default" = "what the system trusts", "examples" = [{"ca": "certs/ca.pem"}]))]
     pub tls: Tls,
-    /// A line of its output matches this regular expression.
+    /// Ready when a line of the target's output or error output matches this regular expression.
     #[serde(default)]
+    #[schemars(extend("examples" = ["listening on"]))]
     pub log: Option<String>,
-    /// This command ends with exit code 0.
+    /// Ready when this command ends with exit code 0.
     #[serde(default)]
+    #[schemars(extend("examples" = [["pg_isready"]]))]
     pub command: Option<Vec<Text>>,
-    /// How long to wait; 10 s by default, 60 s for `tor`.
+    /// How long the target may take to become ready. After that the repetition fails.
     #[serde(default)]
+    #[schemars(extend("x-default" = "`10s`; with `tor` `60s`", "examples" = ["1m"]))]
     pub timeout: Option<Timeout>,
 }
 
@@ -185,14 +250,16 @@ pub enum SentLine {
     OfFile(LineOfFile),
 }
 
-/// A line that ends with the bytes of a file in hexadecimal digits.
+/// A line that ends with the bytes of a file in hexadecimal digits, such as a cookie.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct LineOfFile {
-    /// What stands before them.
+    /// What stands before the digits.
     #[serde(default)]
+    #[schemars(extend("examples" = ["AUTHENTICATE "]))]
     pub text: Option<Text>,
-    /// The file; it may appear late.
+    /// The file. It may appear after the target has started.
+    #[schemars(extend("examples" = ["${scratch}/cookie"]))]
     pub hex_of: Text,
 }
 
@@ -219,18 +286,24 @@ impl JsonSchema for SentLine {
     }
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let (text, of_file) = (generator.subschema_for::<Text>(), generator.subschema_for::<LineOfFile>());
-        json_schema!({"anyOf": [text, of_file], "description": "a line that is sent"})
+        json_schema!({
+            "anyOf": [text, of_file],
+            "description": "a line that is sent: a text, or a text and the bytes of a file",
+            "examples": ["PING"]
+        })
     }
 }
 
-/// How a target is stopped.
+/// How a target is stopped. The signal goes to the whole process tree; what still runs after the grace is killed.
 #[derive(Clone, Debug, Default, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Stop {
-    /// The first signal; `TERM` by default.
+    /// The signal that asks the target to end: `TERM`, `INT`, `QUIT`, `HUP`, `USR1`, `USR2` or `KILL`.
     #[serde(default)]
+    #[schemars(extend("x-default" = "TERM", "examples" = ["QUIT"]))]
     pub signal: Option<Signal>,
-    /// How long it may take before it is killed; 5 s by default.
+    /// How long the target may take to end. After that it is killed.
     #[serde(default)]
+    #[schemars(extend("x-default" = "5s", "examples" = ["30s"]))]
     pub grace: Option<Duration>,
 }
