@@ -11,22 +11,22 @@ use crate::types::{Auth, Body, Expect, Text, Timeout, Tls};
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Steps {
     /// Steps that are done once: before the first repetition of the run, or after the last one. Factors and targets are not
-    /// known here. One that fails ends the run.
+    /// known here. If a step fails, the run ends.
     #[serde(default)]
     #[schemars(extend("examples" = [[{"command": ["cargo", "build", "--release"]}]]))]
     pub run: Vec<Action>,
-    /// Steps that are done once for each cell: before its first repetition, or after its last one. One that fails fails all
-    /// repetitions of the cell; the other cells continue.
+    /// Steps that are done once for each cell: before its first repetition, or after its last one. If a step fails, all
+    /// repetitions of the cell fail; the other cells continue.
     #[serde(default)]
     #[schemars(extend("examples" = [[{"shell": "python3 -m venv \"$CACHE\"", "cache": "venv"}]]))]
     pub cell: Vec<Action>,
     /// Steps that are done in each repetition: when the scratch directory is made, before links are made and targets start,
-    /// or after the targets have stopped. One that fails fails the repetition.
+    /// or after the targets have stopped. If a step fails, the repetition fails.
     #[serde(default)]
     #[schemars(extend("examples" = [[{"shell": "cp -r fixtures/data ${scratch}/data"}]]))]
     pub repetition: Vec<Action>,
     /// Steps that are done in each repetition while the targets run: before the checked pass and the load, or after the load,
-    /// when everything is collected. One that fails fails the repetition.
+    /// when everything is collected. If a step fails, the repetition fails.
     #[serde(default)]
     #[schemars(extend("examples" = [[{"post": "http://127.0.0.1:8000/cache/clear", "expect": {"status": 204}}]]))]
     pub load: Vec<Action>,
@@ -101,7 +101,7 @@ pub struct Action {
     #[serde(default)]
     #[schemars(extend("examples" = [{"user": "me", "password": "${env.PASSWORD}"}]))]
     pub auth: Option<Auth>,
-    /// How often the request is sent, one after the other on one connection: 1 to 1000000. `${pass}` counts from 0.
+    /// How often the request is sent, one after the other on one connection: 1 to 1 000 000. `${pass}` counts from 0.
     #[serde(default)]
     #[schemars(extend("x-default" = "1", "examples" = [1000]))]
     pub times: Option<u64>,

@@ -43,8 +43,8 @@ pub struct Reconcile {
     pub target: String,
     /// Where the count is read, before and after the load. It is a figure of the scenario's `collect` by its name (`name`, or
     /// `name.metric`), or its own source: what an entry of `collect` has, with `json`, `regex`, `csv`, `sql` or `lines`
-    /// beside it. Fixtures, haproxy with a `stats socket` and nginx with `stub_status` count by themselves and do not need
-    /// it.
+    /// beside it. The bundled HTTP servers, haproxy with a `stats socket` and nginx with `stub_status` count by themselves
+    /// and do not need it.
     #[serde(default)]
     #[schemars(
         with = "Option<CountSource>",

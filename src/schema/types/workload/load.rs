@@ -40,9 +40,9 @@ pub struct Load {
     #[serde(default)]
     #[schemars(extend("examples" = [{"duration": "2s"}]))]
     pub warm_up: Option<WarmUp>,
-    /// How much longer passes may take that are under way when a load with a duration ends, and in an open loop those that
-    /// wait to be sent. A pass that is not sent by then counts as unsent, and one that is not answered by then as open, with
-    /// the time that it had waited. A closed loop with an `amount` has no drain.
+    /// How much longer passes may take that are under way when a load with a duration ends. In an open loop it also holds for
+    /// passes that wait to be sent. A pass that is not sent by then counts as unsent, and one that is not answered by then as
+    /// open, with the time that it had waited. A closed loop with an `amount` has no drain.
     #[serde(default)]
     #[schemars(extend("x-default" = "1s; of a `command` its `timeout`", "examples" = ["0s"]))]
     pub drain: Option<Duration>,
@@ -52,12 +52,12 @@ pub struct Load {
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Closed {
-    /// How many connections, each with one pass at a time: 1 to 1000000.
+    /// How many connections, each with one pass at a time: 1 to 1 000 000.
     #[schemars(extend("examples" = [10]))]
     pub connections: u32,
     /// How long a connection waits from the end of a pass to the start of the next: `{constant: 1s}` or `{exponential: 1s}`.
     #[serde(default)]
-    #[schemars(extend("x-default" = "it does not wait", "examples" = [{"exponential": "1s"}]))]
+    #[schemars(extend("x-default" = "no wait", "examples" = [{"exponential": "1s"}]))]
     pub think: Option<Think>,
     /// The time from the start of the first connection to the start of the last one.
     #[serde(default)]
@@ -83,7 +83,7 @@ pub struct Think {
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Open {
-    /// A constant rate: passes per time, from 1 per day (`0.042/h`) to 100000000 per second.
+    /// A constant rate: passes per time, from 1 per day (`0.042/h`) to 100 000 000 per second.
     #[serde(default)]
     #[schemars(extend("examples" = ["500/s"]))]
     pub rate: Option<Rate>,
@@ -108,8 +108,8 @@ pub struct Open {
     #[serde(default)]
     #[schemars(extend("x-default" = "constant", "examples" = ["poisson"]))]
     pub arrivals: Option<Spacing>,
-    /// How many connections, 1 to 1000000: the most passes at a time. Arrivals that find all of them busy wait, and the wait
-    /// counts. A connection of a websocket with `match` has any number of passes.
+    /// How many connections, 1 to 1 000 000: the most passes at a time. Arrivals that find all of them busy wait, and the
+    /// wait counts. A connection of a websocket with `match` has any number of passes.
     #[serde(default)]
     #[schemars(extend("x-default" = "64", "examples" = [1000]))]
     pub connections: Option<u32>,
