@@ -6,90 +6,123 @@ use schemars::JsonSchema;
 
 use crate::types::{Auth, Body, Expect, Text, Timeout, Tls};
 
-/// Steps at each level.
+/// Set-up or clean-up steps at each level of a run: lists of commands, requests, or commands to Tor.
 #[derive(Clone, Debug, Default, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Steps {
-    /// Once, before the first or after the last repetition. Factors are not known here.
+    /// Steps that are done once: before the first repetition of the run, or after the last one. Factors and targets are not
+    /// known here. If a step fails, the run ends.
     #[serde(default)]
+    #[schemars(extend("examples" = [[{"command": ["cargo", "build", "--release"]}]]))]
     pub run: Vec<Action>,
-    /// Before the first and after the last repetition of a cell.
+    /// Steps that are done once for each cell: before its first repetition, or after its last one. If a step fails, all
+    /// repetitions of the cell fail; the other cells continue.
     #[serde(default)]
+    #[schemars(extend("examples" = [[{"shell": "python3 -m venv \"$CACHE\"", "cache": "venv"}]]))]
     pub cell: Vec<Action>,
-    /// Before the targets of a repetition are started, or after they are stopped.
+    /// Steps that are done in each repetition: when the scratch directory is made, before links are made and targets start,
+    /// or after the targets have stopped. If a step fails, the repetition fails.
     #[serde(default)]
+    #[schemars(extend("examples" = [[{"shell": "cp -r fixtures/data ${scratch}/data"}]]))]
     pub repetition: Vec<Action>,
-    /// Directly before or after the load, while the targets run.
+    /// Steps that are done in each repetition while the targets run: before the checked pass and the load, or after the load,
+    /// when everything is collected. If a step fails, the repetition fails.
     #[serde(default)]
+    #[schemars(extend("examples" = [[{"post": "http://127.0.0.1:8000/cache/clear", "expect": {"status": 204}}]]))]
     pub load: Vec<Action>,
 }
 
-/// One set-up or clean-up step: a command, a request, or commands to Tor.
+/// One set-up or clean-up step: exactly one of `command`, `shell`, `control` and the methods `get`, `put`, `post` and
+/// `delete`.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Action {
-    /// Only in cells in which this is true.
+    /// The step is done only in cells in which this is true.
     #[serde(default)]
+    #[schemars(extend("x-default" = "true", "examples" = ["${n > 1}"]))]
     pub when: Option<bool>,
-    /// A name for what this command makes once and keeps for later runs: a directory, `$CACHE` to the command and
-    /// `${cache.<name>}` elsewhere. It is made again when the command has changed.
+    /// The name of a directory that `command` or `shell` fills once and that is kept for later runs: `$CACHE` to the command,
+    /// `${cache.<name>}` elsewhere. The command is executed again only when the step, or a file that it names, has changed.
     #[serde(default)]
+    #[schemars(extend("examples" = ["venv"]))]
     pub cache: Option<String>,
-    /// A program and its arguments; it must end with exit code 0.
+    /// A program and its arguments, without a shell. It must end with exit code 0. Processes that it leaves in the background
+    /// are ended with it.
     #[serde(default)]
+    #[schemars(extend("examples" = [["cargo", "build", "--release"]]))]
     pub command: Option<Vec<Text>>,
-    /// A command line for `sh -c`.
+    /// A command line for `sh -c`. It must end with exit code 0. Processes that it leaves in the background are ended with
+    /// it.
     #[serde(default)]
+    #[schemars(extend("examples" = ["cp -r fixtures/data ${scratch}/data"]))]
     pub shell: Option<String>,
-    /// Working directory of the command.
+    /// Working directory of `command` or `shell`.
     #[serde(default)]
+    #[schemars(extend("x-default" = "that of `runner`", "examples" = ["${scratch}"]))]
     pub dir: Option<String>,
-    /// Environment of the command.
+    /// Environment variables of `command` or `shell`, added to those of `runner`.
     #[serde(default)]
+    #[schemars(extend("examples" = [{"LC_ALL": "C"}]))]
     pub env: BTreeMap<String, Text>,
-    /// `GET` of a URL.
+    /// A `GET` request for this URL.
     #[serde(default)]
+    #[schemars(extend("examples" = ["http://127.0.0.1:8000/ping"]))]
     pub get: Option<Text>,
-    /// `PUT` to a URL.
+    /// A `PUT` request for this URL.
     #[serde(default)]
+    #[schemars(extend("examples" = ["http://127.0.0.1:8000/items/${pass}"]))]
     pub put: Option<Text>,
-    /// `POST` to a URL.
+    /// A `POST` request for this URL.
     #[serde(default)]
+    #[schemars(extend("examples" = ["http://127.0.0.1:8000/cache/clear"]))]
     pub post: Option<Text>,
-    /// `DELETE` of a URL.
+    /// A `DELETE` request for this URL.
     #[serde(default)]
+    #[schemars(extend("examples" = ["http://127.0.0.1:8000/items"]))]
     pub delete: Option<Text>,
-    /// Tor's control port, as `host:port` or `unix:PATH`.
+    /// Tor's control port, as `host:port` or `unix:PATH`, which gets the commands of `send`: see
+    /// [Tor's control port](tor-control.md).
     #[serde(default)]
+    #[schemars(extend("examples" = ["127.0.0.1:9051"]))]
     pub control: Option<Text>,
-    /// With `control`: the file with the cookie that one must know.
+    /// With `control`: the file with the cookie that Tor asks for (`control_auth_cookie` in its DataDirectory).
     #[serde(default)]
+    #[schemars(extend("examples" = ["${kept}/tor/control_auth_cookie"]))]
     pub cookie: Option<Text>,
-    /// With `control`: commands such as `SIGNAL NEWNYM`, each of which must be answered well.
+    /// With `control`: the commands, at least one, sent one after the other. Each must be answered with 250.
     #[serde(default)]
+    #[schemars(extend("examples" = [["DROPGUARDS", "SIGNAL NEWNYM"]]))]
     pub send: Vec<Text>,
     /// With `control`: a regular expression that a line of the last answer must match.
     #[serde(default)]
+    #[schemars(extend("x-default" = "any answer", "examples" = ["^250-circuit-status="]))]
     pub answer: Option<String>,
-    /// User and password of the request.
+    /// User and password of the request (HTTP's basic authentication).
     #[serde(default)]
+    #[schemars(extend("examples" = [{"user": "me", "password": "${env.PASSWORD}"}]))]
     pub auth: Option<Auth>,
-    /// How often the request is sent, one after the other; `${pass}` counts from 0. Once by default.
+    /// How often the request is sent, one after the other on one connection: 1 to 1 000 000. `${pass}` counts from 0.
     #[serde(default)]
+    #[schemars(extend("x-default" = "1", "examples" = [1000]))]
     pub times: Option<u64>,
     /// Headers of the request.
     #[serde(default)]
+    #[schemars(extend("examples" = [{"content-type": "application/json"}]))]
     pub headers: BTreeMap<String, Text>,
-    /// Body of the request.
+    /// The body of the request.
     #[serde(default)]
+    #[schemars(extend("x-default" = "no body", "examples" = [{"json": {"n": 1}}]))]
     pub body: Option<Body>,
-    /// What the answer must be; status 2xx by default.
+    /// What the answer to the request must be. Any other answer fails the step.
     #[serde(default)]
+    #[schemars(extend("x-default" = "a status of 2xx", "examples" = [{"status": 204}]))]
     pub expect: Option<Expect>,
     /// How TLS is spoken, with `https://`.
     #[serde(default)]
+    #[schemars(extend("x-default" = "what the system trusts", "examples" = [{"ca": "certs/ca.pem"}]))]
     pub tls: Tls,
-    /// How long it may take; 60 s by default.
+    /// How long the step may take; of a request with `times`, how long each of them may take.
     #[serde(default)]
+    #[schemars(extend("x-default" = "60s", "examples" = ["10m"]))]
     pub timeout: Option<Timeout>,
 }

@@ -4,29 +4,41 @@ use schemars::JsonSchema;
 use serde_json::Value as Json;
 
 /// What must hold: a metric, or the ratio of a metric between two levels of a factor or between two phases, above or below a
-/// bound. Further keys are factors with the level or levels of the cells that are meant; with `ratio` one of them is
-/// `4 over 1`, or `phase` is `during over before`.
-/// For the JSON Schema; read by hand in `plan::expectations`.
+/// bound. Further keys are factors with the level or levels of the cells that are meant.
+// For the JSON Schema; read by hand in `plan::expectations`.
 #[derive(JsonSchema)]
 #[allow(dead_code)]
 pub struct Expectation {
-    /// A metric, as in graphs.
+    /// The [metric](metrics.md) that must hold. Exactly one of `metric` and `ratio` is needed.
+    #[schemars(extend("examples" = ["response_p99"]))]
     pub metric: Option<String>,
-    /// A metric of which two cells are compared.
+    /// The [metric](metrics.md) whose ratio must hold: between two cells that differ in one factor, which is then a key with
+    /// two levels (`processes: 4 over 1`), or between two phases of the same repetition (`phase: during over before`).
+    #[schemars(extend("examples" = ["throughput"]))]
     pub ratio: Option<String>,
-    /// Of which workload, where there are several.
+    /// The workload, the entry of `collect`, or the tap to which the metric belongs.
+    #[schemars(extend("x-default" = "the first that has the metric", "examples" = ["easy"]))]
     pub of: Option<String>,
-    /// In which phase; `during` by default, and of what belongs to targets the whole load. With `ratio` also two of them:
-    /// `during over before`.
+    /// The phase in which the metric must hold. With `ratio` it may also be two phases, such as `during over before`.
+    #[schemars(extend("x-default" = "during; the whole load for metrics of targets", "examples" = ["during"]))]
     pub phase: Option<String>,
-    /// Of which step; of the passes by default.
+    /// The step whose metric must hold.
+    #[schemars(extend("x-default" = "the pass as a whole", "examples" = ["flag"]))]
     pub step: Option<String>,
-    /// Of which target, where it is a resource; of all together by default.
+    /// The target whose metric must hold, for a metric that belongs to targets, such as `pss`.
+    #[schemars(extend("x-default" = "all targets together", "examples" = ["broker"]))]
     pub target: Option<String>,
-    /// It must be more than this, in the metric's unit: `1000/s`, `20ms`, `64MiB`, `1%`, a number.
+    /// The bound above which the metric must be, with its unit: `1000/s`, `20ms`, `64MiB`, `1%` or a number. For a metric of
+    /// a command it is a number in the metric's own unit, for a ratio a number. At least one of `above` and `below` is
+    /// needed.
+    #[schemars(extend("examples" = ["1000/s"]))]
     pub above: Option<Json>,
-    /// It must be less than this.
+    /// The bound below which the metric must be, with its unit: `1000/s`, `20ms`, `64MiB`, `1%` or a number. For a metric of
+    /// a command it is a number in the metric's own unit, for a ratio a number. At least one of `above` and `below` is
+    /// needed.
+    #[schemars(extend("examples" = ["20ms"]))]
     pub below: Option<Json>,
-    /// What to call it in reports.
+    /// What reports call the expectation.
+    #[schemars(extend("x-default" = "the item as typed", "examples" = ["easy requests stay fast"]))]
     pub name: Option<String>,
 }

@@ -7,7 +7,8 @@ use serde_json::Value as Json;
 
 use crate::types::{CountTolerance, Names};
 
-/// What `reconcile` may be, for the JSON Schema; read by hand in `plan::build::cells`.
+/// Servers whose own count of requests is compared with what was sent: one entry, a list of them, or `off`.
+// For the JSON Schema; read by hand in `plan::build::cells`.
 #[derive(JsonSchema)]
 #[serde(untagged)]
 #[allow(dead_code)]
@@ -20,7 +21,7 @@ pub enum Reconciles {
     Off(Off),
 }
 
-/// The one word that is allowed in place of a map.
+/// The word that switches the comparison off.
 #[derive(JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 #[allow(dead_code)]
@@ -29,33 +30,44 @@ pub enum Off {
     Off,
 }
 
-/// A server whose own count of requests is held against what was sent to it.
+/// A server whose own count of requests is compared with what was sent to it.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Reconcile {
-    /// Only in cells in which this is true.
+    /// The server is compared only in cells in which this is true.
     #[serde(default)]
+    #[schemars(extend("x-default" = "true", "examples" = ["${n > 1}"]))]
     pub when: Option<bool>,
-    /// The target that counts.
+    /// The target that counts its requests. The entry replaces what would be compared by itself for this target.
+    #[schemars(extend("examples" = ["web"]))]
     pub target: String,
-    /// Where the count is read, before and after the load: a figure of `collect` by its name (`name`, or `name.metric`), or a
-    /// source of its own with the place of the figure, such as `{get: http://127.0.0.1:8000/stats, json: /requests}`. Not
-    /// needed for what counts by itself: fixtures, haproxy with a `stats socket`, nginx with `stub_status`.
+    /// Where the count is read, before and after the load. It is a figure of the scenario's `collect` by its name (`name`, or
+    /// `name.metric`), or its own source: what an entry of `collect` has, with `json`, `regex`, `csv`, `sql` or `lines`
+    /// beside it. The bundled HTTP servers, haproxy with a `stats socket` and nginx with `stub_status` count by themselves
+    /// and do not need it.
     #[serde(default)]
-    #[schemars(with = "Option<CountSource>")]
+    #[schemars(
+        with = "Option<CountSource>",
+        extend("examples" = [{"get": "http://127.0.0.1:8000/stats", "json": "/requests"}])
+    )]
     pub collect: Option<Json>,
-    /// The workloads whose requests are counted; by default those whose URL leads to the target.
+    /// The workloads whose requests the server counts: one or a list. With this key you promise that nobody else sends
+    /// requests there: more than was sent is then a mismatch.
     #[serde(default)]
+    #[schemars(extend("x-default" = "those whose URL leads to the target", "examples" = ["clients"]))]
     pub workload: Option<Names>,
-    /// The steps whose requests are counted; all by default.
+    /// The steps whose requests the server counts: one or a list.
     #[serde(default)]
+    #[schemars(extend("x-default" = "all", "examples" = ["get"]))]
     pub steps: Names,
-    /// By how much the two may differ: a number of requests, or a share of them; by default as `limits` have it.
+    /// By how much the two counts may differ: a number of requests, or a share of them.
     #[serde(default)]
+    #[schemars(extend("x-default" = "`reconcile` of `limits`", "examples" = ["0.1%"]))]
     pub tolerance: Option<CountTolerance>,
 }
 
-/// Where a count is read, for the JSON Schema; read by hand in `plan::reconcile`.
+/// Where a count is read: a figure of `collect` by its name, or a source of its own.
+// For the JSON Schema; read by hand in `plan::reconcile`.
 #[derive(JsonSchema)]
 #[serde(untagged)]
 #[allow(dead_code)]

@@ -5,21 +5,29 @@ use serde::de::Deserialize;
 
 use crate::types::{HttpVersion, Names, Text};
 
-/// How HTTP is spoken.
+/// How HTTP is spoken: version, streams, connections and redirects.
 #[derive(Clone, Debug, Default, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Http {
-    /// `1` (HTTP/1.1, the default) or `2`.
+    /// The version of HTTP: `1` is HTTP/1.1, `2` is HTTP/2. HTTP/2 is agreed on by ALPN with `https://`, and spoken by prior
+    /// knowledge with `http://`.
     #[serde(default)]
+    #[schemars(extend("x-default" = "1", "examples" = [2]))]
     pub version: Option<HttpVersion>,
-    /// Requests at a time on one connection; only with version 2. 1 by default.
+    /// Requests at a time on one connection of HTTP/2, 1 to 1000. `connections: 8` with `streams: 10` are 80 requests at a
+    /// time. More than one needs `version: 2`.
     #[serde(default)]
+    #[schemars(extend("x-default" = "1", "examples" = [10]))]
     pub streams: Option<u32>,
-    /// Whether a connection is used for more than one request; true by default.
+    /// Whether a connection is used for more than one request. With `false` each request has its own connection, and
+    /// connecting is part of its time. HTTP/2 needs `true`, and `stages` needs `false`.
     #[serde(default)]
+    #[schemars(extend("x-default" = "`true`; with `stages` `false`", "examples" = [false]))]
     pub keep_alive: Option<bool>,
-    /// How many redirects are followed; 0 by default: a redirect is an answer like any other.
+    /// How many redirects of a request are followed. With `0` a redirect is an answer like any other. A map such as
+    /// `{most: 10, trust: [https://other:8443]}` also says which other origins may get secrets.
     #[serde(default)]
+    #[schemars(extend("x-default" = "0", "examples" = [5]))]
     pub redirects: Option<Redirects>,
 }
 
@@ -62,49 +70,68 @@ impl JsonSchema for Redirects {
     }
     fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
         let to = generator.subschema_for::<RedirectsTo>();
-        schemars::json_schema!({"anyOf": [{"type": "integer", "minimum": 0}, to]})
+        schemars::json_schema!({
+            "anyOf": [{"type": "integer", "minimum": 0}, to],
+            "description": "How many redirects are followed: a number, or a map that also says whom to trust.",
+            "examples": [5, {"most": 10, "trust": ["https://other:8443"]}]
+        })
     }
 }
 
-/// Which redirects are followed, and who is trusted.
+/// How many redirects are followed, and which other origins may get secrets.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct RedirectsTo {
-    /// How many; 10 by default.
+    /// How many redirects of a request are followed.
     #[serde(default)]
+    #[schemars(extend("x-default" = "10", "examples" = [5]))]
     pub most: Option<u32>,
-    /// Origins, such as `https://other:8443`, to which credentials and secrets are sent too.
+    /// Other origins (scheme, host and port, without a path) to which a redirect may take credentials and secrets: one or a
+    /// list.
     #[serde(default)]
+    #[schemars(extend("x-default" = "no other origin", "examples" = [["https://other:8443"]]))]
     pub trust: Names,
 }
 
-/// How TLS is spoken.
+/// How TLS is spoken: which certificates vouch for the server, and which one the client shows.
 #[derive(Clone, Debug, Default, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Tls {
-    /// A file with the certificates (PEM) of those who may vouch for the server, instead of the system's.
+    /// A file with the certificates (PEM) that may vouch for the server.
     #[serde(default)]
+    #[schemars(extend("x-default" = "those that the system trusts", "examples" = ["certs/ca.pem"]))]
     pub ca: Option<String>,
-    /// `false` takes any certificate from anybody.
+    /// Whether the certificate of the server is verified. `false` accepts any certificate from any server, and cannot stand
+    /// beside `ca`.
     #[serde(default)]
+    #[schemars(extend("x-default" = "true", "examples" = [false]))]
     pub verify: Option<bool>,
-    /// What the server is called, in the handshake (SNI) and in its certificate; the host of the URL by default.
+    /// The name of the server: the handshake asks for it (SNI), and the certificate must contain it. So you can reach a
+    /// server on 127.0.0.1 under the name that it has elsewhere. The `host` header stays that of the URL, unless `headers`
+    /// sets another.
     #[serde(default)]
+    #[schemars(extend("x-default" = "the host of the URL", "examples" = ["shop.example"]))]
     pub name: Option<Text>,
-    /// A file with a certificate of one's own (PEM), for a server that asks who is there; `key` belongs to it.
+    /// A file with the client's own certificate (PEM), for servers that ask for one; it needs `key`. Intermediate
+    /// certificates, up to the one that vouches for it, follow in the same file.
     #[serde(default)]
+    #[schemars(extend("examples" = ["certs/client.pem"]))]
     pub cert: Option<String>,
-    /// The file with the key of `cert` (PEM).
+    /// A file with the private key of `cert` (PEM).
     #[serde(default)]
+    #[schemars(extend("examples" = ["certs/client.key"]))]
     pub key: Option<String>,
 }
 
-/// User and password, for HTTP's basic authentication.
+/// User and password for HTTP's basic authentication. Both must be known before the load: only secrets of `env` may be
+/// inserted late.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Auth {
-    /// The name to log in with.
+    /// The user. The name cannot contain a colon, which separates user and password.
+    #[schemars(extend("examples" = ["me"]))]
     pub user: Text,
-    /// What only they know: `${env.PASSWORD}`.
+    /// The password, which is usually a secret of `env`.
+    #[schemars(extend("examples" = ["${env.PASSWORD}"]))]
     pub password: Text,
 }

@@ -7,142 +7,185 @@ use serde::de::Deserialize;
 
 use crate::types::{Duration, Per, Percent, Rate, RateRange, Spacing, Text, WarmUpLength};
 
-/// How requests arrive, and how many or how long: exactly one of `closed`, `open`, `find`.
+/// How passes arrive, and how many or for how long: exactly one of `closed`, `open` and `find`.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Load {
-    /// Arrivals follow completions.
+    /// A closed loop: arrivals follow completions. A connection starts its next pass when the last one has ended.
     #[serde(default)]
+    #[schemars(extend("examples" = [{"connections": 10}]))]
     pub closed: Option<Closed>,
-    /// Arrivals follow a schedule, whatever the answers do.
+    /// An open loop: arrivals follow a schedule, whatever the answers do.
     #[serde(default)]
+    #[schemars(extend("examples" = [{"rate": "500/s", "arrivals": "poisson"}]))]
     pub open: Option<Open>,
-    /// The highest rate that holds is searched.
+    /// A search for the highest rate that holds. It has no `amount` and no `duration`, and cannot be used with `command` or
+    /// `phases`.
     #[serde(default)]
+    #[schemars(extend("examples" = [{"rate": "100..20000", "while": {"response_p99": "< 50ms", "errors": "< 0.1%"}}]))]
     pub find: Option<Find>,
-    /// How many passes in all.
+    /// How many passes in all. `closed` and `open` need exactly one of `amount` and `duration`, unless `phases` or `steps` of
+    /// the rate say how long the load is. With `per: connection` it is the amount of each connection.
     #[serde(default)]
+    #[schemars(extend("examples" = [1000]))]
     pub amount: Option<u64>,
-    /// How long.
+    /// How long the load is. `closed` and `open` need exactly one of `amount` and `duration`, unless `phases` or `steps` of
+    /// the rate say how long the load is.
     #[serde(default)]
+    #[schemars(extend("examples" = ["10s"]))]
     pub duration: Option<Duration>,
-    /// What comes before the measurement; recorded, marked, and left out of the statistics. `auto`: all windows before
-    /// the load became steady.
+    /// What comes before the measurement: `{amount: …}`, `{duration: …}` or `auto`. It is recorded, marked, and left out of
+    /// the statistics. `auto` leaves out the windows before the load became [steady](limits.md#steady); it needs at least 10
+    /// windows.
     #[serde(default)]
+    #[schemars(extend("examples" = [{"duration": "2s"}]))]
     pub warm_up: Option<WarmUp>,
-    /// How long passes may still take that are under way when a load with a duration ends, and, in an open loop, those that
-    /// wait to be sent; 1 s by default, for a command as long as it may take. What was not sent by then is counted as
-    /// unsent; what was not answered by then is told as open, with the time that it had waited.
+    /// How much longer passes may take that are under way when a load with a duration ends. In an open loop it also holds for
+    /// passes that wait to be sent. A pass that is not sent by then counts as unsent, and one that is not answered by then as
+    /// open, with the time that it had waited. A closed loop with an `amount` has no drain.
     #[serde(default)]
+    #[schemars(extend("x-default" = "1s; of a `command` its `timeout`", "examples" = ["0s"]))]
     pub drain: Option<Duration>,
 }
 
-/// A closed loop.
+/// A closed loop: each connection starts a pass when its last one has ended.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Closed {
-    /// Connections, each with one request at a time.
+    /// How many connections, each with one pass at a time: 1 to 1 000 000.
+    #[schemars(extend("examples" = [10]))]
     pub connections: u32,
-    /// What a connection waits from the end of a pass to the start of the next.
+    /// How long a connection waits from the end of a pass to the start of the next: `{constant: 1s}` or `{exponential: 1s}`.
     #[serde(default)]
+    #[schemars(extend("x-default" = "no wait", "examples" = [{"exponential": "1s"}]))]
     pub think: Option<Think>,
-    /// From the first connection's begin to the last one's.
+    /// The time from the start of the first connection to the start of the last one.
     #[serde(default)]
+    #[schemars(extend("x-default" = "0s", "examples" = ["5s"]))]
     pub ramp: Option<Duration>,
 }
 
-/// A think time: exactly one kind.
+/// How long a connection waits between two passes: exactly one of `constant` and `exponential`.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Think {
     /// Always this long.
     #[serde(default)]
+    #[schemars(extend("examples" = ["1s"]))]
     pub constant: Option<Duration>,
-    /// Exponentially distributed with this mean.
+    /// At random, exponentially distributed with this mean.
     #[serde(default)]
+    #[schemars(extend("examples" = ["1s"]))]
     pub exponential: Option<Duration>,
 }
 
-/// An open loop: exactly one of `rate`, `ramp`, `steps`, `every`.
+/// An open loop, whose passes follow a schedule: exactly one of `rate`, `ramp`, `steps` and `every`.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Open {
-    /// Passes per time, such as `500/s`.
+    /// A constant rate: passes per time, from 1 per day (`0.042/h`) to 100 000 000 per second.
     #[serde(default)]
+    #[schemars(extend("examples" = ["500/s"]))]
     pub rate: Option<Rate>,
-    /// A rate that changes steadily.
+    /// A rate that rises or falls steadily over the load.
     #[serde(default)]
+    #[schemars(extend("examples" = [{"from": "10/s", "to": "1000/s"}]))]
     pub ramp: Option<Ramp>,
-    /// One rate after the other.
+    /// One rate after the other. The steps say how long the load is: it has neither `amount` nor `duration`.
     #[serde(default)]
+    #[schemars(extend("examples" = [{"rates": [100, 200, 400], "each": "10s"}]))]
     pub steps: Option<RateSteps>,
-    /// One pass in each such time.
+    /// One pass in each stretch of this length. `arrivals` cannot stand beside it.
     #[serde(default)]
+    #[schemars(extend("examples" = ["100ms"]))]
     pub every: Option<Duration>,
-    /// With `every`: each pass is late by a random part of this, at most `every`.
+    /// With `every`: each pass is late by a random part of this time, which is at most that of `every`.
     #[serde(default)]
+    #[schemars(extend("x-default" = "0s", "examples" = ["50ms"]))]
     pub jitter: Option<Duration>,
-    /// How passes are spaced at a rate; evenly by default.
+    /// How passes are spaced: evenly (`constant`), at random with exponential gaps (`poisson`), or as the keys of a person
+    /// who types (`typed`: see [websocket](websocket.md#typed-arrivals)).
     #[serde(default)]
+    #[schemars(extend("x-default" = "constant", "examples" = ["poisson"]))]
     pub arrivals: Option<Spacing>,
-    /// Connections: the most requests at a time. Arrivals that find all of them busy wait, and the wait counts. 64 by default.
+    /// How many connections, 1 to 1 000 000: the most passes at a time. Arrivals that find all of them busy wait, and the
+    /// wait counts. A connection of a websocket with `match` has any number of passes.
     #[serde(default)]
+    #[schemars(extend("x-default" = "64", "examples" = [1000]))]
     pub connections: Option<u32>,
-    /// `connection`: each connection has a schedule of its own, and the rate and `amount` are those of one. Only with
-    /// `websocket` and `match`.
+    /// `connection`: each connection has its own schedule, and the rate and `amount` are those of one connection. It needs a
+    /// websocket with `match`.
     #[serde(default)]
+    #[schemars(extend("x-default" = "one schedule for all", "examples" = ["connection"]))]
     pub per: Option<Per>,
-    /// With `per`: from the first connection's start to the last one's; one interval of the rate by default.
+    /// With `per`: the time from the start of the first connection's schedule to the start of the last one's.
     #[serde(default)]
+    #[schemars(extend("x-default" = "one interval of the rate", "examples" = ["2s"]))]
     pub stagger: Option<Duration>,
 }
 
-/// A rate that changes steadily over the measurement.
+/// A rate that rises or falls steadily over the load.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Ramp {
-    /// At its begin.
+    /// The rate at the start.
+    #[schemars(extend("examples" = ["10/s"]))]
     pub from: Rate,
-    /// At its end.
+    /// The rate at the end.
+    #[schemars(extend("examples" = ["1000/s"]))]
     pub to: Rate,
 }
 
-/// One rate after the other.
+/// Rates that are held one after the other.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct RateSteps {
-    /// The rates.
+    /// The rates, in order: at least one.
+    #[schemars(extend("examples" = [[100, 200, 400]]))]
     pub rates: Vec<Rate>,
-    /// How long each of them holds.
+    /// How long each rate is held.
+    #[schemars(extend("examples" = ["10s"]))]
     pub each: Duration,
-    /// In an order that the seed draws, so that time and rate are not confused.
+    /// Whether the rates come in an order that is drawn from the seed, so that an effect of time is not taken for one of the
+    /// rate.
     #[serde(default)]
+    #[schemars(extend("examples" = [true]))]
     pub shuffled: bool,
 }
 
-/// The search for the highest rate that holds.
+/// A search for the highest rate that holds.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Find {
-    /// From which rate to which, such as `100..20000`.
+    /// The lowest and the highest rate of the search.
+    #[schemars(extend("examples" = ["100..20000"]))]
     pub rate: RateRange,
-    /// What must be true at a rate that holds, such as `{response_p99: "< 50ms", errors: "< 0.1%"}`.
+    /// What must be true of a rate that holds: metrics with their bounds, at least one. `errors` is the share that was wrong,
+    /// unsent or open. The times are `response_`, `service_` and `lag_` with `p50`, `p90`, `p95`, `p99`, `p999` or `max`. A
+    /// websocket with `match` also has `lost` and `out_of_order`, for which `0` is a bound too.
     #[serde(rename = "while")]
+    #[schemars(extend("examples" = [{"response_p99": "< 50ms", "errors": "< 0.1%"}]))]
     pub conditions: BTreeMap<String, Text>,
-    /// How long each rate is tried; 5 s by default.
+    /// How long each rate is tried: at least 100 ms.
     #[serde(default)]
+    #[schemars(extend("x-default" = "5s", "examples" = ["10s"]))]
     pub trial: Option<Duration>,
-    /// How closely the limit is searched; 5 % by default.
+    /// How close to each other the highest rate that holds and the lowest that fails must be: 0.1 % to 100 %.
     #[serde(default)]
+    #[schemars(extend("x-default" = "5%", "examples" = ["2%"]))]
     pub precision: Option<Percent>,
-    /// How passes are spaced; evenly by default.
+    /// How passes are spaced: `constant`, `poisson` or `typed`, as in an open loop.
     #[serde(default)]
+    #[schemars(extend("x-default" = "constant", "examples" = ["poisson"]))]
     pub arrivals: Option<Spacing>,
-    /// Connections; 64 by default.
+    /// How many connections, as in an open loop.
     #[serde(default)]
+    #[schemars(extend("x-default" = "64", "examples" = [1000]))]
     pub connections: Option<u32>,
-    /// `connection`: the rate is that of each connection.
+    /// `connection`: each connection has its own schedule, and the rate is that of one connection. It needs a websocket with
+    /// `match`.
     #[serde(default)]
+    #[schemars(extend("x-default" = "one schedule for all", "examples" = ["connection"]))]
     pub per: Option<Per>,
 }
 
@@ -188,35 +231,46 @@ impl JsonSchema for WarmUp {
     }
     fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
         let end = generator.subschema_for::<WarmUpEnd>();
-        schemars::json_schema!({"anyOf": [{"const": "auto"}, end]})
+        schemars::json_schema!({
+            "anyOf": [{"const": "auto"}, end],
+            "description": "What comes before the measurement: a number of passes, a time, or `auto`.",
+            "examples": ["auto", {"duration": "2s"}]
+        })
     }
 }
 
-/// The end of a warm-up: exactly one of both.
+/// How long a warm-up is: exactly one of `amount` and `duration`.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct WarmUpEnd {
-    /// How many passes.
+    /// How many passes the warm-up has. A websocket with `match` needs a `duration` instead.
     #[serde(default)]
+    #[schemars(extend("examples" = [100]))]
     pub amount: Option<u64>,
-    /// How long.
+    /// How long the warm-up is.
     #[serde(default)]
+    #[schemars(extend("examples" = ["2s"]))]
     pub duration: Option<Duration>,
 }
 
-/// The phases of a repetition, in this order.
+/// How long each phase of a repetition is, in the order `warm-up`, `before`, `during`, `after`. Only `during` is required.
 #[derive(Clone, Debug, Default, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Phases {
-    /// Recorded, marked, and left out of the statistics. `auto`: the windows of `during` before the load became steady.
+    /// The phase that is recorded, marked, and left out of the statistics. `auto` takes the windows of `during` before the
+    /// load became steady as the warm-up; a phase `before` cannot stand beside it.
     #[serde(default)]
+    #[schemars(extend("x-default" = "no such phase", "examples" = ["2s"]))]
     pub warm_up: Option<WarmUpLength>,
-    /// Before what is of interest.
+    /// The phase before the one of interest.
     #[serde(default)]
+    #[schemars(extend("x-default" = "no such phase", "examples" = ["5s"]))]
     pub before: Option<Duration>,
-    /// What is of interest.
+    /// The phase of interest. It is required.
+    #[schemars(extend("examples" = ["10s"]))]
     pub during: Option<Duration>,
-    /// After it.
+    /// The phase after the one of interest.
     #[serde(default)]
+    #[schemars(extend("x-default" = "no such phase", "examples" = ["5s"]))]
     pub after: Option<Duration>,
 }

@@ -25,109 +25,156 @@ pub use socks::*;
 pub use vtp::*;
 pub use websocket::*;
 
-/// Requests and how they arrive: over HTTP (`url` and `steps`), messages over a websocket (`websocket` and `steps`) or over TCP (`framed` and `steps`), events of the
-/// VOEvent Transport Protocol (`vtp`), commands to a Redis server (`redis` and `steps`), or a program of its own (`command`).
+/// Requests, messages or commands, and how they arrive. Exactly one of `url`, `websocket`, `framed`, `vtp`, `redis` and
+/// `command` says what carries a workload.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Workload {
-    /// Only in cells in which this is true.
+    /// The workload runs only in cells in which this is true.
     #[serde(default)]
+    #[schemars(extend("x-default" = "true", "examples" = ["${n > 1}"]))]
     pub when: Option<bool>,
-    /// `http://host:port` or `https://…`, or a list of them: connections are dealt out in turn.
+    /// The server, for a workload over HTTP: `http://host:port`, `https://…`, or a list of URLs. Connections are dealt out
+    /// over a list in turn. The path of a step follows that of the URL. Several URLs must have the same path, and a query is
+    /// refused: it belongs in the steps.
     #[serde(default)]
+    #[schemars(extend("examples" = ["${targets.blobs.urls}"]))]
     pub url: Names,
-    /// A Unix socket to connect to; `url` then only says what the `host` header is.
+    /// A Unix socket to connect to, with `url`. `url` then only says what the `host` header is. A websocket has its own
+    /// `socket`.
     #[serde(default)]
+    #[schemars(extend("examples" = ["${scratch}/app.sock"]))]
     pub socket: Option<String>,
-    /// How HTTP is spoken.
+    /// How HTTP is spoken, with `url`: version, streams, connections and redirects.
     #[serde(default)]
+    #[schemars(extend("examples" = [{"version": 2, "streams": 10}]))]
     pub http: Http,
-    /// How TLS is spoken with `https://`.
+    /// How TLS is spoken, with `https://` and `wss://`: which certificates vouch for the server, and which one the client
+    /// shows.
     #[serde(default)]
+    #[schemars(extend("x-default" = "what the system trusts", "examples" = [{"ca": "tests/ca.pem"}]))]
     pub tls: Tls,
-    /// With `url` and `framed`: a proxy through which connections go.
+    /// A SOCKS proxy through which connections go, with `url` or `framed`: see [SOCKS](socks.md).
     #[serde(default)]
+    #[schemars(extend("examples" = [{"address": "127.0.0.1:9050"}]))]
     pub socks: Option<Socks>,
-    /// With `url`: whether each request is recorded stage by stage, from the socket to the last byte; false by default. Each then has a
-    /// connection of its own.
+    /// Whether each request is recorded stage by stage, from the socket to the last byte: see [Stages](socks.md#stages). Each
+    /// request over HTTP then has its own connection, and with `framed` each pass. It needs `framed`, or `url` with plain
+    /// HTTP/1.1, without redirects and without a Unix socket.
     #[serde(default)]
+    #[schemars(extend("x-default" = "false", "examples" = [true]))]
     pub stages: Option<bool>,
-    /// Messages over a websocket. What they are stands in `steps`, such as `{send: {text: …}}`.
+    /// Messages over a websocket: where the server is, and how answers are matched. The messages themselves stand in `steps`,
+    /// such as `{send: {text: hello}}`. See [websocket](websocket.md).
     #[serde(default)]
+    #[schemars(extend("examples" = [{"url": "ws://127.0.0.1:8000/chat", "match": {"json": "/id"}}]))]
     pub websocket: Option<Websocket>,
-    /// Messages over TCP: how they are told apart. What they are stands in `steps`, such as `{send: {text: …}}`.
+    /// Messages over TCP: where the server is, and where a message ends. The messages themselves stand in `steps`, such as
+    /// `{send: {text: hello}}`. See [framed](framed.md).
     #[serde(default)]
+    #[schemars(extend("examples" = [{"to": "127.0.0.1:7000", "frame": {"delimiter": "\r\n"}}]))]
     pub framed: Option<Framed>,
-    /// Events of the VOEvent Transport Protocol: sent by an author (`to`), or received by a subscriber (`from`).
+    /// Events of the VOEvent Transport Protocol: sent by an author (`to`), or received by a subscriber (`from`). See
+    /// [VTP](vtp.md).
     #[serde(default)]
+    #[schemars(extend("examples" = [{"to": "127.0.0.1:8098"}]))]
     pub vtp: Option<Vtp>,
-    /// Commands to a server that speaks Redis' protocol. What they are stands in `steps`, such as `{get: key}`.
+    /// Commands to a server that speaks the protocol of Redis. The commands themselves stand in `steps`, such as
+    /// `{get: key}`. See [Redis](redis.md).
     #[serde(default)]
+    #[schemars(extend("examples" = [{"to": "127.0.0.1:6379"}]))]
     pub redis: Option<redis::Redis>,
-    /// A program and its arguments that makes the load by itself. Each pass is one execution of it. No shell.
+    /// A program that makes the load by itself, and its arguments, without a shell. Each pass is one execution of it. The
+    /// word `runner` in place of a program means this program itself. See [Commands](command.md).
     #[serde(default)]
+    #[schemars(extend("examples" = [["wrk", "-t1", "-c64", "-d5s", "http://127.0.0.1:8000/"]]))]
     pub command: Option<Vec<Text>>,
-    /// Environment variables of `command`, added to the runner's own.
+    /// Environment variables of `command`, added to those of `runner`.
     #[serde(default)]
+    #[schemars(extend("examples" = [{"LC_ALL": "C"}]))]
     pub env: BTreeMap<String, Text>,
     /// Working directory of `command`.
     #[serde(default)]
+    #[schemars(extend("x-default" = "that of `runner`", "examples" = ["${scratch}"]))]
     pub dir: Option<String>,
-    /// Programs without which cells with this workload are skipped, loudly.
+    /// Programs that the workload needs: one name or a list. Where one of them is missing, cells with this workload are
+    /// skipped with a warning.
     #[serde(default)]
+    #[schemars(extend("examples" = ["wrk"]))]
     pub needs: Names,
-    /// What is taken from the output of `command`: name to place.
+    /// Figures that are taken from the output of `command`: the name of each, and where it stands. A name starts with a
+    /// lower-case letter and consists of lower-case letters, digits and `_`.
     #[serde(default)]
+    #[schemars(extend("examples" = [{"requests": {"regex": "([0-9]+) requests in"}}]))]
     pub metrics: BTreeMap<String, MetricSource>,
-    /// The decimal mark of all of `metrics`, where they are texts; each may say its own. A point by default.
+    /// The decimal mark of all `metrics` of `command` that are texts: `point` or `comma`. Each metric may name its own.
+    /// [Numbers](../numbers.md) says how numbers are read.
     #[serde(default)]
+    #[schemars(extend("x-default" = "point", "examples" = ["comma"]))]
     pub decimal: Option<Decimal>,
-    /// How `command` must end; exit code 0 by default.
+    /// The exit codes with which `command` may end: one or a list. Any other code is an error of the pass.
     #[serde(default)]
+    #[schemars(extend("x-default" = "0", "examples" = [[0, 1]]))]
     pub exit: Option<ExitCodes>,
-    /// How requests arrive.
+    /// How passes arrive, and how many or for how long: see [Loads](load.md). Only a subscriber (`vtp` with `from`) has no
+    /// load.
     #[serde(default)]
-    #[schemars(required)]
+    #[schemars(with = "Load", extend("examples" = [{"closed": {"connections": 10}, "duration": "10s"}]))]
     pub load: Option<Load>,
-    /// The phases of the repetition in which this workload is there; all by default.
+    /// The phases of the repetition in which the workload runs: one or a list. It needs `phases` at the top of the file.
     #[serde(default)]
+    #[schemars(extend("x-default" = "all", "examples" = [["during"]]))]
     pub phases: Option<Names>,
-    /// Values that are drawn anew for each pass, from the seed: name to what they are drawn of.
+    /// Values that are drawn anew for each pass, evenly and from the seed: the name of each, and what it is drawn from.
+    /// `{to: 99}` draws a number and `{of: [a, b]}` an item; a step inserts it as `${name}`. A `vtp` or `command` workload
+    /// has none.
     #[serde(default)]
+    #[schemars(extend("examples" = [{"doc": {"from": 0, "to": 99}}]))]
     pub draw: BTreeMap<String, Draw>,
-    /// The requests of one pass. Each is measured by itself, and the pass as a whole.
+    /// The requests, messages or commands of one pass, in order, on one connection. Each step is measured by itself, and so
+    /// is the pass as a whole. A `vtp` or `command` workload has no steps; every other one needs at least one.
     #[serde(default)]
-    #[schemars(with = "Vec<AnyStep>")]
+    #[schemars(with = "Vec<AnyStep>", extend("examples" = [[{"get": "/"}]]))]
     pub steps: Vec<Json>,
-    /// User and password of every request.
+    /// User and password of every request, sent as HTTP's basic authentication. With `websocket` they belong to the
+    /// handshake.
     #[serde(default)]
+    #[schemars(extend("examples" = [{"user": "me", "password": "${env.PASSWORD}"}]))]
     pub auth: Option<Auth>,
-    /// Headers of every request.
+    /// Headers of every request over HTTP. The same header of a step takes precedence. With `websocket` they are headers of
+    /// the handshake, cookies among them. A header `expect` is refused.
     #[serde(default)]
+    #[schemars(extend("examples" = [{"accept": "application/json"}]))]
     pub headers: BTreeMap<String, Text>,
-    /// How long a request may take; 30 s by default. For `command`: 10 min.
+    /// How long a request may take, connecting included. A `command` that takes longer is stopped and counts as timed out.
     #[serde(default)]
+    #[schemars(extend("x-default" = "30s; of a `command` 10m", "examples" = ["5s"]))]
     pub timeout: Option<Timeout>,
-    /// Generator threads; 1 by default.
+    /// How many threads of the generator carry the workload: at least one, and at most as many as it has connections.
     #[serde(default)]
+    #[schemars(extend("x-default" = "1", "examples" = [2]))]
     pub threads: Option<u32>,
-    /// Processors on which the generator, or `command`, may run.
+    /// The processors, by number, on which the generator or `command` may run.
     #[serde(default)]
+    #[schemars(extend("x-default" = "all", "examples" = [[1]]))]
     pub cpus: Vec<u32>,
 }
 
-/// What a value is drawn of: whole numbers (`from`, `to`), or the items of a list (`of`).
+/// What a value is drawn from: whole numbers (`to`, with or without `from`), or the items of a list (`of`).
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Draw {
-    /// The smallest number; 0 by default.
+    /// The smallest number that can be drawn, beside `to`.
     #[serde(default)]
+    #[schemars(extend("x-default" = "0", "examples" = [1]))]
     pub from: Option<u64>,
-    /// The largest number.
+    /// The largest number that can be drawn.
     #[serde(default)]
+    #[schemars(extend("examples" = [99]))]
     pub to: Option<u64>,
-    /// These texts.
+    /// The texts of which one is drawn: at least one.
     #[serde(default)]
+    #[schemars(extend("examples" = [["small", "large"]]))]
     pub of: Option<Vec<Text>>,
 }
 
@@ -140,78 +187,105 @@ enum AnyStep {
     Redis(redis::RedisStep),
 }
 
-/// One request: exactly one method with its path; with `framed` and `websocket` exactly one of `send`, `receive`.
+/// One step of a pass. With `url` it has exactly one method, a key whose value is the path; with `framed` and `websocket`
+/// exactly one of `send` and `receive`.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Step {
-    /// Name in results and graphs; the method by default.
+    /// The name of the step in results and graphs. Two steps of a workload cannot have the same one.
     #[serde(default)]
+    #[schemars(extend("x-default" = "the method; `get-2` for the second one", "examples" = ["flag"]))]
     pub name: Option<String>,
-    /// `GET` of a path.
+    /// A `GET` request for this path. The path begins with `/` and follows that of `url`.
     #[serde(default)]
+    #[schemars(extend("examples" = ["/blobs/u/${id}"]))]
     pub get: Option<Text>,
-    /// `HEAD` of a path.
+    /// A `HEAD` request for this path. The path begins with `/` and follows that of `url`.
     #[serde(default)]
+    #[schemars(extend("examples" = ["/blobs/u/${id}"]))]
     pub head: Option<Text>,
-    /// `PUT` to a path.
+    /// A `PUT` request for this path. The path begins with `/` and follows that of `url`.
     #[serde(default)]
+    #[schemars(extend("examples" = ["/blobs/u/${id}"]))]
     pub put: Option<Text>,
-    /// `POST` to a path.
+    /// A `POST` request for this path. The path begins with `/` and follows that of `url`.
     #[serde(default)]
+    #[schemars(extend("examples" = ["/orders"]))]
     pub post: Option<Text>,
-    /// `PATCH` of a path.
+    /// A `PATCH` request for this path. The path begins with `/` and follows that of `url`.
     #[serde(default)]
+    #[schemars(extend("examples" = ["/orders/${order}"]))]
     pub patch: Option<Text>,
-    /// `DELETE` of a path.
+    /// A `DELETE` request for this path. The path begins with `/` and follows that of `url`.
     #[serde(default)]
+    #[schemars(extend("examples" = ["/blobs/u/${id}"]))]
     pub delete: Option<Text>,
-    /// `OPTIONS` of a path.
+    /// An `OPTIONS` request for this path. The path begins with `/` and follows that of `url`.
     #[serde(default)]
+    #[schemars(extend("examples" = ["/orders"]))]
     pub options: Option<Text>,
-    /// With `framed` and `websocket`: a message that is sent.
+    /// The message that is sent, with `framed` or `websocket`.
     #[serde(default)]
+    #[schemars(extend("examples" = [{"text": "TICKET"}]))]
     pub send: Option<Body>,
-    /// With `framed` and `websocket`: `true` waits for a message without sending one.
+    /// `true`: the step waits for a message without sending one, with `framed` or `websocket`.
     #[serde(default)]
+    #[schemars(extend("examples" = [true]))]
     pub receive: Option<bool>,
-    /// With `send`: whether a message comes back; true by default.
+    /// Whether a message comes back for `send`. With `false` the step waits for none, and can have neither `expect` nor
+    /// `carry`. A websocket with `match` always needs an answer.
     #[serde(default)]
+    #[schemars(extend("x-default" = "true", "examples" = [false]))]
     pub answer: Option<bool>,
-    /// Headers of this request.
+    /// Headers of this request over HTTP. They take precedence over those of the workload. A header `expect` is refused.
     #[serde(default)]
+    #[schemars(extend("examples" = [{"x-n": "${n}"}]))]
     pub headers: BTreeMap<String, Text>,
-    /// Body of this request.
+    /// The body of this request over HTTP.
     #[serde(default)]
+    #[schemars(extend("x-default" = "no body", "examples" = [{"random": "10KiB"}]))]
     pub body: Option<Body>,
-    /// What the answer must be; anything else is an error. Status 2xx by default.
+    /// What the answer must be. Any other answer is an error.
     #[serde(default)]
+    #[schemars(extend("x-default" = "a status of 2xx; any message", "examples" = [{"status": 200}]))]
     pub expect: Option<Expect>,
-    /// Answers that are neither expected nor errors, counted by themselves: name to status. They end the pass.
+    /// Answers over HTTP that are neither expected nor errors: the name of each outcome, and its status or statuses. They are
+    /// counted by themselves and end the pass: see [Outcomes](steps.md#outcomes). A workload may have 8 such names, of
+    /// lower-case letters, digits, `-` and `_`.
     #[serde(default)]
+    #[schemars(extend("examples" = [{"conflict": 409}]))]
     pub outcomes: BTreeMap<String, Statuses>,
-    /// Values taken from the answer, for the steps behind: name to place.
+    /// Values taken from the answer for later steps of the same pass: the name of each, and where it stands in the answer. A
+    /// later step inserts it as `${name}`: see [Carried values](steps.md#carried-values).
     #[serde(default)]
+    #[schemars(extend("examples" = [{"rev": {"json": "/rev"}}]))]
     pub carry: BTreeMap<String, Carry>,
-    /// How long this request may take.
+    /// How long this step may take.
     #[serde(default)]
+    #[schemars(extend("x-default" = "that of the workload", "examples" = ["1s"]))]
     pub timeout: Option<Timeout>,
 }
 
-/// A request body: exactly one kind.
+/// The content of a body or of a message: exactly one of `text`, `json`, `file` and `random`.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Body {
     /// This text.
     #[serde(default)]
+    #[schemars(extend("examples" = ["[\"PROCESSING\"]"]))]
     pub text: Option<Text>,
-    /// The content of a file.
+    /// The content of this file. It is looked for from the folder of the scenario upwards; it may also be a file that a
+    /// set-up step makes and keeps (`${cache.NAME}/…`).
     #[serde(default)]
+    #[schemars(extend("examples" = ["data/order.json"]))]
     pub file: Option<String>,
-    /// So many random bytes, others in every request.
+    /// So many random bytes, different ones in each request.
     #[serde(default)]
+    #[schemars(extend("examples" = ["10KiB"]))]
     pub random: Option<Size>,
-    /// This value as JSON.
+    /// This value as JSON, `null` included.
     #[serde(default, deserialize_with = "also_null")]
+    #[schemars(extend("examples" = [{"name": "${id}"}]))]
     pub json: Option<Json>,
 }
 
@@ -220,35 +294,42 @@ fn also_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Json>,
     Json::deserialize(deserializer).map(Some)
 }
 
-/// What an answer must be.
+/// What an answer must be. Where several keys are given, all of them must hold.
 #[derive(Clone, Debug, Default, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Expect {
-    /// One of these statuses.
+    /// The answer has this status, or one of these. Only answers over HTTP have one.
     #[serde(default)]
+    #[schemars(extend("x-default" = "2xx", "examples" = [[200, 201]]))]
     pub status: Option<Statuses>,
-    /// A body of this length.
+    /// The body has exactly this length. Of a coded body, the length on the wire counts.
     #[serde(default)]
+    #[schemars(extend("examples" = ["10KiB"]))]
     pub length: Option<Size>,
-    /// Exactly this body.
+    /// The body is exactly this text.
     #[serde(default)]
+    #[schemars(extend("examples" = ["ok"]))]
     pub text: Option<Text>,
-    /// This text somewhere in the body.
+    /// The body contains this text. Only its first 16 MiB are looked at.
     #[serde(default)]
+    #[schemars(extend("examples" = ["\"done\":true"]))]
     pub contains: Option<Text>,
 }
 
-/// Where in an answer a carried value stands: exactly one kind.
+/// Where a carried value stands in an answer: exactly one of `json`, `header` and `regex`.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Carry {
-    /// A JSON pointer (RFC 6901) into the body, such as `/rev`.
+    /// The value at this JSON pointer (RFC 6901) in the body.
     #[serde(default)]
+    #[schemars(extend("examples" = ["/rows/0/id"]))]
     pub json: Option<String>,
-    /// The value of a header.
+    /// The value of this header. Only answers over HTTP have headers.
     #[serde(default)]
+    #[schemars(extend("examples" = ["location"]))]
     pub header: Option<String>,
-    /// The first group (or the whole match) of a regular expression in the body.
+    /// What this regular expression finds in the body: its first group, or the whole match.
     #[serde(default)]
+    #[schemars(extend("examples" = ["id=(\\d+)"]))]
     pub regex: Option<String>,
 }

@@ -12,71 +12,91 @@ use serde::{Deserialize, Deserializer};
 use super::{Body, Carry};
 use crate::types::{Size, Text, Timeout, text_as_typed};
 
-/// Commands to a server that speaks Redis' protocol (RESP).
+/// Commands to Redis, Valkey, or another server that speaks their protocol (RESP).
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Redis {
-    /// `host:port`.
+    /// The server, as `host:port`. Unix sockets and TLS are not supported.
+    #[schemars(extend("examples" = ["127.0.0.1:6379"]))]
     pub to: String,
-    /// The data base that each connection selects; 0 by default.
+    /// The number of the database that each connection selects.
     #[serde(default)]
+    #[schemars(extend("x-default" = "0", "examples" = [1]))]
     pub database: Option<u32>,
-    /// The user that each connection says it is; with `password`.
+    /// The user as which each connection logs in, beside `password`.
     #[serde(default)]
+    #[schemars(extend("x-default" = "the default user of the server", "examples" = ["load"]))]
     pub user: Option<Text>,
-    /// The password with which each connection begins.
+    /// The password with which each connection logs in. A secret of `env` is written nowhere.
     #[serde(default)]
+    #[schemars(extend("x-default" = "no login", "examples" = ["${env.REDIS_PASSWORD}"]))]
     pub password: Option<Text>,
-    /// Whether a connection is used for more than one pass; true by default.
+    /// Whether a connection is used for more than one pass.
     #[serde(default)]
+    #[schemars(extend("x-default" = "true", "examples" = [false]))]
     pub keep_alive: Option<bool>,
 }
 
-/// With `redis`, one command: exactly one of `get`, `set`, `command`. A reply that is an error is always one.
+/// One command of a pass, with `redis`: exactly one of `get`, `set` and `command`. A reply that is an error always fails the
+/// step.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct RedisStep {
-    /// Name in results and graphs; the command by default.
+    /// The name of the step in results and graphs. Two steps of a workload cannot have the same one.
     #[serde(default)]
+    #[schemars(extend("x-default" = "the command; `get-2` for the second one", "examples" = ["read"]))]
     pub name: Option<String>,
-    /// `GET` of a key, which must be there.
+    /// `GET` of this key, which must exist, unless `expect` says otherwise.
     #[serde(default)]
+    #[schemars(extend("examples" = ["session:${id}"]))]
     pub get: Option<Text>,
-    /// `SET` of a key.
+    /// `SET` of this key to `value`.
     #[serde(default)]
+    #[schemars(extend("examples" = ["session:${id}"]))]
     pub set: Option<Text>,
-    /// With `set`: what it is set to.
+    /// With `set`, which needs it: the content to which the key is set, of at most 512 MiB.
     #[serde(default)]
+    #[schemars(extend("examples" = [{"random": "1KiB"}]))]
     pub value: Option<Body>,
-    /// Any command, word by word, such as `[INCR, counter]`; a word may also be a body, such as `{random: 100B}`.
+    /// Any command that is answered by one reply, word by word. A word is a text, a number, or content of the kinds that a
+    /// body has, such as `{random: 2KiB}`. `SUBSCRIBE` and its like, `MONITOR`, `SYNC` and `CLIENT REPLY` are refused.
     #[serde(default)]
+    #[schemars(extend("examples" = [["EXPIRE", "session:${id}", 60]]))]
     pub command: Option<Words>,
-    /// What the reply must be; anything but an error by default.
+    /// What the reply must be. Any other reply is an error.
     #[serde(default)]
+    #[schemars(extend("x-default" = "anything but an error; of `get` not nil", "examples" = [{"length": "1KiB"}]))]
     pub expect: Option<RedisExpect>,
-    /// Values taken from the reply, for the steps behind: name to place.
+    /// Values taken from the reply for later steps of the same pass: the name of each, and where it stands (`json` or
+    /// `regex`). A later step inserts it as `${name}`.
     #[serde(default)]
+    #[schemars(extend("examples" = [{"rev": {"json": "/rev"}}]))]
     pub carry: BTreeMap<String, Carry>,
     /// How long this command may take.
     #[serde(default)]
+    #[schemars(extend("x-default" = "that of the workload", "examples" = ["1s"]))]
     pub timeout: Option<Timeout>,
 }
 
-/// What a reply must be. Of a list the items count, each on a line of its own.
+/// What a reply must be. A list is read as the text of its items, each on its own line.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct RedisExpect {
-    /// Whether it must be nil (`true`) or must not (`false`, the default of `get`).
+    /// Whether the reply must be nil (`true`) or must not be (`false`). With `true` nothing else can be expected.
     #[serde(default)]
+    #[schemars(extend("x-default" = "either is right; of `get` `false`", "examples" = [true]))]
     pub nil: Option<bool>,
-    /// Of this length.
+    /// The reply has this length.
     #[serde(default)]
+    #[schemars(extend("examples" = ["1KiB"]))]
     pub length: Option<Size>,
-    /// Exactly this.
+    /// The reply is exactly this text.
     #[serde(default)]
+    #[schemars(extend("examples" = ["OK"]))]
     pub text: Option<Text>,
-    /// With this text somewhere in it.
+    /// The reply contains this text.
     #[serde(default)]
+    #[schemars(extend("examples" = ["done"]))]
     pub contains: Option<Text>,
 }
 
@@ -137,6 +157,11 @@ impl JsonSchema for Words {
     }
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let (text, body) = (generator.subschema_for::<Text>(), generator.subschema_for::<Body>());
-        json_schema!({"type": "array", "items": {"anyOf": [text, body]}, "description": "the words of a command"})
+        json_schema!({
+            "type": "array",
+            "items": {"anyOf": [text, body]},
+            "description": "The words of a command: each a text, a number, or content such as `{random: 2KiB}`.",
+            "examples": [["EXPIRE", "session:${id}", 60]]
+        })
     }
 }

@@ -6,48 +6,62 @@ use serde::{Deserialize, Deserializer};
 use super::{Body, Expect};
 use crate::types::Text;
 
-/// Messages over a websocket (RFC 6455). What they are stands in `steps`, such as `{send: {text: hello}}`.
+/// Messages over a websocket (RFC 6455): where the server is, how each connection begins, and how answers are matched.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Websocket {
-    /// `ws://host:port/path` or `wss://…`.
+    /// The server with the path: `ws://host:port/path` or `wss://…`. `tls` of the workload says how TLS is spoken.
+    #[schemars(extend("examples" = ["ws://127.0.0.1:8000/terminal"]))]
     pub url: String,
-    /// A Unix socket to connect to; `url` then only says what the `host` header and the path are.
+    /// A Unix socket to connect to. `url` then only says what the `host` header and the path are.
     #[serde(default)]
+    #[schemars(extend("examples" = ["${scratch}/app.sock"]))]
     pub socket: Option<String>,
-    /// Subprotocols that are offered, the most wanted first; the server must choose one of them.
+    /// The subprotocols that are offered, the preferred one first. The server must choose one of them.
     #[serde(default)]
+    #[schemars(extend("x-default" = "none are offered", "examples" = [["chat.v2", "chat.v1"]]))]
     pub subprotocols: Vec<String>,
-    /// Messages with which each connection begins, such as a log-in; they are checked, and in no measure but that of connecting.
+    /// The messages with which each connection starts, such as a login. They are checked, and count as part of connecting.
     #[serde(default)]
+    #[schemars(extend("examples" = [[{"send": {"text": "hello"}, "expect": {"contains": "welcome"}}]]))]
     pub open: Vec<Opening>,
-    /// How an answer is known to belong to what was sent. With it many messages of a connection are under way at a time, as the
-    /// schedule of an open loop says; without it a connection waits for each answer.
+    /// How an answer is known to belong to a message: `order`, `{json: …}` or `{regex: …}`. With `match` many messages of a
+    /// connection are under way at a time, as the schedule of an open loop has them. See
+    /// [With match](websocket.md#with-match).
     #[serde(default, rename = "match")]
+    #[schemars(extend("x-default" = "a connection waits for each answer", "examples" = [{"json": "/id"}]))]
     pub matching: Option<Match>,
-    /// Messages that may come without being asked for: those in which this regular expression matches. They are counted.
+    /// Messages that the server may send unasked: those in which this regular expression matches. They are counted, and are
+    /// no answer to any message.
     #[serde(default)]
+    #[schemars(extend("examples" = ["^\\{\"push\""]))]
     pub pushes: Option<String>,
-    /// The keys that are typed: `${key}` is the next character of this text, from its start again behind its end.
+    /// The text that is typed: `${key}` in a step is its next character on each connection. After the last character it
+    /// starts again.
     #[serde(default)]
+    #[schemars(extend("examples" = ["the quick brown fox "]))]
     pub text: Option<Text>,
-    /// Whether messages are sent as binary ones; true where they are random or of a file, else false.
+    /// Whether messages are sent as binary ones. Random bytes cannot be sent with `false`.
     #[serde(default)]
+    #[schemars(extend("x-default" = "`true` for random bytes and files", "examples" = [true]))]
     pub binary: Option<bool>,
-    /// Whether a connection is used for more than one pass; true by default.
+    /// Whether a connection is used for more than one pass. `match` needs `true`.
     #[serde(default)]
+    #[schemars(extend("x-default" = "true", "examples" = [false]))]
     pub keep_alive: Option<bool>,
 }
 
-/// A message with which a connection begins, and what must come back.
+/// A message with which a connection starts, and what must come back: `send`, `expect` or both.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Opening {
-    /// What is sent; nothing where only a message is waited for.
+    /// The message that is sent.
     #[serde(default)]
+    #[schemars(extend("x-default" = "nothing is sent", "examples" = [{"text": "hello"}]))]
     pub send: Option<Body>,
-    /// What the answer must be; where it is not said, none is waited for, unless nothing is sent.
+    /// What the answer must be, by `length`, `text` or `contains`.
     #[serde(default)]
+    #[schemars(extend("x-default" = "no answer is waited for", "examples" = [{"contains": "welcome"}]))]
     pub expect: Option<Expect>,
 }
 
@@ -60,15 +74,17 @@ pub enum Match {
     Key(MatchKey),
 }
 
-/// Where the key of a message stands, and of its answer: exactly one kind.
+/// Where the key stands by which an answer is matched to its message: exactly one of `json` and `regex`, for both of them.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct MatchKey {
-    /// A JSON pointer (RFC 6901), such as `/id`.
+    /// The value at this JSON pointer (RFC 6901).
     #[serde(default)]
+    #[schemars(extend("examples" = ["/id"]))]
     pub json: Option<String>,
-    /// The first group (or the whole match) of a regular expression.
+    /// What this regular expression finds: its first group, or the whole match.
     #[serde(default)]
+    #[schemars(extend("examples" = ["id=(\\d+)"]))]
     pub regex: Option<String>,
 }
 
@@ -104,7 +120,8 @@ impl JsonSchema for Match {
         let key = generator.subschema_for::<MatchKey>();
         schemars::json_schema!({
             "anyOf": [{"const": "order"}, key],
-            "description": "how an answer is known to belong to a message"
+            "description": "How an answer is known to belong to a message: by a key in both, or by their order.",
+            "examples": [{"json": "/id"}, "order"]
         })
     }
 }
