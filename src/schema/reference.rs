@@ -12,7 +12,34 @@ use super::json_schema;
 use super::syntax::quoted;
 
 /// The page in `docs/reference/` of each block of the language; a test holds the pages against it.
-const PAGES: &[(&str, &[&str])] = &[("experiment", &["Experiment"])];
+const PAGES: &[(&str, &[&str])] = &[
+    ("collect", &["Collect", "TableSource"]),
+    ("command", &["MetricSource", "CsvSource"]),
+    ("containers", &["Container"]),
+    ("environment", &["Variable"]),
+    ("expectations", &["Expectation"]),
+    ("experiment", &["Experiment", "Record"]),
+    ("factors", &["Factor"]),
+    ("framed", &["Framed", "Framing"]),
+    ("graphs", &["Graph"]),
+    ("http", &["Http", "RedirectsTo", "Auth"]),
+    ("limits", &["Limits"]),
+    ("links", &["Link", "LinkShape", "LinkTolerance"]),
+    ("load", &["Load", "Closed", "Think", "Open", "Ramp", "RateSteps", "Find", "WarmUpEnd"]),
+    ("phases", &["Phases"]),
+    ("reconcile", &["Reconcile"]),
+    ("redis", &["Redis", "RedisStep", "RedisExpect"]),
+    ("set-up", &["Steps", "Action"]),
+    ("socks", &["Socks"]),
+    ("steps", &["Step", "Body", "Expect", "Carry"]),
+    ("taps", &["Tap", "TapJoin", "TapMetric"]),
+    ("targets", &["Target", "Ready", "Stop", "ResourceLimits", "LineOfFile"]),
+    ("tor-control", &["Steering", "Commands"]),
+    ("urls", &["Tls"]),
+    ("vtp", &["Vtp"]),
+    ("websocket", &["Websocket", "Opening", "MatchKey"]),
+    ("workloads", &["Workload", "Draw"]),
+];
 
 /// The whole language.
 pub struct Reference {
@@ -160,6 +187,10 @@ impl Reference {
             facts.extend(key.examples.iter().map(|example| format!("such as `{example}`")));
             let anchor = anchor(name, Some(&key.name));
             out += &format!("- <a id=\"{anchor}\"></a>**`{}`** ({}): {}\n", key.name, facts.join("; "), one_item(&key.text));
+            let choices = key.blocks.iter().filter_map(|inner| self.blocks.get(inner)).filter(|inner| inner.keys.is_empty());
+            for (word, text) in choices.flat_map(|inner| &inner.words).filter(|(_, text)| !text.is_empty()) {
+                out += &format!("    - `{word}`: {}\n", text.replace('\n', " "));
+            }
         }
         for (word, text) in &block.words {
             out += &format!("- **`{word}`**: {}\n", one_item(text));
@@ -182,7 +213,7 @@ fn anchor(block: &str, key: Option<&str>) -> String {
 /// Paragraphs of one item of a list.
 fn one_item(text: &str) -> String {
     text.lines()
-        .map(|line| if line.is_empty() { String::new() } else { format!("  {line}") })
+        .map(|line| if line.is_empty() { String::new() } else { format!("    {line}") })
         .collect::<Vec<_>>()
         .join("\n")
         .trim_start()
