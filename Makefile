@@ -32,7 +32,7 @@ e2e: ## end-to-end tests whose name holds a word: make e2e NAME=links, make e2e 
 	$(tests) --test end_to_end $(named)
 
 ifeq ($(names),)
-.PHONY: help lint review docs test test-netem storm circumstances
+.PHONY: help lint review docs reference validate test test-netem storm circumstances
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -50,8 +50,18 @@ review: ## snapshots that differ, one after the other, to accept or to reject
 		find src tests fixtures -name '*.snap.new' -o -name '*.pending-snap'; \
 	fi
 
-docs: ## rustdoc with warnings denied
+docs: ## the book in target/book with all links checked, and rustdoc with warnings denied
+	sh docs/build.sh
 	RUSTDOCFLAGS="-D warnings" cargo doc --release --workspace --no-deps --locked --quiet
+
+reference: ## writes the generated parts of docs/: keys, metrics, command line, validation
+	cargo build --release --locked --workspace
+	RUNNER_WRITE_BOOK=1 cargo test --release --locked --test end_to_end -- book::generated
+
+validate: ## measures what is known beforehand, and writes docs/validation.json: 5 minutes on an idle machine
+	cargo build --release --locked --workspace
+	python3 benches/truth.py --quick --runner "$(abspath $(CARGO_TARGET_DIR))/release/runner" --json docs/validation.json
+	$(MAKE) reference
 
 test: ## all that CI does; it installs what the tests need
 	sh tests/all.sh

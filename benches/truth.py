@@ -1,16 +1,18 @@
 #!/usr/bin/env python3
 """Compares what runner measures with what is known: experiments/truth-stall.yaml and experiments/truth-queue.yaml.
 
-    python3 benches/truth.py [--quick] [--runner PATH]
+    python3 benches/truth.py [--quick] [--runner PATH] [--json FILE]
+
+With --json it writes the figures to FILE too: docs/validation.json, from which docs/validation.md is made (`make validate`).
 
 Prints measured / formula / theory / difference from theory / limit / ok for each cell and figure; exit code 1 when
 something is outside. All of it takes 20 minutes, --quick 3. Run it on an idle machine: what others take from it is
-measured too, and rightly so.
+measured too.
 
 stall: the formula is R = S - (1 - q) P, or 0 where that is negative; limit 1 % of S, at least 1 ms.
   It says that all who waited are answered at the stall's end. They are answered one after another: with enough
   connections as fast as the server can send, with few of them as fast as those that wait in the generator can be sent
-  and answered, while others still arrive at the rate r. Who came u after the begin of a stall has u r before it, and is
+  and answered, while others still arrive at the rate r. Who came u after the start of a stall has u r before it, and is
   answered u r/d after the end where d is the rate of that, so that R = S - (1 - q) P (1 - r/d). A client would really see
   this delay. Theory is the formula with it; d is measured beforehand, by a closed loop on as many connections. Nobody is
   before the first request in a stall, so that the maximum is S, whatever the connections.
@@ -28,9 +30,12 @@ lag: at half of the generator's ceiling as `runner doctor` finds it, arrivals ar
 """
 
 import argparse
+import datetime
 import json
 import math
+import os
 import pathlib
+import platform
 import subprocess
 import sys
 import tempfile
@@ -46,6 +51,7 @@ CORRELATED = {"30": 1.9, "50": 3.0, "70": 5.6}
 SERVICE_PER_S = 200.0
 
 outside = 0
+rows = []
 
 
 def run(runner, experiment, choice, out):
@@ -82,6 +88,8 @@ def drain_per_s(runner, connections):
 def line(cell, what, measured, formula, theory, limit, ok, note=""):
     global outside
     outside += not ok
+    rows.append({"cell": cell, "figure": what, "measured_ms": round(measured, 3), "theory_ms": round(theory, 3),
+                 "limit_ms": round(limit, 3), "ok": bool(ok)})
     values = [f"{measured:9.2f}", f"{formula:8.2f}", f"{theory:8.2f}", f"{measured - theory:+8.2f}", f"{limit:6.2f}"]
     print(f"{cell:<46} {what:<5}", *values, f" {'ok' if ok else 'OUTSIDE'}{note}", flush=True)
 
@@ -159,10 +167,32 @@ def lag(runner):
         line(f"Poisson arrivals, {found['offered_per_s']:.0f}/s", name, measured, 0.0, 0.0, limit, measured <= limit)
 
 
+def same_and_slowed(runner, out):
+    """Whether equal things are called equal and 5 % slower ones slower: the verdicts of `compare` on 20 rounds."""
+    subprocess.run([runner, "repeat", "-n", "20", str(ROOT / "experiments/calibration.yaml"), "--out", out, "--no-graphs", "--quiet"],
+                   cwd=out, stdout=subprocess.DEVNULL)
+    command = [runner, "compare", f"{out}/calibration", "--by", "variant", "--baseline", "as-is", "--metric", "throughput", "--format", "json"]
+    pairs = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True, cwd=out).stdout)
+    print("\ncalibration")
+    verdicts = []
+    for row in pairs["rows"]:
+        low, high = row["ratio_interval"] or (None, None)
+        verdicts.append({"level": row["side"], "ratio": row["ratio"], "low": low, "high": high, "verdict": row["verdict"]})
+        print(verdicts[-1])
+    return verdicts
+
+
+def machine():
+    with open("/proc/cpuinfo") as info:
+        model = next((line.split(":")[1].strip() for line in info if line.startswith("model name")), platform.machine())
+    return f"{os.cpu_count()} processors, {model}, Linux {platform.release()}"
+
+
 def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--quick", action="store_true", help="few levels and short runs")
     arguments.add_argument("--runner", default="runner", metavar="PATH", help="the executable (default: runner)")
+    arguments.add_argument("--json", metavar="FILE", help="write the figures there, too")
     arguments.add_argument("--only", choices=["stall", "queue", "lag"], help="one of them")
     args = arguments.parse_args()
     with open("/proc/loadavg") as load:
@@ -174,8 +204,15 @@ def main():
             queues(args.runner, QUICK_QUEUE if args.quick else QUEUE, out)
         if args.only in (None, "lag"):
             lag(args.runner)
+        verdicts = same_and_slowed(args.runner, out) if args.json else []
     with open("/proc/loadavg") as load:
         print(f"\nload average {load.read().strip()}")
+    if args.json:
+        command = "python3 benches/truth.py" + (" --quick" if args.quick else "") + " --json docs/validation.json"
+        version = subprocess.run([args.runner, "--version"], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+        record = {"command": command, "date": datetime.date.today().isoformat(), "machine": machine(), "version": version,
+                  "rows": rows, "verdicts": verdicts}
+        pathlib.Path(args.json).write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
     print("all is as it should be" if outside == 0 else f"{outside} OUTSIDE")
     sys.exit(1 if outside else 0)
 

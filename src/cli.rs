@@ -27,15 +27,15 @@ pub enum Command {
     Run(Run),
     /// Execute experiments many times and say how stable the results are
     Repeat(Repeat),
-    /// Measure for months: round after round until it is ended, through restarts, full disks and deaths of targets
+    /// Measure for months: round after round until you stop it, through restarts, full disks and crashed targets
     Measure(Measure),
-    /// Go on with a run where it ended, doing only what is missing
+    /// Continue an interrupted run: execute only what is missing
     Resume(Resume),
-    /// Say which of several runs, or levels of a factor, is faster, by how much, and whether that can be told
+    /// Say which run, or which level of a factor, is faster, by how much, and whether the difference is significant
     Compare(Compare),
     /// Find every mistake in scenario files; nothing is started
     Check(Check),
-    /// Print what `run` would do: cells, commands, ports, files, and how long it takes
+    /// Print what `run` would do: cells, commands, ports, files, and how long it would take
     Plan(Plan),
     /// List experiments with their questions, factors and cells
     List(List),
@@ -49,27 +49,27 @@ pub enum Command {
     Summarize(Summarize),
     /// Draw the graphs of results
     Graph(Graph),
-    /// Write results in the form of another program: an SQLite database, files of CSV, or those of Tor's measurements
+    /// Write results for other programs: an SQLite database, CSV files, or Torperf's and OnionPerf's files
     #[command(subcommand)]
     Export(Export),
-    /// Offer the results of an experiment over HTTP, while they are made or afterwards
+    /// Serve the results of an experiment over HTTP, during a run or afterwards
     Serve(Serve),
-    /// Make a load on one URL: a quick look, with the engine of `run`
+    /// Load-test one URL: a quick look, with the engine of `run`
     Load(Box<Load>),
-    /// Say what this machine can measure: the generator's own ceiling, timers, limits, missing programs
+    /// Show what this machine can measure: the generator's ceiling, timers, limits, missing programs
     Doctor(Doctor),
-    /// Become one of the servers that ship with runner
+    /// Run a bundled server
     #[command(disable_help_flag = true)]
     Fixture(Fixture),
     /// Print where the newest run is
     Latest(Latest),
     /// Print completions for a shell
     Completions(Completions),
-    /// Print the page for `man`, or write those of all subcommands to a directory
+    /// Print the man page, or write the man pages of all subcommands to a directory
     Man(Man),
 }
 
-/// What people type who know other programs, and what it is called here.
+/// What users of other programs may type, and the name of the same thing here.
 const OTHER_NAMES: [(&str, &str); 28] = [
     ("bench", "run"),
     ("benchmark", "run"),
@@ -143,7 +143,7 @@ pub struct Choice {
     pub seed: Option<u64>,
 }
 
-/// Where what comes of a run goes, and how much is said meanwhile.
+/// Where the results of a run go, and how much is printed during the run.
 #[derive(Debug, Args)]
 pub struct Output {
     /// Where graphs go
@@ -155,7 +155,7 @@ pub struct Output {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub reports: Reports,
-    /// Say nothing but errors
+    /// Print errors only
     #[arg(long, short, conflicts_with = "json")]
     pub quiet: bool,
     /// One JSON object per event on standard output, for scripts
@@ -183,7 +183,7 @@ pub struct Run {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub choice: Choice,
-    /// End at the first repetition that failed or is invalid, with exit code 4
+    /// Stop at the first repetition that failed or is invalid, with exit code 4
     #[arg(long)]
     pub fail_fast: bool,
     /// Where results go: DIR/EXPERIMENT/TIME-ID
@@ -197,38 +197,38 @@ pub struct Run {
 /// `runner repeat`
 #[derive(Debug, Args)]
 pub struct Repeat {
-    /// Scenario files; without one, what was run last here, or the one experiment in experiments/
+    /// Scenario files; without one, the experiment that was run last here, or the only one in experiments/
     #[arg(value_name = "FILE")]
     pub files: Vec<PathBuf>,
-    /// Rounds over all cells; with --until or --for the most of them
+    /// Rounds over all cells; with --until or --for as an upper limit
     #[arg(long = "repetitions", short = 'n', value_name = "N")]
     pub rounds: Option<u32>,
-    /// Go on until the mean of every cell is known to ± this share with 95 %, such as `2%`; or, with `decided`, until every level
-    /// of a factor is faster or slower than its baseline or the same within --threshold
+    /// Continue until the mean of every cell is known to ± this share with 95 % confidence, such as `2%`; or, with `decided`, until
+    /// every level of a factor is faster or slower than its baseline, or the same within --threshold
     #[arg(long, value_name = "PERCENT|decided")]
     pub until: Option<String>,
-    /// With `--until decided`: the factor whose levels are compared; the only one by default
+    /// With `--until decided`: the factor whose levels are compared; by default the only factor
     #[arg(long, value_name = "FACTOR")]
     pub by: Option<String>,
-    /// With `--until decided`: the level with which the others are compared; the first one by default
+    /// With `--until decided`: the level with which the others are compared; by default the first
     #[arg(long, value_name = "LEVEL")]
     pub baseline: Option<String>,
     /// With `--until decided`: a difference within ± this share does not matter
     #[arg(long, value_name = "PERCENT", default_value = "5%")]
     pub threshold: String,
-    /// So many sessions, each a run of its own: runs made at different times are judged by how far sessions lie apart
+    /// Number of sessions, each a separate run; runs made at different times are judged by how much sessions differ
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub sessions: u32,
-    /// With --sessions: what passes between them, such as `10m`
+    /// With --sessions: the pause between them, such as `10m`
     #[arg(long, value_name = "TIME", requires = "sessions")]
     pub pause: Option<String>,
-    /// With --until: not before so many rounds
+    /// With --until: the smallest number of rounds
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub least: u32,
-    /// Begin no round that would not end within this time, such as `30m`
+    /// Start no round that would not end within this time, such as `30m`
     #[arg(long = "for", value_name = "TIME")]
     pub budget: Option<String>,
-    /// The metric whose stability is in question; by default the scenario's `primary`, or throughput
+    /// The metric whose stability is judged; by default the scenario's `primary`, or throughput
     #[arg(long, value_name = "METRIC")]
     pub metric: Option<String>,
     /// Select levels of a factor, by label: `--set processes=1,4`
@@ -237,7 +237,7 @@ pub struct Repeat {
     /// Seed of order, ids and random bodies; without one each run draws its own and records it
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
-    /// End at the first repetition that failed or is invalid, with exit code 4
+    /// Stop at the first repetition that failed or is invalid, with exit code 4
     #[arg(long)]
     pub fail_fast: bool,
     /// Where results go: DIR/EXPERIMENT/TIME-ID
@@ -254,10 +254,10 @@ pub struct Measure {
     /// The scenario file
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-    /// Begin no repetition when so much has passed since the run began, such as `90d`; without it, go on until a signal
+    /// Start no repetition when this much time has passed since the run started, such as `90d`; without it, continue until a signal
     #[arg(long = "for", value_name = "TIME")]
     pub time: Option<String>,
-    /// Remove windows, resources, requests and logs of repetitions that are older, such as `30d`; transfers and taps stay
+    /// Remove windows, resources, requests and logs of repetitions older than this, such as `30d`; transfers and taps stay
     #[arg(long, value_name = "TIME")]
     pub compact_after: Option<String>,
     /// Select levels of a factor, by label: `--set processes=1,4`
@@ -266,16 +266,16 @@ pub struct Measure {
     /// Seed of order, ids and random bodies; without one a new run draws its own and records it
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
-    /// Offer what is measured at this address meanwhile, such as `127.0.0.1:8000`, by a process of its own
+    /// Serve the results at this address during the run, such as `127.0.0.1:8000`, from a separate process
     #[arg(long, value_name = "ADDRESS")]
     pub serve: Option<SocketAddr>,
     /// With --serve: allow addresses that others can reach
     #[arg(long, requires = "serve")]
     pub public: bool,
-    /// With --serve: the user that the process becomes once it has its port
+    /// With --serve: the user that the process switches to once it listens
     #[arg(long, value_name = "NAME", requires = "serve")]
     pub user: Option<String>,
-    /// Where results go: DIR/EXPERIMENT/TIME-ID; the newest run there goes on if it is of the same plan
+    /// Where results go: DIR/EXPERIMENT/TIME-ID; the newest run there is continued if it has the same plan
     #[arg(long, value_name = "DIR", default_value = "results")]
     pub out: PathBuf,
     #[command(flatten)]
@@ -294,13 +294,13 @@ pub struct Explain {
 /// `runner resume`
 #[derive(Debug, Args)]
 pub struct Resume {
-    /// The directory of a run, or a folder whose newest run is meant
+    /// The directory of a run, or a folder: then its newest run
     #[arg(value_name = "DIR")]
     pub path: PathBuf,
-    /// Take the scenario from the run's own experiment.yaml, not from where it was read
+    /// Read the scenario from the run's own experiment.yaml, not from its original place
     #[arg(long)]
     pub as_recorded: bool,
-    /// End at the first repetition that failed or is invalid, with exit code 4
+    /// Stop at the first repetition that failed or is invalid, with exit code 4
     #[arg(long)]
     pub fail_fast: bool,
     #[command(flatten)]
@@ -311,35 +311,34 @@ pub struct Resume {
 /// `runner compare`
 #[derive(Debug, Args)]
 pub struct Compare {
-    /// Directories of runs, the baseline first; sessions of one side are joined with commas. With --by only one
+    /// Directories of runs, the baseline first; join the sessions of one side with commas. With --by only one
     #[arg(required = true, value_name = "DIR")]
     pub paths: Vec<PathBuf>,
     /// Compare the levels of this factor within one run
     #[arg(long, value_name = "FACTOR")]
     pub by: Option<String>,
-    /// With --by: the level that the others are compared with; the first one by default
+    /// With --by: the level that the others are compared with; by default the first
     #[arg(long, value_name = "LEVEL", requires = "by")]
     pub baseline: Option<String>,
     /// A difference within ± this share does not matter
     #[arg(long, value_name = "PERCENT", default_value = "5%")]
     pub threshold: String,
-    /// Compare these metrics: by default throughput, response_p50, response_p99 and pss, or what a program brings
+    /// Compare these metrics; by default throughput, response_p50, response_p99 and pss, or a program's own metrics
     #[arg(long, value_name = "METRIC,…", value_delimiter = ',')]
     pub metric: Vec<String>,
-    /// The metric that is the question: the others are asked only where it has an answer. By default the scenario's, or
-    /// throughput, or the first figure that a program brings
+    /// The metric that matters most: the others are judged only where this one differs. By default the scenario's, or
+    /// throughput, or the first metric of a program
     #[arg(long, value_name = "METRIC")]
     pub primary: Option<String>,
-    /// Exit with 3 when anything is slower or uses more, with 4 when something of it is missing, with 5 when something cannot
-    /// be told
+    /// Exit with 3 if anything is slower or uses more, with 4 if something is missing, with 5 if anything is undecided
     #[arg(long)]
     pub fail_on_slower: bool,
-    /// How it is printed
+    /// Output format
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
 }
 
-/// How something is printed.
+/// An output format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
     /// A table for a terminal
@@ -353,7 +352,7 @@ pub enum Format {
 /// `runner check`
 #[derive(Debug, Args)]
 pub struct Check {
-    /// Scenario files; all in experiments/ when there is none
+    /// Scenario files; by default all in experiments/
     #[arg(value_name = "FILE")]
     pub files: Vec<PathBuf>,
 }
@@ -361,19 +360,19 @@ pub struct Check {
 /// `runner init`
 #[derive(Debug, Args)]
 pub struct Init {
-    /// Name of the experiment: experiments/NAME.yaml is written. By default that of the program, or `first`
+    /// Name of the experiment: writes experiments/NAME.yaml. By default the program's name, or `first`
     #[arg(value_name = "NAME")]
     pub name: Option<String>,
-    /// Where requests go: to a server that runs already, or to COMMAND
+    /// Where requests go: to a server that is already running, or to COMMAND
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
-    /// COMMAND is a server, and listens on this port
+    /// COMMAND is a server that listens on this port
     #[arg(long, value_name = "PORT", conflicts_with = "url")]
     pub port: Option<u16>,
-    /// COMMAND is no server: how long it takes is measured
+    /// COMMAND is not a server: measure how long it takes
     #[arg(long, conflicts_with_all = ["url", "port"], requires = "command")]
     pub tool: bool,
-    /// A server, or a program that ends by itself, with its arguments
+    /// A server, or a program that ends on its own, with its arguments
     #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<String>,
 }
@@ -381,7 +380,7 @@ pub struct Init {
 /// `runner latest`
 #[derive(Debug, Args)]
 pub struct Latest {
-    /// Of this experiment; without one, of all
+    /// Only of this experiment; without it, of all
     #[arg(value_name = "EXPERIMENT")]
     pub experiment: Option<String>,
     /// Where results are
@@ -400,7 +399,7 @@ pub struct Completions {
 /// `runner man`
 #[derive(Debug, Args)]
 pub struct Man {
-    /// Write a page for each subcommand there, as runner-run.1
+    /// Write a page for each subcommand to this directory, such as runner-run.1
     #[arg(value_name = "DIR")]
     pub directory: Option<PathBuf>,
 }
@@ -414,10 +413,10 @@ pub struct Plan {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub choice: Choice,
-    /// Earlier results, from which the time is estimated
+    /// Earlier results, from which the duration is estimated
     #[arg(long, value_name = "DIR", default_value = "results")]
     pub out: PathBuf,
-    /// The whole plan as JSON
+    /// Print the whole plan as JSON
     #[arg(long)]
     pub json: bool,
 }
@@ -433,13 +432,13 @@ pub struct List {
 /// `runner summarize`
 #[derive(Debug, Args)]
 pub struct Summarize {
-    /// Directories of runs, or folders in which the newest run of each experiment is taken
+    /// Directories of runs, or folders: then the newest run of each experiment in them
     #[arg(value_name = "DIR", default_value = "results")]
     pub paths: Vec<PathBuf>,
     /// Print the summary as JSON instead of a table
     #[arg(long, conflicts_with = "table")]
     pub json: bool,
-    /// Print all figures instead: a row for each repetition and metric, or for each cell and metric
+    /// Print all figures instead: one row per repetition and metric, or one per cell and metric
     #[arg(long, value_name = "TABLE")]
     pub table: Option<FigureTable>,
     /// Print that table as CSV; without `--table` write figures.csv beside figures.parquet
@@ -453,16 +452,16 @@ pub struct Summarize {
 /// A table of figures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum FigureTable {
-    /// A row for each cell, repetition, workload or target, phase, step and metric
+    /// One row per cell, repetition, workload or target, phase, step and metric
     Figures,
-    /// A row for each of these over all repetitions that count, with intervals
+    /// The same over all repetitions that count, with intervals
     Cells,
 }
 
 /// `runner graph`
 #[derive(Debug, Args)]
 pub struct Graph {
-    /// Directories of runs, or folders in which the newest run of each experiment is taken
+    /// Directories of runs, or folders: then the newest run of each experiment in them
     #[arg(value_name = "DIR", default_value = "results")]
     pub paths: Vec<PathBuf>,
     /// Where graphs go: DIR/EXPERIMENT/RUN/*.png
@@ -473,23 +472,23 @@ pub struct Graph {
 /// `runner export`
 #[derive(Debug, Subcommand)]
 pub enum Export {
-    /// Add runs to an SQLite database, or bring them up to date there; it has views for the questions that are asked most
+    /// Add runs to an SQLite database, or update them there; its views answer the most common questions
     Sqlite(ExportSqlite),
-    /// Write the same tables as files of CSV (RFC 4180) into a directory
+    /// Write the same tables as CSV files (RFC 4180) into a directory
     Csv(ExportCsv),
-    /// Write downloads as Torperf's files (`.tpf`, format 1.1), with their circuits where a control port was read
+    /// Write downloads as Torperf's files (`.tpf`, format 1.1), with their circuits if a control port was read
     Torperf(ExportTransfers),
-    /// Write transfers, circuits and streams as OnionPerf's analysis (JSON, version 3.1), and what control ports said as its logs
+    /// Write transfers, circuits and streams as OnionPerf's analysis (JSON, version 3.1), and control-port events as its logs
     Onionperf(ExportTransfers),
 }
 
 /// `runner export sqlite`
 #[derive(Debug, Args)]
 pub struct ExportSqlite {
-    /// Directories of runs, or folders in which the newest run of each experiment is taken
+    /// Directories of runs, or folders: then the newest run of each experiment in them
     #[arg(value_name = "RUN", required = true)]
     pub paths: Vec<PathBuf>,
-    /// The database: a new file, or one that an earlier export made
+    /// The database: a new file, or one from an earlier export
     #[arg(long, short = 'o', value_name = "FILE")]
     pub out: PathBuf,
 }
@@ -497,10 +496,10 @@ pub struct ExportSqlite {
 /// `runner export csv`
 #[derive(Debug, Args)]
 pub struct ExportCsv {
-    /// Directories of runs, or folders in which the newest run of each experiment is taken
+    /// Directories of runs, or folders: then the newest run of each experiment in them
     #[arg(value_name = "RUN", required = true)]
     pub paths: Vec<PathBuf>,
-    /// The directory of the files: a new one, an empty one, or an earlier export, which is replaced
+    /// The directory for the files: new, empty, or an earlier export, which is replaced
     #[arg(long, short = 'o', value_name = "DIR")]
     pub out: PathBuf,
 }
@@ -508,13 +507,13 @@ pub struct ExportCsv {
 /// `runner export torperf` and `runner export onionperf`
 #[derive(Debug, Args)]
 pub struct ExportTransfers {
-    /// Directories of runs, or folders in which the newest run of each experiment is taken
+    /// Directories of runs, or folders: then the newest run of each experiment in them
     #[arg(value_name = "RUN", required = true)]
     pub paths: Vec<PathBuf>,
-    /// The directory of the files: a new one, an empty one, or an earlier export of this kind, which is replaced
+    /// The directory for the files: new, empty, or an earlier export of this kind, which is replaced
     #[arg(long, short = 'o', value_name = "DIR")]
     pub out: PathBuf,
-    /// Who measured: letters, digits and `-`; by default the name of this host. Of several cells each has its own behind it
+    /// Name of the measuring host: letters, digits and `-`; by default this host's. With several cells, the cell's name is appended
     #[arg(long, value_name = "NAME")]
     pub source: Option<String>,
 }
@@ -525,16 +524,16 @@ pub struct Serve {
     /// The directory of an experiment, such as results/NAME, or of one run
     #[arg(value_name = "DIR")]
     pub path: PathBuf,
-    /// Where to listen; with port 0 the system chooses one
+    /// Where to listen; port 0 lets the system choose one
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
-    /// Let other machines in: without this only addresses of this machine itself are listened on
+    /// Allow addresses that other machines can reach; without it, only loopback addresses
     #[arg(long)]
     pub public: bool,
-    /// Become this user once the address is taken; needs root. The user has to be able to read the results
+    /// Switch to this user once the address is bound; needs root. The user must be able to read the results
     #[arg(long, value_name = "NAME")]
     pub user: Option<String>,
-    /// Who measured, in the files of Tor's measurements: letters, digits and `-`; by default the name of this host
+    /// Name of the measuring host in Torperf's and OnionPerf's files: letters, digits and `-`; by default this host's
     #[arg(long, value_name = "NAME")]
     pub source: Option<String>,
 }
@@ -548,19 +547,19 @@ pub struct Load {
     /// Connections, each with one request at a time
     #[arg(long, short = 'c', value_name = "N", default_value_t = 64)]
     pub connections: u32,
-    /// How long, such as `10s`; 10 s without --amount
+    /// Duration, such as `10s`; by default 10 s, unless --amount is given
     #[arg(long, short = 'd', value_name = "TIME", conflicts_with = "amount")]
     pub duration: Option<String>,
-    /// How many requests
+    /// Number of requests
     #[arg(long, short = 'n', value_name = "N")]
     pub amount: Option<u64>,
-    /// Open loop: requests per second, such as `5000` or `30/min`; without it each connection sends as fast as it is answered
+    /// Open loop: requests per second, such as `5000` or `30/min`; without it, each connection sends as fast as it gets answers
     #[arg(long, short = 'r', value_name = "RATE")]
     pub rate: Option<String>,
-    /// With --rate: arrivals at random, as those of many users
+    /// With --rate: random (Poisson) arrivals, such as those of many independent users
     #[arg(long, requires = "rate")]
     pub poisson: bool,
-    /// Before the measurement, left out of the numbers, such as `2s`
+    /// Warm-up before the measurement, not counted, such as `2s`
     #[arg(long, value_name = "TIME")]
     pub warm_up: Option<String>,
     /// Generator threads
@@ -569,55 +568,55 @@ pub struct Load {
     /// Processors on which the generator may run, such as `0,2`
     #[arg(long, value_name = "CPU,…", value_delimiter = ',')]
     pub cpus: Vec<u32>,
-    /// Method; GET, or POST with a body
+    /// Method; by default GET, or POST with a body
     #[arg(long, short = 'X', value_name = "METHOD")]
     pub method: Option<String>,
-    /// A header, such as `name: value`; may be given several times
+    /// A header, such as `name: value`; may be repeated
     #[arg(long = "header", short = 'H', value_name = "HEADER")]
     pub headers: Vec<String>,
-    /// A body
+    /// Request body
     #[arg(long, value_name = "TEXT")]
     pub data: Option<String>,
-    /// A body from a file
+    /// Request body from a file
     #[arg(long, value_name = "FILE", conflicts_with = "data")]
     pub data_file: Option<PathBuf>,
-    /// Statuses that are right; any 2xx by default
+    /// Statuses that count as correct; by default any 2xx
     #[arg(long, value_name = "STATUS,…", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(100..600))]
     pub expect_status: Vec<u16>,
-    /// How long a request may take, such as `5s`; 30 s by default
+    /// Timeout of a request, such as `5s`; by default 30 s
     #[arg(long, value_name = "TIME")]
     pub timeout: Option<String>,
-    /// Speak HTTP/2
+    /// Use HTTP/2
     #[arg(long)]
     pub http2: bool,
-    /// With --http2: requests at a time on one connection
+    /// With --http2: concurrent requests on one connection
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub streams: u32,
     /// One request per connection
     #[arg(long)]
     pub no_keep_alive: bool,
-    /// Follow so many redirects
+    /// Follow up to this many redirects
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub redirects: u32,
-    /// Take any certificate from anybody
+    /// Accept any certificate
     #[arg(long)]
     pub insecure: bool,
-    /// Certificates (PEM) of those who may vouch for the server, instead of the system's
+    /// Certificate authorities (PEM) to trust, instead of the system's
     #[arg(long, value_name = "FILE")]
     pub ca: Option<PathBuf>,
-    /// What the server is called in the handshake and in its certificate, instead of the URL's host
+    /// Server name for the TLS handshake (SNI) and its certificate, instead of the URL's host
     #[arg(long, value_name = "NAME")]
     pub server_name: Option<String>,
-    /// A certificate of one's own (PEM), for a server that asks who is there
+    /// Client certificate (PEM), for a server that asks for one
     #[arg(long, value_name = "FILE", requires = "key")]
     pub cert: Option<PathBuf>,
-    /// The key of --cert (PEM)
+    /// Key of --cert (PEM)
     #[arg(long, value_name = "FILE", requires = "cert")]
     pub key: Option<PathBuf>,
-    /// Connect to this Unix socket; the URL then only says what the `host` header is
+    /// Connect to this Unix socket; the URL then only sets the `host` header
     #[arg(long, value_name = "PATH")]
     pub unix_socket: Option<PathBuf>,
-    /// Write to DIR what `run` records of a load: windows.parquet and its empty neighbours
+    /// Write the tables that `run` records for a load to DIR: windows.parquet and its empty neighbours
     #[arg(long, value_name = "DIR")]
     pub record: Option<PathBuf>,
     /// Seed of arrivals and random ids
@@ -626,7 +625,7 @@ pub struct Load {
     /// Print JSON instead of a table
     #[arg(long)]
     pub json: bool,
-    /// Say nothing but errors
+    /// Print errors only
     #[arg(long, short)]
     pub quiet: bool,
 }
@@ -640,14 +639,14 @@ pub struct Doctor {
     /// How long each measurement takes, such as `2s`
     #[arg(long, value_name = "TIME", default_value = "2s")]
     pub time: String,
-    /// Where scenario files are, whose programs are looked for
+    /// Folder of scenario files: reports which of their programs are missing
     #[arg(long, value_name = "DIR", default_value = "experiments")]
     pub experiments: PathBuf,
-    /// Run this experiment against itself, in sessions: which difference this machine can see, and how far sessions lie
-    /// apart. Kept beside the results, and used by `compare`
+    /// Run this experiment against itself, in sessions: the smallest difference that this machine can show, and how much
+    /// sessions differ. Kept beside the results, and used by `compare`
     #[arg(long, value_name = "FILE")]
     pub same: Option<PathBuf>,
-    /// With --same: how long, such as `10m`; at least three sessions are made
+    /// With --same: how long, such as `10m`; at least three sessions are run
     #[arg(long = "for", value_name = "TIME", default_value = "10m", requires = "same")]
     pub budget: String,
     /// With --same: repetitions of each cell in each session, instead of the scenario's

@@ -45,6 +45,8 @@ else
 fi
 step lints
 cargo clippy --release --workspace --all-targets --locked -- -D warnings
+step "the book, with its links"
+sh docs/build.sh
 step docs
 RUSTDOCFLAGS="-D warnings" cargo doc --release --workspace --no-deps --locked --quiet
 step "shipped experiments"

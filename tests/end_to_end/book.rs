@@ -10,8 +10,9 @@ use clap::CommandFactory as _;
 use runner::cli::Cli;
 use runner::schema::reference::{Reference, page_of};
 use runner::vocabulary::metric::{self, Better, Exists};
+use serde_json::Value as Json;
 
-use crate::support::{Place, root};
+use crate::support::{Place, json, root};
 
 /// All pages, README among them, with the paths below the repository.
 fn pages() -> BTreeMap<PathBuf, String> {
@@ -57,6 +58,7 @@ fn generated_parts_are_those_of_the_program() {
         Some(("keys", block)) => Some(reference.markdown(block).unwrap_or_else(|| panic!("there is no block `{block}`"))),
         None if what == "metrics" => Some(metrics()),
         None if what == "command line" => Some(command_line()),
+        None if what == "validation" => Some(validation()),
         _ => None,
     };
     let write = std::env::var_os("RUNNER_WRITE_BOOK").is_some();
@@ -105,6 +107,31 @@ fn command_line() -> String {
     command.build();
     let mut out = String::new();
     of(&mut command, &mut out);
+    out
+}
+
+/// What `make validate` has measured and written into docs/validation.json.
+fn validation() -> String {
+    let record = json(&root().join("docs/validation.json"));
+    let text = |value: &Json| value.as_str().expect("a text").to_owned();
+    let number = |value: &Json, digits: usize| value.as_f64().map_or("–".to_owned(), |value| format!("{value:.digits$}"));
+    let mut out = format!(
+        "Measured on {} with `{}`, {}, on a machine with {}.\n\n| cell | figure | measured, ms | theory, ms | limit, ms | |\n|---|---|---|---|---|---|\n",
+        text(&record["date"]),
+        text(&record["command"]),
+        text(&record["version"]),
+        text(&record["machine"])
+    );
+    for row in record["rows"].as_array().expect("rows") {
+        let [measured, theory, limit] = ["measured_ms", "theory_ms", "limit_ms"].map(|key| number(&row[key], 2));
+        let ok = if row["ok"] == true { "within" } else { "**outside**" };
+        out += &format!("| `{}` | {} | {measured} | {theory} | {limit} | {ok} |\n", text(&row["cell"]), text(&row["figure"]));
+    }
+    out += "\n| level of `variant` | throughput over that of `as-is` | 95 % | verdict |\n|---|---|---|---|\n";
+    for row in record["verdicts"].as_array().expect("verdicts") {
+        let [ratio, low, high] = ["ratio", "low", "high"].map(|key| number(&row[key], 3));
+        out += &format!("| `{}` | {ratio} | {low} to {high} | {} |\n", text(&row["level"]), text(&row["verdict"]));
+    }
     out
 }
 
