@@ -12,5 +12,5 @@ if ! cmp -s docs/requirements.txt "$tools/requirements.txt"; then
     "$tools/bin/pip" install --quiet --disable-pip-version-check -r docs/requirements.txt
     cp docs/requirements.txt "$tools/requirements.txt"
 fi
-"$tools/bin/mkdocs" build --quiet --strict --config-file mkdocs.yml --site-dir "$out"
+"$tools/bin/mkdocs" build --strict --config-file mkdocs.yml --site-dir "$out"
 echo "the book is in $out/index.html"
