@@ -316,7 +316,7 @@ fn conforming(table: &DataFrame, columns: &[Expected<'_>]) -> PolarsResult<Vec<C
         if let Some(most) = expected.most
             && let Some(largest) = found.u64()?.max().filter(|largest| *largest > most)
         {
-            return Err(wrong(format!("the column `{name}` holds {largest}, which is more than there can be")));
+            return Err(wrong(format!("the column `{name}` holds {largest}, which is larger than any valid value")));
         }
         Ok(found)
     };
