@@ -263,7 +263,7 @@ mod tests {
         assert!(made.ready("link ready measure=1 8000=2").is_err());
         assert_eq!(
             made.ready("error: no").unwrap_err().to_string(),
-            "the helper of link `wan` should have announced itself with `link ready`, and said `error: no`"
+            "the helper of link `wan` should have announced itself with `link ready`, but said `error: no`"
         );
         made.ready("link ready measure=4000 8000=4001 8001=4002\n").unwrap();
         assert_eq!(made.ports, BTreeMap::from([(8000, 4001), (8001, 4002)]));
