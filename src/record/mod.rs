@@ -48,9 +48,9 @@ pub use write::{RepetitionWriter, RunDirectory};
 ///
 /// 2: drivers in the plan; lag, connect and first-byte times in the windows; phases with what was offered and unsent.
 /// 3: expectations, limits and the start of a steady state in the plan; options in the manifest, so that a run can be
-/// 3: expectations, limits and the start of a steady state in the plan; options in the manifest, so that a run can be
+/// resumed; the host in a repetition's status.
 /// 4: messages over TCP and events among the drivers; what is collected; links.
-/// 5: phases as long as planned, with what was open at their end and how long they were silent; windows say in which phase
+/// 5: phases as long as planned, with what was open at their end and how long it was silent; windows say in which phase
 /// their requests ended, and count requests that were never answered.
 pub const FORMAT: u32 = 5;
 /// Version of `plan.json`, which is ahead of the others.
