@@ -174,7 +174,10 @@ mod tests {
             assert_eq!(one(csv("v", pick), table), Ok(value), "{pick:?}");
         }
         assert_eq!(one(csv("v", Pick::Count), table), Ok(3.0));
-        assert_eq!(one(csv("w", Pick::Last), table).unwrap_err(), "the metric `x`: there is no column `w`; the columns are `t`, `v`");
+        assert_eq!(
+            one(csv("w", Pick::Last), table).unwrap_err(),
+            "the metric `x`: there is no column `w`; the columns are `t`, `v`"
+        );
         assert_eq!(one(csv("v", Pick::Last), "t,v\n").unwrap_err(), "the metric `x`: the column `v` has no rows");
         assert_eq!(one(csv("v", Pick::Max), "v\nten\n").unwrap_err(), "the metric `x`: line 2 of the CSV: `ten` is not a number");
         assert_eq!(one(MetricSource::Json("/a/0".to_owned()), "{\"a\": [\"1,000\"]}"), Ok(1000.0));
