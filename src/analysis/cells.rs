@@ -1,7 +1,7 @@
 //! The figures of a cell over its repetitions.
 //!
-//! polars puts the figures of one metric of one part together; a row of that is a [`Series`]: a value for each repetition that
-//! has one. Whatever is said of a cell – estimates, summary, graphs, expectations, comparisons – is said of these.
+//! polars combines the figures of one metric of one part; a row of that is a [`Series`]: a value for each repetition that
+//! has one. Everything that is said of a cell – estimates, summary, graphs, expectations, comparisons – is based on these.
 
 use std::collections::BTreeMap;
 
@@ -10,27 +10,29 @@ use polars::prelude::*;
 use super::figures::COLUMNS;
 use super::windows::texts;
 
-/// To what figures belong. Empty where a metric belongs to none: start-up to no phase, a resource to no workload.
+/// What figures belong to. Fields are empty where a metric does not belong to such a thing: start-up belongs to no phase, a
+/// resource to no workload.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Part {
     /// Name of the workload.
     pub workload: String,
     /// Name of the target.
     pub target: String,
-    /// Name of the phase; of a resource empty for the whole load.
+    /// Name of the phase; for a resource, empty means the whole load.
     pub phase: String,
     /// Name of the step; `(pass)` is the pass as a whole.
     pub step: String,
 }
 
 impl Part {
-    /// Whether it has what commands brought, or what was collected; these have a phase, and nothing else beside the workload.
+    /// Whether it contains what commands brought, or what was collected; such parts have a phase and a workload, and nothing
+    /// else.
     pub fn is_brought(&self) -> bool {
         self.step.is_empty() && self.target.is_empty() && !self.phase.is_empty()
     }
 }
 
-/// The value of a repetition among those of a metric, which are ascending by its number.
+/// The value of a repetition among those of a metric, which are in ascending order of the repetitions' numbers.
 pub fn value_of(values: &[(u32, f64)], repetition: u32) -> Option<f64> {
     values.binary_search_by_key(&repetition, |(number, _)| *number).ok().map(|at| values[at].1)
 }
@@ -38,13 +40,13 @@ pub fn value_of(values: &[(u32, f64)], repetition: u32) -> Option<f64> {
 /// The figures of one metric of one part of a cell.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Series {
-    /// To what they belong.
+    /// What they belong to.
     pub part: Part,
     /// Name of the metric.
     pub metric: String,
-    /// Number of each repetition that counts and has a value, ascending, with its value.
+    /// Number and value of each repetition that counts and has a value, ascending by number.
     pub values: Vec<(u32, f64)>,
-    /// The same of repetitions that do not count.
+    /// The same for repetitions that do not count.
     pub uncounted: Vec<(u32, f64)>,
 }
 
@@ -55,15 +57,15 @@ pub struct Figures {
     series: Vec<Series>,
     /// Why repetitions do not count, by their number.
     pub excluded: BTreeMap<u32, String>,
-    /// The unit of what was brought, by workload and metric.
+    /// The units of what was brought, by workload and metric.
     pub units: BTreeMap<(String, String), String>,
 }
 
 impl Figures {
-    /// Puts figures together, such as `figures::figures` makes. `excluded`: repetitions that do not count.
+    /// Combines figures, such as those that `figures::figures` makes. `excluded`: repetitions that do not count.
     ///
     /// # Errors
-    /// When a column is missing or of another type.
+    /// When a column is missing or has another type.
     pub(super) fn new(rows: LazyFrame, excluded: BTreeMap<u32, String>) -> PolarsResult<Self> {
         let keys: Vec<Expr> = COLUMNS[1..6].iter().map(|name| col(*name)).collect();
         let frame = rows.group_by_stable(keys).agg([col("repetition"), col("value")]).collect()?;
@@ -84,17 +86,17 @@ impl Figures {
         Ok(Self { series, excluded, units: BTreeMap::new() })
     }
 
-    /// All of them, ascending by part and metric.
+    /// All figures, ascending by part and metric.
     pub fn iter(&self) -> impl Iterator<Item = &Series> {
         self.series.iter()
     }
 
-    /// Those of what commands brought and of what was collected, the shares of outcomes with names among them.
+    /// The figures of what commands brought and of what was collected, including the shares of named outcomes.
     pub fn brought(&self) -> impl Iterator<Item = &Series> {
         self.series.iter().filter(|s| s.part.is_brought())
     }
 
-    /// Those of one part.
+    /// The figures of one part.
     pub fn of_part(&self, part: &Part) -> &[Series] {
         let first = self.series.partition_point(|s| s.part < *part);
         let count = self.series[first..].partition_point(|s| s.part == *part);
@@ -112,7 +114,7 @@ impl Figures {
         self.values(part, metric).iter().map(|(_, value)| *value).collect()
     }
 
-    /// Puts a value of a repetition that counts in the place of the one that is there, if there is one, or removes it.
+    /// Replaces the value of a repetition that counts, or removes it.
     pub fn set(&mut self, part: &Part, metric: &str, repetition: u32, value: Option<f64>) {
         let place = self.series.binary_search_by(|s| (&s.part, s.metric.as_str()).cmp(&(part, metric)));
         let at = place.unwrap_or_else(|at| {

@@ -1,19 +1,19 @@
-//! Work spread over the cores, on threads of its own.
+//! Work spread over the cores, on separate threads.
 //!
-//! rayon would do, but for polars: a thread of rayon's that waits for polars takes up the next piece of work meanwhile, and in
-//! that waits again, until all pieces are under way and in memory at once.
+//! rayon would do, if it were not for polars: a thread of rayon's that waits for polars starts the next piece of work
+//! meanwhile, and waits again in that one, until all pieces have been started and are in memory at once.
 
 use std::cell::Cell;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 thread_local! {
-    /// Whether this thread is one of several already, which are enough.
+    /// Whether this thread is already one of several, which are enough.
     static IS_ONE_OF_MANY: Cell<bool> = const { Cell::new(false) };
 }
 
-/// What `each` makes of each item, in the order of the items. Of many items as many are worked on at a time as rayon has
-/// threads (`RAYON_NUM_THREADS`, or one for each core); within another such call one after the other.
+/// What `each` makes of each item, in the order of the items. As many items are worked on at a time as rayon has threads
+/// (`RAYON_NUM_THREADS`, or one for each core); within another such call, one after the other.
 pub(super) fn on_all_cores<T: Sync, R: Send>(items: &[T], each: impl Fn(&T) -> R + Sync) -> Vec<R> {
     if items.len() < 2 || IS_ONE_OF_MANY.get() {
         return items.iter().map(each).collect();
@@ -37,9 +37,9 @@ pub(super) fn on_all_cores<T: Sync, R: Send>(items: &[T], each: impl Fn(&T) -> R
     found.into_iter().map(|(_, made)| made).collect()
 }
 
-/// What `each` makes, on a thread by itself.
+/// What `each` makes, on a separate thread.
 ///
-/// polars refuses to work on a thread on which futures are polled, and a run is summarized on one.
+/// polars refuses to work on a thread on which futures are polled, and a run is summarized on such a thread.
 pub(super) fn on_a_thread<R: Send>(each: impl FnOnce() -> R + Send) -> R {
     let ended = std::thread::scope(|scope| scope.spawn(each).join());
     ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic))

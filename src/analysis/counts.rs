@@ -1,18 +1,18 @@
 //! Distributions of times as counts per bucket: decoded from HdrHistogram's V2 form, added up, and asked for percentiles.
 //!
-//! `hdrhistogram` itself keeps every bucket, 270 KB each, and decodes into a new one of these for each window. Here a
-//! window is decoded straight into a sum ([`Sum`]), and what is kept ([`Counts`]) holds only buckets that occur. All
-//! numbers are those that `hdrhistogram` gives, to the bit; the tests compare them.
+//! `hdrhistogram` itself keeps every bucket, 270 KB per histogram, and decodes into a new histogram for each window. Here a
+//! window is decoded directly into a sum ([`Sum`]), and what is kept ([`Counts`]) holds only buckets that occur. All numbers
+//! are bit-identical to those of `hdrhistogram`; the tests compare them.
 //!
-//! Only histograms as the engine makes them are understood: 1 ns to an hour, 3 significant digits, not compressed.
-//! Form and buckets: HdrHistogram's `AbstractHistogram.java`, `encodeIntoByteBuffer` and `countsArrayIndex`.
+//! Only histograms as the engine makes them are supported: 1 ns to an hour, 3 significant digits, not compressed. Form and
+//! buckets: HdrHistogram's `AbstractHistogram.java`, `encodeIntoByteBuffer` and `countsArrayIndex`.
 
 use std::ops::Range;
 
 use super::times::Times;
 use vocabulary::rows::MAX_TIME_NS;
 
-/// Values below this have a bucket each; from there on each power of two has half as many buckets.
+/// Values below this have one bucket each; above it, each power of two has half as many buckets.
 const SUB_BUCKETS: u32 = 2048;
 const HALF: u32 = SUB_BUCKETS / 2;
 const HALF_MAGNITUDE: u32 = HALF.trailing_zeros();
@@ -25,7 +25,7 @@ pub(super) const BUCKETS: usize = {
     (powers + 1) * HALF as usize
 };
 
-/// First bytes of a histogram in the V2 form, with 16-bit words as this one has.
+/// First bytes of a histogram in the V2 form, with 16-bit words, like this one.
 const COOKIE: u32 = 0x1c84_9313;
 /// Bytes before the counts.
 const HEADER: usize = 40;
@@ -34,10 +34,10 @@ const HEADER: usize = 40;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// Another form, or other bounds.
-    #[error("its head is not that of a histogram from 1 ns to an hour with 3 digits")]
+    #[error("its header is not that of a histogram from 1 ns to an hour with 3 digits")]
     Head,
-    /// More or fewer bytes than the head says.
-    #[error("it has another length than its head says")]
+    /// More or fewer bytes than the header says.
+    #[error("its length differs from what its header says")]
     Length,
     /// The last count is cut short.
     #[error("its last count is cut short")]
@@ -47,9 +47,9 @@ pub enum Error {
     Beyond,
 }
 
-/// What a number of one byte means: a count, and how many buckets to go on. Zigzag: an even number is twice a count, an odd
-/// one says how many buckets, less one, are empty. Which comes next cannot be predicted, so it is looked up and not
-/// branched on: that takes a third of the time.
+/// The meaning of a number of one byte: a count, or how many buckets to skip. Zigzag: an even number is twice a count, an
+/// odd one says how many buckets, less one, are empty. Which of them comes next cannot be predicted, so it is looked up
+/// instead of branched on: that takes a third of the time.
 const SHORT: [(u8, u8); 128] = {
     let mut all = [(0, 1); 128];
     let mut number = 0;
@@ -66,14 +66,14 @@ const SHORT: [(u8, u8); 128] = {
 pub struct Extent {
     /// Sum of all counts.
     pub total: u64,
-    /// Every bucket that occurs lies in it.
+    /// The range that contains every bucket that occurs.
     pub buckets: Range<usize>,
 }
 
 /// Calls `each` with bucket and count, ascending, for every bucket that occurs and for some that do not, with a count of 0.
 ///
 /// # Errors
-/// [`Error`]; `each` has then been called for what came before the fault.
+/// [`Error`]; `each` has then been called for everything before the error.
 pub fn decode(bytes: &[u8], mut each: impl FnMut(usize, u64)) -> Result<Extent, Error> {
     decode_while(bytes, |bucket, count| {
         each(bucket, count);
@@ -81,10 +81,10 @@ pub fn decode(bytes: &[u8], mut each: impl FnMut(usize, u64)) -> Result<Extent, 
     })
 }
 
-/// The same until `each` says that it has seen enough; the extent then reaches as far.
+/// The same until `each` says that it has seen enough; the extent then ends there.
 ///
 /// # Errors
-/// As [`decode`], for faults before that.
+/// Like [`decode`], for errors before that.
 pub fn decode_while(bytes: &[u8], mut each: impl FnMut(usize, u64) -> bool) -> Result<Extent, Error> {
     let Some((head, mut rest)) = bytes.split_at_checked(HEADER) else { return Err(Error::Length) };
     let word = |at: usize| u32::from_be_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
@@ -98,7 +98,7 @@ pub fn decode_while(bytes: &[u8], mut each: impl FnMut(usize, u64) -> bool) -> R
         return Err(Error::Length);
     }
     let (mut bucket, mut total) = (0_usize, 0_u64);
-    // Mostly it begins with an empty stretch, and that is all that needs to be known of the first bucket that occurs.
+    // Usually it starts with an empty stretch, and that is all that needs to be known about the first bucket that occurs.
     let start = match rest {
         [first, ..] if *first < 0x80 && first & 1 == 1 => usize::from(*first >> 1) + 1,
         [first, second, ..] if *first & 1 == 1 && *second < 0x80 => {
@@ -129,7 +129,7 @@ pub fn decode_while(bytes: &[u8], mut each: impl FnMut(usize, u64) -> bool) -> R
     Ok(Extent { total, buckets: start.min(bucket)..bucket.min(BUCKETS) })
 }
 
-/// LEB128 of at most nine bytes, of which the ninth has eight bits. The first one has been taken already.
+/// LEB128 of at most nine bytes, of which the ninth has eight bits. The first byte has been read already.
 fn long_number(first: u8, rest: &mut &[u8]) -> Option<u64> {
     let mut number = u64::from(first & 0x7f);
     for place in 1..9 {
@@ -169,10 +169,10 @@ pub(super) fn bucket_of(ns: u64) -> u32 {
     }
 }
 
-/// A distribution of times: how many lie in which bucket.
+/// A distribution of times: how many are in which bucket.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Bucket and count, ascending, no count of zero.
+    /// Bucket and count, ascending, without counts of zero.
     buckets: Vec<(u32, u64)>,
     total: u64,
 }
@@ -183,12 +183,12 @@ impl Counts {
         self.total
     }
 
-    /// Whether there is none.
+    /// Whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.total == 0
     }
 
-    /// Longest time of each bucket that occurs, in nanoseconds, ascending, with how many times lie in it.
+    /// Longest time of each bucket that occurs, in nanoseconds, ascending, with the number of times in the bucket.
     pub fn values(&self) -> impl DoubleEndedIterator<Item = (u64, u64)> {
         self.buckets.iter().map(|(bucket, count)| {
             let (low, width) = bounds(*bucket);
@@ -196,7 +196,7 @@ impl Counts {
         })
     }
 
-    /// Arithmetic mean in nanoseconds, each time taken for the middle of its bucket; none when there is no time.
+    /// Arithmetic mean in nanoseconds, with each time taken as the middle of its bucket; none when it is empty.
     pub fn mean(&self) -> Option<f64> {
         let total = self.total as f64;
         let part = |sum: f64, (bucket, count): &(u32, u64)| {
@@ -206,8 +206,8 @@ impl Counts {
         (self.total > 0).then(|| self.buckets.iter().fold(0.0, part))
     }
 
-    /// Standard deviation of the times themselves (divided by their number) in nanoseconds around their `mean`, each time
-    /// taken for the middle of its bucket; 0 when there is no time.
+    /// Standard deviation of the times themselves (divided by their number) in nanoseconds around their `mean`, with each
+    /// time taken as the middle of its bucket; 0 when it is empty.
     fn standard_deviation(&self, mean: f64) -> f64 {
         let part = |sum: f64, (bucket, count): &(u32, u64)| {
             let (low, width) = bounds(*bucket);
@@ -217,9 +217,9 @@ impl Counts {
         (self.buckets.iter().fold(0.0, part) / self.total.max(1) as f64).sqrt()
     }
 
-    /// Percentiles in nanoseconds: for each of `shares`, ascending and in (0, 1], the longest time of the bucket in which
-    /// the smallest value lies that at least this share of all does not exceed (Hyndman & Fan 1996, type 1, to three
-    /// digits). All 0 when there is no time.
+    /// Percentiles in nanoseconds, for each of `shares`, ascending and in (0, 1]. Each is the longest time of the bucket
+    /// that contains the smallest value that at least this share of all values does not exceed (Hyndman & Fan 1996, type 1,
+    /// to three digits). All 0 when it is empty.
     pub fn quantiles<const N: usize>(&self, shares: [f64; N]) -> [u64; N] {
         let mut found = [0; N];
         let mut values = self.values();
@@ -235,7 +235,8 @@ impl Counts {
         found
     }
 
-    /// Where the value of a rank lies, from 1: its bucket, and how many values lie in those before and in itself.
+    /// The position of the value with a rank, from 1: its bucket, and how many values are in the buckets before and in this
+    /// one.
     pub(super) fn locate(&self, rank: u64) -> Option<(u32, u64, u64)> {
         let mut below = 0;
         for (bucket, count) in &self.buckets {
@@ -247,7 +248,7 @@ impl Counts {
         None
     }
 
-    /// Mean, spread and percentiles; none when there is no time.
+    /// Mean, spread and percentiles; none when it is empty.
     pub fn times(&self) -> Option<Times> {
         let [p50, p90, p95, p99, p99_9] = self.quantiles([0.5, 0.9, 0.95, 0.99, 0.999]);
         let max = self.values().next_back()?.0;
@@ -256,11 +257,11 @@ impl Counts {
     }
 }
 
-/// A sum of distributions. Holds every bucket, but memory is used only for those between the shortest and the longest
-/// time; to be used again and again.
+/// A sum of distributions. Holds every bucket, but memory is used only for those between the shortest and the longest time;
+/// meant to be reused again and again.
 pub struct Sum {
     counts: Vec<u64>,
-    /// The first bucket that occurs, and the one behind the last.
+    /// The first bucket that occurs, and the one after the last.
     first: usize,
     end: usize,
 }
@@ -275,7 +276,7 @@ impl Sum {
     /// Adds the times of an encoded histogram and returns how many they are.
     ///
     /// # Errors
-    /// [`Error`]; what came before the fault is then added.
+    /// [`Error`]; everything before the error has then been added.
     pub fn add_encoded(&mut self, bytes: &[u8]) -> Result<u64, Error> {
         let counts = self.counts.as_mut_slice();
         match decode(bytes, |bucket, count| counts[bucket] += count) {
@@ -302,7 +303,7 @@ impl Sum {
         }
     }
 
-    /// The sum; nothing is in it afterwards.
+    /// Returns the sum, and empties it.
     pub fn take(&mut self) -> Counts {
         let range = self.first.min(self.end)..self.end;
         let mut found = Counts { buckets: Vec::with_capacity(range.len().min(512)), total: 0 };
@@ -410,7 +411,8 @@ mod tests {
     }
 
     proptest! {
-        /// Moved by a whole number of buckets of the same width a distribution is as wide as before; doubled in number too.
+        /// A distribution that is moved by a whole number of buckets of the same width is as wide as before; also when its
+        /// counts are doubled.
         #[test]
         fn a_spread_knows_neither_place_nor_number(values in prop::collection::vec(0_u64..1000, 1..40), by in 0_u64..1000) {
             let spread = |values: &[u64], count| {

@@ -15,13 +15,13 @@ use vocabulary::{Metric, Phase, Time};
 /// Points of one repetition: seconds since the start of the load, value.
 pub type Line = Vec<(f64, f64)>;
 
-/// Samples of replicas that lie closer together than this belong to one instant.
+/// Samples of replicas that are closer together than this belong to one instant.
 const SAME_INSTANT_NS: i64 = 20_000_000;
 
 /// What a line shows.
 #[derive(Clone, Debug, PartialEq)]
 pub enum LinePart {
-    /// A step of a workload, or of all of them where there is none.
+    /// A step of one workload, or of all workloads where none is given.
     Step(Option<String>, String),
     /// The sum of some targets.
     Targets(Vec<String>),
@@ -29,12 +29,14 @@ pub enum LinePart {
     Tap(String),
 }
 
-/// Repetitions whose tables are in memory at a time, on each core.
+/// How many repetitions' tables are in memory at a time, on each core.
 const AT_A_TIME: usize = 16;
 
-/// A metric over the time of repetitions of a cell: of each one line for each of `parts`; of one whose table is damaged none at all.
+/// A metric over time in repetitions of a cell: for each of `parts` one line per repetition; a repetition whose table is
+/// damaged has no line.
 ///
-/// `parts`: targets for what belongs to them, taps for what is theirs, else steps; others have an empty line. `window_s`: length of a window.
+/// `parts`: targets for metrics of targets, taps for metrics of taps, else steps; other parts have an empty line.
+/// `window_s`: length of a window.
 pub fn lines(
     cell: &CellRecord,
     repetitions: &[&Repetition],
@@ -45,7 +47,7 @@ pub fn lines(
     let some = |some: &[&Repetition]| match metric {
         Metric::Named(name) => some.iter().map(|repetition| of_taps(cell, repetition, parts, name, window_s)).collect(),
         _ if metric.is_resource() => of_targets(some, parts, metric),
-        // What polars cannot compute of tables that are not damaged has no line, as what is.
+        // If polars cannot compute something from tables that are not damaged, there is no line, as for damaged tables.
         _ => of_steps(some, parts, metric, window_s).unwrap_or_else(|_| vec![Vec::new(); some.len()]),
     };
     let pieces: Vec<&[&Repetition]> = repetitions.chunks(AT_A_TIME).collect();
@@ -83,7 +85,7 @@ fn of_taps(cell: &CellRecord, repetition: &Repetition, parts: &[LinePart], metri
             None => Ok(Line::new()),
         }
     };
-    // Of one whose table is damaged none at all.
+    // A repetition whose table is damaged has no line.
     parts.iter().map(line).collect::<Result<Vec<Line>, _>>().unwrap_or_default()
 }
 
@@ -111,16 +113,16 @@ fn of_steps(repetitions: &[&Repetition], parts: &[LinePart], metric: &Metric, wi
     Ok(lines)
 }
 
-/// A resource of targets over the time of a repetition, summed over them and their replicas.
+/// A resource of targets over time in a repetition, summed over the targets and their replicas.
 ///
-/// Points lie where samples were taken; between them a replica has its last value. Of several targets each counts from its
-/// first sample, by which all of its replicas were read, to its last one. `cpu` is what was used from one
+/// There is a point for each time at which samples were taken; between samples a replica keeps its last value. Each target
+/// counts from its first sample at which all of its replicas had been read, to its last one. `cpu` is what was used from one
 /// sample to the next, in processors, drawn as a step.
 fn resource(targets: &[Vec<&Samples>], metric: &Metric) -> Line {
     let mine = || targets.iter().flatten();
     let mut instants: Vec<i64> = mine().flat_map(|r| r.at_ns.iter().copied()).collect();
     instants.sort_unstable();
-    // The last sample of each cluster: by then every replica was read.
+    // The last sample of each cluster: by then every replica had been read.
     let mut grid: Vec<i64> = Vec::new();
     for at in instants {
         match grid.last_mut() {
@@ -155,7 +157,7 @@ fn resource(targets: &[Vec<&Samples>], metric: &Metric) -> Line {
     grid.iter().filter_map(|ns| Some((seconds(*ns), value(*ns)?))).collect()
 }
 
-/// Until when the last value of a replica is taken for its value: as long as its samples lay apart.
+/// Until when the last value of a replica counts as its value: for as long as its samples were apart.
 fn held_until(samples: &Samples) -> i64 {
     let [.., before, last] = samples.at_ns.as_slice() else {
         return samples.at_ns.last().map_or(i64::MIN, |at| at + SAME_INSTANT_NS);
@@ -172,7 +174,7 @@ fn of_step(
     metric: &Metric,
     window_s: f64,
 ) -> PolarsResult<Vec<PolarsResult<Line>>> {
-    // What ended behind the last phase belongs to no window of it.
+    // What ended after the last phase belongs to none of its windows.
     let ended = col("step").eq(lit(step)).and(col("completed_in").neq(lit(Phase::Drain.name())));
     let mine = workload.map_or(lit(true), |name| col("workload").eq(lit(name)));
     let requests = |of: &str| col("requests").filter(col(of)).sum().alias(of);
@@ -190,7 +192,8 @@ fn of_step(
     let (all, ok, errors) = (number("requests")?, number("ok")?, number("error")?);
     let rows = lists(&by_window)?;
     let line = |repetition: &&Repetition| -> PolarsResult<Line> {
-        // The first and the last window are only as long as the load was in them; a sliver of one says nothing of a rate.
+        // The first and the last window are only as long as the load was in them; a very short piece of a window says
+        // nothing about a rate.
         let phases = || repetition.status.phases.iter().filter(|p| workload.is_none_or(|w| w == p.workload));
         let end_s = phases().map(|p| p.end_ns).max().unwrap_or_default() as f64 / 1e9;
         let begin_s = phases().map(|p| p.start_ns).min().unwrap_or_default() as f64 / 1e9;
@@ -218,12 +221,13 @@ fn of_step(
     Ok(repetitions.iter().map(line).collect())
 }
 
-/// Fewer lines than this stand for themselves, and so do lines of fewer points: between these too much would be guessed.
+/// If there are fewer lines than this, or the lines have fewer points, each line stands for itself: interpolating between
+/// them would be guessing.
 const LINES_WITH_MIDDLE: usize = 3;
 const POINTS_WITH_MIDDLE: usize = 8;
 
-/// The median of lines over time, at the instants of the longest, where more than half of them have a value; empty when
-/// there are fewer than three, or fewer than eight points. Between its points a line is taken for straight.
+/// The median of lines over time, at the instants of the longest line, where more than half of the lines have a value; empty
+/// when there are fewer than three lines, or fewer than eight points. Between its points a line is taken as straight.
 pub fn middle(lines: &[Line]) -> Line {
     let Some(longest) = lines.iter().max_by_key(|line| line.len()) else {
         return Line::new();
@@ -238,7 +242,8 @@ pub fn middle(lines: &[Line]) -> Line {
     longest.iter().map(|(at, _)| at).filter_map(median).collect()
 }
 
-/// The value of a line at an instant; none before it begins and after it has ended, but for half the distance of its points.
+/// The value of a line at an instant; none before the line starts and after it has ended, except within half the distance of
+/// its points.
 fn value_at(line: &Line, at: f64) -> Option<f64> {
     let [first, .., last] = line.as_slice() else { return None };
     let reach = (last.0 - first.0) / (line.len() - 1) as f64 / 2.0;
@@ -283,7 +288,7 @@ mod tests {
         assert_eq!(middle(&[a.clone(), b.clone(), c]), [(0.25, 2.0), (0.75, 2.0), (1.25, 4.0)]);
         assert_eq!(middle(&[a.clone(), b.clone()]), [], "two are seen at a glance");
         assert_eq!(middle(&[b.clone(), b.clone(), b.clone()]), [], "three points are no course");
-        // Samples that lie elsewhere are read between them.
+        // Samples at other times are read between them.
         let shifted: Line = b.iter().map(|(at, v)| (at + 0.25, *v)).collect();
         assert_eq!(middle(&[a, b, shifted])[1], (0.75, 2.5));
     }

@@ -1,8 +1,8 @@
-//! What repeating has decided: each level of a factor against its baseline, looked at again and again.
+//! What repeating has decided: each level of a factor against its baseline, examined again and again.
 //!
-//! Looking is paid for: at the looks of [`stats::looks`] each comparison has a share of the level, and all of them together
-//! their parts of it. What was decided at a look stays so. A pure function of what was measured: a run that is resumed, and
-//! its summary, come to the same.
+//! Each look has a cost: at the looks of [`stats::looks`] each comparison spends a share of the level, and all looks
+//! together spend the level once. What was decided at a look remains decided. This is a pure function of what was measured:
+//! a run that is resumed, and its summary, come to the same result.
 
 use std::collections::BTreeMap;
 
@@ -25,7 +25,7 @@ pub struct Sample {
     pub values: Vec<(u32, f64)>,
 }
 
-/// What is known of one comparison.
+/// What is known about one comparison.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Decided {
     /// The level that is compared with the baseline.
@@ -34,9 +34,9 @@ pub struct Decided {
     pub levels: BTreeMap<String, String>,
     /// Name of the workload.
     pub workload: String,
-    /// `faster`, `slower`, `higher`, `lower` or `same`; none as long as it is not decided.
+    /// `faster`, `slower`, `higher`, `lower` or `same`; none while it is undecided.
     pub verdict: Option<&'static str>,
-    /// After how many rounds.
+    /// After how many rounds it was decided.
     pub rounds: Option<u32>,
 }
 
@@ -59,7 +59,7 @@ pub fn of_cells(cells: &[CellSummary], metric: &Metric, decide: &Decide, most: u
     of(&samples, metric, &unit, decide, most)
 }
 
-/// What samples decide. `most`: the most rounds, over which the level is spread.
+/// What the given samples decide. `most`: the maximum number of rounds, over which the level is spread.
 pub fn of(samples: &[Sample], metric: &Metric, unit: &str, decide: &Decide, most: u32) -> Vec<Decided> {
     let rest = |s: &Sample| -> BTreeMap<String, String> {
         s.levels.iter().filter(|(f, _)| **f != decide.by).map(|(f, l)| (f.clone(), l.clone())).collect()
@@ -79,7 +79,7 @@ pub fn of(samples: &[Sample], metric: &Metric, unit: &str, decide: &Decide, most
             let until = |s: &Sample| -> Vec<(u32, f64)> {
                 s.values.iter().copied().filter(|(number, _)| *number as usize <= look.rounds).collect()
             };
-            // A round is over when both have gone beyond it, or ended with it.
+            // A round is over when both sides have gone beyond it, or ended with it.
             let there = |s: &Sample| s.values.last().is_some_and(|(number, _)| *number as usize >= look.rounds);
             if !there(base) || !there(other) {
                 break;
@@ -146,7 +146,7 @@ mod tests {
         assert_eq!(told, [("b", Some("faster")), ("c", Some("same"))]);
         assert!(found[0].rounds <= found[1].rounds && found[0].rounds == Some(5), "{found:?}");
         assert_eq!(found[0].words(&decide), "kind=b (w): faster than a, after 5 rounds");
-        // What came later changes nothing, and what is too short is not decided.
+        // Later rounds change nothing, and a series that is too short is not decided.
         let short: Vec<Sample> = samples
             .iter()
             .map(|s| Sample { levels: s.levels.clone(), workload: s.workload.clone(), values: s.values[..4].to_vec() })

@@ -1,27 +1,27 @@
-//! How much of a run is aggregated: all of it, or no more than what samples of some metrics need.
+//! How much of a run is aggregated: everything, or only what samples of some metrics need.
 
 use vocabulary::metric::catalogue;
 use vocabulary::{Exists, Metric, Scope, Time};
 
-/// What is wanted of a run.
+/// The parts of a run that are wanted.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Detail {
     /// Metrics over repetitions: intervals, the distributions of all requests, stability, decisions, expectations.
     pub over_repetitions: bool,
-    /// Whether every workload was steady, and not only those whose warm-up ends by itself.
+    /// Whether to check every workload for steadiness, and not only those whose warm-up ends by itself.
     pub steadiness: bool,
-    /// Times of each repetition whose percentiles are wanted; others are taken for absent.
+    /// Times for which the percentiles of each repetition are wanted; others are treated as absent.
     pub times: Vec<Time>,
     /// Resources of targets, likewise.
     pub resources: Vec<Metric>,
     /// Whether the spread of throughput over windows is wanted.
     pub throughput_stdev: bool,
-    /// Whether the figures of taps are.
+    /// Whether the figures of taps are wanted.
     pub taps: bool,
 }
 
 impl Detail {
-    /// All that a summary holds.
+    /// Everything that a summary contains.
     pub fn whole() -> Self {
         let of_targets = catalogue().iter().filter(|row| row.scope == Scope::Target && row.exists.contains(&Exists::InPhases));
         Self {
@@ -40,8 +40,8 @@ impl Detail {
         Self { over_repetitions: false, steadiness: false, times, resources: Vec::new(), throughput_stdev: false, taps: false }
     }
 
-    /// What each repetition says of these metrics, and nothing over repetitions. `steady_state`: whether a repetition that
-    /// was not steady does not count; which repetitions count is the same as in the whole summary.
+    /// The values of these metrics in each repetition, and nothing over repetitions. `steady_state`: whether a repetition
+    /// that was not steady does not count; the same repetitions count as in the whole summary.
     pub fn samples(metrics: &[Metric], steady_state: bool) -> Self {
         // Steadiness is judged by response times.
         let mut times = vec![Time::Response];

@@ -28,24 +28,24 @@ pub struct Estimate {
     pub min: f64,
     /// Largest.
     pub max: f64,
-    /// The value of each repetition, in their order.
+    /// The value of each repetition, in order.
     pub values: Vec<f64>,
 }
 
-/// How many resamples an interval of so many values has: 10 000 up to 10 values, 2 000 from 50 on, in between as many as
-/// draw 100 000 values.
+/// How many resamples are drawn for an interval of this many values: 10 000 up to 10 values, 2 000 from 50 on, and in
+/// between as many as draw 100 000 values.
 ///
-/// For the resamples alone, an end of a 95 % interval has a standard error of √(p(1−p)/B)/φ(z_p) standard errors of the
-/// statistic: with 2 000 that is 0.06, or 3 % of half the interval, to which the estimated bias adds as much again (the test
-/// below measures it). Efron & Tibshirani 1993, ch. 14 and 19.3, take 2 000 for BCa. Few repetitions put an interval off by
-/// far more, see `stats::bootstrap`; there resamples cost little, and there are many.
+/// Because of the resamples alone, an end of a 95 % interval has a standard error of √(p(1−p)/B)/φ(z_p) standard errors of
+/// the statistic: with 2 000 that is 0.06, or 3 % of half the interval, to which the estimated bias adds as much again (the
+/// test below measures it). Efron & Tibshirani 1993, ch. 14 and 19.3, use 2 000 for BCa. Few repetitions distort an interval
+/// far more, see `stats::bootstrap`; there, resamples cost little, so there are many.
 pub fn resamples(values: usize) -> usize {
     (100_000 / values.max(1)).clamp(2_000, 10_000)
 }
 
 /// The interval of each statistic of repetitions; none for a single one.
 fn intervals<const N: usize>(values: &[f64], statistics: [fn(&[f64]) -> f64; N]) -> [Option<(f64, f64)>; N] {
-    // Of equal values every resample is the same: what the bootstrap would find need not be drawn.
+    // If all values are equal, every resample is the same: there is no need to draw any.
     if values.len() > 1 && values[0].is_finite() && values.iter().all(|v| v.to_bits() == values[0].to_bits()) {
         return [Some((values[0], values[0])); N];
     }
@@ -66,7 +66,7 @@ pub fn estimate(values: &[f64]) -> Option<Estimate> {
     Some(Estimate { mean_interval, median_interval, ..without })
 }
 
-/// The same without the intervals, which take the time.
+/// The same without the intervals, which take most of the time.
 fn without_intervals(values: &[f64]) -> Option<Estimate> {
     if values.is_empty() {
         return None;
@@ -84,7 +84,7 @@ fn without_intervals(values: &[f64]) -> Option<Estimate> {
     })
 }
 
-/// Estimates that were made, by the bits of their values: the pass as a whole is often its only step.
+/// Estimates that were made, by the bits of their values: the pass as a whole is often the same as its only step.
 pub(super) struct Estimates {
     known: HashMap<Vec<u64>, Option<Estimate>>,
     with_intervals: bool,

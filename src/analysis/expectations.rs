@@ -1,10 +1,11 @@
-//! Whether what a scenario expects holds: by the 95 % interval, never by the point.
+//! Whether what a scenario expects holds: judged by the 95 % interval, never by the point estimate.
 //!
-//! An expectation holds when the whole interval lies on the right side of its bound, and fails when the whole interval
-//! lies on the wrong one. Otherwise, and where there are too few repetitions for an interval, it is inconclusive.
+//! An expectation holds when the whole interval is on the right side of its bound, and fails when the whole interval is on
+//! the wrong side. Otherwise, and where there are too few repetitions for an interval, it is inconclusive.
 //!
-//! Of a metric it is the BCa interval of the median; of a ratio between levels that of `compare`. Phases of one repetition belong together: of a ratio between them it is again the BCa
-//! interval of the median, of the ratio within each repetition.
+//! For a metric this is the BCa interval of the median; for a ratio between levels that of `compare`. Phases of one
+//! repetition belong together: for a ratio between phases it is again the BCa interval of the median, of the ratio within
+//! each repetition.
 
 use serde::Serialize;
 
@@ -15,7 +16,7 @@ use super::values::{self, Selection, unit_of};
 use record::{Expectation, Subject};
 use vocabulary::Metric;
 
-/// With fewer repetitions an interval of resamples says little: of 3 values there are 10 different resamples.
+/// With fewer repetitions, an interval from resamples says little: 3 values have only 10 different resamples.
 pub const FEWEST: usize = 5;
 
 /// Whether an expectation holds in one cell.
@@ -23,9 +24,9 @@ pub const FEWEST: usize = 5;
 pub struct Finding {
     /// The expectation's name.
     pub expectation: String,
-    /// The cell; of a ratio the one above the line.
+    /// The cell; for a ratio, the one in the numerator.
     pub cell: String,
-    /// Whether it holds, does not, or cannot be told.
+    /// Whether it holds, does not hold, or is inconclusive.
     pub outcome: Outcome,
     /// What was found: the median, or the ratio.
     pub value: Option<f64>,
@@ -35,22 +36,22 @@ pub struct Finding {
     pub words: String,
 }
 
-/// What came of an expectation.
+/// The result of an expectation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
-    /// What was measured shows that it holds.
+    /// The measurement shows that it holds.
     Pass,
     /// The cell was not executed on this machine.
     Skipped,
-    /// It cannot be told.
+    /// Neither is certain.
     Inconclusive,
     /// It does not hold.
     Fail,
 }
 
 impl Outcome {
-    /// The word for people.
+    /// The word for reports.
     pub fn word(self) -> &'static str {
         match self {
             Self::Pass => "pass",
@@ -61,7 +62,8 @@ impl Outcome {
     }
 }
 
-/// Looks at every cell that each expectation means. `in_rounds`: repetitions of one number were executed in one round.
+/// Judges every cell that each expectation applies to. `in_rounds`: repetitions with the same number were executed in one
+/// round.
 pub fn judge(expectations: &[Expectation], cells: &[CellSummary], in_rounds: bool) -> Vec<Finding> {
     let mut findings = Vec::new();
     for expectation in expectations {
@@ -80,7 +82,7 @@ pub fn judge(expectations: &[Expectation], cells: &[CellSummary], in_rounds: boo
         if findings.len() == before {
             findings.push(Finding {
                 outcome: Outcome::Skipped,
-                words: "this run has none of the cells that it means".to_owned(),
+                words: "this run has none of the cells that it applies to".to_owned(),
                 ..empty(expectation, "")
             });
         }
@@ -92,7 +94,7 @@ fn fits(cell: &CellSummary, expectation: &Expectation) -> bool {
     expectation.only.iter().all(|(factor, labels)| cell.levels.get(factor).is_some_and(|l| labels.contains(l)))
 }
 
-/// The cell that differs in one factor only.
+/// The cell that differs only in one factor.
 fn other<'c>(cells: &'c [CellSummary], cell: &CellSummary, factor: &str, over: &str) -> Option<&'c CellSummary> {
     cells.iter().find(|c| {
         c.levels.get(factor).is_some_and(|l| l == over)
@@ -204,7 +206,7 @@ fn of_phases(expectation: &Expectation, metric: &Metric, cell: &CellSummary, ove
     let ratios = match values::ratios(cell, metric, &above, &below) {
         Ok(ratios) => ratios.into_iter().map(|(_, ratio)| ratio).collect::<Vec<f64>>(),
         Err(repetition) => {
-            let words = format!("{over}: it is 0 in repetition {repetition}, and nothing can be divided by that");
+            let words = format!("{over}: it is 0 in repetition {repetition}, so there is no ratio");
             return Finding { words, ..empty(expectation, &cell.cell) };
         }
     };
@@ -225,7 +227,8 @@ fn too_few(repetitions: usize) -> String {
     format!("{repetitions} {is} too few for an interval: expected at least {FEWEST}")
 }
 
-/// Judges an interval by the bounds. `what` is looked at, and the unit in which its bounds were typed without one.
+/// Judges an interval by the bounds. `what`: the name of the value, and the unit in which its bounds are given if they have
+/// none.
 fn bounded(
     expectation: &Expectation,
     cell: &str,

@@ -1,8 +1,9 @@
-//! From rows to figures: what each repetition says of each metric.
+//! From rows to figures: the value of each metric in each repetition.
 //!
-//! A figure is a row of one table: `repetition` (u32), `workload`, `target`, `phase`, `step` (text, null where a metric belongs
-//! to none: start-up to no phase, resources to no workload), `metric` (text, its name in the catalogue, or that of what was
-//! brought) and `value` (f64, in base units). All that is said of a run is made of these rows and no others.
+//! A figure is a row of one table: `repetition` (u32), `workload`, `target`, `phase`, `step` (text, null where a metric does
+//! not belong to such a thing: start-up has no phase, resources have no workload), `metric` (text, its name in the
+//! catalogue, or the name of what was brought) and `value` (f64, in base units). Everything that is said about a run is made
+//! of these rows only.
 //!
 //! A metric is an expression over the columns of one of the frames below, with its name as alias.
 
@@ -22,17 +23,17 @@ use vocabulary::{Metric, Outcome, Phase, Quantile, Time};
 
 /// The columns of a figure.
 pub(super) const COLUMNS: [&str; 7] = ["repetition", "workload", "target", "phase", "step", "metric", "value"];
-/// What a step in one repetition is known by.
+/// What identifies a step in one repetition.
 const STEP: [&str; 4] = ["repetition", "workload", "phase", "step"];
 const STEP_AND_OUTCOME: [&str; 5] = ["repetition", "workload", "phase", "step", "outcome"];
 
-/// Requests that ended, those that were asked for and never sent, and the like: what shares and rates are made of.
+/// Requests that ended, requests that were offered and never sent, and so on: shares and rates are made of them.
 pub(super) const REQUESTS: &str = "requests";
 pub(super) const OFFERED_PASSES: &str = "offered_passes";
 pub(super) const UNSENT_PASSES: &str = "unsent_passes";
 pub(super) const SENT_BYTES: &str = "sent_bytes";
 pub(super) const RECEIVED_BYTES: &str = "received_bytes";
-/// Before the name of an outcome: how many requests had it.
+/// Prefix of an outcome's name: how many requests had this outcome.
 pub(super) const OF_OUTCOME: &str = "requests:";
 /// What the generator used.
 pub(super) const GENERATOR_CPU: &str = "generator_cpu_share";
@@ -41,7 +42,7 @@ pub(super) const GENERATOR_RATE: &str = "requests_per_generator_cpu_s";
 /// The figures of some repetitions of a cell.
 ///
 /// # Errors
-/// When polars cannot compute them, which is a fault of this program: what is damaged is not among the `measured`.
+/// When polars cannot compute them, which is a bug in this program: damaged tables are not among the `measured`.
 pub(super) fn figures(measured: &Measured<'_>, detail: &Detail) -> PolarsResult<DataFrame> {
     let by_outcome = by_outcome(measured).collect()?;
     let passes = passes(measured, &by_outcome, detail)?;
@@ -61,14 +62,14 @@ pub(super) fn figures(measured: &Measured<'_>, detail: &Detail) -> PolarsResult<
     concat(parts, UnionArgs::default())?.collect()
 }
 
-/// A row for each figure: `metrics` of a frame whose rows are known by `keys`. What has no value has no row.
+/// One row per figure: `metrics` of a frame whose rows are identified by `keys`. A figure without a value has no row.
 fn tidy(frame: LazyFrame, keys: &[&str], metrics: impl IntoIterator<Item = Expr>) -> PolarsResult<LazyFrame> {
     let columns: Vec<Expr> =
         keys.iter().map(|key| col(*key)).chain(metrics.into_iter().map(|m| m.cast(DataType::Float64))).collect();
     let wide = frame.select(columns).collect()?;
     let known_by = wide.select(keys.iter().copied())?;
     let mut rows = DataFrame::empty();
-    // polars' own word for it is `unpivot`, which comes with features that nothing else needs.
+    // polars itself has `unpivot` for this, but only with features that nothing else needs.
     for values in &wide.columns()[keys.len()..] {
         let mut some = known_by.clone();
         some.with_column(Column::new_scalar("metric".into(), Scalar::from(values.name().clone()), wide.height()))?;
@@ -78,7 +79,7 @@ fn tidy(frame: LazyFrame, keys: &[&str], metrics: impl IntoIterator<Item = Expr>
     Ok(as_figures(rows.lazy().filter(col("value").is_not_null()), keys))
 }
 
-/// The columns of a figure, where some of `repetition` to `step` are there already.
+/// The columns of a figure, where some of `repetition` to `step` exist already.
 fn as_figures(frame: LazyFrame, keys: &[&str]) -> LazyFrame {
     let column = |name: &str| match ["workload", "target", "phase", "step"].contains(&name) && !keys.contains(&name) {
         true => lit(NULL).cast(DataType::String).alias(name),
@@ -91,7 +92,7 @@ fn text_column(name: &str, values: Vec<&str>) -> Column {
     column(name, values)
 }
 
-/// What of another frame belongs to the rows of one, by columns that both have.
+/// Adds the columns of another frame to the rows of one, matched by columns that both have.
 fn joined(rows: LazyFrame, other: LazyFrame, by: &[&str], how: JoinType) -> LazyFrame {
     let by: Vec<Expr> = by.iter().map(|name| col(*name)).collect();
     rows.join(other, &by, &by, JoinArgs::new(how))
@@ -99,12 +100,12 @@ fn joined(rows: LazyFrame, other: LazyFrame, by: &[&str], how: JoinType) -> Lazy
 
 /// A number divided by another, row by row.
 ///
-/// polars' own division multiplies by the reciprocal where a column holds one number, or one row: then the last bit of a figure
-/// would depend on what stands beside it.
+/// polars' own division multiplies by the reciprocal where a column holds one number, or one row: then the last bit of a
+/// figure would depend on the other rows.
 fn over(above: Expr, below: Expr) -> Expr {
     let divide = |columns: &mut [Column]| -> PolarsResult<Column> {
         let (above, below) = (columns[0].f64()?, columns[1].f64()?);
-        // What is the same for all rows may come as one.
+        // A column with the same value in all rows may be stored as one value.
         let of = |column: &Float64Chunked, at: usize| column.get(if column.len() == 1 { 0 } else { at });
         let values: Float64Chunked = (0..above.len().max(below.len())).map(|at| Some(of(above, at)? / of(below, at)?)).collect();
         Ok(values.with_name(columns[0].name().clone()).into_column())
@@ -124,7 +125,7 @@ pub(super) fn step_names(workload: &WorkloadRecord) -> Vec<&str> {
     names
 }
 
-/// Each step of each phase that a workload had: how long it was, and what was asked for in it.
+/// Each step of each phase that a workload had: its length, and what was offered in it.
 fn steps(measured: &Measured<'_>) -> PolarsResult<DataFrame> {
     let mut rows: Vec<(u32, &PhaseStatus, &str)> = Vec::new();
     for (number, phases) in &measured.phases {
@@ -155,10 +156,10 @@ fn steps(measured: &Measured<'_>) -> PolarsResult<DataFrame> {
     )
 }
 
-/// Each step that occurred: what was asked of it, what became of its requests, what ended in its phase, and its times.
+/// Each step that occurred: what was offered, the outcomes of its requests, what ended in its phase, and its times.
 ///
-/// Requests and their outcomes belong to the phase in which they began; `completed`, the right answers that came in a phase,
-/// and bytes to that in which they ended.
+/// Requests and their outcomes belong to the phase in which they started. `completed`, the correct answers that came in a
+/// phase, and bytes belong to the phase in which they ended.
 fn passes(measured: &Measured<'_>, by_outcome: &DataFrame, detail: &Detail) -> PolarsResult<DataFrame> {
     let is = |outcome: Outcome| col("outcome").eq(lit(outcome.name(&[])));
     let named = measured.cell.workloads.iter().flat_map(|w| w.outcomes.iter().map(|outcome| (&w.name, outcome)));
@@ -181,7 +182,7 @@ fn passes(measured: &Measured<'_>, by_outcome: &DataFrame, detail: &Detail) -> P
         col("requests").filter(col("ok")).alias("right_then"),
     ]);
     let counts = ["requests", "right", "named_requests", "open_requests", "completed", SENT_BYTES, RECEIVED_BYTES];
-    // Where nothing was sent at all there are no rows, and what was offered counts nevertheless.
+    // Where nothing was sent there are no rows, but what was offered counts nevertheless.
     let occurred = col("requests").is_not_null().or(col("completed").is_not_null());
     let others = [began, ended, times(measured, detail)?.lazy()];
     let mut found = others
@@ -215,7 +216,7 @@ fn pass_metrics() -> Vec<Expr> {
         named(Metric::Throughput, rate("completed")),
         named(Metric::ThroughputStdev, col("spread")),
         named(Metric::Duration, col("duration_ns")),
-        // What was asked for and not answered as expected, and its parts.
+        // What was offered and not answered as expected, and its parts.
         named(Metric::Errors, share(wrong() + col(UNSENT_PASSES))),
         named(Metric::Wrong, share(wrong() - col("open_requests"))),
         named(Metric::Unsent, share(col(UNSENT_PASSES))),
@@ -226,8 +227,8 @@ fn pass_metrics() -> Vec<Expr> {
     ]
 }
 
-/// Of each step the standard deviation (n − 1) of right answers per second over the windows that lie whole in its phase; none
-/// with fewer than two of them.
+/// For each step the standard deviation (n − 1) of correct answers per second over the windows that are completely in its
+/// phase; none with fewer than two such windows.
 fn throughput_stdev(passes: &DataFrame, window_ns: u64) -> PolarsResult<Vec<Option<f64>>> {
     let number = |name: &str| passes.column(name)?.u64();
     let list = |name: &str| passes.column(name)?.list();
@@ -244,11 +245,11 @@ fn throughput_stdev(passes: &DataFrame, window_ns: u64) -> PolarsResult<Vec<Opti
     (0..passes.height()).map(spread).collect()
 }
 
-/// The same of one step: `right` answers in the windows that begin at `instants`.
+/// The same for one step: `right` answers in the windows that start at `instants`.
 pub(super) fn spread_of_windows(instants: &[u64], right: &[u64], bounds: (u64, u64), window_ns: u64) -> Option<f64> {
     let first = bounds.0.div_ceil(window_ns);
     let count = usize::try_from((bounds.1 / window_ns).saturating_sub(first)).ok().filter(|count| *count > 1)?;
-    // A window without a right answer has no row, and counts.
+    // A window without a correct answer has no row, but counts.
     let mut whole = vec![0; count];
     for (instant, right) in instants.iter().zip(right) {
         let place = (instant / window_ns).checked_sub(first).and_then(|place| whole.get_mut(place as usize));
@@ -258,7 +259,7 @@ pub(super) fn spread_of_windows(instants: &[u64], right: &[u64], bounds: (u64, u
     Some(stats::standard_deviation(&whole.into_iter().map(|n: u64| n as f64 / seconds).collect::<Vec<_>>()))
 }
 
-/// Each step that had times: a column for each percentile of each of them.
+/// Each step that had times: one column per percentile and kind of time.
 fn times(measured: &Measured<'_>, detail: &Detail) -> PolarsResult<DataFrame> {
     let steps = || measured.distributions.iter().flat_map(|(number, steps)| steps.iter().map(move |step| (*number, step)));
     let found: Vec<[Option<super::times::Times>; Time::ALL.len()]> = steps().map(|(_, (_, found))| found.times()).collect();
@@ -295,7 +296,7 @@ pub(super) fn by_outcome(measured: &Measured<'_>) -> LazyFrame {
     measured.windows.lazy().group_by_stable(STEP_AND_OUTCOME.map(col)).agg([col("requests").sum()])
 }
 
-/// The share of passes, in percent, of each outcome for which the scenario has a name; 0 where it did not occur.
+/// The share of passes, in percent, of each outcome that the scenario names; 0 where it did not occur.
 fn named_outcomes(measured: &Measured<'_>, by_outcome: DataFrame, passes: DataFrame) -> PolarsResult<LazyFrame> {
     let named: Vec<(&str, &str)> =
         measured.cell.workloads.iter().flat_map(|w| w.outcomes.iter().map(|o| (w.name.as_str(), o.as_str()))).collect();
@@ -326,8 +327,8 @@ fn brought(measured: &Measured<'_>) -> PolarsResult<LazyFrame> {
     Ok(as_figures(means.lazy(), &["repetition", "workload", "phase"]))
 }
 
-/// A column of lists with a number in the place of each list. Numbers with a point are added here, and in their order: polars
-/// says of no sum of them in which order it was made.
+/// Replaces a column of lists by a column with one number per list. Floating-point numbers are added here, in order: polars
+/// does not guarantee the order of a sum.
 fn over_lists(mut frame: DataFrame, name: &str, of: fn(&[f64]) -> Option<f64>) -> PolarsResult<DataFrame> {
     let lists = frame.column(name)?.list()?;
     let one = |at: usize| -> PolarsResult<Option<f64>> {
@@ -401,10 +402,10 @@ fn start_ups(measured: &Measured<'_>) -> PolarsResult<LazyFrame> {
     tidy(slowest, &keys, vec![col("ns").alias(Metric::StartUp.name())])
 }
 
-/// Each target in each phase, and in the whole load, where the phase is null: peaks and use of its replicas added up, and for
-/// how many right answers.
+/// Each target in each phase, and in the whole load, where the phase is null: peaks and use, summed over its replicas, and
+/// the number of correct answers.
 fn resources(measured: &Measured<'_>) -> PolarsResult<LazyFrame> {
-    // What the whole load is called among the phases, until there is a frame without names to join by.
+    // The name of the whole load among the phases, until there is a frame without names to join on.
     const LOAD: &str = "";
     let mut rows: Vec<(&Replica, &str, (i64, i64))> = Vec::new();
     for replica in &measured.replicas {
@@ -416,7 +417,8 @@ fn resources(measured: &Measured<'_>) -> PolarsResult<LazyFrame> {
     type Peak = fn(&Samples) -> &[Option<u64>];
     let peak = |name: &str, of: Peak| {
         let peak = |(replica, phase, bounds): &(&Replica, &str, (i64, i64))| {
-            // A command that ended before has nothing any more; a short phase without a sample is as the one before it.
+            // A command that ended before has no values any more; a short phase without a sample takes the values of the one
+            // before it.
             let there = *phase == LOAD || replica.samples.at_ns.last().is_some_and(|last| *last >= bounds.0);
             replica.samples.peak(of(&replica.samples), *bounds).filter(|_| there)
         };
@@ -424,7 +426,7 @@ fn resources(measured: &Measured<'_>) -> PolarsResult<LazyFrame> {
     };
     type Counter = fn(&Samples) -> &[u64];
     let used = |name: &str, of: Counter| {
-        // What it used is known from its clock, there or not.
+        // What it used is known from its counters, whether it was still running or not.
         let used = |(replica, _, bounds): &(&Replica, &str, (i64, i64))| replica.samples.used(of(&replica.samples), *bounds);
         column(name, rows.iter().map(used).collect::<Vec<Option<f64>>>())
     };
@@ -452,7 +454,7 @@ fn resources(measured: &Measured<'_>) -> PolarsResult<LazyFrame> {
         targets = over_lists(targets, counter, |used| (!used.is_empty()).then(|| used.iter().sum()))?;
     }
     let targets = targets.lazy();
-    // Right answers to passes that go to targets, each once: those of a follower are its leader's.
+    // Correct answers to passes that go to targets, each counted once: those of a follower are its leader's.
     let follows = |w: &&WorkloadRecord| w.follows.is_some();
     let followers = measured.cell.workloads.iter().filter(follows);
     let follows = followers.fold(lit(false), |any, w| any.or(col("workload").eq(lit(w.name.as_str()))));

@@ -1,7 +1,7 @@
-//! The tables of some repetitions of a cell: of each kind one frame, in which every row has the number of its repetition.
+//! The tables of some repetitions of a cell: one frame per kind, in which every row has the number of its repetition.
 //!
-//! Of each table only the columns are read that are needed, each once. What is damaged – no table, no such column, another
-//! type, a number that nothing can have – is named, and left out of the frame; the tables of the other repetitions are in it.
+//! Only the columns that are needed are read, each once. Damaged tables – no table, a missing column, another type, an
+//! impossible number – are named and left out of the frame; the tables of the other repetitions are in it.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -17,7 +17,7 @@ use vocabulary::{Metric, Time};
 
 /// A frame, and what could not be put into it.
 pub struct Scanned {
-    /// The rows of all repetitions, in their order, with a column `repetition` (u32) before those of the table.
+    /// The rows of all repetitions, in order, with a column `repetition` (u32) before those of the table.
     pub frame: DataFrame,
     /// The number of each repetition whose table is damaged, and how.
     pub damaged: Vec<(u32, Error)>,
@@ -27,20 +27,20 @@ pub struct Scanned {
 struct Expected<'n> {
     name: &'n str,
     of: DataType,
-    /// The largest value that it can have; beyond it a table is damaged, and below it no sum over all rows overflows.
+    /// The largest value that it can have; beyond it a table is damaged, and up to it no sum over all rows overflows.
     most: Option<u64>,
     missing: Missing,
 }
 
-/// What it means that a table does not have a column, or a row no value.
+/// The meaning of a missing column, or of a row without a value.
 enum Missing {
     /// The table is damaged.
     Damage,
     /// Some rows have no value.
     Values,
-    /// It is older than the column, which then holds what this one does.
+    /// The table is older than the column; the values of this other column are used.
     SameAs(&'static str),
-    /// It is older than the column, and has no values of it.
+    /// The table is older than the column, and has no values for it.
     Older,
 }
 
@@ -50,11 +50,11 @@ impl<'n> Expected<'n> {
     }
 }
 
-/// A window begins before this: some hundred years.
+/// A window starts before this: some hundred years.
 const MOST_NS: u64 = 1 << 62;
-/// No window moves so many bytes.
+/// No window transfers this many bytes.
 const MOST_BYTES: u64 = 1 << 43;
-/// No replica uses so much of anything, in bytes, nanoseconds or numbers.
+/// No replica uses this much of anything, in bytes, nanoseconds or counts.
 const MOST: u64 = 1 << 53;
 
 /// The column of a time: its histogram, encoded.
@@ -68,12 +68,12 @@ pub fn histogram(time: Time) -> &'static str {
     }
 }
 
-/// `windows.parquet`: one row per window, workload, step, phase of the begin, phase of the end, and outcome, with the
+/// `windows.parquet`: one row per window, workload, step, phase of the start, phase of the end, and outcome, with the
 /// histograms of `times`.
 pub fn windows(repetitions: &[&Repetition], times: &[Time]) -> Scanned {
     let text = |name| Expected::new(name, DataType::String, Missing::Damage);
     let number = |name, most| Expected { most: Some(most), ..Expected::new(name, DataType::UInt64, Missing::Damage) };
-    // Before format 5 a request counted where it began; format 1 had two of the times.
+    // Before format 5 a request counted in the phase in which it started; format 1 had two of the times.
     let mut columns = vec![
         number("window_start_ns", MOST_NS),
         text("workload"),
@@ -122,8 +122,8 @@ pub fn resource_columns(metric: &Metric) -> &'static [&'static str] {
     }
 }
 
-/// `metrics.parquet`: one row per execution of a command, or thing that was collected, and metric. A repetition without
-/// any has no such table.
+/// `metrics.parquet`: one row per metric and execution of a command, or per metric and thing that was collected. A
+/// repetition without any has no such table.
 pub fn metrics(repetitions: &[&Repetition]) -> Scanned {
     let text = |name| Expected::new(name, DataType::String, Missing::Damage);
     let value = Expected::new("value", DataType::Float64, Missing::Values);
@@ -131,7 +131,7 @@ pub fn metrics(repetitions: &[&Repetition]) -> Scanned {
     scan(&there, "metrics.parquet", &[text("workload"), text("phase"), text("metric"), value])
 }
 
-/// What the taps of one repetition are made of; each table is read when it is first asked for, and kept.
+/// The tables for the taps of one repetition; each table is read when it is first needed, and kept.
 pub struct Tapped<'r> {
     pub repetition: &'r Repetition,
     /// By the names of the taps.
@@ -145,12 +145,12 @@ impl<'r> Tapped<'r> {
         Self { repetition, taps: RefCell::default(), requests: RefCell::default() }
     }
 
-    /// Whether there should be rows of a tap. A repetition that failed early has none.
+    /// Whether a tap should have rows. A repetition that failed early has none.
     pub fn has(&self, tap: &TapRecord) -> bool {
         self.repetition.status.taps.iter().any(|status| status.tap == tap.name)
     }
 
-    /// Where the rows of a tap are.
+    /// The file with the rows of a tap.
     pub fn path(&self, tap: &TapRecord) -> PathBuf {
         tap_path(self.repetition, &tap.name)
     }
@@ -179,8 +179,8 @@ fn kept(
     Ok(frame)
 }
 
-/// `taps/<name>.parquet` of one repetition, with the columns of which the tap's metrics are made: `at_ns`, `join_key` where it is
-/// joined, and fields; ascending by `at_ns`, rows that were read together in the order in which they were written.
+/// `taps/<name>.parquet` of one repetition, with the columns that the tap's metrics need: `at_ns`, `join_key` where it is
+/// joined, and fields; ascending by `at_ns`, with rows that were read together in the order in which they were written.
 ///
 /// # Errors
 /// When it is damaged.
@@ -220,11 +220,12 @@ fn tap_path(repetition: &Repetition, tap: &str) -> PathBuf {
     repetition.path.join("taps").join(format!("{tap}.parquet"))
 }
 
-/// The requests of a workload that have a key, from `requests.parquet` of one repetition: `join_key`, `intended_ns`, `sent_ns`,
-/// `first_byte_ns` and `completed_ns` of the first that was sent of each key. None of them where requests have no keys.
+/// The requests of a workload that have a key, from `requests.parquet` of one repetition: for each key, `join_key`,
+/// `intended_ns`, `sent_ns`, `first_byte_ns` and `completed_ns` of the first request that was sent. Empty where requests
+/// have no keys.
 ///
 /// # Errors
-/// When it is damaged, or not there.
+/// When it is damaged, or missing.
 fn keyed_requests(repetition: &Repetition, workload: &str) -> Result<DataFrame, Error> {
     let path = repetition.path.join("requests.parquet");
     let number = |name, missing| Expected::new(name, DataType::UInt64, missing);
@@ -241,7 +242,7 @@ fn keyed_requests(repetition: &Repetition, workload: &str) -> Result<DataFrame, 
     let times = ["intended_ns", "sent_ns", "first_byte_ns", "completed_ns"];
     let kept = |frame: &DataFrame| -> PolarsResult<DataFrame> {
         let frame = DataFrame::new(frame.height(), conforming(frame, &columns)?)?;
-        // A pass has the key of its request: it is not another one.
+        // A pass has the same key as its request: it is not a separate one.
         let mine = col("workload").eq(lit(workload)).and(col("step").neq(lit(tables::WHOLE))).and(col("key").is_not_null());
         let signed = times.map(|name| col(name).cast(DataType::Int64));
         frame
@@ -265,7 +266,7 @@ fn keyed_requests(repetition: &Repetition, workload: &str) -> Result<DataFrame, 
     first(pieces).map_err(|source| Error::Table { path, source })
 }
 
-/// Reads the table of each repetition, many at a time, and puts them below each other.
+/// Reads the table of each repetition, many at a time, and concatenates them.
 fn scan(repetitions: &[&Repetition], file: &str, columns: &[Expected<'_>]) -> Scanned {
     let names: Vec<&str> = columns.iter().map(|column| column.name).collect();
     let read = |repetition: &&Repetition| -> Result<DataFrame, Error> {
@@ -316,12 +317,12 @@ fn conforming(table: &DataFrame, columns: &[Expected<'_>]) -> PolarsResult<Vec<C
         if let Some(most) = expected.most
             && let Some(largest) = found.u64()?.max().filter(|largest| *largest > most)
         {
-            return Err(wrong(format!("the column `{name}` holds {largest}, which is more than there can be")));
+            return Err(wrong(format!("the column `{name}` holds {largest}, which is larger than any valid value")));
         }
         Ok(found)
     };
     let mut found: Vec<Column> = columns.iter().map(one).collect::<PolarsResult<_>>()?;
-    // What is the same is kept once: where nothing waits, response times are the service times.
+    // Identical columns are kept once: where nothing waits, response times are the service times.
     for at in 1..found.len() {
         let same = found[..at].iter().find(|other| *other.dtype() == DataType::Binary && is_same(other, &found[at]));
         if let Some(same) = same.cloned() {
@@ -331,7 +332,7 @@ fn conforming(table: &DataFrame, columns: &[Expected<'_>]) -> PolarsResult<Vec<C
     Ok(found)
 }
 
-/// Whether two columns of bytes hold the same.
+/// Whether two columns of bytes are identical.
 fn is_same(one: &Column, other: &Column) -> bool {
     let (Ok(one), Ok(other)) = (one.binary(), other.binary()) else { return false };
     one.iter().eq(other.iter())

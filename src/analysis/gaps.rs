@@ -1,4 +1,4 @@
-//! When nobody measured: how often and how long, reason by reason. Of runs that go on for months.
+//! When nothing was measured: how often and how long, reason by reason. For runs that continue for months.
 
 use serde::Serialize;
 
@@ -12,11 +12,11 @@ pub struct GapSummary {
     pub why: Why,
     /// How many there were.
     pub count: u64,
-    /// How long they were all in all, seconds; of steps of the clock, whichever way it was set.
+    /// How long they were in total, in seconds; for steps of the clock, in whichever direction it was set.
     pub seconds: f64,
-    /// The longest of them, seconds.
+    /// The longest of them, in seconds.
     pub longest_seconds: f64,
-    /// When that began, UTC.
+    /// When the longest one started, UTC.
     pub longest_from: String,
 }
 
@@ -46,7 +46,7 @@ pub fn summarize(gaps: &[Gap]) -> Vec<GapSummary> {
 }
 
 impl GapSummary {
-    /// The same for people.
+    /// The same in words.
     pub fn words(&self) -> String {
         let time = |seconds: f64| human_duration(seconds * 1e9);
         let times = if self.count == 1 { "once".to_owned() } else { format!("{} times", self.count) };

@@ -1,7 +1,7 @@
-//! Some repetitions of a cell, read: their tables as frames, their phases, and where they became steady.
+//! Some repetitions of a cell, as read: their tables as frames, their phases, and where they became steady.
 //!
-//! Where the scenario leaves the warm-up to us, it reaches to the steady state: windows and phases are moved before anything
-//! is computed from them.
+//! Where the end of the warm-up is found automatically, the warm-up extends to the steady state: windows and phases are
+//! adjusted before anything is computed from them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -20,20 +20,20 @@ use record::Repetition;
 use record::read::CellRecord;
 use record::status::PhaseStatus;
 
-/// What figures are made of. Nothing in it is damaged.
+/// What figures are computed from. Nothing in it is damaged.
 pub(super) struct Measured<'r> {
     pub cell: &'r CellRecord,
     pub repetitions: &'r [&'r Repetition],
     pub window_ns: u64,
-    /// Of each repetition, with the warm-up where it turned out to end.
+    /// Of each repetition, with the warm-up up to where it was found to end.
     pub phases: BTreeMap<u32, Vec<PhaseStatus>>,
-    /// By repetition and workload where its steady state begins, of those whose warm-up ends by itself.
+    /// The start of the steady state by repetition and workload, for workloads whose warm-up ends by itself.
     pub cuts: BTreeMap<(u32, String), u64>,
     /// Of all repetitions but those in `without_windows`.
     pub windows: Windows,
     /// By repetition and step.
     pub distributions: BTreeMap<u32, BTreeMap<StepKey, Distributions>>,
-    /// Repetitions whose windows are damaged: what came of their requests is not known.
+    /// Repetitions whose windows are damaged: the outcomes of their requests are unknown.
     pub without_windows: BTreeSet<u32>,
     /// Repetitions whose samples are damaged.
     pub without_samples: BTreeSet<u32>,
@@ -42,9 +42,9 @@ pub(super) struct Measured<'r> {
     pub brought: DataFrame,
     /// As [`TapFigures`] has it.
     pub taps: DataFrame,
-    /// Where the time of requests goes between the taps, by repetition.
+    /// Where the time of requests is spent between the taps, by repetition.
     pub stages: BTreeMap<u32, Vec<Stage>>,
-    /// Of each repetition the workloads that should be steady.
+    /// The workloads of each repetition that should be steady.
     pub steadiness: BTreeMap<u32, Vec<(String, Steady)>>,
     /// What is damaged, by repetition: windows, samples, what was brought, taps.
     pub damaged: [Vec<(u32, Error)>; 4],
@@ -54,7 +54,7 @@ impl<'r> Measured<'r> {
     /// Reads the tables of repetitions of a cell. `window_ns`: length of a window.
     ///
     /// # Errors
-    /// When polars cannot compute something of what is not damaged, which is a fault of this program.
+    /// When polars cannot compute something from undamaged data, which is a bug in this program.
     pub(super) fn read(
         cell: &'r CellRecord,
         repetitions: &'r [&'r Repetition],
@@ -83,7 +83,7 @@ impl<'r> Measured<'r> {
                         let steady = steadiness::of_repetition(repetition, workload, &points, window_ns);
                         found.extend(steady.map(|steady| ((*workload).to_owned(), steady)));
                     }
-                    // The same histogram is added up below, and named there.
+                    // The same histogram is summed below, and named there.
                     Err(_) => break,
                 }
             }
@@ -117,7 +117,7 @@ impl<'r> Measured<'r> {
         let without_windows: BTreeSet<u32> = damaged_windows.iter().map(|(number, _)| *number).collect();
         if !without_windows.is_empty() {
             windows = windows.without(&without_windows)?;
-            // What is not known has no warm-up that ends anywhere.
+            // Where the course is unknown, no warm-up ends anywhere.
             for repetition in repetitions.iter().filter(|r| without_windows.contains(&r.status.repetition)) {
                 phases.insert(repetition.status.repetition, repetition.status.phases.clone());
                 steadiness.insert(repetition.status.repetition, Vec::new());

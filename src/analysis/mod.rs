@@ -1,13 +1,14 @@
-//! From a run on disk to what it says: a pure function of the directory.
+//! From a run on disk to its results: a pure function of the directory.
 //!
-//! In reading order: `frames` scans the tables of repetitions into frames of polars; `measured` is what is known of some
-//! repetitions, and `windows`, `counts`, `replicas` and `steadiness` are the steps between frames that polars has no word for.
-//! `taps` is what their rows say, `stages` where the time of requests goes between them; `figures` makes one row of each metric of each repetition, `cells` puts them together over repetitions, `requests` makes them
-//! exact where there are raw rows, and `summarize` gives them by `shape` the form of `summary`, or as much of it as a `Detail` asks for.
-//! `values` finds them by name; `stability`, `expectations`, `decisions` and `compare` are what is concluded from them. `table` is
-//! the file of them, `text` the table for people, `report` that for continuous integration, `curves` what graphs need beyond the
-//! figures. `stats` works on plain slices.
-//! Repetitions, not requests, are the sample; percentiles come from merged histograms and are never averaged within a repetition.
+//! In reading order: `frames` scans the tables of repetitions into frames of polars; `measured` is what is known about some
+//! repetitions, and `windows`, `counts`, `replicas` and `steadiness` are the steps between frames that polars does not have.
+//! `taps` evaluates the rows of taps, `stages` where the time of requests is spent between them; `figures` makes one row per
+//! metric and repetition, `cells` combines them over repetitions, `requests` makes them exact where there are raw rows, and
+//! `summarize` turns them, with `shape`, into a `summary`, or as much of it as a `Detail` asks for. `values` finds them by
+//! name; `stability`, `expectations`, `decisions` and `compare` draw conclusions from them. `table` is the file of figures,
+//! `text` the table for people, `report` that for continuous integration, `curves` what graphs need beyond the figures.
+//! `stats` works on plain slices. Repetitions, not requests, are the sample; percentiles come from merged histograms and are
+//! never averaged within a repetition.
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::panic))]
 
@@ -62,7 +63,7 @@ pub enum Error {
         /// Why polars could not read or compute it.
         source: polars::error::PolarsError,
     },
-    /// Figures cannot be computed of tables that can be read: a fault of this program.
+    /// Figures cannot be computed from tables that can be read: a bug in this program.
     #[error("the figures of a cell cannot be computed")]
     Figures(#[from] polars::error::PolarsError),
 }

@@ -1,7 +1,7 @@
-//! What replicas used: the samples of each as series over time, and what of them belongs to a stretch of it.
+//! What replicas used: the samples of each as series over time, and the part of them that belongs to a stretch of time.
 //!
-//! Samples lie where they lie, and phases begin and end between them. What lies at an edge is no row of any table, so it is
-//! computed here, from the samples of one replica at a time.
+//! Samples are taken at their own instants, and phases start and end between them. The value at an edge is not a row of any
+//! table, so it is computed here, from the samples of one replica at a time.
 
 use polars::prelude::*;
 
@@ -59,7 +59,7 @@ fn in_order(mut samples: DataFrame) -> PolarsResult<Vec<Replica>> {
     let groups = samples.lazy().group_by_stable([col("number")]).agg([all().exclude_cols(["number"]).as_expr()]).collect()?;
     let numbers = groups.column("number")?.u32()?;
     let list = |name: &str, at: usize| -> PolarsResult<Option<Series>> {
-        // Not every reader wants every column.
+        // Not every caller needs every column.
         let Ok(column) = groups.column(name) else { return Ok(None) };
         Ok(column.list()?.get_as_series(at))
     };
@@ -92,14 +92,14 @@ fn in_order(mut samples: DataFrame) -> PolarsResult<Vec<Replica>> {
     Ok(found.into_iter().map(|(_, replica)| replica).collect())
 }
 
-/// Gives each replica a number, in place of the columns that say which it is: repetition, target and replica. They are few,
-/// and take turns: the next row mostly belongs to the one behind the last.
+/// Gives each replica a number, in place of the columns that identify it: repetition, target and replica. They are few, and
+/// take turns: the next row usually belongs to the replica after that of the last row.
 fn numbered(samples: &mut DataFrame) -> PolarsResult<Vec<(u32, String, u32)>> {
     let mut known: Vec<(u32, String, u32)> = Vec::new();
     let mut numbers: Vec<u32> = Vec::with_capacity(samples.height());
     let (repetitions, replicas, [targets]) =
         (samples.column("repetition")?.u32()?, samples.column("replica")?.u32()?, texts(samples, ["target"])?);
-    // The first one of the repetition of the last row.
+    // The first replica of the repetition of the last row.
     let (mut first, mut last) = (0, 0);
     for ((repetition, replica), target) in repetitions.iter().zip(replicas.iter()).zip(targets.iter()) {
         let (repetition, replica) = (repetition.unwrap_or_default(), replica.unwrap_or_default());
@@ -120,7 +120,7 @@ fn numbered(samples: &mut DataFrame) -> PolarsResult<Vec<(u32, String, u32)>> {
     Ok(known)
 }
 
-/// The sum of two counters. A command begins anew with each execution: what the one before had used still counts.
+/// The sum of two counters. A command restarts its counters with each execution: what earlier executions used still counts.
 fn running(one: &[Option<u64>], other: &[Option<u64>]) -> Vec<u64> {
     let both = one.iter().zip(other).map(|(a, b)| a.unwrap_or_default().saturating_add(b.unwrap_or_default()));
     let (mut before, mut last) = (0, 0);
@@ -135,7 +135,7 @@ fn running(one: &[Option<u64>], other: &[Option<u64>]) -> Vec<u64> {
 }
 
 impl Samples {
-    /// What of a counter was used at an instant, interpolated between the samples around it.
+    /// How much of a counter was used up to an instant, interpolated between the samples around it.
     pub fn used_at(&self, counter: &[u64], at_ns: i64) -> f64 {
         let i = self.at_ns.partition_point(|t| *t < at_ns);
         match (i.checked_sub(1), self.at_ns.get(i)) {
@@ -149,12 +149,12 @@ impl Samples {
         }
     }
 
-    /// What of a counter was used between two instants; none where it was not watched.
+    /// How much of a counter was used between two instants; none where it was not watched.
     pub fn used(&self, counter: &[u64], (from_ns, to_ns): (i64, i64)) -> Option<f64> {
         (!counter.is_empty()).then(|| self.used_at(counter, to_ns) - self.used_at(counter, from_ns))
     }
 
-    /// The largest value of a column between two instants, or the last one before them when none lies there.
+    /// The largest value of a column between two instants, or the last one before them when there is none in between.
     pub fn peak(&self, column: &[Option<u64>], (from_ns, to_ns): (i64, i64)) -> Option<u64> {
         let first = self.at_ns.partition_point(|t| *t < from_ns).min(column.len());
         let end = self.at_ns.partition_point(|t| *t <= to_ns).min(column.len());

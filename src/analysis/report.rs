@@ -14,7 +14,7 @@ use vocabulary::words::harmless;
 struct TestCase {
     name: String,
     class: &'static str,
-    /// Kind of element and message; none when it passes.
+    /// Kind of element and message; none when the case passes.
     trouble: Option<(&'static str, String)>,
     /// The finding in words, as the text report has it.
     output: String,
@@ -23,7 +23,7 @@ struct TestCase {
 /// Expectations and repetitions as JUnit XML: one suite per run; each expectation in each cell is a case, and each cell's
 /// repetitions are one.
 ///
-/// An expectation that fails is a `failure`; one that cannot be told, and repetitions that are invalid or failed, are an
+/// An expectation that fails is a `failure`; an inconclusive one, and repetitions that are invalid or failed, are an
 /// `error`; what was not executed on this machine is `skipped`.
 pub fn junit(summaries: &[Summary]) -> Vec<u8> {
     let mut writer = Writer::new_with_indent(Vec::new(), b' ', 2);
@@ -73,7 +73,7 @@ fn write_case(writer: &mut Writer<Vec<u8>>, experiment: &str, case: &TestCase) -
     Ok(())
 }
 
-/// Without the characters that XML 1.0 does not allow at all.
+/// Removes the characters that XML 1.0 does not allow at all.
 fn clean(text: &str) -> String {
     text.chars()
         .filter(|c| !c.is_control() || matches!(c, '\n' | '\t'))
@@ -114,7 +114,7 @@ fn of_cell(cell: &CellSummary) -> TestCase {
     TestCase { name, class: "repetitions", trouble, output }
 }
 
-/// The summary in the Markdown of GitHub: what is expected first, then each cell, then what was odd.
+/// The summary in the Markdown of GitHub: expectations first, then each cell, then anything odd.
 pub fn markdown(summary: &Summary) -> String {
     let mut text = format!("## {}\n\n", escaped_name(&summary.experiment));
     if !summary.question.is_empty() {
@@ -165,7 +165,7 @@ pub fn markdown(summary: &Summary) -> String {
     let notes = super::text::notes(summary);
     if !notes.trim().is_empty() {
         let notes = harmless(notes.trim());
-        // A fence is as long as it takes for nothing inside to end it.
+        // A fence must be longer than any run of backticks inside.
         let fence = "`".repeat(notes.split(|c| c != '`').map(str::len).max().unwrap_or(0).max(2) + 1);
         text += &format!("\n{fence}\n{notes}\n{fence}\n");
     }
@@ -173,17 +173,17 @@ pub fn markdown(summary: &Summary) -> String {
     text
 }
 
-/// Words in a cell of a table; what stands between backticks in them is code.
+/// Words in a cell of a table; text between backticks in them is code.
 pub(crate) fn escaped(text: &str) -> String {
     harmless(text).replace('|', "\\|").replace(['\n', '\t'], " ")
 }
 
-/// A name in a cell of a table, which is shown as it is.
+/// A name in a cell of a table, which is shown literally.
 fn escaped_name(text: &str) -> String {
     escaped(&literal(text))
 }
 
-/// A name of which nothing means something in Markdown.
+/// A name in which no character has a meaning in Markdown.
 pub(crate) fn literal(text: &str) -> String {
     let mut name = String::new();
     for c in text.chars() {

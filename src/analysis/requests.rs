@@ -1,8 +1,9 @@
-//! Percentiles from raw rows, where a repetition has them: exact, where histograms know three digits.
+//! Percentiles from raw rows, where a repetition has them: exact, whereas histograms have three digits.
 //!
-//! The histograms of the windows are the index of the rows. They say in which bucket the value of each rank lies and how many
-//! lie below, so one pass over the rows that keeps only what falls into these few buckets finds the values themselves. Rows
-//! and windows check each other: what differs is named, and the histograms' percentiles stay.
+//! The histograms of the windows serve as the index of the rows. They tell which bucket contains the value of each rank and
+//! how many values are below it, so one pass over the rows that keeps only what falls into these few buckets finds the
+//! values themselves. Rows and windows check each other: differences are named, and the histograms' percentiles are kept
+//! then.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -23,9 +24,9 @@ use record::read::CellRecord;
 use record::tables::read_pieces;
 use vocabulary::{Metric, Outcome, Quantile, Time};
 
-/// Times that can be had from a row; how long connecting took is in none.
+/// Times that a row contains; no row contains how long connecting took.
 const TIMES: [Time; 4] = [Time::Service, Time::Response, Time::Lag, Time::FirstByte];
-/// Percentiles of [`Times`], the longest last.
+/// Percentiles of [`Times`], with the longest time last.
 const SHARES: [f64; 6] = [0.5, 0.9, 0.95, 0.99, 0.999, 1.0];
 
 /// The columns of `requests.parquet` that are read.
@@ -39,7 +40,7 @@ fn rank(share: f64, total: u64) -> u64 {
 
 /// A step over all repetitions of a cell.
 pub(super) struct StepTimes {
-    /// Which one.
+    /// Which step it is.
     pub key: StepKey,
     /// All requests of repetitions that count.
     pub distributions: Distributions,
@@ -54,8 +55,8 @@ impl StepTimes {
     }
 }
 
-/// Puts exact times into the figures of a cell, for the repetitions that have `requests.parquet`, and for all repetitions
-/// together where all have it. `window_ns`: length of a window. Returns what is damaged, in words.
+/// Replaces times in the figures of a cell by exact ones, for the repetitions that have `requests.parquet`, and for all
+/// repetitions together where all have it. `window_ns`: length of a window. Returns what is damaged, in words.
 pub(super) fn refine(
     figures: &mut Figures,
     steps: &mut [StepTimes],
@@ -67,7 +68,7 @@ pub(super) fn refine(
     if !repetitions.iter().any(|r| path(r).exists()) {
         return damaged;
     }
-    // By step: the repetitions whose rows are there and right, and what they hold together.
+    // By step: the repetitions whose rows exist and are correct, and what they contain together.
     let mut sums: Vec<(usize, RefinedTimes)> = steps.iter().map(|_| (0, RefinedTimes::default())).collect();
     for repetition in repetitions.iter().filter(|r| path(r).exists()) {
         let rows = match read(steps, repetition, cell, window_ns) {
@@ -94,7 +95,7 @@ pub(super) fn refine(
         }
     }
     for (step, (count, mut kept)) in steps.iter_mut().zip(sums) {
-        // What had no request has no rows, and nothing to say of times.
+        // A step without requests has no rows and no times.
         if figures.values(&step.part(), REQUESTS).iter().filter(|(_, requests)| *requests > 0.0).count() > count {
             continue;
         }
@@ -113,7 +114,7 @@ fn path(repetition: &Repetition) -> PathBuf {
     repetition.path.join("requests.parquet")
 }
 
-/// The values of one time that lie in buckets where a percentile lies.
+/// The values of one time that are in the same bucket as a percentile.
 #[derive(Default)]
 struct RefinedTime {
     total: u64,
@@ -164,7 +165,7 @@ impl RefinedTime {
         }
         let [p50, p90, p95, p99, p99_9, max] = found;
         let mean = self.sum_ns as f64 / total as f64;
-        // Numbers too large for that have three digits.
+        // Where numbers are too large for that, three digits are used.
         let standard_deviation = self.standard_deviation().or_else(|| Some(counts.times()?.standard_deviation))?;
         Some(Some(Times { mean, standard_deviation, p50, p90, p95, p99, p99_9, max }))
     }
@@ -180,7 +181,7 @@ impl RefinedTimes {
     }
 }
 
-/// What is looked for in the rows of a step.
+/// What to look for in the rows of a step.
 struct Wanted {
     key: StepKey,
     /// By time: whether a bucket is kept.
@@ -197,7 +198,7 @@ struct Piece {
 
 type Exact = [Option<Times>; TIMES.len()];
 
-/// Exact times of one repetition for each of `steps`, and what it adds to all repetitions.
+/// Exact times of one repetition for each of `steps`, and what it contributes to all repetitions.
 ///
 /// # Errors
 /// What is damaged, in words: the file, or where its rows differ from the windows.
@@ -233,7 +234,7 @@ fn read(
         piece.rows.into_iter().for_each(|(key, count)| *rows.entry(key).or_default() += count);
     }
     let differences = differences(&merged, rows);
-    // A window counts what was under way when it began by the order in which it was recorded: at a cut rows may differ by a
+    // A window counts what was under way at its start by the order in which it was recorded: at a cut, rows may differ by a
     // few, which is not damage.
     let is_cut = |key: &StepKey| cuts.contains_key(&key.0);
     let named: Vec<String> =
@@ -257,7 +258,7 @@ fn read(
     Ok(found)
 }
 
-/// What the windows of one repetition say.
+/// The content of the windows of one repetition.
 struct Merged {
     times: BTreeMap<StepKey, Distributions>,
     /// Requests by step and outcome.
@@ -279,7 +280,7 @@ fn name((workload, phase, step): &StepKey) -> String {
     format!("{workload}, {phase}, {step}")
 }
 
-/// Where rows and windows count differently, in words.
+/// Where rows and windows have different counts, in words.
 fn differences(merged: &Merged, mut rows: BTreeMap<(StepKey, String), u64>) -> Vec<(StepKey, String)> {
     let mut found = Vec::new();
     let words = |key: &StepKey, outcome: &str, rows: u64, windows: u64| {
@@ -295,7 +296,7 @@ fn differences(merged: &Merged, mut rows: BTreeMap<(StepKey, String), u64>) -> V
     found
 }
 
-/// The buckets in which a percentile of the repetition or of all repetitions lies.
+/// The buckets that contain a percentile of the repetition or of all repetitions.
 fn wanted(step: &StepTimes, merged: &Merged) -> Wanted {
     let key = step.key.clone();
     let own = merged.times.get(&key);
@@ -303,7 +304,7 @@ fn wanted(step: &StepTimes, merged: &Merged) -> Wanted {
         let mut kept = vec![false; BUCKETS];
         for counts in own.map(|d| d.of(time)).into_iter().chain([step.distributions.of(time)]) {
             let located = SHARES.iter().filter_map(|share| counts.locate(rank(*share, counts.len())));
-            // A bucket one nanosecond wide says its value itself.
+            // A bucket one nanosecond wide is itself the exact value.
             located.map(|(bucket, ..)| bucket).filter(|b| bounds(*b).1 > 1).for_each(|b| kept[b as usize] = true);
         }
         kept
@@ -318,7 +319,7 @@ fn piece(frame: &DataFrame, wanted: &[Wanted], cuts: &BTreeMap<String, u64>, win
     let times = (number("intended_ns")?.iter().zip(number("sent_ns")?.iter()))
         .zip(number("first_byte_ns")?.iter().zip(number("completed_ns")?.iter()));
     let mut piece = Piece { kept: wanted.iter().map(|_| RefinedTimes::default()).collect(), rows: BTreeMap::new() };
-    // Kinds of rows, of which there are few: names, place in `wanted` (of right answers only), how many there were.
+    // Kinds of rows, of which there are few: names, index in `wanted` (for correct answers only), and how many there were.
     type RowNames<'n> = [&'n str; 4];
     let mut kinds: Vec<(RowNames, Option<usize>, u64)> = Vec::new();
     let mut last = 0;
@@ -332,7 +333,7 @@ fn piece(frame: &DataFrame, wanted: &[Wanted], cuts: &BTreeMap<String, u64>, win
             phase = "warm-up";
         }
         let row = [workload, phase, step, outcome];
-        // A row is mostly of the kind of the one before or of the one behind that: steps take turns.
+        // A row is usually of the same kind as the one before, or of the kind after that: steps take turns.
         let next = (last + 1) % kinds.len().max(1);
         let at = [last, next].into_iter().find(|at| kinds.get(*at).is_some_and(|k| k.0 == row));
         last = at.or_else(|| kinds.iter().position(|k| k.0 == row)).unwrap_or_else(|| {
@@ -357,7 +358,7 @@ fn piece(frame: &DataFrame, wanted: &[Wanted], cuts: &BTreeMap<String, u64>, win
             kept.squares_ns = kept.squares_ns.saturating_add(u128::from(ns) * u128::from(ns));
             let bucket = bucket_of(ns);
             if buckets[bucket as usize] {
-                // A time beyond the last bucket is counted there; its distance is then too large for none but hours.
+                // A time beyond the last bucket is counted there; its distance is too large only for times of hours.
                 let inside = u32::try_from(ns - bounds(bucket).0).unwrap_or(u32::MAX);
                 kept.inside.entry(bucket).or_default().push(inside);
             }

@@ -1,4 +1,4 @@
-//! What of a cell stands in `summary.json`, made of its figures and of what its repetitions say of themselves.
+//! The parts of a cell in `summary.json`, made of its figures and of the statuses of its repetitions.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ use vocabulary::rows::FEWEST_WINDOWS;
 use vocabulary::units::human_duration;
 use vocabulary::{Interest, Metric, Outcome, Phase, Quantile, Time};
 
-/// What the loads of a cell were besides their results.
+/// How the loads of a cell went, apart from their results.
 pub(super) fn loads(cell: &CellRecord, valid: &[&Repetition], window_ns: u64) -> Vec<LoadSummary> {
     let mut summaries = Vec::new();
     for workload in &cell.workloads {
@@ -42,7 +42,7 @@ pub(super) fn loads(cell: &CellRecord, valid: &[&Repetition], window_ns: u64) ->
                 phase: phase.name().to_owned(),
                 seconds,
                 least_seconds: shortest_s,
-                // A program's own load is as long as it makes it; it is not known.
+                // The load of a command takes as long as the command does; the planned length is unknown.
                 is_short: !workload.is_program && seconds < shortest_s,
                 at_end,
                 at_end_longest_ns: found.iter().map(|p| p.at_end_longest_ns).max().unwrap_or_default(),
@@ -54,13 +54,13 @@ pub(super) fn loads(cell: &CellRecord, valid: &[&Repetition], window_ns: u64) ->
     summaries
 }
 
-/// A load shorter than this says little, whatever its windows.
+/// A shorter load says little, whatever its windows.
 const SHORTEST_S: f64 = 1.0;
 
-/// More than this share of the processors' time is much.
+/// A share of the processors' time above this is reported.
 const MUCH: f64 = 0.1;
 
-/// Who else used the processors during the load of valid repetitions, where that was much in the median.
+/// What else used the processors during the load of valid repetitions, where the median share was large.
 pub(super) fn busy(valid: &[&Repetition]) -> Option<String> {
     let hosts: Vec<_> = valid.iter().filter_map(|r| r.status.host).collect();
     let share = |of: fn(&record::status::HostStatus) -> f64| stats::median(&hosts.iter().map(of).collect::<Vec<_>>());
@@ -71,19 +71,19 @@ pub(super) fn busy(valid: &[&Repetition]) -> Option<String> {
     (!words.is_empty()).then(|| words.join(", "))
 }
 
-/// What servers counted otherwise than was sent to them in valid repetitions, each target once.
+/// Where servers counted something else than was sent to them in valid repetitions, each target once.
 pub(super) fn counts(valid: &[&Repetition]) -> Vec<String> {
     let mut told: BTreeMap<&str, String> = BTreeMap::new();
     for one in valid.iter().flat_map(|r| &r.status.reconciled).filter(|one| !one.fits()) {
         told.entry(&one.target).or_insert_with(|| match (&one.seen, &one.unread) {
-            (Some(seen), _) => format!("`{}` counted {seen} requests, and {} were sent to it", one.target, one.sent),
+            (Some(seen), _) => format!("`{}` counted {seen} requests, but {} were sent to it", one.target, one.sent),
             (None, why) => format!("the count of `{}` could not be read: {}", one.target, why.as_deref().unwrap_or_default()),
         });
     }
     told.into_values().collect()
 }
 
-/// What of taps is not as it should be in valid repetitions, each kind once.
+/// What went wrong with taps in valid repetitions, each kind once.
 pub(super) fn taps(valid: &[&Repetition]) -> Vec<String> {
     let all = || valid.iter().flat_map(|r| &r.status.taps);
     let mut names: Vec<&str> = all().map(|t| t.tap.as_str()).collect();
@@ -99,7 +99,7 @@ pub(super) fn taps(valid: &[&Repetition]) -> Vec<String> {
             words.push(format!("`{name}` lost {dropped} of {lines} lines: they came faster than they could be kept"));
         }
         if cut > 0 {
-            words.push(format!("`{name}` had {cut} lines that were too long, of which only the start was looked at"));
+            words.push(format!("`{name}` had {cut} lines that were too long; only their start was examined"));
         }
         let ended: Vec<&String> = mine().filter_map(|t| t.ended.as_ref()).collect();
         if let Some(first) = ended.first() {
@@ -116,7 +116,7 @@ pub(super) fn taps(valid: &[&Repetition]) -> Vec<String> {
         fields.dedup_by_key(|(field, _)| field.as_str());
         for (field, first) in fields {
             let count: u64 = misfits().filter(|(name, _)| *name == field).map(|(_, misfit)| misfit.count).sum();
-            words.push(format!("`{field}` of `{name}` is not what it should be in {count} rows: {first}"));
+            words.push(format!("`{field}` of `{name}` is not of the expected kind in {count} rows: {first}"));
         }
         if sum(|t| t.rows) == 0 && dropped == 0 && ended.is_empty() {
             words.push(format!("`{name}` has no rows: none of {} lines matches", sum(|t| t.unmatched)));
@@ -177,9 +177,9 @@ pub(super) fn step_summary(cell: &CellRecord, figures: &Figures, times: StepTime
     }
 }
 
-/// A step in each repetition that counts. `named`: outcomes for which the scenario has names.
+/// A step in each repetition that counts. `named`: outcomes that the scenario names.
 fn by_repetition(figures: &Figures, part: &Part, named: &[String]) -> Vec<StepRepetition> {
-    // Each metric is looked for once, and then has its values by number of the repetition.
+    // Each metric is looked up once, and then holds its values by number of the repetition.
     let of_name = |metric: &str| ByNumber(figures.values(part, metric));
     let of = |metric: Metric| of_name(metric.name());
     let outcome = |name: &str| of_name(&format!("{OF_OUTCOME}{name}"));
@@ -242,7 +242,7 @@ impl ByNumber<'_> {
     }
 }
 
-/// The unit of what was brought, and how much it interests.
+/// The unit of what was brought, and how interesting it is.
 pub(super) fn brought_as(cell: &CellRecord, workload: &str, metric: &str) -> (String, Interest) {
     let collected = cell.collect.iter().filter(|c| c.name == workload).flat_map(|c| &c.metrics);
     if let Some(found) = collected.into_iter().find(|m| m.name == metric) {
@@ -250,7 +250,7 @@ pub(super) fn brought_as(cell: &CellRecord, workload: &str, metric: &str) -> (St
     }
     if let Some(tap) = cell.taps.iter().find(|t| t.name == workload) {
         let found = tap.metrics.iter().find(|m| m.name == metric);
-        // That all rows have a partner is what everybody expects.
+        // Rows are expected to have a partner.
         let unjoined = || ("rows".to_owned(), Interest::Fault);
         return found.map_or_else(unjoined, |m| (m.unit.clone(), Interest::Question));
     }
@@ -296,7 +296,7 @@ pub(super) fn limits(
             if held.is_nan() {
                 below_range += 1;
             } else {
-                // Nothing above it was tried: the range ended there.
+                // No rate above it was tried: the range ended there.
                 above_range += u32::from(held >= highest);
             }
         }
@@ -326,7 +326,7 @@ pub(super) fn targets(
     figures: &Figures,
     estimates: &mut Estimates,
 ) -> Vec<TargetSummary> {
-    // Behind the targets are the programs that make the load.
+    // After the targets come the programs that make the load.
     let first_command = cell.targets.len();
     let summary = |target: &Named| {
         let statuses = || valid.iter().map(|r| r.status.targets.iter().filter(|t| t.target == target.name));
@@ -375,7 +375,7 @@ pub(super) fn logs_cut(repetitions: &[&Repetition]) -> BTreeMap<String, u64> {
     cut
 }
 
-/// The load generator; none where what it used is not known.
+/// The load generator; none where its use is unknown.
 pub(super) fn generator(figures: &Figures, estimates: &mut Estimates) -> Option<GeneratorSummary> {
     let mut of = |metric: &str| estimates.of(&figures.plain(&Part::default(), metric));
     Some(GeneratorSummary { cpu_share: of(GENERATOR_CPU)?, requests_per_cpu_s: of(GENERATOR_RATE)? })

@@ -1,6 +1,7 @@
-//! How stable a metric is from repetition to repetition: spread, drift, memory, a first stretch that is different, outliers.
+//! How stable a metric is from repetition to repetition: spread, drift, dependence of successive rounds, a different first
+//! stretch, outliers.
 //!
-//! Nothing is removed here: what is odd is marked, and every repetition stays in every other number.
+//! Nothing is removed here: anomalies are marked, and every repetition remains in all other numbers.
 
 use serde::Serialize;
 
@@ -10,9 +11,9 @@ use super::summary::CellSummary;
 use super::values::{self, Selection};
 use vocabulary::Metric;
 
-/// Fewer repetitions than this show no trend: with 4 the smallest p of Kendall's test is 0.083.
+/// Fewer repetitions than this cannot show a trend: with 4 the smallest p of Kendall's test is 0.083.
 const FEWEST: usize = 5;
-/// Below this p a trend or a memory is called one.
+/// Below this p a trend or a dependence is significant.
 pub const SIGNIFICANT: f64 = 0.05;
 /// Seed of permutations.
 const SEED: u64 = 1;
@@ -30,21 +31,21 @@ pub struct Stability {
     pub median_interval: Option<(f64, f64)>,
     /// Standard deviation over mean.
     pub coefficient_of_variation: f64,
-    /// Kendall's rank correlation between value and round: 1 rises always, −1 falls always.
+    /// Kendall's rank correlation between value and round: 1 always rises, −1 always falls.
     pub drift_tau: f64,
-    /// How often chance alone gives a correlation so far from 0.
+    /// How often chance alone gives a correlation this far from 0.
     pub drift_p: f64,
     /// Theil and Sen's slope over all rounds, as a share of the median.
     pub drift_share: f64,
     /// Correlation between successive repetitions.
     pub lag1_autocorrelation: f64,
-    /// How often chance alone gives one so far from 0.
+    /// How often chance alone gives a correlation this far from 0.
     pub lag1_p: f64,
-    /// As many independent repetitions would say as much about the mean.
+    /// How many independent repetitions would say as much about the mean.
     pub effective_repetitions: f64,
-    /// So many first rounds differ from all others.
+    /// How many first rounds differ from all others.
     pub warm_up_rounds: usize,
-    /// Numbers of the repetitions that lie far from the others; they count like all.
+    /// Numbers of the repetitions that are far from the others; they count like all others.
     pub outliers: Vec<u32>,
 }
 
@@ -54,7 +55,7 @@ impl Stability {
         half_width(self.median, self.median_interval)
     }
 
-    /// What speaks against taking the repetitions for independent draws from one distribution, in words.
+    /// What suggests that the repetitions are not independent draws from one distribution, in words.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
         if self.drift_p < SIGNIFICANT {
@@ -82,25 +83,25 @@ impl Stability {
     }
 }
 
-/// A p value for people.
+/// A p value in words.
 pub fn p(p: f64) -> String {
     if p < 0.0001 { "< 0.0001".to_owned() } else { format!("{}", (p * 10_000.0).round() / 10_000.0) }
 }
 
-/// How far an interval reaches, to its farther end, as a share of what it belongs to.
+/// How far an interval reaches, to its farther end, as a share of the value that it belongs to.
 pub fn half_width(centre: f64, interval: Option<(f64, f64)>) -> Option<f64> {
     let (low, high) = interval?;
-    // Of what is always 0 the interval is as narrow as can be.
+    // If the value is always 0, the interval is as narrow as possible.
     if low == high {
         return Some(0.0);
     }
     (centre != 0.0).then(|| (high - centre).max(centre - low) / centre.abs())
 }
 
-/// The stability of `metric` in each workload of a cell; of none with fewer than five repetitions.
+/// The stability of `metric` in each workload of a cell; empty with fewer than five repetitions.
 pub fn of_cell(cell: &CellSummary, metric: &Metric) -> Vec<Stability> {
     let mut names = values::workloads(cell);
-    // What belongs to targets is the same for all workloads.
+    // Metrics of targets are the same for all workloads.
     names.truncate(if metric.is_resource() { 1 } else { names.len() });
     names.into_iter().filter_map(|workload| of_workload(cell, metric, workload)).collect()
 }
@@ -135,7 +136,7 @@ fn of_workload(cell: &CellSummary, metric: &Metric, workload: &str) -> Option<St
     })
 }
 
-/// Zero where a ratio to nothing is asked for: of values that are all 0 there is no spread.
+/// Zero where the divisor is 0: if all values are 0, there is no spread.
 fn finite(value: f64) -> f64 {
     if value.is_finite() { value } else { 0.0 }
 }

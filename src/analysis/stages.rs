@@ -1,6 +1,6 @@
-//! Where the time of a request goes: from being sent, by the taps that have seen its key, to its answer.
+//! Where the time of a request is spent: from being sent, past the taps that have seen its key, to its answer.
 //!
-//! Only of requests that every tap has seen are there stages; how many have not, the taps' own metric `unjoined` says.
+//! Only requests that every tap has seen have stages; the taps' own metric `unjoined` says how many have not.
 
 use polars::prelude::*;
 use serde::Serialize;
@@ -12,22 +12,22 @@ use super::windows::phase_bounds;
 use record::read::{CellRecord, TapRecord};
 use record::status::PhaseStatus;
 
-/// A stretch of the way of a workload's requests, of those in `during`.
+/// A stretch of the way of a workload's requests, for requests in `during`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Stage {
     /// Name of the workload.
     pub workload: String,
-    /// Where it begins: `sent`, or the name of a tap.
+    /// Where it starts: `sent`, or the name of a tap.
     pub from: String,
     /// Where it ends: the name of a tap, or `completed`.
     pub to: String,
-    /// How long it took, in nanoseconds; over repetitions the median. Negative where a tap was read behind the answer.
+    /// How long it took, in nanoseconds; over repetitions, the median. Negative where a tap was read after the answer.
     pub p50_ns: f64,
-    /// Its 99th percentile, likewise.
+    /// Its 99th percentile, in the same way.
     pub p99_ns: f64,
 }
 
-/// The stages of one repetition, in the order in which requests go through them.
+/// The stages of one repetition, in the order in which requests pass through them.
 ///
 /// # Errors
 /// When a table is damaged.
@@ -83,7 +83,7 @@ fn of_workload(workload: &str, taps: &[&TapRecord], tapped: &Tapped<'_>, (begin,
     Ok(way.windows(2).map(stage).collect())
 }
 
-/// The stages of a cell: of each the median over the repetitions that have it, in the order of the first of them.
+/// The stages of a cell: for each, the median over the repetitions that have it, in the order of the first of them.
 pub(super) fn of_cell(repetitions: &[Vec<Stage>]) -> Vec<Stage> {
     let mut all: Vec<Stage> = Vec::new();
     let is_same = |one: &Stage, other: &Stage| (&one.workload, &one.from, &one.to) == (&other.workload, &other.from, &other.to);
@@ -101,7 +101,7 @@ pub(super) fn of_cell(repetitions: &[Vec<Stage>]) -> Vec<Stage> {
     all
 }
 
-/// The stages of each workload in a line, with the one that takes longest at its 99th percentile.
+/// The stages of each workload on one line, with the stage that takes longest at its 99th percentile.
 pub(super) fn words(stages: &[Stage]) -> Vec<String> {
     let mut workloads: Vec<&str> = stages.iter().map(|s| s.workload.as_str()).collect();
     workloads.dedup();

@@ -1,9 +1,9 @@
 //! Whether the load of a repetition was steady, and since when.
 //!
-//! Both throughput and median response time are looked at, window by window: a workload is steady when both are, from the
+//! Both throughput and median response time are examined, window by window: a workload is steady when both are, from the
 //! later of both on. Classes and method are those of Barrett et al. 2017 (see [`stats::classify`]).
 //!
-//! Looked at is the phase `during` of workloads that should be steady at all: closed loops, and open loops at one rate.
+//! Only the phase `during` is examined, of workloads that should be steady at all: closed loops, and open loops at one rate.
 //! Searches, ramps and steps change by design, and a command's passes are runs of a program.
 
 use serde::Serialize;
@@ -14,7 +14,7 @@ use record::Repetition;
 use record::read::{CellRecord, WorkloadRecord};
 use vocabulary::rows::FEWEST_WINDOWS;
 
-/// Levels within this share of each other are one level: what differs by less seldom matters.
+/// Levels within this share of each other are one level: smaller differences seldom matter.
 const TOLERANCE: f64 = 0.05;
 /// Seed of the permutations.
 const SEED: u64 = 1;
@@ -26,7 +26,7 @@ pub struct Steadiness {
     pub workload: String,
     /// Whether the windows before the steady state count as warm-up.
     pub auto_warm_up: bool,
-    /// Each repetition that was completed, also those that do not count because of this.
+    /// Each repetition that was completed, including those that do not count because of this.
     pub by_repetition: Vec<Steady>,
 }
 
@@ -43,7 +43,7 @@ pub struct Steady {
     pub windows: usize,
 }
 
-/// What a series of windows shows; the worse is the greater.
+/// The state of a series of windows; the worse state is the greater one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
@@ -53,14 +53,14 @@ pub enum State {
     WarmingUp,
     /// It became slower, then steady.
     SlowingDown,
-    /// It changed to the end.
+    /// It kept changing until the end.
     NoSteadyState,
-    /// Too few windows to tell.
+    /// Too few windows to decide.
     TooShort,
 }
 
 impl State {
-    /// The state as it stands in reports.
+    /// The state as shown in reports.
     pub fn words(self) -> &'static str {
         match self {
             Self::Steady => "steady",
@@ -73,12 +73,12 @@ impl State {
 }
 
 impl Steadiness {
-    /// What is not steady, in words; none where all is, or cannot be told.
+    /// What is not steady, in words; none where everything is steady, or cannot be tested.
     pub fn warning(&self) -> Option<String> {
         let count = |state| self.by_repetition.iter().filter(|s| s.state == state).count();
         let told = self.by_repetition.len() - count(State::TooShort);
         let odd = [State::WarmingUp, State::SlowingDown, State::NoSteadyState].map(|state| (state, count(state)));
-        // One repetition in twenty is called unsteady by chance.
+        // By chance, one repetition in twenty is called unsteady.
         let steady_enough = odd.iter().map(|(_, n)| n).sum::<usize>() * 5 <= told;
         if steady_enough {
             return None;
@@ -108,10 +108,10 @@ pub(super) fn looked_at(cell: &CellRecord, all: bool) -> Vec<&str> {
     mine.map(|w| w.name.as_str()).collect()
 }
 
-/// Looks at a workload in a repetition, whose passes that ended in `during` are `points`; none where it had no such phase.
+/// Examines a workload in a repetition, whose passes that ended in `during` are `points`; none where it had no such phase.
 pub(super) fn of_repetition(repetition: &Repetition, workload: &str, points: &[WindowPoint], window_ns: u64) -> Option<Steady> {
     let during = repetition.status.phases.iter().find(|p| p.workload == workload && p.phase == "during")?;
-    // The windows that lie whole in the phase.
+    // The windows that are completely in the phase.
     let first = during.start_ns.div_ceil(window_ns);
     let count = (during.end_ns / window_ns).saturating_sub(first) as usize;
     let mut steady =
@@ -120,7 +120,7 @@ pub(super) fn of_repetition(repetition: &Repetition, workload: &str, points: &[W
         let (state, from) = classify(points, first * window_ns, count, window_ns);
         steady.state = state;
         steady.steady_from_ns = from.map(|window| match window {
-            // What lies before the first whole window is as steady as it.
+            // What is before the first whole window is as steady as that window.
             0 => during.start_ns,
             window => (first + window as u64) * window_ns,
         });
@@ -161,7 +161,7 @@ fn classify(points: &[WindowPoint], start_ns: u64, count: usize, window_ns: u64)
     worst
 }
 
-/// Whether what has no steps goes up or down all the same, by more than the tolerance: a ramp has no changepoint.
+/// Whether a series without steps rises or falls all the same, by more than the tolerance: a ramp has no changepoint.
 fn moves_on(series: &[f64]) -> bool {
     let moved = stats::theil_sen(series) * (series.len() - 1) as f64;
     let far = moved.abs() > TOLERANCE * stats::median(series).abs();
@@ -176,7 +176,7 @@ pub(super) fn reasons(found: &[(String, Steady)], cell: &CellRecord, required: b
             continue;
         }
         match steady.state {
-            State::NoSteadyState => reasons.push(format!("`{workload}` had no steady state: it changed to the end")),
+            State::NoSteadyState => reasons.push(format!("`{workload}` had no steady state: it kept changing until the end")),
             State::TooShort => reasons.push(format!(
                 "whether `{workload}` was steady is not testable: it had {} whole windows, expected at least {FEWEST_WINDOWS}",
                 steady.windows

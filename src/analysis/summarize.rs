@@ -1,8 +1,8 @@
-//! The summary of a run, made of the figures of its cells.
+//! The summary of a run, made from the figures of its cells.
 //!
-//! Cells, and repetitions in them, are spread over all cores. Of a repetition only its figures stay; its distributions go into
-//! the sums of its cell, some repetitions at a time. What is added up over rows are integers, and figures are kept in the order
-//! of the repetitions: the summary is the same bytes, however many cores there are.
+//! Cells, and repetitions in them, are spread over all cores. Of a repetition only its figures are kept; its distributions
+//! are added to the sums of its cell, some repetitions at a time. What is added up over rows are integers, and figures are
+//! kept in the order of the repetitions: the summary has the same bytes, however many cores there are.
 
 use std::collections::BTreeMap;
 
@@ -25,21 +25,21 @@ use record::read::CellRecord;
 use record::{FORMAT, Repetition, RunRecord, Verdict};
 use vocabulary::{Metric, Phase};
 
-/// Repetitions whose tables are in memory at a time, for each cell that is worked on.
+/// How many repetitions' tables are in memory at a time, for each cell in progress.
 const AT_A_TIME: usize = 64;
 
 /// Aggregates a run. Tables that cannot be read are named in `damaged`; the rest is aggregated.
 ///
 /// # Errors
-/// [`Error::Figures`], which is a fault of this program: what is damaged is data.
+/// [`Error::Figures`], which is a bug in this program: damaged tables are data.
 pub fn summarize(run: &RunRecord) -> Result<Summary, Error> {
     on_a_thread(|| of_detail(run, &Detail::whole()))
 }
 
-/// What each repetition of a run says of some metrics. Other values, and whatever is said over repetitions, are absent.
+/// The values of some metrics in each repetition of a run. Other values, and anything over repetitions, are absent.
 ///
 /// # Errors
-/// As [`summarize`].
+/// See [`summarize`].
 pub fn samples(run: &RunRecord, metrics: &[Metric]) -> Result<Summary, Error> {
     on_a_thread(|| of_detail(run, &Detail::samples(metrics, run.plan.limits.steady_state)))
 }
@@ -59,7 +59,7 @@ fn of_detail(run: &RunRecord, detail: &Detail) -> Result<Summary, Error> {
         let found = on_all_cores(&cells, |cell| stability::of_cell(cell, metric));
         cells.iter_mut().zip(found).for_each(|(cell, found)| cell.stability = found);
     }
-    // A table that is read for two reasons is damaged once.
+    // A table that is read for two reasons counts as damaged once.
     let mut damaged = run.damaged.clone();
     for words in of_cells.into_iter().flatten() {
         if !damaged.contains(&words) {
@@ -107,7 +107,7 @@ fn decisions(run: &RunRecord, cells: &[CellSummary]) -> Vec<Decided> {
 /// The summary of a cell from some of its repetitions, and which of their tables are damaged.
 ///
 /// # Errors
-/// As [`summarize`].
+/// See [`summarize`].
 pub fn cell(run: &RunRecord, cell: &CellRecord, all: &[&Repetition]) -> Result<(CellSummary, Vec<String>), Error> {
     on_a_thread(|| of_cell(run, cell, all, &Detail::whole()))
 }
@@ -143,12 +143,12 @@ fn of_cell(
         }
         sums.add(measured, &unsteady, detail);
     }
-    // What does not count is told beside what does. What it left may be in any state.
+    // Repetitions that do not count are shown beside those that do. Whatever they left may be in any state.
     if detail.over_repetitions {
         for some in others.chunks(AT_A_TIME) {
             let measured = Measured::read(cell, some, window_ns, detail)?;
             sums.frames.push(figures::figures(&measured, detail)?);
-            // One that failed may have left anything; one that was completed left what can be read.
+            // A failed repetition may have left anything; a completed one left readable tables.
             let failed = some.iter().filter(|r| matches!(r.status.verdict, Verdict::Failed { .. }));
             let failed: Vec<u32> = failed.map(|r| r.status.repetition).collect();
             sums.name_damage(measured.damaged, &failed);
@@ -199,13 +199,13 @@ fn of_cell(
     Ok((summary, damaged.into_iter().flatten().chain(requests).collect()))
 }
 
-/// What became of the repetitions of a cell so far, those that were completed and may count, and the others.
+/// The repetitions of a cell so far: those that were completed and may count, and the others.
 fn by_verdict<'r>(
     run: &RunRecord,
     cell: &CellRecord,
     all: &[&'r Repetition],
 ) -> (Repetitions, Vec<&'r Repetition>, Vec<&'r Repetition>) {
-    // What was repeated until something was known has as many as there are.
+    // A cell that was repeated until something was known has as many repetitions as exist.
     let open_end = run.plan.repeat.as_ref().is_some_and(record::Repeat::is_open_ended);
     let rounds = || run.repetitions.iter().map(|r| r.status.repetition).max().unwrap_or_default();
     let planned = if open_end { rounds() } else { run.plan.repetitions };
@@ -265,7 +265,7 @@ fn step_keys(cell: &CellRecord) -> impl Iterator<Item = StepKey> {
     })
 }
 
-/// What the repetitions of a cell leave behind.
+/// What the repetitions of a cell contribute.
 #[derive(Default)]
 struct CellSums<'r> {
     frames: Vec<DataFrame>,
@@ -284,7 +284,7 @@ struct CellSums<'r> {
 }
 
 impl CellSums<'_> {
-    /// Names what is damaged of all repetitions but those in `without`.
+    /// Names what is damaged, in all repetitions except those in `without`.
     fn name_damage(&mut self, damaged: [Vec<(u32, Error)>; 4], without: &[u32]) {
         for (words, damaged) in self.damaged.iter_mut().zip(damaged) {
             let named = damaged.iter().filter(|(number, _)| !without.contains(number));
@@ -292,7 +292,7 @@ impl CellSums<'_> {
         }
     }
 
-    /// Adds repetitions but those in `unsteady`, which do not count.
+    /// Adds repetitions, except those in `unsteady`, which do not count.
     fn add(&mut self, measured: Measured<'_>, unsteady: &[u32], detail: &Detail) {
         self.name_damage(measured.damaged, &[]);
         let counted = measured.distributions.iter().filter(|(number, _)| !unsteady.contains(number));
@@ -313,7 +313,7 @@ impl CellSums<'_> {
     }
 }
 
-/// Adds what the workloads of a repetition show.
+/// Adds the steadiness of the workloads of a repetition.
 fn note(steadiness: &mut Vec<Steadiness>, cell: &CellRecord, found: &[(String, Steady)]) {
     for (workload, steady) in found {
         let at = steadiness.iter().position(|s| s.workload == *workload).unwrap_or_else(|| {

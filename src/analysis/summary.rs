@@ -17,14 +17,14 @@ pub use super::stages::Stage;
 pub use super::steadiness::Steadiness;
 pub use super::times::{Times, at};
 
-/// What a run says.
+/// The results of a run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Summary {
     /// Version of the format.
     pub format: u32,
     /// Name of the experiment.
     pub experiment: String,
-    /// The question that the experiment is to answer.
+    /// The question that the experiment is meant to answer.
     pub question: String,
     /// Name of the run.
     pub run: String,
@@ -36,19 +36,19 @@ pub struct Summary {
     pub factors: Vec<(String, Vec<String>)>,
     /// Whether the run was repeated to see how stable it is.
     pub repeated: bool,
-    /// The metric whose stability was looked at.
+    /// The metric whose stability was examined.
     pub stability_of: String,
     /// One entry per cell.
     pub cells: Vec<CellSummary>,
-    /// What repeating was to decide.
+    /// What repeating was meant to decide.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub decide: Option<Decide>,
-    /// What of that it has.
+    /// What it has decided.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub decisions: Vec<Decided>,
     /// What the scenario expects, and whether it holds.
     pub expectations: Vec<Finding>,
-    /// When nobody measured although somebody should have; of `measure`.
+    /// When nothing was measured although it should have been; for `measure`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub gaps: Vec<GapSummary>,
     /// What could not be read.
@@ -64,7 +64,7 @@ pub struct CellSummary {
     pub levels: BTreeMap<String, String>,
     /// Why it was not executed, if so.
     pub skipped: Option<String>,
-    /// What became of its repetitions.
+    /// The outcomes of its repetitions.
     pub repetitions: Repetitions,
     /// Each step in each phase, and the pass as a whole.
     pub steps: Vec<StepSummary>,
@@ -76,30 +76,33 @@ pub struct CellSummary {
     pub targets: Vec<TargetSummary>,
     /// The load generator.
     pub generator: Option<GeneratorSummary>,
-    /// How much of the logs of targets was cut, in bytes and by target; of all repetitions that count.
+    /// How much of the logs of targets was cut, in bytes, by target; over all repetitions that count.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub logs_cut: BTreeMap<String, u64>,
-    /// How often a request was sent again because the server had said that it did not take it; of all repetitions that count.
+    /// How often a request was sent again because the server had said that it had not processed it; over all repetitions
+    /// that count.
     #[serde(skip_serializing_if = "never")]
     pub sent_again: u64,
-    /// Who else used the processors meanwhile, in words, where that was much.
+    /// What else used the processors meanwhile, in words, where that was much.
     pub busy: Option<String>,
     /// Whether each workload was steady within its repetitions.
     pub steadiness: Vec<Steadiness>,
-    /// What the loads of valid repetitions were besides their results: how long, what was open, silent or idle in them.
+    /// How the loads of valid repetitions went, apart from their results: their length, and what was open, silent or idle in
+    /// them.
     pub loads: Vec<LoadSummary>,
     /// How stable each workload is from repetition to repetition, where there are enough of them.
     pub stability: Vec<Stability>,
-    /// What servers counted otherwise than was sent, in words, where that was accepted; and what could not be read.
+    /// Where servers counted something else than was sent, in words, where that was accepted; and counts that could not be
+    /// read.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub counts: Vec<String>,
-    /// What of taps is not as it should be, in words: lines that were lost, sources that ended early, values that do not fit.
+    /// What went wrong with taps, in words: lines that were lost, sources that ended early, values that do not fit.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub taps: Vec<String>,
-    /// Where the time of requests goes between the taps that have seen them.
+    /// Where the time of requests is spent between the taps that have seen them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub stages: Vec<Stage>,
-    /// The figures that all of this is made of; they are in a table of their own.
+    /// The figures that everything above is made of; they are written to a separate table.
     #[serde(skip)]
     pub figures: Figures,
 }
@@ -111,19 +114,19 @@ pub struct LoadSummary {
     pub workload: String,
     /// Name of the phase.
     pub phase: String,
-    /// How long it was, in seconds: the median.
+    /// Its length in seconds: the median.
     pub seconds: f64,
-    /// How long it had to be for that, in seconds: ten windows, and a second at least.
+    /// The minimum length for steadiness, in seconds: ten windows, and at least a second.
     pub least_seconds: f64,
-    /// Whether that is too short to say whether it was steady, and little about its throughput.
+    /// Whether it is too short to say whether it was steady, and says little about its throughput.
     pub is_short: bool,
-    /// Passes that were under way, or waited to be sent, when it ended, by what became of them; of all repetitions.
+    /// Passes that were under way, or waited to be sent, when it ended, by their later outcomes; over all repetitions.
     pub at_end: BTreeMap<String, u64>,
-    /// The longest time that one of these had waited, in nanoseconds: a bound from below where it is still open.
+    /// The longest time that one of these had waited, in nanoseconds: a lower bound where it is still open.
     pub at_end_longest_ns: u64,
-    /// The longest that it was silent in a repetition: nobody was answered as expected although passes were due.
+    /// The longest silence in a repetition: no pass was answered as expected although passes were due.
     pub silence_ns: u64,
-    /// How long, at the end of an amount, fewer connections were busy than asked for: the median.
+    /// How long, at the end of an amount, fewer connections were busy than requested: the median.
     pub tail_ns: Option<u64>,
 }
 
@@ -140,7 +143,7 @@ pub struct MetricSummary {
     pub unit: String,
     /// Estimate over the repetitions that have a value.
     pub value: Estimate,
-    /// How much it interests.
+    /// How interesting it is.
     #[serde(skip)]
     pub interest: Interest,
 }
@@ -158,11 +161,11 @@ pub struct SearchSummary {
     pub above_range: u32,
     /// Trials of all repetitions.
     pub trials: usize,
-    /// What did not hold, the first reasons.
+    /// What did not hold: the first reasons.
     pub reasons: Vec<String>,
 }
 
-/// What became of the repetitions of a cell.
+/// The outcomes of the repetitions of a cell.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Repetitions {
     /// How many there should be, without those that are too old to be summarized.
@@ -171,14 +174,14 @@ pub struct Repetitions {
     pub valid: u32,
     /// The numbers of those that count.
     pub counted: Vec<u32>,
-    /// How many were completed and do not count.
+    /// How many were completed but do not count.
     pub invalid: u32,
     /// How many were not completed.
     pub failed: u32,
     /// How many are so old that only their transfers were kept; they are nowhere else in a summary.
     #[serde(skip_serializing_if = "is_none_of_them")]
     pub compacted: u32,
-    /// Why: number of the repetition and reason.
+    /// Why they do not count: number of the repetition and reason.
     pub reasons: Vec<(u32, String)>,
     /// Words for the first failed request of each kind.
     pub errors: Vec<String>,
@@ -207,46 +210,48 @@ pub struct StepSummary {
     pub requests: u64,
     /// Those that were answered as expected.
     pub ok: u64,
-    /// Those whose outcome the scenario has a name for, by name: neither expected nor errors.
+    /// Those with an outcome that the scenario names, by name: neither expected nor errors.
     pub named: BTreeMap<String, u64>,
-    /// The others by kind.
+    /// All others, by kind.
     pub errors: BTreeMap<String, u64>,
     /// Bytes of request bodies.
     pub sent_bytes: u64,
     /// Bytes of response bodies.
     pub received_bytes: u64,
-    /// Passes of this workload and phase that the schedule asked for.
+    /// Passes of this workload and phase that were offered.
     pub offered: u64,
-    /// Those of them that were never sent: the percentiles below know nothing of them.
+    /// Those of them that were never sent: they are not in the percentiles below.
     pub unsent: u64,
-    /// Requests that had not ended when the load was over; the percentiles know the time that they had waited by then.
+    /// Requests that had not ended when the load was over; in the percentiles they count with the time that they had waited
+    /// by then.
     pub open: u64,
-    /// Right answers per second.
+    /// Correct answers per second.
     pub throughput_per_s: Option<Estimate>,
     /// Bytes of request bodies per second.
     pub upload_bytes_per_s: Option<Estimate>,
     /// Bytes of response bodies per second.
     pub download_bytes_per_s: Option<Estimate>,
-    /// Completed − sent, of right answers and of what was never answered: of each metric the median over repetitions.
+    /// Completed − sent, of correct answers and of requests that were never answered: for each metric the median over
+    /// repetitions.
     pub service_ns: Option<Times>,
-    /// Completed − intended, likewise.
+    /// Completed − intended, in the same way.
     pub response_ns: Option<Times>,
-    /// Sent − intended, likewise.
+    /// Sent − intended, in the same way.
     pub lag_ns: Option<Times>,
-    /// Connecting, of those that had to, likewise.
+    /// Time to connect, of requests that had to connect, in the same way.
     pub connect_ns: Option<Times>,
-    /// First byte of the answer − sent, likewise.
+    /// First byte of the answer − sent, in the same way.
     pub first_byte_ns: Option<Times>,
     /// The same times of all repetitions' requests taken together.
     pub all_requests: AllTimes,
     /// Each valid repetition by itself.
     pub by_repetition: Vec<StepRepetition>,
-    /// All times of right answers, all repetitions merged: for graphs, too much for a file that people read.
+    /// All times of correct answers, all repetitions merged: for graphs; too much for a file that people read.
     #[serde(skip)]
     pub distributions: super::windows::Distributions,
 }
 
-/// Times of requests that are taken together, whatever repetition they belong to.
+/// Times of requests taken together, whatever repetition they belong to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct AllTimes {
     /// Completed − sent.
@@ -255,7 +260,7 @@ pub struct AllTimes {
     pub response_ns: Option<Times>,
     /// Sent − intended.
     pub lag_ns: Option<Times>,
-    /// Connecting, of those that had to.
+    /// Time to connect, of requests that had to connect.
     pub connect_ns: Option<Times>,
     /// First byte of the answer − sent.
     pub first_byte_ns: Option<Times>,
@@ -270,19 +275,19 @@ pub struct StepRepetition {
     pub requests: u64,
     /// Those that were answered as expected.
     pub ok: u64,
-    /// Those whose outcome the scenario has a name for.
+    /// Those with an outcome that the scenario names.
     pub named: u64,
-    /// Passes of this workload and phase that the schedule asked for.
+    /// Passes of this workload and phase that were offered.
     pub offered: u64,
     /// Those of them that were never sent.
     pub unsent: u64,
     /// Requests that had not ended when the load was over.
     pub open: u64,
-    /// How long the phase was: as planned, or from its first request to its last answer where it had an amount.
+    /// The length of the phase: as planned, or from its first request to its last answer where it had an amount.
     pub seconds: f64,
-    /// Right answers that came in it, per second.
+    /// Correct answers that came in the phase, per second.
     pub throughput_per_s: f64,
-    /// Standard deviation (n − 1) of that over the windows that lie whole in the phase; none with fewer than two.
+    /// Standard deviation (n − 1) of that over the windows that are completely in the phase; none with fewer than two.
     pub throughput_stdev_per_s: Option<f64>,
     /// Bytes of request bodies per second.
     pub upload_bytes_per_s: f64,
@@ -294,7 +299,7 @@ pub struct StepRepetition {
     pub response_ns: Option<Times>,
     /// Sent − intended.
     pub lag_ns: Option<Times>,
-    /// Connecting, of those that had to.
+    /// Time to connect, of requests that had to connect.
     pub connect_ns: Option<Times>,
     /// First byte of the answer − sent.
     pub first_byte_ns: Option<Times>,
@@ -307,12 +312,12 @@ pub struct TargetSummary {
     pub target: String,
     /// How many replicas.
     pub replicas: u32,
-    /// Whether it is watched; what runs elsewhere is not.
+    /// Whether it is watched; a target that runs elsewhere is not.
     pub watched: bool,
     /// How often one of them ended under load and was started again, over all valid repetitions.
     #[serde(skip_serializing_if = "is_zero")]
     pub deaths: u32,
-    /// From being started to being ready, the slowest replica.
+    /// From start to ready, for the slowest replica.
     pub start_up_ns: Option<Estimate>,
     /// Largest proportional set size during the load.
     pub pss_bytes: Option<Estimate>,
@@ -320,22 +325,22 @@ pub struct TargetSummary {
     pub rss_bytes: Option<Estimate>,
     /// Processor seconds per second.
     pub cpu_cores: Option<Estimate>,
-    /// The most threads that were alive at a time.
+    /// The most threads that were alive at the same time.
     pub threads: Option<Estimate>,
     /// Most open files.
     pub open_files: Option<Estimate>,
-    /// Processor time for each right answer.
+    /// Processor time per correct answer.
     pub cpu_per_request_ns: Option<Estimate>,
-    /// Context switches for each right answer.
+    /// Context switches per correct answer.
     pub switches_per_request: Option<Estimate>,
-    /// Bytes read from and written to storage for each right answer.
+    /// Bytes read from and written to storage per correct answer.
     pub io_per_request_bytes: Option<Estimate>,
-    /// The same by phase, in the order of time. One phase alone is the whole load, and not written a second time.
+    /// The same by phase, in order of time. A single phase is the whole load, and is not written a second time.
     #[serde(skip_serializing_if = "is_single")]
     pub phases: Vec<TargetPhase>,
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde requires it")]
 fn is_zero(number: &u32) -> bool {
     *number == 0
 }
@@ -344,7 +349,8 @@ fn is_single(phases: &[TargetPhase]) -> bool {
     phases.len() <= 1
 }
 
-/// One target in one phase, from the earliest begin of that to its latest end over workloads; summed over its replicas.
+/// One target in one phase, from the earliest start of that phase to its latest end over workloads; summed over its
+/// replicas.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TargetPhase {
     /// Name of the phase.
@@ -353,17 +359,17 @@ pub struct TargetPhase {
     pub pss_bytes: Option<Estimate>,
     /// Largest resident set size in it.
     pub rss_bytes: Option<Estimate>,
-    /// Processor seconds per second of it.
+    /// Processor seconds per second of the phase.
     pub cpu_cores: Option<Estimate>,
-    /// The most threads that were alive at a time.
+    /// The most threads that were alive at the same time.
     pub threads: Option<Estimate>,
     /// Most open files.
     pub open_files: Option<Estimate>,
-    /// Processor time for each right answer.
+    /// Processor time per correct answer.
     pub cpu_per_request_ns: Option<Estimate>,
-    /// Context switches for each right answer.
+    /// Context switches per correct answer.
     pub switches_per_request: Option<Estimate>,
-    /// Bytes read from and written to storage for each right answer.
+    /// Bytes read from and written to storage per correct answer.
     pub io_per_request_bytes: Option<Estimate>,
 }
 

@@ -1,6 +1,7 @@
-//! The figures of a run as one table, for whatever reads tables: a row for each figure, or for each metric over the repetitions.
+//! The figures of a run as one table, for programs that read tables: a row for each figure, or for each metric over the
+//! repetitions.
 //!
-//! Each row has the levels of its cell in columns that are called like the factors. Nothing is computed here but intervals.
+//! Each row has the levels of its cell in columns named after the factors. Nothing is computed here except intervals.
 
 use polars::prelude::*;
 
@@ -14,7 +15,7 @@ use super::summary::{CellSummary, Summary};
 use record::tables::column;
 use vocabulary::{Metric, Unit};
 
-/// Columns that are not those of a factor.
+/// Columns that do not belong to a factor.
 const OWN: [&str; 23] = [
     "cell",
     "repetition",
@@ -41,17 +42,17 @@ const OWN: [&str; 23] = [
     "experiment",
 ];
 
-/// A table of figures. It is made a few cells at a time, whenever it is asked for: of a large run it takes more memory than
-/// all of the summary.
+/// A table of figures. It is made a few cells at a time, whenever it is needed: for a large run it takes more memory than
+/// the whole summary.
 pub struct Table<'s> {
     summary: &'s Summary,
     of_cell: fn(&Summary, &CellSummary) -> PolarsResult<DataFrame>,
 }
 
-/// Cells whose rows are in memory at a time.
+/// How many cells' rows are in memory at a time.
 const AT_A_TIME: usize = 8;
 
-/// All figures, those of repetitions that do not count among them.
+/// All figures, including those of repetitions that do not count.
 ///
 /// Columns: `cell`, the level of each factor, `repetition` (u32), `workload`, `target`, `phase`, `step` (text, null where the
 /// metric belongs to none), `metric`, `value` (f64, in `unit`), `unit`, `valid` (whether the repetition counts) and `why_not`.
@@ -59,14 +60,14 @@ pub fn figures(summary: &Summary) -> Table<'_> {
     Table { summary, of_cell: figures_of }
 }
 
-/// Each metric over the repetitions that count, as everything that is said of it: `n`, `mean` and `median` with their 95 %
-/// intervals (BCa bootstrap), `standard_deviation`, `min` and `max`; the other columns are those of [`figures`].
+/// Each metric over the repetitions that count: `n`, `mean` and `median` with their 95 % intervals (BCa bootstrap),
+/// `standard_deviation`, `min` and `max`; the other columns are those of [`figures`].
 pub fn cells(summary: &Summary) -> Table<'_> {
     Table { summary, of_cell: estimates_of }
 }
 
 fn figures_of(summary: &Summary, cell: &CellSummary) -> PolarsResult<DataFrame> {
-    // By number of the repetition, those that do not count in their places.
+    // By number of the repetition, with those that do not count in their places.
     let rows: Vec<(&Figure, u32, f64)> = cell
         .figures
         .iter()
@@ -113,7 +114,7 @@ fn estimates_of(summary: &Summary, cell: &CellSummary) -> PolarsResult<DataFrame
     DataFrame::new(rows.len(), columns)
 }
 
-/// The cell and its levels, the same in all rows.
+/// The cell and its levels, which are the same in all rows.
 fn of_levels(summary: &Summary, cell: &CellSummary, height: usize) -> Vec<Column> {
     let constant = |name: &str, value: Option<&String>| {
         let scalar = value.map_or_else(|| Scalar::null(DataType::String), |text| Scalar::from(PlSmallStr::from_str(text)));
@@ -123,7 +124,7 @@ fn of_levels(summary: &Summary, cell: &CellSummary, height: usize) -> Vec<Column
     std::iter::once(constant("cell", Some(&cell.cell))).chain(levels).collect()
 }
 
-/// What the column of each factor is called: as the factor, unless another column is called so.
+/// The name of each factor's column: that of the factor, unless another column has this name.
 fn factor_columns(summary: &Summary) -> Vec<(&str, String)> {
     let factors: Vec<&str> = summary.factors.iter().map(|(name, _)| name.as_str()).collect();
     let mut found: Vec<(&str, String)> = Vec::new();
@@ -140,7 +141,7 @@ fn factor_columns(summary: &Summary) -> Vec<(&str, String)> {
     found
 }
 
-/// To what figures belong, and what they are called.
+/// What figures belong to, and their names.
 fn of_parts(series: &[&Figure]) -> Vec<Column> {
     let text = |name: &str, of: fn(&Figure) -> &str| {
         let values: Vec<Option<&str>> = series.iter().map(|s| Some(of(s)).filter(|text| !text.is_empty())).collect();
@@ -185,10 +186,10 @@ impl Table<'_> {
         self.summary.cells.chunks(AT_A_TIME).flat_map(some)
     }
 
-    /// As CSV (RFC 4180), with one line of names; what has no value is empty.
+    /// As CSV (RFC 4180), with one line of names; missing values are empty.
     ///
     /// # Errors
-    /// None at present: all columns of a cell are made of the same rows, and writing to memory does not fail.
+    /// None at present: all columns of a cell are made from the same rows, and writing to memory does not fail.
     pub fn csv(&self) -> PolarsResult<Vec<u8>> {
         let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::Any(b'\n')).from_writer(Vec::new());
         let failed = |error: csv::Error| PolarsError::ComputeError(error.to_string().into());
@@ -208,7 +209,7 @@ impl Table<'_> {
     /// For people: aligned, with one line of names. Columns without any value are left out.
     ///
     /// # Errors
-    /// As [`Table::csv`].
+    /// See [`Table::csv`].
     pub fn text(&self) -> PolarsResult<String> {
         let mut columns: Vec<(String, bool, Vec<String>)> = Vec::new();
         for frame in self.frames() {
@@ -222,7 +223,7 @@ impl Table<'_> {
             }
         }
         columns.retain(|(.., values)| values.iter().any(|value| !value.is_empty()));
-        // What would break the lines is shown as it would be typed.
+        // Characters that would break the lines are shown escaped.
         for (_, _, values) in &mut columns {
             values.iter_mut().filter(|v| v.chars().any(char::is_control)).for_each(|v| *v = v.escape_debug().to_string());
         }
@@ -246,7 +247,7 @@ impl Table<'_> {
     }
 }
 
-/// The values of a column as text; numbers so that they are read back as they are.
+/// The values of a column as text; numbers are written so that they are read back unchanged.
 fn texts(column: &Column) -> PolarsResult<Vec<String>> {
     fn all<T: ToString>(values: impl Iterator<Item = Option<T>>) -> Vec<String> {
         values.map(|value| value.map_or_else(String::new, |value| value.to_string())).collect()

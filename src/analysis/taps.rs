@@ -1,8 +1,8 @@
-//! The figures of taps: what is made of the rows of each phase, and of each window where they are drawn over time.
+//! The figures of taps: computed from the rows of each phase, and of each window where they are drawn over time.
 //!
-//! The rows of one repetition are in memory at a time, for each core. What a row has of a metric – the time since the row before, or
-//! since the request with its key was sent – is an expression over the frame of its tap; what becomes of the values of a phase,
-//! works on plain slices.
+//! The rows of one repetition are in memory at a time, on each core. A row's value for a metric – the time since the
+//! previous row, or since the request with its key was sent – is an expression over the frame of its tap; the values of a
+//! phase are then reduced on plain slices.
 
 use std::collections::BTreeMap;
 
@@ -20,12 +20,12 @@ use record::tables::column;
 use record::{Moment, Repetition, TapFigure, TapMetric};
 use vocabulary::Quantile;
 
-/// The metric of each tap that is joined: rows without a request that has their key.
+/// The metric of each tap that is joined: rows for which no request has their key.
 pub const UNJOINED: &str = "unjoined";
 
-/// The column with the place of a row. No field is called so: the names of groups have no blank.
+/// The column with the position of a row. No field can have this name: names of groups contain no blank.
 const ORDER: &str = "place of row";
-/// The column that says whether there is a request with the key of a row.
+/// The column that says whether a request with the key of a row exists.
 const PARTNER: &str = "has partner";
 
 /// A value of a metric of a tap in a phase.
@@ -36,21 +36,22 @@ pub(super) struct PhaseValue {
     value: f64,
 }
 
-/// The figures of all taps of some repetitions, and which of these are damaged.
+/// The figures of all taps of some repetitions, and which of these repetitions are damaged.
 pub(super) struct TapFigures {
     /// `repetition`, `workload` (the tap), `phase`, `metric`, `value`.
     pub frame: DataFrame,
-    /// Of each repetition that has them.
+    /// For each repetition that has them.
     pub stages: BTreeMap<u32, Vec<Stage>>,
     /// By the number of the repetition.
     pub damaged: Vec<(u32, Error)>,
 }
 
 impl TapFigures {
-    /// Reads the taps of repetitions. `phases`: those of each, by its number, with the warm-up where it turned out to end.
+    /// Reads the taps of repetitions. `phases`: those of each repetition, by its number, with the warm-up up to where it was
+    /// found to end.
     ///
     /// # Errors
-    /// When polars cannot put together what was found, which is a fault of this program.
+    /// When polars cannot combine what was found, which is a bug in this program.
     pub(super) fn read(
         cell: &CellRecord,
         repetitions: &[&Repetition],
@@ -62,7 +63,7 @@ impl TapFigures {
             let tapped = Tapped::new(repetition);
             let taps = cell.taps.iter().filter(|tap| tapped.has(tap));
             let values: Vec<Result<Vec<PhaseValue>, Error>> = taps.map(|tap| of_tap(cell, tap, &tapped, phases)).collect();
-            // What is damaged was named just now.
+            // Damaged tables have just been named.
             (values, stages::of_repetition(cell, &tapped, phases).unwrap_or_default())
         };
         let found = if cell.taps.is_empty() { Vec::new() } else { on_all_cores(repetitions, one) };
@@ -90,12 +91,12 @@ impl TapFigures {
     }
 }
 
-/// What one tap says of one repetition, in each of its phases.
+/// The values of one tap in one repetition, in each of its phases.
 fn of_tap(cell: &CellRecord, tap: &TapRecord, tapped: &Tapped<'_>, phases: &[PhaseStatus]) -> Result<Vec<PhaseValue>, Error> {
     let bounds = bounds(tap, phases);
     let rows = TapRows::read(cell, tap, tapped, &tap.metrics)?;
     let failed = |source| Error::Table { path: tapped.path(tap), source };
-    // Where two phases meet, and where those of workloads overlap, the later one has the row.
+    // Where two phases meet, and where those of workloads overlap, the row belongs to the later one.
     let phase_of = |at_ns: i64| bounds.iter().rposition(|(_, (start, end))| (*start..=*end).contains(&at_ns)).map(|at| at as i64);
     let mut found = Vec::new();
     for metric in &tap.metrics {
@@ -117,15 +118,16 @@ fn of_tap(cell: &CellRecord, tap: &TapRecord, tapped: &Tapped<'_>, phases: &[Pha
     Ok(found)
 }
 
-/// The phases to which the rows of a tap belong: those of the workload with which it is joined, else of all of them.
+/// The phases to which the rows of a tap belong: those of the workload that it is joined with, else all of them.
 fn bounds(tap: &TapRecord, phases: &[PhaseStatus]) -> Vec<(&'static str, (i64, i64))> {
     let mine = |p: &&PhaseStatus| p.phase != "drain" && tap.join.as_ref().is_none_or(|join| join.workload == p.workload);
     phase_bounds(&phases.iter().filter(mine).cloned().collect::<Vec<_>>())
 }
 
-/// The rows of a tap with all that metrics are made of.
+/// The rows of a tap with everything that metrics need.
 struct TapRows {
-    /// Ascending by `at_ns`. Where they are joined, with a column for each instant with which metrics compare, and [`PARTNER`].
+    /// Ascending by `at_ns`. Where they are joined, with a column for each instant that metrics compare with, and
+    /// [`PARTNER`].
     frame: DataFrame,
     is_joined: bool,
 }
@@ -164,19 +166,19 @@ impl TapRows {
                 .agg([col("at_ns").first().alias(of_moment(&Moment::Tap(name.to_owned())))]);
             rows = joined(rows, first);
         }
-        // In which order a join leaves rows, is not said.
+        // The order of the rows after a join is not specified.
         let rows = rows.sort([ORDER], SortMultipleOptions::default());
         Ok(Self { frame: rows.collect().map_err(failed)?, is_joined: true })
     }
 
-    /// What each row has of a figure, with when it was read; rows that have nothing of it are left out.
+    /// The value of each row for a figure, with the time when it was read; rows without a value are left out.
     fn values(&self, figure: &TapFigure) -> PolarsResult<Vec<(i64, f64)>> {
         let at = || col("at_ns");
         let value = match figure {
             TapFigure::Count | TapFigure::Rate => lit(1.0),
             TapFigure::Sum(field) | TapFigure::Mean(field) | TapFigure::Max(field) => col(field.as_str()),
             TapFigure::Gap { by: None, .. } => at() - at().shift(lit(1)),
-            // Rows without a value of it have no neighbours.
+            // Rows without this value have no neighbours.
             TapFigure::Gap { by: Some(by), .. } => {
                 let gap = (at() - at().shift(lit(1))).over([col(by.as_str())])?;
                 when(col(by.as_str()).is_null()).then(lit(NULL)).otherwise(gap)
@@ -189,7 +191,7 @@ impl TapRows {
         Ok(instants.iter().zip(values.iter()).filter_map(|(at, value)| Some((at?, value?))).collect())
     }
 
-    /// Rows without a partner, each with when it was read.
+    /// Rows without a partner, each with the time when it was read.
     fn unjoined(&self) -> PolarsResult<Vec<(i64, f64)>> {
         if !self.is_joined {
             return Ok(Vec::new());
@@ -199,17 +201,17 @@ impl TapRows {
     }
 }
 
-/// Rows with what has the same key, if anything has.
+/// Adds to each row the columns of whatever has the same key, if anything has.
 fn joined(rows: LazyFrame, other: LazyFrame) -> LazyFrame {
     rows.join(other, [col("join_key")], [col("join_key")], JoinArgs::new(JoinType::Left))
 }
 
-/// The column with an instant of what has the key of a row.
+/// The column with an instant of whatever has the key of a row.
 fn of_moment(moment: &Moment) -> String {
     format!("instant: {moment}")
 }
 
-/// Values by the number of the part in which their rows were read; in the order of the rows.
+/// Values by the number of the part in which their rows were read, in the order of the rows.
 fn by_part(values: Vec<(i64, f64)>, part_of: impl Fn(i64) -> Option<i64>) -> BTreeMap<i64, Vec<f64>> {
     let mut parts: BTreeMap<i64, Vec<f64>> = BTreeMap::new();
     for (at_ns, value) in values {
@@ -220,12 +222,12 @@ fn by_part(values: Vec<(i64, f64)>, part_of: impl Fn(i64) -> Option<i64>) -> BTr
     parts
 }
 
-/// A metric of the values of one part, which took so many seconds; none where it has none.
+/// A metric of the values of one part that took this many seconds; none where it has no value.
 fn figure(metric: &TapMetric, mut values: Vec<f64>, seconds: f64) -> Option<f64> {
     let value = match &metric.figure {
         TapFigure::Count => values.len() as f64,
         TapFigure::Rate => (seconds > 0.0).then(|| values.len() as f64 / seconds)?,
-        // Nothing adds up to nothing.
+        // The sum of no values is not a value.
         TapFigure::Sum(_) => values.iter().sum(),
         _ if values.is_empty() => return None,
         TapFigure::Mean(_) => stats::mean(&values),
@@ -235,7 +237,7 @@ fn figure(metric: &TapMetric, mut values: Vec<f64>, seconds: f64) -> Option<f64>
     Some(value / metric.per * metric.times)
 }
 
-/// A point of a distribution; of the values that were there, no value between them.
+/// A quantile of a distribution; always one of the values, never in between.
 fn point(values: &mut [f64], at: Quantile) -> f64 {
     match at.share() {
         Some(share) => {
@@ -276,7 +278,8 @@ pub(super) fn line(
     let mut by_window = by_part(rows.values(&metric.figure).map_err(failed)?, in_load);
     let mut line = Vec::new();
     for window in begin.div_euclid(window_ns)..=end.div_euclid(window_ns) {
-        // The first and the last window are only as long as the load was in them; a sliver of one says nothing of a rate.
+        // The first and the last window are only as long as the load was in them; a very short piece of a window says
+        // nothing about a rate.
         let start = (window * window_ns).max(begin);
         let covered_s = (((window + 1) * window_ns).min(end) - start) as f64 / 1e9;
         if covered_s < window_s / 5.0 {

@@ -25,8 +25,8 @@ const WINDOW_NS: u64 = 500_000_000;
 /// Windows in each repetition.
 const WINDOWS: u64 = 6;
 
-/// A repetition of 3 s: one request per 10 ms, of which each 50th fails; `took_ns` by its number. Those that `keep` says
-/// have a raw row too.
+/// A repetition of 3 s: one request per 10 ms, of which every 50th fails; `took_ns` by its number. Those that `keep` selects
+/// have a raw row, too.
 fn write(path: &Path, number: u32, took_ns: impl Fn(u64) -> u64, keep: impl Fn(u64) -> bool) -> Status {
     std::fs::create_dir_all(path).unwrap();
     let names =
@@ -81,7 +81,7 @@ fn took_ns(number: u32, i: u64) -> u64 {
     1_000_000 + i * 1001 * u64::from(number)
 }
 
-/// A run of one cell with so many repetitions; `keep` is asked for repetition and request.
+/// A run of one cell with this many repetitions; `keep` is called with repetition and request.
 fn run(folder: &Path, repetitions: u32, keep: fn(u32, u64) -> bool) {
     for number in 1..=repetitions {
         write(&folder.join(format!("cells/c/run{number}")), number, |i| took_ns(number, i), |i| keep(number, i));
@@ -135,8 +135,8 @@ fn a_damaged_file_is_named_and_the_rest_is_summarized() {
     assert!(summary(folder.path()).damaged[0].contains("run1/windows.parquet"));
 }
 
-/// Each seventh byte of a table changed: no panic, the other repetitions stay, and what is read of counts and times of requests is
-/// what was written.
+/// Every seventh byte of a table is changed: no panic, the other repetitions remain, and the counts and times of requests
+/// that are read are those that were written.
 #[test]
 fn bit_rot_is_named_or_does_not_matter() {
     let folder = tempfile::tempdir().unwrap();
@@ -157,8 +157,8 @@ fn bit_rot_is_named_or_does_not_matter() {
             other.push(at);
         }
     }
-    // Parquet as polars writes it has no checksums: another number of bytes, or a count moved to another bucket, looks like
-    // any other. Most of a table are counts that must add up, and it is these that are found.
+    // Parquet as polars writes it has no checksums: a changed number of bytes, or a count moved to another bucket, looks
+    // like any other. Most of a table are counts that must add up, and changes of these are found.
     let all = named + same + other.len();
     assert!(other.len() * 8 < all, "{all} bytes: {named} named, {same} without influence, unnoticed {other:?}");
 }
@@ -176,12 +176,13 @@ fn the_same_bytes_with_any_number_of_threads() {
     assert!(one == bytes(2) && one == bytes(7));
 }
 
-/// What `compare` reads of a run: for each metric by itself the same values as the whole summary has, of the same repetitions.
+/// What `compare` reads of a run: for each metric by itself the same values as in the whole summary, of the same
+/// repetitions.
 #[test]
 fn samples_are_the_figures_of_the_summary() {
     let folder = tempfile::tempdir().unwrap();
     run(folder.path(), 3, |number, _| number != 2);
-    // Asked when the test runs, since two clones may share one build folder.
+    // Looked up when the test runs, since two clones may share one build folder.
     let package = std::path::PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo says where the package is"));
     let root = package.join("../..");
     let runs = [
@@ -211,7 +212,7 @@ fn samples_are_the_figures_of_the_summary() {
     assert!(needed.iter().all(|name| there.contains(*name)), "{there:?}");
 }
 
-/// Times of sorted values: each of them was there.
+/// Times of sorted values: each of them is one of the values.
 fn exact(mut ns: Vec<u64>) -> super::summary::Times {
     ns.sort_unstable();
     let values: Vec<f64> = ns.iter().map(|v| *v as f64).collect();
@@ -261,7 +262,7 @@ fn raw_rows_that_differ_from_the_windows_are_named() {
     let folder = tempfile::tempdir().unwrap();
     run(folder.path(), 3, |_, _| false);
     let expected = summary(folder.path());
-    // Of the second repetition one row is missing.
+    // One row of the second repetition is missing.
     run(folder.path(), 3, |number, i| (number, i) != (2, 100));
     let found = summary(folder.path());
     assert_eq!(found.damaged.len(), 2, "{:?}", found.damaged);
@@ -274,7 +275,7 @@ fn raw_rows_that_differ_from_the_windows_are_named() {
         assert_eq!(found.by_repetition[1], expected.by_repetition[1]);
         assert_ne!(found.by_repetition[2], expected.by_repetition[2]);
     }
-    // A file that is damaged is named as any other.
+    // A damaged file is named like any other.
     let found = with_file(folder.path(), "cells/c/run1/requests.parquet", |bytes| bytes.truncate(1000));
     assert!(found.damaged[0].contains("run1/requests.parquet"), "{:?}", found.damaged);
     assert_eq!(found.cells[0].steps[0].by_repetition.len(), 3);
@@ -310,7 +311,7 @@ fn windows(repetition: &Repetition) -> Windows {
 
 #[test]
 fn the_spread_of_throughput_is_that_of_whole_windows() {
-    // Windows of half a second; the one at 1.0 s had no right answer, that at 1.5 s two generator threads.
+    // Windows of half a second; the one at 1.0 s had no correct answer, the one at 1.5 s two generator threads.
     let (instants, right) = ([0, 500, 1500, 1500, 2000], [90, 10, 5, 9, 80]);
     let spread = |from, to| figures::spread_of_windows(&instants, &right, (from, to), 500);
     let rates = |ok: &[f64]| Some(super::stats::standard_deviation(&ok.iter().map(|n| n / 500e-9).collect::<Vec<_>>()));
@@ -327,7 +328,7 @@ fn the_spread_of_throughput_is_that_of_whole_windows() {
     run(folder.path(), 2, |_, _| false);
     for step in &summary(folder.path()).cells[0].steps {
         for one in &step.by_repetition {
-            // 49 right answers in each of six windows.
+            // 49 correct answers in each of six windows.
             assert_eq!(one.throughput_stdev_per_s, Some(0.0));
         }
     }
@@ -336,7 +337,7 @@ fn the_spread_of_throughput_is_that_of_whole_windows() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(8))]
 
-    /// A cut moves what began before it, and loses nothing.
+    /// A cut moves what started before it, and loses nothing.
     #[test]
     fn a_cut_moves_windows_to_the_warm_up(cut in 0..=WINDOWS + 1, at in 1_u64..3_000_000) {
         let folder = tempfile::tempdir().unwrap();
@@ -381,7 +382,7 @@ proptest! {
     }
 }
 
-/// Puts another table in the place of one.
+/// Replaces a table by another.
 fn with_table(folder: &Path, file: &str, change: impl FnOnce(DataFrame) -> DataFrame) -> Summary {
     let path = folder.join(file);
     let frame = change(record::tables::read(&path).unwrap());
@@ -399,7 +400,7 @@ fn tables_of_any_form_are_used_or_named() {
         found.cells[0].steps.first().map_or_else(Vec::new, |s| s.by_repetition.iter().map(|r| r.repetition).collect())
     };
     assert!(with_table(folder.path(), file, |frame| frame) == whole);
-    // Without rows nothing was asked and nothing came: it is a repetition without steps.
+    // Without rows nothing was offered and nothing came: it is a repetition without steps.
     let none = with_table(folder.path(), file, |frame| frame.slice(0, 0));
     assert_eq!((none.damaged.len(), repetitions(&none)), (0, vec![1, 3]));
     let one = with_table(folder.path(), file, |frame| frame.slice(0, 1));
@@ -409,7 +410,7 @@ fn tables_of_any_form_are_used_or_named() {
         assert_eq!((found.damaged.len(), repetitions(&found)), (1, vec![1, 3]), "{name}: {:?}", found.damaged);
         assert!(found.damaged[0].contains(file) && found.damaged[0].contains(name), "{:?}", found.damaged);
     }
-    // Formats that had no such column yet are read.
+    // Formats from before this column existed are read.
     let older = with_table(folder.path(), file, |frame| frame.drop_many(["completed_in", "lag_ns_hdr", "first_byte_ns_hdr"]));
     assert_eq!((older.damaged.len(), repetitions(&older)), (0, vec![1, 2, 3]));
     assert_eq!(older.cells[0].steps[0].by_repetition[1].lag_ns, None);
@@ -481,7 +482,7 @@ fn a_million_outcomes_are_outcomes() {
     assert!(step.errors.values().all(|count| *count == step.errors["o7"] && *count > 0));
 }
 
-/// Factors that are called like columns have columns all the same, and each figure is the one of the summary.
+/// Factors that have the names of columns have columns all the same, and each figure is the one of the summary.
 #[test]
 fn the_table_of_figures_is_what_the_summary_is_made_of() {
     let folder = tempfile::tempdir().unwrap();
@@ -531,7 +532,7 @@ fn the_table_of_figures_is_what_the_summary_is_made_of() {
     assert!(lines.lines().all(|line| line.chars().count() < 400) && lines.lines().count() == n.len() + 1, "{lines}");
 }
 
-/// A figure does not depend on what stands beside it: a repetition by itself, and among others.
+/// A figure does not depend on other figures: a repetition by itself, and among others.
 #[test]
 fn a_repetition_by_itself_has_the_figures_that_it_has_among_others() {
     let folder = tempfile::tempdir().unwrap();
@@ -562,7 +563,7 @@ fn two_repetitions_of_one_number_are_named() {
     assert!(found.damaged[0].contains("run7") && found.damaged[0].contains("is repetition 2"), "{:?}", found.damaged);
 }
 
-/// What does not count is in the table with its units, and what is damaged of it is named.
+/// Repetitions that do not count are in the table with their units, and what is damaged in them is named.
 #[test]
 fn where_nothing_counts_figures_have_units_and_damage_a_name() {
     let folder = tempfile::tempdir().unwrap();
@@ -590,7 +591,7 @@ fn where_nothing_counts_figures_have_units_and_damage_a_name() {
     assert_eq!((found.cells[0].repetitions.invalid, found.cells[0].steps.len()), (2, 0));
 }
 
-/// Adds two joined taps to a run as [`run`] makes it, with keys in its requests: each request is received 0.2 ms after it was
+/// Adds two joined taps to a run made by [`run`], with keys in its requests: each request is received 0.2 ms after it was
 /// sent, and handled 0.5 ms later.
 fn add_taps(folder: &Path, repetitions: u32) {
     use record::taps::{LoadStart, TapTable};
@@ -606,7 +607,7 @@ fn add_taps(folder: &Path, repetitions: u32) {
         let path = folder.join(format!("cells/c/run{number}"));
         let requests = path.join("requests.parquet");
         let mut frame = record::tables::read(&requests).unwrap();
-        // The pass of a request, which is its only step, lies beside it; every third request has no key.
+        // The pass of a request, which is its only step, has a row beside it; every third request has no key.
         let key = |row: usize| (row as u64 / 2 % 3 != 1).then_some(row as u64 / 2);
         frame.with_column(record::tables::column("key", (0..frame.height()).map(key).collect::<Vec<Option<u64>>>())).unwrap();
         std::fs::write(&requests, record::tables::parquet(&requests, [Ok(frame)]).unwrap().unwrap()).unwrap();
@@ -641,7 +642,7 @@ fn add_taps(folder: &Path, repetitions: u32) {
     add_plan(folder);
 }
 
-/// Puts both taps into the plan.
+/// Adds both taps to the plan.
 fn add_plan(folder: &Path) {
     let fields = json!([{"name": "worker", "kind": "text"}, {"name": "cost", "kind": "number"}]);
     let metric = |name: &str, unit: &str, per: f64, figure| json!({"name": name, "unit": unit, "per": per, "times": 1.0, "figure": figure});
@@ -686,9 +687,9 @@ fn taps_are_joined_with_requests_and_with_each_other() {
     assert_eq!(values("received", "per_s"), [302.0 / 3.0, 302.0 / 3.0]);
     assert_eq!(values("received", "way"), [0.2, 0.2]);
     assert_eq!(values("received", "late"), [0.201, 0.201]);
-    // A third of the requests has no key, and two rows belong to none.
+    // A third of the requests have no key, and two rows belong to no request.
     assert_eq!(values("received", "unjoined"), [102.0, 102.0]);
-    // The first row of the other tap with the key is meant: that of the key 0 was read before the load.
+    // The first row of the other tap with the key counts: that of the key 0 was read before the load.
     assert!(values("handled", "work").iter().all(|ms| (ms - 5.7).abs() < 1e-9), "{:?}", values("handled", "work"));
     // The last request takes longest.
     let answer = |number: u32| (took_ns(number, 299) - 1000 - 700_000) as f64 / 1e6;
@@ -704,7 +705,7 @@ fn taps_are_joined_with_requests_and_with_each_other() {
     let text = super::text::table(&found);
     assert!(text.contains("STAGES: of clients: sent to received 200 µs (p99 200 µs), received to handled 500 µs"), "{text}");
     assert!(text.contains("received.unjoined") && text.contains("handled.unjoined"), "{text}");
-    // Over time: a point for each window, with nothing of what has no key there.
+    // Over time: a point for each window; rows without a key there do not count.
     let record = RunRecord::open(folder.path()).unwrap();
     let repetition = &record.repetitions[0];
     let line = |tap: &str, metric: &str| {

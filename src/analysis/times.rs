@@ -10,7 +10,7 @@ use super::stats;
 pub struct Times {
     /// Arithmetic mean.
     pub mean: f64,
-    /// Standard deviation of these very times: their sum of squares is divided by their number.
+    /// Standard deviation of these times themselves: their sum of squares is divided by their number.
     pub standard_deviation: f64,
     /// Median.
     pub p50: u64,
@@ -20,7 +20,7 @@ pub struct Times {
     pub p95: u64,
     /// 99 %.
     pub p99: u64,
-    /// 99.9 %; in files it has the name that metrics have.
+    /// 99.9 %; in files it has the same name as in metrics.
     #[serde(rename = "p999")]
     pub p99_9: u64,
     /// The longest time.
@@ -45,7 +45,7 @@ pub fn times(histogram: &Histogram<u64>) -> Option<Times> {
     })
 }
 
-/// Of each value the median over distributions, such as those of repetitions; none without one.
+/// The median of each value over distributions, such as those of repetitions; none without a distribution.
 pub fn medians(all: &[Times]) -> Option<Times> {
     if all.is_empty() {
         return None;

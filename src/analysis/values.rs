@@ -1,6 +1,6 @@
 //! The values of a cell by name of the metric: what graphs, comparisons and expectations take from a summary.
 //!
-//! All values are in base units: nanoseconds, bytes, events per second, shares of 1, numbers.
+//! All values are in base units: nanoseconds, bytes, events per second, shares of 1, counts.
 
 use std::collections::BTreeMap;
 
@@ -9,16 +9,16 @@ use super::summary::{CellSummary, Estimate, MetricSummary};
 use record::tables::WHOLE;
 use vocabulary::{Interest, Metric};
 
-/// Which part of a cell is meant, where that is said; of several that fit the first.
+/// Which part of a cell is meant, as far as that is given; the first of several that fit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Selection<'a> {
     /// Only this workload.
     pub workload: Option<&'a str>,
-    /// This phase; when there is none, `during` for what belongs to requests, the whole load for what belongs to targets.
+    /// This phase; when none is given, `during` for metrics of requests, the whole load for metrics of targets.
     pub phase: Option<&'a str>,
-    /// This step; the pass as a whole when there is none.
+    /// This step; the pass as a whole when none is given.
     pub step: Option<&'a str>,
-    /// Only this target; the sum of all when there is none.
+    /// Only this target; the sum of all when none is given.
     pub target: Option<&'a str>,
 }
 
@@ -32,7 +32,7 @@ pub fn by_repetition(cell: &CellSummary, metric: &Metric, selection: &Selection<
     part_of(cell, metric, selection).map_or_else(Vec::new, |part| cell.figures.values(&part, metric.name()).to_vec())
 }
 
-/// To what the figures of a metric of requests belong; of several that fit the first.
+/// The part that the figures of a metric of requests belong to; the first of several that fit.
 fn part_of(cell: &CellSummary, metric: &Metric, selection: &Selection<'_>) -> Option<Part> {
     let mine = |name: &str| selection.workload.is_none_or(|w| w == name);
     let phase = selection.phase.unwrap_or("during");
@@ -58,7 +58,7 @@ fn part_of(cell: &CellSummary, metric: &Metric, selection: &Selection<'_>) -> Op
 /// ratio.
 ///
 /// # Errors
-/// The number of a repetition in which the metric is 0 below the line: without it the others would say something else.
+/// The number of a repetition in which the divisor is 0: without this repetition the others would give a different answer.
 pub fn ratios(cell: &CellSummary, metric: &Metric, above: &Selection<'_>, below: &Selection<'_>) -> Result<Vec<(u32, f64)>, u32> {
     let below: BTreeMap<u32, f64> = by_repetition(cell, metric, below).into_iter().collect();
     let ratio = |(number, value): (u32, f64)| {
@@ -68,7 +68,7 @@ pub fn ratios(cell: &CellSummary, metric: &Metric, above: &Selection<'_>, below:
     by_repetition(cell, metric, above).into_iter().filter_map(ratio).collect()
 }
 
-/// Names of all that has metrics in a cell: workloads, and what was collected.
+/// Names of everything that has metrics in a cell: workloads, and what was collected.
 pub fn workloads(cell: &CellSummary) -> Vec<&str> {
     let mut names: Vec<&str> = Vec::new();
     let searched = cell.limits.iter().map(|l| l.workload.as_str());
@@ -81,8 +81,8 @@ pub fn workloads(cell: &CellSummary) -> Vec<&str> {
     names
 }
 
-/// Whether a metric is what its workload is about, and so of more interest than its passes: not what is brought anyway, and
-/// not the shares of outcomes, which are told beside the passes.
+/// Whether a metric is what its workload is about, and so more interesting than its passes: not metrics that are always
+/// brought, and not the shares of outcomes, which are shown beside the passes.
 pub fn is_own(cell: &CellSummary, metric: &MetricSummary) -> bool {
     let is_outcome = cell.steps.iter().any(|s| s.workload == metric.workload && s.named.contains_key(&metric.metric));
     metric.interest == Interest::Question && !is_outcome
@@ -93,7 +93,7 @@ pub fn of_cell(cell: &CellSummary, metric: &Metric, selection: &Selection<'_>) -
     by_repetition(cell, metric, selection).into_iter().map(|(_, v)| v).collect()
 }
 
-/// The estimate that the summary has of a metric already, if it has one: what is drawn by chance is drawn once.
+/// The estimate that the summary already has of a metric, if it has one: what is drawn at random is drawn once.
 pub fn estimate_of(cell: &CellSummary, metric: &Metric, selection: &Selection<'_>) -> Option<Estimate> {
     let mine = |name: &str| selection.workload.is_none_or(|w| w == name);
     if *metric != Metric::Throughput || selection.target.is_some() {
@@ -104,8 +104,8 @@ pub fn estimate_of(cell: &CellSummary, metric: &Metric, selection: &Selection<'_
     found.and_then(|s| s.throughput_per_s.clone())
 }
 
-/// A resource of one target or of all together in one phase, or in the whole load where that is empty: the number of each
-/// repetition in which it is known of all targets that have it at all, and its value.
+/// A resource of one target or of all together in one phase, or in the whole load where the phase is empty: the number of
+/// each repetition in which it is known for all targets that have it at all, and its value.
 fn of_targets(cell: &CellSummary, metric: &Metric, target: Option<&str>, phase: &str) -> Vec<(u32, f64)> {
     let part = |name: &str| Part { target: name.to_owned(), phase: phase.to_owned(), ..Part::default() };
     let mine = cell.targets.iter().filter(|t| target.is_none_or(|name| name == t.target));

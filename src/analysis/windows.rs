@@ -1,8 +1,8 @@
-//! Windows: their histograms added up, their course over time, and where a warm-up ends by itself.
+//! Windows: sums of their histograms, their course over time, and where a warm-up ends by itself.
 //!
-//! polars groups and counts; a histogram it does not know. So each group's rows come here by their numbers, and the
-//! distribution of each time goes back. Histograms stay encoded until they are added up. Where nothing waits, response times
-//! are the service times, and the pass as a whole is its only step: what is the same is added up once.
+//! polars groups and counts, but does not know histograms. So each group's rows are passed here by their numbers, and the
+//! distribution of each time is returned. Histograms stay encoded until they are added up. Where nothing waits, response
+//! times are the service times, and the pass as a whole is its only step: identical data is added up once.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,7 +24,7 @@ pub type StepKey = (String, String, String);
 /// How many kinds of times a window has.
 const TIMES: usize = Time::ALL.len();
 
-/// Place of a time in arrays of [`TIMES`].
+/// Index of a time in arrays of [`TIMES`].
 pub(super) const fn time_index(time: Time) -> usize {
     match time {
         Time::Service => 0,
@@ -35,7 +35,8 @@ pub(super) const fn time_index(time: Time) -> usize {
     }
 }
 
-/// The distribution of each time of a step: right answers, and what was never answered with the time that it had waited.
+/// The distribution of each time of a step: of correct answers, and of requests that were never answered, with the time that
+/// they had waited.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Distributions([Arc<Counts>; TIMES]);
 
@@ -62,7 +63,7 @@ impl Distributions {
 pub struct DistributionSums([Option<Sum>; TIMES]);
 
 impl DistributionSums {
-    /// Adds those of another repetition.
+    /// Adds the sums of another repetition.
     pub fn add(&mut self, distributions: &Distributions) {
         for (sum, counts) in self.0.iter_mut().zip(&distributions.0) {
             if !counts.is_empty() {
@@ -71,7 +72,7 @@ impl DistributionSums {
         }
     }
 
-    /// The sums. Equal ones are kept once.
+    /// Returns the sums. Equal ones are kept once.
     pub fn finish(self) -> Distributions {
         let mut found: [Arc<Counts>; TIMES] = Default::default();
         for (at, sum) in self.0.into_iter().enumerate() {
@@ -94,12 +95,12 @@ pub struct WindowPoint {
     pub requests: u64,
     /// Those of them that were answered as expected.
     pub ok: u64,
-    /// Median response time of these, in nanoseconds; none without one.
+    /// Median response time of the latter, in nanoseconds; none if there are none.
     pub median_ns: Option<u64>,
 }
 
-/// The windows of some repetitions, as `frames::windows` scans them, and of each row: its number `row`, and whether
-/// its requests were answered as expected (`ok`), count in percentiles (`timed`), or went wrong without a name (`error`).
+/// The windows of some repetitions, as `frames::windows` scans them, and for each row: its number `row`, and whether its
+/// requests were answered as expected (`ok`), count in percentiles (`timed`), or failed with an unnamed outcome (`error`).
 pub struct Windows {
     pub(super) frame: DataFrame,
 }
@@ -107,11 +108,11 @@ pub struct Windows {
 /// By repetition and workload.
 pub(super) type ByWorkload<T> = BTreeMap<(u32, String), T>;
 
-/// Histograms to add up, and how many times each must hold.
+/// Histograms to add up, and how many times each must contain.
 type Parts<'f> = Vec<(&'f [u8], u64)>;
 
 thread_local! {
-    /// What sums are made in: 270 KB that need not be cleared for each of them.
+    /// Buffers for sums: 270 KB that need not be cleared for each sum.
     static SCRATCH: RefCell<Sum> = RefCell::default();
 }
 
@@ -140,9 +141,9 @@ impl Windows {
         Ok(Self { frame: self.frame.filter(&others)? })
     }
 
-    /// What of these rows is to be added up of a time. Times of wrong answers are on disk, and in no percentile.
+    /// Which of these rows to add up for a time. Times of wrong answers are on disk, but not in any percentile.
     fn parts(&self, rows: &[IdxSize], time: Time) -> PolarsResult<Parts<'_>> {
-        // Of times that nobody asked for there are none.
+        // Times that were not requested are empty.
         let Ok(bytes) = self.frame.column(histogram(time)) else { return Ok(Vec::new()) };
         let (bytes, timed, requests) =
             (bytes.binary()?, self.frame.column("timed")?.bool()?, self.frame.column("requests")?.u64()?);
@@ -201,8 +202,8 @@ impl Windows {
         Ok(on_all_cores(&by_repetition, |(number, mine)| (*number, of_repetition(mine))).into_iter().collect())
     }
 
-    /// Of each repetition and workload the passes that ended in `during`, window by window, ascending; windows without any are
-    /// left out. `workloads`: those that are wanted.
+    /// For each repetition and workload the passes that ended in `during`, window by window, ascending; windows without any
+    /// are left out. `workloads`: those that are wanted.
     ///
     /// # Errors
     /// When a column is missing; of a repetition, when a histogram is damaged.
@@ -239,10 +240,10 @@ impl Windows {
     /// Median response time over rows; none without one.
     fn median_response(&self, rows: &[IdxSize]) -> PolarsResult<Option<u64>> {
         let parts = self.parts(rows, Time::Response)?;
-        // Mostly a window has one histogram, which need not be added to anything.
+        // Usually a window has one histogram, which need not be added to anything.
         if let [(bytes, requests)] = parts.as_slice() {
             let (wanted, mut below, mut found) = (requests.div_ceil(2), 0, None);
-            // That it is whole is checked where all of it is merged.
+            // Completeness is checked where the whole histogram is merged.
             let decoded = decode_while(bytes, |bucket, count| {
                 below += count;
                 found = (count > 0 && below >= wanted).then_some(bucket);
@@ -257,10 +258,10 @@ impl Windows {
         Ok((!response.is_empty()).then_some(median))
     }
 
-    /// Windows of which the warm-up reaches to the steady state, and the passes that go there.
+    /// Windows whose warm-up extends to the steady state, and the passes that move into the warm-up.
     ///
-    /// `cuts`: by repetition and workload where its steady state begins, in nanoseconds since the start of the load, at the
-    /// start of a window. Windows of its phase `during` that start before count as `warm-up`.
+    /// `cuts`: the start of the steady state by repetition and workload, in nanoseconds since the start of the load, at the
+    /// start of a window. Windows of the phase `during` that start before it count as `warm-up`.
     ///
     /// # Errors
     /// When a column is missing.
@@ -299,23 +300,23 @@ impl Windows {
     }
 }
 
-/// Whether the same is to be added up. What is the same is mostly in the same place.
+/// Whether the same rows are to be added up. Identical data is usually in the same place.
 fn is_same(one: &Parts<'_>, other: &Parts<'_>) -> bool {
     one.len() == other.len() && one.iter().zip(other).all(|((a, n), (b, m))| n == m && (std::ptr::eq(*a, *b) || a == b))
 }
 
 /// The sum of histograms.
 fn sum(parts: &Parts<'_>, time: Time) -> PolarsResult<Counts> {
-    // Only some requests have to connect, and not each has a first byte.
+    // Only some requests have to connect, and not every request has a first byte.
     let every = !matches!(time, Time::Connect | Time::FirstByte);
     SCRATCH.with_borrow_mut(|sum| {
         let added = parts.iter().try_for_each(|(bytes, requests)| {
             let found = sum.add_encoded(bytes).map_err(|e| e.to_string())?;
-            // A count that differs is the mark of a damaged file.
+            // A different count is the sign of a damaged file.
             if found == *requests || !every && found < *requests {
                 Ok(())
             } else {
-                Err(format!("it holds {found} times of {requests} requests"))
+                Err(format!("it contains {found} times for {requests} requests"))
             }
         });
         let counts = sum.take();
@@ -362,8 +363,8 @@ pub(super) struct Passes {
     pub errors: u64,
 }
 
-/// Moves the start of the phase `during` of a workload to `cut_ns`, with the passes that go to the warm-up. What was offered
-/// goes with the passes that ended; what was never sent stays with the phase.
+/// Moves the start of the phase `during` of a workload to `cut_ns`, with the passes that move into the warm-up. What was
+/// offered moves with the passes that ended; what was never sent stays with the phase.
 pub(super) fn cut(phases: &mut Vec<PhaseStatus>, workload: &str, cut_ns: u64, moved: Passes) {
     let find = |phases: &[PhaseStatus], phase: &str| phases.iter().position(|p| p.workload == workload && p.phase == phase);
     let Some(during) = find(phases, "during").filter(|at| phases[*at].start_ns < cut_ns) else { return };
@@ -393,7 +394,7 @@ pub(super) fn cut(phases: &mut Vec<PhaseStatus>, workload: &str, cut_ns: u64, mo
     to.errors += moved.errors;
 }
 
-/// From the first request of any workload behind its warm-up to the last answer, in nanoseconds since the start of the load;
+/// From the first request of any workload after its warm-up to the last answer, in nanoseconds since the start of the load;
 /// none when there was none.
 pub fn load_bounds(phases: &[PhaseStatus]) -> Option<(i64, i64)> {
     let measured = phases.iter().filter(|p| p.phase != "warm-up");
@@ -401,7 +402,7 @@ pub fn load_bounds(phases: &[PhaseStatus]) -> Option<(i64, i64)> {
     (start < end).then_some((start as i64, end as i64))
 }
 
-/// Each phase from its earliest begin to its latest end over workloads, in the order of time, the warm-up too; those that
+/// Each phase from its earliest start to its latest end over workloads, in order of time, including the warm-up; phases that
 /// took no time are left out.
 pub fn phase_bounds(phases: &[PhaseStatus]) -> Vec<(&'static str, (i64, i64))> {
     let bounds = |name: &'static str| {

@@ -1,17 +1,17 @@
-//! CSV with a header: a metric out of a column, and tables made of JSON.
+//! CSV with a header: a metric from a column, and tables made of JSON.
 
 use serde_json::Value as Json;
 
 use super::number as number_of;
 use vocabulary::choices::{Decimal, Pick};
 
-/// A metric of a column.
+/// A metric from a column.
 pub(super) fn number(text: &str, column: &str, pick: Pick, decimal: Decimal) -> Result<f64, String> {
     let mut reader = csv::ReaderBuilder::new().delimiter(separator(text)).trim(csv::Trim::All).from_reader(text.as_bytes());
     let headers = reader.headers().map_err(|e| e.to_string())?.clone();
     let at = headers.iter().position(|h| h == column).ok_or_else(|| {
         let known: Vec<String> = headers.iter().map(|h| format!("`{h}`")).collect();
-        format!("there is no column `{column}`: there are {}", known.join(", "))
+        format!("there is no column `{column}`; the columns are {}", known.join(", "))
     })?;
     let mut values = Vec::new();
     for row in reader.records() {
@@ -38,7 +38,8 @@ pub(super) fn number(text: &str, column: &str, pick: Pick, decimal: Decimal) -> 
     })
 }
 
-/// What separates the columns: semicolons where the header has some and no comma, as where the comma is a decimal mark.
+/// The separator of the columns: semicolons where the header contains some and no comma, as where the comma is the decimal
+/// mark.
 fn separator(text: &str) -> u8 {
     let header = text.lines().next().unwrap_or_default();
     if header.contains(';') && !header.contains(',') { b';' } else { b',' }
@@ -54,7 +55,7 @@ pub(super) fn checked(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// A list of flat objects as CSV, columns in the order in which they first come.
+/// A list of flat objects as CSV, with the columns in the order in which they first occur.
 pub(super) fn of_json(json: &Json) -> Result<String, String> {
     let rows = json.as_array().ok_or("this is not a list of objects")?;
     let mut columns: Vec<&str> = Vec::new();

@@ -1,8 +1,8 @@
-//! Metrics out of what programs write: text, JSON, CSV, SQLite; and rows out of lines (`taps`, and `tor` for those of a control
+//! Metrics from what programs write: text, JSON, CSV, SQLite; and rows from lines (`taps`, and `tor` for those of a control
 //! port).
 //!
-//! What is wanted stands in the plan; where the text comes from is others' business: the output of a command that makes
-//! the load, or what is collected after it. Nothing is started here, and nothing but a database is opened.
+//! The plan says what is wanted; the caller brings the text: the output of a command that makes the load, or what is
+//! collected after the load. Nothing is started here, and nothing but a database is opened.
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::panic))]
 
@@ -24,7 +24,7 @@ use vocabulary::choices::Decimal;
 /// Where metrics are looked for.
 #[derive(Clone, Copy, Debug)]
 pub enum Source<'a> {
-    /// What a program or file says, and what a program says to its standard error.
+    /// What a program or file contains, and what a program writes to its standard error.
     Text {
         /// Standard output, or the content of a file.
         out: &'a str,
@@ -35,14 +35,14 @@ pub enum Source<'a> {
     Sqlite(&'a Path),
 }
 
-/// Metrics that are wanted, made ready once.
+/// Metrics that are wanted, prepared once.
 #[derive(Debug)]
 pub struct Rules {
     rules: Vec<(ExtractedMetric, Option<regex::Regex>)>,
 }
 
 impl Rules {
-    /// Makes ready what is wanted.
+    /// Prepares the metrics that are wanted.
     ///
     /// # Errors
     /// When a pattern is not a regular expression.
@@ -56,10 +56,10 @@ impl Rules {
         Ok(Self { rules: metrics.iter().map(rule).collect::<Result<_, _>>()? })
     }
 
-    /// Takes the metrics, in the order in which they are wanted. `known`: others, of which ratios may be made.
+    /// Extracts the metrics, in the order in which they are wanted. `known`: others, which ratios may use.
     ///
     /// # Errors
-    /// In words, the first that is not there or is not a number.
+    /// In words, the first metric that is missing or is not a number.
     pub fn take(&self, source: Source<'_>, known: &[(&str, f64)]) -> Result<Vec<f64>, String> {
         let json = OnceCell::new();
         let mut values: Vec<(&str, f64)> = Vec::with_capacity(self.rules.len());
@@ -75,7 +75,7 @@ impl Rules {
                     })
                 }
                 (MetricSource::Sql(query), Source::Sqlite(path)) => sqlite::number(path, query, metric.decimal),
-                (MetricSource::Sql(_), Source::Text { .. }) => Err("a query, and this is not a database".to_owned()),
+                (MetricSource::Sql(_), Source::Text { .. }) => Err("a query, but this is not a database".to_owned()),
                 (_, Source::Sqlite(_)) => Err("this is a database: expected a query".to_owned()),
                 (MetricSource::Regex(source), Source::Text { out, err }) => match pattern {
                     Some(pattern) => first_match(pattern, source, out, err).and_then(|t| number(t, metric.decimal)),
@@ -91,7 +91,7 @@ impl Rules {
                         Err(reason) => Err(reason.clone()),
                         Ok(None) => Err(format!("there is nothing at `{pointer}`")),
                         Ok(Some(Json::String(text))) => number(text, metric.decimal),
-                        // What JSON itself calls a number has a point, whatever texts have.
+                        // A JSON number has a point, whatever decimal mark texts have.
                         Ok(Some(found)) => number(&found.to_string(), Decimal::Point),
                     }
                 }
@@ -103,14 +103,14 @@ impl Rules {
     }
 }
 
-/// Takes a table, as CSV with a header.
+/// Extracts a table, as CSV with a header.
 ///
 /// # Errors
-/// In words, what is not a table.
+/// In words, why it is not a table.
 pub fn table(wanted: &TableSource, source: Source<'_>) -> Result<String, String> {
     match (wanted, source) {
         (TableSource::Sql(query), Source::Sqlite(path)) => sqlite::table(path, query),
-        (TableSource::Sql(_), _) => Err("a query, and this is not a database".to_owned()),
+        (TableSource::Sql(_), _) => Err("a query, but this is not a database".to_owned()),
         (_, Source::Sqlite(_)) => Err("this is a database: expected a query".to_owned()),
         (TableSource::Csv, Source::Text { out, .. }) => csv::checked(out),
         (TableSource::Json(pointer), Source::Text { out, .. }) => {
@@ -126,10 +126,10 @@ fn first_match<'t>(pattern: &regex::Regex, source: &str, out: &'t str, err: &'t 
     found.map(|m| m.as_str()).ok_or_else(|| format!("nothing matches `{source}`"))
 }
 
-/// Output may have lines around its JSON: the first object or array that can be read is taken.
+/// Output may have lines around its JSON: the first valid object or array is taken.
 ///
 /// # Errors
-/// In words, why it is none.
+/// In words, why there is none.
 fn parse_json(text: &str) -> Result<Json, String> {
     let error = match serde_json::from_str(text) {
         Ok(value) => return Ok(value),
@@ -174,7 +174,10 @@ mod tests {
             assert_eq!(one(csv("v", pick), table), Ok(value), "{pick:?}");
         }
         assert_eq!(one(csv("v", Pick::Count), table), Ok(3.0));
-        assert_eq!(one(csv("w", Pick::Last), table).unwrap_err(), "the metric `x`: there is no column `w`: there are `t`, `v`");
+        assert_eq!(
+            one(csv("w", Pick::Last), table).unwrap_err(),
+            "the metric `x`: there is no column `w`; the columns are `t`, `v`"
+        );
         assert_eq!(one(csv("v", Pick::Last), "t,v\n").unwrap_err(), "the metric `x`: the column `v` has no rows");
         assert_eq!(one(csv("v", Pick::Max), "v\nten\n").unwrap_err(), "the metric `x`: line 2 of the CSV: `ten` is not a number");
         assert_eq!(one(MetricSource::Json("/a/0".to_owned()), "{\"a\": [\"1,000\"]}"), Ok(1000.0));
@@ -206,7 +209,7 @@ mod tests {
                 "the metric `x`: line 2 of the CSV: `0,5` is not a number: a comma counts only between groups of three digits; {hint}"
             )
         );
-        // Whoever writes decimal commas separates columns by semicolons.
+        // Programs that write decimal commas separate columns by semicolons.
         assert_eq!(comma(mean(), "name;ms\na;0,5\nb;0,25\n"), Ok(0.375));
         assert_eq!(one(mean(), "name;ms\na;0.5\nb;0.25\n"), Ok(0.375));
     }

@@ -1,36 +1,36 @@
-//! A number as programs print it for people: with its thousands separated, with a unit of thousands behind it, and with the
+//! A number as programs print it for people: with separated thousands, with a unit of thousands after it, and with the
 //! decimal mark of its country.
 //!
-//! `0,01` read without its comma is a hundred times too large, and nobody notices. So a separator counts only where it can
-//! be nothing else, and whatever is left is not a number and says why.
+//! `0,01` read without its comma is a hundred times too large, and the mistake goes unnoticed. So a separator counts only
+//! where it can be nothing else; anything unclear is not a number, with a message that says why.
 
 use vocabulary::choices::Decimal;
 
-/// The longest piece of a text that an error shows.
+/// How much of a text an error shows.
 const SHOWN: usize = 60;
 
-/// Separators of thousands that no program uses for anything else: the no-break spaces, wide and narrow.
+/// Separators of thousands that programs use for nothing else: the no-break spaces, wide and narrow.
 const SPACES: [char; 2] = ['\u{a0}', '\u{202f}'];
 
-/// What keeps a text from being a number.
+/// Why a text is not a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
-    /// Something in it belongs to no number.
+    /// It contains something that cannot be part of a number.
     Other,
-    /// A separator of thousands that does not stand between groups of three digits.
+    /// A separator of thousands that is not between groups of three digits.
     Groups,
     /// Its last character is such a separator: most likely punctuation.
     AtTheEnd,
-    /// Thousands are separated, and the first digit is 0.
+    /// Thousands are separated, but the first digit is 0.
     LeadingZero,
-    /// Thousands are separated, and there is an exponent: such numbers have one digit before their decimal mark.
+    /// Thousands are separated, but there is an exponent: such numbers have one digit before their decimal mark.
     Exponent,
 }
 
-/// The number that `text` is. `decimal`: its decimal mark; the other of point and comma may separate thousands.
+/// Reads `text` as a number. `decimal`: its decimal mark; the other one of point and comma may separate thousands.
 ///
 /// # Errors
-/// In words: the text, what is wrong with it, and what may be done.
+/// In words: the text, what is wrong with it, and what you can do.
 pub(super) fn number(text: &str, decimal: Decimal) -> Result<f64, String> {
     let fault = match read(text, decimal) {
         Ok(number) => return Ok(number),
@@ -88,7 +88,7 @@ fn read(text: &str, decimal: Decimal) -> Result<f64, Fault> {
         None => whole.to_owned(),
         Some(separator) => joined(whole, separator, exponent.is_some())?,
     };
-    // A separator of thousands behind the decimal mark is one in the wrong place, too.
+    // A separator of thousands after the decimal mark is also in the wrong place.
     if fraction.contains(group) {
         return Err(Fault::Groups);
     }
@@ -102,11 +102,11 @@ fn read(text: &str, decimal: Decimal) -> Result<f64, Fault> {
     if number.is_finite() { Ok(number) } else { Err(Fault::Other) }
 }
 
-/// The digits of `1,234,567` without what separates their groups.
+/// The digits of `1,234,567` without the separators.
 fn joined(whole: &str, separator: char, exponent: bool) -> Result<String, Fault> {
     let groups: Vec<&str> = whole.split(separator).collect();
     if !groups.iter().all(|g| g.bytes().all(|b| b.is_ascii_digit())) {
-        // `1.234,5x` is not mended by anything about separators; two of them in one number may be.
+        // `1.234,5x` cannot be a number with any choice of separators; two separators in one number may be.
         let separators = |c: char| c.is_ascii_digit() || c == '.' || c == ',' || SPACES.contains(&c);
         return Err(if whole.chars().all(separators) { Fault::Groups } else { Fault::Other });
     }
@@ -174,7 +174,7 @@ mod tests {
             ("1,5k", ": a comma counts only between groups of three digits"),
             ("1,5e3", ": a comma counts only between groups of three digits"),
             ("1.234,5", ": a comma counts only between groups of three digits"),
-            // Three digits behind it, and still no thousands: both were read as such.
+            // Three digits after the comma, and still not thousands: both would have been read as thousands.
             ("0,375", ": a comma separates thousands, and such a number does not start with 0"),
             ("1,234e-03", ": a comma separates thousands, and such a number has no exponent"),
         ] {
@@ -237,7 +237,7 @@ mod tests {
     }
 
     proptest! {
-        /// Point and comma change places with `decimal: comma`, and nothing else does.
+        /// `decimal: comma` swaps point and comma, and changes nothing else.
         #[test]
         fn both_marks_obey_the_same_rules(text in "[-+]?[0-9.,]{0,9}(e-?[0-9]{1,2})?[kM]?") {
             let swap = |c| match c { '.' => ',', ',' => '.', other => other };
@@ -245,7 +245,7 @@ mod tests {
             prop_assert_eq!(read(&text, POINT), read(&swapped, COMMA));
         }
 
-        /// Two decimals are the same number with the mark that is said, and no number with the other.
+        /// A text with two decimals is the same number with the given mark, and not a number with the other.
         #[test]
         fn what_was_printed_is_read_back(number in -1e9f64..1e9) {
             let text = format!("{number:.2}");

@@ -1,4 +1,4 @@
-//! Queries to an SQLite database, which is opened for reading only and may be in use meanwhile.
+//! Queries to an SQLite database, which is opened read-only and may be in use meanwhile.
 
 use std::path::Path;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use vocabulary::choices::Decimal;
 
-/// How long another program's writing is waited for.
+/// How long to wait for another program that is writing.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 fn open(path: &Path) -> Result<Connection, String> {
@@ -18,7 +18,7 @@ fn open(path: &Path) -> Result<Connection, String> {
     Ok(connection)
 }
 
-/// The first column of the first row; `decimal` is the mark of one that is a text.
+/// The first column of the first row; `decimal` is the decimal mark if it is a text.
 pub(super) fn number(path: &Path, query: &str, decimal: Decimal) -> Result<f64, String> {
     let connection = open(path)?;
     let value = connection.query_row(query, [], |row| {
@@ -26,8 +26,8 @@ pub(super) fn number(path: &Path, query: &str, decimal: Decimal) -> Result<f64, 
             ValueRef::Integer(number) => Ok(number as f64),
             ValueRef::Real(number) => Ok(number),
             ValueRef::Text(text) => super::number(&String::from_utf8_lossy(text), decimal),
-            ValueRef::Null => Err(format!("`{query}` gives nothing")),
-            ValueRef::Blob(_) => Err(format!("`{query}` gives bytes, not a number")),
+            ValueRef::Null => Err(format!("`{query}` returns nothing")),
+            ValueRef::Blob(_) => Err(format!("`{query}` returns bytes, not a number")),
         })
     });
     value.map_err(|e| e.to_string())?

@@ -1,7 +1,7 @@
-//! A row out of a line: the named groups of a regular expression, each as what it should be.
+//! A row from a line: the named groups of a regular expression, each converted to its kind.
 //!
-//! The time that a match takes grows with the length of the line and with nothing else: the `regex` crate does not backtrack, and so
-//! no line makes it slow.
+//! The time that a match takes grows with the length of the line and with nothing else: the `regex` crate does not
+//! backtrack, so no line makes it slow.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, UNIX_EPOCH};
@@ -18,7 +18,7 @@ use vocabulary::rows::TapValue;
 use super::numbers::number;
 use super::tor;
 
-/// Values of a field that are not what they should be.
+/// Values of a field that are not of its kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Misfits {
     /// How many there were.
@@ -27,7 +27,7 @@ pub struct Misfits {
     pub first: String,
 }
 
-/// What makes rows of the lines of one tap.
+/// What turns the lines of one tap into rows.
 #[derive(Debug)]
 pub struct LineRule {
     /// None for the events of a control port.
@@ -44,7 +44,7 @@ pub struct LineRule {
 pub type Fields = (Vec<TapValue>, Option<u64>);
 
 impl LineRule {
-    /// Makes ready what a tap says.
+    /// Prepares a tap.
     ///
     /// # Errors
     /// When its pattern is not a regular expression.
@@ -59,8 +59,8 @@ impl LineRule {
         Ok(Self { regex: Some(regex), fields, key, misfits: BTreeMap::new() })
     }
 
-    /// The fields of a line, which is without its end; none where it does not match. `read_unix`: when it was read, since 1970, by
-    /// which instants are completed that say no date or no year.
+    /// The fields of a line, which is without its line end; none where the line does not match. `read_unix`: when the line
+    /// was read, since 1970, used to complete instants that have no date or no year.
     pub fn fields(&mut self, line: &[u8], read_unix: Duration) -> Option<Fields> {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         let line = String::from_utf8_lossy(line);
@@ -81,20 +81,20 @@ impl LineRule {
         Some((values, key))
     }
 
-    /// Values that were not what they should be, by the name of the field.
+    /// Values that were not of the kind of their field, by the name of the field.
     pub fn misfits(self) -> BTreeMap<String, Misfits> {
         self.misfits
     }
 }
 
-/// A text as what it should be.
+/// Converts a text to a kind.
 ///
 /// # Errors
-/// In words, why it is not that.
+/// In words, why that is not possible.
 fn value(kind: &FieldKind, text: &str, read_unix: Duration) -> Result<TapValue, String> {
     let unix = |scale: f64, unit: &str| {
         let ns = text.trim().parse::<f64>().ok().map(|n| n * scale).filter(|ns| ns.abs() < i64::MAX as f64);
-        // A double knows the present to 0.2 µs only, where it is in nanoseconds: whole seconds are taken apart.
+        // A double holds present-day nanoseconds to 0.2 µs only, so whole seconds are handled separately.
         let exact = exact_ns(text.trim(), scale as i64);
         let ns = exact.or(ns.map(|ns| ns as i64));
         ns.map(TapValue::Time).ok_or_else(|| format!("`{}` is not a time in {unit} since 1970", shown(text)))
@@ -111,7 +111,7 @@ fn value(kind: &FieldKind, text: &str, read_unix: Duration) -> Result<TapValue, 
     }
 }
 
-/// The nanoseconds of a decimal number of units of so many nanoseconds; none where it has another form.
+/// The nanoseconds of a decimal number in a unit of this many nanoseconds; none where the number has another form.
 fn exact_ns(text: &str, unit_ns: i64) -> Option<i64> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
@@ -122,7 +122,7 @@ fn exact_ns(text: &str, unit_ns: i64) -> Option<i64> {
     whole.parse::<i64>().ok()?.checked_mul(unit_ns)?.checked_add(part.checked_mul(unit_ns)? / 1_000_000_000)
 }
 
-/// A time stamp; in UTC where it says no offset. Without a year, or without a date, the one that is nearest to when it was read.
+/// A time stamp; in UTC where it has no offset. Without a year, or without a date, the instant nearest to when it was read.
 fn time(format: &str, text: &str, read_unix: Duration) -> Option<Timestamp> {
     let parsed = jiff::fmt::strtime::parse(format, text.trim()).ok()?;
     if let Some(timestamp) = parsed.timestamp() {
@@ -145,7 +145,7 @@ fn time(format: &str, text: &str, read_unix: Duration) -> Option<Timestamp> {
 }
 
 trait AtTime {
-    /// The instant of a time of this day.
+    /// The instant of this time on this date.
     fn at_time(self, time: jiff::civil::Time, zone: &TimeZone) -> Option<Timestamp>;
 }
 
@@ -159,13 +159,13 @@ fn of_year(parsed: &BrokenDownTime, year: i16) -> Option<jiff::civil::Date> {
     jiff::civil::Date::new(year, parsed.month()?, parsed.day()?).ok()
 }
 
-/// So much of a text as an error shows.
+/// As much of a text as an error shows.
 fn shown(text: &str) -> String {
     let shown: String = text.chars().take(60).collect();
     if shown.len() < text.len() { format!("{shown}…") } else { shown }
 }
 
-/// Now, since the start of 1970.
+/// The present time, since the start of 1970.
 pub fn unix_now() -> Duration {
     UNIX_EPOCH.elapsed().unwrap_or_default()
 }

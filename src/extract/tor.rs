@@ -1,23 +1,23 @@
 //! Events of Tor's control port, line by line: `650 CIRC 68 BUILT $FP~nick,… PURPOSE=GENERAL`.
 //!
-//! Whatever is not an event of one line – answers to commands, the parts of replies of several lines – is none, and nothing that
-//! stands in a line is an error: Tor adds words to its events with every version. What the events say together (circuits,
-//! streams) is others' business.
+//! Anything that is not an event of one line – answers to commands, the parts of replies of several lines – is ignored, and
+//! nothing in a line is an error: every version of Tor adds words to its events. What the events mean together (circuits,
+//! streams) is decided elsewhere.
 
 use vocabulary::rows::TapValue;
 
-/// An event, taken apart.
+/// A parsed event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
     /// `CIRC`, `STREAM`, …
     pub kind: String,
-    /// What follows without a key, in its order.
+    /// The words without a key, in order.
     pub positional: Vec<String>,
-    /// What follows with a key, in its order; of values in quotation marks, what stands between them.
+    /// The words with a key, in order; for quoted values, the text between the quotation marks.
     pub keyed: Vec<(String, String)>,
 }
 
-/// What follows an event without a key at least, whatever it looks like: the name of a host may look like a key.
+/// How many words without a key an event has at least, whatever they look like: the name of a host may look like a key.
 fn least_positional(kind: &str) -> usize {
     match kind {
         "STREAM" | "STREAM_BW" => 4,
@@ -28,19 +28,20 @@ fn least_positional(kind: &str) -> usize {
     }
 }
 
-/// The event in a line of the control port: without `650 ` and the end of the line; none where it is no event of one line.
+/// The event in a line of the control port: without `650 ` and the line end; none where the line is not an event of one
+/// line.
 pub fn event_text(line: &str) -> Option<&str> {
     let text = line.trim_end_matches(['\r', '\n']).strip_prefix("650 ")?;
     (text != "OK").then_some(text)
 }
 
 impl Event {
-    /// Takes a line apart; none where it is no event of one line.
+    /// Parses a line; none where it is not an event of one line.
     pub fn of_line(line: &str) -> Option<Self> {
         Self::of_text(event_text(line)?)
     }
 
-    /// Takes an event apart that stands without `650 ` before it.
+    /// Parses an event that is written without `650 ` before it.
     pub fn of_text(text: &str) -> Option<Self> {
         let text = text.trim_end_matches(['\r', '\n']);
         let (kind, text) = text.split_once(' ').unwrap_or((text, ""));
@@ -60,12 +61,12 @@ impl Event {
         }
     }
 
-    /// What stands at a place without a key.
+    /// The word at a position, counted without keys.
     pub fn at(&self, place: usize) -> Option<&str> {
         self.positional.get(place).map(String::as_str)
     }
 
-    /// The value of a key, the first where there are several.
+    /// The value of a key; the first where there are several.
     pub fn get(&self, key: &str) -> Option<&str> {
         self.keyed.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
     }
@@ -76,7 +77,7 @@ impl Event {
         self.at(0).filter(|_| has)?.parse().ok()
     }
 
-    /// What became of it: `LAUNCHED`, `SENTCONNECT`, `UP`, `COMPUTED`, …
+    /// Its new state: `LAUNCHED`, `SENTCONNECT`, `UP`, `COMPUTED`, …
     pub fn status(&self) -> Option<&str> {
         match self.kind.as_str() {
             "CIRC" | "CIRC_MINOR" | "STREAM" => self.at(1),
@@ -97,7 +98,7 @@ impl Event {
         text.parse().ok().filter(|number| *number != 0)
     }
 
-    /// Where a stream leads, or the onion service of a descriptor.
+    /// The target of a stream, or the onion service of a descriptor.
     pub fn target(&self) -> Option<&str> {
         match self.kind.as_str() {
             "STREAM" => self.at(3),
@@ -111,7 +112,7 @@ impl Event {
         self.at(1).filter(|_| self.kind == "GUARD")
     }
 
-    /// A field by its name among [`FIELDS`], all but the line itself.
+    /// A field by its name among [`FIELDS`], except the line itself.
     fn field(&self, name: &str) -> Option<String> {
         let is_about = |kind: &str| self.kind == kind;
         let owned = |text: Option<&str>| text.map(str::to_owned);
@@ -140,9 +141,9 @@ impl Event {
 
 pub use plan::control::FIELDS;
 
-/// The fields of a line of the control port, in the order of [`FIELDS`]; none where it is no event of one line, and no circuit in the
-/// answer to `GETINFO circuit-status`. What an event
-/// does not say is absent, and so is a number that is none.
+/// The fields of a line of the control port, in the order of [`FIELDS`]; none where the line is neither an event of one line
+/// nor a circuit in the answer to `GETINFO circuit-status`. A field that the event does not contain is absent, and so is a
+/// number that is not valid.
 pub fn fields(line: &str) -> Option<Vec<TapValue>> {
     let there = circuit_there(line);
     let text = there.as_deref().or_else(|| event_text(line))?;
@@ -158,12 +159,12 @@ pub fn fields(line: &str) -> Option<Vec<TapValue>> {
     Some(FIELDS.iter().map(of).collect())
 }
 
-/// A circuit that was there before anything was told, as the answer to `GETINFO circuit-status` has it, as the event that told of it
-/// last.
+/// A circuit that existed before events were reported, from the answer to `GETINFO circuit-status`, in the form of the last
+/// event about it.
 fn circuit_there(line: &str) -> Option<String> {
     const STATUSES: [&str; 7] = ["LAUNCHED", "BUILT", "GUARD_WAIT", "EXTENDED", "FAILED", "CLOSED", "PURPOSE_CHANGED"];
     let line = line.trim_end_matches(['\r', '\n']);
-    // With one circuit the answer is a line, with several a list of them.
+    // With one circuit the answer is a single line, with several a list of them.
     let line = line.strip_prefix("250-circuit-status=").unwrap_or(line);
     let mut words = line.split(' ');
     let id = words.next()?;
@@ -218,7 +219,7 @@ impl Iterator for Words<'_> {
 }
 
 impl Words<'_> {
-    /// Takes a value: up to the next space, or what stands in quotation marks.
+    /// Takes a value: up to the next space, or a quoted text.
     fn value(&mut self) -> String {
         if let Some(quoted) = self.text.strip_prefix('"') {
             let (value, rest) = unquoted(quoted);
@@ -231,8 +232,8 @@ impl Words<'_> {
     }
 }
 
-/// What stands up to the closing quotation mark, and what follows it. Tor writes what is special as C does. What is never closed
-/// ends with the line.
+/// The text up to the closing quotation mark, and what follows it. Tor escapes special characters as C does. A quotation
+/// that is never closed ends with the line.
 fn unquoted(text: &str) -> (String, &str) {
     let mut bytes = Vec::new();
     let mut chars = text.char_indices().peekable();
@@ -348,7 +349,7 @@ mod tests {
                 ("purpose", "USER"),
             ],
         );
-        // A name that looks like a key is a name.
+        // A name that looks like a key is still a name.
         says(
             "650 STREAM 64 SENTCONNECT 68 A=b:80",
             &[("event", "STREAM"), ("id", "64"), ("status", "SENTCONNECT"), ("target", "A=b:80"), ("circuit", "68")],

@@ -1,4 +1,4 @@
-//! Which mechanism works here: found out by doing it, in a namespace that is thrown away.
+//! Which mechanism works here: found out by trying it, in a namespace that is thrown away.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -10,12 +10,12 @@ use super::nfqueue::Queue;
 use super::{Error, commands, names, rules, shaping};
 use plan::links::{Link, Mechanism, Shape};
 
-/// What a link will be made with, and what else was tried.
+/// The mechanism that a link will be made with, and what else was tried.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Choice {
     /// Never [`Mechanism::Auto`].
     pub mechanism: Mechanism,
-    /// What would have been preferred, in the order of preference.
+    /// The mechanisms that would have been preferred, most preferred first.
     pub rejected: Vec<Rejected>,
 }
 
@@ -28,11 +28,11 @@ pub struct Rejected {
     pub reason: String,
 }
 
-/// The mechanism for one link: the one that is asked, or the first that works. `run` names the namespace in which it is
-/// tried, see [`names::probe`]. Takes some 20 ms for each that is tried.
+/// The mechanism for one link: the requested one, or the first that works. `run` names the namespace in which mechanisms are
+/// tried, see [`names::probe`]. Takes some 20 ms for each mechanism that is tried.
 ///
 /// # Errors
-/// [`Error::NoMechanism`] with the reasons of all that were tried.
+/// [`Error::NoMechanism`] with the reasons for all mechanisms that were tried.
 pub fn choose(asked: Mechanism, link: &Link, run: &str) -> Result<Choice, Error> {
     let candidates = match &asked {
         Mechanism::Auto => &[Mechanism::Netem, Mechanism::Nfqueue, Mechanism::Relay][..],
@@ -48,8 +48,8 @@ pub fn choose(asked: Mechanism, link: &Link, run: &str) -> Result<Choice, Error>
     Err(Error::NoMechanism { link: link.name.clone(), reasons: rejected })
 }
 
-/// The mechanisms for all links of a cell: when one can only be a relay, all are, since targets are either in a
-/// namespace or not.
+/// The mechanisms for all links of a cell: if one link works only as a relay, all must be relays, since targets are either
+/// in a namespace or not.
 ///
 /// # Errors
 /// [`Error::NoMechanism`], and [`Error::Mixed`] when another link must not be a relay.
@@ -76,7 +76,7 @@ fn works(mechanism: Mechanism, link: &Link, run: &str) -> Result<(), String> {
         Mechanism::Relay => relay(link),
         Mechanism::Netem => in_namespace(run, |name| netem(name, link)),
         Mechanism::Nfqueue => in_namespace(run, |name| nfqueue(name, link)),
-        Mechanism::Auto => Err("`auto` is not a mechanism of its own".to_owned()),
+        Mechanism::Auto => Err("`auto` is not a mechanism by itself".to_owned()),
     }
 }
 
@@ -85,12 +85,12 @@ fn relay(link: &Link) -> Result<(), String> {
         return Err("a relay forwards bytes and cannot lose packets: `loss` needs netem or nfqueue".to_owned());
     }
     if link.ports.is_empty() {
-        return Err("a relay needs to know the ports of the targets at the far side, and none is known".to_owned());
+        return Err("a relay needs to know the ports of the targets at the far side, but no port is known".to_owned());
     }
     Ok(())
 }
 
-/// One probe at a time: all of a run use one name, so that it can be written down what has to be removed.
+/// One probe at a time: all probes of a run use one name, so that the journal can list what has to be removed.
 static PROBE: Mutex<()> = Mutex::new(());
 
 fn in_namespace(run: &str, probe: impl FnOnce(&str) -> Result<(), Error>) -> Result<(), String> {
@@ -117,7 +117,7 @@ fn pair(name: &str) -> Result<(), Error> {
 
 fn netem(name: &str, link: &Link) -> Result<(), Error> {
     pair(name)?;
-    // A link may shape one direction only, or neither; what is named netem must work all the same.
+    // A link may shape one direction only, or neither; but the mechanism called netem must work in any case.
     let least = Shape { delay: std::time::Duration::from_millis(1), ..Shape::default() };
     let [far, near] = [("far", &link.forward), ("near", &link.back)].map(|(device, shape)| {
         let shape = if *shape == Shape::default() { &least } else { shape };

@@ -1,4 +1,4 @@
-//! `ip`, `tc`, `nft` and their like: run with their input, with what they said when they refuse.
+//! Runs `ip`, `tc`, `nft` and similar programs with their input; if they fail, the error contains what they printed.
 
 use std::io::{ErrorKind, Write as _};
 use std::process::{Command, Stdio};
@@ -34,7 +34,7 @@ pub fn run(program: &str, args: &[&str], input: &str) -> Result<(), Error> {
     Err(refused(if text.is_empty() { output.status.to_string() } else { text }))
 }
 
-/// What `ip` and `tc` say, on one line and without what repeats the failure.
+/// The output of `ip` and `tc`, on one line and without what only repeats that they failed.
 fn readable(said: &str) -> String {
     let lines = said.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with("Command failed") && !l.starts_with('^'));
     let lines = lines.map(|l| l.strip_prefix("Error: ").unwrap_or(l).trim_end_matches('.'));

@@ -1,9 +1,9 @@
-//! The helper of `nfqueue`: holds each packet back for its delay, and drops those that are to be lost.
+//! The helper of `nfqueue`: holds each packet back for its delay, and drops those that are meant to be lost.
 //!
-//! It runs in the middle namespace, one thread for each direction. The packets stay in the kernel; what is held here is
-//! a number of 4 bytes and an instant. Packets that are lost keep their place until it is their turn: so verdicts are
-//! given in order, many at once, and the kernel never searches. When the helper ends, the kernel drops what it held and
-//! all that follows: it must be the last to end.
+//! It runs in the middle namespace, with one thread for each direction. The packets stay in the kernel; what is held here is
+//! a number of 4 bytes and an instant. Packets that are to be lost keep their place until it is their turn: so verdicts are
+//! given in order, many at once, and the kernel never has to search. When the helper ends, the kernel drops what the helper
+//! held and everything that follows: so the helper must be the last process to end.
 
 use std::collections::VecDeque;
 use std::io;
@@ -18,10 +18,10 @@ use plan::links::Shape;
 
 /// The hidden argument with which the runner starts itself as this helper.
 pub const ARGUMENT: &str = "__link-holder";
-/// What a helper says first when it works; a relay adds its ports.
+/// What a helper prints first once it works; a relay adds its ports.
 pub const READY: &str = "link ready";
 
-/// So many announcements are read before it is looked whether a held packet is due.
+/// How many announcements are read before checking whether a held packet is due.
 const AT_ONCE: usize = 64;
 
 /// Serves the queues until it is killed. Arguments: one `QUEUE:SHAPE` each, as `make` writes them.
@@ -54,15 +54,15 @@ pub fn main(args: &[String]) -> ExitCode {
     }
 }
 
-/// What both helpers do first: a name for `ps`, exact timers, precedence over what they delay.
+/// What both helpers do first: set a name for `ps`, exact timers, and a higher priority than the processes that they delay.
 pub(super) fn prepare() {
     let _ = rustix::thread::set_name(c"runner-link");
-    // Threads inherit both. Without the privilege the second fails, and delays are less exact when processors are busy.
+    // Threads inherit both. The second fails without the privilege; delays are then less exact when processors are busy.
     let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
     let _ = rustix::process::setpriority_process(None, -20);
 }
 
-/// Writes a line that whoever started this waits for.
+/// Writes a line for which the process that started this is waiting.
 pub(super) fn announce(line: &str) {
     let mut out = io::stdout().lock();
     let _ = writeln!(out, "{line}");
@@ -115,12 +115,13 @@ impl Line {
         self.held.push_back(HeldPacket { number, due, lost });
     }
 
-    /// When the first of them is to go.
+    /// When the first of them is due.
     fn due(&self) -> Option<Instant> {
         self.held.front().map(|h| h.due)
     }
 
-    /// Takes as many from the front as are due and share a fate: the last one's number, and whether they are lost.
+    /// Takes as many from the front as are due and have the same fate: the number of the last one, and whether they are
+    /// lost.
     fn next_due(&mut self, now: Instant) -> Option<(u32, bool)> {
         let first = self.held.pop_front_if(|h| h.due <= now)?;
         let mut last = first.number;
@@ -131,7 +132,7 @@ impl Line {
     }
 }
 
-/// When what comes now is to leave: after its delay, and never before what came earlier. Pure.
+/// When the next packet is to leave: after its delay, and never before an earlier packet. Pure.
 #[derive(Debug)]
 pub(super) struct Clock {
     delay: Duration,
@@ -151,7 +152,7 @@ impl Clock {
         due
     }
 
-    /// The same where only what came before on one connection counts.
+    /// The same, where only earlier packets of the same connection count.
     pub fn due_after(&mut self, now: Instant, last: Option<Instant>) -> Instant {
         let mut delay = self.delay;
         if !self.jitter.is_zero() {
@@ -166,7 +167,7 @@ impl Clock {
 pub(super) struct Random(u64);
 
 impl Random {
-    /// A number from 0 up to, and without, 1.
+    /// A number in [0, 1).
     pub fn share(&mut self) -> f64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;

@@ -1,4 +1,4 @@
-//! Makes a link, by names that are known already.
+//! Makes a link, with names that were chosen before.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
@@ -17,13 +17,13 @@ use plan::links::{Link, Mechanism};
 pub struct Helper {
     /// Arguments of the runner's own executable.
     pub argv: Vec<String>,
-    /// The namespace in which it must run: the file to enter before it is started.
+    /// The namespace in which it must run: the file to enter before it is started; none: the runner's own.
     pub namespace: Option<PathBuf>,
-    /// How the line begins that it writes to standard output once it works; see [`Made::ready`].
+    /// The start of the line that it writes to standard output once it works; see [`Made::ready`].
     pub ready: &'static str,
 }
 
-/// A link that was made. It is kept until the link is undone: it holds the claim on the link's network.
+/// A link that was made. Keep it until the link is undone: it holds the claim on the link's network.
 #[derive(Debug)]
 pub struct Made {
     /// The link's name.
@@ -34,7 +34,8 @@ pub struct Made {
     pub host: IpAddr,
     /// The near side's address as seen from the far side.
     pub near_host: IpAddr,
-    /// A port of a far target, and under which the near side reaches it. Those of a relay are known once it is ready.
+    /// Each port of a far target, with the port under which the near side reaches it. Those of a relay are known once it is
+    /// ready.
     pub ports: BTreeMap<u16, u16>,
     /// The namespace in which the targets at the far side run: the file to enter; none with a relay.
     pub namespace: Option<PathBuf>,
@@ -43,16 +44,16 @@ pub struct Made {
     /// The program that set the rules of `nfqueue`, for the record.
     pub rules: Option<&'static str>,
     pub(super) names: LinkNames,
-    /// Of a relay: where measurements enter.
+    /// For a relay: the port for measurements.
     pub(super) measure_port: Option<u16>,
     _claim: Option<UnixDatagram>,
 }
 
 impl Made {
-    /// Takes the line with which a helper announced itself; a relay's says its ports.
+    /// Takes the line with which a helper announced itself; a relay's line contains its ports.
     ///
     /// # Errors
-    /// [`Error::NotReady`] when the line says something else.
+    /// [`Error::NotReady`] when the line is a different one.
     pub fn ready(&mut self, line: &str) -> Result<(), Error> {
         let wrong = || Error::NotReady { link: self.link.clone(), expected: holder::READY.to_owned(), line: line.to_owned() };
         let rest = line.trim().strip_prefix(holder::READY).ok_or_else(wrong)?;
@@ -78,8 +79,8 @@ impl Made {
 
 /// Makes a link with a mechanism that [`super::choose`] found to work. Takes some 40 ms, for up to six commands.
 ///
-/// The caller has arranged before that [`super::undo`] is called for all of [`LinkNames::namespaces`], whatever happens; also
-/// when this fails. `seed` decides which packets are lost.
+/// The caller must have arranged before that [`super::undo`] is called for all of [`LinkNames::namespaces`], whatever
+/// happens, including when this fails. `seed` decides which packets are lost.
 ///
 /// # Errors
 /// Those of commands, namespaces and settings; [`Error::NoNetwork`].
@@ -165,7 +166,7 @@ struct Network {
     second_half: Ipv4Addr,
 }
 
-/// How many /29 there are in 198.18.0.0/15.
+/// How many /29 networks 198.18.0.0/15 contains.
 const NETWORKS: u32 = 1 << 14;
 
 impl Network {
@@ -176,8 +177,8 @@ impl Network {
     }
 }
 
-/// A network that no other run has: a name in the abstract socket space says so, as long as its socket is open. An address
-/// that is already there belongs to a run that has just been killed, or to somebody else.
+/// A network that no other run has: a name in the abstract socket space claims it as long as its socket is open. An address
+/// that already exists belongs to a run that has just been killed, or to another program.
 fn claim(link: &Link, near: Option<&str>) -> Result<(Network, UnixDatagram), Error> {
     let start = std::process::id().wrapping_mul(61);
     for number in (0..NETWORKS).map(|n| start.wrapping_add(n) % NETWORKS) {
@@ -191,12 +192,12 @@ fn claim(link: &Link, near: Option<&str>) -> Result<(Network, UnixDatagram), Err
     Err(Error::NoNetwork { link: link.name.clone() })
 }
 
-/// Both veth pairs with addresses and routes. Neighbours are known from the start, so that no address resolution is
-/// delayed, or lost, with the first packet.
+/// Both veth pairs with addresses and routes. Neighbours are known from the start, so that no address resolution is delayed,
+/// or lost, together with the first packet.
 fn connect(names: &LinkNames, network: &Network, single_packets: bool) -> Result<(), Error> {
     let Network { near, middle_near, middle_far, far, first_half, second_half } = network;
     let [near_device, far_device] = [names.near_device.clone(), names.far_device()];
-    // Link-local addresses of IPv6 would bring packets that nobody asked for.
+    // Link-local addresses of IPv6 would cause unwanted packets.
     let ipv6 = Path::new("/proc/sys/net/ipv6").exists();
     let up = |device: &str, address: &Ipv4Addr, peer: &Ipv4Addr, peer_mac: u8| {
         let mut lines = format!("addr add {address}/30 dev {device}\n");
@@ -235,7 +236,7 @@ fn ip(place: &[&str], lines: &str) -> Result<(), Error> {
 
 fn forward(namespace: &str) -> Result<(), Error> {
     let path = Path::new("/proc/sys/net/ipv4/ip_forward");
-    // These files are those of the namespace of the thread that opens them.
+    // These files belong to the namespace of the thread that opens them.
     inside(Some(namespace), || std::fs::write(path, "1"))?.map_err(|source| Error::Setting { path: path.to_owned(), source })
 }
 
@@ -262,7 +263,7 @@ mod tests {
         assert!(made.ready("link ready measure=1 8000=2").is_err());
         assert_eq!(
             made.ready("error: no").unwrap_err().to_string(),
-            "the helper of link `wan` should have announced itself with `link ready`, and said `error: no`"
+            "the helper of link `wan` should have announced itself with `link ready`, but said `error: no`"
         );
         made.ready("link ready measure=4000 8000=4001 8001=4002\n").unwrap();
         assert_eq!(made.ports, BTreeMap::from([(8000, 4001), (8001, 4002)]));

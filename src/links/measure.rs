@@ -1,13 +1,14 @@
-//! What a link is really like, measured through itself before each repetition.
+//! What a link is really like, measured through the link itself before each repetition.
 //!
-//! Round trips are UDP echoes between sockets that were made inside the two namespaces; losses are counted one way, as
-//! the rate is. Through a relay all is TCP. Nobody else may use the link meanwhile: targets are started afterwards.
+//! Round trips are measured by UDP echoes between sockets that were made inside the two namespaces; losses and rates are
+//! measured one way. Through a relay everything is TCP. Nothing else may use the link meanwhile: targets are started
+//! afterwards.
 //!
-//! How long it takes: round trips max(200 ms, 10 round trips); losses 20 000 packets per second, from 500 packets when
-//! none is asked up to what tells the share within the tolerance (20 000 at most, 1 s); a rate 0.2 s in each direction,
-//! 1 s below 1 Mbit/s, and what is then queued (one round trip, at least 50 ms). Where packets are missing, two round
-//! trips and 0.2 s more are waited for them. Each part takes at most a third of the
-//! budget, and one round trip beyond it.
+//! Durations: round trips take max(200 ms, 10 round trips). Losses are measured at 20 000 packets per second, with 500
+//! packets where no loss is requested, up to as many as measure the share within the tolerance (20 000 at most, 1 s). A rate
+//! takes 0.2 s in each direction, 1 s below 1 Mbit/s, plus what is queued then (one round trip, at least 50 ms). Where
+//! packets are missing, they are waited for during two more round trips and 0.2 s. Each part takes at most a third of the
+//! budget, plus one round trip.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -31,9 +32,9 @@ const HEADERS: usize = 14 + 20 + 8;
 const SMALL: usize = 64;
 /// The largest payload of one packet.
 const LARGE: usize = 1472;
-/// Packets per second that are counted.
+/// How many packets per second are sent to be counted.
 const COUNTED_PER_S: f64 = 20_000.0;
-/// Above, the sender here could be what limits, and a rate is not measured.
+/// Above this rate the sender itself could be the limit, so the rate is not measured.
 const FASTEST: f64 = 2e9;
 
 /// What was measured of one link.
@@ -41,7 +42,7 @@ const FASTEST: f64 = 2e9;
 pub struct Measured {
     /// The link's name.
     pub link: String,
-    /// With what it was made.
+    /// The mechanism that made it.
     pub mechanism: Mechanism,
     /// Round trips in ascending order of rank: median, least and greatest.
     pub rtt_median_ns: u64,
@@ -49,7 +50,7 @@ pub struct Measured {
     pub rtt_min_ns: u64,
     /// The longest.
     pub rtt_max_ns: u64,
-    /// How many there were.
+    /// How many round trips were measured.
     pub rtt_count: u64,
     /// From the near to the far side.
     pub forward: OneWay,
@@ -66,9 +67,9 @@ pub struct Measured {
 pub struct OneWay {
     /// Packets that were sent to be counted; none through a relay.
     pub sent: u64,
-    /// Those that did not arrive.
+    /// Those of them that did not arrive.
     pub lost: u64,
-    /// The rate at which packets arrived when more were sent; only where one was asked.
+    /// The rate at which packets arrived when more were sent; only where a rate was requested.
     pub rate_bits_per_s: Option<f64>,
 }
 
@@ -80,20 +81,20 @@ impl OneWay {
 }
 
 impl Measured {
-    /// In what the link is not as it was asked: nothing when it is within its tolerance.
+    /// In what ways the link differs from the request: empty when it is within its tolerance.
     ///
-    /// Where chance decides, four standard errors are allowed on top: right links fail once in 16 000 times.
+    /// Where chance decides, four standard errors are allowed in addition: correct links fail once in 16 000 times.
     pub fn against(&self, link: &Link) -> Vec<String> {
         let mut reasons = Vec::new();
         let asked = link.round_trip();
         let median = Duration::from_nanos(self.rtt_median_ns);
-        // Of the median of n sums of two uniform distributions, near enough: 1.25 σ / √n.
+        // For the median of n sums of two uniform distributions, approximately: 1.25 σ / √n.
         let sigma = ((link.forward.jitter.as_secs_f64().powi(2) + link.back.jitter.as_secs_f64().powi(2)) / 3.0).sqrt();
         let chance = Duration::from_secs_f64(4.0 * 1.25 * sigma / (self.rtt_count.max(1) as f64).sqrt());
         let allowed = link.tolerance.delay + chance;
         if median.abs_diff(asked) > allowed {
             reasons.push(format!(
-                "link `{}` ({}): the median round trip is {}, asked were {} ± {}",
+                "link `{}` ({}): the median round trip is {}, expected {} ± {}",
                 self.link,
                 self.mechanism.name(),
                 vocabulary::units::human_duration(median.as_nanos() as f64),
@@ -108,7 +109,7 @@ impl Measured {
                 let allowed = link.tolerance.loss.max(chance);
                 if (loss - shape.loss).abs() > allowed {
                     say(format!(
-                        "{} of {} packets were lost ({:.2} %), asked were {:.2} % ± {:.2} %",
+                        "{} of {} packets were lost ({:.2} %), expected {:.2} % ± {:.2} %",
                         way.lost,
                         way.sent,
                         loss * 100.0,
@@ -121,14 +122,14 @@ impl Measured {
                 && (rate - asked).abs() > asked * link.tolerance.rate
             {
                 let [rate, asked] = [rate, asked].map(|r| r / 1e6);
-                say(format!("the rate is {rate:.3} Mbit/s, asked were {asked:.3} ± {:.0} %", link.tolerance.rate * 100.0));
+                say(format!("the rate is {rate:.3} Mbit/s, expected {asked:.3} ± {:.0} %", link.tolerance.rate * 100.0));
             }
         }
         reasons
     }
 }
 
-/// Measures a link whose helpers are ready. Blocks; how long, and what the budget does, is said above.
+/// Measures a link whose helpers are ready. Blocks; for how long, and what the budget does, is described above.
 ///
 /// # Errors
 /// [`Error::Silent`] when nothing comes back, [`Error::Measure`] when a socket refuses, [`Error::Namespace`].
@@ -162,8 +163,8 @@ fn congestion_control() -> String {
     std::fs::read_to_string("/proc/sys/net/ipv4/tcp_congestion_control").map_or_else(|_| "?".to_owned(), |t| t.trim().to_owned())
 }
 
-/// How long after the last packet another may still come; 200 ms of it are for a machine that is busy elsewhere. Waited
-/// for only when packets are missing.
+/// How long after the last packet another one may still arrive; 200 ms of it are for a machine that is busy otherwise. Only
+/// used when packets are missing.
 fn patience(link: &Link) -> Duration {
     link.round_trip() + link.forward.jitter + link.back.jitter + shaping::buffer(link) + Duration::from_millis(200)
 }
@@ -206,15 +207,15 @@ fn through_network(made: &Made, link: &Link, budget: Duration) -> Result<Found, 
     Ok((rtts, forward, back))
 }
 
-/// Waits until there is something to read; `false` when it is too late.
+/// Waits until there is something to read; `false` after the time limit.
 fn readable(socket: &impl AsFd, until: Instant) -> bool {
     let timeout = until.saturating_duration_since(Instant::now()).try_into().ok();
     poll(&mut [PollFd::new(socket, PollFlags::IN)], timeout.as_ref()).is_ok_and(|n| n > 0)
 }
 
-/// Round trips of echoes, several on the way at a time; those that were lost are left out.
+/// Round trips of echoes, several in flight at a time; those that were lost are left out.
 fn echoes(near: &UdpSocket, far: &UdpSocket, link: &Link, part: Duration) -> io::Result<Vec<Duration>> {
-    // Jitter keeps the order of packets, so that those which are close together would take the longest delay among them.
+    // Jitter keeps the order of packets, so packets close together would all get the longest delay among them.
     let jitter = 2 * link.forward.jitter.max(link.back.jitter);
     let slowest = [&link.forward, &link.back].iter().filter_map(|s| s.rate_bits_per_s).fold(f64::INFINITY, f64::min);
     let by_rate = Duration::from_secs_f64(2.0 * ((SMALL + HEADERS) * 8) as f64 / slowest);
@@ -246,7 +247,7 @@ fn ping(near: &UdpSocket, amount: u32, interval: Duration, patience: Duration) -
     let mut buffer = [0; 2048];
     for number in 0..=amount {
         let last = number == amount;
-        // The last turn only waits for what is still on the way.
+        // The last turn only waits for what is still in flight.
         let until = start + interval * number + if last { patience } else { Duration::ZERO };
         while !(last && rtts.len() == amount as usize) && readable(near, until) {
             let now = Instant::now();
@@ -265,7 +266,7 @@ fn ping(near: &UdpSocket, amount: u32, interval: Duration, patience: Duration) -
     Ok(rtts)
 }
 
-/// Sends a packet; one that finds no place in a queue of this host counts as lost on the way.
+/// Sends a packet; one that finds no room in a queue of this host counts as lost on the way.
 fn send(socket: &UdpSocket, packet: &[u8]) -> io::Result<()> {
     match socket.send(packet) {
         Ok(_) => Ok(()),
@@ -274,12 +275,12 @@ fn send(socket: &UdpSocket, packet: &[u8]) -> io::Result<()> {
     }
 }
 
-/// How many packets tell the share of losses within the tolerance, as four standard errors.
+/// How many packets are needed to measure the share of losses within the tolerance, at four standard errors.
 fn sample(loss: f64, tolerance: f64) -> f64 {
     (16.0 * loss * (1.0 - loss) / (tolerance * tolerance)).clamp(500.0, 20_000.0)
 }
 
-/// Sends packets one way; how many, and how many did not arrive.
+/// Sends packets one way; returns how many, and how many did not arrive.
 fn count(from: &UdpSocket, to: &UdpSocket, shape: &Shape, link: &Link, part: Duration) -> io::Result<(u64, u64)> {
     let by_rate = shape.rate_bits_per_s.map_or(f64::INFINITY, |rate| rate / 2.0 / ((SMALL + HEADERS) * 8) as f64);
     let per_s = COUNTED_PER_S.min(by_rate);
@@ -288,14 +289,14 @@ fn count(from: &UdpSocket, to: &UdpSocket, shape: &Shape, link: &Link, part: Dur
     Ok((amount, amount.saturating_sub(arrivals.len() as u64)))
 }
 
-/// The rate at which packets arrive when a quarter more of them are sent.
+/// The rate at which packets arrive when a quarter more than that is sent.
 fn train(from: &UdpSocket, to: &UdpSocket, shape: &Shape, rate: f64, link: &Link, part: Duration) -> io::Result<Option<f64>> {
     let length = Duration::from_millis(if rate < 1e6 { 1000 } else { 200 }).min(part).as_secs_f64();
     let payload = ((rate * length / 8.0 / 100.0) as usize).saturating_sub(HEADERS).clamp(SMALL, LARGE);
     let bits = ((payload + HEADERS) * 8) as f64;
     let per_s = rate * 1.25 / (1.0 - shape.loss).max(0.01) / bits;
     let arrivals = flood(from, to, payload, (per_s * length).max(20.0) as u64, per_s, patience(link))?;
-    // What the token bucket lets through at once is not a rate.
+    // What the token bucket lets through at once does not count for the rate.
     let skip = (shaping::burst(rate) as usize).div_ceil(payload + HEADERS) + 1;
     Ok(match arrivals.get(skip..) {
         Some([first, rest @ .., last]) if last > first => Some((rest.len() + 1) as f64 * bits / (*last - *first).as_secs_f64()),
@@ -303,7 +304,7 @@ fn train(from: &UdpSocket, to: &UdpSocket, shape: &Shape, rate: f64, link: &Link
     })
 }
 
-/// Sends packets evenly, and returns when each arrived that did.
+/// Sends packets evenly, and returns the arrival time of each one that arrived.
 fn flood(
     from: &UdpSocket,
     to: &UdpSocket,
@@ -333,7 +334,7 @@ fn flood(
             arrivals
         });
         let packet = vec![0; payload];
-        // Whoever was kept waiting does not catch up at once: the kernel's own queues hold 1000 packets.
+        // A sender that was delayed does not catch up at once: the kernel's own queues hold 1000 packets.
         let at_once = (per_s / 1000.0).max(64.0) as u64;
         let start = Instant::now();
         let mut result = Ok(());
@@ -386,13 +387,13 @@ fn connection(made: &Made) -> io::Result<(TcpStream, TcpStream)> {
     for stream in [&near, &far] {
         stream.set_read_timeout(Some(Duration::from_secs(10)))?;
         stream.set_write_timeout(Some(Duration::from_secs(10)))?;
-        // What is still on the way at the end is thrown away.
+        // What is still in flight at the end is thrown away.
         sockopt::set_socket_linger(stream, Some(Duration::ZERO))?;
     }
     Ok((near, far))
 }
 
-/// One byte there and back, again and again.
+/// One byte to the far side and back, again and again.
 fn turns(mut near: TcpStream, mut far: TcpStream, link: &Link, part: Duration) -> io::Result<Vec<Duration>> {
     std::thread::scope(|scope| {
         scope.spawn(move || {
@@ -407,19 +408,19 @@ fn turns(mut near: TcpStream, mut far: TcpStream, link: &Link, part: Duration) -
             Ok(sent.elapsed())
         };
         let length = Duration::from_millis(200).max(10 * link.round_trip()).min(part);
-        // The first waits until the connection would have been made, and does not count.
+        // The first round trip waits until the connection would have been made, and does not count.
         let mut result = turn().map(drop);
         let start = Instant::now();
         while result.is_ok() && (rtts.len() < 5 || (rtts.len() < 100 && start.elapsed() < length)) {
             result = turn().map(|rtt| rtts.push(rtt));
         }
-        // The other end waits for more.
+        // The other end is still reading.
         let _ = near.shutdown(std::net::Shutdown::Both);
         result.map(|()| rtts)
     })
 }
 
-/// As many bytes as pass, one way; the rate of their arrival after the first tenth.
+/// Sends as many bytes as pass, one way; returns their rate of arrival after the first tenth.
 fn bulk(mut from: TcpStream, mut to: TcpStream, rate: f64, link: &Link, part: Duration) -> io::Result<Option<f64>> {
     let length = Duration::from_millis(if rate < 1e6 { 1000 } else { 200 }).min(part);
     let stop = AtomicBool::new(false);
@@ -427,7 +428,7 @@ fn bulk(mut from: TcpStream, mut to: TcpStream, rate: f64, link: &Link, part: Du
     std::thread::scope(|scope| {
         scope.spawn(|| {
             let block = vec![0; 64 << 10];
-            // A time-out is back-pressure, and a reason to look whether it is enough.
+            // A time-out means back-pressure; it is also an occasion to check whether the time is over.
             while !stop.load(Ordering::Relaxed) {
                 match from.write(&block) {
                     Err(e) if !matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => return,
@@ -439,7 +440,7 @@ fn bulk(mut from: TcpStream, mut to: TcpStream, rate: f64, link: &Link, part: Du
         let result = (|| {
             let mut bytes = 0;
             let mut first: Option<Instant> = None;
-            // The connection is taken for made a round trip later, and the first bytes need their way.
+            // The connection counts as made a round trip later, and the first bytes need their time to arrive.
             let until = Instant::now() + 2 * link.round_trip() + length;
             let mut last = None;
             while Instant::now() < until {
@@ -497,9 +498,9 @@ mod tests {
         assert_eq!(
             measured(103 * MS, way).against(&link),
             [
-                "link `wan` (netem): the median round trip is 103 ms, asked were 100ms ± 2.00 ms",
-                "link `wan` (netem), forward: 2300 of 10000 packets were lost (23.00 %), asked were 20.00 % ± 2.00 %",
-                "link `wan` (netem), forward: the rate is 17.000 Mbit/s, asked were 20.000 ± 10 %",
+                "link `wan` (netem): the median round trip is 103 ms, expected 100ms ± 2.00 ms",
+                "link `wan` (netem), forward: 2300 of 10000 packets were lost (23.00 %), expected 20.00 % ± 2.00 %",
+                "link `wan` (netem), forward: the rate is 17.000 Mbit/s, expected 20.000 ± 10 %",
             ]
         );
     }

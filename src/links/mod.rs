@@ -12,16 +12,17 @@
 //! ```
 //!
 //! With `netem` the qdiscs are netem (delay, jitter, loss) and in it TBF (rate). With `nfqueue` a helper in the middle
-//! namespace ([`holder`]) holds packets back or drops them as they are forwarded, and TBF alone makes the rate. With
-//! `relay` there is no namespace: a helper ([`relay`]) forwards TCP connections from ports of its own on 127.0.0.1.
+//! namespace ([`holder`]) holds packets back or drops them as they are forwarded, and only TBF limits the rate. With `relay`
+//! there is no namespace: a helper ([`relay`]) forwards TCP connections from its own ports on 127.0.0.1.
 //!
-//! Why a middle: a packet that waits in its sender's own stack still counts as unsent there, and TCP sends no more than
-//! about 1 ms' worth of such bytes (TCP small queues); behind a hop it is on the way. Losses in the middle are losses,
-//! not refusals that the sender notices. And whatever targets do in their namespace, the emulation is in another.
+//! Why there is a middle namespace: a packet that waits in its sender's own stack still counts as unsent there, and TCP
+//! sends no more than about 1 ms' worth of such bytes (TCP small queues); after a hop the packet is in flight. Losses in the
+//! middle are real losses, not failed sends that the sender notices. And whatever targets do in their namespace, the
+//! emulation is in another one.
 //!
-//! [`names`] tells what will be made before anything is, [`choice`] which mechanism works here, [`mod@make`] makes it,
-//! [`mod@measure`] says what it is really like, [`namespace`] undoes it. Nothing here knows of targets' lifecycle: helpers
-//! are started by the caller, and end when it ends them.
+//! [`names`] chooses the names before anything is made, [`choice`] finds out which mechanism works here, [`mod@make`] makes
+//! the link, [`mod@measure`] measures what it is really like, [`namespace`] undoes it. Nothing here knows the lifecycle of
+//! targets: helpers are started and ended by the caller.
 
 pub mod choice;
 mod commands;
@@ -46,7 +47,7 @@ pub use namespace::undo;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Runs a helper when the first argument is the hidden one of a helper; the others are the helper's.
+/// Runs a helper when the first argument is the hidden one of a helper; the other arguments are for the helper.
 pub fn helper(args: &[String]) -> Option<ExitCode> {
     let (name, rest) = args.split_first()?;
     match name.as_str() {
@@ -67,7 +68,7 @@ pub enum Error {
         /// The target on both sides.
         target: String,
     },
-    /// No mechanism that was allowed works here.
+    /// None of the allowed mechanisms works here.
     #[error("link `{link}` cannot be emulated here:{}", list(reasons))]
     NoMechanism {
         /// The link that cannot be made here.
@@ -75,7 +76,7 @@ pub enum Error {
         /// What was tried, and why it does not work.
         reasons: Vec<Rejected>,
     },
-    /// A relay beside other mechanisms.
+    /// A relay combined with other mechanisms.
     #[error(
         "link `{link}` works only as a relay, while `{other}` asks for namespaces; \
          targets cannot be on both sides: use one kind for all links"
@@ -92,18 +93,18 @@ pub enum Error {
         /// The program that is not installed.
         program: String,
     },
-    /// A program refused.
+    /// A program failed.
     #[error("`{command}` failed: {text}")]
     Command {
         /// The command line, with its input.
         command: String,
-        /// What it wrote, or how it ended.
+        /// What it printed, or how it ended.
         text: String,
     },
     /// A namespace could not be made, entered or removed.
     #[error("cannot {what} the network namespace {}", path.display())]
     Namespace {
-        /// What was to be done with it, for the message.
+        /// The operation that failed, for the message.
         what: &'static str,
         /// The file that stands for the namespace.
         path: PathBuf,
@@ -118,7 +119,7 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
-    /// Every network of the range is taken.
+    /// Every network of the range is in use.
     #[error("no free network in 198.18.0.0/15 is left for link `{link}`")]
     NoNetwork {
         /// The link for which no addresses are left.
@@ -132,38 +133,38 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
-    /// The helper said something else than that it is ready.
-    #[error("the helper of link `{link}` should have announced itself with `{expected}`, and said `{line}`")]
+    /// The helper printed something else than that it is ready.
+    #[error("the helper of link `{link}` should have announced itself with `{expected}`, but said `{line}`")]
     NotReady {
-        /// The link whose helper it is.
+        /// The link that the helper belongs to.
         link: String,
-        /// The line that it should have written.
+        /// The line that the helper should have written.
         expected: String,
-        /// The line that it wrote.
+        /// The line that the helper wrote.
         line: String,
     },
-    /// A measurement failed by itself, which says nothing of the link.
+    /// The measurement itself failed, which says nothing about the link.
     #[error("cannot measure link `{link}`: {what}")]
     Measure {
         /// The link that was measured.
         link: String,
-        /// What was to be done, for the message.
+        /// The operation that failed, for the message.
         what: &'static str,
         /// What the system said.
         source: std::io::Error,
     },
     /// No packet came back.
-    #[error("nothing that was sent through link `{link}` came back within {}", vocabulary::units::exact_duration(*waited))]
+    #[error("no packet sent through link `{link}` came back within {}", vocabulary::units::exact_duration(*waited))]
     Silent {
-        /// The link through which nothing came.
+        /// The link through which nothing came back.
         link: String,
-        /// How long was waited.
+        /// How long the measurement waited.
         waited: std::time::Duration,
     },
 }
 
 impl Error {
-    /// With what the system said: for a list of reasons, where there is no chain to print.
+    /// With the system's message: for a list of reasons, where no chain of errors is printed.
     fn in_words(&self) -> String {
         match std::error::Error::source(self) {
             Some(source) => format!("{self}: {source}"),

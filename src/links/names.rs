@@ -1,11 +1,11 @@
-//! What will be made for the links of a cell: names only, so that undoing can be arranged before anything exists.
+//! What will be made for the links of a cell: only names, so that undoing can be arranged before anything exists.
 
 use std::path::PathBuf;
 
 use super::Error;
 use plan::links::Link;
 
-/// Where namespaces are mounted, as `ip netns` has it.
+/// Where namespaces are mounted, the same as for `ip netns`.
 pub const DIRECTORY: &str = "/run/netns";
 
 /// The names of one link.
@@ -15,7 +15,7 @@ pub struct LinkNames {
     pub index: usize,
     /// The namespace at the near side; none: the runner's own.
     pub near: Option<String>,
-    /// The namespace between the two.
+    /// The namespace in the middle.
     pub middle: String,
     /// The namespace at the far side; several links may lead into it.
     pub far: String,
@@ -40,15 +40,15 @@ pub fn path(namespace: &str) -> PathBuf {
     PathBuf::from(DIRECTORY).join(namespace)
 }
 
-/// The namespace in which it is tried what works.
+/// The namespace in which mechanisms are tried.
 pub fn probe(run: &str) -> String {
     format!("runner-{run}-probe")
 }
 
-/// The names for all links of a cell, in their order; nothing is made.
+/// The names for all links of a cell, in order; nothing is made.
 ///
-/// Targets that stand together in the `to` of any link share a namespace. A target that is in no `to` runs outside of
-/// namespaces, as the load does. `run`: eight characters of the run's id; a pid would mean somebody else in another pid
+/// Targets that are listed together in the `to` of any link share a namespace. A target that is in no `to` runs outside of
+/// namespaces, like the load. `run`: eight characters of the run's id; a pid could mean another process in another pid
 /// namespace.
 ///
 /// # Errors
@@ -66,7 +66,7 @@ pub fn topology(links: &[Link], run: &str) -> Result<Vec<LinkNames>, Error> {
         });
         groups.push(merged);
     }
-    // Numbers by first mention: a link that is added at the end changes no name before it.
+    // Numbered by first mention: adding a link at the end does not change the names of the others.
     let first = |group: &Vec<&str>| links.iter().position(|l| l.to.iter().any(|t| group.contains(&t.as_str())));
     groups.sort_by_key(first);
     let group_of = |target: &str| groups.iter().position(|g| g.contains(&target));

@@ -1,7 +1,7 @@
 //! Network namespaces with a name: made, entered, and removed by plain system calls, so that a guard can remove them.
 //!
-//! They are mounted where `ip netns` mounts its own, so `ip` and `tc` find them by name. Left out: processes. A
-//! namespace without a name lives on while a process is in it, and its interfaces with it.
+//! They are mounted where `ip netns` mounts its own, so `ip` and `tc` find them by name. Not covered: processes. A namespace
+//! without a name exists as long as a process is in it, and its interfaces with it.
 
 use std::io;
 use std::path::Path;
@@ -12,7 +12,7 @@ use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space}
 use super::Error;
 use super::names::{DIRECTORY, path};
 
-/// Makes a namespace with its loopback up; one that exists is left as it is, since several links may lead into one.
+/// Makes a namespace with its loopback up; an existing one is left as it is, since several links may lead into one.
 pub(super) fn create(name: &str) -> Result<(), Error> {
     let path = path(name);
     let failed = |what| {
@@ -26,7 +26,7 @@ pub(super) fn create(name: &str) -> Result<(), Error> {
     };
     let made = std::thread::scope(|scope| {
         let thread = scope.spawn(|| {
-            // SAFETY: only this thread leaves its network namespace, and ends with this closure; no file is affected.
+            // SAFETY: only this thread leaves its network namespace, and it ends with this closure; no file is affected.
             unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNET) }?;
             loopback_up()?;
             mount_bind("/proc/thread-self/ns/net", &path)
@@ -41,7 +41,7 @@ pub(super) fn create(name: &str) -> Result<(), Error> {
 
 fn loopback_up() -> rustix::io::Result<()> {
     let socket = rustix::net::socket(rustix::net::AddressFamily::INET, rustix::net::SocketType::DGRAM, None)?;
-    // SAFETY: zeros are a valid `ifreq`, and the call reads its name and its flags only.
+    // SAFETY: zeros are a valid `ifreq`, and the call reads only its name and its flags.
     let result = unsafe {
         let mut request: libc::ifreq = std::mem::zeroed();
         request.ifr_name[0] = b'l' as libc::c_char;
@@ -65,8 +65,8 @@ pub(super) fn enter(path: &Path) -> io::Result<()> {
     Ok(move_into_link_name_space(std::os::fd::AsFd::as_fd(&file), Some(LinkNameSpaceType::Network))?)
 }
 
-/// Does something inside a namespace, in a thread of its own: what it opens there stays there, wherever it is used.
-/// With `None` it is done here.
+/// Runs a function inside a namespace, in a separate thread: what the function opens there stays there, wherever it is used.
+/// With `None` the function runs in this thread.
 ///
 /// # Errors
 /// [`Error::Namespace`] when the namespace cannot be entered.
@@ -83,14 +83,14 @@ pub fn inside<T: Send>(namespace: Option<&str>, action: impl FnOnce() -> T + Sen
     .map_err(|source| Error::Namespace { what: "enter", path: path.clone(), source })
 }
 
-/// Removes a namespace by its name; nothing happens when there is none. With the last process in it gone, its interfaces
-/// go too, a moment later (the kernel does that by itself). System calls only.
+/// Removes a namespace by its name; nothing happens when it does not exist. Once its last process has ended, its interfaces
+/// are removed, too, a moment later (by the kernel itself). Uses only system calls.
 ///
 /// # Errors
-/// [`Error::Namespace`] when its file is still there afterwards.
+/// [`Error::Namespace`] when its file still exists afterwards.
 pub fn undo(namespace: &str) -> Result<(), Error> {
     let path = path(namespace);
-    // Twice mounted, twice removed; a mere file (its maker died half-way) is not a mount point.
+    // What was mounted twice is removed twice; a mere file (its creator died half-way) is not a mount point.
     while unmount(&path, UnmountFlags::DETACH).is_ok() {}
     match std::fs::remove_file(&path) {
         Err(source) if source.kind() != io::ErrorKind::NotFound => Err(Error::Namespace { what: "remove", path, source }),

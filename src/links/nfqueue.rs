@@ -1,8 +1,8 @@
-//! One packet queue of the kernel, over netlink: numbers of packets come in, verdicts go out.
+//! One packet queue of the kernel, over netlink: it receives numbers of packets and sends verdicts.
 //!
-//! Written here rather than taken from the crate `nfq`, which has no file descriptor to wait on (so no timeout and no
-//! larger buffer), no verdict for many packets at once, and keeps 4 KiB for each packet that is held.
-//! Protocol: linux/netfilter/nfnetlink_queue.h.
+//! Written here rather than taken from the crate `nfq`, which offers no file descriptor to wait on (so no timeout and no
+//! larger buffer) and no verdict for many packets at once, and which keeps 4 KiB for each packet that is held. Protocol:
+//! linux/netfilter/nfnetlink_queue.h.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
@@ -17,7 +17,7 @@ const ERROR: u16 = 2;
 const REQUEST: u16 = 1;
 const ACK: u16 = 4;
 
-/// `CONFIG`: bind, copy mode, queue length, flags and which of them.
+/// `CONFIG`: bind, copy mode, queue length, flags and their mask.
 const CFG_CMD: u16 = 1;
 const CFG_PARAMS: u16 = 2;
 const CFG_MAXLEN: u16 = 3;
@@ -31,7 +31,7 @@ const VERDICT_HDR: u16 = 2;
 /// nlmsghdr and nfgenmsg.
 const HEADER: usize = 16 + 4;
 
-/// The most packets that are held; beyond it the kernel drops.
+/// How many packets are held at most; the kernel drops any beyond that.
 const MAX_LENGTH: u32 = 1 << 20;
 /// For announcements of packets that were not read yet.
 const RECEIVE_BUFFER: usize = 64 << 20;
@@ -47,19 +47,19 @@ pub struct Queue {
 impl Queue {
     /// Opens queue `number` of the calling thread's network namespace.
     ///
-    /// `whole`: large segments are one packet; otherwise the kernel cuts them first.
+    /// `whole`: large segments stay one packet; otherwise the kernel splits them first.
     pub fn open(number: u16, whole: bool) -> io::Result<Self> {
         let flags = SocketFlags::CLOEXEC;
         let socket = rustix::net::socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, Some(netlink::NETFILTER))?;
         rustix::net::bind(&socket, &netlink::SocketAddrNetlink::new(0, 0))?;
-        // Without the privilege the buffer is as large as it may be.
+        // Without the privilege the buffer is as large as allowed.
         if rustix::net::sockopt::set_socket_recv_buffer_size_force(&socket, RECEIVE_BUFFER).is_err() {
             let _ = rustix::net::sockopt::set_socket_recv_buffer_size(&socket, RECEIVE_BUFFER);
         }
         let on: libc::c_int = 1;
         // SAFETY: the pointer is to an int that lives, and the size is its size.
         unsafe {
-            // A full buffer must not show as an error of the next read: the packet is dropped, that is all.
+            // A full buffer must not show up as an error of the next read: the packet is simply dropped.
             libc::setsockopt(
                 socket.as_raw_fd(),
                 libc::SOL_NETLINK,
@@ -70,7 +70,7 @@ impl Queue {
         }
         let mut queue = Self { socket, number, buffer: vec![0; 8192] };
         queue.configure(&[(CFG_CMD, &[1, 0, 0, 0])])?;
-        // Numbers only, no bytes of the packet.
+        // Only numbers, no bytes of the packet.
         queue.configure(&[(CFG_PARAMS, &[0, 0, 0, 0, 1])])?;
         queue.configure(&[(CFG_MAXLEN, &MAX_LENGTH.to_be_bytes())])?;
         let gso = if whole { FLAG_GSO } else { 0 };
@@ -90,7 +90,7 @@ impl Queue {
         }
     }
 
-    /// Takes the numbers of packets that wait, by one system call; `false` when there were none.
+    /// Takes the numbers of waiting packets, by one system call; `false` when there were none.
     pub fn receive(&mut self, mut packet: impl FnMut(u32)) -> io::Result<bool> {
         let read = match rustix::net::recv(&self.socket, self.buffer.as_mut_slice(), RecvFlags::DONTWAIT) {
             Ok((read, _)) => read,
@@ -107,7 +107,7 @@ impl Queue {
         Ok(true)
     }
 
-    /// Lets all packets up to `number` go their way, or drops them.
+    /// Lets all packets up to `number` pass, or drops them.
     pub fn verdict(&self, number: u32, drop: bool) -> io::Result<()> {
         let mut header = [0; 8];
         header[..4].copy_from_slice(&u32::from(!drop).to_be_bytes());

@@ -1,10 +1,10 @@
 //! The helper of `relay`: forwards TCP connections on 127.0.0.1 with delay, jitter and rate, where there is no privilege.
 //!
-//! One thread, one epoll. Bytes that were read wait in a line until they are due, then go out in order; the end of a
-//! stream, a reset and a refused connection wait in the same line. What a connection holds is bounded, and a reader that
-//! is slow slows its sender. Connecting succeeds at once, for nobody can hold back the kernel's answer; instead what the
-//! client sends is taken up only a round trip later, so that an answer comes as late as over a real link.
-//! Left out: losses, and anything but TCP over IPv4 loopback.
+//! One thread, one epoll. Bytes that were read wait in a queue until they are due, then go out in order; the end of a
+//! stream, a reset and a refused connection wait in the same queue. What a connection holds is bounded, and a slow reader
+//! slows down its sender. Connecting succeeds at once, because the kernel's answer cannot be held back; instead the client's
+//! data is accepted only a round trip later, so that an answer comes as late as over a real link. Not covered: losses, and
+//! anything but TCP over IPv4 loopback.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
@@ -22,17 +22,17 @@ use plan::links::Shape;
 
 /// The hidden argument with which the runner starts itself as this helper.
 pub const ARGUMENT: &str = "__link-relay";
-/// The name, in the announcement, of the port through which measurements pass: the first two bytes of a connection say
+/// The name, in the announcement, of the port through which measurements pass: the first two bytes of a connection contain
 /// the port to which the rest is forwarded.
 pub const MEASURE: &str = "measure";
 
-/// What all connections together may hold, and each direction of one at least and at most.
+/// How much all connections together may hold, and each direction of one at least and at most.
 const HELD_BY_ALL: usize = 512 << 20;
 const HELD_AT_LEAST: usize = 64 << 10;
 const HELD_AT_MOST: usize = 8 << 20;
 /// Bytes read at once.
 const CHUNK: usize = 64 << 10;
-/// With a rate, so much is read ahead of what has left.
+/// With a rate, this much is read ahead of what has left.
 const AHEAD: Duration = Duration::from_millis(20);
 /// Events taken at once, and connections waiting to be accepted.
 const EVENTS: usize = 256;
@@ -57,17 +57,17 @@ const BACK: usize = 1;
 struct Connection {
     sides: [Option<Side>; 2],
     directions: [Direction; 2],
-    /// To which port; not known yet on a connection for measurements.
+    /// The port to connect to; not known yet on a connection for measurements.
     port: Option<u16>,
     header: Vec<u8>,
     connected: bool,
-    /// When the server is to be connected to.
+    /// When to connect to the server.
     connect_at: Instant,
 }
 
 struct Side {
     stream: TcpStream,
-    /// What epoll was told; each event uses it up.
+    /// The events that epoll was asked for; each event uses the request up.
     armed: epoll::EventFlags,
 }
 
@@ -76,15 +76,15 @@ struct Direction {
     line: VecDeque<(Instant, Item)>,
     held: usize,
     last_due: Option<Instant>,
-    /// Before, nothing is read: connecting takes its time.
+    /// Nothing is read before this time, as connecting takes its time.
     open_at: Option<Instant>,
-    /// The source has nothing more to say.
+    /// The source has no more data.
     ended: bool,
-    /// The sink takes nothing for now.
+    /// The sink accepts nothing for now.
     blocked: bool,
     /// Waits for its turn, because of the rate.
     stalled: bool,
-    /// Everything was delivered, the end included.
+    /// Everything was delivered, including the end.
     done: bool,
     timer: Option<Instant>,
 }
@@ -95,7 +95,7 @@ enum Item {
     Reset,
 }
 
-/// What a direction shares among all connections.
+/// What all connections share per direction.
 struct Lane {
     shape: Shape,
     clock: Clock,
@@ -162,7 +162,7 @@ impl Relay {
             let now = Instant::now();
             let timeout = self.due().map(|due| due.saturating_duration_since(now));
             let timeout = timeout.and_then(|t| t.try_into().ok());
-            // epoll itself counts milliseconds; asking whether it has something to tell may be timed exactly.
+            // epoll itself counts milliseconds; waiting for its descriptor can be timed exactly.
             match poll(&mut [PollFd::new(&self.epoll, PollFlags::IN)], timeout.as_ref()) {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
@@ -203,7 +203,7 @@ impl Relay {
                 self.advance(id);
             }
         }
-        // Whoever has waited longest is next, and asks again afterwards.
+        // The connection that has waited longest is next, and queues up again afterwards.
         for direction in [FORWARD, BACK] {
             if self.lanes[direction].free_at <= now + AHEAD
                 && let Some(id) = self.lanes[direction].stalled.pop_front()
@@ -225,7 +225,7 @@ impl Relay {
                 Err(error) if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => {
                     return self.set_accepting(false);
                 }
-                // This one is gone already.
+                // This connection is gone already.
                 Err(_) => continue,
             };
             if stream.set_nonblocking(true).and_then(|()| stream.set_nodelay(true)).is_err() {
@@ -326,7 +326,7 @@ impl Relay {
         this.held += bytes;
     }
 
-    /// The server does not take the connection: the client learns it when a real answer would have come.
+    /// The server does not accept the connection: the client learns this when a real answer would have come.
     fn refused(&mut self, id: u64) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         connection.sides[1] = None;
@@ -336,7 +336,7 @@ impl Relay {
         connection.directions[BACK].push(lane, Item::Reset);
     }
 
-    /// Delivers what is due in both directions, then tells epoll and the timers what is waited for.
+    /// Delivers what is due in both directions, then tells epoll and the timers what to wait for.
     fn advance(&mut self, id: u64) {
         let now = Instant::now();
         self.connect(id, now);
@@ -393,7 +393,7 @@ impl Relay {
         }
     }
 
-    /// Connects to the server once the client's wish would have arrived.
+    /// Connects to the server once the client's request would have arrived.
     fn connect(&mut self, id: u64, now: Instant) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let Some(port) = connection.port else { return };
@@ -437,7 +437,7 @@ impl Relay {
                     }
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                     Err(_) => {
-                        // The sink has closed: whoever sends hears of it after the way back.
+                        // The sink has closed: the sender learns this after the way back.
                         *this = Direction { ended: true, done: true, timer: this.timer, ..Direction::default() };
                         let other = 1 - direction;
                         let lane = &mut self.lanes[other];
@@ -476,7 +476,7 @@ impl Relay {
 }
 
 impl Connection {
-    /// The client has connected: a real server would hear of it after the way there, and both would talk later still.
+    /// The client has connected: a real server would notice that after the way there, and both would send data still later.
     fn begin(&mut self, now: Instant, lanes: &[Lane; 2], round_trip: Duration) {
         self.connect_at = now + lanes[FORWARD].shape.delay;
         self.directions[FORWARD].open_at = Some(now + round_trip);
@@ -490,7 +490,7 @@ impl Direction {
         !self.ended && self.held < most && self.open_at.is_none_or(|at| at <= now)
     }
 
-    /// Puts something that was read last into the line.
+    /// Adds what was read last to the queue.
     fn push(&mut self, lane: &mut Lane, item: Item) {
         if self.ended {
             return;
@@ -502,12 +502,12 @@ impl Direction {
     }
 }
 
-/// What each direction may hold with so many connections.
+/// How much each direction may hold with this many connections.
 fn held_at_most(connections: usize) -> usize {
     (HELD_BY_ALL / (2 * connections.max(1))).clamp(HELD_AT_LEAST, HELD_AT_MOST)
 }
 
-/// Begins to connect; whether it has succeeded already.
+/// Starts connecting; returns whether that has succeeded already.
 fn connect_to(port: u16) -> io::Result<(TcpStream, bool)> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = rustix::net::socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;

@@ -1,10 +1,10 @@
-//! What both making a link and trying a mechanism put into a namespace: rates, and the rules that give packets to queues.
+//! What making a link and trying a mechanism have in common: rates, and the rules that send packets to queues.
 
 use super::namespace::inside;
 use super::{Error, commands, shaping};
 use plan::links::Link;
 
-/// TBF alone where a direction has a rate, in a namespace with the devices `near` and `far`.
+/// Only TBF, where a direction has a rate, in a namespace with the devices `near` and `far`.
 pub fn rates(namespace: &str, link: &Link) -> Result<(), Error> {
     let buffer = shaping::buffer(link);
     let lines = [("far", &link.forward), ("near", &link.back)]
@@ -12,9 +12,9 @@ pub fn rates(namespace: &str, link: &Link) -> Result<(), Error> {
     tc(namespace, &lines.concat())
 }
 
-/// The rules that give packets to the queues, by the first program that can; returns which.
+/// The rules that send packets to the queues, by the first program that works; returns which.
 ///
-/// nft comes first, as iptables is built upon it nearly everywhere; but some kernels have queues for iptables only.
+/// nft comes first, as iptables is built on it nearly everywhere; but some kernels have queues only for iptables.
 pub fn rules(namespace: &str, link: &Link) -> Result<&'static str, Error> {
     inside(Some(namespace), || {
         let mut errors = vec![match commands::run("nft", &["-f", "-"], &shaping::nft(link)) {

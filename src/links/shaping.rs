@@ -1,4 +1,4 @@
-//! From the shapes of a link to what `tc`, `nft` and `iptables` are told. Pure.
+//! Translates the shapes of a link into input for `tc`, `nft` and `iptables`. Pure.
 
 use std::time::Duration;
 
@@ -6,16 +6,16 @@ use plan::links::{Link, Shape};
 
 /// A packet on an Ethernet link with an MTU of 1500.
 const FRAME: f64 = 1514.0;
-/// What a link without a rate may carry at most before netem's queue is full.
+/// The most that a link without a rate may carry before netem's queue is full.
 const UNLIMITED: f64 = 40e9;
 
 /// Whether netem must not get large segments, each up to 44 packets that would be lost, or arrive, together: both ends then
-/// send single packets. A queue cuts segments by itself where it must, and so does TBF, and ends stay as fast as they are.
+/// send single packets. A queue splits segments by itself where it must, and so does TBF, and the ends keep their speed.
 pub fn needs_single_packets(link: &Link) -> bool {
     [&link.forward, &link.back].iter().any(|s| s.loss > 0.0 || s.rate_bits_per_s.is_some())
 }
 
-/// How long a packet may wait for its turn: what a router has by the rule of thumb, one round trip, and at least 50 ms.
+/// How long a packet may wait for its turn: as in a router by the rule of thumb, one round trip, and at least 50 ms.
 pub fn buffer(link: &Link) -> Duration {
     link.round_trip().max(Duration::from_millis(50))
 }
@@ -28,7 +28,7 @@ pub fn netem(device: &str, shape: &Shape, buffer: Duration) -> String {
     }
     let mut line = format!("qdisc add dev {device} root handle 1: netem limit {} delay {}us", limit(shape), micros(delay));
     if !jitter.is_zero() {
-        // netem keeps the order of packets only when it has a rate to account for; this one takes no time.
+        // netem keeps the order of packets only when it has a rate to account for; this rate takes no time.
         line += &format!(" {}us", micros(jitter));
     }
     if loss > 0.0 {
@@ -44,15 +44,15 @@ pub fn netem(device: &str, shape: &Shape, buffer: Duration) -> String {
     line
 }
 
-/// With decimals where there are some: older versions of tc know no nanoseconds.
+/// With decimals where needed: older versions of tc do not know nanoseconds.
 fn micros(duration: Duration) -> f64 {
     duration.as_nanos() as f64 / 1e3
 }
 
 /// A line for `tc -batch`: a token bucket.
 ///
-/// The bucket holds 1 ms' worth, and at least two packets: small enough that a burst is not a distortion at the scale of
-/// round trips, large enough that a timer which is late by some tenths of a millisecond costs no throughput.
+/// The bucket holds 1 ms' worth, and at least two packets: small enough that a burst does not distort anything at the scale
+/// of round trips, large enough that a timer that is late by some tenths of a millisecond costs no throughput.
 pub fn tbf(device: &str, place: &str, rate: f64, buffer: Duration) -> String {
     let handle = if place == "root" { "1:" } else { "10:" };
     format!(
@@ -63,13 +63,14 @@ pub fn tbf(device: &str, place: &str, rate: f64, buffer: Duration) -> String {
     )
 }
 
-/// What TBF lets through at once, in bytes.
+/// How much TBF lets through at once, in bytes.
 pub fn burst(rate: f64) -> u64 {
     (rate / 8.0 * 0.001).max(2.0 * FRAME).ceil() as u64
 }
 
-/// netem's queue in packets: all that are on the way at twice the rate, were they a third of the largest size, for small
-/// packets need their place too. The default of 1000 would drop silently. What has waited for its turn is in TBF's queue.
+/// netem's queue in packets: all that are in flight at twice the rate, if they had a third of the largest size, as small
+/// packets need room, too. The default of 1000 would drop packets silently. Packets that wait for their turn are in TBF's
+/// queue.
 pub fn limit(shape: &Shape) -> u64 {
     let on_the_way = shape.rate_bits_per_s.unwrap_or(UNLIMITED) / 8.0 * (shape.delay + shape.jitter).as_secs_f64();
     (1000.0 + 2.0 * on_the_way / (FRAME / 3.0)).min(4e9).ceil() as u64
@@ -81,7 +82,7 @@ pub fn queues(link: &Link) -> Vec<(u16, &'static str, Shape)> {
     both.into_iter().filter(|(_, _, s)| !s.delay.is_zero() || !s.jitter.is_zero() || s.loss > 0.0).collect()
 }
 
-/// A rule set for `nft -f` that gives forwarded packets to the queues.
+/// A rule set for `nft -f` that sends forwarded packets to the queues.
 pub fn nft(link: &Link) -> String {
     let rules: String =
         queues(link).iter().map(|(queue, device, _)| format!("iifname \"{device}\" queue num {queue}\n")).collect();

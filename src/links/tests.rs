@@ -1,4 +1,4 @@
-//! Links for real: namespaces, packets, processes. What this machine does not permit is skipped, and says so.
+//! Real links: namespaces, packets, processes. What this machine does not permit is skipped with a message.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -40,7 +40,7 @@ fn slack() -> Duration {
     std::env::var("RUNNER_TEST_SLACK_MS").ok().and_then(|ms| ms.parse().ok()).map_or(MS, Duration::from_millis)
 }
 
-/// Does something up to five times, until it takes as long as it should: on a busy machine processes wait.
+/// Runs something up to five times, until it takes as long as it should: on a busy machine processes wait.
 fn timed(expected: Duration, mut action: impl FnMut() -> Duration) {
     let mut found = Vec::new();
     for _ in 0..5 {
@@ -58,12 +58,12 @@ fn delay(ms: u32) -> Shape {
     Shape { delay: ms * MS, ..Shape::default() }
 }
 
-/// What stands for the id of a run.
+/// Stands for the id of a run.
 fn own_id() -> String {
     std::process::id().to_string()
 }
 
-/// Links that are undone in the order that the caller of this module must keep, also when a test fails.
+/// Links that are undone in the order that the caller of this module must keep, even if a test fails.
 struct Cell {
     links: Vec<Link>,
     made: Vec<Made>,
@@ -101,7 +101,7 @@ impl Cell {
         measured
     }
 
-    /// Measures until it is as asked: an instant that comes late on a busy machine is no fault of the link.
+    /// Measures until the link is as requested: an instant that comes late on a busy machine is not the link's fault.
     fn check(&self, at: usize) -> Measured {
         let mut measured = self.measure(at);
         for _ in 0..4 {
@@ -125,7 +125,7 @@ impl Drop for Cell {
             undo(namespace).unwrap();
             undo(namespace).unwrap();
         }
-        // The kernel takes its time to destroy what has no name any more.
+        // The kernel takes its time to destroy a namespace without a name.
         let gone = |names: &LinkNames| !std::path::Path::new(&format!("/sys/class/net/{}", names.near_device)).exists();
         let until = Instant::now() + Duration::from_secs(10);
         while !self.names.iter().all(gone) && Instant::now() < until {
@@ -140,7 +140,7 @@ impl Drop for Cell {
 
 const BECOME: &str = "RUNNER_TEST_BECOMES_HELPER";
 
-/// Starts this executable again as a helper: it has no command line of its own, so a test becomes it.
+/// Starts this executable again as a helper: it has no command line of its own, so a test acts as the helper.
 fn start_helper(helper: &Helper) -> (Child, String) {
     let mut command = become_helper(&helper.argv);
     if let Some(namespace) = helper.namespace.clone() {
@@ -187,7 +187,7 @@ fn becomes_a_helper() {
     }
 }
 
-/// The mechanisms with namespaces that work here; the others are named.
+/// The mechanisms with namespaces that work here; the others are printed.
 fn networks() -> Vec<Mechanism> {
     let all = [Mechanism::Netem, Mechanism::Nfqueue].into_iter();
     let start = Instant::now();
@@ -203,7 +203,7 @@ fn networks() -> Vec<Mechanism> {
     works
 }
 
-/// Instants are measured, and names are those of this process: one test at a time, also where each has a process of its own.
+/// Instants are measured, and names are those of this process: one test at a time, even where each has its own process.
 fn alone() -> std::fs::File {
     let lock = std::fs::File::open(std::env::current_exe().unwrap()).unwrap();
     lock.lock().unwrap();
@@ -335,7 +335,7 @@ fn two_gigabits_per_second_pass_a_delay_of_1_ms() {
             eprintln!("{mechanism:?} {:?} + {:?}: {:.2} Gbit/s", forward.delay, back.delay, rate / 1e9);
             assert!(rate > 2e9 || forward.delay > MS);
         }
-        // As if packets could be lost: each is one of its own.
+        // As if packets could be lost: each packet is sent on its own.
         let single = Shape { loss: 1e-9, ..delay(1) };
         let rate = |made: &Made| tcp_bulk(made, Duration::from_secs(4)) * 8.0;
         let found = rate(&Cell::new(vec![link(single, Shape::default())], mechanism).made[0]);

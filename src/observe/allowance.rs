@@ -1,7 +1,7 @@
 //! What the expensive readings may cost: an account of processor time. Pure; the caller measures.
 //!
-//! A reading is allowed while there is credit, and its cost becomes known only afterwards, so the account may go into debt;
-//! nothing is allowed then until the debt is earned back. In the long run no more is spent than was earned, however wrong any
+//! A reading is allowed while there is credit, and its cost is known only afterwards, so the account may go into debt; then
+//! nothing is allowed until the debt is earned back. In the long run no more is spent than was earned, however wrong any
 //! estimate would have been.
 
 /// An account in nanoseconds of processor time.

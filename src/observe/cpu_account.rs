@@ -1,17 +1,19 @@
 //! Processor time of a process tree that never runs backwards. Pure.
 //!
-//! When a process ends, its time disappears from `/proc`. If its parent waits for it, the kernel adds it to the parent's
-//! waited-for time; if the parent ignores its children, or is not of the tree, it is lost. So each member's account holds:
+//! When a process ends, its time disappears from `/proc`. If its parent waits for it, the kernel adds the time to the
+//! parent's waited-for time; if the parent ignores its children, or is not part of the tree, the time is lost. So each
+//! member's account holds:
 //! - `own`: what its threads used, ended ones included;
-//! - `waited`: what the kernel says of children that it waited for, children of children included, seen or not;
+//! - `waited`: what the kernel reports for children that it waited for, including their children, seen or not;
 //! - `ended_children`: the last totals that we saw of its children that ended.
 //!
-//! Its total is `own + max(waited, waited at first sight + ended_children)`: the kernel's number when the parent waits, ours when it
-//! does not. Totals of members that end go to `ended_children` of the parent, or to the tree itself where the parent is not a member.
+//! Its total is `own + max(waited, waited at first sight + ended_children)`: the kernel's number when the parent waits, ours
+//! when it does not. Totals of members that end go to `ended_children` of the parent, or to the tree itself where the parent
+//! is not a member.
 //!
-//! What is lost: time between the last reading and the end of a process that nobody in the tree waits for (at most one
-//! tick of the sampler, as a rule less: an ended process can still be read until it is reaped), and such processes that
-//! came and went between two looks at the tree.
+//! What is lost: the time between the last reading and the end of a process that nothing in the tree waits for (at most one
+//! tick of the sampler, usually less: an ended process can still be read until it is reaped), and such processes that
+//! started and ended between two looks at the tree.
 
 use std::ops::{Add, AddAssign};
 
@@ -32,9 +34,10 @@ impl Cpu {
         Self { user_ns: self.user_ns.max(other.user_ns), system_ns: self.system_ns.max(other.system_ns) }
     }
 
-    /// The next reading of a process: `total_ns` is exact, `system_ns` known in clock ticks only.
+    /// The next reading of a process: `total_ns` is exact, `system_ns` is known only in clock ticks.
     ///
-    /// The parts sum up to the total and neither decreases; the kernel's own way with the same problem (`cputime_adjust`).
+    /// The parts add up to the total and neither decreases; the kernel solves the same problem in the same way
+    /// (`cputime_adjust`).
     pub(super) fn advance(self, total_ns: u64, system_ns: u64) -> Self {
         let total_ns = total_ns.max(self.sum_ns());
         let system_ns = system_ns.clamp(self.system_ns, total_ns - self.user_ns);
@@ -81,7 +84,7 @@ impl Account {
         self.waited = self.waited.max(waited);
     }
 
-    /// A child ended whose account showed `total`.
+    /// A child with the total `total` ended.
     pub(super) fn add_ended_child(&mut self, total: Cpu) {
         self.ended_children += total;
     }
@@ -102,7 +105,7 @@ mod tests {
     #[test]
     fn the_split_sums_up_and_never_decreases() {
         let mut last = Cpu::default();
-        // A total that creeps, a system part that jumps by ticks, a reading that went backwards.
+        // A total that grows slowly, a system part that jumps by ticks, a reading that went backwards.
         for (total, system) in [(3, 0), (9, 10), (12, 10), (12, 20), (11, 0), (40, 20), (90, 20)] {
             let next = last.advance(total, system);
             assert_eq!(next.sum_ns(), total.max(last.sum_ns()));
@@ -117,7 +120,7 @@ mod tests {
         let mut parent = Account::open(cpu(5, 5), cpu(100, 0));
         let child = Account::open(cpu(30, 3), Cpu::default());
         assert_eq!(parent.total() + child.total(), cpu(135, 8));
-        // It used a little more before it ended; the kernel knows that, we do not.
+        // The child used a little more before it ended; the kernel knows that, we do not.
         parent.add_ended_child(child.total());
         parent.update(cpu(5, 5), cpu(132, 4));
         assert_eq!(parent.total(), cpu(137, 9));

@@ -1,7 +1,7 @@
-//! Opening what is read: a file that cannot be opened for want of descriptors or memory is not one that is gone.
+//! Opening the files that are read: a file that cannot be opened for lack of descriptors or memory has not disappeared.
 //!
-//! Most of what reads `/proc` takes a failure for the end of a process, as it mostly is. Where it is ours, it is counted here,
-//! by thread, and whoever makes a sample of what was read says that it is not complete.
+//! Most code that reads `/proc` takes a failure for the end of a process, which it usually is. Failures that are ours are
+//! counted here, per thread, and samples made from such readings are marked as incomplete.
 
 use std::cell::Cell;
 use std::fs::{self, File, ReadDir};
@@ -16,7 +16,7 @@ thread_local! {
     static MOST_OPEN: Cell<usize> = const { Cell::new(usize::MAX) };
 }
 
-/// Has this thread hold no more files open than this: others of this process need descriptors, too.
+/// Limits how many files this thread holds open: other parts of this process need descriptors, too.
 pub(super) fn keep_open_at_most(files: usize) {
     MOST_OPEN.set(files);
 }
@@ -42,7 +42,7 @@ impl Drop for OpenFile {
     }
 }
 
-/// How often this thread could not open something that may have been there.
+/// How often this thread could not open something that may have existed.
 pub(super) fn refused_opens() -> u64 {
     REFUSED_OPENS.get()
 }

@@ -22,7 +22,7 @@ pub(super) struct Host {
     stat: Option<File>,
     meminfo: Option<File>,
     loadavg: Option<File>,
-    /// Of processors, memory, storage.
+    /// Pressure of processors, memory, storage.
     pressure: [Option<File>; 3],
     sensors: Sensors,
     /// The cores whose sensors are open.
@@ -31,7 +31,7 @@ pub(super) struct Host {
 }
 
 impl Host {
-    /// Opens what there is below `root`, which is `/` but for tests.
+    /// Opens what exists below `root`, which is `/` except in tests.
     pub(super) fn open(root: &Path, ns_per_tick: u64) -> Self {
         let open = |name: &str| File::open(root.join("proc").join(name)).ok();
         Self {
@@ -46,8 +46,8 @@ impl Host {
         }
     }
 
-    /// Reads everything once, of many sensors some unless the sample is to be `whole`; `None` where `/proc` is not mounted
-    /// as it should be.
+    /// Reads everything once, but of many sensors only some unless the sample is to be `whole`; `None` where `/proc` is not
+    /// mounted as it should be.
     ///
     /// `buffer` bounds the number of cores: 64 KiB hold 700.
     pub(super) fn read(&mut self, buffer: &mut [u8], mut whole: bool) -> Option<HostSample> {
@@ -58,7 +58,7 @@ impl Host {
         let load_1min = host::load_1min(text(self.loadavg.as_ref(), buffer)?)?;
         let [cpu, memory_pressure, io] =
             self.pressure.each_ref().map(|file| text(file.as_ref(), buffer).and_then(sensors::pressure));
-        // A core that is switched off takes its files along, and brings others back.
+        // A core that is switched off makes its files disappear, and one that is switched on brings new ones.
         if !self.cores.iter().copied().eq(cores.iter().map(|c| c.core)) {
             self.cores = cores.iter().map(|c| c.core).collect();
             self.sensors = Sensors::open(&self.root, self.cores.iter().copied());
@@ -77,7 +77,7 @@ impl Host {
     }
 }
 
-/// What the kernel says of the host beside times and memory.
+/// What the kernel reports about the host besides times and memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HostSources {
     /// Cores that are switched on.
@@ -92,7 +92,7 @@ pub struct HostSources {
     pub pressure: [bool; 3],
 }
 
-/// What the kernel says below `root`, which is `/` but for tests; `None` where not even `/proc` is there.
+/// What the kernel reports below `root`, which is `/` except in tests; `None` where `/proc` does not exist.
 pub fn host_sources(root: &Path) -> Option<HostSources> {
     let sample = Host::open(root, 1).read(&mut vec![0; 64 * 1024], true)?;
     let count = |has: fn(&CoreClock) -> bool| sample.cores.iter().filter(|c| has(&c.clock)).count();
@@ -106,7 +106,7 @@ pub fn host_sources(root: &Path) -> Option<HostSources> {
     })
 }
 
-/// Reads a file of `/proc` anew from its beginning.
+/// Reads a file of `/proc` again from its start.
 fn text<'b>(file: Option<&File>, buffer: &'b mut [u8]) -> Option<&'b [u8]> {
     let read = file?.read_at(buffer, 0).ok()?;
     Some(&buffer[..read])

@@ -5,14 +5,14 @@
 //! - [`tree`]: which processes belong to a replica, orphans included.
 //! - [`ports`]: whether a port is free, and who holds it if not.
 //! - [`sample`]: the messages that leave this module.
-//! - [`sampler`]: one thread that reads everything on a fixed grid of instants and sends the messages. Behind it stand
-//!   `replica` (one process tree), `process` (one process), `cpu_account` (processor time that never runs backwards),
-//!   `allowance` (what the expensive readings may cost), `host` and `sensors` (frequency and throttling of its cores).
+//! - [`sampler`]: one thread that reads everything on a fixed grid of instants and sends the messages. It uses `replica`
+//!   (one process tree), `process` (one process), `cpu_account` (processor time that never runs backwards), `allowance`
+//!   (what the expensive readings may cost), `host` and `sensors` (frequency and throttling of its cores).
 //! - [`follow`]: one thread that reads sources of lines, such as logs, as they are written.
 //!
-//! What it leaves out: it starts, signals and reaps nothing, writes no file, draws no conclusions, and knows nothing of load
-//! or phases. It does not use cgroups, because in a container there may be no writable one, and it does not use hardware
-//! counters, because many virtual machines have none. It reads its own network and pid namespace only.
+//! What it leaves out: it does not start, signal or reap processes, writes no file, draws no conclusions, and knows nothing
+//! of load or phases. It does not use cgroups, because a container may have no writable one, and it does not use hardware
+//! counters, because many virtual machines have none. It reads only its own network and pid namespace.
 
 mod allowance;
 mod cpu_account;
@@ -41,10 +41,10 @@ pub use sampler::{Sampler, SamplerReport, Settings};
 
 /// Why something could not be observed.
 ///
-/// A process that vanishes between two readings is normal, and therefore not among these.
+/// A process that vanishes between two readings is normal, and therefore not an error.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Binding failed for another reason than that the address is taken.
+    /// Binding failed for another reason than that the address is in use.
     #[error("cannot bind {address} to find out whether it is free")]
     Bind {
         /// The address that was tried.
@@ -53,7 +53,7 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
-    /// The operating system refused another thread.
+    /// The operating system refused to start another thread.
     #[error("cannot start the thread that observes or follows the targets")]
     Thread {
         /// What the kernel answered.

@@ -1,6 +1,6 @@
 //! Whether a TCP port is free, and which process holds it if not.
 //!
-//! Left out: UDP, and sockets of other network namespaces.
+//! Not covered: UDP, and sockets of other network namespaces.
 
 use std::{
     ffi::OsString,
@@ -15,15 +15,15 @@ use super::{
     tree,
 };
 
-/// Who holds a port. What could not be found out is `None`: a process of another user shows its files to root only, and a
-/// socket may belong to the kernel.
+/// The process that holds a port. What could not be found out is `None`: only root can see the files of another user's
+/// process, and a socket may belong to the kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Holder {
     /// The lowest pid that has the socket open.
     pub pid: Option<u32>,
     /// The process's name, at most 15 bytes.
     pub name: Option<String>,
-    /// The command line, its arguments joined by blanks.
+    /// The command line, its arguments joined by spaces.
     pub command_line: Option<String>,
 }
 
@@ -40,8 +40,8 @@ impl fmt::Display for Holder {
 
 /// The process that holds local TCP port `port` of any address; `None` when no socket has it.
 ///
-/// A listener is preferred, but an outgoing connection holds its port too: the kernel picks such ports from 32768 up, unless
-/// told otherwise. Costs a look at every open file of every process: for messages, not for loops.
+/// A listener is preferred, but an outgoing connection holds its port, too: the kernel picks such ports from 32768 up,
+/// unless configured otherwise. Looks at every open file of every process: suitable for messages, not for loops.
 pub fn holder(port: u16) -> Option<Holder> {
     let sockets: Vec<net::Socket> = ["/proc/self/net/tcp", "/proc/self/net/tcp6"]
         .iter()
@@ -54,12 +54,15 @@ pub fn holder(port: u16) -> Option<Holder> {
     Some(Holder { pid, name: pid.and_then(name), command_line: pid.and_then(command_line) })
 }
 
-/// Whether a server could listen on `address` now. The only sure way is to do it: the port is really bound, and let go at once.
+/// Whether a server could listen on `address` now. The only reliable way is to do it: the port is really bound, and released
+/// at once.
 ///
-/// The listener sets `SO_REUSEADDR`, as servers do, so connections in `TIME_WAIT` do not make a port taken. Port 0 is free.
+/// The listener sets `SO_REUSEADDR`, as servers do, so connections in `TIME_WAIT` do not count as holding the port. Port 0
+/// is free.
 ///
 /// # Errors
-/// [`Error::Bind`] when binding fails for another reason: an address that is not this host's, a port below 1024 without the right.
+/// [`Error::Bind`] when binding fails for another reason: an address that is not this host's, or a port below 1024 without
+/// the privilege.
 pub fn is_free(address: SocketAddr) -> Result<bool, Error> {
     match TcpListener::bind(address) {
         Ok(_) => Ok(true),
@@ -76,7 +79,7 @@ fn process_with_socket(inode: u64) -> Option<u32> {
     let mut pids = tree::all_processes();
     pids.sort_unstable();
     pids.into_iter().find(|pid| {
-        // Not readable: another user's, or gone meanwhile.
+        // Not readable: it belongs to another user, or has ended meanwhile.
         let Ok(files) = fs::read_dir(format!("/proc/{pid}/fd")) else {
             return false;
         };
@@ -94,7 +97,7 @@ fn command_line(pid: u32) -> Option<String> {
     joined(&text)
 }
 
-/// Arguments end with a zero byte each; none at all (kernel thread, zombie) is `None`.
+/// Each argument ends with a zero byte; no arguments at all (kernel thread, zombie) is `None`.
 fn joined(arguments: &[u8]) -> Option<String> {
     let arguments = arguments.strip_suffix(b"\0").unwrap_or(arguments);
     if arguments.is_empty() {

@@ -1,8 +1,8 @@
-//! One process: its open `/proc/PID/stat` and what it last said.
+//! One process: its open `/proc/PID/stat` and its last reading.
 //!
-//! The open file is also its identity: it belongs to the process, not to its pid, and fails for good once that is reaped. What
-//! is opened by pid besides counts only when this file can be read afterwards: a pid that was given to somebody else is
-//! never read by mistake. One descriptor for each process, as hundreds may be watched.
+//! The open file is also its identity: it belongs to the process, not to its pid, and fails for good once the process is
+//! reaped. What is opened by pid besides counts only if this file can be read afterwards: so a pid that was given to another
+//! process is never read by mistake. One descriptor per process, as hundreds may be watched.
 
 use std::{
     collections::HashMap,
@@ -34,7 +34,7 @@ pub(super) struct Process {
     switches: Switches,
 }
 
-/// Context switches, which the kernel counts by thread.
+/// Context switches, which the kernel counts per thread.
 #[derive(Debug, Default)]
 struct Switches {
     living: HashMap<u32, [u64; 2]>,
@@ -46,7 +46,7 @@ struct Switches {
 pub(super) enum Presence {
     /// It lives, or is a zombie.
     Here,
-    /// It was reaped; the last reading stands.
+    /// It was reaped; the last reading remains.
     Gone,
 }
 
@@ -81,7 +81,8 @@ impl Process {
 
     /// Reads `stat` and the process's clock: own and waited-for time.
     fn times(&mut self, ns_per_tick: u64, buffer: &mut [u8]) -> Option<(Cpu, Cpu)> {
-        // The clock goes by pid. As `stat` is read after it, and only from the right process, the clock was the right one too.
+        // The clock is read by pid. As `stat` is read after it, and only from the right process, the clock was the right
+        // one, too.
         let clock_ns = cpu_clock_ns(self.pid);
         self.stat = process::stat(read(&self.stat_file.0, buffer).ok()?)?;
         let ns = |ticks: u64| ticks.saturating_mul(ns_per_tick);
@@ -92,14 +93,14 @@ impl Process {
         Some((own, waited))
     }
 
-    /// The threads as of now. Asked for less than it seems: most processes have one, which the latest reading knows.
+    /// The present threads. Rarely needs a read: most processes have one thread, which the latest reading knows.
     pub(super) fn threads(&self) -> Vec<u32> {
         if self.stat.threads == 1 { vec![self.pid] } else { tree::threads(self.pid) }
     }
 
-    /// The readings that are worth their price only now and then: storage, peak, open files, context switches of `threads`.
+    /// The readings that are too expensive for every tick: storage, peak, open files, context switches of `threads`.
     pub(super) fn survey(&mut self, threads: &[u32], buffer: &mut [u8]) {
-        // The right to read some of these may be missing; the process is watched without them then.
+        // The permission to read some of these may be missing; the process is then watched without them.
         let io = self.part("io", buffer).ok().and_then(process::io);
         let Some(first_thread) = self.part("status", buffer).ok().and_then(process::status) else {
             return;
@@ -140,15 +141,15 @@ impl Process {
         self.switches.living.values().fold(self.switches.ended, add)
     }
 
-    /// Proportional set size: 0 for what has ended, `None` when it may not or cannot be read.
+    /// Proportional set size: 0 for a process that has ended, `None` when it may not or cannot be read.
     ///
-    /// By far the most expensive reading: the kernel walks all mapped pages, and those who want to map or unmap memory wait
+    /// By far the most expensive reading: the kernel walks all mapped pages, and mapping or unmapping memory has to wait
     /// meanwhile.
     pub(super) fn pss_bytes(&mut self, buffer: &mut [u8]) -> Option<u64> {
         let text = if !self.stat.is_zombie() {
             self.part("smaps_rollup", buffer)
         } else if self.stat.threads > 1 {
-            // Its first thread has ended and the others have not: the memory is theirs.
+            // Its first thread has ended and the others have not: the memory belongs to them.
             let other = tree::threads(self.pid).into_iter().find(|thread| *thread != self.pid)?;
             self.part(&format!("task/{other}/smaps_rollup"), buffer)
         } else {
@@ -159,7 +160,7 @@ impl Process {
             Err(error) if vanished(&error) => 0,
             Err(_) => return None,
         };
-        // Whoever has the pid now is somebody else when this process is gone, which has no memory any more.
+        // If this process is gone, another one may have the pid; this process has no memory any more.
         Some(if self.is_there() { found } else { 0 })
     }
 }
@@ -198,10 +199,11 @@ fn open_files(directory: &str) -> u64 {
     }
 }
 
-/// The processor time of all threads of `pid`, ended ones included, to the nanosecond – where `/proc/PID/stat` has clock ticks of
-/// 10 ms, `/proc/PID/schedstat` one thread only, and the sum over threads costs a file each. `None` when there is no such process.
+/// The processor time of all threads of `pid`, ended ones included, to the nanosecond. (`/proc/PID/stat` has clock ticks of
+/// 10 ms, `/proc/PID/schedstat` covers one thread only, and a sum over threads costs a file each.) `None` when the process
+/// does not exist.
 fn cpu_clock_ns(pid: u32) -> Option<u64> {
-    // The number of a clock is the pid shifted by three bits, and 0 means the caller. No kernel gives out pids above 2^22.
+    // The number of a clock is the pid shifted by three bits, and 0 means the caller. No kernel assigns pids above 2^22.
     let pid = libc::pid_t::try_from(pid).ok().filter(|pid| (1..=1 << 22).contains(pid))?;
     let mut clock: libc::clockid_t = 0;
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };

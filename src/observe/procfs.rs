@@ -1,8 +1,8 @@
 //! Pure parsers of `/proc` and `/sys` text: bytes in, numbers out.
 //!
 //! They take bytes because the name of a process need not be UTF-8. All obey one law, which their tests check: for text that
-//! was cut short anywhere they give nothing, or what stood there in full – never a number that lost its last digits. Hence a
-//! number counts only when something follows it, and a line only when it ends. Opening and reading files is left to others.
+//! was cut off anywhere they return nothing, or a complete value – never a number that lost its last digits. Hence a number
+//! counts only when something follows it, and a line only when it ends. Opening and reading files is done elsewhere.
 
 pub mod host;
 pub mod net;
@@ -14,12 +14,12 @@ fn number<T: std::str::FromStr>(text: &[u8]) -> Option<T> {
     std::str::from_utf8(text).ok()?.parse().ok()
 }
 
-/// The lines of `text` that are whole, without their line ends.
+/// The lines of `text` that are complete, without their line ends.
 fn whole_lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     text.split_inclusive(|byte| *byte == b'\n').filter_map(|line| line.strip_suffix(b"\n"))
 }
 
-/// The fields of `text` that are certainly whole, because a blank or a line end follows them.
+/// The fields of `text` that are certainly complete, because a blank or a line end follows them.
 fn whole_fields(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     text.split_inclusive(u8::is_ascii_whitespace)
         .filter(|field| field.last().is_some_and(u8::is_ascii_whitespace))

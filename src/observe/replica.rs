@@ -24,7 +24,7 @@ pub struct Watched {
     pub marker: String,
 }
 
-/// What a process tree of this host needs to be read.
+/// What is needed to read a process tree of this host.
 #[derive(Debug)]
 pub(super) struct Reader {
     pub(super) buffer: Vec<u8>,
@@ -32,7 +32,7 @@ pub(super) struct Reader {
     pub(super) bytes_per_page: u64,
 }
 
-/// The tree of one replica. Members stand parents first: those found later have a member as parent, or none.
+/// The tree of one replica. Members are stored parents first: those found later have a member as parent, or none.
 #[derive(Debug)]
 pub(super) struct Replica {
     pub(super) target: Arc<str>,
@@ -40,17 +40,17 @@ pub(super) struct Replica {
     /// How orphans of this replica are marked.
     pub(super) marker: String,
     members: Vec<Process>,
-    /// What members used that ended and had no parent in the tree.
+    /// The totals of members that ended and had no parent in the tree.
     ended: Totals,
-    /// The previous totals, below which none may fall.
+    /// The previous totals, below which no total may fall.
     last: Totals,
     at: Instant,
     pss_bytes: Option<u64>,
     /// The root, while it could not be opened.
     unopened: Option<u32>,
-    /// Whether the last survey found all that was there.
+    /// Whether the last survey found everything.
     surveyed_whole: bool,
-    /// Whether this tick's size was read as far as it may be.
+    /// Whether the size in this tick was read as completely as permitted.
     sized_whole: bool,
 }
 
@@ -63,7 +63,7 @@ struct Totals {
 }
 
 impl Replica {
-    /// Watches its root, and finds the rest of the tree with the first [`Self::survey`].
+    /// Watches its root; the first [`Self::survey`] finds the rest of the tree.
     pub(super) fn new(watched: &Watched, reader: &mut Reader) -> Self {
         let before = files::refused_opens();
         let root = Process::open(watched.pid, reader.ns_per_tick, &mut reader.buffer);
@@ -83,11 +83,11 @@ impl Replica {
         }
     }
 
-    /// The cheap readings of every member; those that are gone leave the tree and their totals behind.
+    /// The cheap readings of every member; members that have ended leave the tree, but their totals remain.
     pub(super) fn refresh(&mut self, reader: &mut Reader) {
         self.at = Instant::now();
         (self.pss_bytes, self.sized_whole) = (None, true);
-        // Parents are read before children. The other way round, a child that ends between the two readings would be counted
+        // Parents are read before children. In the other order, a child that ends between the two readings would be counted
         // twice: as itself, and in its parent's waited-for time.
         let mut gone = Vec::new();
         for (index, member) in self.members.iter_mut().enumerate() {
@@ -95,7 +95,7 @@ impl Replica {
                 gone.push(index);
             }
         }
-        // Children end before parents here, so that their totals travel upwards with them.
+        // Here children end before parents, so that their totals move up with them.
         for index in gone.into_iter().rev() {
             let member = self.members.remove(index);
             self.hand_over_totals(&member);
@@ -108,7 +108,8 @@ impl Replica {
         self.ended.switches[1] += involuntary;
         let total = member.account.total();
         let parent = member.stat.ppid;
-        // The kernel adds storage of a child to the parent that waits for it. Where the parent does not wait, it is lost here.
+        // The kernel adds storage of a child to the parent that waits for it. Where the parent does not wait, that storage
+        // is lost here.
         if let Some(parent) = self.members.iter_mut().find(|other| other.pid == parent) {
             parent.account.add_ended_child(total);
         } else {
@@ -118,7 +119,7 @@ impl Replica {
         }
     }
 
-    /// The expensive readings: new members, and of all members peak, open files and context switches.
+    /// The expensive readings: finds new members, and reads peak, open files and context switches of all members.
     pub(super) fn survey(&mut self, reader: &mut Reader) {
         let before = files::refused_opens();
         if let Some(root) = self.unopened {
@@ -126,7 +127,7 @@ impl Replica {
             self.unopened = (files::refused_opens() != before).then_some(root);
         }
         let lookup = ChildLookup::now();
-        // Grows while it is walked: children follow their parents.
+        // The list grows while it is walked: children follow their parents.
         let mut next = 0;
         while let Some(member) = self.members.get_mut(next) {
             let threads = member.threads();
@@ -139,7 +140,7 @@ impl Replica {
         self.surveyed_whole = files::refused_opens() == before;
     }
 
-    /// Makes `pid` a member, unless it is one, or is gone.
+    /// Makes `pid` a member, unless it is one already or has ended.
     pub(super) fn join(&mut self, pid: u32, reader: &mut Reader) {
         if !self.has(pid) {
             let process = Process::open(pid, reader.ns_per_tick, &mut reader.buffer);

@@ -1,20 +1,20 @@
 //! The thread that reads everything on a fixed grid of instants.
 //!
-//! Each tick reads the host, and of every replica what is cheap: state, times, threads, resident size. Two things
-//! are expensive, and done as far as the allowance goes, the longest overdue first:
-//! - a *survey* of a replica, every fifth tick: new members of its tree, peak, open files, context switches, storage;
-//!   and of the adopter: orphans that it got;
-//! - its proportional set size (PSS), every tick if possible. The kernel walks all mapped pages for it: about 35 µs
-//!   for `sleep`, 330 µs for a small Python program, 15 ms for 1 GiB, and several times that with cold caches. What
-//!   is not read is `None` in the sample; nothing is made up in between.
+//! Each tick reads the host, and the cheap values of every replica: state, times, threads, resident size. Two things are
+//! expensive, and done as far as the allowance permits, the longest overdue first:
+//! - a *survey* of a replica, every fifth tick: new members of its tree, peak, open files, context switches, storage; and a
+//!   survey of the adopter: orphans that it got;
+//! - its proportional set size (PSS), every tick if possible. The kernel walks all mapped pages for it: about 35 µs for
+//!   `sleep`, 330 µs for a small Python program, 15 ms for 1 GiB, and several times that with cold caches. A value that was
+//!   not read is `None` in the sample; nothing is interpolated.
 //!
-//! The allowance is a share of one core ([`Settings::share`]), all readings included. Surveys come first; what they
-//! leave is for PSS. The first tick of a replica is read in full whatever it costs, and paid for afterwards.
-//! When the cheap readings alone exceed the share – some sixty processes, or a thousand threads – they go on
-//! nevertheless, and the expensive ones keep a tenth of it: the limit is exceeded then, and [`SamplerReport`] shows it.
+//! The allowance is a share of one core ([`Settings::share`]) and covers all readings. Surveys come first; the rest is for
+//! PSS. The first tick of a replica is read in full whatever it costs, and paid for afterwards. When the cheap readings
+//! alone exceed the share – from some sixty processes, or a thousand threads – they continue nevertheless, and the expensive
+//! ones keep a tenth of the share: the limit is exceeded then, and [`SamplerReport`] shows it.
 //!
-//! One file per watched process stays open: the limit on open files must leave room for them. Where it does not, samples say that
-//! they are not complete.
+//! One file per watched process stays open: the limit on open files must leave room for them. Where it does not, samples are
+//! marked as incomplete.
 
 use std::{
     panic,
@@ -44,38 +44,38 @@ use vocabulary::queue::Sent;
 /// How to observe.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
-    /// Distance of two ticks; at least one millisecond.
+    /// Time between two ticks; at least one millisecond.
     pub interval: Duration,
-    /// The subreaper to which orphans of the targets go, see [`tree::members`].
+    /// The subreaper that adopts orphans of the targets, see [`tree::members`].
     pub adopter: Option<u32>,
     /// The share of one core that the sampler may use.
     pub share: f64,
-    /// How many files it may hold open, one for each process. Of more processes samples say that they are not complete.
+    /// How many files it may hold open, one for each process. Samples of further processes are marked as incomplete.
     pub most_files: usize,
 }
 
 impl Default for Settings {
-    /// Every 100 ms, no adopter, and 0.95 % of a core: a little room below the 1 % that we promise.
+    /// Every 100 ms, no adopter, and 0.95 % of a core: a little below the 1 % that we promise.
     fn default() -> Self {
         Self { interval: Duration::from_millis(100), adopter: None, share: 0.0095, most_files: usize::MAX }
     }
 }
 
-/// What the sampler did and cost.
+/// The work and the cost of the sampler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SamplerReport {
-    /// Samples that were made, those for which there was no room included.
+    /// Samples that were made, including those for which there was no room.
     pub samples: u64,
     /// Samples of a replica without its proportional set size.
     pub samples_without_pss: u64,
-    /// Samples of a replica of which something could not be read for want of descriptors or memory, and those that the recorder
-    /// had no room for.
+    /// Samples of a replica of which something could not be read for lack of descriptors or memory, and those for which the
+    /// recorder had no room.
     pub incomplete_samples: u64,
     /// Ticks that were done.
     pub ticks: u64,
-    /// Ticks that began more than a tenth of the interval after their time.
+    /// Ticks that started later than planned by more than a tenth of the interval.
     pub late_ticks: u64,
-    /// Ticks that were left out, because the one before was not done in time.
+    /// Ticks that were skipped because the previous one was not done in time.
     pub skipped_ticks: u64,
     /// Processor time of the sampler's thread.
     pub cpu_ns: u64,
@@ -83,7 +83,7 @@ pub struct SamplerReport {
     pub elapsed_ns: u64,
 }
 
-/// A running sampler. It ends with [`Sampler::stop`], or when it is dropped, or when nobody receives its messages any more.
+/// A running sampler. It ends with [`Sampler::stop`], or when it is dropped, or when its messages are no longer received.
 #[derive(Debug)]
 pub struct Sampler {
     commands: Sender<Command>,
@@ -94,7 +94,7 @@ pub struct Sampler {
 enum Command {
     Add(Watched),
     Remove(String, u32),
-    /// Everything at once, outside of the grid; says when it is done.
+    /// Read everything at once, outside of the grid, and report when it is done.
     Sample(Sender<()>),
     Stop,
 }
@@ -116,9 +116,10 @@ impl Sampler {
         Ok(Self { commands, thread })
     }
 
-    /// Watches another replica from the next tick on; one of the same target and number is replaced, its totals forgotten.
+    /// Watches another replica from the next tick on; one of the same target and number is replaced, and its totals are
+    /// forgotten.
     pub fn add(&self, watched: Watched) {
-        // A failed send means that nobody receives samples any more: then there is nothing to add to.
+        // A failed send means that samples are no longer received: then there is no point in adding.
         let _ = self.commands.send(Command::Add(watched));
     }
 
@@ -129,7 +130,7 @@ impl Sampler {
 
     /// Takes a whole sample now, outside of the grid and whatever it costs, and waits for it (at most 200 ms).
     ///
-    /// Start and end of a load are sampled so: a load may be shorter than the interval.
+    /// The start and end of a load are sampled this way: a load may be shorter than the interval.
     pub fn sample_now(&self) {
         let (done, wait) = mpsc::channel();
         if self.commands.send(Command::Sample(done)).is_ok() {
@@ -137,17 +138,17 @@ impl Sampler {
         }
     }
 
-    /// Ends the thread, and waits for the tick that may be going on.
+    /// Ends the thread, and waits for the current tick, if any.
     pub fn stop(self) -> SamplerReport {
         let _ = self.commands.send(Command::Stop);
         self.thread.join().unwrap_or_else(|panic| panic::resume_unwind(panic))
     }
 }
 
-/// A survey every so many ticks.
+/// A survey once in this many ticks.
 const SURVEY_TICKS: u64 = 5;
 
-/// One expensive reading; replicas by their place in the list.
+/// One expensive reading; replicas by their index in the list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reading {
     Orphans,
@@ -155,7 +156,7 @@ enum Reading {
     Pss(usize),
 }
 
-/// A replica and the ticks from which on its expensive readings are wanted; `None`: now, whatever it costs.
+/// A replica and the ticks from which on its expensive readings are due; `None`: now, whatever they cost.
 #[derive(Debug)]
 struct Entry {
     replica: Replica,
@@ -167,7 +168,7 @@ struct Entry {
 struct Work {
     entries: Vec<Entry>,
     host: Host,
-    /// The tick from which on the host is wanted; `None`: now, and all of it.
+    /// The tick from which on the host is due; `None`: now, and all of it.
     host_due: Option<u64>,
     adopter: Option<u32>,
     orphans_due: Option<u64>,
@@ -219,7 +220,7 @@ impl Work {
             if self.tick(tick, &mut cpu_before).is_err() {
                 break;
             }
-            // The grid is absolute: a late tick moves no other, and is not made up for.
+            // The grid is absolute: a late tick does not shift any other, and is not made up for.
             let next = next_tick(tick, start.elapsed(), self.interval);
             self.report.skipped_ticks += next - tick - 1;
             tick = next;
@@ -235,7 +236,7 @@ impl Work {
         self.report
     }
 
-    /// Obeys commands until `due`; an error means: stop.
+    /// Handles commands until `due`; an error means: stop.
     fn obey_until(
         &mut self,
         tick: u64,
@@ -254,7 +255,7 @@ impl Work {
                     }
                     self.host_due = None;
                     self.tick(tick, cpu_before)?;
-                    // Whoever asked may have given up waiting.
+                    // The caller may have stopped waiting.
                     let _ = done.send(());
                 }
                 Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => return Err(RecorderGone),
@@ -274,7 +275,7 @@ impl Work {
         self.entries.retain(|entry| *entry.replica.target != *target || entry.replica.number != number);
     }
 
-    /// One tick: cheap readings, expensive readings as far as the allowance goes, messages.
+    /// One tick: cheap readings, expensive readings as far as the allowance permits, messages.
     fn tick(&mut self, tick: u64, cpu_before: &mut u64) -> Result<(), RecorderGone> {
         for entry in &mut self.entries {
             entry.replica.refresh(&mut self.reader);
@@ -289,7 +290,8 @@ impl Work {
             self.send(Observation::Process(sample))?;
         }
         self.report.ticks += 1;
-        // Everything since the previous tick's end that was not an expensive reading, waking up included, comes off the next allowance.
+        // Everything since the end of the previous tick that was not an expensive reading, including waking up, is deducted
+        // from the next allowance.
         let cpu_now = thread_cpu_ns();
         let cheap_ns = (cpu_now - *cpu_before).saturating_sub(expensive_ns);
         *cpu_before = cpu_now;
@@ -301,7 +303,7 @@ impl Work {
         Ok(())
     }
 
-    /// A sample that finds no room with the recorder is lost, and the others are not complete without it.
+    /// A sample for which the recorder has no room is lost, and without it the series is not complete.
     fn send(&mut self, sample: Observation) -> Result<(), RecorderGone> {
         match self.out.send(sample) {
             Sent::OnItsWay => Ok(()),
@@ -313,7 +315,8 @@ impl Work {
         }
     }
 
-    /// The host, every tick unless it takes more than a quarter of the allowance: `/proc/stat` grows with the number of cores.
+    /// The host, every tick unless it takes more than a quarter of the allowance: `/proc/stat` grows with the number of
+    /// cores.
     fn read_host(&mut self, tick: u64) -> Result<(), RecorderGone> {
         if self.host_due.is_some_and(|due| tick < due) {
             return Ok(());
@@ -331,7 +334,7 @@ impl Work {
 
     /// Returns the processor time used.
     fn expensive_readings(&mut self, tick: u64) -> u64 {
-        // Taken out while the readings need `self`, and put back to be filled again.
+        // Taken out while the readings need `self`, and put back for reuse.
         let mut wanted = std::mem::take(&mut self.wanted);
         wanted.clear();
         wanted.push((self.orphans_due, Reading::Orphans));
@@ -339,7 +342,8 @@ impl Work {
             wanted.push((entry.survey_due, Reading::Survey(index)));
             wanted.push((entry.pss_due, Reading::Pss(index)));
         }
-        // `None` comes first, then the longest overdue. Stable: orphans come before surveys, and those before the size of the tree.
+        // `None` comes first, then the longest overdue. The sort is stable: orphans come before surveys, and surveys before
+        // the size of the tree.
         wanted.retain(|(due, _)| due.is_none_or(|due| due <= tick));
         wanted.sort_by_key(|(due, _)| *due);
         let begin = thread_cpu_ns();
@@ -353,7 +357,7 @@ impl Work {
                 Reading::Survey(index) => {
                     let entry = &mut self.entries[index];
                     entry.replica.survey(&mut self.reader);
-                    // The first distance differs, so that not all replicas are surveyed in the same tick ever after.
+                    // The first distance differs between replicas, so that they are not all surveyed in the same tick.
                     let distance = match due {
                         None => 1 + index as u64 % SURVEY_TICKS,
                         Some(_) => SURVEY_TICKS,
@@ -381,7 +385,7 @@ impl Work {
         }
     }
 
-    /// Gives the adopter's children that nobody knows yet to the replicas whose marker they carry.
+    /// Assigns children of the adopter that are still unknown to the replicas whose marker they carry.
     fn adopt(&mut self, tick: u64) {
         self.orphans_due = Some(tick + SURVEY_TICKS);
         let Some(adopter) = self.adopter else {
@@ -403,7 +407,7 @@ impl Work {
     }
 }
 
-/// Nobody wants samples any more.
+/// Samples are no longer received.
 #[derive(Debug)]
 struct RecorderGone;
 

@@ -1,8 +1,8 @@
 //! How fast the cores run, and how often they were throttled, from files of `/sys` that stay open.
 //!
-//! Which files there are differs from machine to machine, and in most virtual machines there are none: what is not told is
-//! `None`. Cores that change their speed together (one policy of cpufreq) share one file, which is read once for all.
-//! A processor of a hundred cores has more files than a sample may cost, so each sample reads some of them, in turn.
+//! Which files exist differs from machine to machine, and most virtual machines have none: a missing value is `None`. Cores
+//! that change their speed together (one policy of cpufreq) share one file, which is read once for all of them. A processor
+//! with a hundred cores has more files than a sample may cost, so each sample reads some of them, in turn.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -11,31 +11,31 @@ use std::path::{Path, PathBuf};
 use super::procfs::sensors::{count, hertz};
 use vocabulary::rows::CoreTimes;
 
-/// Files that one sample reads at most, unless it is to be whole.
+/// How many files one sample reads at most, unless it is to be whole.
 const AT_A_TIME: usize = 32;
 
 /// The files that could be opened.
 #[derive(Debug, Default)]
 pub(super) struct Sensors {
     files: Vec<Sensor>,
-    /// The one that is read next.
+    /// The file that is read next.
     next: usize,
 }
 
-/// One file, and whom it is about.
+/// One file, and the cores that it is about.
 #[derive(Debug)]
 enum Sensor {
-    /// The frequency of cores. The mean over the last milliseconds where the kernel has it, which it does not while a core
-    /// is idle; else what was last asked for or seen.
+    /// The frequency of cores: the mean over the last milliseconds where the kernel has it, which it does not while a core
+    /// is idle; else the frequency that was last requested or seen.
     Frequency { policy: PathBuf, cores: Vec<u32>, mean: Option<File>, current: Option<File>, max_hz: Option<u64> },
-    /// How often a core was throttled, and the count that was read last.
+    /// How often a core was throttled, with the count that was last read.
     Core(u32, File, Option<u64>),
-    /// How often a whole package was, and the count that was read last.
+    /// How often a whole package was throttled, with the count that was last read.
     Package(u64, File, Option<u64>),
 }
 
 impl Sensors {
-    /// Looks for the files of these cores below `root`, which is `/` but for tests.
+    /// Looks for the files of these cores below `root`, which is `/` except in tests.
     pub(super) fn open(root: &Path, cores: impl Iterator<Item = u32>) -> Self {
         let mut files: Vec<Sensor> = Vec::new();
         for core in cores {
@@ -72,8 +72,9 @@ impl Sensors {
         }
     }
 
-    /// Adds to `cores`, which ascend, what is read this time: the next files in turn, all of them when it is to be `whole`.
-    /// Counts are repeated until they are read again, frequencies are not. Returns how often whole packages were throttled.
+    /// Adds to `cores`, which ascend, what is read this time: the next files in turn, or all of them when it is to be
+    /// `whole`. Counts are repeated until they are read again, frequencies are not. Returns how often whole packages were
+    /// throttled.
     pub(super) fn read(&mut self, cores: &mut [CoreTimes], buffer: &mut [u8], whole: bool) -> Option<u64> {
         let most = if whole { usize::MAX } else { AT_A_TIME };
         for _ in 0..self.files.len().min(most) {
@@ -114,7 +115,7 @@ fn find(cores: &mut [CoreTimes], number: u32) -> Option<&mut CoreTimes> {
     cores.get_mut(at)
 }
 
-/// Reads a file anew from its beginning. One whose core was switched off cannot be read any more.
+/// Reads a file again from its start. A file whose core was switched off can no longer be read.
 fn number(file: Option<&File>, buffer: &mut [u8], parse: fn(&[u8]) -> Option<u64>) -> Option<u64> {
     let read = file?.read_at(buffer, 0).ok()?;
     parse(&buffer[..read])

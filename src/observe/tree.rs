@@ -1,11 +1,11 @@
 //! Which processes belong to a replica.
 //!
 //! The tree below a pid comes from `/proc/PID/task/*/children`, or from a look at every process where the kernel has no such
-//! file. A process that lost its parent is no longer below the root; it becomes a child of the nearest subreaper, here called
-//! the adopter. Such an orphan is recognised by its [`marker`](vocabulary::marker) in the environment with which it was started.
-//! A program that clears its environment *and* leaves its parent before anybody looked is therefore missed.
+//! file. A process that lost its parent is no longer below the root; it becomes a child of the nearest subreaper, here
+//! called the adopter. Such an orphan is recognised by its [`marker`](vocabulary::marker) in the environment with which it
+//! was started. A program that clears its environment *and* leaves its parent before the first look is therefore missed.
 //!
-//! All answers are snapshots of something that moves: a pid may be gone, or new, a moment later.
+//! All answers are snapshots of something that changes: a pid may have ended, or be new, a moment later.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -23,8 +23,8 @@ pub fn descendants(root: u32) -> Vec<u32> {
     found
 }
 
-/// The processes of a replica: `root` if it is still there, what is below it, and children of `adopter` that carry `marker`,
-/// with what is below them. Parents come before their children.
+/// The processes of a replica: `root` if it still exists, everything below it, and children of `adopter` that carry
+/// `marker`, with everything below them. Parents come before their children.
 pub fn members(root: u32, adopter: Option<u32>, marker: &str) -> Vec<u32> {
     let lookup = ChildLookup::now();
     let root = Path::new("/proc").join(root.to_string()).exists().then_some(root);
@@ -55,11 +55,11 @@ pub(super) fn marker_of(pid: u32) -> Option<String> {
     marker_in(&files::read(format!("/proc/{pid}/environ")).ok()?)
 }
 
-/// A way to ask for the children of a process, good for one walk.
+/// A way to look up the children of a process, valid for one walk.
 pub(super) enum ChildLookup {
     /// The kernel lists the children of each thread.
     Files,
-    /// Everybody's children, collected at once.
+    /// The children of all processes, collected at once.
     Table(HashMap<u32, Vec<u32>>),
 }
 
@@ -92,7 +92,7 @@ impl ChildLookup {
         }
     }
 
-    /// The same for a process whose threads are known already: each has children of its own.
+    /// The same for a process whose threads are known already: each thread has separate children.
     pub(super) fn children_of(&self, pid: u32, threads: &[u32]) -> Vec<u32> {
         match self {
             ChildLookup::Files => threads
@@ -104,7 +104,8 @@ impl ChildLookup {
         }
     }
 
-    /// The seeds and everything below them, each pid once, the seeds first in their order, parents before children they led to.
+    /// The seeds and everything below them, each pid once, the seeds first in their order, then parents before their
+    /// children.
     pub(super) fn closure(&self, seeds: impl IntoIterator<Item = u32>) -> Vec<u32> {
         let mut seen = HashSet::new();
         let mut found: Vec<u32> = seeds.into_iter().filter(|pid| seen.insert(*pid)).collect();

@@ -8,11 +8,11 @@ use super::scale::{Scale, drawable};
 use super::text::Style;
 use super::{Bar, BarSeries, Error, Figure, number};
 
-/// Part of the width of a group that its bars take.
+/// The share of the width of a group that its bars take.
 const FILLED: f64 = 0.82;
 /// Wider bars look like areas.
 const WIDEST_BAR: f64 = 96.0;
-/// Turned names of groups take at most this height.
+/// Rotated names of groups take at most this height.
 pub(super) const TALLEST_NAME: f64 = 220.0;
 
 pub(super) fn draw(
@@ -75,7 +75,7 @@ pub(super) fn draw(
     if visible().next().is_none() { frame.no_data(plot) } else { Ok(()) }
 }
 
-/// Where bars stand.
+/// The positions of the bars.
 struct Row<'a, 'b> {
     canvas: &'a Canvas<'b>,
     plot: Rect,
@@ -87,7 +87,7 @@ impl Row<'_, '_> {
         self.plot.bottom - self.y_scale.place(value) * self.plot.height()
     }
 
-    /// One bar in a place `width` wide; its value is drawable.
+    /// One bar in a slot `width` wide; its value is drawable.
     fn bar(&self, bar: &Bar, style: SeriesStyle, left: f64, width: f64) -> Result<(), Error> {
         let gap = if width >= 6.0 { 1.0 } else { 0.0 };
         let (zero, end) = (self.y(0.0), self.y(bar.value));
@@ -100,7 +100,7 @@ impl Row<'_, '_> {
         self.error_bar(bar, left + width / 2.0, width)
     }
 
-    /// Repetitions from left to right, with the middle free for the error bar.
+    /// Repetitions from left to right, with the middle left free for the error bar.
     fn points(&self, points: &[f64], left: f64, width: f64) -> Result<(), Error> {
         let radius = if width >= 20.0 {
             3.5
@@ -122,12 +122,12 @@ impl Row<'_, '_> {
         Ok(())
     }
 
-    /// A line with caps, on a lighter ground so that it shows on every colour.
+    /// A line with caps, on a lighter background so that it is visible on every colour.
     fn error_bar(&self, bar: &Bar, x: f64, width: f64) -> Result<(), Error> {
         let (Some(low), Some(high)) = (drawable(bar.low), drawable(bar.high)) else {
             return Ok(());
         };
-        // A single repetition has no spread; a cap would claim that it has none.
+        // A single repetition has no known spread; a cap would claim that the spread is zero.
         if low == high && bar.points.len() < 2 {
             return Ok(());
         }
@@ -152,22 +152,21 @@ impl Row<'_, '_> {
     }
 }
 
-/// The names under the groups, made to fit.
+/// The names under the groups, fitted to the space.
 pub(super) struct GroupNames {
     style: Style,
     turned: bool,
-    /// Only every so many groups have a name.
+    /// Only one in this many groups has a name.
     every: usize,
     /// The lines of each name.
     names: Vec<Vec<String>>,
-    /// Height that they take below the data, without the gap.
+    /// The height that they take below the data, without the gap.
     pub height: f64,
 }
 
 impl GroupNames {
-    /// Level in one line, level in up to three lines, or turned; with little room
-    /// some names are left out. `slot` is the width of a group, `tallest` the room
-    /// for turned names.
+    /// On one line, on up to three lines, or rotated; where room is short, some names are left out. `slot` is the width of a
+    /// group, `tallest` the room for rotated names.
     pub fn fit(groups: &[String], slot: f64, tallest: f64) -> Self {
         let small = Style::regular(15.0);
         let room = slot - 12.0;

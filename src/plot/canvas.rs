@@ -1,9 +1,7 @@
 //! A picture in memory and the few shapes that a figure needs.
 //!
-//! Coordinates are pixels of the finished picture, as `f64`, from the top left
-//! corner. Everything is drawn `ZOOM` times as large and averaged at the end,
-//! which smooths lines, dots and text alike. What the shapes mean is not known
-//! here.
+//! Coordinates are pixels of the finished picture, as `f64`, from the top left corner. Everything is drawn `ZOOM` times as
+//! large and averaged at the end, which smooths lines, dots and text alike. The meaning of the shapes is not known here.
 
 use ab_glyph::Font;
 use plotters::prelude::*;
@@ -16,7 +14,7 @@ use super::text::Style;
 pub(super) const WIDTH: u32 = 1200;
 /// Height of every figure in pixels.
 pub(super) const HEIGHT: u32 = 800;
-/// Pixels drawn for one pixel of the picture, in each direction.
+/// How many pixels are drawn for one pixel of the picture, in each direction.
 const ZOOM: u32 = 3;
 
 /// A rectangle with `left <= right` and `top <= bottom`.
@@ -38,8 +36,7 @@ impl Rect {
     }
 }
 
-/// Which part of a text stands at the point given for it. Vertically a line is
-/// always centred on its capital letters.
+/// Which part of a text is at the given point. Vertically a line is always centred on its capital letters.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Align {
     Left,
@@ -56,17 +53,17 @@ pub(super) enum Turn {
     Up,
 }
 
-/// Marks that tell bars and lines apart when there are more series than colours.
+/// Patterns that distinguish bars and lines when there are more series than colours.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Pattern {
     Plain,
-    /// Diagonal stripes, dashes.
+    /// Diagonal stripes in bars, dashes in lines.
     Stripes,
-    /// Crossing stripes, dots.
+    /// Crossing stripes in bars, dots in lines.
     Checks,
 }
 
-/// The picture while it is drawn.
+/// The picture while it is being drawn.
 pub(super) struct Canvas<'a> {
     area: DrawingArea<BitMapBackend<'a>, plotters::coord::Shift>,
 }
@@ -84,7 +81,7 @@ pub(super) fn picture(draw: impl FnOnce(&Canvas) -> Result<(), Error>) -> Result
 }
 
 impl Canvas<'_> {
-    /// A filled rectangle whose edges fall on whole pixels, at least one pixel wide and high.
+    /// A filled rectangle whose edges are on whole pixels, at least one pixel wide and high.
     pub fn rect(&self, rect: Rect, colour: RGBAColor) -> Result<(), Error> {
         let [left, top, right, bottom] = [rect.left, rect.top, rect.right, rect.bottom].map(|edge| edge.round() as i32);
         let (right, bottom) = (right.max(left + 1), bottom.max(top + 1));
@@ -117,8 +114,8 @@ impl Canvas<'_> {
 
     /// A line through `points` with round ends and corners.
     ///
-    /// The strokes of one line are laid over each other before they are blended,
-    /// so that a translucent line has one shade even where it crosses itself.
+    /// The strokes of one line are combined before they are blended, so that a translucent line has one shade even where it
+    /// crosses itself.
     pub fn line(&self, points: &[Point], width: f64, colour: RGBAColor) -> Result<(), Error> {
         let zoom = f64::from(ZOOM);
         let points: Vec<Point> = points.iter().map(|(x, y)| (x * zoom, y * zoom)).collect();
@@ -142,7 +139,7 @@ impl Canvas<'_> {
         Ok(())
     }
 
-    /// A filled circle with a rim of one pixel.
+    /// A filled circle with an outline of one pixel.
     pub fn dot(&self, centre: Point, radius: f64, fill: RGBAColor, rim: RGBAColor) -> Result<(), Error> {
         self.line(&[centre], 2.0 * radius, rim)?;
         self.line(&[centre], 2.0 * (radius - 1.0), fill)

@@ -1,4 +1,5 @@
-//! From a summary and its run to figures: which numbers a graph of the scenario shows. Pure but for reading tables.
+//! From a summary and its run to figures: chooses the numbers that each graph of the scenario shows. Pure except for reading
+//! tables.
 
 mod rounds;
 mod trend;
@@ -27,12 +28,12 @@ pub type NamedFigure = (String, Figure);
 /// # Errors
 /// When a table that a graph needs cannot be read.
 pub fn figures(run: &RunRecord, summary: &Summary) -> Result<Vec<NamedFigure>, Error> {
-    // Repeating asks how stable a metric is: that has a picture of its own, if the scenario has none of it.
+    // Repeating asks how stable a metric is: the answer gets a picture of its own, if the scenario does not define one.
     let repeated = run.plan.repeat.as_ref().map(|r| Graph::rounds(r.metric.clone()));
     let repeated = repeated.filter(|graph| !run.plan.graphs.iter().any(|g| g.shape == graph.shape));
     let of = |graph| facets(graph, summary).into_iter().map(move |facet| (graph, facet));
     let wanted: Vec<(&Graph, Facet)> = run.plan.graphs.iter().chain(&repeated).flat_map(of).collect();
-    // On all cores; their order stays.
+    // On all cores; the order is kept.
     let composed = wanted.par_iter().map(|(graph, facet)| {
         let composer = Composer { run, summary, graph, facet };
         Ok(composer.figure()?.map(|figure| (composer.file_name(), figure)))
@@ -54,8 +55,8 @@ pub fn figures(run: &RunRecord, summary: &Summary) -> Result<Vec<NamedFigure>, E
 /// One level for each factor that distinguishes pictures of a graph.
 type Facet = Vec<(String, String)>;
 
-/// Every combination of the facets' levels. Factors that a graph leaves open and that vary become facets of their own:
-/// a bar or a curve never mixes cells.
+/// Every combination of the facets' levels. Factors that vary and that a graph does not use become facets themselves: a bar
+/// or a curve never mixes cells.
 fn facets(graph: &Graph, summary: &Summary) -> Vec<Facet> {
     let bound = |name: &str| graph.x.as_deref() == Some(name) || graph.series.as_deref() == Some(name);
     let mut facets: Vec<Facet> = vec![Vec::new()];
@@ -83,13 +84,13 @@ struct Composer<'a> {
     facet: &'a Facet,
 }
 
-/// Phases in the order of time.
+/// Phases in order of time.
 const PHASES: [&str; 5] = ["warm-up", "before", "during", "after", "search"];
 
-/// What an axis may stand for that is not a factor.
+/// What an axis may stand for besides a factor.
 const PARTS: [&str; 4] = ["step", "target", "workload", "phase"];
 
-/// Chooses a level of an axis that is not a factor; others choose cells, not parts of them.
+/// Chooses a level of an axis that is not a factor; factors choose cells, not parts of them.
 fn choose<'a>(selection: &mut Selection<'a>, axis: Option<&str>, level: &'a str) {
     match axis {
         Some("step") => selection.step = Some(level),
@@ -100,13 +101,14 @@ fn choose<'a>(selection: &mut Selection<'a>, axis: Option<&str>, level: &'a str)
     }
 }
 
-/// A level as a legend shows it: a bare number says of what it is one.
+/// A level as a legend shows it: a bare number is preceded by the name of its factor.
 fn level_label(factor: &str, level: &str) -> String {
     let number = level.chars().all(|c| c.is_ascii_digit() || c == '.');
     if number { format!("{factor} {level}") } else { level.to_owned() }
 }
 
-/// Name, begin and end of the phases of a repetition. Where the warm-up was found in the measurement, it is one of them.
+/// Name, start and end of the phases of a repetition. Where the end of the warm-up was found in the measurement, the warm-up
+/// is one of them.
 fn phases(cell: &CellSummary, repetition: &Repetition) -> Vec<(&'static str, u64, u64)> {
     let mut found = Vec::new();
     for phase in &repetition.status.phases {
@@ -149,7 +151,7 @@ impl Composer<'_> {
         fitting(&parts.join("-").chars().map(safe).collect::<String>())
     }
 
-    /// The workload that it shows, where the graph names one and there are others.
+    /// The workload that the graph shows, where the graph names one and there are others.
     fn named_workload(&self) -> Option<&str> {
         let others = |name: &str| self.cells().flat_map(|(_, c)| &c.steps).any(|s| s.workload != name);
         self.graph.workload.as_deref().filter(|name| others(name))
@@ -162,7 +164,7 @@ impl Composer<'_> {
         all.unwrap_or_default().iter().filter(there).cloned().collect()
     }
 
-    /// The unit of a metric; that of a command's figure is in the summary.
+    /// The unit of a metric; that of a command's metric is in the summary.
     fn unit(&self, metric: &Metric) -> String {
         if matches!(metric, Metric::Throughput | Metric::ThroughputStdev) && self.graph.step.is_some() {
             return "requests/s".to_owned();
@@ -183,7 +185,7 @@ impl Composer<'_> {
             if self.summary.question.is_empty() { self.summary.experiment.clone() } else { self.summary.question.clone() }
         });
         let of_workload = self.named_workload().map_or_else(String::new, |w| format!(" of {w}"));
-        // `throughput, ratio to before`: whose it is stands behind the metric.
+        // `throughput, ratio to before`: the workload is written after the metric.
         let (metric, rest) = metric_words.find(", ").map_or((metric_words, ""), |at| metric_words.split_at(at));
         let what = format!("{metric}{of_step}{of_workload}{rest}");
         let subtitle = if facet.is_empty() { what.clone() } else { format!("{what}; {}", facet.join(", ")) };
@@ -214,7 +216,7 @@ impl Composer<'_> {
         values::of_cell(cell, metric, &self.part(part)).into_iter().map(|v| v * scale).collect()
     }
 
-    /// Which part of a cell is meant, with what the graph says of all of its axes.
+    /// Which part of a cell is meant, combined with what the graph says about all of its axes.
     fn part<'a>(&'a self, part: Selection<'a>) -> Selection<'a> {
         Selection {
             workload: part.workload.or(self.graph.workload.as_deref()),
@@ -224,7 +226,7 @@ impl Composer<'_> {
         }
     }
 
-    /// Levels along an axis: a factor's, the steps that occur, or the targets.
+    /// Levels along an axis: those of a factor, the steps that occur, or the targets.
     fn axis(&self, name: Option<&str>) -> Vec<String> {
         let distinct = |names: Vec<String>| {
             let mut seen = Vec::new();
@@ -250,7 +252,7 @@ impl Composer<'_> {
         }
     }
 
-    /// The cell, and the part of it, at a level of x and one of the series.
+    /// The cell, and the part of it, for a level of x and one of the series.
     fn cell_at<'a>(&'a self, group: &'a str, level: &'a str) -> Option<(&'a CellSummary, Selection<'a>)> {
         let (x, series) = (self.graph.x.as_deref(), self.graph.series.as_deref());
         let mut part = Selection::default();
@@ -280,7 +282,7 @@ impl Composer<'_> {
             let values = self.values(cell, metric, part);
             (!values.is_empty()).then(|| stats::median(&values))
         };
-        // What all of them begin with says what the parts are: `stage connect`, `stage request`.
+        // A first word that all parts share says what the parts are: `stage connect`, `stage request`.
         let words: Vec<String> = metrics.iter().map(Metric::words).collect();
         let first = words.first().and_then(|words| words.split_once(' ')).map_or("", |(first, _)| first);
         let common = words.iter().all(|words| words.split_once(' ').is_some_and(|(word, _)| word == first));
@@ -350,7 +352,7 @@ impl Composer<'_> {
                         "median of the ratios within {n} repetitions (dots: each one); error bars: bootstrap (BCa) 95 % interval of it"
                     )
                 } else {
-                    format!("Hodges-Lehmann ratio of {n} repetitions; error bars: its 95 % interval, as `compare` has it")
+                    format!("Hodges-Lehmann ratio of {n} repetitions; error bars: its 95 % interval, as in `compare`")
                 };
                 let note = format!("{what}; run {}", self.summary.run);
                 self.frame(&format!("{}, ratio to {base}", metric.words()), "", x_label, data, note)
@@ -358,7 +360,7 @@ impl Composer<'_> {
         }
     }
 
-    /// A phase over another, repetition by repetition: both belong to the same processes.
+    /// A phase over another, repetition by repetition: both were measured on the same processes.
     fn ratio_of_phases(&self, group: &str, phase: &str, over: &str, metric: &Metric) -> Option<Bar> {
         let (cell, part) = self.cell_at(group, phase)?;
         let above = self.part(part);
@@ -366,7 +368,7 @@ impl Composer<'_> {
         let ratios: Vec<f64> = values::ratios(cell, metric, &above, &below).ok()?.into_iter().map(|(_, ratio)| ratio).collect();
         let found = estimate(&ratios)?;
         let (low, high) = found.median_interval.unwrap_or((found.median, found.median));
-        // A phase is 1 to itself, in every repetition.
+        // The ratio of a phase to itself is 1, in every repetition.
         let points = if phase == over { Vec::new() } else { ratios };
         Some(Bar { value: found.median, low, high, points })
     }
@@ -383,7 +385,7 @@ impl Composer<'_> {
             let steps = || cell.steps.iter().filter(|s| s.phase == "during" && only.is_none_or(|w| w == s.workload));
             let of_step = |s: &StepSummary| LinePart::Step(Some(s.workload.clone()), s.step.clone());
             let watched = || cell.targets.iter().filter(|t| t.watched).map(|t| t.target.clone());
-            // A pass of one step is that step.
+            // A pass of one step is the same as that step.
             let single = |workload: &str| steps().filter(|s| s.workload == workload).count() == 2;
             let parts: Vec<LinePart> = match by {
                 "target" => watched().map(|t| LinePart::Targets(vec![t])).collect(),
@@ -391,7 +393,7 @@ impl Composer<'_> {
                 _ if metric.is_named() => {
                     let all = self.run.plan.cells[index].taps.iter().filter(|t| only.is_none_or(|name| name == t.name));
                     let brings = all.filter(|t| t.metrics.iter().any(|m| m.name == metric.name()));
-                    // Several are told apart only where the graph asks for it.
+                    // Several workloads are distinguished only where the graph asks for it.
                     let shown = if by == "workload" { usize::MAX } else { 1 };
                     brings.take(shown).map(|t| LinePart::Tap(t.name.clone())).collect()
                 }
@@ -411,7 +413,7 @@ impl Composer<'_> {
             let names: Vec<String> = parts.iter().map(name).collect();
             let window = self.run.plan.window.as_secs_f64();
             let repetitions = curves::counted(self.run, index, &cell.repetitions.counted);
-            // What cannot be read has no line; the summary names it.
+            // A table that cannot be read has no line; the summary names it.
             let lines = curves::lines(&self.run.plan.cells[index], &repetitions, &parts, metric, window);
             for (repetition, lines) in repetitions.into_iter().zip(lines) {
                 for (name, mut line) in names.iter().zip(lines) {
@@ -444,13 +446,15 @@ impl Composer<'_> {
                 continue;
             }
             let (start, end) = (stats::median(&starts), stats::median(&ends));
-            // What was under way when the next phase began belongs to the phase in which it began; the picture shows the start.
+            // What was under way when the next phase started belongs to the phase in which it started; the picture shows the
+            // start.
             if let Some(before) = phases.last_mut() {
                 before.end = before.end.min(start);
             }
             phases.push(Phase { name: name.to_owned(), start, end, marked: false });
         }
-        // Beside a warm-up the measurement is all there is; before or after something else it is what that is compared with.
+        // If the only other phase is a warm-up, the measurement is not highlighted; with a phase before or after, it is what
+        // they are compared with.
         let compared = phases.iter().any(|p| matches!(p.name.as_str(), "before" | "after"));
         for phase in &mut phases {
             phase.marked = compared && phase.name == "during";
@@ -460,9 +464,9 @@ impl Composer<'_> {
             true => format!("thin: a line per repetition ({n}), thick: their median"),
             false => format!("one line per repetition ({n})"),
         };
-        let note = format!("{what}; 0 s is the begin of the load, phases at their medians; run {}", self.summary.run);
+        let note = format!("{what}; 0 s is the start of the load, phases at their medians; run {}", self.summary.run);
         let data = Data::Lines { series, phases };
-        Ok(Some(self.frame(&metric.words(), &self.unit(metric), "time since the load began (s)".to_owned(), data, note)))
+        Ok(Some(self.frame(&metric.words(), &self.unit(metric), "time since the start of the load (s)".to_owned(), data, note)))
     }
 
     // ---- quantiles
@@ -478,7 +482,7 @@ impl Composer<'_> {
             for (_, cell) in self.cells() {
                 if by.is_none_or(|b| PARTS.contains(&b) || cell.levels.get(b) == Some(&level)) {
                     let mut found = cell.steps.iter().filter(|s| s.step == step && s.phase == phase);
-                    // One workload: the first that has such a step.
+                    // One workload: the first that has this step.
                     let workload = steps.first().map(|s| s.workload.as_str()).or(part.workload);
                     steps.extend(found.find(|s| workload.is_none_or(|w| w == s.workload)));
                 }
@@ -504,7 +508,7 @@ impl Composer<'_> {
             Time::FirstByte => "time to the first byte",
         };
         let note = format!(
-            "{n} repetitions merged, right answers, and what was never answered by the time that it had waited; run {}",
+            "{n} repetitions merged, correct answers; whatever was never answered counts with the time that it had waited; run {}",
             self.summary.run
         );
         self.frame(what, "ms", "quantile".to_owned(), Data::Quantiles { series }, note)

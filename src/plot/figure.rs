@@ -1,8 +1,7 @@
 //! What a figure shows, as plain data.
 //!
-//! Nothing here knows of pixels, colours or fonts; the caller decides what is
-//! compared with what, scales the values and names the units in the labels.
-//! Values that are not finite are allowed everywhere and are not drawn.
+//! Nothing here knows of pixels, colours or fonts; the caller decides what is compared with what, scales the values and
+//! names the units in the labels. Values that are not finite are allowed everywhere and are not drawn.
 
 /// One picture: the words around it and the data inside.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,23 +43,23 @@ pub enum Data {
     Lines {
         /// What is compared; each series has one colour.
         series: Vec<LineSeries>,
-        /// Stretches of time with a name, shown behind the lines.
+        /// Named stretches of time, shown behind the lines.
         phases: Vec<Phase>,
     },
     /// Means over the levels of a factor, joined by lines, with their intervals.
     Trend {
         /// Names of the levels, left to right.
         levels: Vec<String>,
-        /// Where the levels stand along the x axis.
+        /// The positions of the levels along the x axis.
         places: LevelPositions,
         /// What is compared; each series has one colour.
         series: Vec<TrendSeries>,
-        /// What the dashed lines of the series are called in the legend.
+        /// The name of the dashed lines of the series in the legend.
         model: Option<String>,
         /// Whether the y axis is logarithmic; otherwise it starts at zero.
         log: bool,
     },
-    /// Each repetition by its round; the y axis does not begin at zero.
+    /// Each repetition by its round; the y axis does not start at zero.
     Rounds {
         /// What is compared; each series has one colour.
         series: Vec<RoundSeries>,
@@ -78,9 +77,8 @@ pub enum Data {
 pub struct BarSeries {
     /// The name in the legend.
     pub name: String,
-    /// One entry for each group. `None` where nothing was measured: it
-    /// is drawn as a cross, for an absent bar would look like zero. A list that
-    /// is too short is filled with `None`.
+    /// One entry for each group. `None` where nothing was measured: it is drawn as a cross, because an absent bar would look
+    /// like zero. A list that is too short is filled with `None`.
     pub bars: Vec<Option<Bar>>,
 }
 
@@ -105,18 +103,18 @@ pub struct LineSeries {
     /// One line for each repetition, each a list of (seconds, value) in the order
     /// of time. A value that is not finite interrupts its line.
     pub lines: Vec<Vec<(f64, f64)>>,
-    /// What stands for all of them, drawn over them; empty where each stands for itself.
+    /// The median of all lines, drawn over them; empty where each line is shown by itself.
     pub middle: Vec<(f64, f64)>,
 }
 
-/// Where levels stand along the x axis.
+/// The positions of levels along the x axis.
 #[derive(Debug, Clone, PartialEq)]
 pub enum LevelPositions {
-    /// Each as far from the next as any other.
+    /// At equal distances.
     Even,
-    /// By a number for each of them, ascending.
+    /// By a number for each level, ascending.
     Linear(Vec<f64>),
-    /// By the logarithm of a positive number for each of them, ascending.
+    /// By the logarithm of a positive number for each level, ascending.
     Log(Vec<f64>),
 }
 
@@ -125,9 +123,9 @@ pub enum LevelPositions {
 pub struct TrendSeries {
     /// The name in the legend.
     pub name: String,
-    /// From left to right. A level that was not asked for has no point, and the line passes over it.
+    /// From left to right. A level that was not requested has no point, and the line passes over it.
     pub points: Vec<TrendPoint>,
-    /// What the values should be: index of the level, value. One that is not finite interrupts the dashed line.
+    /// What the values should be: index of the level, value. A value that is not finite interrupts the dashed line.
     pub model: Vec<(usize, f64)>,
 }
 
@@ -136,7 +134,7 @@ pub struct TrendSeries {
 pub struct TrendPoint {
     /// Index of the level.
     pub level: usize,
-    /// The mean. Not a number where nothing was measured: that interrupts the line and is drawn as a cross.
+    /// The mean. NaN where nothing was measured: that interrupts the line and is drawn as a cross.
     pub value: f64,
     /// Lower end of the interval.
     pub low: f64,
@@ -177,7 +175,7 @@ pub struct Phase {
     pub start: f64,
     /// End in seconds; a phase that ends before it starts is not drawn.
     pub end: f64,
-    /// Whether it is the one that is of interest among others: it stands out from them.
+    /// Whether the phase of interest, which is highlighted among the others.
     pub marked: bool,
 }
 
@@ -186,7 +184,7 @@ pub struct Phase {
 pub struct QuantileSeries {
     /// The name in the legend.
     pub name: String,
-    /// Pairs (q, value) in the order of q. Points with q outside [0, 1) are not
-    /// drawn; values of zero and less lie on the lower edge of the log axis.
+    /// Pairs (q, value) in the order of q. Points with q outside [0, 1) are not drawn; values of zero and less are on the
+    /// lower edge of the log axis.
     pub points: Vec<(f64, f64)>,
 }

@@ -1,7 +1,6 @@
 //! Everything around the data: title, legend, axes, grid and small print.
 //!
-//! The words take what they need from the top and the bottom of the page; what
-//! is left in the middle belongs to the data.
+//! The words take the space that they need at the top and the bottom of the page; the rest in the middle is for the data.
 
 use super::canvas::{Align, Canvas, HEIGHT, Rect, Turn, WIDTH};
 use super::legend::{self, Entry};
@@ -20,7 +19,7 @@ const NO_DATA: Style = Style::regular(24.0);
 
 /// Distance of everything from the edge of the picture.
 const MARGIN: f64 = 24.0;
-/// Room on the right for the half of a tick label that stands out.
+/// Room on the right for the half of a tick label that extends beyond the axis.
 const RIGHT: f64 = 48.0;
 /// Distance between the data and a label.
 pub(super) const GAP: f64 = 8.0;
@@ -30,11 +29,11 @@ pub(super) fn x_axis_height() -> f64 {
     GAP + TICK.line_height()
 }
 
-/// The page after the words are drawn.
+/// The page after the words have been drawn.
 pub(super) struct Frame<'a, 'b> {
     pub canvas: &'a Canvas<'b>,
-    /// From left to right the width of the data; from top to bottom the room for
-    /// the data and for the labels directly above and below it.
+    /// From left to right the width of the data; from top to bottom the room for the data and for the labels directly above
+    /// and below it.
     pub area: Rect,
     y_scale: &'a Scale,
     /// The lines of the y label, none longer than the area is high.
@@ -90,7 +89,7 @@ impl<'a, 'b> Frame<'a, 'b> {
     /// Draws the horizontal grid and the y axis beside `plot`, the place of the data.
     pub fn y_axis(&self, plot: Rect) -> Result<(), Error> {
         for (i, line) in self.y_label.iter().enumerate() {
-            // A label that is taller than the data goes on beside the labels above or below.
+            // A label that is taller than the data extends beside the labels above or below.
             let half = LABEL.width(line) / 2.0;
             let middle = ((plot.top + plot.bottom) / 2.0).min(self.area.bottom - half).max(self.area.top + half);
             let x = MARGIN + LABEL.line_height() * (i as f64 + 0.5);
@@ -120,7 +119,7 @@ impl<'a, 'b> Frame<'a, 'b> {
             let line = Rect { left: x, right: x + 1.0, ..plot };
             self.canvas.rect(line, GRID)?;
             let half = TICK.width(label) / 2.0;
-            // A wide label at the end moves back onto the page.
+            // A wide label at the end is moved back onto the page.
             let x = x.min(f64::from(WIDTH) - MARGIN / 2.0 - half);
             if x - half >= free {
                 let place = (x, plot.bottom + GAP + TICK.line_height() / 2.0);
@@ -131,14 +130,14 @@ impl<'a, 'b> Frame<'a, 'b> {
         Ok(())
     }
 
-    /// Draws the edges of the data; after the data, so that nothing covers them.
+    /// Draws the edges of the plot; after the data, so that nothing covers them.
     pub fn edges(&self, plot: Rect) -> Result<(), Error> {
         let floor = plot.bottom.round();
         self.canvas.rect(Rect { top: floor, bottom: floor + 1.0, ..plot }, AXIS)?;
         self.canvas.rect(Rect { right: plot.left + 1.0, ..plot }, AXIS)
     }
 
-    /// Says in the middle of the plot that there is nothing to see.
+    /// Writes in the middle of the plot that there is nothing to show.
     pub fn no_data(&self, plot: Rect) -> Result<(), Error> {
         let middle = ((plot.left + plot.right) / 2.0, (plot.top + plot.bottom) / 2.0);
         let half = (NO_DATA.width("no data") / 2.0 + 16.0, 22.0);

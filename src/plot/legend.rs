@@ -13,7 +13,7 @@ const MARK: f64 = 28.0;
 const SPACE: f64 = 8.0;
 /// Space between two entries in a row.
 const APART: f64 = 28.0;
-/// More rows would leave too little for the data.
+/// More rows would leave too little room for the data.
 const MOST_ROWS: usize = 6;
 /// Narrower columns would leave too little of the names.
 const MOST_COLUMNS: usize = 6;
@@ -31,7 +31,7 @@ pub(super) enum Mark {
     Line(SeriesStyle),
     /// A line through points.
     Trend(SeriesStyle),
-    /// The dashed line of a model; it has a row of its own where one row is too short.
+    /// The dashed line of a model; the entry has a separate row where one row is too short.
     Model(RGBAColor),
     /// The dashed line of a reference value.
     Reference,
@@ -41,10 +41,10 @@ pub(super) enum Mark {
     Ring,
 }
 
-/// Draws the entries in rows from `corner` (left, top) and returns where they end below.
+/// Draws the entries in rows from `corner` (left, top) and returns their lower end.
 ///
-/// One row if they fit, else columns of equal width. With too many rows names
-/// lose their middle; what still does not fit is counted in a last entry.
+/// One row if they fit, else columns of equal width. With too many rows, names lose their middle; what still does not fit is
+/// counted in a last entry.
 pub(super) fn draw(canvas: &Canvas, entries: &[Entry], (left, top): (f64, f64), width: f64) -> Result<f64, Error> {
     if entries.is_empty() {
         return Ok(top);
@@ -109,12 +109,12 @@ fn draw_entry(canvas: &Canvas, entry: &Entry, name: &str, (x, y): (f64, f64)) ->
     canvas.text(name, (x + MARK + SPACE, y), TEXT, INK, Align::Left, Turn::None)
 }
 
-/// The line of a model: broad and pale, so that it also shows behind measured values that follow it.
+/// The line of a model: broad and pale, so that it is also visible behind measured values that follow it.
 pub(super) fn dashed(canvas: &Canvas, points: &[(f64, f64)], colour: RGBAColor) -> Result<(), Error> {
     canvas.patterned(points, 4.5, colour.mix(0.5), Pattern::Stripes)
 }
 
-/// The mark of a mean. Lines of models are dashed, so that colours that come again differ in their dots.
+/// The mark of a mean. Lines of models are dashed, so series with the same colour differ in their dots.
 pub(super) fn trend_dot(canvas: &Canvas, at: (f64, f64), style: SeriesStyle, size: f64) -> Result<(), Error> {
     canvas.line(&[at], 11.0 * size, PAPER)?;
     canvas.line(&[at], 9.0 * size, style.colour)?;
@@ -125,7 +125,7 @@ pub(super) fn trend_dot(canvas: &Canvas, at: (f64, f64), style: SeriesStyle, siz
     }
 }
 
-/// The mark of a value that does not exist; `reach` from its centre.
+/// The mark of a value that does not exist; `reach` is measured from its centre.
 pub(super) fn cross(canvas: &Canvas, (x, y): (f64, f64), reach: f64, colour: RGBAColor) -> Result<(), Error> {
     let (left, right, top, bottom) = (x - reach, x + reach, y - reach, y + reach);
     canvas.line(&[(left, top), (right, bottom)], 1.8, colour)?;

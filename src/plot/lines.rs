@@ -11,10 +11,10 @@ use super::{Error, Figure, LineSeries, Phase};
 
 /// Background of every second phase.
 const SHADE: RGBAColor = RGBAColor(0xf3, 0xf5, 0xf8, 1.0);
-/// Backgrounds of the phase that is marked and of those beside it; the grid shows on both.
+/// Backgrounds of the highlighted phase and of the phases beside it; the grid is visible on both.
 const MARKED: RGBAColor = RGBAColor(0xfd, 0xf0, 0xcf, 1.0);
 const BESIDE: RGBAColor = RGBAColor(0xe9, 0xef, 0xf6, 1.0);
-/// Names of phases stand in at most so many rows above the data.
+/// Names of phases take at most this many rows above the data.
 const MOST_ROWS: usize = 4;
 
 pub(super) fn draw(canvas: &Canvas, figure: &Figure, series: &[LineSeries], phases: &[Phase]) -> Result<(), Error> {
@@ -44,7 +44,7 @@ pub(super) fn draw(canvas: &Canvas, figure: &Figure, series: &[LineSeries], phas
     let marked = phases.iter().position(|phase| phase.marked);
     for (i, phase) in phases.iter().enumerate() {
         let band = Rect { left: x(phase.start), right: x(phase.end), ..plot };
-        // Beside a marked phase all have a tab, in which their name stands.
+        // If one phase is highlighted, all phases have a tab that contains their name.
         let tab = Rect { top: area.top, ..band };
         match marked {
             None if i % 2 == 0 => canvas.rect(band, SHADE)?,
@@ -80,7 +80,7 @@ pub(super) fn draw(canvas: &Canvas, figure: &Figure, series: &[LineSeries], phas
         };
         let each = one.lines.iter().map(|line| (line, width, opacity));
         for (line, width, opacity) in each.chain([(&one.middle, 2.6, 1.0)]) {
-            // What is not a number interrupts the line.
+            // A value that is not finite interrupts the line.
             for piece in line.split(|raw| point(raw).is_none()) {
                 let place = |(time, value): (f64, f64)| (x(time), plot.bottom - y_scale.place(value) * plot.height());
                 let piece: Vec<_> = piece.iter().filter_map(point).map(place).collect();
@@ -107,21 +107,20 @@ struct PhaseName {
     left: f64,
     row: usize,
     text: String,
-    /// Where a line leads down to the start of the phase, like the pole of a flag.
+    /// The x position of a line down to the start of the phase, like the pole of a flag.
     pole: Option<f64>,
 }
 
-/// Puts each name over its phase, in the lowest row where it does not touch another.
+/// Places each name over its phase, in the lowest row where it does not touch another.
 ///
-/// A name that is wider than its phase begins at the start of the phase and flies
-/// over the next ones. They are placed from right to left, so that no pole
-/// crosses a name below. Where all rows are taken, a name is shortened to the
-/// width of its phase; phases that are too narrow for that stay without a name.
+/// A name that is wider than its phase starts at the start of the phase and extends over the next ones. Names are placed
+/// from right to left, so that no pole crosses a name below. Where all rows are taken, a name is shortened to the width of
+/// its phase; phases that are too narrow for that get no name.
 fn phase_names(phases: &[&Phase], x: impl Fn(f64) -> f64, area: Rect) -> Vec<PhaseName> {
     const NARROWEST: f64 = 40.0;
-    // The edge of the picture lies beyond that of the data.
+    // The edge of the picture is beyond that of the data.
     let most_right = area.right + 24.0;
-    // Where the names of each row begin.
+    // Where the names of each row start.
     let mut rows = [most_right + GAP; MOST_ROWS];
     let mut order: Vec<&&Phase> = phases.iter().filter(|p| !p.name.trim().is_empty()).collect();
     order.sort_by(|a, b| b.start.total_cmp(&a.start));

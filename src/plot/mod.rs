@@ -1,15 +1,12 @@
-//! Figures to pictures.
+//! Turns figures into pictures.
 //!
-//! [`Figure`] says what is shown, as plain data; [`render`] draws it and returns
-//! the bytes of a PNG file. The same figure always gives the same bytes: fonts
-//! are embedded, nothing depends on the system or on chance.
+//! [`Figure`] says what is shown, as plain data; [`render`] draws it and returns the bytes of a PNG file. The same figure
+//! always gives the same bytes: fonts are embedded, and nothing depends on the system or on chance.
 //!
-//! In reading order: `figure` is the model; `bars`, `lines`, `trend`, `rounds` and `quantiles` draw
-//! one kind of data each, inside the words and axes of `frame` and `legend`;
-//! `scale`, `number`, `text` and `palette` are pure helpers; `canvas` and
-//! `stroke` know pixels. `compose` chooses the numbers that a graph of a scenario
-//! shows; it alone knows of summaries. Where a picture is
-//! stored is not known here.
+//! In reading order: `figure` is the model; `bars`, `lines`, `trend`, `rounds` and `quantiles` draw one kind of data each,
+//! inside the words and axes of `frame` and `legend`; `scale`, `number`, `text` and `palette` are pure helpers; `canvas` and
+//! `stroke` know pixels. `compose` chooses the numbers that a graph of a scenario shows; it is the only module that knows
+//! summaries. Where a picture is stored is decided elsewhere.
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::panic))]
 
@@ -50,11 +47,10 @@ pub enum Error {
 
 /// Draws a figure and returns it as the bytes of a PNG file, 1200 × 800 pixels.
 ///
-/// Values that are not finite are left out; a figure without any value says "no
-/// data" inside its axes.
+/// Values that are not finite are left out; a figure without any value says "no data" inside its axes.
 ///
 /// # Errors
-/// Only when the drawing library or the encoder fails; no data make it fail.
+/// Only when the drawing library or the encoder fails; no data can make it fail.
 pub fn render(figure: &Figure) -> Result<Vec<u8>, Error> {
     canvas::picture(|canvas| match &figure.data {
         Data::Bars { groups, series, reference } => bars::draw(canvas, figure, groups, series, *reference),

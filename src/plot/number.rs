@@ -1,20 +1,19 @@
-//! Numbers as a person reads them on an axis: "12 000", "2.5M", "3·10⁻⁷".
+//! Numbers as people read them on an axis: "12 000", "2.5M", "3·10⁻⁷".
 //!
-//! Units are not known here; they stand in the axis label.
+//! Units are not known here; the axis label contains them.
 
-/// Thousands are set apart by a narrow space that never breaks a line.
+/// Thousands are separated by a narrow space that never breaks a line.
 const THOUSANDS: char = '\u{202f}';
 
 /// Labels of the ticks of one axis, all in the same form.
 ///
-/// `step`: distance of the ticks, greater than zero; it fixes the decimals.
-/// From a million on the labels are shortened with M, G and T; beyond 10¹⁵ and
-/// below 10⁻⁴ they become powers of ten.
+/// `step`: distance of the ticks, greater than zero; it determines the decimals. From a million on, labels are shortened
+/// with M, G and T; beyond 10¹⁵ and below 10⁻⁴ they become powers of ten.
 pub(super) fn tick_labels(ticks: &[f64], step: f64) -> Vec<String> {
     let largest = ticks.iter().fold(0.0, |most: f64, tick| most.max(tick.abs()));
     let (unit, suffix) = unit_of(largest);
     let decimals = (-((step / unit).log10() + 1e-9).floor()).clamp(0.0, 12.0) as usize;
-    // Steps such as 2.5 need one decimal more than their magnitude says.
+    // Steps such as 2.5 need one decimal more than their magnitude suggests.
     let scaled = step / unit * 10f64.powi(decimals as i32);
     let decimals = decimals + usize::from((scaled - scaled.round()).abs() > 1e-6);
     ticks

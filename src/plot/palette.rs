@@ -4,9 +4,9 @@ use plotters::style::{Color, RGBAColor, RGBColor};
 
 use super::canvas::Pattern;
 
-/// Colours that people with any kind of colour vision can tell apart (Okabe and
-/// Ito 2008), in an order that keeps neighbours distinct. Yellow is darkened and
-/// black lightened, so that thin lines show on white and error bars on bars.
+/// Colours that people with any kind of colour vision can distinguish (Okabe and Ito 2008), in an order that keeps
+/// neighbours distinct. Yellow is darkened and black lightened, so that thin lines are visible on white and error bars on
+/// bars.
 const DISTINCT: [RGBColor; 8] = [
     RGBColor(0x00, 0x72, 0xb2),
     RGBColor(0xd5, 0x5e, 0x00),
@@ -41,18 +41,17 @@ const fn grey(level: u8) -> RGBAColor {
     RGBAColor(level, level, level, 1.0)
 }
 
-/// How one series looks everywhere in a figure.
+/// The look of one series everywhere in a figure.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct SeriesStyle {
     pub colour: RGBAColor,
     pub pattern: Pattern,
 }
 
-/// One look for each series, by the order and the kind of their names.
+/// One look for each series, chosen by the order and the kind of their names.
 ///
-/// Names that differ in one ascending number (1, 2, 4, 8 threads) get shades of
-/// one scale; all others distinct colours, with patterns from the ninth on.
-/// After 24 series the looks repeat.
+/// Names that differ in one ascending number (1, 2, 4, 8 threads) get shades of one scale; all others get distinct colours,
+/// with patterns from the ninth on. After 24 series the looks repeat.
 pub(super) fn series_styles(names: &[&str]) -> Vec<SeriesStyle> {
     let count = names.len();
     let plain = |colour: &RGBColor| SeriesStyle { colour: colour.to_rgba(), pattern: Pattern::Plain };
@@ -65,7 +64,7 @@ pub(super) fn series_styles(names: &[&str]) -> Vec<SeriesStyle> {
         .collect()
 }
 
-/// Whether the names are the same but for one number that grows from each to the next.
+/// Whether the names are the same except for one number that grows from each to the next.
 fn ascending(names: &[&str]) -> bool {
     let split: Option<Vec<_>> = names.iter().map(|name| around_number(name)).collect();
     split.is_some_and(|split| split.is_sorted_by(|a, b| a.0 == b.0 && a.2 == b.2 && a.1 < b.1))

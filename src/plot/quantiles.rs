@@ -12,7 +12,7 @@ pub(super) fn draw(canvas: &Canvas, figure: &Figure, series: &[QuantileSeries]) 
     let series_styles = palette::series_styles(&names);
     let points = || series.iter().flat_map(|one| &one.points).filter_map(point);
     let y_scale = Scale::log(points().map(|(_, value)| value));
-    // Two nines are the least, so that the axis can be recognised.
+    // At least two nines, so that the axis can be recognised.
     let last = points().map(|(nines, _)| nines).fold(2.0, f64::max);
 
     let entries: Vec<Entry> = series
@@ -44,7 +44,7 @@ pub(super) fn draw(canvas: &Canvas, figure: &Figure, series: &[QuantileSeries]) 
     if points().next().is_none() { frame.no_data(plot) } else { Ok(()) }
 }
 
-/// The point on the axes: log10(1 / (1 − q)) and the value.
+/// The point in axis coordinates: log10(1 / (1 − q)) and the value.
 fn point(&(q, value): &(f64, f64)) -> Option<(f64, f64)> {
     let inside = (0.0..1.0).contains(&q);
     Some((-(1.0 - q).log10(), drawable(value)?)).filter(|_| inside).map(|(x, y)| (x.max(0.0), y))

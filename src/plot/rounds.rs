@@ -1,6 +1,6 @@
-//! Each repetition by its round, with the median and its interval behind.
+//! Each repetition by its round, with the median and its interval in the background.
 //!
-//! The axis does not begin at zero: what is looked for is drift and spread, a few percent of the value.
+//! The axis does not start at zero: the picture is about drift and spread, which are a few percent of the value.
 
 use plotters::style::Color;
 
@@ -13,7 +13,7 @@ use super::{Error, Figure, RoundSeries};
 
 /// The axis covers at least this share of the largest value, so that nothing is magnified beyond what matters.
 const LEAST_SPAN: f64 = 0.05;
-/// Space above and below the points, as a share of what they cover.
+/// Space above and below the points, as a share of the range that they cover.
 const MARGIN: f64 = 0.08;
 
 pub(super) fn draw(canvas: &Canvas, figure: &Figure, series: &[RoundSeries]) -> Result<(), Error> {

@@ -1,11 +1,10 @@
-//! From values to places on an axis, and where the ticks stand.
+//! From values to positions on an axis, and the positions of the ticks.
 //!
-//! Places are fractions of the axis: 0 at its start, 1 at its end. Pixels are
-//! not known here.
+//! Positions are fractions of the axis: 0 at its start, 1 at its end. Pixels are not known here.
 
 use super::number;
 
-/// Values beyond this cannot be told from infinity by the arithmetic of an axis.
+/// Larger values cannot be distinguished from infinity by the arithmetic of an axis.
 const LARGEST: f64 = 1e300;
 
 /// A mark on an axis.
@@ -23,7 +22,7 @@ pub(super) enum Scale {
     Log { min: f64, max: f64 },
 }
 
-/// The value if it can be drawn; what underflows an axis counts as zero.
+/// The value if it can be drawn; a value that is too small for an axis counts as zero.
 pub(super) fn drawable(value: f64) -> Option<f64> {
     match value.abs() {
         size if size < 1.0 / LARGEST => Some(0.0),
@@ -33,15 +32,14 @@ pub(super) fn drawable(value: f64) -> Option<f64> {
 }
 
 impl Scale {
-    /// A linear axis from zero to a nice number that holds all `values`; it
-    /// reaches below zero only for values that do.
+    /// A linear axis from zero to a round number that covers all `values`; it extends below zero only if values do.
     pub fn from_zero(values: impl IntoIterator<Item = f64>) -> Self {
         let (min, max) = range(values).unwrap_or((0.0, 0.0));
         let (mut min, mut max) = (min.min(0.0), max.max(0.0));
         if min == max {
             return Scale::Linear { min: 0.0, max: 1.0, step: 0.2 };
         }
-        // Room above the tallest value, so that its error bar does not touch the frame.
+        // Room above the highest value, so that its error bar does not touch the frame.
         let room = 0.03 * (max - min);
         max += if max > 0.0 { room } else { 0.0 };
         min -= if min < 0.0 { room } else { 0.0 };
@@ -49,7 +47,7 @@ impl Scale {
         Scale::Linear { min: (min / step).floor() * step, max: (max / step).ceil() * step, step }
     }
 
-    /// A linear axis that holds exactly all `values`; only its ticks are nice.
+    /// A linear axis that covers exactly all `values`; only its ticks are round numbers.
     pub fn tight(values: impl IntoIterator<Item = f64>) -> Self {
         let (mut min, mut max) = range(values).unwrap_or((0.0, 1.0));
         let size = min.abs().max(max.abs());
@@ -60,8 +58,8 @@ impl Scale {
         Scale::Linear { min, max, step: nice_step((max - min) / 10.0) }
     }
 
-    /// A logarithmic axis between numbers of the series 1, 2, 5, 10 that hold all
-    /// positive `values`. Without any, a linear axis from zero.
+    /// A logarithmic axis between numbers of the series 1, 2, 5, 10 that covers all positive `values`. Without any, a linear
+    /// axis from zero.
     pub fn log(values: impl IntoIterator<Item = f64>) -> Self {
         let positive = values.into_iter().filter(|v| *v > 0.0);
         let Some((min, max)) = range(positive).filter(|(min, _)| *min > 0.0) else {
@@ -74,17 +72,17 @@ impl Scale {
         Scale::Log { min: low, max: high }
     }
 
-    /// Where a value stands, as a fraction of the axis; values outside are moved to the edge.
+    /// The position of a value, as a fraction of the axis; values outside are moved to the edge.
     pub fn place(&self, value: f64) -> f64 {
         let value = if let Scale::Log { min, .. } = *self { value.max(min) } else { value };
         self.position(value).clamp(0.0, 1.0)
     }
 
-    /// Where a value stands or would stand; not finite for zero and less on a logarithmic axis.
+    /// The position of a value, which may be outside; not finite for zero and less on a logarithmic axis.
     pub fn position(&self, value: f64) -> f64 {
         match *self {
             Scale::Linear { min, max, .. } => (value - min) / (max - min),
-            // The logarithms apart, for the quotient of the ends can overflow.
+            // Two separate logarithms, because the quotient of the ends can overflow.
             Scale::Log { min, max } => (value.log10() - min.log10()) / (max.log10() - min.log10()),
         }
     }
@@ -114,7 +112,7 @@ impl Scale {
         places.zip(labels).map(|(at, label)| Tick { at, label }).collect()
     }
 
-    /// Places of fainter lines without a label: the whole numbers of each decade.
+    /// Positions of fainter lines without a label: the whole numbers of each decade.
     pub fn minor(&self) -> Vec<f64> {
         let Scale::Log { min, max } = *self else {
             return Vec::new();
@@ -144,8 +142,8 @@ fn nice_step(rough: f64) -> f64 {
     one_two_five(rough, 1)
 }
 
-/// The neighbour of a positive value in the series 1, 2, 5, 10 …: the next one
-/// up or down (`direction` 1 or −1), or the value itself if it is one of them.
+/// The neighbour of a positive value in the series 1, 2, 5, 10 …: the next one up or down (`direction` 1 or −1), or the
+/// value itself if it is one of them.
 fn one_two_five(value: f64, direction: i32) -> f64 {
     let decade = 10f64.powi(exponent(value));
     let digits = [1.0, 2.0, 5.0, 10.0].map(|digit| digit * decade);
@@ -154,7 +152,7 @@ fn one_two_five(value: f64, direction: i32) -> f64 {
     } else {
         digits.iter().rev().find(|digit| **digit <= value * (1.0 + 1e-9))
     };
-    // Rounding in the logarithm can leave the decade by a hair at most.
+    // Rounding in the logarithm can leave the decade only by a tiny amount.
     *found.unwrap_or(&decade)
 }
 

@@ -1,4 +1,4 @@
-//! Bars that are made of parts, one on the other.
+//! Bars that consist of parts, stacked on each other.
 
 use super::bars::{GroupNames, TALLEST_NAME};
 use super::canvas::{Canvas, Rect};
@@ -8,7 +8,7 @@ use super::palette::{self, AXIS, PAPER};
 use super::scale::{Scale, drawable};
 use super::{Error, Figure};
 
-/// Part of the width of a group that its bar takes.
+/// The share of the width of a group that its bar takes.
 const FILLED: f64 = 0.6;
 /// Wider bars look like areas.
 const WIDEST_BAR: f64 = 140.0;
@@ -27,7 +27,7 @@ pub(super) fn draw(
     };
     let whole = |group: usize| (0..parts.len()).map(|part| height(part, group)).sum::<f64>();
     let y_scale = Scale::from_zero((0..groups.len()).map(whole));
-    // The one at the top of the bar comes first.
+    // The part at the top of the bar comes first.
     let entries: Vec<Entry> =
         parts.iter().zip(&styles).rev().map(|((name, _), style)| Entry { name: name.clone(), mark: Mark::Bar(*style) }).collect();
 

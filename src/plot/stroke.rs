@@ -1,10 +1,10 @@
 //! Which pixels a line covers, and how it is cut into dashes.
 //!
-//! Pure geometry in any unit of pixels; colour and blending are not known here.
+//! Pure geometry in pixels of any size; colour and blending are not known here.
 
 pub(super) type Point = (f64, f64);
 
-/// The covered pixels of one line, within the smallest rectangle that holds it.
+/// The covered pixels of one line, within the smallest rectangle that contains the line.
 pub(super) struct Mask {
     left: usize,
     top: usize,
@@ -13,8 +13,8 @@ pub(super) struct Mask {
 }
 
 impl Mask {
-    /// A line `width` wide through `points`, with round ends and corners; a single
-    /// point gives a disc. What lies outside of `size` (width, height) is left out.
+    /// A line `width` wide through `points`, with round ends and corners; a single point gives a disc. Anything outside of
+    /// `size` (width, height) is left out.
     pub fn line(points: &[Point], width: f64, size: (u32, u32)) -> Self {
         let radius = width / 2.0;
         let span = |values: &mut dyn Iterator<Item = f64>, limit: u32| {
@@ -36,7 +36,7 @@ impl Mask {
 
     /// The covered pixels, each once.
     pub fn pixels(&self) -> impl Iterator<Item = (i32, i32)> {
-        // A thin line covers little of its rectangle: what is empty is passed over in pieces.
+        // A thin line covers little of its rectangle: empty parts are skipped in pieces.
         const PIECE: usize = 64;
         let pieces = self.covered.chunks(PIECE).enumerate().filter(|(_, piece)| piece.iter().fold(false, |any, one| any | one));
         let of = |(at, piece): (usize, &'_ [bool])| -> Vec<usize> {
@@ -45,7 +45,7 @@ impl Mask {
         pieces.flat_map(of).map(|i| ((self.left + i % self.width) as i32, (self.top + i / self.width) as i32))
     }
 
-    /// Marks all pixels not further than `radius` from the stretch between two points.
+    /// Marks all pixels that are at most `radius` from the segment between two points.
     fn stretch(&mut self, from: Point, to: Point, radius: f64) {
         let (dx, dy) = (to.0 - from.0, to.1 - from.1);
         let length = dx.hypot(dy);
@@ -55,7 +55,7 @@ impl Mask {
         let last = inside((from.1.max(to.1) + radius).ceil(), self.top, rows);
         for row in first..last {
             let y = row as f64 + 0.5;
-            // Only the pixels near the line in this row need to be looked at.
+            // Only the pixels near the line in this row need to be checked.
             let (mut left, mut right) = (from.0.min(to.0) - radius, from.0.max(to.0) + radius);
             if dy.abs() > 1e-9 {
                 let (middle, reach) = (from.0 + (y - from.1) * dx / dy, radius * length / dy.abs());
@@ -79,8 +79,8 @@ impl Mask {
     }
 }
 
-/// Whether a vector is not longer than `radius`. Its square mostly tells; where rounding might decide, the length itself
-/// does, which takes four times as long.
+/// Whether a vector is at most `radius` long. Usually its square is enough; where rounding might decide, the length itself
+/// is computed, which takes four times as long.
 fn is_within((dx, dy): Point, radius: f64) -> bool {
     let (square, limit) = (dx * dx + dy * dy, radius * radius);
     if (square - limit).abs() > 1e-9 * limit { square < limit } else { dx.hypot(dy) <= radius }

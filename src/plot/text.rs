@@ -1,9 +1,7 @@
 //! The embedded fonts: how wide a text is, and how it breaks into lines.
 //!
-//! Glyphs are placed here rather than by plotters, whose own text ignores the
-//! space that each glyph brings along on its left and rounds every advance to
-//! whole pixels. Fonts of the system are never used, so that a figure is the
-//! same on every machine.
+//! Glyphs are placed here rather than by plotters, whose own text ignores the space to the left of each glyph and rounds
+//! every advance to whole pixels. Fonts of the system are never used, so that a figure is the same on every machine.
 
 use std::sync::LazyLock;
 
@@ -16,7 +14,7 @@ fn embedded(bytes: &'static [u8]) -> FontRef<'static> {
     FontRef::try_from_slice(bytes).expect("the embedded font is part of the program and whole")
 }
 
-/// A long word may go on in the next line after one of these.
+/// A long word may be continued on the next line after one of these.
 const BREAKS: [char; 8] = ['/', '-', '_', '=', ',', ':', '&', '+'];
 
 /// Weight and size of a text.
@@ -41,7 +39,7 @@ impl Style {
         (self.size * 1.3).round()
     }
 
-    /// Height of a capital letter or a digit above its base line, in pixels.
+    /// Height of a capital letter or a digit above its baseline, in pixels.
     pub fn cap_height(self) -> f64 {
         self.size * 0.73
     }
@@ -55,11 +53,10 @@ impl Style {
         self.layout(text, 1.0).1
     }
 
-    /// The glyphs of one line on a base line at the origin, and the width of the
-    /// line, everything magnified by `zoom`.
+    /// The glyphs of one line on a baseline at the origin, and the width of the line, everything magnified by `zoom`.
     pub fn layout(self, text: &str, zoom: f64) -> (Vec<Glyph>, f64) {
         let font = self.font();
-        // ab_glyph measures from ascent to descent; one em is what people call the size.
+        // ab_glyph measures from ascent to descent; people mean one em when they give a size.
         let em = f64::from(font.units_per_em().unwrap_or(2048.0));
         let height = f64::from(font.height_unscaled());
         let scaled = font.as_scaled(PxScale::from((self.size * zoom * height / em) as f32));
@@ -76,8 +73,8 @@ impl Style {
 
     /// Breaks a text into at most `most` lines no wider than `width`.
     ///
-    /// Lines end at spaces; words that are too wide are broken after punctuation,
-    /// then anywhere. What does not fit is replaced by "…" at the end.
+    /// Lines end at spaces; words that are too wide are broken after punctuation, then anywhere. What does not fit is
+    /// replaced by "…" at the end.
     pub fn wrap(self, text: &str, width: f64, most: usize) -> Vec<String> {
         let mut lines: Vec<String> = Vec::new();
         for piece in text.split_whitespace().flat_map(|word| self.pieces(word, width)) {
@@ -115,7 +112,7 @@ impl Style {
         format!("{}…", kept.trim_end())
     }
 
-    /// The text, or its beginning and end around "…": names that differ often do so at the end.
+    /// The text, or its start and end around "…": names that differ often do so at the end.
     pub fn shorten_middle(self, text: &str, width: f64) -> String {
         if self.width(text) <= width {
             return text.to_owned();
@@ -156,7 +153,7 @@ impl Style {
 /// A part of a line that is not broken.
 struct Piece {
     text: String,
-    /// Follows the piece before without a space.
+    /// Follows the previous piece without a space.
     glued: bool,
 }
 

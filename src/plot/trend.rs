@@ -1,4 +1,4 @@
-//! Means over the levels of a factor, joined by lines, with their intervals and what a model says of them.
+//! Means over the levels of a factor, joined by lines, with their intervals and the prediction of a model.
 
 use plotters::style::{Color, RGBAColor};
 
@@ -13,18 +13,19 @@ use super::{Error, Figure, LevelPositions, TrendPoint, TrendSeries};
 
 /// Space between the edges of the data and the first and the last level, as a share of the width.
 const SIDE: f64 = 0.03;
-/// A model may need so much more height than what was measured, on a linear and on a logarithmic axis; beyond that its
-/// line leaves the picture, for what was measured must remain readable.
+/// A model may need this many times the height of the measured values, on a linear and on a logarithmic axis; beyond that
+/// its line leaves the picture, because the measured values must remain readable.
 const MODEL_ROOM: (f64, f64) = (1.25, 5.0);
-/// Points of several series stand beside each other, so that their intervals can be told apart: at most this far,
+/// Points of several series are placed beside each other, so that their intervals can be distinguished: at most this far
+/// apart,
 const APART: f64 = 9.0;
-/// and together not further than this share of the distance to the next level. A number has one place on its axis; what is
-/// none has a stretch of it.
+/// and together not further than this share of the distance to the next level. A number has one position on its axis; any
+/// other level has a stretch of it.
 const ASIDE: (f64, f64) = (0.06, 0.5);
-/// Points of levels that are nearer than this are smaller.
+/// Points of levels that are closer than this are smaller.
 const NEAR: f64 = 16.0;
 
-/// What is drawn, see [`super::Data::Trend`].
+/// The data to draw, see [`super::Data::Trend`].
 pub(super) struct Trend<'a> {
     pub levels: &'a [String],
     pub places: &'a LevelPositions,
@@ -97,7 +98,7 @@ pub(super) fn draw(canvas: &Canvas, figure: &Figure, trend: &Trend<'_>) -> Resul
     if measured().next().is_none() { frame.no_data(plot) } else { Ok(()) }
 }
 
-/// The y axis: all that was measured, and of the models what is not too far away.
+/// The y axis: all measured values, and those of the models that are not too far away.
 fn y_scale(trend: &Trend<'_>) -> Scale {
     let points = || trend.series.iter().flat_map(|one| &one.points).filter(|p| drawable(p.value).is_some());
     let measured: Vec<f64> = points().flat_map(|p| [p.value, p.low, p.high]).filter_map(drawable).collect();
@@ -114,7 +115,7 @@ fn y_scale(trend: &Trend<'_>) -> Scale {
     if trend.log { Scale::log(all) } else { Scale::from_zero(all) }
 }
 
-/// The model, where it is the same for several series: it has one line then, in no one's colour.
+/// The model, if it is the same for several series: it then has one line, in a neutral colour.
 fn common_model(series: &[TrendSeries]) -> Option<&[(usize, f64)]> {
     let [first, others @ ..] = series else { return None };
     let same = |a: &(usize, f64), b: &(usize, f64)| a.0 == b.0 && a.1.to_bits() == b.1.to_bits();
@@ -124,7 +125,7 @@ fn common_model(series: &[TrendSeries]) -> Option<&[(usize, f64)]> {
     (!others.is_empty() && others.iter().all(equal)).then_some(&first.model)
 }
 
-/// Where each level stands, as a fraction of the width.
+/// The position of each level, as a fraction of the width.
 fn fractions(places: &LevelPositions, count: usize) -> Vec<f64> {
     let between = |numbers: Vec<f64>| -> Vec<f64> {
         let (first, last) = (numbers.first().copied().unwrap_or(0.0), numbers.last().copied().unwrap_or(0.0));
@@ -162,14 +163,14 @@ fn x_axis(canvas: &Canvas, frame: &Frame<'_, '_>, trend: &Trend<'_>) -> Result<R
     Ok(plot)
 }
 
-/// Where the data of a series stand.
+/// The positions of the data of a series.
 struct SeriesPainter<'a, 'b> {
     canvas: &'a Canvas<'b>,
     plot: Rect,
     y_scale: &'a Scale,
     /// The x of each level.
     levels: Vec<f64>,
-    /// Of points and caps; 1 where there is room.
+    /// The size of points and caps; 1 where there is room.
     size: f64,
 }
 
@@ -178,12 +179,12 @@ impl SeriesPainter<'_, '_> {
         self.plot.bottom - self.y_scale.place(value) * self.plot.height()
     }
 
-    /// The place of a mean, if there is one.
+    /// The position of a mean, if there is one.
     fn point(&self, point: &TrendPoint) -> Option<Point> {
         Some((*self.levels.get(point.level)?, self.y(drawable(point.value)?)))
     }
 
-    /// The dashed line; what lies outside of the axes is cut off.
+    /// The dashed line; anything outside of the axes is cut off.
     fn model(&self, model: &[(usize, f64)], colour: RGBAColor) -> Result<(), Error> {
         let at = |&(level, value): &(usize, f64)| {
             let up = self.y_scale.position(drawable(value)?);
@@ -220,7 +221,7 @@ impl SeriesPainter<'_, '_> {
         Ok(())
     }
 
-    /// The means and what joins them.
+    /// The means and the lines that join them.
     fn line(&self, one: &TrendSeries, style: SeriesStyle) -> Result<(), Error> {
         for piece in one.points.split(|p| self.point(p).is_none()) {
             let line: Vec<Point> = piece.iter().filter_map(|p| self.point(p)).collect();
@@ -234,7 +235,7 @@ impl SeriesPainter<'_, '_> {
         Ok(())
     }
 
-    /// A cross near the floor where nothing was measured, above those of the series before.
+    /// A cross near the floor where nothing was measured, above those of the earlier series.
     fn crosses(&self, one: &TrendSeries, style: SeriesStyle, below: &mut [usize]) -> Result<(), Error> {
         const REACH: f64 = 4.0;
         for point in one.points.iter().filter(|p| drawable(p.value).is_none()) {
@@ -253,7 +254,7 @@ fn inside(points: &[Point], top: f64, bottom: f64) -> Vec<Vec<Point>> {
     let mut parts: Vec<Vec<Point>> = Vec::new();
     for pair in points.windows(2) {
         let ((x, y), (to_x, to_y)) = (pair[0], pair[1]);
-        // From which to which share of the stretch it is inside.
+        // The shares of the segment at which it enters and leaves.
         let share = |edge: f64| (edge - y) / (to_y - y);
         let (enter, leave) = if (to_y - y).abs() < 1e-9 {
             if (top..=bottom).contains(&y) { (0.0, 1.0) } else { continue }
@@ -306,7 +307,7 @@ mod tests {
         let Scale::Linear { max, .. } = scale(&[one(&[10.0, 100.0], &[50.0, 1e6])], false) else { panic!("linear") };
         assert!((125.0..=150.0).contains(&max), "{max}");
         assert_eq!(scale(&[one(&[10.0, 100.0], &[1e-9, 1e9])], true), Scale::Log { min: 2.0, max: 500.0 });
-        // Alone it has all the room.
+        // A model alone has all the room.
         assert_eq!(scale(&[one(&[], &[2.0, 2000.0])], true), Scale::Log { min: 2.0, max: 2000.0 });
     }
 

@@ -1,8 +1,12 @@
-//! Transfers of a repetition that still runs, durable within a second: each is a line of JSON in a file beside the repetition.
+//! Transfers of a repetition that is still running, made durable within a second: one line of JSON each, in a file beside
+//! the repetition.
 //!
-//! When the repetition is whole its file is removed; a file without a repetition is what is left of one that nobody could end
-//! (`salvage`). The file is on disk also where the repetition is recorded in memory. A disk that is full, or fails otherwise, is
-//! tried again: what was not written waits in memory, up to a bound, and nothing that was written is written twice.
+//! The file is removed once the repetition is whole. A file without a repetition is what remains of one that could not be
+//! ended
+//! properly (`salvage`). The file is on disk even where the repetition is recorded in memory. When the disk is full, or
+//! fails
+//! otherwise, writing is retried: what was not written waits in memory, up to a bound, and nothing that was written is
+//! written twice.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -17,14 +21,14 @@ use vocabulary::errors::tell;
 use vocabulary::rows::{PARTS, PERCENTS, Stage, TransferRow};
 use vocabulary::{Outcome, Phase};
 
-/// So long a transfer may wait for others before all of them are made durable together.
+/// How long a transfer may wait for others before all of them are made durable together.
 const GATHERED: Duration = Duration::from_millis(250);
-/// How soon a disk that failed is tried again.
+/// How soon writing is retried on a disk that failed.
 const AGAIN: Duration = Duration::from_secs(1);
-/// So many bytes may wait while the disk fails: a hundred thousand transfers and more.
+/// How many bytes may wait while the disk fails: more than a hundred thousand transfers.
 const ROOM: usize = 64 << 20;
 
-/// What is known of a repetition when it begins: the first line.
+/// What is known of a repetition at its start: the first line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Head {
     /// Version of the format.
@@ -35,7 +39,7 @@ pub struct Head {
     pub repetition: u32,
     /// Its seed.
     pub seed: u64,
-    /// When it began, UTC.
+    /// When it started, UTC.
     pub started_at: String,
     /// What the numbers in the lines are called, by index of the workload.
     pub workloads: Vec<Named>,
@@ -46,9 +50,9 @@ pub struct Head {
 pub struct Named {
     /// Its name.
     pub workload: String,
-    /// Those of its steps.
+    /// The names of its steps.
     pub steps: Vec<String>,
-    /// Of the outcomes to which it gives names.
+    /// The names of the outcomes that it names.
     pub outcomes: Vec<String>,
 }
 
@@ -127,7 +131,7 @@ impl From<&TransferRow> for Line {
 }
 
 impl Line {
-    /// The row; none where a word in it is not one of ours.
+    /// The row; none where a word in it is not one that this version knows.
     fn row(self) -> Option<TransferRow> {
         let error = match self.error {
             Some(word) => Some(*ERRORS.iter().find(|known| **known == word)?),
@@ -162,7 +166,7 @@ impl Line {
     }
 }
 
-/// What a transfer may have failed with, in OnionPerf's words.
+/// What a transfer may have failed with, in OnionPerf's terms.
 const ERRORS: [&str; 6] = ["PROXY", "TIMEOUT", "READ", "WRITE", "AUTH", "MISC"];
 
 /// The name of the file of a repetition.
@@ -175,24 +179,24 @@ pub(super) fn number(name: &str) -> Option<u32> {
     name.strip_prefix(".run")?.strip_suffix("-ahead.jsonl")?.parse().ok()
 }
 
-/// The file while it is written.
+/// The file while it is being written.
 #[derive(Debug)]
 pub struct Ahead {
     path: PathBuf,
     file: Option<File>,
-    /// Bytes that are durable, behind which is written.
+    /// Length of what is durable; writing continues after it.
     durable: u64,
     waiting: Vec<u8>,
-    /// When what waits is written.
+    /// When what is waiting will be written.
     due: Option<Instant>,
-    /// Since when it cannot be written.
+    /// Since when writing has been failing.
     failing: Option<Instant>,
-    /// Transfers that found no room in memory meanwhile.
+    /// Transfers for which there was no room in memory in the meantime.
     dropped: u64,
 }
 
 impl Ahead {
-    /// Begins the file of a repetition. Where that fails, it is tried again as everything behind it.
+    /// Starts the file of a repetition. If that fails, it is retried like every later write.
     pub fn new(path: &Path, head: &Head) -> Self {
         let mut ahead = Self {
             path: path.to_owned(),
@@ -203,7 +207,7 @@ impl Ahead {
             failing: None,
             dropped: 0,
         };
-        // What a repetition of this number left was salvaged before; its bytes must not stand behind ours.
+        // What an earlier repetition of this number left was salvaged before; its bytes must not remain after ours.
         let _ = std::fs::remove_file(path);
         ahead.write(Instant::now());
         ahead
@@ -220,14 +224,14 @@ impl Ahead {
         self.due.get_or_insert(now + GATHERED);
     }
 
-    /// Makes durable what has waited long enough. To be called several times a second.
+    /// Makes durable what has waited long enough. Call this several times a second.
     pub fn tick(&mut self, now: Instant) {
         if self.due.is_some_and(|due| now >= due) {
             self.write(now);
         }
     }
 
-    /// Makes durable what waits, now.
+    /// Makes durable now whatever is waiting.
     pub fn flush(&mut self) {
         if self.due.is_some() {
             self.write(Instant::now());
@@ -245,14 +249,14 @@ impl Ahead {
                 if let Some(since) = self.failing.take() {
                     let seconds = now.duration_since(since).as_secs();
                     let lost = match self.dropped {
-                        0 => "nothing of them is lost".to_owned(),
-                        n => format!("{n} of them found no room in memory meanwhile"),
+                        0 => "none was lost".to_owned(),
+                        n => format!("{n} were lost, as there was no room in memory"),
                     };
                     tell(format_args!("transfers are on disk again after {seconds} s; {lost}"));
                 }
                 self.durable += self.waiting.len() as u64;
                 self.waiting.clear();
-                // What a full disk made large is given back.
+                // Gives back the memory that a full disk made us use.
                 self.waiting.shrink_to(1 << 16);
                 self.due = None;
             }
@@ -261,7 +265,7 @@ impl Ahead {
                 if self.failing.is_none() {
                     self.failing = Some(now);
                     tell(format_args!(
-                        "warning: cannot write {}: {error}; transfers wait in memory, and it is tried again",
+                        "warning: cannot write {}: {error}; transfers wait in memory; writing is retried",
                         self.path.display()
                     ));
                 }
@@ -269,7 +273,7 @@ impl Ahead {
         }
     }
 
-    /// Writes all that waits behind what is durable: what an attempt before left there is written over.
+    /// Writes all that is waiting after what is durable: what an earlier attempt left there is overwritten.
     fn try_write(&mut self) -> std::io::Result<()> {
         let file = match &self.file {
             Some(file) => file,
@@ -290,7 +294,7 @@ pub(super) struct Left {
     /// None where not even the first line is whole.
     pub head: Option<Head>,
     pub rows: Vec<TransferRow>,
-    /// Lines that are not whole, or not ours.
+    /// Lines that are incomplete or not ours.
     pub torn: u64,
 }
 
@@ -360,7 +364,7 @@ mod tests {
         let text = std::fs::read_to_string(&path).unwrap();
         let all = Left { head: Some(head()), rows: (0..3).map(row).collect(), torn: 0 };
         assert_eq!(parse(&text), all);
-        // Wherever it is cut, what stands before that is there.
+        // Wherever the text is cut, everything before the cut is read.
         for length in 0..text.len() {
             let Left { head, rows, torn } = parse(&text[..length]);
             let lines = text[..length].matches('\n').count();

@@ -1,17 +1,17 @@
-//! Frames out of columns, and what the numbers in rows are called.
+//! Frames made of columns, and the names behind the numbers in rows.
 
 use polars::prelude::*;
 
-/// What the numbers in the rows of one workload, or of what is collected, are called.
+/// The names behind the numbers in the rows of one workload, or of what is collected.
 #[derive(Clone, Debug)]
 pub struct WorkloadNames {
     /// The name of the workload itself.
     pub workload: String,
     /// Those of its steps, in the order of a pass.
     pub steps: Vec<String>,
-    /// Of the outcomes to which it gives names.
+    /// The names of the outcomes that it names.
     pub outcomes: Vec<String>,
-    /// Of the metrics that its command brings.
+    /// The names of the metrics that its command brings.
     pub metrics: Vec<String>,
 }
 

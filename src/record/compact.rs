@@ -1,5 +1,4 @@
-//! What becomes of old repetitions: their bulky parts are removed. What a repetition came to, its transfers, its taps and its events
-//! stay.
+//! Removes the bulky parts of old repetitions. The totals of a repetition, its transfers, its taps and its events are kept.
 
 use std::path::Path;
 use std::time::Duration;
@@ -12,7 +11,7 @@ use super::status::Status;
 /// Files and folders that are removed.
 const BULKY: [&str; 6] = ["windows.parquet", "resources.parquet", "host.parquet", "requests.parquet", "logs", "collected"];
 
-/// Whether something that ended at a time since 1970 is old enough by now.
+/// Whether something that ended at this time since 1970 is old enough by now.
 pub fn is_due(ended: Duration, now: Duration, age: Duration) -> bool {
     now.saturating_sub(ended) > age
 }
@@ -22,7 +21,8 @@ pub fn ended(status: &Status) -> Option<Duration> {
     Some(since_1970(&status.started_at)? + Duration::from_nanos(status.timings.total_ns))
 }
 
-/// Removes the bulky parts of the repetition in a directory, after its status says so. Of one that says so already, what was left.
+/// Removes the bulky parts of the repetition in a directory, after its status says so. If the status says so already,
+/// removes what was left.
 ///
 /// # Errors
 /// [`Error::Read`], [`Error::Write`].

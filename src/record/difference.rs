@@ -1,11 +1,11 @@
-//! How two JSON documents differ, in words that name the place.
+//! How two JSON documents differ, in words that name the place of each difference.
 
 use serde_json::Value as Json;
 
 /// Every difference, one line each: `cells/processes=1/targets/blobs/replicas/1/argv/3: "--x" → "--y"`.
 ///
-/// Items of lists are called by their `id`, `name` or `number`, where they have one, and are matched by it. `ignored`: keys of
-/// the outermost map that may differ.
+/// Items of lists are called by their `id`, `name` or `number`, where they have one, and are matched by it. `ignored`: keys
+/// of the outermost map that may differ.
 pub fn between(a: &Json, b: &Json, ignored: &[&str]) -> Vec<String> {
     let mut found = Vec::new();
     if let (Json::Object(a), Json::Object(b)) = (a, b) {
@@ -80,7 +80,7 @@ fn name_of(item: &Json) -> Option<String> {
     })
 }
 
-/// A value, cut to what fits on a line.
+/// A value, cut to fit on a line.
 fn short(value: &Json) -> String {
     let text = value.to_string();
     if text.chars().count() <= 60 { text } else { format!("{}…", text.chars().take(59).collect::<String>()) }

@@ -1,7 +1,7 @@
-//! Files that are whole or absent, and of which it is known when they are durable.
+//! Files that are either whole or absent, and known to be durable at a known point.
 //!
-//! A results directory may come from somebody else, so nothing is written through a link that lies in it, and what is read
-//! must be a file: a pipe or a device would be read for ever.
+//! A results directory may come from somebody else, so nothing is written through a link in it, and only regular files are
+//! read: reading a pipe or a device could go on for ever.
 
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
@@ -10,19 +10,19 @@ use std::path::Path;
 
 use super::Error;
 
-/// Writes a file under a temporary name, syncs it and renames it into place. What is there under that name is replaced; of a
-/// link that is the link, not what it leads to.
+/// Writes a file under a temporary name, syncs it and renames it into place. An existing file of that name is replaced; if
+/// it is a link, the link itself is replaced, not what it points to.
 ///
 /// # Errors
-/// [`Error::Write`]; then nothing has changed.
+/// [`Error::Write`]; nothing has changed then.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let failed = |source| Error::Write { path: path.to_owned(), source };
     let mut name = path.file_name().unwrap_or_default().to_owned();
-    // Two that write the same file at a time do not write into each other's.
+    // Two writers of the same file at the same time do not write into each other's temporary file.
     name.push(format!(".{}.partial", std::process::id()));
     let partial = path.with_file_name(name);
     let write = || -> io::Result<()> {
-        // What a process of this number left. What comes back after that is somebody's link, and is not written through.
+        // What a process with this id left. If it comes back after that, it is somebody's link, and is not written through.
         let _ = std::fs::remove_file(&partial);
         let mut file = File::options().write(true).create_new(true).open(&partial)?;
         file.write_all(bytes)?;
@@ -36,7 +36,7 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     })
 }
 
-/// The folder in which something is; a bare name has an empty parent.
+/// The folder that contains something; the parent of a bare name is empty.
 fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
@@ -46,11 +46,11 @@ pub fn sync_directory(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
-/// Makes all that is in a folder durable: every file below it, and the names in every folder. A file that is durable already
+/// Makes everything in a folder durable: every file below it, and the names in every folder. A file that is durable already
 /// costs next to nothing.
 ///
 /// # Errors
-/// [`Error::Write`], with what could not be made durable.
+/// [`Error::Write`], naming what could not be made durable.
 pub fn sync_below(folder: &Path) -> Result<(), Error> {
     let failed = |path: &Path, source| Error::Write { path: path.to_owned(), source };
     for entry in std::fs::read_dir(folder).map_err(|e| failed(folder, e))? {
@@ -61,12 +61,12 @@ pub fn sync_below(folder: &Path) -> Result<(), Error> {
         } else if kind.is_file() {
             File::open(&path).and_then(|file| file.sync_all()).map_err(|e| failed(&path, e))?;
         }
-        // Of a link or a socket that a target made there is nothing but its name.
+        // A link or a socket that a target made there consists of nothing but its name.
     }
     sync_directory(folder).map_err(|e| failed(folder, e))
 }
 
-/// Makes directories whose names are durable: what is durable in a folder without a name is lost all the same.
+/// Makes directories whose names are durable: what is durable in a folder without a durable name is lost all the same.
 ///
 /// # Errors
 /// [`Error::Write`].
@@ -75,7 +75,8 @@ pub fn make_directory(path: &Path) -> Result<(), Error> {
     let is_new = |part: &&Path| !part.as_os_str().is_empty() && !part.exists();
     let made: Vec<&Path> = path.ancestors().take_while(is_new).collect();
     std::fs::create_dir_all(path).map_err(failed)?;
-    // A folder in which something may be made, but which may not be read, cannot be opened: its names are the system's matter.
+    // A folder in which files may be created but which may not be read cannot be opened: the system has to take care of its
+    // names.
     let sync = |part: &Path| match sync_directory(folder_of(part)) {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
         synced => synced,
@@ -83,10 +84,10 @@ pub fn make_directory(path: &Path) -> Result<(), Error> {
     made.into_iter().try_for_each(sync).map_err(failed)
 }
 
-/// Opens a file to be read.
+/// Opens a file for reading.
 ///
 /// # Errors
-/// What the system says; also of what is there and is not a file.
+/// What the system says; also when the path exists but is not a file.
 pub fn open(path: &Path) -> io::Result<File> {
     // Opening a pipe would wait for somebody to write to it.
     let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
@@ -123,11 +124,11 @@ pub fn json_line<T: serde::Serialize>(value: &T) -> Vec<u8> {
 /// Reads a JSON file.
 ///
 /// # Errors
-/// [`Error::Read`], [`Error::Damaged`], and [`Error::Version`] when its `format` is not one that is known.
+/// [`Error::Read`], [`Error::Damaged`], and [`Error::Version`] when its `format` is not a known one.
 pub fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, Error> {
     let bytes = read(path)?;
     let damaged = |source| Error::Damaged { path: path.to_owned(), source };
-    // The version first, on its own: another version may have another form.
+    // The version is read first, on its own: another version may have another form.
     let found = serde_json::from_slice::<Format>(&bytes).map_err(damaged)?.format.and_then(|f| f.as_u64()).unwrap_or(0);
     let newest = if path.ends_with("plan.json") { super::PLAN_FORMAT } else { super::FORMAT };
     if !(u64::from(super::OLDEST_FORMAT)..=u64::from(newest)).contains(&found) {

@@ -1,7 +1,7 @@
-//! `gaps.jsonl`: when nobody measured although somebody should have, and when the clock was set; and `measuring.json`, by which
-//! the next start knows since when.
+//! `gaps.jsonl`: when nothing was measured although it should have been, and when the clock was set; and `measuring.json`,
+//! which tells the next start when measuring stopped.
 //!
-//! What the clocks mean is decided by [`Watch`], which is told what they show; whoever reads them stands elsewhere.
+//! [`Watch`] decides what the clocks mean and is given their readings; they are read elsewhere.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -14,43 +14,43 @@ use super::files::{json_bytes, json_line, read_json, write_whole};
 use super::manifest::utc;
 use super::{Error, FORMAT};
 
-/// The file with one gap a line.
+/// The file with one gap per line.
 pub const GAPS: &str = "gaps.jsonl";
 /// The file that is touched every second.
 const MEASURING: &str = "measuring.json";
-/// A difference between clocks that is no longer one of reading them.
+/// A difference between clocks that is too large to come from reading them one after the other.
 const APART: Duration = Duration::from_secs(1);
 
-/// Why nobody measured, or what happened to the clock.
+/// Why nothing was measured, or what happened to the clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Why {
-    /// Somebody had asked for an end.
+    /// The runner had been asked to end.
     Stopped,
-    /// The runner was killed, or broke.
+    /// The runner was killed, or crashed.
     Killed,
-    /// The machine was started anew meanwhile.
+    /// The machine was rebooted meanwhile.
     Reboot,
     /// The machine was suspended.
     Suspend,
-    /// The clock was set: no time is missing, but times of day before and behind do not fit together.
+    /// The clock was set: no time is missing, but the times of day before and after do not fit together.
     ClockStep,
-    /// A repetition failed, and the next one was put off.
+    /// A repetition failed, and the next one was postponed.
     Failure,
     /// Nothing could be written.
     Disk,
 }
 
 impl Why {
-    /// The same for people.
+    /// The same in words.
     pub fn words(self) -> &'static str {
         match self {
             Self::Stopped => "the runner had been asked to end",
             Self::Killed => "the runner had been killed",
-            Self::Reboot => "the machine was started anew",
+            Self::Reboot => "the machine was rebooted",
             Self::Suspend => "the machine was suspended",
             Self::ClockStep => "the clock was set",
-            Self::Failure => "a repetition had failed, and the next one was put off",
+            Self::Failure => "a repetition had failed, and the next one was postponed",
             Self::Disk => "nothing could be written",
         }
     }
@@ -59,20 +59,20 @@ impl Why {
 /// A line of the file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Gap {
-    /// When it began, UTC; of a step what the clock would have shown.
+    /// When it started, UTC; for a clock step, what the clock would have shown.
     pub from: String,
-    /// When it ended, UTC; of a step what the clock showed.
+    /// When it ended, UTC; for a clock step, what the clock showed.
     pub to: String,
-    /// How long it was in seconds, or by how much the clock was set, backwards less than 0.
+    /// How long it was in seconds; for a clock step, by how much the clock was set, negative if backwards.
     pub seconds: f64,
     /// Why.
     pub why: Why,
-    /// The same for people.
+    /// The same in words.
     pub words: String,
 }
 
 impl Gap {
-    /// A gap between two times since 1970. A clock that was set back meanwhile makes it less than nothing.
+    /// A gap between two times since 1970. A clock that was set back meanwhile makes its length negative.
     pub fn between(from: Duration, to: Duration, why: Why) -> Self {
         let seconds = to.as_secs_f64() - from.as_secs_f64();
         let seconds = (seconds * 1000.0).round() / 1000.0;
@@ -80,36 +80,36 @@ impl Gap {
         let words = match why {
             Why::ClockStep if seconds < 0.0 => format!("the clock was set back by {time}"),
             Why::ClockStep => format!("the clock was set forward by {time}"),
-            why => format!("nobody measured for {time}: {}", why.words()),
+            why => format!("nothing was measured for {time}: {}", why.words()),
         };
         Self { from: utc(from), to: utc(to), seconds, why, words }
     }
 }
 
-/// What the clocks of a machine show at one time.
+/// The readings of a machine's clocks at one time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Clocks {
-    /// Since 1970; it may be set.
+    /// Since 1970; this clock may be set.
     pub wall: Duration,
-    /// It stands still while the machine is suspended.
+    /// A clock that stops while the machine is suspended.
     pub monotonic: Duration,
-    /// It does not.
+    /// A clock that does not.
     pub boot: Duration,
 }
 
-/// Sees from tick to tick whether the machine slept and whether its clock was set.
+/// Finds out at each tick whether the machine slept and whether its clock was set.
 #[derive(Debug)]
 pub struct Watch {
     last: Clocks,
 }
 
 impl Watch {
-    /// Begins to watch.
+    /// Starts watching.
     pub fn new(now: Clocks) -> Self {
         Self { last: now }
     }
 
-    /// What happened since the last tick. A clock that is slewed is not told: it goes on, only faster or slower.
+    /// What happened since the last tick. Slewing is not reported: the clock only runs faster or slower.
     pub fn tick(&mut self, now: Clocks) -> Vec<Gap> {
         let last = std::mem::replace(&mut self.last, now);
         let (awake, passed) = (now.monotonic.saturating_sub(last.monotonic), now.boot.saturating_sub(last.boot));
@@ -117,7 +117,7 @@ impl Watch {
         let asleep = passed.saturating_sub(awake);
         let expected = last.wall + passed;
         if asleep > APART {
-            // It fell asleep at some time since the last tick; by the clock of before, whatever it was set to.
+            // It fell asleep at some time since the last tick; times are by the clock as it was before it was set.
             gaps.push(Gap::between(expected - asleep, expected, Why::Suspend));
         }
         if now.wall.abs_diff(expected) > APART {
@@ -127,17 +127,17 @@ impl Watch {
     }
 }
 
-/// What is said of a run while somebody measures.
+/// What is recorded of a run while it is being measured.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Measuring {
     format: u32,
-    /// Which start of the machine it was.
+    /// The id of this boot of the machine.
     boot: String,
-    /// Why it was ended, once it was.
+    /// Why measuring was ended, once it was.
     ended: Option<String>,
 }
 
-/// The mark that somebody measures: touched every second, so that it is known until when, however it ended.
+/// The mark that measuring is in progress: touched every second, so that the end is known however it came about.
 #[derive(Debug)]
 pub struct Alive {
     path: PathBuf,
@@ -145,8 +145,8 @@ pub struct Alive {
 }
 
 impl Alive {
-    /// Sets the mark in the directory of a run. `boot`: which start of the machine this is; `now`: since 1970. Returns the gap
-    /// since somebody measured there last.
+    /// Sets the mark in the directory of a run. `boot`: the id of this boot of the machine; `now`: since 1970. Returns the
+    /// gap since measuring last took place there.
     pub fn begin(run: &Path, boot: &str, now: Duration) -> (Self, Option<Gap>) {
         let path = run.join(MEASURING);
         let gap = read_json::<Measuring>(&path).ok().and_then(|before| {
@@ -163,15 +163,15 @@ impl Alive {
         (alive, gap)
     }
 
-    /// Somebody still measures.
+    /// Measuring is still in progress.
     pub fn touch(&mut self) {
-        // A file that could not be made is missed at the next start only.
+        // If the file cannot be made, only the next start will miss it.
         if let Some(file) = &self.file {
             let _ = file.set_modified(SystemTime::now());
         }
     }
 
-    /// Nobody measures any more, and why.
+    /// Measuring has ended, and why.
     pub fn end(mut self, boot: &str, why: &str) {
         self.write(boot, Some(why.to_owned()));
     }
@@ -183,23 +183,23 @@ impl Alive {
     }
 }
 
-/// Gaps on their way into the file: what finds no room on disk is tried again.
+/// Gaps on their way into the file: what finds no room on disk is retried.
 #[derive(Debug)]
 pub struct Gaps {
     path: PathBuf,
     waiting: Vec<Gap>,
 }
 
-/// So many gaps may wait.
+/// How many gaps may wait.
 const MOST_WAITING: usize = 10_000;
 
 impl Gaps {
-    /// Of the run in this directory.
+    /// The gaps of the run in this directory.
     pub fn of(run: &Path) -> Self {
         Self { path: run.join(GAPS), waiting: Vec::new() }
     }
 
-    /// Adds a gap, and makes it durable where that is possible now.
+    /// Adds a gap, and makes it durable now where that is possible.
     pub fn add(&mut self, gap: Gap) {
         if self.waiting.len() < MOST_WAITING {
             self.waiting.push(gap);
@@ -207,7 +207,7 @@ impl Gaps {
         self.write();
     }
 
-    /// Tries again to write what waits.
+    /// Retries writing what is waiting.
     pub fn write(&mut self) {
         while let Some(gap) = self.waiting.first() {
             if append(&self.path, gap).is_err() {
@@ -229,7 +229,7 @@ fn append(path: &Path, gap: &Gap) -> std::io::Result<()> {
     written
 }
 
-/// The gaps of a run, in order; none where it was not measured so. A line that is not whole is left out.
+/// The gaps of a run, in order; none where the run was not made by `measure`. A line that is incomplete is left out.
 ///
 /// # Errors
 /// [`Error::Read`].
@@ -248,7 +248,7 @@ mod tests {
 
     const START: Duration = Duration::from_secs(1_795_996_790);
 
-    /// Clocks after so many seconds, of which the machine slept some, and with the clock set by so many.
+    /// Clocks after this many seconds, of which the machine slept some, and with the clock set by the last number.
     fn clocks(passed: f64, slept: f64, set: f64) -> Clocks {
         Clocks {
             wall: Duration::from_secs_f64(START.as_secs_f64() + passed + set),
@@ -260,7 +260,7 @@ mod tests {
     #[test]
     fn a_suspend_is_a_gap_and_a_step_is_told_with_its_size() {
         let mut watch = Watch::new(clocks(0.0, 0.0, 0.0));
-        // A tick that is late, and a clock that is slewed, are nothing.
+        // A tick that is late and a clock that is slewed are not reported.
         assert_eq!(watch.tick(clocks(1.0, 0.0, 0.0)), []);
         assert_eq!(watch.tick(clocks(9.0, 0.2, 0.4)), []);
         let [gap] = &watch.tick(clocks(3610.0, 3600.2, 0.4))[..] else { panic!("one gap") };
@@ -271,13 +271,13 @@ mod tests {
         assert_eq!(gap.words, "the clock was set forward by 61.0 s");
         let [gap] = &watch.tick(clocks(3612.0, 3600.2, -3538.6))[..] else { panic!("one step") };
         assert_eq!((gap.seconds, gap.why), (-3600.0, Why::ClockStep));
-        // Both at once, as where a machine wakes up and asks for the time.
+        // Both at once, as when a machine wakes up and asks for the time.
         let both: Vec<(f64, Why)> =
             watch.tick(clocks(7212.0, 7199.2, -3530.6)).iter().map(|gap| (gap.seconds, gap.why)).collect();
         assert_eq!(both, [(3599.0, Why::Suspend), (8.0, Why::ClockStep)]);
     }
 
-    /// 90 days of ticks: nothing is told but what happened, and nothing twice.
+    /// 90 days of ticks: only what happened is reported, and nothing twice.
     #[test]
     fn ninety_days_have_the_gaps_that_they_have() {
         let mut watch = Watch::new(clocks(0.0, 0.0, 0.0));
@@ -285,7 +285,7 @@ mod tests {
         let mut now = 0.0;
         while now < 90.0 * 86_400.0 {
             now += 1.0 + f64::from(now as u32 % 7) / 100.0;
-            // A clock that runs wrong by 50 parts in a million and is slewed all the time.
+            // A clock that is off by 50 parts in a million and is slewed all the time.
             set += 50e-6;
             let day = (now / 86_400.0) as u32;
             if expected < day {

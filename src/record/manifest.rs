@@ -1,4 +1,4 @@
-//! `manifest.json`: on what, with what and how a run was made.
+//! `manifest.json`: the host, programs and options with which a run was made.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,7 +14,7 @@ pub struct Manifest {
     pub runner: String,
     /// The command line.
     pub command_line: Vec<String>,
-    /// When it began, UTC.
+    /// When it started, UTC.
     pub started_at: String,
     /// The experiment's file as it was given.
     pub source: String,
@@ -26,7 +26,7 @@ pub struct Manifest {
     pub git: Option<Git>,
     /// Versions of the programs that targets need.
     pub programs: BTreeMap<String, String>,
-    /// The working directory, in which paths of the scenario are meant; none in formats 1 and 2.
+    /// The working directory, to which paths of the scenario are relative; none in formats 1 and 2.
     #[serde(default)]
     pub directory: Option<String>,
     /// The options that changed the scenario; none in formats 1 and 2.
@@ -78,7 +78,7 @@ pub struct Host {
     pub scratch: String,
     /// Limit on open files.
     pub open_files: u64,
-    /// Load over the last minute when the run began.
+    /// Load over the last minute when the run started.
     pub load_1min: f64,
 }
 
@@ -108,7 +108,7 @@ impl Manifest {
         Self {
             format: super::FORMAT,
             runner: env!("CARGO_PKG_VERSION").to_owned(),
-            // What is not UTF-8 is shown, not kept: JSON has no place for it.
+            // What is not UTF-8 is shown with replacement characters: JSON cannot hold it.
             command_line: std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(),
             started_at: now(),
             source: source.to_owned(),
@@ -138,7 +138,7 @@ impl Manifest {
         self
     }
 
-    /// Adds that the run goes on, under the circumstances of `now`.
+    /// Adds that the run is resumed, under the circumstances of `now`.
     pub fn add_resumed(&mut self, now: Self) {
         let Self { command_line, started_at, runner, host, programs, .. } = now;
         self.resumed.push(Resumed { at: started_at, command_line, runner, host, programs });
@@ -182,7 +182,7 @@ pub fn utc(since_1970: Duration) -> String {
     jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::MAX).to_string()
 }
 
-/// The time since 1970 of a time as [`now`] and [`utc`] write it.
+/// The time since 1970 of a time written as by [`now`] and [`utc`].
 pub fn since_1970(text: &str) -> Option<Duration> {
     let time: jiff::Timestamp = text.parse().ok()?;
     Duration::try_from(time.duration_since(jiff::Timestamp::UNIX_EPOCH)).ok()

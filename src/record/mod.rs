@@ -7,11 +7,11 @@
 //!   summary.json
 //! ```
 //!
-//! Of a run that `measure` makes there are besides `gaps.jsonl`, `measuring.json` and, while a repetition runs, its transfers so far
+//! A run of `measure` also has `gaps.jsonl`, `measuring.json` and, while a repetition is running, its transfers so far
 //! (`ahead`).
 //!
-//! A repetition is written below a temporary name, synced and renamed: it is there whole, or not at all. Every file
-//! names the version of its format. What the numbers mean together is `analysis`'s.
+//! A repetition is written under a temporary name, synced and renamed: it exists either whole or not at all. Every file
+//! names the version of its format. `analysis` decides what the numbers mean together.
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
@@ -44,18 +44,18 @@ pub use salvage::Salvaged;
 pub use status::{Status, Verdict};
 pub use write::{RepetitionWriter, RunDirectory};
 
-/// Version of the directory's format. Raised when an old reader would misunderstand it.
+/// Version of the directory's format. Raised when an old reader would misunderstand the directory.
 ///
 /// 2: drivers in the plan; lag, connect and first-byte times in the windows; phases with what was offered and unsent.
 /// 3: expectations, limits and the start of a steady state in the plan; options in the manifest, so that a run can be
 /// resumed; the host in a repetition's status.
 /// 4: messages over TCP and events among the drivers; what is collected; links.
-/// 5: phases as long as planned, with what was open at their end and what was silent; windows say in which phase their
-/// requests ended, and know requests that were never answered.
+/// 5: phases as long as planned, with what was open at their end and how long it was silent; windows say in which phase
+/// their requests ended, and count requests that were never answered.
 pub const FORMAT: u32 = 5;
 /// Version of `plan.json`, which is ahead of the others.
 ///
-/// 6: what a protocol says of its steps, metrics and outcomes stands in the plan; metrics by their names.
+/// 6: the plan contains what a protocol says of its steps, metrics and outcomes; metrics are called by their names.
 pub const PLAN_FORMAT: u32 = 6;
 /// The oldest version that can still be read.
 pub const OLDEST_FORMAT: u32 = 1;
@@ -104,7 +104,7 @@ pub enum Error {
         source: serde_json::Error,
     },
     /// A format that this version does not know.
-    #[error("{} has format version {found}; this runner knows versions {OLDEST_FORMAT} to {newest}", path.display())]
+    #[error("{} has format version {found}; this version of runner knows versions {OLDEST_FORMAT} to {newest}", path.display())]
     Version {
         /// The file that has this version.
         path: PathBuf,
@@ -115,7 +115,7 @@ pub enum Error {
     },
     /// Another runner writes to the directory.
     #[error(
-        "another runner{} is at work in {}: wait for its end, or interrupt it",
+        "another runner{} is writing to {}: wait until it ends, or interrupt it",
         holder.as_ref().map_or_else(String::new, |holder| format!(" ({holder})")),
         path.display()
     )]
@@ -125,30 +125,30 @@ pub enum Error {
         /// The process that holds it, where that can be seen.
         holder: Option<String>,
     },
-    /// A name in a record that could lead elsewhere.
-    #[error("{} has {what} `{}`, which {why}; runner never writes that, and nothing is done with it", path.display(), name.escape_debug())]
+    /// A name in a record that could point elsewhere.
+    #[error("{} has {what} `{}`, which {why}; runner never writes such a name, and refuses to use it", path.display(), name.escape_debug())]
     Name {
         /// The file with the name in it.
         path: PathBuf,
-        /// What has this name.
+        /// What kind of thing has this name.
         what: &'static str,
-        /// The name that cannot be one of a file.
+        /// The name that cannot be the name of a file.
         name: String,
         /// What is wrong with it.
         why: &'static str,
     },
     /// A folder of a run is a link.
-    #[error("{} is a link: a run that goes on writes only into its own directory; move what it leads to there", path.display())]
+    #[error("{} is a link: a resumed run writes only into its own directory; replace the link with what it points to", path.display())]
     Link {
         /// The folder that is a link.
         path: PathBuf,
     },
     /// A plan with a path that JSON cannot hold.
-    #[error("the plan cannot be written down; expected paths that are valid UTF-8")]
+    #[error("the plan cannot be written as JSON; expected paths that are valid UTF-8")]
     Plan(#[source] serde_json::Error),
-    /// The directory of a run is not there any more.
+    /// The directory of a run no longer exists.
     #[error(
-        "the results directory {} was removed or renamed while the run went on: what is not there any more cannot be summarized, \
+        "the results directory {} was removed or renamed during the run: it cannot be summarized, \
          and nothing more was recorded",
         path.display()
     )]
@@ -157,7 +157,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// There are no results.
-    #[error("there is no run in {}; expected a directory that `runner run` made", path.display())]
+    #[error("there is no run in {}; expected a directory made by `runner run`", path.display())]
     NoRun {
         /// The directory in which a run was looked for.
         path: PathBuf,
@@ -176,14 +176,14 @@ impl Error {
 }
 
 impl Error {
-    /// Whether it is the name of what was to be written that the file system does not take: what has another name can be written.
+    /// Whether the file system rejects the name of what was to be written: a file with another name can be written.
     pub fn is_of_its_name(&self) -> bool {
         use std::io::ErrorKind::{AlreadyExists, InvalidFilename, IsADirectory, NotADirectory, PermissionDenied};
         let of_name = [AlreadyExists, InvalidFilename, IsADirectory, NotADirectory, PermissionDenied];
         matches!(self, Self::Write { source, .. } if of_name.contains(&source.kind()))
     }
 
-    /// Whether something may not be written by this user, or not to this file system, whatever room there is.
+    /// Whether this user may not write the file, or nobody may write to this file system, however much room there is.
     pub fn is_forbidden(&self) -> bool {
         use std::io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
         matches!(self, Self::Write { source, .. } if matches!(source.kind(), PermissionDenied | ReadOnlyFilesystem))
@@ -194,7 +194,7 @@ fn full_hint(full: bool) -> &'static str {
     if full { " (the disk is full; every completed repetition is safe)" } else { "" }
 }
 
-/// Whether there is next to no room where a file should be: what writes Parquet says of some errors that it has failed, and no more.
+/// Whether there is next to no room where a file should be: the Parquet writer reports some errors only as a failure.
 fn is_without_room(path: &Path) -> bool {
     const NEXT_TO_NONE: u64 = 256 << 10;
     let there = path.ancestors().skip(1).find(|folder| folder.exists());
@@ -203,7 +203,7 @@ fn is_without_room(path: &Path) -> bool {
         .is_some_and(|s| s.f_bavail.saturating_mul(s.f_frsize) < NEXT_TO_NONE)
 }
 
-/// polars keeps only the words of an I/O error.
+/// polars keeps only the text of an I/O error.
 fn says_full(error: &polars::error::PolarsError) -> bool {
     error.to_string().contains("No space left")
 }

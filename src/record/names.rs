@@ -1,8 +1,8 @@
-//! Names that stand in a record, before anything is made of them.
+//! Names in a record, checked before a path is made of them.
 //!
-//! A record may come from anybody. A name of which a path is made must not lead out of the folder below which it is meant.
-//! Labels of levels, cells and steps may be any text and are not looked at: names of files are made of them only with everything
-//! replaced that means something in a path.
+//! A record may come from anybody. A name that becomes part of a path must not lead out of the folder in which it belongs.
+//! Labels of levels, cells and steps may be any text and are not checked: file names are made of them only after everything
+//! that has a meaning in a path was replaced.
 
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path};
@@ -10,10 +10,10 @@ use std::path::{Component, Path};
 /// Longer names are not names of files.
 const LONGEST: usize = 255;
 
-/// Whether a text can be the name of a file or folder; else what is wrong with it.
+/// Checks that a text can be the name of a file or folder; else says what is wrong with it.
 ///
 /// # Errors
-/// In words that go on after the name.
+/// In words that continue a sentence after the name.
 pub fn is_name(text: &str) -> Result<(), &'static str> {
     if text.chars().any(char::is_control) {
         return Err("holds control characters");
@@ -30,10 +30,10 @@ pub fn is_name(text: &str) -> Result<(), &'static str> {
     if text.len() > LONGEST { Err("is too long for a name") } else { Ok(()) }
 }
 
-/// Whether a path stays below the folder in which it is meant; else what is wrong with it.
+/// Checks that a path stays below the folder in which it belongs; else says what is wrong with it.
 ///
 /// # Errors
-/// In words that go on after the path.
+/// In words that continue a sentence after the path.
 pub fn is_inside(path: &Path) -> Result<(), &'static str> {
     if path.as_os_str().as_bytes().contains(&0) {
         return Err("holds a zero byte");
@@ -76,7 +76,7 @@ mod tests {
     }
 
     proptest! {
-        /// What is let through stays where it is put, whatever it is.
+        /// Whatever is accepted stays where it is put.
         #[test]
         fn a_name_is_one_step_down(text in "[a./\\x00-\\x20]{0,6}|\\PC{0,6}") {
             let base = Path::new("/base");

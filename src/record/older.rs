@@ -1,6 +1,7 @@
-//! Workloads as formats 1 to 5 have them in `plan.json`: there the protocols stand, and what they mean is known here.
+//! Workloads as `plan.json` has them in formats 1 to 5: there the plan names the protocol, and what the protocol means is
+//! known here.
 //!
-//! Frozen: a protocol that came later has its steps, metrics and outcomes in the plan.
+//! Frozen: a protocol that was added later has its steps, metrics and outcomes in the plan.
 
 use serde::Deserialize;
 
@@ -45,7 +46,7 @@ pub(super) struct Taken {
 }
 
 impl Driver {
-    /// Names of the steps.
+    /// Names of its steps.
     pub fn steps(&self) -> Vec<String> {
         match self {
             Self::Http { steps } => steps.iter().map(|s| s.name.clone()).collect(),
@@ -56,7 +57,7 @@ impl Driver {
         }
     }
 
-    /// The metrics that it brings beside those of the catalogue.
+    /// The metrics that it brings besides those of the catalogue.
     pub fn metrics(&self) -> Vec<NamedMetric> {
         match self {
             Self::Http { .. } | Self::Framed { .. } | Self::Author {} => Vec::new(),
@@ -76,7 +77,7 @@ impl Driver {
         }
     }
 
-    /// The outcomes with names, each once.
+    /// The outcomes that it names, each once.
     pub fn outcomes(&self) -> Vec<String> {
         let Self::Http { steps } = self else { return Vec::new() };
         let mut names: Vec<String> = Vec::new();

@@ -1,7 +1,7 @@
-//! A run's directory, read again. Nothing in it is changed but `summary.json`.
+//! Reads a run's directory. Nothing in it is changed but `summary.json`.
 //!
-//! It may come from anybody: a name in it that could lead out of the directory, or out of where graphs go, makes the whole
-//! record unreadable, so that nobody behind this line has to ask. Links in it are followed where something is read, as a run
+//! The directory may come from anybody: a name in it that could lead out of the directory, or out of where graphs are
+//! written, makes the whole record unreadable, so that later code need not check. Links are followed for reading, as a run
 //! may be kept in several places; nothing is written through one (`files`, `write`).
 
 use std::io::ErrorKind;
@@ -19,7 +19,7 @@ use super::status::Status;
 use super::{Error, Expectation, Graph, Repeat, TapField, TapJoin, TapMetric, older};
 use vocabulary::{Metric, NamedMetric};
 
-/// What analysis needs of `plan.json`.
+/// The parts of `plan.json` that analysis needs.
 #[derive(Clone, Debug, Deserialize)]
 pub struct PlanRecord {
     /// Name of the experiment.
@@ -30,10 +30,10 @@ pub struct PlanRecord {
     pub seed: u64,
     /// Repetitions of each cell.
     pub repetitions: u32,
-    /// Their order; none in records that are made by hand.
+    /// The order of repetitions; none in records that are made by hand.
     #[serde(default)]
     order: String,
-    /// The metric that is the question; none before format 5, and where the scenario names none.
+    /// The metric that answers the question; none before format 5, and where the scenario names none.
     #[serde(default)]
     pub primary: Option<Metric>,
     /// Length of a window.
@@ -41,28 +41,28 @@ pub struct PlanRecord {
     pub window: Duration,
     /// Factors with their levels.
     pub factors: Vec<FactorRecord>,
-    /// All cells, also those that were skipped.
+    /// All cells, including those that were skipped.
     pub cells: Vec<CellRecord>,
     /// The pictures that `graph` draws.
     pub graphs: Vec<Graph>,
-    /// What must hold; nothing in formats 1 and 2.
+    /// Expectations; empty in formats 1 and 2.
     #[serde(default)]
     pub expect: Vec<Expectation>,
-    /// How long repeating went on.
+    /// How long repeating continued.
     #[serde(default)]
     pub repeat: Option<Repeat>,
-    /// Limits on what counts.
+    /// Limits on which repetitions count.
     #[serde(default)]
     pub limits: LimitsRecord,
 }
 
 impl PlanRecord {
-    /// Whether repetitions of one number were executed in one round over all cells.
+    /// Whether repetitions with the same number were executed in one round over all cells.
     pub fn is_in_rounds(&self) -> bool {
         matches!(self.order.as_str(), "interleaved" | "rounds")
     }
 
-    /// Looks at every name in it. `path`: the file in which they stand.
+    /// Checks every name in it. `path`: the file that contains them.
     fn check_names(&self, path: &Path) -> Result<(), Error> {
         let wrong = |what, name: &str| {
             let name = name.to_owned();
@@ -91,7 +91,7 @@ impl PlanRecord {
     }
 }
 
-/// What analysis judges by itself.
+/// What analysis decides by itself.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 pub struct LimitsRecord {
     /// Whether every measurement must become steady.
@@ -120,7 +120,7 @@ pub struct LevelRecord {
 pub struct CellRecord {
     /// Its name.
     pub id: String,
-    /// Factor and label.
+    /// Factors and labels of its levels.
     pub levels: Vec<(String, String)>,
     /// Its folder below `cells/`.
     pub path: PathBuf,
@@ -130,10 +130,10 @@ pub struct CellRecord {
     pub workloads: Vec<WorkloadRecord>,
     /// Its targets.
     pub targets: Vec<Named>,
-    /// What is collected after the load; nothing before format 4.
+    /// What is collected after the load; empty before format 4.
     #[serde(default)]
     pub collect: Vec<CollectRecord>,
-    /// What was followed while the load ran; nothing where the scenario has no taps, and in older results.
+    /// What was followed while the load ran; empty where the scenario has no taps, and in older results.
     #[serde(default)]
     pub taps: Vec<TapRecord>,
 }
@@ -145,17 +145,17 @@ impl CellRecord {
     }
 }
 
-/// A tap: what its rows hold, and what is made of them.
+/// A tap: what its rows contain, and which metrics are made of them.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct TapRecord {
     /// Its name; its rows are in `taps/<name>.parquet`.
     pub name: String,
     /// Its fields, each a column.
     pub fields: Vec<TapField>,
-    /// With what its rows are joined.
+    /// What its rows are joined with.
     #[serde(default)]
     pub join: Option<TapJoin>,
-    /// What is made of them.
+    /// The metrics that are made of them.
     pub metrics: Vec<TapMetric>,
 }
 
@@ -168,7 +168,7 @@ pub struct CollectRecord {
     pub metrics: Vec<MetricRecord>,
 }
 
-/// A workload: what its protocol says of it, whichever that is.
+/// A workload: what its protocol says of it, whichever protocol that is.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(try_from = "WrittenWorkload")]
 pub struct WorkloadRecord {
@@ -176,9 +176,9 @@ pub struct WorkloadRecord {
     pub name: String,
     /// Names of its steps.
     pub steps: Vec<String>,
-    /// What it brings beside times and counts.
+    /// What it brings besides times and counts.
     pub metrics: Vec<NamedMetric>,
-    /// The outcomes to which it gives names, each once.
+    /// The outcomes that it names, each once.
     pub outcomes: Vec<String>,
     /// The workload that it follows, where it has no schedule of its own.
     pub follows: Option<String>,
@@ -188,7 +188,7 @@ pub struct WorkloadRecord {
     pub load: Option<LoadRecord>,
 }
 
-/// A workload as it stands in the file.
+/// A workload as written in the file.
 #[derive(Deserialize)]
 struct WrittenWorkload {
     name: String,
@@ -224,7 +224,7 @@ impl TryFrom<WrittenWorkload> for WorkloadRecord {
         let WrittenWorkload { name, steps, metrics, outcomes, follows, is_program, driver, load } = written;
         let mut workload = Self { name, steps: Vec::new(), metrics: Vec::new(), outcomes, follows, is_program, load };
         match (steps, metrics) {
-            // From format 6 on, nobody has to know the protocol.
+            // From format 6 on, the protocol need not be known here.
             (steps, Some(metrics)) => (workload.steps, workload.metrics) = (names(steps.unwrap_or_default()), metrics),
             (Some(steps), None) => workload.steps = names(steps),
             (None, None) if driver.is_null() => {}
@@ -249,7 +249,7 @@ fn names(steps: Vec<WrittenStep>) -> Vec<String> {
     steps.into_iter().map(name).collect()
 }
 
-/// How passes arrive, as far as analysis needs it.
+/// How passes arrive, as far as analysis needs to know.
 #[derive(Clone, Debug, Deserialize)]
 pub struct LoadRecord {
     /// What they follow, as in `plan.json`.
@@ -264,7 +264,7 @@ pub struct LoadRecord {
 }
 
 impl LoadRecord {
-    /// Whether the same load is made all the time: no search, no ramp, no steps.
+    /// Whether the load is the same all the time: no search, no ramp, no steps.
     pub fn is_stationary(&self) -> bool {
         let changes = |key| self.arrivals.pointer(&format!("/open/pattern/{key}")).is_some();
         self.find.is_none() && !changes("ramp") && !changes("steps")
@@ -290,7 +290,7 @@ impl WorkloadRecord {
 /// Something with a name.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Named {
-    /// The only thing of it that is read back.
+    /// The only part of it that is read.
     pub name: String,
 }
 
@@ -308,25 +308,25 @@ pub struct Repetition {
 /// A run on disk.
 #[derive(Clone, Debug)]
 pub struct RunRecord {
-    /// The directory of the run, below which everything of it lies.
+    /// The directory of the run, which contains everything of it.
     pub path: PathBuf,
     /// Its name: time and id.
     pub name: String,
     /// The plan.
     pub plan: PlanRecord,
-    /// The plan as it stands in the file.
+    /// The plan as written in the file.
     pub raw_plan: serde_json::Value,
     /// The circumstances.
     pub manifest: Manifest,
-    /// All repetitions that are there, by cell and number.
+    /// All existing repetitions, by cell and number.
     pub repetitions: Vec<Repetition>,
-    /// When nobody measured although somebody should have; of `measure`.
+    /// When nothing was measured although it should have been; only for `measure`.
     pub gaps: Vec<Gap>,
-    /// What could not be read, in words; the rest is there.
+    /// What could not be read, in words; everything else is present.
     pub damaged: Vec<String>,
 }
 
-/// Reads the length of a window, of which sums and lists are made.
+/// Reads the length of a window, which determines the size of sums and lists.
 fn window<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
     let window = vocabulary::units::parse_duration(&text).filter(|window| WINDOWS.contains(window));
@@ -379,16 +379,16 @@ impl RunRecord {
             numbers.sort_unstable();
             numbered.extend(numbers.into_iter().map(|number| (cell, folder.join(format!("run{number}")))));
         }
-        // In any order on all cores; the order of what is found is that of the names.
+        // In any order on all cores; results are ordered by name.
         let read = |(cell, path): (usize, PathBuf)| match read_json::<Status>(&path.join("status.json")) {
-            // A sum or a list of windows over such a time would take more than any machine has.
+            // A sum or a list of windows over such a time would take more memory than any machine has.
             Ok(status)
                 if status
                     .phases
                     .iter()
                     .any(|p| p.end_ns > LONGEST_NS || p.end_ns / plan.window.as_nanos() as u64 > MOST_WINDOWS) =>
             {
-                Err(format!("{} is damaged: a phase ends later than any can", path.join("status.json").display()))
+                Err(format!("{} is damaged: a phase ends later than is possible", path.join("status.json").display()))
             }
             Ok(status) => Ok(Repetition { path, cell, status }),
             Err(error) => Err(vocabulary::errors::chain(&error)),
@@ -432,7 +432,8 @@ fn is_run(path: &Path) -> Result<bool, Error> {
     }
 }
 
-/// The run that began last. Names begin with the second of it; of two with the same second it is the one whose plan was written last.
+/// The run that started last. Names start with the second of the start; of two with the same second, the one whose plan was
+/// written last.
 pub fn newest(runs: impl Iterator<Item = PathBuf>) -> Option<PathBuf> {
     runs.max_by_key(|run| {
         let name = run.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -445,12 +446,12 @@ pub fn newest(runs: impl Iterator<Item = PathBuf>) -> Option<PathBuf> {
 /// The runs that a path means: itself, or the newest run of each experiment below it.
 ///
 /// # Errors
-/// [`Error::NoRun`]; [`Error::Read`] where it may not be looked.
+/// [`Error::NoRun`]; [`Error::Read`] where the directory may not be read.
 pub fn find(path: &Path) -> Result<Vec<PathBuf>, Error> {
     if is_run(path)? {
         return Ok(vec![path.to_owned()]);
     }
-    // What may not be looked into is something else than what is empty.
+    // A directory that may not be read is different from an empty one.
     if let Err(source) = std::fs::read_dir(path)
         && source.kind() == ErrorKind::PermissionDenied
     {

@@ -1,7 +1,7 @@
-//! Rows of tables as plain values, for whoever writes them down in another form and needs no data frames.
+//! Rows of tables as plain values, for code that writes them in another form and needs no data frames.
 //!
-//! A table is read piece by piece, as it was written: memory does not grow with it. What is expected of its columns is the
-//! reader's to say.
+//! A table is read piece by piece, as it was written: memory use does not grow with it. The reader says which columns it
+//! expects.
 
 use std::path::{Path, PathBuf};
 
@@ -10,22 +10,22 @@ use polars::prelude::*;
 use super::Error;
 use super::tables::Pieces;
 
-/// What stands in a row under a column.
+/// The value of one row in one column.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Value<'v> {
-    /// Nothing, or nothing that is known.
+    /// Nothing, or nothing known.
     Null,
     /// A whole number, or a truth value as 1 and 0.
     Integer(i64),
-    /// A number with a point.
+    /// A floating-point number.
     Real(f64),
-    /// Text, of which nothing is known.
+    /// Text, which may contain anything.
     Text(&'v str),
     /// Bytes, such as an encoded histogram.
     Bytes(&'v [u8]),
 }
 
-/// What kind of values a column has, all of them.
+/// The kind of values in a column, the same for all rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// [`Value::Integer`]
@@ -38,18 +38,18 @@ pub enum Kind {
     Bytes,
 }
 
-/// Columns of keys, as `vocabulary::key_number` says them: they come as the signed numbers of the same bits, so that those of texts
-/// are below 0.
+/// Columns of keys, as defined by `vocabulary::key_number`: they are read as signed numbers of the same bits, so that keys
+/// made from texts are negative.
 const KEYS: [&str; 2] = ["key", "join_key"];
 
-/// A table of a repetition, open to be read.
+/// A table of a repetition, open for reading.
 pub struct Table {
     path: PathBuf,
     pieces: Pieces,
 }
 
 impl Table {
-    /// Opens a table; nothing of its rows is read yet.
+    /// Opens a table; none of its rows is read yet.
     ///
     /// # Errors
     /// [`Error::Read`], [`Error::ReadTable`].
@@ -57,7 +57,7 @@ impl Table {
         Ok(Self { path: path.to_owned(), pieces: Pieces::open(path)? })
     }
 
-    /// The names of its columns, in their order.
+    /// The names of its columns, in order.
     pub fn columns(&self) -> &[String] {
         &self.pieces.columns
     }
@@ -67,11 +67,11 @@ impl Table {
         self.pieces.len()
     }
 
-    /// Reads columns of a piece, in this order. Those that the table does not have hold nothing.
+    /// Reads columns of a piece, in this order. Columns that the table does not have contain nothing.
     ///
     /// # Errors
-    /// [`Error::Read`]; [`Error::ReadTable`] of what is damaged, of a column of a type that runner never writes, and of numbers
-    /// that are larger than a signed integer of 64 bits.
+    /// [`Error::Read`]; [`Error::ReadTable`] if the table is damaged, has a column of a type that runner never writes, or
+    /// has numbers larger than a signed integer of 64 bits.
     pub fn piece(&self, number: usize, columns: &[&str]) -> Result<Piece, Error> {
         let frame = self.pieces.read(number, columns)?;
         let typed = |name: &&str| frame.column(name).map_or(Ok(Typed::Absent), typed);
@@ -79,7 +79,7 @@ impl Table {
         Ok(Piece { height: frame.height(), columns: columns.map_err(|source| self.damaged(source))? })
     }
 
-    /// The error of a table in which something is wrong, in words that go on after its name.
+    /// The error of a table that has something wrong in it, in words that continue a sentence after its name.
     pub fn wrong(&self, words: String) -> Error {
         self.damaged(PolarsError::ComputeError(words.into()))
     }
@@ -108,14 +108,14 @@ fn typed(column: &Column) -> PolarsResult<Typed> {
     Ok(match column.dtype() {
         DataType::Int64 => Typed::Signed(column.i64()?.rechunk().into_owned()),
         DataType::UInt32 => Typed::Signed(column.u32()?.iter().map(|number| number.map(i64::from)).collect()),
-        // A key is not a quantity but 64 bits, which a signed number has as well.
+        // A key is not a quantity but 64 bits, which fit into a signed number, too.
         DataType::UInt64 if KEYS.contains(&column.name().as_str()) => {
             Typed::Signed(column.u64()?.iter().map(|number| number.map(u64::cast_signed)).collect())
         }
         DataType::UInt64 => {
             let most = column.u64()?.iter().flatten().max().unwrap_or_default();
             if i64::try_from(most).is_err() {
-                let words = format!("the column `{}` holds {most}, which is more than there can be", column.name());
+                let words = format!("the column `{}` holds {most}, which is larger than any valid value", column.name());
                 return Err(PolarsError::ComputeError(words.into()));
             }
             Typed::Signed(column.u64()?.iter().map(|number| number.map(|n| n as i64)).collect())
@@ -125,7 +125,7 @@ fn typed(column: &Column) -> PolarsResult<Typed> {
         DataType::String => Typed::Text(column.str()?.rechunk().into_owned()),
         DataType::Binary => Typed::Bytes(column.binary()?.rechunk().into_owned()),
         other => {
-            let words = format!("the column `{}` has the type {other}, which no table of a run has", column.name());
+            let words = format!("the column `{}` has the type {other}, which runner never writes", column.name());
             return Err(PolarsError::ComputeError(words.into()));
         }
     })
@@ -137,7 +137,7 @@ impl Piece {
         self.height
     }
 
-    /// The kind of a column, by its place among those that were asked for; none where the table does not have it.
+    /// The kind of a column, by its position among the requested ones; none where the table does not have it.
     pub fn kind(&self, column: usize) -> Option<Kind> {
         match &self.columns[column] {
             Typed::Absent => None,
@@ -148,7 +148,7 @@ impl Piece {
         }
     }
 
-    /// A value, by the place of its column among those that were asked for, and its row, below [`Self::height`].
+    /// A value, by the position of its column among the requested ones, and by its row, below [`Self::height`].
     pub fn value(&self, column: usize, row: usize) -> Value<'_> {
         match &self.columns[column] {
             Typed::Absent => Value::Null,

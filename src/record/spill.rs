@@ -1,5 +1,5 @@
-//! A file that finds room somewhere: one in memory goes on on disk when there is no room left there, and one on a disk that is
-//! full waits, where somebody has the patience. What is recorded is never lost.
+//! A file that finds room somewhere: one in memory continues on disk when memory is full, and one on a full disk waits,
+//! where the caller is patient. What was recorded is never lost.
 
 use std::fs::File;
 use std::io::{self, Seek as _, Write};
@@ -10,30 +10,30 @@ use std::time::{Duration, Instant};
 
 use vocabulary::errors::tell;
 
-/// So many bytes may wait in memory for a disk that is full: days of windows and samples.
+/// How many bytes may wait in memory for a full disk: days of windows and samples.
 const ROOM: usize = 256 << 20;
-/// How soon a disk that was full is tried again.
+/// How soon a full disk is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// Where recording goes on, and whether it does.
+/// Where recording continues when there is no room, and whether it did.
 #[derive(Clone, Debug, Default)]
 pub struct Spill {
-    /// A directory on disk, where it begins in memory.
+    /// A directory on disk, for files that start in memory.
     pub directory: Option<PathBuf>,
-    /// Whether some file is there.
+    /// Whether some file had to move there.
     pub happened: Arc<AtomicBool>,
-    /// Whether what finds no room on disk waits in memory.
+    /// Waiting in memory for a full disk, where that is wanted.
     pub patience: Option<Arc<Patience>>,
 }
 
 impl Spill {
-    /// Into a directory that need not be there yet.
+    /// Into a directory that need not exist yet.
     pub fn into(directory: &Path) -> Self {
         Self { directory: Some(directory.to_owned()), ..Self::default() }
     }
 }
 
-/// What waits in memory for a disk that is full.
+/// What waits in memory for a full disk.
 #[derive(Debug, Default)]
 pub struct Patience {
     waiting: AtomicUsize,
@@ -42,7 +42,7 @@ pub struct Patience {
 }
 
 impl Patience {
-    /// Waits no longer: what finds no room is an error from now on.
+    /// Stops waiting: from now on it is an error if there is no room.
     pub fn give_up(&self) {
         self.given_up.store(true, Ordering::Relaxed);
     }
@@ -51,7 +51,7 @@ impl Patience {
         self.given_up.load(Ordering::Relaxed)
     }
 
-    /// Whether there is room for so many bytes more; they are taken then.
+    /// Whether there is room for this many more bytes; if so, takes it.
     fn takes(&self, bytes: usize) -> bool {
         let fits = !self.is_given_up() && self.waiting.load(Ordering::Relaxed) + bytes <= ROOM;
         if fits {
@@ -62,13 +62,13 @@ impl Patience {
 
     fn wrote(&self, bytes: usize) {
         if self.waiting.fetch_sub(bytes, Ordering::Relaxed) == bytes && self.told.swap(false, Ordering::Relaxed) {
-            tell("the disk has room again; nothing of the tables is lost");
+            tell("the disk has room again; no part of the tables was lost");
         }
     }
 
     fn tell_of(&self, path: &Path, error: &io::Error) {
         if !self.told.swap(true, Ordering::Relaxed) {
-            tell(format_args!("warning: cannot write {}: {error}; tables wait in memory, and it is tried again", path.display()));
+            tell(format_args!("warning: cannot write {}: {error}; tables wait in memory; writing is retried", path.display()));
         }
     }
 }
@@ -83,13 +83,13 @@ struct Inner {
     file: Option<File>,
     path: PathBuf,
     spill: Spill,
-    /// What comes behind the end of the file.
+    /// What follows the end of the file.
     waiting: Vec<u8>,
     tried: Option<Instant>,
 }
 
 impl SpillFile {
-    /// Creates it at `path`; where that is full, on disk at once.
+    /// Creates the file at `path`; if there is no room, on disk at once.
     ///
     /// # Errors
     /// What the system said.
@@ -103,15 +103,15 @@ impl SpillFile {
         Ok(Self(Arc::new(Mutex::new(inner))))
     }
 
-    /// Where it is by now.
+    /// Where it is now.
     pub fn path(&self) -> PathBuf {
         self.inner().path.clone()
     }
 
-    /// Waits until nothing of it waits any more, and makes it durable.
+    /// Waits until all of it is written, and makes it durable.
     ///
     /// # Errors
-    /// What the system said; of a disk that is full only where nobody has patience.
+    /// What the system said; for a full disk, only where the caller is not patient.
     pub fn settle(&self) -> io::Result<()> {
         loop {
             let mut inner = self.inner();
@@ -156,7 +156,7 @@ impl Inner {
         }
     }
 
-    /// Writes a part of something; what finds no room in memory goes on on disk.
+    /// Writes a part of something; what finds no room in memory continues on disk.
     fn write_some(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.file.is_none() {
             self.open()?;
@@ -171,7 +171,7 @@ impl Inner {
         }
     }
 
-    /// Takes what is written so far to disk, and goes on there.
+    /// Copies to disk what has been written so far, and continues there.
     fn move_to_disk(&mut self) -> io::Result<()> {
         let (Some(file), Some(there)) = (&mut self.file, &self.spill.directory) else { return Ok(()) };
         std::fs::create_dir_all(there)?;
@@ -179,11 +179,11 @@ impl Inner {
         let mut on_disk = File::create(&to)?;
         file.rewind()?;
         if let Err(error) = io::copy(file, &mut on_disk) {
-            // It stays where it is, and goes on behind its end.
+            // It stays where it is, and continues after its end.
             file.seek(io::SeekFrom::End(0))?;
             return Err(error);
         }
-        // What is free in memory again is others' to use.
+        // The memory that was freed is for others to use.
         let _ = std::fs::remove_file(&self.path);
         (self.file, self.path, self.spill.directory) = (Some(on_disk), to, None);
         self.spill.happened.store(true, Ordering::Relaxed);
@@ -201,7 +201,7 @@ impl Inner {
         }
     }
 
-    /// Writes what waits, unless that was tried just now.
+    /// Writes what is waiting, unless that was tried just now.
     fn write_waiting(&mut self) -> io::Result<()> {
         if self.tried.is_some_and(|at| at.elapsed() < AGAIN) {
             return Err(io::ErrorKind::StorageFull.into());
@@ -264,7 +264,7 @@ fn is_full(error: &io::Error) -> bool {
 mod tests {
     use super::*;
 
-    /// A file whose disk is full: the system has a device for that.
+    /// A file on a full disk: the system has a device for that.
     fn full(patience: Option<Arc<Patience>>) -> SpillFile {
         let file =
             SpillFile::create(&tempfile::tempdir().unwrap().path().join("gone"), Some(Spill { patience, ..Spill::default() }));

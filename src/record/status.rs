@@ -1,10 +1,10 @@
-//! `status.json`: what became of a repetition.
+//! `status.json`: how a repetition ended and what it came to.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// The status of one repetition. Times count from the start of the load, in nanoseconds; what was before it is negative.
+/// The status of one repetition. Times count from the start of the load, in nanoseconds; times before it are negative.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Status {
     /// Version of the format.
@@ -15,7 +15,7 @@ pub struct Status {
     pub repetition: u32,
     /// Seed of the repetition.
     pub seed: u64,
-    /// When it began, UTC.
+    /// When it started, UTC.
     pub started_at: String,
     /// Whether the repetition counts, and if not, why.
     pub verdict: Verdict,
@@ -36,22 +36,23 @@ pub struct Status {
     /// The links, and what was measured of them; none before format 4.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub links: Vec<LinkStatus>,
-    /// Where the time went.
+    /// How its time was spent.
     pub timings: Timings,
     /// The first failed request of each kind, in words.
     pub errors: Vec<String>,
-    /// Processes that a target left behind when it was stopped.
+    /// Processes that a target left running when it was stopped.
     pub left_behind: Vec<String>,
-    /// What servers counted, beside what was sent to them; none before it was compared.
+    /// What servers counted, compared with what was sent to them; empty in results from before this was compared.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reconciled: Vec<ReconciledStatus>,
     /// How each tap fared; none where the scenario has no taps.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub taps: Vec<TapStatus>,
-    /// What ended it before its time, where somebody did on purpose, or killed the runner; only `measure` keeps such repetitions.
+    /// What ended it early, where it was ended on purpose or the runner was killed; only `measure` keeps such repetitions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cut_short: Option<CutShort>,
-    /// The target that was never ready, and why, where that is why it failed: more of the same cell would wait as long in vain.
+    /// The target that was never ready, and why, where that is why the repetition failed: more repetitions of the cell would
+    /// wait in vain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub never_ready: Option<NeverReady>,
     /// When its bulky tables and logs were removed because of its age, UTC.
@@ -62,7 +63,7 @@ pub struct Status {
 /// A target that was never ready.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NeverReady {
-    /// Target and replica.
+    /// The target's name and the number of the replica.
     pub target: String,
     /// Why, in words, without the end of its log.
     pub reason: String,
@@ -72,14 +73,14 @@ pub struct NeverReady {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CutShort {
-    /// Somebody who asked for an end.
+    /// It was asked to end.
     Interrupted,
-    /// The end of the runner, or of the machine: of all tables there is only that of transfers.
+    /// The runner or the machine ended: of all tables, only that of transfers exists.
     Killed,
 }
 
 impl Status {
-    /// Changes all that is said in words of somebody else's: not names, and no numbers.
+    /// Changes all text that comes from others: no names and no numbers.
     #[must_use]
     pub fn with_words(mut self, change: impl Fn(&str) -> String) -> Self {
         match &mut self.verdict {
@@ -122,9 +123,10 @@ pub struct PhaseStatus {
     pub workload: String,
     /// Name of the phase.
     pub phase: String,
-    /// Its start: as planned where it has a duration, else when its first request was sent.
+    /// Its start: as planned where the phase has a duration, else when its first request was sent.
     pub start_ns: u64,
-    /// Its end: as planned where it has a duration, else when its last answer was complete. Before format 5 always that.
+    /// Its end: as planned where the phase has a duration, else when its last answer was complete. Before format 5 always
+    /// the latter.
     pub end_ns: u64,
     /// Its duration, where it has one; none before format 5.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -132,32 +134,32 @@ pub struct PhaseStatus {
     /// Passes that the schedule asked for.
     #[serde(default)]
     pub offered: u64,
-    /// Those of them that were never sent.
+    /// Those of the offered passes that were never sent.
     #[serde(default)]
     pub unsent: u64,
     /// Passes that ended.
     pub passes: u64,
-    /// Those of them that were not answered as expected.
+    /// Those of the ended passes that were not answered as expected.
     pub errors: u64,
-    /// Those of them whose outcome the scenario has a name for.
+    /// Those of the ended passes that had an outcome named by the scenario.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub named: u64,
-    /// Right answers that came in it, whenever their passes had begun; none before format 5.
+    /// Correct answers that arrived in the phase, whenever their passes had started; none before format 5.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub completed: u64,
     /// Passes that had not ended when the load was over.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub open: u64,
-    /// What was under way when it ended, or waited to be sent, by outcome; only where no phase followed.
+    /// What was under way at its end, or waited to be sent, by outcome; only where no phase followed.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub at_end: BTreeMap<String, u64>,
-    /// The longest time that one of these had waited since its intended begin, until it ended or the load was over.
+    /// The longest time that one of these had waited, from its intended start until it ended or the load was over.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub at_end_longest_ns: u64,
-    /// How long nobody was answered as expected although passes were due.
+    /// How long no pass was answered as expected although passes were due.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub silence_ns: u64,
-    /// How long, at the end of an amount, fewer passes were under way than connections could have carried.
+    /// How long, at the end of an amount, fewer passes were under way than there were connections for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tail_ns: Option<u64>,
 }
@@ -217,14 +219,14 @@ fn is_none_of_them(number: &u32) -> bool {
 pub struct GeneratorStatus {
     /// Processor time of its threads.
     pub cpu_ns: u64,
-    /// How long they were there, summed.
+    /// How long these threads existed, summed.
     pub wall_ns: u64,
     /// Connections that it opened.
     pub connects: u64,
-    /// How often a request was sent again because the server had said that it did not take it.
+    /// How often a request was sent again because the server had said that it had not processed it.
     #[serde(default)]
     pub sent_again: u64,
-    /// How late its timers went off, median; none without timers.
+    /// How late its timers fired, median; none without timers.
     #[serde(default)]
     pub timer_late_p50_ns: Option<u64>,
     /// 99th percentile, in nanoseconds.
@@ -260,11 +262,11 @@ pub struct ObserverStatus {
     pub samples: u64,
     /// Processor time of its thread.
     pub cpu_ns: u64,
-    /// How long it was there.
+    /// How long this thread existed.
     pub wall_ns: u64,
-    /// Instants at which it was too late to sample.
+    /// Instants that were skipped because it was too late to sample.
     pub skipped_ticks: u64,
-    /// Samples of replicas of which something could not be read for want of descriptors or memory.
+    /// Samples of replicas of which something could not be read for lack of descriptors or memory.
     #[serde(default)]
     pub incomplete_samples: u64,
 }
@@ -274,41 +276,41 @@ pub struct ObserverStatus {
 pub struct HostStatus {
     /// What the hypervisor took away.
     pub steal_share: f64,
-    /// What programs used that are neither targets nor runner; interrupts count for nobody.
+    /// What programs used that are neither targets nor runner; interrupts are not attributed to any program.
     pub others_share: f64,
-    /// Pressure, frequency and throttling; empty where the kernel tells nothing of them, and in older results.
+    /// Pressure, frequency and throttling; empty where the kernel does not report them, and in older results.
     #[serde(default)]
     pub watched: WatchedStatus,
 }
 
-/// Pressure, frequency and throttling during the load; what the kernel does not tell is left out.
+/// Pressure, frequency and throttling during the load; what the kernel does not report is left out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct WatchedStatus {
-    /// Share of the load's time in which some task was ready and had no core.
+    /// Share of the load's time in which some task was ready but had no core.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cpu_pressure_some_share: Option<f64>,
-    /// In which some task waited for memory.
+    /// Share in which some task waited for memory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_pressure_some_share: Option<f64>,
-    /// In which all tasks that were not idle waited for memory.
+    /// Share in which all tasks that were not idle waited for memory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_pressure_full_share: Option<f64>,
-    /// In which some task waited for storage.
+    /// Share in which some task waited for storage.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub io_pressure_some_share: Option<f64>,
-    /// In which all tasks that were not idle waited for storage.
+    /// Share in which all tasks that were not idle waited for storage.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub io_pressure_full_share: Option<f64>,
-    /// Mean frequency of the cores while they worked, as a share of their highest.
+    /// Mean frequency of the cores while they were busy, as a share of their highest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub frequency_mean_share: Option<f64>,
-    /// The lowest of a core that worked for at least half of the time between two samples.
+    /// The lowest frequency of a core that was busy for at least half of the time between two samples.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub frequency_lowest_share: Option<f64>,
     /// How often cores were throttled, all of them together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub core_throttles: Option<u64>,
-    /// How often whole packages were.
+    /// How often whole packages were throttled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub package_throttles: Option<u64>,
 }
@@ -318,9 +320,9 @@ pub struct WatchedStatus {
 pub struct LinkStatus {
     /// Name of the link.
     pub link: String,
-    /// With what it was made: `netem`, `nfqueue`, `relay`.
+    /// The mechanism that made it: `netem`, `nfqueue`, `relay`.
     pub mechanism: String,
-    /// What would have been preferred, and why it does not work here.
+    /// Mechanisms that would have been preferred, and why they do not work here.
     pub rejected: Vec<String>,
     /// The far side's address, as seen from the near side.
     pub host: String,
@@ -333,13 +335,13 @@ pub struct LinkStatus {
 pub struct ReconciledStatus {
     /// Name of the target.
     pub target: String,
-    /// Whose requests reach it.
+    /// The workloads whose requests reach it.
     pub workloads: Vec<String>,
     /// Requests that were written.
     pub sent: u64,
-    /// Those of them that had no answer, not even the start of one: they may have arrived or not.
+    /// Those of them that had no answer, not even the start of one: they may or may not have arrived.
     pub unanswered: u64,
-    /// Requests that followed a redirect to elsewhere, and may have arrived here, too.
+    /// Requests that followed a redirect to another place, and may have arrived here, too.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub elsewhere: u64,
     /// What it counted; none when that could not be read.
@@ -347,13 +349,13 @@ pub struct ReconciledStatus {
     /// Why the count could not be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unread: Option<String>,
-    /// Why it may rightly have counted more.
+    /// Why it may legitimately have counted more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub others: Option<String>,
 }
 
 impl ReconciledStatus {
-    /// Whether it counted what can have arrived, and nothing else.
+    /// Whether it counted only what can have arrived, and no less.
     pub fn fits(&self) -> bool {
         let most = self.sent + self.elsewhere;
         self.seen.is_some_and(|seen| seen + self.unanswered >= self.sent && (seen <= most || self.others.is_some()))
@@ -372,19 +374,19 @@ pub struct TapStatus {
     /// Lines that were lost because they came faster than they could be read or kept.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub dropped: u64,
-    /// Lines that were too long, of which only the start was looked at.
+    /// Lines that were too long: only their start was examined.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub cut: u64,
-    /// Why nothing more could come before the load was over, if so.
+    /// Why the tap ended before the load was over, if it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<String>,
     /// How often its source ended and came back.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub interruptions: u64,
-    /// How long it was away all in all, nanoseconds: what was said meanwhile is missing.
+    /// How long the source was away in total, in nanoseconds: what it would have said meanwhile is missing.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub away_ns: u64,
-    /// Values of fields that are not what they should be, by field.
+    /// Values of fields that are not of the expected kind, by field.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub misfits: BTreeMap<String, MisfitStatus>,
     /// How far the clocks of time stamps are from ours, by field.
@@ -392,7 +394,7 @@ pub struct TapStatus {
     pub clocks: BTreeMap<String, ClockStatus>,
 }
 
-/// Values of a field that are not what they should be: they are absent from the rows.
+/// Values of a field that are not of the expected kind: they are absent from the rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MisfitStatus {
     /// How many there were.
@@ -401,33 +403,33 @@ pub struct MisfitStatus {
     pub first: String,
 }
 
-/// When rows were read, less the time stamp in them: how late they are read, and how far the clocks are apart. The least is next to
-/// the difference of the clocks alone.
+/// When rows were read, minus the time stamp in them: how late they are read, plus how far the clocks are apart. The least
+/// value is close to the difference of the clocks alone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClockStatus {
-    /// The least of all rows, in nanoseconds.
+    /// The least value of all rows, in nanoseconds.
     pub least_ns: i64,
-    /// The median of all rows; of many, of a part of them that is spread evenly.
+    /// The median of all rows; where there are many, of an evenly spread part of them.
     pub median_ns: i64,
 }
 
-/// Where the time of a repetition went. Not included is the writing of this very file.
+/// How the time of a repetition was spent. Writing this very file is not included.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Timings {
     /// From start to end.
     pub total_ns: u64,
-    /// Set-up and clean-up steps of the scenario, making links, and what was collected.
+    /// Set-up and clean-up steps of the scenario, making links, and collecting.
     pub steps_ns: u64,
-    /// Targets started and ready.
+    /// Starting targets until they were ready.
     pub target_start_ns: u64,
     /// From the last target's readiness to the first request of the load.
     pub ready_to_first_request_ns: u64,
     /// From the start of the load to its end.
     pub load_ns: u64,
-    /// Targets stopped.
+    /// Stopping targets.
     pub target_stop_ns: u64,
-    /// Tables written and synced.
+    /// Writing and syncing tables.
     pub record_ns: u64,
-    /// Everything that is neither steps, target start, load nor target stop.
+    /// Everything other than steps, target start, load and target stop.
     pub overhead_ns: u64,
 }

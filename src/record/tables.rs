@@ -21,10 +21,10 @@ pub use vocabulary::rows::WHOLE;
 use vocabulary::rows::{CoreClock, HostSample, ProcessSample};
 use vocabulary::rows::{MetricRow, RequestRow, TransferRow, WindowRow};
 
-/// Rows that are collected before they are written.
+/// How many rows are collected before they are written.
 const BATCH: usize = 512;
 
-/// Requests that are written at a time; small enough for memory, large enough that ten million are few pieces to read.
+/// How many requests are written at a time: few enough for memory, enough that ten million make few pieces to read.
 const REQUESTS: usize = 32_768;
 
 /// A Parquet file that is being written.
@@ -37,7 +37,7 @@ pub(super) struct Table {
 impl Table {
     pub(super) fn create(path: PathBuf, spill: Option<&Spill>, empty: &DataFrame) -> Result<Self, Error> {
         let file = SpillFile::create(&path, spill.cloned()).map_err(|source| Error::Write { path: path.clone(), source })?;
-        // The counts in a histogram are noise; what repeats is whole histograms, and these LZ4 finds as well as Zstd does.
+        // The counts in a histogram are noise; what repeats is whole histograms, and LZ4 finds those as well as Zstd does.
         // It is read six times as fast. No reader skips rows by their smallest and largest values.
         let writer = ParquetWriter::new(BufWriter::new(file.clone()))
             .with_compression(ParquetCompression::Lz4Raw)
@@ -56,7 +56,7 @@ impl Table {
 
     pub(super) fn finish(self) -> Result<(), Error> {
         self.writer.finish().map_err(|source| Error::WriteTable { path: self.path.clone(), source })?;
-        drop(self.writer); // flushes what is buffered; a fault shows when the file is synced and read back
+        drop(self.writer); // flushes what is buffered; a failure shows when the file is synced and read back
         self.file.settle().map_err(|source| Error::Write { path: self.file.path(), source })
     }
 }
@@ -73,9 +73,9 @@ pub(super) fn since(epoch: Instant, at: Instant) -> i64 {
 pub struct Tables {
     workloads: Vec<WorkloadNames>,
     metrics: (PathBuf, Vec<MetricRow>),
-    /// Made when the first request comes; with the index of its workload, each request that is not yet written.
+    /// Created when the first request arrives; with each request that is not yet written, the index of its workload.
     requests: (PathBuf, Option<Table>, Vec<(u16, RequestRow)>),
-    /// Likewise.
+    /// Likewise, for transfers.
     transfers: (PathBuf, Option<Table>, Vec<TransferRow>),
     windows: (Table, Vec<WindowRow>),
     resources: (Table, Vec<ProcessSample>),
@@ -93,7 +93,7 @@ impl Tables {
         Self::create_or_spill(directory, None, workloads)
     }
 
-    /// As [`Tables::create`]; what finds no room there goes on where `spill` says.
+    /// Like [`Tables::create`]; what finds no room there continues where `spill` says.
     ///
     /// # Errors
     /// [`Error::Write`], [`Error::WriteTable`].
@@ -113,7 +113,7 @@ impl Tables {
         })
     }
 
-    /// The start of the load, from which all times count. Samples wait in memory until it is known.
+    /// The start of the load, from which all times count. Samples wait in memory until the start is known.
     pub fn set_epoch(&mut self, epoch: Instant) {
         self.epoch = Some(epoch);
     }
@@ -127,7 +127,7 @@ impl Tables {
         if self.windows.1.len() < BATCH { Ok(()) } else { self.flush() }
     }
 
-    /// Adds requests of a workload. One of a single step is also the pass as a whole, as in the windows.
+    /// Adds requests of a workload. A request of a single-step pass is also the pass as a whole, as in the windows.
     ///
     /// # Errors
     /// [`Error::Write`], [`Error::WriteTable`].
@@ -224,7 +224,7 @@ impl Tables {
     /// # Errors
     /// [`Error::Write`], [`Error::WriteTable`].
     pub fn finish(mut self) -> Result<(), Error> {
-        // A repetition that failed before its load counts from its first sample.
+        // In a repetition that failed before its load, times count from the first sample.
         let first = self.resources.1.iter().map(|s| s.at).chain(self.host.1.iter().map(|s| s.at)).min();
         self.epoch = self.epoch.or(first);
         self.flush()?;
@@ -361,11 +361,11 @@ fn resource_frame(epoch: Instant, rows: &[ProcessSample]) -> DataFrame {
     )
 }
 
-/// Columns of `host.parquet`: one row per sample and core; what belongs to the whole host is repeated.
+/// Columns of `host.parquet`: one row per sample and core; values of the whole host are repeated.
 fn host_frame(epoch: Instant, rows: &[HostSample]) -> DataFrame {
     let cores: Vec<_> = rows.iter().flat_map(|r| r.cores.iter().map(move |c| (r, c))).collect();
     let of = |f: fn(&vocabulary::rows::CoreTimes) -> u64| cores.iter().map(|(_, c)| f(c)).collect::<Vec<u64>>();
-    // What the kernel does not tell everywhere is null.
+    // What the kernel does not report everywhere is null.
     let told = |f: fn(&HostSample) -> Option<u64>| cores.iter().map(|(r, _)| f(r)).collect::<Vec<Option<u64>>>();
     let clock = |f: fn(&CoreClock) -> Option<u64>| cores.iter().map(|(_, c)| f(&c.clock)).collect::<Vec<Option<u64>>>();
     frame(
@@ -395,10 +395,10 @@ fn host_frame(epoch: Instant, rows: &[HostSample]) -> DataFrame {
     )
 }
 
-/// A file of frames with the same columns, one after the other: what [`super::files::write_whole`] writes; none where there is no
-/// frame, of which the columns would be known.
+/// A file of frames with the same columns, one after the other, as bytes for [`super::files::write_whole`]; none where there
+/// is no frame, as the columns would be unknown.
 ///
-/// `path`: where it will be, for errors.
+/// `path`: where the file will be, for errors.
 ///
 /// # Errors
 /// [`Error::WriteTable`]; also where one of the frames could not be made.
@@ -427,7 +427,7 @@ pub fn read(path: &Path) -> Result<DataFrame, Error> {
     read_some(path, None)
 }
 
-/// Reads columns of a table, in the order of the table; those that it does not have are left out.
+/// Reads columns of a table, in the order of the table; columns that it does not have are left out.
 ///
 /// # Errors
 /// [`Error::Read`], [`Error::ReadTable`].
@@ -449,7 +449,7 @@ fn read_some(path: &Path, columns: Option<&[&str]>) -> Result<DataFrame, Error> 
 }
 
 /// Reads columns of a large table piece by piece, on all cores, and returns what `each` makes of the pieces, in their order.
-/// In memory are only the pieces that are worked on.
+/// Only the pieces in use are in memory.
 ///
 /// # Errors
 /// [`Error::Read`], [`Error::ReadTable`].
@@ -458,12 +458,12 @@ pub fn read_pieces<T: Send>(path: &Path, columns: &[&str], each: impl Fn(&DataFr
     (0..pieces.len()).into_par_iter().map(|number| Ok(each(&pieces.read(number, columns)?))).collect()
 }
 
-/// A table that is open, to be read piece by piece: as it was written, some hundred or thousand rows at a time.
+/// A table that is open for reading piece by piece: as it was written, some hundred or thousand rows at a time.
 pub(super) struct Pieces {
     path: PathBuf,
     /// The names of its columns, in their order.
     pub columns: Vec<String>,
-    /// What a file would say of itself that held one of the pieces alone.
+    /// The metadata of a file that contained only one of the pieces.
     pieces: Vec<FileMetadataRef>,
 }
 
@@ -490,7 +490,7 @@ impl Pieces {
         self.pieces.len()
     }
 
-    /// Columns of a piece, in the order of the table; those that it does not have are left out.
+    /// Columns of a piece, in the order of the table; columns that it does not have are left out.
     pub fn read(&self, number: usize, columns: &[&str]) -> Result<DataFrame, Error> {
         let file = super::files::open(&self.path).map_err(|source| Error::Read { path: self.path.clone(), source })?;
         parse(&self.path, || {
@@ -506,7 +506,7 @@ fn projection(schema: &ArrowSchema, columns: &[&str]) -> Vec<usize> {
     schema.iter_names().enumerate().filter(|(_, name)| columns.contains(&name.as_str())).map(|(index, _)| index).collect()
 }
 
-/// What is damaged may have columns of different lengths, which polars does not look at here.
+/// A damaged table may have columns of different lengths, which polars does not check here.
 fn whole(frame: DataFrame) -> PolarsResult<DataFrame> {
     match frame.columns().iter().find(|c| c.len() != frame.height()) {
         Some(short) => Err(PolarsError::ComputeError(format!("its column {} is damaged", short.name()).into())),
@@ -514,7 +514,7 @@ fn whole(frame: DataFrame) -> PolarsResult<DataFrame> {
     }
 }
 
-/// What is damaged makes polars panic in some places; that is not a fault of this program, and the other tables are read.
+/// Damaged data makes polars panic in some places; that is not a fault of this program, and the other tables are read.
 fn parse<T>(path: &Path, parse: impl FnOnce() -> PolarsResult<T>) -> Result<T, Error> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
@@ -533,6 +533,6 @@ fn parse<T>(path: &Path, parse: impl FnOnce() -> PolarsResult<T>) -> Result<T, E
 }
 
 thread_local! {
-    /// Whether this thread parses a table: a panic is then caught and is an error of the table, nothing to be printed.
+    /// Whether this thread is parsing a table: a panic is then caught and becomes an error of the table; it is not printed.
     static PARSING: Cell<bool> = const { Cell::new(false) };
 }

@@ -1,7 +1,7 @@
 //! `taps/<name>.parquet`: the rows of a tap, written in pieces while a repetition runs.
 //!
-//! Memory is bounded whatever a source says: rows are written when they are many or large, and those that come before the load
-//! has begun, from which their times count, wait only as far as there is room.
+//! Memory is bounded whatever a source sends: rows are written when they are many or large. Times count from the start of
+//! the load, so rows that arrive before it wait, as far as there is room.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -15,19 +15,19 @@ use super::tables::{Table, since};
 use plan::{FieldKind, TapField};
 use vocabulary::rows::{TapRow, TapValue};
 
-/// Rows that are written at a time.
+/// How many rows are written at a time.
 const BATCH: usize = 32_768;
-/// Bytes of text in rows that are written at a time, however few they are.
+/// How many bytes of text in rows are written at a time, however few the rows are.
 const BATCH_BYTES: usize = 8 << 20;
-/// Bytes of rows that may wait for the load to begin.
+/// How many bytes of rows may wait for the load to start.
 const WAITING_BYTES: usize = 32 << 20;
-/// Rows that are kept of a tap in a repetition; no analysis reads more of them than memory holds.
+/// How many rows of a tap are kept per repetition; no analysis reads more of them than memory holds.
 pub const MOST_ROWS: u64 = 2_000_000;
 
-/// The start of a load, as both clocks show it.
+/// The start of a load, by both clocks.
 #[derive(Clone, Copy, Debug)]
 pub struct LoadStart {
-    /// By the clock by which rows were read.
+    /// By the clock that stamps rows when they are read.
     pub instant: Instant,
     /// Since the start of 1970.
     pub unix: Duration,
@@ -49,7 +49,7 @@ pub struct TapTable {
 }
 
 impl TapTable {
-    /// A table in the directory of a repetition. Nothing is made there before the first row is written.
+    /// A table in the directory of a repetition. No file is created there before the first row is written.
     pub fn new(directory: &Path, spill: Option<&Spill>, name: &str, fields: &[TapField]) -> Self {
         let path = directory.join("taps").join(format!("{name}.parquet"));
         let into = |spill: &Spill| Spill { directory: spill.directory.as_ref().map(|to| to.join("taps")), ..spill.clone() };
@@ -89,12 +89,12 @@ impl TapTable {
         if self.start.is_some() && is_batch { self.flush() } else { Ok(()) }
     }
 
-    /// Writes what is left, and syncs. A tap without rows has a table without rows.
+    /// Writes what is left, and syncs. A tap without rows gets a table without rows.
     ///
     /// # Errors
     /// [`Error::Write`], [`Error::WriteTable`].
     pub fn finish(&mut self) -> Result<(), Error> {
-        // A repetition that failed before its load counts from the first row.
+        // In a repetition that failed before its load, times count from the first row.
         if self.start.is_none() {
             let instant = self.waiting.first().map_or_else(Instant::now, |row| row.at);
             let now = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
@@ -121,7 +121,7 @@ impl TapTable {
     }
 }
 
-/// What a row holds in memory, about.
+/// Roughly how much memory a row takes.
 fn size(row: &TapRow) -> usize {
     let text = |value: &TapValue| if let TapValue::Text(text) = value { text.len() } else { 0 };
     size_of::<TapRow>() + row.values.iter().map(|v| size_of::<TapValue>() + text(v)).sum::<usize>()

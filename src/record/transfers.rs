@@ -1,4 +1,4 @@
-//! The table of transfers: one row for each, stage by stage.
+//! The table of transfers: one row per transfer, stage by stage.
 
 use polars::prelude::*;
 

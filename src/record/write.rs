@@ -1,4 +1,4 @@
-//! A run's directory while it is made.
+//! A run's directory while it is being made.
 
 use std::collections::BTreeSet;
 use std::fs::{File, TryLockError};
@@ -14,26 +14,26 @@ use super::{Error, PLAN_FORMAT};
 use plan::order::Turn;
 use plan::{Cell, Plan, Secrets};
 
-/// The directory of a run, locked: nobody else writes to it meanwhile.
+/// The directory of a run, locked: no other runner writes to it meanwhile.
 #[derive(Debug)]
 pub struct RunDirectory {
     /// The directory of the run.
     pub path: PathBuf,
     /// Its name: time and id.
     pub name: String,
-    /// What must not be written down.
+    /// Secrets, which must not be written.
     pub(super) secrets: Secrets,
     /// The lock is the kernel's (flock) and ends with the process, however that ends.
     lock: File,
 }
 
-/// Whether a runner is at work in the directory of a run. It may have ended, or begun, by the time that this is known.
+/// Whether a runner is writing to the directory of a run. It may have ended, or started, by the time that this is known.
 pub fn is_at_work(path: &Path) -> bool {
-    // Shared, and let go at once: several may ask at a time, and only whoever writes holds it.
+    // Shared, and released at once: several may ask at a time, and only the writer keeps the lock.
     File::open(path).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
-/// Who holds the lock on a directory, as `/proc/locks` tells it; it may be gone by now.
+/// Which process holds the lock on a directory, according to `/proc/locks`; it may be gone by now.
 fn holder(directory: &File) -> Option<String> {
     let inode = directory.metadata().ok()?.ino();
     let locks = std::fs::read_to_string("/proc/locks").ok()?;
@@ -42,14 +42,14 @@ fn holder(directory: &File) -> Option<String> {
     Some(format!("{} with process id {pid}", if name.is_empty() { "a process" } else { name.trim() }))
 }
 
-/// The process id in a line of `/proc/locks`, if it is of a lock on a whole file with this number. The device is not compared: some
-/// file systems show another one there.
+/// The process id in a line of `/proc/locks`, if the line is about a lock on a whole file with this number. The device is
+/// not compared: some file systems show another one there.
 fn holder_in(line: &str, inode: u64) -> Option<u32> {
     let words: Vec<&str> = line.split_whitespace().collect();
     let kind = words.iter().position(|word| *word == "FLOCK")?;
     let [pid, file] = [words.get(kind + 3)?, words.get(kind + 4)?];
     let number = file.rsplit(':').next()?.parse::<u64>().ok()?;
-    // A line with an arrow is of somebody who waits.
+    // A line with an arrow is about a process that waits.
     (number == inode && !words.contains(&"->")).then(|| pid.parse().ok())?
 }
 
@@ -59,7 +59,7 @@ fn lock(path: &Path) -> Result<File, Error> {
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(Error::Locked { path: path.to_owned(), holder: holder(&file) }),
-        // A file system without locks: as before there were any.
+        // A file system without locks: works as it did before there were any.
         Err(TryLockError::Error(_)) => Ok(file),
     }
 }
@@ -93,13 +93,13 @@ impl RunDirectory {
         Ok(Self { path, name, secrets: secrets.clone(), lock })
     }
 
-    /// Opens the directory of a run to go on with it. What was being written when it ended is removed, and a repetition
+    /// Opens the directory of a run to resume it. Whatever was being written when the run ended is removed, and a repetition
     /// whose status cannot be read is moved aside as `run<N>.damaged`, so that it can be executed again.
     ///
-    /// Returns the repetitions that are there, and what was moved aside.
+    /// Returns the existing repetitions, and what was moved aside.
     ///
     /// # Errors
-    /// [`Error::Locked`] when another runner is at work there; [`Error::Read`], [`Error::Write`].
+    /// [`Error::Locked`] when another runner is writing there; [`Error::Read`], [`Error::Write`].
     pub fn reopen(path: &Path, plan: &Plan) -> Result<(Self, BTreeSet<Turn>, Vec<PathBuf>), Error> {
         let lock = lock(path)?;
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -118,7 +118,7 @@ impl RunDirectory {
             for entry in entries {
                 let file_name = entry.file_name().unwrap_or_default().to_string_lossy().into_owned();
                 if let Some(number) = file_name.strip_prefix(".run").and_then(|name| name.strip_suffix("-partial")) {
-                    // Of what is salvaged there may be logs.
+                    // Salvaged repetitions may have logs there.
                     if number.parse().is_ok_and(|number| folder.join(ahead::name(number)).exists()) {
                         continue;
                     }
@@ -145,7 +145,7 @@ impl RunDirectory {
         Ok((Self { path: path.to_owned(), name, secrets: plan.secrets.clone(), lock }, done, aside))
     }
 
-    /// Writes the manifest anew.
+    /// Writes the manifest again.
     ///
     /// # Errors
     /// [`Error::Write`].
@@ -153,7 +153,8 @@ impl RunDirectory {
         write_whole(&self.path.join("manifest.json"), &json_bytes(&masked(manifest, &self.secrets)))
     }
 
-    /// Masks what set-up and clean-up steps around repetitions have printed into a folder of the run, and below it.
+    /// Masks secrets in what set-up and clean-up steps around repetitions have printed into a folder of the run, and below
+    /// it.
     ///
     /// # Errors
     /// [`Error::Write`].
@@ -161,7 +162,7 @@ impl RunDirectory {
         mask(&self.secrets, folder)
     }
 
-    /// Refuses to go on when this directory is not at its path any more: what would be written there now would be lost, or
+    /// Refuses to continue when this directory is no longer at its path: what would be written there now would be lost, or
     /// make half of a run out of nothing.
     ///
     /// # Errors
@@ -171,13 +172,13 @@ impl RunDirectory {
         let ours = self.lock.metadata().map(of);
         match (self.path.metadata().map(of), ours) {
             (Ok(there), Ok(ours)) if there == ours => Ok(()),
-            // What cannot be looked at is told by whoever writes.
+            // If it cannot be examined, the next write reports that.
             (Err(error), _) if error.kind() != std::io::ErrorKind::NotFound => Ok(()),
             _ => Err(Error::Gone { path: self.path.clone() }),
         }
     }
 
-    /// Begins to write a repetition. `memory`: a directory in which it is recorded first.
+    /// Starts writing a repetition. `memory`: a directory in which it is recorded first.
     ///
     /// # Errors
     /// [`Error::Write`].
@@ -185,7 +186,7 @@ impl RunDirectory {
         self.repetition_in(&cell.path, repetition, memory)
     }
 
-    /// The same of a cell whose folder is this.
+    /// The same for a cell whose folder is this.
     pub(super) fn repetition_in(&self, cell: &Path, repetition: u32, memory: Option<&Path>) -> Result<RepetitionWriter, Error> {
         self.is_there()?;
         let parent = self.path.join("cells").join(cell);
@@ -205,7 +206,7 @@ fn mask(secrets: &Secrets, folder: &Path) -> Result<(), Error> {
     readable(folder)
 }
 
-/// Logs were for us alone while they could hold a secret; from now on they are like any other result.
+/// Logs were readable by us alone while they could contain a secret; from now on they are like any other result.
 fn readable(folder: &Path) -> Result<(), Error> {
     use std::os::unix::fs::PermissionsExt as _;
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -229,10 +230,10 @@ fn masked(manifest: &Manifest, secrets: &Secrets) -> Manifest {
     manifest.clone().with_words(|word| secrets.mask(word).into_owned())
 }
 
-/// A plan as it stands in `plan.json`.
+/// A plan as written to `plan.json`.
 ///
 /// # Errors
-/// [`Error::Plan`] when there is a path in it that is not UTF-8.
+/// [`Error::Plan`] when it contains a path that is not UTF-8.
 pub fn plan_json(plan: &Plan) -> Result<serde_json::Value, Error> {
     let mut json = serde_json::to_value(plan).map_err(Error::Plan)?;
     if let serde_json::Value::Object(map) = &mut json {
@@ -241,7 +242,7 @@ pub fn plan_json(plan: &Plan) -> Result<serde_json::Value, Error> {
     Ok(json)
 }
 
-/// A repetition that is being written, below a temporary name.
+/// A repetition that is being written, under a temporary name.
 #[derive(Debug)]
 pub struct RepetitionWriter {
     /// The directory of the run.
@@ -262,7 +263,7 @@ impl RepetitionWriter {
         self.memory.as_deref().unwrap_or(&self.partial)
     }
 
-    /// Where recording goes on when there is no room in memory; nowhere when it is on disk anyway.
+    /// Where recording continues when there is no room in memory; nowhere when it is on disk anyway.
     pub fn spill(&self) -> Spill {
         self.memory.as_ref().map_or_else(Spill::default, |_| Spill::into(&self.partial))
     }
@@ -277,27 +278,27 @@ impl RepetitionWriter {
         self.directory().join("logs")
     }
 
-    /// Writes events and status, makes everything durable, and then gives the repetition its name: whoever sees the name,
-    /// even after the machine lost its power, sees all that belongs to it.
+    /// Writes events and status, makes everything durable, and then gives the repetition its name: whenever the name exists,
+    /// even after a power failure, everything that belongs to the repetition exists, too.
     ///
     /// # Errors
-    /// [`Error::Write`]; the repetition is then not there, and every other one is as it was. It may be tried again.
+    /// [`Error::Write`]; the repetition then does not exist, and every other one is unchanged. You may try again.
     pub fn finish(&mut self, events: &[serde_json::Value], status: &Status) -> Result<PathBuf, Error> {
         if let Some(memory) = &self.memory {
-            // A directory that was removed meanwhile is not made again.
+            // A directory that was removed meanwhile is not created again.
             if !self.run.is_dir() {
                 return Err(Error::Gone { path: self.run.clone() });
             }
             move_into(memory, &self.partial)?;
         }
-        // Nobody looks before the folder has its name, so that these need no temporary names of their own.
+        // Nothing is read before the folder has its name, so these files need no temporary names.
         let write = |name: &str, bytes: &[u8]| {
             let path = self.partial.join(name);
             std::fs::write(&path, bytes).map_err(|source| Error::Write { path, source })
         };
         let lines: String = events.iter().map(|e| format!("{e}\n")).collect();
         write("events.jsonl", lines.as_bytes())?;
-        // A log that says nothing is not a file.
+        // An empty log is removed.
         for log in std::fs::read_dir(self.partial.join("logs")).into_iter().flatten().flatten() {
             if log.metadata().is_ok_and(|m| m.len() == 0) {
                 let _ = std::fs::remove_file(log.path());
@@ -312,13 +313,14 @@ impl RepetitionWriter {
         std::fs::rename(&self.partial, &self.whole).map_err(failed)?;
         self.done = true;
         sync_directory(self.whole.parent().unwrap_or(Path::new("."))).map_err(failed)?;
-        // What was kept of it before is in it now. Should this be missed, the next start sees that the repetition is whole.
+        // Its transfers that were kept before are in it now. If removing them fails, the next start sees that the repetition
+        // is whole.
         let _ = std::fs::remove_file(&self.ahead);
         Ok(self.whole.clone())
     }
 }
 
-/// Copies a directory to disk; what is there already, as it found no room in memory, stays.
+/// Copies a directory to disk; files that are there already, as they found no room in memory, stay.
 fn move_into(from: &Path, to: &Path) -> Result<(), Error> {
     make_directory(to)?;
     for entry in std::fs::read_dir(from).map_err(|source| Error::Read { path: from.to_owned(), source })?.flatten() {

@@ -1,4 +1,5 @@
-//! What is answered under which path. Only what can be read is there, and a name is one of those that there are, or is not there.
+//! The paths and their answers. Everything is read-only, and a name that a client asks for is either one of the existing
+//! ones or not found.
 
 use std::io;
 use std::os::unix::fs::FileExt as _;
@@ -27,9 +28,9 @@ use super::store::{Refusal, Store};
 const HTML: &str = "text/html; charset=utf-8";
 const TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
-/// As dates stand in headers.
+/// The form of dates in headers.
 const DATE: &str = "%a, %d %b %Y %H:%M:%S GMT";
-/// Bytes that are read at a time.
+/// How many bytes are read at a time.
 const PIECE: u64 = 1 << 16;
 
 /// The paths.
@@ -51,12 +52,12 @@ pub(super) fn paths(store: Arc<Store>) -> Router {
         .with_state(store)
 }
 
-/// Lets nothing through but questions, and tells browsers to do nothing with answers but show them.
+/// Lets through only GET and HEAD, and tells browsers to do nothing with answers but show them.
 async fn guarded(request: Request, next: Next) -> Response {
     let mut response = match *request.method() {
         Method::GET | Method::HEAD => next.run(request).await,
         _ => {
-            let mut refused = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
+            let mut refused = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are allowed\n");
             refused.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
             refused
         }
@@ -120,7 +121,7 @@ fn content_type(name: &str) -> &'static str {
     if name.ends_with(".xz") { "application/x-xz" } else { TEXT }
 }
 
-/// A file of an archive, or that there is none of this name, or that it is as the client has it.
+/// A file of an archive; or the answer that there is none of this name, or that the client has it already.
 fn file(archive: &Arc<Archive>, name: &str, headers: &HeaderMap, content_type: &'static str) -> Response {
     let Some(entry) = archive.entries.get(name) else { return nothing() };
     let body = || Body::new(Pieces { archive: Arc::clone(archive), at: entry.offset, end: entry.offset + entry.bytes });
@@ -135,7 +136,7 @@ fn found(entry: &Entry, content_type: &'static str, body: Body) -> Response {
     response
 }
 
-/// What is said where the client has it already; none where it has not.
+/// The answer where the client has it already; none where it has not.
 fn known(entry: &Entry, headers: &HeaderMap) -> Option<Response> {
     let of = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     let is_known = match of(header::IF_NONE_MATCH) {
@@ -158,7 +159,7 @@ fn seconds(date: &str) -> Option<i64> {
 
 fn set_version(response: &mut Response, entry: &Entry) {
     set(response, header::ETAG, &entry.tag);
-    // It may be kept, and has to be asked for each time.
+    // The client may keep it, but has to ask each time whether it has changed.
     set(response, header::CACHE_CONTROL, "no-cache");
     if let Ok(at) = jiff::Timestamp::from_second(entry.modified) {
         set(response, header::LAST_MODIFIED, &at.strftime(DATE).to_string());
@@ -179,7 +180,7 @@ fn text(status: StatusCode, words: &'static str) -> Response {
 }
 
 fn nothing() -> Response {
-    text(StatusCode::NOT_FOUND, "there is nothing of this name\n")
+    text(StatusCode::NOT_FOUND, "there is nothing with this name\n")
 }
 
 fn moved(to: &str) -> Response {
@@ -191,12 +192,12 @@ fn moved(to: &str) -> Response {
 fn refused(refusal: &Refusal) -> Response {
     match refusal {
         Refusal::Absent(Absent::Nothing(words)) => text(StatusCode::NOT_FOUND, words),
-        // Why, is told to whoever runs this, and not to strangers.
+        // The reason is reported to the operator, not to strangers.
         Refusal::Absent(Absent::Failed(_)) => {
-            text(StatusCode::INTERNAL_SERVER_ERROR, "this cannot be made of the results; whoever serves them is told why\n")
+            text(StatusCode::INTERNAL_SERVER_ERROR, "this cannot be made of the results; the server's standard error says why\n")
         }
         Refusal::Busy => {
-            let mut response = text(StatusCode::SERVICE_UNAVAILABLE, "others are being served; ask again\n");
+            let mut response = text(StatusCode::SERVICE_UNAVAILABLE, "the server is busy with other requests; try again\n");
             set(&mut response, header::RETRY_AFTER, "10");
             response
         }
@@ -205,7 +206,7 @@ fn refused(refusal: &Refusal) -> Response {
 
 /// A part of a file, read piece by piece as the client takes it.
 ///
-/// It is read where it is sent, without another thread: it was written a short while ago, so that most of it is in memory.
+/// It is read where it is sent, without another thread: it was written a short while ago, so most of it is in memory.
 struct Pieces {
     archive: Arc<Archive>,
     at: u64,

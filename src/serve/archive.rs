@@ -1,5 +1,5 @@
-//! Files that were made, one behind the other in a file without a name: nothing of them is left when the process ends, and a name
-//! is looked up here and nowhere on disk.
+//! Generated files, one after the other in a file without a name: nothing of them is left when the process ends, and a name
+//! is looked up here and never on disk.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -8,7 +8,7 @@ use std::path::Path;
 
 use sha1::{Digest as _, Sha1};
 
-/// Bytes that are copied at a time.
+/// How many bytes are copied at a time.
 const PIECE: usize = 1 << 16;
 
 /// A file in an archive.
@@ -16,13 +16,13 @@ const PIECE: usize = 1 << 16;
 pub(super) struct Entry {
     pub offset: u64,
     pub bytes: u64,
-    /// A hash of its bytes, as it stands in `etag`.
+    /// A hash of its bytes, as used in `etag`.
     pub tag: String,
-    /// Since when it has been so, in seconds since 1970.
+    /// Since when its content has been the same, in seconds since 1970.
     pub modified: i64,
 }
 
-/// All of them. Not written to any more.
+/// All files of one kind. No longer written to.
 #[derive(Debug)]
 pub(super) struct Archive {
     pub file: File,
@@ -37,7 +37,7 @@ pub(super) struct Making {
 }
 
 impl Making {
-    /// `folder`: where the file is made, of which it loses its name at once.
+    /// `folder`: where the file is made; it loses its name at once.
     pub fn begin(folder: &Path) -> io::Result<Self> {
         let path = folder.join("archive");
         let file = File::options().read(true).write(true).create_new(true).open(&path)?;
@@ -60,7 +60,7 @@ impl Making {
         })
     }
 
-    /// Adds a file that somebody writes.
+    /// Adds a file that is written by a function.
     pub fn add_by<E: From<io::Error>>(
         &mut self,
         name: &str,
@@ -75,8 +75,8 @@ impl Making {
         Ok(())
     }
 
-    /// Ends it. What is as it was in `before` is as old as it was there; what has changed is newer than that by a second at least,
-    /// since clients tell no parts of seconds.
+    /// Completes it. A file that is the same as in `before` keeps its time; one that has changed is newer by at least a
+    /// second, since clients do not distinguish parts of seconds.
     pub fn finish(self, before: Option<&Archive>, now: i64) -> io::Result<Archive> {
         let file = self.file.into_inner().map_err(io::IntoInnerError::into_error)?;
         let mut entries = self.entries;
@@ -91,14 +91,14 @@ impl Making {
     }
 }
 
-/// A hash as it stands in `etag`.
+/// A hash as used in `etag`.
 fn tag(hash: Sha1) -> String {
     let digest: [u8; 20] = hash.finalize().into();
     let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
     format!("\"{hex}\"")
 }
 
-/// Counts and hashes what goes through.
+/// Counts and hashes the bytes that pass through.
 struct Hashing<'h> {
     into: &'h mut BufWriter<File>,
     hash: Sha1,

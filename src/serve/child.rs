@@ -1,5 +1,5 @@
-//! The process that serves: its standard input is the socket on which it listens, its standard output the one on which it says that
-//! it serves, or why not, and at whose other end its parent is.
+//! The process that serves: its standard input is the socket on which it listens; its standard output is a socket to its
+//! parent, on which it reports that it serves, or why not.
 
 use std::io::{self, Write as _};
 use std::net::TcpListener;
@@ -34,7 +34,7 @@ pub fn main() -> ExitCode {
         }
         Ok((listener, store)) => {
             let served = serve(listener, control, &store);
-            // Something may be in the making still, and is not waited for.
+            // Something may still be in the making, and is not waited for.
             temporary::clear();
             let code = u8::from(served.is_err());
             std::process::exit(code.into())
@@ -47,7 +47,7 @@ fn say(control: &mut UnixStream, words: &Json) {
     let _ = writeln!(control, "{words}");
 }
 
-/// Gives up what is not needed, and tries what will be.
+/// Gives up rights that are not needed, and tries what will be needed.
 fn prepare() -> Result<(TcpListener, std::sync::Arc<Store>), String> {
     let mut arguments = std::env::args_os().skip(2);
     let folder: PathBuf = arguments.next().ok_or("no directory was given")?.into();
@@ -64,7 +64,7 @@ fn prepare() -> Result<(TcpListener, std::sync::Arc<Store>), String> {
     })?;
     Temporary::new().map_err(|error| {
         let place = std::env::temp_dir();
-        format!("{whom} cannot write to {}: {error}; expected a place for temporary files, such as TMPDIR names", place.display())
+        format!("{whom} cannot write to {}: {error}; set TMPDIR to a directory for temporary files", place.display())
     })?;
     Ok((listener.into(), Store::new(results, source)))
 }
@@ -81,7 +81,7 @@ fn serve(listener: TcpListener, mut control: UnixStream, store: &std::sync::Arc<
         let mut said = [0];
         tokio::select! {
             never = connections::serve(listener, answers::paths(std::sync::Arc::clone(store))) => match never {},
-            // It never says anything: this comes when it closes its end, or has ended.
+            // The parent never says anything: this happens when it closes its end, or has ended.
             _ = parent.read(&mut said) => Ok(()),
             _ = terminated.recv() => Ok(()),
             _ = interrupted.recv() => Ok(()),

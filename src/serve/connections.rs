@@ -1,4 +1,5 @@
-//! Connections: so many and no more, each with one request and so much time. Who says nothing has to make room for others.
+//! Connections: a fixed number of them, each with one request and limited time. A silent connection has to make room for
+//! others.
 
 use std::convert::Infallible;
 use std::io;
@@ -25,20 +26,20 @@ use tokio::time::Instant;
 const MOST: usize = 32;
 /// How long a head may take to come.
 const HEAD: Duration = Duration::from_secs(5);
-/// How long a client may take for a piece of an answer.
+/// How long a client may take to accept a piece of an answer.
 const PIECE: Duration = Duration::from_secs(30);
-/// Bytes of a head.
+/// How many bytes a head may have.
 const HEAD_BYTES: usize = 8192;
-/// Headers of a head.
+/// How many headers a head may have.
 const HEADERS: usize = 64;
 
-/// What those get for whom there is no room.
+/// What clients get when there is no room for them.
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 10\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 
-/// How far a connection is.
+/// The state of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
-    /// Its head has not come.
+    /// Its head has not arrived.
     Asking,
     /// Its answer is being made.
     Waiting,
@@ -46,7 +47,7 @@ enum Stage {
     Taking,
 }
 
-/// How far a connection is, and since when: with each piece that it takes anew.
+/// The state of a connection, and since when; each piece that the client takes restarts the time.
 #[derive(Clone)]
 struct Progress(Arc<Mutex<(Stage, Instant)>>);
 
@@ -63,25 +64,25 @@ impl Progress {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = (stage, Instant::now());
     }
 
-    /// When it has to be further.
+    /// By when it has to advance.
     fn deadline(&self) -> Instant {
         match self.get() {
             (Stage::Asking, since) => since + HEAD,
-            // That has an end of its own.
+            // Making an answer has its own limit.
             (Stage::Waiting, _) => Instant::now() + PIECE,
             (Stage::Taking, since) => since + PIECE,
         }
     }
 }
 
-/// Takes connections for ever.
+/// Accepts connections for ever.
 pub(super) async fn serve(listener: TcpListener, paths: Router) -> Infallible {
     let mut open: Vec<(Progress, AbortHandle)> = Vec::new();
     let mut tasks = JoinSet::new();
     loop {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
-            // One that has gone already; or there is no descriptor left, and one will be.
+            // The client has gone already; or there is no descriptor left now, but there will be.
             Err(_) => {
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 continue;
@@ -104,15 +105,15 @@ pub(super) async fn serve(listener: TcpListener, paths: Router) -> Infallible {
     }
 }
 
-/// The place of the connection that has said nothing for the longest time; none where all have asked for something.
+/// The place of the connection that has been silent for the longest time; none where all have asked for something.
 fn longest_asking(open: &[(Progress, AbortHandle)]) -> Option<usize> {
     let asking = open.iter().enumerate().map(|(at, (progress, _))| (at, progress.get()));
     asking.filter(|(_, (stage, _))| *stage == Stage::Asking).min_by_key(|(_, (_, since))| *since).map(|(at, _)| at)
 }
 
-/// Says that there is no room, if that can be said at once.
+/// Says that there is no room, if that can be done at once.
 fn refuse(stream: &TcpStream) {
-    // What is not read when the connection is closed would take back what was said.
+    // Input that is not read when the connection is closed would cancel what was sent.
     let _ = stream.try_read(&mut [0; HEAD_BYTES]);
     let _ = stream.try_write(FULL);
 }
@@ -130,13 +131,13 @@ async fn connection(stream: TcpStream, paths: Router, progress: Progress) {
         }
     });
     let mut builder = http1::Builder::new();
-    // One request for each connection: nobody holds one of the few for the next request.
+    // One request per connection: no client holds one of the few connections for its next request.
     builder.keep_alive(false).half_close(true).header_read_timeout(None).max_headers(HEADERS).max_buf_size(HEAD_BYTES);
     let mut answered = pin!(builder.serve_connection(TokioIo::new(stream), service));
     loop {
         let deadline = progress.deadline();
         tokio::select! {
-            // How a client ends is its own matter.
+            // How a client ends a connection does not matter.
             _ = answered.as_mut() => return,
             () = tokio::time::sleep_until(deadline) => {}
         }
@@ -146,7 +147,7 @@ async fn connection(stream: TcpStream, paths: Router, progress: Progress) {
     }
 }
 
-/// An answer of which it is known when its pieces were taken.
+/// An answer that records when its pieces were taken.
 struct Taken {
     body: Body,
     progress: Progress,

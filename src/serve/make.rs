@@ -1,4 +1,4 @@
-//! What is asked for, made of the runs that there are.
+//! Makes what was asked for out of the existing runs.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -17,10 +17,10 @@ use super::page::{self, Count, Overview, RunRow};
 use super::results::Runs;
 use super::temporary::Temporary;
 
-/// Nanoseconds of a day.
+/// Nanoseconds per day.
 const DAY_NS: i64 = 86_400_000_000_000;
 
-/// What can be asked for; each is made as a whole.
+/// What clients can ask for; each is made as a whole.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
     /// The page for people.
@@ -39,7 +39,7 @@ pub(super) enum Kind {
     Database,
 }
 
-/// The name under which something stands in its archive where there is only one.
+/// The name of the only file in an archive of one file.
 pub(super) const ONLY: &str = "";
 
 /// A day in UTC.
@@ -47,12 +47,12 @@ pub(super) const ONLY: &str = "";
 pub(super) struct Day {
     /// Such as `2026-11-29`.
     pub name: String,
-    /// When it begins, in nanoseconds since 1970.
+    /// When it starts, in nanoseconds since 1970.
     start_ns: i64,
 }
 
 impl Day {
-    /// Reads a day, which has to be typed as it is printed.
+    /// Reads a day, which has to be written exactly as it is printed.
     pub fn parse(text: &str) -> Option<Self> {
         let date: jiff::civil::Date = text.parse().ok()?;
         let start = date.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_nanosecond();
@@ -66,12 +66,12 @@ impl Day {
     }
 }
 
-/// Why something is not there.
+/// Why something does not exist.
 #[derive(Clone, Debug)]
 pub(super) enum Absent {
-    /// There is nothing of this kind, and that is no fault.
+    /// There is nothing of this kind, which is not an error.
     Nothing(&'static str),
-    /// It could not be made; the words are for whoever runs this.
+    /// It could not be made; the words are for the operator.
     Failed(String),
 }
 
@@ -93,7 +93,7 @@ impl From<export::Error> for Absent {
     }
 }
 
-/// Makes something. `before`: what was made of this kind before; `now`: in nanoseconds since 1970.
+/// Makes one thing. `before`: the previous one of this kind; `now`: in nanoseconds since 1970.
 ///
 /// # Errors
 /// [`Absent`].
@@ -131,14 +131,14 @@ pub(super) fn make(kind: &Kind, found: &Runs, source: &Source, before: Option<&A
     Ok(making.finish(before, now / 1_000_000_000)?)
 }
 
-/// The runs of which there are transfers.
+/// The runs that have transfers.
 fn with_transfers(found: &Runs) -> Result<Vec<RunRecord>, export::Error> {
     let runs: Vec<RunRecord> =
         found.runs.iter().filter(|run| run.repetitions.iter().any(recent::has_transfers)).cloned().collect();
     if runs.is_empty() { Err(export::Error::NoTransfers { path: PathBuf::new() }) } else { Ok(runs) }
 }
 
-/// Adds the files of an export that is a folder: those with such names.
+/// Adds the files of an export that writes a folder: those with these endings.
 fn exported(
     making: &mut Making,
     temporary: &Temporary,
@@ -164,7 +164,7 @@ fn verdict(verdict: &Verdict) -> &'static str {
     }
 }
 
-/// What there is, as JSON.
+/// All runs, cells and repetitions as JSON.
 fn runs(found: &Runs) -> Json {
     let of_cell = |run: &RunRecord, (at, cell): (usize, &record::read::CellRecord)| {
         let of_cell = run.repetitions.iter().filter(|repetition| repetition.cell == at);
@@ -204,7 +204,7 @@ fn json_of(value: &Value<'_>) -> Json {
     }
 }
 
-/// The rows of a day, one behind the other: a day may have more of them than fit into memory.
+/// Writes the rows of a day, one after the other: a day may have more of them than fit into memory.
 fn transfers(found: &Runs, day: &Day, into: &mut dyn io::Write) -> Result<(), Absent> {
     write!(into, "{{\"day\": {}, \"transfers\": [", Json::from(day.name.as_str()))?;
     let (mut is_first, mut failed, mut damaged) = (true, None, Vec::new());

@@ -1,18 +1,18 @@
 //! The results of one experiment over HTTP, while they are made.
 //!
-//! Serving is a process of its own: this executable, started again. Threads beside those that measure would do for the pages, but
-//! not for what they are made of: an export uses the pools of threads of its libraries, takes memory, and may fall over, and all of
-//! that would be the measuring process's. A process can be put behind everything else as a whole (`politeness`), can give up root
-//! while the measuring keeps it (the crate `privileges`), and is gone when its parent is: it holds one end of a socket and ends when the
-//! other end closes, however that comes about. (The signal at a parent's death is sent when the *thread* ends that started it, and
-//! is forgotten when the user changes.)
+//! Serving runs in a process of its own: this executable, started again. Threads in the measuring process would be enough
+//! for the pages, but not for their content: an export uses the thread pools of its libraries, takes memory, and may crash,
+//! and all of that would affect measuring. A process can be given the lowest priority as a whole (`politeness`), can give up
+//! root while the measuring process keeps it (the crate `privileges`), and ends with its parent: it holds one end of a
+//! socket and ends when the other end closes, however that comes about. (The signal at a parent's death is sent when the
+//! *thread* ends that started it, and is forgotten when the user changes.)
 //!
-//! In reading order: [`start`] binds and starts the process, `child` is what it does; `connections` takes connections, so many and
-//! no more; `answers` knows the paths; `store` keeps what was made until the results change, and has one thing made at a time;
-//! `results` says which runs there are, `make` makes of them what is asked for, `page` what people read; `archive` holds files
-//! without names.
+//! In reading order: [`start`] binds and starts the process, `child` is the process itself; `connections` accepts a limited
+//! number of connections; `answers` knows the paths; `store` keeps what was made until the results change, and has one thing
+//! made at a time; `results` finds the runs, `make` turns them into what was asked for, `page` makes the pages for people;
+//! `archive` holds files without names.
 //!
-//! Nothing here joins a path with what a client said: names are looked up among those that are there.
+//! Nothing here joins a path with client input: names are looked up among the existing ones.
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
@@ -43,9 +43,9 @@ pub use child::main;
 /// The hidden argument with which the serving process is started.
 pub const ARGUMENT: &str = "__serve";
 
-/// How long the process may take until it serves.
+/// How long the process may take to start serving.
 const START: Duration = Duration::from_secs(60);
-/// How long whoever served at an address before may take to be gone.
+/// How long a previous server at the same address may take to go away.
 const PREDECESSOR: Duration = Duration::from_secs(5);
 /// How long it may take to end.
 const END: Duration = Duration::from_secs(5);
@@ -53,25 +53,26 @@ const END: Duration = Duration::from_secs(5);
 /// What is served, and where.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The directory of an experiment, in which its runs are, or that of one run. It has to be there; runs may come later.
+    /// The directory of an experiment, which contains its runs, or that of one run. It has to exist; runs may be added
+    /// later.
     pub results: PathBuf,
     /// Where it listens; with port 0 the system chooses one.
     pub listen: SocketAddr,
-    /// Whether others than this machine may be served.
+    /// Whether other machines may be served.
     pub is_public: bool,
-    /// The user that the serving process becomes once the address is taken; needs root.
+    /// The user that the serving process becomes once the address is bound; needs root.
     pub user: Option<String>,
-    /// Who measured, in the files of Tor's measurements: letters, digits and `-`.
+    /// Who measured, for the files of Tor's measurements: letters, digits and `-`.
     pub source: export::Source,
 }
 
 /// What can go wrong.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// An address that others can reach, without leave.
-    #[error("{0} can be reached from other machines: give --public if that is meant, or listen on 127.0.0.1")]
+    /// An address that other machines can reach, without permission to serve them.
+    #[error("{0} can be reached from other machines: use --public if that is intended, or listen on 127.0.0.1")]
     Public(SocketAddr),
-    /// There is no such directory.
+    /// The directory does not exist.
     #[error("cannot serve {}: expected the directory of an experiment, such as results/NAME", path.display())]
     Results {
         /// What was given.
@@ -79,7 +80,7 @@ pub enum Error {
         /// What the system says.
         source: std::io::Error,
     },
-    /// The address cannot be taken.
+    /// The address cannot be bound.
     #[error("cannot listen on {address}")]
     Bind {
         /// The address.
@@ -90,16 +91,16 @@ pub enum Error {
     /// The process cannot be started.
     #[error("cannot start the process that serves")]
     Start(#[source] std::io::Error),
-    /// It refuses to serve.
+    /// The process refuses to serve.
     #[error("{0}")]
     Refused(String),
-    /// It ended, or said nothing.
+    /// The process ended, or reported nothing.
     #[error("the process that serves ended before it served, or did not start within {} s", START.as_secs())]
     Silent,
 }
 
 impl Error {
-    /// Whether something that was given is wrong, rather than something that was done.
+    /// Whether the input is wrong, rather than something that was done with it.
     pub fn is_input(&self) -> bool {
         matches!(self, Self::Public(_) | Self::Results { .. } | Self::Refused(_))
     }
@@ -110,14 +111,14 @@ impl Error {
 pub struct Handle {
     address: SocketAddr,
     child: Child,
-    /// Open as long as it is to serve.
+    /// Open as long as the process is to serve.
     control: UnixStream,
 }
 
-/// Takes the address, starts the process that serves there, and waits until it does.
+/// Binds the address, starts the process that serves there, and waits until it does.
 ///
 /// # Errors
-/// See [`Error`]. Then nothing serves.
+/// See [`Error`]. Then nothing is served.
 pub fn start(options: &Options) -> Result<Handle, Error> {
     let Options { results, listen, is_public, user, source } = options;
     if !is_public && !listen.ip().is_loopback() {
@@ -127,21 +128,21 @@ pub fn start(options: &Options) -> Result<Handle, Error> {
     let folder = results.canonicalize().map_err(unreadable)?;
     std::fs::read_dir(&folder).map_err(unreadable)?;
     let busy = |source| Error::Bind { address: *listen, source };
-    // Taken before anything is given up: a port below 1024 may be root's.
+    // Bound before any rights are given up: a port below 1024 may need root.
     let listener = bind(*listen).map_err(busy)?;
     let address = listener.local_addr().map_err(busy)?;
     let (ours, theirs) = UnixStream::pair().map_err(Error::Start)?;
     let mut command = Command::new(std::env::current_exe().unwrap_or_else(|_| "/proc/self/exe".into()));
     command.arg(ARGUMENT).arg(folder).arg(source.name()).args(user);
     command.stdin(Stdio::from(OwnedFd::from(listener))).stdout(Stdio::from(OwnedFd::from(theirs)));
-    // A Ctrl-C is for the process that measures, which ends this one when it has ended itself.
+    // A Ctrl-C is for the measuring process, which ends this one when it has ended itself.
     command.process_group(0);
     if user.is_some() {
-        // What root was told is not for whom it becomes.
+        // Environment variables meant for root are not for the user that it becomes.
         let temporary = std::env::var_os("TMPDIR");
         command.env_clear().envs(temporary.map(|folder| ("TMPDIR", folder)));
     }
-    // The pools of threads of the libraries: what serving does on several cores is taken from what is measured.
+    // Limits the thread pools of the libraries: cores that serving uses are taken from what is measured.
     command.env("RAYON_NUM_THREADS", "1").env("POLARS_MAX_THREADS", "1");
     let child = command.spawn().map_err(Error::Start)?;
     drop(command); // closes our copies of its ends
@@ -150,7 +151,7 @@ pub fn start(options: &Options) -> Result<Handle, Error> {
     Ok(handle)
 }
 
-/// Listens. Who served there for somebody who was killed ends a moment later, and is waited for.
+/// Listens. A previous server, of a process that was killed, ends a moment later, and is waited for.
 fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let deadline = Instant::now() + PREDECESSOR;
     loop {
@@ -169,9 +170,9 @@ impl Handle {
         self.address
     }
 
-    /// How the process ended; none while it serves. Who asks now and then can tell, or start it anew.
+    /// How the process ended; none while it serves. A caller that asks regularly can report the end or restart the process.
     pub fn ended(&mut self) -> Option<ExitStatus> {
-        // Where somebody else has waited for it, nobody knows how.
+        // If another part of the program has waited for it, its status is unknown.
         self.child.try_wait().unwrap_or_else(|_| Some(ExitStatus::default()))
     }
 

@@ -1,4 +1,4 @@
-//! What people read, as HTML without scripts: it is made of names that anybody may have chosen, all of which are escaped.
+//! The pages for people, as HTML without scripts. They contain names that anybody may have chosen, all of which are escaped.
 
 use std::fmt::Write as _;
 
@@ -6,13 +6,13 @@ use vocabulary::units::{Bytes, count};
 
 use super::archive::Archive;
 
-/// What the first page says.
+/// The content of the first page.
 #[derive(Debug, Default)]
 pub(super) struct Overview {
-    /// None where there is no run yet.
+    /// None where no run exists yet.
     pub experiment: Option<String>,
     pub question: String,
-    /// When the first run began.
+    /// When the first run started.
     pub since: String,
     pub newest_transfer: Option<String>,
     /// Its day.
@@ -27,7 +27,7 @@ pub(super) struct Overview {
     pub notes: Vec<String>,
 }
 
-/// How many transfers of a size ended so.
+/// The number of transfers of one size and outcome.
 #[derive(Debug)]
 pub(super) struct Count {
     pub is_upload: bool,
@@ -45,7 +45,7 @@ pub(super) struct RunRow {
     pub valid: usize,
 }
 
-/// Runs that the page lists; `runs.json` has all of them.
+/// How many runs the page lists; `runs.json` has all of them.
 const MOST_RUNS: usize = 50;
 
 const STYLE: &str = "\
@@ -58,7 +58,7 @@ td.number,th.number{text-align:right;font-variant-numeric:tabular-nums}\
 dt{float:left;clear:left;width:11rem;opacity:.8}dd{margin:0 0 .25rem 11rem}\
 code{font-size:.95em}footer{margin-top:2.5rem;font-size:.85rem;opacity:.7}";
 
-/// Text as it may stand between tags and in attributes.
+/// Escapes text for use between tags and in attributes.
 pub(super) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
@@ -68,7 +68,7 @@ pub(super) fn escape(text: &str) -> String {
             '>' => escaped.push_str("&gt;"),
             '"' => escaped.push_str("&quot;"),
             '\'' => escaped.push_str("&#39;"),
-            // Not part of HTML, whatever they mean elsewhere.
+            // Characters that are not part of HTML.
             c if c.is_control() && !matches!(c, '\n' | '\t') => escaped.push('\u{fffd}'),
             c => escaped.push(c),
         }
@@ -86,7 +86,7 @@ fn page(title: &str, body: &str) -> String {
     )
 }
 
-/// How large something is, in words.
+/// A size in words.
 fn size(file_bytes: Option<i64>) -> String {
     match file_bytes.and_then(|bytes| u64::try_from(bytes).ok()) {
         Some(bytes) => Bytes(bytes).to_string(),
@@ -137,7 +137,7 @@ pub(super) fn overview(overview: &Overview) -> String {
     for (link, words) in links {
         let _ = writeln!(body, "<li><a href=\"{0}\"><code>{0}</code></a>: {1}</li>", escape(&link), escape(&words));
     }
-    body.push_str("</ul>\n<h2>Runs</h2>\n<table>\n<tr><th>run</th><th>began</th><th class=\"number\">repetitions</th><th class=\"number\">that count</th></tr>\n");
+    body.push_str("</ul>\n<h2>Runs</h2>\n<table>\n<tr><th>run</th><th>started</th><th class=\"number\">repetitions</th><th class=\"number\">that count</th></tr>\n");
     for run in runs.iter().take(MOST_RUNS) {
         let _ = writeln!(
             body,
@@ -150,12 +150,12 @@ pub(super) fn overview(overview: &Overview) -> String {
     }
     body.push_str("</table>\n");
     if runs.len() > MOST_RUNS {
-        let _ = writeln!(body, "<p>and {} before them</p>", runs.len() - MOST_RUNS);
+        let _ = writeln!(body, "<p>and {} earlier ones</p>", runs.len() - MOST_RUNS);
     }
     if !notes.is_empty() {
         let _ = writeln!(
             body,
-            "<p>Of these runs {} could not be read or is not shown; <code>runs.json</code> names it.</p>",
+            "<p>Not shown, or not readable, in these runs: {}; see <code>runs.json</code>.</p>",
             match notes.len() {
                 1 => "one thing".to_owned(),
                 many => format!("{many} things"),

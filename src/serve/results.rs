@@ -1,7 +1,7 @@
-//! Which runs there are, whether anything has changed, and what of them may be shown.
+//! Which runs exist, whether anything has changed, and what of them may be shown.
 //!
-//! Whoever asks is a stranger, so nothing is read through a link: it could lead anywhere. Repetitions get their names when they are
-//! whole, so what is being written is not seen.
+//! Clients are strangers, so nothing is read through a link: it could lead anywhere. Repetitions get their names when they
+//! are whole, so what is being written is not seen.
 
 use std::fs::{DirEntry, FileType};
 use std::io;
@@ -12,10 +12,10 @@ use record::{Repetition, RunRecord};
 use sha1::{Digest as _, Sha1};
 use vocabulary::errors::chain;
 
-/// How deep folders of cells may lie.
+/// How deep the folders of cells may be nested.
 const DEEPEST: usize = 64;
 
-/// What there is, as one number: another one when anything has come, gone or changed.
+/// The state of the results as one number: it changes whenever anything was added, removed or changed.
 pub(super) type Signature = [u8; 20];
 
 /// The directory of an experiment, or of a run.
@@ -25,7 +25,7 @@ pub(super) struct Results(PathBuf);
 /// What can be shown.
 #[derive(Debug, Default)]
 pub(super) struct Runs {
-    /// The runs of one experiment, the newest last.
+    /// The runs of one experiment, newest last.
     pub runs: Vec<RunRecord>,
     /// What is left out, and why.
     pub notes: Vec<String>,
@@ -36,11 +36,11 @@ impl Results {
         Self(path)
     }
 
-    /// The directories of runs, by their names, which begin with the time.
+    /// The directories of runs by name; names start with the time.
     fn paths(&self) -> io::Result<Vec<PathBuf>> {
         let is_run = |folder: &Path| match folder.join("plan.json").symlink_metadata() {
             Ok(plan) => plan.is_file(),
-            // What may not be looked into is something else than what is empty.
+            // A directory that may not be read is different from an empty one.
             Err(error) => error.kind() == io::ErrorKind::PermissionDenied,
         };
         if is_run(&self.0) {
@@ -50,7 +50,7 @@ impl Results {
         Ok(runs.filter(|folder| is_run(folder)).collect())
     }
 
-    /// Looks at names, numbers and times of what there is; nothing is read.
+    /// Looks at names, numbers and times of the existing files; nothing is read.
     ///
     /// # Errors
     /// What the system says of the directory.
@@ -94,13 +94,13 @@ impl Results {
         }
         if let Some(newest) = found.runs.last().map(|run| run.plan.experiment.clone()) {
             let (same, others): (Vec<_>, Vec<_>) = found.runs.into_iter().partition(|run| run.plan.experiment == newest);
-            found.notes.extend(others.iter().map(|run| format!("{}: it is of another experiment", run.name)));
+            found.notes.extend(others.iter().map(|run| format!("{}: it belongs to another experiment", run.name)));
             found.runs = same;
         }
         Ok(found)
     }
 
-    /// Tries what will be read: the directory, and of the newest run the plan and a repetition.
+    /// Tries to read what will be read later: the directory, and of the newest run the plan and a repetition.
     ///
     /// # Errors
     /// What cannot be read, and what the system says of it.
@@ -131,7 +131,7 @@ fn name_of(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// What is in a folder, by name.
+/// The entries of a folder, by name.
 fn sorted(folder: &Path) -> io::Result<Vec<(DirEntry, FileType)>> {
     let mut found = std::fs::read_dir(folder)?
         .map(|entry| entry.and_then(|entry| entry.file_type().map(|kind| (entry, kind))))
@@ -140,7 +140,7 @@ fn sorted(folder: &Path) -> io::Result<Vec<(DirEntry, FileType)>> {
     Ok(found)
 }
 
-/// Adds number, size and time of a file or folder; one that is not there is another one than any that is.
+/// Adds number, size and time of a file or folder; a missing one differs from any existing one.
 fn add(hash: &mut Sha1, path: &Path) {
     let Ok(found) = path.symlink_metadata() else { return hash.update([0]) };
     hash.update([1, u8::from(found.is_symlink())]);
@@ -150,13 +150,13 @@ fn add(hash: &mut Sha1, path: &Path) {
     hash.update(found.mtime_nsec().to_le_bytes());
 }
 
-/// Adds the names and numbers of repetitions. What is in one does not change.
+/// Adds the names and numbers of repetitions. The content of a repetition does not change.
 fn add_cells(hash: &mut Sha1, folder: &Path, depth: usize) {
     let Ok(entries) = sorted(folder) else { return hash.update([2]) };
     for (entry, kind) in entries {
         let name = entry.file_name();
         let name = name.as_encoded_bytes();
-        // What is being written has a name with a point in front.
+        // A repetition that is being written has a name that starts with a dot.
         if name.starts_with(b".") {
             continue;
         }
@@ -171,7 +171,7 @@ fn add_cells(hash: &mut Sha1, folder: &Path, depth: usize) {
     hash.update([4]);
 }
 
-/// Whether a repetition, a folder above it in its run, or something that is read of it is a link.
+/// Whether a repetition, a folder above it in its run, or a part of it that is read is a link.
 fn has_links(run: &Path, repetition: &Repetition) -> bool {
     let above = repetition.path.ancestors().take_while(|folder| *folder != run);
     let inside = ["", "taps", "collected"].map(|name| repetition.path.join(name));
@@ -227,7 +227,7 @@ mod tests {
         let whole = results.open().unwrap();
         assert!(whole.notes.is_empty() && whole.runs.len() == 1, "{:?}", whole.notes);
         let all = whole.runs[0].repetitions.len();
-        // A run that is one.
+        // A run that is a link.
         symlink(&run, folder.path().join("20261124T000000Z-0000")).unwrap();
         assert_eq!(results.open().unwrap().runs.len(), 1);
         // A file of a repetition.

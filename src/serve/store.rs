@@ -1,4 +1,4 @@
-//! What was made, kept until the results change; one thing is made at a time.
+//! Keeps what was made until the results change; one thing is made at a time.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -13,19 +13,19 @@ use super::archive::Archive;
 use super::make::{Absent, Kind, make};
 use super::results::{Results, Runs, Signature};
 
-/// How long what was seen of the results is believed: many requests at a time look once.
+/// How long a look at the results counts: many requests at a time look once.
 const BELIEVED: Duration = Duration::from_millis(500);
 /// How long a request waits for its turn to have something made.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Days whose transfers are kept.
+/// How many days' transfers are kept.
 const MOST_DAYS: usize = 8;
 
-/// Why there is nothing.
+/// Why there is no answer.
 #[derive(Debug)]
 pub(super) enum Refusal {
-    /// There is nothing to be had.
+    /// The thing does not exist.
     Absent(Absent),
-    /// Others are being served; it may be asked again.
+    /// Others are being served; the client may try again.
     Busy,
 }
 
@@ -33,12 +33,12 @@ pub(super) enum Refusal {
 #[derive(Clone)]
 struct Kept {
     of: Version,
-    /// Counts what is made, so that the oldest can be told.
+    /// Counts what is made, so that the oldest can be identified.
     number: u64,
     made: Result<Arc<Archive>, Absent>,
 }
 
-/// Of what it was made: of the results as they were, and of the minute where the time matters.
+/// What it was made from: the state of the results, and the minute where the time matters.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Version {
     signature: Signature,
@@ -50,13 +50,13 @@ pub(super) struct Store {
     results: Results,
     source: Source,
     seen: Mutex<Option<(Instant, Signature)>>,
-    /// The runs as they were opened last.
+    /// The runs as they were last opened.
     runs: Mutex<Option<(Signature, Arc<Runs>)>>,
     kept: Mutex<BTreeMap<Kind, Kept>>,
     turn: Arc<Semaphore>,
 }
 
-/// What a panic leaves is whole: nothing is half done while a lock is held.
+/// A panic leaves everything intact: nothing is half done while a lock is held.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -72,7 +72,7 @@ impl Store {
         Arc::new(Self { results, source, seen: Mutex::default(), runs: Mutex::default(), kept: Mutex::default(), turn })
     }
 
-    /// What is asked for, as the results are now.
+    /// What was asked for, as the results are now.
     ///
     /// # Errors
     /// [`Refusal`].
@@ -83,17 +83,17 @@ impl Store {
         }
         let turn = tokio::time::timeout(PATIENCE, Arc::clone(&self.turn).acquire_owned()).await;
         let Ok(Ok(turn)) = turn else { return Err(Refusal::Busy) };
-        // Whoever had the turn before may have made the same, or the results have changed meanwhile.
+        // The previous request may have made the same, or the results have changed meanwhile.
         let of = self.version(&kind).await.map_err(|error| Refusal::Absent(error.into()))?;
         if let Some(made) = self.kept(&kind, of) {
             return made.map_err(Refusal::Absent);
         }
         let store = Arc::clone(self);
         let asked = kind.clone();
-        // It goes on when nobody waits for it any more, and has the turn until it is done.
+        // It continues when no client waits for it any more, and keeps the turn until it is done.
         let making = tokio::task::spawn_blocking(move || store.make(&asked, of, turn)).await;
         let made = making.unwrap_or_else(|_| {
-            let fault = Absent::Failed("a fault of this program: see its standard error".to_owned());
+            let fault = Absent::Failed("a bug in this program: see its standard error".to_owned());
             self.keep(kind, of, Err(fault))
         });
         made.map_err(Refusal::Absent)
@@ -106,7 +106,7 @@ impl Store {
             match *seen {
                 Some((at, signature)) if at.elapsed() < BELIEVED => Ok(signature),
                 _ => {
-                    // Before it is looked, so that what changes meanwhile is seen the next time.
+                    // Read before the look at the results, so that later changes are seen the next time.
                     let at = Instant::now();
                     let signature = store.results.signature()?;
                     *seen = Some((at, signature));
@@ -127,7 +127,7 @@ impl Store {
         let before = lock(&self.kept).get(kind).and_then(|kept| kept.made.clone().ok());
         let made = self.runs(of.signature).and_then(|runs| make(kind, &runs, &self.source, before.as_deref(), now()));
         if let Err(Absent::Failed(words)) = &made {
-            tell(format_args!("warning: what was asked for cannot be made: {words}"));
+            tell(format_args!("warning: cannot make what a client asked for: {words}"));
         }
         self.keep(kind.clone(), of, made.map(Arc::new))
     }

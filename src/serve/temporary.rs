@@ -1,4 +1,5 @@
-//! Folders for the time of an export. There is one at a time, so that it can be removed when the process ends in the middle.
+//! Folders for the duration of an export. At most one exists at a time, so that it can be removed when the process ends in
+//! the middle.
 
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -9,17 +10,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 static NUMBER: AtomicU64 = AtomicU64::new(0);
 static CURRENT: Mutex<Option<PathBuf>> = Mutex::new(None);
 
-/// A folder for this user alone that is removed at the end, with whatever is in it.
+/// A folder for this user alone that is removed at the end, with all its content.
 pub(super) struct Temporary(PathBuf);
 
 impl Temporary {
     /// # Errors
-    /// What the system says of the place for temporary files.
+    /// What the system says of the directory for temporary files.
     pub fn new() -> io::Result<Self> {
         loop {
             let name = format!("runner-serve-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
             let path = std::env::temp_dir().join(name);
-            // What is there already is somebody's, a link too, and is neither used nor followed.
+            // What exists already belongs to somebody else, even if it is a link, and is neither used nor followed.
             match std::fs::DirBuilder::new().mode(0o700).create(&path) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 made => {
@@ -49,7 +50,8 @@ fn set_current(path: Option<PathBuf>) {
     }
 }
 
-/// Removes what is left of an export that goes on while the process ends. It may make another file meanwhile, so it is tried again.
+/// Removes what is left of an export that is running while the process ends. The export may make another file meanwhile, so
+/// removing is retried.
 pub(super) fn clear() {
     for _ in 0..10 {
         let Some(path) = CURRENT.lock().ok().and_then(|current| current.clone()) else { return };

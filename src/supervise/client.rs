@@ -30,9 +30,9 @@ pub struct Guard {
     next_id: AtomicU64,
     pid: u32,
     journal: Journal,
-    /// What processes get that ask for nothing else.
+    /// The limits that processes get unless they ask for others.
     limits: Vec<(Resource, Option<u64>)>,
-    /// Held to be dropped: watcher and guard are waited for, so that nothing is left when the runner has ended.
+    /// Held only to be dropped: watcher and guard are waited for, so that nothing is left when the runner has ended.
     _watched: Arc<Mutex<Watchers>>,
 }
 
@@ -40,15 +40,16 @@ pub struct Guard {
 #[derive(Debug)]
 struct Watchers {
     watcher: std::process::Child,
-    /// The guard: a child of the watcher, or of ours when that was killed.
+    /// The guard: a child of the watcher, or of this process when the watcher was killed.
     guard: Option<OwnedFd>,
-    /// Closed with us: the watcher's sign that we are gone.
+    /// Closed when this process ends: the sign for the watcher that the runner is gone.
     _pipe: std::io::PipeReader,
     journal: PathBuf,
 }
 
 impl Watchers {
-    /// Waits until both have ended, but no longer than this. What they did not clear up, as they were killed, falls to us.
+    /// Waits until both have ended, but no longer than this. If they were killed before they cleaned up, this process does
+    /// it.
     fn clear_up(&mut self, patience: Duration) {
         let deadline = Instant::now() + patience;
         let mut pause = Duration::from_millis(1);
@@ -69,7 +70,7 @@ impl Watchers {
 
 impl Drop for Watchers {
     fn drop(&mut self) {
-        // The sockets are closed by now, or are when the runtime ends; both need some milliseconds.
+        // The sockets are closed by now, or will be when the runtime ends; both need some milliseconds.
         self.clear_up(Duration::from_secs(12));
     }
 }
@@ -86,9 +87,9 @@ struct Shared {
     swept: Vec<oneshot::Sender<Vec<(u32, String)>>>,
     /// The guard has ended.
     gone: bool,
-    /// It was told to, as nobody needs it any more.
+    /// It was told to end, as it is no longer needed.
     closing: bool,
-    /// Waits for its first word, which brings its process id.
+    /// Waits for its first message, which brings its process id.
     ready: Option<oneshot::Sender<u32>>,
 }
 
@@ -105,7 +106,7 @@ pub struct Process {
     id: u64,
     /// Its process id.
     pub pid: u32,
-    /// When it was asked for.
+    /// When its start was requested.
     pub asked_at: Instant,
     exit: watch::Receiver<Option<(Exit, u64)>>,
     stopped: watch::Receiver<Option<bool>>,
@@ -128,13 +129,13 @@ pub struct ProcessSpec<'a> {
     pub cpus: &'a [u32],
     /// File of the network namespace in which it runs; the runner's own when there is none.
     pub namespace: Option<&'a Path>,
-    /// Soft limits of resources that differ from what the shell gave; none: unlimited.
+    /// Soft limits of resources that differ from those inherited from the shell; none: unlimited.
     pub limits: &'a [(Resource, Option<u64>)],
 }
 
 impl<'a> ProcessSpec<'a> {
-    /// A process that shares directory, processors, network and limits with the runner. `logs`: where output and error
-    /// output go.
+    /// A process that shares directory, processors, network and limits with the runner. `logs`: the files for output and
+    /// error output.
     pub fn new(argv: Vec<String>, env: Vec<(String, String)>, logs: [&'a Path; 2]) -> Self {
         let [stdout, stderr] = logs;
         Self { argv, env, dir: None, stdout, stderr, cpus: &[], namespace: None, limits: &[] }
@@ -142,7 +143,7 @@ impl<'a> ProcessSpec<'a> {
 }
 
 impl Guard {
-    /// Starts the guard, and the watcher above it. `open_files`: the soft limit of the processes that it starts; none:
+    /// Starts the guard, and the watcher as its parent. `open_files`: the soft limit of the processes that it starts; none:
     /// unlimited.
     ///
     /// # Errors
@@ -151,7 +152,7 @@ impl Guard {
         Box::pin(async move {
             let path = std::env::current_exe().unwrap_or_else(|_| "/proc/self/exe".into());
             let failed = |source| Error::Guard { path: path.clone(), source };
-            // Should watcher and guard be killed, what they owned becomes ours, and we end it.
+            // If watcher and guard are killed, the processes that they owned become our children, and we end them.
             let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
             let journal = Journal::create(&fresh_run()).map_err(Error::Journal)?;
             let (ours, theirs) = StdUnixStream::pair().map_err(failed)?;
@@ -160,7 +161,7 @@ impl Guard {
             let mut command = Command::new(&path);
             command.arg(watcher::ARGUMENT).arg(journal.path()).arg(lock.to_string());
             command.stdin(Stdio::from(OwnedFd::from(theirs))).stdout(Stdio::from(closed_with_us));
-            // SAFETY: `setsid` is a system call and nothing else.
+            // SAFETY: `setsid` is a system call without side effects on memory.
             unsafe { command.pre_exec(|| rustix::process::setsid().map(drop).map_err(Into::into)) };
             inherit::hand_down(&mut command, lock);
             let watcher = command.spawn().map_err(failed)?;
@@ -189,12 +190,12 @@ impl Guard {
         })
     }
 
-    /// The id of this run: sixteen hexadecimal digits, different every time and everywhere.
+    /// The id of this run: sixteen hexadecimal digits, different for every run on every machine.
     pub fn run(&self) -> &str {
         &self.journal.run
     }
 
-    /// The entry of the environment by which a process is known, wherever it goes.
+    /// The entry of the environment by which a process is recognised, wherever it goes.
     pub fn marker(&self, kind: Kind, name: &str, number: u32) -> (String, String) {
         (MARKER.to_owned(), marker(kind, name, number, self.run()))
     }
@@ -204,7 +205,7 @@ impl Guard {
         self.pid
     }
 
-    /// Whether watcher and guard are there no more.
+    /// Whether watcher and guard have ended.
     pub fn is_gone(&self) -> bool {
         self.shared().gone
     }
@@ -261,7 +262,7 @@ impl Guard {
                 Ok(Ok(pid)) => Ok(Process { id, pid, asked_at, exit, stopped }),
                 Ok(Err(reason)) => {
                     self.shared().slots.remove(&id);
-                    // The system says the same of a program that is not there.
+                    // The system reports the same error for a program that does not exist.
                     let missing = dir.filter(|dir| !dir.is_dir()).map(|dir| format!("there is no directory {}", dir.display()));
                     Err(Error::Spawn { program, reason: missing.unwrap_or(reason) })
                 }
@@ -293,8 +294,8 @@ impl Guard {
         })
     }
 
-    /// Kills everything that is left, but for `spared`; returns process ids and names. The proof that nothing else of ours runs
-    /// is an empty list.
+    /// Kills everything that is left, except `spared`; returns process ids and names. An empty list proves that nothing else
+    /// of ours was running.
     ///
     /// # Errors
     /// [`Error::GuardGone`].
@@ -304,13 +305,14 @@ impl Guard {
             let (to, from) = oneshot::channel();
             self.shared().swept.push(to);
             self.say(&Request::Sweep { spared }).await?;
-            // It takes 10 s at most; a guard that says nothing for longer was stopped, or hangs.
+            // It takes 10 s at most; a guard that is silent for longer was stopped, or hangs.
             let swept = tokio::time::timeout(Duration::from_secs(20), from).await;
             swept.map_err(|_| Error::GuardGone)?.map_err(|_| Error::GuardGone)
         })
     }
 
-    /// Has a directory, file or mount removed when the runner ends, however it ends. To be called before it is made.
+    /// Makes sure that a directory, file or mount is removed when the runner ends, however it ends. Call this before
+    /// creating it.
     ///
     /// # Errors
     /// [`Error::Journal`].
@@ -318,7 +320,7 @@ impl Guard {
         self.journal.adopt(path).map_err(|e| self.unwritten(&e))
     }
 
-    /// Has a command executed when the runner is gone before it took this back with [`Guard::done`].
+    /// Makes sure that a command is executed if the runner ends before it cancels the command with [`Guard::done`].
     ///
     /// # Errors
     /// [`Error::Journal`].
@@ -326,7 +328,7 @@ impl Guard {
         self.journal.undo(argv).map_err(|e| self.unwritten(&e))
     }
 
-    /// Takes [`Guard::undo_by`] back.
+    /// Cancels [`Guard::undo_by`].
     ///
     /// # Errors
     /// [`Error::Journal`].
@@ -334,7 +336,7 @@ impl Guard {
         self.journal.done(argv).map_err(|e| self.unwritten(&e))
     }
 
-    /// Takes [`Guard::adopt`] back.
+    /// Cancels [`Guard::adopt`].
     ///
     /// # Errors
     /// [`Error::Journal`].
@@ -360,7 +362,7 @@ impl Guard {
         })
     }
 
-    /// As [`Guard::run_to_end`], with what the command said.
+    /// Like [`Guard::run_to_end`], but also returns what the command printed.
     ///
     /// # Errors
     /// As [`Guard::spawn`].
@@ -386,10 +388,10 @@ impl Guard {
     }
 }
 
-/// No more than this of an answer is read.
+/// At most this much of an answer is read.
 const MAX_ANSWER: u64 = 1 << 20;
 
-/// What a command said.
+/// What a command printed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     /// How it ended; none when it took too long.
@@ -405,7 +407,7 @@ fn memory_file() -> std::io::Result<std::fs::File> {
     Ok(std::fs::File::from(rustix::fs::memfd_create(c"runner", rustix::fs::MemfdFlags::CLOEXEC)?))
 }
 
-/// The id of a run: random, as nobody may guess the names that are made of it.
+/// The id of a run: random, so that the names made of it cannot be guessed.
 fn fresh_run() -> String {
     let mut bytes = [0_u8; 8];
     let random = std::fs::File::open("/dev/urandom").and_then(|mut file| std::io::Read::read_exact(&mut file, &mut bytes));
@@ -462,11 +464,11 @@ async fn listen(reader: OwnedReadHalf, shared: Arc<Mutex<Shared>>, watched: Arc<
     }
     let closing = shared.lock().unwrap_or_else(PoisonError::into_inner).closing;
     if !closing {
-        // The guard was killed before its time.
+        // The guard was killed.
         let clearing = move || watched.lock().unwrap_or_else(PoisonError::into_inner).clear_up(Duration::from_secs(60));
         let _ = tokio::task::spawn_blocking(clearing).await;
     }
-    // Dropping the senders wakes everybody who waits.
+    // Dropping the senders wakes everything that waits.
     let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
     shared.gone = true;
     shared.ready = None;
@@ -475,7 +477,7 @@ async fn listen(reader: OwnedReadHalf, shared: Arc<Mutex<Shared>>, watched: Arc<
 }
 
 impl Process {
-    /// How it ended, if it has.
+    /// How it ended, if it has ended.
     pub fn exited(&self) -> Option<Exit> {
         self.exit.borrow().map(|(exit, _)| exit)
     }

@@ -1,4 +1,4 @@
-//! The end of all descendants of a process; whoever outlives the others brings it about.
+//! The end of all descendants of a process; whichever of runner, watcher and guard outlives the others brings it about.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -7,7 +7,7 @@ use rustix::process::{self, Signal};
 
 use super::processes::{Processes, Row};
 
-/// Kills every descendant of this process until none is left, or for 10 s; returns those that were there.
+/// Kills every descendant of this process until none is left, or for 10 s; returns those that existed.
 pub(super) fn kill_all(mut reap: impl FnMut()) -> Vec<(u32, String)> {
     kill(|| {
         reap();
@@ -15,11 +15,12 @@ pub(super) fn kill_all(mut reap: impl FnMut()) -> Vec<(u32, String)> {
     })
 }
 
-/// Kills whoever `look` finds until it finds nobody, or for 10 s; returns those that were there.
+/// Kills every process that `look` finds until it finds none, or for 10 s; returns those that existed.
 pub(super) fn kill(mut look: impl FnMut() -> Vec<Row>) -> Vec<(u32, String)> {
     let mut found: BTreeMap<u32, String> = BTreeMap::new();
     let deadline = Instant::now() + Duration::from_secs(10);
-    // One look takes time, and whoever loses its parent meanwhile is seen nowhere in it: two must find nothing.
+    // One look takes time, and a process that loses its parent meanwhile may be missed: two looks in a row must find
+    // nothing.
     let mut empty = 0;
     while empty < 2 && Instant::now() < deadline {
         let left = look();

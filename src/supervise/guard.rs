@@ -1,11 +1,11 @@
-//! The guard process: starts, reaps and stops what the runner asks for, and clears up when the runner is gone.
+//! The guard process: starts, reaps and stops processes on the runner's request, and cleans up when the runner is gone.
 //!
-//! It is the runner's executable, started again by the `watcher` with [`ARGUMENT`] and a socket as standard input; a session
-//! of its own keeps the terminal's Ctrl-C away. One thread, one `poll`. It says nothing but [`Event`]s and decides
-//! nothing but what `lifecycle` tells it.
+//! It is the runner's executable, started again by the `watcher` with [`ARGUMENT`] and a socket as standard input; its own
+//! session keeps the terminal's Ctrl-C away. One thread, one `poll`. It sends nothing but [`Event`]s, and all its decisions
+//! come from `lifecycle`.
 //!
-//! The leader of a replica is not reaped before its stop is done: as long as it is a zombie nobody else can get its number or
-//! that of its group, and signals to them reach no stranger.
+//! The leader of a replica is not reaped before its stop is complete: as long as it is a zombie, no other process can get
+//! its number or that of its group, and signals to them reach no stranger.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Write as _};
@@ -83,14 +83,15 @@ impl State {
         self.read()
     }
 
-    /// Moves every process that is being stopped; returns how long nothing needs to be done.
+    /// Takes the next step for every process that is being stopped; returns how long nothing needs to be done.
     fn advance(&mut self) -> Duration {
-        // Orphans that end without a pidfd of ours are reaped at least so often.
+        // Orphans that end without a pidfd of ours are reaped at least this often.
         let mut timeout = Duration::from_millis(500);
         if self.wards.values().all(|w| w.stopping.is_none()) {
             return timeout;
         }
-        // One look for all, and it is what was true then that counts, not what the clock says when the last one's turn comes.
+        // One look for all, with the time at which it was taken: what was true then counts, whatever the clock says when the
+        // last process has its turn.
         let looked = Instant::now();
         let processes = Processes::read();
         let orphans = self.orphans_by_marker(&processes);
@@ -118,7 +119,7 @@ impl State {
         }
         for (id, killed) in done {
             if let Some(ward) = self.wards.remove(&id) {
-                // Only now its number is free for others.
+                // Only now its number is free for other processes.
                 reap(ward.raw());
             }
             self.say(&Event::Stopped { id, killed });
@@ -126,7 +127,7 @@ impl State {
         timeout
     }
 
-    /// Living children of ours that nobody here has started, by their marker: whoever lost its parent has become ours.
+    /// Living children that the guard did not start, by their marker: a process that loses its parent becomes our child.
     fn orphans_by_marker(&mut self, processes: &Processes) -> BTreeMap<String, Vec<i32>> {
         let leaders: BTreeSet<i32> = self.wards.values().map(Ward::raw).collect();
         let mut found: BTreeMap<String, Vec<i32>> = BTreeMap::new();
@@ -135,7 +136,7 @@ impl State {
             let Some(now) = processes.get(*pid) else { continue };
             let key = (*pid, now.started);
             let marker = self.orphans.remove(&key).or_else(|| marker_of(*pid)).unwrap_or_default();
-            // One without a marker may be anybody's: it is ended with everything at the end.
+            // A process without a marker may belong to any replica: it is ended at the end, with everything else.
             if !marker.is_empty() {
                 found.entry(marker.clone()).or_default().push(*pid);
             }
@@ -145,7 +146,7 @@ impl State {
         found
     }
 
-    /// Tells of leaders that have ended, and leaves them unreaped.
+    /// Reports leaders that have ended, and leaves them unreaped.
     fn notice_exits(&mut self) {
         let mut ended = Vec::new();
         for (id, ward) in self.wards.iter_mut().filter(|(_, w)| !w.exited) {
@@ -158,7 +159,7 @@ impl State {
         ended.iter().for_each(|event| self.say(event));
     }
 
-    /// Reaps children that nobody here has started.
+    /// Reaps children that the guard did not start.
     fn reap_orphans(&self) {
         for pid in children() {
             if !self.wards.values().any(|w| w.raw() == pid) {
@@ -167,7 +168,7 @@ impl State {
         }
     }
 
-    /// Reads and handles what the runner has said; `false` when it is gone.
+    /// Reads and handles the runner's requests; `false` when the runner is gone.
     fn read(&mut self) -> bool {
         let mut buffer = [0; 65536];
         let open = loop {
@@ -181,7 +182,7 @@ impl State {
         };
         while let Some(end) = self.input.iter().position(|b| *b == b'\n') {
             let line: Vec<u8> = self.input.drain(..=end).collect();
-            // The last words of a runner that is gone start nothing any more.
+            // The last requests of a runner that is gone start nothing any more.
             if open && let Ok(request) = serde_json::from_slice(&line) {
                 self.handle(request);
             }
@@ -228,7 +229,7 @@ impl State {
     fn say(&mut self, event: &Event) {
         let mut line = serde_json::to_vec(event).expect("an event is always JSON");
         line.push(b'\n');
-        // The socket does not block; a runner that reads nothing for so long is as good as gone.
+        // The socket does not block; a runner that reads nothing for so long counts as gone.
         let mut rest = line.as_slice();
         for _ in 0..1000 {
             match self.socket.write(rest) {
@@ -243,9 +244,10 @@ impl State {
         }
     }
 
-    /// Kills every descendant until none is left but those that are `spared`, and their trees; returns those that were there.
+    /// Kills every descendant, except those that are `spared` and their trees, until none is left; returns those that
+    /// existed.
     fn kill_all(&mut self, spared: &[u64]) -> Vec<(u32, String)> {
-        // Leaders stay unreaped, and so reserved, until everything is dead.
+        // Leaders stay unreaped, and their numbers so reserved, until everything is dead.
         let found = descendants::kill(|| {
             self.reap_orphans();
             let processes = Processes::read();
@@ -276,14 +278,14 @@ impl State {
     }
 }
 
-/// Sends a signal to a group whose leader is ours and not reaped, and to others.
+/// Sends a signal to a group whose leader is ours and not reaped, and to other processes.
 fn end<'r>(leader: Pid, signal: Signal, others: impl Iterator<Item = &'r Row>) {
     let _ = process::kill_process_group(leader, signal);
-    // What has left the group, as daemons do, would wait for the whole grace and then be killed.
+    // Processes that have left the group, as daemons do, would otherwise wait for the whole grace and then be killed.
     others.for_each(|row| row.signal(signal));
 }
 
-/// Children of this process, which has one thread; those that have ended, too.
+/// Children of this process, which has one thread; including those that have ended.
 fn children() -> Vec<i32> {
     let me = descendants::own_pid();
     match std::fs::read_to_string(format!("/proc/{me}/task/{me}/children")) {
@@ -299,11 +301,11 @@ fn reap(pid: i32) {
     unsafe { libc::waitpid(pid, std::ptr::null_mut(), libc::WNOHANG) };
 }
 
-/// How a child ended, and the processor time of it and of all children that it waited for; none while it lives. It is not
-/// reaped.
+/// How a child ended, and the processor time of it and of all children that it waited for; none while it lives. The child is
+/// not reaped.
 fn look_at_end(pid: i32) -> Option<(Exit, u64)> {
-    // SAFETY: zeros are valid for both; the pointers are valid for the whole call. The C library's `waitid` leaves the usage
-    // out, the kernel's does not.
+    // SAFETY: zeros are valid for both; the pointers are valid for the whole call. The C library's `waitid` leaves out the
+    // usage; the kernel's does not.
     let (found, info, usage) = unsafe {
         let mut info: libc::siginfo_t = std::mem::zeroed();
         let mut usage: libc::rusage = std::mem::zeroed();

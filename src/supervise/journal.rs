@@ -1,12 +1,14 @@
-//! What has to be undone when a run has ended, on file: whoever outlives the others reads it and does it.
+//! A file that lists what has to be undone when a run has ended: whichever process outlives the others reads it and undoes
+//! it.
 //!
 //! A run has one journal, `<run id>.journal` in a directory that only its user may enter. Each line is an entry that was
-//! written before what it names was made; another one takes it back. Runner, watcher and guard hold a lock on the file as long as they
-//! live, and it is removed when nothing is left: a journal that nobody holds belongs to a run that died with all three, and
-//! the next start clears it ([`sweep`]).
+//! written before the thing that it names was made; another entry cancels it. Runner, watcher and guard hold a lock on the
+//! file as long as they live, and the file is removed when nothing is left: a journal without a lock belongs to a run that
+//! died with all three, and the next start clears it ([`sweep`]).
 //!
-//! The directory is the first of these that can be used: `/run/runner` (root), `$XDG_RUNTIME_DIR/runner`, `runner-<uid>` in
-//! `/dev/shm` and in the directory for temporary files. It is on this machine alone and rarely outlives a reboot, as processes and namespaces do not.
+//! The directory is the first usable one of: `/run/runner` (root), `$XDG_RUNTIME_DIR/runner`, `runner-<uid>` in `/dev/shm`
+//! and in the directory for temporary files. It is local to this machine and rarely outlives a reboot, and nor do processes
+//! and namespaces.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
@@ -35,11 +37,11 @@ enum Entry {
     Runner(u32),
     /// Remove this directory, file or mount.
     Adopt(PathBuf),
-    /// It is gone.
+    /// This was removed.
     Release(PathBuf),
     /// Execute this command.
     Undo(Vec<String>),
-    /// It is done.
+    /// This was done.
     Done(Vec<String>),
 }
 
@@ -52,7 +54,7 @@ struct Left {
 }
 
 impl Left {
-    /// Replays entries; a line that was cut short by the end of its writer says nothing.
+    /// Replays entries; a line that was cut short by the end of its writer is ignored.
     fn of(text: &str) -> Self {
         let mut left = Self::default();
         for entry in text.lines().filter_map(|line| serde_json::from_str::<Entry>(line).ok()) {
@@ -68,10 +70,10 @@ impl Left {
     }
 }
 
-/// The journal of a run of ours.
+/// The journal of the current run.
 #[derive(Debug)]
 pub struct Journal {
-    /// Which run: part of every marker and of every name that is made.
+    /// The run's id: part of every marker and of every name that is made.
     pub run: String,
     path: PathBuf,
     /// Holds the lock.
@@ -82,7 +84,7 @@ impl Journal {
     /// Makes the journal of a run and locks it.
     ///
     /// # Errors
-    /// In words, when no directory can be used.
+    /// In words, when no directory is usable.
     pub fn create(run: &str) -> Result<Self, String> {
         let mut refused = Vec::new();
         for directory in directories() {
@@ -91,7 +93,7 @@ impl Journal {
                 Err(error) => refused.push(format!("{}: {error}", directory.display())),
             }
         }
-        Err(format!("there is no directory of our own for the list of what has to be undone: {}", refused.join("; ")))
+        Err(format!("found no private directory for the list of what has to be undone: {}", refused.join("; ")))
     }
 
     fn create_in(directory: &Path, run: &str) -> std::io::Result<Self> {
@@ -116,11 +118,12 @@ impl Journal {
     fn write(&self, entry: &Entry) -> std::io::Result<()> {
         let mut line = serde_json::to_vec(entry).map_err(std::io::Error::other)?;
         line.push(b'\n');
-        // One call: lines of several threads do not mix.
+        // One call, so that lines of several threads do not mix.
         (&self.file).write_all(&line)
     }
 
-    /// Has a directory, file or mount removed when the run ends, however it ends. To be called before it is made.
+    /// Makes sure that a directory, file or mount is removed when the run ends, however it ends. Call this before creating
+    /// it.
     ///
     /// # Errors
     /// What the system says.
@@ -128,7 +131,7 @@ impl Journal {
         self.write(&Entry::Adopt(path.to_owned()))
     }
 
-    /// Takes [`Journal::adopt`] back.
+    /// Cancels [`Journal::adopt`].
     ///
     /// # Errors
     /// What the system says.
@@ -136,7 +139,7 @@ impl Journal {
         self.write(&Entry::Release(path.to_owned()))
     }
 
-    /// Has a command executed when the run ends, however it ends.
+    /// Makes sure that a command is executed when the run ends, however it ends.
     ///
     /// # Errors
     /// What the system says.
@@ -144,7 +147,7 @@ impl Journal {
         self.write(&Entry::Undo(argv.to_vec()))
     }
 
-    /// Takes [`Journal::undo`] back.
+    /// Cancels [`Journal::undo`].
     ///
     /// # Errors
     /// What the system says.
@@ -153,8 +156,8 @@ impl Journal {
     }
 }
 
-/// Undoes what a journal says, each part whatever became of the others, and removes the journal. Nothing happens when there
-/// is none any more. Returns what was undone, in words.
+/// Undoes what a journal lists, each entry regardless of the others, and removes the journal. Nothing happens if the journal
+/// no longer exists. Returns what was undone, in words.
 pub(super) fn clear(path: &Path) -> Vec<String> {
     let Ok(text) = std::fs::read_to_string(path) else { return Vec::new() };
     let left = Left::of(&text);
@@ -165,7 +168,7 @@ pub(super) fn clear(path: &Path) -> Vec<String> {
         }
     }
     let mut all_gone = true;
-    // What was made last may lie inside of what was made before.
+    // What was made last may be inside of what was made before.
     for path in left.paths.iter().rev() {
         let was_there = path.symlink_metadata().is_ok();
         match remove(path) {
@@ -174,14 +177,14 @@ pub(super) fn clear(path: &Path) -> Vec<String> {
             false => all_gone = false,
         }
     }
-    // What could not be removed now may be at the next start.
+    // What could not be removed now may be removed at the next start.
     if all_gone {
         let _ = std::fs::remove_file(path);
     }
     undone
 }
 
-/// Executes a command to its end, for no longer than our patience; whether it succeeded.
+/// Executes a command to its end, for no longer than the time limit; returns whether it succeeded.
 fn execute(argv: &[String]) -> bool {
     let Some((program, args)) = argv.split_first() else { return false };
     let mut command = Command::new(program);
@@ -192,7 +195,7 @@ fn execute(argv: &[String]) -> bool {
         match child.try_wait() {
             Ok(None) => std::thread::sleep(Duration::from_millis(2)),
             Ok(Some(status)) => return status.success(),
-            // Somebody else has reaped it; how it ended is not known.
+            // Another process has reaped it; how it ended is not known.
             Err(_) => return true,
         }
     }
@@ -201,14 +204,14 @@ fn execute(argv: &[String]) -> bool {
     false
 }
 
-/// Removes a directory with all that is in it, a mount if it is one, or a mounted file, as network namespaces are. Returns
+/// Removes a directory with everything in it, a mount if it is one, or a mounted file such as a network namespace. Returns
 /// whether it is gone.
 ///
-/// What is mounted below is unmounted and not emptied: it may be somebody's files, which a target has bound into its own
-/// root. Where that is not possible nothing is removed.
+/// What is mounted below is unmounted and not emptied: it may be somebody's files that a target has bound into its own root.
+/// Where unmounting is not possible, nothing is removed.
 pub fn remove(path: &Path) -> bool {
     let flags = rustix::mount::UnmountFlags::DETACH | rustix::mount::UnmountFlags::NOFOLLOW;
-    // The last one first, as it may lie in or upon another; twice mounted, twice removed.
+    // The last mount first, as it may be inside or on top of another; what was mounted twice is removed twice.
     for mount in mounts_below(path).iter().rev() {
         let _ = rustix::mount::unmount(mount, flags);
     }
@@ -221,7 +224,7 @@ pub fn remove(path: &Path) -> bool {
     path.symlink_metadata().is_err()
 }
 
-/// Where something is mounted at a path or below it, in the order in which it was.
+/// The mount points at or below a path, in the order in which they were mounted.
 fn mounts_below(path: &Path) -> Vec<PathBuf> {
     let Ok(text) = std::fs::read("/proc/self/mountinfo") else { return Vec::new() };
     // Mount points have no links in them.
@@ -236,7 +239,7 @@ fn mounts_below(path: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// The kernel writes blanks and their like as a backslash and three octal digits.
+/// The kernel writes blanks and similar characters as a backslash and three octal digits.
 fn unescaped(text: &[u8]) -> Vec<u8> {
     let mut found = Vec::with_capacity(text.len());
     let mut rest = text;
@@ -256,7 +259,7 @@ fn unescaped(text: &[u8]) -> Vec<u8> {
     found
 }
 
-/// Clears what runs have left that died together with their watchers; returns what was found, a line for each run.
+/// Cleans up after runs that died together with their watchers; returns what was found, one line per run.
 pub fn sweep() -> Vec<String> {
     directories().iter().filter(|directory| is_ours(directory).is_ok()).flat_map(|directory| sweep_in(directory)).collect()
 }
@@ -270,13 +273,13 @@ fn sweep_in(directory: &Path) -> Vec<String> {
 fn sweep_one(path: &Path) -> Option<String> {
     let run = path.file_stem()?.to_str()?.to_owned();
     let file = File::open(path).ok()?;
-    // Whoever holds it lives, or a sweep of somebody else is at work.
+    // A locked journal belongs to a living run, or another sweep is working on it.
     flock(file.as_fd(), FlockOperation::NonBlockingLockExclusive).ok()?;
     let left = Left::of(&std::fs::read_to_string(path).ok()?);
     let mut found: Vec<String> = kill_run(&run).iter().map(|(pid, name)| format!("process {pid} ({name})")).collect();
     found.extend(clear(path));
     let who = left.runner.map_or_else(|| run.clone(), |pid| format!("{run} (process {pid})"));
-    (!found.is_empty()).then(|| format!("removed what run {who} had left, which ended without clearing up: {}", found.join(", ")))
+    (!found.is_empty()).then(|| format!("run {who} ended without cleaning up; removed what it had left: {}", found.join(", ")))
 }
 
 /// Kills the processes of a run, which carry its id in their environment; returns them.
@@ -298,7 +301,7 @@ pub(super) fn kill_run(run: &str) -> Vec<(u32, String)> {
     }
 }
 
-/// Where journals may be, the best first.
+/// Where journals may be, best first.
 fn directories() -> Vec<PathBuf> {
     let uid = process::getuid().as_raw();
     let mut all = Vec::new();
@@ -314,7 +317,7 @@ fn directories() -> Vec<PathBuf> {
     all
 }
 
-/// Makes a directory that nobody else may enter; one that is there already must be such.
+/// Makes a directory that no other user may enter; an existing one must already be closed to others.
 fn make_directory(path: &Path) -> std::io::Result<()> {
     match std::fs::DirBuilder::new().mode(0o700).create(path) {
         Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
@@ -322,11 +325,11 @@ fn make_directory(path: &Path) -> std::io::Result<()> {
     }
 }
 
-/// Whether a directory is one, ours, and closed to others: a stranger's could hold commands for us to execute.
+/// Whether a directory is really one, ours, and closed to others: a stranger's could contain commands for us to execute.
 fn is_ours(path: &Path) -> std::io::Result<()> {
     let found = path.symlink_metadata()?;
     if !found.is_dir() || found.uid() != process::getuid().as_raw() || found.mode() & 0o077 != 0 {
-        return Err(std::io::Error::other("it is not a directory of our own that is closed to others (mode 0700)"));
+        return Err(std::io::Error::other("expected a directory of this user that is closed to others (mode 0700)"));
     }
     Ok(())
 }
@@ -388,7 +391,7 @@ mod tests {
         assert!(sweep_in(folder.path()).is_empty());
         assert!(left.exists());
         drop(journal);
-        // One that another thread has just forked may hold a copy of the lock until it executes its program.
+        // A child that another thread has just forked may hold a copy of the lock until it executes its program.
         let deadline = Instant::now() + Duration::from_secs(5);
         let mut said = Vec::new();
         while said.is_empty() && Instant::now() < deadline {

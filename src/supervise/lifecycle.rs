@@ -32,9 +32,9 @@ pub struct Stopping {
     state: State,
 }
 
-/// How often the rest of a tree is looked at when there is no event to wait for.
+/// How often the rest of a tree is checked when there is no event to wait for.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
-/// A killed process that does not vanish (it hangs in the kernel) is killed again so often.
+/// A killed process that does not vanish (it hangs in the kernel) is killed again this often.
 const KILL_AGAIN: Duration = Duration::from_millis(200);
 
 impl Stopping {
@@ -43,10 +43,10 @@ impl Stopping {
         Self { grace, state: State::Asked }
     }
 
-    /// The next action. `now`: when somebody looked; `alive`: whether any process of the tree was there then.
+    /// The next action. `now`: when the processes were looked at; `alive`: whether any process of the tree existed then.
     ///
-    /// Never ends but in `Done`, and reaches it as soon as nothing is alive. The grace counts from [`Stopping::signalled`]: among
-    /// a thousand that are stopped together the last gets its signal later than the first.
+    /// Never ends except in `Done`, and reaches it as soon as nothing is alive. The grace counts from
+    /// [`Stopping::signalled`]: among a thousand that are stopped together, the last gets its signal later than the first.
     pub fn next(&mut self, now: Instant, alive: bool) -> Action {
         let killed = matches!(self.state, State::Killed { .. });
         if !alive {
@@ -57,7 +57,7 @@ impl Stopping {
                 self.state = State::Signalled { since: now };
                 Action::Signal
             }
-            // Whoever looked before the signal was sent saw nothing of what became of it.
+            // A look from before the signal was sent says nothing of its effect.
             State::Signalled { since } if now.saturating_duration_since(since) < self.grace || now < since => {
                 Action::Wait(LOOK_AGAIN.min(self.grace.saturating_sub(now.saturating_duration_since(since))))
             }
@@ -71,7 +71,7 @@ impl Stopping {
 }
 
 impl Stopping {
-    /// Says when the first signal was really sent.
+    /// Records when the first signal was really sent.
     pub fn signalled(&mut self, at: Instant) {
         if let State::Signalled { since } = &mut self.state {
             *since = at;
@@ -108,7 +108,7 @@ mod tests {
         let start = Instant::now();
         let mut stopping = Stopping::new(Duration::from_secs(2));
         assert_eq!(stopping.next(start, true), Action::Signal);
-        // Its turn came late, behind those of many others.
+        // Its turn came late, after those of many others.
         stopping.signalled(start + Duration::from_secs(5));
         assert!(matches!(stopping.next(start, true), Action::Wait(_)));
         assert!(matches!(stopping.next(start + Duration::from_millis(6990), true), Action::Wait(_)));

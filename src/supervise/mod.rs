@@ -1,14 +1,14 @@
 //! Targets as child processes that cannot outlive the runner.
 //!
-//! A small guard process (this executable, started again) owns everything that runs. It is the subreaper
-//! of all descendants, so nothing escapes by forking twice, and it holds one end of a socket: when the
-//! other end closes – the runner ended, crashed or was killed – it kills what is left and undoes what the run's journal says.
-//! A second one, the watcher, does the same when the guard is killed. `protocol` is what runner and guard say to each other,
-//! `guard` the process, `lifecycle` its decisions, `spawn` how it starts a process, `processes` its look at `/proc`, `descendants`
-//! the end of all that are left, `journal` the list of what has to be undone, `watcher` the second process, `inherit` what the
-//! three hand down to each other, `client` the runner's side, `probe` tells when a replica is ready.
+//! A small guard process (this executable, started again) owns everything that runs. It is the subreaper of all descendants,
+//! so nothing escapes by forking twice, and it holds one end of a socket: when the other end closes – the runner ended,
+//! crashed or was killed – it kills what is left and undoes what the run's journal lists. A second process, the watcher,
+//! does the same when the guard is killed. `protocol` is what runner and guard say to each other, `guard` the process,
+//! `lifecycle` its decisions, `spawn` how it starts a process, `processes` its view of `/proc`, `descendants` the end of all
+//! that are left, `journal` the list of what has to be undone, `watcher` the second process, `inherit` what the three pass
+//! on to each other, `client` the runner's side; `probe` finds out when a replica is ready.
 //!
-//! Order and meaning of targets are the executor's; what they use is `observe`'s.
+//! Order and meaning of targets belong to the executor; their resource usage to `observe`.
 
 pub mod client;
 mod descendants;
@@ -39,8 +39,8 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
-    /// What has to be undone could not be written down, so it must not be made.
-    #[error("what has to be undone at the end cannot be written down: {0}")]
+    /// The list of what has to be undone could not be written, so nothing that needs undoing may be made.
+    #[error("cannot write the list of what has to be undone at the end: {0}")]
     Journal(String),
     /// The guard ended while it was needed.
     #[error("the guard process ended unexpectedly; everything that it owned was killed")]
@@ -87,7 +87,7 @@ pub enum Error {
     },
 }
 
-/// What somebody has done, most often, whose program has ended without an error.
+/// The most common mistake, where a program has ended without an error.
 fn foreground(exit: Exit) -> &'static str {
     match exit {
         Exit::Code(0) => "; a target must stay in the foreground: expected an option such as `--foreground` or `--no-daemon`",

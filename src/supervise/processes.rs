@@ -1,8 +1,8 @@
-//! Who is whose child, as one look at `/proc` shows it, and signals that reach nobody else.
+//! The process tree as one look at `/proc` shows it, and signals that cannot reach a stranger.
 //!
-//! Whoever may have ended between the look and the signal is held by a pidfd and looked at again: its number may have been
-//! given to a stranger meanwhile. The leader of a replica needs no such care as long as the guard does not reap it; neither
-//! its number nor that of its group is given away then.
+//! A process that may have ended between the look and the signal is held by a pidfd and checked again: its number may have
+//! been given to a stranger meanwhile. The leader of a replica needs no such care as long as the guard does not reap it;
+//! neither its number nor that of its group can be given away until then.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +16,7 @@ pub(super) struct Row {
     pub pid: i32,
     pub parent: i32,
     pub group: i32,
-    /// When it was started, in ticks since the machine was: with the pid it says who it is.
+    /// When it was started, in ticks since boot: with the pid it identifies the process.
     pub started: u64,
     /// Whether it has ended and waits to be reaped.
     pub ended: bool,
@@ -41,7 +41,7 @@ impl Processes {
     fn of(rows: impl Iterator<Item = Row>) -> Self {
         let mut all = Self::default();
         for row in rows {
-            // What has ended has neither children nor a say in its group any more.
+            // A process that has ended has no children and no longer matters to its group.
             if !row.ended {
                 all.children.entry(row.parent).or_default().push(row.pid);
                 all.groups.entry(row.group).or_default().push(row.pid);
@@ -56,7 +56,7 @@ impl Processes {
         self.rows.get(&pid)
     }
 
-    /// Everything below a process, without it; what has ended is left out.
+    /// Everything below a process, without it; processes that have ended are left out.
     pub fn descendants(&self, root: i32) -> Vec<Row> {
         let mut found = BTreeSet::new();
         self.close(&mut found, self.children_of(root).to_vec());
@@ -73,8 +73,8 @@ impl Processes {
         self.children.get(&parent).map_or(&[], Vec::as_slice)
     }
 
-    /// What belongs to a replica: its leader, its process group, `orphans`, and all that is below these. What has ended is left
-    /// out.
+    /// The processes of a replica: its leader, its process group, `orphans`, and everything below these. Processes that have
+    /// ended are left out.
     pub fn tree(&self, leader: i32, orphans: &[i32]) -> Vec<Row> {
         let mut found = BTreeSet::new();
         let group = self.groups.get(&leader).map_or(&[] as &[i32], Vec::as_slice);
@@ -97,11 +97,11 @@ impl Processes {
 }
 
 impl Row {
-    /// Sends a signal to this very process; nothing happens when it is gone.
+    /// Sends a signal to exactly this process; nothing happens when it is gone.
     pub fn signal(&self, signal: Signal) {
         let Some(pid) = Pid::from_raw(self.pid) else { return };
         match process::pidfd_open(pid, PidfdFlags::empty()) {
-            // The descriptor holds whoever has the number now; only then it is known who that is.
+            // The descriptor holds whichever process has the number now; only then it is certain which one that is.
             Ok(held) => {
                 if row(self.pid).is_some_and(|now| now.started == self.started) {
                     let _ = process::pidfd_send_signal(held, signal);
@@ -130,10 +130,11 @@ pub(super) fn row(pid: i32) -> Option<Row> {
 
 /// From `/proc/PID/stat`.
 fn parse(pid: i32, stat: &str) -> Option<Row> {
-    // The name stands in parentheses and may contain both of them.
+    // The name is in parentheses and may itself contain parentheses.
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_ascii_whitespace().collect();
     let number = |at: usize| fields.get(at)?.parse::<u64>().ok();
-    // A process whose first thread has ended is called a zombie as long as others live: it has more than one thread then.
+    // A process whose first thread has ended is shown as a zombie while its other threads live: it has more than one thread
+    // then.
     let ended = matches!(*fields.first()?, "Z" | "X" | "x") && number(17).is_none_or(|threads| threads <= 1);
     let signed = |at: usize| fields.get(at)?.parse::<i32>().ok();
     Some(Row { pid, parent: signed(1)?, group: signed(2)?, started: number(19).unwrap_or_default(), ended })

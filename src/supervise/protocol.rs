@@ -32,7 +32,7 @@ pub enum Request {
 /// A process to start.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Spawn {
-    /// Chosen by the runner; what is said of the process later has it, too.
+    /// Chosen by the runner; later events about the process carry it, too.
     pub id: u64,
     /// Program and arguments.
     pub argv: Vec<String>,
@@ -56,7 +56,7 @@ pub struct Spawn {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Event {
-    /// The guard is there.
+    /// The guard has started.
     Ready {
         /// Its process id.
         pid: u32,
@@ -75,7 +75,7 @@ pub enum Event {
         /// What the system said.
         reason: String,
     },
-    /// A process ended by itself or was stopped; others of its tree may still be there.
+    /// A process ended by itself or was stopped; other processes of its tree may still exist.
     Exited {
         /// As chosen by the runner.
         id: u64,
@@ -91,7 +91,7 @@ pub enum Event {
         /// Whether it had to be killed.
         killed: bool,
     },
-    /// Everything is gone but what was spared.
+    /// Everything is gone except what was spared.
     Swept {
         /// What had to be killed: process id and name.
         left: Vec<(u32, String)>,

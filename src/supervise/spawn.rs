@@ -1,4 +1,4 @@
-//! How the guard starts a process: between fork and exec everything that must be true of it before its first instruction.
+//! How the guard starts a process: everything that must be in place before its first instruction, between fork and exec.
 
 use std::fs::OpenOptions;
 use std::os::fd::AsFd as _;
@@ -11,13 +11,13 @@ use rustix::process::{self, Pid, Resource, Rlimit, Signal};
 
 use super::protocol::Spawn;
 
-/// Starts a process in a group of its own and returns its pid. The caller reaps it.
+/// Starts a process in its own group and returns its pid. The caller reaps it.
 ///
 /// # Errors
 /// What the system says.
 pub(super) fn spawn(spawn: &Spawn) -> std::io::Result<Pid> {
     let (program, args) = spawn.argv.split_first().ok_or_else(|| std::io::Error::other("an empty command"))?;
-    // What a program prints may be a secret: nobody else reads it.
+    // What a program prints may be secret: other users must not read it.
     let open = |path: &PathBuf| OpenOptions::new().create(true).append(true).mode(0o600).open(path);
     let guard = process::getpid();
     let cpus = spawn.cpus.clone();
@@ -31,7 +31,7 @@ pub(super) fn spawn(spawn: &Spawn) -> std::io::Result<Pid> {
         let resource = resource(*limited);
         let own = process::getrlimit(resource);
         let maximum = match own.maximum {
-            // Only some may raise what they are allowed; whether we may is tried, and taken back.
+            // Only a privileged process may raise its limit; whether we may is tried, and undone.
             Some(allowed) if soft.is_none_or(|soft| soft > allowed) => {
                 if process::setrlimit(resource, Rlimit { current: own.current, maximum: *soft }).is_err() {
                     return Err(std::io::Error::other(format!(
@@ -58,8 +58,8 @@ pub(super) fn spawn(spawn: &Spawn) -> std::io::Result<Pid> {
         command.current_dir(dir);
     }
     let before_exec = move || {
-        // Should the guard itself be killed, its direct children end at once, and need not wait for the watcher. (The kernel
-        // forgets this of a program that changes its user; then the watcher is what ends it.)
+        // If the guard itself is killed, its direct children end at once and need not wait for the watcher. (The kernel
+        // forgets this for a program that changes its user; then the watcher ends it.)
         process::set_parent_process_death_signal(Some(Signal::KILL))?;
         if process::getppid() != Some(guard) {
             return Err(std::io::ErrorKind::BrokenPipe.into());

@@ -1,13 +1,13 @@
-//! The watcher: parent of the guard, and all that is left when the guard is killed.
+//! The watcher: parent of the guard, and what remains when the guard is killed.
 //!
-//! It is the runner's executable once more and does nothing but wait. Runner, watcher and guard are three processes of which any one clears up
-//! when the others are gone:
+//! It is the runner's executable again, and only waits. Runner, watcher and guard are three processes of which any one
+//! cleans up when the others are gone:
 //!
-//! | killed | clears up |
+//! | killed | cleans up |
 //! |---|---|
 //! | runner | the guard, whose socket is closed |
 //! | guard, or guard and runner | the watcher, to which the guard's children fall as it is their next subreaper |
-//! | watcher | nobody needs to yet; the guard and the runner go on |
+//! | watcher | nobody needs to yet; guard and runner continue |
 //! | watcher and guard | the runner, which is a subreaper, too |
 //! | watcher and runner | the guard |
 //! | all three | the next start, by the run's journal and the marker in the environment of its processes |
@@ -23,11 +23,11 @@ use super::{descendants, guard, inherit, journal};
 
 /// The hidden argument with which the runner starts itself as watcher.
 pub const ARGUMENT: &str = "__watcher";
-/// A guard that has not ended so long after the runner hangs, and is ended.
+/// A guard that has not ended this long after the runner hangs, and is killed.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// The whole life of the watcher. Standard input is the guard's end of the socket, standard output a pipe that is closed with
-/// the runner.
+/// The whole life of the watcher. Standard input is the guard's end of the socket, standard output a pipe that is closed
+/// when the runner ends.
 pub fn main() -> ExitCode {
     let _ = rustix::thread::set_name(c"runner-watcher");
     inherit::ignore_signals();
@@ -41,7 +41,7 @@ pub fn main() -> ExitCode {
     inherit::hand_down(&mut command, number);
     let started = command.spawn();
     drop(command);
-    // The guard's end of the socket must be held by nobody else: its closing is what the runner notices.
+    // Only the guard may hold its end of the socket: the runner notices when it is closed.
     if let Ok(null) = std::fs::File::open("/dev/null") {
         // SAFETY: two numbers of open descriptors.
         let _ = unsafe { libc::dup2(null.as_raw_fd(), 0) };
@@ -49,13 +49,13 @@ pub fn main() -> ExitCode {
     if let Ok(child) = started {
         wait(child, &runner);
     }
-    // Whatever is left of the guard's children has fallen to us.
+    // Whatever is left of the guard's children has become ours.
     descendants::kill_all(descendants::reap_all);
     journal::clear(&journal);
     ExitCode::SUCCESS
 }
 
-/// Waits for the end of the guard. `runner`: a pipe into which nothing is written, so that all that can happen to it is its end.
+/// Waits for the end of the guard. `runner`: a pipe into which nothing is written, so that the only event is its end.
 fn wait(mut guard: Child, runner: &OwnedFd) {
     let held = Pid::from_raw(guard.id() as i32).and_then(|pid| process::pidfd_open(pid, PidfdFlags::empty()).ok());
     let mut alone: Option<Instant> = None;

@@ -1,9 +1,9 @@
-//! TLS for whoever speaks it: loads, readiness probes, set-up steps and what is collected.
+//! TLS for everything that uses it: loads, readiness probes, set-up steps and collecting.
 //!
-//! rustls with the system's certificates, those of a file, or anybody's. Sessions are resumed as rustls does by default,
-//! as a browser would: a connection that is made again costs less than the first one.
+//! rustls with the system's certificates, those of a file, or without verification. Sessions are resumed as rustls does by
+//! default and as a browser would: reconnecting costs less than the first connection.
 //!
-//! It knows nothing of HTTP but the names of its versions, by which a server agrees to one of them (ALPN).
+//! This module knows nothing of HTTP but the names of its versions, with which a server agrees to one of them (ALPN).
 
 use std::path::Path;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ use tokio_rustls::rustls::{
 use plan::tls::{Identity, Trust};
 use vocabulary::Outcome;
 
-/// TLS that cannot be spoken at all.
+/// TLS that cannot be used at all.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file with certificates or a key cannot be read.
@@ -37,7 +37,7 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
-    /// What was read is of no use.
+    /// The content of a file is unusable.
     #[error("TLS cannot be used: {0}")]
     Unusable(String),
 }
@@ -45,9 +45,9 @@ pub enum Error {
 /// A handshake that failed.
 #[derive(Debug)]
 pub struct Failure {
-    /// As what the exchange is counted.
+    /// The outcome as which the exchange is counted.
     pub outcome: Outcome,
-    /// What happened, for people.
+    /// What happened, in words.
     pub words: String,
 }
 
@@ -55,9 +55,9 @@ pub struct Failure {
 #[derive(Clone)]
 pub struct Tls {
     connector: TlsConnector,
-    /// The same without a certificate of one's own; its sessions are others, as a session knows who began it.
+    /// The same without a client certificate; it has separate sessions, as a session knows which client started it.
     anonymous: TlsConnector,
-    /// What the server is called, where that is not the host of the URL.
+    /// The name of the server, where that is not the host of the URL.
     name: Option<ServerName<'static>>,
     http2: bool,
 }
@@ -66,7 +66,7 @@ impl Tls {
     /// Reads the certificates. The server must agree to the version of HTTP by ALPN.
     ///
     /// # Errors
-    /// When nobody is trusted, or files cannot be read or used.
+    /// When no certificate authority is trusted, or files cannot be read or used.
     pub fn new(tls: &plan::tls::Tls, http2: bool) -> Result<Self, Error> {
         let provider = Arc::new(ring::default_provider());
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
@@ -97,23 +97,23 @@ impl Tls {
         Ok(Self { connector, anonymous, name: name.transpose()?, http2 })
     }
 
-    /// The same for another server than the one whose name is known: it is called as its URL says.
+    /// The same for a server other than the one whose name was given: its name is the host in its URL.
     #[must_use]
     pub fn elsewhere(&self) -> Self {
         Self { name: None, ..self.clone() }
     }
 
-    /// The same for a server that is not to know who asks.
+    /// The same for a server that is not to learn who the client is.
     #[must_use]
     pub fn anonymous(&self) -> Self {
         Self { connector: self.anonymous.clone(), ..self.elsewhere() }
     }
 
-    /// Shakes hands on a stream. `host`: whom its certificate must name, unless the scenario gives another name; `server` is how
-    /// messages call the other side.
+    /// Performs the handshake on a stream. `host`: the name that the certificate must contain, unless the scenario gives
+    /// another name; `server`: what messages call the other side.
     ///
     /// # Errors
-    /// What kept it from being trusted, in words that say what to do.
+    /// Why the server was not trusted, in words that say what to do.
     pub async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         stream: S,
@@ -140,16 +140,16 @@ impl Tls {
     }
 }
 
-/// Whom a certificate must name.
+/// The name that a certificate must contain.
 ///
 /// # Errors
-/// In words, when that can be in no certificate.
+/// In words, when no certificate can contain this name.
 pub fn server_name(host: &str) -> Result<ServerName<'static>, String> {
     ServerName::try_from(host.to_owned()).map_err(|e| e.to_string())
 }
 
-/// What a server said when it ended a connection over TLS, where it said something: with TLS 1.3 a client learns only behind its own
-/// handshake that its certificate is missing or refused.
+/// What a server said when it ended a connection over TLS, where it said something: with TLS 1.3 a client learns only after
+/// its own handshake that its certificate is missing or refused.
 pub fn alert(error: &std::io::Error) -> Option<String> {
     match error.get_ref()?.downcast_ref::<rustls::Error>()? {
         rustls::Error::AlertReceived(alert) => of_alert(*alert).map(str::to_owned),
@@ -157,11 +157,11 @@ pub fn alert(error: &std::io::Error) -> Option<String> {
     }
 }
 
-/// What a server means that ends a connection so, where it is about who asks.
+/// What it means when a server ends a connection with this alert, where the alert is about the client's identity.
 fn of_alert(alert: AlertDescription) -> Option<&'static str> {
     Some(match alert {
         AlertDescription::CertificateRequired => {
-            "the server asks who is there: `tls: {cert: …, key: …}` names a certificate and its key"
+            "the server requires a client certificate: set `tls: {cert: …, key: …}` to a certificate and its key"
         }
         AlertDescription::BadCertificate
         | AlertDescription::UnsupportedCertificate
@@ -194,7 +194,7 @@ fn of_file(path: &Path) -> Result<RootCertStore, Error> {
     Ok(roots)
 }
 
-/// What is expected in files of certificates.
+/// What files of certificates are expected to contain.
 const CERTIFICATES: &str = "expected certificates in PEM";
 
 /// The certificates in a file, at least one.
@@ -204,7 +204,7 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
     if found.is_empty() { Err(unusable(path, "it contains no certificate", CERTIFICATES)) } else { Ok(found) }
 }
 
-/// A certificate with the key that belongs to it.
+/// A certificate with its key.
 fn certified(identity: &Identity, provider: &CryptoProvider) -> Result<CertifiedKey, Error> {
     const KEY: &str = "expected a key in PEM";
     let chain = certificates(&identity.cert)?;
@@ -215,8 +215,8 @@ fn certified(identity: &Identity, provider: &CryptoProvider) -> Result<Certified
     CertifiedKey::from_der(chain, key, provider).map_err(|error| match error {
         rustls::Error::InconsistentKeys(_) => unusable(
             &identity.key,
-            "it is another key than that of the certificate",
-            &format!("expected that of {}", identity.cert.display()),
+            "the key does not belong to the certificate",
+            &format!("expected the key of {}", identity.cert.display()),
         ),
         error => unusable(&identity.key, &error.to_string(), KEY),
     })
@@ -249,20 +249,20 @@ fn of_handshake(error: &std::io::Error, server: &str, http2: bool) -> Failure {
         rustls::Error::InvalidCertificate(reason) => {
             let name = match reason {
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-                    "; `tls: {name: …}` says by which name it is known"
+                    "; `tls: {name: …}` sets the name to expect"
                 }
                 _ => "",
             };
             let reason = match reason {
-                CertificateError::UnknownIssuer => "nobody who is trusted vouches for it".to_owned(),
+                CertificateError::UnknownIssuer => "it was not issued by a trusted authority".to_owned(),
                 CertificateError::Other(other) if format!("{other:?}").contains("CaUsedAsEndEntity") => {
-                    "it is one that vouches for others, and cannot be a server's own".to_owned()
+                    "it is a certificate authority's, and cannot be used by a server".to_owned()
                 }
                 other => other.to_string(),
             };
             let words = format!(
-                "{doing}: its certificate is not accepted: {reason}; `tls: {{ca: …}}` names a file with those who may vouch \
-                 for it, `tls: {{verify: false}}` takes any{name}"
+                "{doing}: its certificate is not accepted: {reason}; `tls: {{ca: …}}` names a file with the authorities to trust, \
+                 `tls: {{verify: false}}` accepts any certificate{name}"
             );
             failure(Outcome::Io, words)
         }
@@ -278,7 +278,7 @@ fn of_handshake(error: &std::io::Error, server: &str, http2: bool) -> Failure {
     }
 }
 
-/// Accepts any certificate: who asks for it knows that nothing is verified.
+/// Accepts any certificate: with this setting the user knows that nothing is verified.
 #[derive(Debug)]
 struct AcceptAnyCertificate {
     provider: Arc<CryptoProvider>,

@@ -146,10 +146,10 @@ fn wait_meanwhile(place: &Place, command: &mut Command, done: impl FnOnce(&Path)
     outcome
 }
 
-/// What is told of the end: only what happened, and where.
+/// What is reported at the end: only what happened, and where.
 #[track_caller]
 fn tells_that_it_is_gone(outcome: Outcome) {
-    let outcome = outcome.expect(1).complains(&["was removed or renamed while the run went on", "results/test/"]);
+    let outcome = outcome.expect(1).complains(&["was removed or renamed during the run", "results/test/"]);
     let errors: Vec<&str> = outcome.stderr.lines().filter(|line| line.contains("error: ")).collect();
     assert_eq!(errors.len(), 1, "{}", outcome.stderr);
     assert!(!outcome.stderr.contains("there is no run in"), "{}", outcome.stderr);

@@ -142,7 +142,7 @@ fn what_was_skipped_fails_nothing() {
 #[test]
 fn what_was_not_chosen_fails_nothing() {
     for (line, words) in [
-        ("{metric: took, below: 150, kind: low}", "none of the cells that it means"),
+        ("{metric: took, below: 150, kind: low}", "none of the cells that it applies to"),
         ("{ratio: took, kind: high over low, above: 1.5}", "no cell with `low`"),
     ] {
         let place = expecting(&[line]);

@@ -129,11 +129,7 @@ fn what_all_three_leave_is_removed_at_the_next_start() {
     std::fs::write(place.path("go"), "").unwrap();
     let directory = place.run_directory("test");
     let outcome = place.run(&["resume", directory.to_str().unwrap(), "--no-graphs"]).expect(0);
-    assert!(
-        outcome.stderr.contains("which ended without clearing up") && outcome.stderr.contains("scratch"),
-        "{}",
-        outcome.stderr
-    );
+    assert!(outcome.stderr.contains("ended without cleaning up") && outcome.stderr.contains("scratch"), "{}", outcome.stderr);
     place.assert_cleared(Duration::ZERO);
     assert_eq!(numbers(&place), ["run1", "run2", "run3"]);
 }

@@ -90,7 +90,7 @@ fn a_relay_needs_no_privilege() {
 #[test]
 fn a_link_that_is_not_as_asked_makes_the_repetition_invalid() {
     let place = scenario("delay: 5ms, mechanism: relay, tolerance: {delay: 1us}", "amount: 2");
-    place.run_test().expect(4).complains(&["INVALID", "link `wan` (relay): the median round trip is", "asked were 5ms"]);
+    place.run_test().expect(4).complains(&["INVALID", "link `wan` (relay): the median round trip is", "expected 5ms"]);
 }
 
 #[test]

@@ -197,7 +197,7 @@ fn a_second_one_is_refused_and_the_first_goes_on() {
     let mut first = measure(&place, &[]);
     first.until("a repetition is whole", || (!whole(&place).is_empty()).then_some(()));
     let pid = first.pid().to_string();
-    place.run(&QUIET).expect(1).complains(&["another runner", "runner with process id", &pid, "wait for its end"]);
+    place.run(&QUIET).expect(1).complains(&["another runner", "runner with process id", &pid, "wait until it ends"]);
     let before = whole(&place).len();
     first.until("it goes on", || (whole(&place).len() > before + 1).then_some(()));
     first.signal(Signal::INT);
@@ -415,7 +415,7 @@ fn full_for_a_while(lifetime: &str, rate: usize) {
     let outcome = started.wait().expect(0);
     // A few may find room in the last page that a file has.
     if rate > 10 {
-        let outcome = outcome.complains(&["it is tried again", "nothing of the tables is lost"]);
+        let outcome = outcome.complains(&["writing is retried", "no part of the tables was lost"]);
         assert_eq!(outcome.stderr.matches("transfers wait in memory").count(), 1, "it is said once: {}", outcome.stderr);
     }
     drop(proxy);

@@ -358,7 +358,7 @@ fn others_are_let_in_only_where_that_is_said() {
     let place = measured();
     for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:0"] {
         let outcome = place.run(&["serve", "results/test", "--listen", address]);
-        outcome.expect(2).complains(&["can be reached from other machines: give --public"]);
+        outcome.expect(2).complains(&["can be reached from other machines: use --public"]);
     }
     let server = started(place.runner().args(["serve", "results/test", "--listen", "0.0.0.0:0", "--public"]));
     let at = SocketAddr::from(([127, 0, 0, 1], server.address.port()));

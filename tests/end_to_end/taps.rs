@@ -239,7 +239,7 @@ fn values_that_are_no_numbers_are_counted_and_lines_that_do_not_match_are_told()
     let stamps = status(&place, "stamps");
     assert_eq!(stamps["misfits"]["id"]["count"], stamps["rows"]);
     assert_eq!(stamps["misfits"]["id"]["first"], "`1` is not a time in the format `%H:%M:%S`");
-    for words in ["TAP: `n` of `starts` is not what it should be in 4 rows", "TAP: `none` has no rows: none of"] {
+    for words in ["TAP: `n` of `starts` is not of the expected kind in 4 rows", "TAP: `none` has no rows: none of"] {
         assert!(outcome.stdout.contains(words), "{words}: {}", outcome.stdout);
     }
 }

@@ -111,7 +111,7 @@ fn a_server_may_ask_who_is_there() {
     run(&mut place, "ca: DIR/ca.pem", "1").expect(4).complains(&["https://127.0.0.1:", "/up answered 400"]);
     run(&mut place, "ca: DIR/ca.pem, cert: DIR/client.pem, key: DIR/server.key", "1")
         .expect(4)
-        .complains(&["server.key: it is another key than that of the certificate; expected that of ", "client.pem"]);
+        .complains(&["server.key: the key does not belong to the certificate; expected the key of ", "client.pem"]);
     run(&mut place, "ca: DIR/ca.pem, cert: DIR/client.pem, key: DIR/client.pem", "1")
         .expect(4)
         .complains(&["client.pem: it contains no key; expected a key in PEM"]);

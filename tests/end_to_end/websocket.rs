@@ -489,7 +489,7 @@ workloads:
     place.run_test().expect(0);
     assert_eq!(during(&place.summary(), "typists")["ok"], 100);
     place.write("test.yaml", &scenario(""));
-    place.run_test().expect(4).complains(&["its certificate is not accepted: nobody who is trusted vouches for it"]);
+    place.run_test().expect(4).complains(&["its certificate is not accepted: it was not issued by a trusted authority"]);
 }
 
 /// What the server writes about each key is joined with the message by its key: the stage that takes the time is named.

@@ -12,7 +12,7 @@ RUNNER_NETEM_TIMEOUT=${RUNNER_NETEM_TIMEOUT:-240} exec bash "$here/run.sh" sh -c
     status=$(echo results/netem/*/cells/all/run1/status.json)
     grep -q "\"mechanism\": \"netem\"" "$status" || { echo "the link was not made with netem"; cat "$status"; exit 1; }
     median=$(sed -n "s/.*\"rtt_median_ns\": \([0-9]*\).*/\1/p" "$status")
-    echo "round trip with netem: $median ns, asked were 100 ms"
+    echo "round trip with netem: $median ns, expected 100 ms"
     [ "$median" -ge 100000000 ] && [ "$median" -le 130000000 ]
     left=$(ls /run/netns)
     [ -z "$left" ] || { echo "left behind: $left"; exit 1; }

@@ -1,9 +1,9 @@
-//! Is what a comparison says right? Asked of recorded real repetitions.
+//! Are the results of a comparison correct? Tested with recorded real repetitions.
 //!
-//! `tests/data/calibration.json` holds the throughput of 200 real repetitions of two servers, from
-//! `experiments/calibration.yaml`: one whose spread is known, and one whose spread is the machine's, which remembers. They
-//! are taken in the order of time, as runs are made: values that are drawn with replacement would be independent, and hide what
-//! time does.
+//! `tests/data/calibration.json` contains the throughput of 200 real repetitions of two servers, from
+//! `experiments/calibration.yaml`: one whose spread is known, and one whose spread is the machine's, where successive values
+//! depend on each other. They are used in the order of time, as runs are made: values drawn with replacement would be
+//! independent, and hide the effects of time.
 
 use serde::Deserialize;
 
@@ -32,8 +32,8 @@ const THRESHOLD: f64 = 0.05;
 /// Sessions of the floor.
 const FLOOR: usize = 4;
 
-/// From `at` on, `n` rounds of two: each round is two successive repetitions, in turn the one and the other first; the second
-/// is slowed by a share.
+/// From `at` on, `n` rounds of two: each round is two successive repetitions, which alternate in going first; the second
+/// side is slowed by a share.
 fn interleaved(recorded: &[f64], at: usize, n: usize, slowed: f64) -> (Vec<f64>, Vec<f64>) {
     let round = |round: usize| {
         let (first, second) = (recorded[at + 2 * round], recorded[at + 2 * round + 1]);
@@ -56,7 +56,7 @@ fn interleaved_the_same_fixture_is_called_different_in_at_most_1_percent() {
                     })
                     .count();
                 println!("{} n={n} threshold={threshold}: {wrong} of {all}", fixture.name);
-                // Windows overlap: one lucky stretch is seen several times.
+                // Windows overlap: one lucky stretch is counted several times.
                 assert!(wrong * 50 <= all, "{} n={n} threshold={threshold}: {wrong} of {all}", fixture.name);
             }
         }
@@ -72,7 +72,7 @@ fn in_time_order_blocks_of_the_same_fixture_are_never_called_different() {
             for second in first + 1..blocks.len() {
                 pairs += 1;
                 let [a, b] = [&blocks[first], &blocks[second]];
-                // As repetitions of one run, which they are not.
+                // As if they were repetitions of one run, which they are not.
                 within += usize::from(samples(&Metric::Throughput, "", a, b, false, THRESHOLD).verdict.is_difference());
                 let sides = [std::slice::from_ref(a), std::slice::from_ref(b)];
                 let alone = of_sessions(&Metric::Throughput, sides, &[], THRESHOLD);
@@ -107,13 +107,13 @@ fn a_fixture_slowed_by_5_percent_is_called_slower_in_at_least_90_percent_with_as
             for at in 0..=recorded.len() - 2 * pilot {
                 let (a, b) = interleaved(recorded, at, pilot, 0.05);
                 let first = samples(&Metric::Throughput, "", &a, &b, true, THRESHOLD);
-                // What the tool says: these many do, or so many more.
+                // The tool's answer: this many are enough, or this many more are needed.
                 let n = pilot + first.more_for_threshold.unwrap_or(0);
                 recommended.push(n);
                 let verdict = if first.more_for_threshold.is_none() {
                     first.verdict
                 } else if n <= rounds {
-                    // Around where the pilot was, as far as was recorded.
+                    // Around the position of the pilot, as far as was recorded.
                     let (a, b) = interleaved(recorded, at.min(recorded.len() - 2 * n), n, 0.05);
                     samples(&Metric::Throughput, "", &a, &b, true, THRESHOLD).verdict
                 } else {
@@ -134,11 +134,12 @@ fn a_fixture_slowed_by_5_percent_is_called_slower_in_at_least_90_percent_with_as
                 recommended[recommended.len() - 1],
                 recommended[recommended.len() / 2]
             );
-            // Where most pilots ask for more rounds than were recorded, the others are those that looked steadier than it is.
+            // Where most pilots ask for more rounds than were recorded, the others are those that looked steadier than the
+            // series is.
             let testable = too_many * 2 < recommended.len();
             assert!(!testable || slower * 10 >= all * 9, "{} pilot={pilot}: {slower} of {all}", fixture.name);
             assert!(testable || fixture.name == "plain");
-            // 5 % slower is just beyond the threshold: one in forty may be called the same.
+            // 5 % slower is just beyond the threshold: one in forty may be called *same*.
             assert!(
                 faster == 0 && same * 40 <= all.max(40),
                 "{} pilot={pilot}: faster {faster}, the same {same} of {all}",

@@ -1,4 +1,4 @@
-//! A row of a comparison with the samples that it is made of.
+//! A row of a comparison with the samples that it is based on.
 
 use std::collections::BTreeMap;
 
@@ -10,12 +10,12 @@ use vocabulary::Metric;
 pub(super) struct Case {
     pub row: Row,
     pub metric: Metric,
-    /// What the two cells are called.
+    /// The names of the two cells.
     pub names: [String; 2],
     pub a: Vec<f64>,
     pub b: Vec<f64>,
     pub pairs: Vec<(usize, usize)>,
-    /// Of what it is judged by.
+    /// The smallest p that the test used for it can give.
     pub smallest_p: f64,
 }
 
@@ -46,14 +46,14 @@ impl Row {
         }
     }
 
-    /// With the medians of both samples.
+    /// Adds the sizes and medians of both samples.
     pub(super) fn with(self, a: &[f64], b: &[f64]) -> Self {
         Self { baseline_n: a.len(), baseline_median: stats::median(a), n: b.len(), median: stats::median(b), ..self }
     }
 }
 
 impl Case {
-    /// A row that is judged by a p of its own.
+    /// A row that is judged by its own p.
     pub(super) fn new(row: Row, metric: &Metric, a: Vec<f64>, b: Vec<f64>, smallest_p: f64) -> Self {
         Self { row, metric: metric.clone(), names: Default::default(), a, b, pairs: Vec::new(), smallest_p }
     }

@@ -1,12 +1,12 @@
-//! In what two runs differ besides what was measured.
+//! How the circumstances of two runs differ.
 
 use record::RunRecord;
 use record::difference;
 
-/// Differences between the circumstances of two runs, in words; the first is the baseline.
+/// Differences between the circumstances of two runs, in words; the first run is the baseline.
 ///
-/// Machine, kernel and its settings, versions of programs and of runner, the git commit, and the plan without what
-/// differs in every run: its seed and the number of repetitions.
+/// Machine, kernel and its settings, versions of programs and of runner, the git commit, and the plan without what differs
+/// in every run: its seed and the number of repetitions.
 pub fn differences(base: &RunRecord, other: &RunRecord) -> Vec<String> {
     let (a, b) = (&base.manifest, &other.manifest);
     let mut found = Vec::new();

@@ -12,22 +12,22 @@ use crate::values::{self, Selection};
 use crate::{stability, stats};
 use vocabulary::{Better, Metric};
 
-/// What is compared: a cell on both sides, in one session or several of each.
+/// What is compared: a cell on both sides, in one session or several of each side.
 pub(super) struct Pair<'a> {
     pub base: Vec<&'a CellSummary>,
     pub other: Vec<&'a CellSummary>,
-    /// The same cell in sessions that were made to see how far they lie apart.
+    /// The same cell in sessions that were made to measure how far sessions are apart.
     pub floor: Vec<&'a CellSummary>,
-    /// What the other is called.
+    /// The name of the other side.
     pub side: String,
-    /// The levels that both have.
+    /// The levels that both sides have.
     pub levels: BTreeMap<String, String>,
-    /// Whether both were executed in the same rounds: repetitions of one number then belong together.
+    /// Whether both were executed in the same rounds: repetitions with the same number then belong together.
     pub in_rounds: bool,
 }
 
 impl Pair<'_> {
-    /// Whether both lie within one run.
+    /// Whether both are part of one run.
     fn is_within(&self, comparison: &Comparison) -> bool {
         comparison.by.is_some()
     }
@@ -51,7 +51,7 @@ pub(super) fn judge(
             let part = Selection { workload: workload.as_deref(), ..Selection::default() };
             let of = |cells: &[&CellSummary]| cells.iter().map(|c| values::by_repetition(c, &metric, &part)).collect::<Vec<_>>();
             let (a, b) = (of(&pair.base), of(&pair.other));
-            // What neither has is not a loss: a workload that only connects has no response times.
+            // What neither side has is not missing: a workload that only connects has no response times.
             let [no_a, no_b] = [&a, &b].map(|side| side.iter().any(Vec::is_empty));
             if no_a || no_b {
                 if no_a != no_b {
@@ -66,7 +66,7 @@ pub(super) fn judge(
                 false => sessions::between(row, &metric, [&a, &b], &of(&pair.floor)),
             };
             let case = Case { names: [name(base).to_owned(), name(other).to_owned()], ..case };
-            // What belongs to targets is a question of its own: memory may grow where nothing becomes slower.
+            // Targets are a separate question: memory may grow where nothing becomes slower.
             let at = of_workloads.iter().position(|(w, _)| *w == workload);
             match at {
                 Some(at) => of_workloads[at].1.push(case),
@@ -77,7 +77,7 @@ pub(super) fn judge(
     }
     let all = || families.iter().flatten();
     let missing = options.metrics.iter().find(|m| !all().any(|c| c.metric == **m));
-    // Where nothing is left to compare, that is what is said.
+    // Where nothing is left to compare, the error says so.
     if families.is_empty() && !comparison.missing.is_empty() {
         return Ok(comparison);
     }
@@ -146,19 +146,19 @@ fn compared(row: Row, metric: &Metric, a: Vec<f64>, b: Vec<f64>, pairs: Vec<(usi
     Case { pairs, ..Case::new(row, metric, a, b, smallest_p) }
 }
 
-/// The other over the baseline, by numbers of repetitions: the ratio of Hodges and Lehmann with its 95 % interval, which it
-/// has where there are enough repetitions; with `in_rounds` those of one number belong together. None where a value is not
-/// above 0.
+/// The other over the baseline, by numbers of repetitions: the ratio of Hodges and Lehmann with its 95 % interval, where
+/// there are enough repetitions; with `in_rounds`, repetitions with the same number belong together. None where a value is
+/// not above 0.
 pub fn ratio(baseline: &[(u32, f64)], other: &[(u32, f64)], in_rounds: bool) -> Option<(f64, Option<(f64, f64)>)> {
     let case = within_a_run(Row::empty(), &Metric::Throughput, [baseline, other], in_rounds);
     match case.row.ratio {
         Some(ratio) => Some((ratio, case.row.ratio_interval)),
-        // One value has no interval.
+        // A single value has no interval.
         None => Some((stats::hodges_lehmann_ratio(&case.a, &case.b, LEVEL).ok()?.estimate, None)),
     }
 }
 
-/// Whether a comparison of rounds is decided at a look: see [`stats::decide`]. `corrected_over`: how many comparisons there are.
+/// Whether a comparison of rounds is decided at a look: see [`stats::decide`]. `corrected_over`: the number of comparisons.
 pub fn decided(
     a: &[(u32, f64)],
     b: &[(u32, f64)],
@@ -170,13 +170,13 @@ pub fn decided(
     decide(&case.a, &case.b, Some(&case.pairs), threshold, *look, SIGNIFICANT / corrected_over.max(1) as f64).ok()
 }
 
-/// Notes samples that drift or remember, of all samples so many that chance alone gives one in twenty comparisons: p is
-/// too small for these, since their repetitions are not independent.
+/// Notes samples that drift or whose rounds depend on each other. The level is such that chance alone gives one note in
+/// twenty comparisons, over all samples. Their p is too small, since their repetitions are not independent.
 fn notes_on_independence(comparison: &mut Comparison, cases: &[&Case], several: bool) {
     let level = stability::SIGNIFICANT / (2 * cases.len()) as f64;
     let sides = comparison.by.is_none() && several;
     for case in cases {
-        // Several sessions are not a series of rounds.
+        // Several sessions are not one series of rounds.
         if case.row.sessions.is_some_and(|sessions| sessions != (1, 1)) {
             continue;
         }
@@ -191,7 +191,7 @@ fn notes_on_independence(comparison: &mut Comparison, cases: &[&Case], several: 
             if let Ok(memory) = stats::lag1(sample)
                 && memory.p < level
             {
-                words.push(format!("is alike in successive rounds (r {:.2})", memory.r));
+                words.push(format!("is similar in successive rounds (r {:.2})", memory.r));
             }
             if words.is_empty() {
                 continue;
@@ -210,9 +210,9 @@ fn notes_on_independence(comparison: &mut Comparison, cases: &[&Case], several: 
     }
 }
 
-/// Corrects p over all families, the primary metric of each first, and gives each row its verdict.
+/// Corrects p over all families, starting with the primary metric of each, and gives each row its verdict.
 fn judged(families: Vec<Vec<Case>>, threshold: f64, primary: Option<Metric>) -> Vec<Row> {
-    // What a workload is mostly about, where nobody says it.
+    // What a workload is mainly about, where the scenario does not say it.
     let usual = |c: &Case| matches!(c.metric, Metric::Throughput | Metric::Limit | Metric::Named(_));
     let named = |cases: &[Case]| cases.iter().position(|c| Some(&c.metric) == primary.as_ref());
     let question = |cases: &[Case]| named(cases).or_else(|| cases.iter().position(usual)).unwrap_or(0);
@@ -228,7 +228,7 @@ fn judged(families: Vec<Vec<Case>>, threshold: f64, primary: Option<Metric>) -> 
     let count = asked.iter().filter(|f| !f.primary.is_nan()).count().max(1);
     let mut rows = Vec::new();
     for ((cases, corrected), family) in families.into_iter().zip(gate(&asked)).zip(&asked) {
-        // What the others of the family would come to if their question were answered.
+        // What the other p of the family would be if its primary metric were significant.
         let alone = stats::holm(&family.others);
         let mut alone = alone.into_iter();
         let (first, mut others) = (question(&cases), corrected.others.into_iter());
@@ -260,8 +260,8 @@ fn judged(families: Vec<Vec<Case>>, threshold: f64, primary: Option<Metric>) -> 
     rows
 }
 
-/// What is compared between two cells: each metric, with its workload where it has one. The first of a workload is its
-/// question where the scenario has none.
+/// What is compared between two cells: each metric, with its workload where it has one. The first metric of a workload is
+/// the primary one where the scenario names none.
 fn metrics_of(
     base: &CellSummary,
     other: &CellSummary,
@@ -277,11 +277,11 @@ fn metrics_of(
         let mut metrics: Vec<Metric> = match (wanted.is_empty(), searched, own().next()) {
             (false, ..) => wanted.iter().filter(|m| !m.is_resource()).cloned().collect(),
             (true, true, _) => vec![Metric::Limit],
-            // What a program measures is of interest, not how long it took.
+            // What a program measures matters, not how long the program took.
             (true, false, Some(_)) => own().map(|m| Metric::named(&m.metric)).collect(),
             (true, false, None) => usual().filter(|m| !m.is_resource()).cloned().collect(),
         };
-        // The scenario's question is asked, whatever is compared besides.
+        // The scenario's primary metric is always compared, whatever else is.
         if let Some(metric) = primary.filter(|m| wanted.is_empty() && !m.is_resource() && !metrics.contains(m))
             && (!metric.is_named() || brought().any(|m| m.metric == metric.name()))
         {
@@ -295,13 +295,13 @@ fn metrics_of(
     found
 }
 
-/// Whether a ratio's whole interval lies where a difference does not matter.
+/// Whether a ratio's whole interval is within the range in which a difference does not matter.
 fn within(interval: (f64, f64), threshold: f64) -> bool {
     interval.0 > 1.0 / (1.0 + threshold) && interval.1 < 1.0 + threshold
 }
 
-/// Compares two samples of a metric by themselves: a comparison of one row. `in_rounds`: values of one place belong to one
-/// round.
+/// Compares two samples of a metric by themselves: a comparison of one row. `in_rounds`: values at the same position belong
+/// to the same round.
 pub fn samples(metric: &Metric, unit: &str, baseline: &[f64], other: &[f64], in_rounds: bool, threshold: f64) -> Row {
     let row = Row { metric: metric.name().to_owned(), unit: unit.to_owned(), ..Row::empty() };
     let pairs = if in_rounds { (0..baseline.len().min(other.len())).map(|i| (i, i)).collect() } else { Vec::new() };
@@ -309,7 +309,7 @@ pub fn samples(metric: &Metric, unit: &str, baseline: &[f64], other: &[f64], in_
     judged(vec![vec![case]], threshold, None).remove(0)
 }
 
-/// Compares sessions of one metric by themselves: of each side and of the floor the repetitions of each session.
+/// Compares sessions of one metric by themselves: for each side and the floor, the repetitions of each session.
 #[cfg(test)]
 pub(super) fn of_sessions(metric: &Metric, [a, b]: [&[Vec<f64>]; 2], floor: &[Vec<f64>], threshold: f64) -> Row {
     let numbered = |side: &[Vec<f64>]| side.iter().map(|s| (1..).zip(s.iter().copied()).collect()).collect::<Vec<_>>();
@@ -353,14 +353,14 @@ impl Case {
         }
     }
 
-    /// How many more repetitions of each would show a difference of the size that is seen, and one of the threshold's; none where
-    /// that cannot be told, as between sessions, of which repetitions are no cure.
+    /// How many more repetitions of each would show a difference of the size that is seen, and one of the threshold's size;
+    /// none where that is unknown, as between sessions, where more repetitions do not help.
     fn more(&self, threshold: f64, alpha: f64) -> (Option<usize>, Option<usize>) {
         if self.row.sessions.is_some() {
             return (None, None);
         }
         let there = self.a.len().min(self.b.len());
-        // Of fewer than three values the spread is not known: as many as any test needs.
+        // With fewer than three values the spread is unknown: as many as any test needs.
         if there < FEWEST {
             return (None, (there + 1..1000).find(|n| stats::smallest_p(*n, *n) < alpha).map(|n| n - there));
         }

@@ -1,20 +1,20 @@
-//! Which of two is faster, by how much, and can it be told?
+//! Which of two is faster, by how much, and is the difference significant?
 //!
-//! Repetitions are the sample. For each cell, workload and metric: the ratio of Hodges and Lehmann (the median of all
-//! ratios between a repetition of the one and a repetition of the other) with its 95 % interval, and the p of a combined
-//! test: Welch's on logarithms and ranks, within a run of rounds also the pairs of each round (`stats::compare_two`).
-//! Interval and test are two sides of one thing, so they cannot contradict each other. Both medians stand beside the
-//! ratio, which need not be their ratio.
+//! Repetitions are the sample. For each cell, workload and metric: the ratio of Hodges and Lehmann (the median of all ratios
+//! between a repetition of one side and a repetition of the other) with its 95 % interval, and the p of a combined test:
+//! Welch's on logarithms and ranks, within a run of rounds also the pairs of each round (`stats::compare_two`). Interval and
+//! test are two views of the same thing, so they cannot contradict each other. Both medians are shown next to the ratio,
+//! which need not be equal to their ratio.
 //!
-//! Many rows: the primary metric of each comparison is the question, and shares the level with the other primaries alone; the
-//! rest of a comparison is asked only where its primary has an answer (`stats::gate`).
+//! Many rows: the primary metric of each comparison is tested first and shares the level only with the other primaries; the
+//! other metrics of a comparison are tested only where its primary is significant (`stats::gate`).
 //!
-//! Runs made at different times are sessions, and sessions differ even when nothing changed: of two single runs nothing
-//! can be told without the floor of the machine, see `sessions`.
+//! Runs made at different times are sessions, and sessions differ even when nothing changed: two single runs prove nothing
+//! without the floor of the machine, see `sessions`.
 //!
 //! The verdict: *faster* (slower, …) when the corrected p is below 0.01 and the interval reaches beyond the threshold, so
-//! that the difference may matter; *no difference shown* when the whole interval lies within the threshold, so that a
-//! difference that matters is ruled out; *too few repetitions* otherwise, with how many more would do.
+//! that the difference may matter; *no difference shown* when the whole interval is within the threshold, so that a
+//! difference that matters is ruled out; *too few repetitions* otherwise, with how many more would be enough.
 
 #[cfg(test)]
 mod calibration;
@@ -36,15 +36,15 @@ pub use circumstances::differences;
 use judge::{Pair, judge};
 pub use judge::{decided, ratio, samples};
 
-/// Below this corrected p a difference is called one: a false alarm in a hundred comparisons of equal things. With the
-/// customary 0.05 it would be one in twenty, and repetitions are cheap.
+/// A difference is significant if its corrected p is below this: one false alarm in a hundred comparisons of equal things.
+/// With the customary 0.05 it would be one in twenty, and repetitions are cheap.
 pub const SIGNIFICANT: f64 = 0.01;
 const LEVEL: f64 = 0.95;
 /// How often the recommended number of repetitions should show a difference of the threshold's size.
 const POWER: f64 = 0.95;
-/// With fewer repetitions of each no difference is called one: two values say nothing of their spread.
+/// With fewer repetitions of each, no difference is significant: two values say nothing about their spread.
 pub const FEWEST: usize = 3;
-/// What is compared where nothing is named.
+/// The metrics that are compared where none is named.
 const METRICS: [Metric; 4] =
     [Metric::Throughput, Metric::Time(Time::Response, Quantile::P50), Metric::Time(Time::Response, Quantile::P99), Metric::Pss];
 
@@ -75,25 +75,26 @@ pub enum Error {
 pub struct Comparison {
     /// Name of the experiment.
     pub experiment: String,
-    /// What everything is compared with: a run, or a level of `by`.
+    /// What everything else is compared with: a run, or a level of `by`.
     pub baseline: String,
     /// The factor whose levels are compared; none between runs.
     pub by: Option<String>,
-    /// A difference that is smaller does not matter, as a share.
+    /// A smaller difference does not matter; a share.
     pub threshold: f64,
-    /// Over how many comparisons p was corrected: a primary metric each, the others behind theirs.
+    /// Over how many comparisons p was corrected: one primary metric each, with the other metrics tested after it.
     pub corrected_over: usize,
-    /// How often sessions of the baseline alone were compared: the floor of this machine. None within a run.
+    /// How many sessions of the baseline measured the floor of this machine. None within a run.
     pub floor_sessions: Option<usize>,
-    /// In what the runs differ besides: machine, kernel, programs, plan. Nothing where levels of one run are compared.
+    /// How the circumstances of the runs differ: machine, kernel, programs, plan. Empty where levels of one run are
+    /// compared.
     pub differences: Vec<String>,
     /// Factors that differ between rows.
     pub factors: Vec<String>,
     /// Each cell, workload and metric.
     pub rows: Vec<Row>,
-    /// What could not be compared, or speaks against independent repetitions.
+    /// What could not be compared, or contradicts independent repetitions.
     pub notes: Vec<String>,
-    /// What should have been compared and is not there: a gate that does not see it would let it through.
+    /// What should have been compared and is missing: a check that ignored it would pass.
     pub missing: Vec<String>,
 }
 
@@ -110,9 +111,10 @@ pub struct Row {
     pub metric: String,
     /// Its unit, where a command brought it.
     pub unit: String,
-    /// Whether it is the question: the others are asked only where it has an answer.
+    /// Whether it is the primary metric: the others are tested only where it is significant.
     pub primary: bool,
-    /// Whether it was asked: it is the question, or that has an answer. A p that was not asked for is at least its question's.
+    /// Whether it was tested: it is the primary metric, or that is significant. The corrected p of a metric that was not
+    /// tested is at least that of its primary.
     pub asked: bool,
     /// Repetitions of the baseline.
     pub baseline_n: usize,
@@ -122,30 +124,31 @@ pub struct Row {
     pub n: usize,
     /// Median of the other over its repetitions.
     pub median: f64,
-    /// Pairs of the same round.
+    /// Number of pairs from the same round.
     pub pairs: usize,
-    /// Between runs: sessions of the baseline and of the other.
+    /// Between runs: the numbers of sessions of the baseline and of the other.
     pub sessions: Option<(usize, usize)>,
-    /// The other over the baseline: Hodges and Lehmann's within a run, that of geometric means between sessions; none where a
-    /// value is not above 0.
+    /// The other over the baseline: Hodges and Lehmann's ratio within a run, the ratio of geometric means between sessions;
+    /// none where a value is not above 0.
     pub ratio: Option<f64>,
     /// Its 95 % interval; none where there are too few repetitions for one.
     pub ratio_interval: Option<(f64, f64)>,
-    /// Of the combined test, two-sided; none where nothing can be told from single sessions.
+    /// The p of the combined test, two-sided; none between single sessions, which prove nothing.
     pub p: Option<f64>,
     /// The same after correction.
     pub p_corrected: Option<f64>,
-    /// Whether the verdict rests on the shape of the distribution: ranks alone cannot reach such a p with so few repetitions.
+    /// Whether the verdict depends on the shape of the distribution: ranks alone cannot reach such a p with so few
+    /// repetitions.
     pub rests_on_shape: bool,
-    /// What the numbers above come to.
+    /// The conclusion from the numbers above.
     pub verdict: Verdict,
     /// With too few repetitions: how many more of each would show a difference of the size that is seen.
     pub more_for_seen: Option<usize>,
-    /// And one of the threshold's size.
+    /// The same for one of the threshold's size.
     pub more_for_threshold: Option<usize>,
 }
 
-/// The verdict of a comparison, seen from the other side than the baseline.
+/// The verdict of a comparison, from the point of view of the other side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[allow(missing_docs)]
@@ -156,20 +159,20 @@ pub enum Verdict {
     Less,
     /// More of a resource is used.
     More,
-    /// Of a metric whose meaning is not known.
+    /// A metric whose meaning is unknown is higher.
     Higher,
-    /// Of a metric whose meaning is not known.
+    /// A metric whose meaning is unknown is lower.
     Lower,
     NoDifferenceShown,
     TooFewRepetitions,
-    /// One session of each, and no floor: nothing tells a change from another day.
+    /// One session of each, and no floor: a change cannot be distinguished from a difference between days.
     CannotTell,
-    /// By itself it differs, but the primary metric, behind which it is asked, does not.
+    /// It differs if tested alone, but the primary metric, which has to be significant first, does not.
     BehindPrimary,
 }
 
 impl Verdict {
-    /// The verdict as it stands in reports.
+    /// The verdict as shown in reports.
     pub fn words(self) -> &'static str {
         match self {
             Self::Faster => "faster",
@@ -180,8 +183,8 @@ impl Verdict {
             Self::Lower => "lower",
             Self::NoDifferenceShown => "no difference shown",
             Self::TooFewRepetitions => "too few repetitions",
-            Self::CannotTell => "cannot be told from one session each",
-            Self::BehindPrimary => "behind the primary metric",
+            Self::CannotTell => "not decidable from one session each",
+            Self::BehindPrimary => "primary metric not significant",
         }
     }
 }
@@ -189,27 +192,27 @@ impl Verdict {
 /// What to compare, and how.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Options {
-    /// A difference that is smaller does not matter.
+    /// A smaller difference does not matter.
     pub threshold: f64,
     /// Only these metrics.
     pub metrics: Vec<Metric>,
-    /// The metric that is the question; the scenario's, or what each workload is mostly about, where there is none.
+    /// The primary metric; else the scenario's, or what each workload is mainly about where the scenario names none.
     pub primary: Option<Metric>,
 }
 
 impl Options {
-    /// What has to be read of a run to compare it: what is named, or else what is compared then.
+    /// What has to be read of a run to compare it: what is named, or else what is compared by default.
     pub fn needs(&self, run: &RunRecord) -> Vec<Metric> {
         let asked = if self.metrics.is_empty() { METRICS.as_slice() } else { &self.metrics };
         asked.iter().chain(&self.primary).chain(&run.plan.primary).cloned().collect()
     }
 }
 
-/// A run as it was read, at least as far as [`Options::needs`] says.
+/// A run as it was read, at least as far as [`Options::needs`] requires.
 pub type ReadRun = (RunRecord, Summary);
 
-/// Compares sessions with those of the first side. `sides`: of each at least one run; `floor`: other runs of this very
-/// experiment that were made to see how far sessions lie apart.
+/// Compares sessions with those of the first side. `sides`: at least one run each; `floor`: other runs of the same
+/// experiment that were made to measure how far sessions are apart.
 ///
 /// # Errors
 /// When they are of different experiments or have nothing in common, or one has no valid repetition.
@@ -274,16 +277,16 @@ pub fn runs(sides: &[Vec<ReadRun>], floor: &[ReadRun], options: &Options) -> Res
     judge(comparison, &pairs, options, primary)
 }
 
-/// How several sessions of one thing are called.
+/// The name of several sessions of one thing.
 fn side_name(side: &[ReadRun]) -> String {
     let first = &side[0].1.run;
     if side.len() == 1 { first.clone() } else { format!("{first} and {} more", side.len() - 1) }
 }
 
-/// Compares the levels of a factor within a run with one of them; with the first one when none is named.
+/// Compares the levels of a factor within a run with one of them; with the first one where none is named.
 ///
 /// # Errors
-/// When there is no such factor or level, or no valid repetition.
+/// When the factor or the level does not exist, or there is no valid repetition.
 pub fn levels((record, summary): &ReadRun, by: &str, baseline: Option<&str>, options: &Options) -> Result<Comparison, Error> {
     usable(summary)?;
     let known = |names: &mut dyn Iterator<Item = &String>| names.map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
@@ -328,8 +331,8 @@ pub fn levels((record, summary): &ReadRun, by: &str, baseline: Option<&str>, opt
     }
     if !record.plan.is_in_rounds() {
         comparison.notes.push(
-            "the levels were measured one behind the other: what changed with time cannot be told from what they differ in; \
-             `order: interleaved` cures that"
+            "the levels were measured one after the other: changes over time cannot be separated from the difference between levels; \
+             `order: interleaved` avoids that"
                 .to_owned(),
         );
     }

@@ -1,5 +1,5 @@
-//! Runs that were made at different times. A run is a session: how far sessions of one thing lie apart has to be known before
-//! anything can be said of two of them, and repetitions within a session do not tell it.
+//! Runs that were made at different times. Each run is a session: before two of them can be compared, it must be known how
+//! far apart sessions of one thing are, and repetitions within a session do not show that.
 
 use super::case::Case;
 use super::{LEVEL, Row};
@@ -10,7 +10,7 @@ use vocabulary::Metric;
 /// Values of repetitions, with their numbers.
 type Values = Vec<(u32, f64)>;
 
-/// The sessions of a floor that may stand for a run: made on the same machine. What may not is noted.
+/// The sessions of a floor that are comparable to a run: made on the same machine. Those that are not are noted.
 pub(super) fn usable_floor<'s>(run: &Summary, floor: Vec<&'s Summary>, notes: &mut Vec<String>) -> Vec<&'s Summary> {
     let all = floor.len();
     let here: Vec<&Summary> = floor.into_iter().filter(|s| s.machine == run.machine).collect();
@@ -31,8 +31,8 @@ pub(super) fn usable_floor<'s>(run: &Summary, floor: Vec<&'s Summary>, notes: &m
     usable
 }
 
-/// Compares sessions of two sides, with those of the floor. Of the floor only the spread is taken: the program may have become
-/// faster or slower since it was made, and the ratio is that of the two sides.
+/// Compares sessions of two sides, with those of the floor. Only the spread of the floor is used: the program may have
+/// become faster or slower since the floor was made, and the ratio is that of the two sides.
 pub(super) fn between(row: Row, metric: &Metric, [a, b]: [&[Values]; 2], floor: &[Values]) -> Case {
     let all = |side: &[Values]| side.iter().flatten().map(|(_, v)| *v).collect::<Vec<f64>>();
     let (values_a, values_b) = (all(a), all(b));
@@ -43,11 +43,11 @@ pub(super) fn between(row: Row, metric: &Metric, [a, b]: [&[Values]; 2], floor: 
             let floor: Vec<Session> = floor.iter().filter_map(session).collect();
             match stats::several_sessions(&floor, &of_a, &of_b, LEVEL) {
                 Ok(found) => (row.ratio, row.ratio_interval, row.p) = (Some(found.ratio), found.interval, Some(found.p)),
-                // Nothing says how far sessions lie apart. What they differ by is seen all the same.
+                // It is unknown how far sessions are apart. Their difference is reported all the same.
                 Err(_) => row.ratio = stats::hodges_lehmann_ratio(&values_a, &values_b, LEVEL).ok().map(|r| r.estimate),
             }
         }
-        // Values of 0 have no logarithms. With none but 0 there is no difference.
+        // Values of 0 have no logarithms. If all values are 0, there is no difference.
         _ if values_a.iter().chain(&values_b).all(|v| *v == 0.0) => row.p = Some(1.0),
         _ => {}
     }

@@ -4,13 +4,13 @@
 //! Tibshirani 1993, "An Introduction to the Bootstrap", ch. 14. They correct the percentile interval for a statistic
 //! whose resamples are off-centre (bias) or spread more the larger it is (acceleration).
 //!
-//! Few repetitions make any bootstrap too sure of itself, since a resample's spread is smaller than the population's by
-//! √((n−1)/n) and a normal tail stands in for Student's: a 95 % interval for the mean of a normal population holds it 92
-//! times in 100 with n = 20, 90 with n = 10 and 83 with n = 5 (simulated). A median, whose jackknife moves in steps, has
-//! a coarser interval than a mean.
+//! With few repetitions any bootstrap claims too much certainty, since a resample's spread is smaller than the population's
+//! by √((n−1)/n) and a normal tail takes the place of Student's: a 95 % interval for the mean of a normal population
+//! contains it 92 times in 100 with n = 20, 90 with n = 10 and 83 with n = 5 (simulated). A median, whose jackknife moves in
+//! steps, has a coarser interval than a mean.
 //!
-//! The same input gives the same bits on every machine. The generator, the draw and the transcendental functions are
-//! fixed, and values are sorted first, so that their order has no influence.
+//! The same input gives the same bits on every machine. The generator, the draw and the transcendental functions are fixed,
+//! and values are sorted first, so that their order does not matter.
 
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
@@ -78,10 +78,10 @@ pub fn bootstrap_bca(
     interval
 }
 
-/// Intervals of several statistics from the same resamples: of each what [`bootstrap_bca`] gives, to the bit.
+/// Intervals of several statistics from the same resamples: each is bit-identical to that of [`bootstrap_bca`].
 ///
 /// # Errors
-/// Those of [`bootstrap_bca`]; [`Error::Undefined`] for each statistic by itself.
+/// Those of [`bootstrap_bca`]; [`Error::Undefined`] for each statistic separately.
 pub fn bootstrap_bca_each<const N: usize>(
     sample: &[f64],
     statistics: [fn(&[f64]) -> f64; N],
@@ -108,14 +108,14 @@ pub fn bootstrap_bca_each<const N: usize>(
 
 /// Confidence interval of `statistic(a) / statistic(b)`, without unit, for independent samples.
 ///
-/// As [`bootstrap_bca`], with each sample resampled on its own (Efron & Tibshirani 1993, ch. 8.3) and the acceleration
-/// for several samples of Davison & Hinkley 1997, "Bootstrap Methods and their Application", ch. 5.3. The samples may
-/// differ in size. Not for pairs: their ratios are one sample, for [`bootstrap_bca`].
+/// Like [`bootstrap_bca`], with each sample resampled separately (Efron & Tibshirani 1993, ch. 8.3) and the acceleration for
+/// several samples of Davison & Hinkley 1997, "Bootstrap Methods and their Application", ch. 5.3. The samples may differ in
+/// size. Not for pairs: their ratios are one sample, for [`bootstrap_bca`].
 ///
 /// # Errors
-/// Those of [`bootstrap_bca`], for either sample, and [`Error::DenominatorMayBeZero`] when `statistic` of `b` is zero,
-/// or is zero or of the other sign for any resample: the ratio then jumps between −∞ and +∞, and what is known of it
-/// is no interval (Fieller 1954, "Some problems in interval estimation").
+/// Those of [`bootstrap_bca`], for either sample, and [`Error::DenominatorMayBeZero`] when `statistic` of `b` is zero, or is
+/// zero or of the other sign for any resample: the ratio then jumps between −∞ and +∞, and its confidence set is not an
+/// interval (Fieller 1954, "Some problems in interval estimation").
 pub fn bootstrap_ratio(
     a: &[f64],
     b: &[f64],
@@ -148,7 +148,7 @@ pub fn bootstrap_ratio(
     bca(numerator / denominator, replicates, acceleration(&influences), a.len().max(b.len()), tail)
 }
 
-/// Probability below the interval, and as much above it.
+/// Probability below the interval, which is the same above it.
 fn tail(level: f64, resamples: usize) -> Result<f64, Error> {
     if !(level > 0.0 && level < 1.0) {
         return Err(Error::Level { level });
@@ -162,15 +162,15 @@ fn tail(level: f64, resamples: usize) -> Result<f64, Error> {
     Ok(tail)
 }
 
-/// Room behind a resample for the copies of a value that [`Resampler::draw`] writes before it looks how many are wanted.
+/// Room after a resample for the copies of a value that [`Resampler::draw`] writes before it checks how many are needed.
 const PADDING: usize = 4;
 
 /// One sample and the space to resample it in.
 struct Resampler {
     sorted: Vec<f64>,
-    /// How often each value is in the present resample.
+    /// How often each value occurs in the current resample.
     counts: Vec<u32>,
-    /// The present resample and [`PADDING`].
+    /// The current resample and [`PADDING`].
     resample: Vec<f64>,
 }
 
@@ -193,7 +193,7 @@ impl Resampler {
 
     /// As many values as the sample has, drawn from it with replacement, ascending.
     ///
-    /// They are counted rather than copied one by one: the counts put them in order for nothing.
+    /// They are counted rather than copied one by one: the counts sort them at no cost.
     fn draw(&mut self, rng: &mut Xoshiro256PlusPlus) -> &[f64] {
         self.counts.fill(0);
         let len = self.sorted.len() as u128;
@@ -206,8 +206,8 @@ impl Resampler {
         let mut at = 0;
         for (&value, &count) in self.sorted.iter().zip(&self.counts) {
             let count = count as usize;
-            // Most counts are 0 to 3 and none can be predicted: to write too many, which the next value then covers,
-            // takes half the time of branching on each.
+            // Most counts are 0 to 3 and none can be predicted: writing too many values, which the next value then
+            // overwrites, takes half the time of branching on each.
             self.resample[at..at + PADDING].fill(value);
             if count > PADDING {
                 self.resample[at..at + count].fill(value);
@@ -225,7 +225,7 @@ impl Resampler {
         let mut jackknife = Vec::with_capacity(self.sorted.len());
         jackknife.push(statistic(without_one));
         for left_out in 1..=last {
-            // Still ascending: the value left out before takes the place of the next.
+            // Still ascending: the previously omitted value takes the place of the next one.
             without_one[left_out - 1] = self.sorted[left_out - 1];
             jackknife.push(statistic(without_one));
         }
@@ -247,7 +247,7 @@ fn acceleration(influences: &[Vec<f64>]) -> Option<f64> {
     acceleration.is_finite().then_some(acceleration)
 }
 
-/// The interval from its parts. `len`: number of values behind one replicate.
+/// Builds the interval from its parts. `len`: number of values in one replicate.
 fn bca(estimate: f64, mut replicates: Vec<f64>, acceleration: Option<f64>, len: usize, tail: f64) -> Result<Interval, Error> {
     if !estimate.is_finite() || replicates.iter().any(|value| !value.is_finite()) {
         return Err(Error::Undefined);
@@ -259,7 +259,7 @@ fn bca(estimate: f64, mut replicates: Vec<f64>, acceleration: Option<f64>, len: 
     Ok(Interval { low: selected_quantile(&mut replicates, low), high })
 }
 
-/// The same as `quantile` of the values in order (type 7), for which not all of them need to be put in order.
+/// The same as `quantile` of the sorted values (type 7), without sorting all of them.
 fn selected_quantile(values: &mut [f64], q: f64) -> f64 {
     let place = (values.len() - 1) as f64 * q;
     let below = (place.floor() as usize).min(values.len() - 1);
@@ -270,11 +270,11 @@ fn selected_quantile(values: &mut [f64], q: f64) -> f64 {
 
 /// The shares of replicates below the lower and the upper end, after both corrections (Efron & Tibshirani 1993, eq. 14.10).
 ///
-/// `None` where the correction is infinite or would turn the order of the ends round.
+/// `None` where the correction is infinite or would reverse the order of the ends.
 fn corrected(estimate: f64, replicates: &[f64], acceleration: f64, len: usize, tail: f64) -> Option<(f64, f64)> {
-    // Replicates equal to the estimate count half, as in SciPy. A median of few values is often equal, and to count
-    // it as "not below", as the book does, would shift every such interval downwards. Equal is up to the error of
-    // summing `len` values (Higham 2002, ch. 4.2), so that the machine's rounding does not decide.
+    // Replicates equal to the estimate count half, as in SciPy. A median of few values is often equal, and counting it as
+    // "not below", as the book does, would shift every such interval downwards. Values are equal up to the error of summing
+    // `len` values (Higham 2002, ch. 4.2), so that the machine's rounding does not decide.
     let magnitude = replicates.iter().fold(0.0, |largest: f64, value| largest.max(value.abs()));
     let rounding = len as f64 * f64::EPSILON * magnitude;
     let below = replicates.iter().filter(|value| **value < estimate - rounding).count();

@@ -1,8 +1,8 @@
 //! Where a series changes its level or its spread.
 //!
-//! Two methods: [`e_divisive`] asks nothing of the distribution and says with a test whether a change is one;
-//! [`pelt`] takes values between changes for normal ones, needs no test, is faster for long series and sees a change of
-//! spread that leaves the level alone, which the former hardly does.
+//! Two methods: [`e_divisive`] assumes nothing about the distribution and tests whether a change is significant; [`pelt`]
+//! assumes normal values between changes, needs no test, is faster for long series and sees a change of spread at a constant
+//! level, which the former hardly does.
 
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::SeedableRng;
@@ -13,18 +13,18 @@ use super::sample::{SampleError, finite, share, shuffle};
 #[cfg(test)]
 mod tests;
 
-/// Where the distribution of a series changes: the positions at which a new segment begins, ascending; empty when there
-/// is no change.
+/// Where the distribution of a series changes: the positions at which a new segment starts, ascending; empty when there is
+/// no change.
 ///
 /// `series`: in the order of time, independent within a segment. `min_segment`: values in a segment, at least 2.
 /// `significance`: in (0, 1), of each change. `permutations`: at least 1/`significance` − 1. `seed`: the same seed gives
 /// the same changes.
 ///
 /// Matteson & James 2014, "A nonparametric approach for multiple change point analysis of multivariate data", with α = 1:
-/// the segment and the place in it with the largest energy distance (Székely & Rizzo 2005) between what lies before
-/// and a stretch of what lies behind is tested by shuffling values within segments, until no place is significant. The
-/// shuffling ends as soon as significance is out of reach (Besag & Clifford 1991, "Sequential Monte Carlo p-values"),
-/// which changes no decision. Time per permutation is O(Σ l²) over segment lengths l; memory is O(n).
+/// the segment and the place in it with the largest energy distance (Székely & Rizzo 2005) between the values before and a
+/// stretch of the values after is tested by shuffling values within segments, until no place is significant. The shuffling
+/// ends as soon as significance is out of reach (Besag & Clifford 1991, "Sequential Monte Carlo p-values"), which changes no
+/// decision. Time per permutation is O(Σ l²) over segment lengths l; memory is O(n).
 ///
 /// # Errors
 /// [`SampleError::NotFinite`]; [`SampleError::Share`]; [`SampleError::TooFewResamples`]. A series too short for two
@@ -38,12 +38,12 @@ pub fn e_divisive(
 ) -> Result<Vec<usize>, SampleError> {
     finite(series, 0)?;
     share("significance", significance)?;
-    // Rounded up but for the error of the division: 1/0.05 − 1 is 19.
+    // Rounded up, except for the error of the division: 1/0.05 − 1 is 19.
     let needed = (1.0 / significance - 1.0 - 1e-9).ceil() as usize;
     if permutations < needed {
         return Err(SampleError::TooFewResamples { found: permutations, needed });
     }
-    // So many shuffles may reach the observed distance: (hits + 1) / (permutations + 1) is at most the significance.
+    // How many shuffles may reach the observed distance: (hits + 1) / (permutations + 1) is at most the significance.
     let most_hits = (significance * (permutations + 1) as f64 + 1e-9) as usize - 1;
 
     let mut search = Search::new(series.len(), min_segment.max(2));
@@ -54,12 +54,12 @@ pub fn e_divisive(
     while let Some(chosen) = (0..segments.len()).max_by(|&i, &j| segments[i].1.distance.total_cmp(&segments[j].1.distance)) {
         let from = if chosen == 0 { 0 } else { segments[chosen - 1].0 };
         let (to, best) = segments[chosen];
-        // Equal values are at a distance of rounding errors.
+        // The distance between equal values consists of rounding errors.
         let scale = series[from..to].iter().fold(0.0f64, |scale, value| scale.max((value - series[from]).abs()));
         if best.distance <= 1e-12 * scale {
             break;
         }
-        // The sums of another order are rounded otherwise.
+        // Sums in another order are rounded differently.
         let reach = best.distance * (1.0 - 1e-9);
         let mut hits = 0;
         for _ in 0..permutations {
@@ -86,7 +86,7 @@ pub fn e_divisive(
     Ok(segments.into_iter().map(|(end, _)| end).collect())
 }
 
-/// The place in a stretch with the largest scaled energy distance; a distance of 0 where no place has any.
+/// The place in a stretch with the largest scaled energy distance; a distance of 0 where no place has a positive one.
 #[derive(Clone, Copy)]
 struct Best {
     distance: f64,
@@ -98,9 +98,9 @@ struct Search {
     min_segment: usize,
     /// L(m) / (m − 1): L sums the distances of all pairs within the first m values.
     left: Vec<f64>,
-    /// R(m): the distances of all pairs of values from the m-th to the present end.
+    /// R(m): the distances of all pairs of values from the m-th to the current end.
     right: Vec<f64>,
-    /// 1 / (len − i), so that the divisors of ascending places lie in ascending order.
+    /// 1 / (len − i), so that the divisors of ascending places are in ascending order.
     inverse: Vec<f64>,
 }
 
@@ -112,9 +112,9 @@ impl Search {
 
     /// The best place for a division of `values`, or the first that reaches `enough`.
     ///
-    /// The distance between m values and the n behind them, k = m + n, is Q = 2/k · (B − n·L/(m−1) − m·R/(n−1)), where B
-    /// sums the distances from one side to the other. With T = L + B + R, the sum over all pairs, that is
-    /// 2/k · (T − (k−1)·(L/(m−1) + R/(n−1))): for one end, only the last bracket depends on the place.
+    /// The distance between m values and the n after them, k = m + n, is Q = 2/k · (B − n·L/(m−1) − m·R/(n−1)), where B sums
+    /// the distances from one side to the other. With T = L + B + R, the sum over all pairs, that is 2/k · (T −
+    /// (k−1)·(L/(m−1) + R/(n−1))): for one end, only the last bracket depends on the place.
     fn best(&mut self, values: &[f64], enough: f64) -> Best {
         let shortest = self.min_segment;
         let mut best = Best { distance: 0.0, at: 0 };
@@ -153,7 +153,7 @@ impl Search {
 /// Adds to each of `sums` the distances of `value` from all values from that place on, and returns the sum of all.
 fn add_distances(sums: &mut [f64], values: &[f64], value: f64) -> f64 {
     let mut carried = 0.0;
-    // By fours: only one addition in four waits for the one before. This is most of the time of `e_divisive`.
+    // Four at a time: only one addition in four waits for the previous one. This is most of the time of `e_divisive`.
     let (mut sums, mut values) = (sums.rchunks_exact_mut(4), values.rchunks_exact(4));
     for (sums, values) in sums.by_ref().zip(values.by_ref()) {
         let distances = [0, 1, 2, 3].map(|at| (values[at] - value).abs());
@@ -187,23 +187,23 @@ fn least_sum(left: &[f64], right: &[f64], inverse: &[f64]) -> f64 {
     lesser(lesser(least[0], least[1]), lesser(least[2], least[3]))
 }
 
-/// Where mean or variance of a series change: the positions at which a new segment begins, ascending.
+/// Where mean or variance of a series change: the positions at which a new segment starts, ascending.
 ///
 /// `series`: in the order of time, normal within a segment. `penalty`: what one change must gain in −2 log-likelihood,
 /// such as 3·ln(n) (BIC, three parameters for each change) or more. `min_segment`: values in a segment, at least 2.
 ///
 /// Killick, Fearnhead & Eckley 2012, "Optimal detection of changepoints with a linear computational cost": the exact
-/// optimum, by dynamic programming that forgets places which can no longer be the last change. Time is O(n) when changes
-/// are spread over the series, O(n²) at worst. A variance below 10⁻¹² of the whole counts as that, so that equal
-/// neighbours have a finite likelihood.
+/// optimum, by dynamic programming that forgets places which can no longer be the last change. Time is O(n) when changes are
+/// spread over the series, O(n²) at worst. A variance below 10⁻¹² of the whole counts as that much, so that equal neighbours
+/// have a finite likelihood.
 ///
-/// Empty when `series` has no change, is too short for two segments, or holds a value that is not finite.
+/// Empty when `series` has no change, is too short for two segments, or contains a value that is not finite.
 pub fn pelt(series: &[f64], penalty: f64, min_segment: usize) -> Vec<usize> {
     let (n, shortest) = (series.len(), min_segment.max(2));
     if n < 2 * shortest || penalty.is_nan() || series.iter().any(|value| !value.is_finite()) {
         return Vec::new();
     }
-    // Distances from the mean: sums of squares of large values would drown their spread.
+    // Distances from the mean: sums of squares of large values would hide their spread.
     let centre = mean(series);
     let mut sums = vec![(0.0, 0.0); n + 1];
     for (at, value) in series.iter().enumerate() {
@@ -218,14 +218,14 @@ pub fn pelt(series: &[f64], penalty: f64, min_segment: usize) -> Vec<usize> {
         let len = (to - from) as f64;
         let (sum, squares) = (sums[to].0 - sums[from].0, sums[to].1 - sums[from].1);
         let variance = ((squares - sum * sum / len) / len).max(0.0);
-        // The least over all variances not below the floor, so that to divide a segment never costs.
+        // The least over all variances not below the floor, so that dividing a segment never costs.
         len * (libm::log(2.0 * std::f64::consts::PI * variance.max(floor)) + variance / variance.max(floor))
     };
     // The least cost of the series up to each place, and the last change on the way there.
     let mut least = vec![(f64::INFINITY, 0); n + 1];
     least[0] = (-penalty, 0);
-    // Places that may be the last change, each with the end from which on it cannot: a better place than `from` for the
-    // ends behind `to` is `to` itself, but only once a segment can lie between.
+    // Places that may be the last change, each with the end from which on it cannot: for ends after `to`, `to` itself is a
+    // better place than `from`, but only once a segment fits in between.
     let mut candidates = vec![(0, usize::MAX)];
     for to in shortest..=n {
         if to >= 2 * shortest {

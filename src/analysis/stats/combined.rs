@@ -1,4 +1,4 @@
-//! Several tests of one hypothesis on the same data, as one p.
+//! Several tests of one hypothesis on the same data, combined into one p.
 
 use std::f64::consts::PI;
 
@@ -7,8 +7,8 @@ use std::f64::consts::PI;
 /// atan2(1, T) / π with T the mean of cot(π min(pᵢ, ½)): the Cauchy combination of Liu & Xie 2020, "Cauchy combination
 /// test: a powerful test with analytic p-value calculation under arbitrary dependency structures", cut at ½ as in Fang,
 /// Tang, Park & Tseng 2023, "Heavy-tailed distribution for combining dependent p-values": without the cut, a p near 1
-/// would outweigh any small one. The result is nearly the mean of 1/pᵢ turned round: never below the smallest, at most
-/// ½, and k times the smallest when that one of k stands alone.
+/// would outweigh any small one. The result is nearly the reciprocal of the mean of 1/pᵢ: never below the smallest, at most
+/// ½, and k times the smallest when only that one of k is small.
 ///
 /// A NaN stands for a test that was not made, and does not count; NaN when none was made. 0 only where 1/p overflows.
 pub fn combined_p(p: &[f64]) -> f64 {

@@ -1,7 +1,7 @@
-//! How many independent rounds a sample is worth whose successive rounds are alike.
+//! How many independent rounds a sample is worth when its successive rounds are alike.
 //!
-//! For notes and for plans, not for verdicts: twenty rounds cannot tell slow drift from a difference, and with real
-//! series whose memory is longer than one round no method that looks at them alone keeps its level.
+//! For notes and for plans, not for verdicts: twenty rounds cannot distinguish slow drift from a difference, and with real
+//! series whose memory is longer than one round, no method that uses only these series keeps its level.
 
 use super::descriptive::mean;
 use super::sample::{SampleError, positive, share};
@@ -13,10 +13,10 @@ mod tests;
 
 /// The formulas divide by n − 4.
 const FEWEST: usize = 5;
-/// A series that is closer to a random walk has no mean to speak of.
+/// A series that is closer to a random walk has no meaningful mean.
 const STRONGEST: f64 = 0.98;
 
-/// How strongly a series remembers its last value, and what that costs.
+/// How strongly a series depends on its last value, and what that costs.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SerialDependence {
     /// Correlation of successive values, corrected for the bias of short series; in [0, 0.98].
@@ -27,7 +27,7 @@ pub struct SerialDependence {
     pub worth: f64,
 }
 
-/// How many independent values a series of dependent ones is worth, if each depends on the one before.
+/// How many independent values a series of dependent ones is worth, if each depends on the previous one.
 ///
 /// `series`: in the order of time, at least 5 finite values. A first-order autoregression (Bayley & Hammersley 1946,
 /// "The 'effective' number of independent observations in an autocorrelated time series"): v = 1 + 2 Σ (1 − k/n) φᵏ,
@@ -46,7 +46,7 @@ pub fn serial_dependence(series: &[f64]) -> Result<SerialDependence, SampleError
     Ok(SerialDependence { phi, inflation, worth: n / inflation })
 }
 
-/// Ratio of two geometric means of series that remember.
+/// Ratio of two geometric means of dependent series.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DependentRatio {
     /// Geometric mean of `b` over that of `a`, without unit.
@@ -59,11 +59,11 @@ pub struct DependentRatio {
     pub inflation: f64,
     /// Degrees of freedom.
     pub freedom: f64,
-    /// Two-sided p, more honest than that of independent values and still too small for long memories.
+    /// Two-sided p, more realistic than that of independent values and still too small for long memories.
     pub p: f64,
 }
 
-/// By which factor the geometric mean of `b` exceeds that of `a`, for series whose values depend on the one before.
+/// By which factor the geometric mean of `b` exceeds that of `a`, for series whose values depend on the previous one.
 ///
 /// `a`, `b`: in the order of time, at least 5 values above zero each, from two separate stretches of time. `level`: in
 /// (0, 1).
@@ -87,7 +87,7 @@ pub fn dependent_ratio(a: &[f64], b: &[f64], level: f64) -> Result<DependentRati
     let phi = corrected(pa + pb, sa + sb, (n + m) / 2.0);
     let (va, vb) = (inflation(phi, a.len()), inflation(phi, b.len()));
     let shown = |v: f64, n: f64| (1.0 - v / n).max(0.02);
-    // The mean of both, as of one series each.
+    // The mean of both, as if each were one series.
     let square = (sa / n / shown(va, n) + sb / m / shown(vb, m)) / 2.0;
     let error = (square * (va / n + vb / m)).sqrt();
     let freedom = (n / va + m / vb - 2.0).max(1.0);
@@ -116,7 +116,7 @@ fn sums(series: &[f64]) -> (f64, f64) {
     (products, series.iter().map(|value| (value - centre) * (value - centre)).sum())
 }
 
-/// φ without the bias of series of `n` values.
+/// φ, corrected for the bias of series of `n` values.
 fn corrected(products: f64, squares: f64, n: f64) -> f64 {
     if squares == 0.0 { 0.0 } else { ((n * products / squares + 1.0) / (n - 4.0)).clamp(0.0, STRONGEST) }
 }

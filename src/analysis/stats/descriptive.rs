@@ -1,13 +1,13 @@
-//! Descriptions of one sample by one number. They do not resample; see the bootstrap for how far to believe them.
+//! Descriptions of one sample by one number. They do not resample; the bootstrap tells how accurate they are.
 
 use std::borrow::Cow;
 
 /// Arithmetic mean of `values`, in their unit.
 ///
-/// The sum runs over distances from the first value: equal values have exactly that value as their mean, which a plain
-/// sum of decimals such as 0.1 does not give.
+/// The sum runs over distances from the first value: the mean of equal values is exactly that value, which a plain sum of
+/// decimals such as 0.1 does not give.
 ///
-/// NaN when `values` is empty or holds a NaN.
+/// NaN when `values` is empty or contains a NaN.
 pub fn mean(values: &[f64]) -> f64 {
     let Some(&origin) = values.first() else { return f64::NAN };
     origin + values.iter().map(|value| value - origin).sum::<f64>() / values.len() as f64
@@ -17,7 +17,7 @@ pub fn mean(values: &[f64]) -> f64 {
 ///
 /// The same as [`quantile`] at 0.5. Sorted input, which the bootstrap provides, is read in place; other input is copied.
 ///
-/// NaN when `values` is empty or holds a NaN.
+/// NaN when `values` is empty or contains a NaN.
 pub fn median(values: &[f64]) -> f64 {
     if values.iter().any(|value| value.is_nan()) {
         return f64::NAN;
@@ -47,7 +47,7 @@ pub fn standard_deviation(values: &[f64]) -> f64 {
 
 /// Standard deviation as a share of the mean's magnitude, without unit: 0.05 is a spread of 5 %.
 ///
-/// Says something only for quantities with a true zero, such as durations, sizes and rates.
+/// Only meaningful for quantities with a true zero, such as durations, sizes and rates.
 ///
 /// NaN when there are fewer than two values or their mean is zero.
 pub fn coefficient_of_variation(values: &[f64]) -> f64 {
@@ -61,7 +61,7 @@ pub fn coefficient_of_variation(values: &[f64]) -> f64 {
 /// Hyndman & Fan 1996, "Sample quantiles in statistical packages", type 7: the default of R and NumPy. For repetitions,
 /// where there are few values and the gap between two is not itself of interest; for requests see [`observed_quantile`].
 ///
-/// NaN when `sorted` is empty or `q` lies outside [0, 1].
+/// NaN when `sorted` is empty or `q` is outside [0, 1].
 pub fn quantile(sorted: &[f64], q: f64) -> f64 {
     debug_assert!(sorted.is_sorted(), "quantile of values that are not in ascending order");
     if sorted.is_empty() || !(0.0..=1.0).contains(&q) {
@@ -76,14 +76,14 @@ pub fn quantile(sorted: &[f64], q: f64) -> f64 {
     if share == 0.0 || low == high { low } else { (low + share * (high - low)).min(high) }
 }
 
-/// Quantile of many values, in their unit, that is itself one of the values: the smallest that at least a share `q` of
+/// Quantile of many values, in their unit, that is itself one of the values: the smallest value that at least a share `q` of
 /// all values does not exceed.
 ///
 /// `sorted`: ascending. `q`: in [0, 1].
-/// Inverse empirical CDF (Hyndman & Fan 1996, type 1): a response time that is reported was observed. Like R's
-/// `quantile`, it allows `q · n` four units of rounding, so that 0.07 of 100 values is the 7th and not the 8th.
+/// Inverse empirical CDF (Hyndman & Fan 1996, type 1): every reported response time was observed. Like R's `quantile`, it
+/// allows `q · n` four units of rounding, so that 0.07 of 100 values is the 7th and not the 8th.
 ///
-/// NaN when `sorted` is empty or `q` lies outside [0, 1].
+/// NaN when `sorted` is empty or `q` is outside [0, 1].
 pub fn observed_quantile(sorted: &[f64], q: f64) -> f64 {
     debug_assert!(sorted.is_sorted(), "quantile of values that are not in ascending order");
     if sorted.is_empty() || !(0.0..=1.0).contains(&q) {

@@ -1,8 +1,8 @@
-//! Many metrics of several comparisons: one metric is the question, and the others are asked only where it has an
-//! answer.
+//! Many metrics of several comparisons: one metric is the question, and the others are tested only where the first is
+//! significant.
 //!
-//! Over 4 comparisons of 8 metrics each, Holm's correction holds every row against a level of a thirty-second. Most of
-//! these rows are not why somebody measures. With a primary metric, its rows share the level among themselves alone.
+//! Over 4 comparisons of 8 metrics each, Holm's correction compares every row with a level of a thirty-second. Most of these
+//! rows are not the reason for measuring. With a primary metric, its rows share the level only among themselves.
 
 use super::holm::holm;
 
@@ -15,17 +15,17 @@ pub struct Family {
     pub others: Vec<f64>,
 }
 
-/// Adjusted p values such that the chance of even one false rejection among all of all families stays below the
-/// significance that they are then held against; in the order of `families` and of their `others`.
+/// Adjusted p values such that the chance of even one false rejection among all tests of all families stays below the
+/// significance that they are then compared with; in the order of `families` and of their `others`.
 ///
 /// With P families at significance α: a primary is rejected at α / P (Bonferroni); the others of a family only if its
-/// primary is, by [`holm`] at α / P among them. That is, to the very decision, what comparing the adjusted p with α
-/// says, for any α. Gatekeeping as a graph after Bretz, Maurer, Brannath & Posch 2009, "A graphical approach to
-/// sequentially rejective multiple test procedures", where each family keeps its share of α. Holm among the primaries
-/// would not do together with that: a family's share would be spent twice.
+/// primary is, by [`holm`] at α / P among them. Comparing the adjusted p with α gives exactly these decisions, for any α.
+/// Gatekeeping as a graph after Bretz, Maurer, Brannath & Posch 2009, "A graphical approach to sequentially rejective
+/// multiple test procedures", where each family keeps its share of α. Holm among the primaries could not be combined with
+/// that: a family's share would be spent twice.
 ///
-/// A NaN stands for a test that was not made: it stays NaN and does not count. Where that is the primary, its others
-/// cannot be asked, and are 1.
+/// A NaN stands for a test that was not made: it stays NaN and does not count. If the primary is NaN, its others cannot be
+/// tested, and are 1.
 pub fn gate(families: &[Family]) -> Vec<Family> {
     let asked = families.iter().filter(|family| !family.primary.is_nan()).count() as f64;
     families
@@ -34,7 +34,7 @@ pub fn gate(families: &[Family]) -> Vec<Family> {
             let primary = (family.primary * asked).min(1.0);
             let primary = if family.primary.is_nan() { f64::NAN } else { primary };
             let behind = if primary.is_nan() { 1.0 } else { primary };
-            // A NaN that `max` meets on the left would be swallowed.
+            // A NaN on the left of `max` would be swallowed.
             let adjust = |p: f64| if p.is_nan() { p } else { (p * asked).min(1.0).max(behind) };
             Family { primary, others: holm(&family.others).into_iter().map(adjust).collect() }
         })
@@ -51,7 +51,7 @@ mod tests {
     use super::super::reference::normal;
     use super::*;
 
-    /// What is rejected at `alpha`, step by step as the procedure is told.
+    /// What is rejected at `alpha`, step by step as the procedure is described.
     fn decided(families: &[Family], alpha: f64) -> Vec<(bool, Vec<bool>)> {
         let share = alpha / families.len() as f64;
         families

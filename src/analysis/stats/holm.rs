@@ -1,10 +1,10 @@
-//! Several comparisons at once: with twenty tests at 0.05, one "difference" is expected where there is none.
+//! Several comparisons at once: of twenty tests at 0.05, one is expected to find a "difference" where there is none.
 
-/// p-values adjusted so that the chance of even one false rejection among all of them stays below the significance
-/// that they are then held against; in the order of `p`.
+/// p-values adjusted so that the chance of even one false rejection among all of them stays below the significance that they
+/// are then compared with; in the order of `p`.
 ///
-/// Holm 1979, "A simple sequentially rejective multiple test procedure": the i-th smallest of k is multiplied by
-/// k − i + 1, never smaller than the one before, at most 1. Needs no independence.
+/// Holm 1979, "A simple sequentially rejective multiple test procedure": the i-th smallest of k is multiplied by k − i + 1,
+/// never smaller than the previous one, at most 1. Needs no independence.
 ///
 /// A NaN stands for a test that was not made: it stays NaN and does not count, as in R's `p.adjust`.
 pub fn holm(p: &[f64]) -> Vec<f64> {

@@ -1,11 +1,10 @@
 //! Repeating until it is decided: when to look, and what a look may conclude.
 //!
-//! Whoever tests after every round and stops at the first p below 0.01 finds a difference between equal things in one
-//! series of ten. Here the level is spent in parts, one at each of a few looks; that the parts sum to the level is
-//! enough for any test, however the looks depend on each other (union bound, as Lan & DeMets 1983, "Discrete sequential
-//! boundaries for clinical trials", spend a level over time, without their assumption of a normal test). Simulated up
-//! to 100 rounds: 0.8 % false differences at a level of 1 %, and a difference of 10 % at a spread of 5 % takes 13
-//! rounds on average.
+//! If you test after every round and stop at the first p below 0.01, you find a difference between equal things in one
+//! series of ten. Here the level is spent in parts, one at each of a few looks. It is enough for any test that the parts sum
+//! to the level, however the looks depend on each other (union bound, as Lan & DeMets 1983, "Discrete sequential boundaries
+//! for clinical trials", spend a level over time, without their assumption of a normal test). Simulated up to 100 rounds:
+//! 0.8 % false differences at a level of 1 %, and a difference of 10 % at a spread of 5 % takes 13 rounds on average.
 
 use super::descriptive::{mean, standard_deviation};
 use super::sample::{SampleError, positive};
@@ -17,9 +16,9 @@ use super::welch::logs;
 #[cfg(test)]
 mod tests;
 
-/// The first look. With three rounds, values of two modes fall apart by chance too often.
+/// The first look. With three rounds, values that have two modes are separated by chance too often.
 const FIRST: usize = 5;
-/// From one look to the next.
+/// The factor from one look to the next.
 const GROWTH: f64 = 1.4;
 /// Level of the statement that there is no difference, over all looks.
 const SAME: f64 = 0.05;
@@ -27,15 +26,15 @@ const SAME: f64 = 0.05;
 const FEWEST: usize = 10;
 /// Level of the interval that decides when to stop.
 const STOPPING_LEVEL: f64 = 0.97;
-/// Level that the interval has, having stopped there.
+/// Level that the interval has after stopping there.
 const REPORTED_LEVEL: f64 = 0.95;
-/// p of the correlation of neighbours below which values are taken to depend on each other.
+/// p of the correlation of neighbours below which values are considered to depend on each other.
 const DEPENDENT: f64 = 0.1;
 
 /// A time to look.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Look {
-    /// Rounds that are there.
+    /// Number of rounds at that time.
     pub rounds: usize,
     /// Part of the level that this look may spend; all looks together spend it once.
     pub share: f64,
@@ -43,8 +42,8 @@ pub struct Look {
 
 /// When to look at a series of at most `most` rounds: after 5, 7, 10, 14 … rounds, and at the end.
 ///
-/// Each look has the share of the level that has come of the whole: 2 % for rounds 6 and 7 of 100. Empty when `most` is
-/// below 5, with which nothing can be decided.
+/// Each look has the share of the level that corresponds to the new rounds: 2 % for rounds 6 and 7 of 100. Empty when `most`
+/// is below 5, with which nothing can be decided.
 pub fn looks(most: usize) -> Vec<Look> {
     let mut looks: Vec<Look> = Vec::new();
     let mut next = FIRST;
@@ -74,9 +73,9 @@ pub enum Decision {
 /// `a`, `b`, `pairs`: all rounds so far, as for [`compare_two`](super::compare_two). `threshold`: the ratio that
 /// matters, 0.05 for 5 %. `alpha`: level of "differs" over all looks, such as 0.01 over the number of comparisons.
 ///
-/// *Same* when ratios of 1 + threshold and of its inverse are both rejected at 0.05 times the look's share, and the
-/// estimate lies between them (Schuirmann 1987, "A comparison of the two one-sided tests procedure and the power
-/// approach"); a difference that is certain and too small to matter is the same too. *Differs* when p is at most
+/// *Same* when ratios of 1 + threshold and of its inverse are both rejected at 0.05 times the look's share, and the estimate
+/// is between them (Schuirmann 1987, "A comparison of the two one-sided tests procedure and the power approach"); a
+/// difference that is certain and too small to matter is *same*, too. *Differs* when p is at most
 /// `alpha` times the share.
 ///
 /// # Errors
@@ -105,10 +104,11 @@ pub fn decide(
     Ok(if shifts.p(0.0) <= alpha * look.share { Decision::Differs } else { Decision::GoOn })
 }
 
-/// How many times likelier a difference makes what was seen than none does, for a series that has no planned end.
+/// How many times more likely the observed values are with a difference than without one, for a series that has no planned
+/// end.
 ///
-/// `t`: Student's, of two samples of `n` values each, at least 2. A difference is certain at level α once this reaches
-/// 1 / α, however often one has looked before; in exchange it finds small differences less often than [`decide`].
+/// `t`: Student's, of two samples of `n` values each, at least 2. A difference is certain at level α once this reaches 1 /
+/// α, no matter how many looks there were before; in exchange it finds small differences less often than [`decide`].
 ///
 /// The Bayes factor of the t test whose difference in standard deviations is normal around 0 with variance 1 (Gönen,
 /// Johnson, Lu & Westfall 2005, "The Bayesian two-sample t test"), which bounds the chance of ever being misled (Ville
@@ -120,7 +120,7 @@ pub fn safe_t(t: f64, n: usize) -> f64 {
     libm::exp((freedom + 1.0) / 2.0 * logarithm) / wider.sqrt()
 }
 
-/// Where a mean lies, in the unit of the values, so far.
+/// Where a mean is, in the unit of the values, so far.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct MeanInterval {
     /// Geometric mean.
@@ -129,9 +129,9 @@ pub struct MeanInterval {
     pub low: f64,
     /// Upper end.
     pub high: f64,
-    /// The level that this interval has once it is narrow enough, having been waited for.
+    /// The level that this interval has once it is narrow enough, given that it was waited for.
     pub level: f64,
-    /// Whether it is as narrow as asked.
+    /// Whether it is as narrow as requested.
     pub reached: bool,
 }
 
@@ -150,23 +150,22 @@ pub enum UntilError {
     Dependent(Lag1),
 }
 
-/// Whether the geometric mean of `values` is known to ±`half_width` by now.
+/// Whether the geometric mean of `values` is already known to ±`half_width`.
 ///
-/// `values`: in the order of time, at least 2 above zero. `half_width`: a share, 0.02 for ±2 %. May be asked after each
+/// `values`: in the order of time, at least 2 above zero. `half_width`: a share, 0.02 for ±2 %. May be called after each
 /// value; stop when `reached`, at the earliest after 10.
 ///
-/// Student's t on logarithms at 97 %, to stop and to report as 95 %: whoever stops when an interval is narrow stops
-/// when the spread happens to look small (Anscombe 1953, "Sequential estimation"; Chow & Robbins 1965, "On the
-/// asymptotic theory of fixed-width sequential confidence intervals"). Simulated it holds the mean 96 times in 100, and
-/// the same at 95 % 94 times.
+/// Student's t on logarithms at 97 % to decide when to stop, reported as 95 %: a series that stops when an interval is
+/// narrow stops when the spread happens to look small (Anscombe 1953, "Sequential estimation"; Chow & Robbins 1965, "On the
+/// asymptotic theory of fixed-width sequential confidence intervals"). In simulations it contains the mean 96 times in 100;
+/// the same at 95 %, 94 times.
 ///
 /// # Errors
-/// [`UntilError::Dependent`] when it would be reached but values are more like their neighbours than by chance:
-/// [`lag1`] of logarithms above its mean, with p below 0.1. One independent series in twenty is refused so, and more
-/// values may clear it. Short series hide what dependence they have: where an interval is reached after some twenty
-/// values, two in five series with a correlation of 0.3 are found out, and three in four with 0.7; the intervals of the
-/// rest are too narrow. [`UntilError::Sample`] for values that cannot be judged and a `half_width` that is not a share
-/// above 0.
+/// [`UntilError::Dependent`] when it would be reached but values are more like their neighbours than by chance: [`lag1`] of
+/// logarithms above its mean, with p below 0.1. One independent series in twenty is refused for this reason, and more values
+/// may remove it. Short series hide their dependence: where an interval is reached after some twenty values, two in five
+/// series with a correlation of 0.3 are detected, and three in four with 0.7; the intervals of the rest are too narrow.
+/// [`UntilError::Sample`] for values that cannot be judged and a `half_width` that is not a share above 0.
 pub fn mean_interval_until(values: &[f64], half_width: f64) -> Result<MeanInterval, UntilError> {
     positive(values, 2)?;
     if !(half_width.is_finite() && half_width > 0.0) {

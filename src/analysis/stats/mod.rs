@@ -1,18 +1,18 @@
-//! Numbers that say what was measured and how far to believe it: centre, spread, quantiles and intervals; whether
-//! samples differ and by how much; whether a series drifts, changes or settles; how many repetitions it takes.
+//! Numbers that describe what was measured and how certain it is: centre, spread, quantiles and intervals; whether samples
+//! differ and by how much; whether a series drifts, changes or settles; how many repetitions are needed.
 //!
-//! Plain slices go in and plain values come out; nothing here knows of tables, units or files. Every function keeps
-//! the unit of its input, except where it says that its result has none.
+//! Functions take plain slices and return plain values; nothing here knows of tables, units or files. Every function keeps
+//! the unit of its input, except where its documentation says that the result has none.
 //!
-//! Where a description is not defined (the mean of nothing, the spread of one value) it is NaN, as IEEE 754 has it for
-//! 0/0, so that every description can be handed to the bootstrap as its `fn(&[f64]) -> f64`. Intervals and tests
-//! never return NaN: they say what is wrong as an [`Error`] (the bootstrap) or a [`SampleError`] (all others).
+//! Where a description is not defined (the mean of nothing, the spread of one value) it is NaN, as in IEEE 754 for 0/0, so
+//! that every description can be passed to the bootstrap as its `fn(&[f64]) -> f64`. Intervals and tests never return NaN:
+//! they report what is wrong as an [`Error`] (the bootstrap) or a [`SampleError`] (all others).
 //!
 //! The same input and seed give the same bits on every machine: sums run in a fixed order, and logarithms and the like
 //! come from `libm`, not from the platform.
 //!
-//! Left out on purpose: tests that rest on normal values alone. Student's t stands beside ranks, and has its share in a
-//! p that both find together.
+//! Left out on purpose: tests that rely on normal values alone. Student's t is used together with ranks, and contributes to
+//! a p that both find together.
 
 mod bootstrap;
 mod changepoints;

@@ -1,21 +1,21 @@
-//! Values that stand apart from the rest, to be pointed at; never to be dropped in silence.
+//! Values that are far from the rest, to be marked; never to be dropped silently.
 
 use super::descriptive::{mean, quantile};
 
 /// A normal distribution's outer fence, in standard deviations from its centre: 7 · 0.6745.
 const FENCE: f64 = 4.721_428_251_372_572;
 
-/// Which values stand apart from the rest: their positions in `sample`, ascending.
+/// Which values are far from the rest: their positions in `sample`, ascending.
 ///
 /// Tukey 1977, "Exploratory Data Analysis", ch. 2: those "far out", more than three interquartile distances beyond the
-/// quartiles (type 7). Chosen over the modified z-score of Iglewicz & Hoaglin 1993 with its limit of 3.5, which is too
-/// quick with the few repetitions that are usual here: of normal samples of 5, 10 and 20 it points at a value in 20, 12
-/// and 10 of 100, the fences in 13, 5 and 2; of lognormal ones (σ = 0.5) of 20 in 44 against 19 (simulated). The price:
-/// two wild values hide each other among fewer than 9, where one might call them a second level as well.
+/// quartiles (type 7). Chosen over the modified z-score of Iglewicz & Hoaglin 1993 with its limit of 3.5, which marks too
+/// many values with the few repetitions that are usual here: of normal samples of 5, 10 and 20 it marks a value in 20, 12
+/// and 10 of 100, the fences in 13, 5 and 2; of lognormal ones (σ = 0.5) of 20 in 44 against 19 (simulated). The price: two
+/// extreme values hide each other among fewer than 9, where they might as well be called a second level.
 ///
-/// When half of the values are equal, the interquartile distance may be 0; the mean distance from the median / 0.7979
-/// then stands for a standard deviation, and the fence lies where it lies for normal values, at 4.72 of them. So one
-/// step of a coarse clock is not an outlier when it is common, but is when it happened once in twenty.
+/// When half of the values are equal, the interquartile distance may be 0; the mean distance from the median / 0.7979 then
+/// takes the place of a standard deviation, and the fence is where it is for normal values, at 4.72 of them. So one step of
+/// a coarse clock is not an outlier when it is common, but is when it happened once in twenty.
 ///
 /// Fewer than 4 values have no outliers. Values that are not finite always are.
 pub fn outliers(sample: &[f64]) -> Vec<usize> {

@@ -1,4 +1,4 @@
-//! Is a statistic of two samples different by more than chance: the samples' labels are shuffled to see what chance does.
+//! Is a statistic of two samples different by more than chance? The samples' labels are shuffled to see what chance does.
 //!
 //! For statistics that ranks do not cover, such as a 90th percentile or a coefficient of variation.
 
@@ -21,9 +21,9 @@ pub struct PermutationTest {
 
 /// Whether `statistic` of `a` and of `b` differ by more than chance; two-sided.
 ///
-/// `a`, `b`: at least one value each, in any order, exchangeable if there is no difference. `statistic` must not depend
-/// on order; it is handed values ascending, so `|sorted| quantile(sorted, 0.9)` is a valid statistic. `resamples`:
-/// at least 1. `seed`: matters only when the test is not exact.
+/// `a`, `b`: at least one value each, in any order, exchangeable if there is no difference. `statistic` must not depend on
+/// order; it receives values in ascending order, so `|sorted| quantile(sorted, 0.9)` is a valid statistic. `resamples`: at
+/// least 1. `seed`: matters only when the test is not exact.
 ///
 /// All C(n + m, n) divisions are tried when they are at most `resamples` (Fisher 1935, "The Design of Experiments",
 /// ch. 3; Pitman 1937). Otherwise `resamples` of them, at random, with the observed one counted among them: (hits + 1) /
@@ -69,7 +69,7 @@ pub fn permutation_test(
     let mut chosen = Vec::with_capacity(a.len());
     let mut hits = 0usize;
     for _ in 0..resamples {
-        // Selection sampling (Fan, Muller & Rezucha 1962; Knuth's algorithm S): positions come in ascending order.
+        // Selection sampling (Fan, Muller & Rezucha 1962; Knuth's algorithm S): positions are generated in ascending order.
         chosen.clear();
         for position in 0..a.len() + b.len() {
             if below(&mut rng, a.len() + b.len() - position) < a.len() - chosen.len() {
@@ -101,7 +101,7 @@ fn difference(a: f64, b: f64, len: usize) -> Result<Difference, SampleError> {
     if value.is_finite() { Ok(Difference { value, rounding }) } else { Err(SampleError::Undefined) }
 }
 
-/// All values, and the space to divide them in two.
+/// All values, and the space for dividing them in two.
 struct Division {
     sorted: Vec<f64>,
     a: Vec<f64>,

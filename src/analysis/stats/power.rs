@@ -1,4 +1,4 @@
-//! How many repetitions it takes to see a difference of a given size, estimated from a few that were made.
+//! How many repetitions are needed to see a difference of a given size, estimated from a few that were made.
 
 use super::combined::combined_p;
 use super::descriptive::{mean, median, standard_deviation};
@@ -21,12 +21,12 @@ mod tests;
 /// for each of two samples of one size, where p′ is the probability that a value times 1 + `effect` is above another.
 /// p′ comes from all pairs of pilot values of the same variant, without assuming a shape, and smoothed, since few
 /// values have no ratio in a narrow range. A pilot of a few may look steadier than it is: its spread is taken to be the
-/// upper 80 % confidence limit of what it shows (Browne 1995, "On the use of a pilot sample for sample size
-/// determination"), with χ² after Wilson & Hilferty 1931. Never below the size whose [`smallest_p`] allows `alpha`; a
-/// huge number, up to `usize::MAX`, when hardly any will do.
+/// upper 80 % confidence limit of what it shows (Browne 1995, "On the use of a pilot sample for sample size determination"),
+/// with χ² after Wilson & Hilferty 1931. Never below the size whose [`smallest_p`] allows `alpha`; a huge number, up to
+/// `usize::MAX`, when hardly any number is enough.
 ///
-/// Asked for a power of 0.95, the number reaches 0.95 to 0.99 on average over pilots of 5 to 20 (simulated): between 1.3
-/// and 2 times what would be enough if the distribution were known, the more the smaller the pilot.
+/// For a power of 0.95, the number reaches 0.95 to 0.99 on average over pilots of 5 to 20 (simulated): it is between 1.3 and
+/// 2 times what would be enough if the distribution were known, and larger for smaller pilots.
 ///
 /// # Errors
 /// [`SampleError::TooFew`], [`SampleError::NotFinite`], [`SampleError::NotPositive`]; [`SampleError::Share`] for
@@ -48,19 +48,19 @@ pub fn repetitions_needed(a: &[f64], b: &[f64], effect: f64, alpha: f64, power: 
     Ok(if z > 0.0 { (needed as usize).max(fewest) } else { fewest })
 }
 
-/// Fewer repetitions than that are never recommended: two say nothing of the spread.
+/// Fewer repetitions are never recommended: two say nothing about the spread.
 const FEWEST: usize = 3;
-/// From so many on, t is normal to all digits that matter.
+/// From this many on, t is normal to all digits that matter.
 const MANY: usize = 1_000_000;
 
-/// How many repetitions of each variant a verdict takes, judged from a pilot.
+/// How many repetitions of each variant a verdict needs, estimated from a pilot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RepetitionsNeeded {
     /// To find a difference as large as the threshold.
     pub for_threshold: usize,
-    /// To find a difference as large as the pilot shows, less what may be luck; at least as large as the threshold.
+    /// To find a difference as large as the pilot shows, minus what may be luck; at least as large as the threshold.
     pub for_effect: usize,
-    /// To show that the difference lies within the threshold, if there is none.
+    /// To show that the difference is within the threshold, if there is none.
     pub for_same: usize,
 }
 
@@ -71,10 +71,10 @@ pub struct RepetitionsNeeded {
 /// of the row after correction, such as 0.01 / 32. `power`: such as 0.9.
 ///
 /// See [`repetitions_for_difference`] and [`repetitions_for_same`]. The pilot's spread is taken to be the upper 80 %
-/// confidence limit of what it shows (Browne 1995, "On the use of a pilot sample for sample size determination"): the
-/// factor is √(ν / χ²₀.₂) for ν = n + m − 2 degrees of freedom, 1.32 for two pilots of 5. Of the effect seen 0.89
-/// standard errors are taken off, since a pilot whose effect is too large by luck would ask for too few. Asked for a
-/// power of 0.9, the numbers reach 0.89 to 1.
+/// confidence limit of what it shows (Browne 1995, "On the use of a pilot sample for sample size determination"): the factor
+/// is √(ν / χ²₀.₂) for ν = n + m − 2 degrees of freedom, 1.32 for two pilots of 5. The effect seen is reduced by 0.89
+/// standard errors, since a pilot whose effect is too large by luck would ask for too few. For a power of 0.9, the numbers
+/// reach 0.89 to 1.
 ///
 /// # Errors
 /// [`SampleError::TooFew`], [`SampleError::NotFinite`], [`SampleError::NotPositive`]; [`SampleError::Share`] for
@@ -109,9 +109,9 @@ pub fn repetitions_after_pilot(
 /// for 5 %. `alpha`, `power`: in (0, 1).
 ///
 /// The smallest n with difference ≥ (t₁₋α/₂ + t_power) · spread · √(2 / n), t with 2n − 2 degrees of freedom: the usual
-/// approximation of the power of t (Guenther 1981, "Sample size formulas for normal theory t tests"), which for
-/// logarithms is also that of [`compare_two`](super::compare_two), where the ranks' share costs about nothing. Without
-/// spread, as many as a test of values that do not vary needs. `usize::MAX` where hardly any will do.
+/// approximation of the power of t (Guenther 1981, "Sample size formulas for normal theory t tests"), which for logarithms
+/// is also that of [`compare_two`](super::compare_two), where the ranks' share costs almost nothing. Without spread, as many
+/// as a test of values that do not vary needs. `usize::MAX` where hardly any number is enough.
 ///
 /// # Errors
 /// [`SampleError::Share`] for `alpha` and `power`, [`SampleError::Effect`] for `spread` and `difference`.
@@ -119,7 +119,7 @@ pub fn repetitions_for_difference(spread: f64, difference: f64, alpha: f64, powe
     share("alpha", alpha)?;
     share("power", power)?;
     if spread == 0.0 {
-        // Mann-Whitney takes part once it can say something.
+        // Mann-Whitney takes part once it can give a small enough p.
         let ranks = |n| if smallest_p(n, n) <= 0.01 { smallest_p(n, n) } else { f64::NAN };
         let reaches = |&n: &usize| combined_p(&[constant_p(n as f64, n as f64), ranks(n)]) <= alpha;
         return Ok((FEWEST..).find(reaches).expect("4⁻ⁿ falls below every alpha above 0"));
@@ -127,11 +127,11 @@ pub fn repetitions_for_difference(spread: f64, difference: f64, alpha: f64, powe
     needed(spread, difference, 1.0 - alpha / 2.0, power)
 }
 
-/// Repetitions of each of two variants with which a 95 % interval of their ratio lies within ±`threshold` with
-/// probability `power`, if there is no difference.
+/// Repetitions of each of two variants with which a 95 % interval of their ratio is within ±`threshold` with probability
+/// `power`, if there is no difference.
 ///
-/// As [`repetitions_for_difference`], with t₀.₉₇₅ + t at (1 + power) / 2: the interval must clear both ends (Schuirmann
-/// 1987, "A comparison of the two one-sided tests procedure and the power approach", of which it is the stricter form).
+/// Like [`repetitions_for_difference`], with t₀.₉₇₅ + t at (1 + power) / 2: the interval must clear both ends (Schuirmann
+/// 1987, "A comparison of the two one-sided tests procedure and the power approach", of which this is the stricter form).
 ///
 /// # Errors
 /// [`SampleError::Share`] for `power`, [`SampleError::Effect`] for `spread` and `threshold`.
@@ -160,7 +160,7 @@ fn needed(spread: f64, difference: f64, first: f64, second: f64) -> Result<usize
     if normal > MANY {
         return Ok(normal);
     }
-    // Heavier tails need more, never fewer: the search begins below and doubles, then halves what is left.
+    // Heavier tails need more, never fewer: the search starts below and doubles, then halves what is left.
     let (mut low, mut high) = (FEWEST - 1, normal.max(FEWEST));
     while !enough(high) {
         (low, high) = (high, 2 * high);
@@ -181,7 +181,7 @@ fn log_effect(what: &'static str, value: f64) -> Result<f64, SampleError> {
     if value.is_finite() && value > 0.0 { Ok(libm::log1p(value)) } else { Err(SampleError::Effect { what, value }) }
 }
 
-/// As [`pilot_factor`], approximately.
+/// Approximately the same as [`pilot_factor`].
 fn widening(freedom: f64) -> f64 {
     let ninth = 2.0 / (9.0 * freedom);
     // The 20th percentile of χ² / ν.
@@ -191,7 +191,7 @@ fn widening(freedom: f64) -> f64 {
 
 /// Probability that a value of a variant exceeds another of the same variant when its logarithm grows by `step`.
 ///
-/// Every ordered pair of different repetitions votes, blurred by a normal kernel.
+/// Every ordered pair of different repetitions counts, blurred by a normal kernel.
 fn above(a: &[f64], b: &[f64], step: f64) -> f64 {
     let mut logs: Vec<f64> = Vec::new();
     for sample in [a, b] {

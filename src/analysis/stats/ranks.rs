@@ -1,7 +1,7 @@
-//! Two samples compared by order alone: is one usually above the other, and by how much.
+//! Two samples compared by order alone: whether one is usually above the other, and by how much.
 //!
-//! Ranks ask nothing of the shape of a distribution, and one wild repetition weighs no more than any other. Tests are
-//! exact where counting is cheap: with five repetitions there is no "asymptotically".
+//! Ranks assume nothing about the shape of a distribution, and one extreme repetition weighs no more than any other. Tests
+//! are exact where counting is cheap: with five repetitions an asymptotic approximation does not apply.
 //!
 //! The estimate and interval belong to the test: an interval excludes "no difference" when the test rejects it.
 
@@ -11,8 +11,8 @@ use super::sample::{SampleError, binomial, doubled_midranks, finite, positive, s
 #[cfg(test)]
 mod tests;
 
-/// Up to this many pairs the distribution is counted, at most n²m²/4 additions: some ten milliseconds at the limit
-/// and microseconds for 20 repetitions.
+/// Up to this many pairs the distribution is counted, with at most n²m²/4 additions: some ten milliseconds at the limit and
+/// microseconds for 20 repetitions.
 pub(super) const EXACT_PAIRS: usize = 10_000;
 
 /// What the Mann-Whitney test found.
@@ -30,9 +30,9 @@ pub struct RankTest {
 ///
 /// `a`, `b`: at least one value each, in any order; sizes may differ.
 /// Mann & Whitney 1947, "On a test of whether one of two random variables is stochastically larger than the other".
-/// Up to 10 000 pairs p is exact, with ties too: the permutation distribution of the midrank sum (Streitberg & Röhmel
-/// 1986, "Exact distributions for permutation and rank tests"), which need not be symmetric, so that both tails are
-/// counted. Beyond, the normal approximation corrected for ties and continuity.
+/// Up to 10 000 pairs p is exact, even with ties: the permutation distribution of the midrank sum (Streitberg & Röhmel 1986,
+/// "Exact distributions for permutation and rank tests"), which need not be symmetric, so that both tails are counted.
+/// Above, the normal approximation, corrected for ties and continuity.
 ///
 /// # Errors
 /// [`SampleError::TooFew`], [`SampleError::NotFinite`]; the index counts within its sample.
@@ -51,7 +51,7 @@ pub fn mann_whitney(a: &[f64], b: &[f64]) -> Result<RankTest, SampleError> {
         let size = (n + m) as f64;
         let variance = pairs / 12.0 * (size + 1.0 - ties / (size * (size - 1.0)));
         let z = ((u - pairs / 2.0).abs() - 0.5) / variance.sqrt();
-        // All values equal: no variance and nothing to see.
+        // All values are equal: there is no variance and no difference.
         let p = if variance > 0.0 { (2.0 * normal_cdf(-z)).min(1.0) } else { 1.0 };
         return Ok(RankTest { u, p, exact: false });
     }
@@ -60,7 +60,7 @@ pub fn mann_whitney(a: &[f64], b: &[f64]) -> Result<RankTest, SampleError> {
     } else {
         let mut ascending = ranks;
         ascending.sort_unstable();
-        // Either sample's rank sum determines the other's, at the same distance; the smaller is less work.
+        // Either sample's rank sum determines the other's, at the same distance; the smaller sample is less work.
         let lower = tail(&ascending, n.min(m), distance);
         let top = ascending[n + m - 1];
         ascending.reverse();
@@ -77,7 +77,7 @@ pub fn smallest_p(n: usize, m: usize) -> f64 {
     (2.0 / binomial(n + m, n)).min(1.0)
 }
 
-/// How far one sample lies above the other, in their unit.
+/// How far one sample is above the other, in their unit.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Shift {
     /// Median of all differences `b − a`.
@@ -86,7 +86,8 @@ pub struct Shift {
     pub low: Option<f64>,
     /// Upper end, present together with `low`.
     pub high: Option<f64>,
-    /// Confidence level of the interval, at least the one asked for; without interval, the highest these sizes allow.
+    /// Confidence level of the interval, at least the requested one; without an interval, the highest that these sizes
+    /// allow.
     pub level_reached: f64,
 }
 
@@ -96,8 +97,8 @@ pub struct Shift {
 /// Hodges & Lehmann 1963, "Estimates of location based on rank tests"; the interval holds every shift that
 /// the Mann-Whitney test does not reject (Bauer 1972, "Constructing confidence sets using rank statistics"; Hollander,
 /// Wolfe & Chicken 2014, ch. 4.3), exact up to 10 000 pairs and by the normal approximation beyond. With ties its level
-/// is at least `level_reached`. As R's `wilcox.test(b, a, conf.int = TRUE)`, which takes the next wider interval where
-/// one has the level to the last digit, and approximates where there are ties. Memory is O(n·m), time O(n·m log n·m).
+/// is at least `level_reached`. Like R's `wilcox.test(b, a, conf.int = TRUE)`, which takes the next wider interval where one
+/// has the level to the last digit, and approximates where there are ties. Memory is O(n·m), time O(n·m log n·m).
 ///
 /// # Errors
 /// [`SampleError::TooFew`], [`SampleError::NotFinite`], [`SampleError::Share`] for the level; [`SampleError::Undefined`]
@@ -117,15 +118,16 @@ pub struct Ratio {
     pub estimate: f64,
     /// Lower and upper end; `None` when the samples are too small for the level.
     pub interval: Option<(f64, f64)>,
-    /// Confidence level of the interval, at least the one asked for; without interval, the highest these sizes allow.
+    /// Confidence level of the interval, at least the requested one; without an interval, the highest that these sizes
+    /// allow.
     pub level_reached: f64,
 }
 
 /// By which factor values of `b` exceed those of `a`, without unit, for samples that differ in scale only.
 ///
 /// `a`, `b`: at least one value above zero each, in any order. `level`: in (0, 1).
-/// [`hodges_lehmann_shift`] of the logarithms, turned back; a logarithm keeps order, so that none is needed, and between
-/// the middle two ratios lies their geometric mean.
+/// [`hodges_lehmann_shift`] of the logarithms, transformed back; the tests themselves need no logarithms, as these keep the
+/// order, and between the middle two ratios their geometric mean is taken.
 ///
 /// # Errors
 /// Those of [`hodges_lehmann_shift`], and [`SampleError::NotPositive`].
@@ -138,9 +140,9 @@ pub fn hodges_lehmann_ratio(a: &[f64], b: &[f64], level: f64) -> Result<Ratio, S
     if ratio.estimate > 0.0 { Ok(ratio) } else { Err(SampleError::Undefined) }
 }
 
-/// Centre of a sample, in its unit: the median of the means of all pairs, each value paired with itself too.
+/// Centre of a sample, in its unit: the median of the means of all pairs, including each value paired with itself.
 ///
-/// Nearly as steady as the mean for normal values, and as deaf to a few wild ones as the median.
+/// Nearly as precise as the mean for normal values, and as insensitive to a few extreme ones as the median.
 /// Hodges & Lehmann 1963; the pseudo-median of R's `wilcox.test`. Memory is O(n²).
 ///
 /// NaN when `sample` is empty or holds a NaN.
@@ -188,8 +190,8 @@ fn middle_of(sorted: &[f64], middle: impl Fn(f64, f64) -> f64) -> f64 {
     if low == high { low } else { middle(low, high) }
 }
 
-/// The interval runs from the `cut`-th smallest pair to the `cut`-th largest: the largest for which both tails together
-/// have at most `alpha`; and the level reached.
+/// The interval runs from the `cut`-th smallest pair to the `cut`-th largest: the largest `cut` for which both tails
+/// together have at most `alpha`; and the level reached.
 fn cut(n: usize, m: usize, alpha: f64) -> Option<(usize, f64)> {
     // 1 − 0.9 is a little less than 0.1, which 3 and 3 values do allow.
     let allowed = alpha * (1.0 + 1e-12) + 1e-15;
@@ -217,10 +219,10 @@ fn cut(n: usize, m: usize, alpha: f64) -> Option<(usize, f64)> {
     (cut > 0).then_some((cut, 1.0 - outside))
 }
 
-/// Probability that the sum of `take` random scores lies at least `distance` below its mean; `scores` ascending, doubled.
+/// Probability that the sum of `take` random scores is at least `distance` below its mean; `scores` ascending, doubled.
 fn tail(scores: &[usize], take: usize, distance: usize) -> f64 {
     let (all, lowest): (usize, usize) = (scores.iter().sum(), scores[..take].iter().sum());
-    // The mean is take · all / N; for doubled midranks, turned round or not, that is a whole number.
+    // The mean is take · all / N; for doubled midranks, reversed or not, that is a whole number.
     let mean = take * all / scores.len();
     let Some(limit) = mean.checked_sub(lowest + distance) else { return 0.0 };
     // Without ties the doubled ranks are all of the same parity: half the table is empty.
@@ -235,9 +237,9 @@ pub(super) fn gcd(a: usize, b: usize) -> usize {
 
 /// In how many ways `take` of the `scores` have a sum of 0, 1, … `limit` above the smallest possible sum.
 ///
-/// `scores`: ascending. The shift algorithm of Streitberg & Röhmel 1986, on excesses instead of sums: the i-th
-/// smallest score that is taken exceeds the i-th smallest of all by a number that is never negative, so that no entry
-/// above `limit` need ever be looked at.
+/// `scores`: ascending. The shift algorithm of Streitberg & Röhmel 1986, on excesses instead of sums: the i-th smallest
+/// score that is taken exceeds the i-th smallest of all by a number that is never negative, so that no entry above `limit`
+/// needs to be examined.
 pub(super) fn tail_counts(scores: &[usize], take: usize, limit: usize) -> Vec<f64> {
     let width = limit + 1;
     // Row k: ways to take k of the scores looked at so far, by excess.
@@ -253,7 +255,7 @@ pub(super) fn tail_counts(scores: &[usize], take: usize, limit: usize) -> Vec<f6
         let left = scores.len() - at - 1;
         for taken in (take.saturating_sub(left).max(1)..=take.min(at + 1)).rev() {
             let shift = score - scores[taken - 1];
-            // What the scores still to be taken will add at least.
+            // The least that the scores still to be taken will add.
             let ahead = (sums[at + 1 + take - taken] - sums[at + 1]) - (sums[take] - sums[taken]);
             let Some(room) = limit.checked_sub(shift + ahead) else { continue };
             let highest = (sums[at] - sums[at + 1 - taken]) - sums[taken - 1];

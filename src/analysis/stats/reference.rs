@@ -1,4 +1,4 @@
-//! What the tests share: samples and what other programs found for them (`tests/data/stats`, with the scripts that made
+//! What the tests share: samples and the results of other programs for them (`tests/data/stats`, with the scripts that made
 //! it), and random numbers.
 
 use rand_xoshiro::Xoshiro256PlusPlus;

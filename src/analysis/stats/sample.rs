@@ -1,4 +1,4 @@
-//! What every method here asks of its input, and how it says that it did not get it.
+//! What every method here requires of its input, and how it reports that the input is not suitable.
 
 /// Why a sample or a series cannot be judged.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -7,7 +7,7 @@ pub enum SampleError {
     /// Too few values for any answer.
     #[error("found {found} value(s), expected at least {needed}: add repetitions")]
     TooFew { found: usize, needed: usize },
-    /// Sessions cannot be told from what they compare.
+    /// Sessions cannot be separated from what they compare.
     #[error(
         "found {found} session(s) a side, expected at least {needed}: repeat in further sessions, or measure the floor of this machine"
     )]
@@ -27,18 +27,18 @@ pub enum SampleError {
     /// An effect or a tolerance that is not a share, or not above zero.
     #[error("{what} is {value}, expected a finite share such as 0.05 for 5 %")]
     Effect { what: &'static str, value: f64 },
-    /// Not enough resamples for the smallest p asked for.
+    /// Not enough resamples for the smallest p that was requested.
     #[error("{found} resamples are too few, expected at least {needed}")]
     TooFewResamples { found: usize, needed: usize },
     /// Pairs that do not belong to the samples.
-    #[error("pair {index} (from 0) names a value that is not there, or one that an earlier pair has: expected each at most once")]
+    #[error("pair {index} (from 0) names a value that does not exist, or one of an earlier pair: expected each at most once")]
     Pair { index: usize },
     /// The result, or the statistic of a resample, is NaN or infinite.
     #[error("the statistic is not a finite number for the sample or one of its resamples")]
     Undefined,
 }
 
-/// Refuses fewer than `needed` values, NaN and infinities.
+/// Rejects fewer than `needed` values, NaN and infinities.
 pub(super) fn finite(sample: &[f64], needed: usize) -> Result<(), SampleError> {
     if sample.len() < needed {
         return Err(SampleError::TooFew { found: sample.len(), needed });
@@ -49,7 +49,7 @@ pub(super) fn finite(sample: &[f64], needed: usize) -> Result<(), SampleError> {
     }
 }
 
-/// Refuses what [`finite`] refuses, zero and negative values.
+/// Rejects what [`finite`] rejects, zero and negative values.
 pub(super) fn positive(sample: &[f64], needed: usize) -> Result<(), SampleError> {
     finite(sample, needed)?;
     match sample.iter().position(|&value| value <= 0.0) {
@@ -58,7 +58,7 @@ pub(super) fn positive(sample: &[f64], needed: usize) -> Result<(), SampleError>
     }
 }
 
-/// Refuses a probability outside (0, 1).
+/// Rejects a probability outside (0, 1).
 pub(super) fn share(what: &'static str, value: f64) -> Result<(), SampleError> {
     if value > 0.0 && value < 1.0 { Ok(()) } else { Err(SampleError::Share { what, value }) }
 }
@@ -78,7 +78,7 @@ pub(super) fn shuffle(values: &mut [f64], rng: &mut impl rand_xoshiro::rand_core
     }
 }
 
-/// Number of ways to choose `k` of `n`, up to rounding; infinite where an `f64` does not hold it.
+/// Number of ways to choose `k` of `n`, up to rounding; infinite where an `f64` cannot hold it.
 pub(super) fn binomial(n: usize, k: usize) -> f64 {
     let k = k.min(n - k);
     // Each factor is the integer C(n − k + i, i), exact as long as it is below 2⁵³.
@@ -87,7 +87,7 @@ pub(super) fn binomial(n: usize, k: usize) -> f64 {
 
 /// Twice the midrank of each value, in input order, and Σ(t³ − t) over groups of t equal values.
 ///
-/// Doubled, ranks of ties are whole numbers: sums of them compare without rounding.
+/// Doubled, the ranks of ties are whole numbers: their sums compare without rounding.
 pub(super) fn doubled_midranks(values: &[f64]) -> (Vec<usize>, f64) {
     let mut order: Vec<usize> = (0..values.len()).collect();
     order.sort_unstable_by(|&i, &j| values[i].total_cmp(&values[j]));

@@ -1,10 +1,10 @@
 //! Runs made at different times: each is a session, and sessions differ even when nothing has changed.
 //!
-//! A machine is a little faster today than yesterday, by more than its repetitions within an hour differ. A test that
-//! takes repetitions for the sample calls that a difference, and the surer the more there are: with sessions that lie 3
-//! % apart, 55 in 100 comparisons of equal things with 50 repetitions. Here a session is one value, the mean of its
-//! logarithms; what sessions of equal things differ by, the floor, is learned from sessions, and their number is what
-//! counts.
+//! A machine is a little faster today than yesterday, by more than its repetitions within an hour differ. A test that takes
+//! repetitions for the sample calls that a difference, and the more repetitions, the more confidently: with sessions that
+//! are 3 % apart, in 55 of 100 comparisons of equal things with 50 repetitions. Here a session is one value, the mean of its
+//! logarithms; the floor, by which sessions of equal things differ, is estimated from sessions, and the number of sessions
+//! is what counts.
 
 use super::descriptive::{mean, standard_deviation};
 use super::sample::{SampleError, positive, share};
@@ -19,12 +19,12 @@ mod tests;
 pub struct Session {
     /// Mean of the logarithms of its repetitions.
     pub log_mean: f64,
-    /// What its repetitions say of the variance of that mean, s²/n; 0 where it is not known.
+    /// What its repetitions say about the variance of that mean, s²/n; 0 where it is unknown.
     pub mean_variance: f64,
 }
 
 impl Session {
-    /// Of the repetitions of a run, at least 2 above zero.
+    /// From the repetitions of a run, at least 2 above zero.
     ///
     /// # Errors
     /// [`SampleError::TooFew`], [`SampleError::NotFinite`], [`SampleError::NotPositive`].
@@ -35,7 +35,7 @@ impl Session {
         Ok(Self { log_mean: mean(&logs), mean_variance: deviation * deviation / logs.len() as f64 })
     }
 
-    /// Of its geometric mean alone, which is above zero.
+    /// From its geometric mean alone, which is above zero.
     ///
     /// # Errors
     /// [`SampleError::NotFinite`], [`SampleError::NotPositive`].
@@ -45,7 +45,7 @@ impl Session {
     }
 }
 
-/// What sessions say of a ratio.
+/// What sessions say about a ratio.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SessionComparison {
     /// Geometric mean of the other side over that of the baseline, without unit.
@@ -56,7 +56,7 @@ pub struct SessionComparison {
     pub t: f64,
     /// Degrees of freedom.
     pub freedom: f64,
-    /// Two-sided p if there were no difference but that of sessions.
+    /// Two-sided p if there were no difference except that of sessions.
     pub p: f64,
     /// Standard deviation of the logarithms of session means: the floor.
     pub spread: f64,
@@ -65,22 +65,22 @@ pub struct SessionComparison {
 }
 
 impl SessionComparison {
-    /// The smallest ratio above 1 that these sessions could call a difference at `alpha`, in (0, 1).
+    /// The smallest ratio above 1 that these sessions could show as a difference at `alpha`, in (0, 1).
     pub fn smallest_ratio(&self, alpha: f64) -> f64 {
         libm::exp(student_quantile(1.0 - alpha / 2.0, self.freedom) * self.error)
     }
 }
 
-/// By which factor one session differs from a baseline, held against the floor of earlier sessions of the baseline.
+/// By which factor one session differs from a baseline, compared with the floor of earlier sessions of the baseline.
 ///
 /// `floor`: at least one session, of the same thing as `baseline`, each with about as many repetitions. `level`: in (0,
 /// 1).
 ///
 /// Student's t of one new value against a sample (a prediction interval: Whitmore 1986, "Prediction limits for a
 /// univariate normal observation"): with m and s of the k + 1 sessions of floor and baseline, (other − m) / (s √(1 +
-/// 1/(k + 1))) on k degrees of freedom. s² is at least what repetitions alone explain, the mean of the sessions' s²/n:
-/// k + 1 sessions may lie close together by luck. Sessions that are rarely bad, and then by much, are called different
-/// more often than `level` says.
+/// 1/(k + 1))) on k degrees of freedom. s² is at least what repetitions alone explain, the mean of the sessions' s²/n: k + 1
+/// sessions may be close together by luck. Sessions that are rarely bad, but then by much, are called different more often
+/// than `level` says.
 ///
 /// # Errors
 /// [`SampleError::TooFewSessions`] without floor; [`SampleError::Share`] for the level.
@@ -99,17 +99,17 @@ pub fn one_session(floor: &[Session], baseline: Session, other: Session, level: 
     Ok(judged(other.log_mean - mean(&means), spread, (1.0 + 1.0 / count).sqrt(), count - 1.0, constant, level))
 }
 
-/// By which factor several sessions of one thing differ from several of another, with what is known of the floor.
+/// By which factor several sessions of one thing differ from several of another, with what is known about the floor.
 ///
 /// `a`, `b`: sessions of either, at least one each. `floor`: earlier sessions of one thing, whatever its level; may be
 /// empty. `level`: in (0, 1).
 ///
-/// Student's t of session means, with the variance pooled over both sides and the floor: for S sessions a side and k of
+/// Student's t of session means, with the variance pooled over both sides and the floor: for S sessions per side and k of
 /// the floor 2 (S − 1) + k − 1 degrees of freedom. The variance is at least what repetitions alone explain, the mean of the
 /// sessions' s²/n.
 ///
 /// # Errors
-/// [`SampleError::TooFewSessions`] when nothing says how sessions differ; [`SampleError::Share`] for the level.
+/// [`SampleError::TooFewSessions`] when nothing shows how sessions differ; [`SampleError::Share`] for the level.
 pub fn several_sessions(floor: &[Session], a: &[Session], b: &[Session], level: f64) -> Result<SessionComparison, SampleError> {
     share("confidence level", level)?;
     for side in [a, b] {
@@ -127,7 +127,7 @@ pub fn several_sessions(floor: &[Session], a: &[Session], b: &[Session], level: 
         return Err(SampleError::TooFewSessions { found: a.len().min(b.len()), needed: 2 });
     }
     let (n, m) = (a.len() as f64, b.len() as f64);
-    // Sessions may lie close together by luck, but not closer than their repetitions explain.
+    // Sessions may be close together by luck, but not closer than their repetitions explain.
     let all = || floor.iter().chain(a).chain(b);
     let within = all().map(|session| session.mean_variance).sum::<f64>() / all().count() as f64;
     let spread = (squares / freedom).max(within).sqrt();
@@ -135,12 +135,12 @@ pub fn several_sessions(floor: &[Session], a: &[Session], b: &[Session], level: 
     Ok(judged(difference, spread, (1.0 / n + 1.0 / m).sqrt(), freedom, constant_p(n, m), level))
 }
 
-/// By which factor sessions of one thing differ from those of another, by the method that fits their number:
-/// [`one_session`] for one a side, else [`several_sessions`].
+/// By which factor sessions of one thing differ from those of another, by the method that fits their number: [`one_session`]
+/// for one per side, else [`several_sessions`].
 ///
 /// # Errors
-/// [`SampleError::TooFewSessions`] for one a side without floor, which nothing can tell from a difference of sessions,
-/// however many repetitions they have; [`SampleError::Share`] for the level.
+/// [`SampleError::TooFewSessions`] for one per side without a floor, as this cannot be distinguished from a difference
+/// between sessions, however many repetitions they have; [`SampleError::Share`] for the level.
 pub fn compare_sessions(floor: &[Session], a: &[Session], b: &[Session], level: f64) -> Result<SessionComparison, SampleError> {
     match (a, b) {
         (&[a], &[b]) => one_session(floor, a, b, level),
@@ -148,11 +148,11 @@ pub fn compare_sessions(floor: &[Session], a: &[Session], b: &[Session], level: 
     }
 }
 
-/// The smallest ratio above 1 that one session a side could call a difference at `alpha`, for a floor of `sessions`
+/// The smallest ratio above 1 that one session per side could show as a difference at `alpha`, for a floor of `sessions`
 /// earlier ones, at least 1, whose logarithms have a standard deviation of `spread`.
 ///
-/// exp(t₁₋α/₂ · spread · √(1 + 1/(k + 1))) with k degrees of freedom, see [`one_session`]: 1.22, 1.14 and 1.10 for 3, 5
-/// and 10 sessions that lie 3 % apart, at 0.01. NaN without sessions.
+/// exp(t₁₋α/₂ · spread · √(1 + 1/(k + 1))) with k degrees of freedom, see [`one_session`]: 1.22, 1.14 and 1.10 for 3, 5 and
+/// 10 sessions that are 3 % apart, at 0.01. NaN without sessions.
 pub fn smallest_ratio(spread: f64, sessions: usize, alpha: f64) -> f64 {
     let k = sessions as f64;
     if sessions == 0 {

@@ -1,10 +1,10 @@
-//! Rank tests that can be asked about any shift, fast: for the interval of [`compare_two`](super::compare_two), which
-//! asks some eighty times, and for the hundreds of comparisons of a large experiment.
+//! Rank tests that can be evaluated for any shift, fast: for the interval of [`compare_two`](super::compare_two), which
+//! needs some eighty evaluations, and for the hundreds of comparisons of a large experiment.
 //!
-//! Null distributions without ties depend on sizes only, and are counted once per process. At a shift of 0 ties are
-//! taken as they are: exactly for small samples, and for large ones by stretching the distance to what it would be
-//! without ties. At any other shift values of different samples are equal by accident only; equal values within a
-//! sample then make p a little too large, never too small.
+//! Null distributions without ties depend only on sizes, and are counted once per process. At a shift of 0 ties are handled
+//! as they are: exactly for small samples, and for large ones by stretching the distance to what it would be without ties.
+//! At any other shift, values of different samples are equal only by accident; equal values within a sample then make p a
+//! little too large, never too small.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,11 +16,11 @@ use super::sample::doubled_midranks;
 #[cfg(test)]
 mod tests;
 
-/// With ties p is counted up to this many pairs, some milliseconds at the limit.
+/// With ties, p is counted up to this many pairs, some milliseconds at the limit.
 const TIED_PAIRS: usize = 1600;
 /// The distribution of the signed rank is counted up to this many pairs; the number of its cases is below 2²⁰¹.
 const SIGNED_EXACT: usize = 200;
-/// With ties or zeros it is counted up to this many.
+/// With ties or zeros, it is counted up to this many.
 const SIGNED_TIED: usize = 60;
 
 /// Two-sided tails of a symmetric statistic of whole numbers from 0: entry k is the probability of a value at least as
@@ -28,11 +28,11 @@ const SIGNED_TIED: usize = 60;
 type Tails = Arc<[f64]>;
 
 fn cached<K: Ord>(cache: &Mutex<BTreeMap<K, Tails>>, key: K, count: impl FnOnce() -> Vec<f64>) -> Tails {
-    // A table that was made is whole: a panic elsewhere does not spoil it.
+    // A table that was made is complete: a panic elsewhere does not damage it.
     if let Some(found) = cache.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
         return found.clone();
     }
-    // Counted outside the lock: others need not wait, and the same table twice does no harm.
+    // Counted outside the lock: others need not wait, and making the same table twice does no harm.
     let counts = count();
     let mut below = 0.0;
     let all: f64 = counts.iter().sum();
@@ -47,7 +47,7 @@ fn cached<K: Ord>(cache: &Mutex<BTreeMap<K, Tails>>, key: K, count: impl FnOnce(
     tails
 }
 
-/// Of the number of pairs in which one of two samples is above, without ties.
+/// Of the number of pairs in which one of two samples is above the other, without ties.
 fn rank_sum_tails(n: usize, m: usize) -> Tails {
     static CACHE: Mutex<BTreeMap<(usize, usize), Tails>> = Mutex::new(BTreeMap::new());
     let (n, m) = (n.min(m), n.max(m));
@@ -63,7 +63,7 @@ fn signed_rank_tails(n: usize) -> Tails {
     cached(&CACHE, n, || signed_counts(&(1..=n).collect::<Vec<usize>>()))
 }
 
-/// The upper half of a symmetric distribution from 0 to `highest`, of which the lower is given.
+/// The upper half of a symmetric distribution from 0 to `highest`, whose lower half is given.
 fn mirrored(mut lower: Vec<f64>, highest: usize) -> Vec<f64> {
     for value in highest / 2 + 1..=highest {
         lower.push(lower[highest - value]);
@@ -85,7 +85,7 @@ fn signed_counts(ranks: &[usize]) -> Vec<f64> {
     counts
 }
 
-/// What is known of a symmetric statistic if there is no difference.
+/// The distribution of a symmetric statistic if there is no difference.
 #[derive(Clone, Debug)]
 struct Null {
     middle: f64,
@@ -94,8 +94,8 @@ struct Null {
 }
 
 impl Null {
-    /// p of a value that lies `distance` from the middle. Between two whole values it is interpolated; where nothing is
-    /// counted, the normal approximation with its correction for continuity.
+    /// p of a value at `distance` from the middle. Between two whole values it is interpolated; where nothing is counted,
+    /// the normal approximation with its correction for continuity.
     fn p(&self, distance: f64) -> f64 {
         let Some(tails) = &self.tails else {
             return (2.0 * normal_cdf((0.5 - distance) / self.deviation)).min(1.0);
@@ -107,7 +107,7 @@ impl Null {
         low + (high - low) * (position - below as f64)
     }
 
-    /// p of a tied value, at a `distance` from its own middle with its own `deviation`, whose values lie `step` apart.
+    /// p of a tied value, at a `distance` from its own middle with its own `deviation`, where values are `step` apart.
     fn p_tied(&self, distance: f64, deviation: f64, step: f64) -> f64 {
         // Nothing varies, or the value is the one next to the middle.
         if deviation == 0.0 || distance < step / 2.0 {
@@ -118,13 +118,13 @@ impl Null {
     }
 }
 
-/// Mann & Whitney's test of two samples, of which one is shifted.
+/// Mann & Whitney's test of two samples, one of which is shifted.
 #[derive(Clone, Debug)]
 pub(super) struct RankSum {
     a: Vec<f64>,
     b: Vec<f64>,
     null: Null,
-    /// p at a shift of 0, where it is not that of the table.
+    /// p at a shift of 0, where it differs from the table.
     tied: Option<f64>,
 }
 
@@ -154,7 +154,7 @@ impl RankSum {
         }
         if n * m <= TIED_PAIRS {
             let counted = mann_whitney(&self.a, &self.b).expect("finite values, at least one each").p;
-            // With ties one tail may be empty, and p half as large as at any shift.
+            // With ties one tail may be empty, and p half as large as at any other shift.
             return Some(counted.max(smallest_p(n, m)));
         }
         let size = (n + m) as f64;
@@ -164,7 +164,7 @@ impl RankSum {
         Some(self.null.p_tied((self.above(0.0) - self.null.middle).abs(), variance.max(0.0).sqrt(), step))
     }
 
-    /// Number of pairs in which the value of `b`, less `shift`, is above that of `a`; ties count half.
+    /// Number of pairs in which the value of `b`, minus `shift`, is above that of `a`; ties count half.
     fn above(&self, shift: f64) -> f64 {
         let (mut below, mut to_equal, mut above) = (0, 0, 0);
         for value in &self.b {
@@ -199,7 +199,7 @@ impl RankSum {
         middle(&mut differences)
     }
 
-    /// On which side of `a` the sample `b` lies by this test: −1, 0 or 1.
+    /// On which side of `a` the sample `b` is by this test: −1, 0 or 1.
     pub fn side(&self) -> f64 {
         side(self.above(0.0) - self.null.middle)
     }
@@ -295,7 +295,7 @@ impl SignedRank {
         super::ranks::hodges_lehmann(&self.differences)
     }
 
-    /// On which side of 0 the differences lie by this test: −1, 0 or 1.
+    /// On which side of 0 the differences are by this test: −1, 0 or 1.
     pub fn side(&self) -> f64 {
         side(self.positive(0.0) - self.null.middle)
     }

@@ -1,9 +1,9 @@
-//! Did a run settle, and since when: its windows are grouped into segments of one level, and the levels compared.
+//! Did a run settle, and since when? Its windows are grouped into segments of one level, and the levels compared.
 //!
-//! After Barrett, Bolz-Tereick, Killick, Mount & Tratt 2017, "Virtual Machine Warmup Blows Hot and Cold" (OOPSLA), with
-//! what their runs of 2000 iterations have and our few tens of windows have not made good for: e-divisive, which
-//! is tested by shuffling, finds the changes in place of PELT with its normal likelihood; outliers are found from running
-//! medians of 7 windows in place of quantiles of 200; the last quarter must be steady, as their last 500 of 2000.
+//! After Barrett, Bolz-Tereick, Killick, Mount & Tratt 2017, "Virtual Machine Warmup Blows Hot and Cold" (OOPSLA). Their
+//! runs have 2000 iterations and ours a few tens of windows, so some parts are replaced: e-divisive, which is tested by
+//! shuffling, finds the changes instead of PELT with its normal likelihood; outliers are found from running medians of 7
+//! windows instead of quantiles of 200; the last quarter must be steady, like their last 500 of 2000.
 
 use super::changepoints::e_divisive;
 use super::descriptive::{mean, median, standard_deviation};
@@ -12,26 +12,27 @@ use super::sample::{SampleError, finite};
 #[cfg(test)]
 mod tests;
 
-/// A quarter of 10 is 3 windows, the shortest segment. And with 6, not even a jump half-way would be significant:
-/// shuffling divides them as well with a probability of 2 / C(6, 3) = 0.1; for 10 it is 2 / C(10, 5) = 0.008.
+/// A quarter of 10 is 3 windows, the shortest segment. With 6, not even a jump half-way would be significant: shuffling
+/// divides them equally well with a probability of 2 / C(6, 3) = 0.1; for 10 it is 2 / C(10, 5) = 0.008.
 const FEWEST_WINDOWS: usize = 10;
 /// Windows in a segment.
 const SHORTEST_SEGMENT: usize = 3;
-/// Of each change; strict, since every false change may cost a run its steady state.
+/// For each change; strict, since every false change may cost a run its steady state.
 const SIGNIFICANCE: f64 = 0.02;
-/// Of each change when there are fewer than [`MANY_WINDOWS`]: a stricter one would be out of reach.
+/// For each change when there are fewer than [`MANY_WINDOWS`]: a stricter level would be out of reach.
 const SIGNIFICANCE_OF_FEW: f64 = 0.05;
-/// From so many windows on, three that differ can be told from chance at [`SIGNIFICANCE`].
+/// From this many windows on, three different ones can be distinguished from chance at [`SIGNIFICANCE`].
 const MANY_WINDOWS: usize = 20;
-/// Few, since the second shuffle that does as well as the series ends the search: steady runs, the most, are cheap.
+/// Few, since the second shuffle that does as well as the series ends the search: steady runs, which are the majority, are
+/// cheap.
 const PERMUTATIONS: usize = 99;
 /// Windows on either side in a running median.
 const REACH: usize = 3;
-/// Distance of an outlier, in standard deviations estimated from the median distance. Beyond 5 lies one normal value in
-/// 1.7 million.
+/// Distance of an outlier, in standard deviations estimated from the median distance. One normal value in 1.7 million is
+/// beyond 5.
 const FAR: f64 = 5.0;
 
-/// What became of a run's speed.
+/// How a run's speed developed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
     /// One level throughout.
@@ -65,7 +66,7 @@ pub struct Segment {
 /// A series of windows, classified.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Steadiness {
-    /// What became of the run.
+    /// How the run developed.
     pub class: Class,
     /// The first window of the steady state, from 0; `None` for [`Class::NoSteadyState`].
     pub steady_from: Option<usize>,
@@ -80,8 +81,8 @@ pub struct Steadiness {
 /// that differ by no more than the spread within the last segment (its standard deviation, where the paper has the
 /// variance in seconds). `seed`: for the shuffles of [`e_divisive`].
 ///
-/// One or two windows that stand out do not count as a change, except at the very start: there up to 3 windows
-/// that stand out are a warm-up or a slow-down.
+/// One or two windows that stand out do not count as a change, except at the very start: there, up to 3 windows that stand
+/// out are a warm-up or a slow-down.
 ///
 /// # Errors
 /// [`SampleError::TooShort`] below 10 windows, [`SampleError::NotFinite`], [`SampleError::Effect`] for the tolerance.
@@ -119,11 +120,11 @@ pub fn classify(series: &[f64], better: Better, tolerance: f64, seed: u64) -> Re
 
 /// How many of the first rounds of a series of repetitions differ from the rest; 0 when none do.
 ///
-/// `series`: one value per round in the order of time, at most about 100. A first stretch of at most half the rounds
-/// counts when it stands out as in [`classify`], or is a segment of its own, of two rounds or more, whose level differs
-/// from the last by more than the spread there. `seed`: for the shuffles of [`e_divisive`].
+/// `series`: one value per round in the order of time, at most about 100. A first stretch of at most half the rounds counts
+/// when it stands out as in [`classify`], or is a separate segment of two rounds or more, whose level differs from the last
+/// by more than the spread there. `seed`: for the shuffles of [`e_divisive`].
 ///
-/// 0 for fewer than 5 rounds, which have no rest to differ from, and when a value is not finite.
+/// 0 for fewer than 5 rounds, which leave no rest to differ from, and when a value is not finite.
 pub fn warm_up_rounds(series: &[f64], seed: u64) -> usize {
     if finite(series, 5).is_err() {
         return 0;
@@ -134,12 +135,12 @@ pub fn warm_up_rounds(series: &[f64], seed: u64) -> usize {
     }
 }
 
-/// A series in segments, and what is equivalent to the last.
+/// A series in segments, and which of them are equivalent to the last.
 struct Levels {
     segments: Vec<Segment>,
     /// Start of the earliest segment from which on all are equivalent to the last.
     steady_from: usize,
-    /// The largest difference of equivalent levels.
+    /// The largest difference between equivalent levels.
     allowed: f64,
 }
 
@@ -178,21 +179,21 @@ impl Levels {
 
 /// How many windows at the very start stand out from all others, on the same side: at most 3, or a third.
 ///
-/// Three are too few for shuffling to tell from chance, and one or two would otherwise pass for outliers. When more than
-/// that stand out, they are a level of their own, and 0 leaves them to [`e_divisive`].
+/// Shuffling cannot distinguish three windows from chance, and one or two would otherwise pass for outliers. When more than
+/// that stand out, they are a separate level, and 0 leaves them to [`e_divisive`].
 fn first_apart(series: &[f64], tolerance: f64) -> usize {
     let most = REACH.min(series.len() / 3);
     let rest = &series[most..];
     let centre = median(rest);
     let distances: Vec<f64> = rest.iter().map(|value| (value - centre).abs()).collect();
-    // The fewer the others, the more often is their spread small by chance: of five normal windows, the first would stand
+    // The fewer the others, the more often their spread is small by chance: of five normal windows, the first would stand
     // out in one series of nine.
     let caution = 1.0 + 4.0 / rest.len() as f64;
     let limit = (caution * FAR * spread_of(&distances)).max(tolerance * centre.abs());
     let side = if series[0] > centre { 1.0 } else { -1.0 };
     let count = series.iter().take_while(|&value| side * (value - centre) > limit).count();
     let least = series[..count].iter().map(|value| (value - centre).abs()).fold(f64::INFINITY, f64::min);
-    // Others half-way there, but for one or two wild ones, mean that the level at the start lasted longer.
+    // If the others are half-way there, except for one or two extreme ones, the level at the start lasted longer.
     let alike = series[count..].iter().filter(|&value| side * (value - centre) > least / 2.0).count();
     if count <= most && alike <= 2 { count } else { 0 }
 }
@@ -204,7 +205,7 @@ fn spread_of(distances: &[f64]) -> f64 {
 
 /// The series with outliers replaced by the median of the windows around them.
 ///
-/// A level that holds for as long as [`REACH`] + 1 windows is the median around each of its own windows, and stays.
+/// A level that lasts for at least [`REACH`] + 1 windows is the median around each of its own windows, and is kept.
 fn without_outliers(series: &[f64], tolerance: f64) -> Vec<f64> {
     let mut space = Vec::with_capacity(2 * REACH + 1);
     let around: Vec<f64> = (0..series.len())

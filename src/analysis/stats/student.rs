@@ -1,6 +1,6 @@
-//! Student's t and χ² distributions, as tests and numbers of repetitions need them.
+//! Student's t and χ² distributions, as needed for tests and numbers of repetitions.
 //!
-//! Tails are computed as tails and not as 1 − something: a p of 10⁻³⁰ has as many right digits as one of 0.3. Degrees of
+//! Tails are computed directly and not as 1 − something: a p of 10⁻³⁰ has as many correct digits as one of 0.3. Degrees of
 //! freedom need not be whole.
 
 use std::f64::consts::PI;
@@ -10,7 +10,7 @@ use super::normal::normal_quantile;
 #[cfg(test)]
 mod tests;
 
-/// Student's t distribution with some degrees of freedom: what does not depend on t is computed once.
+/// Student's t distribution with some degrees of freedom: whatever does not depend on t is computed once.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Student {
     freedom: f64,
@@ -24,7 +24,7 @@ impl Student {
         Self { freedom, constant: gamma_ratio(freedom / 2.0) / PI.sqrt() }
     }
 
-    /// Probability that t lies at least as far from 0 as `t`: the p of a two-sided test.
+    /// Probability that t is at least as far from 0 as `t`: the p of a two-sided test.
     ///
     /// Iₓ(ν/2, ½) with x = ν / (ν + t²), Abramowitz & Stegun 1964, "Handbook of Mathematical Functions", 26.7.1, by the
     /// continued fraction of the incomplete beta function (26.5.8; modified Lentz, as in Press et al. 2007, "Numerical
@@ -104,7 +104,7 @@ impl Student {
     }
 }
 
-/// Probability that Student's t with `freedom` degrees lies at least as far from 0 as `t`; see [`Student::two_sided`].
+/// Probability that Student's t with `freedom` degrees is at least as far from 0 as `t`; see [`Student::two_sided`].
 pub fn student_two_sided(t: f64, freedom: f64) -> f64 {
     Student::new(freedom).two_sided(t)
 }
@@ -122,8 +122,8 @@ pub fn student_quantile(p: f64, freedom: f64) -> f64 {
 
 /// The value that χ² with `freedom` degrees does not exceed with probability `p`; infinite at 1, NaN outside [0, 1].
 ///
-/// Newton's method on the incomplete gamma function (series and continued fraction of Press et al. 2007, ch. 6.2), from
-/// where Wilson & Hilferty 1931, "The distribution of chi-square", put it.
+/// Newton's method on the incomplete gamma function (series and continued fraction of Press et al. 2007, ch. 6.2), starting
+/// from the approximation of Wilson & Hilferty 1931, "The distribution of chi-square".
 pub fn chi_squared_quantile(p: f64, freedom: f64) -> f64 {
     if !((0.0..=1.0).contains(&p) && freedom > 0.0 && freedom.is_finite()) {
         return f64::NAN;
@@ -134,7 +134,7 @@ pub fn chi_squared_quantile(p: f64, freedom: f64) -> f64 {
     let a = freedom / 2.0;
     let ninth = 2.0 / (9.0 * freedom);
     let root = 1.0 - ninth + normal_quantile(p) * ninth.sqrt();
-    // Of x = χ²/2. Far down the approximation is negative; there P(a, x) is xᵃ / Γ(a + 1).
+    // For x = χ²/2. Far down the approximation is negative; there P(a, x) is xᵃ / Γ(a + 1).
     let low_end = libm::exp((libm::log(p) + libm::lgamma(a + 1.0)) / a);
     let mut x = if root > 0.2 { freedom * root * root * root / 2.0 } else { low_end };
     let (mut low, mut high) = (0.0, f64::INFINITY);

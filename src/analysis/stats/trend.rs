@@ -1,7 +1,7 @@
-//! Does a series drift, and do its neighbours resemble each other: both spoil what is said about independent values.
+//! Does a series drift, and do its neighbours resemble each other? Both invalidate what is said about independent values.
 //!
-//! `series` is always in the order of time, one value per equal step. Equal values throughout have no trend and no
-//! correlation: 0 with p = 1 where both are asked for, NaN where only the number is.
+//! `series` is always in the order of time, one value per equal step. If all values are equal, there is no trend and no
+//! correlation: 0 with p = 1 where both are returned, NaN where only the number is.
 
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::SeedableRng;
@@ -19,9 +19,9 @@ const KENDALL_EXACT: usize = 100;
 const SPEARMAN_EXACT: usize = 9;
 /// All orders of up to this many values are tried for the correlation of neighbours: 40 320.
 const LAG1_EXACT: usize = 8;
-/// Beyond, so many random orders at most.
+/// Above that, at most this many random orders.
 const LAG1_ORDERS: u32 = 1999;
-/// So many orders that do as well as the series settle the matter.
+/// This many orders that do as well as the series settle the matter.
 const LAG1_HITS: u32 = 50;
 
 /// What the Mann-Kendall test found.
@@ -80,8 +80,8 @@ fn equal_counts(series: &[f64]) -> impl Iterator<Item = f64> {
 
 /// Twice the share of the orders of `n` things with at most `most` inversions, at most 1; `most` is at most half of all.
 ///
-/// Orders of i + 1 things come from those of i by putting the last behind any of the others: the counts are sums over
-/// windows of i + 1 counts (MacMahon's Mahonian numbers; Kendall 1938, "A new measure of rank correlation").
+/// Orders of i + 1 things come from those of i by putting the last after any of the others: the counts are sums over windows
+/// of i + 1 counts (MacMahon's Mahonian numbers; Kendall 1938, "A new measure of rank correlation").
 fn inversions_tail(n: usize, most: usize) -> f64 {
     let mut counts = vec![0.0; most + 1];
     counts[0] = 1.0;
@@ -116,8 +116,8 @@ pub struct RankCorrelation {
 /// Whether a series rises or falls with time, straight or not; two-sided.
 ///
 /// `series`: at least 3 values. Spearman 1904, "The proof and measurement of association between two things".
-/// Up to 9 values p is exact, with ties too; beyond it is that of Student's t with n − 2 degrees of freedom (Kendall
-/// 1975, ch. 5). [`kendall`] stays exact for longer; this one gives more weight to far moves.
+/// Up to 9 values p is exact, even with ties; above, it is that of Student's t with n − 2 degrees of freedom (Kendall 1975,
+/// ch. 5). [`kendall`] stays exact for longer; this test gives more weight to far moves.
 ///
 /// # Errors
 /// [`SampleError::TooFew`], [`SampleError::NotFinite`].
@@ -142,7 +142,7 @@ pub fn spearman(series: &[f64]) -> Result<RankCorrelation, SampleError> {
     Ok(RankCorrelation { rho, p, exact })
 }
 
-/// Share of the orders of `ranks` for which Σ time · rank lies at least as far from its mean as `observed`.
+/// Share of the orders of `ranks` for which Σ time · rank is at least as far from its mean as `observed`.
 ///
 /// Orders are counted together by which ranks come first and by their sum so far: 2ⁿ sets instead of n! orders.
 fn products_tail(ranks: &[usize], observed: usize) -> f64 {
@@ -171,10 +171,10 @@ fn products_tail(ranks: &[usize], observed: usize) -> f64 {
     f64::from(far) / f64::from(all.iter().sum::<u32>())
 }
 
-/// Probability that Student's t with `freedom` degrees lies at least as far from 0 as `t`.
+/// Probability that Student's t with `freedom` degrees is at least as far from 0 as `t`.
 ///
-/// The finite sums for whole degrees of freedom of Abramowitz & Stegun 1964, 26.7.3 and 26.7.4. They give the
-/// probability inside, so that a p below 10⁻¹⁵ is found as 0.
+/// The finite sums for whole degrees of freedom of Abramowitz & Stegun 1964, 26.7.3 and 26.7.4. They give the probability
+/// inside, so that a p below 10⁻¹⁵ is returned as 0.
 fn student_two_sided(t: f64, freedom: usize) -> f64 {
     let t = t.abs();
     if t.is_infinite() {
@@ -197,8 +197,8 @@ fn student_two_sided(t: f64, freedom: usize) -> f64 {
 
 /// Median of the slopes between all pairs of values, in their unit per step of time.
 ///
-/// Theil 1950; Sen 1968, "Estimates of the regression coefficient based on Kendall's tau". A quarter of the values may
-/// be wild. Time O(n² log n), memory O(n²).
+/// Theil 1950; Sen 1968, "Estimates of the regression coefficient based on Kendall's tau". A quarter of the values may be
+/// extreme. Time O(n² log n), memory O(n²).
 ///
 /// NaN when there are fewer than two values or one of them is NaN.
 pub fn theil_sen(series: &[f64]) -> f64 {
@@ -243,7 +243,7 @@ pub struct Lag1 {
 /// serial correlation": r is compared with that of other orders of these very values, whatever their distribution. Up
 /// to 8 values all orders are tried; beyond, up to 1999 random ones, always the same, until 50 have reached the distance
 /// (Besag & Clifford 1991, "Sequential Monte Carlo p-values"): a p near 0.05 has a standard error of 0.007. Their normal
-/// approximation would take a single wild value at either end for a correlation.
+/// approximation would take a single extreme value at either end for a correlation.
 ///
 /// # Errors
 /// [`SampleError::TooFew`], [`SampleError::NotFinite`].

@@ -1,11 +1,11 @@
-//! Two samples compared: by which factor do they differ, in which interval may it lie, and is it more than chance.
+//! Two samples compared: by which factor they differ, in which interval it may be, and whether it is more than chance.
 //!
-//! Ranks alone cannot say the obvious: five against five never reach a p below 2/252, however far apart they lie. Means
-//! alone are misled by a wild value or two. Both together are as strong as the stronger, up to a factor of two in p,
-//! and hold their level as either does: [`combined_p`] of Welch's t on logarithms and the exact Mann-Whitney test;
-//! where values belong together by rounds, of the t of pairs and Wilcoxon's exact signed rank too. A component whose
-//! smallest possible p is above 0.01 is left out, since it could only weaken the others: Mann-Whitney comes in from 5
-//! values of each on, the signed rank from 8 pairs on, and the t of pairs from 5.
+//! Ranks alone cannot show the obvious: five against five never reach a p below 2/252, however far apart they are. Means
+//! alone are misled by one or two extreme values. Together they are as strong as the stronger, up to a factor of two in p,
+//! and keep their level as either does: [`combined_p`] of Welch's t on logarithms and the exact Mann-Whitney test; where
+//! values belong together by rounds, also of the t of pairs and Wilcoxon's exact signed rank. A component whose smallest
+//! possible p is above 0.01 is left out, since it could only weaken the others: Mann-Whitney takes part from 5 values each
+//! on, the signed rank from 8 pairs on, and the t of pairs from 5.
 //!
 //! The interval holds the ratios that the same test does not reject at the level (Casella & Berger 2002, "Statistical
 //! Inference", ch. 9.2), so that it excludes 1 exactly when p is at most 1 − level.
@@ -21,11 +21,11 @@ mod tests;
 
 /// A component that cannot reach this is left out.
 const REACHABLE: f64 = 0.01;
-/// Pairs that count as such. Three or four differences of rounded values are too often nearly equal, and t is then huge.
+/// The minimum number of pairs. Three or four differences of rounded values are too often nearly equal, and t is then huge.
 const FEWEST_PAIRS: usize = 5;
-/// Halvings of a bracket: its ends lie closer than 10⁻¹⁰ of it.
+/// Halvings of a bracket: its ends are then closer than 10⁻¹⁰ of it.
 const HALVINGS: usize = 34;
-/// Doublings of a step until it is out of what the test accepts; otherwise nothing is.
+/// Doublings of a step until the test rejects it; if that never happens, no shift is rejected.
 const DOUBLINGS: usize = 64;
 
 /// Two-sided p of each test that took part.
@@ -44,22 +44,23 @@ pub struct Components {
 /// What a comparison of two samples found.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TwoSamples {
-    /// How many times `a` is `b`, without unit; inside the interval.
+    /// The factor from `a` to `b`, without unit; inside the interval.
     pub estimate: f64,
-    /// The ratios that the test does not reject; `None` where it could reject none, which then includes 1.
+    /// The ratios that the test does not reject; `None` where it could reject none, so that 1 is included.
     pub interval: Option<(f64, f64)>,
     /// Two-sided p of no difference, at most ½.
     pub p: f64,
-    /// What each test found by itself.
+    /// The p of each test by itself.
     pub components: Components,
     /// The smallest p that ranks of samples of these sizes can have, whatever the values.
     pub smallest_rank_p: f64,
 }
 
 impl TwoSamples {
-    /// Whether a significance below `alpha` could be reached only by trusting that logarithms are about normal.
+    /// Whether a significance below `alpha` could be reached only by relying on logarithms being approximately normal.
     ///
-    /// Values of two equally frequent levels fall apart by chance as often as 2/4ⁿ, and no test of n values sees that.
+    /// Values with two equally frequent levels are separated by chance as often as 2/4ⁿ, and no test of n values can see
+    /// that.
     pub fn rests_on_shape(&self, alpha: f64) -> bool {
         alpha < self.smallest_rank_p
     }
@@ -71,12 +72,11 @@ impl TwoSamples {
 /// of `b`, such as repetitions of one round; not every value need have a partner. `level`: of the interval, above 0.5
 /// and below 1.
 ///
-/// The p is that of the module's combined test, at most ½. The estimate is the median of all ratios (Hodges & Lehmann
-/// 1963) or, with 5 pairs and partners for three quarters of the smaller sample, the pseudo-median of the pairs'
-/// ratios. For samples that differ in more than their scale the test may reject that very ratio; the estimate is then
-/// the ratio of geometric means, or another on the way between, which it does not reject. Where it rejects all of them,
-/// no factor describes the difference, and estimate and interval are those of the component that is surest that there
-/// is one.
+/// The p is that of the module's combined test, at most ½. The estimate is the median of all ratios (Hodges & Lehmann 1963)
+/// or, with 5 pairs and partners for three quarters of the smaller sample, the pseudo-median of the pairs' ratios. For
+/// samples that differ in more than their scale the test may reject that very ratio; the estimate is then the ratio of
+/// geometric means, or another one in between, which the test does not reject. Where it rejects all of them, no factor
+/// describes the difference, and estimate and interval are those of the component that is most certain of a difference.
 ///
 /// # Errors
 /// [`SampleError::TooFew`], [`SampleError::NotFinite`], [`SampleError::NotPositive`]; [`SampleError::Share`] for the
@@ -87,7 +87,7 @@ pub fn compare_two(a: &[f64], b: &[f64], pairs: Option<&[(usize, usize)]>, level
     let alpha = significance(level)?;
     let shifts = Shifts::of_logs(a, b, pairs)?;
     let found = shifts.found(alpha);
-    // What is not 0 on logarithms may be 1 by rounding.
+    // A value that is not 0 on logarithms may be 1 by rounding.
     let differs = found.p <= alpha;
     let ratio = |log: f64| {
         let ratio = libm::exp(log).clamp(f64::MIN_POSITIVE, f64::MAX);
@@ -109,9 +109,9 @@ pub fn compare_two(a: &[f64], b: &[f64], pairs: Option<&[(usize, usize)]>, level
 /// What a comparison by ranks alone found.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RankComparison {
-    /// How far `b` lies above `a`, in their unit; inside the interval.
+    /// How far `b` is above `a`, in their unit; inside the interval.
     pub estimate: f64,
-    /// The shifts that the test does not reject; `None` where it could reject none, which then includes 0.
+    /// The shifts that the test does not reject; `None` where it could reject none, so that 0 is included.
     pub interval: Option<(f64, f64)>,
     /// Two-sided p of no difference, at most ½.
     pub p: f64,
@@ -119,8 +119,8 @@ pub struct RankComparison {
     pub smallest_p: f64,
 }
 
-/// How far values of `b` lie above those of `a`, in their unit, by ranks alone: for values that may be 0 or negative,
-/// such as shares of errors, and have no logarithms.
+/// How far values of `b` are above those of `a`, in their unit, by ranks alone: for values that may be 0 or negative, such
+/// as shares of errors, and have no logarithms.
 ///
 /// `a`, `b`: at least one value each. `pairs`, `level`: see [`compare_two`]. The exact Mann-Whitney test with ties or,
 /// from 8 pairs on, [`combined_p`] of it and of the exact signed rank test. The estimate is the median of all
@@ -167,15 +167,15 @@ struct Found {
 pub(super) struct Shifts {
     welch: Option<MeanTest>,
     paired_t: Option<MeanTest>,
-    /// For the estimate, also where it takes no part in p.
+    /// For the estimate, even where it takes no part in p.
     rank_sum: RankSum,
     rank_sum_counts: bool,
-    /// The same; absent with too few pairs for an estimate.
+    /// The same for pairs; absent with too few pairs for an estimate.
     signed_rank: Option<SignedRank>,
     signed_rank_counts: bool,
     sizes: (usize, usize),
     pairs: usize,
-    /// Of the order of what values differ by; above 0.
+    /// Of the order of magnitude by which values differ; above 0.
     step: f64,
 }
 
@@ -217,7 +217,7 @@ impl Shifts {
         }
     }
 
-    /// Two-sided p if `b` were `shift` above `a`: what each test says.
+    /// Two-sided p if `b` were `shift` above `a`, from each test.
     fn components(&self, shift: f64) -> Components {
         Components {
             welch: self.welch.as_ref().map(|test| test.p(shift)),
@@ -231,7 +231,7 @@ impl Shifts {
         self.signed_rank.as_ref().filter(|_| self.signed_rank_counts)
     }
 
-    /// The same, together.
+    /// The same, combined.
     pub fn p(&self, shift: f64) -> f64 {
         let Components { welch, rank_sum, paired_t, signed_rank } = self.components(shift);
         combined_p(&[welch, rank_sum, paired_t, signed_rank].map(|p| p.unwrap_or(f64::NAN)))
@@ -242,7 +242,7 @@ impl Shifts {
         smallest_p(self.sizes.0, self.sizes.1).min(signed_smallest(self.pairs))
     }
 
-    /// Shifts that the data show, the one to be preferred first.
+    /// Shifts that the data show, in order of preference.
     fn centres(&self) -> Vec<f64> {
         let rank_sum = Some(self.rank_sum.estimate());
         let signed = self.signed_rank.as_ref().map(SignedRank::estimate);
@@ -258,7 +258,7 @@ impl Shifts {
         self.accepted(&centres, alpha).unwrap_or_else(|| self.surest().0)
     }
 
-    /// The first of `centres` that the test does not reject, or the best on the way between them.
+    /// The first of `centres` that the test does not reject, or the best one between them.
     fn accepted(&self, centres: &[f64], alpha: f64) -> Option<f64> {
         if let Some(&centre) = centres.iter().find(|&&centre| self.p(centre) > alpha) {
             return Some(centre);
@@ -273,7 +273,8 @@ impl Shifts {
     /// The shift of the component with the smallest p, and how it judges others. Its shift is not 0 where its p is
     /// below 1.
     fn surest(&self) -> (f64, PValue<'_>) {
-        // A median may be 0 where a test sees a difference, as with many equal values: as little as counts, then.
+        // A median may be 0 where a test sees a difference, as with many equal values: then the smallest shift that counts
+        // is used.
         let beside = |centre: f64, side: f64| if centre == 0.0 { side * self.step * 1e-9 } else { centre };
         let mut all: Vec<(f64, f64, PValue<'_>)> = Vec::new();
         for test in [self.welch, self.paired_t].into_iter().flatten() {
@@ -294,7 +295,7 @@ impl Shifts {
         let p = self.p(0.0);
         let (estimate, interval) = match self.accepted(&self.centres(), alpha) {
             Some(estimate) => (estimate, self.around(estimate, alpha, p > alpha, &|shift| self.p(shift))),
-            // The combined p is never below the smallest: 0 is rejected by the surest too.
+            // The combined p is never below the smallest: if it rejects 0, so does the most certain component.
             None => {
                 let (estimate, judge) = self.surest();
                 (estimate, self.around(estimate, alpha, false, &judge).or(Some((estimate, estimate))))
@@ -303,7 +304,7 @@ impl Shifts {
         Found { estimate, interval, p }
     }
 
-    /// All around `estimate` that `p` does not reject, and 0 exactly if it is `with_zero`.
+    /// The shifts around `estimate` that `p` does not reject, including exactly 0 if `with_zero`.
     fn around(&self, estimate: f64, alpha: f64, with_zero: bool, p: &dyn Fn(f64) -> f64) -> Option<(f64, f64)> {
         let end = |side: f64| {
             // In units of `side`: outwards is up.

@@ -1,16 +1,16 @@
 //! Ratios of means: Student's t for logarithms of two samples, independent or in pairs.
 //!
-//! What is measured here is above zero and spreads by shares, so that logarithms are nearer to normal than values, and a
-//! difference of their means is a ratio. With five repetitions only a test that trusts in that shape can reach a
-//! significance below that of ranks, 2/252; see [`compare_two`](super::compare_two) for what does not trust in it alone.
+//! Measured values are above zero and vary by shares, so that their logarithms are closer to normal than the values, and a
+//! difference of means of logarithms is a ratio. With five repetitions, only a test that relies on that shape can reach a
+//! significance below that of ranks, 2/252; see [`compare_two`](super::compare_two) for one that does not rely on it alone.
 //!
 //! # Values that do not vary
 //!
-//! Counts are often the same in every repetition, and t is then 0/0 or infinite: nothing is known of the spread. Equal
-//! constants have p = 1. For different constants p is the largest probability, over all populations, with which two
-//! samples of one population come out as one constant each, and different ones: the population then has two equally
-//! frequent values (for equal sizes), and p = 2 / 4ⁿ: 0.002 for 5 repetitions of each, 3·10⁻⁵ for 8. Nothing is assumed
-//! of the shape. For pairs that all differ by the same it is 2 / 2ⁿ, the chance that all differ in one direction.
+//! Counts are often the same in every repetition, and t is then 0/0 or infinite: nothing is known about the spread. Equal
+//! constants have p = 1. For different constants p is the largest probability, over all populations, with which two samples
+//! of one population turn out as one constant each, and different ones: the population then has two equally frequent values
+//! (for equal sizes), and p = 2 / 4ⁿ: 0.002 for 5 repetitions of each, 3·10⁻⁵ for 8. Nothing is assumed about the shape. For
+//! pairs that all differ by the same amount it is 2 / 2ⁿ, the chance that all differ in one direction.
 
 use super::descriptive::{mean, standard_deviation};
 use super::sample::{SampleError, positive, share};
@@ -19,7 +19,7 @@ use super::student::Student;
 #[cfg(test)]
 mod tests;
 
-/// What differs by less on logarithms is equal: those of the largest numbers are rounded by some 10⁻¹³.
+/// Values whose logarithms differ by less are equal: those of the largest numbers are rounded by some 10⁻¹³.
 pub(super) const ROUNDING: f64 = 1e-12;
 
 /// Ratio of two geometric means, and whether it differs from 1.
@@ -53,12 +53,12 @@ pub fn welch(a: &[f64], b: &[f64], level: f64) -> Result<MeanRatio, SampleError>
     Ok(MeanTest::independent(&logs(a), &logs(b)).ratio(level))
 }
 
-/// By which factor the geometric mean of `b` exceeds that of `a`, where each value of `a` belongs to the one of `b` at
-/// the same place, as repetitions of one round do.
+/// By which factor the geometric mean of `b` exceeds that of `a`, where each value of `a` belongs to the one of `b` at the
+/// same position, as repetitions of one round do.
 ///
-/// `a`, `b`: as many values, at least 2 above zero. `level`: in (0, 1).
-/// "Student" (Gosset) 1908, "The probable error of a mean", of the differences of logarithms. What a round does to both
-/// falls out. For pairs that all differ by the same see the module.
+/// `a`, `b`: the same number of values, at least 2, above zero. `level`: in (0, 1).
+/// "Student" (Gosset) 1908, "The probable error of a mean", of the differences of logarithms. What affects both values of a
+/// round cancels out. For pairs that all differ by the same amount see the module.
 ///
 /// # Errors
 /// [`SampleError::TooFew`], [`SampleError::NotFinite`], [`SampleError::NotPositive`]; [`SampleError::Share`] for the
@@ -85,7 +85,7 @@ pub(super) fn constant_p(n: f64, m: f64) -> f64 {
     2.0 * libm::exp(n * libm::log(n / (n + m)) + m * libm::log(m / (n + m)))
 }
 
-/// A test of means that can be asked about any shift.
+/// A test of means that can be evaluated for any shift.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct MeanTest {
     /// The shift that the data show.

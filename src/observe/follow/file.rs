@@ -7,31 +7,31 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
-/// Where a file is read.
+/// A file and the position up to which it was read.
 #[derive(Debug)]
 pub(super) struct Followed {
     path: PathBuf,
-    /// The file that had the name when it was last looked for, and its device and number.
+    /// The file that had the name when it was last looked up, and its device and number.
     open: Option<(File, (u64, u64))>,
-    /// What is there when it is first looked for is older than the experiment, and skipped.
+    /// What exists at the first look is older than the experiment, and skipped.
     skip_first: bool,
-    /// Whether it was ever there.
+    /// Whether it ever existed.
     pub appeared: bool,
 }
 
-/// What came of one look.
+/// The result of one look.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Look {
-    /// So many bytes were read; there may be more.
+    /// This many bytes were read; there may be more.
     Read(usize),
-    /// The bytes that come next are those of another file, or the same one from its start.
+    /// The next bytes belong to another file, or to the same one from its start.
     Anew,
     /// There is nothing new.
     Nothing,
 }
 
 impl Followed {
-    /// `skip_first`: whether what it holds when it is there at once is skipped.
+    /// `skip_first`: whether to skip the content of a file that exists at once.
     pub fn new(path: PathBuf, skip_first: bool) -> Self {
         Self { path, open: None, skip_first, appeared: false }
     }
@@ -40,7 +40,7 @@ impl Followed {
         &self.path
     }
 
-    /// How much of it was not read yet.
+    /// How much of it has not been read yet.
     pub fn unread(&self) -> u64 {
         let Some((mut file, _)) = self.open.as_ref().map(|(file, id)| (file, id)) else {
             return std::fs::metadata(&self.path).map_or(0, |there| there.len());
@@ -49,10 +49,10 @@ impl Followed {
         file.metadata().map_or(0, |there| there.len().saturating_sub(at))
     }
 
-    /// Reads on.
+    /// Continues reading.
     ///
     /// # Errors
-    /// What the system said; that the file is not there is none.
+    /// What the system said; a missing file is not an error.
     pub fn look(&mut self, buffer: &mut [u8]) -> io::Result<Look> {
         let Some((file, id)) = &mut self.open else { return self.open() };
         let there = file.metadata()?.len();
@@ -61,7 +61,7 @@ impl Followed {
             return Ok(Look::Anew);
         }
         match file.read(buffer)? {
-            // Whoever replaces a file has written it to its end.
+            // A file that is replaced has been written to its end.
             0 if std::fs::metadata(&self.path).is_ok_and(|now| (now.dev(), now.ino()) != *id) => self.open(),
             0 => Ok(Look::Nothing),
             read => Ok(Look::Read(read)),
@@ -70,7 +70,7 @@ impl Followed {
 
     fn open(&mut self) -> io::Result<Look> {
         let skip = std::mem::take(&mut self.skip_first);
-        // What is a pipe would be waited for.
+        // Opening a pipe would wait for a writer.
         let opened = File::options().read(true).custom_flags(OFlags::NONBLOCK.bits() as i32).open(&self.path);
         let mut file = match opened {
             Ok(file) => file,

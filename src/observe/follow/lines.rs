@@ -1,27 +1,28 @@
-//! Bytes as they come, to whole lines.
+//! Turns bytes, as they arrive, into whole lines.
 
-/// The longest line that is kept; of a longer one this much is, and the rest is skipped.
+/// The longest line that is kept; of a longer one only this much is kept, and the rest is skipped.
 pub const MAX_LINE: usize = 64 << 10;
 
-/// Where a stream of bytes is within its lines. Never holds more than [`MAX_LINE`] bytes.
+/// The position of a stream of bytes within its lines. Never holds more than [`MAX_LINE`] bytes.
 #[derive(Debug, Default)]
 pub(super) struct Splitter {
-    /// The start of a line whose end has not come.
+    /// The start of a line whose end has not arrived.
     begun: Vec<u8>,
-    /// Whether what comes is the rest of a line that was cut.
+    /// Whether the next bytes are the rest of a line that was cut.
     skipping: bool,
-    /// Lines that were cut.
+    /// How many lines were cut.
     pub cut: u64,
 }
 
 impl Splitter {
-    /// Takes what was read, of any length, and adds the lines that are whole by now to `lines`, each with a line feed at its end.
+    /// Takes what was read, of any length, and adds the lines that are complete by now to `lines`, each with a line feed at
+    /// its end.
     pub fn push(&mut self, mut bytes: &[u8], lines: &mut Vec<u8>) {
         while let Some(end) = bytes.iter().position(|b| *b == b'\n') {
             let (line, rest) = bytes.split_at(end + 1);
             self.end(line, lines);
             bytes = rest;
-            // From here on a line lies whole in `bytes`; most of them at once, where none can be too long.
+            // From here on whole lines are in `bytes`; most are taken at once, where none can be too long.
             if bytes.len() <= MAX_LINE
                 && let Some(last) = bytes.iter().rposition(|b| *b == b'\n')
             {
@@ -35,13 +36,13 @@ impl Splitter {
         if self.begun.len() + bytes.len() <= MAX_LINE {
             self.begun.extend_from_slice(bytes);
         } else {
-            // What is there of it is told now: its end may never come.
+            // What exists of the line is passed on now: its end may never arrive.
             self.cut(bytes, lines);
             self.skipping = true;
         }
     }
 
-    /// The line that has no end, when nothing comes any more.
+    /// The line without an end, when no more bytes will arrive.
     pub fn finish(&mut self, lines: &mut Vec<u8>) {
         if !self.begun.is_empty() {
             lines.append(&mut self.begun);
@@ -76,7 +77,7 @@ impl Splitter {
 mod tests {
     use super::*;
 
-    /// What comes of bytes that are read in pieces of this length.
+    /// The result for bytes that are read in pieces of this length.
     fn lines(bytes: &[u8], piece: usize) -> (Vec<u8>, u64) {
         let (mut splitter, mut found) = (Splitter::default(), Vec::new());
         for piece in bytes.chunks(piece) {

@@ -1,15 +1,15 @@
 //! Follows sources of lines while a load runs: files, and streams of bytes.
 //!
-//! One thread for all sources of a repetition. It sleeps in `poll` until the kernel says that there is something (inotify for
-//! files), notes when it was read, and sends whole lines away, a piece with many of them at a time. What lines mean, and where they
-//! are kept, is others' business.
+//! One thread for all sources of a repetition. It sleeps in `poll` until the kernel reports something new (inotify for
+//! files), notes when it was read, and sends whole lines on, many of them per piece. What lines mean, and where they are
+//! kept, is decided elsewhere.
 //!
-//! Memory is bounded: a line that does not end is cut ([`MAX_LINE`]), and pieces for which there is no room on the way are lost and
-//! counted; nobody waits for anybody. Whoever writes a line at a time as fast as it can wakes this thread no more than two
-//! thousand times a second.
+//! Memory is bounded: a line that does not end is cut ([`MAX_LINE`]), and pieces for which there is no room on the way are
+//! lost and counted; neither side waits for the other. A program that writes one line at a time as fast as it can wakes this
+//! thread no more than two thousand times a second.
 //!
-//! A stream that knows how it was opened ([`Redial`]) is opened once more when the other side has ended it; what was told meanwhile is
-//! missing, so that it is counted and timed.
+//! A stream that knows how it was opened ([`Redial`]) is opened again when the other side has ended it; what was sent
+//! meanwhile is missing, so the gap is counted and timed.
 
 mod file;
 mod lines;
@@ -36,17 +36,17 @@ use vocabulary::queue::{self, Sent};
 pub use self::lines::MAX_LINE;
 pub use self::redial::Redial;
 
-/// What is read at a time.
+/// How much is read at a time.
 const BUFFER: usize = MAX_LINE;
-/// So much of a source is read before the others have their turn.
+/// How much of a source is read before the others have their turn.
 const TURN: usize = 16;
-/// So many bytes of lines may wait for whoever takes them: of lines of 100 bytes a fifth of a million.
+/// How many bytes of lines may wait for the receiver: a fifth of a million lines of 100 bytes.
 const ROOM: usize = 16 << 20;
 /// No two looks are closer together than this.
 const PAUSE: Duration = Duration::from_micros(500);
-/// Where the kernel tells nothing of a file, it is looked at this often.
+/// How often a file is looked at where the kernel does not report changes.
 const UNTOLD: Duration = Duration::from_millis(5);
-/// Files that are not there, or were replaced, are looked for this often where the kernel does not tell of them.
+/// How often missing or replaced files are looked for where the kernel does not report them.
 const SEARCH: Duration = Duration::from_millis(50);
 
 /// Some lines of a source.
@@ -60,42 +60,42 @@ pub struct Piece {
     pub lines: Vec<u8>,
 }
 
-/// The end of whoever takes the lines.
+/// The receiver's end of the lines.
 pub type Pieces = queue::Receiver<Piece>;
 
-/// What is followed.
+/// A source to follow.
 #[derive(Debug)]
 pub enum Origin {
     /// A file.
     File {
         /// Its name.
         path: PathBuf,
-        /// Whether what it holds by now is skipped.
+        /// Whether to skip what it contains already.
         skip_first: bool,
     },
     /// A stream that does not block.
     Stream {
         /// The stream.
         stream: OwnedFd,
-        /// How it is opened once more when it has ended, where it is.
+        /// How it is opened again when it has ended, where that is wanted.
         again: Option<Redial>,
     },
 }
 
-/// How a source fared.
+/// How following a source went.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SourceReport {
     /// Lines that were lost because there was no room for them.
     pub lost_lines: u64,
     /// Lines that were longer than [`MAX_LINE`].
     pub cut_lines: u64,
-    /// When and why nothing more can come of it, in words.
+    /// When and why the source ended for good, in words.
     pub ended: Option<(Instant, String)>,
     /// How often it ended and came back.
     pub interruptions: u64,
-    /// How long it was away all in all.
+    /// How long it was away in total.
     pub away: Duration,
-    /// Whether it was ever there.
+    /// Whether it ever existed.
     pub appeared: bool,
 }
 
@@ -126,14 +126,14 @@ impl Follower {
         Ok((Self { orders: Some(orders), wake, thread: Some(thread) }, pieces))
     }
 
-    /// Follows a source from now on; its lines have this number, which no other source has.
+    /// Follows a source from now on; its lines get this number, which no other source may have.
     pub fn follow(&self, source: u32, origin: Origin) {
-        // The thread lives as long as this.
+        // The thread lives as long as this value.
         let _ = self.orders.as_ref().map(|orders| orders.send((source, origin)));
         self.rouse();
     }
 
-    /// Reads what is there by now of every source, and ends. Returns how each fared, by its number.
+    /// Reads what exists by now of every source, and ends. Returns the report of each source, by its number.
     pub fn stop(mut self) -> BTreeMap<u32, SourceReport> {
         self.orders = None;
         self.rouse();
@@ -146,9 +146,9 @@ impl Follower {
     }
 }
 
-/// Ends the sleep of the thread that follows.
+/// Wakes the thread that follows.
 fn rouse(wake: &OwnedFd) {
-    // It fails when it has not been heard 2^64 times.
+    // It fails only after 2^64 wake-ups that were not read.
     let _ = rustix::io::write(wake, &1_u64.to_ne_bytes());
 }
 
@@ -167,13 +167,13 @@ struct Source {
     reader: Reader,
     splitter: Splitter,
     report: SourceReport,
-    /// How it is opened once more; none while somebody tries.
+    /// How it is opened again; none while that is being attempted.
     again: Option<Redial>,
     /// Whether it should be looked at.
     is_due: bool,
-    /// The number of the kernel's watch for it.
+    /// The number of the kernel's watch for the file.
     watch: Option<i32>,
-    /// That of the watch for its folder, in which a file of its name may appear.
+    /// The number of the watch for its folder, in which a file of its name may appear.
     folder: Option<i32>,
 }
 
@@ -240,7 +240,7 @@ impl Sources {
         self.watch_folders();
     }
 
-    /// Streams that were opened once more are read from now on.
+    /// Streams that were opened again are read from now on.
     fn come_back(&mut self) {
         while let Some((number, stream, again)) = self.redials.returned() {
             let Some(source) = self.all.get_mut(&number) else { continue };
@@ -252,20 +252,20 @@ impl Sources {
         }
     }
 
-    /// Has the kernel tell of files that appear in the folders of sources, as far as these folders are there.
+    /// Asks the kernel to report files that appear in the folders of sources, as far as these folders exist.
     fn watch_folders(&mut self) {
         let Some(inotify) = &self.inotify else { return };
         for source in self.all.values_mut().filter(|s| s.folder.is_none()) {
             if let Reader::File(file) = &source.reader {
                 let folder = file.path().parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
                 source.folder = inotify::add_watch(inotify, folder, WatchFlags::CREATE | WatchFlags::MOVED_TO).ok();
-                // It may have appeared meanwhile.
+                // The file may have appeared meanwhile.
                 source.is_due = true;
             }
         }
     }
 
-    /// Reads on in a source. Whether there may be more.
+    /// Continues reading a source. Returns whether there may be more.
     fn turn(&mut self, number: u32) -> bool {
         let Self { all, redials, outbox, inotify, buffer } = self;
         let Some(source) = all.get_mut(&number) else { return false };
@@ -287,7 +287,7 @@ impl Sources {
                     source.splitter.push(&buffer[..length], &mut lines);
                     source.send(number, at, &mut lines, outbox);
                 }
-                // What was begun was never ended.
+                // A line that was started was never finished.
                 Ok(Look::Anew) => {
                     source.splitter.finish(&mut lines);
                     source.send(number, at, &mut lines, outbox);
@@ -296,7 +296,7 @@ impl Sources {
                     }
                 }
                 Ok(Look::Nothing) => {
-                    // Where the kernel does not tell, there is something new as far as anybody knows.
+                    // Where the kernel does not report changes, the source has to be read to find out.
                     source.is_due = false;
                     return false;
                 }
@@ -316,12 +316,12 @@ impl Sources {
         true
     }
 
-    /// Lets some time go by since the last look, so that many small writes are read together. New orders do not wait.
+    /// Lets some time pass since the last look, so that many small writes are read together. New commands do not wait.
     fn pause(&self, wake: &OwnedFd) {
         let _ = poll(&mut [PollFd::new(wake, PollFlags::IN)], Some(&timespec(PAUSE)));
     }
 
-    /// Sleeps until there is something to be done.
+    /// Sleeps until there is something to do.
     fn sleep(&mut self, wake: &OwnedFd) {
         let untold = |s: &Source| matches!(&s.reader, Reader::File(file) if file.appeared) && s.watch.is_none();
         let time = if self.all.values().any(untold) { UNTOLD } else { SEARCH };
@@ -350,13 +350,13 @@ impl Sources {
         }
     }
 
-    /// Takes from the kernel which files have changed.
+    /// Reads from the kernel which files have changed.
     fn note_changes(&mut self) {
         let Some(inotify) = &self.inotify else { return };
         let mut space = [MaybeUninit::uninit(); 4096];
         let mut reader = inotify::Reader::new(inotify, &mut space);
         while let Ok(event) = reader.next() {
-            // Where some were forgotten, any may have changed.
+            // Where some events were dropped, any file may have changed.
             let watch = event.wd();
             self.all
                 .values_mut()
@@ -365,16 +365,17 @@ impl Sources {
         }
     }
 
-    /// Reads what is there, and ends.
+    /// Reads what exists, and ends.
     fn finish(mut self) -> BTreeMap<u32, SourceReport> {
         let numbers: Vec<u32> = self.all.keys().copied().collect();
         for number in numbers {
-            // Whoever goes on writing is not waited for: a file is read to where it ends now, a stream as far as it may have waited.
+            // A writer that continues is not waited for: a file is read to its present end, a stream as far as its data may
+            // have been waiting.
             let turns = match self.all.get(&number).map(|source| &source.reader) {
                 Some(Reader::File(file)) => file.unread() / BUFFER as u64 + 1,
                 _ => (ROOM / BUFFER) as u64,
             };
-            // A turn or two go by with opening a file, or another one behind it.
+            // Opening a file, or moving on to its successor, takes a turn or two.
             for _ in 0..turns / TURN as u64 + 3 {
                 if !self.turn(number) {
                     break;
@@ -399,7 +400,7 @@ impl Sources {
 }
 
 impl Source {
-    /// Sends lines away, if there are any.
+    /// Sends lines on, if there are any.
     fn send(&mut self, source: u32, at: Instant, lines: &mut Vec<u8>, outbox: &queue::Sender<Piece>) {
         if lines.is_empty() {
             return;

@@ -1,4 +1,4 @@
-//! Streams that the other side ended are opened once more, each by a thread of its own: who connects may wait for long.
+//! Opens streams again that the other side ended, each in a separate thread: connecting may take long.
 
 use std::fmt;
 use std::os::fd::OwnedFd;
@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use super::rouse;
 
-/// The first attempt comes after this, each of the next ones after twice as long as the one before, up to [`MOST`].
+/// The first attempt comes after this time, each further one after twice the time before, up to [`MOST`].
 const FIRST: Duration = Duration::from_millis(50);
-/// Nobody waits for longer than this between two attempts.
+/// The longest time between two attempts.
 const MOST: Duration = Duration::from_secs(2);
 
-/// Opens a stream that does not block; fails in words. It may take its time.
+/// Opens a stream that does not block; fails in words. It may take long.
 pub struct Redial(pub Box<dyn Fn() -> Result<OwnedFd, String> + Send>);
 
 impl fmt::Debug for Redial {
@@ -24,7 +24,7 @@ impl fmt::Debug for Redial {
 
 type Returned = (u32, OwnedFd, Redial);
 
-/// Who opens streams once more. Attempts end when this is dropped.
+/// Opens streams again. Attempts end when this is dropped.
 pub(super) struct Redials {
     wake: Arc<OwnedFd>,
     is_over: Arc<AtomicBool>,
@@ -33,13 +33,13 @@ pub(super) struct Redials {
 }
 
 impl Redials {
-    /// `wake` is written to when a stream is there again.
+    /// `wake` is written to when a stream was opened again.
     pub fn new(wake: &Arc<OwnedFd>) -> Self {
         let (sender, returned) = mpsc::channel();
         Self { wake: Arc::clone(wake), is_over: Arc::default(), sender, returned }
     }
 
-    /// Opens the stream of a source as soon as that is possible. Where there is no thread for it, it has ended.
+    /// Opens the stream of a source as soon as that is possible. If no thread can be started for it, the source has ended.
     pub fn dial(&self, source: u32, again: Redial) {
         let (wake, is_over, sender) = (Arc::clone(&self.wake), Arc::clone(&self.is_over), self.sender.clone());
         let dial = move || {
@@ -47,7 +47,7 @@ impl Redials {
             while !is_over.load(Ordering::Relaxed) {
                 std::thread::sleep(pause);
                 if let Ok(stream) = (again.0)() {
-                    // When nobody is there any more, neither is the source.
+                    // When nothing follows any more, the source is not needed either.
                     if sender.send((source, stream, again)).is_ok() {
                         rouse(&wake);
                     }
@@ -59,7 +59,7 @@ impl Redials {
         let _ = std::thread::Builder::new().name("redial".to_owned()).spawn(dial);
     }
 
-    /// A stream that is there again, if there is one: its source, the stream, and how it is opened the next time.
+    /// A stream that was opened again, if there is one: its source, the stream, and how it is opened the next time.
     pub fn returned(&self) -> Option<Returned> {
         self.returned.try_recv().ok()
     }

@@ -9,7 +9,7 @@ use super::*;
 /// Nothing here takes this long unless it is broken.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The lines that come until there are as many, with their sources.
+/// The lines that arrive until there are this many, with their sources.
 fn take(pieces: &Pieces, count: usize) -> Vec<(u32, String)> {
     let (mut found, deadline) = (Vec::new(), Instant::now() + PATIENCE);
     while found.len() < count {
@@ -39,7 +39,7 @@ fn files_and_streams_are_read_as_they_are_written() {
         follower.follow(number, Origin::File { path: path.clone(), skip_first: true });
     }
     follower.follow(4, Origin::Stream { stream: client.into(), again: None });
-    // By now the file that was there has been looked at: orders are taken in turn, and each is looked at first.
+    // By now the existing file has been looked at: commands are handled in order, and each source is looked at first.
     server.write_all(b"one\r\ntw").unwrap();
     assert_eq!(take(&pieces, 1), [(4, "one".to_owned())]);
     append(&old, "a line\n");
@@ -74,7 +74,7 @@ fn when_a_line_was_read_is_soon_after_it_was_written() {
     follower.follow(0, Origin::File { path: path.clone(), skip_first: false });
     append(&path, "first\n");
     take(&pieces, 1);
-    // The kernel tells of a write; looking for it from time to time would take half of `SEARCH` on average.
+    // The kernel reports a write; looking from time to time would take half of `SEARCH` on average.
     let mut delays: Vec<Duration> = (0..21)
         .map(|_| {
             let written = Instant::now();
@@ -109,7 +109,7 @@ fn a_file_that_appears_is_read_at_once() {
 fn what_finds_no_room_is_counted_and_memory_stays_bounded() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("flood");
-    // A million lines that nobody takes, more than there is room for, and a line without an end.
+    // A million lines that nothing receives, more than there is room for, and a line without an end.
     let line = "a line of a log that is long enough\n";
     let mut file = std::fs::File::create(&path).unwrap();
     for _ in 0..1000 {
@@ -125,7 +125,7 @@ fn what_finds_no_room_is_counted_and_memory_stays_bounded() {
         bytes += piece.lines.len();
     }
     assert!(bytes <= ROOM && bytes > ROOM / 2, "{bytes}");
-    // The last line is cut, and told once.
+    // The last line is cut, and passed on once.
     assert_eq!((lines + report.lost_lines, report.cut_lines), (1_000_001, 1), "{report:?}");
 }
 
@@ -144,10 +144,10 @@ fn a_stream_that_ends_is_opened_once_more_as_often_as_it_takes() {
         let mut server = listener.accept().unwrap().0;
         server.write_all(format!("{round}\nbegun").as_bytes()).unwrap();
         drop(server);
-        // What was begun on one connection is not continued on the next one.
+        // A line that was started on one connection is not continued on the next one.
         assert_eq!(take(&pieces, 2), [(7, round.to_string()), (7, "begun".to_owned())]);
     }
-    // It is there again, and the thread has seen that, when what it says is read.
+    // What is read shows that the stream was opened again, and that the thread has noticed.
     let mut server = listener.accept().unwrap().0;
     server.write_all(b"last\n").unwrap();
     assert_eq!(take(&pieces, 1), [(7, "last".to_owned())]);
@@ -155,7 +155,7 @@ fn a_stream_that_ends_is_opened_once_more_as_often_as_it_takes() {
     assert_eq!((report.interruptions, report.ended), (3, None));
     assert!(report.away >= 3 * Duration::from_millis(50) && report.away < PATIENCE, "{:?}", report.away);
 
-    // One that does not come back has ended.
+    // A source that does not come back has ended.
     let (follower, pieces) = Follower::start().unwrap();
     follower.follow(8, Origin::Stream { stream: dial().unwrap(), again: Some(Redial(Box::new(|| Err("no".to_owned())))) });
     let mut once = listener.accept().unwrap().0;

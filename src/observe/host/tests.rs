@@ -1,4 +1,4 @@
-//! This host, and recorded ones: trees of files as kernels show them on machines of other kinds.
+//! This host, and recorded ones: trees of files as kernels show them on other kinds of machines.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -37,7 +37,7 @@ fn kinds_of_time_that_belong_together_are_added() {
     assert_eq!(core_times(&ticks, 10), expected);
 }
 
-/// Writes files below a new root: `path = content`, or `path -> target` for a link; each content gets its line end.
+/// Writes files below a new root: `path = content`, or `path -> target` for a link; each content gets a line end.
 fn tree(files: &str) -> tempfile::TempDir {
     let root = tempfile::tempdir().unwrap();
     put(root.path(), files);
@@ -79,7 +79,7 @@ const PSI: &str = "
     proc/pressure/io = some avg10=0.00 avg60=0.00 avg300=0.00 total=52\\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=48
 ";
 
-/// Two cores of one package; each a policy of its own, as with `intel_pstate`.
+/// Two cores of one package; each is a policy by itself, as with `intel_pstate`.
 fn intel_laptop() -> tempfile::TempDir {
     let root = tree(PSI);
     proc(root.path(), &[0, 1]);
@@ -144,7 +144,7 @@ fn an_amd_server_counts_no_throttling() {
     let root = tree(PSI);
     proc(root.path(), &[0, 1]);
     for core in 0..2 {
-        // `amd-pstate`; the mean over the last milliseconds is there since Linux 6.15.
+        // `amd-pstate`; the mean over the last milliseconds exists since Linux 6.15.
         put(
             root.path(),
             &format!(
@@ -158,7 +158,7 @@ fn an_amd_server_counts_no_throttling() {
     let sample = read(root.path());
     assert_eq!(clocks(&sample), [clock(Some(3251), Some(3695), None); 2]);
     assert_eq!(sample.package_throttles, None);
-    // An idle core has no mean: what it last ran at is told instead.
+    // An idle core has no mean: the frequency at which it last ran is used instead.
     put(root.path(), "sys/devices/system/cpu/cpu0/cpufreq/cpuinfo_avg_freq = <unknown>");
     assert_eq!(clocks(&read(root.path())), [clock(Some(3695), Some(3695), None), clock(Some(3251), Some(3695), None)]);
 }
@@ -202,7 +202,7 @@ fn a_core_may_be_switched_off_and_on() {
     let mut host = Host::open(root.path(), 10_000_000);
     let mut buffer = vec![0; 64 * 1024];
     assert_eq!(host.read(&mut buffer, false).unwrap().cores.len(), 2);
-    // Its folder stays, without cpufreq.
+    // Its folder remains, without cpufreq.
     proc(root.path(), &[0]);
     let link = root.path().join("sys/devices/system/cpu/cpu1/cpufreq");
     fs::remove_file(&link).unwrap();

@@ -1,4 +1,4 @@
-//! Real processes, read the way that the sampler reads them.
+//! Real processes, read the way the sampler reads them.
 
 use std::time::Duration;
 

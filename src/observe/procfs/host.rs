@@ -13,27 +13,27 @@ pub struct CoreTicks {
     pub nice: u64,
     /// Time in kernel mode.
     pub system: u64,
-    /// Nothing to do.
+    /// Idle.
     pub idle: u64,
-    /// Nothing to do while storage was awaited; a rough number, which may even decrease.
+    /// Idle while waiting for storage; a rough number, which may even decrease.
     pub iowait: u64,
     /// Time in hardware interrupts.
     pub irq: u64,
-    /// Deferred interrupt work, much of the network's among it.
+    /// Deferred interrupt work, including much of the network's.
     pub softirq: u64,
     /// Wanted to run, but the hypervisor ran something else.
     pub steal: u64,
 }
 
-/// Reads the lines of single cores from `/proc/stat`, in its order; lines that make no sense are passed over.
+/// Reads the lines of single cores from `/proc/stat`, in order; lines that cannot be parsed are skipped.
 pub fn cores(text: &[u8]) -> impl Iterator<Item = CoreTicks> {
-    // The lines of cores stand first, before a long one on interrupts which is not worth a look.
+    // The lines of cores come first, before a long one about interrupts that is not needed.
     whole_lines(text).take_while(|line| line.starts_with(b"cpu")).filter_map(core)
 }
 
 fn core(line: &[u8]) -> Option<CoreTicks> {
     let mut words = words(line);
-    // The line of all cores together is called `cpu`: what remains of it is not a number.
+    // The line of all cores together is called `cpu`: the rest of its name is not a number.
     let core = number(words.next()?.strip_prefix(b"cpu")?)?;
     let mut ticks = || number::<u64>(words.next()?);
     Some(CoreTicks {
@@ -49,12 +49,12 @@ fn core(line: &[u8]) -> Option<CoreTicks> {
     })
 }
 
-/// What `/proc/meminfo` says.
+/// The content of `/proc/meminfo`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemInfo {
     /// Memory that the kernel manages.
     pub total_bytes: u64,
-    /// What could be had without swapping, by the kernel's estimate.
+    /// Memory available without swapping, by the kernel's estimate.
     pub available_bytes: u64,
 }
 
@@ -74,7 +74,7 @@ pub fn meminfo(text: &[u8]) -> Option<MemInfo> {
     Some(MemInfo { total_bytes: total?, available_bytes: available? })
 }
 
-/// Reads the mean over one minute from `/proc/loadavg`: tasks that ran, were ready to, or waited for storage.
+/// Reads the mean over one minute from `/proc/loadavg`: tasks that ran, were ready to run, or waited for storage.
 pub fn load_1min(text: &[u8]) -> Option<f64> {
     let load: f64 = number(whole_fields(text).next()?)?;
     (load.is_finite() && load >= 0.0).then_some(load)

@@ -2,14 +2,14 @@
 
 use super::{number, whole_lines, words};
 
-/// The state of a TCP socket, as far as it matters for who holds a port.
+/// The state of a TCP socket, as far as it matters for finding out which process holds a port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
     /// It accepts connections.
     Listening,
-    /// Closed, its port kept for a minute; it belongs to no process any more.
+    /// Closed, its port reserved for a minute; it no longer belongs to any process.
     TimeWait,
-    /// A connection in any other stage.
+    /// A connection in any other state.
     Other,
 }
 
@@ -18,13 +18,13 @@ pub enum State {
 pub struct Socket {
     /// The port on this side.
     pub local_port: u16,
-    /// Where it is in its life.
+    /// Its state.
     pub state: State,
-    /// The number behind `socket:[…]` in `/proc/PID/fd`; 0 when no process has it.
+    /// The number in `socket:[…]` in `/proc/PID/fd`; 0 when no process has the socket.
     pub inode: u64,
 }
 
-/// Reads the sockets of `/proc/net/tcp` or `tcp6`; the heading and lines that make no sense are passed over.
+/// Reads the sockets of `/proc/net/tcp` or `tcp6`; the heading and lines that cannot be parsed are skipped.
 pub fn sockets(text: &[u8]) -> impl Iterator<Item = Socket> {
     whole_lines(text).filter_map(socket)
 }

@@ -2,7 +2,7 @@
 
 use super::{entry, number, whole_fields, whole_lines};
 
-/// What `/proc/PID/stat` says of a process; times are in clock ticks, normally 10 ms each.
+/// The content of `/proc/PID/stat`; times are in clock ticks, normally 10 ms each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stat {
     /// `R`, `S`, `D`, `Z`, …
@@ -15,13 +15,13 @@ pub struct Stat {
     pub user_ticks: u64,
     /// Ticks in kernel mode, all threads, ended ones included.
     pub system_ticks: u64,
-    /// User ticks of children that ended and were waited for, and of theirs.
+    /// User ticks of children that ended and were waited for, and of their children.
     pub waited_user_ticks: u64,
-    /// Kernel ticks of children that ended and were waited for, and of theirs.
+    /// Kernel ticks of children that ended and were waited for, and of their children.
     pub waited_system_ticks: u64,
     /// Threads that are alive.
     pub threads: u64,
-    /// Ticks from boot to the start of the process: with the pid it names a process for good.
+    /// Ticks from boot to the start of the process: together with the pid it identifies a process for good.
     pub start_ticks: u64,
     /// Resident pages. The kernel adds per-core counters lazily, so this may be some dozen pages off.
     pub rss_pages: u64,
@@ -34,7 +34,7 @@ impl Stat {
     }
 }
 
-/// Reads `/proc/PID/stat`. The command's name may hold blanks and parentheses, so fields are counted from the last `)`.
+/// Reads `/proc/PID/stat`. The command's name may contain blanks and parentheses, so fields are counted from the last `)`.
 pub fn stat(text: &[u8]) -> Option<Stat> {
     let name_end = text.iter().rposition(|byte| *byte == b')')?;
     let mut fields = whole_fields(&text[name_end + 1..]);
@@ -56,7 +56,7 @@ pub fn stat(text: &[u8]) -> Option<Stat> {
     })
 }
 
-/// What `/proc/PID/smaps_rollup` says: memory by how many share it.
+/// The content of `/proc/PID/smaps_rollup`: memory by how many processes share it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Memory {
     /// Resident memory, shared pages included.
@@ -84,15 +84,15 @@ pub fn smaps_rollup(text: &[u8]) -> Option<Memory> {
     Some(Memory { rss_bytes: rss?, pss_bytes: pss?, private_clean_bytes: clean?, private_dirty_bytes: dirty? })
 }
 
-/// What `/proc/PID/status` or `/proc/PID/task/TID/status` says. The switches are those of one thread: the file of a process
-/// shows its first thread.
+/// The content of `/proc/PID/status` or `/proc/PID/task/TID/status`. The switches are those of one thread: the file of a
+/// process shows its first thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Status {
-    /// `VmHWM`, the most that was ever resident; `None` without memory, as for a zombie. Starts anew at `exec`.
+    /// `VmHWM`, the most that was ever resident; `None` without memory, as for a zombie. Restarts at `exec`.
     pub peak_rss_bytes: Option<u64>,
-    /// Times that the thread gave up its core to wait.
+    /// How often the thread gave up its core to wait.
     pub voluntary_switches: u64,
-    /// Times that the thread was taken from its core.
+    /// How often the thread was taken from its core.
     pub involuntary_switches: u64,
 }
 
@@ -100,7 +100,7 @@ pub struct Status {
 pub fn status(text: &[u8]) -> Option<Status> {
     let (mut peak, mut voluntary, mut involuntary) = (None, None, None);
     for line in whole_lines(text) {
-        // Most of the fifty-odd lines are of no interest: look at the first letter before anything else.
+        // Most of the more than fifty lines are not needed: look at the first letter before anything else.
         if !matches!(line.first(), Some(b'V' | b'v' | b'n')) {
             continue;
         }
@@ -114,12 +114,12 @@ pub fn status(text: &[u8]) -> Option<Status> {
     Some(Status { peak_rss_bytes: peak, voluntary_switches: voluntary?, involuntary_switches: involuntary? })
 }
 
-/// What `/proc/PID/io` says of storage (not of sockets, pipes or the page cache).
+/// What `/proc/PID/io` contains about storage (not about sockets, pipes or the page cache).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Io {
     /// Bytes fetched from storage.
     pub read_bytes: u64,
-    /// Bytes that are to go to storage.
+    /// Bytes that are meant to go to storage.
     pub written_bytes: u64,
 }
 

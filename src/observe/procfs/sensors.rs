@@ -3,12 +3,13 @@
 use super::{number, whole_lines, words};
 use vocabulary::rows::Pressure;
 
-/// Reads a file that holds a frequency in kHz, as all of cpufreq do. What no driver knows (`<unknown>`, 0) is nothing.
+/// Reads a file that contains a frequency in kHz, as all files of cpufreq do. A value that no driver knows (`<unknown>`, 0)
+/// is `None`.
 pub fn hertz(text: &[u8]) -> Option<u64> {
     count(text)?.checked_mul(1000).filter(|hertz| *hertz > 0)
 }
 
-/// Reads a file that holds a count.
+/// Reads a file that contains a count.
 pub fn count(text: &[u8]) -> Option<u64> {
     number(whole_lines(text).next()?.trim_ascii())
 }

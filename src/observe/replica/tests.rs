@@ -1,4 +1,4 @@
-//! Process trees that lose members, with totals that must not.
+//! Process trees that lose members, with totals that must not decrease.
 
 use std::{fs, time::Duration};
 
@@ -33,7 +33,7 @@ fn cpu(sample: &ProcessSample) -> u64 {
     sample.cpu_user_ns + sample.cpu_system_ns
 }
 
-/// Looks every 5 ms until `done`, and checks that no total falls on the way.
+/// Looks every 5 ms until `done`, and checks that no total falls meanwhile.
 fn look_until(replica: &mut Replica, reader: &mut Reader, done: impl Fn(&ProcessSample) -> bool) -> ProcessSample {
     let mut last = look(replica, reader);
     for _ in 0..1000 {
@@ -85,7 +85,7 @@ fn totals_never_fall_while_children_come_and_go() {
     let mut replica = watch(&script, "churn", &mut reader);
     let name = format!("/proc/{}/comm", script.pid());
     let sample = look_until(&mut replica, &mut reader, |_| fs::read(&name).is_ok_and(|name| name == b"sleep\n"));
-    // All is over and the kernel's numbers are final: ours are neither short of them nor above by more than rounding.
+    // Everything has ended and the kernel's numbers are final: ours are not lower, and higher by no more than rounding.
     let stat = fs::read(format!("/proc/{}/stat", script.pid())).expect("it lives");
     let stat = super::super::procfs::process::stat(&stat).expect("it is readable");
     let ticks = stat.user_ticks + stat.system_ticks + stat.waited_user_ticks + stat.waited_system_ticks;
@@ -114,13 +114,13 @@ fn an_orphan_stays_in_the_tree_though_its_parent_ended() {
     let mut script = Script::start(text, "orphan/0");
     let mut reader = reader();
     let mut replica = watch(&script, "orphan", &mut reader);
-    // Seen as a child first: no adopter need be asked to keep it.
+    // Seen as a child first: no adopter needs to be asked to keep it.
     look_until(&mut replica, &mut reader, |sample| sample.processes == 3);
     let inner = tree::descendants(script.pid())[0].cast_signed();
     let inner = rustix::process::Pid::from_raw(inner).expect("not 0");
     rustix::process::kill_process(inner, rustix::process::Signal::KILL).expect("it lives");
     script.wait_for("over");
-    // The inner shell is gone; its sleep remains, and the root has one of its own.
+    // The inner shell is gone; its sleep remains, and the root has another one.
     look_until(&mut replica, &mut reader, |sample| sample.processes == 3);
     let below = tree::descendants(script.pid());
     assert_eq!(below.len(), 1, "the orphan is not below the root any more");

@@ -30,7 +30,7 @@ fn quick() -> Settings {
     Settings {
         interval: 10 * MS,
         adopter: None,
-        // Debug builds on a busy machine should not come to the limit.
+        // Debug builds on a busy machine should not reach the limit.
         share: 0.9,
         most_files: usize::MAX,
     }
@@ -71,7 +71,7 @@ fn the_first_sample_is_whole_and_comes_at_once() {
     let sample = next_process(&inbox);
     assert_eq!((&*sample.target, sample.replica, sample.processes), ("first", 0, 2));
     assert!(sample.pss_bytes.is_some() && sample.open_files > 0 && sample.peak_rss_bytes > 0);
-    // Stopping does not wait for the next tick, a minute away.
+    // Stopping does not wait for the next tick, which is a minute away.
     let report = sampler.stop();
     assert_eq!((report.ticks, report.samples, report.skipped_ticks), (1, 2, 0));
     assert!(report.cpu_ns > 0 && report.elapsed_ns < 30_000_000_000);
@@ -86,7 +86,7 @@ fn replicas_come_and_go_while_it_runs() {
     sampler.add(watched(&two, "two"));
     while &*next_process(&inbox).target != "two" {}
     sampler.remove("one", 0);
-    // What was on its way may arrive; then two follow each other.
+    // Messages that were on their way may arrive; after those, two in a row are of the other replica.
     while &*next_process(&inbox).target == "one" || &*next_process(&inbox).target == "one" {}
     let (a, b) = (next_process(&inbox), next_process(&inbox));
     assert_eq!((&*a.target, &*b.target), ("two", "two"));
@@ -108,7 +108,7 @@ fn a_replica_that_dies_is_sampled_as_empty() {
 #[test]
 fn an_orphan_that_came_to_the_adopter_joins_its_replica() {
     rustix::process::set_child_subreaper(rustix::process::Pid::from_raw(1)).expect("it is allowed");
-    // The sleep is an orphan before anybody looks; the root remains alone.
+    // The sleep is an orphan before the first look; only the root remains.
     let text = "sh -c 'sleep 30 & true'; echo ready; sleep 30; true";
     let script = Script::start(text, "adopted/0");
     let (out, inbox) = outbox();

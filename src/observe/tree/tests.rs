@@ -91,11 +91,11 @@ fn nothing_is_below_a_process_that_does_not_exist() {
 
 #[test]
 fn an_orphan_belongs_to_the_replica_that_it_names() {
-    // This test process plays the guard that adopts orphans. Other tests' orphans come to it too, and are left alone.
+    // This test process acts as the guard that adopts orphans. Orphans of other tests come to it, too, and are left alone.
     let me = Some(std::process::id());
     rustix::process::set_child_subreaper(rustix::process::Pid::from_raw(1)).expect("it is allowed");
     let mine = "orphans/3";
-    // The inner shell ends at once, so the sleep loses its parent; `cat` holds the root until its end.
+    // The inner shell ends at once, so the sleep loses its parent; `cat` keeps the root alive until its end.
     let script = Script::start("sh -c 'sleep 30 & echo ready'; sleep 30", mine);
     let adopted = || {
         let orphans: Vec<u32> = members(u32::MAX, me, mine)

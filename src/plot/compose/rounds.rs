@@ -10,12 +10,12 @@ use analysis::values;
 use vocabulary::Metric;
 
 impl Composer<'_> {
-    /// A metric of each repetition; without `series` one for each workload.
+    /// A metric of each repetition; without `series`, one series for each workload.
     pub(super) fn rounds(&self, metric: &Metric) -> Option<Figure> {
         let by = self.graph.series.as_deref().or((!metric.is_resource()).then_some("workload"));
         let (_, scale) = metric.axis();
         let mut series = Vec::new();
-        // What was collected belongs to no workload that makes requests.
+        // What was collected belongs to no workload that sends requests.
         let collected = || self.cells().flat_map(|(_, c)| &c.metrics).filter(|m| m.metric == metric.name());
         let mut levels = match metric {
             Metric::Named(_) if by == Some("workload") => {
@@ -60,7 +60,7 @@ impl Composer<'_> {
         }
         let n = series.iter().map(|s| s.points.len()).max().unwrap_or_default();
         let note = format!(
-            "{n} valid repetitions; dashes: their median, shaded: its bootstrap (BCa) 95 % interval; the axis does not begin at 0; run {}",
+            "{n} valid repetitions; dashes: their median, shaded: its bootstrap (BCa) 95 % interval; the axis does not start at 0; run {}",
             self.summary.run
         );
         let unit = self.unit(metric);

@@ -10,11 +10,11 @@ use record::Model;
 use vocabulary::Metric;
 use vocabulary::units::{self, Bytes};
 
-/// Numbers of which the largest is so many times the smallest stand on a logarithmic axis.
+/// If the largest number is at least this many times the smallest, the axis is logarithmic.
 const WIDE: f64 = 16.0;
 
 impl Composer<'_> {
-    /// A metric by the levels of the factor along x, one line for each level of the series.
+    /// A metric by the levels of the factor along x, with one line for each level of the series.
     pub(super) fn trend(&self, metric: &Metric, model: Option<&Model>, log: bool) -> Figure {
         let x = self.graph.x.as_deref().unwrap_or_default();
         let (levels, places) = placed(self.axis(Some(x)));
@@ -29,7 +29,7 @@ impl Composer<'_> {
                 points.push(point(i, &self.values(cell, metric, part)));
                 should.extend(model.map(|_| (i, predicted.get(cell.cell.as_str()).copied().unwrap_or(f64::NAN))));
             }
-            // A step, a workload or a target that knows no such figure is not compared.
+            // A step, a workload or a target without this metric is not compared.
             let is_part = self.graph.series.as_deref().is_some_and(|s| PARTS.contains(&s));
             if !is_part || points.iter().any(|p| p.value.is_finite()) {
                 series.push(TrendSeries { name: self.series_label(&name), points, model: should });
@@ -56,7 +56,7 @@ impl Composer<'_> {
     }
 }
 
-/// The median of repetitions in the unit of the picture.
+/// The median over repetitions, in the unit of the picture.
 fn point(level: usize, values: &[f64]) -> TrendPoint {
     if values.is_empty() {
         return TrendPoint { level, value: f64::NAN, low: f64::NAN, high: f64::NAN };
@@ -66,7 +66,7 @@ fn point(level: usize, values: &[f64]) -> TrendPoint {
     TrendPoint { level, value, low, high }
 }
 
-/// Levels in the order in which they stand along the axis, and where: numbers ascend, others stay as they are.
+/// Levels in their order along the axis, and their positions: numbers ascend, others keep their order.
 fn placed(levels: Vec<String>) -> (Vec<String>, LevelPositions) {
     let Some(numbers) = numbers(&levels) else { return (levels, LevelPositions::Even) };
     let mut pairs: Vec<(f64, String)> = numbers.into_iter().zip(levels).collect();
@@ -77,7 +77,8 @@ fn placed(levels: Vec<String>) -> (Vec<String>, LevelPositions) {
     (levels, if is_wide { LevelPositions::Log(numbers) } else { LevelPositions::Linear(numbers) })
 }
 
-/// The levels as numbers of one kind, if all are and no two are equal: numbers, durations, sizes, rates or percentages.
+/// The levels as numbers of one kind, if all are numbers and no two are equal: plain numbers, durations, sizes, rates or
+/// percentages.
 fn numbers(levels: &[String]) -> Option<Vec<f64>> {
     let kinds: [fn(&str) -> Option<f64>; 5] = [
         |text| text.parse().ok(),
@@ -138,7 +139,7 @@ mod tests {
         assert!(point(0, &[]).value.is_nan());
     }
 
-    /// A run without repetitions of a scenario, and its summary.
+    /// A run of a scenario without repetitions, and its summary.
     fn run(text: &str) -> (RunRecord, Summary) {
         let folder = tempfile::tempdir().unwrap();
         let plan = build(&Document::inline("x.yaml", text).unwrap(), &Options::default(), 1).unwrap();
@@ -160,7 +161,7 @@ mod tests {
         (name, levels, places, series, model)
     }
 
-    /// Level and value of each point; 0 stands for nothing measured, as a number that is none equals nothing.
+    /// Level and value of each point; 0 means that nothing was measured, as NaN equals nothing.
     fn points(one: &TrendSeries) -> Vec<(usize, f64)> {
         one.points.iter().map(|p| (p.level, if p.value.is_nan() { 0.0 } else { p.value })).collect()
     }
@@ -189,7 +190,7 @@ mod tests {
         assert_eq!((name.as_str(), model.as_deref()), ("rate-lines-by-connections", Some("model: connections / seconds(rtt)")));
         assert_eq!((levels.join(" ").as_str(), places), ("1 4 16", LevelPositions::Log(vec![1.0, 4.0, 16.0])));
         let [none, some] = series.as_slice() else { panic!("{series:?}") };
-        // Excluded is not absent; a model that divides by zero is.
+        // An excluded cell is not absent; a model that divides by zero is.
         assert_eq!((none.name.as_str(), points(none)), ("rtt 0", vec![(0, 2.0), (2, 17.0)]));
         assert!(none.model.len() == 2 && none.model.iter().all(|(_, v)| v.is_nan()), "{none:?}");
         assert!(none.points.iter().all(|p| p.low < p.value && p.value < p.high), "{none:?}");

@@ -1,4 +1,4 @@
-//! A run with phases, as it is written, read and judged: what belongs to which of them.
+//! A run with phases, as it is written, read and judged: which values belong to which phase.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -21,7 +21,7 @@ use vocabulary::rows::ProcessSample;
 use vocabulary::rows::RequestRow;
 use vocabulary::{Outcome, Phase};
 
-/// 1 s before, 2 s during, 1 s after; a workload all along and one in the middle.
+/// 1 s before, 2 s during, 1 s after; one workload all the time and one in the middle.
 const SCENARIO: &str = "experiment: x
 repetitions: REPETITIONS
 factors: {work: [inline, threads]}
@@ -52,7 +52,7 @@ fn write(path: &Path, cell: &str, work: &str, repetition: u32) {
         metrics: Vec::new(),
     };
     let mut tables = Tables::create(path, vec![names("easy"), names("heavy")]).unwrap();
-    // Samples before the load lie before the epoch.
+    // Samples from before the load have times before the epoch.
     let epoch = Instant::now() + Duration::from_secs(1);
     tables.set_epoch(epoch);
     let mut statuses = Vec::new();
@@ -87,7 +87,7 @@ fn write(path: &Path, cell: &str, work: &str, repetition: u32) {
         rows.extend(windows.flush());
         tables.windows(rows).unwrap();
     }
-    // A sample each 250 ms, of memory, processor time and threads. In the middle inline work takes ten times the memory.
+    // A sample every 250 ms, of memory, processor time and threads. In the middle, inline work takes ten times the memory.
     for tick in 0..=16_u64 {
         let during = (4..12).contains(&tick);
         for (target, base) in [("server", 100_u64), ("helper", 1)] {
@@ -181,7 +181,7 @@ fn resources_have_a_value_in_each_phase_and_one_in_all() {
         values::of_cell(inline, &Metric::by_name("pss"), &Selection { phase: Some("warm-up"), ..Selection::default() })
             .is_empty()
     );
-    // The same in the file, the phases in the order of time.
+    // The same in the file, with the phases in order of time.
     let json = serde_json::to_value(&summary).unwrap();
     let server = &json["cells"][0]["targets"][0];
     let of = |key: &str| server["phases"].as_array().unwrap().iter().map(|p| p[key].clone()).collect::<Vec<Json>>();
@@ -218,14 +218,14 @@ fn a_ratio_of_phases_is_paired() {
     let outcomes: Vec<_> = summary.expectations.iter().map(|f| f.outcome).collect();
     assert_eq!(outcomes, [Pass, Fail, Inconclusive, Pass, Pass, Pass, Pass, Inconclusive], "{:#?}", summary.expectations);
     let found = &summary.expectations[0];
-    // In two repetitions each 20, 25 and 17 per second, after 100.
+    // In two repetitions 20, 25 and 17 per second, after 100.
     assert_eq!(found.value, Some(0.2));
     let interval = found.interval.unwrap();
     assert!(interval.0 >= 0.17 && interval.1 <= 0.25, "{interval:?}");
     assert!(found.words.starts_with("ratio 0.2") && found.words.ends_with("expected above 0.1, expected below 0.3"));
     assert_eq!(summary.expectations[7].words, "before: this cell has no such figure");
     assert_eq!(found.expectation, "ratio of throughput during over before of easy work inline above 0.1 below 0.3");
-    // It outlives being written.
+    // It survives being written and read.
     assert_eq!(judge(&record.plan.expect, &summary.cells, true), summary.expectations);
 
     let (_folder, _, summary) = run(4, &expect[..expect.find("\n  - {ratio: throughput, phase: after").unwrap() + 1]);
@@ -265,7 +265,7 @@ fn an_expectation_of_a_resource_means_the_phase_that_it_says() {
     use Judged::{Fail, Pass};
     let outcomes: Vec<_> = summary.expectations.iter().map(|f| f.outcome).collect();
     assert_eq!(outcomes, [Pass, Fail, Fail, Pass, Fail], "{:#?}", summary.expectations);
-    // Plans before there were phases of resources say `during` and mean the whole load.
+    // Plans from before there were phases of resources say `during` and mean the whole load.
     record.plan.expect[0].phase_is_said = false;
     assert_eq!(judge(&record.plan.expect[..1], &summary.cells, true)[0].outcome, Fail);
 }
@@ -297,7 +297,7 @@ fn a_ratio_graph_to_a_phase_is_paired_too() {
     assert!(during.low < 0.2 && during.high > 0.2, "{during:?}");
     let before = bars("before")[0].clone().unwrap();
     assert_eq!((before.value, before.low, before.high, before.points.len()), (1.0, 1.0, 1.0, 0));
-    // What is there only in the middle has nothing to be divided by.
+    // What exists only in the middle has nothing to be divided by.
     let (_folder, record, summary) = run(6, &graph.replace("easy", "heavy"));
     let Data::Bars { series, .. } = self::figure(&record, &summary).data else { panic!("no bars") };
     assert!(series.iter().all(|s| s.bars.iter().all(Option::is_none)), "{series:?}");
@@ -322,7 +322,7 @@ fn lines_of_a_resource_by_a_factor_are_of_all_targets() {
     let first: Vec<f64> = series[0].lines[0].iter().map(|(_, value)| *value).collect();
     let expected: Vec<f64> = (0..=16).map(|tick| if (4..12).contains(&tick) { 1010.0 } else { 101.0 }).collect();
     assert_eq!(first, expected);
-    // By target each by itself, as ever.
+    // By target: each target by itself, as always.
     let (_folder, record, summary) = run(2, "graphs: [{lines: pss, where: {work: inline}}]\n");
     let Data::Lines { series, .. } = figure(&record, &summary).data else { panic!("no lines") };
     let peaks: Vec<_> = series.iter().map(|s| (s.name.as_str(), s.lines[0][5].1)).collect();

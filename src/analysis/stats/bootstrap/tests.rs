@@ -13,8 +13,8 @@ type Statistic = fn(&[f64]) -> f64;
 type End = (f64, f64);
 
 fn assert_close(found: Interval, (low, high): (End, End)) {
-    // Our run has as many resamples as each of theirs, so it lies as far from their mean as they do. Five standard
-    // deviations and not two: there are many ends, and means of data with one decimal move in steps.
+    // Our run has as many resamples as each of theirs, so it is as far from their mean as they are. Five standard deviations
+    // and not two: there are many ends, and means of data with one decimal move in steps.
     let near = |found: f64, (expected, deviation): End| (found - expected).abs() <= 5.0 * deviation;
     assert!(near(found.low, low) && near(found.high, high), "found {found:?}, expected {low:?} and {high:?}");
 }
@@ -66,7 +66,7 @@ fn ratio_agrees_with_scipy() {
     }
 }
 
-// The bits themselves: they change only when the method does, and then every stored interval does too.
+// The bits themselves: they change only when the method changes, and then every stored interval changes, too.
 #[test]
 fn the_bits_are_fixed() {
     let one = bootstrap_bca(&SKEWED, mean, 0.95, 10_000, 42).unwrap();
@@ -158,7 +158,7 @@ fn coverage_is_what_theory_expects() {
     assert!((of_5 - 0.8455).abs() < 0.03, "n = 5: {of_5}");
 }
 
-/// How often an interval of the median, which is what stands everywhere, holds the true one.
+/// How often an interval of the median, which is used everywhere, contains the true one.
 #[test]
 fn an_interval_of_the_median_holds_it_about_as_often_as_it_says() {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(3);

@@ -55,7 +55,7 @@ fn what_cannot_be_judged() {
     assert_eq!(e_divisive(&[1.0], 2, 0.01, 98, 1), Err(SampleError::TooFewResamples { found: 98, needed: 99 }));
     assert_eq!(e_divisive(&[1.0], 2, 0.05, 19, 1), Ok(vec![]));
     assert_eq!(e_divisive(&[], 2, 0.05, 19, 1), Ok(vec![]));
-    // Equal values but for rounding: 0.1 + 0.2 is not 0.3.
+    // Equal values except for rounding: 0.1 + 0.2 is not 0.3.
     assert_eq!(e_divisive(&[1e9 + 0.3; 30], 2, 0.05, 19, 1), Ok(vec![]));
 }
 
@@ -88,7 +88,7 @@ fn pelt_without_changes() {
 }
 
 proptest! {
-    /// By fours or one by one.
+    /// Four at a time or one at a time.
     #[test]
     fn sums_of_distances(values in prop::collection::vec((0..50i32).prop_map(f64::from), 0..20), value in 0..50i32) {
         let mut sums = vec![1000.0; values.len()];
@@ -117,7 +117,7 @@ proptest! {
         }
     }
 
-    /// Unit and offset do not matter: a power of two and a shift of whole numbers change no rounding.
+    /// Unit and offset do not matter: a power of two and a shift of whole numbers do not change rounding.
     #[test]
     fn unit_does_not_matter(series in prop::collection::vec((0..20i32).prop_map(f64::from), 10..30), seed: u64) {
         let other: Vec<f64> = series.iter().map(|value| 1024.0 * value + 4096.0).collect();

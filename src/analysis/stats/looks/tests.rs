@@ -15,7 +15,7 @@ fn looks_are_few_and_spend_the_level_once() {
     assert_eq!(looks(4), []);
 }
 
-/// What became of a series that may have `most` rounds, and after how many.
+/// How a series of up to `most` rounds was decided, and after how many.
 fn series(
     most: usize,
     paired: bool,
@@ -115,7 +115,7 @@ fn safe_t_by_hand() {
     assert!(safe_t(0.0, 10) < 1.0);
 }
 
-/// How often an interval that was waited for holds the mean, the mean number of values, and the share of series refused.
+/// How often an interval that was waited for contains the mean, the mean number of values, and the share of series refused.
 fn waited(phi: f64, half_width: f64, seed: u64) -> (f64, f64, f64) {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
     let (mut covered, mut values_used, mut refused) = (0, 0, 0);

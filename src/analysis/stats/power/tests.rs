@@ -143,7 +143,7 @@ fn a_pilot_tells_all_three() {
     };
     let found = repetitions_after_pilot(&of(1.0), &of(1.5), 0.05, 0.01, 0.9).unwrap();
     assert_eq!((found.for_threshold, found.for_effect < 6), (56, true));
-    // Nothing seen: the threshold's.
+    // No effect was seen: the threshold's numbers are used.
     let alike = repetitions_after_pilot(&of(1.0), &of(1.0), 0.05, 0.01, 0.9).unwrap();
     assert_eq!(alike, RepetitionsNeeded { for_effect: 56, ..found });
     // Values that do not vary: 2 / 4ⁿ falls below 0.01 with 4.
@@ -152,7 +152,7 @@ fn a_pilot_tells_all_three() {
     assert_eq!(repetitions_for_difference(1.0, 1e-12, 0.01, 0.9), Ok(usize::MAX));
 }
 
-/// What the numbers reach: the combined test with as many repetitions, and all pilots of 5 together.
+/// The power that the numbers reach: the combined test with as many repetitions, and all pilots of 5 together.
 #[test]
 fn repetitions_have_the_power_of_the_combined_test() {
     use super::super::two_samples::Shifts;

@@ -20,7 +20,7 @@ fn mann_whitney_agrees_with_scipy_and_with_coin() {
             assert_close(&name, found.p / exact, 1.0, 1e-11);
             untied += 1;
         }
-        // With ties too.
+        // With ties, too.
         if let Some(exact) = r["mann_whitney"][&name].as_f64() {
             assert_close(&name, found.p / exact, 1.0, 1e-10);
             tied += 1;
@@ -170,7 +170,7 @@ proptest! {
         prop_assert_eq!(one.low, other.high.map(|high| -high));
     }
 
-    /// Without ties, the interval holds "no difference" exactly when the test does not reject it.
+    /// Without ties, the interval contains "no difference" exactly when the test does not reject it.
     #[test]
     fn interval_and_test_agree(
         a in prop::collection::vec(0.0..1.0, 3..12), b in prop::collection::vec(0.2..1.4, 3..12), level in 0.5..0.99,

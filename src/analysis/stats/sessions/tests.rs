@@ -57,7 +57,7 @@ fn nothing_says_how_sessions_differ() {
     let none = compare_sessions(&[], &one, &one, 0.95);
     assert_eq!(none, Err(SampleError::TooFewSessions { found: 1, needed: 2 }));
     assert!(compare_sessions(&floor(), &[], &one, 0.95).is_err());
-    // Two of one side do say.
+    // Two sessions of one side are enough.
     assert_eq!(compare_sessions(&[], &means(&[1000.0, 1010.0]), &one, 0.95).unwrap().freedom, 1.0);
     assert!(matches!(compare_sessions(&floor(), &one, &one, 95.0), Err(SampleError::Share { .. })));
     assert!(Session::of(&[1.0]).is_err() && Session::of_mean(0.0).is_err() && Session::of(&[1.0, -1.0]).is_err());
@@ -85,7 +85,7 @@ fn luck_does_not_narrow_the_floor() {
     assert!(narrow.spread < 0.001 && narrow.p < 0.01, "{narrow:?}");
 }
 
-/// Share of p at most 1 %: sessions that lie `apart`, with `n` repetitions that spread 5 %.
+/// Share of p at most 1 %: sessions that are `apart`, with `n` repetitions that spread 5 %.
 fn found(apart: f64, n: usize, floor: usize, sides: usize, effect: f64, seed: u64) -> f64 {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
     let rounds = if cfg!(debug_assertions) { 1000 } else { 10_000 };
@@ -116,7 +116,7 @@ fn equal_sessions_are_rarely_called_different() {
 
 #[test]
 fn differences_are_found_as_far_as_sessions_allow() {
-    // A little less where repetitions spread too.
+    // A little less where repetitions spread, too.
     for (apart, floor, sides, low, high) in
         [(0.01, 5, 1, 0.55, 0.8), (0.03, 0, 5, 0.68, 0.88), (0.03, 5, 3, 0.45, 0.62), (0.03, 5, 2, 0.22, 0.36)]
     {

@@ -43,7 +43,7 @@ fn many_ties_are_judged_nearly_as_by_counting() {
         let (a, b): (Vec<f64>, Vec<f64>) = (0..45).map(|_| (draw(0.0), draw(shift))).unzip();
         let (found, exact) = (RankSum::new(&a, &b).p(0.0), mann_whitney(&a, &b).unwrap());
         assert!(exact.exact);
-        // Three levels have a coarser lattice than their ranks tell.
+        // Three levels have a coarser lattice than their ranks suggest.
         let (least, most) = if levels == 30.0 { (0.995, 1.005) } else { (0.75, 1.35) };
         assert!(exact.p < 1e-5 || (least..most).contains(&(found / exact.p)), "{levels}: {found}, counted {}", exact.p);
     }

@@ -6,7 +6,7 @@ use super::super::changepoints::pelt;
 use super::super::reference::normal;
 use super::*;
 
-/// Windows of response times in ms: `levels` of so many windows each, with normal noise of 0.2.
+/// Windows of response times in ms: `levels` with this many windows each, and normal noise of 0.2.
 fn windows(levels: &[(usize, f64)], seed: u64) -> Vec<f64> {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
     levels.iter().flat_map(|&(count, level)| vec![level; count]).map(|level| level + 0.2 * normal(&mut rng)).collect()
@@ -17,7 +17,7 @@ fn class(series: &[f64]) -> (Class, Option<usize>) {
     (found.class, found.steady_from)
 }
 
-/// In how many of 100 series the verdict is the expected one, give or take a window.
+/// In how many of 100 series the verdict is the expected one, within a window.
 fn hits(levels: &[(usize, f64)], expected: (Class, Option<usize>)) -> usize {
     let hit = |seed| {
         let (class, from) = class(&windows(levels, seed));
@@ -41,7 +41,7 @@ fn the_four_classes() {
         (&[(2, 13.0), (8, 10.0)], (Class::WarmUp, Some(2))),
         (&[(1, 15.0), (19, 10.0)], (Class::WarmUp, Some(1))),
         (&[(10, 10.0), (15, 12.0)], (Class::SlowDown, Some(10))),
-        // Slower, then faster, but never again as fast as once.
+        // Slower, then faster, but never again as fast as before.
         (&[(10, 10.0), (10, 14.0), (20, 12.0)], (Class::SlowDown, Some(20))),
         // A bump on the way is a warm-up: nothing was faster than the end.
         (&[(10, 10.0), (10, 14.0), (20, 10.0)], (Class::WarmUp, Some(20))),
@@ -55,7 +55,7 @@ fn the_four_classes() {
 
 #[test]
 fn a_series_too_short_for_the_change_it_has() {
-    // 5 against 5 is close to what shuffling can tell at all.
+    // 5 against 5 is close to the limit of what shuffling can detect.
     let hits = hits(&[(5, 12.0), (5, 10.0)], (Class::WarmUp, Some(5)));
     assert!(hits >= 60, "{hits}");
 }
@@ -107,7 +107,7 @@ fn segments_are_levels() {
     assert_eq!(found.segments.iter().map(|segment| segment.from).collect::<Vec<_>>(), [0, 10]);
     assert!((found.segments[0].mean - 12.0).abs() < 0.2 && (found.segments[1].mean - 10.0).abs() < 0.2);
     assert_eq!(classify(&[3.0; 10], Better::Lower, 0.0, 1).unwrap().segments, [Segment { from: 0, mean: 3.0 }]);
-    // Where the noise is normal, PELT sees the same.
+    // Where the noise is normal, PELT finds the same.
     assert_eq!(pelt(&windows(&[(10, 12.0), (20, 10.0)], 4), 5.0 * libm::log(30.0), 3), [10]);
 }
 
@@ -149,7 +149,7 @@ proptest! {
             (_, from) => prop_assert!(from.is_some_and(|from| from > 0 && starts.contains(&from))),
         }
         prop_assert!(warm_up_rounds(&series, 1) <= series.len() / 2);
-        // Neither the unit nor which end is up matters; powers of two change no rounding.
+        // Neither the unit nor the direction matters; powers of two do not change rounding.
         let mirrored: Vec<f64> = series.iter().map(|value| -1024.0 * value).collect();
         let mirrored = classify(&mirrored, Better::Lower, tolerance, 1).unwrap();
         prop_assert_eq!((found.class, found.steady_from), (mirrored.class, mirrored.steady_from));

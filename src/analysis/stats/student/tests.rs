@@ -56,7 +56,7 @@ fn quantiles_agree_with_scipy() {
     ] {
         close((p, freedom), student_quantile(p, freedom), expected, precision(freedom));
     }
-    // Next to the middle p itself has few digits.
+    // Next to the middle, p itself has few digits.
     close("middle", student_quantile(0.50001, 3.0), 2.720699046786482e-5, 1e-10);
     assert_eq!(student_quantile(0.5, 4.0), 0.0);
     assert_eq!([student_quantile(0.0, 4.0), student_quantile(1.0, 4.0)], [f64::NEG_INFINITY, f64::INFINITY]);

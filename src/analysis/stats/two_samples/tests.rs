@@ -74,12 +74,12 @@ fn values_that_do_not_vary() {
     assert!(different.p > 3e-5 && different.p < 1e-4, "{different:?}");
     let (low, high) = different.interval.unwrap();
     assert!((low - 2.0).abs() < 1e-8 && (high - 2.0).abs() < 1e-8 && low <= different.estimate && different.estimate <= high);
-    // Two of each show nothing.
+    // Two of each cannot show anything.
     let few = compare_two(&[4.0; 2], &[8.0; 2], None, 0.95).unwrap();
     assert_eq!((few.interval, few.p > 0.05), (None, true));
 }
 
-/// The mean and the median of differences lie far apart, and the test of each rejects the other.
+/// The mean and the median of differences are far apart, and the test of each rejects the other.
 #[test]
 fn a_difference_that_no_factor_describes() {
     let a: Vec<f64> = (0..100).map(|i| if i < 60 { 1.0 } else { 2.0 } + f64::from(i) * 1e-4).collect();
@@ -119,7 +119,7 @@ fn what_cannot_be_judged() {
     }
 }
 
-/// What a round does to both hides the difference from all but pairs.
+/// What affects both values of a round hides the difference from all tests but those of pairs.
 #[test]
 fn pairs_decide_the_estimate() {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(4);
@@ -258,7 +258,7 @@ fn agrees(p: f64, estimate: f64, interval: Option<(f64, f64)>, none: f64, level:
     Ok(())
 }
 
-/// Samples of all kinds: continuous, whole numbers with ties, constants, two modes, with a wild value.
+/// Samples of all kinds: continuous, whole numbers with ties, constants, two modes, with an extreme value.
 fn sample() -> impl Strategy<Value = Vec<f64>> {
     let values = prop_oneof![
         prop::collection::vec(90.0..110.0, 2..61),

@@ -41,14 +41,14 @@ fn values_that_do_not_vary() {
     assert_close("p", different.p, 2.0 / 1024.0, 1e-14);
     assert_eq!((different.t, different.interval), (f64::INFINITY, Some((different.ratio, different.ratio))));
     assert_close("ratio", different.ratio, 1.2, 1e-14);
-    // Two of each come out so once in eight times, and no interval of 95 % can be told.
+    // Two of each turn out like this once in eight times, so there is no interval of 95 %.
     let two = welch(&[5.0; 2], &[6.0; 2], 0.95).unwrap();
     assert_close("p", two.p, 0.125, 1e-14);
     assert_eq!(two.interval, None);
     // Uneven samples: q = 1/4.
     assert_close("p", welch(&[5.0; 2], &[6.0; 6], 0.95).unwrap().p, 2.0 / 16.0 * 0.75f64.powi(6), 1e-14);
 
-    // One of the two varies: its spread alone counts.
+    // One of the two varies: only its spread counts.
     let one = welch(&[5.0; 5], &[6.0, 6.1, 5.9, 6.0, 6.2], 0.95).unwrap();
     assert_eq!(one.freedom, 4.0);
     assert!(one.p > 0.0 && one.p < 1e-4);
