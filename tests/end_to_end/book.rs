@@ -12,7 +12,7 @@ use runner::schema::reference::{Reference, page_of};
 use runner::vocabulary::metric::{self, Better, Exists};
 use serde_json::Value as Json;
 
-use crate::support::{Place, json, root};
+use crate::support::{Place, json, root, runner};
 
 /// All pages, README among them, with the paths below the repository.
 fn pages() -> BTreeMap<PathBuf, String> {
@@ -162,24 +162,47 @@ struct Code {
     language: String,
     /// Whether the line before it says that it is a part of something.
     is_fragment: bool,
+    /// Whether the line before it says that it is not executed here: it needs something that not everybody has, or too long.
+    is_recorded: bool,
+    /// The file that the lines before it name last.
+    file: Option<String>,
     text: String,
     line: usize,
+}
+
+/// Whether a word is the name of a file that a page may ask its reader to write.
+fn is_file(word: &str) -> bool {
+    let extension = word.rsplit_once('.').map(|(_, extension)| extension);
+    !word.contains([' ', '$', '*']) && matches!(extension, Some("yaml" | "py" | "sh" | "j2" | "csv"))
 }
 
 /// The blocks of code of a page.
 fn code(text: &str) -> Vec<Code> {
     let mut found = Vec::new();
     let mut before = "";
+    let mut file = None;
     let mut lines = text.lines().enumerate();
     while let Some((number, line)) = lines.next() {
         let Some(language) = line.trim_start().strip_prefix("```") else {
-            before = line.trim();
+            if !line.trim().is_empty() {
+                before = line.trim();
+            }
+            file = line.split('`').skip(1).step_by(2).rfind(|word| is_file(word)).map(str::to_owned).or(file);
             continue;
         };
         let indent = line.len() - line.trim_start().len();
         let inner = lines.by_ref().map(|(_, line)| line).take_while(|line| line.trim_start() != "```");
         let text = inner.map(|line| format!("{}\n", line.get(indent..).unwrap_or_default())).collect();
-        found.push(Code { language: language.trim().to_owned(), is_fragment: before == "<!-- fragment -->", text, line: number + 1 });
+        let (is_fragment, is_recorded) = (before == "<!-- fragment -->", before == "<!-- recorded -->");
+        found.push(Code {
+            language: language.trim().to_owned(),
+            is_fragment,
+            is_recorded,
+            file: file.take(),
+            text,
+            line: number + 1,
+        });
+        before = "";
     }
     found
 }
@@ -207,7 +230,8 @@ fn scenarios_in_the_documentation_are_valid() {
             place.write_as_is("page.yaml", &code.text);
             let outcome = place.run(&["check", "page.yaml"]);
             // Where a page shows a mistake, the message stands behind it.
-            let shows_it = text.contains("$ runner check") && outcome.stderr.lines().next().is_some_and(|line| text.contains(line));
+            let shows_it =
+                text.contains("$ runner check") && outcome.stderr.lines().next().is_some_and(|line| text.contains(line));
             assert!(outcome.code == Some(0) || shows_it, "{shown}\n{}", outcome.stderr);
             checked += 1;
         }
@@ -231,5 +255,108 @@ fn tables_are_readable() {
                 );
             }
         }
+    }
+}
+
+/// What a line says without what differs from run to run: numbers with their units, intervals, verdicts, ids, the length of rules.
+fn without_figures(line: &str) -> String {
+    let mut words: Vec<String> = Vec::new();
+    let units = ["ns", "µs", "us", "ms", "s", "min", "h", "B", "KiB", "MiB", "GiB", "%", "–", "n"];
+    let verdicts = ["faster", "slower", "less", "more", "same", "difference", "no", "too", "few", "few,", "faster°", "slower°"];
+    let plain = line.replace(['─', '├', '┤', '│', '╭', '╰'], " ");
+    for word in plain.split_whitespace() {
+        let bare = word.trim_matches(|c: char| "(),;:±<>≤=°+".contains(c));
+        let is_figure = bare.starts_with(|c: char| c.is_ascii_digit()) || word.starts_with("n=") || bare.is_empty();
+        if is_figure || units.contains(&bare) || verdicts.contains(&bare) {
+            if words.last().is_none_or(|last| last != "#") {
+                words.push("#".to_owned());
+            }
+        } else {
+            words.push(word.to_owned());
+        }
+    }
+    words.join(" ")
+}
+
+/// Executes the sessions of a page in a folder of its own, in order, and holds what comes out against what stands there: each line of
+/// the page comes, in its order, but for figures; `…` stands for lines that are left out.
+#[test]
+fn console_sessions_come_out_as_they_stand_there() {
+    let mut executed = 0;
+    for (path, text) in pages() {
+        let code = code(&text);
+        if !code.iter().any(|code| code.language == "console") {
+            continue;
+        }
+        let place = Place::new();
+        let bin = runner().get_program().to_owned();
+        let bin = Path::new(&bin).parent().expect("a folder").to_owned();
+        let search = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap_or_default());
+        for block in code {
+            if let ("yaml" | "python" | "sh" | "jinja" | "csv" | "dockerfile", Some(file)) =
+                (block.language.as_str(), &block.file)
+            {
+                let file = place.path(file);
+                std::fs::create_dir_all(file.parent().expect("a folder")).expect("a folder");
+                std::fs::write(file, &block.text).expect("a file");
+            }
+            if block.language != "console" {
+                continue;
+            }
+            let mut commands: Vec<(String, Vec<String>)> = Vec::new();
+            for line in block.text.lines() {
+                match (line.strip_prefix("$ "), commands.last_mut()) {
+                    (Some(command), _) => commands.push((command.to_owned(), Vec::new())),
+                    (None, Some((_, said))) => said.push(line.to_owned()),
+                    (None, None) => panic!("{}:{}: a session begins with `$ `", path.display(), block.line),
+                }
+            }
+            for (command, said) in commands {
+                let shown = format!("{}:{}: {command}", path.display(), block.line);
+                if let Some(ours) = command.split("runner ").nth(1).filter(|_| !command.contains("runner-")) {
+                    let line = format!("runner {}", ours.split(['|', '>', '&', ';']).next().unwrap_or_default());
+                    let parsed =
+                        Cli::command().try_get_matches_from(line.split_whitespace().map(|word| word.trim_matches(['\'', '"'])));
+                    assert!(parsed.is_ok(), "{shown}: {}", parsed.expect_err("it was not ok"));
+                }
+                if block.is_recorded {
+                    continue;
+                }
+                let mut shell = std::process::Command::new("sh");
+                shell
+                    .args(["-c", &shorter(&command)])
+                    .current_dir(place.path(""))
+                    .env("PATH", &search)
+                    .env("NO_COLOR", "1")
+                    .env("COLUMNS", "100");
+                let done = shell.stdin(std::process::Stdio::null()).output().expect("a shell");
+                let out = format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+                let came: Vec<String> = out.lines().map(without_figures).collect();
+                let mut at = 0;
+                for line in
+                    said.iter().map(|line| without_figures(line)).filter(|line| !line.is_empty() && line != "…" && line != "#")
+                {
+                    let found = came[at..].iter().position(|came| *came == line);
+                    assert!(
+                        found.is_some(),
+                        "{shown}\nthis line does not come out: {line}\n\nwhat came, from there on:\n{}",
+                        came[at..].join("\n")
+                    );
+                    at += found.unwrap_or_default();
+                }
+                executed += 1;
+            }
+        }
+    }
+    assert!(executed > 5, "{executed}");
+}
+
+/// A command with as few repetitions as its form needs: pages show runs that take minutes.
+fn shorter(command: &str) -> String {
+    let is_run = ["runner run ", "runner repeat "].iter().any(|start| command.contains(start));
+    if is_run && !command.contains(" -n ") && !command.contains("--until") {
+        format!("{command} -n 5")
+    } else {
+        command.to_owned()
     }
 }
