@@ -21,18 +21,16 @@ endif
 .PHONY: unit e2e
 
 # See tests/united/Cargo.toml.
-united = -p runner-united -p runner-fixtures -p runner-$(CRATE)
+united = -p runner-united -p runner-$(CRATE)
 
 unit: ## the tests that stand beside the code, which are fast: make unit, make unit NAME=stats, make unit CRATE=analysis
-	$(tests) --lib $(if $(CRATE),$(united),--workspace --bins) $(named)
+	$(tests) --lib $(if $(CRATE),$(united),--workspace) $(named)
 
-# The tests start `runner` and `runner-fixtures`, so both are built first.
 e2e: ## end-to-end tests whose name holds a word: make e2e NAME=links, make e2e mistakes::auth_colon
-	cargo build --release --locked --workspace
 	$(tests) --test end_to_end $(named)
 
 ifeq ($(names),)
-.PHONY: help lint review docs reference validate test test-netem storm circumstances
+.PHONY: help lint deny review docs reference validate test test-netem storm circumstances
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -40,6 +38,9 @@ help: ## this list
 lint: ## the format, and clippy with warnings denied
 	cargo fmt --all --check
 	cargo clippy --release --workspace --all-targets --locked -- -D warnings
+
+deny: ## licences, sources and known vulnerabilities of libraries, by cargo-deny
+	sh tests/deny.sh
 
 review: ## snapshots that differ, one after the other, to accept or to reject
 	@if cargo insta --version >/dev/null 2>&1; then \
@@ -67,7 +68,7 @@ test: ## all that CI does; it installs what the tests need
 	sh tests/all.sh
 
 test-netem: ## links by the kernel's own emulation, in a virtual machine
-	cargo build --release --locked --workspace
+	cargo build --release --locked
 	sh tests/netem/test.sh "$(abspath $(CARGO_TARGET_DIR))/release/runner"
 
 N ?= 30

@@ -1,6 +1,6 @@
 #!/bin/sh
 # What CI does: installs the real programs that tests need, then format, tests, lints, docs, the shipped experiments,
-# and the main job, reduced, with real haproxy. Licences are checked by a test.
+# and the main job, reduced, with real haproxy.
 set -eu
 cd "$(dirname "$0")/.."
 sh tests/needs.sh
@@ -45,6 +45,14 @@ else
 fi
 step lints
 cargo clippy --release --workspace --all-targets --locked -- -D warnings
+step "licences, sources and vulnerabilities of libraries"
+sh tests/deny.sh
+step workflows
+if command -v actionlint >/dev/null; then
+    actionlint
+else
+    echo "NOT CHECKED: .github/workflows, since actionlint is not installed" >&2
+fi
 step "the book, with its links"
 sh docs/build.sh
 step docs

@@ -15,7 +15,7 @@ built() {
 }
 tests=$(built end_to_end)
 storm=$(built storm)
-cargo build --release --locked --workspace 2>/dev/null
+cargo build --release --locked 2>/dev/null
 needs_root="links:: containers:: netem foreign:: tmpfs memory:: full_disk full_tmpfs"
 skip=
 for name in $needs_root; do skip="$skip --skip $name"; done

@@ -18,7 +18,8 @@ context=$(mktemp -d)
 trap 'rm -rf "$context"' EXIT
 mkdir -p "$context/rootfs/bin" "$context/rootfs/tmp"
 cp "$here/Dockerfile" "$context"
-cp "${CARGO_TARGET_DIR:-target}/$target/release/runner-fixtures" "$busybox" "$context/rootfs/bin"
+cp "${CARGO_TARGET_DIR:-target}/$target/release/fixtures" "$context/rootfs/bin/runner-fixtures"
+cp "$busybox" "$context/rootfs/bin"
 for name in sh cat sleep; do
     ln -s busybox "$context/rootfs/bin/$name"
 done

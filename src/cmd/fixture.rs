@@ -17,10 +17,7 @@ pub fn program() -> Result<PathBuf, String> {
     let folder = ours.parent().unwrap_or(std::path::Path::new("/"));
     let places = [folder.join(FIXTURES_PROGRAM), folder.join("..").join(FIXTURES_PROGRAM)];
     places.iter().find(|p| p.is_file()).cloned().ok_or_else(|| {
-        format!(
-            "`{FIXTURES_PROGRAM}` is not beside runner in {}; build both with `cargo build --release --workspace`",
-            folder.display()
-        )
+        format!("`{FIXTURES_PROGRAM}` is not beside runner in {}; `cargo build --release` builds both", folder.display())
     })
 }
 

@@ -46,6 +46,14 @@ pub fn dependencies(floor: &Floor, file: &str, manifest: &str, sources: &[Source
     wrong
 }
 
+/// The lines in which a file imports a library, its tests included. A module of the same name is no library.
+pub fn to<'a>(library: &'a str, source: &'a Source) -> impl Iterator<Item = usize> + 'a {
+    [&source.main, &source.tests].into_iter().filter(move |code| !code.modules.contains(library)).flat_map(move |code| {
+        let paths = code.uses.iter().map(|u| &u.path).chain(&code.paths);
+        paths.filter(move |path| path.names.first().is_some_and(|first| first == library)).map(|path| path.line)
+    })
+}
+
 /// The floors and watched libraries that code imports.
 fn imports(code: &Code) -> Vec<(String, usize)> {
     let imported = code.imported();
@@ -142,6 +150,14 @@ mod tests {
         assert!(said("plot", "#[cfg(test)]\nmod tests { use plan_read::build; }\n").is_empty());
         assert_eq!(said("plot", "use plan_read::build;\n").len(), 1);
         assert_eq!(said("plot", "#[cfg(test)]\nmod tests { use executor::Executor; }\n").len(), 1);
+    }
+
+    #[test]
+    fn a_library_is_found_where_it_is_imported() {
+        let lines = |text: &str| to("fixtures", &Source::read("a.rs", text, false)).collect::<Vec<_>>();
+        assert_eq!(lines("use fixtures::main;\nfn f() {\n    fixtures::main();\n}\n"), [1, 3]);
+        assert_eq!(lines("#[cfg(test)]\nmod tests {\n    use fixtures::main;\n}\n"), [3]);
+        assert!(lines("mod fixtures;\nuse other::fixtures;\nfn f() { fixtures::g() }\n").is_empty());
     }
 
     #[test]

@@ -236,6 +236,27 @@ fn no_manifest_lists_what_its_floor_may_not_import() {
     none(&wrong);
 }
 
+/// The package of the command line builds the fixtures' executable, so that both programs are installed together; neither is to
+/// know the other. The fixtures import what they list, and of the floors that is one.
+#[test]
+fn fixtures_and_the_runner_know_nothing_of_each_other() {
+    const EXECUTABLE: &str = "src/bin/runner-fixtures.rs";
+    let mut wrong = Vec::new();
+    for source in sources().iter().flat_map(|(_, sources)| sources).filter(|source| source.file != EXECUTABLE) {
+        wrong.extend(
+            arrows::to("fixtures", source)
+                .map(|line| format!("{}:{line}: only {EXECUTABLE} is made of the fixtures", source.file)),
+        );
+    }
+    let manifest = text_of("fixtures/Cargo.toml");
+    let listed = |floor: &&Floor| manifest.lines().any(|line| line.split(['.', '=', ' ']).next() == Some(floor.name));
+    let listed: Vec<&str> = FLOORS.iter().filter(listed).map(|floor| floor.name).collect();
+    if listed != ["privileges"] {
+        wrong.push(format!("fixtures/Cargo.toml lists {}; of the floors it may list `privileges`", listed.join(", ")));
+    }
+    none(&wrong);
+}
+
 #[test]
 fn no_files_import_each_other_in_a_ring() {
     let mut wrong = Vec::new();

@@ -12,7 +12,7 @@
 //! `measure` is what goes on for months, `tor` what becomes of a real one that dies or is never ready. `ready` is how a target is known to be ready by what it says, `lifetime` are targets that outlive their repetition, `environment` is what comes from outside and may be secret, `answers` what may come back and what is asked besides, `bodies` what is looked for in it and taken from it; `cpu`
 //! and `couchdb` are the studies of pools and of documents, against the real servers. `revisions` are commits that are built
 //! and measured against each other. `repeat`, `compare`, `expect`, `verdicts` and `reconcile` (what servers counted) are about
-//! what is concluded, `licences` is about the libraries. `support` gives each test a place of its own, `server` a server that
+//! what is concluded, `licences` is about the libraries, `release` about what is offered for download. `support` gives each test a place of its own, `server` a server that
 //! it can look into, `engine` a container engine.
 
 mod answers;
@@ -50,6 +50,7 @@ mod old_results;
 mod ready;
 mod reconcile;
 mod redis;
+mod release;
 mod repeat;
 mod requests;
 mod resume;
