@@ -4,7 +4,9 @@
 //! `RUNNER_WRITE_BOOK=1 cargo test --test end_to_end book` (`make reference`) writes the generated parts.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use clap::CommandFactory as _;
 use runner::cli::Cli;
@@ -213,6 +215,14 @@ fn scenarios_in_the_documentation_are_valid() {
     let keys: BTreeSet<String> = reference.places().into_iter().map(|place| place.key.name.clone()).collect();
     let mut checked = 0;
     let place = Place::new();
+    // Revisions are those of a repository.
+    for args in
+        [&["init", "-q"][..], &["commit", "-q", "--allow-empty", "-m", "one"], &["commit", "-q", "--allow-empty", "-m", "two"]]
+    {
+        let mut git = std::process::Command::new("git");
+        git.current_dir(place.path("")).args(["-c", "user.name=a", "-c", "user.email=a@b"]).args(args);
+        assert!(git.status().expect("git is installed").success());
+    }
     // Files that the pages speak of are looked for from the folder of a scenario upwards.
     for folder in ["experiments", "haproxy", "fixtures", "docs"] {
         std::os::unix::fs::symlink(root().join(folder), place.path(folder)).expect("a link");
@@ -278,6 +288,51 @@ fn without_figures(line: &str) -> String {
     words.join(" ")
 }
 
+/// A shell that stays: folders, variables and exit codes are those of the command before.
+struct Shell {
+    process: std::process::Child,
+    said: std::io::BufReader<std::process::ChildStdout>,
+    folder: PathBuf,
+}
+
+impl Shell {
+    fn start(place: &Place) -> Self {
+        let bin = PathBuf::from(runner().get_program());
+        let search = format!("{}:{}", bin.parent().expect("a folder").display(), std::env::var("PATH").unwrap_or_default());
+        let command = place.runner();
+        let mut shell = std::process::Command::new("sh");
+        shell.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?)))).current_dir(place.path(""));
+        shell.env("PATH", search).env("COLUMNS", "100");
+        let mut process = shell.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("a shell");
+        let said = std::io::BufReader::new(process.stdout.take().expect("it is a pipe"));
+        Self { process, said, folder: place.path("") }
+    }
+
+    /// What a command says, on both streams.
+    fn tell(&mut self, command: &str) -> Vec<String> {
+        let stdin = self.process.stdin.as_mut().expect("it is a pipe");
+        let line = format!("{{ {command}\n}} </dev/null 2>&1; code=$?; printf '\\001%s\\n' \"$PWD\"; (exit $code)\n");
+        stdin.write_all(line.as_bytes()).and_then(|()| stdin.flush()).expect("the shell reads");
+        let mut lines = Vec::new();
+        loop {
+            let mut line = String::new();
+            assert!(self.said.read_line(&mut line).expect("text") > 0, "the shell has ended in {command}");
+            if let Some(folder) = line.strip_prefix('\u{1}') {
+                self.folder = PathBuf::from(folder.trim_end());
+                return lines;
+            }
+            lines.push(line.trim_end().to_owned());
+        }
+    }
+}
+
+impl Drop for Shell {
+    fn drop(&mut self) {
+        drop(self.process.stdin.take());
+        let _ = self.process.wait();
+    }
+}
+
 /// Executes the sessions of a page in a folder of its own, in order, and holds what comes out against what stands there: each line of
 /// the page comes, in its order, but for figures and for the order of repetitions; `…` stands for lines that are left out.
 #[test]
@@ -289,14 +344,12 @@ fn console_sessions_come_out_as_they_stand_there() {
             continue;
         }
         let place = Place::new();
-        let bin = runner().get_program().to_owned();
-        let bin = Path::new(&bin).parent().expect("a folder").to_owned();
-        let search = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap_or_default());
+        let mut shell = Shell::start(&place);
         for block in code {
             if let ("yaml" | "python" | "sh" | "jinja" | "csv" | "dockerfile", Some(file)) =
                 (block.language.as_str(), &block.file)
             {
-                let file = place.path(file);
+                let file = shell.folder.join(file);
                 std::fs::create_dir_all(file.parent().expect("a folder")).expect("a folder");
                 std::fs::write(file, &block.text).expect("a file");
             }
@@ -313,31 +366,19 @@ fn console_sessions_come_out_as_they_stand_there() {
             }
             for (command, said) in commands {
                 let shown = format!("{}:{}: {command}", path.display(), block.line);
-                if let Some(ours) = command.split("runner ").nth(1).filter(|_| !command.contains("runner-")) {
-                    let line = format!("runner {}", ours.split(['|', '>', '&', ';']).next().unwrap_or_default());
+                if let Some(at) = command.find("runner ") {
+                    let ours = command[at..].split(['|', '>', '&', ';']).next().unwrap_or_default();
                     let parsed =
-                        Cli::command().try_get_matches_from(line.split_whitespace().map(|word| word.trim_matches(['\'', '"'])));
+                        Cli::command().try_get_matches_from(ours.split_whitespace().map(|word| word.trim_matches(['\'', '"'])));
                     assert!(parsed.is_ok(), "{shown}: {}", parsed.expect_err("it was not ok"));
                 }
                 if block.is_recorded {
                     continue;
                 }
-                let mut shell = std::process::Command::new("sh");
-                shell
-                    .args(["-c", &format!("{{ {}\n}} 2>&1", shorter(&command))])
-                    .current_dir(place.path(""))
-                    .env("PATH", &search)
-                    .env("NO_COLOR", "1")
-                    .env("COLUMNS", "100");
-                let done = shell.stdin(std::process::Stdio::null()).output().expect("a shell");
-                let out = String::from_utf8_lossy(&done.stdout).into_owned();
-                let came: Vec<String> = out.lines().map(without_figures).collect();
+                let came: Vec<String> = shell.tell(&shorter(&command)).iter().map(|line| without_figures(line)).collect();
                 let mut at = 0;
-                for line in said
-                    .iter()
-                    .map(|line| without_figures(line))
-                    .filter(|line| !line.is_empty() && line != "…" && line != "#" && !line.starts_with('['))
-                {
+                let is_asked = |line: &String| !line.is_empty() && line != "…" && line != "#" && !line.starts_with('[');
+                for line in said.iter().map(|line| without_figures(line)).filter(is_asked) {
                     let found = came[at..].iter().position(|came| *came == line);
                     assert!(
                         found.is_some(),
