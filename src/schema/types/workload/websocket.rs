@@ -25,7 +25,7 @@ pub struct Websocket {
     /// schedule of an open loop says; without it a connection waits for each answer.
     #[serde(default, rename = "match")]
     pub matching: Option<Match>,
-    /// Messages that may come without being asked for: those in which this regular expression matches. They are counted.
+    /// Messages that may come without being asked for: those in which this regular expression matches. They are counted in the metric `pushes`.
     #[serde(default)]
     pub pushes: Option<String>,
     /// The keys that are typed: `${key}` is the next character of this text, from its start again behind its end.
