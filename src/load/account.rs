@@ -85,6 +85,8 @@ pub(super) struct Account {
     pub single_step: bool,
     /// Whether nothing else can be sent on the connection of a pass that is under way.
     holds_connections: bool,
+    /// Whether the load ends with an amount.
+    by_amount: bool,
 }
 
 impl Account {
@@ -111,6 +113,7 @@ impl Account {
             workload: job.index,
             single_step: steps == 1,
             holds_connections: !job.workload.protocol().has_many_under_way(),
+            by_amount: job.workload.load.segments.last().is_some_and(|s| matches!(s.length, Length::Amount(_))),
         }
     }
 
@@ -189,6 +192,14 @@ impl Account {
             self.span.set(span);
         }
         timeline.completed_in(phase, at_ns)
+    }
+
+    /// The phase at an instant, for what belongs to no pass.
+    pub fn phase_at(&self, at_ns: u64) -> Phase {
+        match self.completed_in(Phase::Drain, at_ns) {
+            Phase::Drain if self.by_amount => Phase::During,
+            phase => phase,
+        }
     }
 
     /// The instant until which the load lasts, where its last phase has a duration.

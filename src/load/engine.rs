@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 
 use super::account::{Account, UnderWay, ended};
 use super::drivers::transfer::Place;
-use super::drivers::{Client, Driver, Exchange};
+use super::drivers::{Aside, Client, Driver, Exchange};
 use super::observer::Begun;
 use super::schedule::{Arrival, Next, Random, Schedule, ThreadSlice};
 use super::{Error, Job, Report, Rows, thread};
@@ -45,6 +45,7 @@ pub fn run<D: Driver>(share: &Share<D>) -> Result<Report, Error> {
     let report = thread::run(&share.job, share.driver.steps(), clients.len(), async |account, begin| {
         follow(share, &clients, &group, account, begin).await
     })?;
+    share.driver.over(&group, &share.job, &report);
     Ok(Report { traffic: D::Client::traffic(&group), ..report })
 }
 
@@ -70,6 +71,9 @@ async fn follow<D: Driver>(
     let origin_ns = thread::together(job, account, begin).await;
     let slice = ThreadSlice::of(share.thread, share.threads, job.seed);
     account.begin(vec![Schedule::new(load, slice, origin_ns)], origin_ns, always_due(load));
+    let (clock, notes) = (Rc::clone(account), Rc::clone(account));
+    let phase = Box::new(move || clock.phase_at(clock.pacer.now_ns()));
+    D::Client::begins(group, Aside { phase, note: Box::new(move |failure| notes.note(None, failure)) });
 
     let mut tasks = JoinSet::new();
     let all = u64::from(load.arrivals.connections()) * share.driver.streams();
@@ -99,6 +103,20 @@ fn share_of(ramp: Duration, number: u64, all: u64) -> u64 {
 /// Whether a pass is due whenever a client is free.
 fn always_due(load: &plan::Load) -> bool {
     matches!(load.arrivals, Arrivals::Closed { think: Think::None, .. })
+}
+
+/// Waits while a client looks after its connection.
+async fn attended<C: Client, T>(client: &mut C, wait: impl Future<Output = T>) -> T {
+    let (mut wait, mut idle) = (pin!(wait), pin!(client.idle()));
+    poll_fn(|cx| {
+        if let Poll::Ready(over) = wait.as_mut().poll(cx) {
+            return Poll::Ready(over);
+        }
+        match idle.as_mut().poll(cx) {
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
 }
 
 /// One client, following the schedule.
@@ -133,7 +151,7 @@ impl<C: Client> Follower<C> {
         let mut ended_ns = None;
         loop {
             if ended_ns.is_none() {
-                account.pacer.until(self.slot, free_ns).await;
+                attended(&mut self.client, account.pacer.until(self.slot, free_ns)).await;
             }
             let made_ready = self.client.made_ready();
             // The connection is made before its next pass begins; a server's accept queue is not the request's time.
@@ -208,7 +226,7 @@ impl<C: Client> Follower<C> {
                     match account.next(account.pacer.now_ns()) {
                         Next::Begin(arrival) => arrival,
                         Next::Over => break,
-                        Next::At(at_ns) => match account.pacer.arrival(self.slot, at_ns).await {
+                        Next::At(at_ns) => match attended(&mut self.client, account.pacer.arrival(self.slot, at_ns)).await {
                             Some(arrival) => arrival,
                             None => break,
                         },

@@ -373,6 +373,39 @@ fn metrics_may_be_named() {
     runs.compare("one two --metric nonsense").expect(2).complains(&["no cell has the metric `nonsense`"]);
 }
 
+/// What a tap makes of a log is compared like any other metric.
+#[test]
+fn metrics_of_a_tap_are_compared() {
+    let mut runs = Runs::of(
+        r#"
+experiment: test
+repetitions: 8
+layout: all
+targets:
+  web: {fixture: null-server, port: PORT1}
+  talker:
+    command: [sh, -c, '. DIR/numbers; while :; do echo "item took $((a + ${repetition} % 3)) ms"; sleep 0.02; done']
+    ready: {log: item}
+workloads:
+  clients: {url: 'http://127.0.0.1:PORT1', load: {closed: {connections: 1}, duration: 200ms}, steps: [{get: /}]}
+taps:
+  items: {log: talker, regex: '^item took (?<ms>\d+) ms$', types: {ms: number}, metrics: {item: {mean: ms, unit: ms}}}
+"#,
+    );
+    runs.make("low", "a=100", &[]);
+    runs.make("high", "a=200", &[]);
+    runs.floor("low");
+    let comparison = runs.json("low high --metric item");
+    assert_eq!(verdicts(&comparison), ["item slower"]);
+    let row = &comparison["rows"][0];
+    assert_eq!(
+        (&row["workload"], &row["unit"], &row["baseline_n"], &row["n"]),
+        (&json!("items"), &json!("ms"), &json!(8), &json!(8))
+    );
+    assert_eq!((&row["baseline_median"], &row["median"]), (&json!(101.0), &json!(201.0)), "{row:#}");
+    assert_eq!(verdicts(&runs.json("low low --metric item")), ["item no-difference-shown"]);
+}
+
 #[test]
 fn every_metric_that_is_named_must_be_there() {
     let mut runs = Runs::of(NUMBERS);

@@ -10,7 +10,7 @@ use rusqlite::{Connection, OpenFlags, Row};
 use serde_json::{Value as Json, json};
 
 use crate::server::Server;
-use crate::support::{Place, copy, json as read_json, listing, root};
+use crate::support::{Place, copy, json as read_json, listing, python_of_tables, root};
 
 /// Runs that are kept: that of this version, and of older ones, with commands and targets.
 const KEPT: [&str; 3] = [
@@ -184,6 +184,58 @@ collect:
     table: {csv: true}
 "#;
 
+/// What a tap has followed stands in the database and in the files, row by row, as it was recorded.
+#[test]
+fn the_rows_of_taps_are_those_that_were_recorded() {
+    let place = Place::with(
+        r#"
+experiment: test
+layout: all
+repetitions: 2
+targets:
+  web: {fixture: null-server, port: PORT1}
+  talker:
+    replicas: 2
+    command: [sh, -c, 'i=0; while :; do i=$((i+1)); echo "item "$i", ü took $i.5 ms"; sleep 0.02; done']
+    ready: {log: item}
+workloads:
+  clients: {url: 'http://127.0.0.1:PORT1', load: {closed: {connections: 1}, duration: 300ms}, steps: [{get: /}]}
+taps:
+  items: {log: talker, regex: '^item (?<what>.*) took (?<ms>\S+) ms$', types: {ms: number}}
+  odd: {log: talker, regex: '^item "(?<n>\d*[13579])"', types: {n: number}}
+"#,
+    );
+    place.run(&["run", "test.yaml", "--no-graphs"]).expect(0);
+    let run = place.run_directory("test");
+    export(&place, &[&run]);
+    place.run(&["export", "csv", run.to_str().unwrap(), "-o", "csv"]).expect(0);
+    let database = open(&place);
+    let mut count = 0;
+    for (repetition, number) in [(1, "run1"), (2, "run2")] {
+        let folder = run.join("cells/all").join(number).join("taps");
+        let items = tables::read(&folder.join("items.parquet")).unwrap();
+        let column = |name: &str| items.column(name).unwrap();
+        let (at, replica) = (column("at_ns").i64().unwrap(), column("replica").u32().unwrap());
+        let (what, ms) = (column("what").str().unwrap(), column("ms").f64().unwrap());
+        let recorded: Vec<(i64, u32, String, f64)> = (0..items.height())
+            .map(|row| (at.get(row).unwrap(), replica.get(row).unwrap(), what.get(row).unwrap().to_owned(), ms.get(row).unwrap()))
+            .collect();
+        assert!(recorded.len() >= 20 && recorded.iter().any(|row| row.2 == "\"7\", ü" && row.3 == 7.5), "{recorded:?}");
+        let query = format!(
+            "SELECT at_ns, fields ->> '$.replica', fields ->> '$.what', fields ->> '$.ms' FROM taps \
+             JOIN repetitions USING (repetition_id) WHERE tap = 'items' AND repetition = {repetition} ORDER BY row"
+        );
+        let exported = rows(&database, &query, |row| {
+            Ok((row.get::<_, i64>(0)?, row.get::<_, u32>(1)?, row.get::<_, String>(2)?, row.get::<_, f64>(3)?))
+        });
+        assert_eq!(exported, recorded);
+        count += items.height() + tables::read(&folder.join("odd.parquet")).unwrap().height();
+    }
+    assert_eq!(one::<u32>(&database, "SELECT COUNT(*) FROM taps") as usize, count);
+    let csv = std::fs::read_to_string(place.path("csv/taps.csv")).unwrap();
+    assert_eq!(csv.lines().count(), count + 1, "a line for each row, and one that names the columns");
+}
+
 /// A run in which some requests fail and some are answered with a conflict.
 pub fn recorded() -> (Place, PathBuf) {
     // The checked pass of a repetition is the first on a connection of its own, and never one of those that fail.
@@ -204,7 +256,7 @@ pub fn recorded() -> (Place, PathBuf) {
 #[test]
 fn the_rows_are_those_that_were_recorded() {
     let (place, run) = recorded();
-    // A table that has when its rows came, and texts and numbers: as a tap writes one, with a name of its own.
+    // A table that has when its rows came, and texts and numbers, with a name that no tap can have: those are tested below.
     let repetition = run.join("cells/all/run1");
     std::fs::create_dir(repetition.join("taps")).unwrap();
     let mut frame = tables::read(&repetition.join("metrics.parquet")).unwrap();
@@ -467,23 +519,13 @@ fn the_documentation_has_the_tables_and_its_questions_are_answered() {
         assert!(!found.is_empty(), "{question}");
     }
     let script = section.split("```python\n").nth(1).unwrap().split("```").next().unwrap().replace("results.db", "r.db");
-    // pandas is installed by the test of the table of figures, where it can be.
-    let python = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("python-of-tables/bin/python");
-    let has_pandas = Command::new(&python).args(["-c", "import pandas"]).output().is_ok_and(|output| output.status.success());
-    if !has_pandas {
-        eprintln!("SKIPPED: pandas is not installed here");
-        return;
-    }
-    let output = Command::new(python).args(["-c", &script]).current_dir(place.path("")).output().unwrap();
+    let Some(python) = python_of_tables() else { return };
+    let output = Command::new(&python).args(["-c", &script]).current_dir(place.path("")).output().unwrap();
     assert!(output.status.success() && String::from_utf8_lossy(&output.stdout).contains("throughput"), "{script}\n{output:?}");
     // The files, too: what has no value is no value.
     place.run(&["export", "csv", run.to_str().unwrap(), "-o", "csv"]).expect(0);
     let script = "import pandas as pd\nf = pd.read_csv('csv/figures.csv')\nassert len(f) > 100 and f.target.isna().any() and f.value.notna().all()\nprint(len(f))";
-    let output = Command::new(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("python-of-tables/bin/python"))
-        .args(["-c", script])
-        .current_dir(place.path(""))
-        .output()
-        .unwrap();
+    let output = Command::new(&python).args(["-c", script]).current_dir(place.path("")).output().unwrap();
     assert_eq!(
         String::from_utf8_lossy(&output.stdout).trim(),
         one::<u32>(&database, "SELECT COUNT(*) FROM figures").to_string(),

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::support::{Place, copy, root, runner};
+use crate::support::{Place, copy, python_of_tables, root, runner};
 
 /// Three cells of a run, and how many figures they have.
 const RUN: &str = "tests/data/results/format-2/20261122T053326Z-e9ba";
@@ -87,21 +87,12 @@ fn pandas_and_duckdb_open_it() {
     let place = Place::new();
     let run = copied(&place);
     printed(&run, &["--csv"]);
-    let python = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("python-of-tables");
-    let made = |program: &Path, args: &[&str]| Command::new(program).args(args).output().is_ok_and(|o| o.status.success());
-    let pip = python.join("bin/pip");
-    let install = ["install", "--quiet", "--disable-pip-version-check", "pandas", "pyarrow", "duckdb"];
-    let is_there = made(&pip, &["show", "--quiet", "duckdb"]);
-    let install = || made(Path::new("/usr/bin/python3"), &["-m", "venv", python.to_str().unwrap()]) && made(&pip, &install);
-    if !is_there && !install() {
-        eprintln!("SKIPPED: pandas and duckdb cannot be installed here");
-        return;
-    }
+    let Some(python) = python_of_tables() else { return };
     for (begin, expected) in [("import pandas", "throughput"), ("import duckdb", "throughput")] {
         let block = docs.split("```").find(|block| block.contains(begin)).unwrap_or_else(|| panic!("{begin} is in the docs"));
         let script =
             block.split_once('\n').unwrap().1.replace("results/blobs-parallel/20261129T013913Z-5025", run.to_str().unwrap());
-        let output = Command::new(python.join("bin/python")).args(["-c", &script]).output().unwrap();
+        let output = Command::new(&python).args(["-c", &script]).output().unwrap();
         let said = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success() && said.contains(expected), "{script}\n{output:?}");
     }

@@ -6,7 +6,7 @@
 //! `tests/mistakes`) and `schema` are about scenario files. `load` is every way in which requests may arrive, `requests` that
 //! each can be looked at, `truth` whether what is measured is what happened. `time` is what is divided by what and open at the
 //! end, `steady` since when it was steady. `http` is HTTP as real servers speak it, `framed`, `redis`, `vtp` and `websocket` are protocols beside
-//! it, `urls` what servers are asked for, `tls` who is believed and who asks, `links` what lies between, `containers` what an engine runs for us, `collect` what is taken afterwards, `taps` what is followed meanwhile, `memory` where
+//! it, `websocket_frames` what goes over the latter besides messages, `urls` what servers are asked for, `tls` who is believed and who asks, `links` what lies between, `containers` what an engine runs for us, `collect` what is taken afterwards, `taps` what is followed meanwhile, `memory` where
 //! it is recorded, `durable` when it is on disk. `foreign` is what comes from somebody else or is not what it seems.
 //! `begin` is the way to a first run and back to the last one, `notation` how a scenario may be written.
 //! `measure` is what goes on for months, `tor` what becomes of a real one that dies or is never ready. `ready` is how a target is known to be ready by what it says, `lifetime` are targets that outlive their repetition, `environment` is what comes from outside and may be secret, `answers` what may come back and what is asked besides, `bodies` what is looked for in it and taken from it; `cpu`
@@ -72,3 +72,4 @@ mod urls;
 mod verdicts;
 mod vtp;
 mod websocket;
+mod websocket_frames;

@@ -2,11 +2,13 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener};
+use std::time::Duration;
 
+use rustix::process::Signal;
 use serde_json::{Value as Json, json};
 
 use crate::load::part;
-use crate::support::Place;
+use crate::support::{Place, Started, connections};
 
 /// A real server on a port of its own, which asks for a password.
 const SERVER: &str = "
@@ -65,6 +67,58 @@ fn what_the_server_refuses_is_an_error_in_its_words() {
         "database: 3}\n    load: {closed: {connections: 1}, amount: 1}\n    steps: [{command: [PING]}]\n",
     ));
     place.run_test().expect(4).complains(&["connecting: the server says `WRONGPASS"]);
+}
+
+/// Two servers, of which one needs Redis, on a machine that has none.
+#[test]
+fn what_needs_a_redis_that_is_not_installed_is_skipped() {
+    let place = Place::with(
+        "
+experiment: test
+factors: {layer: [memory, redis]}
+layout: ${layer}
+targets:
+  redis: {when: \"${layer == 'redis'}\", command: [redis-server, --port, 'PORT1'], port: PORT1, needs: redis-server}
+  web: {fixture: null-server, port: PORT2}
+workloads:
+  clients:
+    url: http://127.0.0.1:PORT2
+    load: {closed: {connections: 1}, amount: 3}
+    steps: [{get: /}]
+",
+    );
+    std::fs::create_dir(place.path("no-programs")).unwrap();
+    let mut command = place.runner();
+    command.env("PATH", place.path("no-programs")).args(["run", "test.yaml", "--no-graphs"]);
+    let outcome = Started::spawn(&mut command).wait().expect(0);
+    let reason = "redis-server is not installed";
+    assert!(outcome.stderr.contains(&format!("SKIPPED: 1 of 2 cells, because {reason}")), "{}", outcome.stderr);
+    assert!(outcome.stdout.contains(reason), "{}", outcome.stdout);
+    let summary = place.summary();
+    assert_eq!((&summary["cells"][0]["skipped"], &summary["cells"][1]["skipped"]), (&Json::Null, &json!(reason)));
+    let mut command = place.runner();
+    command.env("PATH", place.path("no-programs")).args(["run", "test.yaml", "--set", "layer=redis"]);
+    Started::spawn(&mut command).wait().expect(1).complains(&["SKIPPED", reason]);
+}
+
+#[test]
+fn a_redis_that_is_killed_in_the_middle_fails_its_repetition() {
+    let mut place = Place::with(&format!(
+        "{SERVER}    load: {{open: {{rate: 100/s, connections: 2}}, duration: 20s}}
+    steps: [{{set: 'key:${{id}}', value: {{text: a}}, expect: {{text: OK}}}}]
+"
+    ));
+    let port = place.port(1);
+    let mut started = place.start(&["run", "test.yaml", "--no-graphs"]);
+    started.until("the load goes on", || (connections(port) == 2).then_some(()));
+    place.process("redis-server").signal(Signal::KILL);
+    let outcome = started.wait_within(Duration::from_secs(10)).expect(4);
+    let status = place.status("all/run1");
+    let reason = status["verdict"]["reason"].as_str().unwrap();
+    assert_eq!(status["verdict"]["is"], "failed", "{status}");
+    assert!(reason.contains("redis was ended by SIGKILL while it was needed"), "{reason}");
+    assert!(outcome.stdout.contains("FAILED") && outcome.stdout.contains(reason), "{}", outcome.stdout);
+    place.assert_cleared(Duration::ZERO);
 }
 
 #[test]

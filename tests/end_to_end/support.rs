@@ -32,6 +32,35 @@ fn binary() -> PathBuf {
     built.or_else(|| std::env::var_os("RUNNER_BIN").map(PathBuf::from)).expect("cargo builds the binary for these tests")
 }
 
+/// A Python with pandas, pyarrow and duckdb, which the tests of tables share: it is installed once, from where pip takes packages.
+/// None where this machine has no `venv`; where it has one, whatever keeps it from being installed fails the test.
+pub fn python_of_tables() -> Option<PathBuf> {
+    let run = |program: &Path, args: &[&str]| {
+        Command::new(program).args(args).output().unwrap_or_else(|e| panic!("{}: {e}", program.display()))
+    };
+    let system = Path::new("/usr/bin/python3");
+    let has_venv =
+        Command::new(system).args(["-c", "import venv, ensurepip"]).output().is_ok_and(|output| output.status.success());
+    if !has_venv {
+        eprintln!("SKIPPED: python3-venv is not installed (tests/needs.sh installs it)");
+        return None;
+    }
+    let place = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("python-of-tables");
+    // Tests run at the same time, in processes of their own.
+    let lock = std::fs::File::create(place.with_extension("lock")).expect("the folder for temporary files can be written to");
+    lock.lock().expect("a file can be locked");
+    let python = place.join("bin/python");
+    let imports = ["-c", "import pandas, pyarrow, duckdb"];
+    if !python.exists() || !run(&python, &imports).status.success() {
+        let made = run(system, &["-m", "venv", "--clear", place.to_str().expect("the path is text")]);
+        assert!(made.status.success(), "{made:?}");
+        let packages = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "pandas", "pyarrow", "duckdb"];
+        let installed = run(&python, &packages);
+        assert!(installed.status.success(), "{installed:?}");
+    }
+    Some(python)
+}
+
 /// Of the repository: asked when a test runs, since two clones may share one build folder.
 pub fn root() -> PathBuf {
     PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo says where the package is"))

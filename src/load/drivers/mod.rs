@@ -21,13 +21,14 @@ pub mod vtp;
 pub mod websocket;
 
 use std::borrow::Cow;
+use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Error, Job, Observer, Running, Traffic};
+use super::{Error, Job, Observer, Report, Running, Traffic};
 use vocabulary::words::harmless;
-use vocabulary::{Outcome, Task};
+use vocabulary::{Outcome, Phase, Task};
 
 /// A checked pass before the load.
 pub type Checked<'a> = Task<'a, Result<(), Error>>;
@@ -70,6 +71,9 @@ pub trait Driver: Send + Sync + 'static {
     /// How many steps a pass has.
     fn steps(&self) -> usize;
 
+    /// A thread is over: what its clients know beside their exchanges is sent.
+    fn over(&self, _group: &<Self::Client as Client>::Group, _job: &Job, _report: &Report) {}
+
     /// How many clients share a connection; they are on the same thread and have neighbouring numbers.
     fn streams(&self) -> u64 {
         1
@@ -92,6 +96,14 @@ pub trait Client: 'static {
     /// # Errors
     /// What kept it from becoming ready.
     fn ready(&mut self) -> impl Future<Output = Result<(), Failure>>;
+
+    /// Before the load, with what the clients of a thread may ask and tell while none of their passes is under way.
+    fn begins(_group: &Self::Group, _aside: Aside) {}
+
+    /// What is to be done while nothing is due, such as answering pings: it never ends, and is dropped when a pass is due.
+    fn idle(&mut self) -> impl Future<Output = Infallible> {
+        std::future::pending()
+    }
 
     /// A pass begins; `pass` is its number in the workload.
     fn begin_pass(&mut self, pass: u64);
@@ -116,6 +128,14 @@ pub trait Client: 'static {
     fn traffic(_group: &Self::Group) -> Traffic {
         Traffic::default()
     }
+}
+
+/// What clients may ask and tell beside their exchanges.
+pub struct Aside {
+    /// The phase that it is now.
+    pub phase: Box<dyn Fn() -> Phase>,
+    /// Keeps the words of something that befell no pass.
+    pub note: Box<dyn Fn(&Failure)>,
 }
 
 /// One pass on a connection that no load has; what is wrong with its answers is the error.

@@ -1,6 +1,9 @@
-//! What is spelled in another way than here, and plainly means the same: metrics with `-` or `p99.9`, limits with `_`. It is read as
-//! what it means, with a note.
+//! What is spelled in another way than here, and plainly means the same: metrics with `-` or `p99.9`, those that protocols bring among
+//! them, and limits with `_`. It is read as what it means, with a note.
 
+use std::collections::BTreeSet;
+
+use super::drivers::READERS;
 use schema::{Data, Node, SourceFile};
 use vocabulary::Metric;
 
@@ -9,28 +12,39 @@ const OF_METRICS: [&str; 8] = ["metric", "ratio", "bars", "stack", "lines", "rou
 
 /// Changes `root` to what it means. Returns a note for each change.
 pub(super) fn unify(file: &SourceFile, root: &mut Node) -> Vec<String> {
-    let mut notes = Vec::new();
-    let Data::Map(entries) = &mut root.data else { return notes };
+    let mut unified = Unified { file, brought: brought(root), notes: Vec::new() };
+    let Data::Map(entries) = &mut root.data else { return unified.notes };
     for entry in entries {
         match entry.key.as_str() {
-            "limits" => limits(file, &mut entry.value, &mut notes),
-            "primary" => metric(file, &mut entry.value, &mut notes),
-            "expect" | "graphs" => metrics(file, &mut entry.value, &mut notes),
-            "workloads" => searches(file, &mut entry.value, &mut notes),
+            "limits" => unified.limits(&mut entry.value),
+            "primary" => unified.metric(&mut entry.value),
+            "expect" | "graphs" => unified.metrics(&mut entry.value),
+            "workloads" => unified.searches(&mut entry.value),
             _ => {}
         }
     }
-    notes
+    unified.notes
 }
 
-/// What searches look at; everything else in a workload may be what servers are told.
-fn searches(file: &SourceFile, workloads: &mut Node, notes: &mut Vec<String>) {
-    let Data::Map(workloads) = &mut workloads.data else { return };
-    for workload in workloads {
-        if let Some(find) = below(&mut workload.value, "load").and_then(|load| below(load, "find")) {
-            metrics(file, find, notes);
+/// Names of the metrics that protocols bring to a scenario, without those that are another one's when they are spelled in another
+/// way: what a scenario takes from somewhere has the name that it gives.
+fn brought(root: &Node) -> BTreeSet<&'static str> {
+    let workloads = root.get("workloads").map(Node::entries).unwrap_or_default();
+    let mut taken = BTreeSet::new();
+    take_names(root, &mut taken);
+    let names = READERS.iter().flat_map(|reader| (reader.brings)(workloads));
+    names.filter(|name| !taken.contains(&name.replace('_', "-"))).collect()
+}
+
+/// Keys below `metrics`, wherever that stands.
+fn take_names(node: &Node, taken: &mut BTreeSet<String>) {
+    for entry in node.entries() {
+        if entry.key == "metrics" {
+            taken.extend(entry.value.entries().iter().map(|metric| metric.key.clone()));
         }
+        take_names(&entry.value, taken);
     }
+    node.items().iter().for_each(|item| take_names(item, taken));
 }
 
 fn below<'a>(node: &'a mut Node, key: &str) -> Option<&'a mut Node> {
@@ -38,51 +52,84 @@ fn below<'a>(node: &'a mut Node, key: &str) -> Option<&'a mut Node> {
     entries.iter_mut().find(|entry| entry.key == key).map(|entry| &mut entry.value)
 }
 
-fn note(file: &SourceFile, at: usize, typed: &str, meant: &str) -> String {
-    let (line, column) = file.line_column(at);
-    format!("note: {}:{line}:{column}: `{typed}` is read as `{meant}`, which is how it is spelled here", file.path.display())
+/// What is changed, and by what.
+struct Unified<'a> {
+    file: &'a SourceFile,
+    /// Names of metrics that protocols bring.
+    brought: BTreeSet<&'static str>,
+    notes: Vec<String>,
 }
 
-/// Keys of `limits` have dashes.
-fn limits(file: &SourceFile, node: &mut Node, notes: &mut Vec<String>) {
-    let Data::Map(entries) = &mut node.data else { return };
-    let known = |entries: &[schema::Entry], key: &str| entries.iter().any(|entry| entry.key == key);
-    for index in 0..entries.len() {
-        let meant = entries[index].key.replace('_', "-");
-        if meant != entries[index].key && !known(entries, &meant) {
-            notes.push(note(file, entries[index].key_span.start, &entries[index].key, &meant));
-            entries[index].key = meant;
-        }
+impl Unified<'_> {
+    fn note(&mut self, at: usize, typed: &str, meant: &str) {
+        let ((line, column), path) = (self.file.line_column(at), self.file.path.display());
+        self.notes.push(format!("note: {path}:{line}:{column}: `{typed}` is read as `{meant}`, which is how it is spelled here"));
     }
-}
 
-/// Names of metrics, wherever one stands below a node.
-fn metrics(file: &SourceFile, node: &mut Node, notes: &mut Vec<String>) {
-    match &mut node.data {
-        Data::List(items) => items.iter_mut().for_each(|item| metrics(file, item, notes)),
-        Data::Map(entries) => {
-            for entry in entries {
-                match OF_METRICS.contains(&entry.key.as_str()) {
-                    true => metric(file, &mut entry.value, notes),
-                    false => metrics(file, &mut entry.value, notes),
-                }
+    /// What searches look at; everything else in a workload may be what servers are told.
+    fn searches(&mut self, workloads: &mut Node) {
+        let Data::Map(workloads) = &mut workloads.data else { return };
+        for workload in workloads {
+            if let Some(find) = below(&mut workload.value, "load").and_then(|load| below(load, "find")) {
+                self.metrics(find);
             }
         }
-        _ => {}
+    }
+
+    /// Keys of `limits` have dashes.
+    fn limits(&mut self, node: &mut Node) {
+        self.keys(node, |key| Some(key.replace('_', "-")).filter(|meant| meant != key));
+    }
+
+    /// Changes the keys of a map that mean another, unless it has that already.
+    fn keys(&mut self, node: &mut Node, meant: impl Fn(&str) -> Option<String>) {
+        let Data::Map(entries) = &mut node.data else { return };
+        for index in 0..entries.len() {
+            let Some(meant) = meant(&entries[index].key) else { continue };
+            if entries.iter().all(|entry| entry.key != meant) {
+                self.note(entries[index].key_span.start, &entries[index].key, &meant);
+                entries[index].key = meant;
+            }
+        }
+    }
+
+    /// Names of metrics, wherever one stands below a node.
+    fn metrics(&mut self, node: &mut Node) {
+        match &mut node.data {
+            Data::List(items) => items.iter_mut().for_each(|item| self.metrics(item)),
+            Data::Map(entries) => {
+                for entry in entries {
+                    match OF_METRICS.contains(&entry.key.as_str()) {
+                        true => self.metric(&mut entry.value),
+                        false => self.metrics(&mut entry.value),
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A metric, a list of them, a condition that begins with one, or conditions whose keys they are.
+    fn metric(&mut self, node: &mut Node) {
+        if let Data::List(items) = &mut node.data {
+            items.iter_mut().for_each(|item| self.metric(item));
+        }
+        let brought = self.brought.clone();
+        self.keys(node, |name| meant(&brought, name));
+        let Data::Text(text) = &node.data else { return };
+        let name = text.split(char::is_whitespace).next().unwrap_or_default();
+        if let Some(meant) = meant(&self.brought, name) {
+            let read = format!("{meant}{}", &text[name.len()..]);
+            self.note(node.span.start, name, &meant);
+            node.data = Data::Text(read);
+        }
     }
 }
 
-/// A metric, a list of them, or a condition that begins with one.
-fn metric(file: &SourceFile, node: &mut Node, notes: &mut Vec<String>) {
-    if let Data::List(items) = &mut node.data {
-        items.iter_mut().for_each(|item| metric(file, item, notes));
-    }
-    let Data::Text(text) = &node.data else { return };
-    let name = text.split(char::is_whitespace).next().unwrap_or_default();
-    if let Some(meant) = Metric::respelled(name) {
-        notes.push(note(file, node.span.start, name, &meant));
-        node.data = Data::Text(format!("{meant}{}", &text[name.len()..]));
-    }
+/// The metric that is meant by a name, where that is spelled in another way.
+fn meant(brought: &BTreeSet<&'static str>, name: &str) -> Option<String> {
+    let of_a_protocol = || Some(name.replace('-', "_")).filter(|meant| meant != name && brought.contains(meant.as_str()));
+    Metric::respelled(name).or_else(of_a_protocol)
 }
 
 #[cfg(test)]
@@ -104,6 +151,34 @@ mod tests {
         assert!(notes.len() >= 5, "{notes:#?}");
         assert_eq!(notes[0], "note: x.yaml:1:10: `lag_p99` is read as `lag-p99`, which is how it is spelled here");
         assert!(unify(&file, &mut root).is_empty(), "once is enough");
+    }
+
+    #[test]
+    fn what_a_protocol_brings_is_read_in_both_spellings() {
+        let brought = BTreeSet::from(["out_of_order", "lost"]);
+        assert_eq!(meant(&brought, "out-of-order").as_deref(), Some("out_of_order"));
+        assert_eq!(meant(&brought, "response-p99").as_deref(), Some("response_p99"));
+        for name in ["out_of_order", "lost", "of-others", "response_p99"] {
+            assert_eq!(meant(&brought, name), None);
+        }
+        let text = "while: {response-p99: < 1ms, out-of-order: '0', lost: '0'}\nlines: [out-of-order, lost]\n";
+        let file = SourceFile::inline("x.yaml", text);
+        let mut root = schema::node::parse(&file).unwrap();
+        let mut unified = Unified { file: &file, brought, notes: Vec::new() };
+        unified.metrics(&mut root);
+        let read = root.to_json();
+        assert_eq!(read["while"].as_object().unwrap().keys().collect::<Vec<_>>(), ["response_p99", "out_of_order", "lost"]);
+        assert_eq!(read["lines"], serde_json::json!(["out_of_order", "lost"]));
+        assert_eq!(
+            unified.notes[1],
+            "note: x.yaml:1:31: `out-of-order` is read as `out_of_order`, which is how it is spelled here"
+        );
+        assert_eq!(unified.notes.len(), 3);
+        // What a scenario takes from somewhere has the name that it gives.
+        let mut taken = BTreeSet::new();
+        let file = SourceFile::inline("x.yaml", "collect: [{c: {metrics: {out-of-order: {regex: x}}}}]\n");
+        take_names(&schema::node::parse(&file).unwrap(), &mut taken);
+        assert_eq!(taken, BTreeSet::from(["out-of-order".to_owned()]));
     }
 
     #[test]

@@ -5,7 +5,8 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use futures_core::Stream as _;
 use futures_sink::Sink as _;
@@ -34,11 +35,16 @@ pub(super) struct Connector {
     subprotocols: Vec<String>,
 }
 
-/// A connection; after a failure nothing more can be said on it.
+/// A connection; after a failure nothing more can be said on it. However it is dropped, the other side is told, as far as that
+/// can be done at once.
 pub(super) struct Socket {
     frames: WebSocketStream<Stream>,
     /// How messages call the other side.
     label: std::sync::Arc<str>,
+    /// Whether the system has not yet taken all of a message.
+    writing: bool,
+    /// Whether the other side closed it, or broke the rules.
+    ended: bool,
 }
 
 /// What came.
@@ -77,13 +83,15 @@ impl Connector {
         Ok(Self { server, tls, handshake, subprotocols: websocket.subprotocols.clone() })
     }
 
-    /// Connects and shakes hands; adds to `opened` as soon as there is a connection.
+    /// Connects and shakes hands; adds to `opened` as soon as there is a connection. Returns how long the handshake of the
+    /// websocket took, too: from its request to its answer, without what was before, such as TLS.
     ///
     /// # Errors
     /// What kept it from becoming a websocket.
-    pub async fn open(&self, deadline: Instant, opened: &mut u64) -> Result<Socket, Failure> {
+    pub async fn open(&self, deadline: Instant, opened: &mut u64) -> Result<(Socket, Duration), Failure> {
         let stream = self.server.open(&self.tls, None, deadline, opened).await?;
         let label = self.server.label();
+        let begun = Instant::now();
         let (frames, response) = match tokio::time::timeout_at(deadline, self.handshake.connect_on(stream)).await {
             Ok(shaken) => shaken.map_err(|e| of_handshake(&e, &label))?,
             Err(_) => {
@@ -91,14 +99,24 @@ impl Connector {
                 return Err(Failure::new(Outcome::Timeout, words));
             }
         };
+        let took = begun.elapsed();
         self.check(&response, &label)?;
-        Ok(Socket { frames, label: label.into() })
+        Ok((Socket { frames, label: label.into(), writing: false, ended: false }, took))
     }
 
-    /// What the server chose must have been offered (RFC 6455, 4.1).
+    /// The answer must be one to a request for a websocket, and what the server chose must have been offered (RFC 6455, 4.1).
+    /// The library looks at status and key only.
     fn check(&self, response: &upgrade::Response, label: &str) -> Result<(), Failure> {
         let chosen = |name| response.headers().get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
         let wrong = |words: String| Err(Failure::new(Outcome::Garbage, words));
+        for (name, written, expected) in
+            [(header::UPGRADE, "Upgrade", "websocket"), (header::CONNECTION, "Connection", "Upgrade")]
+        {
+            let found = chosen(name);
+            if !found.iter().flat_map(|value| value.split(',')).any(|token| token.trim().eq_ignore_ascii_case(expected)) {
+                return wrong(format!("{label} answered the handshake with 101 without `{written}: {expected}`"));
+            }
+        }
         if let Some(extensions) = chosen(header::SEC_WEBSOCKET_EXTENSIONS) {
             return wrong(format!("{label} chose the extension `{extensions}`, and none was offered"));
         }
@@ -165,12 +183,16 @@ impl Socket {
     /// # Errors
     /// When the connection is closed.
     pub fn put(&mut self, message: Message) -> Result<(), Failure> {
-        Pin::new(&mut self.frames).start_send(message).map_err(|error| self.failure(&error))
+        Pin::new(&mut self.frames).start_send(message).map_err(|error| self.failure(&error))?;
+        self.writing = true;
+        Ok(())
     }
 
     /// Whether all that was put in was taken by the system.
     pub fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
-        Pin::new(&mut self.frames).poll_flush(cx).map_err(|error| self.failure(&error))
+        let sent = Pin::new(&mut self.frames).poll_flush(cx).map_err(|error| self.failure(&error));
+        self.writing &= sent.is_pending();
+        sent
     }
 
     /// Sends a message.
@@ -191,7 +213,13 @@ impl Socket {
     /// What comes next. Nothing is lost when it is given up.
     pub fn poll_received(&mut self, cx: &mut Context<'_>) -> Poll<Result<Received, Failure>> {
         let polled = Pin::new(&mut self.frames).poll_next(cx);
-        polled.map(|next| match next {
+        let received = polled.map(|next| match next {
+            // The library does not look whether a character is cut off where the last fragment is empty.
+            Some(Ok(message)) if message.is_text() && std::str::from_utf8(message.as_payload()).is_err() => {
+                let code = Some(tokio_websockets::CloseCode::INVALID_FRAME_PAYLOAD_DATA);
+                let _ = Pin::new(&mut self.frames).start_send(Message::close(code, ""));
+                Err(self.failure(&WsError::Protocol(tokio_websockets::proto::ProtocolError::InvalidUtf8)))
+            }
             Some(Ok(message)) if message.is_text() || message.is_binary() => Ok(Received::Message(message)),
             Some(Ok(message)) => match message.as_close() {
                 None => Ok(Received::Control),
@@ -203,7 +231,9 @@ impl Socket {
             },
             Some(Err(error)) => Err(self.failure(&error)),
             None => Err(Failure::new(Outcome::Closed, format!("{} closed the connection without a close frame", self.label))),
-        })
+        });
+        self.ended |= matches!(received, Poll::Ready(Err(_)));
+        received
     }
 
     /// The next message.
@@ -223,24 +253,21 @@ impl Socket {
             Err(_) => Err(Failure::new(Outcome::Timeout, format!("{} sent nothing within the time-out", self.label))),
         }
     }
+}
 
-    /// Whether nothing has come that nobody asked for, such as the end. What comes is not kept.
-    pub fn is_quiet(&mut self) -> bool {
-        let mut cx = Context::from_waker(std::task::Waker::noop());
-        loop {
-            match self.poll_received(&mut cx) {
-                Poll::Pending => return true,
-                Poll::Ready(Ok(Received::Control)) => {}
-                Poll::Ready(_) => return false,
+impl Drop for Socket {
+    /// Says goodbye, or answers that of the other side (RFC 6455, 5.5.1), which the library has only made ready. What the other
+    /// side does not take at once is not said: nobody waits for it.
+    fn drop(&mut self) {
+        let mut cx = Context::from_waker(Waker::noop());
+        if !self.ended {
+            // The rest of a message that counts as not sent must not follow, and nothing can be said before it.
+            if self.writing {
+                return;
             }
+            let goodbye = Message::close(Some(tokio_websockets::CloseCode::NORMAL_CLOSURE), "");
+            let _ = Pin::new(&mut self.frames).start_send(goodbye);
         }
-    }
-
-    /// Says goodbye, as far as that can be said at once.
-    pub fn close(mut self) {
-        let goodbye = Message::close(Some(tokio_websockets::CloseCode::NORMAL_CLOSURE), "");
-        if self.put(goodbye).is_ok() {
-            let _ = self.poll_sent(&mut Context::from_waker(std::task::Waker::noop()));
-        }
+        let _ = Pin::new(&mut self.frames).poll_flush(&mut cx);
     }
 }

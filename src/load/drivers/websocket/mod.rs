@@ -6,8 +6,12 @@ mod matching;
 mod pipelined;
 mod told;
 
+use std::cell::{OnceCell, RefCell};
+use std::convert::Infallible;
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use tokio::time::Instant as TokioInstant;
@@ -16,13 +20,15 @@ use tokio_websockets::Message;
 use super::content::Content;
 use super::judged::{Judged, KeptBody, excerpt};
 use super::values::{ValueNames, Values};
-use super::{Carrier, Checked, Client, Driver, Exchange, Failure, one_pass};
-use crate::{Error, Job, Running, start_with};
-use connection::{Connector, Socket};
+use super::{Aside, Carrier, Checked, Client, Driver, Exchange, Failure, one_pass};
+use crate::{Error, Job, Report, Running, start_with};
+use connection::{Connector, Received, Socket};
 use matching::{Matcher, NoKey};
 use plan::drivers::websocket::KEY;
 use plan::{Body, Template};
+use told::{Messages, Together, Told};
 use vocabulary::Outcome;
+use vocabulary::units::nanos;
 
 /// A workload's messages, made ready once.
 pub struct Websocket {
@@ -37,6 +43,7 @@ pub struct Websocket {
     matcher: Option<Matcher>,
     pushes: Option<regex::bytes::Regex>,
     timeout: Duration,
+    together: Together,
 }
 
 struct Step {
@@ -71,20 +78,34 @@ impl Websocket {
             matcher: websocket.matching.as_ref().map(Matcher::new).transpose()?.flatten(),
             pushes: websocket.pushes.as_deref().map(regex::bytes::Regex::new).transpose().map_err(invalid)?,
             timeout: steps.iter().map(|s| s.timeout).max().unwrap_or(plan::step::REQUEST_TIMEOUT),
+            together: Together::default(),
             names,
             steps,
         })
     }
 
-    /// A connection of which the first messages are exchanged; adds to `opened` as soon as there is one.
-    async fn open(&self, values: &mut Values, deadline: TokioInstant, opened: &mut u64) -> Result<Socket, Failure> {
-        let mut socket = self.connector.open(deadline, opened).await?;
+    /// A connection of which the first messages are exchanged; adds to `opened` as soon as there is one. What its handshake took
+    /// goes to `told`.
+    async fn open(
+        &self,
+        values: &mut Values,
+        deadline: TokioInstant,
+        opened: &mut u64,
+        told: &RefCell<Told>,
+    ) -> Result<Socket, Failure> {
+        let (mut socket, took) = self.connector.open(deadline, opened).await?;
+        told.borrow_mut().handshakes.saturating_record(nanos(took));
         for step in &self.opening {
             if let Some(message) = step.compose(values) {
                 socket.send(message, deadline).await?;
             }
-            if step.answer {
-                self.answer(step, None, &mut socket, values, deadline).await?;
+            while step.answer {
+                let message = socket.receive(deadline).await?;
+                // What is pushed before the load belongs to no phase.
+                if !self.is_push(message.as_payload()) {
+                    step.judge(message.as_payload(), values)?;
+                    break;
+                }
             }
         }
         Ok(socket)
@@ -96,29 +117,6 @@ impl Websocket {
     /// When it should have one.
     fn key(&self, message: &[u8]) -> Result<Option<u64>, NoKey> {
         self.matcher.as_ref().map(|matcher| matcher.key(message).ok_or(NoKey)).transpose()
-    }
-
-    /// Waits for an answer, and judges it; its length. `key`: by what it must be known.
-    async fn answer(
-        &self,
-        step: &Step,
-        key: Option<u64>,
-        socket: &mut Socket,
-        values: &mut Values,
-        deadline: TokioInstant,
-    ) -> Result<u64, Failure> {
-        loop {
-            let message = socket.receive(deadline).await?;
-            if !self.is_push(message.as_payload()) {
-                if key.is_some() && self.key(message.as_payload()).ok().flatten() != key {
-                    let words =
-                        format!("`{}`: the answer has not the key of the message: {}", step.name, excerpt(message.as_payload()));
-                    return Err(Failure::new(Outcome::Garbage, words));
-                }
-                step.judge(message.as_payload(), values)?;
-                return Ok(message.as_payload().len() as u64);
-            }
-        }
     }
 
     /// Whether it is a message that may come without being asked for.
@@ -176,36 +174,118 @@ impl Driver for Websocket {
         self.steps.len()
     }
 
-    fn client(self: &Arc<Self>, number: u64, seed: u64, _group: &Rc<()>) -> WebsocketClient {
+    fn client(self: &Arc<Self>, number: u64, seed: u64, group: &Rc<Group>) -> WebsocketClient {
         let values = Values::new(&self.names, seed, number);
-        WebsocketClient { websocket: Arc::clone(self), values, socket: None, connects: 0, passes: 0 }
+        WebsocketClient {
+            websocket: Arc::clone(self),
+            group: Rc::clone(group),
+            values,
+            socket: None,
+            early: None,
+            connects: 0,
+            passes: 0,
+        }
+    }
+
+    fn over(&self, group: &Group, job: &Job, report: &Report) {
+        let mut told = group.told.borrow_mut();
+        // Also where nothing came unasked, that is told.
+        for phase in &report.phases {
+            told.of(phase.phase);
+        }
+        self.together.add(&told, job);
+    }
+}
+
+/// What the connections of a thread share.
+#[derive(Default)]
+pub struct Group {
+    told: RefCell<Told>,
+    /// None before the load.
+    aside: OnceCell<Aside>,
+}
+
+impl Group {
+    /// Counts what came unasked. What comes before the load belongs to no phase.
+    fn tell(&self, count: impl FnOnce(&mut Messages)) {
+        if let Some(aside) = self.aside.get() {
+            count(self.told.borrow_mut().of((aside.phase)()));
+        }
+    }
+
+    fn note(&self, failure: &Failure) {
+        if let Some(aside) = self.aside.get() {
+            (aside.note)(failure);
+        }
     }
 }
 
 /// A connection with one message at a time on it; made anew when it is lost.
 pub struct WebsocketClient {
     websocket: Arc<Websocket>,
+    group: Rc<Group>,
     values: Values,
     socket: Option<Socket>,
+    /// A message that came while no pass was under way, and may be what the next one waits for.
+    early: Option<Message>,
     connects: u64,
     /// Passes so far.
     passes: u64,
 }
 
 impl WebsocketClient {
+    /// Takes what comes while no pass is under way: pings are answered, pushes are counted, and the end is noticed. Anything else
+    /// was not asked for, and the connection is given up, as what comes next on it may be as old; where pushes may come, or a pass
+    /// begins with waiting, it is kept for the next pass.
+    fn take_what_comes(&mut self, cx: &mut Context<'_>) {
+        let may_be_early =
+            self.websocket.pushes.is_some() || self.websocket.steps.first().is_some_and(|step| step.send.is_none());
+        while let (Some(socket), None) = (&mut self.socket, &self.early) {
+            let Poll::Ready(received) = socket.poll_received(cx) else { return };
+            match received {
+                Ok(Received::Control) => {}
+                Ok(Received::Message(message)) if self.websocket.is_push(message.as_payload()) => {
+                    self.group.tell(|messages| messages.pushes += 1);
+                }
+                Ok(Received::Message(message)) if may_be_early => self.early = Some(message),
+                Ok(Received::Message(message)) => {
+                    self.group.tell(|messages| messages.unexpected += 1);
+                    let words = format!("an unexpected message between two passes: {}", excerpt(message.as_payload()));
+                    self.group.note(&Failure::new(Outcome::Garbage, words));
+                    self.socket = None;
+                }
+                Err(failure) => {
+                    self.group.note(&failure);
+                    self.socket = None;
+                }
+            }
+        }
+    }
+
+    fn take_what_came(&mut self) {
+        self.take_what_comes(&mut Context::from_waker(Waker::noop()));
+    }
+
+    async fn open(&mut self, deadline: TokioInstant) -> Result<(), Failure> {
+        let (websocket, group) = (Arc::clone(&self.websocket), Rc::clone(&self.group));
+        self.early = None;
+        self.socket = Some(websocket.open(&mut self.values, deadline, &mut self.connects, &group.told).await?);
+        Ok(())
+    }
+
     async fn carry(&mut self, number: usize, exchange: &mut Exchange) -> Result<(), Failure> {
         let websocket = Arc::clone(&self.websocket);
         let step = &websocket.steps[number];
         let deadline = TokioInstant::from_std(exchange.sent) + step.timeout;
-        // What has come between two passes was not asked for; where pushes may come, it is looked for with the answer.
-        if number == 0 && websocket.pushes.is_none() && self.socket.as_mut().is_some_and(|socket| !socket.is_quiet()) {
-            self.socket = None;
+        // What has come between two passes was not asked for.
+        if number == 0 {
+            self.take_what_came();
         }
         if self.socket.is_none() {
             if number > 0 {
                 return Err(Failure::new(Outcome::Closed, "the connection was lost between two steps"));
             }
-            self.socket = Some(websocket.open(&mut self.values, deadline, &mut self.connects).await?);
+            self.open(deadline).await?;
             exchange.connect = Some(exchange.sent.elapsed());
         }
         let Some(socket) = &mut self.socket else { return Err(Failure::new(Outcome::Closed, "there is no connection")) };
@@ -216,26 +296,61 @@ impl WebsocketClient {
             socket.send(message, deadline).await?;
         }
         if step.answer {
-            exchange.received_bytes = websocket.answer(step, key, socket, &mut self.values, deadline).await?;
+            exchange.received_bytes = self.answer(step, key, deadline).await?;
             exchange.first_byte = Some(Instant::now());
         }
         Ok(())
     }
+
+    /// Waits for an answer, and judges it; its length. `key`: by what it must be known, which the checked pass of messages that
+    /// are matched asks for.
+    async fn answer(&mut self, step: &Step, key: Option<u64>, deadline: TokioInstant) -> Result<u64, Failure> {
+        let websocket = Arc::clone(&self.websocket);
+        loop {
+            let message = match (self.early.take(), &mut self.socket) {
+                (Some(message), _) => message,
+                (None, Some(socket)) => socket.receive(deadline).await?,
+                (None, None) => return Err(Failure::new(Outcome::Closed, "there is no connection")),
+            };
+            let content: &[u8] = message.as_payload();
+            if websocket.is_push(content) {
+                self.group.tell(|messages| messages.pushes += 1);
+                continue;
+            }
+            if key.is_some() && websocket.key(content).ok().flatten() != key {
+                let words = format!("`{}`: the answer has not the key of the message: {}", step.name, excerpt(content));
+                return Err(Failure::new(Outcome::Garbage, words));
+            }
+            step.judge(content, &mut self.values)?;
+            return Ok(content.len() as u64);
+        }
+    }
 }
 
 impl Client for WebsocketClient {
-    type Group = ();
+    type Group = Group;
 
     async fn ready(&mut self) -> Result<(), Failure> {
-        let quiet = self.websocket.pushes.is_some() || self.socket.as_mut().is_some_and(Socket::is_quiet);
-        if !self.websocket.keep_alive || self.socket.is_some() && quiet {
+        if !self.websocket.keep_alive {
             return Ok(());
         }
-        self.socket = None;
-        let websocket = Arc::clone(&self.websocket);
-        let deadline = TokioInstant::now() + websocket.timeout;
-        self.socket = Some(websocket.open(&mut self.values, deadline, &mut self.connects).await?);
+        self.take_what_came();
+        if self.socket.is_none() {
+            self.open(TokioInstant::now() + self.websocket.timeout).await?;
+        }
         Ok(())
+    }
+
+    fn begins(group: &Group, aside: Aside) {
+        let _ = group.aside.set(aside);
+    }
+
+    async fn idle(&mut self) -> Infallible {
+        poll_fn(|cx| {
+            self.take_what_comes(cx);
+            Poll::Pending
+        })
+        .await
     }
 
     fn begin_pass(&mut self, pass: u64) {
@@ -250,7 +365,7 @@ impl Client for WebsocketClient {
         let last = step + 1 == self.websocket.steps.len();
         // After a failure it is not known what the next message on the connection would answer.
         if exchange.result.is_err() || !self.websocket.keep_alive && last {
-            self.socket.take().into_iter().for_each(Socket::close);
+            self.socket = None;
         }
         exchange
     }

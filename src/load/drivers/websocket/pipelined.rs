@@ -18,15 +18,15 @@ use tokio_websockets::Message;
 
 use super::connection::{Received, Socket};
 use super::matching::{Answer, Sent, Waiting};
-use super::told::{Messages, Together, Told};
+use super::told::{Messages, Told};
 use super::{Step, Websocket};
 use crate::account::{Account, ended};
 use crate::drivers::judged::excerpt;
 use crate::drivers::values::Values;
 use crate::drivers::{Driver as _, Failure};
 use crate::schedule::{Arrival, Next, Schedule, ThreadSlice};
-use crate::{Error, Job, Report, Rows, Running, start_threads, thread};
-use plan::{Arrivals, Length};
+use crate::{Error, Job, Report, Running, start_threads, thread};
+use plan::Arrivals;
 use vocabulary::rows::RequestRow;
 use vocabulary::units::nanos;
 use vocabulary::{Outcome, Phase};
@@ -36,15 +36,14 @@ use vocabulary::{Outcome, Phase};
 /// # Errors
 /// When a thread cannot be started.
 pub(super) fn start(websocket: &Arc<Websocket>, job: &Job) -> Result<Running, Error> {
-    let together = Arc::new(Together::new(job.workload.threads as usize));
     start_threads(job, |thread| {
-        let (websocket, job, together) = (Arc::clone(websocket), job.clone(), Arc::clone(&together));
-        move || run(&websocket, &job, thread, &together)
+        let (websocket, job) = (Arc::clone(websocket), job.clone());
+        move || run(&websocket, &job, thread)
     })
 }
 
 /// The whole life of a generator thread, which is `thread.0` of `thread.1`.
-fn run(websocket: &Arc<Websocket>, job: &Job, thread: (u64, u64), together: &Together) -> Result<Report, Error> {
+fn run(websocket: &Arc<Websocket>, job: &Job, thread: (u64, u64)) -> Result<Report, Error> {
     let all = u64::from(job.workload.load.arrivals.connections());
     let numbers: Vec<u64> = (0..all).filter(|number| number % thread.1 == thread.0).collect();
     let told = Rc::new(RefCell::new(Told::default()));
@@ -60,16 +59,11 @@ fn run(websocket: &Arc<Websocket>, job: &Job, thread: (u64, u64), together: &Tog
                 Arrivals::Open { per_connection, .. } => per_connection,
                 Arrivals::Closed { .. } => None,
             },
-            by_amount: job.workload.load.segments.last().is_some_and(|s| matches!(s.length, Length::Amount(_))),
         };
         follow(&Rc::new(shared), job, &numbers, thread, begin).await
     })?;
     let told = told.borrow();
-    let at_ns = nanos(job.setting.epoch.elapsed());
-    for row in together.add(&told, job.index, at_ns) {
-        // There is room for a handful of rows, or nobody listens any more.
-        let _ = job.setting.rows.send(Rows::Metric(row));
-    }
+    websocket.together.add(&told, job);
     Ok(Report { shares: told.shares(), ..report })
 }
 
@@ -84,8 +78,6 @@ struct Shared {
     connections: u64,
     /// Where each connection has a schedule of its own: within which time they begin.
     per_connection: Option<Duration>,
-    /// Whether the load ends with an amount.
-    by_amount: bool,
 }
 
 /// What is under way on a connection.
@@ -145,14 +137,6 @@ async fn follow(
 }
 
 impl Shared {
-    /// The phase at an instant, for what belongs to no message.
-    fn phase_at(&self, at_ns: u64) -> Phase {
-        match self.account.completed_in(Phase::Drain, at_ns) {
-            Phase::Drain if self.by_amount => Phase::During,
-            phase => phase,
-        }
-    }
-
     fn tell(&self, phase: Phase, count: impl FnOnce(&mut Messages)) {
         count(self.told.borrow_mut().of(phase));
     }
@@ -234,11 +218,10 @@ impl Connection {
     async fn connect(&mut self) -> Result<Duration, Failure> {
         let websocket = Arc::clone(&self.shared.websocket);
         let begun = TokioInstant::now();
-        let socket = websocket.open(&mut self.values, begun + websocket.timeout, &mut self.opened).await?;
-        let took = begun.elapsed();
-        self.shared.told.borrow_mut().handshakes.saturating_record(nanos(took));
+        let shared = Rc::clone(&self.shared);
+        let socket = websocket.open(&mut self.values, begun + websocket.timeout, &mut self.opened, &shared.told).await?;
         self.socket = Some(socket);
-        Ok(took)
+        Ok(begun.elapsed())
     }
 
     async fn follow(mut self) {
@@ -270,7 +253,7 @@ impl Connection {
                 Woken::Received(received) => self.take(received),
             }
         }
-        self.socket.take().into_iter().for_each(Socket::close);
+        drop(self.socket.take());
     }
 
     /// Waits for what is due and for what comes, whichever is first.
@@ -395,10 +378,10 @@ impl Connection {
         let at_ns = shared.account.pacer.now_ns();
         let content: &[u8] = message.as_payload();
         if websocket.is_push(content) {
-            return shared.tell(shared.phase_at(at_ns), |messages| messages.pushes += 1);
+            return shared.tell(shared.account.phase_at(at_ns), |messages| messages.pushes += 1);
         }
         let unexpected = |why: &str| {
-            shared.tell(shared.phase_at(at_ns), |messages| messages.unexpected += 1);
+            shared.tell(shared.account.phase_at(at_ns), |messages| messages.unexpected += 1);
             let words = format!("an unexpected message {why}: {}", excerpt(content));
             shared.account.note(None, &Failure::new(Outcome::Garbage, words));
         };
@@ -423,7 +406,7 @@ impl Connection {
                 });
                 shared.record(key, &sent, outcome, at_ns, content.len() as u64);
             }
-            Answer::Again => shared.tell(shared.phase_at(at_ns), |messages| messages.duplicates += 1),
+            Answer::Again => shared.tell(shared.account.phase_at(at_ns), |messages| messages.duplicates += 1),
             Answer::Unasked => unexpected("whose key no message that waits has"),
         }
     }

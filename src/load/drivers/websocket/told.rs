@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hdrhistogram::Histogram;
 
-use plan::drivers::websocket::{HANDSHAKES, SHARES};
+use crate::{Job, Rows};
+use plan::drivers::websocket::{HANDSHAKES, SHARES, told as names};
 use vocabulary::Phase;
 use vocabulary::rows::{MetricRow, new_histogram};
+use vocabulary::units::nanos;
 
 /// Messages of one phase.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,7 +35,7 @@ pub(super) struct Messages {
 pub(super) struct Told {
     /// By phase.
     pub messages: BTreeMap<Phase, Messages>,
-    /// How long it took until a connection could be used, in nanoseconds.
+    /// How long handshakes took, in nanoseconds.
     pub handshakes: Histogram<u32>,
 }
 
@@ -73,49 +74,48 @@ impl Told {
         self.messages.iter().flat_map(of).collect()
     }
 
-    /// The metrics, in the order in which the plan names them.
-    fn rows(&self, workload: u16, at_ns: u64) -> Vec<MetricRow> {
+    /// The metrics that the plan names, in its order; `matched`: whether answers are matched.
+    fn rows(&self, matched: bool, workload: u16, at_ns: u64) -> Vec<MetricRow> {
         let share = |part: u64, all: u64| part as f64 / all.max(1) as f64 * 100.0;
         let mut rows = Vec::new();
         for (phase, one) in &self.messages {
-            let values = [
-                share(one.lost, one.sent),
-                share(one.out_of_order, one.answered),
-                one.duplicates as f64,
-                one.unexpected as f64,
-                one.pushes as f64,
-            ];
-            // What connecting took belongs to no phase; it is told in that of the measurement.
-            let handshakes = HANDSHAKES.map(|(_, share)| self.handshakes.value_at_quantile(share) as f64);
-            let measured = *phase == Phase::During && !self.handshakes.is_empty();
-            let handshakes = handshakes.into_iter().filter(|_| measured);
-            for (metric, value) in values.into_iter().chain(handshakes).enumerate() {
-                rows.push(MetricRow { at_ns, workload, metric: metric as u16, phase: *phase, pass: 0, value });
-            }
+            let value = |name: &str| match name {
+                "lost" => Some(share(one.lost, one.sent)),
+                "out_of_order" => Some(share(one.out_of_order, one.answered)),
+                "duplicates" => Some(one.duplicates as f64),
+                "unexpected" => Some(one.unexpected as f64),
+                "pushes" => Some(one.pushes as f64),
+                // Handshakes belong to no phase; they are told in that of the measurement.
+                _ if *phase != Phase::During || self.handshakes.is_empty() => None,
+                _ => {
+                    let (_, share) = HANDSHAKES.iter().find(|(handshake, _)| *handshake == name)?;
+                    Some(self.handshakes.value_at_quantile(*share) as f64)
+                }
+            };
+            let values = names(matched).enumerate().filter_map(|(at, (name, ..))| Some((at as u16, value(name)?)));
+            rows.extend(values.map(|(metric, value)| MetricRow { at_ns, workload, metric, phase: *phase, pass: 0, value }));
         }
         rows
     }
 }
 
 /// Where the threads of a workload put together what they have seen.
-#[derive(Debug)]
-pub(super) struct Together {
-    told: Mutex<Told>,
-    missing: AtomicUsize,
-}
+#[derive(Debug, Default)]
+pub(super) struct Together(Mutex<(Told, u32)>);
 
 impl Together {
-    /// Of so many threads.
-    pub fn new(threads: usize) -> Self {
-        Self { told: Mutex::default(), missing: AtomicUsize::new(threads) }
-    }
-
-    /// Adds what a thread has seen. The last one gets the metrics of all, at `at_ns`.
-    pub fn add(&self, told: &Told, workload: u16, at_ns: u64) -> Vec<MetricRow> {
-        let mut all = self.told.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        all.add(told);
-        let last = self.missing.fetch_sub(1, Ordering::AcqRel) == 1;
-        if last { all.rows(workload, at_ns) } else { Vec::new() }
+    /// Adds what a thread has seen. The last one sends the metrics of all.
+    pub fn add(&self, told: &Told, job: &Job) {
+        let mut all = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        all.0.add(told);
+        all.1 += 1;
+        if all.1 == job.workload.threads {
+            let matched = job.workload.protocol().has_many_under_way();
+            for row in all.0.rows(matched, job.index, nanos(job.setting.epoch.elapsed())) {
+                // There is room for a handful of rows, or nobody listens any more.
+                let _ = job.setting.rows.send(Rows::Metric(row));
+            }
+        }
     }
 }
 
@@ -124,18 +124,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_thread_tells_of_all() {
+    fn what_threads_have_seen_is_told_as_the_plan_names_it() {
         let mut told = Told::default();
         *told.of(Phase::During) =
             Messages { sent: 100, lost: 1, answered: 50, out_of_order: 2, pushes: 3, ..Messages::default() };
         told.handshakes.record(1_000_000).unwrap();
-        let together = Together::new(2);
-        assert_eq!(together.add(&told, 7, 5), []);
-        let rows = together.add(&told, 7, 5);
-        let values: Vec<f64> = rows.iter().map(|row| row.value).collect();
-        assert_eq!(values[..5], [1.0, 4.0, 0.0, 0.0, 6.0]);
-        assert_eq!(values.len(), 8);
-        assert!(rows.iter().enumerate().all(|(at, row)| usize::from(row.metric) == at && row.phase == Phase::During));
-        assert_eq!(told.shares()[&(Phase::During, "out_of_order")], (2, 50));
+        told.add(&told.clone());
+        assert_eq!(told.rows(true, 7, 5).iter().map(|row| row.value).collect::<Vec<_>>()[..5], [1.0, 4.0, 0.0, 0.0, 6.0]);
+        // Without `match` messages are not counted, and none is answered twice.
+        assert_eq!(told.rows(false, 7, 5).iter().map(|row| row.value).collect::<Vec<_>>()[..2], [0.0, 6.0]);
+        for (matched, count) in [(true, 8), (false, 5)] {
+            let rows = told.rows(matched, 7, 5);
+            assert_eq!(rows.len(), count);
+            assert!(rows.iter().enumerate().all(|(at, row)| usize::from(row.metric) == at && row.phase == Phase::During));
+        }
+        assert_eq!(told.shares()[&(Phase::During, "out_of_order")], (4, 100));
     }
 }

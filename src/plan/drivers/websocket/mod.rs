@@ -12,11 +12,20 @@ use vocabulary::{Interest, NamedMetric};
 pub const KEY: &str = "key";
 /// Shares of the messages of a phase, in percent, in the order in which they are recorded.
 pub const SHARES: [(&str, Interest); 2] = [("lost", Interest::Fault), ("out_of_order", Interest::Recorded)];
-/// What is counted in each phase, behind the shares. Pushes are usual where the scenario says what they look like.
+/// What is counted in each phase. Pushes are usual where the scenario says what they look like.
 pub const COUNTS: [(&str, Interest); 3] =
     [("duplicates", Interest::Fault), ("unexpected", Interest::Fault), ("pushes", Interest::Recorded)];
-/// How long it took until a connection could be used, behind the counts: percentiles over all connections.
+/// How long handshakes took: percentiles over all connections.
 pub const HANDSHAKES: [(&str, f64); 3] = [("handshake_p50", 0.5), ("handshake_p99", 0.99), ("handshake_max", 1.0)];
+
+/// Name, unit and interest of what is told of messages beside their times, in the order in which it is recorded: shares, counts
+/// and handshakes. `matched`: whether answers are matched; without that none can be lost, out of order or twice.
+pub fn told(matched: bool) -> impl Iterator<Item = (&'static str, &'static str, Interest)> {
+    let shares = SHARES.into_iter().filter(move |_| matched).map(|(name, interest)| (name, "%", interest));
+    let counts = COUNTS.into_iter().filter(move |(name, _)| matched || *name != "duplicates");
+    let handshakes = HANDSHAKES.into_iter().map(|(name, _)| (name, "ns", Interest::Recorded));
+    shares.chain(counts.map(|(name, interest)| (name, "", interest))).chain(handshakes)
+}
 
 /// A workload of messages over a websocket.
 #[derive(Clone, Debug, Serialize)]
@@ -89,13 +98,7 @@ impl Protocol for Websocket {
     }
 
     fn metrics(&self) -> Vec<NamedMetric> {
-        if self.matching.is_none() {
-            return Vec::new();
-        }
-        let shares = SHARES.map(|(name, interest)| NamedMetric::new(name, "%", interest));
-        let counts = COUNTS.map(|(name, interest)| NamedMetric::new(name, "", interest));
-        let handshakes = HANDSHAKES.map(|(name, _)| NamedMetric::new(name, "ns", Interest::Recorded));
-        shares.into_iter().chain(counts).chain(handshakes).collect()
+        told(self.matching.is_some()).map(|(name, unit, interest)| NamedMetric::new(name, unit, interest)).collect()
     }
 
     fn addresses(&self) -> Vec<(&str, u16)> {

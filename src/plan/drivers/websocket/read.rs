@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Reader;
 use crate::diagnostics::{Diagnostics, refuse};
 use crate::{messages, requests, steps, tls, values};
-use plan::drivers::websocket::{COUNTS, HANDSHAKES, KEY, Matching, SHARES, Websocket};
+use plan::drivers::websocket::{KEY, Matching, Websocket, told};
 use plan::step::REQUEST_TIMEOUT;
 use plan::template::Part;
 use plan::{Body, Message, Template, Url};
@@ -31,12 +31,11 @@ pub const READER: Reader = Reader {
         websocket(notes, typed.node, typed.typed, typed.in_use).map(Into::into)
     },
     brings: |workloads| {
-        let matched = |entry: &schema::Entry| entry.value.get("websocket").is_some_and(|w| w.get("match").is_some());
-        if !workloads.iter().any(matched) {
+        let mut websockets = workloads.iter().filter_map(|entry| entry.value.get("websocket")).peekable();
+        if websockets.peek().is_none() {
             return Vec::new();
         }
-        let named = SHARES.iter().chain(&COUNTS).map(|(name, _)| *name);
-        named.chain(HANDSHAKES.iter().map(|(name, _)| *name)).collect()
+        told(websockets.any(|one| one.get("match").is_some())).map(|(name, ..)| name).collect()
     },
     many_under_way: "a `websocket` with `match`, such as `match: {json: /id}`",
     inserts: |workload| {

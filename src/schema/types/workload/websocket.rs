@@ -31,8 +31,8 @@ pub struct Websocket {
     #[serde(default, rename = "match")]
     #[schemars(extend("x-default" = "a connection waits for each answer", "examples" = [{"json": "/id"}]))]
     pub matching: Option<Match>,
-    /// Messages that the server may send unasked: those in which this regular expression matches. They are counted, and are
-    /// no answer to any message.
+    /// Messages that the server may send unasked: those in which this regular expression matches. They are counted in the metric
+    /// `pushes`, and are no answer to any message.
     #[serde(default)]
     #[schemars(extend("examples" = ["^\\{\"push\""]))]
     pub pushes: Option<String>,
