@@ -26,7 +26,7 @@ for peer in ${PEERS-locust artillery}; do
                 "$tools/venv/bin/pip" install --quiet --disable-pip-version-check locust==2.47.0 websocket-client==1.9.0; } ||
                 { echo "SKIPPED: locust cannot be installed"; LOCUST=; } ;;
         artillery)
-            [ -x "$ARTILLERY" ] || npm install --silent --no-audit --no-fund --prefix "$tools/npm" artillery@2.0.34 ||
+            [ -x "$ARTILLERY" ] || npm install --silent --no-audit --no-fund --ignore-scripts --prefix "$tools/npm" artillery@2.0.34 ||
                 { echo "SKIPPED: artillery cannot be installed"; ARTILLERY=; } ;;
         *) echo "error: PEERS has \"$peer\": expected locust or artillery" >&2; exit 2 ;;
     esac
@@ -152,7 +152,7 @@ def artillery():
         report = f"{DIR}/artillery.json"
         cpu_s, _ = client([ARTILLERY, "run", "--quiet", "--output", report, f"{DIR}/artillery-now.yaml"], ARTILLERY_DISABLE_TELEMETRY="true")
         with open(report) as file:
-            return json.load(file)["aggregate"]["counters"]["websocket.messages_sent"], cpu_s
+            return json.load(file)["aggregate"]["counters"]["websocket.messages_received"], cpu_s
 
     # What it took to load Node and the tool is not the messages' time.
     few, start_up_s = so_often(1)
