@@ -88,6 +88,7 @@ twisted=$(ls -d "${RUNNER_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/runner/steps}"/
 "$twisted" -m unittest discover -s fixtures/python
 step "typing over a websocket, reduced, builtin and real"
 quick experiments/typing-echo.yaml --set rate=10 --set revision=0,2,3
+quick experiments/typing-rate.yaml --set server=rust --set revision=3 --set sorted=false
 step "the Channels server's own tests"
 channels=$(ls -d "${RUNNER_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/runner/steps}"/channels-*/bin/python | tail -n 1)
 "$channels" -m unittest discover -s fixtures/python/typing
