@@ -66,8 +66,8 @@ struct Compaction {
 }
 
 impl Compaction {
-    /// The next repetition of a cell that is older than `age`; never the newest one. `ended`: when a repetition ended, since 1970;
-    /// `None` if it does not exist.
+    /// The next repetition of a cell that is older than `age`; never the newest one. `ended`: when a repetition ended, since
+    /// 1970; `None` if it does not exist.
     fn next_due(
         &mut self,
         newest: Turn,
