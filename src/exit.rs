@@ -1,4 +1,4 @@
-//! Exit codes: all of them, here and in docs/commands.md.
+//! All exit codes. They are documented in docs/commands.md.
 
 use std::process::ExitCode;
 
@@ -7,7 +7,7 @@ use std::process::ExitCode;
 pub enum Exit {
     /// Everything was done and is valid.
     Success,
-    /// Something outside of a repetition went wrong: a results directory that cannot be written, a full disk.
+    /// Something outside of a repetition went wrong, such as a results directory that cannot be written or a full disk.
     Failure,
     /// The scenario or the command line is wrong; nothing was started.
     InvalidInput,
@@ -15,14 +15,14 @@ pub enum Exit {
     Expectation,
     /// Repetitions failed or are invalid; the others are on disk.
     Repetitions,
-    /// Whether what the scenario expects holds cannot be told.
+    /// It cannot be decided whether what the scenario expects holds.
     Inconclusive,
     /// Ended by Ctrl-C or SIGTERM; what was completed is on disk.
     Interrupted,
 }
 
 impl Exit {
-    /// The number that the shell sees. Of several the first of failure, expectation, repetitions, inconclusive is told.
+    /// The number that the shell sees. If several apply, precedence is failure, expectation, repetitions, inconclusive.
     pub fn code(self) -> u8 {
         match self {
             Self::Success => 0,

@@ -1,4 +1,4 @@
-//! What `runner repeat` means without a file: what was run last here, or the one experiment that there is.
+//! What `runner repeat` means without a file: the last run made here, or the only experiment.
 
 use std::path::{Path, PathBuf};
 
@@ -12,16 +12,16 @@ use crate::record::manifest::Manifest;
 pub(super) struct Again {
     /// The scenario.
     pub(super) file: PathBuf,
-    /// The levels that were chosen then.
+    /// The levels that were chosen for it.
     pub(super) settings: Vec<String>,
     /// Why this one.
     pub(super) why: String,
 }
 
-/// Finds out what is meant: the scenario of the newest run below `out`, or the only one in `experiments/`.
+/// Finds the scenario: that of the newest run below `out`, or the only one in `experiments/`.
 ///
 /// # Errors
-/// Where neither is plain, with what there is to choose from.
+/// If neither is clear; the message lists the choices.
 pub(super) fn what_to_repeat(out: &Path) -> Result<Again, Stop> {
     let last = latest::newest(out).map_err(|_| format!("there is no run below {}", out.display())).and_then(|run| of_run(&run));
     let why_not = match last {
@@ -32,7 +32,7 @@ pub(super) fn what_to_repeat(out: &Path) -> Result<Again, Stop> {
     let experiments = if folder[0].is_dir() { super::scenario_files(&folder).unwrap_or_default() } else { Vec::new() };
     match experiments.as_slice() {
         [file] => {
-            let why = format!("the one experiment in {EXPERIMENTS}/ ({why_not})");
+            let why = format!("the only experiment in {EXPERIMENTS}/ ({why_not})");
             Ok(Again { file: file.clone(), settings: Vec::new(), why })
         }
         [] => Err(wrong(&why_not, &format!("there is none in {EXPERIMENTS}/"), &[])),
@@ -40,7 +40,7 @@ pub(super) fn what_to_repeat(out: &Path) -> Result<Again, Stop> {
     }
 }
 
-/// The scenario with which a run was made; else why it is not to be had.
+/// The scenario with which a run was made; otherwise why it is not available.
 fn of_run(run: &Path) -> Result<Again, String> {
     let manifest: Manifest = read_json(&run.join("manifest.json")).map_err(|_| format!("{} cannot be read", run.display()))?;
     let here = std::env::current_dir().unwrap_or_default();
@@ -49,7 +49,7 @@ fn of_run(run: &Path) -> Result<Again, String> {
     }
     let file = PathBuf::from(&manifest.source);
     if !file.is_file() {
-        return Err(format!("{}, of which the newest run was made, is not there any more", file.display()));
+        return Err(format!("{}, the scenario of the newest run, no longer exists", file.display()));
     }
     let settings = manifest.choice.map(|choice| choice.settings).unwrap_or_default();
     Ok(Again { file, settings, why: format!("which was run last ({})", run.display()) })

@@ -45,7 +45,7 @@ pub(super) fn size(plan: &Plan) -> String {
                 .decide
                 .as_ref()
                 .map(|decide| format!("until every comparison of {} by {} is decided", repeat.metric.name(), decide.by));
-            // A time says enough by itself.
+            // A time alone is informative enough.
             let says_most = until.is_some() || decide.is_some();
             let most = if says_most { format!("; at most {repetitions} of each") } else { String::new() };
             let ends: Vec<String> = until.into_iter().chain(decide).chain(budget).collect();
@@ -55,7 +55,7 @@ pub(super) fn size(plan: &Plan) -> String {
     }
 }
 
-/// One line per reason for which cells are skipped.
+/// One line for each reason why cells are skipped.
 pub(super) fn skips(plan: &Plan) -> String {
     let mut reasons: std::collections::BTreeMap<&str, usize> = std::collections::BTreeMap::new();
     for reason in plan.cells.iter().filter_map(|c| c.skipped.as_deref()) {
@@ -64,7 +64,7 @@ pub(super) fn skips(plan: &Plan) -> String {
     reasons.iter().map(|(reason, count)| format!("SKIPPED: {count} of {} cells, because {reason}\n", plan.cells.len())).collect()
 }
 
-/// What else a reader of the plan should know, a line each.
+/// Other notes on the plan, one per line.
 pub(super) fn notes(plan: &Plan) -> String {
     plan.notes
         .iter()
@@ -75,7 +75,7 @@ pub(super) fn notes(plan: &Plan) -> String {
         .collect()
 }
 
-/// Targets that are to be kept for a cell, and seldom can be.
+/// A note on targets that are to be kept for a cell, but rarely can be.
 fn lifetimes(plan: &Plan) -> Option<String> {
     let mut cells = plan.cells.iter().filter(|c| c.skipped.is_none());
     if plan.order == Order::Sequential || cells.clone().count() < 2 {
@@ -83,8 +83,8 @@ fn lifetimes(plan: &Plan) -> Option<String> {
     }
     let kept = cells.find_map(|c| c.targets.iter().find(|t| t.lifetime == Lifetime::Cell))?;
     Some(format!(
-        "note: `{}` is kept while repetitions of one cell follow each other, which they seldom do in this order: nearly every repetition starts \
-         it anew; `order: sequential` keeps it",
+        "note: `{}` is kept while repetitions of one cell follow each other, which is rare in this order: nearly every repetition starts \
+         it again; `order: sequential` keeps it",
         kept.name
     ))
 }

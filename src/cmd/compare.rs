@@ -53,8 +53,8 @@ pub(super) fn compare(args: &cli::Compare) -> Result<Exit, Stop> {
     Ok(if args.fail_on_slower { gate(&comparison) } else { Exit::Success })
 }
 
-/// The runs of each side: paths that are joined with commas are sessions of one. Several runs that one path means are sides
-/// of their own.
+/// The runs of each side: paths joined with commas are sessions of one side. If one path means several runs, each run is a side
+/// of its own.
 fn sides(paths: &[PathBuf]) -> Result<Vec<Vec<PathBuf>>, Stop> {
     let mut sides = Vec::new();
     for path in paths {
@@ -67,7 +67,7 @@ fn sides(paths: &[PathBuf]) -> Result<Vec<Vec<PathBuf>>, Stop> {
     Ok(sides)
 }
 
-/// Names of what commands brought in a run.
+/// Names of the metrics that commands reported in a run.
 fn brought(path: &std::path::Path) -> Vec<String> {
     let metrics = |s: Summary| s.cells.into_iter().flat_map(|c| c.metrics).map(|m| m.metric).collect();
     read_samples(path, |_| Vec::new()).map(|(_, summary)| metrics(summary)).unwrap_or_default()
@@ -78,7 +78,7 @@ fn gate(comparison: &Comparison) -> Exit {
     if any(&[Verdict::Slower, Verdict::More]) {
         Exit::Expectation
     } else if !comparison.missing.is_empty() {
-        // What broke so much that nothing of it counts is not slower.
+        // A level that failed so badly that none of its repetitions counts is not "slower".
         Exit::Repetitions
     } else if any(&[Verdict::TooFewRepetitions, Verdict::CannotTell]) {
         Exit::Inconclusive

@@ -1,4 +1,4 @@
-//! `runner doctor`: what this machine can measure, said before anybody believes a number.
+//! `runner doctor`: what this machine can measure, reported before you rely on a number.
 //!
 //! The ceiling of the generator is measured against a server that does nothing, on a processor of its own where there are
 //! two; lag and timers are measured at half of it. The rest is read: governor, load, limits, ports, programs.
@@ -37,7 +37,7 @@ struct Diagnosis {
     machine: Machine,
     ceiling: Option<Ceiling>,
     missing_programs: BTreeMap<String, Vec<String>>,
-    /// What keeps numbers from being believed, in words.
+    /// Reasons not to trust numbers, in words.
     warnings: Vec<String>,
 }
 
@@ -54,7 +54,7 @@ struct Machine {
     watched: Option<Watched>,
 }
 
-/// What the kernel tells of the host; numbers of cores, and whether it tells it at all.
+/// What the kernel reports about the host: numbers of cores, and whether it reports a value at all.
 #[derive(Debug, Serialize)]
 struct Watched {
     cores: usize,
@@ -87,7 +87,7 @@ struct Ceiling {
     requests_per_s: f64,
     requests_per_cpu_s: f64,
     generator_cpu_share: f64,
-    /// Open loop at half of that.
+    /// Open loop at half of the ceiling.
     offered_per_s: f64,
     lag_p50_ns: u64,
     lag_p99_ns: u64,
@@ -106,7 +106,7 @@ pub(super) fn doctor(args: &cli::Doctor) -> Result<Exit, Stop> {
         })?;
     let open_files = super::open_files::raise();
     let machine = machine(open_files);
-    // What a run has left that died together with all that watched over it.
+    // Removes what a run has left that died together with its watchers.
     let mut warnings = crate::supervise::journal::sweep();
     warnings.extend(crate::plan::git::sweep());
     warnings.extend(self::warnings(&machine));
@@ -163,7 +163,7 @@ fn machine(open_files: u64) -> Machine {
 fn warnings(machine: &Machine) -> Vec<String> {
     let mut warnings = Vec::new();
     if machine.host.load_1min > QUIET_LOAD {
-        warnings.push(format!("the load average is {:.2}: others use this machine", machine.host.load_1min));
+        warnings.push(format!("the load average is {:.2}: other programs use this machine", machine.host.load_1min));
     }
     for governor in machine.governors.iter().filter(|g| *g != "performance") {
         warnings.push(format!("the governor is `{governor}`: the processors' speed follows the load; `performance` is steadier"));
@@ -180,7 +180,7 @@ fn warnings(machine: &Machine) -> Vec<String> {
     warnings
 }
 
-/// A server that ends with this program's end of it.
+/// A server that is killed when this value is dropped.
 struct Server(Child);
 
 impl Drop for Server {
@@ -190,7 +190,7 @@ impl Drop for Server {
     }
 }
 
-/// Starts the null server, on the first processor where there are several; returns its URL.
+/// Starts the null server, on the first processor if there are several; returns its URL.
 fn null_server(cores: usize) -> Result<(Server, Url), Stop> {
     use std::os::unix::process::CommandExt as _;
     let failed = |e: &dyn std::fmt::Display| Stop::new(Exit::Failure, format!("the null server cannot be started: {e}"));
@@ -203,7 +203,7 @@ fn null_server(cores: usize) -> Result<(Server, Url), Stop> {
     unsafe {
         command.pre_exec(move || {
             rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
-            // It may have ended before the line above.
+            // The parent may have ended before the line above.
             if rustix::process::getppid() != Some(own) {
                 return Err(std::io::Error::other("the parent has ended"));
             }
@@ -256,7 +256,7 @@ fn measure(cores: usize, time: Duration) -> Result<Ceiling, Stop> {
     })
 }
 
-/// Programs that experiments need and that are not here: program to experiments.
+/// Programs that experiments need and that are not installed: program to experiments.
 fn missing(folder: &Path) -> BTreeMap<String, Vec<String>> {
     let mut missing: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let files = if folder.is_dir() { scenario_files(&[folder.to_owned()]).unwrap_or_default() } else { Vec::new() };
@@ -312,7 +312,7 @@ fn text(diagnosis: &Diagnosis) -> String {
         }
     }
     if diagnosis.missing_programs.is_empty() {
-        text += "programs    all that the experiments need are here\n";
+        text += "programs    all that the experiments need are installed\n";
     }
     for (program, experiments) in &diagnosis.missing_programs {
         text += &format!("MISSING     {program}, needed by {}\n", experiments.join(", "));

@@ -44,7 +44,7 @@ fn translate(
     Ok(())
 }
 
-/// Under which name transfers are told: the one that was given, or that of this host.
+/// The name under which transfers are exported: the one that was given, or that of this host.
 pub(super) fn source(given: Option<&str>) -> Result<Source, Stop> {
     let Some(name) = given else { return Ok(Source::cleaned(&rustix::system::uname().nodename().to_string_lossy())) };
     Source::new(name).ok_or_else(|| {
@@ -53,7 +53,7 @@ pub(super) fn source(given: Option<&str>) -> Result<Source, Stop> {
     })
 }
 
-/// Says how many transfers were written, and what is not to be found in the files.
+/// Reports how many transfers were written, and what the files do not contain.
 fn say_transfers(told: &Translated) {
     let number = |count: u64, one: &str, many: &str| format!("{count} {}", if count == 1 { one } else { many });
     let transfers = |count: u64| number(count, "transfer", "transfers");
@@ -64,7 +64,7 @@ fn say_transfers(told: &Translated) {
         (told.open, "open when the load ended, left out"),
         (told.uploads, "left out that sent something: the format knows downloads only"),
         (told.too_large, "left out: a number of bytes or a time is larger than the format has room for"),
-        (told.invalid, "of repetitions that do not count, which the format cannot say"),
+        (told.invalid, "of repetitions that do not count, which the format cannot express"),
         (told.unknown_size, "of unknown length, written as 0 bytes"),
         (told.without_stream, "without a stream at the control port"),
         (told.without_circuit, "whose circuit began before the control port was read"),
@@ -75,7 +75,7 @@ fn say_transfers(told: &Translated) {
         }
     }
     if told.watched == 0 {
-        tell("note: no control port was read: there are no circuits and streams");
+        tell("note: no control port was read, so there are no circuits and streams");
     }
 }
 
@@ -83,7 +83,7 @@ fn open(run: &Path) -> Result<RunRecord, Error> {
     Ok(RunRecord::open(run)?)
 }
 
-/// The runs that are meant, each once.
+/// The runs to export, each once.
 fn runs(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Stop> {
     let mut runs: Vec<PathBuf> = Vec::new();
     for run in summarize::runs(paths)? {
@@ -100,7 +100,7 @@ fn stop(error: &Error) -> Stop {
     Stop::from_error(exit, error)
 }
 
-/// Says what became of a run, and what of it is not there.
+/// Reports what was done with a run, and what is missing from it.
 fn say(exported: &Exported) {
     let Exported { name, done, repetitions, state, damaged } = exported;
     let plural = if *repetitions == 1 { "repetition" } else { "repetitions" };
@@ -112,12 +112,12 @@ fn say(exported: &Exported) {
     tell(format_args!("{name}: {done}, {repetitions} {plural}"));
     match state {
         State::Whole => {}
-        State::Incomplete => {
-            tell(format_args!("warning: {name} is incomplete: what is there was exported; `runner resume` goes on with it"))
-        }
+        State::Incomplete => tell(format_args!(
+            "warning: {name} is incomplete: its existing repetitions were exported; `runner resume` continues it"
+        )),
         State::Running => tell(format_args!(
             "warning: {name} is still running: the repetitions that had ended were exported; export it again when it is done"
         )),
     }
-    damaged.iter().for_each(|words| tell(format_args!("warning: {words}; what cannot be read is not exported")));
+    damaged.iter().for_each(|words| tell(format_args!("warning: {words}; unreadable parts are not exported")));
 }

@@ -1,4 +1,4 @@
-//! `runner fixture NAME …`: becomes the small executable that carries the built-in servers.
+//! `runner fixture NAME …`: becomes the small executable that contains the built-in servers.
 
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
@@ -11,9 +11,9 @@ use crate::plan::programs::FIXTURES_PROGRAM;
 /// Where the fixtures' executable is: beside this one, or (for tests) one folder up.
 ///
 /// # Errors
-/// A message that says where it was looked for.
+/// A message that says in which folder the executable was expected.
 pub fn program() -> Result<PathBuf, String> {
-    let ours = std::env::current_exe().map_err(|e| format!("cannot tell where runner itself is: {e}"))?;
+    let ours = std::env::current_exe().map_err(|e| format!("cannot find the path of runner itself: {e}"))?;
     let folder = ours.parent().unwrap_or(std::path::Path::new("/"));
     let places = [folder.join(FIXTURES_PROGRAM), folder.join("..").join(FIXTURES_PROGRAM)];
     places.iter().find(|p| p.is_file()).cloned().ok_or_else(|| {

@@ -1,5 +1,5 @@
-//! The floor of a machine, kept beside the results of an experiment: which runs were made to see how far sessions of the
-//! same thing lie apart.
+//! The floor of a machine, kept beside the results of an experiment: the runs that were made to find out how far sessions of
+//! the same thing lie apart.
 
 use std::path::{Path, PathBuf};
 
@@ -19,10 +19,10 @@ struct Floor {
     sessions: Vec<String>,
 }
 
-/// The sessions of the floor of a run's experiment that are still there; none where there is no floor.
+/// The sessions of the floor of a run's experiment that still exist; empty if there is no floor.
 ///
 /// # Errors
-/// When the file is there and cannot be read.
+/// When the file exists and cannot be read.
 pub(super) fn sessions(run: &Path) -> Result<Vec<PathBuf>, Stop> {
     let absolute = run.canonicalize().unwrap_or_else(|_| run.to_owned());
     let Some(folder) = absolute.parent() else { return Ok(Vec::new()) };

@@ -28,7 +28,7 @@ pub(super) fn graph(args: &cli::Graph) -> Result<Exit, Stop> {
 pub(super) fn draw(record: &RunRecord, summary: &Summary, out: &Path) -> Result<Vec<PathBuf>, Stop> {
     let figures = plot::compose::figures(record, summary).map_err(|e| Stop::from_error(Exit::Failure, &e))?;
     let folder = out.join(&summary.experiment).join(&summary.run);
-    // On all cores, in any order; what is returned is in the order of the scenario.
+    // Drawn on all cores, in any order; the returned list is in the order of the scenario.
     let files = figures.par_iter().map(|(name, figure)| {
         let png = plot::render(figure).map_err(|e| Stop::from_error(Exit::Failure, &e))?;
         let path = folder.join(format!("{name}.png"));

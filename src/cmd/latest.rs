@@ -25,13 +25,13 @@ pub(super) fn latest(args: &cli::Latest) -> Result<Exit, Stop> {
 /// The newest run below a folder. Names of runs begin with the time.
 ///
 /// # Errors
-/// [`Error::NoRun`](crate::record::Error::NoRun), or where it may not be looked.
+/// [`Error::NoRun`](crate::record::Error::NoRun), or when a folder may not be read.
 pub(super) fn newest(folder: &Path) -> Result<PathBuf, crate::record::Error> {
     let runs = results::find(folder)?;
     results::newest(runs.into_iter()).ok_or_else(|| crate::record::Error::NoRun { path: folder.to_owned() })
 }
 
-/// That there is no such experiment, and which there are.
+/// The message that there is no such experiment, with those that exist.
 fn unknown(out: &Path, name: &str) -> String {
     let entries = std::fs::read_dir(out).into_iter().flatten().flatten().filter(|entry| entry.path().is_dir());
     let mut known: Vec<String> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();

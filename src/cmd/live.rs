@@ -1,4 +1,4 @@
-//! What is known of each cell while a run is repeated: the median so far, and how wide its interval is.
+//! What is known about each cell while a run is repeated: the median so far, and how wide its interval is.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -25,23 +25,23 @@ pub(super) struct Live {
 /// A mean is never known with fewer rounds, see [`mean_interval_until`].
 pub(super) const FEWEST: usize = 10;
 
-/// What is known of one metric of a workload in a cell.
+/// What is known about one metric of a workload in a cell.
 struct MetricSoFar {
     /// By number of the repetition.
     values: Vec<(u32, f64)>,
-    /// The median; with `--until ±h` the geometric mean, which is waited for.
+    /// The median; with `--until ±h` the geometric mean, to which the target precision applies.
     centre: f64,
-    /// How far its interval reaches, as a share of it.
+    /// How far its interval reaches, as a share of the value.
     half_width: Option<f64>,
     /// Whether the mean is known as well as `--until` asks.
     reached: bool,
-    /// Whether it would be, but for values that are like the ones before.
+    /// Whether the mean would be known if successive values were not alike.
     dependent: bool,
     unit: String,
 }
 
 impl Live {
-    /// `directory`: of the run; repetitions that are there already count.
+    /// `directory`: of the run; existing repetitions count.
     pub(super) fn open(directory: &Path, repeat: &Repeat) -> Result<Self, crate::record::Error> {
         let mut run = RunRecord::open(directory)?;
         let there = std::mem::take(&mut run.repetitions);
@@ -52,7 +52,7 @@ impl Live {
         Ok(live)
     }
 
-    /// A repetition ended.
+    /// Called when a repetition ended.
     pub(super) fn add(&mut self, cell: usize, status: &Status) {
         let folder = self.run.path.join("cells").join(&self.run.plan.cells[cell].path);
         let path = folder.join(format!("run{}", status.repetition));
@@ -64,7 +64,7 @@ impl Live {
             return;
         }
         let record = &self.run.plan.cells[repetition.cell];
-        // What cannot be read is said by the summary.
+        // The summary reports what cannot be read.
         let Ok((summary, _)) = summarize::cell(&self.run, record, &[repetition]) else { return };
         let metric = &self.repeat.metric;
         let whole = [String::new()];
@@ -89,7 +89,7 @@ impl Live {
         &self.repeat.metric
     }
 
-    /// With `--until decided`: what is decided so far, and of what.
+    /// With `--until decided`: how many comparisons are decided so far, and of how many.
     pub(super) fn decisions(&self) -> Option<(&Decide, Vec<Decided>)> {
         let decide = self.repeat.decide.as_ref()?;
         let sample = |((cell, workload), known): (&(usize, String), &MetricSoFar)| Sample {
@@ -102,7 +102,7 @@ impl Live {
         Some((decide, decisions::of(&samples, self.metric(), unit, decide, self.run.plan.repetitions)))
     }
 
-    /// What is known of a cell, in words: `median 1234/s ±2.1 %`, with `--until ±h` `mean 1234/s ±2.1 %`.
+    /// What is known about a cell, in words: `median 1234/s ±2.1 %`; with `--until ±h`, `mean 1234/s ±2.1 %`.
     pub(super) fn of_cell(&self, cell: usize) -> String {
         let mine: Vec<(&String, &MetricSoFar)> =
             self.values.iter().filter(|((c, _), _)| *c == cell).map(|((_, workload), known)| (workload, known)).collect();
@@ -126,13 +126,13 @@ impl Live {
         if self.repeat.until.is_some() { "mean" } else { "median" }
     }
 
-    /// A cell that is executed and of which nothing is known.
+    /// A cell that is executed and about which nothing is known yet.
     pub(super) fn cell_without_value(&self) -> Option<&str> {
         let mut executed = self.run.plan.cells.iter().enumerate().filter(|(_, c)| c.skipped.is_none());
         executed.find(|(at, _)| !self.values.keys().any(|(c, _)| c == at)).map(|(_, cell)| cell.id.as_str())
     }
 
-    /// The cells, the widest interval first: name and what is known.
+    /// The cells, the widest interval first: the name and what is known.
     pub(super) fn widest(&self) -> Vec<(String, String)> {
         let mut all: Vec<(&(usize, String), &MetricSoFar)> = self.values.iter().collect();
         all.sort_by(|(_, a), (_, b)| b.half_width.unwrap_or(f64::INFINITY).total_cmp(&a.half_width.unwrap_or(f64::INFINITY)));
@@ -146,15 +146,15 @@ impl Live {
             .collect()
     }
 
-    /// With `--until ±h`: how many values are known so well, and of how many; and how many would be, were their successive
-    /// rounds not alike.
+    /// With `--until ±h`: how many means are known this well, of how many; and how many would be if their successive rounds were
+    /// not alike.
     pub(super) fn count_narrow(&self) -> Option<(usize, usize, usize)> {
         self.repeat.until?;
         let count = |of: fn(&MetricSoFar) -> bool| self.values.values().filter(|k| of(k)).count();
         Some((count(|k| k.reached), self.values.len(), count(|k| k.dependent)))
     }
 
-    /// Whether all is known that `--until` asks for.
+    /// Whether everything is known that `--until` requires.
     pub(super) fn is_enough(&self) -> bool {
         if self.cell_without_value().is_some() {
             return false;
@@ -181,13 +181,13 @@ impl Live {
 }
 
 impl MetricSoFar {
-    /// Looks at what is known by now.
+    /// Updates what is known by now.
     fn look(&mut self, until: Option<f64>) {
         let values: Vec<f64> = self.values.iter().map(|(_, v)| *v).collect();
         let Some(until) = until else {
             if let Some(estimate) = estimate::estimate(&values) {
                 self.centre = estimate.median;
-                // The interval of two or three values is no more than their range.
+                // The interval of two or three values is only their range.
                 self.half_width = half_width(estimate.median, estimate.median_interval).filter(|_| estimate.n > 3);
             }
             return;
@@ -195,7 +195,7 @@ impl MetricSoFar {
         let logs: Vec<f64> = values.iter().map(|v| v.ln()).collect();
         self.centre = if values.iter().all(|v| *v > 0.0) { stats::mean(&logs).exp() } else { stats::mean(&values) };
         self.half_width = None;
-        // What never varies is known, also where it is 0.
+        // A value that never varies is known, even if it is 0.
         if values.iter().all(|v| v.to_bits() == values[0].to_bits()) {
             (self.centre, self.half_width, self.reached) =
                 (values[0], Some(0.0).filter(|_| values.len() > 3), values.len() >= FEWEST);

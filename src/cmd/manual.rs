@@ -1,4 +1,4 @@
-//! `runner completions` and `runner man`: what shells and `man` know of the command line, from the types that read it.
+//! `runner completions` and `runner man`: shell completions and manual pages, made from the types that read the command line.
 
 use clap::CommandFactory as _;
 

@@ -1,5 +1,5 @@
-//! A run that goes on for months: which round comes next, what is noted of the time in which nobody measures, and what becomes of
-//! what is old. Decisions are pure; `execute` goes by them.
+//! A run that lasts for months: which round comes next, how time without measuring is recorded, and what happens to old
+//! repetitions. Decisions are pure; `execute` follows them.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,22 +26,22 @@ use crate::vocabulary::errors::{chain, tell};
 /// What was asked for.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Measuring {
-    /// How long since the run began; no end by itself where there is none.
+    /// How long the run lasts, counted from its start; `None`: it has no end.
     pub time: Option<Duration>,
-    /// How old a repetition becomes before its bulky parts are removed.
+    /// The age at which the bulky parts of a repetition are removed.
     pub compact_after: Option<Duration>,
 }
 
 /// The rounds that are still to come: there is always a next one.
 #[derive(Debug)]
 struct Rounds {
-    /// What is missing of the round in which somebody ended.
+    /// The repetitions missing from the round in which the run was stopped.
     missing: Vec<Turn>,
     next: u32,
 }
 
 impl Rounds {
-    /// The rounds behind those that are there.
+    /// The rounds after those that exist.
     fn after(plan: &Plan, done: &BTreeSet<Turn>) -> Self {
         let last = done.iter().map(|turn| turn.repetition).max().unwrap_or_default();
         let mut missing = if last == 0 { Vec::new() } else { endless_round(plan, last) };
@@ -59,15 +59,15 @@ impl Rounds {
     }
 }
 
-/// How far the repetitions of each cell were looked at, from the oldest.
+/// How far the repetitions of each cell were checked, from the oldest.
 #[derive(Debug, Default)]
 struct Compaction {
     next: BTreeMap<usize, u32>,
 }
 
 impl Compaction {
-    /// The next repetition of a cell that is older than `age`; never the newest one. `ended`: when one ended since 1970; none of
-    /// what is not there.
+    /// The next repetition of a cell that is older than `age`; never the newest one. `ended`: when a repetition ended, since
+    /// 1970; `None` if it does not exist.
     fn next_due(
         &mut self,
         newest: Turn,
@@ -96,7 +96,7 @@ pub(super) struct Session<'a> {
     directory: PathBuf,
     compact_after: Option<Duration>,
     style: Style,
-    /// When it is over by the clock that goes on in a suspended machine.
+    /// When the run is over, by the clock that also runs while the machine is suspended.
     over: Option<Duration>,
     rounds: RefCell<Rounds>,
     gaps: RefCell<Gaps>,
@@ -104,12 +104,12 @@ pub(super) struct Session<'a> {
     compaction: RefCell<Compaction>,
     /// Repetitions in a row that failed.
     failures: Cell<u32>,
-    /// Something could not be compacted, and that was told.
+    /// Something could not be compacted, and this was reported.
     stuck: Cell<bool>,
 }
 
 impl<'a> Session<'a> {
-    /// Begins, or goes on behind what is `done`. `started`: when the run began, UTC.
+    /// Starts, or continues after what is `done`. `started`: when the run started, UTC.
     pub(super) fn begin(
         asked: Measuring,
         plan: &'a Plan,
@@ -148,12 +148,12 @@ impl<'a> Session<'a> {
         (!self.is_over()).then(|| self.rounds.borrow_mut().next(self.plan))
     }
 
-    /// Whether no repetition begins any more.
+    /// Whether no more repetitions start.
     pub(super) fn is_over(&self) -> bool {
         self.over.is_some_and(|over| clocks().boot >= over)
     }
 
-    /// Looks at the clocks every second, for ever, and says that somebody measures.
+    /// Reads the clocks every second, for ever, and records that measuring continues.
     pub(super) async fn watch(&self) -> Infallible {
         let mut watch = Watch::new(clocks());
         loop {
@@ -168,7 +168,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// A repetition ended: what is old is made small.
+    /// Called when a repetition ended: compacts old repetitions.
     pub(super) fn ended(&self, turn: Turn, status: &Status) {
         let failed = matches!(status.verdict, Verdict::Failed { .. }) && status.cut_short.is_none();
         self.failures.set(if failed { self.failures.get().saturating_add(1) } else { 0 });
@@ -176,7 +176,7 @@ impl<'a> Session<'a> {
         let folder = self.directory.join("cells").join(&self.plan.cells[turn.cell].path);
         let ended = |number: u32| {
             let status: Status = read_json(&folder.join(format!("run{number}/status.json"))).ok()?;
-            // One that was made small already is not in question.
+            // A repetition that was compacted already is left out.
             compact::ended(&status).filter(|_| status.compacted_at.is_none())
         };
         let mut compaction = self.compaction.borrow_mut();
@@ -184,29 +184,29 @@ impl<'a> Session<'a> {
             if let Err(error) = compact::compact(&folder.join(format!("run{number}")))
                 && !self.stuck.replace(true)
             {
-                tell(format_args!("warning: what is old cannot be made small: {}", chain(&error)));
+                tell(format_args!("warning: old repetitions cannot be compacted: {}", chain(&error)));
             }
         }
     }
 
-    /// How long the next repetition is put off, as those before it have failed.
+    /// How long the next repetition is delayed because those before it have failed.
     pub(super) fn pause(&self) -> Option<Duration> {
         (self.failures.get() > 0).then(|| back_off(self.failures.get()))
     }
 
-    /// Notes a time in which nobody measured, until now.
+    /// Records a time without measuring, until now.
     pub(super) fn gap(&self, from: Clocks, why: Why) {
         self.keep(Gap::between(from.wall, clocks().wall, why));
     }
 
-    /// Says once that nothing can be written.
+    /// Reports once that nothing can be written.
     pub(super) fn tell_full(&self, error: &Error, told: &mut bool) {
         if !std::mem::replace(told, true) {
-            tell(format_args!("warning: {}; measuring goes on when there is room", chain(error)));
+            tell(format_args!("warning: {}; measuring continues when there is space", chain(error)));
         }
     }
 
-    /// Says that nobody measures any more, and why.
+    /// Records that measuring has ended, and why.
     pub(super) fn end(&self, why: &str) {
         self.gaps.borrow_mut().write();
         if let Some(alive) = self.alive.borrow_mut().take() {
@@ -229,7 +229,7 @@ impl<'a> Session<'a> {
     }
 }
 
-/// What the clocks show.
+/// The current times of the clocks.
 pub(super) fn clocks() -> Clocks {
     let of = |clock| {
         let time = clock_gettime(clock);
@@ -238,7 +238,7 @@ pub(super) fn clocks() -> Clocks {
     Clocks { wall: of(ClockId::Realtime), monotonic: of(ClockId::Monotonic), boot: of(ClockId::Boottime) }
 }
 
-/// Which start of the machine this is.
+/// Identifies the current boot of the machine.
 fn boot() -> String {
     std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned()).unwrap_or_default()
 }
@@ -261,8 +261,8 @@ workloads:
         build(&document, &Options { repetitions: Some(1), ..Options::default() }, 7).expect("it has no mistakes")
     }
 
-    /// 90 days of rounds, with a new start after every third repetition: each cell once a round, no number twice, and the same
-    /// order as without.
+    /// 90 days of rounds, with a new start after every third repetition: each cell occurs once per round, no number occurs twice,
+    /// and the order is the same as without new starts.
     #[test]
     fn rounds_go_on_behind_what_is_there_whenever_somebody_starts() {
         let plan = plan();
@@ -287,11 +287,11 @@ workloads:
         assert_eq!(orders.len(), 6, "the order is another one from round to round");
     }
 
-    /// 90 days, a repetition each: what is older than 30 days is made small, once, and never the newest.
+    /// 90 days with a repetition each: repetitions older than 30 days are compacted, once, and never the newest one.
     #[test]
     fn what_is_old_is_made_small_day_by_day() {
         let (mut compaction, mut small) = (Compaction::default(), Vec::new());
-        // The tenth is not there, the eleventh is small already.
+        // The tenth does not exist.
         let ended = |number: u32| (number != 10).then(|| DAY * number);
         for day in 1..=90_u32 {
             let newest = Turn { cell: 0, repetition: day };
@@ -309,7 +309,7 @@ workloads:
         }
         let expected: Vec<u32> = (1..60).filter(|number| *number != 10).collect();
         assert_eq!(small, expected);
-        // However old: the newest stays.
+        // The newest one stays, however old it is.
         assert_eq!(Compaction::default().next_due(Turn { cell: 0, repetition: 1 }, 900 * DAY, DAY, ended), None);
     }
 }

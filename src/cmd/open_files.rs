@@ -1,4 +1,4 @@
-//! The limit on open files: what targets get of it, and whether connections fit.
+//! The limit on open files: the limit that targets get, and whether connections fit.
 
 use super::Stop;
 use crate::exit::Exit;
@@ -6,7 +6,7 @@ use crate::exit::Exit;
 /// Files that runner itself needs besides connections.
 pub(super) const OWN: u64 = 200;
 
-/// The soft limit on open files before we raised it: what targets get is what the shell had. None: unlimited.
+/// The soft limit on open files before we raised it: targets get the limit that the shell had. `None`: unlimited.
 pub(super) fn of_the_shell() -> Option<u64> {
     static FIRST: std::sync::OnceLock<Option<u64>> = std::sync::OnceLock::new();
     *FIRST.get_or_init(|| rustix::process::getrlimit(rustix::process::Resource::Nofile).current)
@@ -21,7 +21,7 @@ pub(super) fn raise() -> u64 {
     limit.maximum.unwrap_or(u64::MAX)
 }
 
-/// Refuses more connections than the limit on open files has room for. `others`: files that are needed besides.
+/// Refuses more connections than the limit on open files allows. `others`: other files that are needed.
 pub(super) fn require(what: &str, connections: u64, others: u64, allowed: u64) -> Result<(), Stop> {
     if connections + others + OWN <= allowed {
         return Ok(());

@@ -66,13 +66,13 @@ pub(super) fn plan(args: &cli::Plan) -> Result<Exit, Stop> {
     Ok(Exit::Success)
 }
 
-/// Whether the planned repetitions can give a verdict at all, and one that does not rest on the shape of a distribution.
+/// Whether the planned repetitions can give any verdict, and a verdict that does not rest on the shape of a distribution.
 pub(super) fn too_few(plan: &Plan) -> Option<String> {
     // The factor with the most levels makes the most comparisons of one level with the others.
     let levels = plan.factors.iter().map(|f| f.levels.len()).max().unwrap_or(1).max(2);
     let executed: Vec<&Cell> = plan.cells.iter().filter(|c| c.skipped.is_none()).collect();
     let workloads = executed.iter().map(|c| c.workloads.len()).max().unwrap_or(1).max(1);
-    // What belongs to targets is a question of its own.
+    // Metrics of targets are a separate question.
     let questions = workloads + usize::from(executed.iter().any(|c| c.targets.iter().any(crate::plan::Target::is_started)));
     let comparisons = (executed.len() * (levels - 1) / levels).max(1) * questions;
     let n = plan.repetitions as usize;
@@ -127,7 +127,7 @@ fn target(target: &Target) -> String {
             Probe::Log { pattern } => format!("when its log says `{pattern}`"),
             Probe::Command { argv } => format!("when `{}` succeeds", template::words(argv)),
         };
-        let command = if replica.start.is_started() { template::words(&replica.start.argv()) } else { "runs already".to_owned() };
+        let command = if replica.start.is_started() { template::words(&replica.start.argv()) } else { "already runs".to_owned() };
         text += &format!("  target {name}: {command}\n    ready {ready}{ports}\n");
         for (key, value) in &replica.env {
             text += &format!("    env {key}={}\n", value.to_text());
@@ -171,7 +171,7 @@ fn tap(tap: &Tap) -> String {
     text
 }
 
-/// Limits of resources, among them that on open files, which is the shell's if it is not another.
+/// Limits of resources, including the limit on open files, which is the shell's unless the scenario sets it.
 fn limits(rlimits: &[(Resource, Option<u64>)]) -> String {
     let number = |limit: Option<u64>| limit.map_or_else(|| "unlimited".to_owned(), |n| n.to_string());
     let shell = (!rlimits.iter().any(|(resource, _)| *resource == Resource::OpenFiles))
@@ -222,14 +222,14 @@ fn arrivals(load: &Load) -> String {
                 Think::Constant(d) => format!(", thinking {}", exact_duration(*d)),
                 Think::Exponential(d) => format!(", thinking {} on average", exact_duration(*d)),
             };
-            let ramp = if ramp.is_zero() { String::new() } else { format!(", begun within {}", exact_duration(*ramp)) };
+            let ramp = if ramp.is_zero() { String::new() } else { format!(", started within {}", exact_duration(*ramp)) };
             format!("closed loop on {}{think}{ramp}", connected(*connections))
         }
         Arrivals::Open { connections, pattern, spacing, per_connection } => {
             let spacing = match spacing {
                 Spacing::Constant => "even arrivals",
                 Spacing::Poisson => "Poisson arrivals",
-                Spacing::Typed => "keys as somebody types them",
+                Spacing::Typed => "keys as a person types them",
             };
             let rate = match pattern {
                 Pattern::Rate(rate) => format!("{spacing}, {rate} per second"),
@@ -249,7 +249,7 @@ fn arrivals(load: &Load) -> String {
                     let begun = if stagger.is_zero() {
                         String::new()
                     } else {
-                        format!(", begun within {}", human_duration(stagger.as_nanos() as f64))
+                        format!(", started within {}", human_duration(stagger.as_nanos() as f64))
                     };
                     format!("open loop, {rate} on each of {}{begun}", connected(*connections))
                 }
@@ -258,11 +258,11 @@ fn arrivals(load: &Load) -> String {
     }
 }
 
-/// What a repetition costs besides its load when nothing is known of it.
+/// The assumed time of a repetition besides its load, when no earlier run is known.
 const OVERHEAD: Duration = Duration::from_millis(300);
-/// How many trials a search takes, about.
+/// About how many trials a search takes.
 const SEARCH_TRIALS: u32 = 12;
-/// What an amount costs when nothing is known of it.
+/// The assumed time per request of an amount, when no earlier run is known.
 const PER_PASS: Duration = Duration::from_micros(300);
 
 /// How long a repetition of each cell took in the newest run below `out`.
@@ -277,11 +277,11 @@ fn earlier(plan: &Plan, out: &Path) -> BTreeMap<String, Duration> {
     times.into_iter().map(|(cell, t)| (cell, Duration::from_nanos(t.iter().sum::<u64>() / t.len() as u64))).collect()
 }
 
-/// The time of the whole plan, and what that is derived from.
+/// The time of the whole plan, and the source of this estimate.
 fn estimate(plan: &Plan, out: &Path) -> (Duration, String) {
     let guess = |cell: &Cell| {
         let load = cell.workloads.iter().filter(|w| w.protocol().follows().is_none()).map(|w| {
-            // Over a link nothing is faster than its round trips.
+            // Over a link, a pass takes at least its round trips.
             let far = cell
                 .links
                 .iter()
@@ -292,7 +292,7 @@ fn estimate(plan: &Plan, out: &Path) -> (Duration, String) {
             let of = |l: Length| match l {
                 Length::Duration(d) => d,
                 Length::Amount(n) => {
-                    // A year of nanoseconds is far below what a duration holds; longer estimates say no more.
+                    // A year of nanoseconds is far below the limit of a duration; longer estimates are no more informative.
                     Duration::from_secs_f64((per_pass * n as f64).min(3e9))
                 }
             };
@@ -310,7 +310,7 @@ fn estimate(plan: &Plan, out: &Path) -> (Duration, String) {
     let segments = || cells.iter().flat_map(|c| &c.workloads).flat_map(|w| &w.load.segments);
     let amounts = segments().any(|s| matches!(s.length, Length::Amount(_)));
     let basis = match measured {
-        0 if amounts => "a guess: amounts are taken at 300 µs per request, as no earlier run is known".to_owned(),
+        0 if amounts => "a guess: amounts are estimated at 300 µs per request, because no earlier run is known".to_owned(),
         0 => "a guess: no earlier run is known".to_owned(),
         n if n == cells.len() => format!("from the newest run in {}", out.display()),
         n => format!("{n} of {} cells from the newest run in {}, the others guessed", cells.len(), out.display()),

@@ -1,4 +1,4 @@
-//! What summaries come to: the exit code, and reports for continuous integration (JUnit XML, Markdown as GitHub shows it).
+//! What is made of summaries: the exit code, and reports for continuous integration (JUnit XML, Markdown as GitHub shows it).
 
 use std::io::Write as _;
 
@@ -9,7 +9,7 @@ use crate::cli;
 use crate::exit::Exit;
 use crate::record::files::write_whole;
 
-/// Writes the JUnit XML of all runs of an invocation, if it is asked for.
+/// Writes the JUnit XML of all runs of an invocation, if requested.
 pub(super) fn write(reports: &cli::Reports, summaries: &[Summary]) -> Result<(), Stop> {
     match &reports.junit {
         Some(path) => write_whole(path, &report::junit(summaries)).map_err(|e| Stop::from_error(Exit::Failure, &e)),
@@ -17,7 +17,7 @@ pub(super) fn write(reports: &cli::Reports, summaries: &[Summary]) -> Result<(),
     }
 }
 
-/// Appends the Markdown of a run, if it is asked for.
+/// Appends the Markdown of a run, if requested.
 pub(super) fn append(reports: &cli::Reports, summary: &Summary) -> Result<(), Stop> {
     let Some(path) = &reports.markdown else { return Ok(()) };
     let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
@@ -35,7 +35,7 @@ pub(super) fn verdict(summary: &Summary) -> Exit {
     }
 }
 
-/// What its expectations alone mean for the exit code.
+/// What the expectations of a summary alone mean for the exit code.
 pub(super) fn expected(summary: &Summary) -> Exit {
     let found = |outcome| summary.expectations.iter().any(|f| f.outcome == outcome);
     match (found(Outcome::Fail), found(Outcome::Inconclusive)) {

@@ -1,4 +1,4 @@
-//! `runner resume`: goes on where a run ended, doing only what is missing.
+//! `runner resume`: continues a run where it ended, doing only what is missing.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -22,7 +22,7 @@ use crate::record::write::plan_json;
 use crate::record::{FORMAT, PLAN_FORMAT, RunDirectory, RunRecord, Status};
 use crate::vocabulary::errors::tell;
 
-/// Goes on with a run.
+/// Continues a run.
 pub(super) fn resume(args: &cli::Resume) -> Result<Exit, Stop> {
     let wrong = |message: String| Stop::new(Exit::InvalidInput, message);
     let runs = summarize::runs(std::slice::from_ref(&args.path))?;
@@ -36,12 +36,12 @@ pub(super) fn resume(args: &cli::Resume) -> Result<Exit, Stop> {
     let is_current = record.manifest.format == FORMAT && record.raw_plan["format"] == PLAN_FORMAT;
     let (Some(choice), true) = (&record.manifest.choice, is_current) else {
         return Err(wrong(format!(
-            "{} was made by an older runner, which did not record all that is needed to go on (format {}); begin a new run",
+            "{} was made by an older runner, which did not record everything that is needed to continue (format {}); start a new run",
             path.display(),
             record.manifest.format
         )));
     };
-    // Paths of a scenario are meant in the directory in which the run began, those of the command line here.
+    // Paths of a scenario are relative to the directory in which the run was started, those of the command line to this one.
     let graphs = std::path::absolute(&args.output.graphs).unwrap_or_else(|_| args.output.graphs.clone());
     let here = |file: &Option<std::path::PathBuf>| file.as_ref().map(|f| std::path::absolute(f).unwrap_or_else(|_| f.clone()));
     let reports = cli::Reports { junit: here(&args.output.reports.junit), markdown: here(&args.output.reports.markdown) };
@@ -49,15 +49,15 @@ pub(super) fn resume(args: &cli::Resume) -> Result<Exit, Stop> {
     let output = cli::Output { graphs, no_graphs, reports, quiet, json };
     if let Some(directory) = &record.manifest.directory {
         std::env::set_current_dir(directory)
-            .map_err(|e| wrong(format!("the run began in {directory}, which is not there any more: {e}")))?;
+            .map_err(|e| wrong(format!("the run was started in {directory}, which no longer exists: {e}")))?;
     }
     let options = Options {
         settings: choice.settings.clone(),
-        // `measure` plans one round, and each of its rounds is like that.
+        // `measure` plans one round, and all its rounds are the same.
         repetitions: if is_endless(&record.plan) { Some(1) } else { choice.repetitions },
         seed: Some(record.plan.seed),
         repeat: record.plan.repeat.clone(),
-        // What a branch means by now is another question.
+        // A branch may point to another commit by now.
         commits: revisions::recorded(&record.raw_plan),
         keeps_snapshots: true,
     };
@@ -91,7 +91,7 @@ pub(super) fn resume(args: &cli::Resume) -> Result<Exit, Stop> {
     invocation.runtime.block_on(execute::execute(&plan, start, &invocation))
 }
 
-/// What is drawn and expected changes nothing of what is measured; the run keeps what it began with.
+/// Graphs and expectations do not change what is measured; the run keeps those with which it started.
 pub(super) const IGNORED: [&str; 4] = ["source", "question", "graphs", "expect"];
 
 /// Whether a run has no last repetition.
@@ -99,22 +99,21 @@ fn is_endless(plan: &PlanRecord) -> bool {
     plan.repeat.as_ref().is_some_and(|repeat| repeat.endless)
 }
 
-/// Makes repetitions of what a killed runner left. Nothing is missing of a run that has no last repetition: `measure` goes on with
-/// it.
+/// Makes repetitions of what a killed runner left. A run without a last repetition lacks nothing: `measure` continues it.
 fn salvage_measured(run: &Path, plan: &Plan, manifest: &Manifest) -> Result<Exit, Stop> {
     let failed = |e| Stop::from_error(Exit::Failure, &e);
     let (directory, ..) = RunDirectory::reopen(run, plan).map_err(failed)?;
     let salvaged = directory.salvage(plan).map_err(failed)?;
     salvaged.iter().for_each(|one| tell(one.words()));
     let source = &manifest.source;
-    tell(format_args!("{} has no last repetition; go on with: runner measure {source}", run.display()));
+    tell(format_args!("{} has no last repetition; continue with: runner measure {source}", run.display()));
     Ok(Exit::Success)
 }
 
-/// Nothing is left to do but to say so.
+/// Reports that nothing is left to do.
 fn complete(run: &Path, there: usize, known: bool, output: &cli::Output) -> Result<Exit, Stop> {
     let (_, summary) = summarize::aggregate(run)?;
-    let why = if known { "every interval is as narrow as `--until` asks, after" } else { "there are all" };
+    let why = if known { "every interval is as narrow as `--until` asks, after" } else { "it has all" };
     if output.json {
         let summary = run.join("summary.json");
         print(&format!(
@@ -144,7 +143,7 @@ fn plan(run: &Path, source: &Path, as_recorded: bool, options: &Options) -> Resu
     }
     if !source.exists() {
         let message = format!(
-            "the scenario {} is not there any more; `--as-recorded` takes the copy in the run instead",
+            "the scenario {} no longer exists; `--as-recorded` takes the copy in the run instead",
             std::path::absolute(source).unwrap_or_else(|_| source.to_owned()).display()
         );
         return Err(Stop::new(Exit::InvalidInput, message));
@@ -152,7 +151,7 @@ fn plan(run: &Path, source: &Path, as_recorded: bool, options: &Options) -> Resu
     plan_of(source, options)
 }
 
-/// Refuses a plan that is not the one with which the run began.
+/// Refuses a plan that is not the one with which the run was started.
 fn same_plan(run: &Path, record: &RunRecord, plan: &Plan) -> Result<(), Stop> {
     let plan = plan_json(plan).map_err(|e| Stop::from_error(Exit::InvalidInput, &e))?;
     let differences = difference::between(&record.raw_plan, &plan, &IGNORED);
@@ -163,8 +162,8 @@ fn same_plan(run: &Path, record: &RunRecord, plan: &Plan) -> Result<(), Stop> {
     Err(Stop::new(
         Exit::InvalidInput,
         format!(
-            "the plan has changed since {} began, so what is missing would not belong to what is there:\n{}\n\
-             undo the change, or begin a new run",
+            "the plan has changed since {} was started, so the missing repetitions would not match the existing ones:\n{}\n\
+             undo the change, or start a new run",
             run.display(),
             lines.iter().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
         ),

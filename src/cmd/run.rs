@@ -33,16 +33,16 @@ pub(super) fn run(args: &cli::Run) -> Result<Exit, Stop> {
 
 /// Until when rounds are repeated, and in how many sessions.
 struct RepeatUntil {
-    /// Until comparisons are decided, rather than means known.
+    /// Until comparisons are decided, instead of until means are known.
     decides: bool,
-    /// Until every mean is known to this share of it.
+    /// Until the interval of every mean reaches no further than this share of the mean.
     until: Option<f64>,
-    /// The difference that matters to a decision, as a share.
+    /// The smallest difference that matters to a decision, as a share.
     threshold: f64,
-    /// The rest between two sessions.
+    /// The pause between two sessions.
     pause: Duration,
     budget: Option<Duration>,
-    /// Rounds after which it ends in any case; none: those of the scenario.
+    /// Rounds after which repeating ends in any case; `None`: those of the scenario.
     most: Option<u32>,
 }
 
@@ -98,7 +98,7 @@ fn repeat_until(args: &cli::Repeat) -> Result<RepeatUntil, Stop> {
         (None, _, Some(_)) => 10_000,
         (None, Some(_), None) => 100,
         (None, None, None) if decides => 100,
-        // So many sessions of as many rounds as the scenario has.
+        // With `--sessions`, each session has as many rounds as the scenario.
         (None, None, None) if args.sessions > 1 => 0,
         (None, None, None) => {
             return Err(wrong("how often? expected `-n 100`, `--until 2%`, `--until decided` or `--for 30m`".to_owned()));
@@ -129,7 +129,7 @@ pub(super) fn repeat(args: &cli::Repeat) -> Result<Exit, Stop> {
     let RepeatUntil { decides, until, threshold, pause, budget, most } = repeat_until(args)?;
     let again = if args.files.is_empty() { Some(again::what_to_repeat(&args.out)?) } else { None };
     let (files, settings) = match again {
-        // What was run last is repeated as it was run, unless something else is chosen.
+        // The last run is repeated as it was run, unless something else is chosen.
         Some(again) => {
             let settings = if args.settings.is_empty() { again.settings } else { args.settings.clone() };
             if !args.output.quiet {
@@ -167,10 +167,10 @@ pub(super) fn repeat(args: &cli::Repeat) -> Result<Exit, Stop> {
     sessions(&plans, &options, args, pause)
 }
 
-/// The rounds after which it is first looked whether a comparison is decided.
+/// The rounds after which the first look checks whether a comparison is decided.
 const FIRST_LOOK: u32 = 5;
 
-/// What `--until decided` is to decide of a plan.
+/// What `--until decided` decides for a plan.
 fn decide(plan: &Plan, args: &cli::Repeat, threshold: f64) -> Result<Decide, Stop> {
     let wrong = |message: String| Stop::new(Exit::InvalidInput, format!("{}: {message}", plan.experiment));
     let several: Vec<&Factor> = plan.factors.iter().filter(|f| f.levels.len() > 1).collect();
@@ -201,7 +201,7 @@ fn decide(plan: &Plan, args: &cli::Repeat, threshold: f64) -> Result<Decide, Sto
     Ok(Decide { by: factor.name.clone(), baseline, threshold })
 }
 
-/// Repeats session after session, each a run of its own.
+/// Repeats session after session; each session is a separate run.
 fn sessions(plans: &[Plan], options: &Options, args: &cli::Repeat, pause: Duration) -> Result<Exit, Stop> {
     let invocation = Invocation { fail_fast: args.fail_fast, ..prepare(plans, &args.output)? };
     let mut exit = Exit::Success;
@@ -233,7 +233,7 @@ pub(super) fn runs_of(invocation: &Invocation<'_>, plan: &Plan, out: &Path) -> V
     mine.map(|s| out.join(&s.experiment).join(&s.run)).collect()
 }
 
-/// Waits; false when it is interrupted meanwhile.
+/// Waits; returns false if interrupted meanwhile.
 pub(super) fn wait(invocation: &Invocation<'_>, pause: Duration) -> bool {
     invocation.runtime.block_on(async {
         tokio::select! {
@@ -265,7 +265,7 @@ fn require_metric(plan: &Plan, metric: &Metric) -> Result<(), Stop> {
     Err(Stop::new(Exit::InvalidInput, format!("{} has no metric `{}`: {help}", plan.experiment, metric.name())))
 }
 
-/// The metric that may have been meant by one that does not exist, in words; `brought`: metrics of commands.
+/// The help for a metric that does not exist: the one that was probably meant. `brought`: metrics of commands.
 pub(super) fn suggest_metric<'n>(name: &str, brought: impl Iterator<Item = &'n str>) -> String {
     let near = catalogue()
         .iter()
@@ -275,7 +275,7 @@ pub(super) fn suggest_metric<'n>(name: &str, brought: impl Iterator<Item = &'n s
         .filter(|(similarity, _)| *similarity > 0.8)
         .max_by(|a, b| a.0.total_cmp(&b.0));
     near.map_or_else(
-        || "expected one as `throughput` or `response_p99`".to_owned(),
+        || "expected one such as `throughput` or `response_p99`".to_owned(),
         |(_, known)| format!("did you mean `{known}`?"),
     )
 }
@@ -300,7 +300,7 @@ pub(super) fn execute_each(plans: &[Plan], options: &Options, out: &Path, invoca
     Ok(exit)
 }
 
-/// The exit code for two runs: the one that is of more concern.
+/// The exit code for two runs: the more severe one.
 fn more_severe(one: Exit, other: Exit) -> Exit {
     let rank = |exit: Exit| match exit {
         Exit::Success => 0,
@@ -341,16 +341,16 @@ pub(super) fn prepare<'a>(plans: &[Plan], output: &'a cli::Output) -> Result<Inv
     })
 }
 
-/// Refuses places that are not UTF-8: what lies in them stands in command lines and records.
+/// Refuses paths that are not UTF-8: they become part of command lines and records.
 fn require_utf8_paths(output: &cli::Output) -> Result<(), Stop> {
-    let here = std::env::current_dir()
-        .map_err(|e| Stop::new(Exit::Failure, format!("the working directory is not there any more: {e}")))?;
+    let here =
+        std::env::current_dir().map_err(|e| Stop::new(Exit::Failure, format!("the working directory no longer exists: {e}")))?;
     require_utf8_path("the working directory", &here)?;
     require_utf8_path("the directory of scratch files (RUNNER_SCRATCH, or TMPDIR)", &execute::disk())?;
     require_utf8_path("the directory of graphs (--graphs)", &output.graphs)
 }
 
-/// Says before the run when somebody else could put something among what set-up steps keep.
+/// Warns before the run if other users could add files to what set-up steps keep.
 fn require_trusted_caches(plan: &Plan) -> Result<(), Stop> {
     let cells = plan.cells.iter().filter(|c| c.skipped.is_none()).map(|c| &c.set_up);
     let steps = plan.set_up.iter().chain(cells.flat_map(|s| s.cell.iter().chain(&s.repetition).chain(&s.load)));
@@ -371,7 +371,7 @@ fn fixtures(plans: &[Plan]) -> Result<PathBuf, Stop> {
     if needed { fixture::program().map_err(|m| Stop::new(Exit::Failure, m)) } else { Ok(PathBuf::new()) }
 }
 
-/// Says before the run when the connections of a cell will not fit.
+/// Reports before the run if the connections of a cell exceed the limit.
 fn require_open_files_of_cells(plan: &Plan) -> Result<(), Stop> {
     let allowed = open_files::raise();
     for cell in &plan.cells {

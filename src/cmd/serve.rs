@@ -9,10 +9,10 @@ use crate::serve::{self, Handle, Options};
 use crate::vocabulary::errors::tell;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// How often the process that serves is looked after.
+/// How often the serving process is checked.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// Begins to serve the results of an experiment; until the handle is dropped.
+/// Serves the results of an experiment until the handle is dropped.
 pub(super) fn begin(options: &Options) -> Result<Handle, Stop> {
     let handle = serve::start(options).map_err(|error| {
         let exit = if error.is_input() { Exit::InvalidInput } else { Exit::Failure };
@@ -22,7 +22,7 @@ pub(super) fn begin(options: &Options) -> Result<Handle, Stop> {
     Ok(handle)
 }
 
-/// Serves until it is told to end.
+/// Serves until a signal ends it.
 pub(super) fn serve(args: &cli::Serve) -> Result<Exit, Stop> {
     let options = Options {
         results: args.path.clone(),
@@ -34,7 +34,7 @@ pub(super) fn serve(args: &cli::Serve) -> Result<Exit, Stop> {
     let failed = |error: std::io::Error| Stop::from_error(Exit::Failure, &error);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
     runtime.block_on(async {
-        // Heard from here on, so that what comes while it starts is not lost.
+        // Signals are caught from here on, so that one that arrives during the start is not lost.
         let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
         let [interrupt, terminate, hangup] = kinds.map(signal);
         let (mut interrupt, mut terminate) = (interrupt.map_err(failed)?, terminate.map_err(failed)?);

@@ -19,7 +19,7 @@ pub(super) fn summarize(args: &cli::Summarize) -> Result<Exit, Stop> {
         let (_, summary) = read(&run)?;
         let failed = |error: analysis::Error| Stop::from_error(Exit::Failure, &error);
         print_table(args, &summary).map_err(failed)?;
-        // What was asked for is told first: it does not depend on whether it can be kept, too.
+        // The requested output comes first: it does not depend on whether the summary can be saved.
         told_if_forbidden(keep(&run, &summary))?;
         if args.csv && args.table.is_none() {
             let csv = table::figures(&summary).csv().map_err(|error| failed(error.into()))?;
@@ -29,12 +29,12 @@ pub(super) fn summarize(args: &cli::Summarize) -> Result<Exit, Stop> {
     }
     summaries.iter().try_for_each(|s| reports::append(&args.reports, s))?;
     reports::write(&args.reports, &summaries)?;
-    // Invalid repetitions are a matter of the run that made them; what is expected is judged here.
+    // Invalid repetitions concern the run that made them; here only expectations are judged.
     let judged = |exit| summaries.iter().any(|s| reports::expected(s) == exit);
     Ok([Exit::Expectation, Exit::Inconclusive].into_iter().find(|exit| judged(*exit)).unwrap_or(Exit::Success))
 }
 
-/// Prints what of a summary was asked for.
+/// Prints the requested parts of a summary.
 fn print_table(args: &cli::Summarize, summary: &Summary) -> Result<(), analysis::Error> {
     let printed = match args.table {
         None if args.json => {
@@ -78,30 +78,30 @@ fn read_by(
     Ok((record, summary))
 }
 
-/// Reads of a run what each repetition says of some metrics, for those who need nothing besides.
+/// Reads the values of some metrics of each repetition of a run, and nothing else.
 pub(super) fn read_samples(run: &Path, metrics: impl FnOnce(&RunRecord) -> Vec<Metric>) -> Result<(RunRecord, Summary), Stop> {
     read_by(run, |record| analysis::samples(record, &metrics(record)))
 }
 
-/// Reads a run, aggregates it, and keeps its summary.json. Where it may not be kept, that is said, and nothing is lost: it is
-/// made of what is there, whenever somebody asks.
+/// Reads a run, aggregates it, and saves its summary.json. If the summary cannot be saved, this is reported, and nothing is
+/// lost: the summary can be made again at any time.
 pub(super) fn aggregate(run: &Path) -> Result<(RunRecord, Summary), Stop> {
     let (record, summary) = read(run)?;
     told_if_forbidden(keep(run, &summary))?;
     Ok((record, summary))
 }
 
-/// What could not be kept: said where it may not be written, a stop where something else is wrong.
+/// Handles a summary that could not be saved: a warning if writing is not allowed, a stop if something else is wrong.
 fn told_if_forbidden(kept: Result<(), Error>) -> Result<(), Stop> {
     let Err(error) = kept else { return Ok(()) };
     if !error.is_forbidden() {
         return Err(Stop::from_error(Exit::Failure, &error));
     }
-    tell(format_args!("warning: {}; the summary is not kept there, everything else is as ever", chain(&error)));
+    tell(format_args!("warning: {}; the summary is not saved there, everything else is unaffected", chain(&error)));
     Ok(())
 }
 
-/// Writes summary.json and figures.parquet, unless they are there as they would be written.
+/// Writes summary.json and figures.parquet, unless they already exist with the same content.
 pub(super) fn keep(run: &Path, summary: &Summary) -> Result<(), Error> {
     keep_file(&run.join("summary.json"), &json_bytes(summary))?;
     let path = run.join("figures.parquet");

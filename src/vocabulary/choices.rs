@@ -31,13 +31,13 @@ pub enum Lifetime {
 }
 
 impl Lifetime {
-    /// Whether it ends with the repetition.
+    /// Whether the target ends with the repetition.
     pub fn is_repetition(&self) -> bool {
         *self == Self::Repetition
     }
 }
 
-/// A resource of which processes may use no more than a limit; see setrlimit(2).
+/// A resource whose use by processes is limited; see setrlimit(2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[allow(missing_docs)]
@@ -53,7 +53,7 @@ pub enum Resource {
 }
 
 impl Resource {
-    /// Its name in a scenario.
+    /// The name of the resource in a scenario.
     pub fn name(self) -> &'static str {
         match self {
             Self::OpenFiles => "open-files",
@@ -105,9 +105,9 @@ pub enum Spacing {
     /// Evenly.
     #[default]
     Constant,
-    /// Independently of each other, as those of many users: exponential gaps.
+    /// Independently of each other, such as those of many users: exponential gaps.
     Poisson,
-    /// As the keys of somebody who types: log-normal gaps, longer between words, and pauses.
+    /// Like the keys of a person who types: log-normal gaps, longer between words, and pauses.
     Typed,
 }
 
@@ -115,18 +115,18 @@ pub enum Spacing {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Per {
-    /// Each connection by itself.
+    /// Each connection has its own.
     Connection,
 }
 
-/// What has a user name of its own at a proxy, so that it is kept apart from the rest. Tor lets no two of them share a circuit.
+/// What gets its own user name at a proxy, so that it is isolated from the rest. Tor never lets two user names share a circuit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Isolate {
     /// Nothing.
     #[default]
     None,
-    /// Each pass, which then has a connection of its own.
+    /// Each pass, which then has its own connection.
     Pass,
     /// Each connection.
     Connection,
@@ -136,14 +136,14 @@ pub enum Isolate {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ByteOrder {
-    /// The most significant first, as networks have it.
+    /// The most significant byte first, as in network protocols.
     #[default]
     Big,
-    /// The least significant first.
+    /// The least significant byte first.
     Little,
 }
 
-/// What stands before the decimals of a number.
+/// The mark before the decimals of a number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Decimal {
@@ -154,7 +154,7 @@ pub enum Decimal {
     Comma,
 }
 
-/// One figure of several values.
+/// One figure computed from several values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Pick {
@@ -171,12 +171,12 @@ pub enum Pick {
     Mean,
     /// Their sum.
     Sum,
-    /// How many there are.
+    /// The number of values.
     Count,
 }
 
 impl Decimal {
-    /// Whether it is what is meant where nothing is said.
+    /// Whether this is the default.
     #[allow(clippy::trivially_copy_pass_by_ref)]
     pub fn is_point(&self) -> bool {
         *self == Self::Point
@@ -219,12 +219,12 @@ impl LinkMechanism {
     }
 }
 
-/// By how much two counts of requests may differ.
+/// The accepted difference between two counts of requests.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Allowed {
-    /// By so many requests, whatever share that is.
+    /// This many requests, whatever share that is.
     Count(u64),
-    /// By this share of what was sent.
+    /// This share of the sent requests.
     Share(f64),
 }

@@ -1,5 +1,5 @@
-//! How errors are said: each module has its own type, and its message leaves the cause out; here the chain is joined, and
-//! told to whoever still listens. What others have said is a part of both, and is made harmless here.
+//! How errors are reported. Each module has its own type, and its message leaves the cause out; here the chain is joined and
+//! printed on standard error, if it is still open. Both may quote text from other programs, which is made harmless here.
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -7,7 +7,7 @@ use std::io::Write as _;
 
 use crate::words::harmless;
 
-/// An error with its causes, each behind a colon; harmless, whoever is quoted in it.
+/// An error with its causes, each after a colon; harmless to terminals, whatever text is quoted in it.
 pub fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -18,12 +18,13 @@ pub fn chain(error: &dyn Error) -> String {
     harmless(&text).into_owned()
 }
 
-/// Says something on standard error, harmlessly. Whoever has closed it does not want to know, and what is being done goes on.
+/// Prints a text on standard error, made harmless to terminals. If standard error is closed, nothing is printed, and the work
+/// continues.
 pub fn tell(text: impl std::fmt::Display) {
     show(harmless(&text.to_string()));
 }
 
-/// The same of what may have colours.
+/// The same for a text that may have colours.
 pub fn show(text: impl std::fmt::Display) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }

@@ -1,17 +1,17 @@
-//! Names of files that are made of what people wrote, which may be of any length.
+//! Names of files made from text that users wrote, which may be of any length.
 
 use sha1::{Digest as _, Sha1};
 
-/// The longest name that is made, in bytes. File systems take 255, and what is written beside it adds to the name.
+/// The longest name that is made, in bytes. File systems allow 255, and files written beside it have longer names.
 pub const LONGEST: usize = 200;
 
-/// A name of at most [`LONGEST`] bytes: a longer one is its start, `~`, and the first 16 digits of its SHA-1 (FIPS 180-4), so that two
-/// long names with the same start are two all the same.
+/// A name of at most [`LONGEST`] bytes. A longer name is cut to its start, `~`, and the first 16 digits of its SHA-1 (FIPS 180-4),
+/// so that two long names with the same start remain different.
 pub fn fitting(name: &str) -> String {
     if name.len() <= LONGEST { name.to_owned() } else { marked(name, name) }
 }
 
-/// The start of a name, `~`, and digits by which it is told from others: those of the text of which the name was made.
+/// The start of a name, `~`, and digits that distinguish it from others: those of the text from which the name was made.
 pub fn marked(name: &str, of: &str) -> String {
     let digest = Sha1::digest(of.as_bytes());
     let digits: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();

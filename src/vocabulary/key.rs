@@ -1,17 +1,17 @@
-//! The key by which a request and what others say of it are known to be about the same thing.
+//! The key that connects a request with what other programs report about it.
 //!
-//! Tables hold it as a number, which is compared and joined faster than text, and takes the same room whatever the text is.
+//! Tables hold the key as a number, which is compared and joined faster than text, and has the same size whatever the text is.
 
 use sha1::{Digest as _, Sha1};
 
 /// Set in the number of a text that is not a number itself.
 const OF_TEXT: u64 = 1 << 63;
 
-/// The number of a key: a whole number below 2^63, written in decimal digits, is itself; of any other text it is the first 63 bits
-/// of its SHA-1 (FIPS 180-4), big endian, with the top bit set. So no text has the number of a number, and two texts have the same
-/// about once in 2^63.
+/// The number of a key. A whole number below 2^63, written in decimal digits, is its own number. For any other text it is the first
+/// 63 bits of the SHA-1 of the text (FIPS 180-4), big endian, with the top bit set. So a text never has the number of a number, and
+/// two texts have the same number about once in 2^63.
 pub fn key_number(text: &str) -> u64 {
-    // A sign, which `parse` would accept, makes it another text.
+    // `parse` would accept a sign, but a text with a sign is a different text.
     let is_number = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     if let Some(number) = is_number.then(|| text.parse::<u64>().ok()).flatten().filter(|number| *number < OF_TEXT) {
         return number;

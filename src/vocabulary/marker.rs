@@ -1,22 +1,22 @@
-//! By what a process of ours is known, wherever it goes: a variable in the environment with which it was started.
+//! How a process of ours is recognized, whatever its parent: by a variable in the environment with which it was started.
 //!
-//! `supervise` ends what carries it, `observe` watches what carries it, and no scenario may set it.
+//! `supervise` ends the processes that have the variable, `observe` watches them, and no scenario may set it.
 
 /// The variable.
 pub const MARKER: &str = "RUNNER_REPLICA";
 
-/// What is started: a target and a program that makes load may have the same name.
+/// The kind of process that is started: a target and a program that makes load may have the same name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A replica of a target.
     Target,
-    /// The client of a container engine, which is not what is watched, whoever its parent is.
+    /// The client of a container engine. It is not watched, whatever its parent is.
     Client,
     /// A program that makes load.
     Load,
     /// A helper of a link.
     Link,
-    /// A step of the scenario's own, a probe, or a program that is asked for its version.
+    /// A step of the scenario, a probe, or a program that is asked for its version.
     Step,
 }
 

@@ -1,14 +1,14 @@
-//! The ground floor: words that all floors share, and what knows nothing of experiments.
+//! The ground floor: words that all floors share, and code that knows nothing about experiments.
 //!
 //! - `phase`, `outcome`, `quantile`, `metric`: the vocabulary of results. `metric` holds the one catalogue.
 //! - `rows`: what load and observation report, and what is recorded.
 //! - `choices`: fixed choices of the scenario language that mean the same on every floor.
-//! - `units`: sizes, durations and rates as people write them.
-//! - `words`: lists of names in a sentence, the name that was probably meant, and texts of others as they may be shown.
-//! - `errors`: how a chain of errors is said.
-//! - `file_names`: names of files, made of what may be too long for one.
-//! - `key`: by what number a request and what others say of it find each other.
-//! - `marker`, `queue`: by what processes of ours are known, and the bounded way to whoever records.
+//! - `units`: sizes, durations and rates as users write them.
+//! - `words`: lists of names in a sentence, the name that was probably meant, and texts of other programs made safe to show.
+//! - `errors`: how a chain of errors is reported.
+//! - `file_names`: names of files, made from text that may be too long for a file name.
+//! - `key`: the number that connects a request with what other programs report about it.
+//! - `marker`, `queue`: how processes of ours are recognized, and the bounded queue to the recorder.
 
 pub mod choices;
 pub mod errors;
@@ -30,6 +30,6 @@ pub use outcome::Outcome;
 pub use phase::Phase;
 pub use quantile::{Quantile, Time};
 
-/// Work of another floor that is waited for. Boxed, so that it is compiled where it is written, and not once more by everybody
-/// who waits for it.
+/// Work of another floor that is awaited. It is boxed, so that it is compiled where it is written, and not again in every crate
+/// that awaits it.
 pub type Task<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + 'a>>;

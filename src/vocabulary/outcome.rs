@@ -1,21 +1,21 @@
-//! What may become of a request.
+//! The possible outcomes of a request.
 
-/// What became of a request.
+/// The outcome of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Outcome {
     /// Answered as expected.
     Ok,
-    /// Another status than expected.
+    /// A different status than expected.
     Status,
-    /// Another length than expected.
+    /// A different length than expected.
     Length,
-    /// Another body than expected.
+    /// A different body than expected.
     Body,
     /// A value to carry was not in the answer.
     Carry,
     /// The answer broke off before its end.
     Incomplete,
-    /// The answer is no HTTP.
+    /// The answer is not HTTP.
     Garbage,
     /// The connection was reset.
     Reset,
@@ -25,24 +25,24 @@ pub enum Outcome {
     Refused,
     /// No answer within the time-out.
     Timeout,
-    /// Another fault of the system's.
+    /// Another error reported by the operating system.
     Io,
-    /// A command ended with another exit code than expected.
+    /// A command ended with a different exit code than expected.
     Exit,
-    /// It was refused, with a reason.
+    /// The request was refused, with a reason.
     Nak,
-    /// It never arrived.
+    /// The message never arrived.
     Lost,
-    /// It was under way when the load ended.
+    /// The request was under way when the load ended.
     Open,
-    /// The proxy on the way refused, or did not speak its protocol.
+    /// The proxy refused the request, or did not speak its protocol.
     Proxy,
-    /// One to which the scenario gives a name: its place among those of the workload, below [`Self::MOST_NAMED`].
+    /// An outcome that the scenario names: its index among those of the workload, below [`Self::MOST_NAMED`].
     Named(u8),
 }
 
 impl Outcome {
-    /// Those that every workload has.
+    /// The outcomes that every workload has.
     const FIXED: [Self; 17] = [
         Self::Ok,
         Self::Status,
@@ -62,12 +62,12 @@ impl Outcome {
         Self::Open,
         Self::Proxy,
     ];
-    /// So many a scenario may name in one workload.
+    /// How many outcomes a scenario may name in one workload.
     pub const MOST_NAMED: usize = 8;
-    /// How many there are.
+    /// The number of all outcomes.
     pub const COUNT: usize = Self::FIXED.len() + Self::MOST_NAMED;
 
-    /// What the system said, as an outcome.
+    /// An error of the operating system as an outcome.
     pub fn of_io(error: &std::io::Error) -> Self {
         use std::io::ErrorKind;
         match error.kind() {
@@ -79,7 +79,7 @@ impl Outcome {
         }
     }
 
-    /// Its number, below [`Self::COUNT`].
+    /// The number of the outcome, below [`Self::COUNT`].
     pub fn index(self) -> usize {
         match self {
             Self::Named(place) => Self::FIXED.len() + usize::from(place),
@@ -87,13 +87,13 @@ impl Outcome {
         }
     }
 
-    /// The one with this number.
+    /// The outcome with this number.
     pub fn with_index(index: usize) -> Self {
         let named = || Self::Named((index - Self::FIXED.len()) as u8);
         Self::FIXED.get(index).copied().unwrap_or_else(named)
     }
 
-    /// The word in columns and summaries; `named`: those to which the workload gives names.
+    /// The word in columns and summaries; `named`: the outcomes that the workload names.
     pub fn name(self, named: &[String]) -> &str {
         match self {
             Self::Ok => "ok",
@@ -117,28 +117,29 @@ impl Outcome {
         }
     }
 
-    /// The words that no scenario may give to an outcome of its own.
+    /// The words that a scenario may not use for its own outcomes.
     pub fn reserved_names() -> impl Iterator<Item = &'static str> {
         Self::FIXED.into_iter().map(|outcome| outcome.name(&[]))
     }
 
-    /// Whether its time counts among those of the right answers. That of a request that was never answered does, as a bound
-    /// from below: no percentile may become better because nobody answered. A wrong answer's time says nothing.
+    /// Whether the time of a request with this outcome counts among those of the correct answers. The time of a request that was
+    /// never answered counts, as a lower bound: no percentile may improve because a server did not answer. The time of a wrong
+    /// answer means nothing.
     pub fn counts_in_times(self) -> bool {
         matches!(self, Self::Ok | Self::Timeout | Self::Lost | Self::Open)
     }
 
-    /// The same of an outcome by its word.
+    /// The same for an outcome given by its word.
     pub fn word_counts_in_times(word: &str) -> bool {
         Self::FIXED.into_iter().any(|outcome| outcome.counts_in_times() && outcome.name(&[]) == word)
     }
 
-    /// Whether an outcome is an error by its word: neither expected nor one that the scenario names.
+    /// Whether an outcome, given by its word, is an error: neither expected nor named by the scenario.
     pub fn word_is_error(word: &str) -> bool {
         Self::FIXED.into_iter().any(|outcome| outcome.is_error() && outcome.name(&[]) == word)
     }
 
-    /// Whether it was not as expected. What the scenario names is neither expected nor an error.
+    /// Whether the outcome is an error. An outcome that the scenario names is neither expected nor an error.
     pub fn is_error(self) -> bool {
         !matches!(self, Self::Ok | Self::Named(_))
     }

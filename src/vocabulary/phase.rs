@@ -9,13 +9,13 @@ use serde::Serialize;
 pub enum Phase {
     /// Recorded, marked, and left out of the statistics.
     WarmUp,
-    /// Before what is of interest.
+    /// Before the event that is studied.
     Before,
     /// The measurement.
     During,
     /// After it.
     After,
-    /// Behind the last one, while what is under way or has waited comes to its end; no pass starts in it.
+    /// After the last phase, while passes that are under way or have waited come to their end; no pass starts in it.
     Drain,
     /// Trials of a search for a limit.
     Search,
@@ -24,7 +24,7 @@ pub enum Phase {
 impl Phase {
     /// All phases in the order of their numbers.
     pub const ALL: [Self; 6] = [Self::WarmUp, Self::Before, Self::During, Self::After, Self::Drain, Self::Search];
-    /// Those in which passes start, in the same order.
+    /// The phases in which passes start, in the same order.
     pub const WITH_PASSES: [Self; 5] = [Self::WarmUp, Self::Before, Self::During, Self::After, Self::Search];
 
     /// The word in YAML, columns and graphs.

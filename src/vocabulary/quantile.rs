@@ -1,8 +1,8 @@
-//! Times of a request, and what is told of their distribution.
+//! Times of a request, and the figures that describe their distribution.
 
 use serde::{Deserialize, Serialize};
 
-/// A time that is measured of every request.
+/// A time that is measured for every request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Time {
@@ -12,7 +12,7 @@ pub enum Time {
     Service,
     /// From the intended start to sending.
     Lag,
-    /// Connecting, where that was needed.
+    /// Connecting, if that was needed.
     Connect,
     /// From sending to the first byte of the answer.
     FirstByte,
@@ -33,7 +33,7 @@ impl Time {
         Self::ALL.iter().find(|(_, t)| *t == self).map_or("", |(name, _)| name)
     }
 
-    /// How people call it.
+    /// Its name for users.
     pub fn words(self) -> &'static str {
         match self {
             Self::Response => "response time",
@@ -55,20 +55,20 @@ pub enum Quantile {
     Stdev,
     /// The median.
     P50,
-    /// Nine of ten are not above it.
+    /// 90 of 100 values are not above it.
     P90,
-    /// 95 of 100 are not above it.
+    /// 95 of 100 values are not above it.
     P95,
-    /// 99 of 100 are not above it.
+    /// 99 of 100 values are not above it.
     P99,
-    /// 999 of 1000 are not above it.
+    /// 999 of 1000 values are not above it.
     P999,
     /// The largest value.
     Max,
 }
 
 impl Quantile {
-    /// All of them with their words in names of metrics, and with those for people.
+    /// All points, with their words in names of metrics, and with the words for users.
     pub const ALL: [(&'static str, &'static str, Self); 8] = [
         ("mean", "mean", Self::Mean),
         ("stdev", "standard deviation", Self::Stdev),
@@ -80,7 +80,7 @@ impl Quantile {
         ("max", "max", Self::Max),
     ];
 
-    /// The share of values that are not above it; none for the mean and the spread.
+    /// The share of values that are not above the point; `None` for the mean and the spread.
     pub fn share(self) -> Option<f64> {
         match self {
             Self::Mean | Self::Stdev => None,

@@ -1,23 +1,24 @@
-//! A way from those who measure to whoever writes, with a bound: while a disk stands still, memory does not grow without end,
-//! and nobody who measures waits. What finds no room is lost, and whoever sends is told, so that it can be said.
+//! A bounded queue from the threads that measure to the thread that writes. If the disk stalls, memory does not grow without
+//! limit, and measuring threads do not wait. An item that finds no room is lost, and the sender learns this, so that the loss can
+//! be reported.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, TryRecvError};
 use std::time::Duration;
 
-/// What became of something that was sent.
+/// What happened to an item that was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sent {
-    /// It is on its way.
+    /// The item is in the queue.
     OnItsWay,
     /// There was no room.
     Lost,
-    /// Nobody listens any more.
+    /// The receiver is gone.
     Over,
 }
 
-/// The end of those who measure.
+/// The end of the threads that measure.
 #[derive(Debug)]
 pub struct Sender<T> {
     items: mpsc::Sender<(usize, T)>,
@@ -26,21 +27,21 @@ pub struct Sender<T> {
     size: fn(&T) -> usize,
 }
 
-// Not derived: what is sent need not be cloned.
+// Not derived: items need not be `Clone`.
 impl<T> Clone for Sender<T> {
     fn clone(&self) -> Self {
         Self { items: self.items.clone(), waiting: Arc::clone(&self.waiting), room: self.room, size: self.size }
     }
 }
 
-/// The end of whoever writes.
+/// The end of the thread that writes.
 #[derive(Debug)]
 pub struct Receiver<T> {
     items: mpsc::Receiver<(usize, T)>,
     waiting: Arc<AtomicUsize>,
 }
 
-/// A new queue in which items of this size together may wait.
+/// A new queue; items of this total size may wait in it.
 pub fn queue<T>(room: usize, size: fn(&T) -> usize) -> (Sender<T>, Receiver<T>) {
     let (sender, items) = mpsc::channel();
     let waiting = Arc::new(AtomicUsize::new(0));
@@ -48,7 +49,7 @@ pub fn queue<T>(room: usize, size: fn(&T) -> usize) -> (Sender<T>, Receiver<T>) 
 }
 
 impl<T> Sender<T> {
-    /// Sends something, unless there is no room.
+    /// Sends an item, unless there is no room.
     pub fn send(&self, item: T) -> Sent {
         let size = (self.size)(&item);
         let sent = if self.waiting.fetch_add(size, Ordering::Relaxed).saturating_add(size) > self.room {
@@ -67,15 +68,15 @@ impl<T> Receiver<T> {
     /// The next item.
     ///
     /// # Errors
-    /// When none comes in this time, or nobody sends any more.
+    /// When no item arrives within this time, or all senders are gone.
     pub fn recv_timeout(&self, time: Duration) -> Result<T, RecvTimeoutError> {
         self.items.recv_timeout(time).map(|item| self.taken(item))
     }
 
-    /// The next item, if it is there.
+    /// The next item, if one is waiting.
     ///
     /// # Errors
-    /// When there is none, or nobody sends any more.
+    /// When no item is waiting, or all senders are gone.
     pub fn try_recv(&self) -> Result<T, TryRecvError> {
         self.items.try_recv().map(|item| self.taken(item))
     }

@@ -331,7 +331,7 @@ fn a_plan_that_has_changed_is_refused() {
     ] {
         place.write("test.yaml", &SCENARIO.replace(from, to));
         let outcome =
-            resume(&place, &[]).expect(2).complains(&["the plan has changed since", "undo the change, or begin a new run"]);
+            resume(&place, &[]).expect(2).complains(&["the plan has changed since", "undo the change, or start a new run"]);
         outcome.complains(parts);
     }
     place.write("test.yaml", &SCENARIO.replace("amount: 1}", "amount: 1, wrmup: 2}"));

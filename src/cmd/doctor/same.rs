@@ -1,4 +1,4 @@
-//! `runner doctor --same FILE`: an experiment against itself, in sessions. What differs then is the machine.
+//! `runner doctor --same FILE`: an experiment against itself, in sessions. Any difference then comes from the machine.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -18,9 +18,9 @@ use crate::plan_read::Options;
 use crate::vocabulary::Metric;
 use crate::vocabulary::units;
 
-/// Fewer sessions say nothing of how far they lie apart.
+/// Fewer sessions do not show how far sessions lie apart.
 const FEWEST: usize = 3;
-/// How often a difference of the size that is told would be found.
+/// How often a difference of the reported size would be found.
 const POWER: f64 = 0.9;
 
 /// What a cell shows against itself.
@@ -32,18 +32,18 @@ struct Floor {
     sessions: usize,
     /// Repetitions in each.
     repetitions: usize,
-    /// The smallest difference that so many interleaved repetitions find, as a share.
+    /// The smallest difference that this many interleaved repetitions find, as a share.
     seen_within_a_run: Option<f64>,
     /// Standard deviation of sessions, as a share.
     spread_of_sessions: Option<f64>,
     /// By how much two more runs must differ from each other, as a share.
     seen_between_runs: Option<f64>,
-    /// Of the comparisons of neighbouring repetitions, and of halves of a session: how many were called different.
+    /// How many comparisons were called different: those of neighbouring repetitions, and those of the halves of a session.
     interleaved_called_different: usize,
     halves_called_different: usize,
 }
 
-/// Executes the experiment again and again, and tells what it saw.
+/// Executes the experiment again and again, and reports how far its sessions differ.
 pub(super) fn same(args: &cli::Doctor, file: &Path) -> Result<Exit, Stop> {
     let budget = units::parse_duration(&args.budget)
         .filter(|time| !time.is_zero())
@@ -65,7 +65,7 @@ pub(super) fn same(args: &cli::Doctor, file: &Path) -> Result<Exit, Stop> {
         let session = Instant::now();
         match run::execute_each(&plans, &options, &args.out, &invocation)? {
             Exit::Interrupted => return Ok(Exit::Interrupted),
-            // What is invalid is left out below.
+            // Invalid repetitions are left out below.
             _ => made += 1,
         }
         longest = longest.max(session.elapsed());
@@ -126,7 +126,7 @@ fn of(cell: String, workload: String, metric: &Metric, sessions: &[Vec<f64>]) ->
     let means: Vec<f64> = told.iter().map(|s| s.log_mean).collect();
     let repetitions = sessions.iter().map(Vec::len).max().unwrap_or_default();
     let n = repetitions as f64;
-    // Of repetitions within a session: s² from s²/n.
+    // The spread of repetitions within a session: s² from s²/n.
     let within = (told.iter().map(|s| s.mean_variance).sum::<f64>() / told.len().max(1) as f64 * n).sqrt();
     let student = stats::Student::new((2.0 * n - 2.0).max(1.0));
     let reach = student.quantile(1.0 - SIGNIFICANT / 2.0) + student.quantile(POWER);
@@ -139,7 +139,7 @@ fn of(cell: String, workload: String, metric: &Metric, sessions: &[Vec<f64>]) ->
         repetitions,
         seen_within_a_run: (repetitions > 2 && !told.is_empty()).then(|| (reach * within * (2.0 / n).sqrt()).exp_m1()),
         spread_of_sessions: spread,
-        // As `compare` judges two more sessions by these.
+        // The same way in which `compare` judges two more sessions by these.
         seen_between_runs: spread.map(|spread| {
             let student = stats::Student::new((means.len() - 1) as f64);
             (student.quantile(1.0 - SIGNIFICANT / 2.0) * spread * std::f64::consts::SQRT_2).exp_m1()
@@ -151,7 +151,7 @@ fn of(cell: String, workload: String, metric: &Metric, sessions: &[Vec<f64>]) ->
 
 fn text(found: &[Floor], kept: &Path) -> String {
     if found.is_empty() {
-        return "no repetition counts: this experiment says nothing of the machine here\n".to_owned();
+        return "no repetition counts: this experiment says nothing about this machine\n".to_owned();
     }
     let percent = |share: Option<f64>| share.map_or_else(|| "–".to_owned(), |s| format!("{} %", units::significant(s * 100.0)));
     let mut text = String::from("an experiment against itself: what differs is the machine\n\n");

@@ -1,4 +1,4 @@
-//! Rows: what load and observation report, and what is recorded. Indices mean the order of the plan.
+//! Rows: what load and observation report, and what is recorded. Indices refer to the order of the plan.
 
 mod requests;
 mod samples;
@@ -10,8 +10,8 @@ pub use samples::{CoreClock, CoreTimes, HostPressure, HostSample, Pressure, Proc
 pub use taps::{TapRow, TapValue};
 pub use transfers::{PARTS, PERCENTS, Stage, TransferRow};
 
-/// Name of the pass as a whole in the column `step`; no step has it.
+/// The name of the whole pass in the column `step`; no step has this name.
 pub const WHOLE: &str = "(pass)";
 
-/// Fewer windows than this show no steady state: a changepoint needs some on both sides.
+/// Fewer windows than this cannot show a steady state: a changepoint needs some windows on both sides.
 pub const FEWEST_WINDOWS: u32 = 10;

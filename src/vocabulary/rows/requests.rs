@@ -1,4 +1,4 @@
-//! What is known of requests: of each, of those of a window, and of what they brought.
+//! What is known about requests: about each one, about those of a window, and about the metrics that they reported.
 
 use hdrhistogram::Histogram;
 
@@ -11,15 +11,15 @@ pub struct WindowRow {
     pub start_ns: u64,
     /// Index of the workload.
     pub workload: u16,
-    /// Index of the step; none for the pass as a whole.
+    /// Index of the step; `None` for the whole pass.
     pub step: Option<u16>,
-    /// The phase in which the requests were meant to begin.
+    /// The phase of the intended start of the requests.
     pub phase: Phase,
-    /// The phase in which they ended; [`Phase::Drain`] behind the last one.
+    /// The phase in which they ended; [`Phase::Drain`] after the last phase.
     pub completed_in: Phase,
-    /// What became of them.
+    /// The outcome of the requests.
     pub outcome: Outcome,
-    /// How many ended in this window.
+    /// The number of requests that ended in this window.
     pub count: u64,
     /// Bytes of request bodies.
     pub sent_bytes: u64,
@@ -31,53 +31,53 @@ pub struct WindowRow {
     pub response: Vec<u8>,
     /// Sent − intended.
     pub lag: Vec<u8>,
-    /// Connecting, of those that had to; empty when none had.
+    /// Connecting, for the requests that had to; empty if none had.
     pub connect: Vec<u8>,
-    /// First byte of the answer − sent, of those that had one; empty when none had.
+    /// First byte of the answer − sent, for the requests that had an answer; empty if none had.
     pub first_byte: Vec<u8>,
 }
 
-/// Times longer than this are recorded as this.
+/// Longer times are recorded as this time.
 pub const MAX_TIME_NS: u64 = 3_600_000_000_000;
 
-/// A histogram as every part of the program makes it: 1 ns to an hour, 3 significant digits.
+/// A histogram of the form that every part of the program uses: 1 ns to an hour, 3 significant digits.
 pub fn new_histogram() -> Histogram<u32> {
     Histogram::new_with_bounds(1, MAX_TIME_NS, 3).expect("the bounds are constants and in order")
 }
 
-/// What is known of a request that ended.
+/// What is known about a request that ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestRow {
-    /// Index of the step; none for the pass as a whole.
+    /// Index of the step; `None` for the whole pass.
     pub step: Option<u16>,
-    /// The phase in which it was meant to begin.
+    /// The phase of its intended start.
     pub phase: Phase,
-    /// The phase to which its end counts, see `load::schedule::Timeline::completed_in`.
+    /// The phase that its end is counted in, see `load::schedule::Timeline::completed_in`.
     pub completed_in: Phase,
-    /// What became of it.
+    /// The outcome of the request.
     pub outcome: Outcome,
-    /// When it was meant to be sent.
+    /// Its intended start.
     pub intended_ns: u64,
     /// When it was sent.
     pub sent_ns: u64,
     /// When the answer was complete, or the request had failed.
     pub completed_ns: u64,
-    /// How long connecting took, where that was needed.
+    /// How long connecting took, if that was needed.
     pub connect_ns: Option<u64>,
-    /// When the first byte of the answer was there.
+    /// When the first byte of the answer arrived.
     pub first_byte_ns: Option<u64>,
     /// Bytes of the request body.
     pub sent_bytes: u64,
     /// Bytes of the response body.
     pub received_bytes: u64,
-    /// By what its answer was known, where answers are matched, as [`crate::key_number`] says it.
+    /// The key of its answer, if answers are matched, as a number made by [`crate::key_number`].
     pub key: Option<u64>,
 }
 
-/// A value of a metric that a workload brought.
+/// A value of a metric that a workload reported.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct MetricRow {
-    /// When, nanoseconds since the epoch.
+    /// When it was reported, nanoseconds since the epoch.
     pub at_ns: u64,
     /// Index of the workload.
     pub workload: u16,
@@ -85,7 +85,7 @@ pub struct MetricRow {
     pub metric: u16,
     /// The phase of its pass.
     pub phase: Phase,
-    /// Number of the pass that brought it.
+    /// Number of the pass that reported it.
     pub pass: u64,
     /// The value, in the unit of the metric.
     pub value: f64,
