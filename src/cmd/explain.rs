@@ -3,7 +3,7 @@
 use super::{Stop, print};
 use crate::cli;
 use crate::exit::Exit;
-use crate::schema::reference::{Block, Key, Place, ROOT, Reference, page_of};
+use crate::schema::reference::{Block, Key, Place, ROOT, Reference};
 use crate::vocabulary::metric::{self, Better, Exists, Row, Scope};
 use crate::vocabulary::words::nearest;
 
@@ -61,7 +61,7 @@ fn of_place(reference: &Reference, place: &Place<'_>, more: usize) -> String {
     for block in &inner {
         out += &contents(block);
     }
-    if let Some((page, _)) = inner.first().and_then(|block| page_of(&block.name)).or_else(|| page_of(&place.block.name)) {
+    if let Some(page) = inner.iter().find_map(|block| block.page.as_deref()).or(place.block.page.as_deref()) {
         out += &format!("\n  More: docs/reference/{page}.md\n");
     }
     out

@@ -2,7 +2,7 @@
 //!
 //! It is taken from the JSON Schema, and so from the doc comments of the types that read scenarios: `runner explain`, the pages in
 //! `docs/reference/`, and editors show the same words. An attribute `x-default` says what the absence of a key means where serde's
-//! own default does not, `examples` holds values as they may be typed.
+//! own default does not, `examples` holds values as they may be typed, and `x-page` of a type names its page.
 
 use std::collections::BTreeMap;
 
@@ -10,36 +10,6 @@ use serde_json::{Map, Value as Json};
 
 use super::json_schema;
 use super::syntax::quoted;
-
-/// The page in `docs/reference/` of each block of the language; a test holds the pages against it.
-const PAGES: &[(&str, &[&str])] = &[
-    ("collect", &["Collect", "TableSource"]),
-    ("command", &["MetricSource", "CsvSource"]),
-    ("containers", &["Container"]),
-    ("environment", &["Variable"]),
-    ("expectations", &["Expectation"]),
-    ("experiment", &["Experiment", "Record"]),
-    ("factors", &["Factor"]),
-    ("framed", &["Framed", "Framing"]),
-    ("graphs", &["Graph"]),
-    ("http", &["Http", "RedirectsTo", "Auth"]),
-    ("limits", &["Limits"]),
-    ("links", &["Link", "LinkShape", "LinkTolerance"]),
-    ("load", &["Load", "Closed", "Think", "Open", "Ramp", "RateSteps", "Find", "WarmUpEnd"]),
-    ("phases", &["Phases"]),
-    ("reconcile", &["Reconcile"]),
-    ("redis", &["Redis", "RedisStep", "RedisExpect"]),
-    ("set-up", &["Steps", "Action"]),
-    ("socks", &["Socks"]),
-    ("steps", &["Step", "Body", "Expect", "Carry"]),
-    ("taps", &["Tap", "TapJoin", "TapMetric"]),
-    ("targets", &["Target", "Ready", "Stop", "ResourceLimits", "LineOfFile"]),
-    ("tor-control", &["Steering", "Commands"]),
-    ("urls", &["Tls"]),
-    ("vtp", &["Vtp"]),
-    ("websocket", &["Websocket", "Opening", "MatchKey"]),
-    ("workloads", &["Workload", "Draw"]),
-];
 
 /// The whole language.
 pub struct Reference {
@@ -56,6 +26,8 @@ pub struct Block {
     pub keys: Vec<Key>,
     /// Of a choice: its words, each with its meaning.
     pub words: Vec<(String, String)>,
+    /// The page in `docs/reference/` that explains it, by its name; none for what is told where it is used.
+    pub page: Option<String>,
 }
 
 /// A key of a block.
@@ -118,6 +90,7 @@ impl Reference {
                 text: description(definition),
                 keys: keys(definition, definitions),
                 words: words(definition),
+                page: definition["x-page"].as_str().map(str::to_owned),
             };
             if !block.keys.is_empty() || !block.words.is_empty() {
                 blocks.insert(name.to_owned(), block);
@@ -129,6 +102,11 @@ impl Reference {
     /// The block that this type reads.
     pub fn block(&self, name: &str) -> Option<&Block> {
         self.blocks.get(name)
+    }
+
+    /// The page on which a block is explained.
+    pub fn page(&self, block: &str) -> Option<&str> {
+        self.block(block)?.page.as_deref()
     }
 
     /// All blocks, by name.
@@ -176,8 +154,8 @@ impl Reference {
         let block = self.blocks.get(name)?;
         let mut out = String::new();
         for key in &block.keys {
-            let mut facts = vec![match key.blocks.first().and_then(|block| page_of(block)) {
-                Some((page, block)) => format!("[{}]({page}.md#{})", key.takes, anchor(block, None)),
+            let mut facts = vec![match key.blocks.first().and_then(|block| self.page(block)) {
+                Some(page) => format!("[{}]({page}.md)", key.takes),
                 None => key.takes.clone(),
             }];
             if key.is_required {
@@ -185,7 +163,7 @@ impl Reference {
             }
             facts.extend(key.default.as_ref().map(|default| format!("default: {default}")));
             facts.extend(key.examples.iter().map(|example| format!("such as `{example}`")));
-            let anchor = anchor(name, Some(&key.name));
+            let anchor = anchor(name, &key.name);
             out += &format!("- <a id=\"{anchor}\"></a>**`{}`** ({}): {}\n", key.name, facts.join("; "), one_item(&key.text));
             let choices = key.blocks.iter().filter_map(|inner| self.blocks.get(inner)).filter(|inner| inner.keys.is_empty());
             for (word, text) in choices.flat_map(|inner| &inner.words).filter(|(_, text)| !text.is_empty()) {
@@ -199,15 +177,9 @@ impl Reference {
     }
 }
 
-/// The page on which a block is explained, and the block's name there.
-pub fn page_of(block: &str) -> Option<(&'static str, &'static str)> {
-    PAGES.iter().find_map(|(page, blocks)| blocks.iter().find(|b| **b == block).map(|block| (*page, *block)))
-}
-
-/// Where a key, or a block, stands on its page.
-fn anchor(block: &str, key: Option<&str>) -> String {
-    let name = block.to_lowercase();
-    key.map_or_else(|| name.clone(), |key| format!("{name}-{key}"))
+/// Where a key stands on its page.
+fn anchor(block: &str, key: &str) -> String {
+    format!("{}-{key}", block.to_lowercase())
 }
 
 /// Paragraphs of one item of a list.

@@ -10,7 +10,7 @@ use std::process::Stdio;
 
 use clap::CommandFactory as _;
 use runner::cli::Cli;
-use runner::schema::reference::{Reference, page_of};
+use runner::schema::reference::Reference;
 use runner::vocabulary::metric::{self, Better, Exists};
 use serde_json::Value as Json;
 
@@ -144,7 +144,7 @@ fn every_key_metric_and_exit_code_has_a_page() {
     // The words of a choice are told with the keys that take them.
     let reference = Reference::generate();
     for block in reference.blocks().filter(|block| !block.keys.is_empty()) {
-        let (file, _) = page_of(&block.name).unwrap_or_else(|| panic!("the block {} has no page", block.name));
+        let file = block.page.as_deref().unwrap_or_else(|| panic!("the block {} has no page", block.name));
         let marker = format!("<!-- keys: {} -->", block.name);
         assert!(page(&format!("docs/reference/{file}.md")).contains(&marker), "docs/reference/{file}.md has no `{marker}`");
         for key in &block.keys {

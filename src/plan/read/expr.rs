@@ -123,6 +123,14 @@ pub struct Scope<'a> {
 }
 
 impl Scope<'_> {
+    /// Evaluates something where the number of a replica is known.
+    pub(crate) fn with_replica<T>(&mut self, at: Span, number: u32, f: impl FnOnce(&Self) -> T) -> T {
+        self.values.insert("replica".to_owned(), Node::new(at, Data::Int(i64::from(number))));
+        let result = f(self);
+        self.values.remove("replica");
+        result
+    }
+
     /// `node` with every expression in it evaluated. What is wrong is reported and poisoned.
     pub fn resolve(&self, node: &Node, mistakes: &mut Vec<Mistake>) -> Node {
         self.resolve_in(node, &mut Vec::new(), mistakes)

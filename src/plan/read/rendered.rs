@@ -6,7 +6,6 @@ use super::commands::find_file;
 use super::diagnostics::Diagnostics;
 use super::environment::{self, Variable};
 use super::expr::{Scope, urlencode, value_of};
-use super::targets::with_replica;
 use plan::template::Part;
 use plan::{RenderedFile, Template};
 use schema::source::SourceFile;
@@ -147,7 +146,7 @@ fn render_one(
         } else {
             let asked = Node::text(Span::default(), format!("${{{name}}}"));
             let mut inner = Vec::new();
-            let value = with_replica(scope, entry, number, |scope| scope.resolve(&asked, &mut inner));
+            let value = scope.with_replica(entry.key_span, number, |scope| scope.resolve(&asked, &mut inner));
             match inner.pop() {
                 // It was reported where it stands, or its variable is not set.
                 None if value.is_poisoned() => sound = false,

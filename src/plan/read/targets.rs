@@ -90,7 +90,7 @@ pub(super) fn outline<'a>(scope: &mut Scope<'_>, entry: &'a Entry, mistakes: &mu
     for number in 1..=replicas {
         forget_repeated(mistakes, start, before);
         before = mistakes.len();
-        let node = with_replica(scope, entry, number, |scope| scope.resolve(&pick(&["port"]), mistakes));
+        let node = scope.with_replica(entry.key_span, number, |scope| scope.resolve(&pick(&["port"]), mistakes));
         let typed = decode::decode::<Ports>(scope.file, &node, mistakes);
         sound &= typed.is_some();
         ports.push(typed.and_then(|p| p.port).map(|p| p.0));
@@ -106,15 +106,6 @@ pub(super) fn outline<'a>(scope: &mut Scope<'_>, entry: &'a Entry, mistakes: &mu
     if sound { Outlined::Here(outline) } else { Outlined::Mistaken(outline) }
 }
 
-/// Does something while the number of a replica is known.
-pub(super) fn with_replica<T>(scope: &mut Scope<'_>, entry: &Entry, number: u32, f: impl FnOnce(&Scope<'_>) -> T) -> T {
-    let data = Data::Int(i64::from(number));
-    scope.values.insert("replica".to_owned(), Node::new(entry.key_span, data));
-    let result = f(scope);
-    scope.values.remove("replica");
-    result
-}
-
 /// Does something while a replica's own `port` and `ports` are known, where the scenario has no names of its own that are spelled so.
 fn with_ports<T>(scope: &mut Scope<'_>, outline: &Outline<'_>, number: u32, f: impl FnOnce(&mut Scope<'_>) -> T) -> T {
     let entry = outline.entry;
@@ -128,7 +119,7 @@ fn with_ports<T>(scope: &mut Scope<'_>, outline: &Outline<'_>, number: u32, f: i
     }
     if let Some(ports) = entry.value.get("ports").filter(|_| is_free(scope, "ports")) {
         // What is wrong with them is told where they stand.
-        let ports = with_replica(scope, entry, number, |scope| scope.resolve(ports, &mut Vec::new()));
+        let ports = scope.with_replica(entry.key_span, number, |scope| scope.resolve(ports, &mut Vec::new()));
         scope.values.insert("ports".to_owned(), ports);
         own.push("ports");
     }
@@ -184,7 +175,7 @@ pub(super) fn target(
         forget_repeated(mistakes, start, before);
         before = mistakes.len();
         let (resolved, made) = with_ports(scope, outline, number, |scope| {
-            let resolved = with_replica(scope, entry, number, |scope| scope.resolve(&entry.value, mistakes));
+            let resolved = scope.with_replica(entry.key_span, number, |scope| scope.resolve(&entry.value, mistakes));
             let file = scope.file;
             let made = decode::decode_and(file, &resolved, mistakes, |typed: types::Target, mistakes| {
                 let mut notes = Diagnostics { file, mistakes };

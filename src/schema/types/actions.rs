@@ -9,6 +9,7 @@ use crate::types::{Auth, Body, Expect, Text, Timeout, Tls};
 /// Set-up or clean-up steps at each level of a run: lists of commands, requests, or commands to Tor.
 #[derive(Clone, Debug, Default, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(extend("x-page" = "set-up"))]
 pub struct Steps {
     /// Steps that are done once: before the first repetition of the run, or after the last one. Factors and targets are not
     /// known here. If a step fails, the run ends.
@@ -36,6 +37,7 @@ pub struct Steps {
 /// `delete`.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(extend("x-page" = "set-up"))]
 pub struct Action {
     /// The step is done only in cells in which this is true.
     #[serde(default)]

@@ -10,6 +10,7 @@ use crate::types::{Auth, Decimal, MetricSource, Names, TableSource, Text, Timeou
 /// It has exactly one of `command`, `shell`, `fixture`, `file`, `sqlite` and `get`, and `metrics`, a `table` or both.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(extend("x-page" = "collect"))]
 pub struct Collect {
     /// The entry is collected only in cells in which this is true.
     #[serde(default)]

@@ -8,6 +8,7 @@ use serde_json::Value as Json;
 // For the JSON Schema; read by hand in `plan::expectations`.
 #[derive(JsonSchema)]
 #[allow(dead_code)]
+#[schemars(extend("x-page" = "expectations"))]
 pub struct Expectation {
     /// The [metric](metrics.md) that must hold. Exactly one of `metric` and `ratio` is needed.
     #[schemars(extend("examples" = ["response_p99"]))]

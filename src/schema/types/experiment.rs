@@ -13,6 +13,7 @@ use crate::types::{
 /// An experiment: one scenario file that answers one question.
 #[derive(Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(extend("x-page" = "experiment"))]
 pub struct Experiment {
     /// The name of the experiment. It names the folders under `results/` and `graphs/`. Up to 100 letters, digits, `-`, `_` and
     /// `.`, with no `.` at the start.
@@ -190,6 +191,7 @@ pub enum Scratch {
 /// warning.
 #[derive(Clone, Debug, Default, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(extend("x-page" = "environment"))]
 pub struct Variable {
     /// The value if the variable is not set, or is empty. A secret cannot have one.
     #[serde(default)]
@@ -204,6 +206,7 @@ pub struct Variable {
 /// What is recorded beside the windows, and where.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(extend("x-page" = "experiment"))]
 pub struct Record {
     /// Whether each request and each pass is recorded as a row of [`requests.parquet`](../results.md#requestsparquet).
     /// Percentiles are then exact, and you can look at each request. A row takes 20 to 30 bytes on disk.

@@ -8,6 +8,7 @@ use crate::types::{Decimal, Pick};
 /// `csv`, `lines`, `sql` and `ratio`.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(extend("x-page" = "command"))]
 pub struct MetricSource {
     /// The number that this regular expression finds: its first group, or the whole match. Of a command, the output and the
     /// error output are searched.
@@ -54,6 +55,7 @@ pub struct MetricSource {
 /// A column of CSV with a header, and which of its values counts.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(extend("x-page" = "command"))]
 pub struct CsvSource {
     /// The name of the column in the header.
     #[schemars(extend("examples" = ["ms"]))]
@@ -67,6 +69,7 @@ pub struct CsvSource {
 /// Where a table stands in what is collected: exactly one of `csv`, `json` and `sql`.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(extend("x-page" = "collect"))]
 pub struct TableSource {
     /// A JSON pointer (RFC 6901) to a list of objects, each of which is a row.
     #[serde(default)]

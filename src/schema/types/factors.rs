@@ -10,6 +10,7 @@ use crate::types::Timeout;
 #[derive(JsonSchema)]
 #[serde(untagged, deny_unknown_fields)]
 #[allow(dead_code)]
+#[schemars(extend("x-page" = "factors"))]
 pub enum Factor {
     /// A list of levels, all of which are executed by default.
     #[schemars(extend("examples" = [[1, 2, 4, 8]]))]

@@ -10,6 +10,7 @@ use crate::types::{Names, Text};
 /// A picture. Exactly one of `bars`, `stack`, `ratio`, `lines`, `rounds` and `quantiles` says what it draws.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(extend("x-page" = "graphs"))]
 pub struct Graph {
     /// Grouped bars of this [metric](metrics.md): the median over repetitions, its bootstrap 95 % interval, and a dot for
     /// each repetition. It needs `x`.

@@ -7,6 +7,7 @@ use crate::types::{Duration, Percent, Share, Times};
 /// Limits beyond which a repetition is invalid: it stays on disk with its reason, and out of the statistics.
 #[derive(Clone, Debug, Default, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(extend("x-page" = "limits"))]
 pub struct Limits {
     /// The largest share of their time that the generator's threads may use. A generator without spare time measures itself
     /// and not the server. The reason says what to do: more `threads`, `cpus`, `think` or a lower rate.

@@ -10,6 +10,7 @@ use crate::types::{BitRate, Duration, LinkMechanism, Names, Share};
 /// the round trip is `delay` plus `back.delay` longer.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(extend("x-page" = "links"))]
 pub struct Link {
     /// Whether the link exists in a cell: an expression that gives `true` or `false`.
     #[serde(default)]
@@ -58,6 +59,7 @@ pub struct Link {
 /// Delay, jitter, losses and rate of one direction of a link.
 #[derive(Clone, Debug, Default, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(extend("x-page" = "links"))]
 pub struct LinkShape {
     /// How long each packet is held back.
     #[serde(default)]
@@ -82,6 +84,7 @@ pub struct LinkShape {
 /// How far a measured link may be from what the scenario says. Beyond that the repetition is invalid.
 #[derive(Clone, Debug, Default, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(extend("x-page" = "links"))]
 pub struct LinkTolerance {
     /// How far the median round trip may be from the delays of both directions together.
     #[serde(default)]

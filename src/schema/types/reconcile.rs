@@ -33,6 +33,7 @@ pub enum Off {
 /// A server whose own count of requests is compared with what was sent to it.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(extend("x-page" = "reconcile"))]
 pub struct Reconcile {
     /// The server is compared only in cells in which this is true.
     #[serde(default)]

@@ -10,6 +10,7 @@ use crate::types::{Names, Text};
 /// `shell`.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(extend("x-page" = "taps"))]
 pub struct Tap {
     /// The source is followed only in cells in which this is true.
     #[serde(default)]
@@ -123,6 +124,7 @@ pub enum FieldType {
 /// The requests with which the rows of a tap are joined: those of a workload with the same key.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(extend("x-page" = "taps"))]
 pub struct TapJoin {
     /// The workload whose requests the rows belong to.
     #[schemars(extend("examples" = ["typing"]))]
@@ -136,6 +138,7 @@ pub struct TapJoin {
 /// and `until`.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(extend("x-page" = "taps"))]
 pub struct TapMetric {
     /// `true`: the number of rows.
     #[serde(default)]

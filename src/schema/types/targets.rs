@@ -14,6 +14,7 @@ use crate::types::{Duration, Lifetime, Names, Port, ResourceLimit, Signal, Size,
 /// A program under test, or one that stands around it: how it is started, known to be ready, and stopped.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(extend("x-page" = "targets"))]
 pub struct Target {
     /// Whether the target exists in a cell: an expression that gives `true` or `false`.
     #[serde(default)]
@@ -123,6 +124,7 @@ pub struct Target {
 /// exceeds the hard limit, the hard limit is raised too, if that is allowed.
 #[derive(Clone, Debug, Default, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(extend("x-page" = "targets"))]
 pub struct ResourceLimits {
     /// How many files each process may have open.
     #[serde(default)]
@@ -161,6 +163,7 @@ pub struct ResourceLimits {
 /// A container. Its image must exist; `runner` never fetches one.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(extend("x-page" = "containers"))]
 pub struct Container {
     /// The name of the image.
     #[schemars(extend("examples" = ["debian:12"]))]
@@ -191,6 +194,7 @@ pub struct Container {
 /// time-out alone is that of the default probe.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(extend("x-page" = "targets"))]
 pub struct Ready {
     /// Ready when this port of 127.0.0.1 accepts connections. With `expect`, it must also answer.
     #[serde(default)]
@@ -253,6 +257,7 @@ pub enum SentLine {
 /// A line that ends with the bytes of a file in hexadecimal digits, such as a cookie.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(extend("x-page" = "targets"))]
 pub struct LineOfFile {
     /// What stands before the digits.
     #[serde(default)]
@@ -297,6 +302,7 @@ impl JsonSchema for SentLine {
 /// How a target is stopped. The signal goes to the whole process tree; what still runs after the grace is killed.
 #[derive(Clone, Debug, Default, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(extend("x-page" = "targets"))]
 pub struct Stop {
     /// The signal that asks the target to end: `TERM`, `INT`, `QUIT`, `HUP`, `USR1`, `USR2` or `KILL`.
     #[serde(default)]

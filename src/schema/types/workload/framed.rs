@@ -7,6 +7,7 @@ use crate::types::{ByteOrder, Size};
 /// Messages over TCP. Each message is a frame, whose end is known by its length or by a delimiter.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(extend("x-page" = "framed"))]
 pub struct Framed {
     /// The server, as `host:port`.
     #[schemars(extend("examples" = ["127.0.0.1:7000"]))]
@@ -23,6 +24,7 @@ pub struct Framed {
 /// Where a frame ends: exactly one of `length` and `delimiter`.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(extend("x-page" = "framed"))]
 pub struct Framing {
     /// Each message starts with its length, a number of so many bytes: 1 to 8.
     #[serde(default)]

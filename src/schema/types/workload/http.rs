@@ -8,6 +8,7 @@ use crate::types::{HttpVersion, Names, Text};
 /// How HTTP is spoken: version, streams, connections and redirects.
 #[derive(Clone, Debug, Default, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(extend("x-page" = "http"))]
 pub struct Http {
     /// The version of HTTP: `1` is HTTP/1.1, `2` is HTTP/2. HTTP/2 is agreed on by ALPN with `https://`, and spoken by prior
     /// knowledge with `http://`.
@@ -81,6 +82,7 @@ impl JsonSchema for Redirects {
 /// How many redirects are followed, and which other origins may get secrets.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(extend("x-page" = "http"))]
 pub struct RedirectsTo {
     /// How many redirects of a request are followed.
     #[serde(default)]
@@ -96,6 +98,7 @@ pub struct RedirectsTo {
 /// How TLS is spoken: which certificates vouch for the server, and which one the client shows.
 #[derive(Clone, Debug, Default, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(extend("x-page" = "urls"))]
 pub struct Tls {
     /// A file with the certificates (PEM) that may vouch for the server.
     #[serde(default)]
@@ -127,6 +130,7 @@ pub struct Tls {
 /// inserted late.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(extend("x-page" = "http"))]
 pub struct Auth {
     /// The user. The name cannot contain a colon, which separates user and password.
     #[schemars(extend("examples" = ["me"]))]

@@ -10,6 +10,7 @@ use crate::types::{Duration, Per, Percent, Rate, RateRange, Spacing, Text, WarmU
 /// How passes arrive, and how many or for how long: exactly one of `closed`, `open` and `find`.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(extend("x-page" = "load"))]
 pub struct Load {
     /// A closed loop: arrivals follow completions. A connection starts its next pass when the last one has ended.
     #[serde(default)]
@@ -51,6 +52,7 @@ pub struct Load {
 /// A closed loop: each connection starts a pass when its last one has ended.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(extend("x-page" = "load"))]
 pub struct Closed {
     /// How many connections, each with one pass at a time: 1 to 1 000 000.
     #[schemars(extend("examples" = [10]))]
@@ -68,6 +70,7 @@ pub struct Closed {
 /// How long a connection waits between two passes: exactly one of `constant` and `exponential`.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(extend("x-page" = "load"))]
 pub struct Think {
     /// Always this long.
     #[serde(default)]
@@ -82,6 +85,7 @@ pub struct Think {
 /// An open loop, whose passes follow a schedule: exactly one of `rate`, `ramp`, `steps` and `every`.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(extend("x-page" = "load"))]
 pub struct Open {
     /// A constant rate: passes per time, from 1 per day (`0.042/h`) to 100 000 000 per second.
     #[serde(default)]
@@ -127,6 +131,7 @@ pub struct Open {
 /// A rate that rises or falls steadily over the load.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(extend("x-page" = "load"))]
 pub struct Ramp {
     /// The rate at the start.
     #[schemars(extend("examples" = ["10/s"]))]
@@ -139,6 +144,7 @@ pub struct Ramp {
 /// Rates that are held one after the other.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(extend("x-page" = "load"))]
 pub struct RateSteps {
     /// The rates, in order: at least one.
     #[schemars(extend("examples" = [[100, 200, 400]]))]
@@ -156,6 +162,7 @@ pub struct RateSteps {
 /// A search for the highest rate that holds.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(extend("x-page" = "load"))]
 pub struct Find {
     /// The lowest and the highest rate of the search.
     #[schemars(extend("examples" = ["100..20000"]))]
@@ -242,6 +249,7 @@ impl JsonSchema for WarmUp {
 /// How long a warm-up is: exactly one of `amount` and `duration`.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(extend("x-page" = "load"))]
 pub struct WarmUpEnd {
     /// How many passes the warm-up has. A websocket with `match` needs a `duration` instead.
     #[serde(default)]
@@ -256,6 +264,7 @@ pub struct WarmUpEnd {
 /// How long each phase of a repetition is, in the order `warm-up`, `before`, `during`, `after`. Only `during` is required.
 #[derive(Clone, Debug, Default, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(extend("x-page" = "phases"))]
 pub struct Phases {
     /// The phase that is recorded, marked, and left out of the statistics. `auto` takes the windows of `during` before the
     /// load became steady as the warm-up; a phase `before` cannot stand beside it.

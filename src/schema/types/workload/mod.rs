@@ -29,6 +29,7 @@ pub use websocket::*;
 /// `command` says what carries a workload.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(extend("x-page" = "workloads"))]
 pub struct Workload {
     /// The workload runs only in cells in which this is true.
     #[serde(default)]
@@ -163,6 +164,7 @@ pub struct Workload {
 /// What a value is drawn from: whole numbers (`to`, with or without `from`), or the items of a list (`of`).
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(extend("x-page" = "workloads"))]
 pub struct Draw {
     /// The smallest number that can be drawn, beside `to`.
     #[serde(default)]
@@ -191,6 +193,7 @@ enum AnyStep {
 /// exactly one of `send` and `receive`.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(extend("x-page" = "steps"))]
 pub struct Step {
     /// The name of the step in results and graphs. Two steps of a workload cannot have the same one.
     #[serde(default)]
@@ -269,6 +272,7 @@ pub struct Step {
 /// The content of a body or of a message: exactly one of `text`, `json`, `file` and `random`.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(extend("x-page" = "steps"))]
 pub struct Body {
     /// This text.
     #[serde(default)]
@@ -297,6 +301,7 @@ fn also_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Json>,
 /// What an answer must be. Where several keys are given, all of them must hold.
 #[derive(Clone, Debug, Default, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(extend("x-page" = "steps"))]
 pub struct Expect {
     /// The answer has this status, or one of these. Only answers over HTTP have one.
     #[serde(default)]
@@ -319,6 +324,7 @@ pub struct Expect {
 /// Where a carried value stands in an answer: exactly one of `json`, `header` and `regex`.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(extend("x-page" = "steps"))]
 pub struct Carry {
     /// The value at this JSON pointer (RFC 6901) in the body.
     #[serde(default)]

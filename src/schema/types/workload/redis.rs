@@ -15,6 +15,7 @@ use crate::types::{Size, Text, Timeout, text_as_typed};
 /// Commands to Redis, Valkey, or another server that speaks their protocol (RESP).
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(extend("x-page" = "redis"))]
 pub struct Redis {
     /// The server, as `host:port`. Unix sockets and TLS are not supported.
     #[schemars(extend("examples" = ["127.0.0.1:6379"]))]
@@ -41,6 +42,7 @@ pub struct Redis {
 /// step.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(extend("x-page" = "redis"))]
 pub struct RedisStep {
     /// The name of the step in results and graphs. Two steps of a workload cannot have the same one.
     #[serde(default)]
@@ -81,6 +83,7 @@ pub struct RedisStep {
 /// What a reply must be. A list is read as the text of its items, each on its own line.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(extend("x-page" = "redis"))]
 pub struct RedisExpect {
     /// Whether the reply must be nil (`true`) or must not be (`false`). With `true` nothing else can be expected.
     #[serde(default)]

@@ -7,6 +7,7 @@ use crate::types::{Duration, Isolate, SocksVersion, Text};
 /// A SOCKS proxy, such as Tor, through which connections go. The proxy resolves host names; `runner` does not.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(extend("x-page" = "socks"))]
 pub struct Socks {
     /// The proxy, as `host:port`.
     #[schemars(extend("examples" = ["127.0.0.1:9050"]))]
@@ -36,6 +37,7 @@ pub struct Socks {
 /// `before-pass` and `path` is needed.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(extend("x-page" = "tor-control"))]
 pub struct Steering {
     /// The control port, as `host:port` or `unix:PATH`.
     #[schemars(extend("examples" = ["127.0.0.1:9051"]))]
@@ -60,6 +62,7 @@ pub struct Steering {
 /// Commands that Tor gets before a pass.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(extend("x-page" = "tor-control"))]
 pub struct Commands {
     /// The commands, at least one, each a text without line breaks. A command that Tor refuses fails the pass with the
     /// outcome `proxy`.

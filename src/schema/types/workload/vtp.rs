@@ -7,6 +7,7 @@ use crate::types::{Duration, Size, Text};
 /// Events of the VOEvent Transport Protocol: exactly one of `to` (an author) and `from` (a subscriber).
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(extend("x-page" = "vtp"))]
 pub struct Vtp {
     /// The workload is an author: `host:port` at which a broker takes events. Each pass sends one event over its own
     /// connection, in the steps `connect`, `send` and `answer`. A nak is the outcome `nak`, with its reason.

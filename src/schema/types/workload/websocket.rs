@@ -9,6 +9,7 @@ use crate::types::Text;
 /// Messages over a websocket (RFC 6455): where the server is, how each connection begins, and how answers are matched.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(extend("x-page" = "websocket"))]
 pub struct Websocket {
     /// The server with the path: `ws://host:port/path` or `wss://…`. `tls` of the workload says how TLS is spoken.
     #[schemars(extend("examples" = ["ws://127.0.0.1:8000/terminal"]))]
@@ -54,6 +55,7 @@ pub struct Websocket {
 /// A message with which a connection starts, and what must come back: `send`, `expect` or both.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(extend("x-page" = "websocket"))]
 pub struct Opening {
     /// The message that is sent.
     #[serde(default)]
@@ -77,6 +79,7 @@ pub enum Match {
 /// Where the key stands by which an answer is matched to its message: exactly one of `json` and `regex`, for both of them.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(extend("x-page" = "websocket"))]
 pub struct MatchKey {
     /// The value at this JSON pointer (RFC 6901).
     #[serde(default)]
