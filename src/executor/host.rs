@@ -42,7 +42,7 @@ pub(super) struct Meter {
     watch: Watch,
 }
 
-/// Records what a replica has used. If its counter starts again, as with each execution of a command, the times add up.
+/// The time that a replica has used. If its counter starts again, as with each execution of a command, the times add up.
 #[derive(Clone, Copy, Debug, Default)]
 struct Used {
     before: u64,

@@ -363,7 +363,7 @@ pub(super) async fn first_exit(running: &[Running]) -> (usize, Error) {
 
 /// The error for a replica that has ended.
 pub(super) fn died(one: &Running) -> Error {
-    let exit = one.exited().expect("only of what has ended it is told that it has");
+    let exit = one.exited().expect("this is called only for a replica that has ended");
     SuperviseError::Died { name: one.name.clone(), exit, tail: one.tail() }.into()
 }
 

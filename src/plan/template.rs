@@ -91,7 +91,7 @@ pub fn encoded_name(source: &str) -> Option<&str> {
 }
 
 impl Part {
-    /// As it stands in a text, unless it is one.
+    /// The source of the expression; `None` for plain characters.
     fn expression(&self) -> Option<String> {
         match self {
             Self::Text(_) => None,
