@@ -112,9 +112,9 @@ fn say(exported: &Exported) {
     tell(format_args!("{name}: {done}, {repetitions} {plural}"));
     match state {
         State::Whole => {}
-        State::Incomplete => tell(format_args!(
-            "warning: {name} is incomplete: its existing repetitions were exported; `runner resume` continues it"
-        )),
+        State::Incomplete => {
+            tell(format_args!("warning: {name} is incomplete: what exists was exported; `runner resume` continues it"))
+        }
         State::Running => tell(format_args!(
             "warning: {name} is still running: the repetitions that had ended were exported; export it again when it is done"
         )),
