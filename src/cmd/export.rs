@@ -67,7 +67,7 @@ fn say_transfers(told: &Translated) {
         (told.invalid, "of repetitions that do not count, which the format cannot express"),
         (told.unknown_size, "of unknown length, written as 0 bytes"),
         (told.without_stream, "without a stream at the control port"),
-        (told.without_circuit, "whose circuit began before the control port was read"),
+        (told.without_circuit, "whose circuit started before the control port was read"),
     ];
     for (count, words) in notes {
         if count > 0 {
@@ -112,9 +112,9 @@ fn say(exported: &Exported) {
     tell(format_args!("{name}: {done}, {repetitions} {plural}"));
     match state {
         State::Whole => {}
-        State::Incomplete => tell(format_args!(
-            "warning: {name} is incomplete: its existing repetitions were exported; `runner resume` continues it"
-        )),
+        State::Incomplete => {
+            tell(format_args!("warning: {name} is incomplete: what exists was exported; `runner resume` continues it"))
+        }
         State::Running => tell(format_args!(
             "warning: {name} is still running: the repetitions that had ended were exported; export it again when it is done"
         )),

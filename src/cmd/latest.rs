@@ -22,7 +22,7 @@ pub(super) fn latest(args: &cli::Latest) -> Result<Exit, Stop> {
     Ok(Exit::Success)
 }
 
-/// The newest run below a folder. Names of runs begin with the time.
+/// The newest run below a folder. Names of runs start with the time.
 ///
 /// # Errors
 /// [`Error::NoRun`](crate::record::Error::NoRun), or when a folder may not be read.

@@ -133,7 +133,7 @@ fn used(status: &Status) -> Duration {
     Duration::from_nanos(status.timings.total_ns)
 }
 
-/// The plan anew, from where the scenario was read or from the copy in the run.
+/// Makes the plan again, from the original scenario or from the copy in the run.
 fn plan(run: &Path, source: &Path, as_recorded: bool, options: &Options) -> Result<Plan, Stop> {
     if as_recorded {
         let file = run.join("experiment.yaml");

@@ -1,4 +1,4 @@
-//! The scenario's own set-up and clean-up steps: commands, owned by the guard, and requests.
+//! The set-up and clean-up steps of the scenario: commands, owned by the guard, and requests.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -67,7 +67,7 @@ pub fn execute<'f>(
     })
 }
 
-/// Does what would hold up everything else, on a thread of its own; a panic there is one here.
+/// Does blocking work on a separate thread; a panic there becomes a panic here.
 pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
 }
@@ -79,7 +79,7 @@ fn ask(address: &str, cookie: Option<&Path>, send: &[String], expect: Option<&st
     for command in send {
         answer = control.ask(command)?;
     }
-    // What `plan` holds is a regular expression.
+    // The pattern in `plan` is a valid regular expression.
     let expected = expect.map(regex::Regex::new).transpose().map_err(|error| error.to_string())?;
     match expected.filter(|expected| !answer.iter().any(|line| expected.is_match(line))) {
         None => Ok(()),
@@ -87,7 +87,7 @@ fn ask(address: &str, cookie: Option<&Path>, send: &[String], expect: Option<&st
     }
 }
 
-/// Sends a request so many times, each checked like any other. Returns the values of the last one, and how many bytes
+/// Sends a request a number of times, each checked like any other. Returns the values of the last request, and how many bytes
 /// its answer had.
 ///
 /// # Errors

@@ -1,7 +1,7 @@
-//! Directories that set-up steps make once and keep: whether one is there, and that nobody else makes it meanwhile.
+//! Directories that set-up steps make once and keep: whether one exists, and that no other run makes it meanwhile.
 //!
-//! What is kept is executed by later runs. So nobody but this user and root may be able to put something there: every part of
-//! the path is looked at before anything below it is believed, as `sshd` does it with its keys.
+//! Later runs execute what is kept. So only this user and root may be able to put something there: every part of
+//! the path is checked before anything below it is trusted, as `sshd` does with its keys.
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
@@ -14,15 +14,15 @@ use std::time::Duration;
 
 use plan::Cache;
 
-/// What helps against a place that cannot be trusted.
+/// The advice for a place that cannot be trusted.
 const HELP: &str = "or set RUNNER_CACHE to a directory that only you may write to";
-/// As many links in a path as the kernel follows.
+/// The number of links in a path that the kernel follows.
 const LINKS: usize = 40;
 
-/// How often it is looked whether another runner has made it.
+/// How often to check whether another runner has made the directory.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// A directory that is ours to fill: others wait until this is dropped, and what is not complete by then is removed.
+/// A directory that we may fill: others wait until this value is dropped, and an incomplete directory is then removed.
 #[derive(Debug)]
 pub(super) struct Claim {
     directory: PathBuf,
@@ -31,11 +31,11 @@ pub(super) struct Claim {
     _lock: File,
 }
 
-/// Whether the place of a directory is one in which nobody else can put anything. Parts that are not there yet are no
-/// fault: whoever makes them looks again.
+/// Checks that no other user can put anything into the place of a directory. Parts that do not exist yet are
+/// accepted: they are checked again when they are made.
 ///
 /// # Errors
-/// In words, which part of the path it is, and what to do.
+/// In words, the part of the path that is not safe, and what to do.
 pub fn check(cache: &Cache) -> Result<(), String> {
     if !cache.has_place() {
         return Err(format!(
@@ -47,14 +47,14 @@ pub fn check(cache: &Cache) -> Result<(), String> {
     check_path(&cache.directory, rustix::process::geteuid().as_raw())
 }
 
-/// Looks at every part of an absolute path, and of what links in it lead to. `us`: the user who is to trust it.
+/// Checks every part of an absolute path, and of the targets of its links. `us`: the user who has to trust the path.
 fn check_path(path: &Path, us: u32) -> Result<(), String> {
     let parts = |path: &Path| path.components().rev().map(|c| c.as_os_str().to_owned()).collect::<Vec<OsString>>();
     // The last part first.
     let (mut rest, mut at, mut links) = (parts(path), PathBuf::new(), 0);
     while let Some(part) = rest.pop() {
         if part == OsStr::new("..") {
-            // What is above was looked at, and is no longer a link.
+            // The part above was checked, and is no longer a link.
             at.pop();
             continue;
         }
@@ -78,7 +78,7 @@ fn check_path(path: &Path, us: u32) -> Result<(), String> {
     Ok(())
 }
 
-/// What a part of a path says of those who may change it.
+/// Who may change a part of a path.
 #[derive(Clone, Copy, Debug)]
 struct Part {
     owner: u32,
@@ -117,18 +117,18 @@ impl Distrust {
     }
 }
 
-/// Whether nobody but `us` and root can change what lies in a part of a path.
+/// Whether only `us` and root can change the content of a part of a path.
 fn judge(part: &Part, us: u32) -> Result<(), Distrust> {
     if part.owner != us && part.owner != 0 {
         return Err(Distrust::Owner(part.owner));
     }
-    // Of a link the mode says nothing. In a directory such as /tmp everybody may make something, but only its owner may
-    // replace it: then it is the owner of the next part that counts.
+    // The mode of a link means nothing. In a directory such as /tmp everybody may make something, but only its owner may
+    // replace it: then the owner of the next part counts.
     let is_shared = part.owner == 0 && part.mode & 0o1000 != 0;
     if part.is_link || is_shared || part.mode & 0o022 == 0 { Ok(()) } else { Err(Distrust::Mode(part.mode & 0o7777)) }
 }
 
-/// Whether a directory is there, made by its step to the end, and by nobody else.
+/// Whether a directory exists and was completed by its own step.
 pub(super) fn is_there(cache: &Cache) -> bool {
     check(cache).is_ok() && is_complete(cache)
 }
@@ -137,19 +137,19 @@ fn is_complete(cache: &Cache) -> bool {
     std::fs::read_to_string(cache.directory.join(".step")).is_ok_and(|step| step == cache.step)
 }
 
-/// Claims an empty directory to fill; none when it is there already, complete, and still `sound`.
+/// Claims an empty directory to fill; `None` if it already exists, is complete, and is still `sound`.
 ///
 /// # Errors
-/// In words, when there can be no such directory.
+/// In words, when the directory cannot be made.
 pub(super) async fn claim(cache: &Cache, sound: impl Fn() -> bool) -> Result<Option<Claim>, String> {
     let directory = &cache.directory;
     let failed = |doing: &str, e: &std::io::Error| format!("cannot {doing} {}: {e}", directory.display());
     let base = directory.parent().unwrap_or(directory);
     check(cache)?;
-    // Whatever the umask says, nobody else writes to it; servers that give up their rights may read what is kept.
+    // Whatever the umask is, no other user may write to it; servers that give up their rights may read what is kept.
     let make = |recursive, path: &Path| std::fs::DirBuilder::new().recursive(recursive).mode(0o755).create(path);
     make(true, base).map_err(|e| failed("make a directory for", &e))?;
-    // What was not there a moment ago may have been made by somebody else.
+    // A part that did not exist a moment ago may have been made by another user.
     check(cache)?;
     let mut options = File::options();
     options.write(true).create(true).truncate(false).custom_flags(libc::O_NOFOLLOW);
@@ -158,14 +158,14 @@ pub(super) async fn claim(cache: &Cache, sound: impl Fn() -> bool) -> Result<Opt
         match lock.try_lock() {
             Ok(()) => break,
             Err(TryLockError::WouldBlock) => tokio::time::sleep(LOOK).await,
-            // A file system without locks: as if nobody else were there.
+            // A file system without locks: assume that there is no other run.
             Err(TryLockError::Error(_)) => break,
         }
     }
     if is_complete(cache) && sound() {
         return Ok(None);
     }
-    // Half of one, or one that another step made.
+    // An incomplete directory, or one made by another step.
     if directory.exists() {
         std::fs::remove_dir_all(directory).map_err(|e| failed("remove", &e))?;
     }
@@ -174,10 +174,10 @@ pub(super) async fn claim(cache: &Cache, sound: impl Fn() -> bool) -> Result<Opt
 }
 
 impl Claim {
-    /// Notes that the directory is complete: from now on it is kept.
+    /// Records that the directory is complete: from now on it is kept.
     ///
     /// # Errors
-    /// In words, when that cannot be written down.
+    /// In words, when this cannot be written.
     pub fn complete(mut self) -> Result<(), String> {
         let path = self.directory.join(".step");
         std::fs::write(&path, &self.step).map_err(|e| format!("cannot write {}: {e}", path.display()))?;
@@ -213,12 +213,12 @@ mod tests {
         for (owner, mode) in [(US, 0o775), (US, 0o757), (0, 0o777), (US, 0o1777)] {
             assert_eq!(judged(owner, mode, false), Err(Distrust::Mode(mode)), "{owner} {mode:o}");
         }
-        // Every link has the mode 0777; whose it is matters.
+        // Every link has the mode 0777; only its owner matters.
         assert_eq!(judged(US, 0o777, true), Ok(()));
         assert_eq!(judged(1001, 0o777, true), Err(Distrust::Owner(1001)));
     }
 
-    /// A folder of our own, and what is said of a path below it.
+    /// A private folder, and the result for a path below it.
     fn said(make: impl FnOnce(&Path)) -> Result<(), String> {
         let folder = tempfile::tempdir().unwrap();
         make(folder.path());

@@ -1,7 +1,7 @@
-//! Revisions: a commit checked out in a folder of its own and built there, once for all runs.
+//! Revisions: a commit checked out in its own folder and built there, once for all runs.
 //!
-//! A checkout is a working tree of its repository (`git worktree`), detached from all branches, and lies in the directory
-//! that `cache` keeps for it. The repository knows of it until it is gone: `git worktree prune` forgets it then.
+//! A checkout is a working tree of its repository (`git worktree`), detached from all branches, in the directory
+//! that `cache` keeps for it. The repository lists the checkout until `git worktree prune` runs after its removal.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,20 +12,20 @@ use plan::Checkout;
 use plan::git::{QUIETLY, REPOSITORY_VARIABLES};
 use supervise::Guard;
 
-/// The end of what a build says has the reason why it failed; of compilers that is more than the last few lines.
+/// The end of a build's output has the reason why it failed; with compilers this is more than the last few lines.
 const LINES_SHOWN: usize = 20;
-/// How long it may take to forget a checkout.
+/// How long removing a checkout may take.
 const FORGETTING: Duration = Duration::from_secs(60);
 
-/// Makes a checkout, unless it is there already. `name`: what its logs are called.
+/// Makes a checkout, unless it already exists. `name`: the name of its logs.
 ///
 /// # Errors
-/// When it cannot be checked out or built; then nothing of it is kept.
+/// When the commit cannot be checked out or built; then nothing is kept.
 pub(super) async fn make(guard: &Guard, checkout: &Checkout, logs: &Path, name: &str) -> Result<(), CommandError> {
     let claim = cache::claim(&checkout.cache, || is_sound(checkout)).await.map_err(CommandError::Failed)?;
     let Some(claim) = claim else { return Ok(()) };
     let directory = checkout.directory.display().to_string();
-    // Twice forced: the repository may still know of one in this place that has gone, even of one that was being made.
+    // Forced twice: the repository may still list a removed checkout in this place, or even one that was being made.
     let add = ["worktree", "add", "--force", "--force", "--detach", &directory, &checkout.commit];
     git(checkout, &add, checkout.timeout, format!("{name}-checkout")).execute(guard, logs).await?;
     if !checkout.build.is_empty() {
@@ -36,7 +36,7 @@ pub(super) async fn make(guard: &Guard, checkout: &Checkout, logs: &Path, name: 
         };
         if let Err(error) = build.execute(guard, logs).await {
             let remove = ["worktree", "remove", "--force", "--force", &directory];
-            // If that fails, the directory goes all the same, and `git worktree prune` forgets the rest.
+            // If this fails, the directory is still removed, and `git worktree prune` forgets the rest.
             let _ = git(checkout, &remove, FORGETTING, format!("{name}-removal")).execute(guard, logs).await;
             return Err(error);
         }
@@ -44,12 +44,12 @@ pub(super) async fn make(guard: &Guard, checkout: &Checkout, logs: &Path, name: 
     claim.complete().map_err(CommandError::Failed)
 }
 
-/// Whether a checkout is there, so that nothing is built for it.
+/// Whether a checkout exists, so that no build is needed.
 pub fn is_there(checkout: &Checkout) -> bool {
     cache::is_there(&checkout.cache) && is_sound(checkout)
 }
 
-/// Whether a checkout still belongs to its repository, and is of its commit.
+/// Whether a checkout still belongs to its repository, and has its commit.
 fn is_sound(checkout: &Checkout) -> bool {
     let read = |path: PathBuf| std::fs::read_to_string(path).unwrap_or_default();
     let link = read(checkout.directory.join(".git"));
@@ -70,7 +70,7 @@ fn git(checkout: &Checkout, words: &[&str], timeout: Duration, name: String) -> 
     }
 }
 
-/// A command line without the variables that name another repository than that of the folder in which it is executed.
+/// A command line without the variables that name another repository than that of the folder in which it runs.
 fn elsewhere(words: impl Iterator<Item = String>) -> Vec<String> {
     let without = REPOSITORY_VARIABLES.iter().flat_map(|name| ["-u", name]);
     ["env"].into_iter().chain(without).map(str::to_owned).chain(words).collect()

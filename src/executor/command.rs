@@ -1,4 +1,4 @@
-//! A command of the scenario: executed to its end, owned by the guard, with its output in the logs.
+//! A command of the scenario: it runs to its end, is owned by the guard, and its output is in the logs.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use plan::Invocation;
 use plan::Late;
 use supervise::{Exit, Guard, Kind, ProcessSpec, probe};
 
-/// A command that is executed to its end.
+/// A command that runs to its end.
 pub(super) struct Command {
     /// Program and arguments.
     pub argv: Vec<String>,
@@ -19,22 +19,22 @@ pub(super) struct Command {
     pub dir: Option<PathBuf>,
     /// How long it may take.
     pub timeout: Duration,
-    /// The name of its logs, without their ending.
+    /// The name of its logs, without extension.
     pub name: String,
-    /// How many lines of the end of its output an error shows.
+    /// How many of the last lines of its output an error shows.
     pub lines_shown: usize,
 }
 
-/// Why a command did not end well.
+/// Why a command failed.
 pub(super) enum CommandError {
-    /// In words, with the end of its output.
+    /// The reason in words, with the end of its output.
     Failed(String),
-    /// Nothing can be executed any more.
+    /// No command can be executed any more.
     Guard(supervise::Error),
 }
 
 impl CommandError {
-    /// As an error of the repetition.
+    /// The same as an error of the repetition.
     pub fn into_error(self, failed: impl FnOnce(String) -> Error) -> Error {
         match self {
             Self::Failed(reason) => failed(reason),
@@ -44,7 +44,7 @@ impl CommandError {
 }
 
 impl Command {
-    /// One of the plan, with late names filled in.
+    /// A command of the plan, with late names filled in.
     pub fn new(invocation: &Invocation, late: &Late<'_>, name: String) -> Self {
         Self {
             argv: fill_all(&invocation.argv, late),
@@ -56,10 +56,10 @@ impl Command {
         }
     }
 
-    /// Executes it; exit code 0 is expected. Returns where its output and its error output are.
+    /// Executes the command; exit code 0 is expected. Returns the files with its output and its error output.
     ///
     /// # Errors
-    /// When it does not end well, or not in time.
+    /// When the command fails, or does not end in time.
     pub async fn execute(self, guard: &Guard, logs: &Path) -> Result<[PathBuf; 2], CommandError> {
         let [out, err] = ["out", "err"].map(|kind| logs.join(format!("{}.{kind}", self.name)));
         let env = self.env.into_iter().chain([guard.marker(Kind::Step, &self.name, 0)]).collect();

@@ -1,7 +1,7 @@
-//! Containers: what an engine runs for us is not a child of ours, so it is found, removed and looked for by its name and label.
+//! Containers: a process that an engine runs for us is not our child, so its container is found and removed by name and label.
 //!
-//! The name holds the run's id, which is random: another runner, in another pid namespace with the same engine, has other names.
-//! A container that has the name without our label is somebody else's, and stays.
+//! The name contains the run's id, which is random: another runner, in another pid namespace with the same engine, has other
+//! names. A container that has the name without our label belongs to another user, and is left alone.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use plan::containers;
 use plan::programs::find_program;
 use supervise::{Guard, Process};
 
-/// How long the engine may take for an answer.
+/// How long the engine may take to answer.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How often the engine is asked for a container's process.
 const LOOK: Duration = Duration::from_millis(20);
@@ -19,7 +19,7 @@ const LOOK: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub(super) struct Container {
     engine: String,
-    /// The name by which the engine knows it, and by which it is removed.
+    /// The name of the container, by which it is also removed.
     pub name: String,
 }
 
@@ -27,7 +27,7 @@ impl Container {
     /// Names a container of this runner. From now on the guard removes it when the runner is gone.
     ///
     /// # Errors
-    /// When that cannot be written down.
+    /// When this cannot be recorded.
     pub fn announce(engine: &str, target: &str, replica: u32, guard: &Guard) -> Result<Self, Error> {
         let name = format!("runner-{}-{target}-{replica}", guard.run());
         let engine = find_program(engine).map_or_else(|| engine.to_owned(), |p| p.display().to_string());
@@ -36,20 +36,20 @@ impl Container {
         Ok(container)
     }
 
-    /// The command that removes it, and nothing else, when nobody of us is left to do so.
+    /// The command that removes this container, and nothing else, when this process is gone.
     fn removal(&self) -> Vec<String> {
         let script = "ids=$(\"$0\" ps --all --quiet --filter \"name=^$1$\" --filter \"label=$2=$1\") && \
                       { [ -z \"$ids\" ] || \"$0\" rm --force $ids; }";
         ["sh", "-c", script, &self.engine, &self.name, containers::LABEL].map(str::to_owned).to_vec()
     }
 
-    /// Ids of what has its name and its label, apart by white space.
+    /// Ids of the containers with its name and its label, separated by white space.
     async fn ids(&self) -> Result<String, String> {
         let (name, label) = (format!("name=^{}$", self.name), format!("label={}={}", containers::LABEL, self.name));
         self.ask(&["ps", "--all", "--quiet", "--filter", &name, "--filter", &label]).await
     }
 
-    /// The first process inside, as soon as the engine knows it; none when its client ends before.
+    /// The first process inside, as soon as the engine knows it; `None` if the client ends before.
     pub async fn pid(&self, client: &Process, patience: Duration) -> Option<u32> {
         let begun = Instant::now();
         while client.exited().is_none() && begun.elapsed() < patience {
@@ -67,10 +67,10 @@ impl Container {
     /// Removes it, and makes sure that it is gone.
     ///
     /// # Errors
-    /// [`Error::Container`] when the engine does not do so.
+    /// [`Error::Container`] when the engine does not remove it.
     pub async fn remove(&self, guard: &Guard) -> Result<(), Error> {
         let failed = |reason: String| Error::Container { name: self.name.clone(), reason };
-        // It is gone already when it has ended by itself.
+        // It is already gone if it has ended on its own.
         let ids = self.ids().await.map_err(failed)?;
         let mut removal = vec!["rm", "--force"];
         removal.extend(ids.split_ascii_whitespace());
@@ -80,7 +80,7 @@ impl Container {
                 guard.done(&self.removal())?;
                 Ok(())
             }
-            Ok(_) => Err(failed(removed.err().unwrap_or_else(|| "it is still there".to_owned()))),
+            Ok(_) => Err(failed(removed.err().unwrap_or_else(|| "it still exists".to_owned()))),
             Err(reason) => Err(failed(reason)),
         }
     }

@@ -1,11 +1,11 @@
-//! What starting something in a repetition needs to know.
+//! What is needed to start a process in a repetition.
 
 use std::path::{Path, PathBuf};
 
 use plan::{Late, Target};
 use supervise::Guard;
 
-/// Where a repetition takes place, and who owns what it starts.
+/// The directories of a repetition, and the owner of its processes.
 #[derive(Clone, Debug)]
 pub struct Context<'a> {
     /// The owner of processes.
@@ -16,14 +16,14 @@ pub struct Context<'a> {
     pub scratch: PathBuf,
     /// The directory of the run, for what outlives repetitions.
     pub kept: PathBuf,
-    /// Where logs go.
+    /// The directory of logs.
     pub logs: PathBuf,
     /// The fixtures' executable.
     pub fixtures: &'a Path,
 }
 
 impl Context<'_> {
-    /// Where files of a target are.
+    /// The directory of the files of a target.
     pub fn directory_of(&self, target: &Target) -> &Path {
         if target.lifetime.is_repetition() { &self.scratch } else { &self.kept }
     }

@@ -1,8 +1,8 @@
-//! What can end a repetition before its time.
+//! Errors that end a repetition early.
 
 use std::path::PathBuf;
 
-/// Why a repetition, or a step beside it, came to an early end.
+/// Why a repetition, or a step outside of it, ended early.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A port that a target needs is taken.
@@ -12,7 +12,7 @@ pub enum Error {
         port: u16,
         /// The target that needs it.
         target: String,
-        /// The process that listens there, where it can be seen.
+        /// The process that listens there, if it is visible.
         holder: Option<String>,
     },
     /// A port is still taken after its target was stopped.
@@ -22,10 +22,10 @@ pub enum Error {
         port: u16,
         /// The target that was stopped.
         target: String,
-        /// The process that listens there, where it can be seen.
+        /// The process that listens there, if it is visible.
         holder: Option<String>,
     },
-    /// A port cannot be looked at.
+    /// A port cannot be checked.
     #[error(transparent)]
     Observe(#[from] observe::Error),
     /// A process of a target.
@@ -34,12 +34,12 @@ pub enum Error {
     /// A link.
     #[error(transparent)]
     Link(#[from] links::Error),
-    /// A container that is still there after it was told to go.
+    /// A container that still exists after it was removed.
     #[error("the container {name} could not be removed: {reason}")]
     Container {
         /// Its name.
         name: String,
-        /// What the engine said.
+        /// The engine's message.
         reason: String,
     },
     /// The process that emulates a link.
@@ -47,7 +47,7 @@ pub enum Error {
     LinkHelper {
         /// The name of the link whose helper failed.
         link: String,
-        /// How the helper ended, or what it said.
+        /// How the helper ended, or its message.
         reason: String,
     },
     /// A load could not be prepared or made.
@@ -61,34 +61,34 @@ pub enum Error {
     Scratch {
         /// The file or directory.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// A step of the scenario's own failed.
+    /// A step of the scenario failed.
     #[error("the {level} step `{step}` failed: {reason}")]
     Action {
         /// `set-up` or `clean-up`, and its level.
         level: &'static str,
         /// The set-up or clean-up step, in words.
         step: String,
-        /// How it ended, with the end of what it wrote.
+        /// How it ended, with the end of its output.
         reason: String,
     },
-    /// What all repetitions of a cell need could not be made.
+    /// The set-up of a cell failed, which all its repetitions need.
     #[error("{reason}")]
     CellSetUp {
-        /// Which step of its set-up failed, and why.
+        /// The step of its set-up that failed, and why.
         reason: String,
     },
-    /// Nobody of the experiment listens where the load asks.
+    /// Nothing of the experiment listens on the port that the load uses.
     #[error("{error}; {hint}")]
     Refused {
-        /// What was refused.
+        /// The refused connection.
         error: load::Error,
-        /// Where nobody listens, and who does.
+        /// The port on which nothing listens, and the port that was probably meant.
         hint: String,
     },
-    /// What should be collected is not there.
+    /// A figure could not be collected.
     #[error("`{name}` could not be collected: {reason}")]
     Collect {
         /// The name of the entry of `collect`.
@@ -96,7 +96,7 @@ pub enum Error {
         /// Why nothing could be read.
         reason: String,
     },
-    /// What a tap asks for cannot be followed, whatever its source says.
+    /// A tap cannot be followed.
     #[error("the tap `{name}` cannot be followed: {reason}")]
     Tap {
         /// The name of the tap.
@@ -113,7 +113,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether going on with the next repetition makes no sense.
+    /// Whether it makes no sense to continue with the next repetition.
     pub fn ends_the_run(&self) -> bool {
         matches!(self, Self::Record(_) | Self::Fixtures(_) | Self::Interrupted | Self::Supervise(supervise::Error::GuardGone))
     }

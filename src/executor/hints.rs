@@ -1,11 +1,12 @@
-//! What may help where a checked pass was refused: the port at which nobody of the experiment listens, and the one that was meant.
+//! A hint for a refused checked pass: the port on which nothing of the experiment listens, and the port that was probably
+//! meant.
 
 use super::error::Error;
 use plan::links::is_local;
 use plan::{Target, Workload};
 use vocabulary::Outcome;
 
-/// A checked pass that failed, with what may help where it asked at a port of this machine that no target has.
+/// A checked pass that failed, with a hint if it used a port of this machine that no target has.
 pub(super) fn of_refusal(error: load::Error, workload: &Workload, targets: &[Target]) -> Error {
     if !matches!(error, load::Error::Verify { outcome: Outcome::Refused, .. }) {
         return error.into();
@@ -18,7 +19,7 @@ pub(super) fn of_refusal(error: load::Error, workload: &Workload, targets: &[Tar
     }
 }
 
-/// In words, that nobody listens at one of these ports, where some are `known`.
+/// The hint that nothing listens on one of these ports, if some ports are `known`.
 fn nobody_at(asked: impl Iterator<Item = u16>, known: &[u16]) -> Option<String> {
     let port = asked.into_iter().find(|port| !known.contains(port)).filter(|_| !known.is_empty())?;
     let meant = known.iter().filter(|other| is_near(port, **other)).min_by_key(|other| port.abs_diff(**other));
@@ -26,7 +27,8 @@ fn nobody_at(asked: impl Iterator<Item = u16>, known: &[u16]) -> Option<String> 
     Some(format!("nothing of this experiment listens on {port}{meant}"))
 }
 
-/// Whether one port may have been typed for another: it is less than ten away, or differs in one digit or in the order of two.
+/// Whether one port may be a typing mistake for another: it is less than ten away, or differs in one digit or in the order of
+/// two.
 fn is_near(typed: u16, meant: u16) -> bool {
     let [one, other] = [typed, meant].map(|port| port.to_string().into_bytes());
     let differing: Vec<usize> = (0..one.len().min(other.len())).filter(|at| one[*at] != other[*at]).collect();

@@ -1,4 +1,4 @@
-//! What was used of the host during a load, and by whom.
+//! What was used of the host during a load, and by which programs.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,9 +14,9 @@ use vocabulary::rows::{HostSample, ProcessSample};
 pub struct HostUse {
     /// All processors' time, nanoseconds.
     pub time_ns: u64,
-    /// What the hypervisor took away.
+    /// Time taken by the hypervisor.
     pub steal_share: f64,
-    /// What programs used that are neither targets nor runner. Interrupts count for nobody.
+    /// Time used by programs that are neither targets nor runner. Interrupts are not counted for any program.
     pub others_share: f64,
     /// Pressure, frequency and throttling.
     pub watched: WatchedStatus,
@@ -42,7 +42,7 @@ pub(super) struct Meter {
     watch: Watch,
 }
 
-/// What a replica has used; one that begins anew, as a command does with each execution, goes on from there.
+/// The time that a replica has used. If its counter starts again, as with each execution of a command, the times add up.
 #[derive(Clone, Copy, Debug, Default)]
 struct Used {
     before: u64,
@@ -141,7 +141,7 @@ mod tests {
         let used = meter.used().expect("begin and end were marked");
         assert_eq!(used.time_ns, 200_000_000_000);
         assert_eq!(used.steal_share, 0.1);
-        // This very process has used some.
+        // This process itself has used some time.
         assert!((0.59..=0.6).contains(&used.others_share), "{used:?}");
     }
 

@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM: once means finish cleanly, twice means now.
+//! Ctrl-C and SIGTERM: the first one means finish cleanly, the second one means now.
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -8,7 +8,7 @@ use tokio::sync::watch;
 pub struct Interrupt(watch::Receiver<u32>);
 
 impl Interrupt {
-    /// Begins to listen. Must be called inside of a tokio runtime.
+    /// Starts to listen. Must be called inside of a tokio runtime.
     ///
     /// # Errors
     /// When signals cannot be listened to.
@@ -25,12 +25,12 @@ impl Interrupt {
         Ok(Self(from))
     }
 
-    /// How often so far.
+    /// How often the user has asked so far.
     pub fn count(&self) -> u32 {
         *self.0.borrow()
     }
 
-    /// Waits until the user has asked for an end so often.
+    /// Waits until the user has asked for an end this many times.
     pub async fn asked(&self, times: u32) {
         let mut receiver = self.0.clone();
         if receiver.wait_for(|count| *count >= times).await.is_err() {

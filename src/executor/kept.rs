@@ -1,4 +1,5 @@
-//! Targets that outlive repetitions: taken into each that needs them, handed back at its end, and stopped when their time is over.
+//! Targets that outlive repetitions: handed to each repetition that needs them, handed back at its end, and stopped when their
+//! lifetime is over.
 
 use std::path::{Path, PathBuf};
 
@@ -8,12 +9,12 @@ use super::targets::{self, Claim, Running};
 use supervise::{Guard, Process, probe};
 use vocabulary::choices::Lifetime;
 
-/// Those that run while no repetition does.
+/// The targets that run between repetitions.
 #[derive(Debug, Default)]
 pub struct Kept {
     /// In the order of their starts.
     running: Vec<Running>,
-    /// Their ports, also while a repetition has them.
+    /// Their ports, even while a repetition has them.
     claims: Vec<Claim>,
 }
 
@@ -28,7 +29,7 @@ impl Kept {
         self.running.iter().filter(move |one| one.status.target == target)
     }
 
-    /// All that run.
+    /// All running replicas.
     pub(super) fn running(&self) -> impl Iterator<Item = &Running> {
         self.running.iter()
     }
@@ -40,7 +41,7 @@ impl Kept {
         taken
     }
 
-    /// Takes over from a repetition that ends what goes on, with its ports.
+    /// Takes over the targets that continue from a repetition that ends, with their ports.
     pub(super) fn put(&mut self, running: &mut [Running], claims: Vec<Claim>) {
         self.running.extend(running.iter_mut().filter(|one| one.stays).map(Running::hand_over));
         self.running.sort_by_key(|one| one.process.as_ref().map(|p| p.asked_at));
@@ -48,12 +49,12 @@ impl Kept {
         self.claims.retain(|claim| self.running.iter().any(|one| one.status.target == claim.target));
     }
 
-    /// The processes, which are no remains of a repetition.
+    /// The processes, which are not remains of a repetition.
     pub(super) fn processes(&self) -> Vec<&Process> {
         self.running.iter().filter_map(|one| one.process.as_ref()).collect()
     }
 
-    /// Stops those whose process has ended, and those that waited for them. Returns in words what has ended.
+    /// Stops the targets whose process has ended, and those that depend on them. Returns in words what has ended.
     ///
     /// # Errors
     /// As [`Kept::stop`].
@@ -68,10 +69,10 @@ impl Kept {
         Ok(words)
     }
 
-    /// Stops some in reverse order, and makes sure that their ports are free again.
+    /// Stops some targets in reverse order, and makes sure that their ports are free again.
     ///
     /// # Errors
-    /// When the guard is gone, or something does not go.
+    /// When the guard is gone, or a target does not stop.
     pub(super) async fn stop(&mut self, guard: &Guard, which: impl Fn(&Running) -> bool) -> Result<(), Error> {
         let mut ending: Vec<&mut Running> = self.running.iter_mut().filter(|one| which(one)).collect();
         let stopped = targets::stop(guard, &mut ending).await;
@@ -83,7 +84,7 @@ impl Kept {
     }
 }
 
-/// Names of the targets that cannot go on: those of which one `has_failed`, and all that waited for them.
+/// Names of the targets that cannot continue: those with a replica that `has_failed`, and all that depend on them.
 pub(super) fn falling(running: &[&Running], has_failed: impl Fn(&Running) -> bool) -> Vec<String> {
     let mut falling: Vec<String> = Vec::new();
     loop {
@@ -100,17 +101,17 @@ pub(super) fn falling(running: &[&Running], has_failed: impl Fn(&Running) -> boo
     }
 }
 
-/// A directory for the logs of what is started next: they go on from repetition to repetition. `logs`: that of the run.
+/// A directory for the logs of the next target: they continue from repetition to repetition. `logs`: the directory of the run.
 pub(super) fn fresh_logs(logs: &Path) -> PathBuf {
     let path = |number: u32| logs.join(format!("kept-{number}"));
     (1..).map(path).find(|path| !path.exists()).expect("there are fewer directories than numbers")
 }
 
-/// Copies what was written into the logs of a target since the last time into those of a repetition: whole lines, and all of it
-/// when nothing more will come. `frees`: gives back the room of what earlier repetitions have, which otherwise grows for months.
+/// Copies what was written to the logs of a target since the last time into those of a repetition: whole lines, or all of it
+/// if nothing more will come. `frees`: frees the space of what earlier repetitions have copied; otherwise logs grow for months.
 ///
 /// # Errors
-/// What cannot be read or written.
+/// When a log cannot be read or written.
 pub(super) fn take_over_logs(one: &mut Running, logs: &Path, frees: bool) -> Result<(), Error> {
     let to = probe::log_paths(logs, &one.status.target, one.status.replica);
     let all = !one.stays;
@@ -130,7 +131,7 @@ pub(super) fn take_over_logs(one: &mut Running, logs: &Path, frees: bool) -> Res
     Ok(())
 }
 
-/// Gives back the room of the beginning of a file whose length stays; a file system that cannot do that keeps it.
+/// Frees the space of the start of a file without changing its length; has no effect if the file system does not support this.
 fn free(path: &Path, length: u64) {
     use rustix::fs::{FallocateFlags, fallocate};
     if let Some(file) = std::fs::File::options().write(true).open(path).ok().filter(|_| length > 0) {
@@ -138,12 +139,12 @@ fn free(path: &Path, length: u64) {
     }
 }
 
-/// Which targets' time is over.
+/// The targets whose lifetime is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Over {
-    /// Those of all cells but this one.
+    /// The targets of all cells but this one.
     OtherCells(usize),
-    /// Those of this cell.
+    /// The targets of this cell.
     Cell(usize),
     /// All.
     Run,

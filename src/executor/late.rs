@@ -1,4 +1,4 @@
-//! Late names: what of a plan is known only when a repetition starts, filled in.
+//! Late names: fills in the values of a plan that are known only when a repetition starts.
 
 use std::sync::Arc;
 
@@ -9,8 +9,8 @@ pub fn fill_all(argv: &[Template], late: &Late<'_>) -> Vec<String> {
     argv.iter().map(|t| t.fill(late).to_text()).collect()
 }
 
-/// A workload in which only the names of passes are open. `reach`: where what listens at an address is really reached, if
-/// that is elsewhere.
+/// A workload in which only the names of passes are open. `reach`: the real address of a listener, if it differs from the
+/// written one.
 pub fn fill_workload(workload: &Workload, late: &Late<'_>, reach: impl Fn(&str, u16) -> Option<(String, u16)>) -> Arc<Workload> {
     let mut workload = workload.clone();
     let protocol = workload.driver.protocol_mut();

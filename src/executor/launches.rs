@@ -12,15 +12,15 @@ use observe::{Sampler, Watched};
 use supervise::{Error, Exit, Guard, Kind, ProcessSpec};
 use vocabulary::choices::Signal;
 
-/// How long a program that took too long may take to end before it is killed.
+/// How long a program that exceeded its time may take to end before it is killed.
 const GRACE: std::time::Duration = std::time::Duration::from_secs(1);
-/// No more than this of a program's output is looked at: the end of it, where metrics stand.
+/// Only this much of a program's output is examined: the end, which has the metrics.
 const MAX_OUTPUT: u64 = 16 << 20;
 
 /// An execution that is under way.
 type Execution<'a> = Pin<Box<dyn Future<Output = Result<(), Error>> + 'a>>;
 
-/// Executes what is asked for, for ever.
+/// Executes requested programs, for ever.
 ///
 /// # Errors
 /// When the guard is gone.
@@ -51,7 +51,7 @@ pub async fn serve(
 
 async fn execute(guard: &Guard, sampler: &Sampler, logs: &Path, launch: Launch) -> Result<(), Error> {
     let [out, err] = ["out", "err"].map(|kind| logs.join(format!("{}-{}.{kind}", launch.workload, launch.client + 1)));
-    // The output of earlier executions stands before this one's.
+    // The output of earlier executions comes before that of this one.
     let before = [&out, &err].map(|path| std::fs::metadata(path).map_or(0, |m| m.len()));
     let mut argv = launch.argv;
     if let Some(program) = argv.first_mut().filter(|p| !p.contains('/'))
@@ -76,7 +76,7 @@ async fn execute(guard: &Guard, sampler: &Sampler, logs: &Path, launch: Launch) 
     let waited = tokio::time::timeout(launch.timeout, process.wait()).await;
     let ended = Instant::now();
     sampler.remove(&launch.workload, replica);
-    // What the program left in the background ends with it.
+    // Processes that the program left in the background end with it.
     guard.stop(&process, Signal::Term, if waited.is_err() { GRACE } else { std::time::Duration::ZERO }).await?;
     let exit = process.exited();
     let [(stdout, out_cut), (stderr, err_cut)] = [(&out, before[0]), (&err, before[1])].map(|(path, from)| read_from(path, from));
@@ -94,12 +94,12 @@ async fn execute(guard: &Guard, sampler: &Sampler, logs: &Path, launch: Launch) 
         stderr,
         is_cut: out_cut || err_cut,
     };
-    // Nobody waits for it any more when the load was given up.
+    // Nothing waits for it any more if the load was given up.
     let _ = launch.ended.send(Ok(launched));
     Ok(())
 }
 
-/// What was written to a log since it had so many bytes: the end of it, and whether that is not all.
+/// What was written to a log after its first `since` bytes: the end of it, and whether more was written.
 fn read_from(path: &Path, from: u64) -> (Vec<u8>, bool) {
     use std::io::{Read as _, Seek as _, SeekFrom};
     let mut bytes = Vec::new();
@@ -110,6 +110,6 @@ fn read_from(path: &Path, from: u64) -> (Vec<u8>, bool) {
         file.seek(SeekFrom::Start(from.max(end.saturating_sub(MAX_OUTPUT))))?;
         file.take(MAX_OUTPUT).read_to_end(&mut bytes)
     });
-    // A log that cannot be read is an empty one; what is missed in it is reported.
+    // A log that cannot be read is treated as empty; what is missing from it is reported.
     if read.is_err() { (Vec::new(), false) } else { (bytes, is_cut) }
 }

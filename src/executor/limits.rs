@@ -1,4 +1,4 @@
-//! Whether a repetition that was completed counts.
+//! Whether a completed repetition counts.
 
 use super::host::HostUse;
 use load::{PhaseReport, Report};
@@ -7,14 +7,14 @@ use record::status::ObserverStatus;
 use vocabulary::Phase;
 use vocabulary::units::{human_duration, percent};
 
-/// A load that is shorter than this says nothing about the share of a processor.
+/// A shorter load does not show the share of a processor.
 const SHORTEST_NS: u64 = 50_000_000;
 
-/// The kernel counts processors' time in steps of 10 ms: below this much of it a share says nothing.
+/// The kernel counts processors' time in steps of 10 ms: below this time a share means nothing.
 pub const SHORTEST_HOST_NS: u64 = 500_000_000;
 
-/// Why a repetition does not count; empty when it does. `reports`: each workload with what its generator did; `host`: none
-/// where the load was too short to say.
+/// Why a repetition does not count; empty if it does. `reports`: each workload with the report of its generator; `host`: `None`
+/// if the load was too short to know.
 pub fn reasons(limits: &Limits, reports: &[(&Workload, &Report)], host: Option<&HostUse>) -> Vec<String> {
     let mut reasons = Vec::new();
     if let Some(host) = host {
@@ -55,7 +55,7 @@ pub fn reasons(limits: &Limits, reports: &[(&Workload, &Report)], host: Option<&
                     ));
                 }
             }
-            // What was never sent is later than any limit.
+            // A pass that was never sent is later than any limit.
             for phase in report.phases.iter().filter(|p| p.phase != Phase::WarmUp && p.unsent > p.offered / 100) {
                 reasons.push(format!(
                     "{} of {} arrivals of `{name}` in `{}` were never sent, the limit is 1 %",
@@ -73,18 +73,18 @@ pub fn reasons(limits: &Limits, reports: &[(&Workload, &Report)], host: Option<&
     reasons
 }
 
-/// Why the measurements of targets cannot be believed.
+/// Why the measurements of targets cannot be trusted.
 pub(super) fn unseen(observer: &ObserverStatus) -> Option<String> {
     (observer.incomplete_samples > 0).then(|| {
         format!(
-            "{} of {} samples of targets and host are not complete, so that memory and other peaks may not have been seen: file \
+            "{} of {} samples of targets and host are not complete, so memory and other peaks may have been missed: file \
              descriptors or memory were missing; raise the limit on open files (`ulimit -Hn`), or use fewer connections and processes",
             observer.incomplete_samples, observer.samples
         )
     })
 }
 
-/// The generator had no time to spare, and what can be done about it.
+/// The generator was saturated, with advice on what to do.
 fn saturated(workload: &Workload, share: f64, limit: f64) -> String {
     let threads = workload.threads;
     let of = match threads {
@@ -106,7 +106,7 @@ fn saturated(workload: &Workload, share: f64, limit: f64) -> String {
     )
 }
 
-/// What of a phase was asked for and not answered, by count and by time.
+/// The passes of a phase that were requested and not answered, by count and by time.
 fn unanswered(limits: &Limits, workload: &Workload, report: &Report, phase: &PhaseReport) -> Vec<String> {
     let mut reasons = Vec::new();
     let (name, word) = (&workload.name, phase.phase.name());
@@ -126,7 +126,7 @@ fn unanswered(limits: &Limits, workload: &Workload, report: &Report, phase: &Pha
     let share = silence.total_ns as f64 / length_ns;
     if share > limits.silence {
         reasons.push(format!(
-            "for {} of {} in `{word}` ({:.1} %) nobody of `{name}` was answered as expected although passes were due, the longest \
+            "for {} of {} in `{word}` ({:.1} %) no pass of `{name}` was answered as expected although passes were due, the longest \
              stretch was {} from {} on; the limit is {}, `limits: {{silence: …}}` accepts more",
             human_duration(silence.total_ns as f64),
             human_duration(length_ns),

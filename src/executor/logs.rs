@@ -1,8 +1,8 @@
-//! Logs of targets that write more than is to be kept (`log-limit`): the middle is given up, start and end stay.
+//! Logs of targets that write more than is kept (`log-limit`): the middle is removed, start and end stay.
 //!
-//! Nothing stands between a program and its log: it writes into a file, and a thread here gives back the room of what lies between
-//! its first and its last half of the limit, as often as it has grown. Until the target has stopped the file has its whole length, so
-//! that whoever follows it reads on where it was; then it is written once more, with a line that says how much is cut.
+//! A program writes directly to its log file. Whenever the file has grown, a thread here frees the space between the first half
+//! and the last half of the limit. Until the target has stopped, the file keeps its full length, so that a follower can continue
+//! to read at its position. Then the file is written once more, with a line that says how much is cut.
 
 use std::io::{BufRead as _, BufReader, Read, Seek as _, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -15,26 +15,26 @@ use std::time::Duration;
 
 use rustix::fs::{FallocateFlags, fallocate};
 
-/// How often logs are looked at. What a program writes meanwhile needs room beyond the limit.
+/// How often logs are checked. What a program writes in between needs space beyond the limit.
 const INTERVAL: Duration = Duration::from_millis(100);
-/// Less is not worth a system call.
+/// Freeing less is not worth a system call.
 const LEAST: u64 = 64 << 10;
 
 /// Keeps the logs of a replica from growing, until it is dropped.
 #[derive(Debug)]
 pub(super) struct LogKeeper {
     limit: u64,
-    /// Where what belongs to the repetition begins in each log.
+    /// The offset in each log at which the repetition's part starts.
     begins: Arc<[AtomicU64; 2]>,
     end: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl LogKeeper {
-    /// Begins to look at these logs.
+    /// Starts to check these logs.
     ///
     /// # Errors
-    /// When there can be no thread for that.
+    /// When the thread cannot be started.
     pub fn start(logs: [PathBuf; 2], begins: [u64; 2], limit: u64) -> std::io::Result<Self> {
         let begins = Arc::new(begins.map(AtomicU64::new));
         let (end, ended) = channel();
@@ -51,12 +51,12 @@ impl LogKeeper {
         Ok(Self { limit, begins, end: Some(end), thread: Some(thread) })
     }
 
-    /// How long what is kept of a log may be.
+    /// The maximum length of the kept part of a log.
     pub fn limit(&self) -> u64 {
         self.limit
     }
 
-    /// What stands before these places belongs to earlier repetitions.
+    /// The offsets before which the logs belong to earlier repetitions.
     pub fn begin_at(&self, places: [u64; 2]) {
         self.begins.iter().zip(places).for_each(|(begin, place)| begin.store(place, Ordering::Relaxed));
     }
@@ -71,7 +71,7 @@ impl Drop for LogKeeper {
     }
 }
 
-/// Gives back the room of what is too much in the middle of a log. A file system that cannot do that keeps it until the end.
+/// Frees the excess space in the middle of a log. If the file system does not support this, the space is kept until the end.
 fn free_middle(log: &Path, begin: u64, limit: u64, freed: &mut u64) {
     let Ok(length) = log.metadata().map(|metadata| metadata.len()) else { return };
     let (from, to) = ((*freed).max(begin + limit / 2), length.saturating_sub(limit / 2));
@@ -84,11 +84,11 @@ fn free_middle(log: &Path, begin: u64, limit: u64, freed: &mut u64) {
     }
 }
 
-/// Copies what was written into a log since `taken`, which goes on with it: whole lines, or `all` of it when nothing more will come.
-/// Of more than `limit` bytes the middle is cut, and a line says so. Returns how many bytes were cut.
+/// Copies what was written to a log since `taken`, which is advanced: whole lines, or `all` of it if nothing more will come.
+/// If this is more than `limit` bytes, the middle is cut, and a line says so. Returns how many bytes were cut.
 ///
 /// # Errors
-/// What cannot be read or written.
+/// When a log cannot be read or written.
 pub(super) fn copy(from: &Path, to: &Path, taken: &mut u64, all: bool, limit: Option<u64>) -> std::io::Result<u64> {
     let mut file = match std::fs::File::open(from) {
         Ok(file) => file,
@@ -96,7 +96,7 @@ pub(super) fn copy(from: &Path, to: &Path, taken: &mut u64, all: bool, limit: Op
         Err(error) => return Err(error),
     };
     let length = file.metadata()?.len();
-    // For us alone until secrets are masked, as every log.
+    // Readable by us alone until secrets are masked, like every log.
     let mut to = std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(to)?;
     let mut cut = 0;
     file.seek(SeekFrom::Start(*taken))?;
@@ -105,7 +105,7 @@ pub(super) fn copy(from: &Path, to: &Path, taken: &mut u64, all: bool, limit: Op
         let start_end = *taken + copy_lines(Read::by_ref(&mut file).take(half), &mut to, false)?;
         let mut end_begin = length - half;
         file.seek(SeekFrom::Start(end_begin))?;
-        // The end begins with a line, where there is one.
+        // The end starts at the start of a line, if there is one.
         let mut rest_of_line = Vec::new();
         BufReader::new(Read::by_ref(&mut file).take(half)).read_until(b'\n', &mut rest_of_line)?;
         if rest_of_line.ends_with(b"\n") {
@@ -120,7 +120,7 @@ pub(super) fn copy(from: &Path, to: &Path, taken: &mut u64, all: bool, limit: Op
     Ok(cut)
 }
 
-/// Copies whole lines, and the start of one where `all` is asked for. Returns how many bytes these were.
+/// Copies whole lines, and also an incomplete last line if `all` is set. Returns how many bytes were copied.
 fn copy_lines(from: impl Read, to: &mut impl Write, all: bool) -> std::io::Result<u64> {
     let (mut lines, mut line, mut copied) = (BufReader::new(from), Vec::new(), 0);
     while lines.read_until(b'\n', &mut line)? > 0 {
@@ -134,10 +134,10 @@ fn copy_lines(from: impl Read, to: &mut impl Write, all: bool) -> std::io::Resul
     Ok(copied)
 }
 
-/// Cuts the middle out of a log to which nobody writes any more. Returns how many bytes were cut.
+/// Cuts the middle out of a log that is no longer written. Returns how many bytes were cut.
 ///
 /// # Errors
-/// What cannot be read or written.
+/// When a log cannot be read or written.
 pub(super) fn shorten(log: &Path, limit: u64) -> std::io::Result<u64> {
     match log.metadata() {
         Ok(metadata) if metadata.len() > limit => {}
@@ -196,7 +196,7 @@ mod tests {
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
         assert_eq!(shorten(&from, 1 << 20).unwrap(), 0);
         assert_eq!(shorten(&folder.path().join("missing"), 1).unwrap(), 0);
-        // A line without an end is no reason to keep more.
+        // A line without an end does not cause more to be kept.
         std::fs::write(&from, "x".repeat(5000)).unwrap();
         assert_eq!(shorten(&from, 1000).unwrap(), 4500);
     }
@@ -214,7 +214,7 @@ mod tests {
         let after = log.metadata().unwrap();
         assert_eq!((after.len(), freed), (text.len() as u64, text.len() as u64 - (1 << 19)));
         assert!(after.blocks() < before / 2 || after.blocks() == before, "{} of {before} blocks", after.blocks());
-        // Start and end are as they were, and what is kept needs nothing of the middle.
+        // Start and end are unchanged, and the kept part needs nothing of the middle.
         let cut = shorten(&log, 1 << 20).unwrap();
         let kept = std::fs::read_to_string(&log).unwrap();
         assert!(!kept.contains('\0') && kept.ends_with("line 0399999\n"), "{cut}");

@@ -1,4 +1,4 @@
-//! File systems in memory: a mount of our own where that is allowed, a directory in `/dev/shm` otherwise.
+//! File systems in memory: a separate mount if this is allowed, otherwise a directory in `/dev/shm`.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -10,39 +10,39 @@ use record::spill::Spill;
 use supervise::journal;
 use vocabulary::units::human_bytes;
 
-/// Where every Linux has a file system in memory that all may write to.
+/// The file system in memory of every Linux, to which all users may write.
 const SHARED: &str = "/dev/shm";
-/// Less room than this is none: files grow by pages.
+/// Less space than this counts as none: files grow by pages.
 const PAGE: u64 = 4096;
 
 /// A file system in memory.
 #[derive(Debug)]
 pub struct Memory {
-    /// The folder at which it is mounted.
+    /// The folder on which it is mounted.
     pub path: PathBuf,
-    /// Whether it is a mount of our own, so that its size is kept to.
+    /// Whether it is a separate mount, so that its size is enforced.
     pub mounted: bool,
-    /// Its size in bytes, as asked for.
+    /// Its requested size in bytes.
     pub size: u64,
 }
 
-/// Makes a directory that others may pass through and not list; it must not be there yet.
+/// Makes a directory that others may pass through but not list; it must not exist yet.
 ///
 /// # Errors
-/// What the system says.
+/// The error of the operating system.
 pub fn make_passable(path: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
     std::fs::DirBuilder::new().mode(0o711).create(path)?;
-    // Whatever the umask leaves of it: a program that changes its user must get to what the scenario gives it.
+    // Whatever the umask is: a program that changes its user must reach the files that the scenario gives it.
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o711))
 }
 
 impl Memory {
-    /// Makes one of `size` bytes at `path`, an empty directory that is ours; or, where nothing may be mounted, a directory of
+    /// Makes one of `size` bytes at `path`, an empty directory of ours; or, if mounting is not possible, a directory of
     /// that name in `/dev/shm`.
     ///
     /// # Errors
-    /// In words, when there can be neither.
+    /// In words, when neither is possible.
     pub fn make(path: &Path, size: u64) -> Result<Self, String> {
         let options = std::ffi::CString::new(format!("size={size},mode=0711")).expect("a number has no zero byte");
         let refused = match mount("runner", path, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, Some(options.as_c_str())) {
@@ -63,22 +63,22 @@ impl Memory {
         Ok(Self { path: shared, mounted: false, size })
     }
 
-    /// Where `make` would put a directory if it may not mount; whoever clears up should know both.
+    /// The directory that `make` uses if it may not mount; clean-up must know both places.
     pub fn instead_of(path: &Path) -> PathBuf {
         Path::new(SHARED).join(path.file_name().unwrap_or_default())
     }
 
-    /// In words, that there was no room any more, if so.
+    /// In words, that the space was used up, if so.
     pub fn was_full(&self, spill: &Spill) -> Option<String> {
         let spilled = spill.happened.load(Ordering::Relaxed);
         let full = room(&self.path).is_some_and(|room| room < PAGE);
         (spilled || full).then(|| {
-            let rest = if spilled { "recording went on on disk" } else { "logs may have lost their end" };
+            let rest = if spilled { "recording continued on disk" } else { "logs may have lost their end" };
             format!("the tmpfs of {} at {} was full: {rest}", human_bytes(self.size as f64), self.path.display())
         })
     }
 
-    /// Removes it with all that is in it.
+    /// Removes it with all its content.
     pub fn remove(&self) {
         let _ = journal::remove(&self.path);
     }

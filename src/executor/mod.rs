@@ -1,29 +1,30 @@
 //! One repetition from set-up to tear-down; the only place that knows the order of its parts.
 //!
-//! scratch directory → set-up → links, each measured → ports free → targets in order, each ready → taps connected → set-up of the load → verify →
-//! what servers counted until now → load (warm-up, during) → what they counted now → collect → clean-up of the load →
-//! targets stopped in reverse → links undone → proof that nothing is left → clean-up → result made durable.
+//! scratch directory → set-up → links, each measured → ports free → targets in order, each ready → taps connected → set-up of
+//! the load → verify → counts of servers before the load → load (warm-up, during) → counts after the load → collect →
+//! clean-up of the load → targets stopped in reverse → links undone → proof that nothing is left → clean-up → result made
+//! durable.
 //!
 //! | module | what it does |
 //! |---|---|
-//! | `repetition` | tells that story |
-//! | `actions`, `command` | the scenario's own steps; `cache` is what they keep for later runs, `checkout` a revision that is built |
+//! | `repetition` | executes this sequence |
+//! | `actions`, `command` | the steps of the scenario; `cache` is what they keep for later runs, `checkout` builds a revision |
 //! | `targets`, `containers` | start and stop what is measured |
-//! | `kept` | those that outlive repetitions |
-//! | `revive` | those that end under load and are started again |
+//! | `kept` | targets that outlive repetitions |
+//! | `revive` | targets that end under load and are started again |
 //! | `network` | makes, measures and undoes links |
 //! | `launches` | starts programs that make the load |
-//! | `collect`, `reconcile` | take metrics when the load is over; hold what servers counted against what was sent |
+//! | `collect`, `reconcile` | take metrics when the load is over; compare what servers counted with what was sent |
 //! | `taps` | follows logs, files, connections and commands line by line, from the first target's start to the last one's end |
-//! | `recorder` | takes in what load and observation report |
-//! | `host`, `watched` | who used the processors meanwhile, and what held them up or slowed them down |
-//! | `limits` | says whether a repetition counts |
+//! | `recorder` | receives what load and observation report |
+//! | `host`, `watched` | which programs used the processors, and what held the processors up or slowed them down |
+//! | `limits` | decides whether a repetition counts |
 //! | `memory` | file systems in memory |
-//! | `versions` | asks programs what they are |
+//! | `versions` | asks programs for their versions |
 //! | `interrupt` | Ctrl-C |
 //!
-//! Below all of them are `error`, `late` (names whose values are known only now) and `context` (what starting something needs
-//! to know). Which repetition comes when says `plan::order`, and `cmd::execute` goes by it.
+//! Below all of them are `error`, `late` (names whose values are known only now) and `context` (what is needed to start a
+//! process). `plan::order` decides the order of repetitions, and `cmd::execute` follows it.
 
 pub mod actions;
 pub mod cache;

@@ -13,20 +13,20 @@ use record::status::LinkStatus;
 use supervise::{Guard, Kind, Process, ProcessSpec};
 use vocabulary::choices::Signal;
 
-/// How long measuring one link may take, beside round trips.
+/// How long measuring one link may take, in addition to round trips.
 const BUDGET: Duration = Duration::from_secs(3);
-/// A helper that says nothing for so long will not say anything.
+/// How long a helper may take to write its first line.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The links of one repetition; it outlives whatever breaks the repetition off.
+/// The links of one repetition; this value outlives a repetition that breaks off.
 #[derive(Debug, Default)]
 pub(super) struct Network {
     links: Vec<Laid>,
-    /// All namespaces that were or will be made.
+    /// All namespaces that were made or will be made.
     namespaces: Vec<String>,
-    /// Held while something is made, so that nothing is undone meanwhile.
+    /// Held while a link is made, so that nothing is undone meanwhile.
     busy: Arc<Mutex<()>>,
-    /// What broke before the end.
+    /// Failures before the end.
     broken: Vec<String>,
 }
 
@@ -44,14 +44,14 @@ impl Network {
     /// Makes the links of a cell and measures them.
     ///
     /// # Errors
-    /// What cannot be made or measured. Whatever was made until then is undone by [`Network::undo`].
+    /// When a link cannot be made or measured. [`Network::undo`] undoes everything that was made until then.
     pub async fn make(&mut self, cell: &Cell, context: &Context<'_>, seed: u64) -> Result<(), Error> {
         if cell.links.is_empty() {
             return Ok(());
         }
         let (all, run) = (cell.links.clone(), context.guard.run()[..8].to_owned());
         let names = links::topology(&cell.links, &run)?;
-        // What is tried has gone before anything is made; should we be killed meanwhile, it is known what it was called.
+        // Trial namespaces are gone before anything is made; if we are killed meanwhile, their names are known.
         let probe = links::names::path(&links::names::probe(&run));
         context.guard.adopt(&probe)?;
         let chosen = blocking(&self.busy, move || links::choose_all(&all, &run)).await?;
@@ -63,7 +63,7 @@ impl Network {
             }
         }
         for ((link, choice), names) in cell.links.iter().zip(chosen).zip(names) {
-            // The kernel takes a moment to remove what the repetition before has undone.
+            // The kernel takes a moment to remove what the previous repetition has undone.
             let device = Path::new("/sys/class/net").join(&names.near_device);
             let begun = Instant::now();
             while device.exists() && begun.elapsed() < PATIENCE {
@@ -79,7 +79,7 @@ impl Network {
             }
             self.links.push(Laid { link: link.clone(), choice, made: Arc::new(made), helpers, measured: None });
         }
-        // One after the other: one that is measured should not be in the way of another.
+        // One after the other, so that measuring one link does not disturb another.
         for laid in &mut self.links {
             let (made, link) = (Arc::clone(&laid.made), laid.link.clone());
             let budget = BUDGET + 10 * link.round_trip();
@@ -94,7 +94,7 @@ impl Network {
         far.and_then(|l| l.made.namespace.clone())
     }
 
-    /// Values of the late names that links bring, in the order of [`Link::late_names`].
+    /// Values of the late names that links define, in the order of [`Link::late_names`].
     pub fn late_values(&self) -> impl Iterator<Item = String> {
         self.links.iter().flat_map(|laid| {
             let port = laid.link.ports.first().and_then(|p| laid.made.ports.get(p)).copied().unwrap_or_default();
@@ -102,14 +102,14 @@ impl Network {
         })
     }
 
-    /// Where the load reaches what listens at an address of this machine; none when no link lies between.
+    /// The address at which the load reaches a listener of this machine; `None` if there is no link in between.
     pub fn reach(&self, host: &str, port: u16) -> Option<(String, u16)> {
         let from_load = self.links.iter().filter(|l| l.link.from.is_none() && is_local(host));
         let mut found = from_load.filter_map(|l| Some((l.made.host.to_string(), *l.made.ports.get(&port)?)));
         found.next()
     }
 
-    /// What the status says of each.
+    /// The links as recorded in the status.
     pub fn status(&self) -> Vec<LinkStatus> {
         let status = |laid: &Laid| LinkStatus {
             link: laid.link.name.clone(),
@@ -121,7 +121,7 @@ impl Network {
         self.links.iter().map(status).collect()
     }
 
-    /// In what the links are not as they were asked.
+    /// How the links differ from what was requested.
     pub fn reasons(&self) -> Vec<String> {
         let measured = self.links.iter().filter_map(|l| Some(l.measured.as_ref()?.against(&l.link)));
         measured.flatten().chain(self.broken.iter().cloned()).collect()
@@ -130,17 +130,17 @@ impl Network {
     /// Ends helpers and removes namespaces; targets must be gone by now.
     ///
     /// # Errors
-    /// When the guard is gone, or something cannot be removed.
+    /// When the guard is gone, or a part cannot be removed.
     pub async fn undo(&mut self, guard: &Guard) -> Result<(), Error> {
         let mut first: Result<(), Error> = Ok(());
         for laid in self.links.iter().filter(|l| l.helpers.iter().any(|h| h.exited().is_some())) {
-            self.broken.push(format!("the helper of link `{}` ended in the middle: packets were lost since", laid.link.name));
+            self.broken.push(format!("the helper of link `{}` ended unexpectedly: packets were lost since then", laid.link.name));
         }
         for helper in self.links.iter_mut().flat_map(|l| std::mem::take(&mut l.helpers)) {
             let stopped = guard.stop(&helper, Signal::Kill, Duration::ZERO).await;
             first = first.and(stopped.map(drop).map_err(Error::from));
         }
-        // Each part, whatever became of the others; only what is gone is taken off the list.
+        // Each part is undone even if others fail; only removed parts are taken off the list.
         let namespaces = std::mem::take(&mut self.namespaces);
         let undone =
             blocking(&self.busy, move || Ok(namespaces.into_iter().map(|name| (links::undo(&name), name)).collect::<Vec<_>>()));
@@ -154,13 +154,13 @@ impl Network {
         first
     }
 
-    /// Whether a target's ports are those of this machine, and not of a network of its own.
+    /// Whether a target's ports are those of this machine, and not of its own network namespace.
     pub fn is_here(&self, target: &str) -> bool {
         self.namespace(target).is_none()
     }
 }
 
-/// Does what takes its time on a thread of its own, one thing after the other.
+/// Does slow work on a separate thread, one piece after the other.
 async fn blocking<T: Send + 'static>(
     busy: &Arc<Mutex<()>>,
     work: impl FnOnce() -> Result<T, links::Error> + Send + 'static,
@@ -195,7 +195,7 @@ async fn start(helper: &links::make::Helper, link: &Link, context: &Context<'_>)
             return Err(failed(format!("it {exit}: {}", said.trim())));
         }
         if begun.elapsed() > PATIENCE {
-            return Err(failed("it does not become ready".to_owned()));
+            return Err(failed("it did not become ready".to_owned()));
         }
         tokio::time::sleep(Duration::from_millis(1)).await;
     }

@@ -1,12 +1,12 @@
-//! What servers counted, held against what was sent to them.
+//! What servers counted, compared with what was sent to them.
 //!
-//! Their counts are read just before the load and after it; set-up, readiness probes and the checked pass lie before, and
-//! what is collected behind. Of the difference is asked that it lies between the requests that were answered and those that
-//! were sent: one without an answer – a time-out, a reset, one under way at the end – may have arrived or not.
+//! Their counts are read just before the load and just after it. Set-up, readiness probes and the checked pass come before, and
+//! `collect` comes after. The difference must lie between the number of requests that were answered and the number that
+//! were sent: a request without an answer – a time-out, a reset, one under way at the end – may or may not have arrived.
 //!
-//! A reading may be a request that the server counts, too, and a count may lag behind what it counts. So before the load it
-//! is read until it rests or grows by the same with each reading, which then is what a reading costs; after the load it is
-//! read until it rests and nothing is missing, or for [`PATIENCE`].
+//! A reading may itself be a request that the server counts, and a count may lag behind. So before the load a count
+//! is read until it stays the same or grows by the same number with each reading, which is then the cost of a reading. After
+//! the load it is read until it stays the same and nothing is missing, or for [`PATIENCE`].
 
 use std::time::Duration;
 
@@ -26,15 +26,15 @@ use plan::{Cell, CollectSource, Reconcile};
 use record::status::ReconciledStatus;
 use vocabulary::units::plain;
 
-/// Between two readings; more when it goes on for long.
+/// The pause between two readings; it grows if reading takes long.
 const PAUSE: Duration = Duration::from_millis(2);
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
-/// For so long a count may lag behind.
+/// How long a count may lag behind.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// A server that does not answer a question about itself within this is not asked any more.
+/// A server that does not answer a question about itself within this time is not asked again.
 const ONE_READING: Duration = Duration::from_secs(5);
 
-/// What counts were before the load; in words where one could not be read.
+/// The counts before the load; the reason in words for a count that could not be read.
 #[derive(Debug, Default)]
 pub(super) struct Baselines(Vec<Result<Baseline, String>>);
 
@@ -42,22 +42,22 @@ pub(super) struct Baselines(Vec<Result<Baseline, String>>);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Count {
     requests: u64,
-    /// Those of them that asked about the server itself, where it tells them apart: somebody may watch it. They count where
-    /// the load has sent them, and only then.
+    /// The requests among them that asked about the server itself, if it distinguishes them: a program may watch the server.
+    /// They count only if the load has sent them.
     about_itself: u64,
 }
 
-/// What a count was, and by how much each reading makes it grow.
+/// The value of a count, and by how much each reading makes it grow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Baseline {
     count: Count,
     cost: u64,
 }
 
-/// What was found of one target.
+/// The result for one target.
 #[derive(Debug)]
 pub(super) struct Reconciled {
-    /// Both counts and the judgement, as the record has them.
+    /// Both counts and the judgement, in the form of the record.
     pub status: ReconciledStatus,
     /// Why the repetition does not count, if it does not.
     pub reason: Option<String>,
@@ -67,7 +67,7 @@ impl Baselines {
     /// Reads all counts of a cell.
     ///
     /// # Errors
-    /// When one for which the scenario asks cannot be read.
+    /// When a count that the scenario asks for cannot be read.
     pub async fn read(cell: &Cell, context: &Context<'_>) -> Result<Self, Error> {
         let mut all = Vec::new();
         for one in &cell.reconcile {
@@ -79,10 +79,10 @@ impl Baselines {
         Ok(Self(all))
     }
 
-    /// Reads all counts again, and judges. `limit`: the share that may differ where the scenario says nothing else.
+    /// Reads all counts again, and judges them. `limit`: the share that may differ by default.
     ///
     /// # Errors
-    /// When one for which the scenario asks cannot be read.
+    /// When a count that the scenario asks for cannot be read.
     pub async fn judge(
         &self,
         cell: &Cell,
@@ -106,7 +106,7 @@ impl Baselines {
     }
 }
 
-/// An error, where the scenario asks for the count; otherwise words.
+/// An error if the scenario asks for the count; otherwise words.
 fn unread(one: &Reconcile, error: Unread) -> Result<String, Error> {
     match error {
         Unread::Words(reason) if one.asked => Err(Error::Collect { name: format!("the count of {}", one.target), reason }),
@@ -119,16 +119,16 @@ fn unread(one: &Reconcile, error: Unread) -> Result<String, Error> {
 enum Unread {
     /// Why, in words for the record.
     Words(String),
-    /// What ends the repetition.
+    /// An error that ends the repetition.
     Error(Error),
 }
 
-/// Requests that may have come.
+/// Requests that may have arrived.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Sent {
     sent: u64,
     answered: u64,
-    /// Where redirects led, which may have been anywhere.
+    /// The requests that followed redirects, which may lead anywhere.
     elsewhere: u64,
 }
 
@@ -158,7 +158,7 @@ fn may_count_itself(counter: &Counter) -> bool {
     }
 }
 
-/// Reads the count of a target until it rests, or grows by the same with each reading.
+/// Reads the count of a target until it stays the same, or grows by the same number with each reading.
 async fn baseline(one: &Reconcile, context: &Context<'_>) -> Result<Baseline, Unread> {
     let counts_itself = one.counters.iter().any(may_count_itself);
     let until = Instant::now() + PATIENCE;
@@ -182,13 +182,13 @@ async fn baseline(one: &Reconcile, context: &Context<'_>) -> Result<Baseline, Un
     }
 }
 
-/// Reads the count of a target until it rests and nothing is missing; by how much it grew.
+/// Reads the count of a target until it stays the same and nothing is missing; returns by how much it grew.
 async fn growth(one: &Reconcile, baseline: Baseline, sent: &Sent, context: &Context<'_>) -> Result<u64, Unread> {
     let until = Instant::now() + PATIENCE;
     let mut pause = PAUSE;
     let mut before = None;
     for readings in 1.. {
-        // Of a count that has gone back nothing can be said but that what came is not in it.
+        // A count that has gone back is known only to lack the requests that arrived.
         let count = sum(one, context).await?;
         let seen = count.requests.saturating_sub(baseline.count.requests + baseline.cost * readings);
         let about_itself = count.about_itself.saturating_sub(baseline.count.about_itself);
@@ -241,10 +241,10 @@ async fn read(counter: &Counter, context: &Context<'_>) -> Result<Count, Unread>
             if let CollectSource::File(file) = &wanted.source
                 && !std::path::Path::new(&file.fill(&context.late).to_text()).exists()
             {
-                // A log that is made with its first line.
+                // A log that is created with its first line.
                 return Ok(Count::default());
             }
-            // What a command says is kept by whoever started it, behind what it said before.
+            // The output of a command is appended to its log by the code that started it.
             for kind in ["out", "err"] {
                 let _ = std::fs::remove_file(context.logs.join(format!("collect-{}.{kind}", wanted.name)));
             }
@@ -283,7 +283,7 @@ async fn ask(address: &str, question: &str) -> Result<String, String> {
     }
 }
 
-/// What a fixture tells: two numbers.
+/// The answer of a fixture: two numbers.
 fn fixture_requests(text: &str) -> Result<Count, String> {
     let numbers: Option<Vec<u64>> = text.split_ascii_whitespace().map(|word| word.parse().ok()).collect();
     match numbers.as_deref() {
@@ -305,16 +305,16 @@ fn haproxy_requests(text: &str, frontends: &[String]) -> Result<u64, String> {
         let row = lines.clone().map(|line| line.split(',').collect::<Vec<_>>());
         let mut row = row.filter(|row| row.get(proxy) == Some(&name.as_str()) && row.get(server) == Some(&"FRONTEND"));
         let count = row.next().and_then(|row| row.get(requests)?.parse::<u64>().ok());
-        sum += count.ok_or_else(|| format!("haproxy tells no number of requests of its frontend `{name}`"))?;
+        sum += count.ok_or_else(|| format!("haproxy reports no number of requests for its frontend `{name}`"))?;
     }
     Ok(sum)
 }
 
-/// The requests on nginx' status page, the third number below `server accepts handled requests`.
+/// The requests on nginx's status page, the third number below `server accepts handled requests`.
 fn nginx_requests(text: &str) -> Result<u64, String> {
     let line = text.lines().skip_while(|line| !line.starts_with("server accepts handled requests")).nth(1);
     let number = line.and_then(|line| line.split_ascii_whitespace().nth(2)?.parse().ok());
-    number.ok_or_else(|| format!("nginx' page holds no number of requests: {}", text.chars().take(80).collect::<String>()))
+    number.ok_or_else(|| format!("nginx's page has no number of requests: {}", text.chars().take(80).collect::<String>()))
 }
 
 /// Judges one target.
@@ -338,7 +338,7 @@ fn reconciled(cell: &Cell, one: &Reconcile, limit: f64, sent: &Sent, seen: Resul
     Reconciled { status, reason }
 }
 
-/// What does not fit, in words.
+/// The mismatch, in words.
 fn mismatch(one: &Reconcile, workloads: &[String], limit: f64, sent: &Sent, seen: u64) -> Option<String> {
     let share = |share: f64| (share * sent.sent as f64) as u64;
     let allowed = match one.tolerance {
@@ -356,7 +356,7 @@ fn mismatch(one: &Reconcile, workloads: &[String], limit: f64, sent: &Sent, seen
     let target = &one.target;
     let story = format!("{who} sent {} requests{without}{through} to `{target}`, which counted {seen}", sent.sent);
     let accept = |difference: u64| {
-        // Rounded up, so that what is said does accept it.
+        // Rounded up, so that the suggested limit accepts the mismatch.
         let percent = (difference as f64 / sent.sent.max(1) as f64 * 1e5).ceil() / 1e3;
         format!("`limits: {{reconcile: {}%}}` accepts that", plain(percent))
     };
@@ -364,14 +364,14 @@ fn mismatch(one: &Reconcile, workloads: &[String], limit: f64, sent: &Sent, seen
     if missing > allowed {
         let all = if sent.sent == sent.answered { "" } else { " that were answered" };
         return Some(format!(
-            "{story}: {missing}{all} never reached it; either something in between answers in its place, or it does not count all; {}",
+            "{story}: {missing}{all} never reached it; either something in between answers in its place, or it does not count all requests; {}",
             accept(missing)
         ));
     }
     let more = seen.saturating_sub(sent.sent + sent.elsewhere);
     if more > allowed && one.others.is_none() {
         return Some(format!(
-            "{story}: {more} more than were sent; either something in between repeats requests, or somebody else sends some; {}",
+            "{story}: {more} more than were sent; either something in between repeats requests, or another program sends some; {}",
             accept(more)
         ));
     }
@@ -417,7 +417,7 @@ mod tests {
         assert_eq!(
             reason,
             "`clients` sent 1000 requests to `web`, which counted 987: 13 never reached it; either something in between answers \
-             in its place, or it does not count all; `limits: {reconcile: 1.3%}` accepts that"
+             in its place, or it does not count all requests; `limits: {reconcile: 1.3%}` accepts that"
         );
         assert_eq!(judged(&one(None, None), 0.013, (1000, 1000, 0), 987), None);
         assert!(judged(&one(None, None), 0.0, (3, 3, 0), 2).unwrap().contains("33.334%"));

@@ -1,4 +1,4 @@
-//! Takes in what generator threads and sampler report, on a thread of its own, and writes it in batches.
+//! Receives what generator threads and sampler report, on its own thread, and writes it in batches.
 
 use std::path::Path;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -13,12 +13,12 @@ use record::ahead::Ahead;
 use record::spill::Spill;
 use record::tables::{Tables, WorkloadNames};
 
-/// The thread and the ends of its channels.
+/// The recorder's thread and the ends of its channels.
 #[derive(Debug)]
 pub struct Recorder {
     thread: JoinHandle<Result<Option<HostUse>, Error>>,
     marks: Sender<Mark>,
-    /// Where the load's threads send their rows.
+    /// The channel for the rows of the load's threads.
     pub rows: queue::Sender,
 }
 
@@ -30,8 +30,8 @@ enum Mark {
 }
 
 impl Recorder {
-    /// Creates the tables in `directory` and starts to listen; what finds no room there goes on where `spill` says. Transfers are
-    /// kept `ahead`, too, where they must be durable before the repetition is.
+    /// Creates the tables in `directory` and starts to listen. If there is no room, recording continues at `spill`. Transfers are
+    /// also kept `ahead`, if they must be durable before the repetition is.
     ///
     /// # Errors
     /// When the tables cannot be created.
@@ -52,22 +52,22 @@ impl Recorder {
         Ok(Self { thread, marks, rows })
     }
 
-    /// Says when the load begins.
+    /// Marks the start of the load.
     pub fn set_epoch(&self, epoch: Instant) {
-        // When the thread has given up, its error is found in `finish`.
+        // If the thread has given up, `finish` returns its error.
         let _ = self.marks.send(Mark::Begin(epoch));
     }
 
-    /// Says that the load has ended.
+    /// Marks the end of the load.
     pub fn load_ended(&self) {
         let _ = self.marks.send(Mark::End);
     }
 
-    /// Waits until everything is written. All other senders must be gone by now. Returns what was used of the host from
-    /// begin to end of the load, if it came to an end.
+    /// Waits until everything is written. All other senders must be gone by now. Returns the use of the host from
+    /// start to end of the load, if it came to an end.
     ///
     /// # Errors
-    /// The first thing that could not be written.
+    /// The first error of writing.
     pub async fn finish(self) -> Result<Option<HostUse>, Error> {
         drop(self.rows);
         drop(self.marks);
@@ -86,12 +86,12 @@ fn listen(
     marks: &Receiver<Mark>,
 ) -> Result<Option<HostUse>, Error> {
     let mut meter = Meter::default();
-    // Tables that cannot be written end the repetition; transfers that are kept ahead are kept all the same.
+    // If tables cannot be written, the repetition ends; transfers that are kept ahead are still kept.
     let mut broken: Option<Error> = None;
     loop {
         let received = rows.recv_timeout(Duration::from_millis(100));
         let over = matches!(received, Err(RecvTimeoutError::Disconnected));
-        // A mark was sent behind the samples that belong to it.
+        // A mark is sent after the samples that belong to it.
         let mark = marks.try_recv().ok();
         if let Ok(rows) = received {
             if let (Some(ahead), Rows::Transfer(row)) = (&mut ahead, &rows) {
@@ -113,7 +113,7 @@ fn listen(
         if let Some(ahead) = &mut ahead {
             ahead.tick(Instant::now());
         }
-        // The sampler has stopped before the executor lets go of `rows`, so nothing of it is missed at the end.
+        // The sampler has stopped before the executor drops `rows`, so no sample is missed at the end.
         while let Ok(observation) = observations.try_recv() {
             match observation {
                 _ if broken.is_some() => {}
@@ -136,7 +136,7 @@ fn listen(
             None => {}
         }
         if over {
-            // Both marks of a short load may still be there.
+            // Both marks of a short load may still be in the channel.
             for mark in marks.try_iter() {
                 match mark {
                     Mark::Begin(epoch) => tables.set_epoch(epoch),

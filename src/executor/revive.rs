@@ -1,6 +1,6 @@
-//! Targets that end while the load runs: the end of the repetition, or, where somebody asked for it, a new start.
+//! Targets that end while the load runs: this ends the repetition, or, if the scenario asks for it, the target is started again.
 //!
-//! One that is started again has its port, its files and its logs as before. What is not answered meanwhile is data.
+//! A target that is started again keeps its port, its files and its logs. Requests that fail meanwhile are data.
 
 use std::time::{Duration, Instant};
 
@@ -15,18 +15,18 @@ use super::targets::{self, Running};
 use plan::Cell;
 use plan::order::Turn;
 
-/// The longest that a new start is put off.
+/// The longest delay of a new start.
 const LONGEST: Duration = Duration::from_secs(60);
-/// Whatever lived so long is well again: the next new start is put off as little as the first one.
+/// A target that lived this long is considered healthy: its next new start has the shortest delay again.
 const WELL: Duration = Duration::from_secs(60);
 
-/// How long a new start is put off after so many failures in a row, from 1: 1 s, 2 s, 4 s … 60 s.
+/// The delay of a new start after a number of failures in a row, from 1: 1 s, 2 s, 4 s … 60 s.
 pub fn back_off(failures: u32) -> Duration {
     let seconds = 1_u64.checked_shl(failures.saturating_sub(1)).unwrap_or(u64::MAX);
     Duration::from_secs(seconds).min(LONGEST)
 }
 
-/// What starting a target again needs to know.
+/// What is needed to start a target again.
 pub(super) struct Reviver<'a> {
     pub cell: &'a Cell,
     pub turn: Turn,
@@ -39,10 +39,10 @@ pub(super) struct Reviver<'a> {
     pub all: bool,
 }
 
-/// A target that is not there now.
+/// A target that does not run now.
 #[derive(Clone, Copy, Debug)]
 struct Down {
-    /// Its place among those that run.
+    /// Its index among the running targets.
     at: usize,
     /// When it is started again.
     due: Instant,
@@ -61,10 +61,10 @@ impl Reviver<'_> {
         self.all || self.cell.targets.iter().any(|target| target.name == one.status.target && target.restart)
     }
 
-    /// Starts again what ends, for ever.
+    /// Starts targets that end again, for ever.
     ///
     /// # Errors
-    /// The end of a target that is not started again; the guard's end.
+    /// When a target ends that is not started again, or the guard ends.
     pub async fn watch(&self, running: &mut [Running]) -> Result<std::convert::Infallible, Error> {
         let mut down: Vec<Down> = Vec::new();
         let mut health = vec![Health { failures: 0, since: Instant::now() }; running.len()];
@@ -105,10 +105,10 @@ impl Reviver<'_> {
         }
     }
 
-    /// Ends what is left of a target, and counts and tells its death.
+    /// Ends what is left of a target, and counts and reports its end.
     async fn bury(&self, one: &mut Running, error: &Error, wait: Duration) -> Result<(), Error> {
         let words = vocabulary::errors::chain(error);
-        // Its log goes on, and has the rest.
+        // Its log continues, and has the rest.
         let first = words.lines().next().unwrap_or_default();
         let first = first.split_once("; the end of its log").map_or(first, |(what, _)| what);
         vocabulary::errors::tell(format_args!("warning: {first}; it is started again in {} s", wait.as_secs()));
@@ -140,7 +140,7 @@ impl Reviver<'_> {
     }
 }
 
-/// Counts those that ended in the very last moment of the load. Returns the first that should not have.
+/// Counts the targets that ended in the last moment of the load. Returns the first that should not have ended.
 pub(super) fn last_deaths<'r>(running: &'r mut [Running], cell: &Cell, all: bool) -> Option<&'r mut Running> {
     let restarts = |one: &Running| all || cell.targets.iter().any(|t| t.name == one.status.target && t.restart);
     let mut ended = running.iter_mut().filter(|one| one.exited().is_some());

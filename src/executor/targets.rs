@@ -24,35 +24,35 @@ use supervise::probe::{self, Subject, log_paths};
 use supervise::{Error as SuperviseError, Exit, Guard, Kind, Process, ProcessSpec};
 use vocabulary::choices::{Lifetime, Signal};
 
-/// A replica that was started, or that ran already.
+/// A replica that was started, or that already ran.
 #[derive(Debug)]
 pub struct Running {
     /// Target and replica, for messages.
     pub name: String,
-    /// Its process, if it is ours; of a container that of the engine's client.
+    /// Its process, if it is ours; for a container, the engine's client.
     pub process: Option<Process>,
     container: Option<Container>,
     logs: [PathBuf; 2],
     signal: Signal,
     grace: Duration,
-    /// What the status says of it.
+    /// Its entry in the status.
     pub status: TargetStatus,
-    /// When its whole tree was gone.
+    /// When its whole process tree was gone.
     pub stopped_at: Option<Instant>,
     /// How long it lives.
     pub lifetime: Lifetime,
     /// The cell for which it was started.
     pub cell: usize,
-    /// Targets for which it waited.
+    /// Targets that it depends on.
     pub after: Vec<String>,
     ports: Vec<u16>,
-    /// It was ready once.
+    /// Whether it has been ready.
     pub is_ready: bool,
-    /// It goes on when the repetition ends.
+    /// Whether it continues when the repetition ends.
     pub stays: bool,
-    /// How much of its logs was taken over into repetitions.
+    /// How much of its logs was copied into repetitions.
     pub taken: [u64; 2],
-    /// What keeps its logs from growing, where they have a limit.
+    /// Keeps its logs from growing, if they have a limit.
     pub(super) log_keeper: Option<LogKeeper>,
 }
 
@@ -60,7 +60,7 @@ fn name_of(target: &Target, replica: &Replica) -> String {
     if target.replicas.len() > 1 { format!("{}/{}", target.name, replica.number) } else { target.name.clone() }
 }
 
-/// Every port of `targets` must be free before these are started.
+/// Checks that every port of `targets` is free before they are started.
 ///
 /// # Errors
 /// [`Error::PortTaken`] with its holder.
@@ -78,14 +78,14 @@ pub(super) fn check_ports(targets: &[&Target], network: &Network) -> Result<(), 
 pub struct Claim {
     /// The target that needs it.
     pub target: String,
-    /// Held to be dropped.
+    /// Held until the claim is dropped.
     _socket: UnixDatagram,
 }
 
 /// Claims every port of `targets` among runners of this machine, until the claims are dropped.
 ///
-/// A server may share its port (`SO_REUSEPORT`); then two runs that start at once would serve each other's load, and no
-/// look at the port tells. The claims are abstract socket names: they end with their process.
+/// A server may share its port (`SO_REUSEPORT`). Then two runs that start at once would serve each other's load, and no
+/// check of the port would show it. The claims are abstract socket names, which end with their process.
 ///
 /// # Errors
 /// [`Error::PortTaken`] when another runner uses one.
@@ -100,14 +100,14 @@ pub(super) fn claim_ports(targets: &[&Target], network: &Network) -> Result<Vec<
             Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
                 return Err(Error::PortTaken { port, target, holder: Some("another run of runner".to_owned()) });
             }
-            // Without abstract names the look at the port has to do.
+            // Without abstract names the check of the port has to suffice.
             Err(_) => {}
         }
     }
     Ok(claims)
 }
 
-/// Every port of what was stopped must be free again.
+/// Checks that every port of the stopped targets is free again.
 ///
 /// # Errors
 /// [`Error::PortKept`] with its holder.
@@ -139,10 +139,10 @@ fn render(target: &Target, replica: &Replica, context: &Context<'_>) -> Result<(
         let path = context.directory_of(target).join(&file.name);
         let content = file.content.fill(&context.late).to_text();
         let failed = |source| Error::Scratch { path: path.clone(), source };
-        // What holds a secret is for us alone; other files are for whatever user a target becomes.
+        // A file with a secret is readable by us alone; other files by any user that a target becomes.
         let mode = if file.content.names().any(plan::secrets::is_secret) { 0o600 } else { 0o644 };
         match std::fs::read_to_string(&path) {
-            // Written anew it would be empty for a moment, in which the replica before this one may read it.
+            // Writing it again would leave it empty for a moment, in which the previous replica may read it.
             Ok(before) if before == content => {
                 std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).map_err(failed)?;
                 continue;
@@ -154,7 +154,7 @@ fn render(target: &Target, replica: &Replica, context: &Context<'_>) -> Result<(
         }
         let opened = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&path);
         let written = opened.and_then(|mut opened| {
-            // Whatever the umask leaves of it, and whatever a step may have made of that name.
+            // Whatever the umask is, and whatever a step may have made with this name.
             opened.set_permissions(std::fs::Permissions::from_mode(mode))?;
             opened.write_all(content.as_bytes())
         });
@@ -163,11 +163,11 @@ fn render(target: &Target, replica: &Replica, context: &Context<'_>) -> Result<(
     Ok(())
 }
 
-/// Starts the replicas of a target, all at once (inside of a network namespace, where there is one), and waits until each is
-/// ready. What was started is in `running` even when this fails or is dropped.
+/// Starts the replicas of a target, all at once (inside of a network namespace, if there is one), and waits until each is
+/// ready. Started replicas are in `running` even if this fails or is dropped.
 ///
 /// # Errors
-/// The first replica's that does not start or become ready.
+/// The error of the first replica that does not start or become ready.
 pub async fn start(
     target: &Target,
     context: &Context<'_>,
@@ -188,11 +188,11 @@ pub async fn start(
     Ok(())
 }
 
-/// Starts a replica again in the place of one that has ended, and waits until it is ready. What was started is there even when
-/// this fails or is dropped.
+/// Starts a replica again in the place of one that has ended, and waits until it is ready. The started replica is recorded even
+/// if this fails or is dropped.
 ///
 /// # Errors
-/// When it does not start or become ready.
+/// When the replica does not start or become ready.
 pub(super) async fn start_again(
     target: &Target,
     replica: &Replica,
@@ -204,7 +204,7 @@ pub(super) async fn start_again(
 ) -> Result<(), Error> {
     let new = start_replica(target, replica, context, namespace, cell).await?;
     let status = TargetStatus { deaths: one.status.deaths, ..new.status.clone() };
-    // Its logs go on where they are.
+    // Its logs continue in the same files.
     *one = Running { status, taken: one.taken, log_keeper: one.log_keeper.take().or(new.log_keeper), ..new };
     started(one);
     wait_until_ready(target, std::slice::from_ref(replica), context, namespace, std::slice::from_mut(one)).await?;
@@ -212,7 +212,7 @@ pub(super) async fn start_again(
     Ok(())
 }
 
-/// Starts one replica; of one that runs already nothing is done.
+/// Starts one replica; does nothing if the replica already runs.
 async fn start_replica(
     target: &Target,
     replica: &Replica,
@@ -256,7 +256,7 @@ async fn start_replica(
             Some(context.guard.spawn(process).await?)
         }
     };
-    // What is watched of a container is what runs inside.
+    // For a container, the processes inside are watched.
     let pid = match (&container, &process) {
         (Some(container), Some(client)) => container.pid(client, target.ready_timeout).await,
         (_, process) => process.as_ref().map(|p| p.pid),
@@ -298,7 +298,7 @@ async fn start_replica(
     })
 }
 
-/// A command line whose program has its whole path, where it is found.
+/// A command line whose program has its full path, if it is found.
 fn with_path(mut argv: Vec<String>) -> Vec<String> {
     if let Some(program) = argv.first_mut().filter(|program| !program.contains('/'))
         && let Some(path) = find_program(program)
@@ -308,7 +308,7 @@ fn with_path(mut argv: Vec<String>) -> Vec<String> {
     argv
 }
 
-/// Waits until all replicas of a target are ready, and notes how long each took: that is not the wait for another.
+/// Waits until all replicas of a target are ready, and records how long each took, without the wait for others.
 async fn wait_until_ready(
     target: &Target,
     replicas: &[Replica],
@@ -342,7 +342,7 @@ pub async fn death(running: &[Running]) -> Error {
     first_exit(running).await.1
 }
 
-/// The same; returns its place, too.
+/// The same; also returns its index.
 pub(super) async fn first_exit(running: &[Running]) -> (usize, Error) {
     let waits: Vec<_> = running.iter().enumerate().filter_map(|(at, r)| r.process.as_ref().map(|p| (at, r, p))).collect();
     let mut pending: Vec<_> = waits.iter().map(|(at, r, p)| Box::pin(async move { (*at, *r, p.wait().await) })).collect();
@@ -361,13 +361,13 @@ pub(super) async fn first_exit(running: &[Running]) -> (usize, Error) {
     .await
 }
 
-/// What is told of one that has ended.
+/// The error for a replica that has ended.
 pub(super) fn died(one: &Running) -> Error {
-    let exit = one.exited().expect("only of what has ended it is told that it has");
+    let exit = one.exited().expect("this is called only for a replica that has ended");
     SuperviseError::Died { name: one.name.clone(), exit, tail: one.tail() }.into()
 }
 
-/// What the sampler is to watch of a replica, where there is a process.
+/// What the sampler watches of a replica, if there is a process.
 pub(super) fn watched(one: &Running, guard: &Guard) -> Option<Watched> {
     let (target, replica) = (one.status.target.clone(), one.status.replica);
     let (_, marker) = guard.marker(Kind::Target, &target, replica);
@@ -375,7 +375,7 @@ pub(super) fn watched(one: &Running, guard: &Guard) -> Option<Watched> {
 }
 
 impl Running {
-    /// Takes it out of a repetition that ends, in which only what is to be said of it is left.
+    /// Takes the replica out of a repetition that ends, in which only its status is left.
     pub fn hand_over(&mut self) -> Self {
         Self {
             name: self.name.clone(),
@@ -396,14 +396,14 @@ impl Running {
         &self.logs
     }
 
-    /// Cuts its logs, when nobody writes or follows them any more, to what is to be kept of them.
+    /// Cuts its logs to the part that is kept, when they are no longer written or followed.
     ///
     /// # Errors
-    /// What cannot be read or written.
+    /// When a log cannot be read or written.
     pub fn shorten_logs(&mut self) -> Result<(), Error> {
         let Some(keeper) = self.log_keeper.take() else { return Ok(()) };
         let limit = keeper.limit();
-        // Its thread has ended then.
+        // The thread has then ended.
         drop(keeper);
         for log in &self.logs {
             let shortened = logs::shorten(log, limit);
@@ -423,12 +423,12 @@ impl Running {
     }
 }
 
-/// Stops everything in reverse order, replicas of one target together. Returns what is left to say of each.
+/// Stops everything in reverse order, replicas of one target together. Returns the final status of each.
 ///
 /// # Errors
 /// When the guard is gone.
 pub async fn stop(guard: &Guard, running: &mut [&mut Running]) -> Result<(), Error> {
-    // One that does not go is told when all others are stopped.
+    // A replica that does not stop is reported when all others are stopped.
     let mut containers_gone = Ok(());
     let mut end = running.len();
     while end > 0 {
@@ -441,7 +441,7 @@ pub async fn stop(guard: &Guard, running: &mut [&mut Running]) -> Result<(), Err
             let Some(process) = process else { continue };
             status.ended = process.exited().map(|e| e.to_string());
             let stop = async {
-                // The client hands the signal on to what runs inside.
+                // The client passes the signal on to the process inside.
                 let killed = guard.stop(process, *signal, *grace).await;
                 let removed = match container {
                     Some(container) => container.remove(guard).await,
@@ -461,7 +461,7 @@ pub async fn stop(guard: &Guard, running: &mut [&mut Running]) -> Result<(), Err
     containers_gone
 }
 
-/// Drives several futures at once; returns the results that there are, in order, when all are there or one is the `last`.
+/// Drives several futures at once; returns the available results, in order, when all are complete or one is the `last`.
 async fn join<K, F: Future + Unpin>(futures: Vec<(K, F)>, last: impl Fn(&F::Output) -> bool) -> Vec<(K, F::Output)> {
     let mut waiting: Vec<Option<(K, F)>> = futures.into_iter().map(Some).collect();
     let mut done: Vec<Option<(K, F::Output)>> = waiting.iter().map(|_| None).collect();

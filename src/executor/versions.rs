@@ -1,5 +1,5 @@
-//! Which versions of programs take part, for the manifest. A program that is asked may start others, so it is asked under the
-//! guard.
+//! The versions of the programs that take part, for the manifest. A program that is asked for its version may start other
+//! processes, so it runs under the guard.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,10 +7,10 @@ use std::time::Duration;
 use plan::programs::find_program;
 use supervise::{Error, Exit, Guard};
 
-/// How long a program may take to say its version.
+/// How long a program may take to print its version.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The first line that each program says of itself, by its name; those that say nothing are left out.
+/// The first line of the version output of each program, by its name; programs that print nothing are left out.
 ///
 /// # Errors
 /// When the guard is gone.

@@ -7,7 +7,7 @@ use record::status::WatchedStatus;
 use vocabulary::rows::{CoreTimes, HostPressure, HostSample, Pressure};
 use vocabulary::units::percent;
 
-/// The kernel counts processors' time in steps of 10 ms: a core's work in less time than this is not known well enough.
+/// The kernel counts processors' time in steps of 10 ms: over a shorter time a core's work is not known precisely enough.
 const SHORTEST_NS: u64 = 50_000_000;
 
 /// Counts at one instant.
@@ -19,7 +19,7 @@ struct Counts {
     package_throttles: Option<u64>,
 }
 
-/// What is watched, from the latest begin on.
+/// What is watched, since the latest start.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
     latest: Option<(Counts, Vec<CoreTimes>)>,
@@ -40,7 +40,7 @@ struct Pace {
 }
 
 impl Pace {
-    /// Weighs a core's frequency by what it worked since the last reading: an idle core is slow and nobody minds.
+    /// Weights a core's frequency by its work since the last reading: the low frequency of an idle core does no harm.
     fn core(&mut self, core: &CoreTimes) {
         let (Some(hz), Some(max)) = (core.clock.frequency_hz, core.clock.frequency_max_hz) else { return };
         let Some(before) = self.before.iter_mut().find(|b| b.core == core.core) else {
@@ -88,7 +88,7 @@ impl Watch {
         self.end = self.latest.as_ref().map(|(counts, _)| (*counts, self.pace.clone()));
     }
 
-    /// What was watched from start to end.
+    /// What was observed from start to end.
     pub(super) fn watched(&self) -> WatchedStatus {
         let (Some(begin), Some((end, pace))) = (&self.begin, &self.end) else { return WatchedStatus::default() };
         let passed_us = end.at.saturating_duration_since(begin.at).as_micros() as f64;
@@ -112,8 +112,8 @@ impl Watch {
     }
 }
 
-/// Why a repetition does not count, as far as the host was watched. A limit that the scenario asks for and that cannot be
-/// watched here is a reason, too; one that is there by default is not.
+/// Why a repetition does not count, as far as the host was watched. A limit that the scenario sets and that cannot be
+/// watched here is also a reason; a default limit is not.
 pub(super) fn reasons(limits: &Limits, watched: &WatchedStatus) -> Vec<String> {
     let memory = Some(limits.host_pressure_memory).filter(|_| watched.memory_pressure_full_share.is_some());
     let shares = [
@@ -125,7 +125,7 @@ pub(super) fn reasons(limits: &Limits, watched: &WatchedStatus) -> Vec<String> {
         (
             ("host-pressure-memory", memory, watched.memory_pressure_full_share),
             "all tasks that were not idle waited for memory",
-            "let what runs at a time use less of it",
+            "let the programs that run at a time use less memory",
         ),
         (
             ("host-pressure-io", limits.host_pressure_io, watched.io_pressure_full_share),
@@ -136,7 +136,7 @@ pub(super) fn reasons(limits: &Limits, watched: &WatchedStatus) -> Vec<String> {
     let mut reasons = Vec::new();
     let unseen = |key: &str| {
         format!(
-            "what `{key}` limits could not be watched: the kernel does not tell it here, or the load was too short (`runner doctor` \
+            "what `{key}` limits could not be watched: the kernel does not report it here, or the load was too short (`runner doctor` \
          says which); leave it out"
         )
     };
@@ -178,7 +178,7 @@ pub(super) mod tests {
     use super::*;
     use vocabulary::rows::CoreClock;
 
-    /// A host of two cores after `ms` milliseconds: what each has worked, at which share of 4 GHz, and how often throttled.
+    /// A host of two cores after `ms` milliseconds: the work of each core, its share of 4 GHz, and how often it was throttled.
     fn host(start: Instant, ms: u64, cores: [(u64, f64, u64); 2], pressure: HostPressure) -> HostSample {
         let core = |core: u32, (worked_ms, share, throttles): (u64, f64, u64)| CoreTimes {
             core,
@@ -240,7 +240,7 @@ pub(super) mod tests {
         watch.host(&host(start, 1100, [(1100, 1.0, 5), (0, 0.2, 0)], pressed(1_020_000)));
         watch.host(&host(start, 1200, [(1200, 0.5, 7), (50, 0.8, 1)], pressed(1_040_000)));
         watch.end();
-        // After it whatever may happen.
+        // What happens after the load does not matter.
         watch.host(&host(start, 2000, [(2000, 0.1, 90), (800, 0.1, 90)], pressed(1_800_000)));
         watch.watched()
     }
@@ -261,7 +261,7 @@ pub(super) mod tests {
     #[test]
     fn beyond_a_limit_the_reason_says_what_and_how_much_and_what_to_do() {
         insta::assert_snapshot!(reasons(&limits(), &watched()).join("\n"), @r"
-        all tasks that were not idle waited for memory in 20.0 % of the load's time, the limit is 10 %: let what runs at a time use less of it; a higher `host-pressure-memory` accepts it
+        all tasks that were not idle waited for memory in 20.0 % of the load's time, the limit is 10 %: let the programs that run at a time use less memory; a higher `host-pressure-memory` accepts it
         the processors were throttled 5 times during the load because they were too hot, the limit is 0: cool the machine, or use less of it at a time; `host-throttled: any` accepts it
         ");
         let all = Limits {
@@ -273,7 +273,7 @@ pub(super) mod tests {
         };
         insta::assert_snapshot!(reasons(&all, &watched()).join("\n"), @r"
         some task was ready and had no processor in 20.0 % of the load's time, the limit is 15 %: offer less load, or give targets and generators processors of their own (`cpus`); a higher `host-pressure-cpu` accepts it
-        all tasks that were not idle waited for memory in 20.0 % of the load's time, the limit is 10 %: let what runs at a time use less of it; a higher `host-pressure-memory` accepts it
+        all tasks that were not idle waited for memory in 20.0 % of the load's time, the limit is 10 %: let the programs that run at a time use less memory; a higher `host-pressure-memory` accepts it
         all tasks that were not idle waited for storage in 20.0 % of the load's time, the limit is 5 %: write less, or to memory (`scratch: memory`, `record: {tmpfs: …}`); a higher `host-pressure-io` accepts it
         working cores ran at 76.0 % of their highest frequency, the limit is 90 %: set the governor `performance`, cool the machine, or switch turbo off; a lower `host-frequency` accepts it
         the processors were throttled 5 times during the load because they were too hot, the limit is 4: cool the machine, or use less of it at a time; `host-throttled: any` accepts it
@@ -295,8 +295,8 @@ pub(super) mod tests {
         assert!(reasons(&limits(), &nothing).is_empty());
         let asked = Limits { host_frequency: Some(0.9), host_pressure_io: Some(0.1), ..limits() };
         insta::assert_snapshot!(reasons(&asked, &nothing).join("\n"), @r"
-        what `host-pressure-io` limits could not be watched: the kernel does not tell it here, or the load was too short (`runner doctor` says which); leave it out
-        what `host-frequency` limits could not be watched: the kernel does not tell it here, or the load was too short (`runner doctor` says which); leave it out
+        what `host-pressure-io` limits could not be watched: the kernel does not report it here, or the load was too short (`runner doctor` says which); leave it out
+        what `host-frequency` limits could not be watched: the kernel does not report it here, or the load was too short (`runner doctor` says which); leave it out
         ");
         assert_eq!(Watch::default().watched(), nothing);
     }

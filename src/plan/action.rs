@@ -8,14 +8,14 @@ use serde::Serialize;
 use super::text::as_text;
 use super::{Cache, Checkout, ControlPort, Step, Template, Tls, Url};
 
-/// A command that is executed to its end.
+/// A command that runs to its end.
 #[derive(Clone, Debug, Serialize)]
 pub struct Invocation {
     /// Program and arguments.
     pub argv: Vec<Template>,
     /// Working directory.
     pub dir: Option<Template>,
-    /// Environment variables beside those that `runner` has itself.
+    /// Environment variables in addition to those of `runner` itself.
     pub env: Vec<(String, Template)>,
     /// How long it may take.
     #[serde(serialize_with = "as_text")]
@@ -31,15 +31,15 @@ pub enum Action {
         /// The program, its arguments and where it runs.
         #[serde(flatten)]
         invocation: Invocation,
-        /// What it makes is kept, and it is not executed again.
+        /// The kept result of the command, if it is not to be executed again.
         #[serde(skip_serializing_if = "Option::is_none")]
         cache: Option<Cache>,
     },
     /// A request that must be answered as expected.
     Request {
-        /// Where, without the path.
+        /// The URL, without the path.
         url: Url,
-        /// How TLS is spoken, with `https://`.
+        /// How TLS is used, with `https://`.
         #[serde(skip_serializing_if = "Tls::is_usual")]
         tls: Tls,
         /// The request.
@@ -47,26 +47,26 @@ pub enum Action {
         /// How often it is sent.
         times: u64,
     },
-    /// Commands to Tor, each of which must be answered well.
+    /// Commands to Tor, each of which must succeed.
     Control {
         /// Its control port.
         #[serde(flatten)]
         port: ControlPort,
         /// The commands, one after the other.
         send: Vec<Template>,
-        /// What a line of the last answer must match.
+        /// A pattern that a line of the last answer must match.
         #[serde(skip_serializing_if = "Option::is_none")]
         expect: Option<String>,
-        /// How long all of it may take.
+        /// How long the whole step may take.
         #[serde(serialize_with = "as_text")]
         timeout: Duration,
     },
-    /// A commit that must be there, built.
+    /// A commit that must be checked out and built.
     Checkout(Box<Checkout>),
 }
 
 impl Action {
-    /// What it makes and keeps, if it does.
+    /// What the step makes and keeps, if anything.
     pub fn cache(&self) -> Option<&Cache> {
         match self {
             Self::Command { cache, .. } => cache.as_ref(),
@@ -75,7 +75,7 @@ impl Action {
         }
     }
 
-    /// What it checks out, if it does.
+    /// What the step checks out, if anything.
     pub fn checkout(&self) -> Option<&Checkout> {
         match self {
             Self::Checkout(checkout) => Some(checkout),
@@ -83,7 +83,7 @@ impl Action {
         }
     }
 
-    /// Its request, if it is one.
+    /// The request of the step, if it is one.
     pub fn request(&self) -> Option<&Step> {
         match self {
             Self::Request { step, .. } => Some(step),

@@ -1,4 +1,4 @@
-//! What a set-up step makes once and keeps for later runs: a directory whose name is made of the step's content.
+//! What a set-up step makes once and keeps for later runs: a directory whose name is made from the step's content.
 
 use std::path::{Path, PathBuf};
 
@@ -9,20 +9,20 @@ use serde::Serialize;
 pub struct Cache {
     /// Its name in expressions.
     pub name: String,
-    /// Where it is. A file `.step` in it says what made it, and that it is whole.
+    /// The path of the directory. A file `.step` in it says what made it, and that it is complete.
     pub directory: PathBuf,
-    /// What makes it.
+    /// The step that makes it, in words.
     pub step: String,
 }
 
-/// Where such directories are said to be when there is no place for them: below what is not a directory, so that nobody can
-/// make them there, and find something that somebody else made.
+/// The path used if there is no place for such directories. It is below a file that is not a directory, so that no user can
+/// create it and put something there.
 const NOWHERE: &str = "/dev/null/runner-cache";
 
-/// Below which such directories are: `$RUNNER_CACHE`, or the user's cache. A place that everybody may write to is none: what
-/// is kept there is executed.
+/// The folder of such directories: `$RUNNER_CACHE`, or the user's cache. A folder that everybody may write to is not
+/// accepted, because what is kept there is executed.
 pub fn base() -> PathBuf {
-    // It stands in command lines, so that it has to be text.
+    // The path is used in command lines, so it must be text.
     let set = |name: &str| std::env::var_os(name).and_then(|v| v.into_string().ok()).filter(|v| !v.is_empty()).map(PathBuf::from);
     let user = || set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")));
     let base = set("RUNNER_CACHE").or_else(|| user().map(|c| c.join("runner/steps")));
@@ -31,23 +31,23 @@ pub fn base() -> PathBuf {
 }
 
 impl Cache {
-    /// Whether there is a place for it.
+    /// Whether there is a place for the directory.
     pub fn has_place(&self) -> bool {
         !self.directory.starts_with(NOWHERE)
     }
 }
 
-/// Whether a program or a folder is one that a step makes.
+/// Whether a program or a folder is made by a step.
 pub fn is_inside(program: &str) -> bool {
     Path::new(program).starts_with(base())
 }
 
-/// The directory of a step. `step`: all that it is made of, in words.
+/// The directory of a step. `step`: everything that determines its content, in words.
 pub fn of_step(name: &str, step: String) -> Cache {
     Cache { name: name.to_owned(), directory: base().join(format!("{name}-{:016x}", fnv(step.as_bytes()))), step }
 }
 
-/// The directory in which a commit is checked out and built. `repository`: where its objects are.
+/// The directory in which a commit is checked out and built. `repository`: the folder of its objects.
 pub fn of_commit(repository: &Path, commit: &str, build: &[String]) -> Cache {
     let step = format!("{commit} of {} {build:?}", repository.display());
     Cache { name: "git".to_owned(), directory: base().join(format!("git-{:016x}", fnv(step.as_bytes()))), step }

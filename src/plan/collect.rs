@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::{ExtractedMetric, Invocation, Step, TableSource, Template, Tls, Url};
 
-/// What the body of an answer is called as a carried value.
+/// The name of the body of an answer as a carried value.
 pub const BODY: &str = "body";
 
 /// Something that is collected.
@@ -24,19 +24,19 @@ pub struct Collect {
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CollectSource {
-    /// What a command prints.
+    /// The output of a command.
     Command(Invocation),
-    /// What a fixture prints; its name stands in the place of the program.
+    /// The output of a fixture; its name takes the place of the program.
     Fixture(Invocation),
     /// A file.
     File(Template),
     /// An SQLite database.
     Sqlite(Template),
-    /// What a request is answered.
+    /// The answer to a request.
     Get {
-        /// Where, without the path.
+        /// The URL, without the path.
         url: Url,
-        /// How TLS is spoken, with `https://`.
+        /// How TLS is used, with `https://`.
         #[serde(skip_serializing_if = "Tls::is_usual")]
         tls: Tls,
         /// The request; it carries [`BODY`].
@@ -45,7 +45,7 @@ pub enum CollectSource {
 }
 
 impl CollectSource {
-    /// Its request, if it is one.
+    /// The request of the source, if it is one.
     pub fn request(&self) -> Option<&Step> {
         match self {
             Self::Get { step, .. } => Some(step),

@@ -8,14 +8,14 @@ use super::programs::find_program;
 
 /// Engines that take the same command line, in the order of preference.
 pub const ENGINES: [&str; 2] = ["docker", "podman"];
-/// An engine that does not answer within this is taken for none.
+/// An engine that does not answer within this time is considered missing.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// The label by which a container of ours is known; its value is the container's name.
+/// The label that marks our containers; its value is the container's name.
 pub const LABEL: &str = "runner.container";
 /// The late name of a container.
 pub const NAME: &str = "container";
 
-/// The engine that answers, if one does. A client alone is none: it is asked, once.
+/// The engine that answers, if any. An installed client is not enough: the engine is asked, once.
 pub fn engine() -> Option<&'static str> {
     static FOUND: OnceLock<Option<&'static str>> = OnceLock::new();
     *FOUND.get_or_init(|| ENGINES.into_iter().find(|engine| answers(engine)))

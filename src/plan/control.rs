@@ -1,4 +1,4 @@
-//! Tor's control port: where it is, and how one is let in.
+//! Tor's control port: its address, and how to authenticate.
 
 use serde::Serialize;
 
@@ -9,12 +9,12 @@ use super::Template;
 pub struct ControlPort {
     /// `host:port`, or `unix:PATH`.
     pub address: Template,
-    /// The file with the cookie that one must know; none where nothing is asked for.
+    /// The file with the authentication cookie; `None` if no authentication is needed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cookie: Option<Template>,
 }
 
-/// What Tor can tell of (control-spec.txt, 4.1), as far as it is told in lines.
+/// The events that Tor can report (control-spec.txt, 4.1), as far as they are reported in lines.
 pub const EVENTS: [&str; 23] = [
     "CIRC",
     "CIRC_MINOR",
@@ -41,10 +41,10 @@ pub const EVENTS: [&str; 23] = [
     "TRANSPORT_LAUNCHED",
 ];
 
-/// The events that say which circuit carried what, where nothing is said.
+/// The default events, which say which circuit carried what.
 pub const USUAL_EVENTS: [&str; 6] = ["CIRC", "CIRC_MINOR", "STREAM", "GUARD", "BUILDTIMEOUT_SET", "HS_DESC"];
 
-/// The fields of an event as a row has them, each with whether it is a number. The last is the event as Tor wrote it.
+/// The fields of the row of an event, each with whether it is a number. The last field is the event as Tor wrote it.
 pub const FIELDS: [(&str, bool); 29] = [
     ("event", false),
     ("id", true),

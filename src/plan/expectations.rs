@@ -1,35 +1,35 @@
 //! What a scenario expects of its results: `expect:`.
 //!
-//! Whether it holds is `analysis::expectations`'s to say. Bounds are in base units here: nanoseconds, bytes, events
+//! `analysis::expectations` decides whether it holds. Bounds are in base units here: nanoseconds, bytes, events
 //! per second, shares of 1.
 
 use serde::{Deserialize, Serialize};
 
 use vocabulary::Metric;
 
-/// One thing that must hold in every cell that it means.
+/// A condition that must hold in every cell that it applies to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Expectation {
-    /// What to call it.
+    /// Its name.
     pub name: String,
-    /// What is looked at.
+    /// The value that is examined.
     pub subject: Subject,
-    /// Of which workload; the only one, or the first that has such a metric.
+    /// The workload; by default the only one, or the first that has such a metric.
     pub workload: Option<String>,
-    /// In which phase; of a ratio between phases the one above the line.
+    /// The phase; for a ratio between phases, the numerator.
     pub phase: String,
-    /// Whether that was said. Where it was not, what belongs to targets is looked at during the whole load.
+    /// Whether the scenario names the phase. If not, metrics of targets are examined over the whole load.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub phase_is_said: bool,
-    /// Of which step; of the pass as a whole when there is none.
+    /// The step; `None`: the whole pass.
     pub step: Option<String>,
-    /// Of which target; of all together when there is none.
+    /// The target; `None`: all targets together.
     pub target: Option<String>,
     /// Only cells with one of these labels per factor.
     pub only: Vec<(String, Vec<String>)>,
-    /// It must be more than this.
+    /// The value must be more than this.
     pub above: Option<Bound>,
-    /// It must be less than this.
+    /// The value must be less than this.
     pub below: Option<Bound>,
 }
 
@@ -42,28 +42,28 @@ pub struct Bound {
     pub typed: String,
 }
 
-/// What an expectation looks at.
+/// The value that an expectation examines.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Subject {
     /// A metric in a cell.
     Metric(Metric),
-    /// A metric in a cell, divided by the same in another, which differs in one factor only.
+    /// A metric in a cell, divided by the same metric in another cell that differs in one factor only.
     Ratio {
         /// The metric of both cells.
         metric: Metric,
         /// The factor in which both differ.
         factor: String,
-        /// Its level above the line.
+        /// The level of the numerator.
         level: String,
-        /// Its level below the line.
+        /// The level of the denominator.
         over: String,
     },
-    /// A metric in the expectation's phase, divided by the same in another phase of the same repetition.
+    /// A metric in the expectation's phase, divided by the same metric in another phase of the same repetition.
     Phases {
         /// The metric of both phases.
         metric: Metric,
-        /// The phase below the line.
+        /// The phase of the denominator.
         over: String,
     },
 }

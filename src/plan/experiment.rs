@@ -1,4 +1,4 @@
-//! An experiment as it will be executed: its cells, and what holds for all of them.
+//! An experiment as it will be executed: its cells, and the settings of all of them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -24,50 +24,50 @@ pub struct Plan {
     /// The file's text, as typed.
     #[serde(skip)]
     pub text: String,
-    /// What else was noticed when it was read, a line each.
+    /// Other notes from reading it, one line each.
     #[serde(skip)]
     pub notes: Vec<String>,
     /// Seed of everything random.
     pub seed: u64,
     /// Order of the repetitions.
     pub order: Order,
-    /// Where scratch directories are made.
+    /// The place of scratch directories.
     pub scratch: Scratch,
     /// Repetitions of each cell.
     pub repetitions: u32,
     /// Length of the windows in which requests are counted.
     #[serde(serialize_with = "as_text")]
     pub window: Duration,
-    /// Beyond which a repetition is invalid.
+    /// Limits beyond which a repetition is invalid.
     pub limits: Limits,
     /// What is recorded beside the windows.
     pub record: Record,
-    /// Environment variables that the scenario reads: `***` for a secret, none where it is not set.
+    /// Environment variables that the scenario reads: `***` for a secret, `None` if a variable is not set.
     pub environment: BTreeMap<String, Option<String>>,
     /// Their secret values.
     #[serde(skip)]
     pub secrets: Secrets,
-    /// All factors with the levels chosen.
+    /// All factors with the chosen levels.
     pub factors: Vec<Factor>,
-    /// What is done once, before and after everything else.
+    /// Set-up steps that are executed once, before everything else.
     pub set_up: Vec<Action>,
-    /// What is done once, at the end.
+    /// Clean-up steps that are executed once, at the end.
     pub clean_up: Vec<Action>,
     /// The cells, in the order of the file.
     pub cells: Vec<Cell>,
     /// The pictures.
     pub graphs: Vec<Graph>,
-    /// What must hold.
+    /// The expectations.
     pub expect: Vec<Expectation>,
-    /// The metric that is the question, where the scenario names one.
+    /// The metric that the question is about, if the scenario names one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub primary: Option<Metric>,
-    /// How long repeating goes on, where it was asked for.
+    /// How long repeating continues, if requested.
     pub repeat: Option<Repeat>,
 }
 
 impl Plan {
-    /// The experiment with its question, where it has one.
+    /// The experiment with its question, if it has one.
     pub fn title(&self) -> String {
         match self.question.as_str() {
             "" => self.experiment.clone(),
@@ -88,38 +88,38 @@ impl Plan {
     }
 }
 
-/// How long `repeat` goes on. `repetitions` of the plan is the most.
+/// How long `repeat` continues. `repetitions` of the plan is the maximum.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Repeat {
-    /// The metric whose stability is in question.
+    /// The metric whose stability is examined.
     pub metric: Metric,
-    /// Until the mean of every cell is known to so much: half of its interval's width, as a share of it.
+    /// The precision at which repeating ends: half of the width of the interval of every cell's mean, as a share of the mean.
     pub until: Option<f64>,
-    /// Not before so many repetitions of each cell.
+    /// The minimum number of repetitions of each cell.
     pub least: u32,
-    /// No new round when this time is used up, in seconds.
+    /// No new round starts when this time is used up, in seconds.
     pub budget_s: Option<f64>,
-    /// Until each level of a factor is told from its baseline, or both are the same within a threshold.
+    /// Until each level of a factor differs significantly from its baseline, or both are the same within a threshold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decide: Option<Decide>,
-    /// Until somebody ends it: `measure`, whose rounds have no last one.
+    /// Until the user ends it: `measure`, which has no last round.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub endless: bool,
 }
 
-/// What is to be decided by repeating.
+/// What repeating has to decide.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Decide {
     /// The factor whose levels are compared.
     pub by: String,
-    /// The level with which the others are.
+    /// The level with which the others are compared.
     pub baseline: String,
-    /// A difference that is smaller does not matter, as a share.
+    /// A smaller difference does not matter, as a share.
     pub threshold: f64,
 }
 
 impl Repeat {
-    /// Whether it is not known beforehand how many rounds there will be.
+    /// Whether the number of rounds is not known beforehand.
     pub fn is_open_ended(&self) -> bool {
         self.endless || self.until.is_some() || self.budget_s.is_some() || self.decide.is_some()
     }
@@ -128,13 +128,13 @@ impl Repeat {
 /// Limits beyond which a repetition is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Limits {
-    /// Processor time of a generator thread per time.
+    /// Processor time of a generator thread, as a share of the time.
     pub generator_cpu: f64,
-    /// Share of what was asked of a workload in a phase that may be answered wrongly or not at all.
+    /// Share of a workload's requests in a phase that may be answered wrongly or not at all.
     pub errors: f64,
-    /// Share of a phase in which nobody was answered rightly while passes were due.
+    /// Share of a phase in which no pass was answered correctly while passes were due.
     pub silence: f64,
-    /// Share of the time on connections that long passes held which were open at the end.
+    /// Share of the connections' time that was held by long passes still open at the end.
     pub open: f64,
     /// Share of the processors' time that the hypervisor may take.
     pub host_steal: Option<f64>,
@@ -147,19 +147,19 @@ pub struct Limits {
     pub lag_p99: Option<Duration>,
     /// Share of the load's time in which some task may be ready and have no core.
     pub host_pressure_cpu: Option<f64>,
-    /// Share of it in which all tasks may wait for memory.
+    /// Share of the load's time in which all tasks may wait for memory.
     pub host_pressure_memory: f64,
-    /// Share of it in which all tasks may wait for storage.
+    /// Share of the load's time in which all tasks may wait for storage.
     pub host_pressure_io: Option<f64>,
     /// The least frequency of working cores, as a share of their highest.
     pub host_frequency: Option<f64>,
-    /// How often cores and packages may be throttled; any number of times when there is none.
+    /// How often cores and packages may be throttled; `None`: any number of times.
     pub host_throttled: Option<u64>,
     /// Share by which a server's count of requests may differ from what was sent.
     pub reconcile: f64,
 }
 
-/// Where scratch directories are made.
+/// The place of scratch directories.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Scratch {
@@ -168,16 +168,16 @@ pub enum Scratch {
     Disk,
     /// In memory (`/dev/shm`), so that files cost the same in every repetition.
     Memory,
-    /// In a file system in memory of its own, of at most so many bytes.
+    /// In a separate file system in memory, of at most this many bytes.
     Tmpfs(u64),
 }
 
 /// What is recorded beside the windows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Record {
-    /// Also one row per request and per pass.
+    /// Additionally one row per request and per pass.
     pub requests: bool,
-    /// So many bytes of a file system in memory, in which everything is recorded first.
+    /// The size in bytes of a file system in memory, in which everything is recorded first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tmpfs: Option<u64>,
 }
@@ -192,39 +192,39 @@ impl fmt::Display for CellId {
     }
 }
 
-/// One level chosen per factor, and what that means.
+/// One chosen level per factor, and what this means.
 #[derive(Clone, Debug, Serialize)]
 pub struct Cell {
-    /// Its levels in a row; what results call it.
+    /// Its levels in a row, which is its name in results.
     pub id: CellId,
     /// Factor and label of the level, in the order of the file.
     pub levels: Vec<(String, String)>,
     /// Its folder below `cells/`.
     pub path: PathBuf,
-    /// Why it is not executed on this machine.
+    /// Why it is not executed on this machine, if so.
     pub skipped: Option<String>,
     /// Targets in the order in which they are started.
     pub targets: Vec<Target>,
-    /// What is emulated between them, and between them and the load.
+    /// The links emulated between targets, and between targets and the load.
     pub links: Vec<Link>,
-    /// What makes the load; all of them at once.
+    /// The workloads, which all run at once.
     pub workloads: Vec<Workload>,
     /// What is collected after the load.
     pub collect: Vec<Collect>,
-    /// What is followed while the load runs.
+    /// The taps that are followed while the load runs.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub taps: Vec<Tap>,
-    /// Steps before.
+    /// Set-up steps.
     pub set_up: Steps,
-    /// Steps afterwards.
+    /// Clean-up steps.
     pub clean_up: Steps,
-    /// What servers count, to be held against what was sent.
+    /// The counts of servers, to compare with what was sent.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub reconcile: Vec<Reconcile>,
 }
 
 impl Cell {
-    /// Connections of all its workloads together.
+    /// The connections of all its workloads together.
     pub fn connections(&self) -> u64 {
         self.workloads.iter().map(|w| u64::from(w.load.arrivals.connections())).sum()
     }
@@ -235,7 +235,7 @@ impl Cell {
 pub struct Steps {
     /// Once per cell.
     pub cell: Vec<Action>,
-    /// Per repetition, without targets.
+    /// Per repetition, while the targets do not run.
     pub repetition: Vec<Action>,
     /// Per repetition, while the targets run.
     pub load: Vec<Action>,

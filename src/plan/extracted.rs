@@ -8,21 +8,21 @@ use vocabulary::{Interest, NamedMetric};
 /// A metric that is taken from the output of a program, a file or a database.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ExtractedMetric {
-    /// What it is called in results, graphs and expectations.
+    /// Its name in results, graphs and expectations.
     pub name: String,
     /// Where it comes from.
     pub source: MetricSource,
     /// The decimal mark of its text.
     #[serde(skip_serializing_if = "Decimal::is_point")]
     pub decimal: Decimal,
-    /// By what it is multiplied.
+    /// The factor by which it is multiplied.
     pub times: f64,
-    /// Its unit, for graphs; empty where none is given.
+    /// Its unit, for graphs; empty if none is given.
     pub unit: String,
 }
 
 impl ExtractedMetric {
-    /// What is told of it in a plan.
+    /// Its description in a plan.
     pub fn named(&self) -> NamedMetric {
         NamedMetric::new(&self.name, &self.unit, Interest::Question)
     }
@@ -36,9 +36,9 @@ pub enum MetricSource {
     Regex(String),
     /// A JSON pointer into the output.
     Json(String),
-    /// How many lines of the output a regular expression matches.
+    /// The number of lines of the output that a regular expression matches.
     Lines(String),
-    /// A column of CSV, and which of its values.
+    /// A column of CSV, and the choice among its values.
     Csv(String, Pick),
     /// The first value of the first row of a query.
     Sql(String),

@@ -1,4 +1,4 @@
-//! Factors and their levels, and how people are told of them.
+//! Factors and their levels, and how they are shown to users.
 
 use std::collections::BTreeMap;
 
@@ -10,11 +10,11 @@ use vocabulary::words::all_of;
 /// A varied dimension.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Factor {
-    /// What expressions, the names of cells and graphs call it.
+    /// Its name in expressions, names of cells and graphs.
     pub name: String,
     /// Its levels, in the order of the file.
     pub levels: Vec<Level>,
-    /// Of what its levels are revisions, if they are.
+    /// The repository, if its levels are revisions.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revisions: Option<Revisions>,
 }
@@ -22,19 +22,19 @@ pub struct Factor {
 /// One value of a factor.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Level {
-    /// How it is called in results, graphs and `--set`.
+    /// Its name in results, graphs and `--set`.
     pub label: String,
-    /// What expressions see; in `${factor.key}` also a map.
+    /// Its value in expressions; a map in `${factor.key}`.
     pub value: Json,
     /// Whether it is executed without `--set`.
     #[serde(skip)]
     pub by_default: bool,
-    /// What is checked out and built for it, where it is a revision.
+    /// The checkout to build for it, if it is a revision.
     #[serde(skip)]
     pub checkout: Option<Box<Checkout>>,
 }
 
-/// The label of a level: a scalar as it is, a map by its values joined with `x`.
+/// The label of a level: a scalar as it is, the values of a map joined with `x`.
 pub fn label_of(value: &Json) -> String {
     match value {
         Json::String(s) => s.clone(),
@@ -55,12 +55,12 @@ pub fn describe(level: &Level) -> String {
     }
 }
 
-/// What a reader of a plan should know of its revisions, a line each.
+/// Notes on the revisions of a plan, one line each.
 pub fn notes(factors: &[Factor]) -> Vec<String> {
     factors.iter().flat_map(same).collect()
 }
 
-/// Levels of a factor that are the same commit.
+/// A note on levels of a factor that are the same commit.
 fn same(factor: &Factor) -> Vec<String> {
     let mut labels: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for level in &factor.levels {

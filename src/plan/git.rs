@@ -1,4 +1,4 @@
-//! What is asked of `git`: where a repository is, which commit a name means, and a snapshot of what is not committed.
+//! Questions to `git`: where a repository is, which commit a name means, and a snapshot of uncommitted changes.
 //!
 //! Nothing here changes the branch, the index, the stash or a file of the repository. Checkouts are made by the executor.
 
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Variables that would lead `git` to another repository or index, as they do when runner is started by a hook.
+/// Variables that would lead `git` to another repository or index, for example when runner is started by a hook.
 pub const REPOSITORY_VARIABLES: [&str; 8] = [
     "GIT_DIR",
     "GIT_WORK_TREE",
@@ -21,21 +21,21 @@ pub const REPOSITORY_VARIABLES: [&str; 8] = [
     "GIT_PREFIX",
 ];
 
-/// No hook and no daemon is started by what is done here, and no part of an index is written beside it.
+/// With these options `git` starts no hook and no daemon, and writes no part of an index to a separate file.
 pub const QUIETLY: [&str; 6] = ["-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "core.splitIndex=false"];
 
-/// Everything in the folders of runs and of their graphs, wherever these are: results are not part of what is measured, and
-/// with them every run would measure another snapshot than the one before. (`record::write` gives them their names.)
+/// Excludes everything in the folders of runs and their graphs, wherever these are: results are not part of what is measured,
+/// and if they were, every run would measure a different snapshot than the previous one. (`record::write` names the folders.)
 const RESULTS: &str = ":(exclude,top,glob)**/\
     [0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9]T[0-9][0-9][0-9][0-9][0-9][0-9]Z-[0-9a-f][0-9a-f][0-9a-f][0-9a-f]/**";
 
-/// Why `git` gave no answer.
+/// Why `git` failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// There is no such program.
+    /// The program is not installed.
     #[error("git is not installed")]
     NotInstalled,
-    /// What it said instead.
+    /// The error message of `git`.
     #[error("git says: {0}")]
     Said(String),
 }
@@ -43,9 +43,9 @@ pub enum Error {
 /// A repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Repository {
-    /// Its working tree; its own folder where it has none.
+    /// Its working tree, or the repository's own folder if it has none.
     pub path: PathBuf,
-    /// Where its objects are: the same for all of its working trees.
+    /// The folder of its objects: the same for all its working trees.
     pub common: PathBuf,
     /// Whether it has no working tree.
     pub is_bare: bool,
@@ -55,7 +55,7 @@ impl Repository {
     /// The repository in which a folder is.
     ///
     /// # Errors
-    /// When there is none.
+    /// When the folder is in no repository.
     pub fn around(folder: &Path) -> Result<Self, Error> {
         let said = git(folder, &["rev-parse", "--is-bare-repository", "--git-common-dir"], &[])?;
         let mut lines = said.lines();
@@ -66,10 +66,10 @@ impl Repository {
         Ok(Self { path, common, is_bare })
     }
 
-    /// The commit that a name means, all of its digits.
+    /// The full commit id that a name means.
     ///
     /// # Errors
-    /// When it means none.
+    /// When the name means no commit.
     pub fn commit(&self, name: &str) -> Result<String, Error> {
         if name.starts_with('-') {
             return Err(Error::Said(format!("`{name}` is an option")));
@@ -77,37 +77,37 @@ impl Repository {
         self.ask(&["rev-parse", "--verify", &format!("{name}^{{commit}}")], &[])
     }
 
-    /// Names of branches and tags, those of other repositories last.
+    /// Names of branches and tags; names from remote repositories come last.
     pub fn names(&self) -> Vec<String> {
         let format = "--format=%(refname:short)";
         let said = self.ask(&["for-each-ref", format, "refs/heads", "refs/tags", "refs/remotes"], &[]).unwrap_or_default();
         said.lines().map(str::to_owned).collect()
     }
 
-    /// Whether the older part of its history was left where it was cloned from.
+    /// Whether the clone lacks the older part of the history.
     pub fn is_shallow(&self) -> bool {
         self.ask(&["rev-parse", "--is-shallow-repository"], &[]).is_ok_and(|said| said == "true")
     }
 
-    /// A commit of the working tree as it is: what was changed, and what is new and not ignored. None when there is nothing
-    /// of that kind. The same state makes the same commit, so that it is built once.
+    /// A commit of the current working tree: changed files, and new ones that are not ignored. `None` if there are no such
+    /// files. The same state makes the same commit, so that it is built once.
     ///
-    /// It is made with an index of its own. `is_kept`: it is written to the repository, where no branch leads to it;
-    /// otherwise it is only known what it would be called.
+    /// The commit is made with a separate index. `is_kept`: the commit is written to the repository, where no branch leads to
+    /// it; otherwise only its id is computed.
     ///
     /// # Errors
-    /// When it cannot be made.
+    /// When the commit cannot be made.
     pub fn snapshot(&self, is_kept: bool) -> Result<Option<String>, Error> {
         let place = Temporary::make().map_err(|e| Error::Said(format!("cannot make a temporary folder: {e}")))?;
         let inside = |name: &str| self.ask(&["rev-parse", "--git-path", name], &[]).map(|path| self.path.join(path));
         let index = place.path.join("index");
-        // What is known of files that did not change since they were added makes this quick.
+        // The copied index knows files that did not change since they were added, which makes this quick.
         let _ = std::fs::copy(inside("index")?, &index);
         let mut env: Vec<(&str, OsString)> = vec![("GIT_INDEX_FILE", index.into())];
         if !is_kept {
             let objects = inside("objects")?;
             let objects = objects.canonicalize().unwrap_or(objects);
-            // A list, in which a name may stand in quotes.
+            // The variable is a list, in which a name may be quoted.
             let quoted = objects.display().to_string().replace('\\', "\\\\").replace('"', "\\\"");
             env.push(("GIT_ALTERNATE_OBJECT_DIRECTORIES", format!("\"{quoted}\"").into()));
             let own = place.path.join("objects");
@@ -141,7 +141,7 @@ impl Repository {
     }
 }
 
-/// What `git` prints when it is started in a folder.
+/// The output of `git` started in a folder.
 fn git(folder: &Path, words: &[&str], env: &[(&str, OsString)]) -> Result<String, Error> {
     let mut command = Command::new("git");
     for name in REPOSITORY_VARIABLES {
@@ -160,10 +160,10 @@ fn git(folder: &Path, words: &[&str], env: &[(&str, OsString)]) -> Result<String
     Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
 }
 
-/// A folder that only its owner can read, and that is gone in the end.
+/// A folder that only its owner can read, and that is removed at the end.
 struct Temporary {
     path: PathBuf,
-    /// Locked as long as we live, so that the next start knows what nobody needs any more.
+    /// Locked as long as this process lives, so that a later start can tell which folders are no longer needed.
     _held: std::fs::File,
 }
 
@@ -179,7 +179,7 @@ impl Temporary {
                     let _ = rustix::fs::flock(&held, rustix::fs::FlockOperation::NonBlockingLockExclusive);
                     return Ok(Self { path, _held: held });
                 }
-                // Of a runner that was killed, and whose number came again.
+                // Left by a killed runner with the same pid.
                 Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
                 Err(e) => return Err(e),
             }
@@ -193,7 +193,7 @@ impl Drop for Temporary {
     }
 }
 
-/// Removes folders of ours that a runner has left which was killed while it looked at a repository; returns them in words.
+/// Removes folders left by a runner that was killed while it examined a repository; returns a message for each.
 pub fn sweep() -> Vec<String> {
     use std::os::unix::fs::MetadataExt as _;
     let entries = std::fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten();
@@ -204,5 +204,5 @@ pub fn sweep() -> Vec<String> {
         ours && held().is_some_and(|file| rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_ok())
     });
     let gone = stale.filter(|path| std::fs::remove_dir_all(path).is_ok());
-    gone.map(|path| format!("removed {}, which a runner had left that was killed", path.display())).collect()
+    gone.map(|path| format!("removed {}, left by a killed runner", path.display())).collect()
 }

@@ -11,17 +11,17 @@ pub struct Graph {
     pub shape: Shape,
     /// Factor (or `time`, or `step`) along the x axis.
     pub x: Option<String>,
-    /// Factor (or `target`, or `step`) that gives the colours.
+    /// Factor (or `target`, or `step`) whose levels have different colours.
     pub series: Option<String>,
-    /// Factors of which each level gets a picture of its own.
+    /// Factors whose levels each get a separate picture.
     pub facet: Vec<String>,
     /// Only cells with one of these labels per factor.
     pub only: Vec<(String, Vec<String>)>,
-    /// Only this step; the pass as a whole when there is none.
+    /// Only this step; `None`: the whole pass.
     pub step: Option<String>,
     /// Only this workload.
     pub workload: Option<String>,
-    /// A title of its own.
+    /// The title, if given.
     pub title: Option<String>,
 }
 
@@ -31,7 +31,7 @@ pub struct Graph {
 pub enum Shape {
     /// Grouped bars with intervals.
     Bars(Metric),
-    /// Bars that are made of several metrics, one on the other.
+    /// Bars of several stacked metrics.
     Stack(Vec<Metric>),
     /// Bars as a ratio to a level of the series.
     Ratio(Metric, String),
@@ -41,7 +41,7 @@ pub enum Shape {
     Trend {
         /// The metric whose mean is drawn.
         metric: Metric,
-        /// What it should be.
+        /// The values that it should have.
         #[serde(default)]
         model: Option<Model>,
         /// Whether the y axis is logarithmic.
@@ -59,12 +59,12 @@ pub enum Shape {
 pub struct Model {
     /// The expression, as typed.
     pub expression: String,
-    /// Its value by the name of the cell, in the unit of the picture. Cells in which it has none are missing.
+    /// Its value by the name of the cell, in the unit of the picture. Cells without a value are missing.
     pub values: Vec<(String, f64)>,
 }
 
 impl Shape {
-    /// The metric that is drawn; a distribution is none, and a stack has several.
+    /// The metric that is drawn; a distribution has none, and a stack has several.
     pub fn metric(&self) -> Option<&Metric> {
         match self {
             Self::Bars(m) | Self::Ratio(m, _) | Self::Lines(m) | Self::Rounds(m) | Self::Trend { metric: m, .. } => Some(m),
@@ -79,7 +79,7 @@ impl Graph {
         if let Shape::Trend { model, .. } = &mut self.shape { model.as_mut() } else { None }
     }
 
-    /// The picture of a metric by round, one for each cell.
+    /// The picture of a metric by round, one per cell.
     pub fn rounds(metric: Metric) -> Self {
         let (x, series, facet, only) = (None, None, Vec::new(), Vec::new());
         Self { shape: Shape::Rounds(metric), x, series, facet, only, step: None, workload: None, title: None }

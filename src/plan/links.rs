@@ -1,4 +1,4 @@
-//! Links as they will be emulated: between whom, with what delay, loss and rate, and how exactly.
+//! Links as they will be emulated: between which sides, with what delay, loss and rate, and how exactly.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ pub use vocabulary::choices::LinkMechanism as Mechanism;
 pub struct Link {
     /// Its name in the scenario, in results and in messages.
     pub name: String,
-    /// The target at the near side; none: the load, and everything that runs outside of namespaces.
+    /// The target at the near side; `None`: the load, and everything that runs outside of namespaces.
     pub from: Option<String>,
     /// The targets at the far side, all in one namespace.
     pub to: Vec<String>,
@@ -29,12 +29,12 @@ pub struct Link {
 }
 
 impl Link {
-    /// The round trip asked: each delay is added once, in its direction.
+    /// The requested round trip: each delay is added once, in its direction.
     pub fn round_trip(&self) -> Duration {
         self.forward.delay + self.back.delay
     }
 
-    /// Late names that its making gives a value: the far side's host, and the port of its first target.
+    /// Late names whose values are set when the link is made: the far side's host, and the port of its first target.
     pub fn late_names(&self) -> [String; 2] {
         ["host", "port"].map(|part| late_name(&self.name, part))
     }
@@ -54,26 +54,26 @@ pub struct Shape {
     /// The delay is uniformly distributed from `delay` − `jitter` to `delay` + `jitter`; packets keep their order.
     #[serde(serialize_with = "as_text")]
     pub jitter: Duration,
-    /// The share of packets that are lost, each by itself.
+    /// The share of packets that are lost, independently of each other.
     pub loss: f64,
     /// Bits per second, Ethernet headers included; unlimited when absent.
     pub rate_bits_per_s: Option<f64>,
 }
 
-/// How far what is measured may be from what was asked.
+/// How far the measured link may differ from the requested one.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Tolerance {
-    /// Of the median round trip.
+    /// Tolerance of the median round trip.
     #[serde(serialize_with = "as_text")]
     pub delay: Duration,
-    /// Of the share of lost packets, absolute.
+    /// Tolerance of the share of lost packets, absolute.
     pub loss: f64,
-    /// Of the rate, as a share of it.
+    /// Tolerance of the rate, as a share of the rate.
     pub rate: f64,
 }
 
 impl Tolerance {
-    /// What is demanded when nothing is said: 1 ms or 2 % of the round trip; a tenth of the losses, or one packet in
+    /// The defaults: 1 ms or 2 % of the round trip; a tenth of the losses, or one packet in
     /// a thousand; a tenth of the rate.
     pub fn for_shapes(forward: &Shape, back: &Shape) -> Self {
         Self {
@@ -84,7 +84,7 @@ impl Tolerance {
     }
 }
 
-/// Whether a host is this one.
+/// Whether a host name means this machine.
 pub fn is_local(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost") || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }

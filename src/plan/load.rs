@@ -8,26 +8,26 @@ use super::text::{as_optional_text, as_text};
 pub use vocabulary::choices::Spacing;
 use vocabulary::{Metric, Phase};
 
-/// When passes begin, and until when.
+/// When passes start, and until when.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Load {
     /// Whether they follow completions or a schedule.
     pub arrivals: Arrivals,
-    /// Its phases in their order, also those in which it pauses.
+    /// Its phases in their order, including those in which it pauses.
     #[serde(rename = "stretches")]
     pub segments: Vec<Segment>,
-    /// How long passes that are under way at the end of the last phase, or waited to be sent, may still take. What is then
-    /// not answered stays open.
+    /// How long passes that are under way at the end of the last phase, or wait to be sent, may still take. Passes that are
+    /// then not answered stay open.
     #[serde(serialize_with = "as_text")]
     pub drain: Duration,
     /// The search for a limit, of which this load is one trial.
     pub find: Option<Find>,
-    /// Whether the windows before the steady state are taken for the warm-up, afterwards.
+    /// Whether the windows before the steady state are treated as warm-up, afterwards.
     pub auto_warm_up: bool,
 }
 
 impl Load {
-    /// One pass at a time and nothing else said: what set-up requests have, and a follower until it is known whom it follows.
+    /// One pass at a time: used for set-up requests, and for a follower until its leader is known.
     pub fn unset() -> Self {
         Self { arrivals: Arrivals::closed(1), segments: Vec::new(), drain: Duration::ZERO, find: None, auto_warm_up: false }
     }
@@ -38,24 +38,24 @@ impl Load {
 pub struct Segment {
     /// The phase that its passes are counted in.
     pub phase: Phase,
-    /// When it is over.
+    /// When the phase is over.
     #[serde(rename = "limit")]
     pub length: Length,
-    /// Whether passes begin in it.
+    /// Whether passes start in it.
     pub active: bool,
 }
 
-/// What arrivals follow.
+/// What arrivals depend on.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Arrivals {
-    /// Completions: each connection begins a pass when its last one has ended.
+    /// Completions: each connection starts a pass when its last one has ended.
     Closed {
         /// Connections.
         connections: u32,
-        /// What is waited between passes.
+        /// The think time between passes.
         think: Think,
-        /// From the first connection's begin to the last one's.
+        /// The time from the first connection's start to the last one's.
         #[serde(serialize_with = "as_text")]
         ramp: Duration,
     },
@@ -63,11 +63,11 @@ pub enum Arrivals {
     Open {
         /// The most passes at a time.
         connections: u32,
-        /// How many passes when.
+        /// The rate over time.
         pattern: Pattern,
         /// How they are spaced.
         spacing: Spacing,
-        /// Where each connection has a schedule of its own: from the first one's start to the last one's.
+        /// If each connection has its own schedule: the time from the first one's start to the last one's.
         #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_optional_text")]
         per_connection: Option<Duration>,
     },
@@ -92,11 +92,11 @@ impl Arrivals {
     }
 }
 
-/// What a connection waits from the end of a pass to the start of the next.
+/// The time that a connection waits from the end of a pass to the start of the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Think {
-    /// The next pass begins at once.
+    /// The next pass starts at once.
     None,
     /// Always this long.
     #[serde(serialize_with = "as_text")]
@@ -106,52 +106,52 @@ pub enum Think {
     Exponential(Duration),
 }
 
-/// How many passes when, in passes per second.
+/// The rate over time, in passes per second.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Pattern {
-    /// Always as many.
+    /// A constant rate.
     Rate(f64),
-    /// Steadily more or less, over all that is not warm-up.
+    /// A steadily rising or falling rate, over all phases but the warm-up.
     Ramp {
-        /// At the start; also during warm-up.
+        /// The rate at the start, and during warm-up.
         from: f64,
-        /// At the end.
+        /// The rate at the end.
         to: f64,
     },
-    /// One rate after the other; the first one also during warm-up.
+    /// One rate after the other; the first rate also applies during warm-up.
     Steps {
         /// The rates.
         rates: Vec<f64>,
-        /// How long each holds.
+        /// How long each rate lasts.
         #[serde(serialize_with = "as_text")]
         each: Duration,
-        /// In an order that the seed draws.
+        /// In a random order drawn from the seed.
         shuffled: bool,
     },
-    /// One pass in each such time.
+    /// One pass per interval.
     Periodic {
-        /// The time.
+        /// The interval.
         #[serde(serialize_with = "as_text")]
         every: Duration,
-        /// Each pass is late by a random part of this.
+        /// Each pass is delayed by a random part of this time.
         #[serde(serialize_with = "as_text")]
         jitter: Duration,
     },
 }
 
-/// When a phase of a workload is over: after so many passes, or so long.
+/// When a phase of a workload is over: after a number of passes, or a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Length {
-    /// As long as so many passes take.
+    /// As long as this number of passes takes.
     Amount(u64),
-    /// This long, however many passes that are.
+    /// This long, whatever the number of passes.
     #[serde(serialize_with = "as_text")]
     Duration(Duration),
 }
 
-/// The search for the highest rate that holds.
+/// The search for the highest rate at which the conditions hold.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Find {
     /// The lowest rate, per second.
@@ -161,9 +161,9 @@ pub struct Find {
     /// How long each rate is tried.
     #[serde(serialize_with = "as_text")]
     pub trial: Duration,
-    /// The search ends when what fails is within this share of what holds.
+    /// The search ends when the lowest failing rate is within this share of the highest holding one.
     pub precision: f64,
-    /// What must be true at a rate that holds.
+    /// The conditions that must hold.
     pub conditions: Vec<Condition>,
 }
 
@@ -173,8 +173,8 @@ pub struct Condition {
     /// The metric.
     #[serde(rename = "figure")]
     pub metric: Metric,
-    /// Nanoseconds for times, a fraction of 1 for errors.
+    /// The bound: nanoseconds for times, a fraction of 1 for errors.
     pub below: f64,
-    /// As it was typed, with its name.
+    /// The bound as typed, with the metric's name.
     pub words: String,
 }

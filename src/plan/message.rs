@@ -1,4 +1,4 @@
-//! Messages, as steps of the protocols that have them: what is sent, and what must come back.
+//! Messages, as steps of the protocols that have them: what is sent, and what answer is expected.
 
 use std::time::Duration;
 
@@ -16,9 +16,9 @@ pub struct Message {
     pub send: Option<Body>,
     /// Whether a message is waited for.
     pub answer: bool,
-    /// What it must be.
+    /// The expected message.
     pub expect: Expect,
-    /// What is kept for the steps behind.
+    /// Values that are kept for later steps.
     pub carry: Vec<Carry>,
     /// How long it may take.
     #[serde(serialize_with = "as_text")]
@@ -26,7 +26,7 @@ pub struct Message {
 }
 
 impl Message {
-    /// The late names that it inserts, some of them several times.
+    /// The late names that the step inserts; a name may occur several times.
     pub fn names(&self) -> Vec<&str> {
         let body = match &self.send {
             Some(Body::Text(text) | Body::Json(text)) => Some(text),

@@ -1,7 +1,7 @@
 //! The experiment as it will run: defaults filled, expressions evaluated, cells expanded, seeds fixed.
 //!
-//! Nouns only: nothing in them can be invalid, and nothing behind this floor checks them again. `plan_read` makes them of a
-//! scenario, or finds all of its mistakes. What is still open in a plan are the late names of a [`Template`]: `${scratch}`
+//! Nouns only: nothing in them can be invalid, and no later floor checks them again. `plan_read` makes them from a
+//! scenario, or finds all its mistakes. Only the late names of a [`Template`] are still open in a plan: `${scratch}`
 //! and `${repetition}` until a repetition starts, `${id}` and carried values until a request is made.
 
 pub mod action;

@@ -1,4 +1,4 @@
-//! Which repetition is executed when. Pure: the same plan gives the same order.
+//! The order in which repetitions are executed. Pure: the same plan gives the same order.
 
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -16,7 +16,7 @@ pub struct Turn {
     pub repetition: u32,
 }
 
-/// All repetitions in the order of their execution; cells that are skipped have none.
+/// All repetitions in the order of their execution; skipped cells have none.
 pub fn sequence(plan: &Plan) -> Vec<Turn> {
     let cells: Vec<usize> = (0..plan.cells.len()).filter(|c| plan.cells[*c].skipped.is_none()).collect();
     let turns = |order: &[usize], repetition| order.iter().map(move |c| Turn { cell: *c, repetition }).collect::<Vec<_>>();
@@ -38,8 +38,8 @@ pub fn sequence(plan: &Plan) -> Vec<Turn> {
     }
 }
 
-/// One round of those that have no last one: every cell once, each time in an order of its own. It does not depend on the rounds
-/// before, so that it is the same after a new start.
+/// One round of a run without a last round: every cell once, each round in a different order. A round does not depend on earlier
+/// rounds, so it is the same after a restart.
 pub fn endless_round(plan: &Plan, repetition: u32) -> Vec<Turn> {
     let mut cells: Vec<usize> = (0..plan.cells.len()).filter(|c| plan.cells[*c].skipped.is_none()).collect();
     let seed = seed_of(plan.seed, Turn { cell: plan.cells.len(), repetition });
@@ -47,7 +47,7 @@ pub fn endless_round(plan: &Plan, repetition: u32) -> Vec<Turn> {
     cells.into_iter().map(|cell| Turn { cell, repetition }).collect()
 }
 
-/// `turns` in rounds: each holds one repetition of every cell that still has one. All in one where the order has no rounds.
+/// `turns` in rounds: each holds one repetition of every cell that still has one. A single round if the order has no rounds.
 pub fn rounds(order: Order, turns: &[Turn]) -> Vec<&[Turn]> {
     match order {
         Order::Sequential if turns.is_empty() => Vec::new(),
@@ -56,7 +56,7 @@ pub fn rounds(order: Order, turns: &[Turn]) -> Vec<&[Turn]> {
     }
 }
 
-/// A seed of its own for each repetition, so that one can be executed again by itself (SplitMix64, Steele et al. 2014).
+/// A separate seed for each repetition, so that a single one can be executed again (SplitMix64, Steele et al. 2014).
 pub fn seed_of(plan_seed: u64, turn: Turn) -> u64 {
     let mut z = plan_seed
         .wrapping_add((turn.cell as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15))

@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-/// First word of the command line of a fixture; the supervisor replaces it by the executable beside runner.
+/// First word of the command line of a fixture; the supervisor replaces it with the executable beside runner.
 pub const FIXTURES_PROGRAM: &str = "runner-fixtures";
 
-/// Where a program is found: on PATH, or where Debian keeps servers that an ordinary user's PATH lacks. `runner` is this one.
+/// The path of a program: on PATH, or in the folders where Debian keeps servers and that an ordinary user's PATH lacks. `runner`
+/// is this program.
 pub fn find_program(name: &str) -> Option<PathBuf> {
     use std::os::unix::fs::PermissionsExt as _;
     if name == "runner" {

@@ -1,4 +1,4 @@
-//! Revisions of a repository as levels of a factor: what is checked out and built for them.
+//! Revisions of a repository as levels of a factor: what to check out and build for them.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -10,54 +10,54 @@ use serde_json::Value as Json;
 use super::cache::Cache;
 use super::text::as_text;
 
-/// So many digits of a commit are shown, and name its checkout.
+/// How many digits of a commit are shown and used in the name of its checkout.
 const SHORT: usize = 10;
 
 /// The repository of a factor, and how its revisions are built.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Revisions {
-    /// Its working tree, or its own folder where it has none.
+    /// Its working tree, or the repository's own folder if it has none.
     pub repository: PathBuf,
-    /// Program and arguments that are executed in each checkout; nothing when empty.
+    /// Program and arguments that are executed in each checkout; nothing if empty.
     pub build: Vec<String>,
-    /// How long that may take.
+    /// How long this may take.
     #[serde(serialize_with = "as_text")]
     pub timeout: Duration,
 }
 
-/// A commit in a folder of its own, built.
+/// A commit in its own folder, built.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Checkout {
     /// The repository.
     pub repository: PathBuf,
     /// The commit.
     pub commit: String,
-    /// Where it is checked out.
+    /// The folder of the checkout.
     pub directory: PathBuf,
-    /// Program and arguments that are executed there; nothing when empty.
+    /// Program and arguments that are executed there; nothing if empty.
     pub build: Vec<String>,
-    /// How long that may take.
+    /// How long this may take.
     #[serde(serialize_with = "as_text")]
     pub timeout: Duration,
-    /// What is kept of it for later runs: all.
+    /// What is kept for later runs: the whole checkout.
     #[serde(skip)]
     pub cache: Cache,
 }
 
 impl Checkout {
-    /// As in the plan, and in what is told of it.
+    /// As shown in the plan and in messages.
     pub fn words(&self) -> String {
         let build = if self.build.is_empty() { String::new() } else { format!(", then {}", self.build.join(" ")) };
         format!("check out {} of {}{build}", short(&self.commit), self.repository.display())
     }
 }
 
-/// A commit as people read it.
+/// A commit as shown to users.
 pub fn short(commit: &str) -> &str {
     commit.get(..SHORT).unwrap_or(commit)
 }
 
-/// The commits of all levels of a recorded plan, by factor and label: what goes on with a run measures the same ones.
+/// The commits of all levels of a recorded plan, by factor and label: a continued run measures the same commits.
 pub fn recorded(plan: &Json) -> BTreeMap<(String, String), String> {
     let list = |value: &Json, key: &str| value[key].as_array().cloned().unwrap_or_default();
     let mut commits = BTreeMap::new();

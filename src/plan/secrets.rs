@@ -1,4 +1,4 @@
-//! Values that must not be written down: inserted where the scenario says so, and masked in whatever comes back.
+//! Values that must not be written down: inserted where the scenario says so, and masked in everything that comes back.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,14 +11,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use vocabulary::units::{in_json, in_url};
 
-/// What is written instead of a secret.
+/// The text that is written instead of a secret.
 pub const MASK: &str = "***";
-/// Lines of a secret of several lines that are shorter than this say nothing by themselves.
+/// Lines of a secret of several lines that are shorter than this reveal nothing alone.
 const SHORTEST_LINE: usize = 8;
-/// The same of a part of a secret in a message that was cut.
+/// The same limit for a part of a secret in a message that was cut.
 const SHORTEST_PART: usize = 8;
 
-/// Secrets by their late names, and all texts that give one of them away.
+/// Secrets by their late names, and all texts that reveal one of them.
 #[derive(Clone, Default)]
 pub struct Secrets {
     late: BTreeMap<String, String>,
@@ -33,7 +33,7 @@ impl fmt::Debug for Secrets {
     }
 }
 
-/// Whether a late name is that of a secret: environment variables that are none are known to the plan.
+/// Whether a late name is that of a secret: variables that are not secret have their values in the plan.
 pub fn is_secret(name: &str) -> bool {
     name.starts_with("env.")
 }
@@ -44,11 +44,11 @@ impl Secrets {
         let mut hidden = BTreeSet::new();
         for value in late.values() {
             hidden.insert(value.clone());
-            // As a shell or a server may have it.
+            // As a shell or a server may quote it.
             hidden.insert(value.trim().to_owned());
-            // As it stands inside of JSON.
+            // As it appears inside JSON.
             hidden.insert(in_json(value));
-            // And of a URL.
+            // And inside a URL.
             hidden.insert(in_url(value));
             hidden.extend(value.lines().filter(|line| line.len() >= SHORTEST_LINE).map(str::to_owned));
         }
@@ -57,7 +57,7 @@ impl Secrets {
         secrets
     }
 
-    /// Whether there are none.
+    /// Whether there are no secrets.
     pub fn is_empty(&self) -> bool {
         self.late.is_empty()
     }
@@ -75,7 +75,7 @@ impl Secrets {
         }
     }
 
-    /// Masks what a request says of user and password, where one of the two is secret.
+    /// Masks the user and password of a request if one of the two is secret.
     pub fn hide_credentials(&mut self, auth: &Auth) {
         let late: BTreeMap<&str, String> = self.late().collect();
         let secret = [&auth.user, &auth.password].into_iter().flat_map(Template::names).any(|name| late.contains_key(name));
@@ -85,7 +85,7 @@ impl Secrets {
         }
     }
 
-    /// A text without what must not be written down; nor with a part of it, where a message was cut.
+    /// A text without secrets, and without parts of secrets where a message was cut.
     pub fn mask<'t>(&self, text: &'t str) -> Cow<'t, str> {
         let mut masked = Cow::Borrowed(text);
         for hidden in &self.hidden {
@@ -103,10 +103,10 @@ impl Secrets {
         masked
     }
 
-    /// Masks all files below a directory; below one that is not there, none.
+    /// Masks all files below a directory; does nothing if the directory does not exist.
     ///
     /// # Errors
-    /// What the system said, with the file.
+    /// The error of the operating system, with the file.
     pub fn mask_directory(&self, path: &Path) -> Result<(), (std::path::PathBuf, io::Error)> {
         if self.is_empty() {
             return Ok(());
@@ -127,7 +127,7 @@ impl Secrets {
         Ok(())
     }
 
-    /// Masks a file line by line; one without a secret stays as it is.
+    /// Masks a file line by line; a file without a secret is not changed.
     fn mask_file(&self, path: &Path) -> io::Result<()> {
         let is_secret = |line: &[u8]| self.hidden.iter().any(|h| line.windows(h.len()).any(|w| w == h.as_bytes()));
         let mut lines = BufReader::new(std::fs::File::open(path)?);
@@ -156,13 +156,13 @@ impl Secrets {
     }
 }
 
-/// Where a text may have been cut that began with a secret: the ends of those of its starts that say something.
+/// The positions at which a cut secret may end: the ends of all its prefixes that are long enough to reveal something.
 fn begins_of(hidden: &str) -> impl DoubleEndedIterator<Item = usize> {
     hidden.char_indices().map(|(at, _)| at).filter(|at| *at >= SHORTEST_PART)
 }
 
-/// A line without the start of a secret before its end, or before `…`, and without the end of one at its start; nothing
-/// when there is none.
+/// A line without the start of a secret before its end, or before `…`, and without the end of a secret at its start; `None`
+/// if there is none of these.
 fn without_part(line: &str, hidden: &str) -> Option<String> {
     let body = line.trim_end_matches(['`', '"', '…', ' ']);
     let (end, rest) = (body, &line[body.len()..]);
@@ -180,12 +180,12 @@ fn without_part(line: &str, hidden: &str) -> Option<String> {
 pub struct Auth {
     /// The name of the user.
     pub user: Template,
-    /// What only they know.
+    /// The password.
     pub password: Template,
 }
 
 impl Auth {
-    /// What stands behind `Basic`, with late names filled in.
+    /// The text after `Basic`, with late names filled in.
     fn basic(&self, late: &BTreeMap<&str, String>) -> String {
         let [user, password] = [&self.user, &self.password].map(|t| t.fill(late).to_text());
         STANDARD.encode(format!("{user}:{password}"))

@@ -1,4 +1,4 @@
-//! Proxies that speak SOCKS: whom connections go through, and how they are kept apart there.
+//! SOCKS proxies: which proxy connections go through, and how they are isolated there.
 
 use std::fmt;
 use std::time::Duration;
@@ -14,15 +14,15 @@ use vocabulary::units::exact_duration;
 /// A proxy that connections go through.
 #[derive(Clone, Debug, Serialize)]
 pub struct Socks {
-    /// Where it listens.
+    /// The address on which it listens.
     pub address: Address,
     /// The version of its protocol.
     pub version: SocksVersion,
-    /// What is kept apart from what else goes through it, by a fresh user name.
+    /// What is isolated from other traffic through the proxy, by a fresh user name.
     pub isolate: Isolate,
-    /// Whether the request is sent before the proxy says that it is connected.
+    /// Whether the request is sent before the proxy reports that it is connected.
     pub optimistic: bool,
-    /// What Tor is told before passes.
+    /// Commands sent to Tor before passes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub control: Option<Steering>,
 }
@@ -39,7 +39,7 @@ impl Socks {
     }
 }
 
-/// What Tor is told before passes.
+/// Commands sent to Tor before passes.
 #[derive(Clone, Debug, Serialize)]
 pub struct Steering {
     /// Its control port.
@@ -47,7 +47,7 @@ pub struct Steering {
     /// Commands.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub before_pass: Vec<Commands>,
-    /// Relays of a circuit that is made for each pass; of Tor's choice when empty.
+    /// Relays of a circuit that is made for each pass; Tor chooses if empty.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub path: Vec<Template>,
 }
@@ -55,9 +55,9 @@ pub struct Steering {
 /// Commands before a pass.
 #[derive(Clone, Debug, Serialize)]
 pub struct Commands {
-    /// One after the other.
+    /// The commands, one after the other.
     pub send: Vec<Template>,
-    /// Only where so much time has passed since they were sent last.
+    /// The commands are sent only if at least this time has passed since they were last sent.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "optional_text")]
     pub each: Option<Duration>,
 }
@@ -73,7 +73,7 @@ fn optional_text<S: Serializer>(each: &Option<Duration>, serializer: S) -> Resul
 /// The version of the protocol. Names are resolved by the proxy in both.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub enum SocksVersion {
-    /// SOCKS 5 (RFC 1928), with user name and password (RFC 1929) where something is kept apart.
+    /// SOCKS 5 (RFC 1928), with user name and password (RFC 1929) if something is isolated.
     #[default]
     #[serde(rename = "5")]
     V5,
@@ -91,8 +91,8 @@ impl fmt::Display for Socks {
         write!(f, "through SOCKS {version} at {}", self.address)?;
         match self.isolate {
             Isolate::None => {}
-            Isolate::Pass => f.write_str(", each pass by itself")?,
-            Isolate::Connection => f.write_str(", each connection by itself")?,
+            Isolate::Pass => f.write_str(", each pass isolated")?,
+            Isolate::Connection => f.write_str(", each connection isolated")?,
         }
         if self.optimistic {
             f.write_str(", optimistic")?;

@@ -1,4 +1,4 @@
-//! How a replica comes to run.
+//! How a replica is started.
 
 use serde::Serialize;
 
@@ -9,7 +9,7 @@ use super::programs::FIXTURES_PROGRAM;
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Start {
-    /// Nothing: it runs already, and only its address is known.
+    /// Nothing: it already runs, and only its address is known.
     Elsewhere,
     /// A program of this machine.
     Process {
@@ -18,7 +18,7 @@ pub enum Start {
     },
     /// A fixture.
     Fixture {
-        /// Which of the programs that ship with runner it is.
+        /// The name of the fixture.
         name: String,
         /// Its arguments.
         args: Vec<Template>,
@@ -27,13 +27,13 @@ pub enum Start {
     Container {
         /// The engine.
         engine: String,
-        /// The client's command line; the container's name is the late name `container` in it.
+        /// The client's command line, in which the late name `container` is the container's name.
         argv: Vec<Template>,
     },
 }
 
 impl Start {
-    /// What a command line that was typed starts: a fixture may be called by the name of its program, too.
+    /// What a typed command line starts: a fixture may also be called by the name of its program.
     pub fn of_command(argv: Vec<Template>) -> Self {
         match fixture_in(&argv).and_then(<[Template]>::split_first) {
             Some((name, args)) => Self::Fixture { name: name.to_text(), args: args.to_vec() },
@@ -41,12 +41,12 @@ impl Start {
         }
     }
 
-    /// Whether runner starts it.
+    /// Whether runner starts the replica.
     pub fn is_started(&self) -> bool {
         !matches!(self, Self::Elsewhere)
     }
 
-    /// The command line as people read it; empty where nothing is started.
+    /// The command line as shown to users; empty if nothing is started.
     pub fn argv(&self) -> Vec<Template> {
         match self {
             Self::Elsewhere => Vec::new(),
@@ -57,7 +57,7 @@ impl Start {
         }
     }
 
-    /// The program that must be installed for it.
+    /// The program that must be installed.
     pub fn program(&self) -> Option<String> {
         match self {
             Self::Elsewhere | Self::Fixture { .. } => None,
@@ -66,7 +66,7 @@ impl Start {
     }
 }
 
-/// The name and the arguments of a fixture in a command line that calls the fixtures' program; none in any other.
+/// The name and the arguments of a fixture in a command line that calls the fixtures' program; `None` for any other.
 pub fn fixture_in(argv: &[Template]) -> Option<&[Template]> {
     let (program, rest) = argv.split_first()?;
     (program.to_text() == FIXTURES_PROGRAM).then_some(rest)

@@ -1,4 +1,4 @@
-//! Requests over HTTP, and what requests and messages have in common: bodies, expectations, carried and drawn values.
+//! HTTP requests, and the parts that requests and messages share: bodies, expectations, carried and drawn values.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use super::text::as_text;
 use super::{Auth, Template};
 use vocabulary::units::{human_bytes, in_json};
 
-/// How long a request may take where nothing is said.
+/// How long a request may take by default.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// One request of a pass.
@@ -27,51 +27,51 @@ pub struct Step {
     /// User and password, for HTTP's basic authentication.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auth: Option<Auth>,
-    /// What is sent.
+    /// The body that is sent.
     pub body: Body,
-    /// What must come back.
+    /// The expected answer.
     pub expect: Expect,
     /// Answers that are neither expected nor errors.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub outcomes: Vec<NamedOutcome>,
-    /// What is kept for the steps behind.
+    /// Values that are kept for later steps.
     pub carry: Vec<Carry>,
     /// How long it may take.
     #[serde(serialize_with = "as_text")]
     pub timeout: Duration,
-    /// What of it a secret went into; known from the names, before they are filled in.
+    /// The parts that contain a secret; found from the names, before they are filled in.
     #[serde(skip)]
     pub secret: SecretParts,
 }
 
-/// The parts of a request that a secret went into: a redirect does not take them to another origin.
+/// The parts of a request that contain a secret: a redirect does not send them to another origin.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SecretParts {
     /// Names of headers.
     pub headers: Vec<String>,
-    /// Whether the body is one of them.
+    /// Whether the body contains a secret.
     pub body: bool,
 }
 
-/// An outcome to which the scenario gives a name.
+/// An outcome that the scenario names.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct NamedOutcome {
-    /// What results call it.
+    /// Its name in results.
     pub name: String,
-    /// The statuses that mean it.
+    /// The statuses that have this outcome.
     pub statuses: Vec<u16>,
 }
 
-/// A value that is drawn anew for each pass, evenly and from the seed.
+/// A value that is drawn for each pass, uniformly and from the seed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Draw {
     /// Its name in requests.
     pub name: String,
-    /// The values among which is drawn.
+    /// The values from which it is drawn.
     pub of: DrawnFrom,
 }
 
-/// The values among which one is drawn.
+/// The values from which one is drawn.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DrawnFrom {
@@ -82,7 +82,7 @@ pub enum DrawnFrom {
 }
 
 impl Step {
-    /// A request that says no more than what is asked, named after its method: no headers, no body, any 2xx.
+    /// A plain request, named after its method: no headers, no body, any 2xx expected.
     pub fn plain(method: &str, path: Template, timeout: Duration) -> Self {
         Self {
             name: method.to_ascii_lowercase(),
@@ -99,7 +99,7 @@ impl Step {
         }
     }
 
-    /// Notes what a secret of `env` goes into, as long as its name can be seen.
+    /// Records the parts that contain a secret of `env`, while its name is still visible.
     pub fn mark_secrets(&mut self) {
         // Variables that are not secret have their values already.
         let is_secret = |text: &Template| text.names().any(|name| name.starts_with("env."));
@@ -111,7 +111,7 @@ impl Step {
         self.secret = SecretParts { headers: headers.map(|(name, _)| name.clone()).collect(), body };
     }
 
-    /// The late names that it inserts, some of them several times.
+    /// The late names that the request inserts; a name may occur several times.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         let body = match &self.body {
             Body::Text(text) | Body::Json(text) => Some(text),
@@ -127,22 +127,22 @@ impl Step {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Body {
-    /// No body at all.
+    /// No body.
     Empty,
     /// Text.
     Text(Template),
-    /// JSON; what is inserted stands in its texts, and is escaped there.
+    /// JSON; values are inserted into its strings, and are escaped there.
     Json(Template),
     /// A file's content.
     File(PathBuf),
-    /// So many random bytes.
+    /// This many random bytes.
     Random(u64),
 }
 
-/// What an answer must be.
+/// The conditions that an answer must meet.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Expect {
-    /// One of these; any 2xx when empty.
+    /// One of these statuses; any 2xx if empty.
     pub statuses: Vec<u16>,
     /// Length of the body.
     pub length: Option<u64>,
@@ -155,14 +155,14 @@ pub struct Expect {
 /// A value taken from an answer.
 #[derive(Clone, Debug, Serialize)]
 pub struct Carry {
-    /// Its name in the steps behind.
+    /// Its name in later steps.
     pub name: String,
-    /// Where in the answer it stands.
+    /// Its place in the answer.
     #[serde(rename = "place")]
     pub selector: Selector,
 }
 
-/// Where in an answer a carried value stands.
+/// The place of a carried value in an answer.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Selector {
@@ -175,7 +175,7 @@ pub enum Selector {
 }
 
 impl Body {
-    /// Fills in late names; in JSON, what is inserted is escaped.
+    /// Fills in late names; in JSON, inserted values are escaped.
     pub fn fill(&mut self, late: &Late<'_>) {
         match self {
             Self::Text(text) => *text = text.fill(late),
@@ -198,7 +198,7 @@ impl Draw {
     pub fn words(&self) -> String {
         match &self.of {
             DrawnFrom::Range(from, to) => format!("{} is drawn from {from} to {to}", self.name),
-            DrawnFrom::List(items) => format!("{} is drawn of {}", self.name, shortened(&items.join(", "))),
+            DrawnFrom::List(items) => format!("{} is drawn from {}", self.name, shortened(&items.join(", "))),
         }
     }
 }
@@ -230,10 +230,10 @@ pub fn any_of(statuses: &[u16]) -> String {
     statuses.iter().map(u16::to_string).collect::<Vec<_>>().join(" or ")
 }
 
-/// So many characters of a body are shown.
+/// How many characters of a body are shown.
 const SHOWN: usize = 80;
 
-/// A text that may be long, on part of a line.
+/// A text that may be long, shortened to part of a line.
 pub fn shortened(text: &str) -> String {
     match text.char_indices().nth(SHOWN) {
         Some((end, _)) => format!("`{}…` of {}", &text[..end], human_bytes(text.len() as f64)),

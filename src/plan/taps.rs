@@ -1,4 +1,4 @@
-//! Sources that are followed while the load runs, and the figures that are made of their rows.
+//! Sources that are followed while the load runs, and the figures computed from their rows.
 
 use std::fmt;
 
@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use super::{ControlPort, Template, template};
 use vocabulary::{Interest, NamedMetric, Quantile};
 
-/// Names of columns that every tap has; no field is called so.
+/// Names of columns that every tap has; no field may have these names.
 pub const COLUMNS: [&str; 3] = ["at_ns", "replica", "join_key"];
 
-/// The metric that every tap has that is joined: rows without a partner.
+/// The metric of every joined tap: rows without a partner.
 pub const UNJOINED: &str = "unjoined";
 
 /// A source that is followed.
@@ -20,16 +20,16 @@ pub struct Tap {
     pub name: String,
     /// What is followed.
     pub source: TapSource,
-    /// A line that it matches is a row; empty for a control port, of which each event is one.
+    /// A line that matches is a row; empty for a control port, where each event is a row.
     pub regex: String,
-    /// The named groups of `regex`, in their order, or what is known of events.
+    /// The named groups of `regex`, in their order, or the fields of events.
     pub fields: Vec<TapField>,
-    /// With what its rows are joined.
+    /// The workload with which its rows are joined, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub join: Option<TapJoin>,
-    /// What is made of the rows.
+    /// The figures computed from the rows.
     pub metrics: Vec<TapMetric>,
-    /// Whether a repetition is invalid in which the source ends early or lines are lost.
+    /// Whether a repetition is invalid if the source ends early or lines are lost.
     pub required: bool,
 }
 
@@ -37,18 +37,18 @@ pub struct Tap {
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TapSource {
-    /// What all replicas of a target write, to both of their outputs.
+    /// The output of all replicas of a target, standard output and standard error.
     Log(String),
     /// A file.
     File(Template),
-    /// A server that speaks in lines.
+    /// A server that sends lines.
     Tcp {
         /// `host:port`.
         address: Template,
         /// Lines that are sent first, without their ends.
         send: Vec<Template>,
     },
-    /// What Tor tells at its control port. Rows are its events, whose fields are [`crate::control::FIELDS`].
+    /// The events of Tor at its control port. Rows are events, whose fields are [`crate::control::FIELDS`].
     Control {
         /// Where.
         #[serde(flatten)]
@@ -86,15 +86,15 @@ impl fmt::Display for TapSource {
 pub struct TapField {
     /// The name of the group, and of the column.
     pub name: String,
-    /// What it is.
+    /// Its type.
     pub kind: FieldKind,
 }
 
-/// What a field is.
+/// The type of a field.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FieldKind {
-    /// As it was written.
+    /// The text as it was written.
     Text,
     /// A number.
     Number,
@@ -107,13 +107,13 @@ pub enum FieldKind {
 }
 
 impl FieldKind {
-    /// Whether it is an instant by the clock of whoever wrote the line.
+    /// Whether it is an instant by the clock of the program that wrote the line.
     pub fn is_time(&self) -> bool {
         matches!(self, Self::Unix | Self::UnixMs | Self::Time(_))
     }
 }
 
-/// With what the rows of a tap are joined.
+/// How the rows of a tap are joined.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TapJoin {
     /// The workload whose requests have the same keys.
@@ -122,41 +122,41 @@ pub struct TapJoin {
     pub key: String,
 }
 
-/// A figure that is made of the rows of a tap in a phase.
+/// A figure computed from the rows of a tap in a phase.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TapMetric {
-    /// What it is called in results, graphs and expectations.
+    /// Its name in results, graphs and expectations.
     pub name: String,
-    /// What it is made of.
+    /// How it is computed.
     pub figure: TapFigure,
-    /// By what it is divided: of a time, the nanoseconds of its unit; 1 otherwise.
+    /// The divisor: for a time, the nanoseconds of its unit; 1 otherwise.
     pub per: f64,
-    /// By what it is multiplied.
+    /// The factor by which it is multiplied.
     pub times: f64,
     /// Its unit; empty for plain numbers.
     pub unit: String,
 }
 
 impl TapMetric {
-    /// What is told of it in a plan.
+    /// Its description in a plan.
     pub fn named(&self) -> NamedMetric {
         NamedMetric::new(&self.name, &self.unit, Interest::Question)
     }
 }
 
-/// What a figure of a tap is made of.
+/// How a figure of a tap is computed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TapFigure {
-    /// How many rows there are.
+    /// The number of rows.
     Count,
-    /// How many there are per second.
+    /// The number of rows per second.
     Rate,
     /// The time between neighbouring rows.
     Gap {
-        /// Which point of its distribution.
+        /// The point of its distribution.
         at: Quantile,
-        /// The field by which neighbours are told apart.
+        /// The field whose equal values make rows neighbours.
         by: Option<String>,
     },
     /// The sum of a field.
@@ -169,20 +169,20 @@ pub enum TapFigure {
     Since {
         /// The instant.
         moment: Moment,
-        /// Which point of its distribution.
+        /// The point of its distribution.
         at: Quantile,
     },
     /// The time from the row to an instant.
     Until {
         /// The instant.
         moment: Moment,
-        /// Which point of its distribution.
+        /// The point of its distribution.
         at: Quantile,
     },
 }
 
 impl TapFigure {
-    /// The instant with which rows are joined, if they are.
+    /// The instant that is joined with rows, if any.
     pub fn moment(&self) -> Option<&Moment> {
         match self {
             Self::Since { moment, .. } | Self::Until { moment, .. } => Some(moment),
@@ -208,15 +208,15 @@ impl fmt::Display for TapFigure {
     }
 }
 
-/// An instant of what has the same key as a row.
+/// An instant of a request or another tap's row with the same key as a row.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Moment {
-    /// When the request was meant to be sent.
+    /// The intended start of the request.
     Intended,
     /// When it was sent.
     Sent,
-    /// When the first byte of its answer came.
+    /// When the first byte of its answer arrived.
     FirstByte,
     /// When its answer was complete.
     Completed,
@@ -225,7 +225,7 @@ pub enum Moment {
 }
 
 impl Moment {
-    /// Those of a request, with their names.
+    /// The instants of a request, with their names.
     pub const OF_REQUESTS: [(&'static str, Self); 4] =
         [("intended", Self::Intended), ("sent", Self::Sent), ("first-byte", Self::FirstByte), ("completed", Self::Completed)];
 }

@@ -1,4 +1,4 @@
-//! Targets: what is started, how it is known to be ready, and how it ends.
+//! Targets: what is started, when it is ready, and how it ends.
 
 use std::time::Duration;
 
@@ -14,9 +14,9 @@ use vocabulary::choices::{Lifetime, Resource, Signal};
 pub struct Target {
     /// Its name in the scenario, in results and in messages.
     pub name: String,
-    /// Its processes; one without a command line when it already runs elsewhere.
+    /// Its processes; a single one without a command line if it already runs elsewhere.
     pub replicas: Vec<Replica>,
-    /// Names of the targets that must be ready before.
+    /// Names of the targets that must be ready before it starts.
     pub after: Vec<String>,
     /// How long it lives.
     #[serde(skip_serializing_if = "Lifetime::is_repetition")]
@@ -32,23 +32,23 @@ pub struct Target {
     /// How long it may take to end before it is killed.
     #[serde(serialize_with = "as_text")]
     pub stop_grace: Duration,
-    /// Programs that it needs.
+    /// Programs that the target needs.
     pub needs: Vec<String>,
-    /// How many bytes of each of its logs are kept in a repetition; none: all.
+    /// How many bytes of each of its logs are kept in a repetition; `None`: all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log_limit: Option<u64>,
-    /// Soft limits of resources that differ from those of the shell; none: unlimited.
+    /// Soft limits of resources that differ from those of the shell; `None`: unlimited.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rlimits: Vec<(Resource, Option<u64>)>,
 }
 
 impl Target {
-    /// Whether runner starts it.
+    /// Whether runner starts the target.
     pub fn is_started(&self) -> bool {
         self.replicas.iter().any(|r| r.start.is_started())
     }
 
-    /// The late name of the directory in which its files are.
+    /// The late name of the directory of its files.
     pub fn directory(&self) -> &'static str {
         if self.lifetime.is_repetition() { "scratch" } else { "kept" }
     }
@@ -59,7 +59,7 @@ impl Target {
 pub struct Replica {
     /// Its number, from 1.
     pub number: u32,
-    /// What starts it.
+    /// How it is started.
     pub start: Start,
     /// Environment variables to add.
     pub env: Vec<(String, Template)>,
@@ -67,16 +67,16 @@ pub struct Replica {
     pub dir: Option<Template>,
     /// Ports on which it will listen, the main one first.
     pub ports: Vec<u16>,
-    /// Files to make in the scratch directory, or in that of the run.
+    /// Files to make in the scratch directory, or in the directory of the run.
     pub files: Vec<RenderedFile>,
-    /// How to know that it is ready.
+    /// How readiness is detected.
     pub ready: Probe,
-    /// Processors on which it may run; all when empty.
+    /// Processors on which it may run; all if empty.
     pub cpus: Vec<u32>,
 }
 
 impl Replica {
-    /// Names in it that have their value late; those of its files come with the file's name.
+    /// Late names in it; those in its files come with the name of the file.
     pub fn late_names(&self) -> impl Iterator<Item = (String, Option<&str>)> {
         let mut templates = self.start.argv();
         templates.extend(self.env.iter().map(|(_, value)| value.clone()));
@@ -99,11 +99,11 @@ impl Replica {
 pub struct RenderedFile {
     /// Its name in the scratch directory.
     pub name: String,
-    /// What is written into it, once late names are known.
+    /// Its content, in which late names are filled in later.
     pub content: Template,
 }
 
-/// How to know that a replica is ready.
+/// How the readiness of a replica is detected.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Probe {
@@ -114,23 +114,23 @@ pub enum Probe {
         /// `host:port`
         address: String,
     },
-    /// This address answers what is said to it with a line that matches.
+    /// This address answers the sent lines with a line that matches.
     Lines {
         /// `host:port`
         address: String,
-        /// What is said.
+        /// The lines that are sent.
         send: Vec<SentLine>,
         /// A regular expression.
         expect: String,
     },
-    /// `GET` is answered with a status that means it.
+    /// `GET` is answered with a status that means readiness.
     Http {
         /// The URL that must answer.
         url: Url,
-        /// The statuses that mean that it is ready; any below 400 where there are none.
+        /// The statuses that mean that it is ready; if empty, any below 400.
         #[serde(skip_serializing_if = "Vec::is_empty")]
         statuses: Vec<u16>,
-        /// How TLS is spoken, with `https://`.
+        /// How TLS is used, with `https://`.
         #[serde(skip_serializing_if = "Tls::is_usual")]
         tls: Tls,
     },
@@ -150,7 +150,7 @@ pub enum Probe {
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct SentLine {
-    /// What it says.
+    /// The text of the line.
     pub text: Template,
     /// A file whose bytes follow in hexadecimal digits.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -158,7 +158,7 @@ pub struct SentLine {
 }
 
 impl SentLine {
-    /// A line of which all is known.
+    /// A line without late names.
     pub fn fixed(text: &str) -> Self {
         Self { text: Template(vec![Part::Text(text.to_owned())]), hex_of: None }
     }

@@ -1,4 +1,4 @@
-//! Text with `${…}` in it: taken apart, and filled in when the time of its names has come.
+//! Text with `${…}` in it: parsed, and filled in when the values of its names are known.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use vocabulary::units::in_url;
 pub enum Piece {
     /// Characters as they are, `$${` already turned into `${`.
     Text(String),
-    /// The source of an expression and where it begins in the text, in bytes.
+    /// The source of an expression and its offset in the text, in bytes.
     Expression(String, usize),
 }
 
@@ -69,7 +69,7 @@ pub type Late<'a> = BTreeMap<&'a str, String>;
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Template(pub Vec<Part>);
 
-/// The expression for a dollar sign where one in the text would escape what follows.
+/// The expression for a dollar sign, used where a plain one would escape the following text.
 const DOLLAR: &str = "'$'";
 
 /// A part of a [`Template`].
@@ -79,11 +79,11 @@ pub enum Part {
     Text(String),
     /// A name whose value is known later.
     Name(String),
-    /// The same of a value that is percent-encoded: `${name | urlencode}`.
+    /// The same for a percent-encoded value: `${name | urlencode}`.
     Encoded(String),
 }
 
-/// The name in `name | urlencode`, the one thing that can be done with a value that is known later.
+/// The name in `name | urlencode`, the only operation on a value that is known later.
 pub fn encoded_name(source: &str) -> Option<&str> {
     let name = source.strip_suffix("urlencode")?.trim_end().strip_suffix('|')?.trim();
     let is_name = !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.'));
@@ -91,7 +91,7 @@ pub fn encoded_name(source: &str) -> Option<&str> {
 }
 
 impl Part {
-    /// As it stands in a text, unless it is one.
+    /// The source of the expression; `None` for plain characters.
     fn expression(&self) -> Option<String> {
         match self {
             Self::Text(_) => None,
@@ -102,7 +102,7 @@ impl Part {
 }
 
 impl Template {
-    /// Reads text in which only late names are left.
+    /// Parses text in which only late names are left.
     pub fn parse(text: &str) -> Self {
         let mut parts: Vec<Part> = Vec::new();
         for piece in pieces(text).unwrap_or_else(|_| vec![Piece::Text(text.to_owned())]) {
@@ -122,7 +122,7 @@ impl Template {
         Self(parts)
     }
 
-    /// The text that [`Self::parse`] reads as this template: characters `${` are escaped again.
+    /// The text that [`Self::parse`] parses to this template: the characters `${` are escaped again.
     pub fn source(&self) -> String {
         let mut text = String::new();
         for (i, part) in self.0.iter().enumerate() {
@@ -148,13 +148,13 @@ impl Template {
         })
     }
 
-    /// Fills in what is known now and keeps the rest.
+    /// Fills in the values that are known now and keeps the other names.
     #[must_use]
     pub fn fill(&self, values: &Late<'_>) -> Self {
         self.fill_as(values, str::to_owned)
     }
 
-    /// The same in another notation; what is percent-encoded stands well in all of them.
+    /// The same in another notation; percent-encoded values need no further escaping in any of them.
     #[must_use]
     pub(crate) fn fill_as(&self, values: &Late<'_>, noted: impl Fn(&str) -> String) -> Self {
         let mut parts: Vec<Part> = Vec::new();
@@ -184,7 +184,7 @@ impl Template {
     }
 }
 
-/// A command line as people read it.
+/// A command line as shown to users.
 pub fn words(argv: &[Template]) -> String {
     let word = |template: &Template| {
         let word = template.to_text();

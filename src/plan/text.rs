@@ -1,4 +1,4 @@
-//! How durations are written in a plan: as people write them.
+//! How durations are written in a plan: in the form that users write.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Workloads: what carries them, and how their passes arrive.
+//! Workloads: their protocol, and how their passes arrive.
 
 use serde::ser::{Serialize, SerializeStruct as _, Serializer};
 
@@ -11,24 +11,24 @@ pub struct Workload {
     pub name: String,
     /// The protocol, and what is sent over it.
     pub driver: Driver,
-    /// When its passes begin, and until when.
+    /// When its passes start, and until when.
     pub load: Load,
     /// Generator threads.
     pub threads: u32,
-    /// Processors on which they, or the command, may run; all when empty.
+    /// Processors on which the threads, or the command, may run; all if empty.
     pub cpus: Vec<u32>,
-    /// Programs that it needs.
+    /// Programs that the workload needs.
     pub needs: Vec<String>,
 }
 
 impl Workload {
-    /// What its protocol answers.
+    /// The protocol of the workload.
     pub fn protocol(&self) -> &dyn Protocol {
         self.driver.protocol()
     }
 }
 
-/// What the protocol says of its steps, metrics and outcomes stands beside it: whoever reads a plan needs no protocol.
+/// The protocol's steps, metrics and outcomes are written beside it, so that readers of a plan need not know the protocol.
 impl Serialize for Workload {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let protocol = self.driver.protocol();

@@ -129,7 +129,10 @@ fn the_one_experiment_is_repeated_and_several_are_listed() {
     let mut place = Place::new();
     std::fs::create_dir(place.path("experiments")).unwrap();
     place.write("experiments/one.yaml", &WORKS.replace("NAME", "one"));
-    place.run(&["repeat", "-n", "2", "--no-graphs"]).expect(0).complains(&["repeating experiments/one.yaml, the one experiment"]);
+    place
+        .run(&["repeat", "-n", "2", "--no-graphs"])
+        .expect(0)
+        .complains(&["repeating experiments/one.yaml, the only experiment"]);
     std::fs::remove_dir_all(place.path("results")).unwrap();
     place.write("experiments/two.yaml", &WORKS.replace("NAME", "two"));
     place.run(&["repeat", "-n", "2"]).expect(2).complains(&["has several", "experiments/one.yaml", "experiments/two.yaml"]);

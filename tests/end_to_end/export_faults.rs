@@ -91,7 +91,7 @@ fn of_a_damaged_run_what_is_whole_is_exported() {
     let outcome = place.run(&sqlite(&run, "r.db")).expect(0);
     let said =
         outcome.complains(&["exported, 1 repetition", "is incomplete", "requests.parquet", "resources.parquet", "status.json"]);
-    let said = said.complains(&["events.jsonl: line 3: expected an `event`", "what cannot be read is not exported"]).stderr;
+    let said = said.complains(&["events.jsonl: line 3: expected an `event`", "unreadable parts are not exported"]).stderr;
     let database = open(&place);
     for (table, is_there) in
         [("requests", false), ("resources", false), ("events", false), ("windows", true), ("host", true), ("metrics", true)]

@@ -356,7 +356,7 @@ fn resume_takes_in_what_a_kill_left() {
     place.assert_cleared(CLEARED);
     let run = place.run_directory("test");
     assert_eq!(listing(&run.join("cells/all")).iter().filter(|name| name.ends_with("-ahead.jsonl")).count(), 1);
-    place.run(&["resume", run.to_str().unwrap()]).expect(0).complains(&["transfers were kept", "go on with: runner measure"]);
+    place.run(&["resume", run.to_str().unwrap()]).expect(0).complains(&["transfers were kept", "continue with: runner measure"]);
     assert_eq!(listing(&run.join("cells/all")), ["run1"]);
     assert!(transfers(&run).len() >= 30);
     // Its logs are there, too.

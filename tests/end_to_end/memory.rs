@@ -52,7 +52,7 @@ fn a_repetition_is_recorded_in_memory_and_moved_to_the_results() {
 #[test]
 fn what_finds_no_room_goes_on_on_disk_and_does_not_count() {
     let place = scenario("64KiB", "amount: 60000");
-    place.run_test().expect(4).complains(&["the tmpfs of 64.0 KiB", "was full: recording went on on disk"]);
+    place.run_test().expect(4).complains(&["the tmpfs of 64.0 KiB", "was full: recording continued on disk"]);
     let status = place.status("small/run1");
     assert_eq!(status["verdict"]["is"], "invalid");
     assert_eq!(status["phases"][0]["passes"], 60000);

@@ -364,7 +364,7 @@ fn a_scenario_that_is_gone_is_taken_from_the_run() {
     let place = ended_at("b2", Signal::KILL, SCENARIO);
     std::fs::rename(place.path("test.yaml"), place.path("moved.yaml")).unwrap();
     let outcome = resume(&place, &[]).expect(2);
-    outcome.complains(&["test.yaml is not there any more", "`--as-recorded`"]);
+    outcome.complains(&["test.yaml no longer exists", "`--as-recorded`"]);
     resume(&place, &["--as-recorded", "--no-graphs"]).expect(0);
     assert_eq!(names(&place), ALL);
 }
@@ -444,7 +444,7 @@ fn the_directory_in_which_the_run_began_may_be_gone() {
     started.wait();
     place.assert_cleared(CLEARED);
     std::fs::remove_dir_all(place.path("work")).unwrap();
-    resume(&place, &["--as-recorded"]).expect(2).complains(&["the run began in", "work", "not there any more"]);
+    resume(&place, &["--as-recorded"]).expect(2).complains(&["the run was started in", "work", "no longer exists"]);
 }
 
 #[test]

@@ -315,7 +315,7 @@ fn what_cannot_be_exported_is_refused_and_told() {
     std::fs::remove_file(run.join("cells/closed/run1/transfers.parquet")).unwrap();
     std::fs::write(run.join("cells/open/run2/transfers.parquet"), "no table").unwrap();
     let said = place.run(&["export", "torperf", run_text, "-o", "out"]).expect(0).stderr;
-    assert!(said.contains("run2/transfers.parquet") && said.contains("what cannot be read is not exported"), "{said}");
+    assert!(said.contains("run2/transfers.parquet") && said.contains("unreadable parts are not exported"), "{said}");
 }
 
 // ---- OnionPerf

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 /// A replica's whole process tree at one instant.
 ///
-/// When all its processes are gone, samples go on with `processes: 0` and the last totals, until the replica is removed.
+/// When all its processes are gone, samples continue with `processes: 0` and the last totals, until the replica is removed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProcessSample {
     /// When it was read: the actual time, not the planned one.
