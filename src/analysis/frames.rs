@@ -190,12 +190,7 @@ fn tap(repetition: &Repetition, tap: &TapRecord) -> Result<DataFrame, Error> {
         columns.push(Expected::new("join_key", DataType::UInt64, Missing::Values));
     }
     let used = |field: &&TapField| {
-        tap.metrics.iter().any(|metric| match &metric.figure {
-            TapFigure::Sum(of) | TapFigure::Mean(of) | TapFigure::Max(of) | TapFigure::Gap { by: Some(of), .. } => {
-                *of == field.name
-            }
-            _ => false,
-        })
+        tap.metrics.iter().any(|metric| metric.figure.fields().contains(&field.name.as_str()))
     };
     columns.extend(tap.fields.iter().filter(used).map(|field| {
         let of = match field.kind {

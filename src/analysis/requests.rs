@@ -26,7 +26,7 @@ use vocabulary::{Metric, Outcome, Quantile, Time};
 /// Times that can be had from a row; how long connecting took is in none.
 const TIMES: [Time; 4] = [Time::Service, Time::Response, Time::Lag, Time::FirstByte];
 /// Percentiles of [`Times`], the longest last.
-const SHARES: [f64; 6] = [0.5, 0.9, 0.95, 0.99, 0.999, 1.0];
+const SHARES: [f64; 8] = [0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999, 1.0];
 
 /// The columns of `requests.parquet` that are read.
 const COLUMNS: [&str; 8] = ["workload", "step", "phase", "outcome", "intended_ns", "sent_ns", "first_byte_ns", "completed_ns"];
@@ -162,11 +162,11 @@ impl RefinedTime {
                 *found += u64::from(*value);
             }
         }
-        let [p50, p90, p95, p99, p99_9, max] = found;
+        let [p25, p50, p75, p90, p95, p99, p99_9, max] = found;
         let mean = self.sum_ns as f64 / total as f64;
         // Numbers too large for that have three digits.
         let standard_deviation = self.standard_deviation().or_else(|| Some(counts.times()?.standard_deviation))?;
-        Some(Some(Times { mean, standard_deviation, p50, p90, p95, p99, p99_9, max }))
+        Some(Some(Times { mean, standard_deviation, p25, p50, p75, p90, p95, p99, p99_9, max }))
     }
 }
 

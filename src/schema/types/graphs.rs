@@ -23,9 +23,9 @@ pub struct Graph {
     /// This metric over the time of a repetition; with a factor as `x` its mean over that, with its 95 % interval.
     #[serde(default)]
     pub lines: Option<String>,
-    /// This metric of each repetition by its round.
+    /// This metric of each repetition by its round; of several metrics, such as the quartiles of a time, each has a colour.
     #[serde(default)]
-    pub rounds: Option<String>,
+    pub rounds: Names,
     /// The distribution of `response` or `service` time.
     #[serde(default)]
     pub quantiles: Option<String>,

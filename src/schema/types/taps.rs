@@ -97,7 +97,7 @@ pub struct TapJoin {
     pub key: String,
 }
 
-/// What is made of the rows in each phase: exactly one of `count`, `rate`, `gap`, `sum`, `mean`, `max`, `since`, `until`.
+/// What is made of the rows in each phase: exactly one of `count`, `rate`, `gap`, `sum`, `mean`, `max`, `since`, `until`, `from`.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct TapMetric {
@@ -110,7 +110,7 @@ pub struct TapMetric {
     /// The time between neighbouring rows: which point of its distribution.
     #[serde(default)]
     pub gap: Option<String>,
-    /// The field by which neighbours are told apart, such as the number of a connection; only with `gap`.
+    /// The field by which neighbours are told apart, such as the number of a connection; only with `gap` and `from`.
     #[serde(default)]
     pub by: Option<String>,
     /// The sum of this field.
@@ -129,8 +129,18 @@ pub struct TapMetric {
     /// The time from the row to such an instant.
     #[serde(default)]
     pub until: Option<String>,
-    /// Which point of the distribution of `since` or `until`; `p50` by default.
+    /// The time from a row that has these values in these fields to the next one that `to` describes. The newest such row counts, and
+    /// counts once.
     #[serde(default)]
+    #[schemars(extend("examples" = [{"event": "HS_DESC", "status": "REQUESTED"}]))]
+    pub from: BTreeMap<String, Text>,
+    /// The row at which the time from the row of `from` ends, likewise; only with `from`.
+    #[serde(default)]
+    #[schemars(extend("examples" = [{"event": "HS_DESC", "status": "RECEIVED"}]))]
+    pub to: BTreeMap<String, Text>,
+    /// Which point of the distribution of `since`, `until` or `from`.
+    #[serde(default)]
+    #[schemars(extend("x-default" = "`p50`"))]
     pub at: Option<String>,
     /// By what the value is multiplied; 1 by default.
     #[serde(default)]
