@@ -12,7 +12,7 @@ use polars::prelude::*;
 use super::Error;
 use super::cores::on_all_cores;
 use record::read::TapRecord;
-use record::{FieldKind, Repetition, TapField, TapFigure, tables};
+use record::{FieldKind, Repetition, TapField, tables};
 use vocabulary::{Metric, Time};
 
 /// A frame, and what could not be put into it.
