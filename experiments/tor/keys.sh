@@ -6,7 +6,7 @@
 # authority1 …, exit1 … and onion are made below DIRECTORY, each a DataDirectory to begin with. They are to be copied (`cp -Rp`)
 # to where tor may write, with their modes: it refuses directories that others can read. Beside them are
 #
-#   authorities    for `%include`: the lines by which all nodes know the authorities; number n has the ports OR-PORT + n and
+#   authorities    for `%include`: the lines by which all nodes know the authorities; number n is found at the ports OR-PORT + n and
 #                  DIR-PORT + n of 127.0.0.1
 #   names          for `%include`: a client with this line finds the onion service as service.test, for nobody can know in
 #                  advance what its address will be

@@ -5,8 +5,10 @@
 #   network.sh DIR EXITS OR-PORT DIR-PORT [CLIENT-OPTION…]
 #
 # DIR holds the files of the templates beside this script (`defaults.torrc`, `authority.torrc`, `exit.torrc`, `onion.torrc`, `client.torrc`)
-# and in `tor` what `keys.sh` made. Authority n listens on OR-PORT + n and DIR-PORT + n, exit n on OR-PORT + 10 + n. What is behind goes to
-# the client: its ports, for example. `experiments/torperf.yaml` has the same nodes as a target each.
+# and in `tor` what `keys.sh` made. Others know authority n at OR-PORT + n and DIR-PORT + n, and exit n at OR-PORT + 10 + n. The relays listen
+# at OR-PORT + 30 + n and OR-PORT + 40 + n: whoever starts this has a forwarder from each of the first to each of the second, which holds
+# back what passes. A line `NAME OPTION…` in DIR/tor/options is more of what a node is told. What follows goes to the client: its ports, for
+# example. `experiments/torperf.yaml` has the same nodes as a target each.
 set -u
 # Where Debian has tor, which is in the path of the administrator only.
 PATH=$PATH:/usr/sbin:/usr/local/sbin
@@ -24,6 +26,8 @@ trap 'finish 0' TERM INT
 start() {
     file=$1 name=$2
     shift 2
+    # shellcheck disable=SC2046 # a list of words
+    [ ! -e "$dir/tor/options" ] || set -- "$@" $(sed -n "s/^$name //p" "$dir/tor/options")
     tor -f "$dir/$file.torrc" --defaults-torrc "$dir/defaults.torrc" --quiet --DataDirectory "$dir/tor/$name" "$@" >"$dir/$name.log" 2>&1 &
     children="$children $!"
 }
@@ -60,13 +64,23 @@ knows_all() {
             [ "$(cat "$node"/cached-microdescs* 2>/dev/null | grep -c '^onion-key')" -ge $((3 + exits)) ] || return 1
     done 2>/dev/null
 }
-for n in 1 2 3; do
-    start authority authority$n --Nickname authority$n --ORPort "127.0.0.1:$((or + n))" --DirPort "127.0.0.1:$((dirport + n))"
-done
-n=1
-while [ $n -le "$exits" ]; do
-    start exit exit$n --Nickname exit$n --ORPort "127.0.0.1:$((or + 10 + n))"
-    n=$((n + 1))
+# Relays beyond two exits are there before all others: Tor takes as a guard only what is stable, and calls stable what has been there for longer
+# than half of the relays.
+n=$exits
+while [ $n -gt 0 ]; do
+    if [ $n = 2 ]; then
+        [ "$exits" = 2 ] || {
+            sleep 3 &
+            wait $!
+        }
+        for m in 1 2 3; do
+            start authority authority$m --Nickname authority$m --ORPort "127.0.0.1:$((or + m)) NoListen" \
+                --+ORPort "127.0.0.1:$((or + 30 + m)) NoAdvertise" --DirPort "127.0.0.1:$((dirport + m))"
+        done
+    fi
+    start exit exit$n --Nickname exit$n --ORPort "127.0.0.1:$((or + 10 + n)) NoListen" \
+        --+ORPort "127.0.0.1:$((or + 40 + n)) NoAdvertise"
+    n=$((n - 1))
 done
 until_so knows_all
 start onion onion

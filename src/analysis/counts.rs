@@ -250,10 +250,11 @@ impl Counts {
 
     /// Mean, spread and percentiles; none when it is empty.
     pub fn times(&self) -> Option<Times> {
-        let [p50, p90, p95, p99, p99_9] = self.quantiles([0.5, 0.9, 0.95, 0.99, 0.999]);
+        let [p25, p50, p75, p90, p95, p99, p99_9] = self.quantiles([0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999]);
         let max = self.values().next_back()?.0;
         let mean = self.mean()?;
-        Some(Times { mean, standard_deviation: self.standard_deviation(mean), p50, p90, p95, p99, p99_9, max })
+        let standard_deviation = self.standard_deviation(mean);
+        Some(Times { mean, standard_deviation, p25, p50, p75, p90, p95, p99, p99_9, max })
     }
 }
 

@@ -12,7 +12,7 @@ use polars::prelude::*;
 use super::Error;
 use super::cores::on_all_cores;
 use record::read::TapRecord;
-use record::{FieldKind, Repetition, TapField, TapFigure, tables};
+use record::{FieldKind, Repetition, TapField, tables};
 use vocabulary::{Metric, Time};
 
 /// A frame, and what could not be put into it.
@@ -189,14 +189,7 @@ fn tap(repetition: &Repetition, tap: &TapRecord) -> Result<DataFrame, Error> {
     if tap.join.is_some() {
         columns.push(Expected::new("join_key", DataType::UInt64, Missing::Values));
     }
-    let used = |field: &&TapField| {
-        tap.metrics.iter().any(|metric| match &metric.figure {
-            TapFigure::Sum(of) | TapFigure::Mean(of) | TapFigure::Max(of) | TapFigure::Gap { by: Some(of), .. } => {
-                *of == field.name
-            }
-            _ => false,
-        })
-    };
+    let used = |field: &&TapField| tap.metrics.iter().any(|metric| metric.figure.fields().contains(&field.name.as_str()));
     columns.extend(tap.fields.iter().filter(used).map(|field| {
         let of = match field.kind {
             FieldKind::Text => DataType::String,

@@ -27,7 +27,7 @@ use vocabulary::{Metric, Outcome, Quantile, Time};
 /// Times that a row contains; no row contains how long connecting took.
 const TIMES: [Time; 4] = [Time::Service, Time::Response, Time::Lag, Time::FirstByte];
 /// Percentiles of [`Times`], with the longest time last.
-const SHARES: [f64; 6] = [0.5, 0.9, 0.95, 0.99, 0.999, 1.0];
+const SHARES: [f64; 8] = [0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999, 1.0];
 
 /// The columns of `requests.parquet` that are read.
 const COLUMNS: [&str; 8] = ["workload", "step", "phase", "outcome", "intended_ns", "sent_ns", "first_byte_ns", "completed_ns"];
@@ -163,11 +163,11 @@ impl RefinedTime {
                 *found += u64::from(*value);
             }
         }
-        let [p50, p90, p95, p99, p99_9, max] = found;
+        let [p25, p50, p75, p90, p95, p99, p99_9, max] = found;
         let mean = self.sum_ns as f64 / total as f64;
         // Where numbers are too large for that, three digits are used.
         let standard_deviation = self.standard_deviation().or_else(|| Some(counts.times()?.standard_deviation))?;
-        Some(Some(Times { mean, standard_deviation, p50, p90, p95, p99, p99_9, max }))
+        Some(Some(Times { mean, standard_deviation, p25, p50, p75, p90, p95, p99, p99_9, max }))
     }
 }
 

@@ -193,12 +193,15 @@ fn by_repetition(figures: &Figures, part: &Part, named: &[String]) -> Vec<StepRe
         [Time::Service, Time::Response, Time::Lag, Time::Connect, Time::FirstByte].map(times);
     let one = |number: u32| {
         let times = |of: &[ByNumber<'_>; Quantile::ALL.len()]| {
-            let [mean, standard_deviation, p50, p90, p95, p99, p99_9, max] = of.each_ref().map(|values| values.at(number));
+            let [mean, standard_deviation, p25, p50, p75, p90, p95, p99, p99_9, max] =
+                of.each_ref().map(|values| values.at(number));
             let ns = |value: Option<f64>| value.map(|ns| ns as u64);
             Some(Times {
                 mean: mean?,
                 standard_deviation: standard_deviation?,
+                p25: ns(p25)?,
                 p50: ns(p50)?,
+                p75: ns(p75)?,
                 p90: ns(p90)?,
                 p95: ns(p95)?,
                 p99: ns(p99)?,

@@ -175,6 +175,7 @@ impl TapRows {
     fn values(&self, figure: &TapFigure) -> PolarsResult<Vec<(i64, f64)>> {
         let at = || col("at_ns");
         let value = match figure {
+            TapFigure::Between { from, to, by, .. } => return self.between(from, to, by.as_deref()),
             TapFigure::Count | TapFigure::Rate => lit(1.0),
             TapFigure::Sum(field) | TapFigure::Mean(field) | TapFigure::Max(field) => col(field.as_str()),
             TapFigure::Gap { by: None, .. } => at() - at().shift(lit(1)),
@@ -189,6 +190,39 @@ impl TapRows {
         let frame = self.frame.clone().lazy().select([at(), value.cast(DataType::Float64).alias("value")]).collect()?;
         let (instants, values) = (frame.column("at_ns")?.i64()?, frame.column("value")?.f64()?);
         Ok(instants.iter().zip(values.iter()).filter_map(|(at, value)| Some((at?, value?))).collect())
+    }
+
+    /// The times from rows of one kind to the next row of another kind, each with the instant when the later row was read. With `by`,
+    /// only rows with the same value are paired, and rows without a value are left out.
+    fn between(
+        &self,
+        from: &BTreeMap<String, String>,
+        to: &BTreeMap<String, String>,
+        by: Option<&str>,
+    ) -> PolarsResult<Vec<(i64, f64)>> {
+        let fits = |row: &BTreeMap<String, String>| {
+            let one = |(field, value): (&String, &String)| col(field.as_str()).eq(lit(value.as_str())).fill_null(lit(false));
+            row.iter().map(one).fold(lit(true), Expr::and)
+        };
+        let by = by.map_or_else(|| lit(""), |by| col(by).cast(DataType::String));
+        let columns = [col("at_ns"), fits(from).alias("begins"), fits(to).alias("ends"), by.alias("of whom")];
+        let frame = self.frame.clone().lazy().select(columns).collect()?;
+        let (begins, ends) = (frame.column("begins")?.bool()?, frame.column("ends")?.bool()?);
+        let (instants, whose) = (frame.column("at_ns")?.i64()?, frame.column("of whom")?.str()?);
+        let mut begun: BTreeMap<&str, i64> = BTreeMap::new();
+        let mut found = Vec::new();
+        for (((at, whose), begins), ends) in instants.iter().zip(whose.iter()).zip(begins.iter()).zip(ends.iter()) {
+            let (Some(at), Some(whose)) = (at, whose) else { continue };
+            if ends == Some(true)
+                && let Some(start) = begun.remove(whose)
+            {
+                found.push((at, (at - start) as f64));
+            }
+            if begins == Some(true) {
+                begun.insert(whose, at);
+            }
+        }
+        Ok(found)
     }
 
     /// Rows without a partner, each with the time when it was read.
@@ -232,7 +266,9 @@ fn figure(metric: &TapMetric, mut values: Vec<f64>, seconds: f64) -> Option<f64>
         _ if values.is_empty() => return None,
         TapFigure::Mean(_) => stats::mean(&values),
         TapFigure::Max(_) => values.iter().copied().fold(f64::NEG_INFINITY, f64::max),
-        TapFigure::Gap { at, .. } | TapFigure::Since { at, .. } | TapFigure::Until { at, .. } => point(&mut values, *at),
+        TapFigure::Gap { at, .. } | TapFigure::Since { at, .. } | TapFigure::Until { at, .. } | TapFigure::Between { at, .. } => {
+            point(&mut values, *at)
+        }
     };
     Some(value / metric.per * metric.times)
 }

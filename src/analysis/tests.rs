@@ -226,7 +226,9 @@ fn exact(mut ns: Vec<u64>) -> super::summary::Times {
     super::summary::Times {
         mean,
         standard_deviation,
+        p25: q(0.25),
         p50: q(0.5),
+        p75: q(0.75),
         p90: q(0.9),
         p95: q(0.95),
         p99: q(0.99),

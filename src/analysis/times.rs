@@ -12,8 +12,12 @@ pub struct Times {
     pub mean: f64,
     /// Standard deviation of these times themselves: their sum of squares is divided by their number.
     pub standard_deviation: f64,
+    /// First quartile.
+    pub p25: u64,
     /// Median.
     pub p50: u64,
+    /// Third quartile.
+    pub p75: u64,
     /// 90 %.
     pub p90: u64,
     /// 95 %.
@@ -36,7 +40,9 @@ pub fn times(histogram: &Histogram<u64>) -> Option<Times> {
     Some(Times {
         mean: histogram.mean(),
         standard_deviation: histogram.stdev(),
+        p25: q(0.25),
         p50: q(0.5),
+        p75: q(0.75),
         p90: q(0.9),
         p95: q(0.95),
         p99: q(0.99),
@@ -55,7 +61,9 @@ pub fn medians(all: &[Times]) -> Option<Times> {
     Some(Times {
         mean: of(|t| t.mean),
         standard_deviation: of(|t| t.standard_deviation),
+        p25: ns(|t| t.p25 as f64),
         p50: ns(|t| t.p50 as f64),
+        p75: ns(|t| t.p75 as f64),
         p90: ns(|t| t.p90 as f64),
         p95: ns(|t| t.p95 as f64),
         p99: ns(|t| t.p99 as f64),
@@ -70,7 +78,9 @@ pub fn at(times: &Times, quantile: vocabulary::Quantile) -> f64 {
     match quantile {
         Quantile::Mean => times.mean,
         Quantile::Stdev => times.standard_deviation,
+        Quantile::P25 => times.p25 as f64,
         Quantile::P50 => times.p50 as f64,
+        Quantile::P75 => times.p75 as f64,
         Quantile::P90 => times.p90 as f64,
         Quantile::P95 => times.p95 as f64,
         Quantile::P99 => times.p99 as f64,

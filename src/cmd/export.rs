@@ -74,6 +74,10 @@ fn say_transfers(told: &Translated) {
             tell(format_args!("note: {} {words}", transfers(count)));
         }
     }
+    if told.days_without_transfers > 0 {
+        let days = number(told.days_without_transfers, "day of a source", "days of a source");
+        tell(format_args!("note: {days} with circuits but without transfers left out: OnionPerf cannot read such a day"));
+    }
     if told.watched == 0 {
         tell("note: no control port was read, so there are no circuits and streams");
     }

@@ -26,6 +26,10 @@ pub(super) struct Log {
     pub streams: Vec<Stream>,
     /// In the order in which they were first told of.
     pub guards: Vec<Guard>,
+    /// In their order.
+    pub timeouts: Vec<Timeout>,
+    /// Likewise.
+    pub onion: Vec<OnionStep>,
     /// Places of circuits, by their numbers.
     by_circuit: BTreeMap<u64, Vec<usize>>,
     /// Places of streams, by the ports that they came from.
@@ -43,6 +47,8 @@ pub(super) struct Circuit {
     pub is_closed: bool,
     /// The newest that it was for.
     pub purpose: Option<String>,
+    /// For what it was meant when it was launched, such as `IS_INTERNAL,NEED_CAPACITY`.
+    pub flags: Option<String>,
     /// What happened, such as `GENERAL:BUILT`.
     pub events: Vec<(String, i64)>,
     /// Relays as `$FP~nick`, and when they were reached.
@@ -85,6 +91,34 @@ pub(super) struct Guard {
     pub up_ns: Option<i64>,
     pub down_ns: Option<i64>,
     pub dropped_ns: Option<i64>,
+}
+
+/// A time-out for building circuits that came into force.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Timeout {
+    pub at_ns: i64,
+    /// `COMPUTED`, `RESET`, …
+    pub status: Option<String>,
+    pub total_times: Option<u64>,
+    pub timeout_ms: Option<u64>,
+    pub quantile: Option<f64>,
+    pub timeout_rate: Option<f64>,
+    pub close_ms: Option<u64>,
+}
+
+/// What became of meeting an onion service: something about its descriptor, or another state of a circuit to it or from it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct OnionStep {
+    pub at_ns: i64,
+    /// `HS_DESC:REQUESTED` and so on, or the new state, such as `HSCR_JOINED`.
+    pub step: String,
+    /// Its address, without `.onion`; none where Tor does not say so.
+    pub service: Option<String>,
+    /// Tor's number of the circuit; none of descriptors.
+    pub circuit: Option<u64>,
+    /// The relay that has the descriptor.
+    pub relay: Option<String>,
+    pub reason: Option<String>,
 }
 
 impl Log {
@@ -151,8 +185,18 @@ pub(super) fn write(path: &Path, tap: &str, transfers: &[Transfer], repetition: 
             truth(circuit.is_timeout_set),
             text(circuit.reason.as_deref()),
             text(circuit.remote_reason.as_deref()),
+            text(circuit.flags.as_deref()),
         ];
         insert(Table::Circuits, row, &own)?;
+        for (hop, (relay, at_ns)) in circuit.path.iter().enumerate() {
+            let own = [
+                number(hop),
+                Value::Text(relay),
+                Value::Integer(*at_ns),
+                Value::Integer(at_ns.saturating_sub(circuit.launched_ns)),
+            ];
+            insert(Table::CircuitHops, row, &own)?;
+        }
     }
     for (row, stream) in log.streams.iter().enumerate() {
         let own = [
@@ -169,6 +213,34 @@ pub(super) fn write(path: &Path, tap: &str, transfers: &[Transfer], repetition: 
             text(stream.remote_reason.as_deref()),
         ];
         insert(Table::Streams, row, &own)?;
+    }
+    for (row, guard) in log.guards.iter().enumerate() {
+        let times = [guard.new_ns, guard.up_ns, guard.down_ns, guard.dropped_ns].map(|ns| ns.map_or(Value::Null, Value::Integer));
+        let own = [&[Value::Text(&guard.fingerprint), Value::Text(&guard.nickname)], &times[..]].concat();
+        insert(Table::Guards, row, &own)?;
+    }
+    for (row, timeout) in log.timeouts.iter().enumerate() {
+        let own = [
+            Value::Integer(timeout.at_ns),
+            text(timeout.status.as_deref()),
+            optional(timeout.total_times),
+            optional(timeout.timeout_ms),
+            real(timeout.quantile),
+            real(timeout.timeout_rate),
+            optional(timeout.close_ms),
+        ];
+        insert(Table::BuildTimeouts, row, &own)?;
+    }
+    for (row, step) in log.onion.iter().enumerate() {
+        let own = [
+            Value::Integer(step.at_ns),
+            Value::Text(&step.step),
+            text(step.service.as_deref()),
+            optional(step.circuit),
+            text(step.relay.as_deref()),
+            text(step.reason.as_deref()),
+        ];
+        insert(Table::OnionSteps, row, &own)?;
     }
     for (row, transfer) in transfers.iter().enumerate() {
         if let Some(stream) = log.stream_of(transfer) {
@@ -190,6 +262,8 @@ pub(super) struct Builder {
     timeout_ms: Option<u64>,
     quantile: Option<f64>,
     is_timeout_set: bool,
+    /// The newest state of each circuit to or from an onion service.
+    states: BTreeMap<u64, String>,
     last_ns: i64,
 }
 
@@ -218,16 +292,49 @@ impl Builder {
             ("CIRC" | "CIRC_MINOR", Some(id)) => self.circuit(at_ns, id, event),
             ("STREAM", Some(id)) => self.stream(at_ns, id, event),
             ("BUILDTIMEOUT_SET", _) => {
+                let whole = |key| event.get(key).and_then(|text| text.parse::<u64>().ok());
+                let share = |key| event.get(key).and_then(|text| text.parse::<f64>().ok()).filter(|share| share.is_finite());
                 self.is_timeout_set = event.status() != Some("RESET");
-                self.timeout_ms = event.get("TIMEOUT_MS").and_then(|text| text.parse().ok());
-                self.quantile = event.get("CUTOFF_QUANTILE").and_then(|text| text.parse().ok()).filter(|q: &f64| q.is_finite());
+                self.timeout_ms = whole("TIMEOUT_MS");
+                self.quantile = share("CUTOFF_QUANTILE");
+                self.log.timeouts.push(Timeout {
+                    at_ns,
+                    status: owned(event.status()),
+                    total_times: whole("TOTAL_TIMES"),
+                    timeout_ms: self.timeout_ms,
+                    quantile: self.quantile,
+                    timeout_rate: share("TIMEOUT_RATE"),
+                    close_ms: whole("CLOSE_MS"),
+                });
             }
             ("GUARD", _) => self.guard(at_ns, event),
+            ("HS_DESC", _) => self.log.onion.push(OnionStep {
+                at_ns,
+                step: format!("HS_DESC:{}", event.status().unwrap_or_default()),
+                service: owned(event.target()),
+                circuit: None,
+                relay: event.at(3).and_then(hop),
+                reason: owned(event.get("REASON")),
+            }),
             _ => {}
         }
     }
 
+    /// A circuit to or from an onion service that is in another state than before.
+    fn state(&mut self, at_ns: i64, id: u64, event: &Event) {
+        if event.kind == "CIRC" && event.status() == Some("LAUNCHED") {
+            self.states.remove(&id);
+        }
+        let Some(state) = event.get("HS_STATE").filter(|state| self.states.get(&id).is_none_or(|before| before != state)) else {
+            return;
+        };
+        self.states.insert(id, state.to_owned());
+        let (step, service) = (state.to_owned(), owned(event.get("REND_QUERY")));
+        self.log.onion.push(OnionStep { at_ns, step, service, circuit: Some(id), relay: None, reason: None });
+    }
+
     fn circuit(&mut self, at_ns: i64, id: u64, event: &Event) {
+        self.state(at_ns, id, event);
         let status = event.status().unwrap_or_default();
         let is_major = event.kind == "CIRC";
         if is_major && status == "LAUNCHED" {
@@ -239,6 +346,7 @@ impl Builder {
                 timeout_ms: self.timeout_ms,
                 quantile: self.quantile,
                 is_timeout_set: self.is_timeout_set,
+                flags: owned(event.get("BUILD_FLAGS")),
                 ..Circuit::default()
             };
             self.circuits.insert(id, (launched, true));
@@ -415,6 +523,12 @@ pub(super) mod tests {
         assert_eq!((circuit.id, circuit.launched_ns, circuit.built_ns), (68, 100_000_000, Some(400_000_000)));
         assert_eq!((circuit.ended_ns, circuit.is_closed), (2_000_000_000, true));
         assert_eq!((circuit.timeout_ms, circuit.quantile, circuit.is_timeout_set), (Some(670), Some(0.8), true));
+        assert_eq!(circuit.flags.as_deref(), Some("NEED_CAPACITY"));
+        let timeout = &log.timeouts[0];
+        assert_eq!(
+            (timeout.status.as_deref(), timeout.total_times, timeout.timeout_ms),
+            (Some("COMPUTED"), Some(100), Some(670))
+        );
         let hops: Vec<(String, i64)> = circuit.path.iter().map(|(hop, ns)| (hop.clone(), ns / 1_000_000)).collect();
         let spelled = |hop| super::tests::spelled(hop);
         assert_eq!(hops, [(spelled("$A"), 150), (spelled("$B"), 250), (spelled("$C"), 400)]);
@@ -531,5 +645,11 @@ pub(super) mod tests {
             ]
         );
         assert_eq!(log.circuits[0].purpose.as_deref(), Some("CONFLUX_LINKED"));
+        let steps: Vec<(i64, &str, Option<&str>)> =
+            log.onion.iter().map(|s| (s.at_ns / 1_000_000, s.step.as_str(), s.service.as_deref())).collect();
+        assert_eq!(
+            steps,
+            [(1, "HSCR_CONNECTING", None), (2, "HSCR_ESTABLISHED_IDLE", Some("abc")), (3, "HSCR_JOINED", Some("abc"))]
+        );
     }
 }

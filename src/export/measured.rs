@@ -67,6 +67,8 @@ pub struct Translated {
     pub unknown_size: u64,
     /// Transfers of repetitions that do not count.
     pub invalid: u64,
+    /// Days of a source on which there were circuits or streams, but no transfer: they are left out where the format needs one.
+    pub days_without_transfers: u64,
     /// Transfers beside which a control port was read.
     pub watched: u64,
     /// Those of them that have no stream there.

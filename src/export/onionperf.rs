@@ -35,7 +35,14 @@ pub fn export(runs: &[RunRecord], folder: &Path, source: &Source) -> Result<Tran
         Ok(())
     })?;
     let mut names = logs.finish()?;
-    for (day, nicks) in days.0 {
+    for (day, mut nicks) in days.0 {
+        // OnionPerf stumbles over a source without a transfer.
+        let all = nicks.len();
+        nicks.retain(|_, data| !data.transfers.is_empty());
+        told.days_without_transfers += (all - nicks.len()) as u64;
+        if nicks.is_empty() {
+            continue;
+        }
         let name = format!("{day}.onionperf.analysis.json");
         let data: Map<String, Json> = nicks.into_iter().map(|(nick, data)| (nick, data.json())).collect();
         let mut document = json!({"type": "onionperf", "version": "3.1", "data": data});

@@ -293,6 +293,55 @@ CREATE TABLE circuits (                -- of taps that read Tor's control port: 
   quantile REAL,
   timeout_set INTEGER NOT NULL,        -- 1: Tor had computed that
   reason TEXT, remote_reason TEXT,     -- why it could not be built
+  build_flags TEXT,                    -- for what it was meant when it was launched, such as IS_INTERNAL,NEED_CAPACITY
+  PRIMARY KEY (repetition_id, tap, row)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE circuit_hops (            -- likewise, the relays of a circuit
+  repetition_id INTEGER NOT NULL REFERENCES repetitions ON DELETE CASCADE,
+  tap TEXT NOT NULL,
+  row INTEGER NOT NULL,                -- in circuits
+  hop INTEGER NOT NULL,                -- from 1
+  relay TEXT NOT NULL,                 -- $FINGERPRINT~nickname
+  at_ns INTEGER NOT NULL,              -- when the circuit reached it
+  since_launch_ns INTEGER NOT NULL,
+  PRIMARY KEY (repetition_id, tap, row, hop)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE guards (                  -- likewise, guards; one that was dropped and comes back has another row
+  repetition_id INTEGER NOT NULL REFERENCES repetitions ON DELETE CASCADE,
+  tap TEXT NOT NULL,
+  row INTEGER NOT NULL,
+  fingerprint TEXT NOT NULL,
+  nickname TEXT NOT NULL,
+  new_ns INTEGER, up_ns INTEGER, down_ns INTEGER, dropped_ns INTEGER, -- when Tor first said so
+  PRIMARY KEY (repetition_id, tap, row)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE build_timeouts (          -- likewise, time-outs for building circuits that came into force (BUILDTIMEOUT_SET)
+  repetition_id INTEGER NOT NULL REFERENCES repetitions ON DELETE CASCADE,
+  tap TEXT NOT NULL,
+  row INTEGER NOT NULL,
+  at_ns INTEGER NOT NULL,
+  status TEXT,                         -- COMPUTED, RESET, ...
+  total_times INTEGER,                 -- build times of which it was made
+  timeout_ms INTEGER,
+  quantile REAL,
+  timeout_rate REAL,
+  close_ms INTEGER,
+  PRIMARY KEY (repetition_id, tap, row)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE onion_steps (             -- likewise, on the way to onion services
+  repetition_id INTEGER NOT NULL REFERENCES repetitions ON DELETE CASCADE,
+  tap TEXT NOT NULL,
+  row INTEGER NOT NULL,
+  at_ns INTEGER NOT NULL,
+  step TEXT NOT NULL,                  -- HS_DESC:REQUESTED, HS_DESC:RECEIVED, ...; or the new state of a circuit, such as HSCR_JOINED
+  service TEXT,                        -- its address without .onion; null where Tor does not say so
+  circuit INTEGER,                     -- Tor's number; null for descriptors
+  relay TEXT,                          -- which has the descriptor
+  reason TEXT,                         -- why a descriptor could not be had
   PRIMARY KEY (repetition_id, tap, row)
 ) STRICT, WITHOUT ROWID;
 

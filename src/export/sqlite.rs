@@ -17,7 +17,7 @@ use super::tables::{SCHEMA, Table, VIEWS, columns};
 use super::{Done, Error, Exported, Sink, content};
 
 /// Version of the schema. Raised with every change of tables or views.
-pub const VERSION: i64 = 2;
+pub const VERSION: i64 = 3;
 /// Says that a database is runner's: `runr`.
 const APPLICATION: i64 = 0x7275_6e72;
 /// How long another program's writing is waited for.

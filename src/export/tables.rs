@@ -33,6 +33,10 @@ pub enum Table {
     Requests,
     Transfers,
     Circuits,
+    CircuitHops,
+    Guards,
+    BuildTimeouts,
+    OnionSteps,
     Streams,
     TransferStreams,
     Metrics,
@@ -44,7 +48,7 @@ pub enum Table {
 
 impl Table {
     /// All of them, each at the place of its number.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 31] = [
         Self::Runs,
         Self::Levels,
         Self::Cells,
@@ -65,6 +69,10 @@ impl Table {
         Self::Requests,
         Self::Transfers,
         Self::Circuits,
+        Self::CircuitHops,
+        Self::Guards,
+        Self::BuildTimeouts,
+        Self::OnionSteps,
         Self::Streams,
         Self::TransferStreams,
         Self::Metrics,
@@ -97,6 +105,10 @@ impl Table {
             Self::Requests => "requests",
             Self::Transfers => "transfers",
             Self::Circuits => "circuits",
+            Self::CircuitHops => "circuit_hops",
+            Self::Guards => "guards",
+            Self::BuildTimeouts => "build_timeouts",
+            Self::OnionSteps => "onion_steps",
             Self::Streams => "streams",
             Self::TransferStreams => "transfer_streams",
             Self::Metrics => "metrics",

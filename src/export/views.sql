@@ -86,3 +86,32 @@ CREATE VIEW repetitions_over_time AS
   LEFT JOIN figures AS f ON f.repetition_id = n.repetition_id AND f.step = '(pass)' AND f.metric IN ('throughput', 'response_p99')
   GROUP BY n.repetition_id, f.workload, f.phase
   ORDER BY n.experiment, n.run, n.started_at, n.cell, n.repetition, f.workload, f.phase;
+
+-- Which stream and circuit each transfer had, and where it failed in the words of OnionPerf (TOR/..., TGEN/...). A transfer beside
+-- which no control port was read has no circuit.
+CREATE VIEW transfer_circuits AS
+  SELECT n.experiment, n.run, n.cell, n.repetition, n.valid, t.workload, t.step, t.phase, t.row AS transfer, t.start_ns, t.end_ns, t.outcome,
+    CASE WHEN t.outcome = 'open' OR (t.outcome = 'ok' AND t.error IS NULL) THEN NULL
+      ELSE CASE COALESCE(t.error, 'MISC') WHEN 'PROXY' THEN 'TOR' ELSE 'TGEN/' || COALESCE(t.error, 'MISC') END
+        || COALESCE('/' || s.reason, '') || COALESCE('/' || s.remote_reason, '')
+    END AS error_code,
+    x.tap, s.stream, c.circuit, c.path, c.launched_ns, c.built_ns,
+    c.launched_ns > t.start_ns AS built_for_it -- 1: it was launched when the transfer had begun
+  FROM transfers AS t JOIN named_repetitions AS n USING (repetition_id)
+  LEFT JOIN transfer_streams AS x ON x.repetition_id = t.repetition_id AND x.row = t.row
+  LEFT JOIN streams AS s ON s.repetition_id = t.repetition_id AND s.tap = x.tap AND s.row = x.stream_row
+  LEFT JOIN circuits AS c ON c.repetition_id = t.repetition_id AND c.tap = s.tap AND c.row = s.circuit_row
+  ORDER BY n.experiment, n.run, n.cell, n.repetition, t.row;
+
+-- What became of each circuit whose beginning was seen: `used`, built `in vain` (no stream was on it), or `never built`.
+CREATE VIEW circuit_use AS
+  SELECT n.experiment, n.run, n.cell, n.repetition, n.valid, c.tap, c.circuit, c.purpose, c.build_flags, c.path, c.launched_ns, c.built_ns,
+    c.built_ns - c.launched_ns AS build_ns, c.ended_ns, c.reason,
+    COUNT(s.row) AS streams,
+    COUNT(s.row) FILTER (WHERE EXISTS (SELECT 1 FROM transfer_streams AS x
+      WHERE x.repetition_id = s.repetition_id AND x.tap = s.tap AND x.stream_row = s.row)) AS transfers,
+    CASE WHEN COUNT(s.row) > 0 THEN 'used' WHEN c.built_ns IS NULL THEN 'never built' ELSE 'in vain' END AS became
+  FROM circuits AS c JOIN named_repetitions AS n USING (repetition_id)
+  LEFT JOIN streams AS s ON s.repetition_id = c.repetition_id AND s.tap = c.tap AND s.circuit_row = c.row
+  GROUP BY c.repetition_id, c.tap, c.row
+  ORDER BY n.experiment, n.run, n.cell, n.repetition, c.tap, c.row;

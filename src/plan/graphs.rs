@@ -50,6 +50,8 @@ pub enum Shape {
     },
     /// Each repetition by its round.
     Rounds(Metric),
+    /// The same of several metrics of one workload.
+    RoundsOf(Vec<Metric>),
     /// The distribution of a time.
     Quantiles(Time),
 }
@@ -64,11 +66,11 @@ pub struct Model {
 }
 
 impl Shape {
-    /// The metric that is drawn; a distribution has none, and a stack has several.
+    /// The metric that is drawn; a distribution has none, and a stack or several rounds have more than one.
     pub fn metric(&self) -> Option<&Metric> {
         match self {
             Self::Bars(m) | Self::Ratio(m, _) | Self::Lines(m) | Self::Rounds(m) | Self::Trend { metric: m, .. } => Some(m),
-            Self::Stack(_) | Self::Quantiles(_) => None,
+            Self::Stack(_) | Self::RoundsOf(_) | Self::Quantiles(_) => None,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Sources that are followed while the load runs, and the figures computed from their rows.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -179,6 +180,17 @@ pub enum TapFigure {
         /// The point of its distribution.
         at: Quantile,
     },
+    /// The time from a row to the next one of another kind.
+    Between {
+        /// Fields of the first row, and their values.
+        from: BTreeMap<String, String>,
+        /// Those of the second.
+        to: BTreeMap<String, String>,
+        /// The field that is the same in both.
+        by: Option<String>,
+        /// Which point of its distribution.
+        at: Quantile,
+    },
 }
 
 impl TapFigure {
@@ -187,6 +199,16 @@ impl TapFigure {
         match self {
             Self::Since { moment, .. } | Self::Until { moment, .. } => Some(moment),
             _ => None,
+        }
+    }
+
+    /// The fields of which it is made.
+    pub fn fields(&self) -> Vec<&str> {
+        match self {
+            Self::Sum(field) | Self::Mean(field) | Self::Max(field) => vec![field],
+            Self::Gap { by, .. } => by.iter().map(String::as_str).collect(),
+            Self::Between { from, to, by, .. } => from.keys().chain(to.keys()).chain(by).map(String::as_str).collect(),
+            Self::Count | Self::Rate | Self::Since { .. } | Self::Until { .. } => Vec::new(),
         }
     }
 }
@@ -204,6 +226,11 @@ impl fmt::Display for TapFigure {
             Self::Max(field) => write!(f, "largest `{field}`"),
             Self::Since { moment, at } => write!(f, "{} of the time since {moment}", point(at)),
             Self::Until { moment, at } => write!(f, "{} of the time until {moment}", point(at)),
+            Self::Between { from, to, by, at } => {
+                let words = |values: &BTreeMap<String, String>| values.values().cloned().collect::<Vec<_>>().join(" ");
+                write!(f, "{} of the time from {} to {}", point(at), words(from), words(to))?;
+                by.as_ref().map_or(Ok(()), |by| write!(f, " of one `{by}`"))
+            }
         }
     }
 }

@@ -139,6 +139,7 @@ impl Composer<'_> {
             Shape::Lines(m) => ("lines", m.name()),
             Shape::Trend { metric, .. } => ("lines-by", metric.name()),
             Shape::Rounds(m) => ("rounds", m.name()),
+            Shape::RoundsOf(metrics) => ("rounds", metrics.first().map_or("", Metric::name)),
             Shape::Quantiles(time) => ("quantiles", time.name()),
         };
         let mut parts = vec![metric.to_owned(), kind.to_owned()];
@@ -204,6 +205,7 @@ impl Composer<'_> {
             Shape::Lines(metric) => self.lines(metric),
             Shape::Trend { metric, model, log } => Ok(Some(self.trend(metric, model.as_ref(), *log))),
             Shape::Rounds(metric) => Ok(self.rounds(metric)),
+            Shape::RoundsOf(metrics) => Ok(self.rounds_of(metrics)),
             Shape::Quantiles(time) => Ok(Some(self.quantiles(*time))),
         }
     }

@@ -53,8 +53,12 @@ pub enum Quantile {
     Mean,
     /// The standard deviation.
     Stdev,
+    /// The first quartile: one of four is not above it.
+    P25,
     /// The median.
     P50,
+    /// The third quartile: three of four are not above it.
+    P75,
     /// 90 of 100 values are not above it.
     P90,
     /// 95 of 100 values are not above it.
@@ -69,10 +73,12 @@ pub enum Quantile {
 
 impl Quantile {
     /// All points, with their words in names of metrics, and with the words for users.
-    pub const ALL: [(&'static str, &'static str, Self); 8] = [
+    pub const ALL: [(&'static str, &'static str, Self); 10] = [
         ("mean", "mean", Self::Mean),
         ("stdev", "standard deviation", Self::Stdev),
+        ("p25", "p25", Self::P25),
         ("p50", "p50", Self::P50),
+        ("p75", "p75", Self::P75),
         ("p90", "p90", Self::P90),
         ("p95", "p95", Self::P95),
         ("p99", "p99", Self::P99),
@@ -84,7 +90,9 @@ impl Quantile {
     pub fn share(self) -> Option<f64> {
         match self {
             Self::Mean | Self::Stdev => None,
+            Self::P25 => Some(0.25),
             Self::P50 => Some(0.5),
+            Self::P75 => Some(0.75),
             Self::P90 => Some(0.9),
             Self::P95 => Some(0.95),
             Self::P99 => Some(0.99),

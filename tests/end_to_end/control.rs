@@ -237,3 +237,17 @@ fn commands_are_sent_before_passes_as_often_as_they_are_due() {
     std::fs::write(place.path("cookie"), COOKIE).expect("a file");
     place.run_test().expect(4).complains(&["refused NONSENSE"]);
 }
+
+#[test]
+fn a_wrong_cookie_of_the_one_that_steers_is_told_before_the_load() {
+    let port = Port::new(|_| ());
+    let control =
+        format!(", control: {{address: '{}', cookie: DIR/cookie, before-pass: [{{send: [SIGNAL NEWNYM]}}]}}", port.address);
+    for (cookie, words) in
+        [(&[b'B'; 32][..], "refused AUTHENTICATE: 515 Authentication failed"), (b"short", "and a cookie of Tor has 32")]
+    {
+        let (_, outcome) = run(&scenario(&control, ""), cookie);
+        outcome.expect(4).complains(&[words]);
+    }
+    assert_eq!(port.count("SIGNAL NEWNYM"), 0);
+}

@@ -390,7 +390,7 @@ for table in tables:
 print(len(tables), 'tables')
 ";
     let output = Command::new("/usr/bin/python3").args(["-c", compare]).current_dir(place.path("")).output().unwrap();
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "27 tables\n", "{output:?}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "31 tables\n", "{output:?}");
 }
 
 // ---- the same twice

@@ -34,7 +34,7 @@ fn what_is_not_ours_is_not_touched() {
     let theirs = Connection::open(place.path("theirs.db")).unwrap();
     theirs.execute_batch("CREATE TABLE runs (a); INSERT INTO runs VALUES (1)").unwrap();
     let newer = Connection::open(place.path("newer.db")).unwrap();
-    newer.execute_batch("PRAGMA application_id = 0x72756e72; PRAGMA user_version = 3; CREATE TABLE runs (a)").unwrap();
+    newer.execute_batch("PRAGMA application_id = 0x72756e72; PRAGMA user_version = 4; CREATE TABLE runs (a)").unwrap();
     drop((theirs, newer));
     std::fs::create_dir(place.path("folder")).unwrap();
     place.write("folder/mine.csv", "mine");

@@ -1,7 +1,9 @@
 //! Requests through a SOCKS proxy, and what is known of them stage by stage.
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
+use std::collections::BTreeMap;
+use std::io::{Read, Write as _};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use runner::record::rows::{Table, Value};
@@ -216,8 +218,8 @@ fn each_way_to_fail_has_its_words() {
         ("--how, silent-method", "did not say how to authenticate within the time-out", "TIMEOUT"),
         ("--how, short-reply", "bytes of saying whether it is connected", "PROXY"),
         ("--how, silent-reply", "did not say whether it is connected within the time-out", "TIMEOUT"),
-        ("--how, reply, --code, 4", "the host cannot be reached (0x04)", "PROXY"),
-        ("--how, reply, --code, 240", "the descriptor of the onion service cannot be found (0xf0)", "PROXY"),
+        ("--how, late-reply, --delay-reply, 600ms", "did not say whether it is connected within the time-out", "TIMEOUT"),
+        ("--how, garbage", "it answered with version 255 and not with 5", "PROXY"),
         ("--how, close-after, --bytes, 1000", "broke off", "READ"),
         ("--how, reset", "", "READ"),
     ];
@@ -232,6 +234,304 @@ fn each_way_to_fail_has_its_words() {
             let said = said.expect("words");
             assert!(found.as_deref() == Some(error) && said.contains(words), "{proxy}: {found:?} {said}");
         }
+    }
+}
+
+/// With user names, which is another conversation: nobody is known, and a way that wants no name is none.
+#[test]
+fn each_way_to_fail_with_a_name_has_its_words() {
+    for (proxy, words) in [
+        ("--how, auth-refused", "it does not take the user name (status 1)"),
+        ("--how, refuse-method", "none of the ways to authenticate"),
+        ("--how, garbage", "it answered with version 255 and not with 5"),
+    ] {
+        fails(&format!("--healthy, 2, {proxy}"), ", isolate: pass", &[words], "PROXY");
+    }
+}
+
+/// The same with SOCKS 4a, which has a reply and nothing before it.
+#[test]
+fn each_way_to_fail_has_its_words_in_socks_4a() {
+    for (proxy, words, error) in [
+        ("--how, refuse-method", "it refused: rejected or failed (91)", "PROXY"),
+        ("--how, auth-refused", "it refused: rejected or failed (91)", "PROXY"),
+        ("--how, reply, --code, 5", "it refused: rejected or failed (91)", "PROXY"),
+        ("--how, wrong-version", "its answer begins with 5 and not with 0", "PROXY"),
+        ("--how, garbage", "its answer begins with 255 and not with 0", "PROXY"),
+        ("--how, short-method", "after 1 bytes of saying whether it is connected", "PROXY"),
+        ("--how, short-reply", "after 4 bytes of saying whether it is connected", "PROXY"),
+        ("--how, silent-method", "did not say whether it is connected within the time-out", "TIMEOUT"),
+        ("--how, silent-reply", "did not say whether it is connected within the time-out", "TIMEOUT"),
+        ("--how, late-reply, --delay-reply, 600ms", "did not say whether it is connected within the time-out", "TIMEOUT"),
+        ("--how, close-after, --bytes, 1000", "broke off", "READ"),
+        ("--how, reset", "", "READ"),
+    ] {
+        fails(&format!("--healthy, 1, {proxy}"), ", version: 4a", &[words], error);
+    }
+}
+
+/// Two passes through a proxy that fails: each has the error and the words.
+fn fails(proxy: &str, socks: &str, words: &[&str], error: &str) {
+    let more =
+        "    stages: true\n    timeout: 300ms\n    load: {closed: {connections: 1}, amount: 2}\n    steps: [{get: /1MiB}]\n";
+    let (place, _) = run(&scenario(proxy, "", socks, more));
+    let table = transfers(&place);
+    let (errors, said) = (texts(&table, "error"), texts(&table, "words"));
+    // With a connection of its own for each pass it may be that the first one was made ready while the proxy was still well.
+    let failed: Vec<(&str, String)> =
+        errors.iter().zip(said).filter_map(|(error, said)| Some((error.as_deref()?, said.unwrap_or_default()))).collect();
+    assert!(!failed.is_empty(), "{proxy}: {errors:?}");
+    for (found, said) in failed {
+        assert!(found == error && words.iter().all(|words| said.contains(words)), "{proxy}: {found} {said}");
+    }
+}
+
+// ---- a proxy that says what it is told to say, connection by connection
+
+/// What a proxy says on a connection, in the order in which it is asked; where it has nothing to say any more it closes.
+#[derive(Clone)]
+struct Says {
+    /// SOCKS 5: how to authenticate.
+    method: Vec<u8>,
+    /// What becomes of a user name, where one is said.
+    login: Vec<u8>,
+    reply: Vec<u8>,
+    /// Whether the reply waits for the request of HTTP, and the server's answer comes with it.
+    at_once: bool,
+}
+
+/// A short answer of a server.
+const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello";
+
+impl Says {
+    /// Over SOCKS 5, without a name.
+    fn reply(reply: &[u8]) -> Self {
+        Self { method: vec![5, 0], login: vec![1, 0], reply: reply.to_vec(), at_once: false }
+    }
+
+    /// Speaks with one client up to the end; none where it has closed first.
+    fn speak(&self, stream: &mut TcpStream) -> Option<()> {
+        let mut first = [0];
+        stream.read_exact(&mut first).ok()?;
+        let granted = if first[0] == 5 { self.greet(stream)? } else { self.read_4(stream)? };
+        if self.at_once {
+            read_head(stream)?;
+            return stream.write_all(&[&self.reply[..], ANSWER].concat()).ok();
+        }
+        stream.write_all(&self.reply).ok()?;
+        // A complete reply that grants it.
+        if self.reply.starts_with(granted) && self.reply.len() >= 8 {
+            read_head(stream)?;
+            stream.write_all(ANSWER).ok()?;
+        }
+        Some(())
+    }
+
+    fn greet(&self, stream: &mut TcpStream) -> Option<&'static [u8]> {
+        let mut count = [0];
+        stream.read_exact(&mut count).ok()?;
+        stream.read_exact(&mut vec![0; usize::from(count[0])]).ok()?;
+        stream.write_all(&self.method).ok()?;
+        match self.method[..] {
+            [5, 0] => {}
+            [5, 2] => {
+                let mut length = [0; 2];
+                stream.read_exact(&mut length).ok()?;
+                stream.read_exact(&mut vec![0; usize::from(length[1])]).ok()?;
+                stream.read_exact(&mut length[..1]).ok()?;
+                stream.read_exact(&mut vec![0; usize::from(length[0])]).ok()?;
+                stream.write_all(&self.login).ok()?;
+                (self.login == [1, 0]).then_some(())?;
+            }
+            _ => return None,
+        }
+        let mut head = [0; 5];
+        stream.read_exact(&mut head).ok()?;
+        let rest = match head[3] {
+            1 => 3 + 2,
+            3 => usize::from(head[4]) + 2,
+            _ => 15 + 2,
+        };
+        stream.read_exact(&mut vec![0; rest]).ok()?;
+        Some(&[5, 0])
+    }
+
+    fn read_4(&self, stream: &mut TcpStream) -> Option<&'static [u8]> {
+        let mut head = [0; 7];
+        stream.read_exact(&mut head).ok()?;
+        read_to(stream, b"\0")?;
+        if head[3..6] == [0, 0, 0] {
+            read_to(stream, b"\0")?;
+        }
+        Some(&[0, 90])
+    }
+}
+
+/// Reads up to some bytes.
+fn read_to(stream: &mut TcpStream, end: &[u8]) -> Option<()> {
+    let (mut seen, mut byte) = (Vec::new(), [0]);
+    while !seen.ends_with(end) {
+        stream.read_exact(&mut byte).ok()?;
+        seen.push(byte[0]);
+    }
+    Some(())
+}
+
+fn read_head(stream: &mut TcpStream) -> Option<()> {
+    read_to(stream, b"\r\n\r\n")
+}
+
+/// Goes through all of `says`, one for each connection, the first for the first two as well; what became of each that a transfer had:
+/// its outcome, its words and the code of the proxy. `socks`: the keys of the workload's proxy beside its address.
+fn what_became(says: Vec<Says>, socks: &str) -> Vec<(String, String, Option<f64>)> {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let all = says.len();
+    let asked: Arc<Mutex<BTreeMap<u16, usize>>> = Arc::default();
+    let noted = Arc::clone(&asked);
+    std::thread::spawn(move || {
+        for (number, stream) in listener.incoming().flatten().enumerate() {
+            let at = number.saturating_sub(2) % says.len();
+            let peer = stream.peer_addr().map_or(0, |peer| peer.port());
+            noted.lock().expect("nobody panicked").insert(peer, at);
+            let (says, mut stream) = (says[at].clone(), stream);
+            std::thread::spawn(move || {
+                let _ = stream.set_nodelay(true);
+                let _ = says.speak(&mut stream);
+                // At what is still unread the kernel would reset it.
+                let _ = stream.shutdown(Shutdown::Write);
+                let _ = std::io::copy(&mut stream, &mut std::io::sink());
+            });
+        }
+    });
+    let scenario = format!(
+        "experiment: test
+limits: {{errors: 100%, open: 100%, silence: 100%, generator-cpu: 100%}}
+targets:
+  server: {{fixture: random-data, port: PORT1}}
+workloads:
+  downloads:
+    url: http://localhost:PORT1
+    socks: {{address: '127.0.0.1:{port}'{socks}}}
+    http: {{keep-alive: false}}
+    stages: true
+    timeout: 2s
+    load: {{closed: {{connections: 1}}, amount: {}}}
+    steps: [{{get: /x, expect: {{length: 5B}}}}]
+",
+        all + 3
+    );
+    let (place, _) = run(&scenario);
+    let table = transfers(&place);
+    let (outcomes, words, locals) = (texts(&table, "outcome"), texts(&table, "words"), texts(&table, "local"));
+    let codes = numbers(&table, "proxy_code");
+    let mut found: Vec<Option<(String, String, Option<f64>)>> = vec![None; all];
+    for (at, local) in locals.iter().enumerate() {
+        let Some(port) = local.as_deref().and_then(|local| local.rsplit(':').next()?.parse::<u16>().ok()) else { continue };
+        let asked = asked.lock().expect("nobody panicked");
+        let said = words[at].clone().unwrap_or_default();
+        found[asked[&port]] = Some((outcomes[at].clone().unwrap_or_default(), said, codes[at]));
+    }
+    found.into_iter().enumerate().map(|(at, found)| found.unwrap_or_else(|| panic!("nobody asked number {at}"))).collect()
+}
+
+/// A reply of SOCKS 5 with this code, and an address of four bytes.
+fn coded(code: u8) -> Vec<u8> {
+    vec![5, code, 0, 1, 0, 0, 0, 0, 0, 0]
+}
+
+#[test]
+fn each_code_of_a_proxy_has_its_words() {
+    let words = [
+        (1, "general failure"),
+        (2, "its rules do not allow it"),
+        (3, "the network cannot be reached"),
+        (4, "the host cannot be reached"),
+        (5, "the server refused the connection"),
+        (6, "it took too long"),
+        (7, "it does not know this command"),
+        (8, "it does not know this kind of address"),
+        (0xf0, "the descriptor of the onion service cannot be found"),
+        (0xf1, "the descriptor of the onion service is not valid"),
+        (0xf2, "the introduction to the onion service failed"),
+        (0xf3, "the rendezvous with the onion service failed"),
+        (0xf4, "the onion service wants its client to authenticate"),
+        (0xf5, "the onion service does not take how its client authenticates"),
+        (0xf6, "the onion address is not valid"),
+        (0xf7, "the introduction to the onion service took too long"),
+        (9, "no reason that there is"),
+        (0xff, "no reason that there is"),
+    ];
+    let well = std::iter::once(Says::reply(&coded(0)));
+    let found = what_became(well.chain(words.iter().map(|(code, _)| Says::reply(&coded(*code)))).collect(), "");
+    assert_eq!(found[0].0, "ok");
+    for ((code, words), (outcome, said, found)) in words.iter().zip(&found[1..]) {
+        assert_eq!((outcome.as_str(), *found), ("proxy", Some(f64::from(*code))), "{said}");
+        assert!(said.ends_with(&format!("it refused: {words} ({code:#04x})")), "{said}");
+    }
+    let refused = |code: u8| Says::reply(&[0, code, 0, 0, 0, 0, 0, 0]);
+    let found = what_became([90, 91, 92, 93, 94].map(refused).to_vec(), ", version: 4a");
+    let words = ["rejected or failed", "it cannot ask who we are", "it was told of another user", "no reason that there is"];
+    assert_eq!(found[0].0, "ok");
+    for ((outcome, said, code), (number, words)) in found[1..].iter().zip((91..).zip(words)) {
+        assert_eq!((outcome.as_str(), *code), ("proxy", Some(f64::from(number))), "{said}");
+        assert!(said.ends_with(&format!("it refused: {words} ({number})")), "{said}");
+    }
+}
+
+/// Whatever address the proxy says that it is connected from, what is behind it is the server's, even where it comes at once.
+#[test]
+fn answers_of_any_length_are_read_to_the_byte() {
+    let name = |length: u8| [&[5, 0, 0, 3, length], &vec![b'a'; usize::from(length)][..], &[1, 2]].concat();
+    let long = [vec![5, 0, 0, 4], vec![7; 16], vec![1, 2]].concat();
+    let replies = [coded(0), long, name(0), name(1), name(255)];
+    let says = |at_once: bool| replies.iter().map(|reply| Says { at_once, ..Says::reply(reply) }).collect::<Vec<_>>();
+    for (at_once, socks) in [(false, ""), (true, ", optimistic: true")] {
+        for (number, (outcome, said, _)) in what_became(says(at_once), socks).into_iter().enumerate() {
+            assert_eq!(outcome, "ok", "reply {number}, {socks}: {said}");
+        }
+    }
+    let four = Says { at_once: true, ..Says::reply(&[0, 90, 1, 2, 3, 4, 5, 6]) };
+    assert_eq!(what_became(vec![four], ", version: 4a, optimistic: true")[0].0, "ok");
+    // A kind of address that there is not.
+    let found = what_became(vec![Says::reply(&coded(0)), Says::reply(&[5, 0, 0, 2, 0, 0, 0, 0, 0, 0])], "");
+    assert!(found[1].0 == "proxy" && found[1].1.contains("an address of kind 2"), "{found:?}");
+}
+
+#[test]
+fn ways_to_authenticate_that_were_not_offered_are_refused() {
+    let with = |method: &[u8]| Says { method: method.to_vec(), ..Says::reply(&coded(0)) };
+    let found = what_became(vec![with(&[5, 0]), with(&[5, 2]), with(&[5, 1]), with(&[5, 0xff])], "");
+    assert_eq!(found[0].0, "ok");
+    for ((outcome, said, _), words) in found[1..].iter().zip(["the way 2", "the way 1", "none of the ways"]) {
+        assert!(outcome == "proxy" && said.contains(words), "{said}");
+    }
+    // A proxy that wants no name tells nobody apart: what was to be kept apart is not sent.
+    let with = |method: &[u8], login: &[u8]| Says { method: method.to_vec(), login: login.to_vec(), ..Says::reply(&coded(0)) };
+    let says =
+        vec![with(&[5, 2], &[1, 0]), with(&[5, 0], &[1, 0]), with(&[5, 2], &[1, 1]), with(&[5, 2], &[1]), with(&[5, 2], &[])];
+    let found = what_became(says, ", isolate: pass");
+    assert_eq!(found[0].0, "ok", "{found:?}");
+    let words = [
+        "it chose the way 0 to authenticate, which was not offered",
+        "it does not take the user name (status 1)",
+        "after 1 bytes of saying whether it takes the user name",
+        "instead of saying whether it takes the user name",
+    ];
+    for ((outcome, said, _), words) in found[1..].iter().zip(words) {
+        assert!(outcome == "proxy" && said.contains(words), "{said}");
+    }
+}
+
+#[test]
+fn a_proxy_of_version_4a_that_ends_after_each_byte() {
+    let whole = [0, 90, 0, 0, 0, 0, 0, 0];
+    let says = (0..8).map(|length| Says::reply(&whole[..length]));
+    let found = what_became(std::iter::once(Says::reply(&whole)).chain(says).collect(), ", version: 4a");
+    assert_eq!(found[0].0, "ok");
+    for (bytes, (outcome, said, _)) in found[1..].iter().enumerate() {
+        let words = if bytes == 0 { "instead of saying".to_owned() } else { format!("after {bytes} bytes of saying") };
+        assert!(outcome == "proxy" && said.contains(&format!("{words} whether it is connected")), "{said}");
     }
 }
 

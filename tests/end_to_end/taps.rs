@@ -283,3 +283,37 @@ fn what_is_secret_is_in_no_row() {
     let bytes = std::fs::read(run.join("taps/told.parquet")).unwrap();
     assert!(!bytes.windows(17).any(|part| part == b"hunter2-is-secret"));
 }
+
+/// From a row to the next one of another kind: of each by itself where that is said, the newest that began it, and each once.
+#[test]
+fn the_time_between_rows_of_two_kinds_is_a_figure() {
+    let talker = r#"    command: [sh, -c, 'echo start 5 >&2; while :; do
+        echo "ask a"; echo "ask b"; sleep 0.03; echo "got b"; sleep 0.05; echo "got a"; echo "got a"; sleep 0.02; echo "ask a"; sleep 0.2; done']"#;
+    let line = TARGETS.lines().find(|line| line.contains("command: [sh, -c, 'printf")).unwrap();
+    let scenario = TARGETS.replace(line, talker).replace("replicas: 2", "replicas: 1");
+    let taps = r#"taps:
+  steps:
+    log: talker
+    regex: '^(?<what>ask|got) (?<who>\S+)$'
+    metrics:
+      of_each: {from: {what: ask}, to: {what: got}, by: who, at: max}
+      of_b: {from: {what: ask, who: b}, to: {what: got, who: b}}
+      of_any: {from: {what: ask}, to: {what: got}}
+      never: {from: {what: ask}, to: {what: lost}}
+graphs:
+  - {stack: [of_b, of_each], x: workload}
+"#;
+    let place = Place::with(&format!("{scenario}{taps}"));
+    let plan = place.run(&["plan", "test.yaml"]).expect(0).stdout;
+    assert!(plan.contains("of_each: max of the time from ask to got of one `who` (ms)"), "{plan}");
+    place.run_test().expect(0);
+    let summary = place.summary();
+    let value = |name: &str| values(&summary, "steps", name)[0];
+    // 80 ms until `a` is answered: the `ask a` of the round before is not meant, since a newer one came. A machine may be slower.
+    assert!((80.0..150.0).contains(&value("of_each")), "{}", value("of_each"));
+    assert!((30.0..80.0).contains(&value("of_b")), "{}", value("of_b"));
+    assert!((30.0..80.0).contains(&value("of_any")), "{}", value("of_any"));
+    let metrics = summary["cells"][0]["metrics"].as_array().unwrap();
+    assert!(metrics.iter().all(|metric| metric["metric"] != "never"), "nothing was ever lost");
+    assert!(files(&place.path("graphs/test")).iter().any(|file| file.contains("of_b-stack")));
+}

@@ -55,6 +55,58 @@ fn a_consensus_that_never_comes_is_told_with_how_far_it_got() {
     place.assert_cleared(CLEARED);
 }
 
+/// A real Tor gives its own code for an onion address that cannot be, and lets nobody in who has another cookie.
+#[test]
+fn onion_addresses_that_cannot_be_and_wrong_cookies_are_told_in_tors_words() {
+    if !has_tor() {
+        return;
+    }
+    let alone = ALONE.replace("--SocksPort, \"PORT1\"", "--SocksPort, \"PORT1 ExtendedErrors\"");
+    assert!(alone.contains("ExtendedErrors"));
+    let scenario = |control: &str, host: &str| {
+        format!(
+            "{alone}    ready: {{tcp: 127.0.0.1:PORT2}}
+workloads:
+  downloads:
+    url: http://{host}
+    socks: {{address: '127.0.0.1:PORT1'{control}}}
+    stages: true
+    timeout: 20s
+    load: {{closed: {{connections: 1}}, amount: 1}}
+    steps: [{{get: /}}]
+"
+        )
+    };
+    let none = format!("{}.onion", "a".repeat(56));
+    Place::with(&scenario("", &none)).run_test().expect(4).complains(&["it refused: the onion address is not valid (0xf6)"]);
+    let place = Place::with(&scenario(
+        ", control: {address: '127.0.0.1:PORT2', cookie: DIR/cookie, before-pass: [{send: [SIGNAL NEWNYM]}]}",
+        &none,
+    ));
+    std::fs::write(place.path("cookie"), [b'B'; 32]).expect("a file");
+    place.run_test().expect(4).complains(&["refused AUTHENTICATE: 515 Authentication failed"]);
+}
+
+/// An onion address that could be, and is nobody's: no directory has its descriptor.
+#[test]
+fn an_onion_service_that_is_not_there_is_told_in_tors_words() {
+    if !has_tor() {
+        return;
+    }
+    let place = study();
+    let scenario = std::fs::read_to_string(place.path("torperf.yaml")).expect("it was written");
+    let nobody = "pgmxclpajridfbxly27xplyljqoifpkyol4cibm6bqtc2hgqauwciyqd.onion";
+    let elsewhere =
+        scenario.replace("onion: service.test}", &format!("onion: {nobody}}}")).replace("timeout: 5s", "timeout: 60s");
+    assert!(elsewhere.contains(nobody), "the study has changed");
+    let mut place = place;
+    place.write("torperf.yaml", &elsewhere);
+    let outcome =
+        place.run(&["run", "torperf.yaml", "--set", "network=private", "--set", "to=onion", "--repetitions", "1", "--no-graphs"]);
+    outcome.expect(4).complains(&["the descriptor of the onion service cannot be found (0xf0)"]);
+    place.assert_cleared(CLEARED);
+}
+
 /// A folder with the study as it is shipped, on ports of its own and with less to do.
 fn study() -> Place {
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments");

@@ -111,8 +111,9 @@ impl Transfer {
     }
 
     /// The values of its metrics, in the order of `plan::drivers::http::TRANSFER_METRICS`: how long each stage took, how long it was
-    /// from the start to each tenth of the body, and how long the last fifth of it took; not a number where it did not come so far.
-    pub fn metrics(&self, start: Instant) -> Vec<f64> {
+    /// from the start to each tenth of the body, how long the last fifth of it took, and how fast that was, not a number where it did not
+    /// come so far; and whether it was given up or failed otherwise, in percent.
+    pub fn metrics(&self, start: Instant, result: &Result<(), Failure>) -> Vec<f64> {
         let since = |from: Instant, at: Option<Instant>| {
             at.map_or(f64::NAN, |at| at.saturating_duration_since(from).as_nanos() as f64 / 1e6)
         };
@@ -129,6 +130,14 @@ impl Transfer {
         }
         let (from, to) = (values[Stage::ALL.len() + 8], values[Stage::ALL.len() + 10]);
         values.push(to - from);
+        let bytes = if self.upload > 0 { Some(self.upload) } else { self.length.or(self.expected) };
+        // Bytes in a microsecond are megabytes in a second. What came in one piece has no rate.
+        let rate = |bytes: u64| bytes as f64 / 5.0 / ((to - from) * 1e3);
+        values.push(bytes.map(rate).filter(|rate| rate.is_finite()).unwrap_or(f64::NAN));
+        let is = |what: bool| if what { 100.0 } else { 0.0 };
+        let outcome = result.as_ref().err().map(|failure| failure.outcome);
+        values.push(is(outcome == Some(Outcome::Timeout)));
+        values.push(is(outcome.is_some_and(|outcome| outcome != Outcome::Timeout)));
         values
     }
 
@@ -242,9 +251,24 @@ mod tests {
         let seen = [2, 3, 4, 5, 5, 5, 5, 5, 5, 5, 5].map(|ms| Some(at(ms)));
         assert_eq!(transfer.percents, seen);
         assert_eq!(transfer.parts[..4], [Some(at(4)), Some(at(5)), Some(at(5)), None]);
-        let metrics = transfer.metrics(start);
-        assert_eq!((metrics[7], metrics[17], metrics.len()), (2.0, 5.0, 19));
+        let metrics = transfer.metrics(start, &Ok(()));
+        assert_eq!((metrics[7], metrics[17], metrics.len()), (2.0, 5.0, 22));
+        assert!(metrics[19].is_nan(), "all of it came at once: {}", metrics[19]);
+        assert_eq!(metrics[20..], [0.0, 0.0]);
         assert!(metrics[0].is_nan());
+    }
+
+    #[test]
+    fn the_last_fifth_has_a_rate_and_what_fails_is_given_up_or_has_failed() {
+        let start = Instant::now();
+        let mut transfer = Transfer::begun("x:80".to_owned());
+        transfer.body(4_000_000, Some(5_000_000), start + Duration::from_millis(10));
+        transfer.body(5_000_000, Some(5_000_000), start + Duration::from_millis(510));
+        let of = |outcome: Outcome| Err(Failure::new(outcome, "words"));
+        // A megabyte in half a second.
+        assert_eq!(transfer.metrics(start, &Ok(()))[18..], [500.0, 2.0, 0.0, 0.0]);
+        assert_eq!(transfer.metrics(start, &of(Outcome::Timeout))[20..], [100.0, 0.0]);
+        assert_eq!(transfer.metrics(start, &of(Outcome::Proxy))[20..], [0.0, 100.0]);
     }
 
     #[test]
@@ -266,7 +290,7 @@ mod tests {
         transfer.unix_ns = 1_700_000_000_000_000_000;
         let times: Vec<String> = (0..11).map(|n| format!("1700000000.{:09}", n * 1_000_001)).collect();
         transfer.told(times.join(",").as_bytes());
-        assert_eq!(transfer.metrics(Instant::now())[7 + 3], 3.000_003);
+        assert_eq!(transfer.metrics(Instant::now(), &Ok(()))[7 + 3], 3.000_003);
         for wrong in ["", "1,2", "1700000000.1,-1,3,4,5,6,7,8,9,10,11", "a,b,c,d,e,f,g,h,i,j,k"] {
             let mut transfer = Transfer::begun("x:80".to_owned());
             transfer.told(wrong.as_bytes());

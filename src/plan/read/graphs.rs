@@ -32,6 +32,11 @@ pub(super) fn read(
     graphs
 }
 
+/// Whether metrics can share an axis. The units of those that are brought are in the summary only.
+fn of_one_unit(metrics: &[Metric]) -> bool {
+    metrics.windows(2).all(|pair| pair[0].axis() == pair[1].axis())
+}
+
 impl ResultQuery<'_> {
     fn metric_of(&mut self, key: &str, name: &str, over_time: bool) -> Option<Metric> {
         let fits = |row: &Row| !over_time || row.exists.contains(&Exists::OverTime);
@@ -50,6 +55,12 @@ impl ResultQuery<'_> {
             mistake.did_you_mean(name, known)
         });
         None
+    }
+
+    /// All of them, or none where one is a mistake.
+    fn metrics_of(&mut self, key: &str, names: &[String]) -> Option<Vec<Metric>> {
+        let metrics: Vec<Metric> = names.iter().filter_map(|name| self.metric_of(key, name, false)).collect();
+        (metrics.len() == names.len()).then_some(metrics)
     }
 
     fn factor(&mut self, key: &str, name: &str, also: &[&str]) {
@@ -87,12 +98,8 @@ impl ResultQuery<'_> {
         let shape = if let Some(name) = &typed.bars {
             Shape::Bars(self.metric_of("bars", name, false)?)
         } else if !typed.stack.0.is_empty() {
-            let metrics: Vec<Metric> = typed.stack.0.iter().filter_map(|name| self.metric_of("stack", name, false)).collect();
-            if metrics.len() < typed.stack.0.len() {
-                return None;
-            }
-            let units: Vec<(&str, f64)> = metrics.iter().map(Metric::axis).collect();
-            if units.windows(2).any(|pair| pair[0] != pair[1]) {
+            let metrics = self.metrics_of("stack", &typed.stack.0)?;
+            if !of_one_unit(&metrics) {
                 self.say("stack", "metrics of several units, one on the other", "expected metrics whose sum means something");
             }
             if typed.series.is_some() {
@@ -121,8 +128,17 @@ impl ResultQuery<'_> {
             };
             series.get_or_insert_with(|| parts.to_owned());
             Shape::Lines(metric)
-        } else if let Some(name) = &typed.rounds {
+        } else if let [name] = typed.rounds.0.as_slice() {
             Shape::Rounds(self.metric_of("rounds", name, false)?)
+        } else if !typed.rounds.0.is_empty() {
+            let metrics = self.metrics_of("rounds", &typed.rounds.0)?;
+            if !of_one_unit(&metrics) {
+                self.say("rounds", "metrics of several units in one picture", "expected metrics that share an axis");
+            }
+            if typed.series.is_some() {
+                self.say("series", "several metrics have the colours already", "expected no `series`");
+            }
+            Shape::RoundsOf(metrics)
         } else {
             let name = typed.quantiles.as_deref().unwrap_or_default();
             match Time::ALL.iter().find(|(known, _)| *known == name) {
@@ -142,7 +158,7 @@ impl ResultQuery<'_> {
             (Shape::Bars(_) | Shape::Stack(_) | Shape::Ratio(..), None) => {
                 self.say("", "this graph has no `x`", "expected `x: <factor>`")
             }
-            (Shape::Rounds(_), Some(_)) => {
+            (Shape::Rounds(_) | Shape::RoundsOf(_), Some(_)) => {
                 self.say("x", "`rounds` have no `x`", "expected none: x is the round");
             }
             (Shape::Quantiles(_), Some(_)) => self.say("x", "`quantiles` have no `x`", "expected none: x is the quantile"),

@@ -1,5 +1,7 @@
 //! Reads `taps:`.
 
+use std::collections::BTreeMap;
+
 use super::diagnostics::{Diagnostics, refuse};
 use super::programs::{missing_need, missing_program};
 use super::{commands, control, requests};
@@ -285,13 +287,16 @@ struct MetricReader<'m, 'n> {
 
 impl MetricReader<'_, '_> {
     fn figure(&mut self, typed: &types::TapMetric) -> Option<TapFigure> {
-        let kinds = ["count", "rate", "gap", "sum", "mean", "max", "since", "until"];
+        let kinds = ["count", "rate", "gap", "sum", "mean", "max", "since", "until", "from"];
         let kind = self.notes.exactly_one(self.node, "what the metric is made of", &kinds)?;
-        if kind != "gap" {
-            refuse(self.notes, self.node, &["by"], "it belongs to `gap`");
+        if !matches!(kind, "gap" | "from") {
+            refuse(self.notes, self.node, &["by"], "it belongs to `gap` and `from`");
         }
-        if !matches!(kind, "since" | "until") {
-            refuse(self.notes, self.node, &["at"], "it belongs to `since` and `until`");
+        if !matches!(kind, "since" | "until" | "from") {
+            refuse(self.notes, self.node, &["at"], "it belongs to `since`, `until` and `from`");
+        }
+        if kind != "from" {
+            refuse(self.notes, self.node, &["to"], "it belongs to `from`");
         }
         Some(match kind {
             "count" | "rate" => {
@@ -310,6 +315,14 @@ impl MetricReader<'_, '_> {
             "sum" => TapFigure::Sum(self.number("sum", typed.sum.as_deref()?)?),
             "mean" => TapFigure::Mean(self.number("mean", typed.mean.as_deref()?)?),
             "max" => TapFigure::Max(self.number("max", typed.max.as_deref()?)?),
+            "from" => {
+                let at = typed.at.as_deref().map_or(Some(Quantile::P50), |at| self.point("at", at));
+                let (from, to) = (self.row("from", &typed.from), self.row("to", &typed.to));
+                if let Some(by) = &typed.by {
+                    has_group(self.notes, self.node, "by", by, self.fields)?;
+                }
+                TapFigure::Between { from: from?, to: to?, by: typed.by.clone(), at: at? }
+            }
             _ => {
                 let name = typed.since.as_deref().or(typed.until.as_deref())?;
                 let at = typed.at.as_deref().map_or(Some(Quantile::P50), |at| self.point("at", at));
@@ -341,6 +354,27 @@ impl MetricReader<'_, '_> {
             return None;
         }
         Some(name.to_owned())
+    }
+
+    /// What a row has in which fields, all of them texts.
+    fn row(&mut self, key: &str, typed: &BTreeMap<String, types::Text>) -> Option<BTreeMap<String, String>> {
+        if typed.is_empty() {
+            let expected = format!("expected fields and their values, such as `{key}: {{event: STREAM, status: NEW}}`");
+            self.notes.say(self.node, key, format!("`{key}` describes no row"), expected);
+            return None;
+        }
+        let part = self.node.get(key)?;
+        let mut row = BTreeMap::new();
+        for (name, value) in typed {
+            let field = has_group(self.notes, part, name, name, self.fields)?;
+            if field.kind != FieldKind::Text {
+                let found = format!("`{name}` is not a text");
+                self.notes.say(part, name, found, "expected fields that are as they were written");
+                return None;
+            }
+            row.insert(name.clone(), value.0.clone());
+        }
+        Some(row)
     }
 
     fn moment(&mut self, key: &str, name: &str) -> Option<Moment> {
@@ -378,7 +412,7 @@ impl MetricReader<'_, '_> {
     fn unit(&mut self, figure: &TapFigure, typed: &types::TapMetric) -> (f64, String) {
         let unit = typed.unit.as_deref();
         match figure {
-            TapFigure::Gap { .. } | TapFigure::Since { .. } | TapFigure::Until { .. } => {
+            TapFigure::Gap { .. } | TapFigure::Since { .. } | TapFigure::Until { .. } | TapFigure::Between { .. } => {
                 let unit = if unit == Some("µs") { "us" } else { unit.unwrap_or("ms") };
                 if let Some((_, ns)) = TIME_UNITS.iter().find(|(name, _)| *name == unit) {
                     return (*ns, unit.to_owned());

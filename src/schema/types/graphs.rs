@@ -35,10 +35,11 @@ pub struct Graph {
     #[schemars(extend("examples" = ["throughput"]))]
     pub lines: Option<String>,
     /// This [metric](metrics.md) of each repetition by its round, with the median and its interval. A ring marks what lies
-    /// far from the others. It has no `x`.
+    /// far from the others. With a list of metrics, such as the quartiles of a time, each metric has its colour, and there is no
+    /// `series`. It has no `x`.
     #[serde(default)]
     #[schemars(extend("examples" = ["response_p99"]))]
-    pub rounds: Option<String>,
+    pub rounds: Names,
     /// The distribution of a time on a logarithmic axis, all requests of all repetitions merged: `response`, `service`,
     /// `lag`, `connect` or `first_byte`. It has no `x`.
     #[serde(default)]

@@ -134,8 +134,8 @@ pub struct TapJoin {
     pub key: String,
 }
 
-/// A figure that is made of a tap's rows in each phase: exactly one of `count`, `rate`, `gap`, `sum`, `mean`, `max`, `since`
-/// and `until`.
+/// A figure that is made of a tap's rows in each phase: exactly one of `count`, `rate`, `gap`, `sum`, `mean`, `max`, `since`,
+/// `until` and `from`.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 #[schemars(extend("x-page" = "taps"))]
@@ -154,7 +154,7 @@ pub struct TapMetric {
     #[serde(default)]
     #[schemars(extend("examples" = ["p99"]))]
     pub gap: Option<String>,
-    /// With `gap`: the field whose values are kept apart, such as the number of a connection. Neighbours are then rows with
+    /// With `gap` and `from`: the field whose values are kept apart, such as the number of a connection. Neighbours are then rows with
     /// the same value.
     #[serde(default)]
     #[schemars(extend("x-default" = "all rows together", "examples" = ["connection"]))]
@@ -181,7 +181,17 @@ pub struct TapMetric {
     #[serde(default)]
     #[schemars(extend("examples" = ["completed"]))]
     pub until: Option<String>,
-    /// The point of the distribution of `since` or `until`: `mean`, `stdev`, `p50`, `p90`, `p95`, `p99`, `p999` or `max`.
+    /// The time from a row that has these values in these fields to the next row that `to` describes. The newest row of `from`
+    /// counts, and it counts once. The fields are compared as texts.
+    #[serde(default)]
+    #[schemars(extend("examples" = [{"event": "HS_DESC", "status": "REQUESTED"}]))]
+    pub from: BTreeMap<String, Text>,
+    /// The row at which the time from the row of `from` ends: fields with their values. Only with `from`.
+    #[serde(default)]
+    #[schemars(extend("examples" = [{"event": "HS_DESC", "status": "RECEIVED"}]))]
+    pub to: BTreeMap<String, Text>,
+    /// The point of the distribution of `since`, `until` or `from`: `mean`, `stdev`, `p25`, `p50`, `p75`, `p90`, `p95`, `p99`, `p999`
+    /// or `max`.
     #[serde(default)]
     #[schemars(extend("x-default" = "p50", "examples" = ["p99"]))]
     pub at: Option<String>,

@@ -235,7 +235,9 @@ impl Client for FramedClient {
             .map(|remote| Kept::begun(remote.clone(), self.framed.steps[step].judged.length, &self.left));
         exchange.result = self.carry(step, &mut exchange, kept.as_mut().and_then(Kept::noted)).await;
         exchange.transfer = kept.and_then(Kept::ended);
-        exchange.metrics = exchange.transfer.as_ref().map_or_else(Vec::new, |transfer| transfer.metrics(exchange.sent));
+        if let Some(transfer) = &exchange.transfer {
+            exchange.metrics = transfer.metrics(exchange.sent, &exchange.result);
+        }
         if exchange.first_byte.is_none() {
             exchange.completed = Instant::now();
         }

@@ -363,7 +363,7 @@ impl Client for HttpClient {
             completed: round_trip.completed,
             sent_bytes: round_trip.sent_bytes,
             received_bytes: round_trip.received_bytes,
-            metrics: transfer.as_ref().map_or_else(Vec::new, |transfer| transfer.metrics(sent)),
+            metrics: transfer.as_ref().map_or_else(Vec::new, |transfer| transfer.metrics(sent, &round_trip.result)),
             transfer,
             result: round_trip.result,
         }

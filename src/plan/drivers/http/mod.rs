@@ -6,7 +6,7 @@ use super::{Asks, Description, Protocol};
 use crate::template::Part;
 use crate::{Auth, Draw, Driver, Late, Length, Load, Segment, Socks, Step, Template, Tls, Url, Workload};
 use vocabulary::rows::{PERCENTS, Stage};
-use vocabulary::{Interest, NamedMetric, Phase};
+use vocabulary::{Better, Interest, NamedMetric, Phase};
 
 /// More requests at a time on one connection than any server takes.
 pub const MAX_STREAMS: u32 = 1000;
@@ -86,8 +86,9 @@ pub fn named_outcomes(steps: &[Step]) -> Vec<String> {
 
 /// What is told of requests that are recorded stage by stage, in this order: how long each of [`Stage::ALL`] took (`stage_connect` is
 /// from the socket to the connection), and from the start until each of [`PERCENTS`] of the body was there, and how long the last fifth
-/// of it took, when the connection is up to speed; in milliseconds.
-pub const TRANSFER_METRICS: [&str; Stage::ALL.len() + PERCENTS.len() + 1] = [
+/// of it took, when the connection is up to speed, all in milliseconds; that fifth in MB/s; and the shares of transfers that were given
+/// up as too slow, and that failed in another way, in percent.
+pub const TRANSFER_METRICS: [&str; Stage::ALL.len() + PERCENTS.len() + 4] = [
     "stage_socket",
     "stage_connect",
     "stage_negotiate",
@@ -107,6 +108,9 @@ pub const TRANSFER_METRICS: [&str; Stage::ALL.len() + PERCENTS.len() + 1] = [
     "perc90",
     "perc100",
     "last_fifth",
+    "last_fifth_rate",
+    "transfers_timed_out",
+    "transfers_failed",
 ];
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
@@ -119,6 +123,10 @@ pub(super) fn transfer_metrics() -> Vec<NamedMetric> {
     let metric = |(at, name): (usize, &&str)| match at {
         at if at >= Stage::ALL.len() && at < Stage::ALL.len() + PERCENTS.len() => {
             NamedMetric::new(name, "ms", Interest::Recorded)
+        }
+        _ if *name == "last_fifth_rate" => NamedMetric::new(name, "MB/s", Interest::Anyway),
+        _ if name.starts_with("transfers_") => {
+            NamedMetric { better: Better::Less, ..NamedMetric::new(name, "%", Interest::Fault) }
         }
         _ => NamedMetric::new(name, "ms", Interest::Anyway),
     };
