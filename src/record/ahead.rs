@@ -1,28 +1,19 @@
 //! Transfers of a repetition that still runs, durable within a second: each is a line of JSON in a file beside the repetition.
 //!
 //! When the repetition is whole its file is removed; a file without a repetition is what is left of one that nobody could end
-//! (`salvage`). The file is on disk also where the repetition is recorded in memory. A disk that is full, or fails otherwise, is
-//! tried again: what was not written waits in memory, up to a bound, and nothing that was written is written twice.
+//! (`salvage`). The file is on disk also where the repetition is recorded in memory. What lines are is said here, `durable` writes
+//! them.
 
-use std::fs::File;
-use std::os::unix::fs::FileExt as _;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::path::Path;
+use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
 use super::columns::WorkloadNames;
-use super::files::{json_line, sync_directory};
-use vocabulary::errors::tell;
+use super::durable::Durable;
+use super::files::json_line;
 use vocabulary::rows::{PARTS, PERCENTS, Stage, TransferRow};
 use vocabulary::{Outcome, Phase};
-
-/// So long a transfer may wait for others before all of them are made durable together.
-const GATHERED: Duration = Duration::from_millis(250);
-/// How soon a disk that failed is tried again.
-const AGAIN: Duration = Duration::from_secs(1);
-/// So many bytes may wait while the disk fails: a hundred thousand transfers and more.
-const ROOM: usize = 64 << 20;
 
 /// What is known of a repetition when it begins: the first line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -177,110 +168,27 @@ pub(super) fn number(name: &str) -> Option<u32> {
 
 /// The file while it is written.
 #[derive(Debug)]
-pub struct Ahead {
-    path: PathBuf,
-    file: Option<File>,
-    /// Bytes that are durable, behind which is written.
-    durable: u64,
-    waiting: Vec<u8>,
-    /// When what waits is written.
-    due: Option<Instant>,
-    /// Since when it cannot be written.
-    failing: Option<Instant>,
-    /// Transfers that found no room in memory meanwhile.
-    dropped: u64,
-}
+pub struct Ahead(Durable);
 
 impl Ahead {
     /// Begins the file of a repetition. Where that fails, it is tried again as everything behind it.
     pub fn new(path: &Path, head: &Head) -> Self {
-        let mut ahead = Self {
-            path: path.to_owned(),
-            file: None,
-            durable: 0,
-            waiting: json_line(head),
-            due: None,
-            failing: None,
-            dropped: 0,
-        };
-        // What a repetition of this number left was salvaged before; its bytes must not stand behind ours.
-        let _ = std::fs::remove_file(path);
-        ahead.write(Instant::now());
-        ahead
+        Self(Durable::begin(path, "transfers", json_line(head)))
     }
 
     /// Adds a transfer, which [`Ahead::tick`] makes durable.
     pub fn add(&mut self, row: &TransferRow, now: Instant) {
-        let line = json_line(&Line::from(row));
-        if self.waiting.len() + line.len() > ROOM {
-            self.dropped += 1;
-            return;
-        }
-        self.waiting.extend(line);
-        self.due.get_or_insert(now + GATHERED);
+        self.0.add(&json_line(&Line::from(row)), now);
     }
 
     /// Makes durable what has waited long enough. To be called several times a second.
     pub fn tick(&mut self, now: Instant) {
-        if self.due.is_some_and(|due| now >= due) {
-            self.write(now);
-        }
+        self.0.tick(now);
     }
 
     /// Makes durable what waits, now.
     pub fn flush(&mut self) {
-        if self.due.is_some() {
-            self.write(Instant::now());
-        }
-    }
-
-    /// Transfers that are not in the file and never will be.
-    pub fn dropped(&self) -> u64 {
-        self.dropped
-    }
-
-    fn write(&mut self, now: Instant) {
-        match self.try_write() {
-            Ok(()) => {
-                if let Some(since) = self.failing.take() {
-                    let seconds = now.duration_since(since).as_secs();
-                    let lost = match self.dropped {
-                        0 => "nothing of them is lost".to_owned(),
-                        n => format!("{n} of them found no room in memory meanwhile"),
-                    };
-                    tell(format_args!("transfers are on disk again after {seconds} s; {lost}"));
-                }
-                self.durable += self.waiting.len() as u64;
-                self.waiting.clear();
-                // What a full disk made large is given back.
-                self.waiting.shrink_to(1 << 16);
-                self.due = None;
-            }
-            Err(error) => {
-                self.due = Some(now + AGAIN);
-                if self.failing.is_none() {
-                    self.failing = Some(now);
-                    tell(format_args!(
-                        "warning: cannot write {}: {error}; transfers wait in memory, and it is tried again",
-                        self.path.display()
-                    ));
-                }
-            }
-        }
-    }
-
-    /// Writes all that waits behind what is durable: what an attempt before left there is written over.
-    fn try_write(&mut self) -> std::io::Result<()> {
-        let file = match &self.file {
-            Some(file) => file,
-            None => {
-                let file = File::options().write(true).create(true).truncate(false).open(&self.path)?;
-                sync_directory(self.path.parent().unwrap_or(Path::new(".")))?;
-                self.file.insert(file)
-            }
-        };
-        file.write_all_at(&self.waiting, self.durable)?;
-        file.sync_data()
+        self.0.flush();
     }
 }
 
@@ -311,6 +219,8 @@ pub(super) fn parse(text: &str) -> Left {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn head() -> Head {
@@ -356,7 +266,7 @@ mod tests {
         (0..3).for_each(|pass| ahead.add(&row(pass), now));
         ahead.tick(now);
         assert_eq!(parse(&std::fs::read_to_string(&path).unwrap()).rows, [], "they are gathered for a moment");
-        ahead.tick(now + GATHERED);
+        ahead.tick(now + Duration::from_millis(250));
         let text = std::fs::read_to_string(&path).unwrap();
         let all = Left { head: Some(head()), rows: (0..3).map(row).collect(), torn: 0 };
         assert_eq!(parse(&text), all);
@@ -369,31 +279,5 @@ mod tests {
         }
         assert_eq!(number(&name(7)), Some(7));
         assert_eq!(number(".run7-partial"), None);
-    }
-
-    #[test]
-    fn a_disk_that_fails_for_a_while_loses_nothing() {
-        let folder = tempfile::tempdir().unwrap();
-        let there = folder.path().join("there");
-        let path = there.join(name(7));
-        let mut ahead = Ahead::new(&path, &head());
-        let now = Instant::now();
-        (0..1000).for_each(|pass| ahead.add(&row(pass), now));
-        (0..600).for_each(|second| ahead.tick(now + Duration::from_secs(second)));
-        assert!(ahead.failing.is_some() && !path.exists());
-        std::fs::create_dir(&there).unwrap();
-        ahead.tick(now + Duration::from_secs(601));
-        let left = parse(&std::fs::read_to_string(&path).unwrap());
-        assert_eq!((left.rows.len(), left.torn, ahead.dropped()), (1000, 0, 0));
-        assert!(ahead.waiting.capacity() < ROOM / 10);
-    }
-
-    #[test]
-    fn what_waits_is_bounded() {
-        let mut ahead = Ahead::new(Path::new("/nowhere/at/all"), &head());
-        let (now, line) = (Instant::now(), json_line(&Line::from(&row(1))).len());
-        let most = ROOM / line;
-        (0..most as u64 + 100).for_each(|_| ahead.add(&row(1), now));
-        assert!(ahead.waiting.len() <= ROOM && (100..110).contains(&ahead.dropped()), "{}", ahead.dropped());
     }
 }

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Of a run that `measure` makes there are besides `gaps.jsonl`, `measuring.json` and, while a repetition runs, its transfers so far
-//! (`ahead`).
+//! (`ahead`) and what its taps read from connections (`taps_ahead`).
 //!
 //! A repetition is written below a temporary name, synced and renamed: it is there whole, or not at all. Every file
 //! names the version of its format. What the numbers mean together is `analysis`'s.
@@ -19,6 +19,7 @@ pub mod ahead;
 mod columns;
 pub mod compact;
 pub mod difference;
+mod durable;
 pub mod files;
 pub mod gaps;
 pub mod manifest;
@@ -31,6 +32,7 @@ pub mod spill;
 pub mod status;
 pub mod tables;
 pub mod taps;
+pub mod taps_ahead;
 mod transfers;
 pub mod write;
 

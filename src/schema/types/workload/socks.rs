@@ -36,7 +36,7 @@ pub struct Steering {
     /// Commands before each pass, or from time to time.
     #[serde(default)]
     pub before_pass: Vec<Commands>,
-    /// Relays, by nickname or fingerprint, of a circuit that is made for each pass, and which it goes over.
+    /// Relays, by nickname or fingerprint, of a circuit that is made for each pass. A pass that Tor sends over another one has failed.
     #[serde(default)]
     pub path: Vec<Text>,
 }
@@ -47,7 +47,8 @@ pub struct Steering {
 pub struct Commands {
     /// Such as `SIGNAL NEWNYM`; each must be answered well.
     pub send: Vec<Text>,
-    /// Only before a pass for which so much time has passed since they were sent last.
+    /// Only before a pass for which so much time has passed since they were sent last to this control port, by whichever workload or
+    /// repetition of the run.
     #[serde(default)]
     pub each: Option<Duration>,
 }
