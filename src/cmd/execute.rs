@@ -170,6 +170,7 @@ pub(super) fn execute<'f>(plan: &'f Plan, start: RunStart<'f>, invocation: &'f I
             _ => None,
         };
 
+        crate::load::begin_run();
         let executor = Executor {
             plan,
             guard: &guard,
@@ -180,6 +181,7 @@ pub(super) fn execute<'f>(plan: &'f Plan, start: RunStart<'f>, invocation: &'f I
             interrupt: &invocation.interrupt,
             kept: RefCell::default(),
             measuring: measuring.is_some(),
+            marks: RefCell::default(),
         };
         let kept = executor.kept_directory();
         make_passable(&kept)
@@ -196,9 +198,12 @@ pub(super) fn execute<'f>(plan: &'f Plan, start: RunStart<'f>, invocation: &'f I
         let repetitions = repetitions.execute(&turns, &mut reporter);
         let ended = match &measuring {
             None => repetitions.await,
-            Some(session) => tokio::select! { biased; ended = repetitions => ended, never = session.watch() => match never {} },
+            Some(session) => {
+                tokio::select! { biased; ended = repetitions => ended, never = session.watch(&executor.marks) => match never {} }
+            }
         };
         if let Some(session) = &measuring {
+            session.note(&executor.marks);
             session.end(match &ended {
                 Ok(_) => "the time was over",
                 Err(Error::Interrupted) => "interrupted",
@@ -427,9 +432,7 @@ impl Repetitions<'_> {
                     return Err(Error::Interrupted);
                 }
                 if let Some(pause) = session.pause() {
-                    let from = measuring::clocks();
                     tokio::select! { () = interrupt.asked(1) => {}, () = tokio::time::sleep(pause) => {} }
-                    session.gap(from, Why::Failure);
                 }
                 // Whoever waited has been asked to end, maybe.
                 if interrupt.count() > 0 {
@@ -450,7 +453,7 @@ impl Repetitions<'_> {
         cells: &mut Cells,
         reporter: &mut Reporter,
     ) -> Result<(), Error> {
-        let (from, mut told) = (measuring::clocks(), false);
+        let mut told = false;
         loop {
             match self.take_turn(turn, steps, cells, reporter).await {
                 Err(Error::Record(error)) if error.is_disk_full() && self.executor.interrupt.count() == 0 => {
@@ -466,7 +469,8 @@ impl Repetitions<'_> {
                     salvaged => break salvaged?,
                 }
             };
-            session.gap(from, Why::Disk);
+            session.note(&self.executor.marks);
+            session.is_idle_because(Why::Disk);
             if salvaged.iter().any(|one| turn_of(self.executor.plan, &one.path) == Some(turn)) {
                 return Ok(());
             }
@@ -623,6 +627,7 @@ impl Repetitions<'_> {
             live.add(turn.cell, status);
         }
         if let Some(session) = self.measuring {
+            session.note(&self.executor.marks);
             session.ended(turn, status);
         }
         if let Some(failed) = self.failed_fast

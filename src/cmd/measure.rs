@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use super::execute::{self, RunStart};
 use super::measuring::Measuring;
-use super::{Stop, export, plan_of, require_utf8_path, resume, run, serve};
+use super::serve::{self, Beside};
+use super::{Stop, export, plan_of, require_utf8_path, resume, run};
 use crate::cli;
 use crate::exit::Exit;
 use crate::plan::{Plan, Repeat, revisions};
@@ -16,7 +17,7 @@ use crate::record::files::read_json;
 use crate::record::manifest::{Choice, Manifest};
 use crate::record::write::{is_at_work, plan_json};
 use crate::record::{FORMAT, PLAN_FORMAT, RunDirectory, difference};
-use crate::serve::{Handle, Options as ServeOptions};
+use crate::serve::Options as ServeOptions;
 use crate::vocabulary::errors::{chain, tell};
 use crate::vocabulary::{Metric, units};
 
@@ -46,24 +47,22 @@ pub(super) fn measure(args: &cli::Measure) -> Result<Exit, Stop> {
             RunStart::Resume { directory, manifest, done, used: Duration::ZERO, longest: Duration::ZERO }
         }
     };
+    // Measuring does not wait for it, and does not fail with it.
     let serving = serving(args, &plan.experiment)?;
     let exit = invocation.runtime.block_on(execute::execute(&plan, start, &invocation));
-    // Measuring did not wait for it, and does not fail with it.
-    if let Some(status) = serving.and_then(|mut serving| serving.ended()) {
-        tell(format_args!("warning: the process that serves ended before ({status})"));
-    }
+    drop(serving);
     exit
 }
 
 /// Begins to serve what is measured, where that is asked for.
-fn serving(args: &cli::Measure, experiment: &str) -> Result<Option<Handle>, Stop> {
+fn serving(args: &cli::Measure, experiment: &str) -> Result<Option<Beside>, Stop> {
     let Some(listen) = args.serve else { return Ok(None) };
     let results = args.out.join(experiment);
     let failed = |error| Stop::new(Exit::Failure, format!("cannot make {}: {error}", results.display()));
     std::fs::create_dir_all(&results).map_err(failed)?;
     let source = export::source(None)?;
     let options = ServeOptions { results, listen, is_public: args.public, user: args.user.clone(), source };
-    serve::begin(&options).map(Some)
+    serve::beside(options).map(Some)
 }
 
 fn say(args: &cli::Measure, words: &str) {

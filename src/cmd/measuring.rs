@@ -13,6 +13,7 @@ use serde_json::json;
 use super::print;
 use super::progress::{Reporter, Style};
 use crate::executor::revive::back_off;
+use crate::executor::{Epoch, LoadMark};
 use crate::plan::Plan;
 use crate::plan::order::{Turn, endless_round};
 use crate::record::compact;
@@ -90,6 +91,28 @@ impl Compaction {
     }
 }
 
+/// A time between two loads that is longer is a gap.
+const BETWEEN: Duration = Duration::from_secs(5);
+
+/// A time in which nothing is sent.
+#[derive(Clone, Copy, Debug)]
+struct Idle {
+    since: Epoch,
+    why: Why,
+    /// Nothing was measured before: the start of a run is no gap, unless it fails.
+    is_start: bool,
+}
+
+impl Idle {
+    /// The gap until an instant, where it is long enough to be one.
+    fn until(self, at: Epoch) -> Option<Gap> {
+        let length = at.instant.saturating_duration_since(self.since.instant);
+        // By the clock of its end: it may have been set meanwhile, and the machine may have been suspended, which are told apart.
+        let gap = || Gap::between(at.unix.saturating_sub(length), at.unix, self.why);
+        (length > BETWEEN && !self.is_start).then(gap)
+    }
+}
+
 /// A run that is being measured.
 pub(super) struct Session<'a> {
     plan: &'a Plan,
@@ -104,7 +127,9 @@ pub(super) struct Session<'a> {
     compaction: RefCell<Compaction>,
     /// Repetitions in a row that failed.
     failures: Cell<u32>,
-    /// Something could not be compacted, and this was reported.
+    /// Since when nothing is sent; none while a load goes on.
+    idle: Cell<Option<Idle>>,
+    /// Something could not be compacted, and that was told.
     stuck: Cell<bool>,
 }
 
@@ -134,6 +159,7 @@ impl<'a> Session<'a> {
             alive: RefCell::new(Some(alive)),
             compaction: RefCell::default(),
             failures: Cell::new(0),
+            idle: Cell::new(Some(Idle { since: Epoch::now(), why: Why::Between, is_start: done.is_empty() })),
             stuck: Cell::new(false),
         };
         if let Some(gap) = gap {
@@ -153,25 +179,59 @@ impl<'a> Session<'a> {
         self.over.is_some_and(|over| clocks().boot >= over)
     }
 
-    /// Reads the clocks every second, for ever, and records that measuring continues.
-    pub(super) async fn watch(&self) -> Infallible {
+    /// Looks at the clocks every second, for ever, and says that somebody measures, while somebody does.
+    pub(super) async fn watch(&self, marks: &RefCell<Vec<LoadMark>>) -> Infallible {
         let mut watch = Watch::new(clocks());
         loop {
             tokio::time::sleep(Duration::from_secs(1)).await;
             for gap in watch.tick(clocks()) {
                 self.tell(gap);
             }
+            self.note(marks);
             self.gaps.borrow_mut().write();
-            if let Some(alive) = self.alive.borrow_mut().as_mut() {
-                alive.touch();
+            // Between two loads nobody measures: whoever is killed then has not since the last one.
+            if self.idle.get().is_none() {
+                self.touch();
             }
         }
     }
 
-    /// Called when a repetition ended: compacts old repetitions.
+    fn touch(&self) {
+        if let Some(alive) = self.alive.borrow_mut().as_mut() {
+            alive.touch();
+        }
+    }
+
+    /// Takes in when loads began and ended. The time between two of them is a gap, unless it is short.
+    pub(super) fn note(&self, marks: &RefCell<Vec<LoadMark>>) {
+        for mark in std::mem::take(&mut *marks.borrow_mut()) {
+            match mark {
+                LoadMark::Began(at) => {
+                    let gap = self.idle.take().and_then(|idle| idle.until(at));
+                    gap.into_iter().for_each(|gap| self.tell(gap));
+                }
+                LoadMark::Ended(since, waited) => {
+                    let why = if waited > BETWEEN { Why::Drain } else { Why::Between };
+                    self.idle.set(Some(Idle { since, why, is_start: false }));
+                }
+            }
+            self.touch();
+        }
+    }
+
+    /// What keeps the next load from beginning.
+    pub(super) fn is_idle_because(&self, why: Why) {
+        let idle = self.idle.get().map(|idle| Idle { why, is_start: false, ..idle });
+        self.idle.set(idle);
+    }
+
+    /// A repetition ended: what is old is made small.
     pub(super) fn ended(&self, turn: Turn, status: &Status) {
         let failed = matches!(status.verdict, Verdict::Failed { .. }) && status.cut_short.is_none();
         self.failures.set(if failed { self.failures.get().saturating_add(1) } else { 0 });
+        if failed {
+            self.is_idle_because(Why::Failure);
+        }
         let Some(age) = self.compact_after else { return };
         let folder = self.directory.join("cells").join(&self.plan.cells[turn.cell].path);
         let ended = |number: u32| {
@@ -194,12 +254,7 @@ impl<'a> Session<'a> {
         (self.failures.get() > 0).then(|| back_off(self.failures.get()))
     }
 
-    /// Records a time without measuring, until now.
-    pub(super) fn gap(&self, from: Clocks, why: Why) {
-        self.keep(Gap::between(from.wall, clocks().wall, why));
-    }
-
-    /// Reports once that nothing can be written.
+    /// Says once that nothing can be written.
     pub(super) fn tell_full(&self, error: &Error, told: &mut bool) {
         if !std::mem::replace(told, true) {
             tell(format_args!("warning: {}; measuring continues when there is space", chain(error)));
@@ -208,6 +263,8 @@ impl<'a> Session<'a> {
 
     /// Records that measuring has ended, and why.
     pub(super) fn end(&self, why: &str) {
+        let gap = self.idle.take().and_then(|idle| idle.until(Epoch::now()));
+        gap.into_iter().for_each(|gap| self.tell(gap));
         self.gaps.borrow_mut().write();
         if let Some(alive) = self.alive.borrow_mut().take() {
             alive.end(&boot(), why);

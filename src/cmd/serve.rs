@@ -1,19 +1,22 @@
-//! `runner serve`.
+//! `runner serve`, and what `runner measure --serve` serves meanwhile.
 
-use std::time::Duration;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use super::{Stop, export};
 use crate::cli;
+use crate::executor::revive::back_off;
 use crate::exit::Exit;
 use crate::serve::{self, Handle, Options};
-use crate::vocabulary::errors::tell;
+use crate::vocabulary::errors::{chain, tell};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// How often the serving process is checked.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// Serves the results of an experiment until the handle is dropped.
-pub(super) fn begin(options: &Options) -> Result<Handle, Stop> {
+/// Begins to serve the results of an experiment; until the handle is dropped.
+fn begin(options: &Options) -> Result<Handle, Stop> {
     let handle = serve::start(options).map_err(|error| {
         let exit = if error.is_input() { Exit::InvalidInput } else { Exit::Failure };
         Stop::from_error(exit, &error)
@@ -22,7 +25,74 @@ pub(super) fn begin(options: &Options) -> Result<Handle, Stop> {
     Ok(handle)
 }
 
-/// Serves until a signal ends it.
+/// How often whoever measures looks whether what serves is still there.
+const LOOK_BESIDE: Duration = Duration::from_secs(1);
+/// Whoever has served for so long is not taken for one that cannot.
+const SETTLED: Duration = Duration::from_secs(60);
+
+/// What serves beside somebody who measures: started again whenever it ends, until this is dropped.
+pub(super) struct Beside {
+    /// Nothing is sent: it is the end of this that is heard.
+    end: Option<mpsc::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Begins to serve, and goes on whatever becomes of the process that does, on a thread of its own: nothing that is measured waits for it.
+pub(super) fn beside(options: Options) -> Result<Beside, Stop> {
+    let handle = begin(&options)?;
+    // With port 0 the system has chosen one, which is known to others by now.
+    let options = Options { listen: handle.address(), ..options };
+    let (end, ended) = mpsc::channel();
+    let keep = move || keep(&options, handle, &ended);
+    let thread = std::thread::Builder::new().name("serving".to_owned()).spawn(keep);
+    let thread = thread.map_err(|error| Stop::from_error(Exit::Failure, &error))?;
+    Ok(Beside { end: Some(end), thread: Some(thread) })
+}
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        self.end = None;
+        // A panic of it has been told, and is nothing to whoever measures.
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+/// Looks after a process that serves, until nobody holds the other end of `ended`.
+fn keep(options: &Options, handle: Handle, ended: &mpsc::Receiver<()>) {
+    let (mut serving, mut since) = (Some(handle), Instant::now());
+    let (mut failures, mut times) = (0_u32, 0_u32);
+    let mut again = since;
+    while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(LOOK_BESIDE) {
+        if let Some(status) = serving.as_mut().and_then(Handle::ended) {
+            serving = None;
+            failures = if since.elapsed() > SETTLED { 1 } else { failures.saturating_add(1) };
+            let pause = back_off(failures);
+            again = Instant::now() + pause;
+            tell(format_args!(
+                "warning: the process that serves ended unexpectedly ({status}); it is started again in {} s",
+                pause.as_secs()
+            ));
+        }
+        if serving.is_some() || Instant::now() < again {
+            continue;
+        }
+        match serve::start(options) {
+            Ok(handle) => {
+                (serving, since) = (Some(handle), Instant::now());
+                times += 1;
+                tell(format_args!("serving again at http://{}/; it was started again {times} times so far", options.listen));
+            }
+            Err(error) => {
+                failures = failures.saturating_add(1);
+                let pause = back_off(failures);
+                again = Instant::now() + pause;
+                tell(format_args!("warning: {}; it is tried again in {} s", chain(&error), pause.as_secs()));
+            }
+        }
+    }
+}
+
+/// Serves until it is told to end.
 pub(super) fn serve(args: &cli::Serve) -> Result<Exit, Stop> {
     let options = Options {
         results: args.path.clone(),

@@ -57,4 +57,4 @@ pub use context::Context;
 pub use error::Error;
 pub use interrupt::Interrupt;
 pub use kept::{Kept, Over};
-pub use repetition::{Executor, Progress};
+pub use repetition::{Epoch, Executor, LoadMark, Progress};

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::net::{TcpStream, ToSocketAddrs as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -24,6 +24,7 @@ use plan::{Cell, Secrets, Tap, TapField, TapSource, Target, Template};
 use record::spill::Spill;
 use record::status::{ClockStatus, MisfitStatus, TapStatus};
 use record::taps::{LoadStart, TapTable};
+use record::taps_ahead::TapAhead;
 use supervise::probe::log_paths;
 use supervise::{Guard, Kind, Process, ProcessSpec};
 use vocabulary::choices::Signal;
@@ -57,6 +58,16 @@ pub(super) fn open_files(cell: &Cell) -> u64 {
     cell.taps.iter().map(|tap| if let TapSource::Log(target) = &tap.source { 2 * replicas(target) } else { 1 }).sum()
 }
 
+/// Where what taps read goes.
+pub(super) struct TapFiles<'a> {
+    /// The directory of the repetition.
+    pub directory: &'a Path,
+    /// Where recording goes on when there is no room there.
+    pub spill: Option<&'a Spill>,
+    /// Where a tap, by its place, is kept ahead until the repetition is whole, if it is.
+    pub ahead: Option<&'a dyn Fn(usize) -> PathBuf>,
+}
+
 /// What became of the taps of a repetition.
 #[derive(Debug, Default)]
 pub(super) struct TapReport {
@@ -78,7 +89,7 @@ struct Matched {
 
 impl Taps {
     /// Starts to follow what writes into files: logs and files may appear later. `logs`: where those of a target are, and whether what
-    /// they hold already is skipped; `directory`: that of the repetition.
+    /// they hold already is skipped.
     ///
     /// # Errors
     /// When a thread cannot be started.
@@ -87,8 +98,7 @@ impl Taps {
         cell: &Cell,
         context: &Context<'_>,
         logs: impl Fn(&Target) -> (PathBuf, bool),
-        directory: &std::path::Path,
-        spill: Option<&Spill>,
+        to: TapFiles<'_>,
         secrets: &Secrets,
     ) -> Result<(), Error> {
         if cell.taps.is_empty() {
@@ -97,10 +107,13 @@ impl Taps {
         let (follower, pieces) = Follower::start()?;
         let mut lines = Vec::new();
         for (index, tap) in cell.taps.iter().enumerate() {
-            let table = TapTable::new(directory, spill, &tap.name, &tap.fields);
+            let table = TapTable::new(to.directory, to.spill, &tap.name, &tap.fields);
+            // What programs print and write is in their logs and files; what is told over a connection is nowhere else.
+            let is_told = matches!(tap.source, TapSource::Tcp { .. } | TapSource::Control { .. });
+            let ahead = to.ahead.filter(|_| is_told).map(|path| TapAhead::new(&path(index), &tap.name));
             // What `plan` holds is a regular expression.
             match LineRule::new(tap) {
-                Ok(rule) => lines.push(TapLines::new(tap, rule, table)),
+                Ok(rule) => lines.push(TapLines::new(tap, rule, table, ahead)),
                 Err(error) => return Err(Error::Tap { name: tap.name.clone(), reason: error.to_string() }),
             }
             match &tap.source {
@@ -352,6 +365,8 @@ fn connect(address: &str, send: &[String]) -> Result<TcpStream, String> {
 struct TapLines {
     rule: LineRule,
     table: TapTable,
+    /// What is durable of it before the repetition is.
+    ahead: Option<TapAhead>,
     fields: Vec<TapField>,
     /// By source, where it has replicas.
     replicas: BTreeMap<u32, u32>,
@@ -360,10 +375,10 @@ struct TapLines {
 }
 
 impl TapLines {
-    fn new(tap: &Tap, rule: LineRule, table: TapTable) -> Self {
+    fn new(tap: &Tap, rule: LineRule, table: TapTable, ahead: Option<TapAhead>) -> Self {
         let clocks = tap.fields.iter().filter(|f| f.kind.is_time()).map(|f| (f.name.clone(), Offsets::default())).collect();
         let (fields, replicas) = (tap.fields.clone(), BTreeMap::new());
-        Self { rule, table, fields, replicas, unmatched: 0, clocks }
+        Self { rule, table, ahead, fields, replicas, unmatched: 0, clocks }
     }
 }
 
@@ -381,13 +396,18 @@ impl Matching {
             let received = pieces.recv_timeout(Duration::from_millis(100));
             if let Ok(start) = starts.try_recv() {
                 self.start = Some(start);
-                self.taps.iter_mut().for_each(|tap| tap.table.set_start(start));
+                for tap in &mut self.taps {
+                    tap.table.set_start(start);
+                    tap.ahead.iter_mut().for_each(|ahead| ahead.set_start(start));
+                }
             }
             match received {
                 Ok(piece) => self.take(piece.source, piece.at, &piece.lines)?,
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
+            let now = Instant::now();
+            self.taps.iter_mut().flat_map(|tap| &mut tap.ahead).for_each(|ahead| ahead.tick(now));
         }
         self.taps.into_iter().map(TapLines::finish).collect()
     }
@@ -425,7 +445,9 @@ impl Matching {
                     TapValue::Number(_) | TapValue::Absent => {}
                 }
             }
-            tap.table.add(TapRow { at, replica, join_key, values })?;
+            let row = TapRow { at, replica, join_key, values };
+            tap.ahead.iter_mut().for_each(|ahead| ahead.add(&row, Instant::now()));
+            tap.table.add(row)?;
         }
         Ok(())
     }
@@ -433,6 +455,7 @@ impl Matching {
 
 impl TapLines {
     fn finish(mut self) -> Result<Matched, record::Error> {
+        self.ahead.iter_mut().for_each(TapAhead::flush);
         self.table.finish()?;
         let clocks = self.clocks.into_iter().filter_map(|(name, offsets)| Some((name, offsets.status()?))).collect();
         let (rows, dropped) = (self.table.rows, self.table.dropped);

@@ -1,6 +1,7 @@
 //! What a run says of transfers, for the formats of Tor's measurements: each transfer with its stream and circuit, and under
 //! which name it is told.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use record::{Repetition, RunRecord, Verdict, write::is_at_work};
@@ -97,8 +98,35 @@ pub(super) struct Measured {
     is_valid: bool,
     pub transfers: Vec<Joined>,
     pub logs: Vec<Log>,
-    /// What has to be added to an instant of the logs for nanoseconds since 1970.
-    pub offset_ns: i64,
+    offsets: Offsets,
+    /// By the places of log and stream, what has to be added to the instants of a stream that a transfer has.
+    of_streams: BTreeMap<(usize, usize), i64>,
+}
+
+/// What has to be added to the instants of a repetition for nanoseconds since 1970. The clock may have been set meanwhile: it is what it
+/// was for the nearest transfer.
+struct Offsets {
+    /// When transfers started and ended, and what has to be added, in the order of their starts.
+    known: Vec<(i64, i64, i64)>,
+}
+
+impl Offsets {
+    /// None where there are no transfers.
+    fn of(transfers: &[Transfer]) -> Option<Self> {
+        let known = transfers.iter().map(|transfer| (transfer.start_ns, transfer.end_ns, transfer.offset_ns()));
+        let mut known: Vec<(i64, i64, i64)> = known.collect();
+        known.sort_unstable();
+        (!known.is_empty()).then_some(Self { known })
+    }
+
+    fn at(&self, ns: i64) -> i64 {
+        let next = self.known.partition_point(|(start, ..)| *start <= ns);
+        // How far it is from the end of the one before, and from the start of the one after.
+        let before =
+            next.checked_sub(1).and_then(|at| self.known.get(at)).map(|(_, end, offset)| (ns.saturating_sub(*end), offset));
+        let after = self.known.get(next).map(|(start, _, offset)| (start.saturating_sub(ns), offset));
+        before.into_iter().chain(after).min_by_key(|(distance, _)| *distance).map_or(0, |(_, offset)| *offset)
+    }
 }
 
 /// A transfer with the places of its log, its stream and its circuit.
@@ -117,6 +145,16 @@ impl Measured {
     pub fn stream(&self, joined: &Joined) -> Option<&Stream> {
         let (log, stream) = joined.stream?;
         Some(&self.logs[log].streams[stream])
+    }
+
+    /// An instant of the logs in nanoseconds since 1970.
+    pub fn unix_ns(&self, ns: i64) -> i64 {
+        ns.saturating_add(self.offsets.at(ns))
+    }
+
+    /// An instant of a stream, by its places, in nanoseconds since 1970: by the clock of its transfer, where it has one.
+    pub fn unix_ns_of(&self, log: usize, stream: usize, ns: i64) -> i64 {
+        self.of_streams.get(&(log, stream)).map_or_else(|| self.unix_ns(ns), |offset| ns.saturating_add(*offset))
     }
 
     /// The circuit of a transfer.
@@ -232,16 +270,16 @@ fn of_repetition(
         return Ok(None);
     }
     let Some(all) = whole(transfers::read(&path), damaged)? else { return Ok(None) };
-    let Some(offset_ns) = all.first().map(Transfer::offset_ns) else { return Ok(None) };
+    let Some(offsets) = Offsets::of(&all) else { return Ok(None) };
     let mut logs = Vec::new();
     for path in files_in(&repetition.path.join(TAPS), "parquet") {
         let session = logs.len();
-        let read = circuits::read(&path, &mut |at_ns, text| lines(session, at_ns.saturating_add(offset_ns), text));
+        let read = circuits::read(&path, &mut |at_ns, text| lines(session, at_ns.saturating_add(offsets.at(at_ns)), text));
         logs.extend(whole(read, damaged)?.flatten());
     }
     let steps = Steps::of(&all);
     let sizes: Vec<(i64, bool)> = all.iter().map(|transfer| steps.size(transfer)).collect();
-    let mut joined = Vec::new();
+    let (mut joined, mut of_streams) = (Vec::new(), BTreeMap::new());
     for (transfer, (file_bytes, is_upload)) in all.into_iter().zip(sizes) {
         if transfer.phase == Phase::WarmUp.name() {
             told.warm_up += 1;
@@ -254,10 +292,11 @@ fn of_repetition(
         }
         let found = logs.iter().enumerate().find_map(|(at, log)| Some((at, log.stream_of(&transfer)?)));
         let circuit = found.and_then(|(at, stream)| logs[at].circuit_of(&logs[at].streams[stream]));
+        of_streams.extend(found.map(|found| (found, transfer.offset_ns())));
         joined.push(Joined { transfer, stream: found, circuit, file_bytes, is_upload });
     }
     let is_valid = matches!(repetition.status.verdict, Verdict::Valid);
-    Ok(Some(Measured { source, is_valid, transfers: joined, logs, offset_ns }))
+    Ok(Some(Measured { source, is_valid, transfers: joined, logs, offsets, of_streams }))
 }
 
 /// What was read; none where it is damaged, which is then said.

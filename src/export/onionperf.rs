@@ -14,7 +14,7 @@ use serde_json::{Map, Value as Json, json};
 use vocabulary::rows::{PARTS, PERCENTS, Stage};
 
 use super::Error;
-use super::circuits::{Circuit, Guard, Log, Stream};
+use super::circuits::{Circuit, Guard, Stream};
 use super::folder::{Folder, Kind, failed};
 use super::measured::{self, Joined, Measured, Source, Translated, day, day_and_time, endpoint, host, own_address};
 
@@ -162,7 +162,6 @@ impl Days {
         // Places of streams, by day and log.
         let mut streams: BTreeMap<(String, usize), BTreeSet<usize>> = BTreeMap::new();
         let mut circuits: BTreeMap<(String, usize), BTreeSet<usize>> = BTreeMap::new();
-        let unix = |ns: i64| ns.saturating_add(measured.offset_ns);
         for joined in &measured.transfers {
             let Some(day) = day(joined.transfer.unix_ns) else {
                 told.too_large += 1;
@@ -176,12 +175,12 @@ impl Days {
         }
         for (at, log) in measured.logs.iter().enumerate() {
             for (place, stream) in log.streams.iter().enumerate() {
-                if let Some(day) = day(unix(stream.new_ns)) {
+                if let Some(day) = day(measured.unix_ns_of(at, place, stream.new_ns)) {
                     streams.entry((day, at)).or_default().insert(place);
                 }
             }
             for (place, circuit) in log.circuits.iter().enumerate() {
-                if let Some(day) = day(unix(circuit.launched_ns)) {
+                if let Some(day) = day(measured.unix_ns(circuit.launched_ns)) {
                     circuits.entry((day, at)).or_default().insert(place);
                 }
             }
@@ -194,7 +193,7 @@ impl Days {
         }
         for ((day, at), circuits) in circuits {
             let streams = streams.remove(&(day.clone(), at)).unwrap_or_default();
-            self.data(&day, &measured.source).add_log(&measured.logs[at], &circuits, &streams, measured.offset_ns);
+            self.data(&day, &measured.source).add_log(measured, at, &circuits, &streams);
         }
     }
 
@@ -212,8 +211,10 @@ impl Data {
         self.transfers.insert(id, json);
     }
 
-    /// Adds circuits and streams of a log, by their places.
-    fn add_log(&mut self, log: &Log, circuits: &BTreeSet<usize>, streams: &BTreeSet<usize>, offset_ns: i64) {
+    /// Adds circuits and streams of a log, by its place and theirs.
+    fn add_log(&mut self, measured: &Measured, at: usize, circuits: &BTreeSet<usize>, streams: &BTreeSet<usize>) {
+        let log = &measured.logs[at];
+        let unix = |ns: i64| measured.unix_ns(ns);
         let mut numbers: BTreeMap<usize, u64> = BTreeMap::new();
         let used: BTreeSet<usize> = streams.iter().filter_map(|place| log.circuit_of(&log.streams[*place])).collect();
         for place in circuits {
@@ -225,7 +226,7 @@ impl Data {
             let number = free(circuit.id, |number| self.taken.contains(&number));
             self.taken.insert(number);
             numbers.insert(*place, number);
-            self.circuits.insert(number, of_circuit(number, circuit, offset_ns));
+            self.circuits.insert(number, of_circuit(number, circuit, &unix));
         }
         // Those that are not told have a number, too, so that none of another Tor is taken for them.
         let mut unseen: BTreeMap<u64, u64> = BTreeMap::new();
@@ -242,9 +243,10 @@ impl Data {
                 }))
             });
             let number = free(stream.id, |number| self.streams.contains_key(&number));
-            self.streams.insert(number, of_stream(number, circuit, stream, offset_ns));
+            let unix = |ns: i64| measured.unix_ns_of(at, *place, ns);
+            self.streams.insert(number, of_stream(number, circuit, stream, unix));
         }
-        self.guards.extend(log.guards.iter().map(|guard| of_guard(guard, offset_ns)));
+        self.guards.extend(log.guards.iter().map(|guard| of_guard(guard, &unix)));
     }
 
     fn json(self) -> Json {
@@ -388,10 +390,11 @@ fn text(text: Option<&String>) -> Option<Json> {
     text.map(|text| Json::from(text.as_str()))
 }
 
-fn of_circuit(number: u64, circuit: &Circuit, offset_ns: i64) -> Json {
+/// `unix`: of an instant, nanoseconds since 1970.
+fn of_circuit(number: u64, circuit: &Circuit, unix: &dyn Fn(i64) -> i64) -> Json {
     let start_ns = circuit.launched_ns;
-    let unix = |ns: i64| seconds(ns.saturating_add(offset_ns));
-    let guards: Vec<Json> = circuit.guards.iter().map(|guard| of_guard(guard, offset_ns)).collect();
+    let guards: Vec<Json> = circuit.guards.iter().map(|guard| of_guard(guard, unix)).collect();
+    let unix = |ns: i64| seconds(unix(ns));
     let mut told = json!({
         "circuit_id": number,
         "elapsed_seconds": events(&circuit.events, start_ns),
@@ -415,8 +418,9 @@ fn of_circuit(number: u64, circuit: &Circuit, offset_ns: i64) -> Json {
     told
 }
 
-fn of_stream(number: u64, circuit: Option<u64>, stream: &Stream, offset_ns: i64) -> Json {
-    let unix = |ns: i64| seconds(ns.saturating_add(offset_ns));
+/// `unix`: of an instant, nanoseconds since 1970.
+fn of_stream(number: u64, circuit: Option<u64>, stream: &Stream, unix: impl Fn(i64) -> i64) -> Json {
+    let unix = |ns: i64| seconds(unix(ns));
     let mut told = json!({
         "stream_id": number,
         // A text, and null where there was none: whoever reads it takes it for the key of the circuit.
@@ -437,8 +441,8 @@ fn of_stream(number: u64, circuit: Option<u64>, stream: &Stream, offset_ns: i64)
     told
 }
 
-fn of_guard(guard: &Guard, offset_ns: i64) -> Json {
-    let unix = |ns: Option<i64>| ns.map(|ns| Json::from(seconds(ns.saturating_add(offset_ns))));
+fn of_guard(guard: &Guard, unix: &dyn Fn(i64) -> i64) -> Json {
+    let unix = |ns: Option<i64>| ns.map(|ns| Json::from(seconds(unix(ns))));
     let mut told = json!({"fingerprint": guard.fingerprint, "nickname": guard.nickname});
     let times = [guard.new_ns, guard.up_ns, guard.down_ns, guard.dropped_ns].map(unix);
     known(&mut told, ["new_ts", "up_ts", "down_ts", "dropped_ts"].into_iter().zip(times));

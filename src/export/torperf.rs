@@ -115,11 +115,11 @@ fn line(measured: &Measured, joined: &Joined) -> Option<String> {
     keys.extend(own_address(transfer).map(|address| ("SOURCEADDRESS".to_owned(), address)));
     keys.extend(error_code(transfer, stream).map(|code| ("ERRORCODE".to_owned(), code)));
     if let (Some(stream), Some(circuit)) = (stream, measured.circuit(joined))
-        && let Some(found) = of_circuit(circuit, measured.offset_ns)
+        && let Some(found) = of_circuit(circuit, transfer.offset_ns())
         && let Some(id) = small(i64::try_from(stream.id).ok()?)
     {
         keys.extend(found.into_iter().map(|(key, value)| (key.to_owned(), value)));
-        keys.insert("USED_AT".to_owned(), seconds(Some(stream.ended_ns.saturating_add(measured.offset_ns))));
+        keys.insert("USED_AT".to_owned(), seconds(Some(stream.ended_ns.saturating_add(transfer.offset_ns()))));
         keys.insert("USED_BY".to_owned(), id);
     }
     // Names that somebody asked for may have anything in them.

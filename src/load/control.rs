@@ -22,6 +22,8 @@ pub struct Control {
     /// How long each command may take.
     timeout: Duration,
     until: Instant,
+    /// Whether what is said on it cannot be told from what was said before, or nothing is said any more.
+    broken: bool,
 }
 
 impl Control {
@@ -44,7 +46,7 @@ impl Control {
             Some(path) => TcpStream::from(OwnedFd::from(UnixStream::connect(path).map_err(failed)?)),
             None => tcp(address, timeout, failed)?,
         };
-        let mut control = Self { stream, address: address.to_owned(), timeout, until };
+        let mut control = Self { stream, address: address.to_owned(), timeout, until, broken: false };
         control.ask(format!("AUTHENTICATE {cookie}").trim_end()).map_err(|e| match cookie.is_empty() {
             true => format!("{e}; it wants to be shown something: expected `cookie: FILE`"),
             false => e,
@@ -57,6 +59,19 @@ impl Control {
     /// # Errors
     /// In words: when it was refused, or nothing was answered in time.
     pub fn ask(&mut self, command: &str) -> Result<Vec<String>, String> {
+        self.broken = true;
+        let (is_taken, lines) = self.answer(command)?;
+        self.broken = false;
+        if is_taken { Ok(lines) } else { Err(lines.join(" ")) }
+    }
+
+    /// Whether nothing can be asked any more: other than that a command was refused.
+    pub fn is_broken(&self) -> bool {
+        self.broken
+    }
+
+    /// Whether a command was taken, and the lines of the answer; if not, one line that says so.
+    fn answer(&mut self, command: &str) -> Result<(bool, Vec<String>), String> {
         self.until = self.until.max(Instant::now() + self.timeout);
         let name = command.split(' ').next().unwrap_or_default();
         let failed = |address: &str, error: &std::io::Error| match error.kind() {
@@ -92,10 +107,10 @@ impl Control {
                 }
             }
             if rest.starts_with(' ') {
-                return match code.starts_with('2') {
-                    true => Ok(lines),
-                    false => Err(format!("{} refused {name}: {code}{rest}", self.address)),
-                };
+                return Ok(match code.starts_with('2') {
+                    true => (true, lines),
+                    false => (false, vec![format!("{} refused {name}: {code}{rest}", self.address)]),
+                });
             }
             if lines.len() > MAX_LINES {
                 return Err(format!("{} answered {name} with more than {MAX_LINES} lines", self.address));

@@ -527,6 +527,11 @@ pub fn send_requests(http: &plan::drivers::http::Http, seed: u64, passes: u64) -
     Box::pin(async move { drivers::http::send_requests(&Arc::new(drivers::http::Http::new(http)?), seed, passes).await })
 }
 
+/// Another run begins: what control ports were told before means nothing to it.
+pub fn begin_run() {
+    drivers::forget_control_ports();
+}
+
 /// A counter that several loads of one repetition may share.
 pub fn passes(progress: &AtomicU64) -> u64 {
     progress.load(Ordering::Relaxed)

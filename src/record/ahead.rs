@@ -3,32 +3,21 @@
 //!
 //! The file is removed once the repetition is whole. A file without a repetition is what remains of one that could not be
 //! ended
-//! properly (`salvage`). The file is on disk even where the repetition is recorded in memory. When the disk is full, or
-//! fails
-//! otherwise, writing is retried: what was not written waits in memory, up to a bound, and nothing that was written is
-//! written twice.
+//! properly (`salvage`). The file is on disk even where the repetition is recorded in memory. This module says what
+//! the lines are; `durable` writes them.
 
-use std::fs::File;
-use std::os::unix::fs::FileExt as _;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::path::Path;
+use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
 use super::columns::WorkloadNames;
-use super::files::{json_line, sync_directory};
-use vocabulary::errors::tell;
+use super::durable::Durable;
+use super::files::json_line;
 use vocabulary::rows::{PARTS, PERCENTS, Stage, TransferRow};
 use vocabulary::{Outcome, Phase};
 
-/// How long a transfer may wait for others before all of them are made durable together.
-const GATHERED: Duration = Duration::from_millis(250);
-/// How soon writing is retried on a disk that failed.
-const AGAIN: Duration = Duration::from_secs(1);
-/// How many bytes may wait while the disk fails: more than a hundred thousand transfers.
-const ROOM: usize = 64 << 20;
-
-/// What is known of a repetition at its start: the first line.
+/// What is known of a repetition when it begins: the first line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Head {
     /// Version of the format.
@@ -181,110 +170,27 @@ pub(super) fn number(name: &str) -> Option<u32> {
 
 /// The file while it is being written.
 #[derive(Debug)]
-pub struct Ahead {
-    path: PathBuf,
-    file: Option<File>,
-    /// Length of what is durable; writing continues after it.
-    durable: u64,
-    waiting: Vec<u8>,
-    /// When what is waiting will be written.
-    due: Option<Instant>,
-    /// Since when writing has been failing.
-    failing: Option<Instant>,
-    /// Transfers for which there was no room in memory in the meantime.
-    dropped: u64,
-}
+pub struct Ahead(Durable);
 
 impl Ahead {
     /// Starts the file of a repetition. If that fails, it is retried like every later write.
     pub fn new(path: &Path, head: &Head) -> Self {
-        let mut ahead = Self {
-            path: path.to_owned(),
-            file: None,
-            durable: 0,
-            waiting: json_line(head),
-            due: None,
-            failing: None,
-            dropped: 0,
-        };
-        // What an earlier repetition of this number left was salvaged before; its bytes must not remain after ours.
-        let _ = std::fs::remove_file(path);
-        ahead.write(Instant::now());
-        ahead
+        Self(Durable::begin(path, "transfers", json_line(head)))
     }
 
     /// Adds a transfer, which [`Ahead::tick`] makes durable.
     pub fn add(&mut self, row: &TransferRow, now: Instant) {
-        let line = json_line(&Line::from(row));
-        if self.waiting.len() + line.len() > ROOM {
-            self.dropped += 1;
-            return;
-        }
-        self.waiting.extend(line);
-        self.due.get_or_insert(now + GATHERED);
+        self.0.add(&json_line(&Line::from(row)), now);
     }
 
     /// Makes durable what has waited long enough. Call this several times a second.
     pub fn tick(&mut self, now: Instant) {
-        if self.due.is_some_and(|due| now >= due) {
-            self.write(now);
-        }
+        self.0.tick(now);
     }
 
     /// Makes durable now whatever is waiting.
     pub fn flush(&mut self) {
-        if self.due.is_some() {
-            self.write(Instant::now());
-        }
-    }
-
-    /// Transfers that are not in the file and never will be.
-    pub fn dropped(&self) -> u64 {
-        self.dropped
-    }
-
-    fn write(&mut self, now: Instant) {
-        match self.try_write() {
-            Ok(()) => {
-                if let Some(since) = self.failing.take() {
-                    let seconds = now.duration_since(since).as_secs();
-                    let lost = match self.dropped {
-                        0 => "none was lost".to_owned(),
-                        n => format!("{n} were lost, as there was no room in memory"),
-                    };
-                    tell(format_args!("transfers are on disk again after {seconds} s; {lost}"));
-                }
-                self.durable += self.waiting.len() as u64;
-                self.waiting.clear();
-                // Gives back the memory that a full disk made us use.
-                self.waiting.shrink_to(1 << 16);
-                self.due = None;
-            }
-            Err(error) => {
-                self.due = Some(now + AGAIN);
-                if self.failing.is_none() {
-                    self.failing = Some(now);
-                    tell(format_args!(
-                        "warning: cannot write {}: {error}; transfers wait in memory; writing is retried",
-                        self.path.display()
-                    ));
-                }
-            }
-        }
-    }
-
-    /// Writes all that is waiting after what is durable: what an earlier attempt left there is overwritten.
-    fn try_write(&mut self) -> std::io::Result<()> {
-        let file = match &self.file {
-            Some(file) => file,
-            None => {
-                let file = File::options().write(true).create(true).truncate(false).open(&self.path)?;
-                sync_directory(self.path.parent().unwrap_or(Path::new(".")))?;
-                self.file.insert(file)
-            }
-        };
-        file.write_all_at(&self.waiting, self.durable)?;
-        file.sync_data()
+        self.0.flush();
     }
 }
 
@@ -315,6 +221,8 @@ pub(super) fn parse(text: &str) -> Left {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn head() -> Head {
@@ -360,7 +268,7 @@ mod tests {
         (0..3).for_each(|pass| ahead.add(&row(pass), now));
         ahead.tick(now);
         assert_eq!(parse(&std::fs::read_to_string(&path).unwrap()).rows, [], "they are gathered for a moment");
-        ahead.tick(now + GATHERED);
+        ahead.tick(now + Duration::from_millis(250));
         let text = std::fs::read_to_string(&path).unwrap();
         let all = Left { head: Some(head()), rows: (0..3).map(row).collect(), torn: 0 };
         assert_eq!(parse(&text), all);
@@ -373,31 +281,5 @@ mod tests {
         }
         assert_eq!(number(&name(7)), Some(7));
         assert_eq!(number(".run7-partial"), None);
-    }
-
-    #[test]
-    fn a_disk_that_fails_for_a_while_loses_nothing() {
-        let folder = tempfile::tempdir().unwrap();
-        let there = folder.path().join("there");
-        let path = there.join(name(7));
-        let mut ahead = Ahead::new(&path, &head());
-        let now = Instant::now();
-        (0..1000).for_each(|pass| ahead.add(&row(pass), now));
-        (0..600).for_each(|second| ahead.tick(now + Duration::from_secs(second)));
-        assert!(ahead.failing.is_some() && !path.exists());
-        std::fs::create_dir(&there).unwrap();
-        ahead.tick(now + Duration::from_secs(601));
-        let left = parse(&std::fs::read_to_string(&path).unwrap());
-        assert_eq!((left.rows.len(), left.torn, ahead.dropped()), (1000, 0, 0));
-        assert!(ahead.waiting.capacity() < ROOM / 10);
-    }
-
-    #[test]
-    fn what_waits_is_bounded() {
-        let mut ahead = Ahead::new(Path::new("/nowhere/at/all"), &head());
-        let (now, line) = (Instant::now(), json_line(&Line::from(&row(1))).len());
-        let most = ROOM / line;
-        (0..most as u64 + 100).for_each(|_| ahead.add(&row(1), now));
-        assert!(ahead.waiting.len() <= ROOM && (100..110).contains(&ahead.dropped()), "{}", ahead.dropped());
     }
 }

@@ -37,6 +37,10 @@ pub enum Why {
     ClockStep,
     /// A repetition failed, and the next one was postponed.
     Failure,
+    /// Targets were stopped, started and made ready between two repetitions.
+    Between,
+    /// The end of a load waited for what was under way.
+    Drain,
     /// Nothing could be written.
     Disk,
 }
@@ -51,6 +55,8 @@ impl Why {
             Self::Suspend => "the machine was suspended",
             Self::ClockStep => "the clock was set",
             Self::Failure => "a repetition had failed, and the next one was postponed",
+            Self::Between => "it was between two repetitions",
+            Self::Drain => "the end of a load waited for passes that were under way (`drain`)",
             Self::Disk => "nothing could be written",
         }
     }

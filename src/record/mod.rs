@@ -8,7 +8,7 @@
 //! ```
 //!
 //! A run of `measure` also has `gaps.jsonl`, `measuring.json` and, while a repetition is running, its transfers so far
-//! (`ahead`).
+//! (`ahead`) and the rows that its taps have read from connections (`taps_ahead`).
 //!
 //! A repetition is written under a temporary name, synced and renamed: it exists either whole or not at all. Every file
 //! names the version of its format. `analysis` decides what the numbers mean together.
@@ -19,6 +19,7 @@ pub mod ahead;
 mod columns;
 pub mod compact;
 pub mod difference;
+mod durable;
 pub mod files;
 pub mod gaps;
 pub mod manifest;
@@ -31,6 +32,7 @@ pub mod spill;
 pub mod status;
 pub mod tables;
 pub mod taps;
+pub mod taps_ahead;
 mod transfers;
 pub mod write;
 

@@ -8,8 +8,9 @@ use super::ahead::{self, Left};
 use super::files::{self, read_json};
 use super::status::{CutShort, GeneratorStatus, ObserverStatus, Status, Timings, Verdict};
 use super::tables::Tables;
+use super::taps_ahead;
 use super::{Error, RunDirectory};
-use plan::Plan;
+use plan::{Cell, Plan};
 
 /// A repetition that was made of what was left.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,8 +42,10 @@ impl RunDirectory {
             let folder = self.path.join("cells").join(&cell.path);
             for (number, file) in files_ahead(&folder)? {
                 if read_json::<Status>(&folder.join(format!("run{number}/status.json"))).is_err() {
-                    salvaged.extend(self.salvage_one(&cell.path, number, &file)?);
+                    salvaged.extend(self.salvage_one(cell, number, &file)?);
                 }
+                // What taps read goes first: without the file of the transfers nobody would look for it.
+                taps_ahead::remove(&folder, number);
                 // Also where there was nothing in it.
                 match std::fs::remove_file(&file) {
                     Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
@@ -55,12 +58,12 @@ impl RunDirectory {
         Ok(salvaged)
     }
 
-    fn salvage_one(&self, cell: &Path, number: u32, file: &Path) -> Result<Option<Salvaged>, Error> {
+    fn salvage_one(&self, cell: &Cell, number: u32, file: &Path) -> Result<Option<Salvaged>, Error> {
         let text = String::from_utf8_lossy(&files::read(file)?).into_owned();
         let Left { head, rows, torn } = ahead::parse(&text);
         // Without a first line nothing was begun: the number is free.
         let Some(head) = head.filter(|head| head.repetition == number) else { return Ok(None) };
-        let mut writer = self.repetition_in(cell, number, None)?;
+        let mut writer = self.repetition_in(&cell.path, number, None)?;
         // Tables without their ends cannot be read; logs can.
         remove_tables(writer.directory())?;
         let transfers = rows.len() as u64;
@@ -68,6 +71,11 @@ impl RunDirectory {
         let mut tables = Tables::create(writer.directory(), workloads)?;
         rows.into_iter().try_for_each(|row| tables.transfer(row))?;
         tables.finish()?;
+        let folder = file.parent().unwrap_or(Path::new("."));
+        let mut taps = Vec::new();
+        for file in taps_ahead::files(folder, number) {
+            taps.extend(taps_ahead::salvage(&file, &cell.taps, writer.directory())?);
+        }
         let dropped = match torn {
             0 => String::new(),
             1 => ", one more was not whole and was dropped".to_owned(),
@@ -92,7 +100,7 @@ impl RunDirectory {
             errors: Vec::new(),
             left_behind: Vec::new(),
             reconciled: Vec::new(),
-            taps: Vec::new(),
+            taps,
             cut_short: Some(CutShort::Killed),
             never_ready: None,
             compacted_at: None,

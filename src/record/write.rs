@@ -5,12 +5,12 @@ use std::fs::{File, TryLockError};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use super::ahead;
 use super::files::{json_bytes, make_directory, read_json, sync_below, sync_directory, write_whole};
 use super::manifest::Manifest;
 use super::spill::Spill;
 use super::status::Status;
 use super::{Error, PLAN_FORMAT};
+use super::{ahead, taps_ahead};
 use plan::order::Turn;
 use plan::{Cell, Plan, Secrets};
 
@@ -197,7 +197,7 @@ impl RunDirectory {
         let whole = parent.join(format!("run{repetition}"));
         let ahead = parent.join(ahead::name(repetition));
         let (run, secrets) = (self.path.clone(), self.secrets.clone());
-        Ok(RepetitionWriter { run, partial, memory, whole, ahead, secrets, done: false })
+        Ok(RepetitionWriter { run, partial, memory, whole, ahead, repetition, secrets, done: false })
     }
 }
 
@@ -253,6 +253,7 @@ pub struct RepetitionWriter {
     whole: PathBuf,
     /// Where its transfers may be kept before it is whole.
     ahead: PathBuf,
+    repetition: u32,
     secrets: Secrets,
     done: bool,
 }
@@ -271,6 +272,11 @@ impl RepetitionWriter {
     /// Where its transfers can be kept until it is whole; see [`ahead::Ahead`].
     pub fn ahead(&self) -> &Path {
         &self.ahead
+    }
+
+    /// Where what a tap reads can be kept until then, by the place of the tap; see [`taps_ahead::TapAhead`].
+    pub fn tap_ahead(&self, tap: usize) -> PathBuf {
+        self.ahead.with_file_name(taps_ahead::name(self.repetition, tap))
     }
 
     /// Where logs are made.
@@ -313,10 +319,19 @@ impl RepetitionWriter {
         std::fs::rename(&self.partial, &self.whole).map_err(failed)?;
         self.done = true;
         sync_directory(self.whole.parent().unwrap_or(Path::new("."))).map_err(failed)?;
-        // Its transfers that were kept before are in it now. If removing them fails, the next start sees that the repetition
-        // is whole.
-        let _ = std::fs::remove_file(&self.ahead);
+        // What was kept of it before is in it now. Should this be missed, the next start sees that the repetition is whole.
+        self.forget_ahead();
         Ok(self.whole.clone())
+    }
+
+    /// Removes what was kept ahead: nothing is lost with it.
+    pub fn forget_ahead(&self) {
+        if !self.ahead.exists() {
+            return;
+        }
+        // Without the file of the transfers nobody would look for the others.
+        taps_ahead::remove(self.ahead.parent().unwrap_or(Path::new(".")), self.repetition);
+        let _ = std::fs::remove_file(&self.ahead);
     }
 }
 

@@ -1,9 +1,11 @@
 //! Bodies of answers: coded on the wire and looked into, carried with their types, and quoted without harm.
 
+use runner::record::rows::{Table, Value};
 use serde_json::{Value as Json, json};
 
+use crate::load::part;
 use crate::server::{Request, Server};
-use crate::support::{Place, files, json as read};
+use crate::support::{Place, files, json as read, listing};
 
 /// What every body here holds.
 const TEXT: &str = r#"{"id":"abc"}"#;
@@ -322,4 +324,58 @@ workloads:
     // What was answered with three backticks ends no fence.
     let fence = report.lines().find(|line| line.starts_with("```")).unwrap();
     assert_eq!(report.lines().filter(|line| line.starts_with(fence)).count(), 2, "{report}");
+}
+
+/// A server that reads a part of an upload and no more: what was sent is what was written, and not what should have been.
+#[test]
+fn of_an_upload_that_is_not_read_only_what_was_written_counts() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    std::thread::spawn(move || {
+        let mut kept = Vec::new();
+        for (number, mut stream) in listener.incoming().flatten().enumerate() {
+            use std::io::{Read as _, Write as _};
+            // The checked pass is answered at once; of the others a part is read.
+            if number == 0 {
+                let mut rest = 32 << 20;
+                let mut bytes = vec![0; 1 << 20];
+                while rest > 0 {
+                    rest -= stream.read(&mut bytes).unwrap_or(rest).min(rest);
+                }
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+            } else {
+                let _ = stream.read(&mut [0; 4096]);
+            }
+            kept.push(stream);
+        }
+    });
+    let place = Place::with(&format!(
+        "experiment: test
+limits: {{errors: 100%, silence: 100%, open: 100%}}
+workloads:
+  uploads:
+    url: http://{address}
+    stages: true
+    load: {{closed: {{connections: 1}}, amount: 2}}
+    steps: [{{post: /, body: {{random: 32MiB}}, timeout: 2s}}]
+"
+    ));
+    place.run_test().expect(0);
+    let table = Table::open(&place.run_directory("test").join("cells/all/run1/transfers.parquet")).expect("rows");
+    let piece = table.piece(0, &["error", "file_bytes", "body_written_bytes", "written_bytes"]).expect("a readable table");
+    let number = |column, row| if let Value::Integer(number) = piece.value(column, row) { number } else { panic!("no number") };
+    for row in 0..2 {
+        assert_eq!((piece.value(0, row), number(1, row)), (Value::Text("TIMEOUT"), 32_i64 << 20));
+        let (body, all) = (number(2, row), number(3, row));
+        // Buffers of the system take some of it; the head is no part of the body.
+        assert!(body > 4096 && body < 31 << 20 && (20..500).contains(&(all - body)), "{body} of {all} bytes");
+    }
+    let step = part(&place.summary(), "all", "uploads", "during", "(pass)").clone();
+    assert!(step["sent_bytes"].as_u64().expect("a number") < 62 << 20, "{step}");
+    let run = place.run_directory("test");
+    place.run(&["export", "onionperf", run.to_str().expect("a path"), "-o", "out"]).expect(0);
+    let name =
+        listing(&place.path("out")).into_iter().find(|name| name.ends_with(".json") && name != "export.json").expect("a file");
+    let text = std::fs::read_to_string(place.path("out").join(name)).expect("a file");
+    assert!(text.contains("TIMEOUT") && !text.contains("\"payload-progress-send\": \"100.00%\""), "{text}");
 }

@@ -426,3 +426,77 @@ fn full_for_a_while(lifetime: &str, rate: usize) {
     assert!(first.join("windows.parquet").metadata().unwrap().len() > 1000);
     drop(disk);
 }
+
+/// What took the time between the first and the second load: a step of 7 s, and nothing that failed.
+#[test]
+fn a_long_time_between_two_loads_is_a_gap_and_a_short_one_is_not() {
+    let counted = "set-up:\n  repetition: [{shell: \"n=$(cat DIR/n || echo 0); echo $((n+1)) > DIR/n; STEP\"}]\n";
+    let between = |step: &str| {
+        let place = Place::with(&format!("{}{}", SHORT.replace("LENGTH", "500ms"), counted.replace("STEP", step)));
+        let mut started = measure(&place, &[]);
+        started.until("three are there", || (whole(&place).len() >= 3).then_some(()));
+        started.signal(Signal::INT);
+        started.wait().expect(0);
+        let found: Vec<(String, f64)> =
+            gaps(&place).iter().map(|gap| (gap["why"].as_str().unwrap().to_owned(), gap["seconds"].as_f64().unwrap())).collect();
+        (place, found)
+    };
+    let (_, found) = between("test $n != 1 || sleep 7");
+    assert!(found.len() == 1 && found[0].0 == "between" && (7.0..30.0).contains(&found[0].1), "{found:?}");
+    // One that fails after a while, and what it is put off by, are one gap.
+    let (place, found) = between("test $n != 1 || { sleep 6; false; }");
+    assert_eq!(place.status("all/run2")["verdict"]["is"], "failed");
+    assert!(found.len() == 1 && found[0].0 == "failure" && (7.0..30.0).contains(&found[0].1), "{found:?}");
+}
+
+/// A server that answers the first connections, and then takes requests and says nothing.
+fn silent_after(answered: usize) -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address").to_string();
+    std::thread::spawn(move || {
+        let mut kept = Vec::new();
+        for (number, mut stream) in listener.incoming().flatten().enumerate() {
+            if number >= answered {
+                kept.push(stream);
+                continue;
+            }
+            std::thread::spawn(move || {
+                use std::io::{Read as _, Write as _};
+                let mut request = [0; 4096];
+                while stream.read(&mut request).is_ok_and(|read| read > 0) {
+                    if stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    address
+}
+
+/// Nobody is answered any more: what is waited for at the end of a load is a gap, and no checked pass waits for its time-out.
+#[test]
+fn a_drain_that_holds_the_next_load_back_is_a_gap_and_no_checked_pass_is() {
+    let scenario = format!(
+        "experiment: test
+layout: all
+limits: {{errors: 100%, open: 100%, silence: 100%, generator-cpu: 100%}}
+workloads:
+  clients:
+    url: http://{}
+    load: {{open: {{rate: 2/s, connections: 4}}, duration: 1s, drain: 7s}}
+    steps: [{{get: /, timeout: 60s}}]
+",
+        silent_after(1)
+    );
+    let place = Place::with(&scenario);
+    let mut started = measure(&place, &[]);
+    started.until("two are there", || (whole(&place).len() >= 2).then_some(()));
+    started.until("the third has begun", || gaps(&place).get(1).map(|_| ()));
+    started.signal(Signal::INT);
+    started.wait().expect(0);
+    for gap in &gaps(&place)[..2] {
+        assert_eq!(gap["why"], "drain", "{gap}");
+        assert!((6.5..30.0).contains(&gap["seconds"].as_f64().unwrap()), "{gap}");
+    }
+}

@@ -429,3 +429,58 @@ fn another_user_serves_without_rights() {
     server.started.wait().expect(0);
     assert!(is_gone(pid));
 }
+
+/// The process that serves, of this parent: as another user it has nothing by which a place knows its processes.
+fn serving_of(parent: u32) -> i32 {
+    eventually("a process serves", || {
+        // Whichever thread has started it.
+        let threads = listing(Path::new(&format!("/proc/{parent}/task"))).into_iter();
+        let children =
+            |thread: String| std::fs::read_to_string(format!("/proc/{parent}/task/{thread}/children")).unwrap_or_default();
+        let children: Vec<i32> =
+            threads.map(children).flat_map(|all| all.split(' ').filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>()).collect();
+        let line = |pid: &i32| std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        children.into_iter().find(|pid| line(pid).contains("__serve"))
+    })
+}
+
+/// The process that serves beside somebody who measures is killed: it is started again, and measuring does not notice.
+#[test]
+fn what_serves_beside_measuring_is_started_again() {
+    let scenario = SCENARIO.replace("amount: 2}", "duration: 500ms}");
+    for user in [None, Some("nobody")] {
+        let place = Place::with(&scenario);
+        if user.is_some() && !rustix::process::geteuid().is_root() {
+            eprintln!("skipped: only root can become another user");
+            continue;
+        }
+        std::fs::set_permissions(place.path(""), std::fs::Permissions::from_mode(0o755)).unwrap();
+        let user = user.map(|user| ["--user", user]);
+        let server = started(
+            place
+                .runner()
+                .args(["measure", "test.yaml", "--no-graphs", "--serve", "127.0.0.1:0"])
+                .args(user.into_iter().flatten()),
+        );
+        let (at, parent) = (server.address, server.started.pid());
+        let answers = || std::panic::catch_unwind(|| get(at, "/runs.json").status).is_ok_and(|status| status == 200);
+        assert!(answers());
+        for times in 1..=2 {
+            let before = serving_of(parent);
+            kill_process(Pid::from_raw(before).unwrap(), Signal::KILL).unwrap();
+            let again = format!("it was started again {times} times so far");
+            eventually(&again, || server.started.said()[1].contains(&again).then_some(()));
+            assert!(serving_of(parent) != before && answers(), "it answers again");
+        }
+        let status = std::fs::read_to_string(format!("/proc/{}/status", serving_of(parent))).unwrap();
+        let uid =
+            status.lines().find_map(|line| line.strip_prefix("Uid:")).unwrap().split_whitespace().next().unwrap().to_owned();
+        assert_eq!(uid != rustix::process::geteuid().as_raw().to_string(), user.is_some(), "{status}");
+        let pid = serving_of(parent);
+        server.started.signal(Signal::INT);
+        let outcome = server.started.wait().expect(0);
+        assert_eq!(outcome.stderr.matches("the process that serves ended unexpectedly").count(), 2, "{}", outcome.stderr);
+        assert!(is_gone(pid));
+        assert_eq!(place.status("all/run1")["verdict"]["is"], "valid");
+    }
+}

@@ -149,9 +149,13 @@ fn whichever_tor_dies_is_started_again_and_measuring_goes_on() {
     let reason = first["verdict"]["reason"].as_str().expect("a reason");
     assert!(reason.contains("client") && reason.contains("SIGKILL"), "{reason}");
 
-    within(LONG, "there are transfers", || {
+    // A network that is just there may fail its first transfers, on a machine that is busy all the more: what is waited for is that it
+    // works, by whatever number of transfers.
+    let succeeded = within(LONG, "there are transfers that succeeded", || {
         let ahead = listing(&cells()).into_iter().find(|name| name.ends_with("-ahead.jsonl"))?;
-        (std::fs::read_to_string(cells().join(ahead)).ok()?.lines().count() > 15).then_some(())
+        let text = std::fs::read_to_string(cells().join(ahead)).ok()?;
+        let is_ok = |line: &str| serde_json::from_str::<serde_json::Value>(line).is_ok_and(|line| line["outcome"] == 0);
+        Some(text.lines().skip(1).filter(|line| is_ok(line)).count()).filter(|count| *count >= 10)
     });
     place.process("client.torrc").signal(Signal::KILL);
     std::thread::sleep(Duration::from_secs(1));
@@ -161,26 +165,27 @@ fn whichever_tor_dies_is_started_again_and_measuring_goes_on() {
     started.signal(Signal::INT);
     started.wait().expect(0);
     let status = json(&cells().join("run2/status.json"));
-    assert_ne!(status["verdict"]["is"], "failed", "{}", status["verdict"]);
+    assert_ne!(status["verdict"]["is"], "failed", "{status:#}");
     let deaths = |target: &str| {
         let targets = status["targets"].as_array().expect("a list").iter();
         targets.filter(|t| t["target"] == target).map(|t| t["deaths"].as_u64().unwrap_or_default()).sum::<u64>()
     };
-    assert_eq!((deaths("client"), deaths("exit"), deaths("authority")), (1, 1, 0), "{}", status["targets"]);
-    assert_eq!(status["taps"][0]["interruptions"], 1, "{}", status["taps"]);
+    assert_eq!((deaths("client"), deaths("exit"), deaths("authority")), (1, 1, 0), "{:#}", status["targets"]);
+    // It comes back with the client, however long that takes; a machine on which that is longer than the rest of the load says so.
+    let tap = &status["taps"][0];
+    assert!(tap["interruptions"] == 1 || tap["ended"].is_string(), "{tap} {:#}", status["targets"]);
     let table = Table::open(&cells().join("run2/transfers.parquet")).expect("transfers");
     let outcomes = texts(&table, "outcome");
     let errors = texts(&table, "error");
-    println!("{outcomes:?}");
+    let words: std::collections::BTreeSet<String> = texts(&table, "words").into_iter().collect();
+    println!("{succeeded} had succeeded; {outcomes:?} {words:?}");
     // 83 in all; how soon a network that was robbed of its exit works again is its own affair, and what waits for that may never be
     // sent. Of what was, none is lost, and each failure has a word.
     let phases = status["phases"].as_array().expect("a list").iter();
     let sum = |key: &str| phases.clone().map(|phase| phase[key].as_u64().unwrap_or_default()).sum::<u64>();
-    assert_eq!((outcomes.len() as u64 + sum("unsent"), sum("offered")), (83, 83), "{}", status["phases"]);
-    assert!(
-        outcomes[..10].iter().all(|outcome| outcome == "ok") && outcomes.iter().any(|outcome| outcome != "ok"),
-        "{outcomes:?}"
-    );
+    assert_eq!((outcomes.len() as u64 + sum("unsent"), sum("offered")), (83, 83), "{:#} {outcomes:?}", status["phases"]);
+    let ok = outcomes.iter().filter(|outcome| *outcome == "ok").count();
+    assert!(ok >= succeeded && ok < 83, "{succeeded} had succeeded before; {outcomes:?} {words:?}");
     for (outcome, error) in outcomes.iter().zip(&errors) {
         assert_eq!(error.is_empty(), outcome == "ok" || outcome == "open", "{outcome} {error}");
     }

@@ -706,3 +706,59 @@ fn what_a_real_tor_said_leads_each_transfer_to_its_stream_and_circuit() {
         assert_eq!(count(query), expected, "{query}");
     }
 }
+
+// ---- a clock that is set
+
+/// The clock was set an hour forward between two downloads: what is said of the circuit and the stream of each is of its own time.
+#[test]
+fn a_clock_that_is_set_between_two_transfers_moves_what_belongs_to_each() {
+    const HOUR: u64 = 3_600_000 * MS;
+    let place = Place::new();
+    let run = place.path("run/20261122T053326Z-e9ba");
+    copy(&root().join(KEPT), &run);
+    let first = run.join("cells/open/run1");
+    let later = TransferRow { unix_ns: BEGAN + 8000 * MS + HOUR, ..download(8000, 40_002) };
+    write_transfers(&first, vec![download(5000, 40_001), later]);
+    let second = [
+        (7900, "CIRC 69 LAUNCHED BUILD_FLAGS=NEED_CAPACITY PURPOSE=GENERAL TIME_CREATED=2026-11-30T00:59:58.025000"),
+        (7920, "CIRC 69 EXTENDED $A BUILD_FLAGS=NEED_CAPACITY PURPOSE=GENERAL"),
+        (7940, "CIRC 69 EXTENDED $A,$B BUILD_FLAGS=NEED_CAPACITY PURPOSE=GENERAL"),
+        (7960, "CIRC 69 EXTENDED $A,$B,$C BUILD_FLAGS=NEED_CAPACITY PURPOSE=GENERAL"),
+        (7960, "CIRC 69 BUILT $A,$B,$C BUILD_FLAGS=NEED_CAPACITY PURPOSE=GENERAL"),
+        (8004, "STREAM 65 NEW 0 example.test:80 SOURCE_ADDR=127.0.0.1:40002 PURPOSE=USER"),
+        (8005, "STREAM 65 SENTCONNECT 69 example.test:80"),
+        (8300, "STREAM 65 SUCCEEDED 69 10.0.0.1:80"),
+        (8801, "STREAM 65 CLOSED 69 10.0.0.1:80 REASON=DONE"),
+    ];
+    write_tap(&first, &[&LINES[..12], &second[..]].concat());
+    for other in ["cells/open/run2", "cells/closed/run1"] {
+        let _ = std::fs::remove_file(run.join(other).join("transfers.parquet"));
+    }
+    let run = run.to_str().unwrap();
+    place.run(&["export", "torperf", run, "-o", "torperf", "--source", "op-1"]).expect(0);
+    place.run(&["export", "onionperf", run, "-o", "onionperf", "--source", "op-1"]).expect(0);
+    let near = |found: f64, expected: f64| (found - expected).abs() < 0.02;
+    for (day, began, launched_before) in [("2026-11-29", BEGAN + 5000 * MS, 5.1), ("2026-11-30", BEGAN + 8000 * MS + HOUR, 0.1)] {
+        let began = (began / MS) as f64 / 1000.0;
+        let text = std::fs::read_to_string(place.path(format!("torperf/op-1-open-51200-{day}.tpf"))).unwrap();
+        let lines = read_torperf(&text).unwrap_or_else(|words| panic!("{words}: {text}"));
+        let time = |key: &str| lines[0][key].parse::<f64>().unwrap();
+        assert!(lines.len() == 1 && near(time("START"), began), "{text}");
+        assert!(near(time("USED_AT"), began + 0.801) && near(time("LAUNCH"), began - launched_before), "{text}");
+        // The second circuit is of this day by its transfer's clock, and is found there.
+        let document = json(&place.path(format!("onionperf/{day}.onionperf.analysis.json")));
+        let data = &document["data"]["op-1-open"];
+        let transfers = data["tgen"]["streams"].as_object().unwrap();
+        assert_eq!(transfers.len(), 1, "{document}");
+        let transfer = transfers.values().next().unwrap();
+        let port = transfer["transport_info"]["local"].as_str().unwrap().rsplit(':').next().unwrap().to_owned();
+        // As OnionPerf joins them: by port, and by when they end.
+        let streams = data["tor"]["streams"].as_object().unwrap();
+        let stream = streams.values().find(|stream| stream["source"].as_str().is_some_and(|source| source.ends_with(&port)));
+        let stream = stream.unwrap_or_else(|| panic!("no stream of {port}: {streams:?}"));
+        let number = |json: &Json| json.as_f64().unwrap();
+        assert!(near(number(&stream["unix_ts_end"]), number(&transfer["unix_ts_end"])), "{stream} {transfer}");
+        let circuit = &data["tor"]["circuits"][stream["circuit_id"].as_str().unwrap()];
+        assert!(near(number(&circuit["unix_ts_start"]), began - launched_before), "{circuit}");
+    }
+}

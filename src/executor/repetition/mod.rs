@@ -37,6 +37,7 @@ use record::{RepetitionWriter, RunDirectory};
 use supervise::{Guard, journal};
 use vocabulary::Task;
 
+pub use self::session::Epoch;
 pub(super) use self::session::Events;
 pub use self::timing::Progress;
 
@@ -44,6 +45,15 @@ pub use self::timing::Progress;
 const FULL_AGAIN: Duration = Duration::from_secs(1);
 /// Files that we need besides connections and what watching takes.
 const OTHER_FILES: u64 = 100;
+
+/// What is told of loads to whoever watches over a run.
+#[derive(Clone, Copy, Debug)]
+pub enum LoadMark {
+    /// A load begins.
+    Began(Epoch),
+    /// Nothing new is sent since this instant; so long what was under way was waited for.
+    Ended(Epoch, Duration),
+}
 
 /// Executes repetitions of one plan.
 #[derive(Debug)]
@@ -67,6 +77,8 @@ pub struct Executor<'a> {
     /// Somebody measures for months: what breaks a repetition off does not take with it what was measured so far, a target that ends
     /// is started again, and a disk that is full is waited for.
     pub measuring: bool,
+    /// When loads began and ended, until somebody takes it.
+    pub marks: RefCell<Vec<LoadMark>>,
 }
 
 impl Executor<'_> {
@@ -266,6 +278,7 @@ impl<'a> Repetition<'a> {
         }
         // Whatever goes wrong here, the rest is done nevertheless; the first error is the one that is told.
         let mut result = self.timed(Stage::EndLoad, Self::end_load).await;
+        self.load_over();
         result = result.and(self.timed(Stage::EndLoad, Self::end_taps).await);
         if self.session.clean_up_load {
             result = result.and(self.timed(Stage::CleanUpLoad, Self::clean_up_load).await);
@@ -309,7 +322,7 @@ impl<'a> Repetition<'a> {
                 drop(recorder);
                 if session.epoch.is_none() {
                     // Nothing is lost with it.
-                    let _ = std::fs::remove_file(writer.ahead());
+                    writer.forget_ahead();
                 }
                 drop(session);
                 return Err(error);

@@ -36,6 +36,8 @@ pub(super) struct Session {
     /// What servers had counted before the load.
     pub baselines: Baselines,
     pub epoch: Option<Epoch>,
+    /// It was said that the load is over.
+    pub is_load_over: bool,
     /// Set to `true` to give the load up.
     pub abort: watch::Sender<bool>,
     /// Loads that were started and not waited for yet.
@@ -58,16 +60,17 @@ impl Session {
     }
 }
 
-/// The start of the load, as both clocks show it.
+/// An instant, as both clocks show it: that at which the load starts, above all.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Epoch {
+pub struct Epoch {
+    /// By the clock that nobody sets.
     pub instant: Instant,
     /// Since the start of 1970.
     pub unix: Duration,
 }
 
 impl Epoch {
-    /// The epoch of a repetition whose load starts at this instant.
+    /// This instant.
     pub fn now() -> Self {
         let instant = Instant::now();
         let unix = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();

@@ -1,12 +1,13 @@
 //! The parts of a repetition, in the order in which the story tells them.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::Repetition;
 use super::session::{Epoch, Session};
+use super::{LoadMark, Repetition};
 use crate::collect::collect;
 use crate::context::Context;
 use crate::error::Error;
@@ -14,6 +15,7 @@ use crate::kept::{falling, take_over_logs};
 use crate::late::fill_workload;
 use crate::reconcile::Baselines;
 use crate::revive::{Reviver, last_deaths};
+use crate::taps::TapFiles;
 use crate::targets::Running;
 use crate::{actions, hints, launches, memory, targets};
 use load::{self, Gate, Job, Launcher, Setting};
@@ -72,7 +74,10 @@ impl Repetition<'_> {
                 None => (lasting_logs.clone(), false),
             },
         };
-        session.taps.follow(cell, context, logs, writer.directory(), Some(&*spill), &executor.plan.secrets)
+        let ahead = |tap| writer.tap_ahead(tap);
+        let ahead: Option<&dyn Fn(usize) -> PathBuf> = if executor.measuring { Some(&ahead) } else { None };
+        let to = TapFiles { directory: writer.directory(), spill: Some(&*spill), ahead };
+        session.taps.follow(cell, context, logs, to, &executor.plan.secrets)
     }
 
     /// Connects to what speaks in lines, and starts commands whose output is followed.
@@ -124,23 +129,20 @@ impl Repetition<'_> {
     }
 
     /// One pass of each workload, every answer checked; and what servers have counted by now.
+    ///
+    /// Whoever measures for months has a checked pass in the first repetition only: later ones would be time in which nobody measures,
+    /// as long as the time-outs of all workloads where nobody answers.
     pub(super) async fn verify(&mut self) -> Result<(), Error> {
+        let is_checked = !self.executor.measuring || self.turn.repetition == 1;
         let Self { cell, context, session, seed, .. } = self;
         let reach = |host: &str, port| session.network.reach(host, port);
         session.workloads = cell.workloads.iter().map(|w| fill_workload(w, &context.late, reach)).collect();
-        for workload in &session.workloads {
+        for workload in session.workloads.iter().filter(|_| is_checked) {
             tokio::select! {
                 biased;
                 died = targets::death(&session.running) => return Err(died),
                 verified = load::verify(workload, *seed) => if let Err(error) = verified {
-                    let is_answered_wrongly = matches!(error, load::Error::Verify { .. });
-                    let error = cause(hints::of_refusal(error, workload, &cell.targets), session).await;
-                    // Of months an hour in which nobody is answered is what is asked for: each request of it is a failure of its own.
-                    if !self.executor.measuring || self.turn.repetition == 1 || !is_answered_wrongly {
-                        return Err(error);
-                    }
-                    let reason = vocabulary::errors::chain(&error);
-                    session.events.now(json!({"event": "checked-pass-failed", "workload": workload.name, "reason": reason}));
+                    return Err(cause(hints::of_refusal(error, workload, &cell.targets), session).await);
                 },
             }
         }
@@ -157,6 +159,7 @@ impl Repetition<'_> {
         self.recorder.set_epoch(epoch.instant);
         self.session.taps.set_start(epoch.instant, epoch.unix);
         self.session.events.now(json!({"event": "load-begins"}));
+        self.executor.marks.borrow_mut().push(LoadMark::Began(epoch));
     }
 
     /// Makes the load of all workloads, and waits for its end.
@@ -209,8 +212,22 @@ impl Repetition<'_> {
         jobs
     }
 
+    /// Says since when nothing new is sent, once, however the load ended.
+    pub(super) fn load_over(&mut self) {
+        let session = &mut self.session;
+        let Some(epoch) = session.epoch.filter(|_| !session.is_load_over) else { return };
+        session.is_load_over = true;
+        let now = Epoch::now();
+        let phases = session.reports.iter().flat_map(|(_, report)| &report.phases);
+        let planned = phases.map(|phase| epoch.instant + Duration::from_nanos(phase.end_ns)).max();
+        let waited = planned.map_or(Duration::ZERO, |planned| now.instant.saturating_duration_since(planned));
+        let at = Epoch { instant: now.instant - waited, unix: now.unix.saturating_sub(waited) };
+        self.executor.marks.borrow_mut().push(LoadMark::Ended(at, waited));
+    }
+
     /// Says that the load is over, once all of it was reported.
     pub(super) fn load_ends(&mut self) {
+        self.load_over();
         self.session.taps.load_ended();
         self.session.events.now(json!({"event": "load-ends"}));
         self.sampler.sample_now();

@@ -50,6 +50,11 @@ pub trait Carrier {
     }
 }
 
+/// Another run begins, to which it means nothing what control ports were told in one before.
+pub(super) fn forget_control_ports() {
+    steering::forget();
+}
+
 /// The list of protocols.
 pub fn carrier(driver: &plan::Driver) -> &dyn Carrier {
     match driver {

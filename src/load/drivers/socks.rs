@@ -127,7 +127,10 @@ impl Proxy {
         self.read(stream, &mut chosen, "how to authenticate", deadline, transfer).await?;
         match chosen {
             [5, chosen] if chosen == method => {}
-            [5, 0xff] => return Err(self.fault("it takes none of the ways to authenticate that were offered")),
+            [5, 0xff] => {
+                transfer.is_not_let_in = true;
+                return Err(self.fault("it takes none of the ways to authenticate that were offered"));
+            }
             [5, other] => return Err(self.fault(&format!("it chose the way {other} to authenticate, which was not offered"))),
             [version, _] => return Err(self.fault(&format!("it answered with version {version} and not with 5"))),
         }
@@ -140,6 +143,7 @@ impl Proxy {
             let mut said = [0; 2];
             self.read(stream, &mut said, "whether it takes the user name", deadline, transfer).await?;
             if said[1] != 0 {
+                transfer.is_not_let_in = true;
                 return Err(self.fault(&format!("it does not take the user name (status {})", said[1])));
             }
         }

@@ -1,15 +1,21 @@
 //! What Tor is told before passes: commands from time to time, and circuits over relays that the scenario names.
 //!
 //! A connection of its own sends commands: on one that does both, events come 40 ms late. With a path another one listens to streams, on
-//! a thread of its own, and attaches each that is ours to its circuit; all others it leaves to Tor.
+//! a thread of its own, and attaches each that is ours to its circuit; all others it leaves to Tor. A pass over a path counts only where
+//! Tor itself says that its streams went over that circuit.
+//!
+//! Tor is one, however many workloads, checked passes and repetitions speak to it: what a control port was told is known here for as
+//! long as a run lasts ([`forget`] begins the next one), whoever told it.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use super::Failure;
 use crate::control::Control;
+use extract::tor::Event;
 use plan::Template;
 use plan::socks::Steering;
 use vocabulary::Outcome;
@@ -18,32 +24,81 @@ use vocabulary::Outcome;
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// How often the thread that listens looks whether it is still wanted.
 const LOOK: Duration = Duration::from_millis(200);
+/// How long it may take until Tor says over which circuit a stream went that has been answered.
+const CONFIRMED: Duration = Duration::from_secs(5);
+/// How often a stream is attached to its circuit before it is given up. Tor tries as often.
+const ATTEMPTS: u32 = 3;
+/// So many circuits of others are remembered.
+const MOST_CIRCUITS: usize = 4096;
+/// So many control ports, and commands of each, are remembered.
+const MOST_REMEMBERED: usize = 1024;
 
 /// A circuit of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Circuit(u64);
+pub struct Circuit {
+    /// Of which connection to Tor it is: numbers begin anew with each Tor.
+    of: u64,
+    number: u64,
+}
 
 /// Tells Tor what is to be told.
 pub struct Controller {
-    address: String,
+    port: Arc<Port>,
     cookie: Option<PathBuf>,
     /// Commands, and after how long they are due again.
     commands: Vec<(Vec<String>, Option<Duration>)>,
     path: Vec<String>,
-    told: Mutex<Told>,
-    streams: Option<Arc<Streams>>,
 }
 
-/// What was told so far.
-struct Told {
-    connection: Option<Control>,
-    /// When each of the commands was sent last.
-    at: Vec<Option<Instant>>,
+/// A control port, for all who speak to it.
+struct Port {
+    address: String,
+    /// Held as long as something is told. The others are held for a moment only: whoever sends requests may look at them.
+    connection: Mutex<Option<Control>>,
+    /// When commands were sent last, where that matters.
+    at: Mutex<BTreeMap<Vec<String>, Instant>>,
+    /// Who listens, where anybody has a path.
+    streams: Mutex<Option<Arc<Streams>>>,
+    /// How many there are who speak to it, and how many of them have a path.
+    users: AtomicUsize,
+    steering: AtomicUsize,
 }
 
-/// Circuits and streams, as far as they are ours.
-#[derive(Default)]
+/// The control ports of a run, by their address.
+static PORTS: Mutex<BTreeMap<String, Arc<Port>>> = Mutex::new(BTreeMap::new());
+
+/// Another run begins: what control ports were told before means nothing to it.
+pub fn forget() {
+    lock(&PORTS).clear();
+}
+
+/// Locks what is complete after every change, so that nobody who panicked has left it half done.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Port {
+    fn of(address: &str) -> Arc<Self> {
+        let mut ports = lock(&PORTS);
+        if ports.len() >= MOST_REMEMBERED {
+            // Addresses may have a scratch directory in them, which is another one in each repetition.
+            ports.retain(|_, port| Arc::strong_count(port) > 1);
+        }
+        let new = || Self {
+            address: address.to_owned(),
+            connection: Mutex::default(),
+            at: Mutex::default(),
+            streams: Mutex::default(),
+            users: AtomicUsize::new(0),
+            steering: AtomicUsize::new(0),
+        };
+        Arc::clone(ports.entry(address.to_owned()).or_insert_with(|| Arc::new(new())))
+    }
+}
+
+/// Circuits and streams of one connection to Tor, as far as they are ours.
 struct Streams {
+    number: u64,
     known: Mutex<Known>,
     changed: Condvar,
 }
@@ -52,16 +107,91 @@ struct Streams {
 struct Known {
     /// Circuits by their number: whether they are built, or why they never will be.
     circuits: BTreeMap<u64, Result<(), String>>,
-    /// By the port from which it comes, the circuit of a stream.
+    /// By the port from which it comes, the circuit of a stream that Tor has not seen yet.
     ports: BTreeMap<u16, u64>,
+    /// Streams of ours by their number.
+    ours: BTreeMap<u64, Ours>,
+    /// What became of the streams of our circuits.
+    carried: BTreeMap<u64, Carried>,
     /// Why nobody listens any more.
     ended: Option<String>,
 }
 
+/// A stream of ours.
+#[derive(Clone, Copy)]
+struct Ours {
+    circuit: u64,
+    /// How often it was attached.
+    attached: u32,
+    /// Whether Tor has said that it went over its circuit.
+    succeeded: bool,
+}
+
+/// What became of the streams of a circuit.
+#[derive(Default)]
+struct Carried {
+    expected: u32,
+    succeeded: u32,
+    /// Why one of them did not go over it, the first of them.
+    lost: Option<String>,
+}
+
+impl Known {
+    /// A stream of a circuit does not go over it.
+    fn lose(&mut self, circuit: u64, words: impl FnOnce() -> String) {
+        if let Some(carried) = self.carried.get_mut(&circuit) {
+            carried.lost.get_or_insert_with(words);
+        }
+    }
+
+    /// Whether all streams of a circuit went over it; none as long as nobody knows.
+    fn verdict(&self, circuit: u64) -> Option<Result<(), String>> {
+        let Some(carried) = self.carried.get(&circuit) else { return Some(Err("its circuit is not known any more".to_owned())) };
+        match (&carried.lost, &self.ended) {
+            (Some(words), _) => Some(Err(words.clone())),
+            _ if carried.succeeded >= carried.expected => Some(Ok(())),
+            (None, Some(words)) => Some(Err(words.clone())),
+            (None, None) => None,
+        }
+    }
+
+    /// What is known of a circuit is not needed any more.
+    fn forget(&mut self, circuit: u64) {
+        self.circuits.remove(&circuit);
+        self.carried.remove(&circuit);
+        self.ports.retain(|_, of| *of != circuit);
+        self.ours.retain(|_, ours| ours.circuit != circuit);
+    }
+
+    fn built(&mut self, circuit: u64, how: Result<(), String>) {
+        self.circuits.insert(circuit, how);
+        // Of others' circuits nobody says when they are not needed any more. Ours are the newest.
+        while self.circuits.len() > MOST_CIRCUITS {
+            let oldest = self.circuits.keys().copied().find(|number| !self.carried.contains_key(number));
+            let Some(oldest) = oldest else { return };
+            self.circuits.remove(&oldest);
+        }
+    }
+}
+
 impl Streams {
-    fn lock(&self) -> MutexGuard<'_, Known> {
-        // Every change is complete before anything could panic.
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn new() -> Self {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        Self { number: NUMBER.fetch_add(1, Ordering::Relaxed), known: Mutex::default(), changed: Condvar::new() }
+    }
+
+    /// Waits until `look` finds something, so long at most.
+    fn wait<T>(&self, patience: Duration, look: impl Fn(&Known) -> Option<T>) -> Option<T> {
+        let until = Instant::now() + patience;
+        let mut known = lock(&self.known);
+        loop {
+            let found = look(&known);
+            let left = until.saturating_duration_since(Instant::now());
+            if found.is_some() || left.is_zero() {
+                return found;
+            }
+            known = self.changed.wait_timeout(known, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
     }
 }
 
@@ -69,19 +199,22 @@ impl Controller {
     /// Makes ready what is told; nothing is connected yet.
     pub fn new(steering: &Steering) -> Self {
         let texts = |templates: &[Template]| templates.iter().map(Template::to_text).collect::<Vec<String>>();
+        let port = Port::of(&steering.port.address.to_text());
+        port.users.fetch_add(1, Ordering::Relaxed);
+        if !steering.path.is_empty() {
+            port.steering.fetch_add(1, Ordering::Relaxed);
+        }
         Self {
-            address: steering.port.address.to_text(),
+            port,
             cookie: steering.port.cookie.as_ref().map(|cookie| PathBuf::from(cookie.to_text())),
             commands: steering.before_pass.iter().map(|c| (texts(&c.send), c.each)).collect(),
             path: texts(&steering.path),
-            told: Mutex::new(Told { connection: None, at: vec![None; steering.before_pass.len()] }),
-            streams: (!steering.path.is_empty()).then(Arc::default),
         }
     }
 
     /// Whether there is a circuit for each pass.
     pub fn has_path(&self) -> bool {
-        self.streams.is_some()
+        !self.path.is_empty()
     }
 
     /// Tells Tor what is due, and has a circuit made where there is a path. `last`: the circuit that is not needed any more.
@@ -98,66 +231,91 @@ impl Controller {
         prepared.map_err(|words| Failure::new(Outcome::Proxy, words))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Told> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn is_due(&self) -> bool {
-        let told = self.lock();
-        self.streams.is_some() || self.commands.iter().zip(&told.at).any(|((_, each), at)| due(*each, *at))
+        self.has_path() || {
+            let at = lock(&self.port.at);
+            self.commands.iter().any(|(send, each)| due(*each, at.get(send)))
+        }
     }
 
     fn tell(&self, last: Option<Circuit>) -> Result<Option<Circuit>, String> {
-        let mut told = self.lock();
-        let said = self.say(&mut told, last);
-        if said.is_err() {
+        let mut connection = lock(&self.port.connection);
+        let said = self.say(&mut connection, last);
+        if connection.as_ref().is_none_or(Control::is_broken) {
             // Tor may have ended, and have been started again.
-            told.connection = None;
+            self.disconnect(&mut connection);
         }
-        drop(told);
-        let Some(number) = said? else { return Ok(None) };
-        self.wait_for(number).map(|()| Some(Circuit(number)))
+        drop(connection);
+        let Some((streams, number)) = said? else { return Ok(None) };
+        self.wait_for(&streams, number).map(|()| Some(Circuit { of: streams.number, number }))
     }
 
-    /// Sends what is due. Returns the number of a new circuit.
-    fn say(&self, told: &mut Told, last: Option<Circuit>) -> Result<Option<u64>, String> {
-        let Told { connection, at } = told;
+    fn disconnect(&self, connection: &mut Option<Control>) {
+        *connection = None;
+        *lock(&self.port.streams) = None;
+    }
+
+    /// Sends what is due. Returns the number of a new circuit, and who listens to it.
+    fn say(&self, connection: &mut Option<Control>, last: Option<Circuit>) -> Result<Option<(Arc<Streams>, u64)>, String> {
+        let port = &*self.port;
+        let listening = lock(&port.streams).clone();
+        if listening.is_some_and(|streams| lock(&streams.known).ended.is_some()) {
+            self.disconnect(connection);
+        }
         let control = match connection {
             Some(control) => control,
-            None => {
-                let mut control = Control::connect(&self.address, self.cookie.as_deref(), TIMEOUT)?;
-                if let Some(streams) = &self.streams {
-                    self.listen(streams)?;
-                    control.ask("SETCONF __LeaveStreamsUnattached=1")?;
-                }
-                connection.insert(control)
-            }
+            None => connection.insert(Control::connect(&port.address, self.cookie.as_deref(), TIMEOUT)?),
         };
-        for ((commands, each), at) in self.commands.iter().zip(at) {
-            if due(*each, *at) {
-                for command in commands {
-                    control.ask(command)?;
+        let streams = self.has_path().then(|| self.listening_by(control)).transpose()?;
+        for (send, each) in &self.commands {
+            // Somebody else may just have sent them.
+            let is_due = due(*each, lock(&port.at).get(send));
+            if !is_due {
+                continue;
+            }
+            for command in send {
+                control.ask(command)?;
+            }
+            if each.is_some() {
+                let mut at = lock(&port.at);
+                if at.len() >= MOST_REMEMBERED {
+                    at.clear();
                 }
-                *at = Some(Instant::now());
+                at.insert(send.clone(), Instant::now());
             }
         }
-        let Some(streams) = &self.streams else { return Ok(None) };
-        if let Some(Circuit(last)) = last {
+        let Some(streams) = streams else { return Ok(None) };
+        if let Some(last) = last.filter(|last| last.of == streams.number) {
             // One that is gone already need not be closed.
-            let _ = control.ask(&format!("CLOSECIRCUIT {last} IfUnused"));
-            streams.lock().circuits.remove(&last);
+            let _ = control.ask(&format!("CLOSECIRCUIT {} IfUnused", last.number));
+            lock(&streams.known).forget(last.number);
         }
         let answer = control.ask(&format!("EXTENDCIRCUIT 0 {}", self.path.join(",")))?;
-        let number = answer.iter().find_map(|line| line.strip_prefix("EXTENDED ")?.trim().parse().ok());
-        number.map(Some).ok_or_else(|| format!("{} did not say which circuit it extends: {}", self.address, answer.join(" / ")))
+        let number = answer.iter().find_map(|line| line.strip_prefix("EXTENDED ")?.trim().parse::<u64>().ok());
+        let number =
+            number.ok_or_else(|| format!("{} did not say which circuit it extends: {}", port.address, answer.join(" / ")))?;
+        lock(&streams.known).carried.insert(number, Carried::default());
+        Ok(Some((streams, number)))
+    }
+
+    /// Who listens to circuits and streams; from now on, if nobody did.
+    fn listening_by(&self, control: &mut Control) -> Result<Arc<Streams>, String> {
+        if let Some(streams) = &*lock(&self.port.streams) {
+            return Ok(Arc::clone(streams));
+        }
+        let streams = Arc::new(Streams::new());
+        self.listen(&streams)?;
+        control.ask("SETCONF __LeaveStreamsUnattached=1")?;
+        *lock(&self.port.streams) = Some(Arc::clone(&streams));
+        Ok(streams)
     }
 
     /// Starts to listen to circuits and streams.
     fn listen(&self, streams: &Arc<Streams>) -> Result<(), String> {
-        let mut events = Control::connect(&self.address, self.cookie.as_deref(), TIMEOUT)?;
+        let connect = || Control::connect(&self.port.address, self.cookie.as_deref(), TIMEOUT);
+        let mut events = connect()?;
         events.ask("SETEVENTS CIRC STREAM")?;
-        let attacher = Control::connect(&self.address, self.cookie.as_deref(), TIMEOUT)?;
-        *streams.lock() = Known::default();
+        let attacher = connect()?;
         let listening = Arc::downgrade(streams);
         let thread = std::thread::Builder::new().name("streams".to_owned());
         let spawned = thread.spawn(move || attach(events, attacher, &listening));
@@ -165,45 +323,89 @@ impl Controller {
     }
 
     /// Waits until a circuit is built.
-    fn wait_for(&self, number: u64) -> Result<(), String> {
-        let Some(streams) = &self.streams else { return Ok(()) };
-        let failed = |reason: &str| Err(format!("the circuit over {} was not built: {reason}", self.path.join(", ")));
-        let until = Instant::now() + TIMEOUT;
-        let mut known = streams.lock();
-        loop {
-            match (known.circuits.get(&number), &known.ended) {
-                (Some(Ok(())), _) => return Ok(()),
-                (Some(Err(reason)), _) | (None, Some(reason)) => return failed(reason),
-                (None, None) => {}
-            }
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return failed(&format!("nothing was told of it within {TIMEOUT:?}"));
-            }
-            known = streams.changed.wait_timeout(known, left).unwrap_or_else(PoisonError::into_inner).0;
-        }
+    fn wait_for(&self, streams: &Streams, number: u64) -> Result<(), String> {
+        let built = streams.wait(TIMEOUT, |known| match (known.circuits.get(&number), &known.ended) {
+            (Some(how), _) => Some(how.clone()),
+            (None, Some(reason)) => Some(Err(reason.clone())),
+            (None, None) => None,
+        });
+        let built = built.unwrap_or_else(|| Err(format!("nothing was told of it within {TIMEOUT:?}")));
+        built.map_err(|reason| {
+            lock(&streams.known).forget(number);
+            format!("the circuit over {} was not built: {reason}", self.path.join(", "))
+        })
+    }
+
+    /// Who listens to this circuit, unless Tor has been connected to anew since it was made.
+    fn listening(&self, circuit: Circuit) -> Option<Arc<Streams>> {
+        lock(&self.port.streams).clone().filter(|streams| streams.number == circuit.of)
     }
 
     /// The next stream from this port goes over this circuit.
     pub fn expect(&self, port: u16, circuit: Circuit) {
-        if let Some(streams) = &self.streams {
-            streams.lock().ports.insert(port, circuit.0);
+        if let Some(streams) = self.listening(circuit) {
+            let mut known = lock(&streams.known);
+            known.ports.insert(port, circuit.number);
+            if let Some(carried) = known.carried.get_mut(&circuit.number) {
+                carried.expected += 1;
+            }
+        }
+    }
+
+    /// What became of an exchange over a circuit: one that was answered has failed all the same where Tor does not say that its stream
+    /// went over that circuit, and one that the proxy ended says why.
+    ///
+    /// # Errors
+    /// The failure, of [`Outcome::Proxy`] where it is due to the circuit.
+    pub async fn judge(&self, circuit: Circuit, result: Result<(), Failure>) -> Result<(), Failure> {
+        let over = self.path.join(", ");
+        let lost = |words: &str| Failure::new(Outcome::Proxy, format!("the pass did not go over its circuit ({over}): {words}"));
+        let Some(streams) = self.listening(circuit) else {
+            return result.and(Err(lost("Tor has closed its control connection, or been started again")));
+        };
+        let verdict = lock(&streams.known).verdict(circuit.number);
+        match (result, verdict) {
+            (Ok(()), Some(verdict)) => verdict.map_err(|words| lost(&words)),
+            (Ok(()), None) => {
+                let waiting = move || streams.wait(CONFIRMED, |known| known.verdict(circuit.number));
+                let verdict = tokio::task::spawn_blocking(waiting).await;
+                let verdict = verdict.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
+                let silent = || Err(format!("Tor did not say within {CONFIRMED:?} over which circuit it went"));
+                verdict.unwrap_or_else(silent).map_err(|words| lost(&words))
+            }
+            (Err(failure), Some(Err(words))) if is_of_proxy(failure.outcome) => {
+                Err(Failure::new(Outcome::Proxy, format!("{}: {words}", failure.words)))
+            }
+            (Err(failure), _) => Err(failure),
         }
     }
 }
 
 impl Drop for Controller {
-    /// Tor chooses again by itself.
+    /// Once nobody has a path any more, Tor chooses again by itself; once nobody is there, nothing is connected.
     fn drop(&mut self) {
-        let connection = self.lock().connection.take();
-        if let (Some(_), Some(mut control)) = (&self.streams, connection) {
+        let mut connection = lock(&self.port.connection);
+        let is_last = |count: &AtomicUsize| count.fetch_sub(1, Ordering::Relaxed) == 1;
+        if self.has_path()
+            && is_last(&self.port.steering)
+            && lock(&self.port.streams).take().is_some()
+            && let Some(control) = connection.as_mut().filter(|control| !control.is_broken())
+        {
             let _ = control.ask("RESETCONF __LeaveStreamsUnattached");
+        }
+        if is_last(&self.port.users) {
+            *connection = None;
         }
     }
 }
 
+/// Whether an end of this kind may be the proxy's doing.
+fn is_of_proxy(outcome: Outcome) -> bool {
+    matches!(outcome, Outcome::Proxy | Outcome::Closed | Outcome::Reset | Outcome::Incomplete)
+}
+
 /// Whether commands are due again.
-fn due(each: Option<Duration>, at: Option<Instant>) -> bool {
+fn due(each: Option<Duration>, at: Option<&Instant>) -> bool {
     match (each, at) {
         (Some(each), Some(at)) => at.elapsed() >= each,
         _ => true,
@@ -215,31 +417,126 @@ fn attach(mut events: Control, mut attacher: Control, streams: &Weak<Streams>) {
     loop {
         let told = events.told(LOOK);
         let Some(streams) = streams.upgrade() else { return };
-        let line = match told {
-            Ok(Some(line)) => line,
+        let told = match told {
+            Ok(Some(line)) => Event::of_line(&line).map_or(Ok(()), |event| take(&event, &mut attacher, &streams)),
             Ok(None) => continue,
-            Err(error) => {
-                streams.lock().ended = Some(format!("Tor has closed its control connection: {error}"));
-                streams.changed.notify_all();
-                return;
-            }
+            Err(error) => Err(error.to_string()),
         };
-        let Some(event) = extract::tor::Event::of_line(&line) else { continue };
-        let Some(id) = event.id() else { continue };
-        match (event.kind.as_str(), event.status()) {
-            ("CIRC", Some("BUILT")) => drop(streams.lock().circuits.insert(id, Ok(()))),
-            ("CIRC", Some("FAILED" | "CLOSED")) => {
-                let reason = event.get("REMOTE_REASON").or(event.get("REASON")).unwrap_or("no reason is told");
-                streams.lock().circuits.insert(id, Err(reason.to_owned()));
-            }
-            ("STREAM", Some("NEW" | "DETACHED")) => {
-                let port = event.get("SOURCE_ADDR").and_then(|source| source.rsplit_once(':')?.1.parse::<u16>().ok());
-                let circuit = port.and_then(|port| streams.lock().ports.remove(&port)).unwrap_or(0);
-                // A stream that has ended meanwhile is not there any more.
-                let _ = attacher.ask(&format!("ATTACHSTREAM {id} {circuit}"));
-            }
-            _ => continue,
+        if let Err(error) = &told {
+            lock(&streams.known).ended = Some(format!("Tor has closed its control connection: {error}"));
         }
         streams.changed.notify_all();
+        if told.is_err() {
+            return;
+        }
     }
+}
+
+/// Does what an event asks for.
+///
+/// # Errors
+/// When Tor cannot be spoken to any more.
+fn take(event: &Event, attacher: &mut Control, streams: &Streams) -> Result<(), String> {
+    let Some(id) = event.id() else { return Ok(()) };
+    match (event.kind.as_str(), event.status()) {
+        ("CIRC", Some("BUILT")) => lock(&streams.known).built(id, Ok(())),
+        ("CIRC", Some("FAILED" | "CLOSED")) => lock(&streams.known).built(id, Err(reason(event))),
+        ("STREAM", Some("NEW")) => {
+            let port = event.get("SOURCE_ADDR").and_then(|source| source.rsplit_once(':')?.1.parse::<u16>().ok());
+            let circuit = port.and_then(|port| lock(&streams.known).ports.remove(&port));
+            match circuit {
+                Some(circuit) => {
+                    let ours = Ours { circuit, attached: 0, succeeded: false };
+                    lock(&streams.known).ours.insert(id, ours);
+                    attach_ours(id, attacher, streams)?;
+                }
+                None => leave(id, attacher)?,
+            }
+        }
+        ("STREAM", Some("DETACHED")) => {
+            let (ours, is_built) = {
+                let known = lock(&streams.known);
+                let ours = known.ours.get(&id).copied();
+                (ours, ours.is_some_and(|ours| known.circuits.get(&ours.circuit) == Some(&Ok(()))))
+            };
+            match ours {
+                None => leave(id, attacher)?,
+                Some(ours) if ours.attached < ATTEMPTS && is_built => attach_ours(id, attacher, streams)?,
+                Some(ours) => {
+                    let times = ours.attached;
+                    give_up(id, attacher, streams, || {
+                        format!("Tor detached it from its circuit {times} times: {}", reason(event))
+                    })?;
+                }
+            }
+        }
+        ("STREAM", Some(status)) => {
+            let Some(ours) = lock(&streams.known).ours.get(&id).copied() else { return Ok(()) };
+            let is_over = matches!(status, "FAILED" | "CLOSED");
+            match event.circuit() {
+                Some(other) if other != ours.circuit => {
+                    give_up(id, attacher, streams, || format!("Tor sent it over its circuit {other} instead"))?;
+                }
+                Some(_) if status == "SUCCEEDED" && !ours.succeeded => {
+                    let mut known = lock(&streams.known);
+                    known.ours.insert(id, Ours { succeeded: true, ..ours });
+                    if let Some(carried) = known.carried.get_mut(&ours.circuit) {
+                        carried.succeeded += 1;
+                    }
+                }
+                _ if is_over && !ours.succeeded => {
+                    lock(&streams.known).lose(ours.circuit, || format!("Tor ended it: {}", reason(event)));
+                }
+                _ => {}
+            }
+            if is_over {
+                lock(&streams.known).ours.remove(&id);
+            }
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Why Tor ended something.
+fn reason(event: &Event) -> String {
+    event.get("REMOTE_REASON").or(event.get("REASON")).unwrap_or("no reason is told").to_owned()
+}
+
+/// Lets Tor choose the circuit of a stream that is somebody else's.
+fn leave(id: u64, attacher: &mut Control) -> Result<(), String> {
+    // A stream that has ended meanwhile is not there any more; those to directories Tor attaches by itself.
+    attacher
+        .ask(&format!("ATTACHSTREAM {id} 0"))
+        .map(drop)
+        .or_else(|error| if attacher.is_broken() { Err(error) } else { Ok(()) })
+}
+
+/// Attaches a stream to its circuit, once more where it was detached; ends it where Tor does not want that.
+fn attach_ours(id: u64, attacher: &mut Control, streams: &Streams) -> Result<(), String> {
+    let circuit = match lock(&streams.known).ours.get_mut(&id) {
+        Some(ours) => {
+            ours.attached += 1;
+            ours.circuit
+        }
+        None => return Ok(()),
+    };
+    match attacher.ask(&format!("ATTACHSTREAM {id} {circuit}")) {
+        Ok(_) => Ok(()),
+        Err(error) if attacher.is_broken() => Err(error),
+        Err(error) => give_up(id, attacher, streams, || error),
+    }
+}
+
+/// Ends a stream that does not go over its circuit, so that nothing is measured over another one.
+fn give_up(id: u64, attacher: &mut Control, streams: &Streams, words: impl FnOnce() -> String) -> Result<(), String> {
+    {
+        let mut known = lock(&streams.known);
+        let Some(ours) = known.ours.remove(&id) else { return Ok(()) };
+        // Known before Tor ends it, so that whoever waits for it can say why.
+        known.lose(ours.circuit, words);
+    }
+    streams.changed.notify_all();
+    // 1 is REASON_MISC. One that has ended already need not be closed.
+    attacher.ask(&format!("CLOSESTREAM {id} 1")).map(drop).or_else(|error| if attacher.is_broken() { Err(error) } else { Ok(()) })
 }

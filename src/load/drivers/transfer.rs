@@ -29,6 +29,8 @@ pub struct Transfer {
     received: u64,
     /// Bytes of the body that is to go.
     pub upload: u64,
+    /// Those of them that were written.
+    pub uploaded: u64,
     /// Bytes read from the connection.
     pub read_bytes: u64,
     /// Bytes written to it.
@@ -43,6 +45,8 @@ pub struct Transfer {
     pub isolation: Option<String>,
     /// The code with which the proxy refused.
     pub proxy_code: Option<u8>,
+    /// The proxy did not take how we authenticate.
+    pub is_not_let_in: bool,
 }
 
 /// What else belongs to a row.
@@ -65,6 +69,15 @@ impl Transfer {
     pub fn begun(remote: String) -> Self {
         let unix_ns = SystemTime::UNIX_EPOCH.elapsed().map_or(0, nanos);
         Self { begun: Some(Instant::now()), unix_ns, remote, ..Self::default() }
+    }
+
+    /// So many bytes of a request were written now, and so many are still to go: the end of it is the body.
+    pub fn wrote(&mut self, bytes: u64, to_go: u64) {
+        self.written_bytes += bytes;
+        self.uploaded = self.upload.saturating_sub(to_go);
+        if to_go == 0 {
+            self.over(Stage::DataRequest);
+        }
     }
 
     /// A stage is over now.
@@ -167,7 +180,7 @@ impl Transfer {
             read_bytes: self.read_bytes,
             written_bytes: self.written_bytes,
             body_read_bytes: self.received,
-            body_written_bytes: ended.sent_bytes,
+            body_written_bytes: self.uploaded,
             local: self.local,
             proxy: self.proxy,
             remote: self.remote,
@@ -177,9 +190,8 @@ impl Transfer {
 
     /// The row of one that has not ended when the load ends, at `at`.
     pub fn open(self, place: &Place, at: Instant, ns: impl Fn(Instant) -> u64) -> TransferRow {
-        let sent_bytes = if self.stages[Stage::DataRequest as usize].is_some() { self.upload } else { 0 };
         let result = Err(Failure::new(Outcome::Open, "the load ended before it"));
-        let ended = Exchange { completed: at, sent_bytes, result, ..Exchange::begun(self.begun.unwrap_or(at)) };
+        let ended = Exchange { completed: at, result, ..Exchange::begun(self.begun.unwrap_or(at)) };
         self.row(place, &ended, ns)
     }
 
@@ -188,6 +200,7 @@ impl Transfer {
         let has = |stage: Stage| self.stages[stage as usize].is_some();
         match failure.outcome {
             Outcome::Timeout => "TIMEOUT",
+            Outcome::Proxy if self.is_not_let_in => "AUTH",
             Outcome::Proxy => "PROXY",
             Outcome::Reset | Outcome::Closed | Outcome::Incomplete | Outcome::Io if has(Stage::DataRequest) => "READ",
             Outcome::Reset | Outcome::Closed | Outcome::Incomplete | Outcome::Io if has(Stage::Connect) => "WRITE",

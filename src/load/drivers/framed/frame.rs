@@ -79,10 +79,16 @@ fn number(head: &[u8], order: ByteOrder) -> u64 {
 /// Begins a frame; the message is to be appended, and [`end`] called with what this returns.
 pub fn begin(framing: &Framing, out: &mut Vec<u8>) -> usize {
     let start = out.len();
-    if let Bounds::Length { bytes, .. } = framing.bounds {
-        out.resize(start + usize::from(bytes), 0);
-    }
+    out.resize(start + before(framing), 0);
     start
+}
+
+/// How many bytes stand before a message: its length, where it has one.
+pub fn before(framing: &Framing) -> usize {
+    match framing.bounds {
+        Bounds::Length { bytes, .. } => usize::from(bytes),
+        Bounds::Delimiter(_) => 0,
+    }
 }
 
 /// Ends a frame.

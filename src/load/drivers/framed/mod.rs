@@ -161,12 +161,22 @@ impl FramedClient {
             }
             exchange.connect = Some(exchange.sent.elapsed());
         }
-        exchange.sent_bytes = self.compose(number)?;
+        let length = self.compose(number)?;
         let Some(stream) = &mut self.stream else { return Err(Failure::new(Outcome::Closed, "there is no connection")) };
         if step.send.is_some() {
-            stream.send(&self.out, deadline, &step.name).await?;
+            // Before a message may stand its length; what stands behind it is no part of it either.
+            let before = frame::before(&framed.framing) as u64;
+            let (mut written, sent_bytes) = (0, &mut exchange.sent_bytes);
+            let wrote = |bytes: usize| {
+                written += bytes as u64;
+                *sent_bytes = written.saturating_sub(before).min(length);
+                if let Some(transfer) = noted.as_deref_mut() {
+                    transfer.written_bytes += bytes as u64;
+                    transfer.uploaded = *sent_bytes;
+                }
+            };
+            stream.send_noting(&self.out, deadline, &step.name, wrote).await?;
             if let Some(transfer) = noted.as_deref_mut() {
-                transfer.written_bytes += self.out.len() as u64;
                 transfer.over(Stage::DataRequest);
             }
         }

@@ -33,20 +33,49 @@ impl Stream {
     /// # Errors
     /// The failure as it is recorded; `doing` says what was tried.
     pub async fn send(&mut self, bytes: &[u8], deadline: Instant, doing: &str) -> Result<(), Failure> {
-        // Most often all of it is taken at once, and no timer is needed.
-        match self.tcp.try_write(bytes) {
-            Ok(written) if written == bytes.len() => Ok(()),
-            Ok(written) => self.send_rest(&bytes[written..], deadline, doing).await,
-            Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => self.send_rest(bytes, deadline, doing).await,
-            Err(error) => Err(of_io(&error, doing)),
-        }
+        self.send_noting(bytes, deadline, doing, |_| {}).await
     }
 
-    async fn send_rest(&mut self, bytes: &[u8], deadline: Instant, doing: &str) -> Result<(), Failure> {
-        match tokio::time::timeout_at(deadline, self.tcp.write_all(bytes)).await {
-            Ok(written) => written.map_err(|e| of_io(&e, doing)),
-            Err(_) => Err(Failure::new(Outcome::Timeout, format!("{doing}: it was not taken within the time-out"))),
+    /// As [`Stream::send`], and tells `wrote` how many bytes the system has taken whenever it takes some.
+    ///
+    /// # Errors
+    /// As [`Stream::send`].
+    pub async fn send_noting(
+        &mut self,
+        bytes: &[u8],
+        deadline: Instant,
+        doing: &str,
+        mut wrote: impl FnMut(usize),
+    ) -> Result<(), Failure> {
+        // Most often all of it is taken at once, and no timer is needed.
+        let written = match self.tcp.try_write(bytes) {
+            Ok(written) => written,
+            Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => 0,
+            Err(error) => return Err(of_io(&error, doing)),
+        };
+        wrote(written);
+        if written == bytes.len() { Ok(()) } else { self.send_rest(&bytes[written..], deadline, doing, wrote).await }
+    }
+
+    async fn send_rest(
+        &mut self,
+        mut bytes: &[u8],
+        deadline: Instant,
+        doing: &str,
+        mut wrote: impl FnMut(usize),
+    ) -> Result<(), Failure> {
+        while !bytes.is_empty() {
+            match tokio::time::timeout_at(deadline, self.tcp.write(bytes)).await {
+                Ok(Ok(0)) => return Err(of_io(&std::io::ErrorKind::WriteZero.into(), doing)),
+                Ok(Ok(written)) => {
+                    wrote(written);
+                    bytes = &bytes[written..];
+                }
+                Ok(Err(error)) => return Err(of_io(&error, doing)),
+                Err(_) => return Err(Failure::new(Outcome::Timeout, format!("{doing}: it was not taken within the time-out"))),
+            }
         }
+        Ok(())
     }
 
     /// Waits for a message, and gives it to `take` without its frame.

@@ -70,6 +70,8 @@ pub struct Lean {
 /// A request that is on its way, and its answer.
 struct UnderWay<'a> {
     sending: Sending,
+    /// Bytes of the request that are not written yet.
+    to_go: u64,
     answer: Answer,
     kept: NeededParts<'a>,
     /// When the first and the last bytes of the answer were read.
@@ -85,6 +87,22 @@ enum Sending {
     Done,
     Partly(Unsent),
     Failed(std::io::Error),
+}
+
+/// A request that was begun to be sent.
+struct Begun {
+    sending: Sending,
+    /// Length of its body, which is its end.
+    length: u64,
+    /// Bytes of it that are not written yet.
+    to_go: u64,
+}
+
+impl Begun {
+    /// Bytes of the body that were written when so many were still to go.
+    fn written(length: u64, to_go: u64) -> u64 {
+        length.saturating_sub(to_go)
+    }
 }
 
 /// The part of a request that the system did not take at once.
@@ -171,7 +189,7 @@ impl Lean {
         mut transfer: Option<&mut Transfer>,
     ) -> RoundTrip {
         let deadline = Instant::from_std(begin) + step.timeout;
-        let (sent_bytes, sending) = match self.send(step, values, transfer.as_deref_mut()) {
+        let Begun { sending, length, to_go } = match self.send(step, values, transfer.as_deref_mut()) {
             Ok(sent) => sent,
             Err(failure) => return RoundTrip { usable: true, ..RoundTrip::broken(None, failure) },
         };
@@ -186,14 +204,15 @@ impl Lean {
             };
             // What is rare is boxed: an exchange is a part of each of many connections.
             if let Err(failure) = Box::pin(reading).await {
-                return RoundTrip { sent_bytes, ..RoundTrip::broken(None, failure) };
+                return RoundTrip { sent_bytes: Begun::written(length, to_go), ..RoundTrip::broken(None, failure) };
             }
         }
-        let wants_told = transfer.is_some() && sent_bytes > 0;
+        let wants_told = transfer.is_some() && length > 0;
         // Only an answer that is read to its end leaves the connection fit for the next request.
         self.open = false;
         let mut way = UnderWay {
             sending,
+            to_go,
             answer: Answer::new(step.method == hyper::Method::HEAD),
             kept: NeededParts {
                 step,
@@ -208,7 +227,8 @@ impl Lean {
             transfer,
         };
         let ended = std::future::poll_fn(|cx| self.poll_under_way(cx, &mut way)).await;
-        let UnderWay { answer, kept, first_read, last_read, transfer, .. } = way;
+        let UnderWay { answer, kept, first_read, last_read, transfer, to_go, .. } = way;
+        let sent_bytes = Begun::written(length, to_go);
         if let (Some(transfer), Some(told)) = (transfer, &kept.told) {
             transfer.told(told);
         }
@@ -230,8 +250,8 @@ impl Lean {
         RoundTrip { first_byte: first_read, completed, sent_bytes, received_bytes, usable: self.open, result }
     }
 
-    /// Composes the request and sends as much of it as the system takes at once. Returns the length of its body, too.
-    fn send(&self, step: &Step, values: &mut Values, transfer: Option<&mut Transfer>) -> Result<(u64, Sending), Failure> {
+    /// Composes the request and sends as much of it as the system takes at once.
+    fn send(&self, step: &Step, values: &mut Values, transfer: Option<&mut Transfer>) -> Result<Begun, Failure> {
         BUFFERS.with_borrow_mut(|buffers| {
             let out = &mut buffers.output;
             let (length, body) = self.compose(step, values, out)?;
@@ -239,25 +259,23 @@ impl Lean {
                 None => self.stream.try_write(out),
                 Some(body) => self.stream.try_write_vectored(&[IoSlice::new(out), IoSlice::new(body)]),
             };
+            let whole = out.len() + body.as_ref().map_or(0, Bytes::len);
             let sent = match sent {
                 Ok(sent) => sent,
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => 0,
-                Err(error) => return Ok((length, Sending::Failed(error))),
+                Err(error) => return Ok(Begun { sending: Sending::Failed(error), length, to_go: whole as u64 }),
             };
-            let body = body.unwrap_or_default();
+            let to_go = (whole - sent) as u64;
             if let Some(transfer) = transfer {
                 transfer.upload = length;
-                transfer.written_bytes += sent as u64;
-                if sent == out.len() + body.len() {
-                    transfer.over(Stage::DataRequest);
-                }
+                transfer.wrote(sent as u64, to_go);
             }
-            if sent == out.len() + body.len() {
-                return Ok((length, Sending::Done));
+            if to_go == 0 {
+                return Ok(Begun { sending: Sending::Done, length, to_go });
             }
-            let mut unsent = Unsent { composed: Bytes::copy_from_slice(out), body };
+            let mut unsent = Unsent { composed: Bytes::copy_from_slice(out), body: body.unwrap_or_default() };
             unsent.advance(sent);
-            Ok((length, Sending::Partly(unsent)))
+            Ok(Begun { sending: Sending::Partly(unsent), length, to_go })
         })
     }
 
@@ -311,13 +329,11 @@ impl Lean {
     fn poll_under_way(&mut self, cx: &mut Context<'_>, way: &mut UnderWay<'_>) -> Poll<Result<bool, ExchangeError>> {
         loop {
             if let Sending::Partly(unsent) = &mut way.sending {
-                let before = unsent.len();
+                let before = way.to_go;
                 let polled = self.poll_unsent(cx, unsent);
+                way.to_go = unsent.len() as u64;
                 if let Some(transfer) = &mut way.transfer {
-                    transfer.written_bytes += (before - unsent.len()) as u64;
-                    if unsent.len() == 0 {
-                        transfer.over(Stage::DataRequest);
-                    }
+                    transfer.wrote(before - way.to_go, way.to_go);
                 }
                 match polled {
                     Poll::Ready(Ok(())) => way.sending = Sending::Done,

@@ -118,6 +118,12 @@ impl Http {
 }
 
 impl Http {
+    /// Whether each pass goes over a circuit of its own.
+    fn is_steered(&self) -> bool {
+        let controller = self.proxy.as_ref().and_then(|proxy| proxy.controller.as_ref());
+        controller.is_some_and(|controller| controller.has_path())
+    }
+
     /// Whether each pass has a connection of its own, whatever is said of keep-alive.
     fn isolates_passes(&self) -> bool {
         self.proxy.as_ref().is_some_and(|proxy| proxy.isolates_passes())
@@ -251,6 +257,14 @@ impl HttpClient {
         Ok(())
     }
 
+    /// Holds what came of an exchange against what Tor says of the circuit that it was to go over.
+    async fn judge(&self, circuit: Circuit, round_trip: RoundTrip) -> RoundTrip {
+        let Some(controller) = self.http.proxy.as_ref().and_then(|proxy| proxy.controller.as_ref()) else { return round_trip };
+        let RoundTrip { result, usable, .. } = round_trip;
+        let result = Box::pin(controller.judge(circuit, result)).await;
+        RoundTrip { usable: usable && result.is_ok(), result, ..round_trip }
+    }
+
     fn is_connected(&mut self) -> bool {
         self.connection.as_mut().is_some_and(Connection::is_open)
     }
@@ -349,6 +363,10 @@ impl Client for HttpClient {
             (Ok(()), true) => self.lean(step, sent, &mut connect, transfer.as_mut().and_then(Kept::noted)).await,
             (Ok(()), false) => Box::pin(self.chain(step, sent, &mut connect)).await,
         };
+        let round_trip = match self.circuit {
+            Some(circuit) => self.judge(circuit, round_trip).await,
+            None => round_trip,
+        };
         if !round_trip.usable || !self.http.keep_alive {
             self.connection = None;
         }
@@ -416,7 +434,10 @@ async fn send_on_this_thread(http: &Arc<Http>, seed: u64, passes: u64) -> Result
         let mut client = http.client((first + address) * http.streams, seed, &Rc::default());
         let deadline = TokioInstant::now() + http.timeout;
         let mut transfer = Transfer::default();
-        client.connect(deadline, &mut transfer).await.map_err(failed)?;
+        // Over a path each pass connects by itself: one that nobody steers would go over any circuit.
+        if address > 0 || !http.is_steered() {
+            client.connect(deadline, &mut transfer).await.map_err(failed)?;
+        }
         if address > 0 {
             continue; // It answers; the steps are checked once.
         }

@@ -54,6 +54,7 @@ pub struct Steering {
     /// Relays, by nickname or fingerprint: each pass goes over its own circuit of these relays, which is built and attached
     /// before the pass. Tor then leaves all streams to `runner` (`__LeaveStreamsUnattached`), and `runner` lets Tor choose
     /// for those of other programs.
+    /// A pass that Tor sends over another circuit has failed.
     #[serde(default)]
     #[schemars(extend("examples" = [["first", "second", "third"]]))]
     pub path: Vec<Text>,
@@ -68,7 +69,8 @@ pub struct Commands {
     /// outcome `proxy`.
     #[schemars(extend("examples" = [["SIGNAL NEWNYM"]]))]
     pub send: Vec<Text>,
-    /// How much time must have passed since the commands were sent last. Before a pass that comes earlier they are not sent.
+    /// How much time must have passed since the commands were sent last to this control port, by whichever workload or repetition
+    /// of the run. Before a pass that comes earlier they are not sent.
     #[serde(default)]
     #[schemars(extend("x-default" = "before each pass", "examples" = ["5min"]))]
     pub each: Option<Duration>,

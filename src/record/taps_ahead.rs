@@ -1,0 +1,231 @@
+//! Rows of a tap of a repetition that still runs, durable within a second: what nothing else holds, because it was read from a
+//! connection. As `ahead` for transfers, with a file for each tap.
+//!
+//! Instants count from when the file was begun; where among them the load began is a line of its own.
+
+use std::io::BufRead as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use super::durable::Durable;
+use super::files::json_line;
+use super::taps::{LoadStart, MOST_ROWS, TapTable};
+use super::{Error, status::TapStatus};
+use plan::Tap;
+use vocabulary::rows::{TapRow, TapValue};
+
+/// So many bytes of a tap are kept ahead in a repetition: a disk is not filled by a port that floods.
+const MOST_BYTES: u64 = 512 << 20;
+
+/// The first line.
+#[derive(Debug, Serialize, Deserialize)]
+struct Head {
+    tap: String,
+}
+
+/// The other lines.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Line {
+    /// The load began: so long after the file, and at this time since 1970.
+    Start {
+        after_ns: u64,
+        unix_ns: u64,
+    },
+    Row {
+        after_ns: u64,
+        replica: Option<u32>,
+        join_key: Option<u64>,
+        values: Vec<Value>,
+    },
+}
+
+/// A value of a row.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Value {
+    Absent,
+    Text(String),
+    Number(f64),
+    Time(i64),
+}
+
+impl From<&TapValue> for Value {
+    fn from(value: &TapValue) -> Self {
+        match value {
+            TapValue::Text(text) => Self::Text(text.clone()),
+            // There are no others in the format.
+            TapValue::Number(number) if number.is_finite() => Self::Number(*number),
+            TapValue::Time(time) => Self::Time(*time),
+            TapValue::Number(_) | TapValue::Absent => Self::Absent,
+        }
+    }
+}
+
+impl From<Value> for TapValue {
+    fn from(value: Value) -> Self {
+        match value {
+            Value::Absent => Self::Absent,
+            Value::Text(text) => Self::Text(text),
+            Value::Number(number) => Self::Number(number),
+            Value::Time(time) => Self::Time(time),
+        }
+    }
+}
+
+/// The name of the file of a tap, by the place of the tap in its cell.
+pub(super) fn name(repetition: u32, tap: usize) -> String {
+    format!(".run{repetition}-tap{tap}.jsonl")
+}
+
+/// The repetition whose file has this name.
+fn number(name: &str) -> Option<u32> {
+    let (repetition, tap) = name.strip_prefix(".run")?.strip_suffix(".jsonl")?.split_once("-tap")?;
+    tap.parse::<usize>().ok().and(repetition.parse().ok())
+}
+
+/// The files of a repetition in the folder of its cell.
+pub(super) fn files(folder: &Path, repetition: u32) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let is_ours = |entry: &std::fs::DirEntry| entry.file_name().to_str().and_then(number) == Some(repetition);
+    let mut found: Vec<PathBuf> = entries.filter(is_ours).map(|entry| entry.path()).collect();
+    found.sort();
+    found
+}
+
+/// Removes them: what they hold is elsewhere, or worth nothing.
+pub(super) fn remove(folder: &Path, repetition: u32) {
+    for file in files(folder, repetition) {
+        let _ = std::fs::remove_file(file);
+    }
+}
+
+/// The file of a tap while it is written.
+#[derive(Debug)]
+pub struct TapAhead {
+    lines: Durable,
+    begun: Instant,
+    rows: u64,
+}
+
+impl TapAhead {
+    /// Begins the file of a tap of this name. Where that fails, it is tried again as everything behind it.
+    pub fn new(path: &Path, tap: &str) -> Self {
+        let head = json_line(&Head { tap: tap.to_owned() });
+        Self { lines: Durable::begin(path, "what taps read", head), begun: Instant::now(), rows: 0 }
+    }
+
+    /// The load began.
+    pub fn set_start(&mut self, start: LoadStart) {
+        let unix_ns = start.unix.as_nanos() as u64;
+        self.lines.add(&json_line(&Line::Start { after_ns: self.after_ns(start.instant), unix_ns }), Instant::now());
+    }
+
+    /// Adds a row, which [`TapAhead::tick`] makes durable; one for which there is no room is in the table only.
+    pub fn add(&mut self, row: &TapRow, now: Instant) {
+        if self.rows >= MOST_ROWS || self.lines.bytes() >= MOST_BYTES {
+            return;
+        }
+        self.rows += 1;
+        let values = row.values.iter().map(Into::into).collect();
+        let line = Line::Row { after_ns: self.after_ns(row.at), replica: row.replica, join_key: row.join_key, values };
+        self.lines.add(&json_line(&line), now);
+    }
+
+    /// Makes durable what has waited long enough. To be called several times a second.
+    pub fn tick(&mut self, now: Instant) {
+        self.lines.tick(now);
+    }
+
+    /// Makes durable what waits, now.
+    pub fn flush(&mut self) {
+        self.lines.flush();
+    }
+
+    fn after_ns(&self, at: Instant) -> u64 {
+        at.saturating_duration_since(self.begun).as_nanos() as u64
+    }
+}
+
+/// Makes the table of a tap of what was kept of it ahead. `taps`: those of the cell. None where it is none of theirs.
+///
+/// # Errors
+/// [`Error::Read`], [`Error::Write`], [`Error::WriteTable`].
+pub(super) fn salvage(file: &Path, taps: &[Tap], directory: &Path) -> Result<Option<TapStatus>, Error> {
+    let unreadable = |source| Error::Read { path: file.to_owned(), source };
+    let mut lines = std::io::BufReader::new(std::fs::File::open(file).map_err(unreadable)?);
+    let mut line = Vec::new();
+    let mut next = |line: &mut Vec<u8>| {
+        line.clear();
+        lines.read_until(b'\n', line).map_err(unreadable)
+    };
+    next(&mut line)?;
+    let head = serde_json::from_slice::<Head>(&line).ok();
+    let Some(tap) = head.and_then(|head| taps.iter().find(|tap| tap.name == head.tap)) else { return Ok(None) };
+    let mut table = TapTable::new(directory, None, &tap.name, &tap.fields);
+    // Any instant will do: only what lies between them is written.
+    let begun = Instant::now();
+    let at = |after_ns| begun + Duration::from_nanos(after_ns);
+    while next(&mut line)? > 0 {
+        let whole = line.strip_suffix(b"\n").and_then(|line| serde_json::from_slice::<Line>(line).ok());
+        match whole {
+            Some(Line::Start { after_ns, unix_ns }) => {
+                table.set_start(LoadStart { instant: at(after_ns), unix: Duration::from_nanos(unix_ns) });
+            }
+            Some(Line::Row { after_ns, replica, join_key, values }) => {
+                let values = values.into_iter().map(Into::into).collect();
+                table.add(TapRow { at: at(after_ns), replica, join_key, values })?;
+            }
+            // The last one, while it was written.
+            None => {}
+        }
+    }
+    table.finish()?;
+    let mut status = TapStatus { tap: tap.name.clone(), ..TapStatus::default() };
+    (status.rows, status.dropped) = (table.rows, table.dropped);
+    Ok(Some(status))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_known_by_their_names() {
+        assert_eq!(number(&name(7, 0)), Some(7));
+        assert_eq!(number(&name(12, 3)), Some(12));
+        for other in [".run7-ahead.jsonl", ".run7-partial", "run7", ".run7-tapx.jsonl", ".runx-tap1.jsonl"] {
+            assert_eq!(number(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn lines_are_read_as_they_were_written_and_what_floods_ends_somewhere() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(name(7, 0));
+        let mut ahead = TapAhead::new(&path, "tor");
+        let now = Instant::now();
+        let values =
+            vec![TapValue::Text("a\n\"b\"".to_owned()), TapValue::Number(1.5), TapValue::Number(f64::NAN), TapValue::Time(-3)];
+        ahead.add(&TapRow { at: now, replica: Some(2), join_key: None, values }, now);
+        ahead.set_start(LoadStart { instant: now + Duration::from_secs(1), unix: Duration::from_secs(5) });
+        ahead.flush();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], r#"{"tap":"tor"}"#);
+        let Line::Row { replica, values, .. } = serde_json::from_str(lines[1]).unwrap() else { panic!("{text}") };
+        let values: Vec<TapValue> = values.into_iter().map(Into::into).collect();
+        assert_eq!(replica, Some(2));
+        assert_eq!(values[..2], [TapValue::Text("a\n\"b\"".to_owned()), TapValue::Number(1.5)]);
+        assert_eq!(values[2..], [TapValue::Absent, TapValue::Time(-3)]);
+        let Line::Start { after_ns, unix_ns } = serde_json::from_str(lines[2]).unwrap() else { panic!("{text}") };
+        assert!(after_ns >= 1_000_000_000 && unix_ns == 5_000_000_000, "{text}");
+        // Beyond what is kept of a tap nothing is written.
+        ahead.rows = MOST_ROWS;
+        ahead.add(&TapRow { at: now, replica: None, join_key: None, values: Vec::new() }, now);
+        ahead.flush();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+    }
+}
