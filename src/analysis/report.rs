@@ -8,7 +8,7 @@ use super::expectations::{Finding, Outcome};
 use super::summary::{CellSummary, StepSummary, Summary};
 use record::tables::WHOLE;
 use vocabulary::units::{human_duration, significant};
-use vocabulary::words::harmless;
+use vocabulary::words::{acts, harmless};
 
 /// One test case of a suite.
 struct TestCase {
@@ -73,12 +73,9 @@ fn write_case(writer: &mut Writer<Vec<u8>>, experiment: &str, case: &TestCase) -
     Ok(())
 }
 
-/// Removes the characters that XML 1.0 does not allow at all.
+/// Removes the characters that XML 1.0 does not allow at all, and those that act on what shows them.
 fn clean(text: &str) -> String {
-    text.chars()
-        .filter(|c| !c.is_control() || matches!(c, '\n' | '\t'))
-        .filter(|c| !matches!(c, '\u{fffe}' | '\u{ffff}'))
-        .collect()
+    text.chars().filter(|c| !acts(*c)).filter(|c| !matches!(c, '\u{fffe}' | '\u{ffff}')).collect()
 }
 
 fn cases(summary: &Summary) -> Vec<TestCase> {

@@ -470,7 +470,11 @@ pub fn notes(summary: &Summary) -> String {
         }
         let sum = |of: fn(&StepSummary) -> u64| cell.steps.iter().filter(|s| s.step == WHOLE).map(of).sum::<u64>();
         let parts = [
-            (sum(|s| s.errors.values().sum()), "answered wrongly"),
+            (sum(|s| s.errors.iter().filter(|(outcome, _)| is_answer(outcome)).map(|(_, n)| n).sum()), "answered wrongly"),
+            (
+                sum(|s| s.errors.iter().filter(|(outcome, _)| !is_answer(outcome)).map(|(_, n)| n).sum()),
+                "failed without an answer",
+            ),
             (sum(|s| s.unsent), "never sent"),
             (sum(|s| s.open), "open at the end"),
         ];
@@ -493,4 +497,11 @@ pub fn notes(summary: &Summary) -> String {
         text += &format!("DAMAGED: {what}\n");
     }
     if text.is_empty() { text } else { format!("\n{text}") }
+}
+/// Whether a server has answered what has this outcome: no connection, no time and what only this machine has refused are no answers.
+fn is_answer(outcome: &str) -> bool {
+    use vocabulary::Outcome;
+    let silent =
+        [Outcome::Reset, Outcome::Closed, Outcome::Refused, Outcome::Timeout, Outcome::Io, Outcome::Lost, Outcome::Proxy];
+    !silent.iter().any(|silent| silent.name(&[]) == outcome)
 }

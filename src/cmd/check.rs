@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Stop, print, read_plan, scenario_files};
+use super::{Stop, print, print_data, read_plan, scenario_files};
 use crate::cli;
 use crate::exit::Exit;
 use crate::plan::{Plan, factors};
@@ -93,6 +93,6 @@ fn lifetimes(plan: &Plan) -> Option<String> {
 pub(super) fn schema() -> Result<Exit, Stop> {
     let json =
         serde_json::to_string_pretty(&crate::schema::json_schema::generate()).map_err(|e| Stop::from_error(Exit::Failure, &e))?;
-    print(&format!("{json}\n"));
+    print_data(&format!("{json}\n"));
     Ok(Exit::Success)
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::summarize::{read_samples, runs};
-use super::{Stop, floor, print, run};
+use super::{Stop, floor, print, print_data, run};
 use crate::analysis::Summary;
 use crate::analysis::compare::{self, Comparison, Options, Verdict};
 use crate::cli::{self, Format};
@@ -18,8 +18,8 @@ pub(super) fn compare(args: &cli::Compare) -> Result<Exit, Stop> {
     let threshold = units::parse_percent(&args.threshold)
         .filter(|share| (0.0..1.0).contains(share))
         .ok_or_else(|| wrong(format!("`--threshold {}`: expected a percentage such as `5%`", args.threshold)))?;
-    let metrics: Vec<Metric> = args.metric.iter().map(|name| Metric::by_name(name)).collect();
-    let options = Options { threshold, metrics, primary: args.primary.as_deref().map(Metric::by_name) };
+    let metrics: Vec<Metric> = args.metric.iter().map(|name| run::metric("--metric", name)).collect();
+    let options = Options { threshold, metrics, primary: args.primary.as_deref().map(|name| run::metric("--primary", name)) };
     let sides = sides(&args.paths)?;
     let read = |path: &PathBuf| read_samples(path, |run| options.needs(run));
     let paths: Vec<PathBuf> = sides.iter().flatten().cloned().collect();
@@ -48,7 +48,7 @@ pub(super) fn compare(args: &cli::Compare) -> Result<Exit, Stop> {
     match args.format {
         Format::Text => print(&compare::text::text(&comparison)),
         Format::Markdown => print(&compare::text::markdown(&comparison)),
-        Format::Json => print(&String::from_utf8_lossy(&json_bytes(&comparison))),
+        Format::Json => print_data(&String::from_utf8_lossy(&json_bytes(&comparison))),
     }
     Ok(if args.fail_on_slower { gate(&comparison) } else { Exit::Success })
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Stop, fixture, load, print, read_plan, scenario_files};
+use super::{Stop, fixture, load, print, print_data, read_plan, scenario_files};
 use crate::cli;
 use crate::exit::Exit;
 use crate::observe::{HostSources, host_sources};
@@ -127,7 +127,7 @@ pub(super) fn doctor(args: &cli::Doctor) -> Result<Exit, Stop> {
     };
     let diagnosis = Diagnosis { machine, ceiling, missing_programs: missing(&args.experiments), warnings };
     if args.json {
-        print(&format!("{}\n", serde_json::to_string_pretty(&diagnosis).expect("a diagnosis is always JSON")));
+        print_data(&format!("{}\n", serde_json::to_string_pretty(&diagnosis).expect("a diagnosis is always JSON")));
     } else {
         print(&text(&diagnosis));
     }

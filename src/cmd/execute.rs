@@ -16,7 +16,7 @@ use crate::analysis::{self, Summary};
 use crate::cli;
 use crate::executor::memory::{Memory, make_passable};
 use crate::executor::versions::versions;
-use crate::executor::{Error, Executor, Interrupt, Over, Progress, actions, checkout};
+use crate::executor::{Error, Executor, Interrupt, Over, Progress, actions, checkout, hints};
 use crate::exit::Exit;
 use crate::load::passes;
 use crate::plan::order::{Turn, rounds, sequence};
@@ -703,7 +703,7 @@ impl NeverReadySoFar {
         }
         self.times = match &never_ready {
             None => 0,
-            Some(_) if never_ready == self.last => self.times + 1,
+            Some(now) if self.last.as_ref().is_some_and(|last| last.is_as(now)) => self.times + 1,
             Some(_) => 1,
         };
         self.last = never_ready;
@@ -735,6 +735,8 @@ impl Steps<'_> {
         if !steps.is_empty() {
             crate::record::files::make_directory(&logs)?;
         }
+        let cells = cell.map_or(&executor.plan.cells[..], |cell| std::slice::from_ref(&executor.plan.cells[cell]));
+        let known = hints::ports(cells.iter().flat_map(|cell| &cell.targets));
         let done = tokio::select! {
             biased;
             () = executor.interrupt.asked(patience) => {
@@ -743,7 +745,7 @@ impl Steps<'_> {
                 executor.sweep_around_kept().await?;
                 Err(Error::Interrupted)
             },
-            done = actions::execute(executor.guard, level, steps, late, &logs) => done,
+            done = actions::execute(executor.guard, level, steps, late, &logs, &known) => done,
         };
         executor.directory.mask_logs(&logs)?;
         done

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 
 use super::summarize::{aggregate, runs};
-use super::{Stop, print};
+use super::{Stop, print_data};
 use crate::analysis::Summary;
 use crate::cli;
 use crate::exit::Exit;
@@ -18,7 +18,7 @@ pub(super) fn graph(args: &cli::Graph) -> Result<Exit, Stop> {
     for run in runs(&args.paths)? {
         let (record, summary) = aggregate(&run)?;
         for path in draw(&record, &summary, &args.out)? {
-            print(&format!("{}\n", path.display()));
+            print_data(&format!("{}\n", path.display()));
         }
     }
     Ok(Exit::Success)

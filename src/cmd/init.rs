@@ -7,7 +7,7 @@ use super::check::size;
 use super::{EXPERIMENTS, Stop, plan_from, print};
 use crate::cli;
 use crate::exit::Exit;
-use crate::plan::url;
+use crate::plan::{Url, url};
 use crate::plan_read::{Document, Options};
 
 /// Writes experiments/NAME.yaml, unless something is there.
@@ -67,11 +67,17 @@ impl Subject {
     fn of(args: &cli::Init) -> Result<Self, String> {
         let command = args.command.clone();
         match &args.url {
-            Some(url) if command.is_empty() => Ok(Self::Running { url: url.clone() }),
-            Some(url) => match port_of_url(url) {
-                Some(port) => Ok(Self::Server { command, port, url: url.clone() }),
-                None => Err(format!("`--url {url}`: expected a URL with the port of the server, such as http://127.0.0.1:8000/")),
-            },
+            Some(url) => {
+                let read = Url::parse(url).map_err(|expected| format!("`--url {url}` is not a URL: {expected}"))?;
+                let names_port = url::split(url).is_some_and(|(_, authority, _)| authority == read.authority());
+                match command.is_empty() {
+                    true => Ok(Self::Running { url: url.clone() }),
+                    false if names_port => Ok(Self::Server { command, port: read.port, url: url.clone() }),
+                    false => {
+                        Err(format!("`--url {url}`: expected a URL with the port of the server, such as http://127.0.0.1:8000/"))
+                    }
+                }
+            }
             None if command.is_empty() => {
                 Err("what is to be measured? expected `runner init --url http://127.0.0.1:8000/` for a \
                  server that runs already, or `runner init -- ./server --port 8000` for a program"
@@ -188,18 +194,12 @@ graphs:
     )
 }
 
-/// Scheme, host and port of a URL, and its path.
+/// Scheme, host and port of a URL as they were typed, and the path and query of a request for it.
 fn origin_and_path(url: &str) -> (String, String) {
-    match url::split(url) {
-        Some((scheme, authority, path)) if path.starts_with('/') => (format!("{scheme}://{authority}"), path.to_owned()),
+    match (url::split(url), Url::parse(url)) {
+        (Some((scheme, authority, _)), Ok(read)) => (format!("{scheme}://{authority}"), read.request_path().to_owned()),
         _ => (url.to_owned(), "/".to_owned()),
     }
-}
-
-/// The port that a URL names.
-fn port_of_url(url: &str) -> Option<u16> {
-    let (origin, _) = origin_and_path(url);
-    origin.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).filter(|port| *port > 0)
 }
 
 /// The port on which a command line seems to let a server listen: behind a word for it, behind an address, or at the end.

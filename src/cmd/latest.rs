@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Stop, print};
+use super::{Stop, print_data};
 use crate::cli;
 use crate::exit::Exit;
 use crate::record::read as results;
@@ -18,7 +18,7 @@ pub(super) fn latest(args: &cli::Latest) -> Result<Exit, Stop> {
         return Err(Stop::new(Exit::InvalidInput, unknown(&args.out, name)));
     }
     let newest = newest(&folder).map_err(|e| Stop::from_error(Exit::InvalidInput, &e))?;
-    print(&format!("{}\n", newest.display()));
+    print_data(&format!("{}\n", newest.display()));
     Ok(Exit::Success)
 }
 

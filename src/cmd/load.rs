@@ -11,7 +11,7 @@ use hdrhistogram::serialization::Deserializer;
 use serde::Serialize;
 use tokio::sync::watch;
 
-use super::{Stop, print};
+use super::{Stop, print, print_data};
 use crate::analysis::summary::Times;
 use crate::analysis::times::times;
 use crate::cli;
@@ -92,7 +92,7 @@ pub(super) fn load(args: &cli::Load) -> Result<Exit, Stop> {
     let result = execute(&workload, seed, args.record.as_deref(), !args.json && !args.quiet)?;
     if args.json {
         let json = serde_json::to_string_pretty(&result).expect("a result is always JSON");
-        print(&format!("{json}\n"));
+        print_data(&format!("{json}\n"));
     } else if !args.quiet {
         print(&text(&result, &workload));
     }
@@ -187,6 +187,12 @@ fn http(args: &cli::Load, url: Url) -> Result<Http, Stop> {
         let Some((name, value)) = header.split_once(':') else {
             return Err(wrong(format!("`--header {header}`: expected `name: value`")));
         };
+        if name.trim().eq_ignore_ascii_case("expect") {
+            return Err(wrong(format!(
+                "`--header {header}`: it asks the server to say when it wants the body, and nobody waits for that here; \
+                 expected no such header: a body is sent at once, behind its head"
+            )));
+        }
         headers.push((name.trim().to_ascii_lowercase(), Template::parse(value.trim())));
     }
     let body = match (&args.data, &args.data_file) {

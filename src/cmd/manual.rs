@@ -2,7 +2,7 @@
 
 use clap::CommandFactory as _;
 
-use super::{Stop, print};
+use super::{Stop, print_data};
 use crate::cli;
 use crate::exit::Exit;
 
@@ -10,7 +10,7 @@ use crate::exit::Exit;
 pub(super) fn completions(args: &cli::Completions) -> Result<Exit, Stop> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut cli::Cli::command(), "runner", &mut script);
-    print(&String::from_utf8_lossy(&script));
+    print_data(&String::from_utf8_lossy(&script));
     Ok(Exit::Success)
 }
 
@@ -20,7 +20,7 @@ pub(super) fn man(args: &cli::Man) -> Result<Exit, Stop> {
         let mut page = Vec::new();
         let rendered = clap_mangen::Man::new(cli::Cli::command()).render(&mut page);
         rendered.map_err(|e| Stop::new(Exit::Failure, format!("cannot make the page: {e}")))?;
-        print(&String::from_utf8_lossy(&page));
+        print_data(&String::from_utf8_lossy(&page));
         return Ok(Exit::Success);
     };
     let failed = |e| Stop::new(Exit::Failure, format!("cannot write pages to {}: {e}", directory.display()));

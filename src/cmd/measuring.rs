@@ -10,7 +10,7 @@ use std::time::Duration;
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::json;
 
-use super::print;
+use super::print_data;
 use super::progress::{Reporter, Style};
 use crate::executor::revive::back_off;
 use crate::executor::{Epoch, LoadMark};
@@ -280,7 +280,7 @@ impl<'a> Session<'a> {
 
     fn keep(&self, gap: Gap) {
         if self.style == Style::Json {
-            print(&format!("{}\n", json!({"event": "gap", "gap": gap})));
+            print_data(&format!("{}\n", json!({"event": "gap", "gap": gap})));
         }
         self.gaps.borrow_mut().add(gap);
     }

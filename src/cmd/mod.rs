@@ -97,12 +97,21 @@ pub fn main(cli: Cli) -> Exit {
     })
 }
 
-/// Prints to standard output; a reader that has gone away (`runner list | head`) ends the program quietly.
+/// Prints words for people to standard output. Labels may come from anybody, and what is on its way into a file or a pager is looked at
+/// later.
 pub(crate) fn print(text: &str) {
+    write_out(&harmless(text));
+}
+
+/// Prints what programs read, which must be what it is; a terminal has no program behind it.
+pub(crate) fn print_data(text: &str) {
+    if std::io::stdout().is_terminal() { print(text) } else { write_out(text) }
+}
+
+/// Writes to standard output; a reader that has gone away (`runner list | head`) ends the program quietly.
+fn write_out(text: &str) {
     use std::io::Write as _;
     let mut out = std::io::stdout().lock();
-    // Labels may come from anybody; what a program reads must be what they are.
-    let text = if out.is_terminal() { harmless(text) } else { text.into() };
     if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         // Whoever reads has seen enough; what is done, and how it ends, does not depend on that.
         if error.kind() == std::io::ErrorKind::BrokenPipe {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::check::{notes, size, skips};
-use super::{Stop, print, read_plan};
+use super::{Stop, print, print_data, read_plan};
 use crate::analysis::{compare, stats};
 use crate::cli;
 use crate::executor::checkout;
@@ -22,7 +22,7 @@ pub(super) fn plan(args: &cli::Plan) -> Result<Exit, Stop> {
     let plan = read_plan(&args.file, Some(&args.choice))?;
     if args.json {
         let json = serde_json::to_string_pretty(&plan).map_err(|e| Stop::from_error(Exit::Failure, &e))?;
-        print(&format!("{json}\n"));
+        print_data(&format!("{json}\n"));
         return Ok(Exit::Success);
     }
     let mut text = format!("{}\n", plan.title());
@@ -125,7 +125,7 @@ fn target(target: &Target) -> String {
             Probe::Http { url, statuses, .. } if statuses.is_empty() => format!("when {url} answers"),
             Probe::Http { url, statuses, .. } => format!("when {url} answers {}", any_of(statuses)),
             Probe::Log { pattern } => format!("when its log says `{pattern}`"),
-            Probe::Command { argv } => format!("when `{}` succeeds", template::words(argv)),
+            Probe::Command { argv, .. } => format!("when `{}` succeeds", template::words(argv)),
         };
         let command = if replica.start.is_started() { template::words(&replica.start.argv()) } else { "already runs".to_owned() };
         text += &format!("  target {name}: {command}\n    ready {ready}{ports}\n");

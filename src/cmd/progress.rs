@@ -8,13 +8,14 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 
 use super::live::{Live, short};
-use super::print;
+use super::print_data;
 use crate::executor::Progress;
 use crate::load::passes;
 use crate::record::Verdict;
 use crate::record::status::Status;
 use crate::vocabulary::errors::tell;
 use crate::vocabulary::units::significant;
+use crate::vocabulary::words::harmless;
 
 /// So many cells are shown with their medians while a run is repeated: a terminal has 24 lines.
 const MOST_LINES: usize = 12;
@@ -90,7 +91,7 @@ impl Reporter {
     /// An event for scripts.
     pub(super) fn event(&self, event: &Value) {
         if self.style == Style::Json {
-            print(&format!("{event}\n"));
+            print_data(&format!("{event}\n"));
         }
     }
 
@@ -133,7 +134,7 @@ impl Reporter {
                 self.cells.push(line);
             }
             for (line, (name, words)) in self.cells.iter().zip(&widest) {
-                line.set_message(format!("{words}  {name}"));
+                line.set_message(harmless(&format!("{words}  {name}")).into_owned());
             }
         } else if let Some((name, words)) = widest.first() {
             let enough = narrow.map_or_else(String::new, |(narrow, of, _)| format!("; narrow enough: {narrow} of {of}"));
@@ -163,7 +164,8 @@ impl Reporter {
             .get()
             .filter(|_| stage == "load")
             .map_or_else(String::new, |n| format!(" {:.0} %", passes(&progress.passes) as f64 / n.max(1) as f64 * 100.0));
-        bar.set_message(format!("#{repetition} {stage}{share}{rate}  {}", short(cell)));
+        let words = format!("#{repetition} {stage}{share}{rate}  {}", short(cell));
+        bar.set_message(harmless(&words).into_owned());
     }
 
     /// A repetition ended.

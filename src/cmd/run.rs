@@ -157,7 +157,12 @@ pub(super) fn repeat(args: &cli::Repeat) -> Result<Exit, Stop> {
     };
     let mut plans = report_all(files.iter().map(|file| plan_of(file, &options)))?;
     for plan in &mut plans {
-        let metric = args.metric.as_deref().map(Metric::by_name).or_else(|| plan.primary.clone()).unwrap_or(Metric::Throughput);
+        let metric = args
+            .metric
+            .as_deref()
+            .map(|name| metric("--metric", name))
+            .or_else(|| plan.primary.clone())
+            .unwrap_or(Metric::Throughput);
         require_metric(plan, &metric)?;
         let decide = if decides { Some(decide(plan, args, threshold)?) } else { None };
         if let Some(repeat) = &mut plan.repeat {
@@ -263,6 +268,14 @@ fn require_metric(plan: &Plan, metric: &Metric) -> Result<(), Stop> {
     }
     let help = suggest_metric(metric.name(), brought.iter().map(String::as_str));
     Err(Stop::new(Exit::InvalidInput, format!("{} has no metric `{}`: {help}", plan.experiment, metric.name())))
+}
+
+/// The metric that an option names. Another spelling is accepted with a note, as in a scenario.
+pub(super) fn metric(option: &str, name: &str) -> Metric {
+    if let Some(meant) = Metric::respelled(name) {
+        tell(format_args!("note: {option}: `{name}` is read as `{meant}`, which is how it is spelled here"));
+    }
+    Metric::by_name(name)
 }
 
 /// The help for a metric that does not exist: the one that was probably meant. `brought`: metrics of commands.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Stop, print, reports};
+use super::{Stop, print, print_data, reports};
 use crate::analysis::{self, Summary, table};
 use crate::cli;
 use crate::exit::Exit;
@@ -38,7 +38,7 @@ pub(super) fn summarize(args: &cli::Summarize) -> Result<Exit, Stop> {
 fn print_table(args: &cli::Summarize, summary: &Summary) -> Result<(), analysis::Error> {
     let printed = match args.table {
         None if args.json => {
-            print(&String::from_utf8_lossy(&json_bytes(summary)));
+            print_data(&String::from_utf8_lossy(&json_bytes(summary)));
             return Ok(());
         }
         None => {
@@ -49,7 +49,7 @@ fn print_table(args: &cli::Summarize, summary: &Summary) -> Result<(), analysis:
         Some(cli::FigureTable::Cells) => table::cells(summary),
     };
     match args.csv {
-        true => print(&String::from_utf8_lossy(&printed.csv()?)),
+        true => print_data(&String::from_utf8_lossy(&printed.csv()?)),
         false => print(&printed.text()?),
     }
     Ok(())

@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use super::command::Command;
 use super::error::Error;
-use super::{cache, checkout};
+use super::{cache, checkout, hints};
 use load::control::Control;
 use plan::drivers::http::Http;
 use plan::{Action, Step, Tls, Url};
 use plan::{Late, Protocol as _};
 use supervise::Guard;
-use vocabulary::Task;
+use vocabulary::{Outcome, Task};
 
-/// Executes steps in order.
+/// Executes steps in order. `known`: the ports at which targets listen, or will.
 ///
 /// # Errors
 /// [`Error::Action`] at the first that fails.
@@ -24,6 +24,7 @@ pub fn execute<'f>(
     steps: &'f [Action],
     late: &'f Late<'_>,
     logs: &'f Path,
+    known: &'f [u16],
 ) -> Task<'f, Result<(), Error>> {
     Box::pin(async move {
         for (number, step) in steps.iter().enumerate() {
@@ -46,7 +47,7 @@ pub fn execute<'f>(
                     }
                 }
                 Action::Request { url, tls, step, times } => {
-                    request(url, tls, step, *times, late).await.map_err(failed)?;
+                    request(url, tls, step, *times, late, known).await.map_err(failed)?;
                 }
                 Action::Control { port, send, expect, timeout } => {
                     let fill = |template: &plan::Template| template.fill(late).to_text();
@@ -89,6 +90,7 @@ fn ask(address: &str, cookie: Option<&Path>, send: &[String], expect: Option<&st
 
 /// Sends a request a number of times, each checked like any other. Returns the values of the last request, and how many bytes
 /// its answer had.
+/// `known`: the ports of targets; one of them may have been meant if nothing listens.
 ///
 /// # Errors
 /// In words, what was wrong.
@@ -98,10 +100,15 @@ pub(super) async fn request(
     step: &Step,
     times: u64,
     late: &Late<'_>,
+    known: &[u16],
 ) -> Result<(BTreeMap<String, String>, u64), String> {
     let mut http = Http { tls: tls.clone(), ..Http::plain(url.clone(), vec![step.clone()]) };
     http.fill(late);
     load::send_requests(&http, 0, times).await.map_err(|e| match e {
+        load::Error::Verify { outcome: Outcome::Refused, words, .. } => match hints::nobody_at_any(&http.addresses(), known) {
+            Some(hint) => format!("{words}; {hint}"),
+            None => words,
+        },
         load::Error::Verify { words, .. } => words,
         other => vocabulary::errors::chain(&other),
     })

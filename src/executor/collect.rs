@@ -6,6 +6,7 @@ use super::actions::request;
 use super::command::Command;
 use super::context::Context;
 use super::error::Error;
+use super::hints;
 use extract::{Rules, Source, table};
 use load::MAX_KEPT;
 use plan::collect::BODY;
@@ -36,7 +37,8 @@ pub(super) async fn collect(wanted: &Collect, context: &Context<'_>, tables: &Pa
             Source::Text { out: &out, err: "" }
         }
         CollectSource::Get { url, tls, step } => {
-            let (mut values, length) = request(url, tls, step, 1, late).await.map_err(failed)?;
+            let (mut values, length) =
+                request(url, tls, step, 1, late, &hints::ports(context.targets.iter())).await.map_err(failed)?;
             if length > MAX_KEPT as u64 {
                 return Err(failed(format!("the answer has {length} bytes, and no more than {MAX_KEPT} are kept of one")));
             }

@@ -20,6 +20,8 @@ pub struct Context<'a> {
     pub logs: PathBuf,
     /// The fixtures' executable.
     pub fixtures: &'a Path,
+    /// The targets of its cell.
+    pub targets: &'a [Target],
 }
 
 impl Context<'_> {

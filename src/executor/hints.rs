@@ -11,12 +11,20 @@ pub(super) fn of_refusal(error: load::Error, workload: &Workload, targets: &[Tar
     if !matches!(error, load::Error::Verify { outcome: Outcome::Refused, .. }) {
         return error.into();
     }
-    let asked = workload.protocol().addresses().into_iter().filter(|(host, _)| is_local(host)).map(|(_, port)| port);
-    let known: Vec<u16> = targets.iter().flat_map(|target| &target.replicas).flat_map(|replica| replica.ports.clone()).collect();
-    match nobody_at(asked, &known) {
+    match nobody_at_any(&workload.protocol().addresses(), &ports(targets.iter())) {
         Some(hint) => Error::Refused { error, hint },
         None => error.into(),
     }
+}
+
+/// The ports of targets.
+pub fn ports<'a>(targets: impl Iterator<Item = &'a Target>) -> Vec<u16> {
+    targets.flat_map(|target| &target.replicas).flat_map(|replica| replica.ports.clone()).collect()
+}
+
+/// The hint that nothing listens at one of these addresses of this machine, if some ports are `known`.
+pub(super) fn nobody_at_any(asked: &[(&str, u16)], known: &[u16]) -> Option<String> {
+    nobody_at(asked.iter().filter(|(host, _)| is_local(host)).map(|(_, port)| *port), known)
 }
 
 /// The hint that nothing listens on one of these ports, if some ports are `known`.

@@ -34,7 +34,7 @@ mod command;
 mod containers;
 mod context;
 mod error;
-mod hints;
+pub mod hints;
 pub mod host;
 pub mod interrupt;
 pub mod kept;

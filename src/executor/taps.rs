@@ -20,6 +20,7 @@ use extract::taps::{LineRule, Misfits};
 use load::control::Control;
 use observe::follow::{Follower, Origin, Pieces, Redial, SourceReport};
 use observe::{Sampler, Watched};
+use plan::url::Address;
 use plan::{Cell, Secrets, Tap, TapField, TapSource, Target, Template};
 use record::spill::Spill;
 use record::status::{ClockStatus, MisfitStatus, TapStatus};
@@ -335,8 +336,8 @@ impl Drop for Taps {
 
 /// Where an address is really reached: there may be a link between.
 fn reached(address: &str, network: &Network) -> String {
-    let found = address.rsplit_once(':').and_then(|(host, port)| network.reach(host, port.parse().ok()?));
-    found.map_or_else(|| address.to_owned(), |(host, port)| format!("{host}:{port}"))
+    let found = Address::parse(address).ok().and_then(|Address { host, port }| network.reach(&host, port));
+    found.map_or_else(|| address.to_owned(), |(host, port)| Address { host, port }.to_string())
 }
 
 /// Connects and says what is to be said first.

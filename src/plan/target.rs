@@ -82,7 +82,7 @@ impl Replica {
         templates.extend(self.env.iter().map(|(_, value)| value.clone()));
         templates.extend(self.dir.clone());
         match &self.ready {
-            Probe::Command { argv } => templates.extend(argv.iter().cloned()),
+            Probe::Command { argv, .. } => templates.extend(argv.iter().cloned()),
             Probe::Lines { send, .. } => {
                 templates.extend(send.iter().flat_map(|line| [Some(line.text.clone()), line.hex_of.clone()]).flatten());
             }
@@ -143,6 +143,9 @@ pub enum Probe {
     Command {
         /// Program and arguments.
         argv: Vec<Template>,
+        /// Working directory, if not the runner's.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        dir: Option<Template>,
     },
 }
 
@@ -169,7 +172,10 @@ impl Probe {
     #[must_use]
     pub fn fill(&self, late: &Late<'_>) -> Self {
         match self {
-            Self::Command { argv } => Self::Command { argv: argv.iter().map(|word| word.fill(late)).collect() },
+            Self::Command { argv, dir } => Self::Command {
+                argv: argv.iter().map(|word| word.fill(late)).collect(),
+                dir: dir.as_ref().map(|dir| dir.fill(late)),
+            },
             Self::Lines { address, send, expect } => {
                 let line =
                     |line: &SentLine| SentLine { text: line.text.fill(late), hex_of: line.hex_of.as_ref().map(|f| f.fill(late)) };

@@ -65,8 +65,19 @@ pub struct Status {
 pub struct NeverReady {
     /// The target's name and the number of the replica.
     pub target: String,
+    /// The kind of reason, such as `no-answer`: the same whenever it happens again. Older runners wrote none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub kind: String,
     /// Why, in words, without the end of its log.
     pub reason: String,
+}
+
+impl NeverReady {
+    /// Whether this is another time of the same: the words may hold what an answer was, which differs each time.
+    pub fn is_as(&self, other: &Self) -> bool {
+        let is_of_one_kind = self.kind == other.kind && (!self.kind.is_empty() || self.reason == other.reason);
+        self.target == other.target && is_of_one_kind
+    }
 }
 
 /// What ended a repetition before its time.

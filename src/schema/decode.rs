@@ -9,9 +9,10 @@ use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 use serde_path_to_error::Segment;
 
-use super::examples;
-use super::node::{Data, Node};
+use super::examples::{self, Into};
+use super::node::{Data, Entry, Node};
 use super::source::{Mistake, SourceFile, Span, nearest, one_of};
+use super::syntax::{self, quoted};
 use super::types;
 
 /// More mistakes than this in one part of a file are not looked for: each costs another reading of the part.
@@ -63,6 +64,10 @@ fn salvage_noting<T: DeserializeOwned>(
     mistakes: &mut Vec<Mistake>,
     blind: &mut Vec<Span>,
 ) -> Option<T> {
+    if matches!(node.data, Data::Poison) {
+        blind.extend([node.span, node.head]);
+        return None;
+    }
     let before = mistakes.len();
     let mut json = node.to_json();
     let mut cut: Vec<Vec<Step>> = Vec::new();
@@ -103,7 +108,7 @@ fn salvage_noting<T: DeserializeOwned>(
             let original = restore(&path, &cut);
             let missing: Vec<Step> = original.iter().cloned().chain([Step::Key(field.clone())]).collect();
             if !invented && !cut.contains(&missing) && !misspelt.contains(&missing) {
-                mistakes.push(wording.mistake(file, node, &original));
+                mistakes.push(wording.mistake::<T>(file, node, &original));
             }
             blind.push(nearest_node(node, &original).head);
             path.push(Step::Key(field.clone()));
@@ -114,7 +119,7 @@ fn salvage_noting<T: DeserializeOwned>(
             insert(&mut json, &stand_in.path, StandIn::KINDS.get(stand_in.kind)?())?;
         } else {
             let original = restore(&path, &cut);
-            mistakes.push(wording.mistake(file, node, &original));
+            mistakes.push(wording.mistake::<T>(file, node, &original));
             if let (Some(typed), [parents @ .., _]) = (&wording.unknown_key, original.as_slice())
                 && let Some(meant) = nearest(typed, wording.known.iter().map(String::as_str))
             {
@@ -187,6 +192,13 @@ impl Step {
             Segment::Unknown => None,
         }
     }
+
+    fn as_into(&self) -> Into<'_> {
+        match self {
+            Self::Key(key) => Into::Key(key),
+            Self::Index(_) => Into::Item,
+        }
+    }
 }
 
 /// Notes the branches in which a mistake was reported, and reports those in which nothing was typed.
@@ -217,11 +229,22 @@ fn cut_empty(
                 let meant = entry.key == "json" && path.last() == Some(&Step::Key("body".to_owned()));
                 path.push(Step::Key(entry.key.clone()));
                 if matches!(entry.value.data, Data::Null) && nulls > 0 && !meant {
-                    let mistake = match entry.key.split_once(':') {
+                    let word = entry.key.split([' ', '=', ':']).next().unwrap_or_default();
+                    let mistake = match entry.key[word.len()..].chars().next() {
                         // `{amount:10}`
-                        Some((key, value)) if !value.is_empty() && !value.starts_with('/') => {
-                            Mistake::new(file, entry.key_span, format!("no blank behind the colon of `{key}`"))
-                                .expected(format!("expected `{key}: {value}`"))
+                        Some(':') if !entry.key.ends_with(':') && !entry.key[word.len() + 1..].starts_with('/') => {
+                            let value = &entry.key[word.len() + 1..];
+                            Mistake::new(file, entry.key_span, format!("no blank behind the colon of `{word}`"))
+                                .expected(format!("expected `{word}: {value}`"))
+                        }
+                        // `{amount 10}`, which is not also missed
+                        Some(' ' | '=') if !word.is_empty() => {
+                            let mut meant = path.clone();
+                            meant.pop();
+                            meant.push(Step::Key(word.to_owned()));
+                            cut.push(meant);
+                            Mistake::new(file, entry.key_span, format!("no colon in `{}`", entry.key))
+                                .expected(format!("expected `{}`", syntax::with_colon(&entry.key)))
                         }
                         _ => Mistake::new(file, entry.value.span, format!("the key `{}` has no value", entry.key))
                             .expected("expected a value, or no such key"),
@@ -351,7 +374,8 @@ impl Wording {
         wording
     }
 
-    fn mistake(&self, file: &Arc<SourceFile>, root: &Node, path: &[Step]) -> Mistake {
+    /// `T`: what is read from `root`.
+    fn mistake<T>(&self, file: &Arc<SourceFile>, root: &Node, path: &[Step]) -> Mistake {
         let mut node = root;
         let mut span = root.span;
         for (i, step) in path.iter().enumerate() {
@@ -384,7 +408,7 @@ impl Wording {
             Data::Int(number) if *number > 0 && self.expected.as_deref().is_some_and(|e| e.ends_with(NATURAL)) => {
                 mistake = mistake.expected("expected a smaller number");
             }
-            Data::Int(_) | Data::Float(_) | Data::Bool(_) if self.expected.as_deref() == Some("expected a text") => {
+            Data::Int(_) | Data::Float(_) | Data::Bool(_) if self.expected.as_deref() == Some(EXPECTED_TEXT) => {
                 mistake = mistake.help(format!("in quotes it is a text: \"{}\"", node.to_json()));
             }
             _ => {}
@@ -393,7 +417,7 @@ impl Wording {
             (Some(name), _) => self.unknown(mistake, name),
             (None, Some(text)) if !self.known.is_empty() => mistake.did_you_mean(text, self.known.iter().map(String::as_str)),
             // A workload and a probe have `command`, and no `shell`.
-            _ => self.with_example(mistake, node, path, path.len() == 1 && root.get("load").is_none()),
+            _ => self.with_example::<T>(mistake, node, path, path.len() == 1 && root.get("load").is_none()),
         }
     }
 
@@ -408,30 +432,112 @@ impl Wording {
         mistake.did_you_mean(name, self.known.iter().map(String::as_str))
     }
 
-    /// With an example where a map or a list was expected, and something else was found.
-    fn with_example(&self, mut mistake: Mistake, node: &Node, path: &[Step], has_shell: bool) -> Mistake {
+    /// With an example where a map, a list or a text was expected, and something else was found.
+    fn with_example<T>(&self, mistake: Mistake, node: &Node, path: &[Step], has_shell: bool) -> Mistake {
         let Some(expected) = self.expected.as_deref().filter(|_| self.found == "@") else { return mistake };
+        let from = examples::block_of::<T>();
+        let steps: Vec<Into<'_>> = path.iter().map(Step::as_into).collect();
         let kind = match expected {
             EXPECTED_MAP => examples::Kind::Map,
             EXPECTED_LIST => examples::Kind::List,
+            EXPECTED_TEXT => {
+                if !matches!(node.data, Data::Map(_) | Data::List(_)) {
+                    return mistake;
+                }
+                let example = || {
+                    Some(format!("{expected}, such as {}", examples::of(from, &steps, examples::Kind::Text, None, has_shell)?))
+                };
+                return match in_quotes(&mistake.file, node, path).or_else(example) {
+                    Some(expected) => mistake.expected(expected),
+                    None => mistake,
+                };
+            }
+            EXPECTED_WORD_OR_MAP => {
+                let words = examples::words_at(from, &steps);
+                return if words.is_empty() { mistake } else { mistake.expected(format!("expected {}", one_of(words))) };
+            }
             NATURAL_EXPECTED | "expected a number" | "expected a whole number" => {
-                let unquoted = |text: &str| text.parse::<f64>().ok().map(|_| format!("without quotes it is a number: {text}"));
-                return match node.as_text().and_then(|text| types::without_zeros(text).or_else(|| unquoted(text))) {
+                return match number_help(node) {
                     Some(help) => mistake.help(help),
                     None => mistake,
                 };
             }
             _ => return mistake,
         };
-        let example = match path {
-            [.., Step::Key(key)] => examples::of(key, kind, node.as_text(), has_shell),
-            [.., Step::Key(key), Step::Index(_)] => examples::of_item(key),
-            _ => None,
-        };
-        if let Some(example) = example {
-            mistake = mistake.expected(format!("{expected}, such as {example}"));
+        match examples::of(from, &steps, kind, node.as_text(), has_shell) {
+            Some(example) => mistake.expected(format!("{expected}, such as {example}")),
+            None => mistake,
         }
-        mistake
+    }
+}
+
+/// What to do with a text where a number is expected, if it is nearly one.
+pub fn number_help(node: &Node) -> Option<String> {
+    let text = node.as_text()?;
+    let unquoted = |text: &str| text.parse::<f64>().ok().map(|_| format!("without quotes it is a number: {text}"));
+    types::without_zeros(text).or_else(|| unquoted(text))
+}
+
+/// What to expect of a map or a list where a text was expected: `accept: text` in a list of words, or words where a shell reads a line.
+fn in_quotes(file: &SourceFile, node: &Node, path: &[Step]) -> Option<String> {
+    let typed = file.text.get(node.span.start..node.span.end).unwrap_or_default();
+    match (&node.data, path.last()) {
+        (Data::Map(entries), Some(Step::Index(_))) if entries.len() == 1 && !typed.contains('\n') && !typed.starts_with('{') => {
+            Some(format!("expected it in quotes: `{}`", quoted(typed)))
+        }
+        (Data::List(items), Some(Step::Key(key))) if key == "shell" => {
+            let words: Option<Vec<&str>> = items.iter().map(Node::as_text).collect();
+            let line = words.filter(|words| !words.is_empty()).map_or_else(|| "…".to_owned(), |words| words.join(" "));
+            Some(format!("expected a text, such as `shell: {}`; words of their own are a `command: […]`", plain(&line)))
+        }
+        _ => None,
+    }
+}
+
+/// A text as it may be typed behind a colon.
+fn plain(text: &str) -> String {
+    super::reference::flow(&Json::from(text))
+}
+
+/// Keys that stand in the column of the one to which they belong, which is YAML, and never what was meant: one mistake for all of
+/// them. What they would mean is not read.
+pub fn misplaced(file: &Arc<SourceFile>, root: &mut Node, mistakes: &mut Vec<Mistake>) {
+    if has_null(root) {
+        find_misplaced(file, root, &examples::Children::of_scenario(), mistakes);
+    }
+}
+
+fn has_null(node: &Node) -> bool {
+    matches!(node.data, Data::Null) || node.entries().iter().any(|entry| has_null(&entry.value))
+}
+
+fn find_misplaced(file: &Arc<SourceFile>, node: &mut Node, here: &examples::Children, mistakes: &mut Vec<Mistake>) {
+    let Data::Map(entries) = &mut node.data else { return };
+    let mut at = 0;
+    while at < entries.len() {
+        let inner = here.below(&entries[at].key);
+        let place = |entry: &Entry| file.line_column(entry.key_span.start);
+        let (line, column) = place(&entries[at]);
+        // What belongs to it: keys that it may have and that mean nothing here, or, where it holds names, whatever holds a map.
+        let belongs = |entry: &Entry| {
+            let is_key = if inner.are_named() {
+                matches!(entry.value.data, Data::Map(_) | Data::Null) && !entry.key.starts_with("x-")
+            } else {
+                inner.knows(&entry.key)
+            };
+            is_key && !here.knows(&entry.key) && place(entry).1 == column && place(entry).0 > line
+        };
+        let following = entries[at + 1..].iter().take_while(|entry| belongs(entry)).count();
+        if matches!(entries[at].value.data, Data::Null) && following > 0 {
+            let (key, first) = (&entries[at].key, &entries[at + 1]);
+            let found = format!("`{}` begins in column {column}, beside `{key}` of line {line}, which has no value", first.key);
+            let expected = format!("expected column {}, below `{key}`", column + 2);
+            mistakes.push(Mistake::new(file, first.key_span, found).expected(expected));
+            entries[at].value.data = Data::Poison;
+            entries.drain(at + 1..=at + following);
+        }
+        find_misplaced(file, &mut entries[at].value, &inner, mistakes);
+        at += 1;
     }
 }
 
@@ -445,6 +551,8 @@ const NATURAL: &str = "a whole number that is not negative";
 const NATURAL_EXPECTED: &str = "expected a whole number that is not negative";
 const EXPECTED_MAP: &str = "expected a map (`key: value`)";
 const EXPECTED_LIST: &str = "expected a list";
+const EXPECTED_TEXT: &str = "expected a text";
+const EXPECTED_WORD_OR_MAP: &str = "expected a word, or a map (`key: value`)";
 
 fn plain_type(expected: &str) -> String {
     match expected {
@@ -455,6 +563,7 @@ fn plain_type(expected: &str) -> String {
         "a string" | "string" => "a text".to_owned(),
         "a sequence" => "a list".to_owned(),
         "a map" => "a map (`key: value`)".to_owned(),
+        "string or map" => "a word, or a map (`key: value`)".to_owned(),
         other if other.starts_with("struct ") => "a map (`key: value`)".to_owned(),
         other if other.contains("enum ") => "one of the known words".to_owned(),
         other => other.to_owned(),

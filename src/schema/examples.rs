@@ -1,5 +1,12 @@
 //! What might stand where something of another kind was typed: an example says more than "expected a map".
+//!
+//! The examples are those of the reference, which stand beside each key in its type.
 
+use std::sync::LazyLock;
+
+use serde_json::Value as Json;
+
+use super::reference::{Block, Holds, Key, ROOT, Reference, flow};
 use super::syntax::quoted;
 
 /// What was expected.
@@ -7,61 +14,146 @@ use super::syntax::quoted;
 pub(super) enum Kind {
     Map,
     List,
+    Text,
 }
 
-use Kind::{List, Map};
+use Kind::{List, Map, Text};
 
-/// A value of each key, as it might be typed.
-const EXAMPLES: &[(&str, Kind, &str)] = &[
-    ("args", List, r#"[--port, "8000"]"#),
-    ("body", Map, r#"{text: "…"}"#),
-    ("closed", Map, "{connections: 10}"),
-    ("command", List, "[python3, -m, http.server]"),
-    ("cpus", List, "[0, 1]"),
-    ("env", Map, "{LANG: C}"),
-    ("exclude", List, "[{connections: 8}]"),
-    ("expect", List, "[{metric: errors, below: 1%}]"),
-    ("expect", Map, "{status: 200}"),
-    ("factors", Map, "{connections: [1, 8]}"),
-    ("graphs", List, "[{bars: throughput, x: connections}]"),
-    ("headers", Map, "{accept: text/html}"),
-    ("http", Map, "{version: 2}"),
-    ("let", Map, "{path: /index.html}"),
-    ("limits", Map, "{errors: 1%}"),
-    ("load", Map, "{closed: {connections: 10}, duration: 10s}"),
-    ("open", Map, "{rate: 500/s, connections: 50}"),
-    ("ports", Map, "{admin: 8001}"),
-    ("ready", Map, "{http: /}"),
-    ("record", Map, "{requests: true}"),
-    ("steps", List, "[{get: /}]"),
-    ("stop", Map, "{signal: INT, grace: 10s}"),
-    ("targets", Map, "{server: {command: [./server], port: 8000}}"),
-    ("workloads", Map, "{clients: {url: …, load: …, steps: …}}"),
-];
+impl Kind {
+    fn is_of(self, value: &Json) -> bool {
+        match self {
+            Map => value.is_object(),
+            List => value.is_array(),
+            Text => value.is_string(),
+        }
+    }
+}
 
-/// The same for an item of a list.
-const ITEMS: &[(&str, &str)] = &[
-    ("exclude", "{connections: 8}"),
-    ("expect", "{metric: errors, below: 1%}"),
-    ("graphs", "{bars: throughput, x: connections}"),
-    ("steps", "{get: /}"),
-];
+/// A step on the way to a value: into a map, or into a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Into<'a> {
+    Key(&'a str),
+    Item,
+}
 
-/// An example for a key: `` `load: {…}` ``. `typed`: the text that does not fit; the words of a command line make a list.
-/// `has_shell`: whether `shell` may stand in place of `command`.
-pub(super) fn of(key: &str, kind: Kind, typed: Option<&str>, has_shell: bool) -> Option<String> {
-    if let ("command", List, Some(line)) = (key, kind, typed.filter(|line| !line.contains(['"', '\'', '\\', '\n', '$']))) {
+/// The language as it is explained.
+static REFERENCE: LazyLock<Reference> = LazyLock::new(Reference::generate);
+
+/// The block that a type reads, or each item of a list of which it reads: `Workload` of `…::types::workload::Workload`.
+pub(super) fn block_of<T>() -> (Option<&'static Block>, Holds) {
+    let name = std::any::type_name::<T>();
+    let (name, holds) = match name.strip_prefix("alloc::vec::Vec<").and_then(|inner| inner.strip_suffix('>')) {
+        Some(inner) => (inner, Holds::List),
+        None => (name, Holds::One),
+    };
+    (REFERENCE.block(name.rsplit("::").next().unwrap_or(name)), holds)
+}
+
+/// A value in the reference.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    /// The key that holds it, if one does.
+    key: Option<&'a Key>,
+    /// How many steps it lies below the value of the key: 0, or 1 for an item of its list, or for what has a name of its own.
+    below: usize,
+    /// The block that it may be.
+    block: Option<&'a Block>,
+    /// How it holds one.
+    holds: Holds,
+}
+
+/// Follows a path from what a type reads.
+fn find<'a>((block, holds): (Option<&'a Block>, Holds), path: &[Into<'_>]) -> Place<'a> {
+    let mut place = Place { key: None, below: 0, block, holds };
+    for step in path {
+        place = match (step, place.holds) {
+            // What the scenario names, and items.
+            (Into::Key(_), Holds::Named) | (Into::Item, _) => Place { below: place.below + 1, holds: Holds::One, ..place },
+            (Into::Key(name), _) => {
+                let key = place.block.and_then(|block| block.keys.iter().find(|key| key.name == *name));
+                let block = key.and_then(|key| key.blocks.first()).and_then(|name| REFERENCE.block(name));
+                Place { key, below: 0, block, holds: key.map_or(Holds::One, |key| key.holds) }
+            }
+        };
+    }
+    place
+}
+
+/// An example for what stands at a path: `` `load: {…}` ``, or without a key what may be an item of a list. `typed`: the text that
+/// does not fit; the words of a command line make a list. `has_shell`: whether `shell` may stand in place of `command`.
+pub(super) fn of(
+    from: (Option<&'static Block>, Holds),
+    path: &[Into<'_>],
+    kind: Kind,
+    typed: Option<&str>,
+    has_shell: bool,
+) -> Option<String> {
+    if let Some(Into::Key("command")) = path.last()
+        && kind == List
+        && let Some(line) = typed.filter(|line| !line.contains(['"', '\'', '\\', '\n', '$']))
+    {
         let words: Vec<String> = line.split_whitespace().map(in_a_list).collect();
         let shell = if has_shell { "shell: …" } else { "command: [sh, -c, …]" };
         return Some(format!("`command: [{}]`; a line for a shell is `{shell}`", words.join(", ")));
     }
-    let (.., example) = EXAMPLES.iter().find(|(name, of, _)| (*name, *of) == (key, kind))?;
-    Some(format!("`{key}: {example}`"))
+    let place = find(from, path);
+    let inside = |value: &Json| match value {
+        Json::Array(items) => items.first().cloned(),
+        Json::Object(entries) => entries.values().next().cloned(),
+        _ => None,
+    };
+    match place.key {
+        Some(key) if place.below == 0 => {
+            let value = key.values.iter().find(|value| kind.is_of(value))?;
+            Some(format!("`{}: {}`", key.name, flow(value)))
+        }
+        Some(key) => {
+            let value = key.values.iter().filter_map(inside).find(|value| kind.is_of(value))?;
+            (place.below == 1).then(|| format!("`{}`", flow(&value)))
+        }
+        // The whole of what a type reads: as the root holds it.
+        None => {
+            let block = place.block?;
+            let mut holders = [ROOT, "Steps"].into_iter().filter_map(|name| REFERENCE.block(name)).flat_map(|block| &block.keys);
+            let key = holders.find(|key| key.blocks.contains(&block.name) && key.holds != Holds::One)?;
+            let value = key.values.iter().filter_map(inside).find(|value| kind.is_of(value))?;
+            Some(format!("`{}`", flow(&value)))
+        }
+    }
 }
 
-/// An example for an item of the list of a key.
-pub(super) fn of_item(key: &str) -> Option<String> {
-    ITEMS.iter().find(|(name, _)| *name == key).map(|(_, example)| format!("`{example}`"))
+/// The words of a choice that stands at a path, such as `poisson` and `step: …`.
+pub(super) fn words_at(from: (Option<&'static Block>, Holds), path: &[Into<'_>]) -> Vec<&'static str> {
+    find(from, path).block.into_iter().flat_map(|block| &block.words).map(|(word, _)| word.as_str()).collect()
+}
+
+/// Where keys stand in the column of the key to which they belong, `named` what that is.
+pub(super) struct Children {
+    block: Option<&'static Block>,
+    holds: Holds,
+}
+
+impl Children {
+    /// Those of the whole scenario.
+    pub(super) fn of_scenario() -> Self {
+        Self { block: REFERENCE.block(ROOT), holds: Holds::One }
+    }
+
+    /// Those of what stands under a key.
+    pub(super) fn below(&self, key: &str) -> Self {
+        let place = find((self.block, self.holds), &[Into::Key(key)]);
+        Self { block: place.block, holds: place.holds }
+    }
+
+    /// Whether a map of this kind may have a key of this name; names that the scenario gives are not known.
+    pub(super) fn knows(&self, key: &str) -> bool {
+        self.holds == Holds::One && self.block.is_some_and(|block| block.keys.iter().any(|known| known.name == key))
+    }
+
+    /// Whether the scenario gives the names of its keys.
+    pub(super) fn are_named(&self) -> bool {
+        self.holds == Holds::Named
+    }
 }
 
 /// A word as it is typed between brackets.
@@ -73,31 +165,69 @@ fn in_a_list(word: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Data, SourceFile, node};
+    use super::super::types;
+    use super::super::{SourceFile, node};
     use super::*;
 
+    fn example<T>(path: &[&str], kind: Kind) -> Option<String> {
+        let path: Vec<Into<'_>> = path.iter().map(|step| if *step == "-" { Into::Item } else { Into::Key(step) }).collect();
+        of(block_of::<T>(), &path, kind, None, true)
+    }
+
     #[test]
-    fn every_example_is_yaml_of_its_kind() {
-        for (key, kind, example) in EXAMPLES {
-            let file = SourceFile::inline("x.yaml", &format!("{key}: {example}\n"));
-            let tree = node::parse(&file).unwrap_or_else(|m| panic!("{key}: {}", m.found));
-            let is = match tree.get(key).map(|value| &value.data) {
-                Some(Data::Map(_)) => Map,
-                Some(Data::List(_)) => List,
-                other => panic!("{key}: {other:?}"),
-            };
-            assert_eq!(is, *kind, "{key}");
-        }
-        for (key, example) in ITEMS {
-            assert!(node::parse(&SourceFile::inline("x.yaml", &format!("{key}: [{example}]\n"))).is_ok(), "{key}");
+    fn what_is_a_map_or_a_list_has_an_example() {
+        let all = [
+            example::<types::Experiment>(&["collect"], Map),
+            example::<types::Experiment>(&["links"], Map),
+            example::<types::Experiment>(&["taps"], Map),
+            example::<types::Experiment>(&["phases"], Map),
+            example::<types::Experiment>(&["set-up"], Map),
+            example::<types::Experiment>(&["set-up", "run"], List),
+            example::<types::Experiment>(&["expect"], List),
+            example::<types::Experiment>(&["graphs", "-"], Map),
+            example::<types::Collect>(&[], Map),
+            example::<types::Link>(&[], Map),
+            example::<types::Tap>(&[], Map),
+            example::<types::Target>(&[], Map),
+            example::<types::Workload>(&[], Map),
+            example::<Vec<types::Action>>(&["-"], Map),
+            example::<types::Target>(&["container"], Map),
+            example::<types::Target>(&["render"], Map),
+            example::<types::Target>(&["rlimits"], Map),
+            example::<types::Target>(&["args"], List),
+            example::<types::Target>(&["command", "-"], Text),
+            example::<types::Workload>(&["metrics"], Map),
+            example::<types::Workload>(&["metrics", "requests"], Map),
+            example::<types::Workload>(&["draw"], Map),
+            example::<types::Workload>(&["load"], Map),
+            example::<types::Workload>(&["load", "find"], Map),
+            example::<types::Workload>(&["load", "closed", "think"], Map),
+            example::<types::Workload>(&["steps"], List),
+            example::<types::Workload>(&["steps", "-"], Map),
+            example::<types::Step>(&["carry"], Map),
+            example::<types::Step>(&["carry", "v"], Map),
+            example::<types::Step>(&["outcomes"], Map),
+            example::<types::Step>(&["body"], Map),
+        ];
+        let missing: Vec<usize> = all.iter().enumerate().filter(|(_, e)| e.is_none()).map(|(index, _)| index).collect();
+        assert!(missing.is_empty(), "{missing:?} in {all:#?}");
+        for text in all.into_iter().flatten() {
+            let inner = text.trim_matches('`');
+            assert!(node::parse(&SourceFile::inline("x.yaml", &format!("- {inner}\n"))).is_ok(), "{text}");
         }
     }
 
     #[test]
     fn a_command_line_is_split() {
-        assert_eq!(
-            of("command", List, Some("python3 -m x {a}"), true).as_deref(),
-            Some("`command: [python3, -m, x, \"{a}\"]`; a line for a shell is `shell: …`")
-        );
+        let typed = of(block_of::<types::Target>(), &[Into::Key("command")], List, Some("python3 -m x {a}"), true);
+        let expected = "`command: [python3, -m, x, \"{a}\"]`; a line for a shell is `shell: …`";
+        assert_eq!(typed.as_deref(), Some(expected));
+    }
+
+    #[test]
+    fn the_words_of_a_choice_are_known() {
+        assert!(words_at(block_of::<types::Experiment>(), &[Into::Key("scratch")]).len() >= 2);
+        let arrivals = [Into::Key("load"), Into::Key("open"), Into::Key("arrivals")];
+        assert!(words_at(block_of::<types::Workload>(), &arrivals).contains(&"poisson"));
     }
 }

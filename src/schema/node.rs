@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use saphyr_parser::{Event, Parser, ScanError};
+use saphyr_parser::{Event, Parser, ScalarStyle, ScanError};
 use serde_yaml::Value;
 
 use super::source::{Mistake, SourceFile, Span};
@@ -342,10 +342,17 @@ impl<'a> Marks<'a> {
                 self.no_tag(tag.is_some(), span)?;
                 let mut entries: Vec<(Arc<Mark>, Arc<Mark>)> = Vec::new();
                 let mut seen: HashMap<String, usize> = HashMap::new();
+                let mut nulls = 0;
                 let end = loop {
                     match self.next()? {
                         (Event::MappingEnd, end) => break end.end,
                         (event, span) => {
+                            // Two of them are one key to YAML, however they are spelled.
+                            nulls += usize::from(is_null(&event));
+                            if nulls > 1 && is_null(&event) {
+                                let key = key_text(self.file, &Value::Null, span);
+                                return Err(Box::new(key.expect_err("what is no value is no key")));
+                            }
                             if let Event::Scalar(text, ..) = &event
                                 && let Some(first) = seen.insert(text.to_string(), span.start)
                             {
@@ -424,6 +431,14 @@ impl<'a> Marks<'a> {
             )
             .expected("expected a smaller document, or fewer aliases of aliases"),
         ))
+    }
+}
+
+/// Whether YAML reads a scalar as no value at all.
+fn is_null(event: &Event<'_>) -> bool {
+    match event {
+        Event::Scalar(text, ScalarStyle::Plain, ..) => matches!(&**text, "" | "~" | "null" | "Null" | "NULL"),
+        _ => false,
     }
 }
 

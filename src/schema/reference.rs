@@ -44,8 +44,10 @@ pub struct Key {
     pub is_required: bool,
     /// What its absence means, where that is something.
     pub default: Option<String>,
-    /// Values as they may be typed, in YAML.
+    /// The key with values as they may be typed, in YAML.
     pub examples: Vec<String>,
+    /// The values themselves.
+    pub values: Vec<Json>,
     /// What it means, in Markdown.
     pub text: String,
 }
@@ -229,6 +231,7 @@ fn keys(definition: &Json, definitions: &Map<String, Json>) -> Vec<Key> {
                 .flatten()
                 .map(|value| format!("{name}: {}", flow(value)))
                 .collect(),
+            values: schema["examples"].as_array().cloned().unwrap_or_default(),
             text: description(schema),
         }
     };

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use vocabulary::words::harmless;
+
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet, renderer::DecorStyle};
 
 pub use vocabulary::words::{all_of, nearest, one_of};
@@ -176,15 +178,19 @@ impl Mistake {
         let line_number = file.line_column(start).0;
         let line = &file.text[line_start..line_end];
         let mut annotation = AnnotationKind::Primary.span(start - line_start..end - line_start);
-        if let Some(expected) = &self.expected {
-            annotation = annotation.label(expected);
+        let expected = self.expected.as_deref().map(harmless);
+        if let Some(expected) = &expected {
+            annotation = annotation.label(&**expected);
         }
-        let path = file.path.display().to_string();
+        // What a file is called, and what stands in it, may hold what a terminal obeys.
+        let path = harmless(&file.path.display().to_string()).into_owned();
+        let found = harmless(&self.found);
         let mut group = Level::ERROR
-            .primary_title(&self.found)
+            .primary_title(&*found)
             .element(Snippet::source(line).path(&path).line_start(line_number).annotation(annotation));
-        if let Some(help) = &self.help {
-            group = group.element(Level::HELP.message(help));
+        let help = self.help.as_deref().map(harmless);
+        if let Some(help) = &help {
+            group = group.element(Level::HELP.message(&**help));
         }
         let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
         renderer.decor_style(DecorStyle::Ascii).render(&[group])

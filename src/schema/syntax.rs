@@ -179,16 +179,20 @@ impl<'a> Place<'a> {
     }
 
     fn tab(&self) -> Option<Mistake> {
-        let line = self.line()?;
+        // A value that is no text in quotes goes on until it meets the tab of a line below it.
+        let is_below = self.said.contains("found a tab");
+        let near = [Some(self.here), Some(self.here + 1).filter(|_| is_below)];
+        let indents = |line: &&Line<'_>| line.text[..line.indent()].contains('\t');
         if self.open.is_empty()
-            && let Some(tab) = line.text[..line.indent()].find('\t')
+            && let Some(line) = near.into_iter().flatten().filter_map(|index| self.lines.get(index)).find(indents)
         {
-            let start = line.start + tab;
+            let start = line.start + line.text.find('\t').unwrap_or_default();
             let found = format!("a tab at the beginning of line {}", line.number);
             return Some(self.mistake(start, start + 1, found).expected("expected blanks: only they indent"));
         }
         let near = [self.at.checked_sub(1), Some(self.at)].into_iter().flatten();
-        let tab = near.into_iter().find(|at| self.text.as_bytes().get(*at) == Some(&b'\t'))?;
+        let near = near.into_iter().find(|at| self.text.as_bytes().get(*at) == Some(&b'\t'));
+        let tab = near.or_else(|| Some(self.at + self.text[self.at..].find('\t').filter(|_| is_below)?))?;
         Some(self.mistake(tab, tab + 1, "a tab").expected("expected blanks"))
     }
 
@@ -292,13 +296,22 @@ impl<'a> Place<'a> {
             return Some(self.mistake(open, open + 1, found).expected(format!("expected `{closing}` {before}")));
         }
         let start = self.value_start(self.at);
+        let before = &self.text[start..self.at];
+        if let Some(key) = self.key_without_colon(opening, start)
+            && matches!(here?, '[' | '{' | '"' | '\'')
+        {
+            let found = format!("no colon behind `{key}`");
+            return Some(self.mistake(start, start + key.len(), found).expected(format!("expected `{key}: {}…`", here?)));
+        }
         match here? {
             ':' if self.text[self.at + 1..].starts_with(['[', '{', '"', '\'']) => {
                 let found = format!("no blank behind the colon of `{}`", &self.text[start..self.at]);
                 Some(self.mistake(start, self.at + 1, found).expected(format!("expected `{}: …`", &self.text[start..self.at])))
             }
+            // In a list the first colon is already one too many, as long as it stands in a text.
+            ':' if opening == '[' => Some(self.quote(self.item_start(self.at, open), "a second colon in a value")),
             ':' => Some(self.quote(start, "a second colon in a value")),
-            '[' | '{' if !self.text[..self.at].ends_with([' ', ',', '\n']) => {
+            '[' | '{' if !before.is_empty() && !before.ends_with([' ', ',', '\n']) => {
                 Some(self.quote(start, "a bracket inside a text without quotes"))
             }
             _ if self.said.contains("','") => {
@@ -307,6 +320,21 @@ impl<'a> Place<'a> {
             }
             _ => None,
         }
+    }
+
+    /// A word between braces, from `start` to where the parser stopped, that stands where a key stands, and has no colon.
+    fn key_without_colon(&self, opening: char, start: usize) -> Option<&'a str> {
+        let key = self.text[start..self.at].trim_end();
+        let is_word = !key.is_empty() && key.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_'));
+        let is_first = self.text[..start].trim_end().ends_with(['{', ',']);
+        (opening == '{' && is_word && is_first).then_some(key)
+    }
+
+    /// Where the item begins, of the list that opens at an offset, in which another one stands.
+    fn item_start(&self, at: usize, open: usize) -> usize {
+        let before = &self.text[open + 1..at];
+        let start = open + 1 + before.rfind(", ").map_or(0, |comma| comma + 2);
+        start + (self.text[start..at].len() - self.text[start..at].trim_start().len())
     }
 
     /// `@home`
@@ -382,26 +410,21 @@ impl<'a> Place<'a> {
             let start = start + (self.text[start..].len() - self.text[start..].trim_start().len());
             return Some(self.quote(start, format!("a second colon in the value of `{key}`")));
         }
-        let before = self.before()?;
-        let (start, text) = before.entry();
+        // The last line of a file has none below it at which its colon could be missed.
+        let is_last = simple && line.key().is_none() && !line.content().starts_with("- ");
+        let (start, text) = if is_last { line } else { self.before()? }.entry();
         let shown = |text: &str| text.chars().take(60).collect::<String>();
-        if before.key().is_some() || text.starts_with(['"', '\'', '[', '{', '|', '>']) {
+        if colon(text).is_some() || text.starts_with(['"', '\'', '[', '{', '|', '>']) {
             return None;
         }
-        let (word, rest) = match text.split_once(':') {
-            Some((word, rest)) => (word, Some(rest)),
-            None => (text.split(' ').next().unwrap_or(text), None),
-        };
-        let (found, expected) = match rest {
-            Some(rest) => (
+        let word = text.split(' ').next().unwrap_or(text);
+        let (found, expected) = match word.split_once(':') {
+            // The colon of a URL is not that of a key: `url http://x`
+            Some((word, _)) => (
                 format!("no blank behind the colon of `{}`", shown(word)),
-                format!("expected `{}: {}`", shown(word), shown(rest)),
+                format!("expected `{}: {}`", shown(word), shown(&text[word.len() + 1..])),
             ),
-            None => {
-                let value = text[word.len()..].trim();
-                let value = if value.is_empty() { String::new() } else { format!(" {value}") };
-                (format!("no colon in `{}`", shown(text)), format!("expected `{word}:{}`", shown(&value)))
-            }
+            None => (format!("no colon in `{}`", shown(text)), format!("expected `{}`", shown(&with_colon(text)))),
         };
         Some(self.mistake(start, start + text.len(), found).expected(expected))
     }
@@ -509,6 +532,14 @@ fn open_brackets(text: &str, until: usize) -> Vec<usize> {
     open
 }
 
+/// A key and its value of which the colon is missing, with it: `b 2`, `b= 2` and `b = 2` are `b: 2`.
+pub(super) fn with_colon(text: &str) -> String {
+    let end = text.find([' ', '=']).unwrap_or(text.len());
+    let value = text[end..].trim_start();
+    let value = value.strip_prefix('=').unwrap_or(value).trim();
+    if value.is_empty() { format!("{}:", &text[..end]) } else { format!("{}: {value}", &text[..end]) }
+}
+
 /// A text in quotes, in those that need the fewest signs.
 pub(super) fn quoted(text: &str) -> String {
     if !text.contains(['"', '\\']) {
@@ -551,11 +582,23 @@ mod tests {
         assert_said("a: 1\nfactors\n  n: [1, 2]\n", "no colon in `factors`", "expected `factors:`");
         assert_said("a: 1\nurl:http://x\nb: 2\n", "no blank behind the colon of `url`", "expected `url: http://x`");
         assert_said("a: {b:{c: 1}}\n", "no blank behind the colon of `b`", "expected `b: …`");
+        for end in ["", "\n", "\n\n", "\n# that is all\n"] {
+            assert_said(&format!("a: 1\nb 2{end}"), "no colon in `b 2`", "expected `b: 2`");
+            assert_said(&format!("a:\n  - x\nb 2{end}"), "no colon in `b 2`", "expected `b: 2`");
+        }
+        assert_said("a:\n  url http://x:1\n  b: 2\n", "no colon in `url http://x:1`", "expected `url: http://x:1`");
+        assert_said("a:\n  b: 2\n  url http://x:1\n", "no colon in `url http://x:1`", "expected `url: http://x:1`");
+        assert_said("a: 1\nb= 2\nc: 3\n", "no colon in `b= 2`", "expected `b: 2`");
+        assert_said("a: 1\nb = 2\n", "no colon in `b = 2`", "expected `b: 2`");
+        assert_said("a: {closed {c: 1}, d: 2}\n", "no colon behind `closed`", "expected `closed: {…`");
+        assert_said("a: {d: 2, closed [1]}\n", "no colon behind `closed`", "expected `closed: […`");
     }
 
     #[test]
     fn a_colon_is_one_too_many() {
         assert_said("q: a: b: c\n", "a second colon in the value of `q`", "expected it in quotes: `\"a: b: c\"`");
+        assert_said("c: [echo, a: b: c]\n", "a second colon in a value", "expected it in quotes: `\"a: b: c\"`");
+        assert_said("c: [a: b: c, d]\n", "a second colon in a value", "expected it in quotes: `\"a: b: c\"`");
         assert_said("x: {shell: echo a: b, c: 1}\n", "a second colon in a value", "expected it in quotes: `\"echo a: b\"`");
         assert_said(
             "s:\n  - w: curl -H a: b # c\n",
@@ -588,6 +631,11 @@ mod tests {
         );
         assert_said("a:\n  \tb: 1\n", "a tab at the beginning of line 2", "expected blanks: only they indent");
         assert_said("a:\n\tb: 1\n", "a tab at the beginning of line 2", "expected blanks: only they indent");
+        assert_said("a: 1\n\tb: 2\n", "a tab at the beginning of line 2", "expected blanks: only they indent");
+        let below = "c:\n  url: http://x:1\n\tload: {a: 1}\n  steps: []\n";
+        assert_said(below, "a tab at the beginning of line 3", "expected blanks: only they indent");
+        let far = "c:\n  url: http://x:1\n\n# more\n  \tload: {a: 1}\n";
+        assert_said(far, "a tab at the beginning of line 5", "expected blanks: only they indent");
     }
 
     #[test]

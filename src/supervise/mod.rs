@@ -70,6 +70,8 @@ pub enum Error {
         name: String,
         /// How long it was given.
         timeout: std::time::Duration,
+        /// The kind of reason: the same whenever it happens again, whatever else the words say.
+        kind: String,
         /// What the last probe found.
         reason: String,
         /// The last lines of its log.

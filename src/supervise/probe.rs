@@ -70,7 +70,7 @@ pub fn wait<'f>(guard: &'f Guard, subject: &'f Subject<'_>) -> Task<'f, Result<I
                 last.borrow_mut().looks_since = None;
                 match looked {
                     Ok(()) => return Ok(Instant::now()),
-                    Err(Look::NotYet(reason)) => last.borrow_mut().reason = Some(reason),
+                    Err(Look::NotYet(why)) => last.borrow_mut().why = Some(why),
                     Err(Look::Failed(error)) => return Err(error),
                 }
                 let pause = if matches!(subject.probe, Probe::Log { .. } | Probe::Command { .. } | Probe::Lines { .. }) {
@@ -97,12 +97,11 @@ pub fn wait<'f>(guard: &'f Guard, subject: &'f Subject<'_>) -> Task<'f, Result<I
                 }
             },
             exit = ended => Err(ended_early(subject, exit?)),
-            () = tokio::time::sleep(subject.timeout) => Err(Error::NotReady {
-                name: subject.name.to_owned(),
-                timeout: subject.timeout,
-                reason: last.take().words(&subject.probe),
-                tail: tail(subject.logs, LINES_SHOWN),
-            }),
+            () = tokio::time::sleep(subject.timeout) => {
+                let Why { kind, words } = last.take().why(&subject.probe, subject.timeout);
+                let tail = tail(subject.logs, LINES_SHOWN);
+                Err(Error::NotReady { name: subject.name.to_owned(), timeout: subject.timeout, kind, reason: words, tail })
+            }
         }
     })
 }
@@ -115,27 +114,50 @@ fn ended_early(subject: &Subject<'_>, exit: Exit) -> Error {
 #[derive(Debug, Default)]
 struct Seen {
     /// Why it was not ready at the last look that came to an end.
-    reason: Option<String>,
+    why: Option<Why>,
     /// Since when the one goes on that has not.
     looks_since: Option<Instant>,
 }
 
 impl Seen {
-    /// Why it is not ready. A look that hangs is what is told: what was before it is over.
-    fn words(self, probe: &Probe) -> String {
+    /// Why it is not ready. A look that hangs is what is told: what was before it is over. What is said is the same in every
+    /// repetition: the time-out (of the whole wait) that was configured, and no time that was measured.
+    fn why(self, probe: &Probe, timeout: Duration) -> Why {
         // Whoever speaks in lines is listened to for a while, which is no hanging.
         let listens = matches!(probe, Probe::Lines { .. });
-        let is_long = |time: &Duration| *time > HANGS && !listens || self.reason.is_none();
-        let hangs = self.looks_since.map(|since| since.elapsed()).filter(is_long);
-        match (hangs, self.reason) {
-            (Some(time), before) => {
-                let time = vocabulary::units::human_duration(time.as_nanos() as f64);
-                let before = before.map_or_else(String::new, |reason| format!(" (before that: {reason})"));
-                format!("{} gave no answer within {time}{before}", subject_of(probe))
+        let is_long = |since: &Instant| since.elapsed() > HANGS && !listens || self.why.is_none();
+        match (self.looks_since.filter(is_long), self.why) {
+            // A look that hung before has had all the time that it gets.
+            (Some(_), Some(before)) if before.kind == NO_ANSWER => before,
+            (Some(_), before) => {
+                let time = vocabulary::units::exact_duration(timeout.min(ONE_LOOK));
+                let words = match before {
+                    Some(before) => format!("{} gave no answer any more (before that: {})", subject_of(probe), before.words),
+                    None => format!("{} gave no answer within {time}", subject_of(probe)),
+                };
+                Why::new(NO_ANSWER, words)
             }
-            (None, Some(reason)) => reason,
-            (None, None) => "there was no time to look at it".to_owned(),
+            (None, Some(why)) => why,
+            (None, None) => Why::new("no-look", "there was no time to look at it"),
         }
+    }
+}
+
+/// Why a target is not ready.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Why {
+    /// The kind of it: the same whenever it happens again, whatever the words say beside it.
+    kind: String,
+    /// In words.
+    words: String,
+}
+
+/// The kind of a look that hung.
+const NO_ANSWER: &str = "no-answer";
+
+impl Why {
+    fn new(kind: impl Into<String>, words: impl Into<String>) -> Self {
+        Self { kind: kind.into(), words: words.into() }
     }
 }
 
@@ -146,7 +168,7 @@ fn subject_of(probe: &Probe) -> String {
         Probe::Tcp { address } | Probe::Lines { address, .. } => address.clone(),
         Probe::Http { url, .. } => url.to_string(),
         Probe::Log { .. } => "its log".to_owned(),
-        Probe::Command { argv } => {
+        Probe::Command { argv, .. } => {
             let words: Vec<String> = argv.iter().map(Template::to_text).collect();
             format!("the command `{}`", words.join(" "))
         }
@@ -155,27 +177,41 @@ fn subject_of(probe: &Probe) -> String {
 
 enum Look {
     /// Why it is not ready, as far as that is seen.
-    NotYet(String),
+    NotYet(Why),
     /// Nobody can look any more.
     Failed(Error),
 }
 
+impl Look {
+    fn not_yet(kind: impl Into<String>, words: impl Into<String>) -> Self {
+        Self::NotYet(Why::new(kind, words))
+    }
+
+    /// What a system says of a connection, or of something like one.
+    fn refused(address: &str, error: &std::io::Error) -> Self {
+        Self::not_yet(format!("{:?}", error.kind()), format!("{address}: {error}"))
+    }
+}
+
 /// Looks once. `tls`: what was read for TLS, as soon as it could be; it is read once for all looks.
 async fn look(guard: &Guard, subject: &Subject<'_>, logs: &mut [Unread; 2], tls: &mut Option<Tls>) -> Result<(), Look> {
-    let timed_out = |what: &str| Look::NotYet(format!("{what} gave no answer within {} s", ONE_LOOK.as_secs()));
+    let timed_out = |what: &str| {
+        let time = vocabulary::units::exact_duration(subject.timeout.min(ONE_LOOK));
+        Look::not_yet(NO_ANSWER, format!("{what} gave no answer within {time}"))
+    };
     match &subject.probe {
         Probe::Started => Ok(()),
         Probe::Tcp { address } => match tokio::time::timeout(ONE_LOOK, connect(address, subject.namespace)).await {
             Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(Look::NotYet(format!("{address}: {error}"))),
+            Ok(Err(error)) => Err(Look::refused(address, &error)),
             Err(_) => Err(timed_out(address)),
         },
         Probe::Lines { address, send, expect } => {
-            let pattern = regex::Regex::new(expect).map_err(|e| Look::NotYet(e.to_string()))?;
-            let said = said(send).map_err(Look::NotYet)?;
+            let pattern = regex::Regex::new(expect).map_err(|e| Look::not_yet("pattern", e.to_string()))?;
+            let said = said(send).map_err(|words| Look::not_yet("nothing-to-say", words))?;
             let stream = match tokio::time::timeout(ONE_LOOK, connect(address, subject.namespace)).await {
                 Ok(Ok(stream)) => stream,
-                Ok(Err(error)) => return Err(Look::NotYet(format!("{address}: {error}"))),
+                Ok(Err(error)) => return Err(Look::refused(address, &error)),
                 Err(_) => return Err(timed_out(address)),
             };
             let mut answer = Answer::default();
@@ -183,44 +219,48 @@ async fn look(guard: &Guard, subject: &Subject<'_>, logs: &mut [Unread; 2], tls:
                 Ok(Ok(true)) => Ok(()),
                 // A line without its end is one when nothing more comes.
                 Ok(Ok(false)) | Err(_) if answer.ends_with(&pattern) => Ok(()),
-                Ok(Err(error)) if answer.is_empty() => Err(Look::NotYet(format!("{address}: {error}"))),
-                _ if answer.is_empty() => Err(Look::NotYet(format!("{address} said nothing"))),
-                _ => Err(Look::NotYet(format!(
-                    "no line that {address} says matches `{expect}`; the last answer was `{}`",
-                    answer.readable()
-                ))),
+                Ok(Err(error)) if answer.is_empty() => Err(Look::refused(address, &error)),
+                _ if answer.is_empty() => Err(Look::not_yet("silence", format!("{address} said nothing"))),
+                _ => {
+                    let said = answer.readable();
+                    let words = format!("no line that {address} says matches `{expect}`; the last answer was `{said}`");
+                    Err(Look::not_yet("other-lines", words))
+                }
             }
         }
         Probe::Http { url, statuses, tls: said } => {
             if url.tls && tls.is_none() {
-                *tls = Some(Tls::new(said, false).map_err(|error| Look::NotYet(vocabulary::errors::chain(&error)))?);
+                *tls = Some(Tls::new(said, false).map_err(|error| Look::not_yet("tls", vocabulary::errors::chain(&error)))?);
             }
             match tokio::time::timeout(ONE_LOOK, get(url, tls.as_ref(), subject.namespace)).await {
                 Ok(Ok(status)) if statuses.contains(&status) || statuses.is_empty() && status < 400 => Ok(()),
-                Ok(Ok(status)) if statuses.is_empty() => Err(Look::NotYet(format!("{url} answered {status}"))),
+                Ok(Ok(status)) if statuses.is_empty() => {
+                    Err(Look::not_yet(format!("status-{status}"), format!("{url} answered {status}")))
+                }
                 Ok(Ok(status)) => {
                     let expected = any_of(statuses);
-                    Err(Look::NotYet(format!("{url} answered {status}, expected {expected}")))
+                    Err(Look::not_yet(format!("status-{status}"), format!("{url} answered {status}, expected {expected}")))
                 }
-                Ok(Err(reason)) => Err(Look::NotYet(format!("{url}: {reason}"))),
+                Ok(Err(failure)) => Err(Look::not_yet(failure.kind, format!("{url}: {}", failure.words))),
                 Err(_) => Err(timed_out(&url.to_string())),
             }
         }
         Probe::Log { pattern } => {
-            let pattern = regex::Regex::new(pattern).map_err(|e| Look::NotYet(e.to_string()))?;
+            let pattern = regex::Regex::new(pattern).map_err(|e| Look::not_yet("pattern", e.to_string()))?;
             let found = logs.iter_mut().any(|log| log.any_line(|line| pattern.is_match(line)));
-            if found { Ok(()) } else { Err(Look::NotYet(format!("no line of its log matches `{pattern}`"))) }
+            if found { Ok(()) } else { Err(Look::not_yet("no-line", format!("no line of its log matches `{pattern}`"))) }
         }
-        Probe::Command { argv } => {
+        Probe::Command { argv, dir } => {
             let argv = argv.iter().map(Template::to_text).collect();
             let env = vec![guard.marker(Kind::Step, subject.name, 0)];
             let nowhere = [Path::new("/dev/null"); 2];
-            let command = ProcessSpec { namespace: subject.namespace, ..ProcessSpec::new(argv, env, nowhere) };
+            let dir = dir.as_ref().map(|dir| PathBuf::from(dir.to_text()));
+            let command = ProcessSpec { dir, namespace: subject.namespace, ..ProcessSpec::new(argv, env, nowhere) };
             match guard.run_to_end(command, ONE_LOOK).await {
                 Ok(Some(Exit::Code(0))) => Ok(()),
-                Ok(Some(exit)) => Err(Look::NotYet(format!("the command {exit}"))),
+                Ok(Some(exit)) => Err(Look::not_yet(exit.to_string(), format!("the command {exit}"))),
                 Ok(None) => Err(timed_out(&subject_of(&subject.probe))),
-                Err(error @ Error::Spawn { .. }) => Err(Look::NotYet(error.to_string())),
+                Err(error @ Error::Spawn { .. }) => Err(Look::not_yet("not-started", error.to_string())),
                 Err(error) => Err(Look::Failed(error)),
             }
         }
@@ -364,30 +404,36 @@ impl Answer {
 }
 
 /// The status of a `GET`, over TLS where that is asked for.
-async fn get(url: &Url, tls: Option<&Tls>, namespace: Option<&Path>) -> Result<u16, String> {
+async fn get(url: &Url, tls: Option<&Tls>, namespace: Option<&Path>) -> Result<u16, Why> {
     let address = url.authority();
-    let stream = connect(&address, namespace).await.map_err(|e| text(&e))?;
+    let stream = connect(&address, namespace).await.map_err(|e| Why::new(format!("{:?}", e.kind()), text(&e)))?;
     let Some(tls) = tls else { return status(stream, url).await };
     let deadline = tokio::time::Instant::now() + ONE_LOOK;
-    let shaken = tls.handshake(stream, tls::server_name(&url.host)?, &address, deadline).await;
-    status(shaken.map_err(|failure| failure.words)?, url).await
+    let name = tls::server_name(&url.host).map_err(|words| Why::new("tls", words))?;
+    let shaken = tls.handshake(stream, name, &address, deadline).await;
+    status(shaken.map_err(|failure| Why::new("tls", failure.words))?, url).await
 }
 
 /// The status of a `GET` on a connection.
-async fn status(stream: impl AsyncRead + AsyncWrite + Unpin, url: &Url) -> Result<u16, String> {
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|e| text(&e))?;
-    let path = plan::url::sent(url.request_path()).map_err(|unsendable| format!("the path {}", unsendable.found()))?;
+async fn status(stream: impl AsyncRead + AsyncWrite + Unpin, url: &Url) -> Result<u16, Why> {
+    let failed = |error: &(dyn std::error::Error + 'static)| Why::new("no-http", text(error));
+    // A header that goes on in the next line is one, as in loads.
+    let mut http = hyper::client::conn::http1::Builder::new();
+    http.allow_obsolete_multiline_headers_in_responses(true);
+    let (mut sender, connection) = http.handshake(TokioIo::new(stream)).await.map_err(|e| failed(&e))?;
+    let unsendable = |unsendable: plan::url::Unsendable| Why::new("path", format!("the path {}", unsendable.found()));
+    let path = plan::url::sent(url.request_path()).map_err(unsendable)?;
     let request = hyper::Request::get(&*path)
         .header("host", url.authority())
         .header("connection", "close")
         .body(Empty::<bytes::Bytes>::new())
-        .map_err(|e| text(&e))?;
+        .map_err(|e| failed(&e))?;
     let mut answer = std::pin::pin!(sender.send_request(request));
     let early = tokio::select! {
         biased;
         answer = &mut answer => Some(answer),
         ended = connection => {
-            ended.map_err(|e| text(&e))?;
+            ended.map_err(|e| failed(&e))?;
             None
         }
     };
@@ -396,7 +442,7 @@ async fn status(stream: impl AsyncRead + AsyncWrite + Unpin, url: &Url) -> Resul
         Some(answer) => answer,
         None => answer.await,
     };
-    answer.map(|a| a.status().as_u16()).map_err(|e| text(&e))
+    answer.map(|a| a.status().as_u16()).map_err(|e| failed(&e))
 }
 
 /// An error with its causes; or what the server said that wants to know who asks.

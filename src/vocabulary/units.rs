@@ -24,16 +24,35 @@ const BYTE_UNITS: [(&str, u64); 9] = [
     ("B", 1),
 ];
 
-/// Splits `12.5 MiB` into its number and its unit; `None` when the number is none, or begins with a 0 that is not before a point.
+/// Splits `12.5 MiB` into its number and its unit: the one rule for numbers, wherever a unit may follow. `1e1` is 10; `None` when the
+/// number is none, or begins with a 0 before another digit.
 fn split_unit(text: &str) -> Option<(f64, &str)> {
-    let text = text.trim();
-    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.' && c != '_').unwrap_or(text.len());
-    let digits = text[..end].replace('_', "");
+    let (digits, unit) = split_number(text.trim());
     // To some programs `010` is 8.
-    if digits.len() > 1 && digits.starts_with('0') && !digits.starts_with("0.") {
+    if begins_with_zero(&digits) {
         return None;
     }
-    Some((digits.parse().ok()?, text[end..].trim()))
+    Some((digits.parse().ok()?, unit.trim()))
+}
+
+/// The number at the start of a text, without `_` between its digits, and what follows it.
+fn split_number(text: &str) -> (String, &str) {
+    let is_digit = |c: char| c.is_ascii_digit();
+    let mut end = text.find(|c: char| !is_digit(c) && c != '.' && c != '_').unwrap_or(text.len());
+    // An exponent has digits: the `e` of a unit has none.
+    if let Some(exponent) = text[end..].strip_prefix(['e', 'E']).filter(|_| end > 0) {
+        let digits = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
+        let length = digits.find(|c: char| !is_digit(c)).unwrap_or(digits.len());
+        if length > 0 {
+            end = text.len() - digits.len() + length;
+        }
+    }
+    (text[..end].replace('_', ""), &text[end..])
+}
+
+/// Whether a number begins with a 0 before another digit.
+fn begins_with_zero(digits: &str) -> bool {
+    digits.strip_prefix('0').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
 }
 
 impl Bytes {
@@ -90,8 +109,8 @@ pub fn parse_bit_rate(text: &str) -> Option<f64> {
 
 /// Reads a percentage such as `0.1%`, as a fraction of 1; `None` when `text` is none.
 pub fn parse_percent(text: &str) -> Option<f64> {
-    let number: f64 = text.trim().strip_suffix('%')?.trim_end().parse().ok()?;
-    (number >= 0.0 && number.is_finite()).then_some(number / 100.0)
+    let (number, unit) = split_unit(text)?;
+    (unit == "%" && number.is_finite()).then_some(number / 100.0)
 }
 
 const TIME_UNITS: [(&str, u64); 6] =
@@ -125,10 +144,14 @@ fn any_duration(text: &str) -> Option<Duration> {
         return None;
     }
     while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let unit_end = rest[digits..].find(|c: char| c.is_ascii_digit()).map_or(rest.len(), |i| digits + i);
-        let number: f64 = rest[..digits].parse().ok()?;
-        let unit = match rest[digits..unit_end].trim() {
+        let (digits, behind) = split_number(rest);
+        // `1m05s` is how clocks show it.
+        if last == u64::MAX && begins_with_zero(&digits) {
+            return None;
+        }
+        let unit_end = behind.find(|c: char| c.is_ascii_digit()).unwrap_or(behind.len());
+        let number: f64 = digits.parse().ok()?;
+        let unit = match behind[..unit_end].trim() {
             "min" => "m",
             "µs" => "us",
             unit => unit,
@@ -139,7 +162,7 @@ fn any_duration(text: &str) -> Option<Duration> {
         }
         last = factor;
         total = total.saturating_add((number * factor as f64).round() as u64);
-        rest = rest[unit_end..].trim_start();
+        rest = behind[unit_end..].trim_start();
     }
     Some(Duration::from_nanos(total))
 }
@@ -259,6 +282,22 @@ pub fn percent(share: f64) -> String {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn numbers_are_read_alike_whatever_their_unit() {
+        assert_eq!(parse_duration("1e1s"), Some(Duration::from_secs(10)));
+        assert_eq!(parse_duration("1.5e-3s"), Some(Duration::from_micros(1500)));
+        assert_eq!(parse_percent("1e1%"), Some(0.1));
+        assert_eq!((parse_rate("1e1/s"), Bytes::parse("1e1KiB")), (Some(10.0), Some(Bytes(10_240))));
+        assert_eq!(parse_bit_rate("1e1Mbit/s"), Some(1e7));
+        let refused = [parse_duration("010s").is_none(), parse_percent("010%").is_none(), parse_rate("010/s").is_none()];
+        assert_eq!(refused, [true; 3]);
+        assert!(Bytes::parse("010KiB").is_none() && parse_bit_rate("010kbit/s").is_none() && parse_duration("00s").is_none());
+        assert_eq!(parse_duration("1m05s"), Some(Duration::from_secs(65)), "as clocks show it");
+        assert_eq!((parse_percent("0.5%"), parse_percent("0%"), parse_percent("1 %")), (Some(0.005), Some(0.0), Some(0.01)));
+        assert!(parse_percent("-1%").is_none() && parse_percent("inf%").is_none() && parse_percent("1e999%").is_none());
+        assert!(parse_duration("1es").is_none() && parse_duration("e1s").is_none() && parse_percent("%").is_none());
+    }
 
     #[test]
     fn sizes_as_people_write_them() {

@@ -46,11 +46,13 @@ pub fn one_of<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
 /// A text that comes from somebody else, as it may stand in words for people: what a terminal obeys (control characters of both
 /// sets, but for line ends and tabs), and what turns the direction of what stands behind it, is U+FFFD.
 pub fn harmless(text: &str) -> Cow<'_, str> {
-    let acts = |c: char| {
-        c.is_control() && !matches!(c, '\n' | '\t')
-            || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}')
-    };
     if text.contains(acts) { text.replace(acts, "\u{fffd}").into() } else { text.into() }
+}
+
+/// Whether a character does something where it is shown, other than to end a line or to be a tab.
+pub fn acts(c: char) -> bool {
+    let turns = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' | '\u{61c}');
+    c.is_control() && !matches!(c, '\n' | '\t') || turns || matches!(c, '\u{2028}' | '\u{2029}')
 }
 
 #[cfg(test)]
@@ -63,6 +65,7 @@ mod tests {
             harmless("a\x1b[2J\r\x07\u{9b}31m\u{7f}\u{202e}b\n\tc\u{fc}"),
             "a\u{fffd}[2J\u{fffd}\u{fffd}\u{fffd}31m\u{fffd}\u{fffd}b\n\tc\u{fc}"
         );
+        assert_eq!(harmless("\u{200e}\u{200f}\u{61c}\u{2066}"), "\u{fffd}".repeat(4));
         assert!(matches!(harmless("`plain` \n"), Cow::Borrowed(_)));
     }
 

@@ -35,6 +35,27 @@ fn says(outcome: &Outcome, parts: &[&str]) {
 // ---- init
 
 #[test]
+fn a_first_experiment_takes_a_url_as_it_is() {
+    let mut place = Place::new();
+    let port = place.port(1);
+    for (name, url, path) in [
+        ("query", format!("http://127.0.0.1:{port}?x=1"), "/?x=1"),
+        ("both", format!("http://127.0.0.1:{port}/a/b?x=1"), "/a/b?x=1"),
+        ("none", format!("http://127.0.0.1:{port}"), "/"),
+    ] {
+        place.run(&["init", name, "--url", &url]).expect(0);
+        let text = std::fs::read_to_string(place.path(format!("experiments/{name}.yaml"))).unwrap();
+        let [plain, quoted] = [format!("- get: {path}\n"), format!("- get: \"{path}\"\n")];
+        assert!(text.contains(&plain) || text.contains(&quoted), "{text}");
+    }
+    place.run(&["init", "wrong", "--url", "http://user@127.0.0.1:1/"]).expect(2).complains(&["is not a URL", "`auth`"]);
+    place
+        .run(&["init", "wrong", "--url", "http://127.0.0.1/", "--", "./x"])
+        .expect(2)
+        .complains(&["with the port of the server"]);
+}
+
+#[test]
 fn a_first_experiment_for_a_server_passes_and_runs() {
     let mut place = Place::new();
     let port = place.port(1).to_string();

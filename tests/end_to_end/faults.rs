@@ -576,11 +576,11 @@ workloads:
 ";
     let url = format!("http://127.0.0.1:{}/health", silent_server());
     let kinds = [
-        (format!("http: '{url}'"), format!("{url} gave no answer within 7")),
-        ("command: [sh, -c, sleep 300]".to_owned(), "the command `sh -c sleep 300` gave no answer within 7".to_owned()),
+        (format!("http: '{url}'"), format!("{url} gave no answer within 700ms")),
+        ("command: [sh, -c, sleep 300]".to_owned(), "the command `sh -c sleep 300` gave no answer within 700ms".to_owned()),
         (
             "command: [sh, -c, 'test -f DIR/once || { touch DIR/once; exit 3; }; sleep 300']".to_owned(),
-            "(before that: the command ended with exit code 3)".to_owned(),
+            "gave no answer any more (before that: the command ended with exit code 3)".to_owned(),
         ),
         ("log: ready".to_owned(), "no line of its log matches `ready`".to_owned()),
     ];
@@ -620,12 +620,56 @@ fn a_target_that_is_never_ready_is_not_waited_for_in_every_repetition() {
         let given_up = format!("not tried any more: web was not ready in 3 repetitions of this cell: {refused}");
         if number <= 3 {
             assert!(reason.starts_with("web was not ready within 400ms"), "{reason}");
-            assert_eq!(status["never_ready"], json!({"target": "web", "reason": refused}));
+            assert_eq!(status["never_ready"], json!({"target": "web", "kind": "ConnectionRefused", "reason": refused}));
         } else {
             assert_eq!((reason, status["timings"]["target_start_ns"].as_u64()), (given_up.as_str(), Some(0)));
         }
         assert_eq!(of("sound", number)["verdict"]["is"], "valid");
     }
+}
+
+/// What hangs, and what answers otherwise each time, is one reason all the same.
+#[test]
+fn a_reason_is_the_same_whatever_its_words_measure() {
+    let scenario = "
+experiment: test
+targets:
+  web: {command: [sleep, '100'], ready: {READY, timeout: 600ms}}
+workloads:
+  clients: {command: ['true'], load: {closed: {connections: 1}, amount: 1}}
+";
+    let counting = counting_server();
+    let probes = [
+        ("command: [sh, -c, sleep 300]".to_owned(), "the command `sh -c sleep 300` gave no answer within 600ms", "no-answer"),
+        (format!("tcp: {counting}, send: [how], expect: '^ready$'"), "the last answer was `answer ", "other-lines"),
+    ];
+    for (ready, words, kind) in probes {
+        let place = Place::with(&scenario.replace("READY", &ready));
+        place.run(&["run", "test.yaml", "-n", "5", "--no-graphs"]).expect(4);
+        for number in 1..=5 {
+            let status = place.status(&format!("all/run{number}"));
+            let reason = status["verdict"]["reason"].as_str().unwrap();
+            let given_up = "not tried any more: web was not ready in 3 repetitions of this cell: ";
+            assert_eq!(reason.starts_with(given_up), number > 3, "{number}: {reason}");
+            assert!(reason.contains(words), "{reason}");
+            if number <= 3 {
+                assert_eq!(status["never_ready"]["kind"], kind, "{status}");
+            }
+        }
+    }
+}
+
+/// The port of a server whose answers are numbered.
+fn counting_server() -> u16 {
+    use std::io::Write as _;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for (number, stream) in listener.incoming().enumerate() {
+            let _ = stream.and_then(|mut stream| writeln!(stream, "answer {number}"));
+        }
+    });
+    port
 }
 
 /// A level that is longer than a file may be called has a folder and a picture of its own all the same.
@@ -705,6 +749,47 @@ workloads:
     place.run_test().expect(4).complains(&["the checked pass before the load failed", "Connection refused", &hint]);
 }
 
+/// The same of a request before the load, and of one behind it.
+#[test]
+fn a_port_at_which_nobody_listens_is_told_of_set_up_and_collect_too() {
+    let scenario = "
+experiment: test
+targets: {web: {fixture: null-server, port: PORT1}}
+workloads:
+  clients: {url: 'http://127.0.0.1:PORT1', load: {closed: {connections: 1}, amount: 3}, steps: [{get: /}]}
+";
+    let set_up = "set-up: {load: [{get: 'http://127.0.0.1:${PORT1 + 1}/'}]}\n";
+    let collect = "collect: {stats: {get: 'http://127.0.0.1:${PORT1 + 1}/', metrics: {hits: {json: /hits}}}}\n";
+    for (more, words) in [(set_up, "the set-up, load step"), (collect, "`stats` could not be collected")] {
+        let mut place = Place::with(&format!("{scenario}{more}"));
+        let port = place.port(1);
+        let hint = format!("nothing of this experiment listens on {}; did you mean {port}?", port + 1);
+        place.run_test().expect(4).complains(&[words, "Connection refused", &hint]);
+    }
+}
+
+/// A header that goes on in the next line is one for a probe as for loads.
+#[test]
+fn a_probe_takes_a_header_of_several_lines() {
+    use std::io::{Read as _, Write as _};
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nx-long: one\r\n two\r\ncontent-length: 0\r\n\r\n");
+        }
+    });
+    let scenario = "
+experiment: test
+targets:
+  web: {command: [sleep, '100'], ready: {http: 'http://127.0.0.1:PORT/', timeout: 5s}}
+workloads:
+  clients: {command: ['true'], load: {closed: {connections: 1}, amount: 1}}
+";
+    Place::with(&scenario.replace("PORT", &port.to_string())).run_test().expect(0);
+}
+
 /// What a target is started with may name its own ports; names of the scenario's own come first.
 #[test]
 fn a_target_knows_its_own_ports() {
@@ -765,4 +850,5 @@ workloads:
         return;
     }
     assert!(said.contains("no local port is left") && said.contains("this machine's limit and not the server's"), "{said}");
+    assert!(said.contains(" failed without an answer") && !said.contains("answered wrongly"), "{said}");
 }

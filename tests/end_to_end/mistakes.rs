@@ -60,6 +60,7 @@ mistakes! {
     auth_late
     body_file_missing
     body_two_kinds
+    braces_without_colon
     cache_of_a_request
     carry_name
     carry_pointer
@@ -168,6 +169,7 @@ mistakes! {
     file_key_is_no_text
     file_key_is_null
     file_key_template
+    file_keys_are_null
     file_let_bomb
     file_not_utf_8
     file_only_comments
@@ -179,9 +181,11 @@ mistakes! {
     file_syntax_list_in_map
     file_syntax_no_blank
     file_syntax_no_colon
+    file_syntax_no_colon_in_the_end
     file_syntax_open_bracket
     file_syntax_quote
     file_syntax_tab
+    file_syntax_tab_below
     file_syntax_two_colons
     file_tag
     file_too_deep
@@ -195,8 +199,10 @@ mistakes! {
     find_rate_too_low
     find_unknown_figure
     find_with_duration
+    find_with_warm_up
     framed_and_url
     framed_frame
+    framed_stages_keep_alive
     framed_steps
     graph_bars_without_x
     graph_baseline
@@ -238,6 +244,9 @@ mistakes! {
     http_streams_without_2
     http_version
     include_incomplete
+    indent_of_a_section
+    indent_of_keys
+    indent_of_load
     key_underscore
     key_unknown_body
     key_unknown_carry
@@ -278,6 +287,7 @@ mistakes! {
     limits_unknown
     limits_watched
     link_elsewhere
+    link_name
     link_none_from_the_load
     link_shape
     link_to
@@ -306,6 +316,7 @@ mistakes! {
     missing_workloads
     number_too_large
     number_with_zero
+    number_with_zero_everywhere
     open_amount_too_long
     open_and_closed
     open_arrivals_unknown
@@ -419,10 +430,12 @@ mistakes! {
     tls_parts
     tls_without_https
     tmpfs_size
+    type_examples
     type_fraction
     type_list_for_map
     type_map_for_list
     type_map_for_number
+    type_map_in_command
     type_negative
     type_null
     type_null_item

@@ -146,16 +146,124 @@ workloads:
     assert_eq!(beside.status.code(), Some(0), "{beside:?}");
     assert!(place.lines("began").len() >= 2, "{:?}", place.lines("began"));
 
-    // An argument is the program's own matter; that it names a file which lies elsewhere is said.
-    place.write("below/test.yaml", &scenario.replace("./tool.sh, here", "sh, tool.sh, here"));
-    let complained = |outcome: Outcome| outcome.expect(2).complains(&["`tool.sh` lies with the scenario", "expected `dir: .`"]);
-    complained(place.run(&["check", "below/test.yaml"]));
-    let beside = place.runner().current_dir(place.path("below")).args(["check", "test.yaml"]).output().unwrap();
-    assert_eq!(beside.status.code(), Some(0), "{beside:?}");
-    place.write(
-        "below/test.yaml",
-        &scenario.replace("./tool.sh, here", "sh, tool.sh, there").replace("    load:", "    dir: .\n    load:"),
-    );
+    // An argument is the program's own matter, and found where the program runs: in the scenario's folder.
+    place.write("below/test.yaml", &scenario.replace("./tool.sh, here", "sh, tool.sh, there"));
     place.run(&["run", "below/test.yaml", "--no-graphs"]).expect(0);
     assert!(place.lines("began").iter().any(|line| line == "there"));
+    // What lies above it is not found, and `check` says so.
+    place.write_as_is("above.sh", "exit 0\n");
+    for (written, span) in [
+        ("command: [sh, ./above.sh]", false),
+        ("command: [sh, above.sh, DIR/began]", true),
+        ("command: [./tool.sh, --config=above.sh, DIR/began]", true),
+        ("command: [./tool.sh, start-router, above.sh, DIR/began]", true),
+        ("env: {CONFIG: above.sh}\n    command: [./tool.sh, x, DIR/began]", true),
+        ("command: [./tool.sh, --output, above.sh, DIR/began]", false),
+    ] {
+        place.write("below/test.yaml", &scenario.replace("command: [./tool.sh, here, DIR/began]", written));
+        let outcome = place.run(&["check", "below/test.yaml"]);
+        match span {
+            true => drop(outcome.expect(2).complains(&["`above.sh` lies above the scenario's folder", "expected `dir: ..`"])),
+            false => drop(outcome.expect(0)),
+        }
+    }
+}
+
+/// Options are read as scenarios are: with a note.
+#[test]
+fn another_spelling_in_an_option_is_read_with_a_note() {
+    let place = Place::with(
+        "
+experiment: test
+targets: {web: {fixture: null-server, port: PORT1}}
+workloads:
+  clients: {url: 'http://127.0.0.1:PORT1', load: {open: {rate: 50/s, connections: 2}, duration: 100ms}, steps: [{get: /}]}
+",
+    );
+    let note = "note: --metric: `lag-p99` is read as `lag_p99`, which is how it is spelled here";
+    place.run(&["repeat", "test.yaml", "-n", "2", "--no-graphs", "--metric", "lag-p99"]).expect(0).complains(&[note]);
+    let runs = place.run_directory("test").display().to_string();
+    place.run(&["compare", &runs, &runs, "--metric", "lag-p99"]).complains(&[note]);
+}
+
+/// What is sent at once needs no leave.
+#[test]
+fn a_load_refuses_a_header_that_nobody_waits_for() {
+    let outcome = Place::new().run(&["load", "http://127.0.0.1:9", "-H", "Expect: 100-continue", "-n", "1"]);
+    outcome.expect(2).complains(&["`--header Expect: 100-continue`", "nobody waits for that here"]);
+}
+
+/// Names of files and levels are cleaned where they become words, on pipes as on terminals; what programs read is as it is.
+#[test]
+fn names_that_a_terminal_obeys_are_made_harmless() {
+    let place = Place::new();
+    place.write_as_is("odd\u{1b}[2J.yaml", "experiment: x\nworkloads: 5\n");
+    let outcome = place.run(&["check", "odd\u{1b}[2J.yaml"]).expect(2);
+    assert!(!outcome.stderr.contains('\u{1b}') && outcome.stderr.contains("odd\u{fffd}[2J.yaml"), "{}", outcome.stderr);
+    let place = Place::with(
+        "
+experiment: test
+factors: {kind: [\"a\\u001b[2J\\u202e\", b]}
+workloads:
+  tool: {command: ['true', '${kind}'], load: {closed: {connections: 1}, amount: 1}}
+",
+    );
+    let outcome = place.run(&["run", "test.yaml", "--no-graphs"]).expect(0);
+    let words = format!("{}{}", outcome.stdout, outcome.stderr);
+    assert!(words.contains("a\u{fffd}[2J\u{fffd}") && !words.contains(['\u{1b}', '\u{202e}']), "{words}");
+    let runs = place.run_directory("test").display().to_string();
+    let text = place.run(&["compare", &runs, "--by", "kind", "--format", "markdown"]).expect(0).stdout;
+    assert!(text.contains("a\u{fffd}\\[2J\u{fffd}") && !text.contains(['\u{1b}', '\u{202e}']), "{text}");
+    let json = place.run(&["compare", &runs, "--by", "kind", "--format", "json"]).expect(0).stdout;
+    assert!(json.contains("a\\u001b[2J\u{202e}"), "{json}");
+}
+
+/// Whatever a scenario starts runs in its folder, from wherever runner is called.
+#[test]
+fn everything_that_a_scenario_starts_runs_in_its_folder() {
+    let mut place = Place::new();
+    std::fs::create_dir(place.path("below")).unwrap();
+    place.write_as_is("below/config", "hello\n");
+    place.write_as_is("below/tool.sh", "cat config >/dev/null && echo \"$1 $CONFIG\" >> \"$2\"\n");
+    let scenario = "
+experiment: test
+set-up:
+  run: [{shell: 'sh tool.sh run DIR/seen'}]
+  repetition: [{command: [sh, -c, 'sh tool.sh repetition DIR/seen']}]
+targets:
+  server:
+    shell: sh tool.sh target DIR/seen && exec sleep 100
+    env: {CONFIG: config}
+    ready: {command: [sh, tool.sh, probe, DIR/seen]}
+workloads:
+  tool:
+    command: [sh, tool.sh, workload, DIR/seen]
+    load: {closed: {connections: 1}, amount: 1}
+collect:
+  command: {shell: sh tool.sh collect DIR/seen && echo 1, metrics: {one: {regex: '(1)'}}}
+taps:
+  tap: {shell: 'sh tool.sh tap DIR/seen; echo line; exec sleep 100', regex: '(?<x>.*)'}
+clean-up:
+  run: [{shell: sh tool.sh clean-up DIR/seen}]
+";
+    place.write("below/test.yaml", scenario);
+    place.run(&["run", "below/test.yaml", "--no-graphs"]).expect(0);
+    let mut seen = place.lines("seen");
+    seen.sort();
+    seen.dedup();
+    let all = ["clean-up ", "collect ", "probe ", "repetition ", "run ", "tap ", "target config", "workload "];
+    assert_eq!(seen, all);
+    // Files that are read by runner, too.
+    let scenario = "
+experiment: test
+workloads:
+  tool: {command: ['true'], load: {closed: {connections: 1}, amount: 1}}
+set-up:
+  repetition: [{shell: 'echo 7 > made'}]
+collect:
+  made: {file: made, metrics: {seven: {regex: '(7)'}}}
+";
+    place.write("below/test.yaml", scenario);
+    place.run(&["run", "below/test.yaml", "--no-graphs"]).expect(0);
+    assert_eq!(place.lines("below/made"), ["7"]);
 }

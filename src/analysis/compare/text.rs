@@ -6,6 +6,7 @@ use super::{Comparison, Row, Verdict};
 use crate::report::{escaped, literal};
 use crate::stability::p;
 use vocabulary::Metric;
+use vocabulary::words::harmless;
 
 /// The comparison as a table with what must be known above and below it.
 pub fn text(comparison: &Comparison) -> String {
@@ -53,23 +54,24 @@ pub fn text(comparison: &Comparison) -> String {
 pub fn markdown(comparison: &Comparison) -> String {
     let columns = Columns::of(comparison);
     let line = |cells: &[String]| format!("| {} |\n", cells.iter().map(|c| escaped(c)).collect::<Vec<_>>().join(" | "));
-    let mut text = format!("### {}\n\n", title(comparison));
+    let mut text = format!("### {}\n\n", plain(&title(comparison)));
     for (letter, side) in letters(comparison) {
-        text += &format!("- {letter}: {side}\n");
+        text += &format!("- {letter}: {}\n", plain(&side));
     }
     for difference in &comparison.differences {
-        text += &format!("- **differs:** {}\n", escaped(difference));
+        text += &format!("- **differs:** {}\n", plain(difference));
     }
     if !comparison.differences.is_empty() || !letters(comparison).is_empty() {
         text.push('\n');
     }
-    let header = columns.header();
+    let header: Vec<String> = columns.header().iter().map(|name| literal(name)).collect();
     text += &line(&header);
     let rule = |i: usize| if (columns.names()..columns.names() + NUMBERS).contains(&i) { "---:" } else { "---" }.to_owned();
     text += &line(&(0..header.len()).map(rule).collect::<Vec<_>>());
     for row in &comparison.rows {
         let mut cells = columns.row(row);
-        cells.iter_mut().take(comparison.factors.len()).for_each(|level| *level = literal(level));
+        // Levels, runs, workloads and metrics have the names that somebody gave them.
+        cells.iter_mut().take(columns.names()).for_each(|name| *name = literal(name));
         if let Some(last) = cells.last_mut()
             && row.verdict.is_difference()
         {
@@ -77,12 +79,17 @@ pub fn markdown(comparison: &Comparison) -> String {
         }
         text += &line(&cells);
     }
-    text += &format!("\n{}", method(comparison));
-    text += &counts(comparison);
+    text += &format!("\n{}", literal(&method(comparison)));
+    text += &literal(&counts(comparison));
     for note in &comparison.notes {
-        text += &format!("\n> {note}\n");
+        text += &format!("\n> {}\n", plain(note));
     }
     text
+}
+
+/// Words in a line of their own, of which nothing means something in Markdown.
+fn plain(text: &str) -> String {
+    literal(&harmless(text).replace(['\n', '\t'], " "))
 }
 
 fn title(comparison: &Comparison) -> String {

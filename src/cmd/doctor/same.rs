@@ -11,7 +11,7 @@ use crate::analysis::compare::{SIGNIFICANT, samples};
 use crate::analysis::stats::{self, Session};
 use crate::analysis::values::{self, Selection};
 use crate::cli;
-use crate::cmd::{Stop, floor, plan_of, print, report_all, run};
+use crate::cmd::{Stop, floor, plan_of, print, print_data, report_all, run};
 use crate::exit::Exit;
 use crate::plan::Plan;
 use crate::plan_read::Options;
@@ -84,7 +84,7 @@ pub(super) fn same(args: &cli::Doctor, file: &Path) -> Result<Exit, Stop> {
     let summaries = invocation.summaries.borrow();
     let found = floors(plan, &summaries);
     if args.json {
-        print(&format!("{}\n", serde_json::to_string_pretty(&found).expect("a floor is always JSON")));
+        print_data(&format!("{}\n", serde_json::to_string_pretty(&found).expect("a floor is always JSON")));
     } else {
         print(&text(&found, &kept));
     }

@@ -358,8 +358,8 @@ impl Repetition<'_> {
 
     /// Executes steps of the scenario's own.
     async fn execute(&self, level: &'static str, steps: &[Action]) -> Result<(), Error> {
-        let Context { guard, late, logs, .. } = &self.context;
-        actions::execute(guard, level, steps, late, logs).await
+        let Context { guard, late, logs, targets, .. } = &self.context;
+        actions::execute(guard, level, steps, late, logs, &hints::ports(targets.iter())).await
     }
 }
 

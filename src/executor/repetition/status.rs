@@ -96,12 +96,12 @@ impl Conclusion<'_> {
 
     /// Who kept it from beginning, if that is why it failed.
     fn never_ready(&self) -> Option<NeverReady> {
-        let (target, reason) = match self.outcome.as_ref().err()? {
-            Error::Supervise(supervise::Error::NotReady { name, reason, .. }) => (name, reason.clone()),
-            Error::Supervise(supervise::Error::EndedEarly { name, exit, .. }) => (name, format!("it {exit}")),
+        let (target, kind, reason) = match self.outcome.as_ref().err()? {
+            Error::Supervise(supervise::Error::NotReady { name, kind, reason, .. }) => (name, kind.clone(), reason.clone()),
+            Error::Supervise(supervise::Error::EndedEarly { name, exit, .. }) => (name, exit.to_string(), format!("it {exit}")),
             _ => return None,
         };
-        Some(NeverReady { target: target.clone(), reason })
+        Some(NeverReady { target: target.clone(), kind, reason })
     }
 
     fn phases(&self) -> Vec<PhaseStatus> {

@@ -34,6 +34,14 @@ enum TextPart {
 }
 
 impl TextPart {
+    /// The place of its value.
+    fn place(&self) -> Option<usize> {
+        match self {
+            Self::Text(_) => None,
+            Self::Value(place) | Self::Encoded(place) | Self::Quoted(place) | Self::Json(place) => Some(*place),
+        }
+    }
+
     fn get<'a>(&'a self, values: &'a Values) -> Cow<'a, str> {
         match self {
             Self::Text(text) => Cow::Borrowed(text),
@@ -122,6 +130,15 @@ impl Text {
         text
     }
 
+    /// The text for messages: with what is drawn and counted, and with the names of what was carried from answers.
+    pub fn told(&self, values: &Values) -> String {
+        let told = |part: &TextPart| match part.place().and_then(|place| values.carried_name(place)) {
+            Some(name) => format!("${{{name}}}"),
+            None => part.get(values).into_owned(),
+        };
+        self.parts.iter().map(told).collect()
+    }
+
     /// Appends it with its values.
     pub fn write(&self, values: &Values, out: &mut Vec<u8>) {
         for part in &self.parts {
@@ -138,6 +155,8 @@ fn opens_text(before: &str) -> bool {
 /// Names of the values that requests insert, in the order of their places.
 pub struct ValueNames {
     names: Vec<String>,
+    /// Those that steps carry, which stand behind what every pass has.
+    carried: Arc<[String]>,
     uses_id: bool,
     uses_pass: bool,
     /// What is drawn for each pass, with its place.
@@ -158,7 +177,8 @@ impl ValueNames {
         let draws = draws.iter().enumerate().map(|(i, draw)| (first + i, draw.of.clone())).collect();
         let inserted: Vec<&str> = inserted.collect();
         let uses = |name: &str| inserted.contains(&name);
-        Self { uses_id: uses("id"), uses_pass: uses("pass"), draws, names }
+        let carried = names[CONNECTION + 1..first].into();
+        Self { uses_id: uses("id"), uses_pass: uses("pass"), draws, carried, names }
     }
 
     /// The same with a name more, which nobody draws, and its place.
@@ -177,6 +197,7 @@ impl ValueNames {
 /// What differs from pass to pass on one connection: id, numbers, carried values, random bytes.
 pub struct Values {
     values: Vec<String>,
+    carried: Arc<[String]>,
     /// Which of them are JSON and no text: numbers, truth values, lists and the like, as they were carried.
     is_json: Vec<bool>,
     /// What nobody inserts is not written anew for every pass.
@@ -201,6 +222,7 @@ impl Values {
         Self {
             is_json: vec![false; values.len()],
             values,
+            carried: Arc::clone(&names.carried),
             uses_id,
             uses_pass,
             draws: Arc::clone(&names.draws),
@@ -208,6 +230,11 @@ impl Values {
             connection,
             random: mix(seed ^ connection.rotate_left(32)),
         }
+    }
+
+    /// The name of a value, if it is one that steps carry.
+    fn carried_name(&self, place: usize) -> Option<&str> {
+        place.checked_sub(CONNECTION + 1).and_then(|at| self.carried.get(at)).map(String::as_str)
     }
 
     /// Begins a pass: a fresh id, and no carried values.

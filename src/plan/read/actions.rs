@@ -105,12 +105,13 @@ pub(super) fn kept(scenario: &Path, name: &str, typed: &types::Action) -> Cache 
 
 /// What is in a file that a step names, seen from where it is executed; none where it is no file, or a large one.
 fn content(scenario: &Path, dir: &str, file: &str) -> Option<Vec<u8>> {
-    // A word alone is a program or an option, if it is not a file of the folder that the scenario says.
-    if file.contains("${") || dir.contains("${") || dir.is_empty() && !file.contains('/') {
+    if file.contains("${") || dir.contains("${") {
         return None;
     }
     let path = match dir {
-        "" => find_file(scenario, file),
+        // A program with `/` may lie above.
+        "" if file.contains('/') => find_file(scenario, file),
+        "" => find_file(scenario, ".").map(|dir| dir.join(file)),
         dir => find_file(scenario, dir).map(|dir| dir.join(file)),
     };
     let path = path.filter(|path| path.metadata().is_ok_and(|there| there.is_file() && there.len() <= MOST_CONTENT))?;

@@ -88,9 +88,7 @@ pub(super) fn load(
             for key in ["amount", "duration"] {
                 refuse(notes, node, &[key], "a search ends by itself; `trial` says how long each rate is tried");
             }
-            if auto_warm_up {
-                refuse(notes, node, &["warm-up"], "each rate is tried by itself; none of them becomes steady first");
-            }
+            refuse(notes, node, &["warm-up"], "each rate is tried by itself; none of them becomes steady first");
             if timeline.is_some() {
                 notes.say(
                     workload,

@@ -1,6 +1,5 @@
 //! Reads `collect:`.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use super::diagnostics::{Diagnostics, refuse};
@@ -50,8 +49,8 @@ pub(super) fn collect(
             };
             CollectSource::Get { url, tls, step: Box::new(step) }
         }
-        "file" => CollectSource::File(file(&typed.file.as_ref()?.0, scenario)),
-        "sqlite" => CollectSource::Sqlite(file(&typed.sqlite.as_ref()?.0, scenario)),
+        "file" => CollectSource::File(commands::path(scenario, &typed.file.as_ref()?.0)),
+        "sqlite" => CollectSource::Sqlite(commands::path(scenario, &typed.sqlite.as_ref()?.0)),
         "fixture" => {
             let name = typed.fixture.as_ref()?;
             if !READERS.contains(&name.as_str()) {
@@ -99,12 +98,6 @@ fn invocation(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Collect, 
         env: commands::environment(notes, node, &typed.env),
         timeout: typed.timeout.map_or(TIMEOUT, |d| d.0),
     }
-}
-
-/// A file that stands beside the scenario, or one that the experiment makes.
-fn file(text: &str, scenario: &std::path::Path) -> Template {
-    let found: Option<PathBuf> = (!text.contains("${")).then(|| commands::find_file(scenario, text)).flatten();
-    Template::parse(&found.map_or_else(|| text.to_owned(), |path| path.display().to_string()))
 }
 
 fn table(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::TableSource, database: bool) -> Option<TableSource> {

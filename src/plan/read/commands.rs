@@ -7,7 +7,7 @@ use super::diagnostics::Diagnostics;
 use plan::Template;
 use plan::cache;
 use plan::template::Part;
-use schema::{Mistake, Node, types};
+use schema::{Mistake, Node, Span, types};
 use vocabulary::marker::MARKER;
 
 /// The folder in which a scenario lies, from the root on.
@@ -25,6 +25,21 @@ pub(super) fn find_file(scenario: &Path, name: &str) -> Option<PathBuf> {
     folder_of(scenario).ancestors().map(|a| a.join(name)).find(|p| p.exists())
 }
 
+/// A path that a scenario names, where a file may come to be: one that is there is found as [`find_file`] finds it, and any other
+/// relative one is meant in the scenario's folder, in which programs run that nobody has put elsewhere.
+pub(super) fn path(scenario: &Path, text: &str) -> Template {
+    let typed = Template::parse(text);
+    if text.starts_with('/') || text.starts_with("${") || text.is_empty() {
+        return typed;
+    }
+    let found = typed.names().next().is_none().then(|| find_file(scenario, text)).flatten();
+    if let Some(found) = found {
+        return Template(vec![Part::Text(found.display().to_string())]);
+    }
+    let folder = Part::Text(format!("{}/", folder_of(scenario).display()));
+    Template([vec![folder], typed.0].concat())
+}
+
 /// Environment variables of a command.
 pub(super) fn environment(
     notes: &mut Diagnostics<'_>,
@@ -36,12 +51,20 @@ pub(super) fn environment(
         let mistake = Mistake::new(notes.file, entry.key_span, format!("`{MARKER}` is how runner knows what it has started"));
         notes.mistakes.push(mistake.expected("expected another name"));
     }
+    if node.get("dir").is_none() {
+        let of = |name: &str| node.get("env").and_then(|env| env.get(name)).map_or(node.head, |value| value.span);
+        for (name, value) in typed {
+            say_file_above(notes, of(name), &value.0);
+        }
+    }
     typed.iter().map(|(name, value)| (name.clone(), Template::parse(&value.0))).collect()
 }
 
-/// A working directory: a folder that is there, or one in the scratch directory.
+/// A working directory: a folder that is there, or one in the scratch directory; the scenario's folder where nothing is said, so that
+/// it does not matter from where runner is called.
 pub(super) fn folder(notes: &mut Diagnostics<'_>, node: &Node, dir: Option<&str>) -> Option<Template> {
-    let dir = dir?;
+    let of = |folder: PathBuf| Template(vec![Part::Text(folder.display().to_string())]);
+    let Some(dir) = dir else { return Some(of(folder_of(&notes.file.path))) };
     let template = Template::parse(dir);
     if template.names().next().is_some() || cache::is_inside(dir) {
         return Some(template);
@@ -55,26 +78,11 @@ pub(super) fn folder(notes: &mut Diagnostics<'_>, node: &Node, dir: Option<&str>
             "expected a folder, seen from the scenario's folder or one above it",
         );
     }
-    found.map(|p| Template(vec![Part::Text(p.display().to_string())]))
+    found.map(of)
 }
 
-/// The command line of `command:` or `shell:` with further arguments, beside which `dir` may stand.
+/// The command line of `command:` or `shell:` with further arguments.
 pub(super) fn argv(
-    notes: &mut Diagnostics<'_>,
-    node: &Node,
-    command: Option<&[types::Text]>,
-    shell: Option<&str>,
-    args: &[types::Text],
-) -> Option<Vec<Template>> {
-    let argv = words(notes, node, command, shell, args)?;
-    if shell.is_none() && node.get("dir").is_none() {
-        say_files_elsewhere(notes, node, &argv);
-    }
-    Some(argv)
-}
-
-/// The same where no `dir` may stand.
-pub(super) fn words(
     notes: &mut Diagnostics<'_>,
     node: &Node,
     command: Option<&[types::Text]>,
@@ -94,51 +102,65 @@ pub(super) fn words(
         (None, None) => return None,
     };
     argv.extend(args.iter().map(|t| Template::parse(&t.0)));
+    if node.get("dir").is_none() {
+        say_files_above(notes, node, shell, &argv);
+    }
     Some(argv)
 }
 
-/// The program of a command line. One with `/` is found as other files are, from the scenario's folder upwards, so that it does not
-/// matter from where runner is called; where that is where it would be looked for anyway, it stays as typed.
+/// The program of a command line. One with `/` is found as other files are, from the scenario's folder upwards and at last from where
+/// runner was called; its whole path is taken, as it is started in another folder.
 fn program_of(notes: &Diagnostics<'_>, node: &Node, program: &str) -> Template {
     let typed = Template::parse(program);
     let is_relative = program.contains('/') && !program.starts_with('/');
     if !is_relative || typed.names().next().is_some() || node.get("dir").is_some() || cache::is_inside(program) {
         return typed;
     }
-    let found = find_file(&notes.file.path, program).filter(|found| found.is_file());
-    match found.filter(|found| !is_here(found, program)) {
-        Some(found) => Template(vec![Part::Text(found.display().to_string())]),
-        None => typed,
+    let here = || Some(Path::new(program)).filter(|path| path.is_file()).and_then(|path| std::path::absolute(path).ok());
+    let found = find_file(&notes.file.path, program).filter(|found| found.is_file()).or_else(here);
+    found.map_or(typed, |found| Template(vec![Part::Text(found.display().to_string())]))
+}
+
+/// Says which words of a command line name files that lie above the scenario's folder, in which the program looks for them.
+fn say_files_above(notes: &mut Diagnostics<'_>, node: &Node, shell: Option<&str>, argv: &[Template]) {
+    if let Some(line) = shell {
+        let span = node.get("shell").map_or(node.head, |shell| shell.span);
+        let words: Vec<&str> = line.split(|c: char| c.is_whitespace() || ";&|()<>=".contains(c)).collect();
+        // What is there where a line goes on after `cd` is not known; what it writes may be there from another time.
+        if words.contains(&"cd") || line.contains('>') {
+            return;
+        }
+        for word in words.into_iter().map(|word| word.trim_matches(['"', '\''])).filter(|word| word.contains('/')) {
+            say_file_above(notes, span, word);
+        }
+        return;
     }
-}
-
-/// Whether a name means this file in the working directory, too.
-fn is_here(file: &Path, name: &str) -> bool {
-    let same = |a: &Path, b: &Path| matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b);
-    same(file, Path::new(name))
-}
-
-/// Says which arguments name files that lie with the scenario, while the program would look for them where runner was called.
-fn say_files_elsewhere(notes: &mut Diagnostics<'_>, node: &Node, argv: &[Template]) {
+    let items = |key| node.get(key).map(Node::items).unwrap_or_default();
     for (index, argument) in argv.iter().enumerate().skip(1) {
-        let name = argument.to_text();
+        let text = argument.to_text();
         // What is written may lie there from another time.
-        let is_output = argv[index - 1].to_text().starts_with("-o") || argv[index - 1].to_text().contains("out");
-        let may_be_file = name.contains(['.', '/']) && !name.starts_with(['-', '/']) && argument.names().next().is_none();
-        if !may_be_file || is_output || Path::new(&name).exists() {
+        let option = text.split_once('=').map(|(option, _)| option.to_owned()).filter(|option| option.starts_with('-'));
+        let option = option.unwrap_or_else(|| argv[index - 1].to_text());
+        if option.starts_with("-o") || option.starts_with("--") && option.contains("out") {
             continue;
         }
-        let Some(found) = find_file(&notes.file.path, &name).filter(|found| found.is_file()) else { continue };
-        let up = folder_of(&notes.file.path).ancestors().take_while(|folder| folder.join(&name) != found).count();
-        let dir = if up == 0 { ".".to_owned() } else { vec![".."; up].join("/") };
-        let items = |key| node.get(key).map(Node::items).unwrap_or_default();
-        let typed = items("command").iter().chain(items("args")).find(|item| item.as_text() == Some(&name));
-        let span = typed.map_or(node.head, |item| item.span);
-        let mistake = Mistake::new(
-            notes.file,
-            span,
-            format!("`{name}` lies with the scenario, and the program would look for it where runner is called"),
-        );
-        notes.mistakes.push(mistake.expected(format!("expected `dir: {dir}` beside the command, or the whole path")));
+        let typed = items("command").iter().chain(items("args")).find(|item| item.as_text() == Some(&text));
+        let name = if text.starts_with('-') { text.split_once('=').map_or("", |(_, name)| name) } else { &text };
+        say_file_above(notes, typed.map_or(node.head, |item| item.span), name);
     }
+}
+
+/// Says of a text, if it names a file, that this lies above the scenario's folder and not in it.
+fn say_file_above(notes: &mut Diagnostics<'_>, span: Span, name: &str) {
+    let scenario = &notes.file.path;
+    let may_be_file = name.contains(['.', '/']) && !name.starts_with(['-', '/', '.']) && !name.contains("${");
+    if !may_be_file || folder_of(scenario).join(name).exists() {
+        return;
+    }
+    let Some(found) = find_file(scenario, name).filter(|found| found.is_file()) else { return };
+    let up = folder_of(scenario).ancestors().take_while(|folder| folder.join(name) != found).count();
+    let dir = vec![".."; up].join("/");
+    let found = format!("`{name}` lies above the scenario's folder, in which the program would look for it");
+    let mistake = Mistake::new(notes.file, span, found);
+    notes.mistakes.push(mistake.expected(format!("expected `dir: {dir}` beside the command, or the whole path")));
 }

@@ -1,7 +1,7 @@
 //! Tor's control port: how it is read.
 
 use super::diagnostics::{Diagnostics, refuse};
-use super::requests;
+use super::{commands, requests};
 pub(super) use plan::control::{EVENTS, FIELDS, USUAL_EVENTS};
 use plan::{Action, ControlPort, Template};
 use schema::{Node, types};
@@ -20,7 +20,7 @@ pub(super) fn port(
     if is_fixed && text.strip_prefix("unix:").is_none_or(str::is_empty) {
         requests::address(notes, node, key, &text)?;
     }
-    Some(ControlPort { address, cookie: cookie.map(|cookie| Template::parse(&cookie.0)) })
+    Some(ControlPort { address, cookie: cookie.map(|cookie| commands::path(&notes.file.path, &cookie.0)) })
 }
 
 /// Each text is said as one line: what is behind a line end would be another command, whose answer nobody waits for.

@@ -54,6 +54,8 @@ pub struct Document {
     root: Node,
     /// What is spelled in another way than here.
     notes: Vec<String>,
+    /// Keys that stand in a wrong column.
+    misplaced: Vec<Mistake>,
 }
 
 impl Document {
@@ -80,7 +82,9 @@ impl Document {
         let mut root = node::parse(&file)?;
         decode::without_parts_aside(&mut root);
         let notes = spelling::unify(&file, &mut root);
-        Ok(Self { file, root, notes })
+        let mut misplaced = Vec::new();
+        decode::misplaced(&file, &mut root, &mut misplaced);
+        Ok(Self { file, root, notes, misplaced })
     }
 }
 
@@ -147,6 +151,7 @@ impl<'a> Builder<'a> {
             );
             return None;
         }
+        mistakes.extend(document.misplaced.iter().cloned());
         // The sections are read part by part, each in its own time; here only that they are maps.
         let typed = decode::salvage::<types::Experiment>(file, root, 1, mistakes)?;
         let section = |name: &str| root.get(name).map(Node::entries).unwrap_or_default();

@@ -137,18 +137,22 @@ fn range(file: &Arc<SourceFile>, node: &Node, mistakes: &mut Vec<Mistake>) -> Op
         Some(Data::Float(f)) => Some(*f),
         _ => None,
     };
+    for key in ["from", "to", "step", "factor"] {
+        if let Some(value) = node.get(key)
+            && number(key).is_none()
+        {
+            let mut mistake =
+                Mistake::new(file, value.span, format!("{} does not fit here", value.describe())).expected("expected a number");
+            mistake.help = schema::decode::number_help(value);
+            mistakes.push(mistake);
+            return None;
+        }
+    }
     let mut wrong = |key: &str, what: &str, expected: &str| {
         let span = node.get(key).map_or(node.head, |n| n.span);
         mistakes.push(Mistake::new(file, span, what).expected(expected));
         None
     };
-    for key in ["from", "to", "step", "factor"] {
-        if let Some(value) = node.get(key)
-            && number(key).is_none()
-        {
-            return wrong(key, &format!("{} does not fit here", value.describe()), "expected a number");
-        }
-    }
     let (Some(from), Some(to)) = (number("from"), number("to")) else {
         return wrong("", "this range has no end", "expected `{from: 1, to: 8}`");
     };

@@ -1,5 +1,6 @@
 //! How to know that a target is ready, and how long that may take.
 
+use std::path::Path;
 use std::time::Duration;
 
 use super::diagnostics::{Diagnostics, refuse};
@@ -50,20 +51,21 @@ pub(super) fn probe(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Tar
             };
             let expect = notes.fixed(node, "expect", expect)?;
             requests::regex(notes, node, "expect", &expect);
-            Some(Probe::Lines { address, send: typed.send.iter().flatten().map(sent_line).collect(), expect })
+            let send = typed.send.iter().flatten().map(|line| sent_line(&notes.file.path, line)).collect();
+            Some(Probe::Lines { address, send, expect })
         }
-        "tor" => Some(tor(typed.tor?.0, typed.cookie.as_ref().map(|cookie| Template::parse(&cookie.0)))),
+        "tor" => Some(tor(typed.tor?.0, typed.cookie.as_ref().map(|cookie| commands::path(&notes.file.path, &cookie.0)))),
         "log" => {
             let pattern = notes.fixed(node, "log", typed.log.as_ref()?)?;
             requests::regex(notes, node, "log", &pattern);
             Some(Probe::Log { pattern })
         }
         "command" => {
-            let argv = commands::words(notes, node, typed.command.as_deref(), None, &[])?;
+            let argv = commands::argv(notes, node, typed.command.as_deref(), None, &[])?;
             if let Some(program) = missing_program(&argv[0].to_text(), None) {
                 notes.say_missing(node, "command", &program);
             }
-            Some(Probe::Command { argv })
+            Some(Probe::Command { argv, dir: commands::folder(notes, node, None) })
         }
         _ => {
             let http = &*notes.fixed(node, "http", typed.http.as_ref()?)?;
@@ -101,12 +103,12 @@ pub(super) fn probe(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Tar
 }
 
 /// A line as it was typed.
-fn sent_line(typed: &types::SentLine) -> SentLine {
+fn sent_line(scenario: &Path, typed: &types::SentLine) -> SentLine {
     match typed {
         types::SentLine::Text(text) => SentLine { text: Template::parse(&text.0), hex_of: None },
         types::SentLine::OfFile(line) => SentLine {
             text: Template::parse(line.text.as_ref().map_or("", |text| &text.0)),
-            hex_of: Some(Template::parse(&line.hex_of.0)),
+            hex_of: Some(commands::path(scenario, &line.hex_of.0)),
         },
     }
 }

@@ -12,6 +12,7 @@ use plan::collect::BODY;
 use plan::drivers::Asks;
 use plan::links::is_local;
 use plan::reconcile::{Counter, Reconcile, Source, count_socket};
+use plan::url::Address;
 use plan::{Carry, Probe, Replica, Selector, Start, Step, Target, Template, Url, Workload};
 
 /// Fixtures that tell how many requests they took in, on a socket whose path they are given in [`COUNT_VARIABLE`].
@@ -159,8 +160,8 @@ fn owner(targets: &[Target], host: &str, port: u16) -> Option<usize> {
 /// The one target that listens at all of these addresses that any target listens at.
 fn common_owner(targets: &[Target], addresses: &[String]) -> Option<usize> {
     let owner = |address: &String| {
-        let (host, port) = address.rsplit_once(':')?;
-        owner(targets, host.trim_matches(['[', ']']), port.parse().ok()?)
+        let Address { host, port } = Address::parse(address).ok()?;
+        owner(targets, &host, port)
     };
     let owners: Vec<_> = addresses.iter().map(owner).collect();
     let first = (*owners.first()?)?;

@@ -88,7 +88,7 @@ fn source(
             }
             Some(TapSource::Log(name))
         }
-        "file" => Some(TapSource::File(Template::parse(&typed.file.as_ref()?.0))),
+        "file" => Some(TapSource::File(commands::path(&notes.file.path, &typed.file.as_ref()?.0))),
         "tcp" => {
             let address = Template::parse(&typed.tcp.as_ref()?.0);
             if address.names().next().is_none() {

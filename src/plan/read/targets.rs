@@ -366,7 +366,8 @@ fn replica(
     let here = |port: &types::Port| Url { tls: false, host: "127.0.0.1".to_owned(), port: port.0, path: String::new() };
     let ready = probes::probe(notes, node, typed, typed.port.as_ref().map(here).as_ref())?;
     let files = rendered::files(notes, scope, entry, node, typed, number);
-    let dir = commands::folder(notes, node, typed.dir.as_deref());
+    // A container has a folder of its own.
+    let dir = if typed.container.is_some() { None } else { commands::folder(notes, node, typed.dir.as_deref()) };
     let env = commands::environment(notes, node, &typed.env);
     Some(Replica { number, start, env, dir, ports, files, ready, cpus: typed.cpus.clone() })
 }

@@ -60,7 +60,7 @@ pub struct Action {
     pub shell: Option<String>,
     /// Working directory of `command` or `shell`.
     #[serde(default)]
-    #[schemars(extend("x-default" = "that of `runner`", "examples" = ["${scratch}"]))]
+    #[schemars(extend("x-default" = "the folder of the scenario", "examples" = ["${scratch}"]))]
     pub dir: Option<String>,
     /// Environment variables of `command` or `shell`, added to those of `runner`.
     #[serde(default)]

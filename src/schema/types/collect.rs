@@ -63,7 +63,7 @@ pub struct Collect {
     pub env: BTreeMap<String, Text>,
     /// Working directory of `command`, `shell` or `fixture`.
     #[serde(default)]
-    #[schemars(extend("x-default" = "that of `runner`", "examples" = ["${scratch}"]))]
+    #[schemars(extend("x-default" = "the folder of the scenario", "examples" = ["${scratch}"]))]
     pub dir: Option<String>,
     /// How long the command or the request may take. A `file` and `sqlite` have no timeout.
     #[serde(default)]

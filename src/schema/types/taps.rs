@@ -69,7 +69,7 @@ pub struct Tap {
     pub env: BTreeMap<String, Text>,
     /// Working directory of `command` or `shell`.
     #[serde(default)]
-    #[schemars(extend("x-default" = "that of `runner`", "examples" = ["${scratch}"]))]
+    #[schemars(extend("x-default" = "the folder of the scenario", "examples" = ["${scratch}"]))]
     pub dir: Option<String>,
     /// Programs that the tap needs: one name or a list. Where one of them is missing, cells with this tap are skipped with a
     /// warning.

@@ -68,7 +68,7 @@ pub struct Target {
     pub env: BTreeMap<String, Text>,
     /// The working directory. [Files and programs](files.md) says where a folder is looked for.
     #[serde(default)]
-    #[schemars(extend("x-default" = "that of `runner`", "examples" = ["${scratch}"]))]
+    #[schemars(extend("x-default" = "the folder of the scenario", "examples" = ["${scratch}"]))]
     pub dir: Option<String>,
     /// Files that are made from [templates](templates.md) in the scratch directory before the target starts: name of the file to
     /// name of the template. For a target that outlives repetitions they are made in `${kept}`.

@@ -23,6 +23,8 @@ use vocabulary::Outcome;
 
 /// So often a request waits for another connection of several streams that then is over before it was sent.
 const MOST_UNSENT: u32 = 100;
+/// A request whose stream was refused, on a connection that goes on, waits for so long before it is sent again.
+const REFUSED_PAUSE: std::time::Duration = std::time::Duration::from_millis(1);
 
 /// A request as it stands, apart from whom it is for.
 struct Message<'a> {
@@ -253,6 +255,10 @@ impl HttpClient {
             }
             // The connection was over before any of the request was sent: this is its first time on another one.
             let unsent = received.unsent.take().filter(|_| !again && unsent_before < most_unsent && !elsewhere);
+            if again && received.usable {
+                // It refused this stream alone, and has other things to do.
+                tokio::time::sleep(REFUSED_PAUSE).await;
+            }
             if again || unsent.is_some() {
                 upload = match unsent {
                     Some(unsent) => {

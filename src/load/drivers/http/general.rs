@@ -215,6 +215,11 @@ async fn receive(
     Ok((head, kept))
 }
 
+/// What hyper takes at most of the extensions of all chunks of an answer, and of its trailers.
+const HYPER_LIMIT: usize = 16 << 10;
+/// The most that the headers of an answer may take over HTTP/2 with their names, and 32 bytes for each (RFC 9113, 6.5.2).
+pub(super) const MAX_HEADER_LIST: u32 = 16 << 10;
+
 /// How far an exchange was when it failed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
@@ -237,13 +242,16 @@ impl Stage {
     }
 }
 
-/// Whether a server said GOAWAY, without a fault, and that it had not taken this request: its stream is behind the last one that it
-/// says it has taken (RFC 9113, 6.8), or was never opened. Of those before that one h2 says other things, whatever becomes of them.
+/// Whether a server said that it had not taken this request. It does so with GOAWAY, without a fault: its stream is behind the last one
+/// that it says it has taken (RFC 9113, 6.8), or was never opened; of those before that one h2 says other things, whatever becomes of
+/// them. And with REFUSED_STREAM, by which it says so of one stream (8.7).
 fn is_not_taken(error: &hyper::Error) -> bool {
     let mut source = error.source();
     while let Some(inner) = source {
         if let Some(error) = inner.downcast_ref::<h2::Error>() {
-            return error.is_remote() && error.is_go_away() && error.reason() == Some(h2::Reason::NO_ERROR);
+            let ends = error.is_go_away() && error.reason() == Some(h2::Reason::NO_ERROR);
+            let refuses = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
+            return error.is_remote() && (ends || refuses);
         }
         source = inner.source();
     }
@@ -283,7 +291,10 @@ fn of_io_in(error: &std::io::Error, what: &str, stage: Stage) -> Failure {
         ErrorKind::UnexpectedEof | ErrorKind::BrokenPipe => stage.closed(what),
         // Damaged chunks.
         ErrorKind::InvalidInput | ErrorKind::InvalidData if !is_tls(error) => {
-            Failure::new(Outcome::Garbage, format!("{what}: the answer is not HTTP: {error}"))
+            // hyper names no limit of its own.
+            let limit =
+                if error.to_string().ends_with("over limit") { format!(" of {HYPER_LIMIT} bytes") } else { String::new() };
+            Failure::new(Outcome::Garbage, format!("{what}: the answer is not HTTP: {error}{limit}"))
         }
         _ => of_io(error, what),
     }
@@ -308,6 +319,13 @@ fn of_h2(error: &h2::Error, what: &str, stage: Stage) -> Failure {
         }
         () if error.is_remote() && error.is_go_away() => {
             Failure::new(Outcome::Closed, format!("{what}: the server said GOAWAY{} before it took this request", reason()))
+        }
+        // h2 says the same of a head that is too long, and of one that is wrong.
+        () if error.is_library() && error.reason() == Some(h2::Reason::PROTOCOL_ERROR) && error.is_reset() => {
+            let part = if stage == Stage::Body { "trailers" } else { "headers" };
+            let words =
+                format!("{what}: the answer is not HTTP/2, or its {part} are longer than {MAX_HEADER_LIST} bytes: {error}");
+            Failure::new(Outcome::Garbage, words)
         }
         () if stage == Stage::Body => Failure::new(Outcome::Incomplete, format!("{what}: the answer broke off: {error}")),
         () => Failure::new(Outcome::Garbage, format!("{what}: the answer is not HTTP/2: {error}")),

@@ -1,10 +1,12 @@
 //! Where a redirect leads, and with what: pure.
 
+use std::borrow::Cow;
+
 use hyper::Method;
 use hyper::http::uri::PathAndQuery;
 
 use super::request::in_request;
-use plan::Url;
+use plan::{Url, url};
 
 /// Whether an answer with this status and a `location` can be followed.
 pub(super) fn is_redirect(status: u16) -> bool {
@@ -28,21 +30,20 @@ pub(super) fn next_method(status: u16, method: &Method) -> Method {
 /// What is wrong with it.
 pub(super) fn resolve(base: &Url, path: &str, location: &str) -> Result<(Url, PathAndQuery), String> {
     let location = location.trim().split('#').next().unwrap_or_default();
-    let (scheme, rest) = match location.split_once(':') {
-        Some((scheme, rest)) if is_scheme(scheme) => (Some(scheme.to_ascii_lowercase()), rest),
-        _ => (None, location),
+    let scheme = location.split_once(':').map(|(scheme, _)| scheme).filter(|scheme| is_scheme(scheme));
+    if scheme.is_some_and(|scheme| !["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known))) {
+        return Err("it is neither http nor https".to_owned());
+    }
+    // What begins with a host has the scheme of what was asked.
+    let whole = match (scheme, location.strip_prefix("//")) {
+        (None, Some(rest)) => Cow::Owned(format!("http{}://{rest}", if base.tls { "s" } else { "" })),
+        _ => Cow::Borrowed(location),
     };
-    let tls = match scheme.as_deref() {
-        None => base.tls,
-        Some("http") => false,
-        Some("https") => true,
-        Some(_) => return Err("it is neither http nor https".to_owned()),
-    };
-    let (url, path) = match rest.strip_prefix("//") {
-        Some(rest) => {
-            let (authority, path) = rest.find(['/', '?']).map_or((rest, ""), |at| rest.split_at(at));
-            let url = format!("http{}://{authority}", if tls { "s" } else { "" });
-            (Url::parse(&url).map_err(|expected| format!("`{authority}` is not a host; {expected}"))?, path.to_owned())
+    let rest = location;
+    let (url, path) = match url::split(&whole).filter(|_| scheme.is_some() || whole != location) {
+        Some((scheme, authority, path)) => {
+            let origin = Url::parse_origin(&format!("{scheme}://{authority}"));
+            (origin.map_err(|expected| format!("`{authority}` is not a host; {expected}"))?, path.to_owned())
         }
         None if scheme.is_some() => return Err("it names no host".to_owned()),
         None => {

@@ -254,9 +254,9 @@ impl Step {
         self.judged.needs_body()
     }
 
-    /// The request in words, for messages.
+    /// The request in words, for messages. What an answer gave may be a secret: its name stands there.
     pub(super) fn label(&self, values: &Values) -> String {
-        format!("{} {}", self.method, self.path.fill(values))
+        format!("{} {}", self.method, self.path.told(values))
     }
 }
 

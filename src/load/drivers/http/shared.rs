@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::body::Outgoing;
 use super::connect::Stream;
-use super::general::{Stage, of_hyper};
+use super::general::{MAX_HEADER_LIST, Stage, of_hyper};
 use crate::Traffic;
 use crate::drivers::Failure;
 use crate::traffic::RequestCounter;
@@ -124,6 +124,7 @@ pub(super) async fn begin(stream: Stream, streams: u32, deadline: Instant) -> Re
     let mut builder = http2::Builder::new(ThisThread);
     builder
         .adaptive_window(false)
+        .max_header_list_size(MAX_HEADER_LIST)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(STREAM_WINDOW.saturating_mul(streams).min(CONNECTION_WINDOW))
         .max_concurrent_reset_streams(RESET_STREAMS)

@@ -76,5 +76,9 @@ fn framed(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, in_
     }
     let stages = typed.stages.unwrap_or_default();
     let keep_alive = said.keep_alive.unwrap_or(!stages);
+    if stages && keep_alive {
+        let expected = "expected `keep-alive: false`, or no such key: a transfer has a connection of its own";
+        notes.say(part, "keep-alive", "`stages` on a connection that is kept", expected);
+    }
     Some(Framed { to: to?, socks, framing: framing?, keep_alive, stages, draws, steps })
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Reader;
 use crate::diagnostics::{Diagnostics, counted};
-use crate::{requests, socks, steps, tls, values};
+use crate::{commands, requests, socks, steps, tls, values};
 use plan::drivers::http::{Http, MAX_STREAMS, TRANSFER_METRICS, named_outcomes};
 use plan::step::REQUEST_TIMEOUT;
 use plan::{Body, SecretParts, Socks, Step, Template, Url};
@@ -90,7 +90,7 @@ fn http(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, in_us
     }
     Some(Http {
         urls,
-        socket: typed.socket.as_deref().map(Template::parse),
+        socket: typed.socket.as_deref().map(|socket| commands::path(&notes.file.path, socket)),
         version,
         streams,
         keep_alive,

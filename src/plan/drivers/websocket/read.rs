@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use super::Reader;
 use crate::diagnostics::{Diagnostics, refuse};
-use crate::{messages, requests, steps, tls, values};
+use crate::{commands, messages, requests, steps, tls, values};
 use plan::drivers::websocket::{KEY, Matching, Websocket, told};
 use plan::step::REQUEST_TIMEOUT;
 use plan::template::Part;
-use plan::{Body, Message, Template, Url};
+use plan::{Body, Message, Url};
 use schema::{Node, types};
 
 /// Headers that the handshake has by itself.
@@ -102,7 +102,7 @@ fn websocket(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, 
     Some(Websocket {
         url,
         path,
-        socket: said.socket.as_deref().map(Template::parse),
+        socket: said.socket.as_deref().map(|socket| commands::path(&notes.file.path, socket)),
         tls: tls?,
         subprotocols: said.subprotocols.clone(),
         headers,

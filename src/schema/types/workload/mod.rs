@@ -96,7 +96,7 @@ pub struct Workload {
     pub env: BTreeMap<String, Text>,
     /// Working directory of `command`.
     #[serde(default)]
-    #[schemars(extend("x-default" = "that of `runner`", "examples" = ["${scratch}"]))]
+    #[schemars(extend("x-default" = "the folder of the scenario", "examples" = ["${scratch}"]))]
     pub dir: Option<String>,
     /// Programs that the workload needs: one name or a list. Where one of them is missing, cells with this workload are
     /// skipped with a warning.

@@ -46,6 +46,62 @@ fn both_paths_frame_answers_alike() {
     }
 }
 
+/// A header that goes on in the next line is one with a blank (RFC 9112, 5.2), and what is carried from it is the same.
+#[test]
+fn a_header_of_several_lines_is_one_on_both_paths() {
+    let answer = "HTTP/1.1 200 OK\r\nx-long: one\r\n two\r\n\tthree\r\ncontent-length: 5\r\n\r\nhello";
+    let carried = [0, 3].map(|redirects| {
+        run(async move {
+            let (url, _) = script(vec![vec![answer]]).await;
+            let carry = vec![plan::Carry { name: "long".to_owned(), selector: plan::Selector::Header("x-long".to_owned()) }];
+            let carrying = plan::Step { carry, ..step("GET", "/") };
+            let mut client = client(plan::drivers::http::Http { redirects, ..workload(&url, vec![carrying]) });
+            assert_eq!(told(&client.exchange(0).await), Ok(5));
+            assert_eq!(client.http.lean, redirects == 0);
+            let values = client.values.by_name(&["id", "pass", "connection", "long"].map(str::to_owned));
+            values["long"].clone()
+        })
+    });
+    assert_eq!(carried[0], carried[1]);
+    assert_eq!(carried[0].split_whitespace().collect::<Vec<_>>(), ["one", "two", "three"]);
+    assert!(!carried[0].contains(['\r', '\n']), "{carried:?}");
+}
+
+#[test]
+fn limits_of_chunks_and_trailers_are_named_on_both_paths() {
+    let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+    let line: &str = format!("{head}5;x={}\r\nhello\r\n0\r\n\r\n", "y".repeat(20 << 10)).leak();
+    let trailers: &str = format!("{head}5\r\nhello\r\n0\r\nx-long: {}\r\n\r\n", "y".repeat(30 << 10)).leak();
+    for (answer, redirects, words) in [
+        (line, 0, "a line that begins a chunk of the answer is longer than 1024 bytes"),
+        (line, 3, "over limit of 16384 bytes"),
+        (trailers, 0, "the trailers of the answer are longer than 16384 bytes"),
+        (trailers, 3, "over limit of 16384 bytes"),
+    ] {
+        run(async move {
+            let (url, _) = script(vec![vec![answer]]).await;
+            let mut client = client(plan::drivers::http::Http { redirects, ..workload(&url, vec![step("GET", "/")]) });
+            expect(&client.exchange(0).await, Outcome::Garbage, words);
+        });
+    }
+}
+
+#[test]
+fn what_was_carried_is_not_told_where_a_request_fails() {
+    for redirects in [0, 3] {
+        run(async move {
+            let token = "HTTP/1.1 200 OK\r\nx-token: hush\r\ncontent-length: 0\r\n\r\n";
+            let (url, _) = script(vec![vec![token, "HTTP/1.1 500 No\r\ncontent-length: 0\r\n\r\n"]]).await;
+            let carry = vec![plan::Carry { name: "v".to_owned(), selector: plan::Selector::Header("x-token".to_owned()) }];
+            let steps = vec![plan::Step { carry, ..step("GET", "/") }, step("GET", "/use/${pass}?token=${v | urlencode}")];
+            let mut client = client(plan::drivers::http::Http { redirects, ..workload(&url, steps) });
+            client.values.begin_pass(7);
+            assert_eq!(told(&client.exchange(0).await), Ok(0));
+            expect(&client.exchange(1).await, Outcome::Status, "GET /use/7?token=${v} answered 500 instead of 2xx");
+        });
+    }
+}
+
 /// A body that is longer than what is kept of one.
 async fn long_body(behind: &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -15,6 +15,10 @@ enum Deed {
     GoAway,
     Drop,
     DropInBody,
+    /// Refuses the stream, as one that it has no room for.
+    Refuse,
+    /// Answers with headers of 27 KB.
+    LongHead,
 }
 
 /// Does these deeds, one per stream, in this order; then the next connection begins with the rest of them.
@@ -47,6 +51,15 @@ async fn serve2(stream: TcpStream, deeds: &std::cell::RefCell<std::vec::IntoIter
             }
             Deed::Stall => held.push((Some(respond), None)),
             Deed::Reset => respond.send_reset(h2::Reason::INTERNAL_ERROR),
+            Deed::Refuse => respond.send_reset(h2::Reason::REFUSED_STREAM),
+            Deed::LongHead => {
+                let mut long = answer("0");
+                for number in 0..27 {
+                    let name: hyper::header::HeaderName = format!("x-{number}").parse().unwrap();
+                    long.headers_mut().insert(name, "x".repeat(1000).parse().unwrap());
+                }
+                respond.send_response(long, true).unwrap();
+            }
             Deed::GoAway => connection.abrupt_shutdown(h2::Reason::ENHANCE_YOUR_CALM),
             Deed::Drop => return,
             Deed::StallInBody | Deed::ResetInBody | Deed::DropInBody => {
@@ -166,6 +179,43 @@ fn a_request_that_the_server_did_not_take_is_sent_again_unless_something_is_wron
             assert_eq!((traffic.sent_again, traffic.addresses[0][0].sent), (1 - sent, sent));
         });
     }
+}
+
+#[test]
+fn a_stream_that_is_refused_is_asked_for_again_on_the_same_connection() {
+    run(async {
+        let (url, connections) = script2(vec![Deed::Answer, Deed::Refuse, Deed::Refuse, Deed::Answer]).await;
+        let group = Rc::default();
+        let http = Arc::new(Http::new(&http2_workload(&url, vec![step("GET", "/")])).unwrap());
+        let mut client = http.client(0, 1, &group);
+        for _ in 0..2 {
+            assert_eq!(told(&client.exchange(0).await), Ok(5));
+        }
+        let traffic = HttpClient::traffic(&group);
+        assert_eq!((traffic.sent_again, traffic.addresses[0][0].sent), (2, 2));
+        assert_eq!((client.connects(), connections.get()), (1, 1));
+    });
+}
+
+#[test]
+fn a_server_that_refuses_every_stream_is_asked_until_the_time_out() {
+    run(async {
+        let (url, _) = script2(vec![Deed::Refuse; 100_000]).await;
+        let mut client = client(brief(http2_workload(&url, vec![step("GET", "/")])));
+        let exchange = client.exchange(0).await;
+        expect(&exchange, Outcome::Reset, "the server reset the stream (REFUSED_STREAM)");
+        assert!((100..1000).contains(&(exchange.completed - exchange.sent).as_millis()));
+    });
+}
+
+#[test]
+fn headers_that_are_too_long_are_told_with_their_limit() {
+    run(async {
+        let (url, _) = script2(vec![Deed::LongHead, Deed::Answer]).await;
+        let mut client = client(http2_workload(&url, vec![step("GET", "/")]));
+        expect(&client.exchange(0).await, Outcome::Garbage, "its headers are longer than 16384 bytes");
+        assert_eq!(told(&client.exchange(0).await), Ok(5));
+    });
 }
 
 #[test]

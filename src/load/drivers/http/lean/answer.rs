@@ -22,7 +22,7 @@ pub const MAX_HEAD: usize = 16 << 10;
 /// The most headers of an answer; as many as hyper takes.
 pub const MAX_HEADERS: usize = 100;
 /// The longest line that begins a chunk, extensions included.
-const MAX_CHUNK_LINE: u16 = 1024;
+pub const MAX_CHUNK_LINE: u16 = 1024;
 
 /// Takes what is to be kept of an answer.
 pub trait AnswerSink {
@@ -45,6 +45,10 @@ pub enum Garbage {
     ManyHeaders,
     /// The chunks of the body, or the trailers behind them, are damaged.
     Chunks,
+    /// The line that begins a chunk is longer than [`MAX_CHUNK_LINE`].
+    LongChunkLine,
+    /// The trailers behind the body are longer than [`MAX_HEAD`].
+    LongTrailers,
     /// So many bytes stand behind the end of the answer.
     Behind(usize),
 }
@@ -56,6 +60,10 @@ impl fmt::Display for Garbage {
             Self::LongHead => write!(out, "the head of the answer is longer than {MAX_HEAD} bytes"),
             Self::ManyHeaders => write!(out, "the head of the answer has more than {MAX_HEADERS} headers"),
             Self::Chunks => write!(out, "the chunks of the answer are damaged"),
+            Self::LongChunkLine => {
+                write!(out, "a line that begins a chunk of the answer is longer than {MAX_CHUNK_LINE} bytes")
+            }
+            Self::LongTrailers => write!(out, "the trailers of the answer are longer than {MAX_HEAD} bytes"),
             Self::Behind(n) => write!(out, "{n} bytes that nobody asked for stand behind the answer"),
         }
     }
@@ -109,6 +117,17 @@ enum State {
         length: u16,
     },
     Whole,
+}
+
+impl State {
+    /// Why no byte can follow that did.
+    fn damage(self) -> Garbage {
+        match self {
+            Self::Size { line, .. } if line >= MAX_CHUNK_LINE => Garbage::LongChunkLine,
+            Self::Trailers { length, .. } if usize::from(length) >= MAX_HEAD => Garbage::LongTrailers,
+            _ => Garbage::Chunks,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -234,7 +253,7 @@ impl Answer {
                 // No head follows a head.
                 State::Head => return Err(Garbage::Chunks),
                 between => {
-                    self.state = between_chunks(between, rest[0]).ok_or(Garbage::Chunks)?;
+                    self.state = between_chunks(between, rest[0]).ok_or_else(|| between.damage())?;
                     1
                 }
             };
