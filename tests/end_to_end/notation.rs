@@ -100,8 +100,8 @@ workloads:
     websocket: {{url: 'ws://127.0.0.1:8000/', match: order}}
     load: {{find: {{per: connection, rate: 10..20/s, while: {{lost: '0', {out_of_order}: '0'}}}}}}
     steps: [{{send: {{text: a}}}}]
-expect: [{{metric: {handshake}, below: 1s}}]
-graphs: [{{bars: {out_of_order}}}]
+expect: [{{metric: {handshake}, below: 1000}}]
+graphs: [{{bars: {out_of_order}, x: workload}}]
 {more}
 "
         )
