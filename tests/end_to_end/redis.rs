@@ -117,7 +117,7 @@ fn a_redis_that_is_killed_in_the_middle_fails_its_repetition() {
         name.starts_with("redis-server") && name.contains(&format!("127.0.0.1:{port}"))
     };
     let processes = std::fs::read_dir("/proc").unwrap().flatten();
-    let redis = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).find(is_redis).expect("it listens");
+    let redis = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok()).find(is_redis).expect("it listens");
     kill_process(Pid::from_raw(redis).unwrap(), Signal::KILL).unwrap();
     let outcome = started.wait_within(Duration::from_secs(10)).expect(4);
     let status = place.status("all/run1");
