@@ -114,7 +114,7 @@ fn a_redis_that_is_killed_in_the_middle_fails_its_repetition() {
     // It writes over its environment, by which processes of tests are known, and its name ends with where it listens.
     let is_redis = |pid: &i32| {
         let name = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        name.starts_with("redis-server") && name.contains(&format!("127.0.0.1:{port}"))
+        name.contains(&format!("redis-server 127.0.0.1:{port}"))
     };
     let processes = std::fs::read_dir("/proc").unwrap().flatten();
     let redis = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok()).find(is_redis).expect("it listens");
@@ -123,8 +123,9 @@ fn a_redis_that_is_killed_in_the_middle_fails_its_repetition() {
     let status = place.status("all/run1");
     let reason = status["verdict"]["reason"].as_str().unwrap();
     assert_eq!(status["verdict"]["is"], "failed", "{status}");
-    assert!(reason.contains("redis was ended by SIGKILL while it was needed"), "{reason}");
-    assert!(outcome.stdout.contains("FAILED") && outcome.stdout.contains(reason), "{}", outcome.stdout);
+    let words = "redis was ended by SIGKILL while it was needed";
+    assert!(reason.contains(words), "{reason}");
+    assert!(outcome.stdout.contains("FAILED") && outcome.stdout.contains(words), "{}", outcome.stdout);
     place.assert_cleared(Duration::ZERO);
 }
 
