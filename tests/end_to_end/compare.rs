@@ -395,6 +395,7 @@ taps:
     runs.make("low", "a=100", &[]);
     runs.make("high", "a=200", &[]);
     runs.floor("low");
+    runs.floor("high");
     let comparison = runs.json("low high --metric item");
     assert_eq!(verdicts(&comparison), ["item slower"]);
     let row = &comparison["rows"][0];
@@ -403,7 +404,7 @@ taps:
         (&json!("items"), &json!("ms"), &json!(8), &json!(8))
     );
     assert_eq!((&row["baseline_median"], &row["median"]), (&json!(101.0), &json!(201.0)), "{row:#}");
-    assert_eq!(verdicts(&runs.json("low low --metric item")), ["item no-difference-shown"]);
+    assert_eq!(verdicts(&runs.json("high low --metric item")), ["item faster"]);
 }
 
 #[test]

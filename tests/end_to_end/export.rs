@@ -196,7 +196,7 @@ targets:
   web: {fixture: null-server, port: PORT1}
   talker:
     replicas: 2
-    command: [sh, -c, 'i=0; while :; do i=$((i+1)); echo "item "$i", ü took $i.5 ms"; sleep 0.02; done']
+    command: [sh, -c, 'i=0; while :; do i=$((i+1)); echo "item \"$i\", ü took $i.5 ms"; sleep 0.02; done']
     ready: {log: item}
 workloads:
   clients: {url: 'http://127.0.0.1:PORT1', load: {closed: {connections: 1}, duration: 300ms}, steps: [{get: /}]}

@@ -351,7 +351,7 @@ fn pushes_are_counted_where_the_scenario_knows_them_and_unexpected_otherwise() {
         "terminal",
         "--push, 20ms",
         ", pushes: '\"push\"'",
-        &format!("    load: {{closed: {{connections: 1, think: 100ms}}, amount: 10}}\n{TERSE}"),
+        &format!("    load: {{closed: {{connections: 1, think: {{constant: 100ms}}}}, amount: 10}}\n{TERSE}"),
     ));
     outcome.expect(0);
     let pushes = brought(&place.summary(), "pushes");

@@ -178,7 +178,7 @@ workloads:
 const HELLO: &str = "{send: {text: '{\"id\": ${pass}}'}, expect: {contains: '${pass}'}}";
 /// One message at a time on a connection, at once and with pauses; and many under way.
 const IN_TURN: (&str, &str) = ("", "closed: {connections: 1}, amount: 4");
-const THINKING: (&str, &str) = ("", "closed: {connections: 1, think: 1s}, amount: 3");
+const THINKING: (&str, &str) = ("", "closed: {connections: 1, think: {constant: 1s}}, amount: 3");
 const PACED: (&str, &str) = ("", "open: {rate: 2/s, connections: 1}, amount: 4");
 const MATCHED: (&str, &str) = (", match: {json: /id}", "open: {per: connection, rate: 2/s, connections: 1}, amount: 4");
 
@@ -229,7 +229,7 @@ fn a_server_that_breaks_the_rules_is_told() {
             assert_eq!(found["errors"], json!({"garbage": 4}), "{load}");
         }
         let lines = said(&place);
-        let told = lines.iter().filter(|line| line.ends_with(" frame 8 03ea")).count();
+        let told = lines.iter().filter(|line| line.contains(" frame 8 03ea")).count();
         assert!(told >= 2, "{case}, {load}: {lines:?}");
     }
 }
@@ -271,7 +271,7 @@ fn the_wait_for_the_send_buffer_is_lag() {
 fn a_log_in_that_is_answered_wrongly_is_told() {
     let open = ", open: [{send: {text: let me in}, expect: {text: welcome}}]";
     let place = scripted("login-wrong", open, IN_TURN.1, HELLO);
-    place.run_test().expect(4).complains(&["`open-1`: ", "go away"]);
+    place.run_test().expect(4).complains(&["`open-1` answered another body than expected: `go away`"]);
     // Where only the checked pass is let in, every pass says it.
     for (websocket, load) in [IN_TURN, MATCHED] {
         let place = scripted("login-wrong-later", &format!("{websocket}{open}"), load, HELLO);
@@ -279,7 +279,7 @@ fn a_log_in_that_is_answered_wrongly_is_told() {
         let found = during(&place.summary(), "typists");
         assert_eq!((&found["ok"], &found["errors"]), (&json!(0), &json!({"wrong-body": 4})), "{load}");
         let status = place.status("all/run1").to_string();
-        assert!(status.contains("`open-1`: ") && status.contains("go away"), "{status}");
+        assert!(status.contains("`open-1` answered another body than expected: `go away`"), "{status}");
     }
 }
 

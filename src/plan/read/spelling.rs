@@ -26,25 +26,10 @@ pub(super) fn unify(file: &SourceFile, root: &mut Node) -> Vec<String> {
     unified.notes
 }
 
-/// Names of the metrics that protocols bring to a scenario, without those that are another one's when they are spelled in another
-/// way: what a scenario takes from somewhere has the name that it gives.
+/// Names of the metrics that protocols bring to a scenario. Those that it has itself have no `-`.
 fn brought(root: &Node) -> BTreeSet<&'static str> {
     let workloads = root.get("workloads").map(Node::entries).unwrap_or_default();
-    let mut taken = BTreeSet::new();
-    take_names(root, &mut taken);
-    let names = READERS.iter().flat_map(|reader| (reader.brings)(workloads));
-    names.filter(|name| !taken.contains(&name.replace('_', "-"))).collect()
-}
-
-/// Keys below `metrics`, wherever that stands.
-fn take_names(node: &Node, taken: &mut BTreeSet<String>) {
-    for entry in node.entries() {
-        if entry.key == "metrics" {
-            taken.extend(entry.value.entries().iter().map(|metric| metric.key.clone()));
-        }
-        take_names(&entry.value, taken);
-    }
-    node.items().iter().for_each(|item| take_names(item, taken));
+    READERS.iter().flat_map(|reader| (reader.brings)(workloads)).collect()
 }
 
 fn below<'a>(node: &'a mut Node, key: &str) -> Option<&'a mut Node> {
@@ -167,18 +152,13 @@ mod tests {
         let mut unified = Unified { file: &file, brought, notes: Vec::new() };
         unified.metrics(&mut root);
         let read = root.to_json();
-        assert_eq!(read["while"].as_object().unwrap().keys().collect::<Vec<_>>(), ["response_p99", "out_of_order", "lost"]);
+        assert_eq!(read["while"], serde_json::json!({"response_p99": "< 1ms", "out_of_order": "0", "lost": "0"}));
         assert_eq!(read["lines"], serde_json::json!(["out_of_order", "lost"]));
         assert_eq!(
             unified.notes[1],
-            "note: x.yaml:1:31: `out-of-order` is read as `out_of_order`, which is how it is spelled here"
+            "note: x.yaml:1:30: `out-of-order` is read as `out_of_order`, which is how it is spelled here"
         );
         assert_eq!(unified.notes.len(), 3);
-        // What a scenario takes from somewhere has the name that it gives.
-        let mut taken = BTreeSet::new();
-        let file = SourceFile::inline("x.yaml", "collect: [{c: {metrics: {out-of-order: {regex: x}}}}]\n");
-        take_names(&schema::node::parse(&file).unwrap(), &mut taken);
-        assert_eq!(taken, BTreeSet::from(["out-of-order".to_owned()]));
     }
 
     #[test]
