@@ -444,7 +444,9 @@ impl Wording {
                 if !matches!(node.data, Data::Map(_) | Data::List(_)) {
                     return mistake;
                 }
-                let example = || Some(format!("{expected}, such as {}", examples::of(from, &steps, examples::Kind::Text, None, has_shell)?));
+                let example = || {
+                    Some(format!("{expected}, such as {}", examples::of(from, &steps, examples::Kind::Text, None, has_shell)?))
+                };
                 return match in_quotes(&mistake.file, node, path).or_else(example) {
                     Some(expected) => mistake.expected(expected),
                     None => mistake,

@@ -49,7 +49,10 @@ fn a_first_experiment_takes_a_url_as_it_is() {
         assert!(text.contains(&plain) || text.contains(&quoted), "{text}");
     }
     place.run(&["init", "wrong", "--url", "http://user@127.0.0.1:1/"]).expect(2).complains(&["is not a URL", "`auth`"]);
-    place.run(&["init", "wrong", "--url", "http://127.0.0.1/", "--", "./x"]).expect(2).complains(&["with the port of the server"]);
+    place
+        .run(&["init", "wrong", "--url", "http://127.0.0.1/", "--", "./x"])
+        .expect(2)
+        .complains(&["with the port of the server"]);
 }
 
 #[test]
