@@ -711,7 +711,7 @@ impl NeverReadySoFar {
 
     /// Why no further repetition of the cell is tried, if so.
     fn hopeless(&self) -> Option<String> {
-        let NeverReady { target, reason } = self.last.as_ref().filter(|_| self.times >= HOPELESS)?;
+        let NeverReady { target, reason, .. } = self.last.as_ref().filter(|_| self.times >= HOPELESS)?;
         Some(format!("not tried any more: {target} was not ready in {HOPELESS} repetitions of this cell: {reason}"))
     }
 }

@@ -68,7 +68,8 @@ impl Subject {
         let command = args.command.clone();
         match &args.url {
             Some(url) => {
-                let read = Url::parse(url).map_err(|expected| format!("`--url {url}` is not a URL: {expected}"))?;
+                let read =
+                    Url::parse(url).map_err(|expected| format!("`--url {url}` is not a URL: {expected}; nothing was written"))?;
                 let names_port = url::split(url).is_some_and(|(_, authority, _)| authority == read.authority());
                 match command.is_empty() {
                     true => Ok(Self::Running { url: url.clone() }),

@@ -113,11 +113,20 @@ pub(super) fn of(
         }
         // The whole of what a type reads: as the root holds it.
         None => {
-            let block = place.block?;
-            let mut holders = [ROOT, "Steps"].into_iter().filter_map(|name| REFERENCE.block(name)).flat_map(|block| &block.keys);
-            let key = holders.find(|key| key.blocks.contains(&block.name) && key.holds != Holds::One)?;
-            let value = key.values.iter().filter_map(inside).find(|value| kind.is_of(value))?;
-            Some(format!("`{}`", flow(&value)))
+            let name = &place.block?.name;
+            // Steps of every protocol stand in one list.
+            let holds = |key: &&Key| {
+                let is_one = |block: &String| block == name || block == "AnyStep" && name.ends_with("Step");
+                key.holds != Holds::One && key.blocks.iter().any(is_one)
+            };
+            let first = REFERENCE.block(ROOT).into_iter().chain(REFERENCE.blocks());
+            let key = first.flat_map(|block| &block.keys).find(holds)?;
+            let is_whole_list = place.holds == Holds::List && kind == List;
+            let value = match is_whole_list {
+                true => key.values.iter().find(|value| kind.is_of(value)).cloned(),
+                false => key.values.iter().filter_map(inside).find(|value| kind.is_of(value)),
+            };
+            Some(format!("`{}`", flow(&value?)))
         }
     }
 }
@@ -204,6 +213,8 @@ mod tests {
             example::<types::Workload>(&["load", "closed", "think"], Map),
             example::<types::Workload>(&["steps"], List),
             example::<types::Workload>(&["steps", "-"], Map),
+            example::<types::Step>(&[], Map),
+            example::<Vec<types::Action>>(&[], List),
             example::<types::Step>(&["carry"], Map),
             example::<types::Step>(&["carry", "v"], Map),
             example::<types::Step>(&["outcomes"], Map),

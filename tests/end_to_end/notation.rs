@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use serde_json::Value as Json;
 
-use crate::support::{Outcome, Place};
+use crate::support::Place;
 
 #[track_caller]
 fn plan(place: &Place) -> Json {

@@ -328,13 +328,24 @@ mod tests {
 
     impl Values {
         pub(in crate::drivers) fn for_tests() -> Self {
-            Self::new(&ValueNames { names: vec![String::new(); 3], uses_id: true, uses_pass: true, draws: [].into() }, 1, 0)
+            Self::new(
+                &ValueNames {
+                    names: vec![String::new(); 3],
+                    uses_id: true,
+                    uses_pass: true,
+                    draws: [].into(),
+                    carried: [].into(),
+                },
+                1,
+                0,
+            )
         }
     }
 
     #[test]
     fn ids_are_fresh_for_every_pass_of_every_connection() {
-        let names = ValueNames { names: vec![String::new(); 3], uses_id: true, uses_pass: true, draws: [].into() };
+        let names =
+            ValueNames { names: vec![String::new(); 3], uses_id: true, uses_pass: true, draws: [].into(), carried: [].into() };
         let mut seen = std::collections::HashSet::new();
         for connection in 0..50 {
             let mut values = Values::new(&names, 42, connection);
@@ -351,8 +362,11 @@ mod tests {
         let names = ["id", "pass", "connection", "v"].map(str::to_owned);
         let body = serde_json::json!({"whole": "${v}", "${v}": ["${v}", "<${v}>", "\"${v}\""], "url": "/${v | urlencode}"});
         let text = Text::new(&Template::parse(&body.to_string()), &names, "step").unwrap().in_json();
-        let mut values =
-            Values::new(&ValueNames { names: names.to_vec(), uses_id: false, uses_pass: false, draws: [].into() }, 1, 0);
+        let mut values = Values::new(
+            &ValueNames { names: names.to_vec(), uses_id: false, uses_pass: false, draws: [].into(), carried: [].into() },
+            1,
+            0,
+        );
         for value in [
             serde_json::json!("a \"b\"\n"),
             serde_json::json!(""),

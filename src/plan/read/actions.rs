@@ -105,7 +105,9 @@ pub(super) fn kept(scenario: &Path, name: &str, typed: &types::Action) -> Cache 
 
 /// What is in a file that a step names, seen from where it is executed; none where it is no file, or a large one.
 fn content(scenario: &Path, dir: &str, file: &str) -> Option<Vec<u8>> {
-    if file.contains("${") || dir.contains("${") {
+    // A bare word is a program or an option, if it is not a file of a folder that the scenario says: a step that writes `made` would
+    // otherwise change itself.
+    if file.contains("${") || dir.contains("${") || dir.is_empty() && !file.contains(['/', '.']) {
         return None;
     }
     let path = match dir {

@@ -62,9 +62,7 @@ fn a_header_of_several_lines_is_one_on_both_paths() {
             values["long"].clone()
         })
     });
-    assert_eq!(carried[0], carried[1]);
-    assert_eq!(carried[0].split_whitespace().collect::<Vec<_>>(), ["one", "two", "three"]);
-    assert!(!carried[0].contains(['\r', '\n']), "{carried:?}");
+    assert_eq!(carried, ["one two three"; 2]);
 }
 
 #[test]

@@ -410,12 +410,11 @@ fn parse_head(input: &[u8], bodiless: bool, keep: &mut impl AnswerSink) -> Resul
     Ok(Some((used, head)))
 }
 
-/// A value in which each line break is a blank.
+/// A value in which each line break, with the white space around it, is one blank (RFC 9112, 5.2), as on the general path.
 fn unfolded(value: &[u8]) -> Cow<'_, [u8]> {
-    let breaks = |byte: &u8| matches!(byte, b'\r' | b'\n');
-    match value.iter().any(breaks) {
+    match value.contains(&b'\n') {
         false => Cow::Borrowed(value),
-        true => Cow::Owned(value.iter().map(|byte| if breaks(byte) { b' ' } else { *byte }).collect()),
+        true => Cow::Owned(value.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).collect::<Vec<_>>().join(&b' ')),
     }
 }
 
@@ -694,8 +693,8 @@ mod tests {
         let line = format!("{chunked}5;{}", "x".repeat(2000));
         let trailers = format!("{chunked}0\r\n{}", "a: b\r\n".repeat(MAX_HEAD));
         let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "a: b\r\n".repeat(MAX_HEADERS + 1));
-        assert_eq!(feed(false, line.as_bytes(), &[]).0, Err(Garbage::Chunks));
-        assert_eq!(feed(false, trailers.as_bytes(), &[]).0, Err(Garbage::Chunks));
+        assert_eq!(feed(false, line.as_bytes(), &[]).0, Err(Garbage::LongChunkLine));
+        assert_eq!(feed(false, trailers.as_bytes(), &[]).0, Err(Garbage::LongTrailers));
         assert_eq!(feed(false, many.as_bytes(), &[]).0, Err(Garbage::ManyHeaders));
         let most = format!("HTTP/1.1 204 No\r\n{}\r\n", "a: b\r\n".repeat(MAX_HEADERS));
         assert_eq!(feed(false, most.as_bytes(), &[]).0, Ok(()));
