@@ -12,7 +12,9 @@ use crate::executor::checkout;
 use crate::exit::Exit;
 use crate::plan;
 use crate::plan::step::any_of;
-use crate::plan::{Arrivals, Cell, Length, Load, Pattern, Plan, Probe, Spacing, Tap, Target, Think, Workload, factors, template};
+use crate::plan::{
+    Arrivals, Cell, Length, Load, Pattern, Plan, Probe, Spacing, Tap, Target, Template, Think, Workload, factors, template,
+};
 use crate::record::{RunRecord, Verdict, read};
 use crate::vocabulary::choices::{Lifetime, Resource};
 use crate::vocabulary::units::{exact_duration, human_bytes, human_duration};
@@ -52,8 +54,11 @@ pub(super) fn plan(args: &cli::Plan) -> Result<Exit, Stop> {
     }
     // Cells that differ only in their levels' names are many; the first of each shape is shown in full.
     let mut shapes: BTreeMap<String, String> = BTreeMap::new();
+    // The folder in which everything runs that the scenario puts nowhere else.
+    let folder = plan.source.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let home = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned()).display().to_string();
     for cell in &plan.cells {
-        let body = describe(cell);
+        let body = describe(cell, &home);
         match shapes.get(&body) {
             Some(first) => text += &format!("\ncell {}\n  as {first}\n", cell.id),
             None => {
@@ -90,7 +95,7 @@ pub(super) fn too_few(plan: &Plan) -> Option<String> {
     })
 }
 
-fn describe(cell: &Cell) -> String {
+fn describe(cell: &Cell, home: &str) -> String {
     let mut text = String::new();
     if let Some(reason) = &cell.skipped {
         text += &format!("  SKIPPED: {reason}\n");
@@ -98,7 +103,7 @@ fn describe(cell: &Cell) -> String {
     for (label, steps) in [("set-up, cell", &cell.set_up.cell), ("set-up, repetition", &cell.set_up.repetition)] {
         text += &steps.iter().map(|s| format!("  {label}: {s}\n")).collect::<String>();
     }
-    text += &cell.targets.iter().map(target).collect::<String>();
+    text += &cell.targets.iter().map(|one| target(one, home)).collect::<String>();
     text += &cell.set_up.load.iter().map(|s| format!("  set-up, load: {s}\n")).collect::<String>();
     text += &cell.workloads.iter().map(workload).collect::<String>();
     text += &cell.taps.iter().map(tap).collect::<String>();
@@ -112,7 +117,7 @@ fn describe(cell: &Cell) -> String {
     text
 }
 
-fn target(target: &Target) -> String {
+fn target(target: &Target, home: &str) -> String {
     let mut text = String::new();
     for replica in &target.replicas {
         let name = if target.replicas.len() > 1 { format!("{}/{}", target.name, replica.number) } else { target.name.clone() };
@@ -132,8 +137,8 @@ fn target(target: &Target) -> String {
         for (key, value) in &replica.env {
             text += &format!("    env {key}={}\n", value.to_text());
         }
-        if let Some(dir) = &replica.dir {
-            text += &format!("    in {}\n", dir.to_text());
+        if let Some(dir) = replica.dir.as_ref().map(Template::to_text).filter(|dir| dir != home) {
+            text += &format!("    in {dir}\n");
         }
         if target.is_started() {
             text += &format!("    limits {}\n", limits(&target.rlimits));

@@ -203,7 +203,9 @@ fn a_server_that_refuses_every_stream_is_asked_until_the_time_out() {
         let (url, _) = script2(vec![Deed::Refuse; 100_000]).await;
         let mut client = client(brief(http2_workload(&url, vec![step("GET", "/")])));
         let exchange = client.exchange(0).await;
-        expect(&exchange, Outcome::Reset, "the server reset the stream (REFUSED_STREAM)");
+        // It depends on the moment what the last time comes to.
+        let (outcome, words) = told(&exchange).unwrap_err();
+        assert!(matches!(outcome, Outcome::Reset | Outcome::Timeout), "{outcome:?}: {words}");
         let took = exchange.completed - exchange.sent;
         assert!((100..1000).contains(&took.as_millis()), "{took:?}");
     });
