@@ -189,7 +189,7 @@ fn code(text: &str) -> Vec<Code> {
             if !line.trim().is_empty() {
                 before = line.trim();
             }
-            file = line.split('`').skip(1).step_by(2).rfind(|word| is_file(word)).map(str::to_owned).or(file);
+            file = line.split('`').skip(1).step_by(2).filter(|word| is_file(word)).last().map(str::to_owned).or(file);
             continue;
         };
         let indent = line.len() - line.trim_start().len();
