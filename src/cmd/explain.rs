@@ -210,6 +210,6 @@ mod tests {
             assert!(text.lines().all(|line| line.chars().count() <= WIDTH + 20), "{name}: {text}");
         }
         assert!(explained(&reference, "workloads.clients.load.open.rate").is_some_and(|text| text.contains(NAME)));
-        assert!(explained(&reference, "nonsense").is_none() && unknown(&reference, "thresold").contains("did you mean"));
+        assert!(explained(&reference, "nonsense").is_none() && unknown(&reference, "duratoin").contains("did you mean"));
     }
 }

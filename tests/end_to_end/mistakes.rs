@@ -287,7 +287,6 @@ mistakes! {
     limits_unknown
     limits_watched
     link_elsewhere
-    link_name
     link_none_from_the_load
     link_shape
     link_to

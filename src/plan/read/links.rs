@@ -42,14 +42,6 @@ pub(super) fn link(
             notes.say(node, key, format!("`{name}` lives longer than the link"), expected);
         }
     }
-    let is_nameable = entry.key.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-        && entry.key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-    if !is_nameable {
-        let mistake = Mistake::new(notes.file, entry.key_span, format!("`{}` cannot be the name of a link", entry.key));
-        let expected =
-            "expected letters, digits and `_`, so that expressions can use it: in `${links.back-end}` a dash is a minus";
-        notes.mistakes.push(mistake.expected(expected));
-    }
     if typed.to.0.is_empty() {
         notes.say(node, "to", "a link that leads nowhere", "expected a target, such as `to: server`");
     }
