@@ -197,7 +197,7 @@ fn a_mismatch_can_be_accepted() {
         "reconcile: off".to_owned(),
     ] {
         let outcome = python("loses", &rest).run_test().expect(0);
-        let told = outcome.stdout.contains("COUNTS: `web` counted 108 requests, and 120 were sent to it [all]");
+        let told = outcome.stdout.contains("COUNTS: `web` counted 108 requests, but 120 were sent to it [all]");
         assert_eq!(told, rest.contains("target"), "{rest}: {}", outcome.stdout);
     }
     let rest = format!("reconcile: {stats}, tolerance: 11}}");
