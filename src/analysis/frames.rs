@@ -189,9 +189,7 @@ fn tap(repetition: &Repetition, tap: &TapRecord) -> Result<DataFrame, Error> {
     if tap.join.is_some() {
         columns.push(Expected::new("join_key", DataType::UInt64, Missing::Values));
     }
-    let used = |field: &&TapField| {
-        tap.metrics.iter().any(|metric| metric.figure.fields().contains(&field.name.as_str()))
-    };
+    let used = |field: &&TapField| tap.metrics.iter().any(|metric| metric.figure.fields().contains(&field.name.as_str()));
     columns.extend(tap.fields.iter().filter(used).map(|field| {
         let of = match field.kind {
             FieldKind::Text => DataType::String,

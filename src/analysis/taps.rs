@@ -264,10 +264,9 @@ fn figure(metric: &TapMetric, mut values: Vec<f64>, seconds: f64) -> Option<f64>
         _ if values.is_empty() => return None,
         TapFigure::Mean(_) => stats::mean(&values),
         TapFigure::Max(_) => values.iter().copied().fold(f64::NEG_INFINITY, f64::max),
-        TapFigure::Gap { at, .. }
-        | TapFigure::Since { at, .. }
-        | TapFigure::Until { at, .. }
-        | TapFigure::Between { at, .. } => point(&mut values, *at),
+        TapFigure::Gap { at, .. } | TapFigure::Since { at, .. } | TapFigure::Until { at, .. } | TapFigure::Between { at, .. } => {
+            point(&mut values, *at)
+        }
     };
     Some(value / metric.per * metric.times)
 }

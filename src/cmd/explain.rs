@@ -83,7 +83,8 @@ fn contents(block: &Block) -> String {
     let keys = block.keys.iter().map(|key| (key.name.as_str(), key.text.as_str()));
     let all: Vec<(&str, &str)> = keys.chain(block.words.iter().map(|(word, text)| (word.as_str(), text.as_str()))).collect();
     let hang = all.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0).min(24) + 2;
-    let line = |(name, text): &(&str, &str)| format!("  {name:<hang$}{}", wrapped(&first_sentence(&plain(text)), hang + 2).trim_start());
+    let line =
+        |(name, text): &(&str, &str)| format!("  {name:<hang$}{}", wrapped(&first_sentence(&plain(text)), hang + 2).trim_start());
     format!("\n{}", all.iter().map(line).collect::<String>())
 }
 
@@ -106,9 +107,19 @@ fn of_metric(row: &Row) -> String {
         Better::Less => "less is better",
         Better::Unknown => "",
     };
-    let places = [(Exists::OverTime, "over time"), (Exists::InPhases, "by phase"), (Exists::InSearch, "in `find`"), (Exists::InRatio, "as a ratio")];
+    let places = [
+        (Exists::OverTime, "over time"),
+        (Exists::InPhases, "by phase"),
+        (Exists::InSearch, "in `find`"),
+        (Exists::InRatio, "as a ratio"),
+    ];
     let exists: Vec<&str> = places.iter().filter(|(here, _)| row.exists.contains(here)).map(|(_, words)| *words).collect();
-    let lines = [("metric of", belongs.to_owned()), ("unit", row.axis.0.to_owned()), ("direction", better.to_owned()), ("exists", exists.join(", "))];
+    let lines = [
+        ("metric of", belongs.to_owned()),
+        ("unit", row.axis.0.to_owned()),
+        ("direction", better.to_owned()),
+        ("exists", exists.join(", ")),
+    ];
     let lines: String = lines.iter().map(|(what, text)| format!("  {what:<12}{text}\n")).collect();
     format!("{}\n\n  {}\n\n{lines}\n  More: docs/reference/metrics.md\n", row.name, row.words)
 }
@@ -150,7 +161,8 @@ fn plain(text: &str) -> String {
 
 fn first_sentence(text: &str) -> String {
     let paragraph = text.split("\n\n").next().unwrap_or_default().replace('\n', " ");
-    let end = paragraph.match_indices(". ").find(|(at, _)| !paragraph[..*at].ends_with("e.g")).map_or(paragraph.len(), |(at, _)| at);
+    let end =
+        paragraph.match_indices(". ").find(|(at, _)| !paragraph[..*at].ends_with("e.g")).map_or(paragraph.len(), |(at, _)| at);
     paragraph[..end].trim_end_matches('.').to_owned()
 }
 

@@ -189,7 +189,12 @@ pub(super) fn write(path: &Path, tap: &str, transfers: &[Transfer], repetition: 
         ];
         insert(Table::Circuits, row, &own)?;
         for (hop, (relay, at_ns)) in circuit.path.iter().enumerate() {
-            let own = [number(hop), Value::Text(relay), Value::Integer(*at_ns), Value::Integer(at_ns.saturating_sub(circuit.launched_ns))];
+            let own = [
+                number(hop),
+                Value::Text(relay),
+                Value::Integer(*at_ns),
+                Value::Integer(at_ns.saturating_sub(circuit.launched_ns)),
+            ];
             insert(Table::CircuitHops, row, &own)?;
         }
     }
@@ -520,7 +525,10 @@ pub(super) mod tests {
         assert_eq!((circuit.timeout_ms, circuit.quantile, circuit.is_timeout_set), (Some(670), Some(0.8), true));
         assert_eq!(circuit.flags.as_deref(), Some("NEED_CAPACITY"));
         let timeout = &log.timeouts[0];
-        assert_eq!((timeout.status.as_deref(), timeout.total_times, timeout.timeout_ms), (Some("COMPUTED"), Some(100), Some(670)));
+        assert_eq!(
+            (timeout.status.as_deref(), timeout.total_times, timeout.timeout_ms),
+            (Some("COMPUTED"), Some(100), Some(670))
+        );
         let hops: Vec<(String, i64)> = circuit.path.iter().map(|(hop, ns)| (hop.clone(), ns / 1_000_000)).collect();
         let spelled = |hop| super::tests::spelled(hop);
         assert_eq!(hops, [(spelled("$A"), 150), (spelled("$B"), 250), (spelled("$C"), 400)]);
@@ -641,11 +649,7 @@ pub(super) mod tests {
             log.onion.iter().map(|s| (s.at_ns / 1_000_000, s.step.as_str(), s.service.as_deref())).collect();
         assert_eq!(
             steps,
-            [
-                (1, "HSCR_CONNECTING", None),
-                (2, "HSCR_ESTABLISHED_IDLE", Some("abc")),
-                (3, "HSCR_JOINED", Some("abc"))
-            ]
+            [(1, "HSCR_CONNECTING", None), (2, "HSCR_ESTABLISHED_IDLE", Some("abc")), (3, "HSCR_JOINED", Some("abc"))]
         );
     }
 }

@@ -181,7 +181,12 @@ fn anchor(block: &str, key: Option<&str>) -> String {
 
 /// Paragraphs of one item of a list.
 fn one_item(text: &str) -> String {
-    text.lines().map(|line| if line.is_empty() { String::new() } else { format!("  {line}") }).collect::<Vec<_>>().join("\n").trim_start().to_owned()
+    text.lines()
+        .map(|line| if line.is_empty() { String::new() } else { format!("  {line}") })
+        .collect::<Vec<_>>()
+        .join("\n")
+        .trim_start()
+        .to_owned()
 }
 
 /// Whether the words mean this path: the last word is the last key, the others lie before it, in order.
@@ -215,7 +220,12 @@ fn keys(definition: &Json, definitions: &Map<String, Json>) -> Vec<Key> {
             holds,
             is_required: required.contains(&name.as_str()),
             default: said.or_else(|| default_of(&schema["default"])),
-            examples: schema["examples"].as_array().into_iter().flatten().map(|value| format!("{name}: {}", flow(value))).collect(),
+            examples: schema["examples"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .map(|value| format!("{name}: {}", flow(value)))
+                .collect(),
             text: description(schema),
         }
     };
@@ -233,7 +243,10 @@ fn words(definition: &Json) -> Vec<(String, String)> {
             words.push((word.to_owned(), description(variant)));
         }
         for (word, inner) in variant["properties"].as_object().into_iter().flatten() {
-            words.push((format!("{word}: …"), if description(variant).is_empty() { description(inner) } else { description(variant) }));
+            words.push((
+                format!("{word}: …"),
+                if description(variant).is_empty() { description(inner) } else { description(variant) },
+            ));
         }
     }
     words
@@ -371,7 +384,10 @@ pub fn flow(value: &Json) -> String {
     match value {
         Json::String(text) => {
             let begins = text.starts_with(|c: char| c.is_alphanumeric() || matches!(c, '/' | '.' | '^' | '$'));
-            let is_word = begins && !text.contains([',', '[', ']', '{', '}', '#', '"', '\'']) && !text.contains(": ") && !text.ends_with(':');
+            let is_word = begins
+                && !text.contains([',', '[', ']', '{', '}', '#', '"', '\''])
+                && !text.contains(": ")
+                && !text.ends_with(':');
             let means_more = matches!(text.as_str(), "true" | "false" | "null" | "~") || text.parse::<f64>().is_ok();
             if is_word && !means_more { text.clone() } else { quoted(text) }
         }

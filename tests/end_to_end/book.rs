@@ -37,7 +37,9 @@ fn generated(text: &str, make: &dyn Fn(&str) -> Option<String>) -> String {
     let mut lines = text.lines();
     while let Some(line) = lines.next() {
         out += &format!("{line}\n");
-        let Some(what) = line.strip_prefix("<!-- ").and_then(|rest| rest.strip_suffix(" -->")).filter(|w| !w.starts_with("end of ")) else {
+        let Some(what) =
+            line.strip_prefix("<!-- ").and_then(|rest| rest.strip_suffix(" -->")).filter(|w| !w.starts_with("end of "))
+        else {
             continue;
         };
         let Some(part) = make(what) else { continue };
@@ -75,8 +77,12 @@ fn metrics() -> String {
             Better::Less => "less",
             Better::Unknown => "",
         };
-        let places =
-            [(Exists::OverTime, "over time"), (Exists::InPhases, "by phase"), (Exists::InSearch, "in `find`"), (Exists::InRatio, "as a ratio")];
+        let places = [
+            (Exists::OverTime, "over time"),
+            (Exists::InPhases, "by phase"),
+            (Exists::InSearch, "in `find`"),
+            (Exists::InRatio, "as a ratio"),
+        ];
         let exists: Vec<&str> = places.iter().filter(|(here, _)| row.exists.contains(here)).map(|(_, words)| *words).collect();
         out += &format!("| `{}` | {} | {} | {better} | {} |\n", row.name, row.words, row.axis.0, exists.join(", "));
     }
@@ -184,7 +190,12 @@ fn tables_are_readable() {
         }
         for (number, line) in text.lines().enumerate().filter(|(_, line)| line.starts_with('|')) {
             for cell in line.replace("\\|", "/").split('|') {
-                assert!(cell.trim().chars().count() <= 200, "{}:{}: a cell of more than 200 characters", path.display(), number + 1);
+                assert!(
+                    cell.trim().chars().count() <= 200,
+                    "{}:{}: a cell of more than 200 characters",
+                    path.display(),
+                    number + 1
+                );
             }
         }
     }

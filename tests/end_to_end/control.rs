@@ -243,10 +243,9 @@ fn a_wrong_cookie_of_the_one_that_steers_is_told_before_the_load() {
     let port = Port::new(|_| ());
     let control =
         format!(", control: {{address: '{}', cookie: DIR/cookie, before-pass: [{{send: [SIGNAL NEWNYM]}}]}}", port.address);
-    for (cookie, words) in [
-        (&[b'B'; 32][..], "refused AUTHENTICATE: 515 Authentication failed"),
-        (b"short", "and a cookie of Tor has 32"),
-    ] {
+    for (cookie, words) in
+        [(&[b'B'; 32][..], "refused AUTHENTICATE: 515 Authentication failed"), (b"short", "and a cookie of Tor has 32")]
+    {
         let (_, outcome) = run(&scenario(&control, ""), cookie);
         outcome.expect(4).complains(&[words]);
     }

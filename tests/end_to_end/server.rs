@@ -82,8 +82,12 @@ fn serve(stream: TcpStream, seen: &Mutex<Vec<Request>>, answer: &dyn Fn(&Request
             return Ok(());
         }
         let mut words = line.split_ascii_whitespace().map(str::to_owned);
-        let mut request =
-            Request { method: words.next().unwrap_or_default(), path: words.next().unwrap_or_default(), before, ..Request::default() };
+        let mut request = Request {
+            method: words.next().unwrap_or_default(),
+            path: words.next().unwrap_or_default(),
+            before,
+            ..Request::default()
+        };
         loop {
             let mut line = String::new();
             stream.read_line(&mut line)?;

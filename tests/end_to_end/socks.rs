@@ -272,7 +272,8 @@ fn each_way_to_fail_has_its_words_in_socks_4a() {
 
 /// Two passes through a proxy that fails: each has the error and the words.
 fn fails(proxy: &str, socks: &str, words: &[&str], error: &str) {
-    let more = "    stages: true\n    timeout: 300ms\n    load: {closed: {connections: 1}, amount: 2}\n    steps: [{get: /1MiB}]\n";
+    let more =
+        "    stages: true\n    timeout: 300ms\n    load: {closed: {connections: 1}, amount: 2}\n    steps: [{get: /1MiB}]\n";
     let (place, _) = run(&scenario(proxy, "", socks, more));
     let table = transfers(&place);
     let (errors, said) = (texts(&table, "error"), texts(&table, "words"));
@@ -507,7 +508,8 @@ fn ways_to_authenticate_that_were_not_offered_are_refused() {
     }
     // A proxy that wants no name tells nobody apart: what was to be kept apart is not sent.
     let with = |method: &[u8], login: &[u8]| Says { method: method.to_vec(), login: login.to_vec(), ..Says::reply(&coded(0)) };
-    let says = vec![with(&[5, 2], &[1, 0]), with(&[5, 0], &[1, 0]), with(&[5, 2], &[1, 1]), with(&[5, 2], &[1]), with(&[5, 2], &[])];
+    let says =
+        vec![with(&[5, 2], &[1, 0]), with(&[5, 0], &[1, 0]), with(&[5, 2], &[1, 1]), with(&[5, 2], &[1]), with(&[5, 2], &[])];
     let found = what_became(says, ", isolate: pass");
     assert_eq!(found[0].0, "ok", "{found:?}");
     let words = [

@@ -79,7 +79,10 @@ workloads:
     };
     let none = format!("{}.onion", "a".repeat(56));
     Place::with(&scenario("", &none)).run_test().expect(4).complains(&["it refused: the onion address is not valid (0xf6)"]);
-    let place = Place::with(&scenario(", control: {address: '127.0.0.1:PORT2', cookie: DIR/cookie, before-pass: [{send: [SIGNAL NEWNYM]}]}", &none));
+    let place = Place::with(&scenario(
+        ", control: {address: '127.0.0.1:PORT2', cookie: DIR/cookie, before-pass: [{send: [SIGNAL NEWNYM]}]}",
+        &none,
+    ));
     std::fs::write(place.path("cookie"), [b'B'; 32]).expect("a file");
     place.run_test().expect(4).complains(&["refused AUTHENTICATE: 515 Authentication failed"]);
 }
@@ -93,11 +96,13 @@ fn an_onion_service_that_is_not_there_is_told_in_tors_words() {
     let place = study();
     let scenario = std::fs::read_to_string(place.path("torperf.yaml")).expect("it was written");
     let nobody = "pgmxclpajridfbxly27xplyljqoifpkyol4cibm6bqtc2hgqauwciyqd.onion";
-    let elsewhere = scenario.replace("onion: service.test}", &format!("onion: {nobody}}}")).replace("timeout: 5s", "timeout: 60s");
+    let elsewhere =
+        scenario.replace("onion: service.test}", &format!("onion: {nobody}}}")).replace("timeout: 5s", "timeout: 60s");
     assert!(elsewhere.contains(nobody), "the study has changed");
     let mut place = place;
     place.write("torperf.yaml", &elsewhere);
-    let outcome = place.run(&["run", "torperf.yaml", "--set", "network=private", "--set", "to=onion", "--repetitions", "1", "--no-graphs"]);
+    let outcome =
+        place.run(&["run", "torperf.yaml", "--set", "network=private", "--set", "to=onion", "--repetitions", "1", "--no-graphs"]);
     outcome.expect(4).complains(&["the descriptor of the onion service cannot be found (0xf0)"]);
     place.assert_cleared(CLEARED);
 }
