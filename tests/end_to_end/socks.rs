@@ -313,14 +313,15 @@ impl Says {
     fn speak(&self, stream: &mut TcpStream) -> Option<()> {
         let mut first = [0];
         stream.read_exact(&mut first).ok()?;
-        let granted = if first[0] == 5 { self.greet(stream)? } else { self.read_4(stream)? };
+        // The shortest reply that grants it has an empty name.
+        let (granted, least) = if first[0] == 5 { (self.greet(stream)?, 7) } else { (self.read_4(stream)?, 8) };
         if self.at_once {
             read_head(stream)?;
             return stream.write_all(&[&self.reply[..], ANSWER].concat()).ok();
         }
         stream.write_all(&self.reply).ok()?;
         // A complete reply that grants it.
-        if self.reply.starts_with(granted) && self.reply.len() >= 8 {
+        if self.reply.starts_with(granted) && self.reply.len() >= least {
             read_head(stream)?;
             stream.write_all(ANSWER).ok()?;
         }
@@ -467,7 +468,7 @@ fn each_code_of_a_proxy_has_its_words() {
     assert_eq!(found[0].0, "ok");
     for ((code, words), (outcome, said, found)) in words.iter().zip(&found[1..]) {
         assert_eq!((outcome.as_str(), *found), ("proxy", Some(f64::from(*code))), "{said}");
-        assert!(said.ends_with(&format!("it refused: {words} ({code:#04x})")), "{said}");
+        assert!(said.contains(&format!("it refused: {words} ({code:#04x})")), "{said}");
     }
     let refused = |code: u8| Says::reply(&[0, code, 0, 0, 0, 0, 0, 0]);
     let found = what_became([90, 91, 92, 93, 94].map(refused).to_vec(), ", version: 4a");
@@ -475,7 +476,7 @@ fn each_code_of_a_proxy_has_its_words() {
     assert_eq!(found[0].0, "ok");
     for ((outcome, said, code), (number, words)) in found[1..].iter().zip((91..).zip(words)) {
         assert_eq!((outcome.as_str(), *code), ("proxy", Some(f64::from(number))), "{said}");
-        assert!(said.ends_with(&format!("it refused: {words} ({number})")), "{said}");
+        assert!(said.contains(&format!("it refused: {words} ({number})")), "{said}");
     }
 }
 

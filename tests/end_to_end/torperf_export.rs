@@ -84,19 +84,24 @@ fn spelled(line: &str) -> String {
 
 /// Writes the table of a tap, each line with when it was read, in milliseconds since the load.
 fn write_tap(repetition: &Path, lines: &[(i64, &str)]) {
+    let spelled: Vec<(i64, String)> = lines.iter().map(|(ms, line)| (*ms, spelled(line))).collect();
+    write_tap_as_is(repetition, &spelled);
+}
+
+/// The same of lines that have their relays in full.
+fn write_tap_as_is(repetition: &Path, lines: &[(i64, String)]) {
     let field = |name: &str| TapField { name: name.to_owned(), kind: FieldKind::Text };
     let mut table = TapTable::new(repetition, None, "control", &[field("event"), field("line")]);
     let instant = Instant::now() + Duration::from_secs(10);
     table.set_start(LoadStart { instant, unix: Duration::from_nanos(BEGAN) });
     for (ms, line) in lines {
-        let line = spelled(line);
         let text = |text: &str| TapValue::Text(text.to_owned());
         let at = if *ms < 0 {
             instant - Duration::from_millis(ms.unsigned_abs())
         } else {
             instant + Duration::from_millis(*ms as u64)
         };
-        let values = vec![text(line.split(' ').next().unwrap()), text(&line)];
+        let values = vec![text(line.split(' ').next().unwrap()), text(line)];
         table.add(TapRow { at, replica: None, join_key: None, values }).unwrap();
     }
     table.finish().unwrap();
@@ -662,7 +667,7 @@ fn what_a_real_tor_said_leads_each_transfer_to_its_stream_and_circuit() {
     };
     let events: Vec<(i64, String)> = log.split('\n').filter_map(event).collect();
     assert_eq!(events.len(), 648);
-    write_tap(&repetition, &events.iter().map(|(ms, line)| (*ms, line.as_str())).collect::<Vec<_>>());
+    write_tap_as_is(&repetition, &events);
     place.run(&["export", "sqlite", run.to_str().unwrap(), "-o", "r.db"]).expect(0);
     let database = open(&place);
     let query = "SELECT t.pass, s.stream, c.circuit, COALESCE(s.reason, '') || COALESCE('/' || s.remote_reason, ''), v.error_code
