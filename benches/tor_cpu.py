@@ -7,7 +7,7 @@ Runs `experiments/torperf-streams.yaml` (isolated) with 5 MiB in place of 50 KiB
 recording – and of each tor is read from /proc five times a second; what is printed is what each used from the start of the first transfer to the end
 of the last. The wires in front of the relays are told apart.
 """
-import csv, os, shutil, subprocess, sys, tempfile, time
+import csv, glob, json, os, shutil, subprocess, sys, tempfile, time
 
 runner = os.path.abspath(sys.argv[1])
 transfers = int(sys.argv[2]) if len(sys.argv) > 2 else 20
@@ -78,11 +78,15 @@ with open("csv/transfers.csv", newline="") as file:
 begun = min(int(row["unix_ns"]) for row in rows) / 1e9
 ended = max(int(row["unix_ns"]) + int(row["end_ns"]) - int(row["start_ns"]) for row in rows) / 1e9
 before = max((sample for sample in samples if sample[0] <= begun), key=lambda sample: sample[0])[1]
-after = min((sample for sample in samples if sample[0] >= ended and "tor client" in sample[1]), key=lambda sample: sample[0])[1]
+# Soon after it Tor is ended.
+after = min((sample for sample in samples if "tor client" in sample[1]), key=lambda sample: abs(sample[0] - ended))[1]
 used = {of: after[of] - before.get(of, 0) for of in after}
 print(f"{len(rows)} transfers of 5 MiB in {ended - begun:.1f} s; processor time in seconds:")
 for of in sorted(used):
     print(f"  {of:16} {used[of]:6.2f}")
 tors = sum(value for of, value in used.items() if of.startswith("tor "))
 print(f"runner: {used['runner'] / tors:.3f} of all nodes of the network, {used['runner'] / used['tor client']:.3f} of the client alone")
+with open(glob.glob(os.path.join(run, "cells", "**", "status.json"), recursive=True)[0]) as file:
+    generator = json.load(file)["generator"]["cpu_ns"] / 1e9
+print(f"of it the threads that make the transfers: {generator:.2f} s, {generator / tors:.3f} of all nodes, {generator / used['tor client']:.3f} of the client")
 shutil.rmtree(folder)
