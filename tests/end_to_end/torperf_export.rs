@@ -560,7 +560,8 @@ fn transfers_circuits_and_streams_are_tables() {
                  JOIN circuits USING (repetition_id, tap, row) ORDER BY repetition_id, hop LIMIT 3";
     let hop = |words: &str| spelled(words) + " NEED_CAPACITY";
     assert_eq!(text(query), [("1 $A", 50), ("2 $B", 120), ("3 $C", 170)].map(|(relay, ms)| hop(&format!("{relay} {ms}"))));
-    let query = "SELECT nickname || ' ' || (new_ns / 1000000) || ' ' || (up_ns / 1000000) || ' ' || (down_ns IS NULL) FROM guards";
+    let query =
+        "SELECT nickname || ' ' || (new_ns / 1000000) || ' ' || (up_ns / 1000000) || ' ' || (down_ns IS NULL) FROM guards";
     assert_eq!(text(query), ["relayA -500 -499 1", "relayA -500 -499 1"]);
     let query =
         "SELECT status || ' ' || total_times || ' ' || timeout_ms || ' ' || quantile || ' ' || timeout_rate FROM build_timeouts";
