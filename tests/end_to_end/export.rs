@@ -199,7 +199,7 @@ targets:
     command: [sh, -c, 'i=0; while :; do i=$((i+1)); echo "item \"$i\", ü took $i.5 ms"; sleep 0.02; done']
     ready: {log: item}
 workloads:
-  clients: {url: 'http://127.0.0.1:PORT1', load: {closed: {connections: 1}, duration: 300ms}, steps: [{get: /}]}
+  clients: {url: 'http://127.0.0.1:PORT1', load: {closed: {connections: 1}, duration: 1s}, steps: [{get: /}]}
 taps:
   items: {log: talker, regex: '^item (?<what>.*) took (?<ms>\S+) ms$', types: {ms: number}}
   odd: {log: talker, regex: '^item "(?<n>\d*[13579])"', types: {n: number}}

@@ -79,10 +79,8 @@ workloads:
     };
     let none = format!("{}.onion", "a".repeat(56));
     Place::with(&scenario("", &none)).run_test().expect(4).complains(&["it refused: the onion address is not valid (0xf6)"]);
-    let place = Place::with(&scenario(
-        ", control: {address: '127.0.0.1:PORT2', cookie: DIR/cookie, before-pass: [{send: [SIGNAL NEWNYM]}]}",
-        &none,
-    ));
+    let step = "set-up: {load: [{control: '127.0.0.1:PORT2', cookie: DIR/cookie, send: [SIGNAL NEWNYM]}]}\n";
+    let place = Place::with(&format!("{}{step}", scenario("", &none)));
     std::fs::write(place.path("cookie"), [b'B'; 32]).expect("a file");
     place.run_test().expect(4).complains(&["refused AUTHENTICATE: 515 Authentication failed"]);
 }
@@ -93,7 +91,7 @@ fn an_onion_service_that_is_not_there_is_told_in_tors_words() {
     if !has_tor() {
         return;
     }
-    let place = study(4);
+    let place = study(18);
     let scenario = std::fs::read_to_string(place.path("torperf.yaml")).expect("it was written");
     let nobody = "pgmxclpajridfbxly27xplyljqoifpkyol4cibm6bqtc2hgqauwciyqd.onion";
     let elsewhere =
@@ -107,12 +105,14 @@ fn an_onion_service_that_is_not_there_is_told_in_tors_words() {
     place.assert_cleared(CLEARED);
 }
 
-/// A folder with the study as it is shipped, with less to do, and on ports of its own: `block` tells apart those who run at once.
+/// A folder with the study as it is shipped, with less to do, and on ports of its own, below those that connections get from the
+/// kernel: `block` tells apart those who run at once.
 fn study(block: u16) -> Place {
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments");
     let scenario = std::fs::read_to_string(shipped.join("torperf.yaml")).expect("it is shipped");
     let ports = ["7100", "7200", "7190", "7160", "7161"];
-    let scenario = ports.iter().fold(scenario, |text, port| text.replace(&format!(" {port}"), &format!(" {block}{port}")));
+    let scenario =
+        ports.iter().fold(scenario, |text, port| text.replace(&format!(" {port}"), &format!(" {block}{}", &port[1..])));
     let less = scenario
         .replace(
             "small: 60/min, medium: 20/min, large: 10/min, length: 18s, drain: 20s",
@@ -137,7 +137,7 @@ fn whichever_tor_dies_is_started_again_and_measuring_goes_on() {
     if !has_tor() {
         return;
     }
-    let place = study(3);
+    let place = study(17);
     let started = place.start(&["measure", "torperf.yaml", "--set", "network=private", "--no-graphs"]);
     let client = || place.processes().into_iter().find(|process| process.command.contains("client.torrc"));
     // It is started when relays and authorities know each other.

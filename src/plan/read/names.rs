@@ -129,7 +129,7 @@ pub(super) fn expected_metrics(known: &[&str]) -> String {
     let times: Vec<String> = Time::ALL.iter().map(|(t, _)| format!("{t}_p99")).filter(|t| known.contains(&t.as_str())).collect();
     let all: Vec<&str> = others.into_iter().chain(times.iter().map(String::as_str)).collect();
     // Not everything that can be drawn can be searched for.
-    let points = ["mean", "stdev", "p50", "p90", "p95", "p999", "max"].into_iter();
+    let points = ["mean", "stdev", "p25", "p50", "p75", "p90", "p95", "p999", "max"].into_iter();
     let there =
         |point: &&str| known.iter().any(|name| name.strip_suffix(point).is_some_and(|time| time.ends_with('_') && is_time(name)));
     let points: Vec<String> = points.filter(there).map(|point| format!("`{point}`")).collect();
