@@ -99,13 +99,13 @@ impl Websocket {
             if let Some(message) = step.compose(values) {
                 socket.send(message, deadline).await?;
             }
-            while step.answer {
-                let message = socket.receive(deadline).await?;
+            if step.answer {
+                let mut message = socket.receive(deadline).await?;
                 // What is pushed before the load belongs to no phase.
-                if !self.is_push(message.as_payload()) {
-                    step.judge(message.as_payload(), values)?;
-                    break;
+                while self.is_push(message.as_payload()) {
+                    message = socket.receive(deadline).await?;
                 }
+                step.judge(message.as_payload(), values)?;
             }
         }
         Ok(socket)
