@@ -265,7 +265,7 @@ fn what_is_due_once_an_hour_is_sent_once_in_a_run() {
     let mut text = scenario(&control, "");
     let workload = text[text.find("  downloads:").expect("a workload")..].trim_end().to_owned();
     for name in ["more", "most"] {
-        write!(text, "{}\n", workload.replace("downloads:", &format!("{name}:"))).expect("a text");
+        writeln!(text, "{}", workload.replace("downloads:", &format!("{name}:"))).expect("a text");
     }
     let place = Place::with(&text);
     std::fs::write(place.path("cookie"), COOKIE).expect("a file");
