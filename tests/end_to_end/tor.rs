@@ -99,8 +99,17 @@ fn an_onion_service_that_is_not_there_is_told_in_tors_words() {
     assert!(elsewhere.contains(nobody), "the study has changed");
     let mut place = place;
     place.write("torperf.yaml", &elsewhere);
-    let started =
-        place.start(&["run", "torperf.yaml", "--set", "network=private", "--set", "to=onion", "--repetitions", "1", "--no-graphs"]);
+    let started = place.start(&[
+        "run",
+        "torperf.yaml",
+        "--set",
+        "network=private",
+        "--set",
+        "to=onion",
+        "--repetitions",
+        "1",
+        "--no-graphs",
+    ]);
     let outcome = started.wait_within(LONG + LONG);
     outcome.expect(4).complains(&["the descriptor of the onion service cannot be found (0xf0)"]);
     place.assert_cleared(CLEARED);
