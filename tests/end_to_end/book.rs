@@ -115,6 +115,9 @@ fn command_line() -> String {
 /// What `make validate` has measured and written into docs/validation.json.
 fn validation() -> String {
     let record = json(&root().join("docs/validation.json"));
+    if record["rows"].as_array().is_none_or(Vec::is_empty) {
+        return "Nothing has been measured for this page yet: `make validate` does it, on an idle machine.".to_owned();
+    }
     let text = |value: &Json| value.as_str().expect("a text").to_owned();
     let number = |value: &Json, digits: usize| value.as_f64().map_or("–".to_owned(), |value| format!("{value:.digits$}"));
     let mut out = format!(
