@@ -109,8 +109,7 @@ within 90
 ls "$out"/torperf/*private*-5242880-*.tpf
 quick experiments/torperf-upload.yaml
 quick experiments/torperf-streams.yaml
-# `torperf-onion` takes 80 s for each of its levels, and `torperf-optimistic` starts a network for each repetition: too long to be done each time.
-quick experiments/torperf-guards.yaml --set guard=fast,slow
+# `torperf-onion` takes 80 s for each of its levels, `torperf-guards` 40 s and more, and `torperf-optimistic` starts a network for each repetition: too long to be done each time.
 quick experiments/torperf-optimistic.yaml --set network=builtin
 step "documents, reduced, against a real server that speaks CouchDB's HTTP"
 quick experiments/couchdb-docs.yaml --set backend=pouchdb
