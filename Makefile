@@ -56,11 +56,10 @@ docs: ## the book in target/book with all links checked, and rustdoc with warnin
 	RUSTDOCFLAGS="-D warnings" cargo doc --release --workspace --no-deps --locked --quiet
 
 reference: ## writes the generated parts of docs/: keys, metrics, command line, validation
-	cargo build --release --locked --workspace
 	RUNNER_WRITE_BOOK=1 cargo test --release --locked --test end_to_end -- book::generated
 
 validate: ## measures what is known beforehand, and writes docs/validation.json: 5 minutes on an idle machine
-	cargo build --release --locked --workspace
+	cargo build --release --locked
 	python3 benches/truth.py --quick --runner "$(abspath $(CARGO_TARGET_DIR))/release/runner" --json docs/validation.json
 	$(MAKE) reference
 

@@ -1,4 +1,4 @@
-//! All exit codes. They are documented in docs/commands.md.
+//! All exit codes. They are documented in docs/exit-codes.md.
 
 use std::process::ExitCode;
 
