@@ -14,6 +14,11 @@ const MAX_LINE: usize = 64 << 10;
 /// The most lines of an answer.
 const MAX_LINES: usize = 100_000;
 
+/// Does blocking work, such as talking to a control port, on a separate thread; a panic there becomes a panic here.
+pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+}
+
 /// A connection that was let in.
 pub struct Control {
     /// Over a Unix socket, too: what is asked of it are calls that any socket answers.
@@ -59,10 +64,18 @@ impl Control {
     /// # Errors
     /// In words: when it was refused, or nothing was answered in time.
     pub fn ask(&mut self, command: &str) -> Result<Vec<String>, String> {
+        self.request(command)?
+    }
+
+    /// The same, where a refusal is an answer as well: the inner error says why the command was refused.
+    ///
+    /// # Errors
+    /// In words, when nothing was answered in time: then nothing can be asked any more.
+    pub fn request(&mut self, command: &str) -> Result<Result<Vec<String>, String>, String> {
         self.broken = true;
         let (is_taken, lines) = self.answer(command)?;
         self.broken = false;
-        if is_taken { Ok(lines) } else { Err(lines.join(" ")) }
+        Ok(if is_taken { Ok(lines) } else { Err(lines.join(" ")) })
     }
 
     /// Whether nothing can be asked any more: other than that a command was refused.

@@ -14,7 +14,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use super::Failure;
-use crate::control::Control;
+use crate::control::{Control, blocking};
 use extract::tor::Event;
 use plan::Template;
 use plan::socks::Steering;
@@ -226,9 +226,7 @@ impl Controller {
             return Ok(None);
         }
         let controller = Arc::clone(self);
-        let prepared = tokio::task::spawn_blocking(move || controller.tell(last)).await;
-        let prepared = prepared.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
-        prepared.map_err(|words| Failure::new(Outcome::Proxy, words))
+        blocking(move || controller.tell(last)).await.map_err(|words| Failure::new(Outcome::Proxy, words))
     }
 
     fn is_due(&self) -> bool {
@@ -358,8 +356,10 @@ impl Controller {
     /// # Errors
     /// The failure, of [`Outcome::Proxy`] where it is due to the circuit.
     pub async fn judge(&self, circuit: Circuit, result: Result<(), Failure>) -> Result<(), Failure> {
-        let over = self.path.join(", ");
-        let lost = |words: &str| Failure::new(Outcome::Proxy, format!("the pass did not go over its circuit ({over}): {words}"));
+        let lost = |words: &str| {
+            let over = self.path.join(", ");
+            Failure::new(Outcome::Proxy, format!("the pass did not go over its circuit ({over}): {words}"))
+        };
         let Some(streams) = self.listening(circuit) else {
             return result.and(Err(lost("Tor has closed its control connection, or been started again")));
         };
@@ -368,10 +368,8 @@ impl Controller {
             (Ok(()), Some(verdict)) => verdict.map_err(|words| lost(&words)),
             (Ok(()), None) => {
                 let waiting = move || streams.wait(CONFIRMED, |known| known.verdict(circuit.number));
-                let verdict = tokio::task::spawn_blocking(waiting).await;
-                let verdict = verdict.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
                 let silent = || Err(format!("Tor did not say within {CONFIRMED:?} over which circuit it went"));
-                verdict.unwrap_or_else(silent).map_err(|words| lost(&words))
+                blocking(waiting).await.unwrap_or_else(silent).map_err(|words| lost(&words))
             }
             (Err(failure), Some(Err(words))) if is_of_proxy(failure.outcome) => {
                 Err(Failure::new(Outcome::Proxy, format!("{}: {words}", failure.words)))
@@ -506,10 +504,7 @@ fn reason(event: &Event) -> String {
 /// Lets Tor choose the circuit of a stream that is somebody else's.
 fn leave(id: u64, attacher: &mut Control) -> Result<(), String> {
     // A stream that has ended meanwhile is not there any more; those to directories Tor attaches by itself.
-    attacher
-        .ask(&format!("ATTACHSTREAM {id} 0"))
-        .map(drop)
-        .or_else(|error| if attacher.is_broken() { Err(error) } else { Ok(()) })
+    attacher.request(&format!("ATTACHSTREAM {id} 0")).map(drop)
 }
 
 /// Attaches a stream to its circuit, once more where it was detached; ends it where Tor does not want that.
@@ -521,10 +516,9 @@ fn attach_ours(id: u64, attacher: &mut Control, streams: &Streams) -> Result<(),
         }
         None => return Ok(()),
     };
-    match attacher.ask(&format!("ATTACHSTREAM {id} {circuit}")) {
+    match attacher.request(&format!("ATTACHSTREAM {id} {circuit}"))? {
         Ok(_) => Ok(()),
-        Err(error) if attacher.is_broken() => Err(error),
-        Err(error) => give_up(id, attacher, streams, || error),
+        Err(words) => give_up(id, attacher, streams, || words),
     }
 }
 
@@ -538,5 +532,5 @@ fn give_up(id: u64, attacher: &mut Control, streams: &Streams, words: impl FnOnc
     }
     streams.changed.notify_all();
     // 1 is REASON_MISC. One that has ended already need not be closed.
-    attacher.ask(&format!("CLOSESTREAM {id} 1")).map(drop).or_else(|error| if attacher.is_broken() { Err(error) } else { Ok(()) })
+    attacher.request(&format!("CLOSESTREAM {id} 1")).map(drop)
 }

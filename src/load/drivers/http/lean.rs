@@ -92,17 +92,10 @@ enum Sending {
 /// A request that was begun to be sent.
 struct Begun {
     sending: Sending,
-    /// Length of its body, which is its end.
+    /// Length of its body, which is its end: as long as more than that is not written yet, nothing of the body is.
     length: u64,
     /// Bytes of it that are not written yet.
     to_go: u64,
-}
-
-impl Begun {
-    /// Bytes of the body that were written when so many were still to go.
-    fn written(length: u64, to_go: u64) -> u64 {
-        length.saturating_sub(to_go)
-    }
 }
 
 /// The part of a request that the system did not take at once.
@@ -204,7 +197,7 @@ impl Lean {
             };
             // What is rare is boxed: an exchange is a part of each of many connections.
             if let Err(failure) = Box::pin(reading).await {
-                return RoundTrip { sent_bytes: Begun::written(length, to_go), ..RoundTrip::broken(None, failure) };
+                return RoundTrip { sent_bytes: length.saturating_sub(to_go), ..RoundTrip::broken(None, failure) };
             }
         }
         let wants_told = transfer.is_some() && length > 0;
@@ -228,7 +221,7 @@ impl Lean {
         };
         let ended = std::future::poll_fn(|cx| self.poll_under_way(cx, &mut way)).await;
         let UnderWay { answer, kept, first_read, last_read, transfer, to_go, .. } = way;
-        let sent_bytes = Begun::written(length, to_go);
+        let sent_bytes = length.saturating_sub(to_go);
         if let (Some(transfer), Some(told)) = (transfer, &kept.told) {
             transfer.told(told);
         }

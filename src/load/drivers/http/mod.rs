@@ -33,7 +33,7 @@ use std::time::{Duration, Instant};
 use tokio::time::Instant as TokioInstant;
 
 use super::socks::Proxy;
-use super::steering::Circuit;
+use super::steering::{Circuit, Controller};
 use super::tcp::of_io;
 use super::transfer::{Kept, Left, Transfer};
 use super::values::{ValueNames, Values};
@@ -118,10 +118,14 @@ impl Http {
 }
 
 impl Http {
+    /// What is told to the proxy before passes, if anything is.
+    fn controller(&self) -> Option<&Arc<Controller>> {
+        self.proxy.as_ref()?.controller.as_ref()
+    }
+
     /// Whether each pass goes over a circuit of its own.
     fn is_steered(&self) -> bool {
-        let controller = self.proxy.as_ref().and_then(|proxy| proxy.controller.as_ref());
-        controller.is_some_and(|controller| controller.has_path())
+        self.controller().is_some_and(|controller| controller.has_path())
     }
 
     /// Whether each pass has a connection of its own, whatever is said of keep-alive.
@@ -248,7 +252,7 @@ impl HttpClient {
 
     /// Lets the proxy be told what the next pass needs, once.
     async fn prepare(&mut self) -> Result<(), Failure> {
-        let Some(controller) = self.http.proxy.as_ref().and_then(|proxy| proxy.controller.as_ref()) else { return Ok(()) };
+        let Some(controller) = self.http.controller() else { return Ok(()) };
         if !self.prepared {
             let preparing = Box::pin(controller.prepare(self.circuit.take()));
             (self.circuit, self.prepared) = (preparing.await?, true);
@@ -259,7 +263,7 @@ impl HttpClient {
 
     /// Holds what came of an exchange against what Tor says of the circuit that it was to go over.
     async fn judge(&self, circuit: Circuit, round_trip: RoundTrip) -> RoundTrip {
-        let Some(controller) = self.http.proxy.as_ref().and_then(|proxy| proxy.controller.as_ref()) else { return round_trip };
+        let Some(controller) = self.http.controller() else { return round_trip };
         let RoundTrip { result, usable, .. } = round_trip;
         let result = Box::pin(controller.judge(circuit, result)).await;
         RoundTrip { usable: usable && result.is_ok(), result, ..round_trip }

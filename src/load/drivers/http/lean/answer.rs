@@ -119,17 +119,6 @@ enum State {
     Whole,
 }
 
-impl State {
-    /// Why no byte can follow that did.
-    fn damage(self) -> Garbage {
-        match self {
-            Self::Size { line, .. } if line >= MAX_CHUNK_LINE => Garbage::LongChunkLine,
-            Self::Trailers { length, .. } if usize::from(length) >= MAX_HEAD => Garbage::LongTrailers,
-            _ => Garbage::Chunks,
-        }
-    }
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum SizeAt {
     Begin,
@@ -253,7 +242,7 @@ impl Answer {
                 // No head follows a head.
                 State::Head => return Err(Garbage::Chunks),
                 between => {
-                    self.state = between_chunks(between, rest[0]).ok_or_else(|| between.damage())?;
+                    self.state = between_chunks(between, rest[0])?;
                     1
                 }
             };
@@ -421,46 +410,55 @@ fn unfolded(value: &[u8]) -> Cow<'_, [u8]> {
 /// What one byte makes of a state that is neither in the head nor in the body: sizes of chunks, line ends and trailers.
 ///
 /// Lines end with CR LF and nothing less, and no other control character is in them.
-fn between_chunks(state: State, byte: u8) -> Option<State> {
+///
+/// # Errors
+/// Why no such byte can follow.
+fn between_chunks(state: State, byte: u8) -> Result<State, Garbage> {
     let printable = byte == b'\t' || byte >= b' ' && byte != 0x7f;
     match state {
         State::Size { size, at, line } => {
-            let line = (line < MAX_CHUNK_LINE).then_some(line + 1)?;
-            let next = |at| Some(State::Size { size, at, line });
+            if line >= MAX_CHUNK_LINE {
+                return Err(Garbage::LongChunkLine);
+            }
+            let line = line + 1;
+            let next = |at| Ok(State::Size { size, at, line });
             match (at, byte) {
                 (SizeAt::Begin | SizeAt::Digits, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => {
-                    let digit = (byte as char).to_digit(16)?;
-                    let size = size.checked_mul(16)?.checked_add(u64::from(digit))?;
-                    Some(State::Size { size, at: SizeAt::Digits, line })
+                    let digit = (byte as char).to_digit(16).map(u64::from);
+                    let size = digit.and_then(|digit| size.checked_mul(16)?.checked_add(digit)).ok_or(Garbage::Chunks)?;
+                    Ok(State::Size { size, at: SizeAt::Digits, line })
                 }
-                (SizeAt::Begin, _) => None,
-                (SizeAt::LineFeed, b'\n') if size == 0 => Some(State::Trailers { at: TrailerAt::Begin, length: 0 }),
-                (SizeAt::LineFeed, b'\n') => Some(State::Chunk(size)),
-                (SizeAt::LineFeed, _) => None,
+                (SizeAt::Begin, _) => Err(Garbage::Chunks),
+                (SizeAt::LineFeed, b'\n') if size == 0 => Ok(State::Trailers { at: TrailerAt::Begin, length: 0 }),
+                (SizeAt::LineFeed, b'\n') => Ok(State::Chunk(size)),
+                (SizeAt::LineFeed, _) => Err(Garbage::Chunks),
                 (_, b'\r') => next(SizeAt::LineFeed),
                 (SizeAt::Digits | SizeAt::Blank, b' ' | b'\t') => next(SizeAt::Blank),
                 (SizeAt::Digits | SizeAt::Blank, b';') => next(SizeAt::Extension),
                 (SizeAt::Extension, _) if printable => next(SizeAt::Extension),
-                _ => None,
+                _ => Err(Garbage::Chunks),
             }
         }
-        State::ChunkEnd { cr: false } if byte == b'\r' => Some(State::ChunkEnd { cr: true }),
-        State::ChunkEnd { cr: true } if byte == b'\n' => Some(State::Size { size: 0, at: SizeAt::Begin, line: 0 }),
+        State::ChunkEnd { cr: false } if byte == b'\r' => Ok(State::ChunkEnd { cr: true }),
+        State::ChunkEnd { cr: true } if byte == b'\n' => Ok(State::Size { size: 0, at: SizeAt::Begin, line: 0 }),
         State::Trailers { at, length } => {
-            let length = (usize::from(length) < MAX_HEAD).then_some(length + 1)?;
-            let next = |at| Some(State::Trailers { at, length });
+            if usize::from(length) >= MAX_HEAD {
+                return Err(Garbage::LongTrailers);
+            }
+            let length = length + 1;
+            let next = |at| Ok(State::Trailers { at, length });
             match (at, byte) {
                 (TrailerAt::Begin, b'\r') => next(TrailerAt::LastLineFeed),
-                (TrailerAt::LastLineFeed, b'\n') => Some(State::Whole),
+                (TrailerAt::LastLineFeed, b'\n') => Ok(State::Whole),
                 (TrailerAt::LineFeed, b'\n') => next(TrailerAt::Begin),
                 (TrailerAt::Name, b':') => next(TrailerAt::Value),
                 (TrailerAt::Begin | TrailerAt::Name, _) if byte.is_ascii_graphic() && byte != b':' => next(TrailerAt::Name),
                 (TrailerAt::Value, b'\r') => next(TrailerAt::LineFeed),
                 (TrailerAt::Value, _) if printable => next(TrailerAt::Value),
-                _ => None,
+                _ => Err(Garbage::Chunks),
             }
         }
-        _ => None,
+        _ => Err(Garbage::Chunks),
     }
 }
 
