@@ -45,7 +45,7 @@ impl RunDirectory {
                     salvaged.extend(self.salvage_one(cell, number, &file)?);
                 }
                 // What taps read goes first: without the file of the transfers nobody would look for it.
-                taps_ahead::remove(&folder, number);
+                taps_ahead::remove(&folder, number, cell.taps.len());
                 // Also where there was nothing in it.
                 match std::fs::remove_file(&file) {
                     Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
@@ -63,7 +63,7 @@ impl RunDirectory {
         let Left { head, rows, torn } = ahead::parse(&text);
         // Without a first line nothing was begun: the number is free.
         let Some(head) = head.filter(|head| head.repetition == number) else { return Ok(None) };
-        let mut writer = self.repetition_in(&cell.path, number, None)?;
+        let mut writer = self.repetition(cell, number, None)?;
         // Tables without their ends cannot be read; logs can.
         remove_tables(writer.directory())?;
         let transfers = rows.len() as u64;
@@ -73,7 +73,7 @@ impl RunDirectory {
         tables.finish()?;
         let folder = file.parent().unwrap_or(Path::new("."));
         let mut taps = Vec::new();
-        for file in taps_ahead::files(folder, number) {
+        for file in taps_ahead::files(folder, number, cell.taps.len()).filter(|file| file.exists()) {
             taps.extend(taps_ahead::salvage(&file, &cell.taps, writer.directory())?);
         }
         let dropped = match torn {

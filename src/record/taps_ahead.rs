@@ -80,24 +80,14 @@ pub(super) fn name(repetition: u32, tap: usize) -> String {
     format!(".run{repetition}-tap{tap}.jsonl")
 }
 
-/// The repetition whose file has this name.
-fn number(name: &str) -> Option<u32> {
-    let (repetition, tap) = name.strip_prefix(".run")?.strip_suffix(".jsonl")?.split_once("-tap")?;
-    tap.parse::<usize>().ok().and(repetition.parse().ok())
-}
-
-/// The files of a repetition in the folder of its cell.
-pub(super) fn files(folder: &Path, repetition: u32) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let is_ours = |entry: &std::fs::DirEntry| entry.file_name().to_str().and_then(number) == Some(repetition);
-    let mut found: Vec<PathBuf> = entries.filter(is_ours).map(|entry| entry.path()).collect();
-    found.sort();
-    found
+/// The files of a repetition in the folder of its cell, which has so many taps; those of some taps may not be there.
+pub(super) fn files(folder: &Path, repetition: u32, taps: usize) -> impl Iterator<Item = PathBuf> {
+    (0..taps).map(move |tap| folder.join(name(repetition, tap)))
 }
 
 /// Removes them: what they hold is elsewhere, or worth nothing.
-pub(super) fn remove(folder: &Path, repetition: u32) {
-    for file in files(folder, repetition) {
+pub(super) fn remove(folder: &Path, repetition: u32, taps: usize) {
+    for file in files(folder, repetition, taps) {
         let _ = std::fs::remove_file(file);
     }
 }
@@ -194,11 +184,16 @@ mod tests {
 
     #[test]
     fn files_are_known_by_their_names() {
-        assert_eq!(number(&name(7, 0)), Some(7));
-        assert_eq!(number(&name(12, 3)), Some(12));
-        for other in [".run7-ahead.jsonl", ".run7-partial", "run7", ".run7-tapx.jsonl", ".runx-tap1.jsonl"] {
-            assert_eq!(number(other), None, "{other}");
+        let folder = tempfile::tempdir().unwrap();
+        let others = [".run7-ahead.jsonl", ".run7-partial", "run7", ".run7-tapx.jsonl", ".runx-tap1.jsonl", ".run17-tap0.jsonl"];
+        for file in [name(7, 0), name(7, 3)].iter().map(String::as_str).chain(others) {
+            std::fs::write(folder.path().join(file), "").unwrap();
         }
+        let there = files(folder.path(), 7, 4).filter(|file| file.exists());
+        assert_eq!(there.collect::<Vec<_>>(), [folder.path().join(name(7, 0)), folder.path().join(name(7, 3))]);
+        remove(folder.path(), 7, 4);
+        assert!(others.iter().all(|file| folder.path().join(file).exists()));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), others.len());
     }
 
     #[test]

@@ -183,13 +183,8 @@ impl RunDirectory {
     /// # Errors
     /// [`Error::Write`].
     pub fn repetition(&self, cell: &Cell, repetition: u32, memory: Option<&Path>) -> Result<RepetitionWriter, Error> {
-        self.repetition_in(&cell.path, repetition, memory)
-    }
-
-    /// The same for a cell whose folder is this.
-    pub(super) fn repetition_in(&self, cell: &Path, repetition: u32, memory: Option<&Path>) -> Result<RepetitionWriter, Error> {
         self.is_there()?;
-        let parent = self.path.join("cells").join(cell);
+        let parent = self.path.join("cells").join(&cell.path);
         make_directory(&parent)?;
         let partial = parent.join(format!(".run{repetition}-partial"));
         let memory = memory.map(|memory| memory.join(format!("run{repetition}")));
@@ -197,7 +192,8 @@ impl RunDirectory {
         let whole = parent.join(format!("run{repetition}"));
         let ahead = parent.join(ahead::name(repetition));
         let (run, secrets) = (self.path.clone(), self.secrets.clone());
-        Ok(RepetitionWriter { run, partial, memory, whole, ahead, repetition, secrets, done: false })
+        let taps = cell.taps.len();
+        Ok(RepetitionWriter { run, partial, memory, whole, ahead, repetition, taps, secrets, done: false })
     }
 }
 
@@ -254,6 +250,8 @@ pub struct RepetitionWriter {
     /// Where its transfers may be kept before it is whole.
     ahead: PathBuf,
     repetition: u32,
+    /// How many taps its cell has.
+    taps: usize,
     secrets: Secrets,
     done: bool,
 }
@@ -330,7 +328,7 @@ impl RepetitionWriter {
             return;
         }
         // Without the file of the transfers nobody would look for the others.
-        taps_ahead::remove(self.ahead.parent().unwrap_or(Path::new(".")), self.repetition);
+        taps_ahead::remove(self.ahead.parent().unwrap_or(Path::new(".")), self.repetition, self.taps);
         let _ = std::fs::remove_file(&self.ahead);
     }
 }
