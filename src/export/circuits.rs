@@ -9,10 +9,9 @@ use std::path::Path;
 use extract::tor::{Event, event_text, relay};
 use record::rows::{Table as Rows, Value};
 
-use super::rows::{Fault, number, optional, real, text, truth, whole};
-use super::tables::Table;
+use super::Error;
+use super::rows::Fault;
 use super::transfers::{Transfer, port};
-use super::{Error, Sink};
 
 /// A transfer and its stream end within this time of each other.
 const APART_NS: u64 = 150_000_000_000;
@@ -163,94 +162,6 @@ pub(super) fn read(path: &Path, each: &mut dyn FnMut(i64, &str) -> Result<(), Er
     Ok(Some(builder.finish()))
 }
 
-/// Circuits and streams of a tap that read a control port, and which of `transfers` have which stream; nothing of another tap.
-pub(super) fn write(path: &Path, tap: &str, transfers: &[Transfer], repetition: i64, sink: &mut dyn Sink) -> Result<(), Fault> {
-    let Some(log) = read(path, &mut |_, _| Ok(()))? else { return Ok(()) };
-    let mut insert = |table, row: usize, own: &[Value<'_>]| {
-        let key = [Value::Integer(repetition), Value::Text(tap), number(row)];
-        sink.insert(table, &[&key[..], own].concat())
-    };
-    for (row, circuit) in log.circuits.iter().enumerate() {
-        let path = circuit.path.iter().map(|(hop, _)| hop.as_str()).collect::<Vec<_>>().join(",");
-        let own = [
-            whole(circuit.id),
-            text(circuit.purpose.as_deref()),
-            Value::Integer(circuit.launched_ns),
-            circuit.built_ns.map_or(Value::Null, Value::Integer),
-            Value::Integer(circuit.ended_ns),
-            truth(circuit.is_closed),
-            Value::Text(&path),
-            optional(circuit.timeout_ms),
-            real(circuit.quantile),
-            truth(circuit.is_timeout_set),
-            text(circuit.reason.as_deref()),
-            text(circuit.remote_reason.as_deref()),
-            text(circuit.flags.as_deref()),
-        ];
-        insert(Table::Circuits, row, &own)?;
-        for (hop, (relay, at_ns)) in circuit.path.iter().enumerate() {
-            let own = [
-                number(hop),
-                Value::Text(relay),
-                Value::Integer(*at_ns),
-                Value::Integer(at_ns.saturating_sub(circuit.launched_ns)),
-            ];
-            insert(Table::CircuitHops, row, &own)?;
-        }
-    }
-    for (row, stream) in log.streams.iter().enumerate() {
-        let own = [
-            whole(stream.id),
-            optional(stream.circuit),
-            log.circuit_of(stream).map_or(Value::Null, number),
-            text(stream.purpose.as_deref()),
-            text(stream.source.as_deref()),
-            Value::Text(&stream.target),
-            Value::Integer(stream.new_ns),
-            Value::Integer(stream.ended_ns),
-            truth(stream.is_closed),
-            text(stream.reason.as_deref()),
-            text(stream.remote_reason.as_deref()),
-        ];
-        insert(Table::Streams, row, &own)?;
-    }
-    for (row, guard) in log.guards.iter().enumerate() {
-        let times = [guard.new_ns, guard.up_ns, guard.down_ns, guard.dropped_ns].map(|ns| ns.map_or(Value::Null, Value::Integer));
-        let own = [&[Value::Text(&guard.fingerprint), Value::Text(&guard.nickname)], &times[..]].concat();
-        insert(Table::Guards, row, &own)?;
-    }
-    for (row, timeout) in log.timeouts.iter().enumerate() {
-        let own = [
-            Value::Integer(timeout.at_ns),
-            text(timeout.status.as_deref()),
-            optional(timeout.total_times),
-            optional(timeout.timeout_ms),
-            real(timeout.quantile),
-            real(timeout.timeout_rate),
-            optional(timeout.close_ms),
-        ];
-        insert(Table::BuildTimeouts, row, &own)?;
-    }
-    for (row, step) in log.onion.iter().enumerate() {
-        let own = [
-            Value::Integer(step.at_ns),
-            Value::Text(&step.step),
-            text(step.service.as_deref()),
-            optional(step.circuit),
-            text(step.relay.as_deref()),
-            text(step.reason.as_deref()),
-        ];
-        insert(Table::OnionSteps, row, &own)?;
-    }
-    for (row, transfer) in transfers.iter().enumerate() {
-        if let Some(stream) = log.stream_of(transfer) {
-            let values = [Value::Integer(repetition), number(row), Value::Text(tap), number(stream)];
-            sink.insert(Table::TransferStreams, &values)?;
-        }
-    }
-    Ok(())
-}
-
 /// Makes a log of events, one after the other.
 #[derive(Debug, Default)]
 pub(super) struct Builder {
@@ -259,9 +170,6 @@ pub(super) struct Builder {
     circuits: BTreeMap<u64, (Circuit, bool)>,
     /// Likewise.
     streams: BTreeMap<u64, (Stream, bool)>,
-    timeout_ms: Option<u64>,
-    quantile: Option<f64>,
-    is_timeout_set: bool,
     /// The newest state of each circuit to or from an onion service.
     states: BTreeMap<u64, String>,
     last_ns: i64,
@@ -294,15 +202,12 @@ impl Builder {
             ("BUILDTIMEOUT_SET", _) => {
                 let whole = |key| event.get(key).and_then(|text| text.parse::<u64>().ok());
                 let share = |key| event.get(key).and_then(|text| text.parse::<f64>().ok()).filter(|share| share.is_finite());
-                self.is_timeout_set = event.status() != Some("RESET");
-                self.timeout_ms = whole("TIMEOUT_MS");
-                self.quantile = share("CUTOFF_QUANTILE");
                 self.log.timeouts.push(Timeout {
                     at_ns,
                     status: owned(event.status()),
                     total_times: whole("TOTAL_TIMES"),
-                    timeout_ms: self.timeout_ms,
-                    quantile: self.quantile,
+                    timeout_ms: whole("TIMEOUT_MS"),
+                    quantile: share("CUTOFF_QUANTILE"),
                     timeout_rate: share("TIMEOUT_RATE"),
                     close_ms: whole("CLOSE_MS"),
                 });
@@ -340,12 +245,14 @@ impl Builder {
         if is_major && status == "LAUNCHED" {
             // One of the same number that is still open is of a Tor that was killed.
             self.end_circuit(at_ns, id, false);
+            // The time-out in force is that of the newest event that set it.
+            let timeout = self.log.timeouts.last();
             let launched = Circuit {
                 id,
                 launched_ns: at_ns,
-                timeout_ms: self.timeout_ms,
-                quantile: self.quantile,
-                is_timeout_set: self.is_timeout_set,
+                timeout_ms: timeout.and_then(|timeout| timeout.timeout_ms),
+                quantile: timeout.and_then(|timeout| timeout.quantile),
+                is_timeout_set: timeout.is_some_and(|timeout| timeout.status.as_deref() != Some("RESET")),
                 flags: owned(event.get("BUILD_FLAGS")),
                 ..Circuit::default()
             };
@@ -536,7 +443,7 @@ pub(super) mod tests {
         assert_eq!(events[..2], ["GENERAL:LAUNCHED", "GENERAL:EXTENDED"]);
         assert_eq!(events[4..], ["GENERAL:BUILT", "GENERAL:CLOSED"]);
         assert_eq!(circuit.guards.iter().map(|guard| guard.nickname.as_str()).collect::<Vec<_>>(), ["relayA"]);
-        assert_eq!(circuit.reason, None, "that of what was closed is no failure");
+        assert_eq!(circuit.reason, None, "a circuit that was closed did not fail: its REASON is not kept");
     }
 
     #[test]

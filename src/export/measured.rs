@@ -119,13 +119,14 @@ impl Offsets {
         (!known.is_empty()).then_some(Self { known })
     }
 
-    fn at(&self, ns: i64) -> i64 {
-        let next = self.known.partition_point(|(start, ..)| *start <= ns);
+    /// An instant in nanoseconds since 1970.
+    fn unix_ns(&self, ns: i64) -> i64 {
+        let (before, after) = self.known.split_at(self.known.partition_point(|(start, ..)| *start <= ns));
         // How far it is from the end of the one before, and from the start of the one after.
-        let before =
-            next.checked_sub(1).and_then(|at| self.known.get(at)).map(|(_, end, offset)| (ns.saturating_sub(*end), offset));
-        let after = self.known.get(next).map(|(start, _, offset)| (start.saturating_sub(ns), offset));
-        before.into_iter().chain(after).min_by_key(|(distance, _)| *distance).map_or(0, |(_, offset)| *offset)
+        let before = before.last().map(|(_, end, offset)| (ns.saturating_sub(*end), offset));
+        let after = after.first().map(|(start, _, offset)| (start.saturating_sub(ns), offset));
+        let nearest = before.into_iter().chain(after).min_by_key(|(distance, _)| *distance);
+        ns.saturating_add(nearest.map_or(0, |(_, offset)| *offset))
     }
 }
 
@@ -149,7 +150,7 @@ impl Measured {
 
     /// An instant of the logs in nanoseconds since 1970.
     pub fn unix_ns(&self, ns: i64) -> i64 {
-        ns.saturating_add(self.offsets.at(ns))
+        self.offsets.unix_ns(ns)
     }
 
     /// An instant of a stream, by its places, in nanoseconds since 1970: by the clock of its transfer, where it has one.
@@ -274,7 +275,7 @@ fn of_repetition(
     let mut logs = Vec::new();
     for path in files_in(&repetition.path.join(TAPS), "parquet") {
         let session = logs.len();
-        let read = circuits::read(&path, &mut |at_ns, text| lines(session, at_ns.saturating_add(offsets.at(at_ns)), text));
+        let read = circuits::read(&path, &mut |at_ns, text| lines(session, offsets.unix_ns(at_ns), text));
         logs.extend(whole(read, damaged)?.flatten());
     }
     let steps = Steps::of(&all);

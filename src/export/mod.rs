@@ -5,8 +5,8 @@
 //! down. `content` says whether a run has changed since it was written, and `folder` replaces directories as a whole. What the
 //! numbers mean is `analysis`'s, and nothing is computed here but the percentiles of windows.
 //!
-//! `transfers` are the rows of transfers, `circuits` makes circuits and streams of what a control port said meanwhile, and
-//! `measured` joins both; `torperf` and `onionperf` write down what comes of it. `recent` tells of those of a time.
+//! `transfers` are the rows of transfers, `circuits` makes circuits and streams of what a control port said meanwhile
+//! (`circuit_tables` tells of them row by row), and `measured` joins both; `torperf` and `onionperf` write down what comes of it. `recent` tells of those of a time.
 //!
 //! Rows go through one after the other: memory grows with the figures of a run, as that of its summary does, and not with its
 //! windows, samples or requests.
@@ -15,6 +15,7 @@
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+mod circuit_tables;
 mod circuits;
 mod content;
 pub mod csv;

@@ -18,7 +18,7 @@ use vocabulary::errors::chain;
 use super::content::{COLLECTED, TAPS, files_in};
 use super::rows::{self, Fault, number, optional, real, text, truth, whole};
 use super::tables::Table;
-use super::{Error, Sink, circuits, transfers, windows};
+use super::{Error, Sink, circuit_tables, transfers, windows};
 
 /// Whether there may be more of a run one day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -351,7 +351,7 @@ fn tables(id: i64, repetition: &Repetition, damaged: &mut Vec<String>, sink: &mu
     let transfers = transfers::read(&repetition.path.join(transfers::FILE)).unwrap_or_default();
     for path in files_in(&repetition.path.join(TAPS), "parquet") {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        one(&path, damaged, sink, |sink| circuits::write(&path, &name, &transfers, id, sink))?;
+        one(&path, damaged, sink, |sink| circuit_tables::write(&path, &name, &transfers, id, sink))?;
     }
     Ok(())
 }
