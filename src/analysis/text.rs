@@ -8,7 +8,7 @@ use super::summary::{CellSummary, Estimate, MetricSummary, Stability, StepSummar
 use super::values;
 use record::tables::WHOLE;
 use vocabulary::units::{human_bytes, human_duration, significant};
-use vocabulary::{Interest, Metric};
+use vocabulary::{Interest, Metric, Outcome};
 
 /// The table with what was skipped, failed or wrong below it.
 pub fn table(summary: &Summary) -> String {
@@ -470,9 +470,12 @@ pub fn notes(summary: &Summary) -> String {
         }
         let sum = |of: fn(&StepSummary) -> u64| cell.steps.iter().filter(|s| s.step == WHOLE).map(of).sum::<u64>();
         let parts = [
-            (sum(|s| s.errors.iter().filter(|(outcome, _)| is_answer(outcome)).map(|(_, n)| n).sum()), "answered wrongly"),
             (
-                sum(|s| s.errors.iter().filter(|(outcome, _)| !is_answer(outcome)).map(|(_, n)| n).sum()),
+                sum(|s| s.errors.iter().filter(|(outcome, _)| Outcome::word_is_answer(outcome)).map(|(_, n)| n).sum()),
+                "answered wrongly",
+            ),
+            (
+                sum(|s| s.errors.iter().filter(|(outcome, _)| !Outcome::word_is_answer(outcome)).map(|(_, n)| n).sum()),
                 "failed without an answer",
             ),
             (sum(|s| s.unsent), "never sent"),
@@ -497,11 +500,4 @@ pub fn notes(summary: &Summary) -> String {
         text += &format!("DAMAGED: {what}\n");
     }
     if text.is_empty() { text } else { format!("\n{text}") }
-}
-/// Whether a server has answered what has this outcome: no connection, no time and what only this machine has refused are no answers.
-fn is_answer(outcome: &str) -> bool {
-    use vocabulary::Outcome;
-    let silent =
-        [Outcome::Reset, Outcome::Closed, Outcome::Refused, Outcome::Timeout, Outcome::Io, Outcome::Lost, Outcome::Proxy];
-    !silent.iter().any(|silent| silent.name(&[]) == outcome)
 }

@@ -4,7 +4,7 @@ use super::{Stop, print};
 use crate::cli;
 use crate::exit::Exit;
 use crate::schema::reference::{Block, Key, Place, ROOT, Reference};
-use crate::vocabulary::metric::{self, Better, Exists, Row, Scope};
+use crate::vocabulary::metric::{self, Row, Scope};
 use crate::vocabulary::words::nearest;
 
 /// Lines are not longer than this.
@@ -73,7 +73,7 @@ fn facts(key: &Key) -> String {
         lines.push(("required", "yes".to_owned()));
     }
     lines.extend(key.default.iter().map(|default| ("default", plain(default))));
-    lines.extend(key.examples.iter().map(|example| ("example", example.clone())));
+    lines.extend(key.examples().map(|example| ("example", example)));
     let hang = 12;
     lines.iter().map(|(what, text)| format!("  {what:<hang$}{}", wrapped(text, hang + 2).trim_start())).collect()
 }
@@ -102,25 +102,14 @@ fn of_metric(row: &Row) -> String {
         Scope::Host => "the machine",
         Scope::Collected => "what brings it",
     };
-    let better = match row.better {
-        Better::More => "more is better",
-        Better::Less => "less is better",
-        Better::Unknown => "",
-    };
-    let places = [
-        (Exists::OverTime, "over time"),
-        (Exists::InPhases, "by phase"),
-        (Exists::InSearch, "in `find`"),
-        (Exists::InRatio, "as a ratio"),
-    ];
-    let exists: Vec<&str> = places.iter().filter(|(here, _)| row.exists.contains(here)).map(|(_, words)| *words).collect();
     let lines = [
         ("metric of", belongs.to_owned()),
         ("unit", row.axis.0.to_owned()),
-        ("direction", better.to_owned()),
-        ("exists", exists.join(", ")),
+        ("better", row.better.word().to_owned()),
+        ("exists", row.places()),
     ];
-    let lines: String = lines.iter().map(|(what, text)| format!("  {what:<12}{text}\n")).collect();
+    let lines = lines.iter().filter(|(_, text)| !text.is_empty());
+    let lines: String = lines.map(|(what, text)| format!("  {what:<12}{text}\n")).collect();
     format!("{}\n\n  {}\n\n{lines}\n  More: docs/reference/metrics.md\n", row.name, row.words)
 }
 

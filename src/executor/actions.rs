@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::command::Command;
 use super::error::Error;
 use super::{cache, checkout, hints};
-use load::control::Control;
+use load::control::{Control, blocking};
 use plan::drivers::http::Http;
 use plan::{Action, Step, Tls, Url};
 use plan::{Late, Protocol as _};
@@ -66,11 +66,6 @@ pub fn execute<'f>(
         }
         Ok(())
     })
-}
-
-/// Does blocking work on a separate thread; a panic there becomes a panic here.
-pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
 }
 
 /// Sends commands to a control port.

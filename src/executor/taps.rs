@@ -11,13 +11,12 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::actions::blocking;
 use super::context::Context;
 use super::error::Error;
 use super::late::fill_all;
 use super::network::Network;
 use extract::taps::{LineRule, Misfits};
-use load::control::Control;
+use load::control::{Control, blocking};
 use observe::follow::{Follower, Origin, Pieces, Redial, SourceReport};
 use observe::{Sampler, Watched};
 use plan::url::Address;

@@ -9,8 +9,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 use serde_path_to_error::Segment;
 
-use super::examples::{self, Into};
+use super::examples::{self, Hop};
 use super::node::{Data, Entry, Node};
+use super::reference::flow;
 use super::source::{Mistake, SourceFile, Span, nearest, one_of};
 use super::syntax::{self, quoted};
 use super::types;
@@ -108,7 +109,7 @@ fn salvage_noting<T: DeserializeOwned>(
             let original = restore(&path, &cut);
             let missing: Vec<Step> = original.iter().cloned().chain([Step::Key(field.clone())]).collect();
             if !invented && !cut.contains(&missing) && !misspelt.contains(&missing) {
-                mistakes.push(wording.mistake::<T>(file, node, &original));
+                mistakes.push(wording.mistake(std::any::type_name::<T>(), file, node, &original));
             }
             blind.push(nearest_node(node, &original).head);
             path.push(Step::Key(field.clone()));
@@ -119,7 +120,7 @@ fn salvage_noting<T: DeserializeOwned>(
             insert(&mut json, &stand_in.path, StandIn::KINDS.get(stand_in.kind)?())?;
         } else {
             let original = restore(&path, &cut);
-            mistakes.push(wording.mistake::<T>(file, node, &original));
+            mistakes.push(wording.mistake(std::any::type_name::<T>(), file, node, &original));
             if let (Some(typed), [parents @ .., _]) = (&wording.unknown_key, original.as_slice())
                 && let Some(meant) = nearest(typed, wording.known.iter().map(String::as_str))
             {
@@ -193,10 +194,10 @@ impl Step {
         }
     }
 
-    fn as_into(&self) -> Into<'_> {
+    fn as_hop(&self) -> Hop<'_> {
         match self {
-            Self::Key(key) => Into::Key(key),
-            Self::Index(_) => Into::Item,
+            Self::Key(key) => Hop::Key(key),
+            Self::Index(_) => Hop::Item,
         }
     }
 }
@@ -375,7 +376,7 @@ impl Wording {
     }
 
     /// `T`: what is read from `root`.
-    fn mistake<T>(&self, file: &Arc<SourceFile>, root: &Node, path: &[Step]) -> Mistake {
+    fn mistake(&self, of: &str, file: &Arc<SourceFile>, root: &Node, path: &[Step]) -> Mistake {
         let mut node = root;
         let mut span = root.span;
         for (i, step) in path.iter().enumerate() {
@@ -417,7 +418,7 @@ impl Wording {
             (Some(name), _) => self.unknown(mistake, name),
             (None, Some(text)) if !self.known.is_empty() => mistake.did_you_mean(text, self.known.iter().map(String::as_str)),
             // A workload and a probe have `command`, and no `shell`.
-            _ => self.with_example::<T>(mistake, node, path, path.len() == 1 && root.get("load").is_none()),
+            _ => self.with_example(of, mistake, node, path, path.len() == 1 && root.get("load").is_none()),
         }
     }
 
@@ -433,28 +434,22 @@ impl Wording {
     }
 
     /// With an example where a map, a list or a text was expected, and something else was found.
-    fn with_example<T>(&self, mistake: Mistake, node: &Node, path: &[Step], has_shell: bool) -> Mistake {
+    fn with_example(&self, of: &str, mistake: Mistake, node: &Node, path: &[Step], has_shell: bool) -> Mistake {
         let Some(expected) = self.expected.as_deref().filter(|_| self.found == "@") else { return mistake };
-        let from = examples::block_of::<T>();
-        let steps: Vec<Into<'_>> = path.iter().map(Step::as_into).collect();
-        let kind = match expected {
-            EXPECTED_MAP => examples::Kind::Map,
-            EXPECTED_LIST => examples::Kind::List,
-            EXPECTED_TEXT => {
-                if !matches!(node.data, Data::Map(_) | Data::List(_)) {
-                    return mistake;
-                }
-                let example = || {
-                    Some(format!("{expected}, such as {}", examples::of(from, &steps, examples::Kind::Text, None, has_shell)?))
-                };
-                return match in_quotes(&mistake.file, node, path).or_else(example) {
-                    Some(expected) => mistake.expected(expected),
-                    None => mistake,
-                };
+        let steps: Vec<Hop<'_>> = path.iter().map(Step::as_hop).collect();
+        let such_as = |kind| {
+            let example = examples::of(examples::block_of(of), &steps, kind, node.as_text(), has_shell)?;
+            Some(format!("{expected}, such as {example}"))
+        };
+        let better = match expected {
+            EXPECTED_MAP => such_as(examples::Kind::Map),
+            EXPECTED_LIST => such_as(examples::Kind::List),
+            EXPECTED_TEXT if matches!(node.data, Data::Map(_) | Data::List(_)) => {
+                in_quotes(&mistake.file, node, path).or_else(|| such_as(examples::Kind::Text))
             }
             EXPECTED_WORD_OR_MAP => {
-                let words = examples::words_at(from, &steps);
-                return if words.is_empty() { mistake } else { mistake.expected(format!("expected {}", one_of(words))) };
+                let words = examples::words_at(examples::block_of(of), &steps);
+                (!words.is_empty()).then(|| format!("expected {}", one_of(words)))
             }
             NATURAL_EXPECTED | "expected a number" | "expected a whole number" => {
                 return match number_help(node) {
@@ -462,10 +457,10 @@ impl Wording {
                     None => mistake,
                 };
             }
-            _ => return mistake,
+            _ => None,
         };
-        match examples::of(from, &steps, kind, node.as_text(), has_shell) {
-            Some(example) => mistake.expected(format!("{expected}, such as {example}")),
+        match better {
+            Some(expected) => mistake.expected(expected),
             None => mistake,
         }
     }
@@ -474,8 +469,8 @@ impl Wording {
 /// What to do with a text where a number is expected, if it is nearly one.
 pub fn number_help(node: &Node) -> Option<String> {
     let text = node.as_text()?;
-    let unquoted = |text: &str| text.parse::<f64>().ok().map(|_| format!("without quotes it is a number: {text}"));
-    types::without_zeros(text).or_else(|| unquoted(text))
+    let is_number = || text.parse::<f64>().is_ok();
+    types::without_zeros(text).or_else(|| is_number().then(|| format!("without quotes it is a number: {text}")))
 }
 
 /// What to expect of a map or a list where a text was expected: `accept: text` in a list of words, or words where a shell reads a line.
@@ -488,15 +483,13 @@ fn in_quotes(file: &SourceFile, node: &Node, path: &[Step]) -> Option<String> {
         (Data::List(items), Some(Step::Key(key))) if key == "shell" => {
             let words: Option<Vec<&str>> = items.iter().map(Node::as_text).collect();
             let line = words.filter(|words| !words.is_empty()).map_or_else(|| "…".to_owned(), |words| words.join(" "));
-            Some(format!("expected a text, such as `shell: {}`; words of their own are a `command: […]`", plain(&line)))
+            Some(format!(
+                "expected a text, such as `shell: {}`; words of their own are a `command: […]`",
+                flow(&Json::from(line))
+            ))
         }
         _ => None,
     }
-}
-
-/// A text as it may be typed behind a colon.
-fn plain(text: &str) -> String {
-    super::reference::flow(&Json::from(text))
 }
 
 /// Keys that stand in the column of the one to which they belong, which is YAML, and never what was meant: one mistake for all of

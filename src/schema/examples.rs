@@ -31,7 +31,7 @@ impl Kind {
 
 /// A step on the way to a value: into a map, or into a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Into<'a> {
+pub(super) enum Hop<'a> {
     Key(&'a str),
     Item,
 }
@@ -39,9 +39,8 @@ pub(super) enum Into<'a> {
 /// The language as it is explained.
 static REFERENCE: LazyLock<Reference> = LazyLock::new(Reference::generate);
 
-/// The block that a type reads, or each item of a list of which it reads: `Workload` of `…::types::workload::Workload`.
-pub(super) fn block_of<T>() -> (Option<&'static Block>, Holds) {
-    let name = std::any::type_name::<T>();
+/// The block that a type of this name reads, or each item of a list of which it reads: `Workload` of `…::types::workload::Workload`.
+pub(super) fn block_of(name: &str) -> (Option<&'static Block>, Holds) {
     let (name, holds) = match name.strip_prefix("alloc::vec::Vec<").and_then(|inner| inner.strip_suffix('>')) {
         Some(inner) => (inner, Holds::List),
         None => (name, Holds::One),
@@ -63,13 +62,13 @@ struct Place<'a> {
 }
 
 /// Follows a path from what a type reads.
-fn find<'a>((block, holds): (Option<&'a Block>, Holds), path: &[Into<'_>]) -> Place<'a> {
+fn find<'a>((block, holds): (Option<&'a Block>, Holds), path: &[Hop<'_>]) -> Place<'a> {
     let mut place = Place { key: None, below: 0, block, holds };
     for step in path {
         place = match (step, place.holds) {
             // What the scenario names, and items.
-            (Into::Key(_), Holds::Named) | (Into::Item, _) => Place { below: place.below + 1, holds: Holds::One, ..place },
-            (Into::Key(name), _) => {
+            (Hop::Key(_), Holds::Named) | (Hop::Item, _) => Place { below: place.below + 1, holds: Holds::One, ..place },
+            (Hop::Key(name), _) => {
                 let key = place.block.and_then(|block| block.keys.iter().find(|key| key.name == *name));
                 let block = key.and_then(|key| key.blocks.first()).and_then(|name| REFERENCE.block(name));
                 Place { key, below: 0, block, holds: key.map_or(Holds::One, |key| key.holds) }
@@ -83,12 +82,12 @@ fn find<'a>((block, holds): (Option<&'a Block>, Holds), path: &[Into<'_>]) -> Pl
 /// does not fit; the words of a command line make a list. `has_shell`: whether `shell` may stand in place of `command`.
 pub(super) fn of(
     from: (Option<&'static Block>, Holds),
-    path: &[Into<'_>],
+    path: &[Hop<'_>],
     kind: Kind,
     typed: Option<&str>,
     has_shell: bool,
 ) -> Option<String> {
-    if let Some(Into::Key("command")) = path.last()
+    if let Some(Hop::Key("command")) = path.last()
         && kind == List
         && let Some(line) = typed.filter(|line| !line.contains(['"', '\'', '\\', '\n', '$']))
     {
@@ -132,7 +131,7 @@ pub(super) fn of(
 }
 
 /// The words of a choice that stands at a path, such as `poisson` and `step: …`.
-pub(super) fn words_at(from: (Option<&'static Block>, Holds), path: &[Into<'_>]) -> Vec<&'static str> {
+pub(super) fn words_at(from: (Option<&'static Block>, Holds), path: &[Hop<'_>]) -> Vec<&'static str> {
     find(from, path).block.into_iter().flat_map(|block| &block.words).map(|(word, _)| word.as_str()).collect()
 }
 
@@ -150,7 +149,7 @@ impl Children {
 
     /// Those of what stands under a key.
     pub(super) fn below(&self, key: &str) -> Self {
-        let place = find((self.block, self.holds), &[Into::Key(key)]);
+        let place = find((self.block, self.holds), &[Hop::Key(key)]);
         Self { block: place.block, holds: place.holds }
     }
 
@@ -179,8 +178,8 @@ mod tests {
     use super::*;
 
     fn example<T>(path: &[&str], kind: Kind) -> Option<String> {
-        let path: Vec<Into<'_>> = path.iter().map(|step| if *step == "-" { Into::Item } else { Into::Key(step) }).collect();
-        of(block_of::<T>(), &path, kind, None, true)
+        let path: Vec<Hop<'_>> = path.iter().map(|step| if *step == "-" { Hop::Item } else { Hop::Key(step) }).collect();
+        of(block_of(std::any::type_name::<T>()), &path, kind, None, true)
     }
 
     #[test]
@@ -230,15 +229,16 @@ mod tests {
 
     #[test]
     fn a_command_line_is_split() {
-        let typed = of(block_of::<types::Target>(), &[Into::Key("command")], List, Some("python3 -m x {a}"), true);
+        let typed =
+            of(block_of(std::any::type_name::<types::Target>()), &[Hop::Key("command")], List, Some("python3 -m x {a}"), true);
         let expected = "`command: [python3, -m, x, \"{a}\"]`; a line for a shell is `shell: …`";
         assert_eq!(typed.as_deref(), Some(expected));
     }
 
     #[test]
     fn the_words_of_a_choice_are_known() {
-        assert!(words_at(block_of::<types::Experiment>(), &[Into::Key("scratch")]).len() >= 2);
-        let arrivals = [Into::Key("load"), Into::Key("open"), Into::Key("arrivals")];
-        assert!(words_at(block_of::<types::Workload>(), &arrivals).contains(&"poisson"));
+        assert!(words_at(block_of(std::any::type_name::<types::Experiment>()), &[Hop::Key("scratch")]).len() >= 2);
+        let arrivals = [Hop::Key("load"), Hop::Key("open"), Hop::Key("arrivals")];
+        assert!(words_at(block_of(std::any::type_name::<types::Workload>()), &arrivals).contains(&"poisson"));
     }
 }

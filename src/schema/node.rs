@@ -342,16 +342,15 @@ impl<'a> Marks<'a> {
                 self.no_tag(tag.is_some(), span)?;
                 let mut entries: Vec<(Arc<Mark>, Arc<Mark>)> = Vec::new();
                 let mut seen: HashMap<String, usize> = HashMap::new();
-                let mut nulls = 0;
+                let mut has_null = false;
                 let end = loop {
                     match self.next()? {
                         (Event::MappingEnd, end) => break end.end,
                         (event, span) => {
                             // Two of them are one key to YAML, however they are spelled.
-                            nulls += usize::from(is_null(&event));
-                            if nulls > 1 && is_null(&event) {
+                            if is_null(&event) && std::mem::replace(&mut has_null, true) {
                                 let key = key_text(self.file, &Value::Null, span);
-                                return Err(Box::new(key.expect_err("what is no value is no key")));
+                                return Err(Box::new(key.expect_err("a key that is null is always a mistake")));
                             }
                             if let Event::Scalar(text, ..) = &event
                                 && let Some(first) = seen.insert(text.to_string(), span.start)

@@ -44,12 +44,17 @@ pub struct Key {
     pub is_required: bool,
     /// What its absence means, where that is something.
     pub default: Option<String>,
-    /// The key with values as they may be typed, in YAML.
-    pub examples: Vec<String>,
-    /// The values themselves.
+    /// Values as they may be typed.
     pub values: Vec<Json>,
     /// What it means, in Markdown.
     pub text: String,
+}
+
+impl Key {
+    /// The key with each of its values, in YAML: `port: 8000`.
+    pub fn examples(&self) -> impl Iterator<Item = String> {
+        self.values.iter().map(|value| format!("{}: {}", self.name, flow(value)))
+    }
 }
 
 /// How a key holds a block.
@@ -119,12 +124,12 @@ impl Reference {
     /// Every place of the language, shorter paths first; a block inside of itself is not entered again.
     pub fn places(&self) -> Vec<Place<'_>> {
         let mut places = Vec::new();
-        self.walk(ROOT, &mut Vec::new(), &mut vec![ROOT.to_owned()], &mut places);
+        self.walk(ROOT, &mut Vec::new(), &mut vec![ROOT], &mut places);
         places.sort_by_key(|place| place.path.len());
         places
     }
 
-    fn walk<'a>(&'a self, name: &str, path: &mut Vec<String>, above: &mut Vec<String>, places: &mut Vec<Place<'a>>) {
+    fn walk<'a>(&'a self, name: &str, path: &mut Vec<String>, above: &mut Vec<&'a str>, places: &mut Vec<Place<'a>>) {
         let Some(block) = self.blocks.get(name) else { return };
         let depth = path.len();
         for key in &block.keys {
@@ -134,8 +139,8 @@ impl Reference {
                 path.push(NAME.to_owned());
             }
             for inner in &key.blocks {
-                if !above.contains(inner) {
-                    above.push(inner.clone());
+                if !above.contains(&inner.as_str()) {
+                    above.push(inner);
                     self.walk(inner, path, above, places);
                     above.pop();
                 }
@@ -164,7 +169,7 @@ impl Reference {
                 facts.push("required".to_owned());
             }
             facts.extend(key.default.as_ref().map(|default| format!("default: {default}")));
-            facts.extend(key.examples.iter().map(|example| format!("such as `{example}`")));
+            facts.extend(key.examples().map(|example| format!("such as `{example}`")));
             let anchor = anchor(name, &key.name);
             out += &format!("- <a id=\"{anchor}\"></a>**`{}`** ({}): {}\n", key.name, facts.join("; "), one_item(&key.text));
             let choices = key.blocks.iter().filter_map(|inner| self.blocks.get(inner)).filter(|inner| inner.keys.is_empty());
@@ -225,12 +230,6 @@ fn keys(definition: &Json, definitions: &Map<String, Json>) -> Vec<Key> {
             holds,
             is_required: required.contains(&name.as_str()),
             default: said.or_else(|| default_of(&schema["default"])),
-            examples: schema["examples"]
-                .as_array()
-                .into_iter()
-                .flatten()
-                .map(|value| format!("{name}: {}", flow(value)))
-                .collect(),
             values: schema["examples"].as_array().cloned().unwrap_or_default(),
             text: description(schema),
         }
@@ -249,10 +248,8 @@ fn words(definition: &Json) -> Vec<(String, String)> {
             words.push((word.to_owned(), description(variant)));
         }
         for (word, inner) in variant["properties"].as_object().into_iter().flatten() {
-            words.push((
-                format!("{word}: …"),
-                if description(variant).is_empty() { description(inner) } else { description(variant) },
-            ));
+            let text = [variant, inner].map(description).into_iter().find(|text| !text.is_empty());
+            words.push((format!("{word}: …"), text.unwrap_or_default()));
         }
     }
     words

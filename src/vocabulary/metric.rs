@@ -122,6 +122,15 @@ pub enum Better {
 }
 
 impl Better {
+    /// The better direction in a word; empty where only the author of the scenario knows it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::More => "more",
+            Self::Less => "less",
+            Self::Unknown => "",
+        }
+    }
+
     /// Of a metric that a program brings only its unit is known: seconds are a time, and per second is a rate.
     pub fn of_unit(unit: &str) -> Self {
         match unit {
@@ -147,6 +156,12 @@ pub enum Exists {
 
 use Exists::{InPhases, InRatio, InSearch, OverTime};
 
+impl Exists {
+    /// All of them, with their words.
+    const ALL: [(Self, &'static str); 4] =
+        [(OverTime, "over time"), (InPhases, "by phase"), (InSearch, "in `find`"), (InRatio, "as a ratio")];
+}
+
 /// A row of the catalogue.
 #[derive(Clone, Debug)]
 pub struct Row {
@@ -166,6 +181,14 @@ pub struct Row {
     pub better: Better,
     /// Where it exists.
     pub exists: &'static [Exists],
+}
+
+impl Row {
+    /// Where it exists, in words: `over time, by phase`.
+    pub fn places(&self) -> String {
+        let here = Exists::ALL.iter().filter(|(place, _)| self.exists.contains(place));
+        here.map(|(_, words)| *words).collect::<Vec<_>>().join(", ")
+    }
 }
 
 const PASSES: (&str, f64) = ("passes/s", 1.0);

@@ -131,12 +131,27 @@ impl Outcome {
 
     /// The same for an outcome given by its word.
     pub fn word_counts_in_times(word: &str) -> bool {
-        Self::FIXED.into_iter().any(|outcome| outcome.counts_in_times() && outcome.name(&[]) == word)
+        Self::fixed(word).is_some_and(Self::counts_in_times)
     }
 
     /// Whether an outcome, given by its word, is an error: neither expected nor named by the scenario.
     pub fn word_is_error(word: &str) -> bool {
-        Self::FIXED.into_iter().any(|outcome| outcome.is_error() && outcome.name(&[]) == word)
+        Self::fixed(word).is_some_and(Self::is_error)
+    }
+
+    /// Whether an outcome, given by its word, is that of an answer; see [`Self::is_answer`].
+    pub fn word_is_answer(word: &str) -> bool {
+        Self::fixed(word).is_none_or(Self::is_answer)
+    }
+
+    /// The outcome with this word, unless a scenario has named it.
+    fn fixed(word: &str) -> Option<Self> {
+        Self::FIXED.into_iter().find(|outcome| outcome.name(&[]) == word)
+    }
+
+    /// Whether a server has answered: no connection, no time and what only this machine has refused are no answers.
+    pub fn is_answer(self) -> bool {
+        !matches!(self, Self::Reset | Self::Closed | Self::Refused | Self::Timeout | Self::Io | Self::Lost | Self::Proxy)
     }
 
     /// Whether the outcome is an error. An outcome that the scenario names is neither expected nor an error.

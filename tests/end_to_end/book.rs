@@ -1,37 +1,26 @@
-//! The documentation says what the program does: its generated parts are those that the program makes, each key, option, metric,
-//! exit code and column has a page, scenarios pass `check`, and console sessions come out as they stand there.
+//! The documentation says what the program does: its generated parts are those that the program makes, each key, option, metric
+//! and exit code has a page, scenarios pass `check`, and console sessions come out as they stand there.
 //!
 //! `RUNNER_WRITE_BOOK=1 cargo test --test end_to_end book` (`make reference`) writes the generated parts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 
 use clap::CommandFactory as _;
 use runner::cli::Cli;
 use runner::schema::reference::Reference;
-use runner::vocabulary::metric::{self, Better, Exists};
+use runner::vocabulary::metric;
 use serde_json::Value as Json;
 
-use crate::support::{Place, json, root, runner};
+use crate::support::{Place, files, git, json, root, runner};
 
-/// All pages, README among them, with the paths below the repository.
-fn pages() -> BTreeMap<PathBuf, String> {
-    fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
-        for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
-            let path = entry.path();
-            if path.is_dir() {
-                walk(&path, found);
-            } else if path.extension().is_some_and(|e| e == "md") {
-                found.push(path);
-            }
-        }
-    }
-    let mut found = vec![root().join("README.md")];
-    walk(&root().join("docs"), &mut found);
-    let text = |path: &PathBuf| std::fs::read_to_string(path).expect("a page");
-    found.iter().map(|path| (path.strip_prefix(root()).expect("below").to_owned(), text(path))).collect()
+/// All pages, README among them, by their paths below the repository.
+fn pages() -> BTreeMap<String, String> {
+    let docs = files(&root().join("docs")).into_iter().filter(|name| name.ends_with(".md")).map(|name| format!("docs/{name}"));
+    let text = |name: &String| std::fs::read_to_string(root().join(name)).expect("a page");
+    docs.chain(["README.md".to_owned()]).map(|name| (name.clone(), text(&name))).collect()
 }
 
 /// The pages with their generated parts made anew.
@@ -69,26 +58,15 @@ fn generated_parts_are_those_of_the_program() {
         if write && new != text {
             std::fs::write(root().join(&path), &new).expect("a page can be written");
         }
-        assert!(write || new == text, "{} is not what the program says; `make reference` writes it", path.display());
+        assert!(write || new == text, "{path} is not what the program says; `make reference` writes it");
     }
 }
 
 fn metrics() -> String {
     let mut out = String::from("| metric | is | unit | better | exists |\n|---|---|---|---|---|\n");
     for row in metric::catalogue() {
-        let better = match row.better {
-            Better::More => "more",
-            Better::Less => "less",
-            Better::Unknown => "",
-        };
-        let places = [
-            (Exists::OverTime, "over time"),
-            (Exists::InPhases, "by phase"),
-            (Exists::InSearch, "in `find`"),
-            (Exists::InRatio, "as a ratio"),
-        ];
-        let exists: Vec<&str> = places.iter().filter(|(here, _)| row.exists.contains(here)).map(|(_, words)| *words).collect();
-        out += &format!("| `{}` | {} | {} | {better} | {} |\n", row.name, row.words, row.axis.0, exists.join(", "));
+        let (better, places) = (row.better.word(), row.places());
+        out += &format!("| `{}` | {} | {} | {better} | {places} |\n", row.name, row.words, row.axis.0);
     }
     out
 }
@@ -143,7 +121,7 @@ fn validation() -> String {
 #[test]
 fn every_key_metric_and_exit_code_has_a_page() {
     let pages = pages();
-    let page = |name: &str| pages.get(Path::new(name)).unwrap_or_else(|| panic!("{name} is missing"));
+    let page = |name: &str| pages.get(name).unwrap_or_else(|| panic!("{name} is missing"));
     // The words of a choice are told with the keys that take them.
     let reference = Reference::generate();
     for block in reference.blocks().filter(|block| !block.keys.is_empty()) {
@@ -219,12 +197,10 @@ fn scenarios_in_the_documentation_are_valid() {
     let mut checked = 0;
     let place = Place::new();
     // Revisions are those of a repository.
-    for args in
+    for words in
         [&["init", "-q"][..], &["commit", "-q", "--allow-empty", "-m", "one"], &["commit", "-q", "--allow-empty", "-m", "two"]]
     {
-        let mut git = std::process::Command::new("git");
-        git.current_dir(place.path("")).args(["-c", "user.name=a", "-c", "user.email=a@b"]).args(args);
-        assert!(git.status().expect("git is installed").success());
+        git(&place.path(""), words);
     }
     // Files that the pages speak of are looked for from the folder of a scenario upwards.
     for folder in ["experiments", "haproxy", "fixtures", "docs"] {
@@ -232,7 +208,7 @@ fn scenarios_in_the_documentation_are_valid() {
     }
     for (path, text) in pages() {
         for code in code(&text).into_iter().filter(|code| code.language == "yaml") {
-            let shown = format!("{}:{}", path.display(), code.line);
+            let shown = format!("{path}:{}", code.line);
             if code.is_fragment {
                 let value: serde_yaml::Value = serde_yaml::from_str(&code.text).unwrap_or_else(|e| panic!("{shown}: {e}"));
                 for key in value.as_mapping().into_iter().flat_map(|map| map.keys()).filter_map(|key| key.as_str()) {
@@ -255,17 +231,12 @@ fn scenarios_in_the_documentation_are_valid() {
 #[test]
 fn tables_are_readable() {
     for (path, text) in pages() {
-        if path.starts_with("docs/studies") || path.ends_with("architecture.md") {
+        if path.starts_with("docs/studies/") || path == "docs/architecture.md" {
             continue;
         }
         for (number, line) in text.lines().enumerate().filter(|(_, line)| line.starts_with('|')) {
             for cell in line.replace("\\|", "/").split('|') {
-                assert!(
-                    cell.trim().chars().count() <= 200,
-                    "{}:{}: a cell of more than 200 characters",
-                    path.display(),
-                    number + 1
-                );
+                assert!(cell.trim().chars().count() <= 200, "{}:{}: a cell of more than 200 characters", path, number + 1);
             }
         }
     }
@@ -345,7 +316,7 @@ fn console_sessions_come_out_as_they_stand_there() {
     let all = std::env::var_os("RUNNER_BOOK").is_some();
     for (path, text) in pages() {
         let code = code(&text);
-        let is_executed = all || path == Path::new("README.md");
+        let is_executed = all || path == "README.md";
         if !code.iter().any(|code| code.language == "console") {
             continue;
         }
@@ -367,11 +338,11 @@ fn console_sessions_come_out_as_they_stand_there() {
                 match (line.strip_prefix("$ "), commands.last_mut()) {
                     (Some(command), _) => commands.push((command.to_owned(), Vec::new())),
                     (None, Some((_, said))) => said.push(line.to_owned()),
-                    (None, None) => panic!("{}:{}: a session begins with `$ `", path.display(), block.line),
+                    (None, None) => panic!("{path}:{}: a session begins with `$ `", block.line),
                 }
             }
             for (command, said) in commands {
-                let shown = format!("{}:{}: {command}", path.display(), block.line);
+                let shown = format!("{path}:{}: {command}", block.line);
                 if let Some(at) = command.find("runner ") {
                     let ours = command[at..].split(['|', '>', '&', ';']).next().unwrap_or_default();
                     let parsed =

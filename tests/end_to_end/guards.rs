@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::support::{CLEARED, PATIENCE, Place, Started, files, listing};
+use crate::support::{CLEARED, PATIENCE, Place, Started, files, limit_open_files, listing};
 
 /// Three repetitions with a target whose child has left its parent and its group, and one that changes its user, so that the
 /// kernel forgets to end it with its parent; the second waits for the file `go`.
@@ -253,17 +253,7 @@ workloads:
     place.write("closed.j2", "token {{ env.TOKEN }}");
     let shell = |command: &mut Command| {
         command.env("TOKEN", "a-secret-that-nobody-reads");
-        // SAFETY: one system call between fork and exec.
-        unsafe {
-            std::os::unix::process::CommandExt::pre_exec(command, || {
-                let limit = libc::rlimit { rlim_cur: 333, rlim_max: 4000 };
-                if libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) == 0 {
-                    Ok(())
-                } else {
-                    Err(std::io::Error::last_os_error())
-                }
-            });
-        }
+        limit_open_files(command, 333, 4000);
     };
     let mut command = place.runner();
     command.args(["plan", "test.yaml"]);
@@ -332,17 +322,7 @@ time.sleep(600)
         );
         let mut command = place.runner();
         command.args(["run", "test.yaml", "--no-graphs"]);
-        // SAFETY: one system call between fork and exec.
-        unsafe {
-            std::os::unix::process::CommandExt::pre_exec(&mut command, move || {
-                let limit = libc::rlimit { rlim_cur: limit, rlim_max: limit };
-                if libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) == 0 {
-                    Ok(())
-                } else {
-                    Err(std::io::Error::last_os_error())
-                }
-            });
-        }
+        limit_open_files(&mut command, limit, limit);
         let outcome = Started::spawn(&mut command).wait();
         (place, outcome)
     };

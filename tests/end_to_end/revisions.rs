@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use rustix::process::Signal;
 use serde_json::Value as Json;
 
-use crate::support::{Outcome, Place, Started, files, json, listing};
+use crate::support::{Outcome, Place, Started, files, git, json, listing};
 
 /// A server is made by its build: one that takes as long as the file `delay` says.
 const BUILD: &str = "\
@@ -63,12 +62,7 @@ impl Repository {
     }
 
     fn git(&self, words: &[&str]) -> String {
-        let mut command = Command::new("git");
-        command.current_dir(self.place.path("repo")).args(["-c", "user.name=T", "-c", "user.email=t@localhost"]).args(words);
-        command.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_SYSTEM", "/dev/null").stdin(Stdio::null());
-        let output = command.output().expect("git is installed where this is tested");
-        assert!(output.status.success(), "git {words:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
+        git(&self.place.path("repo"), words)
     }
 
     /// Writes a file of the repository; see [`Place::write`].

@@ -448,3 +448,28 @@ pub fn copy(from: &Path, to: &Path) {
         }
     }
 }
+
+/// Lets a process that is started have so many open files, as `ulimit -Sn` and `ulimit -Hn` do.
+pub fn limit_open_files(command: &mut Command, soft: u64, hard: u64) {
+    // SAFETY: one system call between fork and exec.
+    unsafe {
+        std::os::unix::process::CommandExt::pre_exec(command, move || {
+            let limit = libc::rlimit { rlim_cur: soft, rlim_max: hard };
+            if libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) == 0 {
+                Ok(())
+            } else {
+                Err(std::io::Error::last_os_error())
+            }
+        });
+    }
+}
+
+/// What git says in a folder, whatever the user of this machine has told it.
+pub fn git(folder: &Path, words: &[&str]) -> String {
+    let mut command = Command::new("git");
+    command.current_dir(folder).args(["-c", "user.name=T", "-c", "user.email=t@localhost"]).args(words);
+    command.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_SYSTEM", "/dev/null").stdin(Stdio::null());
+    let output = command.output().expect("git is installed where this is tested");
+    assert!(output.status.success(), "git {words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
+}

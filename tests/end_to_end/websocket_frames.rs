@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::support::Place;
+use crate::support::{Place, limit_open_files};
 use crate::websocket::{brought, during};
 
 /// Each connection has a number, from 1, which begins its lines. The first one is that of the checked pass, and only echoes.
@@ -317,17 +317,7 @@ workloads:
     );
     let mut command = place.runner();
     command.args(["run", "test.yaml"]);
-    // SAFETY: one system call between fork and exec.
-    unsafe {
-        std::os::unix::process::CommandExt::pre_exec(&mut command, || {
-            let limit = libc::rlimit { rlim_cur: 10_000, rlim_max: 10_000 };
-            if libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) == 0 {
-                Ok(())
-            } else {
-                Err(std::io::Error::last_os_error())
-            }
-        });
-    }
+    limit_open_files(&mut command, 10_000, 10_000);
     let outcome = crate::support::Started::spawn(&mut command).wait_within(Duration::from_secs(10)).expect(2);
     outcome.complains(&["needs 20000 connections", "this machine allows 10000 open files", "`ulimit -Hn`"]);
     assert!(!place.path("results").exists());

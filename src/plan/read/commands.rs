@@ -139,26 +139,27 @@ fn say_files_above(notes: &mut Diagnostics<'_>, node: &Node, shell: Option<&str>
     for (index, argument) in argv.iter().enumerate().skip(1) {
         let text = argument.to_text();
         // What is written may lie there from another time.
-        let option = text.split_once('=').map(|(option, _)| option.to_owned()).filter(|option| option.starts_with('-'));
-        let option = option.unwrap_or_else(|| argv[index - 1].to_text());
+        let (option, name) = match text.split_once('=') {
+            Some((option, name)) if option.starts_with('-') => (option.to_owned(), name),
+            _ => (argv[index - 1].to_text(), text.as_str()),
+        };
         if option.starts_with("-o") || option.starts_with("--") && option.contains("out") {
             continue;
         }
         let typed = items("command").iter().chain(items("args")).find(|item| item.as_text() == Some(&text));
-        let name = if text.starts_with('-') { text.split_once('=').map_or("", |(_, name)| name) } else { &text };
         say_file_above(notes, typed.map_or(node.head, |item| item.span), name);
     }
 }
 
 /// Says of a text, if it names a file, that this lies above the scenario's folder and not in it.
 fn say_file_above(notes: &mut Diagnostics<'_>, span: Span, name: &str) {
-    let scenario = &notes.file.path;
     let may_be_file = name.contains(['.', '/']) && !name.starts_with(['-', '/', '.']) && !name.contains("${");
-    if !may_be_file || folder_of(scenario).join(name).exists() {
+    if !may_be_file {
         return;
     }
-    let Some(found) = find_file(scenario, name).filter(|found| found.is_file()) else { return };
-    let up = folder_of(scenario).ancestors().take_while(|folder| folder.join(name) != found).count();
+    let folder = folder_of(&notes.file.path);
+    let found = folder.ancestors().map(|above| above.join(name)).enumerate().find(|(_, path)| path.exists());
+    let Some((up, _)) = found.filter(|(up, path)| *up > 0 && path.is_file()) else { return };
     let dir = vec![".."; up].join("/");
     let found = format!("`{name}` lies above the scenario's folder, in which the program would look for it");
     let mistake = Mistake::new(notes.file, span, found);

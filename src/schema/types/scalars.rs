@@ -386,56 +386,36 @@ scalar!(
     |number| u8::try_from(number).ok()
 );
 
+/// Reads one scalar or a list of them; `$item` is the schema of one.
+macro_rules! one_or_many {
+    ($name:ident, $of:ident, $expecting:literal, $item:tt, $examples:tt) => {
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let several: Vec<$of> = deserializer.deserialize_any(OneOrMany($expecting, PhantomData))?;
+                Ok(Self(several.into_iter().map(|one| one.0).collect()))
+            }
+        }
+        impl JsonSchema for $name {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({
+                    "anyOf": [$item, {"type": "array", "items": $item}],
+                    "description": concat!($expecting, ", or a list of them"),
+                    "examples": $examples
+                })
+            }
+        }
+    };
+}
+
 /// An exit code, or a list of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ExitCodes(pub Vec<u8>);
-
-impl<'de> Deserialize<'de> for ExitCodes {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let codes: Vec<ExitCode> = deserializer.deserialize_any(OneOrMany("an exit code from 0 to 255", PhantomData))?;
-        Ok(Self(codes.into_iter().map(|c| c.0).collect()))
-    }
-}
-
-impl JsonSchema for ExitCodes {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "ExitCodes".into()
-    }
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "anyOf": [
-                {"type": "integer", "minimum": 0, "maximum": 255},
-                {"type": "array", "items": {"type": "integer", "minimum": 0, "maximum": 255}}
-            ],
-            "description": "an exit code from 0 to 255, or a list of them",
-            "examples": [[0, 1]]
-        })
-    }
-}
+one_or_many!(ExitCodes, ExitCode, "an exit code from 0 to 255", {"type": "integer", "minimum": 0, "maximum": 255}, [[0, 1]]);
 
 /// A status, or a list of statuses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Statuses(pub Vec<u16>);
-
-impl<'de> Deserialize<'de> for Statuses {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let statuses: Vec<Status> = deserializer.deserialize_any(OneOrMany("a status from 100 to 599", PhantomData))?;
-        Ok(Self(statuses.into_iter().map(|s| s.0).collect()))
-    }
-}
-
-impl JsonSchema for Statuses {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Statuses".into()
-    }
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "anyOf": [
-                {"type": "integer", "minimum": 100, "maximum": 599},
-                {"type": "array", "items": {"type": "integer", "minimum": 100, "maximum": 599}}
-            ],
-            "description": "a status from 100 to 599, or a list of them",
-            "examples": [[200, 201]]
-        })
-    }
-}
+one_or_many!(Statuses, Status, "a status from 100 to 599", {"type": "integer", "minimum": 100, "maximum": 599}, [[200, 201]]);
