@@ -4,9 +4,9 @@
     benches/kills.py RUNNER [SECONDS [KILLS [SEED]]]        # target/release/runner 3600 20
 
 Two workloads go through the fixture `socks`: 50 KiB each second, 5 MiB each ten seconds; a repetition is 40 s. The proxy writes down what
-it passed on, and so knows what must be in the results: each download that it had ended at least a second before a kill. A checked pass is in
-no table: a download that is missing is taken for one only where the next of its size is the first of its repetition, or belongs to another
-process than the one before. Prints what was found, and the memory and open files of the measuring process; ends with 1 where something is lost,
+it passed on, and so knows what must be in the results: each download that it had ended at least a second before a kill. The checked
+pass, which only the first repetition has, is in no table: a download that is missing is taken for it only before the first one of its size that
+is there. Prints what was found, and the memory and open files of the measuring process; ends with 1 where something is lost,
 wrong or there twice. Nothing leaves this machine.
 """
 import collections, csv, os, random, signal, subprocess, sys, tempfile, threading, time
@@ -91,12 +91,6 @@ with open("csv/transfers.csv", newline="") as file:
 users = collections.Counter(row["isolation"] for row in transfers)
 twice = [user for user, count in users.items() if count > 1]
 wrong = [row for row in transfers if row["outcome"] not in ("ok", "open")]
-first = {}
-for row in transfers:
-    key = (row["repetition_id"], row["workload"])
-    first[key] = min(first.get(key, (1 << 63, "")), (int(row["unix_ns"]), row["isolation"]))
-firsts = {user for _, user in first.values()}
-
 # What the proxy passed on in whole, by size, in the order in which it was asked.
 asked, passed = {}, collections.defaultdict(list)
 for at, words in proxy.lines:
@@ -113,10 +107,7 @@ for name, downloads in passed.items():
     for number, (_, at, user) in enumerate(downloads):
         if user in users or any(0 <= kill - at < 1 for kill in [*killed, ended]):
             continue
-        following = next((other for other in downloads[number + 1 :] if other[2] in users), None)
-        before = next((other for other in reversed(downloads[:number]) if other[2] in users), None)
-        since = before[1] if before else begun
-        if following is None or following[2] in firsts or any(since <= kill <= following[1] for kill in killed):
+        if not any(other[2] in users for other in downloads[:number]):
             checked += 1
         else:
             lost.append((name, at - begun, user))
