@@ -24,6 +24,7 @@ pub mod expectations;
 mod figures;
 mod frames;
 pub mod gaps;
+pub mod history;
 mod measured;
 mod replicas;
 pub mod report;

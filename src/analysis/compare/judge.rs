@@ -10,7 +10,7 @@ use crate::summary::CellSummary;
 use crate::values::unit_of;
 use crate::values::{self, Selection};
 use crate::{stability, stats};
-use vocabulary::{Better, Metric};
+use vocabulary::Metric;
 
 /// What is compared: a cell on both sides, in one session or several of each side.
 pub(super) struct Pair<'a> {
@@ -338,19 +338,7 @@ impl Case {
             return Verdict::TooFewRepetitions;
         }
         let rises = row.ratio.map_or(row.median > row.baseline_median, |r| r > 1.0);
-        match (metric.better(&row.unit), rises) {
-            (Better::Unknown, true) => Verdict::Higher,
-            (Better::Unknown, false) => Verdict::Lower,
-            (_, rises) if metric.is_amount() => {
-                if rises {
-                    Verdict::More
-                } else {
-                    Verdict::Less
-                }
-            }
-            (Better::More, true) | (Better::Less, false) => Verdict::Faster,
-            _ => Verdict::Slower,
-        }
+        Verdict::of_difference(metric, &row.unit, rises)
     }
 
     /// How many more repetitions of each would show a difference of the size that is seen, and one of the threshold's size;

@@ -30,7 +30,7 @@ use serde::Serialize;
 
 use super::summary::{CellSummary, Summary};
 use record::RunRecord;
-use vocabulary::{Metric, Quantile, Time};
+use vocabulary::{Better, Metric, Quantile, Time};
 
 pub use circumstances::differences;
 use judge::{Pair, judge};
@@ -172,6 +172,18 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// The verdict on a significant difference. `unit`: that of a metric that was brought; `rises`: whether the other side is higher.
+    pub fn of_difference(metric: &Metric, unit: &str, rises: bool) -> Self {
+        match (metric.better(unit), rises) {
+            (Better::Unknown, true) => Self::Higher,
+            (Better::Unknown, false) => Self::Lower,
+            (_, true) if metric.is_amount() => Self::More,
+            (_, false) if metric.is_amount() => Self::Less,
+            (Better::More, true) | (Better::Less, false) => Self::Faster,
+            (Better::More, false) | (Better::Less, true) => Self::Slower,
+        }
+    }
+
     /// The verdict as shown in reports.
     pub fn words(self) -> &'static str {
         match self {

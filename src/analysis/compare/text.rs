@@ -87,6 +87,18 @@ pub fn markdown(comparison: &Comparison) -> String {
     text
 }
 
+/// The comparison as cells of a table: the header, the rows, and the columns that hold numbers.
+pub fn cells(comparison: &Comparison) -> (Vec<String>, Vec<Vec<String>>, std::ops::Range<usize>) {
+    let columns = Columns::of(comparison);
+    let rows = comparison.rows.iter().map(|row| columns.row(row)).collect();
+    (columns.header(), rows, columns.names()..columns.names() + NUMBERS)
+}
+
+/// What the numbers of [`cells`] are, and how often each verdict was given; in words.
+pub fn explanation(comparison: &Comparison) -> String {
+    format!("{}{}", method(comparison), counts(comparison))
+}
+
 /// Words in a line of their own, of which nothing means something in Markdown.
 fn plain(text: &str) -> String {
     literal(&harmless(text).replace(['\n', '\t'], " "))
@@ -145,7 +157,7 @@ fn method(comparison: &Comparison) -> String {
 }
 
 /// Where several runs are compared with the baseline: a letter for each, since names are long.
-fn letters(comparison: &Comparison) -> Vec<(char, String)> {
+pub fn letters(comparison: &Comparison) -> Vec<(char, String)> {
     let mut sides: Vec<String> = Vec::new();
     for row in &comparison.rows {
         if !sides.contains(&row.side) {
