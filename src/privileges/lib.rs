@@ -1,10 +1,12 @@
-//! Giving up root for good, once a port is bound: looks up a user, and makes the process become that user. The process can
-//! then read only what everybody may read.
+//! How a server gets its port and gives up root for good: a socket that was passed on ([`passed`]), and, once a port is bound,
+//! the user that the process becomes ([`Identity`]). The process can then read only what everybody may read.
 //!
 //! This crate knows nothing of experiments and is not a layer of `runner`: `serve` and the fixture `random-data` both need
 //! it.
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+pub mod passed;
 
 use std::ffi::{CStr, CString};
 use std::io;
