@@ -52,7 +52,7 @@ pub enum Command {
     /// Write results for other programs: an SQLite database, CSV files, or Torperf's and OnionPerf's files
     #[command(subcommand)]
     Export(Export),
-    /// Serve the results of an experiment over HTTP, during a run or afterwards
+    /// Serve results over HTTP: reports, comparisons, history, and a run in progress
     Serve(Serve),
     /// Load-test one URL: a quick look, with the engine of `run`
     Load(Box<Load>),
@@ -521,11 +521,11 @@ pub struct ExportTransfers {
 /// `runner serve`
 #[derive(Debug, Args)]
 pub struct Serve {
-    /// The directory of an experiment, such as results/NAME, or of one run
-    #[arg(value_name = "DIR")]
+    /// A directory with experiments in it, the directory of one experiment, such as results/NAME, or of one run
+    #[arg(value_name = "DIR", default_value = "results")]
     pub path: PathBuf,
-    /// Where to listen; port 0 lets the system choose one
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
+    /// Where to listen; port 0 lets the system choose one. A socket that is passed on (LISTEN_FDS) comes first
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8700")]
     pub listen: SocketAddr,
     /// Allow addresses that other machines can reach; without it, only loopback addresses
     #[arg(long)]

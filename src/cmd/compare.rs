@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 
 use super::summarize::{read_samples, runs};
-use super::{Stop, floor, print, print_data, run};
+use super::{Stop, print, print_data, run};
 use crate::analysis::Summary;
 use crate::analysis::compare::{self, Comparison, Options, Verdict};
 use crate::cli::{self, Format};
 use crate::exit::Exit;
 use crate::record::files::json_bytes;
+use crate::record::floor;
 use crate::vocabulary::Metric;
 use crate::vocabulary::units;
 
@@ -33,7 +34,7 @@ pub(super) fn compare(args: &cli::Compare) -> Result<Exit, Stop> {
         }
         (None, _) => {
             let all = |paths: &[PathBuf]| paths.iter().map(read).collect::<Result<Vec<_>, Stop>>();
-            let floor = floor::sessions(&paths[0])?;
+            let floor = floor::sessions(&paths[0]).map_err(|e| Stop::from_error(Exit::InvalidInput, &e))?;
             let sides = sides.iter().map(|side| all(side)).collect::<Result<Vec<_>, Stop>>()?;
             compare::runs(&sides, &all(&floor)?, &options)
         }

@@ -10,7 +10,6 @@ mod execute;
 mod explain;
 mod export;
 mod fixture;
-mod floor;
 mod graph;
 mod init;
 mod latest;

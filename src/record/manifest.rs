@@ -89,6 +89,9 @@ pub struct Git {
     pub commit: String,
     /// Whether files differ from it.
     pub changed: bool,
+    /// The branch; none where the head is detached, and in records of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub branch: Option<String>,
 }
 
 const SETTINGS: [&str; 8] = [
@@ -205,7 +208,8 @@ fn first_line(program: &str, args: &[&str]) -> Option<String> {
 fn git() -> Option<Git> {
     let commit = first_line("git", &["rev-parse", "HEAD"])?;
     let changed = first_line("git", &["status", "--porcelain", "--untracked-files=no"]).is_some();
-    Some(Git { commit, changed })
+    let branch = first_line("git", &["symbolic-ref", "--quiet", "--short", "HEAD"]);
+    Some(Git { commit, changed, branch })
 }
 
 /// The type of the file system on which a path lies, from the longest mount point above it.

@@ -21,6 +21,7 @@ pub mod compact;
 pub mod difference;
 mod durable;
 pub mod files;
+pub mod floor;
 pub mod gaps;
 pub mod manifest;
 pub mod names;

@@ -1,60 +1,117 @@
 //! The paths and their answers. Everything is read-only, and a name that a client asks for is either one of the existing
 //! ones or not found.
 
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, RawQuery, Request, State};
+use axum::extract::{FromRequestParts, RawPathParams, Request, State};
 use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use axum::http::request::Parts;
 use axum::http::{Method, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::Response;
-use axum::routing::get;
+use axum::routing::{MethodRouter, get};
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use sha1::{Digest as _, Sha1};
 
 use super::archive::{Archive, Entry};
-use super::make::{Absent, Day, Kind, ONLY};
-use super::page;
+use super::live::{self, Events};
+use super::make::{Absent, DATA, Day, Kind, ONLY, PAGE};
+use super::query::Query;
+use super::results::name_of;
+use super::site::Site;
 use super::store::{Refusal, Store};
+use super::{comparison, files, history, page};
 
 const HTML: &str = "text/html; charset=utf-8";
 const TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
+const SQLITE: &str = "application/vnd.sqlite3";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+/// As Prometheus asks for it.
+const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 /// The form of dates in headers.
 const DATE: &str = "%a, %d %b %Y %H:%M:%S GMT";
 /// How many bytes are read at a time.
 const PIECE: u64 = 1 << 16;
+/// What browsers may do with an answer: show it, with scripts of this server only.
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'self'; connect-src 'self'; img-src 'self'; \
+                      form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+
+/// Makes what answers at a path.
+type Answer = fn() -> MethodRouter<Arc<Site>>;
+
+/// What there is for each experiment. Where several are served, it is below [`ONE`].
+const EXPERIMENT: &[(&str, Answer)] = &[
+    ("/runs", || get(list)),
+    ("/runs.json", || get(async |at: At| only(&at, Kind::Runs, JSON).await)),
+    ("/list.json", || get(async |at: At| only(&at, Kind::Heads, JSON).await)),
+    ("/summary.json", || get(async |at: At| only(&at, Kind::Summary, JSON).await)),
+    ("/results.db", || get(async |at: At| only(&at, Kind::Database, SQLITE).await)),
+    ("/latest", || get(async || moved("latest/"))),
+    ("/latest/", || get(latest)),
+    ("/latest/{*rest}", || get(latest)),
+    ("/runs/{run}", || get(async |at: At| moved(&format!("{}/", at.name("run"))))),
+    ("/runs/{run}/", || get(async |at: At| only(&at, Kind::Report(at.name("run").to_owned()), HTML).await)),
+    ("/runs/{run}/summary.json", || get(async |at: At| only(&at, Kind::SummaryOf(at.name("run").to_owned()), JSON).await)),
+    ("/runs/{run}/results.db", || get(async |at: At| only(&at, Kind::DatabaseOf(at.name("run").to_owned()), SQLITE).await)),
+    ("/runs/{run}/files", || get(async || moved("files/"))),
+    ("/runs/{run}/files/", || get(async |at: At| only(&at, Kind::Files(at.name("run").to_owned()), HTML).await)),
+    ("/runs/{run}/files/{*name}", || get(raw)),
+    ("/compare", || get(async |at: At| compared(&at, PAGE, HTML).await)),
+    ("/compare.json", || get(async |at: At| compared(&at, DATA, JSON).await)),
+    ("/history", || get(async |at: At| over_runs(&at, PAGE, HTML).await)),
+    ("/history.json", || get(async |at: At| over_runs(&at, DATA, JSON).await)),
+    ("/live", || get(async |_: At| made(page::live(), HTML))),
+    ("/live.js", || get(async || made(Ok(include_str!("templates/live.js").to_owned()), SCRIPT))),
+    ("/live.json", || get(async |at: At| made(Ok(live::now(&at.store)), JSON))),
+    ("/live/events", || get(events)),
+    ("/transfers.json", || get(transfers)),
+    ("/torperf", || get(async || moved("torperf/"))),
+    ("/torperf/", || get(async |at: At| index(&at, Kind::Torperf, "Torperf's files").await)),
+    ("/torperf/{name}", || get(async |at: At| named(&at, Kind::Torperf, at.name("name"), content_type(at.name("name"))).await)),
+    ("/onionperf", || get(async || moved("onionperf/"))),
+    ("/onionperf/", || get(async |at: At| index(&at, Kind::Onionperf, "OnionPerf's analyses").await)),
+    ("/onionperf/{name}", || {
+        get(async |at: At| named(&at, Kind::Onionperf, at.name("name"), content_type(at.name("name"))).await)
+    }),
+];
+/// Where an experiment is, if there are several.
+const ONE: &str = "/experiments/{experiment}";
 
 /// The paths.
-pub(super) fn paths(store: Arc<Store>) -> Router {
-    Router::new()
-        .route("/", get(|store, headers| only(store, headers, Kind::Page, HTML)))
-        .route("/runs.json", get(|store, headers| only(store, headers, Kind::Runs, JSON)))
-        .route("/summary.json", get(|store, headers| only(store, headers, Kind::Summary, JSON)))
-        .route("/results.db", get(|store, headers| only(store, headers, Kind::Database, "application/vnd.sqlite3")))
-        .route("/transfers.json", get(transfers))
-        .route("/torperf", get(|| async { moved("torperf/") }))
-        .route("/torperf/", get(|store, headers| index(store, headers, Kind::Torperf, "Torperf's files")))
-        .route("/torperf/{name}", get(|store, headers, name| named(store, headers, Kind::Torperf, name)))
-        .route("/onionperf", get(|| async { moved("onionperf/") }))
-        .route("/onionperf/", get(|store, headers| index(store, headers, Kind::Onionperf, "OnionPerf's analyses")))
-        .route("/onionperf/{name}", get(|store, headers, name| named(store, headers, Kind::Onionperf, name)))
-        .fallback(|| async { nothing() })
-        .layer(middleware::from_fn(guarded))
-        .with_state(store)
+pub(super) fn paths(site: Arc<Site>) -> Router {
+    let mut router = Router::new()
+        .route("/", get(home))
+        .route("/experiments.json", get(async |State(site): State<Arc<Site>>| made(site.list_json(), JSON)))
+        .route("/openapi.json", get(async || made(Ok(include_str!("openapi.json").to_owned()), JSON)))
+        .route("/metrics", get(metrics))
+        .route(ONE, get(async |at: At| moved(&format!("{}/", at.name("experiment")))))
+        .route(&format!("{ONE}/"), get(async |at: At| only(&at, Kind::Page, HTML).await));
+    for prefix in ["", ONE] {
+        for (path, answer) in EXPERIMENT {
+            router = router.route(&format!("{prefix}{path}"), answer());
+        }
+    }
+    let guard = middleware::from_fn_with_state(Arc::clone(&site), guarded);
+    router.fallback(async || nothing()).layer(guard).with_state(site)
 }
 
-/// Lets through only GET and HEAD, and tells browsers to do nothing with answers but show them.
-async fn guarded(request: Request, next: Next) -> Response {
+/// Lets through only GET and HEAD for names of this server, and tells browsers to do nothing with answers but show them.
+async fn guarded(State(site): State<Arc<Site>>, request: Request, next: Next) -> Response {
+    let host = request.headers().get(header::HOST).map(|host| host.to_str().unwrap_or_default());
     let mut response = match *request.method() {
+        // A page of somebody else could have its own name mean this address, and then read what is meant for its user.
+        _ if !host.is_none_or(|host| site.is_called(host)) => {
+            text(StatusCode::MISDIRECTED_REQUEST, "this server is not called so: ask for localhost, or for its address\n")
+        }
         Method::GET | Method::HEAD => next.run(request).await,
         _ => {
             let mut refused = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are allowed\n");
@@ -63,56 +120,165 @@ async fn guarded(request: Request, next: Next) -> Response {
         }
     };
     let headers = [
-        (
-            header::CONTENT_SECURITY_POLICY,
-            "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'",
-        ),
+        (header::CONTENT_SECURITY_POLICY, POLICY),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "no-referrer"),
     ];
     for (name, value) in headers {
-        response.headers_mut().insert(name, HeaderValue::from_static(value));
+        response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
     }
     response
 }
 
-async fn only(State(store): State<Arc<Store>>, headers: HeaderMap, kind: Kind, content_type: &'static str) -> Response {
-    match store.get(kind).await {
-        Ok(archive) => file(&archive, ONLY, &headers, content_type),
-        Err(refusal) => refused(&refusal),
+/// What a client asks for: the experiment, and the names in the path and behind it.
+struct At {
+    store: Arc<Store>,
+    names: Vec<(String, String)>,
+    query: Query,
+    headers: HeaderMap,
+}
+
+impl FromRequestParts<Arc<Site>> for At {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, site: &Arc<Site>) -> Result<Self, Response> {
+        let params = RawPathParams::from_request_parts(parts, site).await.map_err(|_| nothing())?;
+        let names: Vec<(String, String)> = params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let experiment = names.iter().find(|(name, _)| name == "experiment").map(|(_, value)| value.clone());
+        let site = Arc::clone(site);
+        let found = tokio::task::spawn_blocking(move || match experiment {
+            Some(name) => site.experiment(&name),
+            None => site.only(),
+        });
+        let store = found.await.ok().flatten().ok_or_else(nothing)?;
+        Ok(Self { store, names, query: Query::parse(parts.uri.query()), headers: parts.headers.clone() })
     }
 }
 
-async fn transfers(store: State<Arc<Store>>, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
-    let day = query.as_deref().and_then(|query| query.strip_prefix("day=")).and_then(Day::parse);
-    match day {
-        Some(day) => only(store, headers, Kind::Transfers(day), JSON).await,
+impl At {
+    /// A name in the path; empty where it has none of this kind.
+    fn name(&self, kind: &str) -> &str {
+        self.names.iter().find(|(name, _)| name == kind).map_or("", |(_, value)| value)
+    }
+}
+
+/// The page of the experiment, or the list of all.
+async fn home(State(site): State<Arc<Site>>, headers: HeaderMap) -> Response {
+    let looking = tokio::task::spawn_blocking(move || match site.only() {
+        Some(store) => Ok(store),
+        None => Err(site.list().map_err(Absent::from).and_then(|all| page::experiments(&all))),
+    });
+    match looking.await {
+        Ok(Ok(store)) => only(&At { store, names: Vec::new(), query: Query::parse(None), headers }, Kind::Page, HTML).await,
+        Ok(Err(list)) => made(list, HTML),
+        Err(_) => refused(&Refusal::Absent(Absent::Failed(String::new()))),
+    }
+}
+
+async fn metrics(State(site): State<Arc<Site>>) -> Response {
+    let text = tokio::task::spawn_blocking(move || site.metrics()).await;
+    made(text.unwrap_or_else(|error| Err(Absent::Failed(error.to_string()))), OPENMETRICS)
+}
+
+async fn list(at: At) -> Response {
+    let number = at.query.first("page").and_then(|number| number.parse().ok()).unwrap_or(1);
+    only(&at, Kind::List(number), HTML).await
+}
+
+/// Leads to the newest run.
+async fn latest(at: At) -> Response {
+    let store = Arc::clone(&at.store);
+    let newest = tokio::task::spawn_blocking(move || store.results().newest()).await;
+    let Some(newest) = newest.ok().flatten().as_deref().map(name_of) else { return nothing() };
+    let rest = at.name("rest");
+    // From `latest/a/b`, two folders up are one above `latest`.
+    let up = "../".repeat(1 + rest.matches('/').count());
+    found_at(&format!("{up}runs/{newest}/{rest}"))
+}
+
+async fn compared(at: &At, part: &str, content_type: &str) -> Response {
+    match comparison::Asked::parse(&at.query) {
+        Ok(asked) => named(at, Kind::Comparison(asked), part, content_type).await,
+        Err(words) => text(StatusCode::BAD_REQUEST, words),
+    }
+}
+
+async fn over_runs(at: &At, part: &str, content_type: &str) -> Response {
+    named(at, Kind::History(history::Asked::parse(&at.query)), part, content_type).await
+}
+
+/// What happens in a run in progress, for as long as the client listens.
+async fn events(State(site): State<Arc<Site>>, at: At) -> Response {
+    let Some(place) = site.follow() else { return refused(&Refusal::Busy) };
+    let mut response = Response::new(Body::new(Events::new(at.store, place)));
+    set(&mut response, header::CONTENT_TYPE, "text/event-stream");
+    set(&mut response, header::CACHE_CONTROL, "no-store");
+    response
+}
+
+/// A file of a run as it is on disk.
+async fn raw(at: At) -> Response {
+    let (run, name) = (at.name("run").to_owned(), at.name("name").to_owned());
+    let store = Arc::clone(&at.store);
+    let opened = tokio::task::spawn_blocking({
+        let name = name.clone();
+        move || {
+            let file = files::open(&store.results().run(&run)?, &name)?;
+            let found = file.metadata().ok()?;
+            Some((file, found))
+        }
+    });
+    let Some((file, found)) = opened.await.ok().flatten() else { return nothing() };
+    let tag = format!("\"{:x}-{:x}-{:x}-{:x}\"", found.ino(), found.len(), found.mtime(), found.mtime_nsec());
+    let entry = Entry { offset: 0, bytes: found.len(), tag, modified: found.mtime() };
+    let body = || Body::new(Pieces { file: Arc::new(file), at: 0, end: entry.bytes });
+    known(&entry, &at.headers).unwrap_or_else(|| self::found(&entry, files::content_type(&name), body()))
+}
+
+async fn only(at: &At, kind: Kind, content_type: &str) -> Response {
+    named(at, kind, ONLY, content_type).await
+}
+
+/// What was made at once.
+fn made(text: Result<String, Absent>, content_type: &str) -> Response {
+    match text {
+        Ok(text) => {
+            let mut response = Response::new(Body::from(text));
+            set(&mut response, header::CONTENT_TYPE, content_type);
+            set(&mut response, header::CACHE_CONTROL, "no-cache");
+            response
+        }
+        Err(absent) => refused(&Refusal::Absent(absent)),
+    }
+}
+
+async fn transfers(at: At) -> Response {
+    match at.query.first("day").and_then(Day::parse) {
+        Some(day) => only(&at, Kind::Transfers(day), JSON).await,
         None => text(StatusCode::BAD_REQUEST, "expected a day in UTC: transfers.json?day=YYYY-MM-DD\n"),
     }
 }
 
-async fn index(State(store): State<Arc<Store>>, headers: HeaderMap, kind: Kind, title: &'static str) -> Response {
-    let archive = match store.get(kind).await {
+async fn index(at: &At, kind: Kind, title: &'static str) -> Response {
+    let archive = match at.store.get(kind).await {
         Ok(archive) => archive,
         Err(refusal) => return refused(&refusal),
     };
-    let body = page::index(title, &archive);
+    let body = match page::index(title, &archive) {
+        Ok(body) => body,
+        Err(absent) => return refused(&Refusal::Absent(absent)),
+    };
     let digest: [u8; 20] = Sha1::digest(body.as_bytes()).into();
     let tag: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
     let modified = archive.entries.values().map(|entry| entry.modified).max().unwrap_or_default();
     let entry = Entry { offset: 0, bytes: body.len() as u64, tag: format!("\"{tag}\""), modified };
-    known(&entry, &headers).unwrap_or_else(|| found(&entry, HTML, Body::from(body)))
+    known(&entry, &at.headers).unwrap_or_else(|| found(&entry, HTML, Body::from(body)))
 }
 
-async fn named(
-    State(store): State<Arc<Store>>,
-    headers: HeaderMap,
-    kind: Kind,
-    name: Result<Path<String>, PathRejection>,
-) -> Response {
-    let Ok(Path(name)) = name else { return nothing() };
-    match store.get(kind).await {
-        Ok(archive) => file(&archive, &name, &headers, content_type(&name)),
+/// One of the things that are made as a whole.
+async fn named(at: &At, kind: Kind, name: &str, content_type: &str) -> Response {
+    match at.store.get(kind).await {
+        Ok(archive) => file(&archive, name, &at.headers, content_type),
         Err(refusal) => refused(&refusal),
     }
 }
@@ -122,13 +288,13 @@ fn content_type(name: &str) -> &'static str {
 }
 
 /// A file of an archive; or the answer that there is none of this name, or that the client has it already.
-fn file(archive: &Arc<Archive>, name: &str, headers: &HeaderMap, content_type: &'static str) -> Response {
+fn file(archive: &Arc<Archive>, name: &str, headers: &HeaderMap, content_type: &str) -> Response {
     let Some(entry) = archive.entries.get(name) else { return nothing() };
-    let body = || Body::new(Pieces { archive: Arc::clone(archive), at: entry.offset, end: entry.offset + entry.bytes });
+    let body = || Body::new(Pieces { file: Arc::clone(&archive.file), at: entry.offset, end: entry.offset + entry.bytes });
     known(entry, headers).unwrap_or_else(|| found(entry, content_type, body()))
 }
 
-fn found(entry: &Entry, content_type: &'static str, body: Body) -> Response {
+fn found(entry: &Entry, content_type: &str, body: Body) -> Response {
     let mut response = Response::new(body);
     set(&mut response, header::CONTENT_TYPE, content_type);
     set(&mut response, header::CONTENT_LENGTH, &entry.bytes.to_string());
@@ -172,8 +338,8 @@ fn set(response: &mut Response, name: HeaderName, value: &str) {
     }
 }
 
-fn text(status: StatusCode, words: &'static str) -> Response {
-    let mut response = Response::new(Body::from(words));
+fn text(status: StatusCode, words: impl Into<Body>) -> Response {
+    let mut response = Response::new(words.into());
     *response.status_mut() = status;
     set(&mut response, header::CONTENT_TYPE, TEXT);
     response
@@ -189,9 +355,17 @@ fn moved(to: &str) -> Response {
     response
 }
 
+/// It is there now, and will be elsewhere later.
+fn found_at(to: &str) -> Response {
+    let mut response = text(StatusCode::TEMPORARY_REDIRECT, "");
+    set(&mut response, header::LOCATION, to);
+    response
+}
+
 fn refused(refusal: &Refusal) -> Response {
     match refusal {
-        Refusal::Absent(Absent::Nothing(words)) => text(StatusCode::NOT_FOUND, words),
+        Refusal::Absent(Absent::Nothing(words)) => text(StatusCode::NOT_FOUND, *words),
+        Refusal::Absent(Absent::Wrong(words)) => text(StatusCode::BAD_REQUEST, words.clone()),
         // The reason is reported to the operator, not to strangers.
         Refusal::Absent(Absent::Failed(_)) => {
             text(StatusCode::INTERNAL_SERVER_ERROR, "this cannot be made of the results; the server's standard error says why\n")
@@ -208,7 +382,7 @@ fn refused(refusal: &Refusal) -> Response {
 ///
 /// It is read where it is sent, without another thread: it was written a short while ago, so most of it is in memory.
 struct Pieces {
-    archive: Arc<Archive>,
+    file: Arc<File>,
     at: u64,
     end: u64,
 }
@@ -223,7 +397,7 @@ impl http_body::Body for Pieces {
             return Poll::Ready(None);
         }
         let mut piece = vec![0; length as usize];
-        let read = self.archive.file.read_exact_at(&mut piece, self.at);
+        let read = self.file.read_exact_at(&mut piece, self.at);
         self.at += length;
         Poll::Ready(Some(read.map(|()| Frame::data(piece.into()))))
     }
@@ -239,6 +413,8 @@ impl http_body::Body for Pieces {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::archive::Making;
 
@@ -273,5 +449,20 @@ mod tests {
         let dates =
             ["Sun, 29 Nov 2026 00:00:00 GMT", "Mon, 30 Nov 2026 00:00:00 GMT", "Sat, 28 Nov 2026 23:59:59 GMT", "yesterday"];
         assert_eq!(dates.map(|date| is_known(header::IF_MODIFIED_SINCE, date)), [true, true, false, false]);
+    }
+
+    #[test]
+    fn the_description_has_every_path() {
+        let described: serde_json::Value = serde_json::from_str(include_str!("openapi.json")).unwrap();
+        let plain = |path: &str| path.replace("{*", "{");
+        let described: BTreeSet<String> = described["paths"].as_object().unwrap().keys().cloned().collect();
+        let top = ["/", "/experiments.json", "/openapi.json", "/metrics", ONE].map(str::to_owned);
+        let of_experiments = EXPERIMENT.iter().map(|(path, _)| *path);
+        let there: BTreeSet<String> = top
+            .into_iter()
+            .chain(of_experiments.clone().map(plain))
+            .chain(of_experiments.chain(["/"]).map(|path| format!("{ONE}{}", plain(path))))
+            .collect();
+        assert_eq!(described, there);
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
 use std::path::Path;
+use std::sync::Arc;
 
 use sha1::{Digest as _, Sha1};
 
@@ -25,7 +26,7 @@ pub(super) struct Entry {
 /// All files of one kind. No longer written to.
 #[derive(Debug)]
 pub(super) struct Archive {
-    pub file: File,
+    pub file: Arc<File>,
     pub entries: BTreeMap<String, Entry>,
 }
 
@@ -87,7 +88,7 @@ impl Making {
                 None => now,
             };
         }
-        Ok(Archive { file, entries })
+        Ok(Archive { file: Arc::new(file), entries })
     }
 }
 

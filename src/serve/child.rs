@@ -7,6 +7,7 @@ use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use export::Source;
 use privileges::Identity;
@@ -14,8 +15,7 @@ use serde_json::{Value as Json, json};
 use tokio::io::AsyncReadExt as _;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::results::Results;
-use super::store::Store;
+use super::site::Site;
 use super::temporary::{self, Temporary};
 use super::{answers, connections, politeness};
 
@@ -32,8 +32,8 @@ pub fn main() -> ExitCode {
             say(&mut control, &json!({"refused": words}));
             ExitCode::FAILURE
         }
-        Ok((listener, store)) => {
-            let served = serve(listener, control, &store);
+        Ok((listener, site)) => {
+            let served = serve(listener, control, &site);
             // Something may still be in the making, and is not waited for.
             temporary::clear();
             let code = u8::from(served.is_err());
@@ -48,28 +48,28 @@ fn say(control: &mut UnixStream, words: &Json) {
 }
 
 /// Gives up rights that are not needed, and tries what will be needed.
-fn prepare() -> Result<(TcpListener, std::sync::Arc<Store>), String> {
+fn prepare() -> Result<(TcpListener, Arc<Site>), String> {
     let mut arguments = std::env::args_os().skip(2);
     let folder: PathBuf = arguments.next().ok_or("no directory was given")?.into();
     let source = arguments.next().and_then(|name| Source::new(name.to_str()?)).ok_or("no source was given")?;
+    let is_public = arguments.next().ok_or("nobody said who may ask")? == super::PUBLIC;
     let user = arguments.next().map(|name| name.to_string_lossy().into_owned());
     let listener = io::stdin().as_fd().try_clone_to_owned().map_err(|error| format!("no socket was handed down: {error}"))?;
     if let Some(user) = &user {
         Identity::of(user)?.assume()?;
     }
     let whom = user.as_ref().map_or_else(|| "this user".to_owned(), |user| format!("the user {user}"));
-    let results = Results::new(folder);
-    results.try_to_read().map_err(|(path, error)| {
+    Site::try_to_read(&folder).map_err(|(path, error)| {
         format!("{whom} cannot read {}: {error}; let it read the results and enter every directory above them", path.display())
     })?;
     Temporary::new().map_err(|error| {
         let place = std::env::temp_dir();
         format!("{whom} cannot write to {}: {error}; set TMPDIR to a directory for temporary files", place.display())
     })?;
-    Ok((listener.into(), Store::new(results, source)))
+    Ok((listener.into(), Site::new(folder, source, is_public)))
 }
 
-fn serve(listener: TcpListener, mut control: UnixStream, store: &std::sync::Arc<Store>) -> io::Result<()> {
+fn serve(listener: TcpListener, mut control: UnixStream, site: &Arc<Site>) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let served = runtime.block_on(async {
         let [mut terminated, mut interrupted] = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
@@ -80,7 +80,7 @@ fn serve(listener: TcpListener, mut control: UnixStream, store: &std::sync::Arc<
         let mut parent = tokio::net::UnixStream::from_std(control)?;
         let mut said = [0];
         tokio::select! {
-            never = connections::serve(listener, answers::paths(std::sync::Arc::clone(store))) => match never {},
+            never = connections::serve(listener, answers::paths(Arc::clone(site))) => match never {},
             // The parent never says anything: this happens when it closes its end, or has ended.
             _ = parent.read(&mut said) => Ok(()),
             _ = terminated.recv() => Ok(()),

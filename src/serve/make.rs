@@ -5,17 +5,21 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use analysis::Summary;
 use export::{Source, recent};
 use record::rows::Value;
 use record::{RunRecord, Verdict, files::json_bytes};
 use serde_json::{Map, Value as Json, json};
 use vocabulary::errors::chain;
+use vocabulary::units::count;
 
 use super::archive::{Archive, Making};
 use super::page::{self, Count, Overview, RunRow};
-use super::results::Runs;
+use super::results::{Head, Needs, Runs};
 use super::temporary::Temporary;
+use super::{comparison, files, history};
 
 /// Nanoseconds per day.
 const DAY_NS: i64 = 86_400_000_000_000;
@@ -23,12 +27,28 @@ const DAY_NS: i64 = 86_400_000_000_000;
 /// What clients can ask for; each is made as a whole.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
-    /// The page for people.
+    /// The page of the experiment.
     Page,
+    /// All runs as a page, the newest first: which page of them.
+    List(usize),
+    /// What is said of each run as a whole.
+    Heads,
     /// Runs, cells and repetitions.
     Runs,
     /// The summary of the newest run.
     Summary,
+    /// The report of a run.
+    Report(String),
+    /// The summary of a run.
+    SummaryOf(String),
+    /// Two runs against each other, as a page and as JSON.
+    Comparison(comparison::Asked),
+    /// A metric over runs, as a page and as JSON.
+    History(history::Asked),
+    /// A run as a database.
+    DatabaseOf(String),
+    /// The files of a run: their names and lengths.
+    Files(String),
     /// The transfers of a day.
     Transfers(Day),
     /// Torperf's files.
@@ -39,8 +59,56 @@ pub(super) enum Kind {
     Database,
 }
 
+/// How many of the newest runs are opened for the page of an experiment.
+const NEWEST: usize = 50;
+
+impl Kind {
+    /// Which runs it is made of.
+    pub fn needs(&self) -> Needs {
+        match self {
+            Self::Page => Needs::Newest(NEWEST),
+            Self::Summary => Needs::Newest(1),
+            Self::Report(run) | Self::SummaryOf(run) | Self::DatabaseOf(run) | Self::Files(run) => {
+                Needs::Named(vec![run.clone()])
+            }
+            Self::Comparison(asked) => Needs::Named(asked.runs.to_vec()),
+            Self::List(_) | Self::Heads | Self::History(_) => Needs::Heads,
+            Self::Runs | Self::Transfers(_) | Self::Torperf | Self::Onionperf | Self::Database => Needs::All,
+        }
+    }
+
+    /// Whether it tells something of all runs as a whole.
+    pub fn needs_heads(&self) -> bool {
+        self.needs() == Needs::Heads || *self == Self::Page
+    }
+
+    /// Whether it changes with the time alone.
+    pub fn depends_on_time(&self) -> bool {
+        *self == Self::Page
+    }
+
+    /// Whether clients can ask for many of its kind.
+    pub fn is_one_of_many(&self) -> bool {
+        !matches!(self, Self::Page | Self::Heads | Self::Runs | Self::Summary | Self::Torperf | Self::Onionperf | Self::Database)
+    }
+}
+
+/// What something is made of.
+pub(super) struct Ingredients {
+    /// The runs that it needs.
+    pub runs: Arc<Runs>,
+    /// What is said of all runs as a whole, newest last, where it needs that.
+    pub heads: Vec<Head>,
+    /// Whether there are other experiments.
+    pub is_one_of_several: bool,
+}
+
 /// The name of the only file in an archive of one file.
 pub(super) const ONLY: &str = "";
+/// Of what is made both for people and for programs: the name of the page.
+pub(super) const PAGE: &str = "page";
+/// And that of the JSON.
+pub(super) const DATA: &str = "data";
 
 /// A day in UTC.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,11 +139,14 @@ impl Day {
 pub(super) enum Absent {
     /// There is nothing of this kind, which is not an error.
     Nothing(&'static str),
+    /// What was asked for is not possible; the words are for the client.
+    Wrong(String),
     /// It could not be made; the words are for the operator.
     Failed(String),
 }
 
-const NO_RUN: Absent = Absent::Nothing("there is no run yet\n");
+pub(super) const NO_SUCH_RUN: Absent = Absent::Nothing("there is no run with this name\n");
+pub(super) const NO_RUN: Absent = Absent::Nothing("there is no run yet\n");
 const NO_TRANSFERS: Absent = Absent::Nothing("there are no transfers yet: `stages: true` records them\n");
 
 impl From<io::Error> for Absent {
@@ -97,17 +168,45 @@ impl From<export::Error> for Absent {
 ///
 /// # Errors
 /// [`Absent`].
-pub(super) fn make(kind: &Kind, found: &Runs, source: &Source, before: Option<&Archive>, now: i64) -> Result<Archive, Absent> {
+pub(super) fn make(
+    kind: &Kind,
+    of: &Ingredients,
+    source: &Source,
+    before: Option<&Archive>,
+    now: i64,
+) -> Result<Archive, Absent> {
     let temporary = Temporary::new()?;
     let mut making = Making::begin(temporary.path())?;
+    let (found, heads) = (&*of.runs, &of.heads);
     let newest = found.runs.last();
+    let one = || found.runs.first().ok_or(NO_SUCH_RUN);
     match kind {
-        Kind::Page => making.add(ONLY, page::overview(&overview(found, now)).as_bytes())?,
-        Kind::Runs => making.add(ONLY, &json_bytes(&runs(found))[..])?,
-        Kind::Summary => {
-            let summary = analysis::summarize(newest.ok_or(NO_RUN)?).map_err(|error| Absent::Failed(chain(&error)))?;
-            making.add(ONLY, &json_bytes(&summary)[..])?;
+        Kind::Page => making.add(
+            ONLY,
+            page::overview(&Overview { is_one_of_several: of.is_one_of_several, ..overview(found, heads, now) })?.as_bytes(),
+        )?,
+        Kind::List(number) => making.add(ONLY, page::list(heads, *number)?.as_bytes())?,
+        Kind::Heads => making.add(ONLY, &json_bytes(&json!({"runs": heads}))[..])?,
+        Kind::Report(_) => return Err(NO_SUCH_RUN),
+        Kind::SummaryOf(_) => making.add(ONLY, &json_bytes(&summary(one()?)?)[..])?,
+        Kind::Comparison(asked) => {
+            let comparison = comparison::make(found, asked)?;
+            making.add(PAGE, comparison::page(&comparison, asked)?.as_bytes())?;
+            making.add(DATA, &json_bytes(&comparison)[..])?;
         }
+        Kind::History(asked) => {
+            let history = history::make(heads, asked)?;
+            making.add(PAGE, history.page()?.as_bytes())?;
+            making.add(DATA, &json_bytes(&history)[..])?;
+        }
+        Kind::DatabaseOf(_) => database(&mut making, &temporary, std::slice::from_ref(one()?))?,
+        Kind::Files(run) => {
+            let files = files::list(&one()?.path)?;
+            let page = page::files(run, files.iter().map(|(name, bytes)| (name.as_str(), *bytes)))?;
+            making.add(ONLY, page.as_bytes())?;
+        }
+        Kind::Runs => making.add(ONLY, &json_bytes(&runs(found))[..])?,
+        Kind::Summary => making.add(ONLY, &json_bytes(&summary(newest.ok_or(NO_RUN)?)?)[..])?,
         Kind::Transfers(day) => {
             newest.ok_or(NO_RUN)?;
             making.add_by(ONLY, |into| transfers(found, day, into))?;
@@ -120,15 +219,24 @@ pub(super) fn make(kind: &Kind, found: &Runs, source: &Source, before: Option<&A
         })?,
         Kind::Database => {
             newest.ok_or(NO_RUN)?;
-            let path = temporary.path().join("results.db");
-            let database = export::sqlite::Database::open(&path)?;
-            for run in &found.runs {
-                database.add(run)?;
-            }
-            making.add(ONLY, File::open(&path)?)?;
+            database(&mut making, &temporary, &found.runs)?;
         }
     }
     Ok(making.finish(before, now / 1_000_000_000)?)
+}
+
+fn summary(run: &RunRecord) -> Result<Summary, Absent> {
+    analysis::summarize(run).map_err(|error| Absent::Failed(chain(&error)))
+}
+
+/// Adds a database of these runs.
+fn database(making: &mut Making, temporary: &Temporary, runs: &[RunRecord]) -> Result<(), Absent> {
+    let path = temporary.path().join("results.db");
+    let database = export::sqlite::Database::open(&path)?;
+    for run in runs {
+        database.add(run)?;
+    }
+    Ok(making.add(ONLY, File::open(&path)?)?)
 }
 
 /// The runs that have transfers.
@@ -231,7 +339,7 @@ fn transfers(found: &Runs, day: &Day, into: &mut dyn io::Write) -> Result<(), Ab
 }
 
 /// What the page says.
-fn overview(found: &Runs, now: i64) -> Overview {
+fn overview(found: &Runs, heads: &[Head], now: i64) -> Overview {
     let newest = found.runs.last();
     let mut counts: BTreeMap<(bool, Option<i64>, String), u64> = BTreeMap::new();
     for run in &found.runs {
@@ -241,12 +349,6 @@ fn overview(found: &Runs, now: i64) -> Overview {
     }
     let at = |ns: i64| jiff::Timestamp::from_nanosecond(ns.into()).ok();
     let last = found.runs.iter().rev().find_map(recent::newest).and_then(at);
-    let row = |run: &RunRecord| RunRow {
-        name: run.name.clone(),
-        started: run.manifest.started_at.clone(),
-        repetitions: run.repetitions.len(),
-        valid: run.repetitions.iter().filter(|r| matches!(r.status.verdict, Verdict::Valid)).count(),
-    };
     Overview {
         experiment: newest.map(|run| run.plan.experiment.clone()),
         question: newest.map(|run| run.plan.question.clone()).unwrap_or_default(),
@@ -258,10 +360,17 @@ fn overview(found: &Runs, now: i64) -> Overview {
             .unwrap_or_default(),
         counts: counts
             .into_iter()
-            .map(|((is_upload, file_bytes, outcome), count)| Count { is_upload, file_bytes, outcome, count })
+            .map(|((is_upload, file_bytes, outcome), number)| Count {
+                is_upload,
+                size: page::size(file_bytes),
+                outcome,
+                count: count(number),
+            })
             .collect(),
-        runs: found.runs.iter().rev().map(row).collect(),
-        notes: found.notes.clone(),
+        runs: heads.iter().rev().take(NEWEST).map(RunRow::of).collect(),
+        all: heads.len(),
+        notes: found.notes.len(),
+        ..Overview::default()
     }
 }
 

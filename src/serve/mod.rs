@@ -1,4 +1,4 @@
-//! The results of one experiment over HTTP, while they are made.
+//! The results of experiments over HTTP, while they are made.
 //!
 //! Serving runs in a process of its own: this executable, started again. Threads in the measuring process would be enough
 //! for the pages, but not for their content: an export uses the thread pools of its libraries, takes memory, and may crash,
@@ -8,22 +8,31 @@
 //! *thread* ends that started it, and is forgotten when the user changes.)
 //!
 //! In reading order: [`start`] binds and starts the process, `child` is the process itself; `connections` accepts a limited
-//! number of connections; `answers` knows the paths; `store` keeps what was made until the results change, and has one thing
-//! made at a time; `results` finds the runs, `make` turns them into what was asked for, `page` makes the pages for people;
+//! number of connections; `answers` knows the paths; `site` finds the experiments; `store` keeps what was made of one until its
+//! results change, and has one thing made at a time; `results` finds the runs, `make` turns them into what was asked for – with
+//! `comparison` and `history` – and `page` makes the pages for people; `metrics`, `live` and `files` answer without a store;
 //! `archive` holds files without names.
 //!
-//! Nothing here joins a path with client input: names are looked up among the existing ones.
+//! Nothing here joins a path with client input: names are looked up among the existing ones, and a file of a run is opened by
+//! the kernel below that run and through no link.
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod answers;
 mod archive;
 mod child;
+mod comparison;
 mod connections;
+mod files;
+mod history;
+mod live;
 mod make;
+mod metrics;
 mod page;
 mod politeness;
+mod query;
 mod results;
+mod site;
 mod store;
 mod temporary;
 
@@ -36,12 +45,16 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use privileges::passed;
 use serde_json::Value as Json;
 
 pub use child::main;
 
 /// The hidden argument with which the serving process is started.
 pub const ARGUMENT: &str = "__serve";
+
+/// The argument that says that other machines may ask.
+const PUBLIC: &str = "public";
 
 /// How long the process may take to start serving.
 const START: Duration = Duration::from_secs(60);
@@ -53,8 +66,8 @@ const END: Duration = Duration::from_secs(5);
 /// What is served, and where.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The directory of an experiment, which contains its runs, or that of one run. It has to exist; runs may be added
-    /// later.
+    /// The directory of an experiment, which contains its runs, that of one run, or one that contains experiments. It has to
+    /// exist; runs may be added later.
     pub results: PathBuf,
     /// Where it listens; with port 0 the system chooses one.
     pub listen: SocketAddr,
@@ -73,7 +86,7 @@ pub enum Error {
     #[error("{0} can be reached from other machines: use --public if that is intended, or listen on 127.0.0.1")]
     Public(SocketAddr),
     /// The directory does not exist.
-    #[error("cannot serve {}: expected the directory of an experiment, such as results/NAME", path.display())]
+    #[error("cannot serve {}: expected a directory of results, such as results or results/NAME", path.display())]
     Results {
         /// What was given.
         path: PathBuf,
@@ -121,7 +134,9 @@ pub struct Handle {
 /// See [`Error`]. Then nothing is served.
 pub fn start(options: &Options) -> Result<Handle, Error> {
     let Options { results, listen, is_public, user, source } = options;
-    if !is_public && !listen.ip().is_loopback() {
+    let passed = passed::listener().map_err(Error::Refused)?;
+    // The program that made the socket has decided who can reach it.
+    if passed.is_none() && !is_public && !listen.ip().is_loopback() {
         return Err(Error::Public(*listen));
     }
     let unreadable = |source| Error::Results { path: results.clone(), source };
@@ -129,11 +144,12 @@ pub fn start(options: &Options) -> Result<Handle, Error> {
     std::fs::read_dir(&folder).map_err(unreadable)?;
     let busy = |source| Error::Bind { address: *listen, source };
     // Bound before any rights are given up: a port below 1024 may need root.
-    let listener = bind(*listen).map_err(busy)?;
+    let listener = passed.map_or_else(|| bind(*listen), Ok).map_err(busy)?;
     let address = listener.local_addr().map_err(busy)?;
     let (ours, theirs) = UnixStream::pair().map_err(Error::Start)?;
     let mut command = Command::new(std::env::current_exe().unwrap_or_else(|_| "/proc/self/exe".into()));
-    command.arg(ARGUMENT).arg(folder).arg(source.name()).args(user);
+    let who = if *is_public || !address.ip().is_loopback() { PUBLIC } else { "local" };
+    command.arg(ARGUMENT).arg(folder).arg(source.name()).arg(who).args(user);
     command.stdin(Stdio::from(OwnedFd::from(listener))).stdout(Stdio::from(OwnedFd::from(theirs)));
     // A Ctrl-C is for the measuring process, which ends this one when it has ended itself.
     command.process_group(0);

@@ -1,18 +1,30 @@
-//! The pages for people, as HTML without scripts. They contain names that anybody may have chosen, all of which are escaped.
+//! The pages for people. They contain names that anybody may have chosen: whatever a template inserts is escaped, because its
+//! name ends with `.html`.
 
-use std::fmt::Write as _;
+use std::sync::LazyLock;
 
+use minijinja::Environment;
+use minijinja::value::{Serde, Value};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Serialize;
+use serde_json::json;
+use vocabulary::errors::chain;
 use vocabulary::units::{Bytes, count};
 
 use super::archive::Archive;
+use super::make::Absent;
+use super::results::Head;
+use super::site::Experiment;
 
-/// The content of the first page.
-#[derive(Debug, Default)]
+/// The content of the page of an experiment.
+#[derive(Debug, Default, Serialize)]
 pub(super) struct Overview {
     /// None where no run exists yet.
     pub experiment: Option<String>,
+    /// Whether there are others.
+    pub is_one_of_several: bool,
     pub question: String,
-    /// When the first run started.
+    /// When the first of the runs started.
     pub since: String,
     pub newest_transfer: Option<String>,
     /// Its day.
@@ -23,189 +35,181 @@ pub(super) struct Overview {
     pub counts: Vec<Count>,
     /// The newest first.
     pub runs: Vec<RunRow>,
-    /// What is left out.
-    pub notes: Vec<String>,
+    /// How many there are.
+    pub all: usize,
+    /// How many things are left out.
+    pub notes: usize,
 }
 
-/// The number of transfers of one size and outcome.
-#[derive(Debug)]
+/// The number of transfers of one size and outcome, for people.
+#[derive(Debug, Serialize)]
 pub(super) struct Count {
     pub is_upload: bool,
-    pub file_bytes: Option<i64>,
+    pub size: String,
     pub outcome: String,
-    pub count: u64,
+    pub count: String,
 }
 
-/// A run.
-#[derive(Debug)]
+/// A run in a list.
+#[derive(Debug, Serialize)]
 pub(super) struct RunRow {
-    pub name: String,
-    pub started: String,
-    pub repetitions: usize,
-    pub valid: usize,
+    run: String,
+    started_at: String,
+    /// The start of the commit.
+    short: String,
+    /// Whether files differ from it.
+    changed: bool,
+    branch: String,
 }
 
-/// How many runs the page lists; `runs.json` has all of them.
-const MOST_RUNS: usize = 50;
+/// How many runs a page of the list has.
+const ON_A_PAGE: usize = 200;
+/// What needs no escape in a part of a path.
+const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
-const STYLE: &str = "\
-:root{color-scheme:light dark;--soft:#8883}\
-body{font:16px/1.5 system-ui,sans-serif;max-width:54rem;margin:2rem auto;padding:0 1rem}\
-h1{margin-bottom:0;overflow-wrap:anywhere}h2{margin-top:2rem;font-size:1.15rem}\
-p.question{margin-top:.25rem;font-size:1.1rem;opacity:.8}\
-table{border-collapse:collapse}th,td{padding:.25rem 1.25rem .25rem 0;text-align:left;border-bottom:1px solid var(--soft)}\
-td.number,th.number{text-align:right;font-variant-numeric:tabular-nums}\
-dt{float:left;clear:left;width:11rem;opacity:.8}dd{margin:0 0 .25rem 11rem}\
-code{font-size:.95em}footer{margin-top:2.5rem;font-size:.85rem;opacity:.7}";
-
-/// Escapes text for use between tags and in attributes.
-pub(super) fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            // Characters that are not part of HTML.
-            c if c.is_control() && !matches!(c, '\n' | '\t') => escaped.push('\u{fffd}'),
-            c => escaped.push(c),
-        }
-    }
-    escaped
-}
-
-/// A whole page. `body`: HTML.
-fn page(title: &str, body: &str) -> String {
-    let title = escape(title);
-    format!(
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>{title}</title>\n\
-         <style>{STYLE}</style>\n</head>\n<body>\n{body}</body>\n</html>\n"
-    )
-}
-
-/// A size in words.
-fn size(file_bytes: Option<i64>) -> String {
-    match file_bytes.and_then(|bytes| u64::try_from(bytes).ok()) {
-        Some(bytes) => Bytes(bytes).to_string(),
-        None => "unknown".to_owned(),
-    }
-}
-
-/// The first page.
-pub(super) fn overview(overview: &Overview) -> String {
-    let Overview { experiment, question, since, newest_transfer, newest_day, made, counts, runs, notes } = overview;
-    let Some(experiment) = experiment else {
-        return page("no run yet", "<h1>No run yet</h1>\n<p>Nothing has been measured here so far.</p>\n");
-    };
-    let mut body = format!("<h1>{}</h1>\n<p class=\"question\">{}</p>\n", escape(experiment), escape(question));
-    let newest = newest_transfer.as_deref().unwrap_or("none yet");
-    let _ = write!(
-        body,
-        "<dl>\n<dt>Measured since</dt><dd>{}</dd>\n<dt>Newest transfer</dt><dd>{}</dd>\n</dl>\n<h2>Transfers of the last day</h2>\n",
-        escape(since),
-        escape(newest)
-    );
-    if counts.is_empty() {
-        body.push_str("<p>None.</p>\n");
-    } else {
-        body.push_str("<table>\n<tr><th>direction</th><th class=\"number\">size</th><th>outcome</th><th class=\"number\">transfers</th></tr>\n");
-        for one in counts {
-            let _ = writeln!(
-                body,
-                "<tr><td>{}</td><td class=\"number\">{}</td><td>{}</td><td class=\"number\">{}</td></tr>",
-                if one.is_upload { "upload" } else { "download" },
-                size(one.file_bytes),
-                escape(&one.outcome),
-                count(one.count)
-            );
-        }
-        body.push_str("</table>\n");
-    }
-    body.push_str("<h2>Results</h2>\n<ul>\n");
-    let day = newest_day.as_ref().map(|day| (format!("transfers.json?day={day}"), format!("transfers of {day}, stage by stage")));
-    let links = [
-        ("runs.json", "runs, cells and repetitions"),
-        ("summary.json", "summary of the newest run"),
-        ("torperf/", "Torperf's files, by day and size"),
-        ("onionperf/", "OnionPerf's analyses, by day"),
-        ("results.db", "everything as an SQLite database"),
+static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
+    let mut templates = Environment::new();
+    let all = [
+        ("base.html", include_str!("templates/base.html")),
+        ("style.css", include_str!("templates/style.css")),
+        ("experiments.html", include_str!("templates/experiments.html")),
+        ("experiment.html", include_str!("templates/experiment.html")),
+        ("list.html", include_str!("templates/list.html")),
+        ("runs.html", include_str!("templates/runs.html")),
+        ("comparison.html", include_str!("templates/comparison.html")),
+        ("history.html", include_str!("templates/history.html")),
+        ("live.html", include_str!("templates/live.html")),
+        ("files.html", include_str!("templates/files.html")),
     ];
-    let links = links.map(|(link, words)| (link.to_owned(), words.to_owned())).into_iter().chain(day);
-    for (link, words) in links {
-        let _ = writeln!(body, "<li><a href=\"{0}\"><code>{0}</code></a>: {1}</li>", escape(&link), escape(&words));
+    for (name, text) in all {
+        // One that is wrong is missing when it is rendered, which a test does with each.
+        let _ = templates.add_template(name, text);
     }
-    body.push_str("</ul>\n<h2>Runs</h2>\n<table>\n<tr><th>run</th><th>started</th><th class=\"number\">repetitions</th><th class=\"number\">that count</th></tr>\n");
-    for run in runs.iter().take(MOST_RUNS) {
-        let _ = writeln!(
-            body,
-            "<tr><td><code>{}</code></td><td>{}</td><td class=\"number\">{}</td><td class=\"number\">{}</td></tr>",
-            escape(&run.name),
-            escape(&run.started),
-            count(run.repetitions as u64),
-            count(run.valid as u64)
-        );
-    }
-    body.push_str("</table>\n");
-    if runs.len() > MOST_RUNS {
-        let _ = writeln!(body, "<p>and {} earlier ones</p>", runs.len() - MOST_RUNS);
-    }
-    if !notes.is_empty() {
-        let _ = writeln!(
-            body,
-            "<p>Not shown, or not readable, in these runs: {}; see <code>runs.json</code>.</p>",
-            match notes.len() {
-                1 => "one thing".to_owned(),
-                many => format!("{many} things"),
-            }
-        );
-    }
-    let _ = writeln!(body, "<footer>Looked up at {}; only repetitions that have ended are shown.</footer>", escape(made));
-    page(experiment, &body)
+    templates.add_filter("url", |text: String| utf8_percent_encode(&text, PLAIN).to_string());
+    templates
+});
+
+/// Renders a template. Characters that are not part of HTML are replaced.
+///
+/// # Errors
+/// [`Absent::Failed`]: a bug in the template.
+pub(super) fn render(template: &str, content: &impl Serialize) -> Result<String, Absent> {
+    let failed = |error: minijinja::Error| Absent::Failed(chain(&error));
+    let page = TEMPLATES.get_template(template).map_err(failed)?.render(Value::from(Serde(content))).map_err(failed)?;
+    let shown = |c: char| if c.is_control() && !matches!(c, '\n' | '\t') { '\u{fffd}' } else { c };
+    Ok(page.chars().map(shown).collect())
 }
 
-/// The list of the files of a folder.
-pub(super) fn index(title: &str, files: &Archive) -> String {
-    let mut body = format!(
-        "<p><a href=\"../\">all results</a></p>\n<h1>{}</h1>\n<table>\n<tr><th>file</th><th class=\"number\">bytes</th></tr>\n",
-        escape(title)
-    );
-    for (name, entry) in &files.entries {
-        let name = escape(name);
-        let _ = writeln!(body, "<tr><td><a href=\"{name}\">{name}</a></td><td class=\"number\">{}</td></tr>", count(entry.bytes));
+/// The page of an experiment.
+///
+/// # Errors
+/// See [`render`]; and so for the others.
+pub(super) fn overview(overview: &Overview) -> Result<String, Absent> {
+    render("experiment.html", overview)
+}
+
+/// All experiments.
+pub(super) fn experiments(experiments: &[Experiment]) -> Result<String, Absent> {
+    render("experiments.html", &json!({"experiments": experiments}))
+}
+
+/// A page of the list of all runs, of which the first is page 1. `heads`: the newest last.
+pub(super) fn list(heads: &[Head], number: usize) -> Result<String, Absent> {
+    let pages = heads.len().div_ceil(ON_A_PAGE).max(1);
+    let number = number.clamp(1, pages);
+    let runs: Vec<RunRow> = heads.iter().rev().skip((number - 1) * ON_A_PAGE).take(ON_A_PAGE).map(RunRow::of).collect();
+    render("list.html", &json!({"runs": runs, "number": number, "pages": pages, "count": heads.len()}))
+}
+
+/// The list of the files of a folder, which has them by these names and lengths in bytes.
+pub(super) fn files<'a>(title: &str, files: impl Iterator<Item = (&'a str, u64)>) -> Result<String, Absent> {
+    let link =
+        |name: &str| name.split('/').map(|part| utf8_percent_encode(part, PLAIN).to_string()).collect::<Vec<_>>().join("/");
+    let files = files.map(|(name, bytes)| json!({"name": name, "link": link(name), "bytes": count(bytes)}));
+    render("files.html", &json!({"title": title, "files": files.collect::<Vec<_>>()}))
+}
+
+/// The list of the files of an archive.
+pub(super) fn index(title: &str, archive: &Archive) -> Result<String, Absent> {
+    files(title, archive.entries.iter().map(|(name, entry)| (name.as_str(), entry.bytes)))
+}
+
+/// The page that follows a run in progress.
+pub(super) fn live() -> Result<String, Absent> {
+    render("live.html", &())
+}
+
+/// The size of a transfer for people.
+pub(super) fn size(bytes: Option<i64>) -> String {
+    bytes.and_then(|bytes| u64::try_from(bytes).ok()).map_or_else(|| "unknown".to_owned(), |bytes| Bytes(bytes).to_string())
+}
+
+impl RunRow {
+    pub fn of(head: &Head) -> Self {
+        let (commit, changed) = head.commit.clone().unwrap_or_default();
+        Self {
+            run: head.run.clone(),
+            started_at: head.started_at.clone(),
+            short: commit.chars().take(12).collect(),
+            changed,
+            branch: head.branch.clone().unwrap_or_default(),
+        }
     }
-    body.push_str("</table>\n");
-    page(title, &body)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn evil() -> String {
+        "</style><script>alert(1)</script>\" onload='x'\u{1b}".to_owned()
+    }
+
+    fn head() -> Head {
+        Head { run: evil(), path: evil().into(), started_at: evil(), commit: Some((evil(), true)), branch: Some(evil()) }
+    }
+
+    fn is_harmless(page: &str) {
+        assert!(!page.contains("<script>") && !page.contains("onload='") && !page.contains("\" onload"), "{page}");
+        assert!(page.matches("</style>").count() == 1 && !page.contains('\u{1b}'));
+    }
+
     #[test]
     fn nothing_that_was_written_by_others_acts() {
-        assert_eq!(escape("a<b>&\"'\u{1b}\u{9b}\n"), "a&lt;b&gt;&amp;&quot;&#39;\u{fffd}\u{fffd}\n");
-        let evil = || "</style><script>alert(1)</script>\" onload='x'".to_owned();
         let said = overview(&Overview {
             experiment: Some(evil()),
+            is_one_of_several: true,
             question: evil(),
             since: evil(),
             newest_transfer: Some(evil()),
             newest_day: Some(evil()),
             made: evil(),
-            counts: vec![Count { is_upload: false, file_bytes: Some(51_200), outcome: evil(), count: 1234 }],
-            runs: vec![RunRow { name: evil(), started: evil(), repetitions: 2, valid: 1 }],
-            notes: vec![evil()],
+            counts: vec![Count { is_upload: false, size: size(Some(51_200)), outcome: evil(), count: count(1234) }],
+            runs: vec![RunRow::of(&head())],
+            all: 2,
+            notes: 1,
         });
-        assert!(!said.contains("<script") && !said.contains("onload='") && !said.contains("\" onload"), "{said}");
-        assert_eq!(said.matches("</style>").count(), 1);
+        let said = said.unwrap();
+        is_harmless(&said);
         assert!(said.contains("50KiB"), "{said}");
+        let one = Experiment { name: evil(), runs: 1, newest: evil() };
+        is_harmless(&experiments(&[one]).unwrap());
+        is_harmless(&list(&[head()], 1).unwrap());
+        is_harmless(&files(&evil(), [(evil().as_str(), 1)].into_iter()).unwrap());
     }
 
     #[test]
     fn without_a_run_the_page_says_so() {
-        assert!(overview(&Overview::default()).contains("No run yet"));
+        assert!(overview(&Overview::default()).unwrap().contains("No run yet"));
+        assert!(experiments(&[]).unwrap().contains("No run yet"));
+    }
+
+    #[test]
+    fn a_long_list_has_pages() {
+        let heads: Vec<Head> = (0..450).map(|n| Head { run: format!("run-{n:03}"), ..head() }).collect();
+        let page = |number: usize| list(&heads, number).unwrap();
+        assert!(page(1).contains("run-449") && !page(1).contains("run-249") && page(1).contains("page=2"));
+        assert!(page(3).contains("run-000") && page(3).contains("page 3 of 3") && !page(3).contains("page=4"));
+        assert!(page(99).contains("page 3 of 3") && list(&[], 1).unwrap().contains("page 1 of 1"));
     }
 }

@@ -3,12 +3,16 @@
 //! Clients are strangers, so nothing is read through a link: it could lead anywhere. Repetitions get their names when they
 //! are whole, so what is being written is not seen.
 
+use std::collections::BTreeMap;
 use std::fs::{DirEntry, FileType};
 use std::io;
 use std::os::unix::fs::{DirEntryExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
+use record::files::read_json;
+use record::manifest::Manifest;
 use record::{Repetition, RunRecord};
+use serde::Serialize;
 use sha1::{Digest as _, Sha1};
 use vocabulary::errors::chain;
 
@@ -21,6 +25,39 @@ pub(super) type Signature = [u8; 20];
 /// The directory of an experiment, or of a run.
 #[derive(Debug)]
 pub(super) struct Results(PathBuf);
+
+/// Which runs something is made of. An experiment may have thousands.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Needs {
+    /// All of them, with their repetitions.
+    All,
+    /// So many of the newest, with their repetitions.
+    Newest(usize),
+    /// Those of these names, with their repetitions.
+    Named(Vec<String>),
+    /// No repetition: only what is said of the runs as a whole.
+    Heads,
+}
+
+/// What is said of a run as a whole.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Head {
+    /// Its name.
+    pub run: String,
+    /// Its directory.
+    #[serde(skip)]
+    pub path: PathBuf,
+    /// When it started, UTC.
+    pub started_at: String,
+    /// The commit of the checkout, and whether something was changed.
+    pub commit: Option<(String, bool)>,
+    /// The branch of the checkout, where that is known.
+    pub branch: Option<String>,
+}
+
+/// Heads of runs as they were read, with the state of their manifests: a run has one for ever, unless it is resumed.
+#[derive(Debug, Default)]
+pub(super) struct Heads(BTreeMap<String, (Signature, Option<Head>)>);
 
 /// What can be shown.
 #[derive(Debug, Default)]
@@ -38,11 +75,6 @@ impl Results {
 
     /// The directories of runs by name; names start with the time.
     fn paths(&self) -> io::Result<Vec<PathBuf>> {
-        let is_run = |folder: &Path| match folder.join("plan.json").symlink_metadata() {
-            Ok(plan) => plan.is_file(),
-            // A directory that may not be read is different from an empty one.
-            Err(error) => error.kind() == io::ErrorKind::PermissionDenied,
-        };
         if is_run(&self.0) {
             return Ok(vec![self.0.clone()]);
         }
@@ -50,29 +82,106 @@ impl Results {
         Ok(runs.filter(|folder| is_run(folder)).collect())
     }
 
-    /// Looks at names, numbers and times of the existing files; nothing is read.
+    /// Whether there is a run, or this is one.
+    pub fn has_runs(&self) -> bool {
+        is_run(&self.0) || self.any_run().unwrap_or(false)
+    }
+
+    /// Whether a directory in it is a run; it looks no further than the first.
+    fn any_run(&self) -> io::Result<bool> {
+        for entry in std::fs::read_dir(&self.0)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() && is_run(&entry.path()) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The names of the runs, newest last.
     ///
     /// # Errors
     /// What the system says of the directory.
-    pub fn signature(&self) -> io::Result<Signature> {
+    pub fn names(&self) -> io::Result<Vec<String>> {
+        Ok(self.paths()?.iter().map(|path| name_of(path)).collect())
+    }
+
+    /// The directory of the newest run.
+    pub fn newest(&self) -> Option<PathBuf> {
+        self.paths().ok()?.pop()
+    }
+
+    /// The directory of the run of this name, which is looked up.
+    pub fn run(&self, name: &str) -> Option<PathBuf> {
+        self.paths().ok()?.into_iter().find(|path| name_of(path) == name)
+    }
+
+    /// The directories that `needs` asks for.
+    fn needed(&self, needs: &Needs) -> io::Result<Vec<PathBuf>> {
+        let mut paths = self.paths()?;
+        match needs {
+            Needs::All => {}
+            Needs::Newest(most) => drop(paths.drain(..paths.len().saturating_sub(*most))),
+            Needs::Named(names) => paths.retain(|path| names.contains(&name_of(path))),
+            Needs::Heads => paths.clear(),
+        }
+        Ok(paths)
+    }
+
+    /// Looks at names, numbers and times of the existing files, as far as something is made of them; nothing is read.
+    ///
+    /// # Errors
+    /// What the system says of the directory.
+    pub fn signature(&self, needs: &Needs) -> io::Result<Signature> {
         let mut hash = Sha1::new();
-        for run in self.paths()? {
+        for run in self.needed(needs)? {
             hash.update(run.as_os_str().as_encoded_bytes());
             for name in ["plan.json", "manifest.json", "summary.json"] {
                 add(&mut hash, &run.join(name));
             }
             add_cells(&mut hash, &run.join("cells"), DEEPEST);
         }
+        if *needs == Needs::Heads {
+            for run in self.paths()? {
+                hash.update(run.as_os_str().as_encoded_bytes());
+                for name in ["manifest.json", "figures.parquet"] {
+                    add(&mut hash, &run.join(name));
+                }
+            }
+        }
         Ok(hash.finalize().into())
     }
 
-    /// Opens all runs of the experiment of the newest one.
+    /// What is said of each run as a whole, newest last; those without a manifest that can be read are left out.
     ///
     /// # Errors
     /// What the system says of the directory.
-    pub fn open(&self) -> io::Result<Runs> {
-        let mut found = Runs::default();
+    pub fn heads(&self, known: &mut Heads) -> io::Result<Vec<Head>> {
+        let mut current = BTreeMap::new();
+        let mut heads = Vec::new();
         for path in self.paths()? {
+            let name = name_of(&path);
+            let mut hash = Sha1::new();
+            add(&mut hash, &path.join("manifest.json"));
+            let state: Signature = hash.finalize().into();
+            let head = match known.0.remove(&name) {
+                Some((of, head)) if of == state => head,
+                _ => head(&path),
+            };
+            heads.extend(head.clone());
+            current.insert(name, (state, head));
+        }
+        known.0 = current;
+        Ok(heads)
+    }
+
+    /// Opens runs of the experiment of the newest one of them.
+    ///
+    /// # Errors
+    /// What the system says of the directory.
+    pub fn open(&self, needs: &Needs) -> io::Result<Runs> {
+        let mut found = Runs::default();
+        for path in self.needed(needs)? {
             let is_link = |name: &str| path.join(name).symlink_metadata().is_ok_and(|m| m.is_symlink());
             if ["manifest.json", "cells"].into_iter().any(is_link) {
                 found.notes.push(format!("{}: a part of it is a link, which is not followed", name_of(&path)));
@@ -127,12 +236,33 @@ impl Results {
     }
 }
 
-fn name_of(path: &Path) -> String {
+/// Whether a directory is that of a run.
+fn is_run(folder: &Path) -> bool {
+    match folder.join("plan.json").symlink_metadata() {
+        Ok(plan) => plan.is_file(),
+        // A directory that may not be read is different from an empty one.
+        Err(error) => error.kind() == io::ErrorKind::PermissionDenied,
+    }
+}
+
+/// What the manifest says, unless it is a link.
+fn head(path: &Path) -> Option<Head> {
+    let manifest = path.join("manifest.json");
+    if !manifest.symlink_metadata().ok()?.is_file() {
+        return None;
+    }
+    let Manifest { started_at, git, .. } = read_json(&manifest).ok()?;
+    let branch = git.as_ref().and_then(|git| git.branch.clone());
+    let commit = git.map(|git| (git.commit, git.changed));
+    Some(Head { run: name_of(path), path: path.to_owned(), started_at, commit, branch })
+}
+
+pub(super) fn name_of(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// The entries of a folder, by name.
-fn sorted(folder: &Path) -> io::Result<Vec<(DirEntry, FileType)>> {
+pub(super) fn sorted(folder: &Path) -> io::Result<Vec<(DirEntry, FileType)>> {
     let mut found = std::fs::read_dir(folder)?
         .map(|entry| entry.and_then(|entry| entry.file_type().map(|kind| (entry, kind))))
         .collect::<io::Result<Vec<_>>>()?;
@@ -209,42 +339,42 @@ mod tests {
     #[test]
     fn whatever_changes_is_noticed_and_what_is_half_written_is_not() {
         let (folder, run, results) = experiment();
-        let first = results.signature().unwrap();
-        assert_eq!(first, results.signature().unwrap());
+        let first = results.signature(&Needs::All).unwrap();
+        assert_eq!(first, results.signature(&Needs::All).unwrap());
         let cell = run.join("cells/open");
         std::fs::create_dir(cell.join(".run9-partial")).unwrap();
-        assert_eq!(first, results.signature().unwrap());
+        assert_eq!(first, results.signature(&Needs::All).unwrap());
         std::fs::rename(cell.join(".run9-partial"), cell.join("run9")).unwrap();
-        let second = results.signature().unwrap();
+        let second = results.signature(&Needs::All).unwrap();
         assert_ne!(first, second);
         copy(&run, &folder.path().join("20261123T000000Z-0000"));
-        assert_ne!(second, results.signature().unwrap());
+        assert_ne!(second, results.signature(&Needs::All).unwrap());
     }
 
     #[test]
     fn nothing_is_read_through_links() {
         let (folder, run, results) = experiment();
-        let whole = results.open().unwrap();
+        let whole = results.open(&Needs::All).unwrap();
         assert!(whole.notes.is_empty() && whole.runs.len() == 1, "{:?}", whole.notes);
         let all = whole.runs[0].repetitions.len();
         // A run that is a link.
         symlink(&run, folder.path().join("20261124T000000Z-0000")).unwrap();
-        assert_eq!(results.open().unwrap().runs.len(), 1);
+        assert_eq!(results.open(&Needs::All).unwrap().runs.len(), 1);
         // A file of a repetition.
         let table = run.join("cells/open/run1/transfers.parquet");
         symlink("/etc/passwd", &table).unwrap();
-        let found = results.open().unwrap();
+        let found = results.open(&Needs::All).unwrap();
         assert_eq!((found.runs[0].repetitions.len(), found.notes.len()), (all - 1, 1));
         std::fs::remove_file(table).unwrap();
         // The folder of a cell.
         std::fs::rename(run.join("cells/open"), run.join("elsewhere")).unwrap();
         symlink("../elsewhere", run.join("cells/open")).unwrap();
-        let found = results.open().unwrap();
+        let found = results.open(&Needs::All).unwrap();
         assert!(found.runs[0].repetitions.iter().all(|r| !r.path.starts_with(run.join("cells/open"))), "{:?}", found.notes);
         // All of its cells.
         std::fs::rename(run.join("cells"), folder.path().join("cells")).unwrap();
         symlink("../cells", run.join("cells")).unwrap();
-        assert!(results.open().unwrap().runs.is_empty());
+        assert!(results.open(&Needs::All).unwrap().runs.is_empty());
     }
 
     #[test]
@@ -253,11 +383,11 @@ mod tests {
         let other = folder.path().join("20201122T053326Z-0000");
         copy(&run, &other);
         let plan = std::fs::read_to_string(other.join("plan.json")).unwrap();
-        let experiment = results.open().unwrap().runs[0].plan.experiment.clone();
+        let experiment = results.open(&Needs::All).unwrap().runs[0].plan.experiment.clone();
         let renamed = plan.replacen(&format!("\"experiment\": \"{experiment}\""), "\"experiment\": \"other\"", 1);
         assert_ne!(plan, renamed);
         std::fs::write(other.join("plan.json"), renamed).unwrap();
-        let found = results.open().unwrap();
+        let found = results.open(&Needs::All).unwrap();
         assert_eq!(found.runs.iter().map(|run| run.name.as_str()).collect::<Vec<_>>(), ["20261122T053326Z-e9ba"]);
         assert!(found.notes[0].contains("another experiment"), "{:?}", found.notes);
     }

@@ -10,15 +10,15 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use vocabulary::errors::tell;
 
 use super::archive::Archive;
-use super::make::{Absent, Kind, make};
-use super::results::{Results, Runs, Signature};
+use super::make::{Absent, Ingredients, Kind, make};
+use super::results::{Heads, Needs, Results, Runs, Signature};
 
 /// How long a look at the results counts: many requests at a time look once.
 const BELIEVED: Duration = Duration::from_millis(500);
 /// How long a request waits for its turn to have something made.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How many days' transfers are kept.
-const MOST_DAYS: usize = 8;
+/// How many things are kept of those that clients can ask for in many forms: days, runs, comparisons.
+const MOST_OF_MANY: usize = 16;
 
 /// Why there is no answer.
 #[derive(Debug)]
@@ -49,9 +49,12 @@ struct Version {
 pub(super) struct Store {
     results: Results,
     source: Source,
-    seen: Mutex<Option<(Instant, Signature)>>,
+    is_one_of_several: bool,
+    /// What the last looks at the results have seen.
+    seen: Mutex<BTreeMap<Needs, (Instant, Signature)>>,
     /// The runs as they were last opened.
-    runs: Mutex<Option<(Signature, Arc<Runs>)>>,
+    runs: Mutex<Option<(Needs, Signature, Arc<Runs>)>>,
+    heads: Mutex<Heads>,
     kept: Mutex<BTreeMap<Kind, Kept>>,
     turn: Arc<Semaphore>,
 }
@@ -67,9 +70,24 @@ fn now() -> i64 {
 }
 
 impl Store {
-    pub fn new(results: Results, source: Source) -> Arc<Self> {
+    /// `is_one_of_several`: whether there are other experiments beside this one.
+    pub fn new(results: Results, source: Source, is_one_of_several: bool) -> Arc<Self> {
         let turn = Arc::new(Semaphore::new(1));
-        Arc::new(Self { results, source, seen: Mutex::default(), runs: Mutex::default(), kept: Mutex::default(), turn })
+        Arc::new(Self {
+            results,
+            source,
+            is_one_of_several,
+            seen: Mutex::default(),
+            runs: Mutex::default(),
+            heads: Mutex::default(),
+            kept: Mutex::default(),
+            turn,
+        })
+    }
+
+    /// What it is made of.
+    pub fn results(&self) -> &Results {
+        &self.results
     }
 
     /// What was asked for, as the results are now.
@@ -101,21 +119,21 @@ impl Store {
 
     async fn version(self: &Arc<Self>, kind: &Kind) -> io::Result<Version> {
         let store = Arc::clone(self);
+        let needs = kind.needs();
         let looking = tokio::task::spawn_blocking(move || -> io::Result<Signature> {
             let mut seen = lock(&store.seen);
-            match *seen {
-                Some((at, signature)) if at.elapsed() < BELIEVED => Ok(signature),
-                _ => {
-                    // Read before the look at the results, so that later changes are seen the next time.
-                    let at = Instant::now();
-                    let signature = store.results.signature()?;
-                    *seen = Some((at, signature));
-                    Ok(signature)
-                }
+            seen.retain(|_, (at, _)| at.elapsed() < BELIEVED);
+            if let Some((_, signature)) = seen.get(&needs) {
+                return Ok(*signature);
             }
+            // Read before the look at the results, so that later changes are seen the next time.
+            let at = Instant::now();
+            let signature = store.results.signature(&needs)?;
+            seen.insert(needs, (at, signature));
+            Ok(signature)
         });
         let signature = looking.await.map_err(io::Error::other)??;
-        let minute = (*kind == Kind::Page).then(|| now() as u64 / 60_000_000_000);
+        let minute = kind.depends_on_time().then(|| now() as u64 / 60_000_000_000);
         Ok(Version { signature, minute })
     }
 
@@ -125,7 +143,7 @@ impl Store {
 
     fn make(&self, kind: &Kind, of: Version, _turn: OwnedSemaphorePermit) -> Result<Arc<Archive>, Absent> {
         let before = lock(&self.kept).get(kind).and_then(|kept| kept.made.clone().ok());
-        let made = self.runs(of.signature).and_then(|runs| make(kind, &runs, &self.source, before.as_deref(), now()));
+        let made = self.made_of(kind, of.signature).and_then(|of| make(kind, &of, &self.source, before.as_deref(), now()));
         if let Err(Absent::Failed(words)) = &made {
             tell(format_args!("warning: cannot make what a client asked for: {words}"));
         }
@@ -136,21 +154,27 @@ impl Store {
         let mut kept = lock(&self.kept);
         let number = kept.values().map(|kept| kept.number + 1).max().unwrap_or_default();
         kept.insert(kind, Kept { of, number, made: made.clone() });
-        let days = || kept.iter().filter(|(kind, _)| matches!(kind, Kind::Transfers(_)));
-        let oldest = days().min_by_key(|(_, kept)| kept.number).map(|(kind, _)| kind.clone());
-        if let Some(oldest) = oldest.filter(|_| days().count() > MOST_DAYS) {
+        let many = || kept.iter().filter(|(kind, _)| kind.is_one_of_many());
+        let oldest = many().min_by_key(|(_, kept)| kept.number).map(|(kind, _)| kind.clone());
+        if let Some(oldest) = oldest.filter(|_| many().count() > MOST_OF_MANY) {
             kept.remove(&oldest);
         }
         made
     }
 
-    fn runs(&self, signature: Signature) -> Result<Arc<Runs>, Absent> {
+    /// What a thing is made of: runs as they are opened, and what is said of all as a whole.
+    fn made_of(&self, kind: &Kind, signature: Signature) -> Result<Ingredients, Absent> {
+        let heads = if kind.needs_heads() { self.results.heads(&mut lock(&self.heads))? } else { Vec::new() };
+        Ok(Ingredients { runs: self.runs(kind.needs(), signature)?, heads, is_one_of_several: self.is_one_of_several })
+    }
+
+    fn runs(&self, needs: Needs, signature: Signature) -> Result<Arc<Runs>, Absent> {
         let mut opened = lock(&self.runs);
         match &*opened {
-            Some((of, runs)) if *of == signature => Ok(Arc::clone(runs)),
+            Some((which, of, runs)) if *which == needs && *of == signature => Ok(Arc::clone(runs)),
             _ => {
-                let runs = Arc::new(self.results.open()?);
-                *opened = Some((signature, Arc::clone(&runs)));
+                let runs = Arc::new(self.results.open(&needs)?);
+                *opened = Some((needs, signature, Arc::clone(&runs)));
                 Ok(runs)
             }
         }
@@ -164,7 +188,7 @@ mod tests {
 
     #[test]
     fn the_days_that_were_asked_for_last_are_kept() {
-        let store = Store::new(Results::new("/".into()), Source::cleaned("here"));
+        let store = Store::new(Results::new("/".into()), Source::cleaned("here"), false);
         let of = Version { signature: [0; 20], minute: None };
         let day = |number: usize| Kind::Transfers(Day::parse(&format!("2026-11-{number:02}")).unwrap());
         let _ = store.keep(Kind::Database, of, Err(Absent::Nothing("")));
@@ -172,7 +196,7 @@ mod tests {
             let _ = store.keep(day(number), of, Err(Absent::Nothing("")));
         }
         let is_kept = |kind: &Kind| store.kept(kind, of).is_some();
-        assert!((1..=8).all(|number| is_kept(&day(number))) && !is_kept(&day(9)) && is_kept(&Kind::Database));
+        assert!((1..=16).all(|number| is_kept(&day(number))) && !is_kept(&day(17)) && is_kept(&Kind::Database));
         let other = Version { signature: [1; 20], minute: None };
         assert!(store.kept(&day(1), other).is_none(), "the results have changed");
     }

@@ -11,10 +11,11 @@ use crate::analysis::compare::{SIGNIFICANT, samples};
 use crate::analysis::stats::{self, Session};
 use crate::analysis::values::{self, Selection};
 use crate::cli;
-use crate::cmd::{Stop, floor, plan_of, print, print_data, report_all, run};
+use crate::cmd::{Stop, plan_of, print, print_data, report_all, run};
 use crate::exit::Exit;
 use crate::plan::Plan;
 use crate::plan_read::Options;
+use crate::record::floor;
 use crate::vocabulary::Metric;
 use crate::vocabulary::units;
 
@@ -80,7 +81,7 @@ pub(super) fn same(args: &cli::Doctor, file: &Path) -> Result<Exit, Stop> {
     }
     let plan = &plans[0];
     let runs = run::runs_of(&invocation, plan, &args.out);
-    let kept = floor::add(&args.out.join(&plan.experiment), &runs)?;
+    let kept = floor::add(&args.out.join(&plan.experiment), &runs).map_err(|e| Stop::from_error(Exit::Failure, &e))?;
     let summaries = invocation.summaries.borrow();
     let found = floors(plan, &summaries);
     if args.json {

@@ -1,0 +1,170 @@
+//! A metric over the runs of an experiment, and since when it is what it is.
+
+use analysis::history::{self, Change, MOST, Series};
+use record::RunRecord;
+use serde::Serialize;
+use serde_json::json;
+use vocabulary::errors::chain;
+use vocabulary::{Metric, units::significant};
+
+use super::make::Absent;
+use super::page;
+use super::query::Query;
+use super::results::Head;
+
+/// What a client asks for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Asked {
+    /// The metric.
+    pub metric: String,
+    /// Only runs of this branch.
+    pub branch: Option<String>,
+}
+
+/// A metric over runs.
+#[derive(Debug, Serialize)]
+pub(super) struct History {
+    metric: String,
+    /// What the metric is, in words.
+    words: String,
+    /// The base unit of all values; empty for plain numbers.
+    unit: String,
+    branch: Option<String>,
+    /// The branches of all runs.
+    branches: Vec<String>,
+    /// The runs that it is made of, oldest first.
+    runs: Vec<Head>,
+    /// Why runs are left out.
+    left_out: Vec<String>,
+    /// Each place where it was measured.
+    series: Vec<Series>,
+    /// The last change of each place, where it was for the worse.
+    worse: Vec<Worse>,
+    /// Fewer runs show no change.
+    fewest_runs: usize,
+    /// The p of each change is below this.
+    significance: f64,
+}
+
+/// Since when something is slower.
+#[derive(Debug, Serialize)]
+pub(super) struct Worse {
+    /// Which of the series.
+    series: usize,
+    #[serde(flatten)]
+    change: Change,
+    /// How the circumstances of the last run before it and of the first run after it differ.
+    differences: Vec<String>,
+}
+
+/// A series, for a page.
+#[derive(Debug, Serialize)]
+struct Row<'a> {
+    series: &'a Series,
+    /// The newest run's value for people.
+    newest: String,
+    interval: String,
+    changes: Vec<ChangeRow<'a>>,
+}
+
+/// A change, for a page.
+#[derive(Debug, Serialize)]
+struct ChangeRow<'a> {
+    before: &'a Head,
+    since: &'a Head,
+    from: String,
+    to: String,
+    ratio: String,
+    verdict: &'static str,
+    differences: Option<&'a [String]>,
+}
+
+impl Asked {
+    /// Reads `metric=NAME&branch=NAME`; throughput is what is asked for where nothing is named.
+    pub fn parse(query: &Query) -> Self {
+        let metric = query.first("metric").unwrap_or("throughput").to_owned();
+        Self { metric, branch: query.first("branch").map(str::to_owned) }
+    }
+}
+
+/// Reads the metric in the newest runs.
+///
+/// # Errors
+/// [`Absent::Nothing`] when no run has it.
+pub(super) fn make(heads: &[Head], asked: &Asked) -> Result<History, Absent> {
+    let metric = Metric::by_name(&asked.metric);
+    let mut branches: Vec<String> = heads.iter().filter_map(|head| head.branch.clone()).collect();
+    branches.sort();
+    branches.dedup();
+    let of_branch = |head: &&Head| asked.branch.is_none() || head.branch == asked.branch;
+    let chosen: Vec<&Head> = heads.iter().filter(of_branch).collect();
+    let (mut runs, mut values, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
+    for head in &chosen[chosen.len().saturating_sub(MOST)..] {
+        match history::values(&head.path, &metric) {
+            Ok(found) => {
+                runs.push((*head).clone());
+                values.push(found);
+            }
+            Err(error) => left_out.push(format!("{}: {}", head.run, chain(&error))),
+        }
+    }
+    let series = history::history(&values, &metric);
+    if series.is_empty() {
+        return Err(Absent::Wrong(format!("no run has the metric `{}`\n", metric.name())));
+    }
+    let unit = values.iter().map(|found| found.unit.as_str()).find(|unit| !unit.is_empty()).unwrap_or_default().to_owned();
+    let worse = |(number, series): (usize, &Series)| {
+        let change = series.worse_since()?.clone();
+        let open = |run: usize| RunRecord::open(&runs[run].path).ok();
+        let differences =
+            open(change.before).zip(open(change.since)).map(|(before, since)| analysis::compare::differences(&before, &since));
+        Some(Worse { series: number, change, differences: differences.unwrap_or_default() })
+    };
+    let worse = series.iter().enumerate().filter_map(worse).collect();
+    Ok(History {
+        metric: metric.name().to_owned(),
+        words: metric.words(),
+        unit,
+        branch: asked.branch.clone(),
+        branches,
+        runs,
+        left_out,
+        series,
+        worse,
+        fewest_runs: history::FEWEST,
+        significance: analysis::compare::SIGNIFICANT,
+    })
+}
+
+impl History {
+    /// The page of it.
+    ///
+    /// # Errors
+    /// A bug in the template.
+    pub fn page(&self) -> Result<String, Absent> {
+        let rows: Vec<Row<'_>> = self.series.iter().enumerate().filter_map(|(number, series)| self.row(number, series)).collect();
+        let by_chance = self.series.len() as f64 * self.significance;
+        page::render("history.html", &json!({"history": self, "rows": rows, "by_chance": significant(by_chance)}))
+    }
+
+    /// A series for people; none where it has no value.
+    fn row<'h>(&'h self, number: usize, series: &'h Series) -> Option<Row<'h>> {
+        let metric = Metric::by_name(&self.metric);
+        let human = |value: f64| metric.human(&self.unit, value);
+        let newest = series.points.last()?;
+        let interval = newest.interval.map_or_else(String::new, |(low, high)| format!("{} to {}", human(low), human(high)));
+        let change = |change: &'h Change| {
+            let worse = self.worse.iter().find(|worse| worse.series == number && worse.change == *change);
+            ChangeRow {
+                before: &self.runs[change.before],
+                since: &self.runs[change.since],
+                from: human(change.from),
+                to: human(change.to),
+                ratio: change.ratio.map_or_else(|| "–".to_owned(), significant),
+                verdict: change.verdict.words(),
+                differences: worse.map(|worse| worse.differences.as_slice()),
+            }
+        };
+        Some(Row { series, newest: human(newest.median), interval, changes: series.changes.iter().map(change).collect() })
+    }
+}
