@@ -31,7 +31,7 @@ pub(super) fn action(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Ac
         for key in ["auth", "headers", "body", "expect", "times", "tls"] {
             if let Some(entry) = node.entry(key) {
                 notes.mistakes.push(
-                    Mistake::new(notes.file, entry.key_span, format!("`{key}` belongs to a request, and this is a command"))
+                    Mistake::new(notes.file, entry.key_span, format!("`{key}` belongs to a request, but this is a command"))
                         .expected("expected only `command` or `shell`, `dir`, `env`, `timeout`, `cache`"),
                 );
             }
@@ -59,7 +59,7 @@ pub(super) fn action(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Ac
     for key in ["dir", "env", "cache"] {
         if let Some(entry) = node.entry(key) {
             notes.mistakes.push(
-                Mistake::new(notes.file, entry.key_span, format!("`{key}` belongs to a command, and this is a request"))
+                Mistake::new(notes.file, entry.key_span, format!("`{key}` belongs to a command, but this is a request"))
                     .expected("expected only the method, `auth`, `headers`, `body`, `expect`, `times`, `timeout`, `tls`"),
             );
         }

@@ -29,8 +29,8 @@ pub(super) fn collect(
     let kind = notes.exactly_one(node, "what this is collected from", &kinds)?;
     let mut refuse = |keys: &[&str], why| refuse(notes, node, keys, why);
     match kind {
-        "file" | "sqlite" => refuse(&["args", "env", "dir", "timeout"], "it belongs to a command, and this is a file"),
-        "get" => refuse(&["args", "env", "dir"], "it belongs to a command, and this is a request"),
+        "file" | "sqlite" => refuse(&["args", "env", "dir", "timeout"], "it belongs to a command, but this is a file"),
+        "get" => refuse(&["args", "env", "dir"], "it belongs to a command, but this is a request"),
         "shell" => refuse(&["args"], "expected the arguments in the command line of `shell` itself"),
         _ => {}
     }

@@ -32,7 +32,7 @@ pub(super) fn message(
         notes,
         node,
         &["get", "head", "put", "post", "patch", "delete", "options", "headers", "body", "outcomes"],
-        "it belongs to requests over HTTP, and this is a message",
+        "it belongs to requests over HTTP, but this is a message",
     );
     let send = match (&typed.send, node.get("send")) {
         (Some(typed), Some(node)) => Some(requests::body(notes, node, typed)?),

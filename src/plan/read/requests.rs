@@ -35,9 +35,9 @@ pub(super) fn headers(
                 Mistake::new(
                     notes.file,
                     entry.key_span,
-                    "`expect` asks the server to say when it wants the body, and nobody waits for that here",
+                    "`expect` asks the server to announce when it wants the body, and runner does not wait for that",
                 )
-                .expected("expected no such header: a body is sent at once, behind its head"),
+                .expected("leave the header out: a body is sent immediately after its head"),
             );
         }
         if entry.value.as_text().is_some_and(|v| v.contains(['\n', '\r'])) {

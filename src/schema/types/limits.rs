@@ -1,4 +1,4 @@
-//! Beyond what a repetition does not count.
+//! The limits beyond which a repetition does not count.
 
 use schemars::JsonSchema;
 

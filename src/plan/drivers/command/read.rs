@@ -18,8 +18,8 @@ const TIMEOUT: Duration = Duration::from_secs(600);
 pub const READER: Reader = Reader {
     own: &KEYS,
     read: |notes, typed| {
-        refuse(notes, typed.node, &http::KEYS, "it belongs to requests, and this is a command");
-        refuse(notes, typed.node, &["steps"], "it belongs to requests, and this is a command");
+        refuse(notes, typed.node, &http::KEYS, "it belongs to requests, but this is a command");
+        refuse(notes, typed.node, &["steps"], "it belongs to requests, but this is a command");
         refuse(notes, typed.node, &["draw"], "it belongs to requests and messages");
         command(notes, typed.node, typed.typed).map(Into::into)
     },

@@ -1,4 +1,4 @@
-//! Messages over TCP, and how they are told apart.
+//! Messages over TCP, and how they are separated.
 
 use schemars::JsonSchema;
 
