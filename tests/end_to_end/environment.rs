@@ -159,10 +159,10 @@ workloads:
     let mut command = place.runner();
     command.args(["check", "test.yaml"]).env("URL", "http://me:hush@127.0.0.1:1").env("PASSWORD", "hush");
     let outcome = crate::support::Started::spawn(&mut command).wait().expect(2).complains(&[
-        "the variable `URL` holds credentials, which would stand in every record",
+        "the variable `URL` holds credentials, which would be written into every record",
         "no variable `MISSPELT` is declared",
         "`env.PASSWORD` is secret",
-        "it can be inserted, but not be computed with",
+        "it can be inserted, but not used in a computation",
     ]);
     assert!(!outcome.stderr.contains("hush"), "{}", outcome.stderr);
     // A run as a whole cannot be skipped.

@@ -45,7 +45,7 @@ pub struct Vtp {
         ]
     ))]
     pub event: Option<Text>,
-    /// With `to`: how long each event is made, by a comment at its end. At most 99999 bytes: brokers take no more.
+    /// With `to`: how long each event is made, by a comment at its end. At most 99999 bytes, the most that brokers accept.
     #[serde(default)]
     #[schemars(extend("examples" = ["10kB"]))]
     pub size: Option<Size>,
