@@ -201,7 +201,7 @@ fn one_that_must_be_there_all_the_time_may_not_come_back() {
     });
     let tap = format!("taps: {{tor: {{control: '{}', cookie: DIR/cookie, required: true}}}}", port.address);
     let (_, outcome) = run(&during(1, &tap), COOKIE);
-    outcome.expect(4).complains(&["the tap `tor` was away for", "and came back 1 times"]);
+    outcome.expect(4).complains(&["the tap `tor` was unavailable for", "and came back 1 times"]);
 }
 
 #[test]

@@ -238,7 +238,7 @@ fn whoever_asks_for_an_end_keeps_what_was_measured() {
     drop(proxy);
     let status = place.status("all/run1");
     assert_eq!((&status["cut_short"], &status["verdict"]["is"]), (&"interrupted".into(), &"failed".into()));
-    assert!(status["verdict"]["reason"].as_str().unwrap().starts_with("cut short on purpose after"), "{status}");
+    assert!(status["verdict"]["reason"].as_str().unwrap().starts_with("stopped on request after"), "{status}");
     // All but the checked pass, and what was under way.
     let found = transfers(&place.run_directory("test"));
     assert!(found.len() >= 30, "{} transfers", found.len());

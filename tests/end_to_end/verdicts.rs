@@ -216,7 +216,7 @@ fn a_busy_host_makes_a_repetition_invalid() {
     drop(busy);
     let outcome = outcome.expect(4);
     outcome.complains(&[
-        "INVALID: programs outside of the experiment used",
+        "INVALID: programs outside the experiment used",
         "of the processors' time during the load, the limit is",
     ]);
     let found = repetitions(&place);
