@@ -104,7 +104,7 @@ fn errors_that_quote_a_secret_are_masked() {
     let place = place(&server, "{text: something else}");
     let outcome = with_secret(&place, &["run", "test.yaml", "--no-graphs"]).expect(4);
     let reason = place.status("all/run1")["verdict"]["reason"].as_str().unwrap().to_owned();
-    assert!(reason.contains("answered another body than expected: `***`"), "{reason}");
+    assert!(reason.contains("answered with an unexpected body: `***`"), "{reason}");
     assert!(outcome.stdout.contains("`***`"), "{}", outcome.stdout);
     assert_hidden(&place, &outcome);
 }
