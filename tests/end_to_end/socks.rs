@@ -214,7 +214,7 @@ fn optimistic_data_saves_the_wait_for_the_proxy() {
 fn each_way_to_fail_has_its_words() {
     let kinds = [
         ("--how, refuse-method", "none of the ways to authenticate", "AUTH"),
-        ("--how, wrong-version", "and not with", "PROXY"),
+        ("--how, wrong-version", "instead of", "PROXY"),
         ("--how, short-method", "after 1 bytes of saying how to authenticate", "PROXY"),
         ("--how, silent-method", "did not say how to authenticate within the time-out", "TIMEOUT"),
         ("--how, short-reply", "bytes of saying whether it is connected", "PROXY"),

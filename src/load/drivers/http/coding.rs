@@ -99,7 +99,7 @@ pub(super) fn decode(body: KeptBody<'_>, codings: &str) -> Result<Option<Body>, 
     Ok(decoded)
 }
 
-const _: () = assert!(MAX_KEPT > 1 << ZSTD_WINDOW_LOG, "what is kept is looked back into");
+const _: () = assert!(MAX_KEPT > 1 << ZSTD_WINDOW_LOG, "the decoder looks back at most as far as is kept");
 
 #[cfg(test)]
 mod tests {
