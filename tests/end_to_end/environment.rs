@@ -302,7 +302,7 @@ workloads:
             assert_eq!(taken, [None; 5]);
             assert_eq!(landed.iter().map(|r| r.line()).collect::<Vec<_>>(), ["GET /landed", "POST /landed"]);
             assert_eq!(landed[1].body, b"plain");
-            let words = format!("again to another origin, {there}; a secret is in its body and was not sent there");
+            let words = format!("again to another origin, {there}; its body contains a secret and was not sent there");
             outcome.complains(&[&words]);
         }
     }

@@ -213,7 +213,7 @@ fn optimistic_data_saves_the_wait_for_the_proxy() {
 #[test]
 fn each_way_to_fail_has_its_words() {
     let kinds = [
-        ("--how, refuse-method", "none of the ways to authenticate", "AUTH"),
+        ("--how, refuse-method", "none of the authentication methods", "AUTH"),
         ("--how, wrong-version", "instead of", "PROXY"),
         ("--how, short-method", "after 1 bytes of saying how to authenticate", "PROXY"),
         ("--how, silent-method", "did not say how to authenticate within the time-out", "TIMEOUT"),
@@ -243,7 +243,7 @@ fn each_way_to_fail_has_its_words() {
 fn each_way_to_fail_with_a_name_has_its_words() {
     for (proxy, words, error) in [
         ("--how, auth-refused", "it does not accept the user name (status 1)", "AUTH"),
-        ("--how, refuse-method", "none of the ways to authenticate", "AUTH"),
+        ("--how, refuse-method", "none of the authentication methods", "AUTH"),
         ("--how, garbage", "it answered with version 255 instead of 5", "PROXY"),
     ] {
         fails(&format!("--healthy, 2, {proxy}"), ", isolate: pass", &[words], error);
@@ -497,7 +497,7 @@ fn answers_of_any_length_are_read_to_the_byte() {
     assert_eq!(what_became(vec![four], ", version: 4a, optimistic: true")[0].0, "ok");
     // A kind of address that there is not.
     let found = what_became(vec![Says::reply(&coded(0)), Says::reply(&[5, 0, 0, 2, 0, 0, 0, 0, 0, 0])], "");
-    assert!(found[1].0 == "proxy" && found[1].1.contains("an address of kind 2"), "{found:?}");
+    assert!(found[1].0 == "proxy" && found[1].1.contains("an address of the unknown kind 2"), "{found:?}");
 }
 
 #[test]
@@ -505,7 +505,11 @@ fn ways_to_authenticate_that_were_not_offered_are_refused() {
     let with = |method: &[u8]| Says { method: method.to_vec(), ..Says::reply(&coded(0)) };
     let found = what_became(vec![with(&[5, 0]), with(&[5, 2]), with(&[5, 1]), with(&[5, 0xff])], "");
     assert_eq!(found[0].0, "ok");
-    for ((outcome, said, _), words) in found[1..].iter().zip(["the way 2", "the way 1", "none of the ways"]) {
+    for ((outcome, said, _), words) in found[1..].iter().zip([
+        "the authentication method 2",
+        "the authentication method 1",
+        "none of the authentication methods",
+    ]) {
         assert!(outcome == "proxy" && said.contains(words), "{said}");
     }
     // A proxy that wants no name tells nobody apart: what was to be kept apart is not sent.

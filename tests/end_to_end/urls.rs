@@ -67,7 +67,7 @@ workloads:
     place
         .run_test()
         .expect(4)
-        .complains(&["the path `/x${word}y` cannot be sent: the inserted value contains a blank", "urlencode"]);
+        .complains(&["the path `/x${word}y` cannot be sent: the inserted value contains a space", "urlencode"]);
     std::fs::write(place.path("test.yaml"), text.replace("['|']", "['#']")).unwrap();
     place.run_test().expect(4).complains(&["the inserted value contains `#`, after which nothing is ever sent"]);
 }

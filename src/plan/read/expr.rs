@@ -677,7 +677,7 @@ mod tests {
             ("a: 1", "${1 +}", "is not an expression"),
             ("a: 1", "${", "without its `}`"),
             ("a: x", "${a - 1}", "cannot be computed"),
-            ("a: ${b}\nb: ${a}", "${a}", "defined by itself"),
+            ("a: ${b}\nb: ${a}", "${a}", "defined in terms of itself"),
             ("a: [1]", "x${a}", "is a list"),
         ] {
             let found = eval(lets, text).unwrap_err();
