@@ -35,13 +35,13 @@ pub struct Target {
     #[serde(default)]
     #[schemars(extend("examples" = ["cd app && ./start"]))]
     pub shell: Option<String>,
-    /// A container, started through `docker` or `podman`: [Containers](containers.md). `args`, `env`, `dir`, `cpus` and `rlimits`
-    /// cannot stand beside `container`.
+    /// A container, started through `docker` or `podman`: [Containers](containers.md). `args`, `env`, `dir`, `cpus` and
+    /// `rlimits` cannot be used with `container`.
     #[serde(default)]
     #[schemars(extend("examples" = [{"image": "app:1"}]))]
     pub container: Option<Container>,
-    /// The URL, without a path, of something that already runs. `runner` neither starts nor watches it, and the table of results
-    /// says so. Only `when`, `after` and `ready` can stand beside it.
+    /// The URL, without a path, of something that already runs. `runner` neither starts nor watches it, and the table
+    /// of results says so. Only `when`, `after` and `ready` can be used with it.
     #[serde(default)]
     #[schemars(extend("examples" = ["http://10.0.0.5:8000"]))]
     pub address: Option<String>,
@@ -259,7 +259,7 @@ pub enum SentLine {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 #[schemars(extend("x-page" = "targets"))]
 pub struct LineOfFile {
-    /// What stands before the digits.
+    /// The text before the digits.
     #[serde(default)]
     #[schemars(extend("examples" = ["AUTHENTICATE "]))]
     pub text: Option<Text>,

@@ -26,7 +26,7 @@ pub struct Framed {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 #[schemars(extend("x-page" = "framed"))]
 pub struct Framing {
-    /// Each message starts with its length, a number of so many bytes: 1 to 8.
+    /// Each message starts with its length, a number of 1 to 8 bytes.
     #[serde(default)]
     #[schemars(extend("examples" = [4]))]
     pub length: Option<u8>,
