@@ -38,9 +38,9 @@ pub(super) const TAIL: f64 = 0.1;
 pub(super) struct Outcome {
     url: String,
     connections: u32,
-    /// As asked for; for an amount, from the first request to the last answer.
+    /// As requested; for an amount, from the first request to the last answer.
     seconds: f64,
-    /// Requests that the schedule asked for.
+    /// Requests that the schedule requested.
     offered: u64,
     /// Requests among them that were never sent.
     unsent: u64,
@@ -52,7 +52,7 @@ pub(super) struct Outcome {
     at_end_longest_ns: u64,
     /// How long nothing was answered as expected although requests were due.
     silence_ns: u64,
-    /// With an amount: how long, at the end, fewer connections were busy than asked for.
+    /// With an amount: how long, at the end, fewer connections were busy than requested.
     tail_ns: Option<u64>,
     requests: u64,
     ok: u64,

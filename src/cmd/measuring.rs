@@ -24,7 +24,7 @@ use crate::record::status::{Status, Verdict};
 use crate::record::{Error, RunDirectory};
 use crate::vocabulary::errors::{chain, tell};
 
-/// What was asked for.
+/// What was requested.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Measuring {
     /// How long the run lasts, counted from its start; `None`: it has no end.

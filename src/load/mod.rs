@@ -264,7 +264,7 @@ pub struct PhaseReport {
     pub end_ns: u64,
     /// Its duration, if it has one.
     pub planned_ns: Option<u64>,
-    /// Passes that the schedule asked for.
+    /// Passes that the schedule requested.
     pub offered: u64,
     /// Those that were never sent.
     pub unsent: u64,

@@ -1,6 +1,6 @@
 //! Examples for a place where something of another kind was typed: an example says more than "expected a map".
 //!
-//! The examples are those of the reference, which stand beside each key in its type.
+//! The examples are those of the reference, which are beside each key in its type.
 
 use std::sync::LazyLock;
 
@@ -114,7 +114,7 @@ pub(super) fn of(
         // All that a type reads, seen from the root.
         None => {
             let name = &place.block?.name;
-            // Steps of every protocol stand in one list.
+            // Steps of every protocol are in one list.
             let holds = |key: &&Key| {
                 let is_one = |block: &String| block == name || block == "AnyStep" && name.ends_with("Step");
                 key.holds != Holds::One && key.blocks.iter().any(is_one)
@@ -131,12 +131,12 @@ pub(super) fn of(
     }
 }
 
-/// The words of a choice that stands at a path, such as `poisson` and `step: …`.
+/// The words of a choice at a path, such as `poisson` and `step: …`.
 pub(super) fn words_at(from: (Option<&'static Block>, Holds), path: &[Hop<'_>]) -> Vec<&'static str> {
     find(from, path).block.into_iter().flat_map(|block| &block.words).map(|(word, _)| word.as_str()).collect()
 }
 
-/// Where keys stand in the column of the key that they belong to, the kind of that value.
+/// For keys in the same column as the key that they belong to: the kind of that key's value.
 pub(super) struct Children {
     block: Option<&'static Block>,
     holds: Holds,
@@ -148,7 +148,7 @@ impl Children {
         Self { block: REFERENCE.block(ROOT), holds: Holds::One }
     }
 
-    /// Those of what stands under a key.
+    /// Those of the value of a key.
     pub(super) fn below(&self, key: &str) -> Self {
         let place = find((self.block, self.holds), &[Hop::Key(key)]);
         Self { block: place.block, holds: place.holds }

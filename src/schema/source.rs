@@ -20,15 +20,15 @@ pub enum Error {
     /// The file is missing or may not be read.
     #[error("cannot read {}", path.display())]
     Read {
-        /// The file as it was asked for.
+        /// The file as it was named.
         path: PathBuf,
         /// What the system said.
         source: std::io::Error,
     },
     /// The file is larger than [`MAX_FILE_BYTES`].
-    #[error("{} is {size} bytes long; a scenario file may have at most {MAX_FILE_BYTES} (large bodies belong in files of their own: `body: {{file: …}}`)", path.display())]
+    #[error("{} is {size} bytes long; a scenario file may have at most {MAX_FILE_BYTES} (large bodies belong in separate files: `body: {{file: …}}`)", path.display())]
     TooLarge {
-        /// The file as it was asked for.
+        /// The file as it was named.
         path: PathBuf,
         /// Its length in bytes.
         size: u64,

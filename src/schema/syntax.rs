@@ -382,7 +382,7 @@ impl<'a> Place<'a> {
         if self.said.contains("'-' indicator") {
             let item = self.lines[..self.here].iter().rfind(|l| l.indent() == line.indent() && l.content().starts_with('-'))?;
             let found =
-                format!("`{}` stands beside the items of a list (line {})", line.key().map_or(content, |k| k.0), item.number);
+                format!("`{}` is beside the items of a list (line {})", line.key().map_or(content, |k| k.0), item.number);
             return Some(
                 self.mistake(start, self.word(start).end, found).expected(format!("expected `- {content}`, or another column")),
             );
@@ -646,7 +646,7 @@ mod tests {
         assert_said("f:\n  n: 1\n  - m\n", "an item of a list beside the key `n` of a map (line 2)", "expected `key: value`");
         assert_said(
             "f:\n  - n: 1\n  m: 2\n",
-            "`m` stands beside the items of a list (line 2)",
+            "`m` is beside the items of a list (line 2)",
             "expected `- m: 2`, or another column",
         );
     }

@@ -473,7 +473,7 @@ fn each_code_of_a_proxy_has_its_words() {
     }
     let refused = |code: u8| Says::reply(&[0, code, 0, 0, 0, 0, 0, 0]);
     let found = what_became([90, 91, 92, 93, 94].map(refused).to_vec(), ", version: 4a");
-    let words = ["rejected or failed", "it cannot ask who we are", "it was told of another user", "an unknown reason"];
+    let words = ["rejected or failed", "it cannot ask who we are", "it was told about another user", "an unknown reason"];
     assert_eq!(found[0].0, "ok");
     for ((outcome, said, code), (number, words)) in found[1..].iter().zip((91..).zip(words)) {
         assert_eq!((outcome.as_str(), *code), ("proxy", Some(f64::from(number))), "{said}");

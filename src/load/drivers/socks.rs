@@ -329,7 +329,7 @@ fn reason_v4(code: u8) -> &'static str {
     match code {
         91 => "rejected or failed",
         92 => "it cannot ask who we are",
-        93 => "it was told of another user",
+        93 => "it was told about another user",
         _ => "an unknown reason",
     }
 }

@@ -149,7 +149,7 @@ protocols! {
     Redis(redis::Redis),
     /// Messages over a websocket.
     Websocket(websocket::Websocket),
-    /// A program that makes the load by itself.
+    /// A program that makes the load itself.
     Command(command::Command),
 }
 

@@ -87,7 +87,7 @@ pub(super) fn action(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Ac
 
 /// The directory that a step makes and keeps. The content of files that it names, such as a script or a list of
 /// requirements, is part of its identity: when they have changed, the result is a different one. `scenario`: the file
-/// in which the step stands.
+/// that contains the step.
 pub(super) fn kept(scenario: &Path, name: &str, typed: &types::Action) -> Cache {
     let words: Vec<&str> = typed.command.iter().flatten().map(|t| t.0.as_str()).collect();
     let env: Vec<String> = typed.env.iter().map(|(k, v)| format!("{k}={}", v.0)).collect();

@@ -60,7 +60,8 @@ pub(super) fn timeline(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::
     timeline
 }
 
-/// Reads `load:` of a workload, `node` being the workload. `brought`: what its protocol brings beside times and counts.
+/// Reads `load:` of a workload, `node` being the workload. `brought`: the metrics of its protocol besides times and
+/// counts.
 pub(super) fn load(
     notes: &mut Diagnostics<'_>,
     node: &Node,

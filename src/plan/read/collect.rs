@@ -102,7 +102,7 @@ fn invocation(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Collect, 
 
 fn table(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::TableSource, database: bool) -> Option<TableSource> {
     let kinds: &[&str] = if database { &["sql"] } else { &["json", "csv"] };
-    match notes.exactly_one(node, "where the table stands", kinds)? {
+    match notes.exactly_one(node, "the place of the table", kinds)? {
         "json" => {
             let pointer = typed.json.clone()?;
             extracted::check_pointer(notes, node, &pointer);

@@ -32,7 +32,7 @@ const GENERATOR_CPU: f64 = 0.95;
 const ERRORS: f64 = 0.01;
 /// While nothing is answered there is no throughput, and no time that could become worse.
 const SILENCE: f64 = 0.01;
-/// Connections that hang do not take part in the load that was asked for.
+/// Connections that hang do not take part in the load that was requested.
 const OPEN: f64 = 0.01;
 /// If a tenth of the time passes with every task waiting for memory, swapping is measured. Tasks wait for processors
 /// wherever those are saturated, and for storage wherever something is made durable: these have no default limit.
@@ -160,9 +160,9 @@ impl<'a> Builder<'a> {
             .iter()
             .map(|(name, _)| {
                 let place = match *name {
-                    "replica" => "inside of a target",
+                    "replica" => "inside a target",
                     "links" | "targets" => "after the targets' ports: not in `let`, `when`, `replicas` or `port`",
-                    "scratch" | "repetition" => "inside of a repetition",
+                    "scratch" | "repetition" => "inside a repetition",
                     "kept" => "while a run is executed",
                     "load_begin" | "load_end" => "in `collect`",
                     "env" => "with the name of a variable, such as `env.HOME`",
@@ -173,7 +173,7 @@ impl<'a> Builder<'a> {
             })
             .chain(
                 ["port", "ports"]
-                    .map(|name| (name.to_owned(), "inside of a target that has it, and not in its `when` and `replicas`")),
+                    .map(|name| (name.to_owned(), "inside a target that has it, and not in its `when` and `replicas`")),
             )
             .collect();
         let mut carried = BTreeSet::new();

@@ -31,7 +31,7 @@ pub(super) fn link(
                 .did_you_mean(name, known());
             notes.mistakes.push(mistake);
         } else if targets.iter().any(|t| t.name == *name && !t.is_started()) {
-            let expected = "expected a target that runner starts: it must run in a network of its own";
+            let expected = "expected a target that runner starts: it must run in its own network";
             notes.say(node, key, format!("`{name}` already runs, elsewhere"), expected);
         } else if targets.iter().any(|t| t.name == *name && t.replicas.iter().any(|r| matches!(r.start, Start::Container { .. })))
         {

@@ -14,7 +14,7 @@ pub struct Options {
     pub repetitions: Option<u32>,
     /// `--seed N`
     pub seed: Option<u64>,
-    /// What `repeat` was asked for.
+    /// The options of `repeat`.
     pub repeat: Option<Repeat>,
     /// The commits that revisions meant before, by factor and label; others are looked up.
     pub commits: BTreeMap<(String, String), String>,

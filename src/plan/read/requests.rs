@@ -120,7 +120,7 @@ pub(super) fn outcomes(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::
         if !named_well {
             say(format!("`{name}` cannot be the name of an outcome"), "expected lower-case letters, digits, `-` and `_`");
         } else if Outcome::reserved_names().any(|reserved| reserved == name) {
-            say(format!("`{name}` is an outcome that every workload has"), "expected a name of its own");
+            say(format!("`{name}` is an outcome that every workload has"), "expected another name");
         } else if Metric::find(name).is_some() {
             say(format!("`{name}` cannot be the name of an outcome"), "it already is a metric");
         }

@@ -63,7 +63,7 @@ fn unique_name(notes: &mut Diagnostics<'_>, node: &Node, name: &str, mut is_used
         );
     }
     if node.get("name").is_some() && is_used(name) {
-        notes.say(node, "name", format!("two steps are named `{name}`"), "expected a name of its own for each step");
+        notes.say(node, "name", format!("two steps are named `{name}`"), "expected a different name for each step");
     }
     (1..).map(|i| if i == 1 { name.to_owned() } else { format!("{name}-{i}") }).find(|n| !is_used(n)).unwrap_or_default()
 }

@@ -47,7 +47,7 @@ pub(super) fn tap(
         refuse(notes, node, &["send"], "it belongs to a connection, which has `tcp`");
     }
     if kind == "control" {
-        refuse(notes, node, &["regex", "types"], "events of a control port have fields of their own");
+        refuse(notes, node, &["regex", "types"], "events of a control port have their own fields");
     } else {
         refuse(notes, node, &["cookie", "events"], "it belongs to `control`");
     }
@@ -165,7 +165,7 @@ fn fields(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Tap) -> Optio
     for name in &names {
         if COLUMNS.contains(name) {
             let expected = format!("expected a name other than {}: every tap has these", one_of(COLUMNS));
-            notes.say(node, "regex", format!("a group cannot be called `{name}`"), expected);
+            notes.say(node, "regex", format!("a group cannot be named `{name}`"), expected);
         }
     }
     for entry in node.get("types").map(Node::entries).unwrap_or_default() {

@@ -1,4 +1,4 @@
-//! What is under test or stands around it: how it is started, known to be ready, and stopped.
+//! What is under test or around it: how it is started, known to be ready, and stopped.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::types::{Duration, Lifetime, Names, Port, ResourceLimit, Signal, Size, Statuses, Text, Timeout, Tls, text_as_typed};
 
-/// A program under test, or one that stands around it: how it is started, known to be ready, and stopped.
+/// A program under test, or one around it: how it is started, known to be ready, and stopped.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 #[schemars(extend("x-page" = "targets"))]
@@ -176,7 +176,8 @@ pub struct Container {
     #[serde(default)]
     #[schemars(extend("examples" = [{"WORKERS": "4"}]))]
     pub env: BTreeMap<String, Text>,
-    /// Ports that are published at 127.0.0.1: the port here, a colon, and the port inside. One number stands for both.
+    /// Ports that are published at 127.0.0.1: the port here, a colon, and the port inside. A single number is used for
+    /// both.
     #[serde(default)]
     #[schemars(extend("examples" = [["8098:80"]]))]
     pub ports: Vec<Text>,

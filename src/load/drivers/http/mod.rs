@@ -439,7 +439,7 @@ async fn send_on_this_thread(http: &Arc<Http>, seed: u64, passes: u64) -> Result
         let mut client = http.client((first + address) * http.streams, seed, &Rc::default());
         let deadline = TokioInstant::now() + http.timeout;
         let mut transfer = Transfer::default();
-        // With a path each pass connects by itself: an unsteered one would use any circuit.
+        // With a path each pass connects separately: an unsteered one would use any circuit.
         if address > 0 || !http.is_steered() {
             client.connect(deadline, &mut transfer).await.map_err(failed)?;
         }

@@ -26,7 +26,7 @@ const OWN_HEADERS: [&str; 7] = [
 /// `websocket:`.
 pub const READER: Reader = Reader {
     read: |notes, typed| {
-        refuse(notes, typed.node, &["socket", "http"], "it belongs to requests over HTTP; `websocket` has a `socket` of its own");
+        refuse(notes, typed.node, &["socket", "http"], "it belongs to requests over HTTP; `websocket` has its own `socket`");
         refuse(notes, typed.node, &["socks", "stages"], "it belongs to requests over HTTP, which have `url`");
         websocket(notes, typed.node, typed.typed, typed.in_use).map(Into::into)
     },
@@ -166,7 +166,7 @@ fn opening(notes: &mut Diagnostics<'_>, part: &Node, typed: &[types::Opening], t
 fn matching(notes: &mut Diagnostics<'_>, part: &Node, typed: &types::Match) -> Option<Matching> {
     let types::Match::Key(typed) = typed else { return Some(Matching::Order) };
     let node = part.get("match")?;
-    match notes.exactly_one(node, "where the key of a message stands", &["json", "regex"])? {
+    match notes.exactly_one(node, "the place of the key", &["json", "regex"])? {
         "json" => {
             let pointer = typed.json.clone()?;
             if !pointer.is_empty() && !pointer.starts_with('/') {

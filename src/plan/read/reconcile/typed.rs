@@ -171,7 +171,7 @@ fn referred(notes: &mut Diagnostics<'_>, part: &Node, text: &str, context: &Cell
     let mut say = |found: String, wrong: &str, all: Vec<&str>| {
         let mistake = Mistake::new(notes.file, part.span, found);
         notes.mistakes.push(match all.is_empty() {
-            true => mistake.expected("expected a source of its own, such as `{get: http://…, json: /requests}`"),
+            true => mistake.expected("expected its own source, such as `{get: http://…, json: /requests}`"),
             false => mistake.expected(format!("expected {}", one_of(all.iter().copied()))).did_you_mean(wrong, all),
         });
     };

@@ -12,7 +12,7 @@ pub struct Framed {
     /// The server, as `host:port`.
     #[schemars(extend("examples" = ["127.0.0.1:7000"]))]
     pub to: String,
-    /// Where a frame ends: after the length that stands before it, or at a delimiter.
+    /// Where a frame ends: after the length that comes before it, or at a delimiter.
     #[schemars(extend("examples" = [{"length": 4, "order": "big"}]))]
     pub frame: Framing,
     /// Whether a connection is used for more than one pass.

@@ -1,6 +1,6 @@
 //! What a workload may say: what carries it, how requests arrive, and its steps.
 //!
-//! What belongs to one protocol has a file of its own beside this one; here stands what steps of all of them share.
+//! Each protocol has its own file beside this one; this file has what the steps of all of them share.
 
 mod framed;
 mod http;
@@ -126,9 +126,9 @@ pub struct Workload {
     #[serde(default)]
     #[schemars(extend("x-default" = "all", "examples" = [["during"]]))]
     pub phases: Option<Names>,
-    /// Values that are drawn anew for each pass, evenly and from the seed: the name of each, and what it is drawn from.
-    /// `{to: 99}` draws a number and `{of: [a, b]}` an item; a step inserts it as `${name}`. A `vtp` or `command` workload
-    /// has none.
+    /// Values that are drawn for each pass, uniformly and from the seed: the name of each, and what it is drawn from.
+    /// `{to: 99}` draws a number and `{of: [a, b]}` an item; a step inserts it as `${name}`. A `vtp` or `command`
+    /// workload has none.
     #[serde(default)]
     #[schemars(extend("examples" = [{"doc": {"from": 0, "to": 99}}]))]
     pub draw: BTreeMap<String, Draw>,
@@ -166,7 +166,7 @@ pub struct Workload {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 #[schemars(extend("x-page" = "workloads"))]
 pub struct Draw {
-    /// The smallest number that can be drawn, beside `to`.
+    /// The smallest number that can be drawn, with `to`.
     #[serde(default)]
     #[schemars(extend("x-default" = "0", "examples" = [1]))]
     pub from: Option<u64>,

@@ -24,7 +24,7 @@ pub struct Redis {
     #[serde(default)]
     #[schemars(extend("x-default" = "0", "examples" = [1]))]
     pub database: Option<u32>,
-    /// The user as which each connection logs in, beside `password`.
+    /// The user that each connection logs in as; needs `password`.
     #[serde(default)]
     #[schemars(extend("x-default" = "the default user of the server", "examples" = ["load"]))]
     pub user: Option<Text>,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer};
 use super::{Body, Expect};
 use crate::types::Text;
 
-/// Messages over a websocket (RFC 6455): where the server is, how each connection begins, and how answers are matched.
+/// Messages over a websocket (RFC 6455): where the server is, how each connection starts, and how answers are matched.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 #[schemars(extend("x-page" = "websocket"))]
@@ -99,13 +99,13 @@ impl<'de> Deserialize<'de> for Match {
         impl<'de> Visitor<'de> for V {
             type Value = Match;
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("`order`, or where a key stands, such as `{json: /id}`")
+                f.write_str("`order`, or the place of a key, such as `{json: /id}`")
             }
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Match, E> {
                 if text == "order" {
                     return Ok(Match::Order);
                 }
-                let expected = "expected `order`, or where a key stands, such as `{json: /id}`";
+                let expected = "expected `order`, or the place of a key, such as `{json: /id}`";
                 Err(E::custom(format!("the text \"{text}\" does not fit here||{expected}")))
             }
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Match, A::Error> {
