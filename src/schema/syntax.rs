@@ -381,8 +381,7 @@ impl<'a> Place<'a> {
         let content = line.content();
         if self.said.contains("'-' indicator") {
             let item = self.lines[..self.here].iter().rfind(|l| l.indent() == line.indent() && l.content().starts_with('-'))?;
-            let found =
-                format!("`{}` is beside the items of a list (line {})", line.key().map_or(content, |k| k.0), item.number);
+            let found = format!("`{}` is beside the items of a list (line {})", line.key().map_or(content, |k| k.0), item.number);
             return Some(
                 self.mistake(start, self.word(start).end, found).expected(format!("expected `- {content}`, or another column")),
             );
